@@ -1,0 +1,58 @@
+use qkd_hal::{Effect, Error, ErrorKind};
+
+/// Why a link could not complete an exchange.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct LinkError {
+    /// The contract's kind.
+    pub kind: ErrorKind,
+    /// What happened, in a sentence for a person. Never holds what a secret span held.
+    pub detail: String,
+    /// Whether the request may have reached the device.
+    pub sent: bool,
+    /// The device's own code, where it sent one (an SNMP error-status, an HTTP status).
+    pub code: Option<String>,
+}
+
+impl LinkError {
+    /// An error of `kind`, before anything was sent.
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), sent: false, code: None }
+    }
+
+    /// The same, after the request may have reached the device.
+    #[must_use]
+    pub fn sent(mut self) -> Self {
+        self.sent = true;
+        self
+    }
+
+    /// Adds the device's own code.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// The contract's error for an operation that changes nothing.
+    #[must_use]
+    pub fn reading(self, operation: &'static str) -> Error {
+        self.with_effect(operation, Effect::None)
+    }
+
+    /// The contract's error for an operation that changes the device: the effect is unknown once the request was sent,
+    /// unless the device itself refused it.
+    #[must_use]
+    pub fn changing(self, operation: &'static str) -> Error {
+        let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) { Effect::Unknown } else { Effect::None };
+        self.with_effect(operation, effect)
+    }
+
+    fn with_effect(self, operation: &'static str, effect: Effect) -> Error {
+        let mut error = Error::new(self.kind, self.detail).during(operation).effect(effect);
+        if let Some(code) = self.code {
+            error = error.vendor_code(code);
+        }
+        error
+    }
+}

@@ -1,0 +1,58 @@
+//! Links: what carries bytes, varbinds, transfers and requests between a driver and a device.
+//!
+//! Each level is a trait with an in-memory twin:
+//!
+//! | trait | unit | real wires | twin answers with |
+//! |---|---|---|---|
+//! | [`bytes::ByteLink`] | one request, one reply | serial, TCP, Unix socket | any `AsyncRead + AsyncWrite` |
+//! | [`snmp::SnmpLink`] | varbinds | UDP (SNMPv2c, SNMPv3) | an [`snmp::SnmpService`] |
+//! | [`usb::UsbLink`] | transfers | libusb, USB/IP | a [`usb::UsbService`] |
+//! | [`http::HttpLink`] | requests | HTTP, HTTPS | an [`http::HttpService`] |
+//!
+//! # For driver authors
+//! - Every call takes the time within which it ends. There is no call without one.
+//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::reading`] and
+//!   [`LinkError::changing`] turn it into the contract's error with the right effect.
+//! - A caller that goes away does not harm the link: its exchange runs to its end.
+//!
+//! # For emulator authors
+//! Implement the `*Service` trait of your level, without sockets; the shells in front of it are thin.
+
+pub mod bytes;
+mod error;
+pub mod http;
+pub mod snmp;
+pub mod usb;
+
+pub use error::LinkError;
+
+use std::ops::Range;
+
+/// Where the secrets of a message stand, so that a transcript can leave them out.
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub enum Disclosure {
+    /// Nothing was declared: a transcript records the length only.
+    #[default]
+    Undeclared,
+    /// The whole message may be recorded.
+    Public,
+    /// The function names the secret spans; the rest may be recorded.
+    Secret(fn(&[u8]) -> Vec<Range<usize>>),
+}
+
+impl std::fmt::Debug for Disclosure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Undeclared => "Undeclared",
+            Self::Public => "Public",
+            Self::Secret(_) => "Secret",
+        })
+    }
+}
+
+/// The whole message is secret.
+#[must_use]
+pub fn all_secret(message: &[u8]) -> Vec<Range<usize>> {
+    std::iter::once(0..message.len()).collect()
+}

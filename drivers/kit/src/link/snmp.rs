@@ -1,0 +1,310 @@
+//! SNMP links: varbinds over SNMPv2c (for reading) and SNMPv3.
+
+use super::LinkError;
+use async_trait::async_trait;
+use std::{fmt, str::FromStr, time::Duration};
+use tokio::sync::broadcast;
+use zeroize::Zeroize;
+
+/// An object identifier.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Oid(Vec<u32>);
+
+impl Oid {
+    /// From sub-identifiers.
+    pub fn new(ids: impl Into<Vec<u32>>) -> Self {
+        Self(ids.into())
+    }
+    /// The sub-identifiers.
+    #[must_use]
+    pub fn ids(&self) -> &[u32] {
+        &self.0
+    }
+    /// This identifier followed by `rest`.
+    #[must_use]
+    pub fn child(&self, rest: &[u32]) -> Self {
+        let mut ids = Vec::with_capacity(self.0.len() + rest.len());
+        ids.extend_from_slice(&self.0);
+        ids.extend_from_slice(rest);
+        Self(ids)
+    }
+    /// What stands behind `prefix`, if this identifier is below it or equal to it.
+    #[must_use]
+    pub fn below(&self, prefix: &Oid) -> Option<&[u32]> {
+        self.0.strip_prefix(prefix.0.as_slice())
+    }
+}
+
+impl<const N: usize> From<[u32; N]> for Oid {
+    fn from(ids: [u32; N]) -> Self {
+        Self(ids.to_vec())
+    }
+}
+
+impl From<&[u32]> for Oid {
+    fn from(ids: &[u32]) -> Self {
+        Self(ids.to_vec())
+    }
+}
+
+impl FromStr for Oid {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.trim_start_matches('.')
+            .split('.')
+            .map(|id| id.parse().map_err(|_| format!("`{text}` is not an object identifier: `{id}` is not a number up to 4294967295")))
+            .collect::<Result<Vec<u32>, _>>()
+            .map(Self)
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, id) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(".")?;
+            }
+            write!(f, "{id}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A value, by its SMIv2 type (RFC 2578).
+#[derive(Clone, PartialEq, Eq)]
+pub enum Value {
+    /// INTEGER, Integer32.
+    Integer(i32),
+    /// OCTET STRING.
+    OctetString(Vec<u8>),
+    /// OBJECT IDENTIFIER.
+    ObjectId(Oid),
+    /// IpAddress.
+    IpAddress([u8; 4]),
+    /// Counter32.
+    Counter32(u32),
+    /// Gauge32, Unsigned32.
+    Gauge32(u32),
+    /// TimeTicks, hundredths of a second.
+    TimeTicks(u32),
+    /// Counter64.
+    Counter64(u64),
+    /// Opaque.
+    Opaque(Vec<u8>),
+    /// Null (unSpecified).
+    Null,
+    /// The agent has no such object.
+    NoSuchObject,
+    /// The object has no such instance.
+    NoSuchInstance,
+    /// Nothing stands behind this name.
+    EndOfMibView,
+}
+
+impl fmt::Debug for Value {
+    /// Octet strings show their length only: one of them may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(v) => write!(f, "Integer({v})"),
+            Self::OctetString(v) => write!(f, "OctetString({} bytes)", v.len()),
+            Self::ObjectId(v) => write!(f, "ObjectId({v})"),
+            Self::IpAddress(v) => write!(f, "IpAddress({}.{}.{}.{})", v[0], v[1], v[2], v[3]),
+            Self::Counter32(v) => write!(f, "Counter32({v})"),
+            Self::Gauge32(v) => write!(f, "Gauge32({v})"),
+            Self::TimeTicks(v) => write!(f, "TimeTicks({v})"),
+            Self::Counter64(v) => write!(f, "Counter64({v})"),
+            Self::Opaque(v) => write!(f, "Opaque({} bytes)", v.len()),
+            Self::Null => f.write_str("Null"),
+            Self::NoSuchObject => f.write_str("NoSuchObject"),
+            Self::NoSuchInstance => f.write_str("NoSuchInstance"),
+            Self::EndOfMibView => f.write_str("EndOfMibView"),
+        }
+    }
+}
+
+impl Value {
+    /// Whether the agent said that there is no such thing.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::NoSuchObject | Self::NoSuchInstance | Self::EndOfMibView)
+    }
+    /// Text, from an octet string.
+    pub fn text(value: impl AsRef<[u8]>) -> Self {
+        Self::OctetString(value.as_ref().to_vec())
+    }
+}
+
+/// A name and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VarBind {
+    /// The object instance.
+    pub oid: Oid,
+    /// Its value.
+    pub value: Value,
+}
+
+impl VarBind {
+    /// A pair.
+    #[must_use]
+    pub fn new(oid: Oid, value: Value) -> Self {
+        Self { oid, value }
+    }
+}
+
+/// The varbinds of one SET PDU. Values are zeroized on drop.
+#[derive(Debug)]
+pub struct SetRequest {
+    binds: Vec<VarBind>,
+    secret: Vec<bool>,
+}
+
+impl SetRequest {
+    /// An empty request.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { binds: Vec::new(), secret: Vec::new() }
+    }
+    /// Adds a varbind.
+    #[must_use]
+    pub fn with(mut self, oid: Oid, value: Value) -> Self {
+        self.binds.push(VarBind::new(oid, value));
+        self.secret.push(false);
+        self
+    }
+    /// Adds a varbind whose value is key material or a password. A link below authPriv refuses it.
+    #[must_use]
+    pub fn with_secret(mut self, oid: Oid, value: Value) -> Self {
+        self.binds.push(VarBind::new(oid, value));
+        self.secret.push(true);
+        self
+    }
+    /// The varbinds, in order.
+    #[must_use]
+    pub fn binds(&self) -> &[VarBind] {
+        &self.binds
+    }
+    /// Whether the value of varbind `i` is secret.
+    #[must_use]
+    pub fn is_secret(&self, i: usize) -> bool {
+        self.secret.get(i).copied().unwrap_or(false)
+    }
+    /// Whether any value is secret.
+    #[must_use]
+    pub fn has_secret(&self) -> bool {
+        self.secret.contains(&true)
+    }
+}
+
+impl Default for SetRequest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SetRequest {
+    fn drop(&mut self) {
+        for bind in &mut self.binds {
+            if let Value::OctetString(bytes) | Value::Opaque(bytes) = &mut bind.value {
+                bytes.zeroize();
+            }
+        }
+    }
+}
+
+/// How far a link protects what it carries (RFC 3411 securityLevel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecurityLevel {
+    /// SNMPv2c, or SNMPv3 noAuthNoPriv.
+    NoAuthNoPriv,
+    /// SNMPv3 authNoPriv.
+    AuthNoPriv,
+    /// SNMPv3 authPriv.
+    AuthPriv,
+}
+
+/// A trap or an inform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// snmpTrapOID.0.
+    pub trap: Oid,
+    /// sysUpTime.0 of the sender, hundredths of a second.
+    pub uptime: u32,
+    /// The varbinds behind those two.
+    pub binds: Vec<VarBind>,
+}
+
+/// Varbinds to one agent.
+#[async_trait]
+pub trait SnmpLink: Send + Sync {
+    /// Values of the instances, in the order asked. What the agent lacks is a value that [`Value::is_absent`].
+    ///
+    /// # Errors
+    /// `Timeout`, `Authentication`, `Refused` (with the error-status as code), `Misbehaved`, `Closed`.
+    async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError>;
+    /// Sets all varbinds in one PDU; returns its request id, which is positive. SETs to one agent are serialised and never sent twice.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); key material over less than authPriv is `Refused` before anything is sent.
+    async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError>;
+    /// Everything below `root`, in order.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); an agent whose names do not increase is `Misbehaved`.
+    async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError>;
+    /// Traps and informs from this agent; empty if the process has no notification receiver.
+    fn notifications(&self) -> broadcast::Receiver<Notification>;
+    /// What protects this link.
+    fn security(&self) -> SecurityLevel;
+    /// The name of the far end.
+    fn address(&self) -> String;
+    /// Ends the link.
+    async fn close(&self);
+}
+
+/// error-status of a refused SET (RFC 3416), as the emulators and the in-memory twin use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ErrorStatus {
+    /// genErr.
+    GenErr = 5,
+    /// noAccess.
+    NoAccess = 6,
+    /// wrongType.
+    WrongType = 7,
+    /// wrongLength.
+    WrongLength = 8,
+    /// wrongValue.
+    WrongValue = 10,
+    /// noCreation.
+    NoCreation = 11,
+    /// inconsistentValue.
+    InconsistentValue = 12,
+    /// resourceUnavailable.
+    ResourceUnavailable = 13,
+    /// commitFailed.
+    CommitFailed = 14,
+    /// authorizationError.
+    AuthorizationError = 16,
+    /// notWritable.
+    NotWritable = 17,
+    /// inconsistentName.
+    InconsistentName = 18,
+}
+
+/// An agent's logic, without sockets or BER: what the in-memory twin and the emulators' UDP shell both ask.
+pub trait SnmpService: Send + Sync {
+    /// The value of an instance, or the exception that says why there is none.
+    fn get(&self, oid: &Oid) -> Value;
+    /// The first instance behind `oid`.
+    fn next(&self, oid: &Oid) -> Option<VarBind>;
+    /// Applies all varbinds or none; a refusal names the 1-based varbind. `request_id` is that of the PDU.
+    fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)>;
+    /// Where this agent sends its notifications.
+    fn notifications(&self) -> broadcast::Receiver<Notification>;
+}

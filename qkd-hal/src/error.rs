@@ -1,0 +1,372 @@
+//! One error type: what went wrong ([`ErrorKind`]), and whether the device may have changed ([`Effect`]).
+
+use std::fmt;
+
+/// A result with the contract's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whether the device may have changed. What a controller needs most after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It did not change.
+    None,
+    /// It may have changed: read the state again before anything else.
+    Unknown,
+    /// It changed, in part; the message says what was done.
+    Partial,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "the device did not change",
+            Self::Unknown => "the device may have changed",
+            Self::Partial => "the device changed in part",
+        })
+    }
+}
+
+/// What the transport did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TransportFault {
+    /// The bytes do not form a message: noise, a wrong line speed, a cut message.
+    Framing,
+    /// More came than a reply may hold.
+    Overrun,
+    /// A serial break.
+    Break,
+    /// The line or connection was hung up.
+    HungUp,
+    /// The device was pulled out.
+    Unplugged,
+    /// A USB endpoint stalled.
+    Stall,
+    /// The operating system refused.
+    System,
+}
+
+/// What the device did wrong, apart from what the transport did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DeviceMisbehaved {
+    /// The reply belongs to another request.
+    ReplyForAnotherRequest,
+    /// Bytes came that nobody asked for.
+    UnsolicitedData,
+    /// The reply is well formed, but not one that this request can have.
+    UnexpectedReply,
+    /// A key id came that had been delivered before.
+    KeyIdReused,
+    /// A key of another size than asked for.
+    WrongKeySize,
+    /// Fewer or more keys than asked for.
+    WrongKeyCount,
+    /// A QBER outside 0 to 1.
+    QberOutOfRange,
+    /// A value outside what the standard or the vendor's document allows.
+    ValueOutOfRange,
+    /// The device accepted a change that it then did not show.
+    ChangeNotApplied,
+    /// The names of an SNMP walk did not increase.
+    NamesNotIncreasing,
+    /// A short USB packet where a full one is due.
+    ShortPacket,
+}
+
+/// What kind of failure. A retry is decided from this and [`Effect`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The device, or its public protocol, has no such operation.
+    Unsupported,
+    /// The caller's argument is wrong; the message names what would be right.
+    InvalidInput,
+    /// There is no such thing (port, channel, key id, parameter).
+    NotFound,
+    /// Somebody else holds the port or the device.
+    Busy,
+    /// There is no connection.
+    Unreachable,
+    /// No complete reply within the deadline.
+    Timeout,
+    /// The transport failed.
+    Transport(TransportFault),
+    /// The device broke its protocol.
+    Misbehaved(DeviceMisbehaved),
+    /// The device refused.
+    Refused,
+    /// Credentials are missing, wrong or too weak.
+    Authentication,
+    /// The device is not in a state in which this is possible.
+    NotReady,
+    /// No keys (or not enough) are left.
+    Exhausted,
+    /// The state has moved on since the plan was made.
+    StateChanged,
+    /// Another device answers where this one did.
+    IdentityChanged,
+    /// The operation rests on an assumption that was not accepted.
+    AssumptionNotAccepted,
+    /// The handle was closed.
+    Closed,
+    /// A defect on our side, or of the machine we run on.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed later without anybody doing anything.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Unreachable | Self::Timeout | Self::Transport(_) | Self::NotReady | Self::Exhausted
+        )
+    }
+
+    /// A short name, stable for scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unsupported => "unsupported",
+            Self::InvalidInput => "invalid-input",
+            Self::NotFound => "not-found",
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Transport(_) => "transport",
+            Self::Misbehaved(_) => "misbehaved",
+            Self::Refused => "refused",
+            Self::Authentication => "authentication",
+            Self::NotReady => "not-ready",
+            Self::Exhausted => "exhausted",
+            Self::StateChanged => "state-changed",
+            Self::IdentityChanged => "identity-changed",
+            Self::AssumptionNotAccepted => "assumption-not-accepted",
+            Self::Closed => "closed",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What to try, in a sentence for an operator.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Unsupported => "see the driver's page for what this family can do",
+            Self::InvalidInput => "correct the argument and call again",
+            Self::NotFound => "list what there is and name one of those",
+            Self::Busy => "close the other program, or wait for it",
+            Self::Unreachable => "check the address, the cable and the device's power",
+            Self::Timeout => "check that the device answers at all, then read its state and try again",
+            Self::Transport(TransportFault::Framing) => "check the line speed and the cable, then read the state and try again",
+            Self::Transport(_) => "check the cable, then read the state and try again",
+            Self::Misbehaved(_) => "read the state again; if it recurs, report it with a transcript",
+            Self::Refused => "see the device's own words above; its log may say more",
+            Self::Authentication => "check the credentials file and the device's user",
+            Self::NotReady => "wait until the device is ready; its status says when",
+            Self::Exhausted => "wait until more keys are stored",
+            Self::StateChanged => "read the state, look at what changed, and plan again",
+            Self::IdentityChanged => "find out which device is there now, then open it anew",
+            Self::AssumptionNotAccepted => "read the assumption; accept it with assume=<id> in the URI or the inventory if it holds for your device",
+            Self::Closed => "open the device again",
+            Self::Internal => "please report this",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(fault) => write!(f, "transport fault ({fault:?})"),
+            Self::Misbehaved(what) => write!(f, "the device misbehaved ({what:?})"),
+            kind => f.write_str(kind.name()),
+        }
+    }
+}
+
+/// The contract's error: a small box, cheap to pass on.
+///
+/// `Display` is one line for an operator. No secret may be put into it.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    effect: Effect,
+    message: String,
+    operation: Option<&'static str>,
+    device: Option<String>,
+    vendor_code: Option<String>,
+    vendor_text: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a sentence that names what was wrong and what would be right. Its effect is [`Effect::None`].
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            effect: Effect::None,
+            message: message.into(),
+            operation: None,
+            device: None,
+            vendor_code: None,
+            vendor_text: None,
+            source: None,
+        }))
+    }
+    /// Sets the effect.
+    #[must_use]
+    pub fn effect(mut self, effect: Effect) -> Self {
+        self.0.effect = effect;
+        self
+    }
+    /// Names the operation, unless it is named already.
+    #[must_use]
+    pub fn during(mut self, operation: &'static str) -> Self {
+        self.0.operation.get_or_insert(operation);
+        self
+    }
+    /// Names the device, unless it is named already.
+    #[must_use]
+    pub fn on(mut self, device: impl Into<String>) -> Self {
+        if self.0.device.is_none() {
+            self.0.device = Some(device.into());
+        }
+        self
+    }
+    /// The device's own code.
+    #[must_use]
+    pub fn vendor_code(mut self, code: impl Into<String>) -> Self {
+        self.0.vendor_code = Some(code.into());
+        self
+    }
+    /// The device's own words.
+    #[must_use]
+    pub fn vendor_text(mut self, text: impl Into<String>) -> Self {
+        self.0.vendor_text = Some(text.into());
+        self
+    }
+    /// What caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+    /// What kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+    /// Whether the device may have changed.
+    #[must_use]
+    pub fn effect_on_device(&self) -> Effect {
+        self.0.effect
+    }
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+    /// The operation, where known.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        self.0.operation
+    }
+    /// The device, where known.
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
+        self.0.device.as_deref()
+    }
+    /// The device's own code, where it sent one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.vendor_code.as_deref()
+    }
+    /// The device's own words, where it sent some.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        self.0.vendor_text.as_deref()
+    }
+
+    /// `Unsupported`, for an operation that this family lacks.
+    #[must_use]
+    pub fn unsupported(operation: &'static str, why: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, why).during(operation)
+    }
+    /// `InvalidInput`.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+    /// `Misbehaved`.
+    #[must_use]
+    pub fn misbehaved(what: DeviceMisbehaved, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Misbehaved(what), message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let e = &self.0;
+        if let Some(device) = &e.device {
+            write!(f, "{device}: ")?;
+        }
+        if let Some(operation) = e.operation {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{}", e.message)?;
+        match (&e.vendor_code, &e.vendor_text) {
+            (Some(code), Some(text)) => write!(f, " (the device says {code}: {text})")?,
+            (Some(one), None) | (None, Some(one)) => write!(f, " (the device says {one})")?,
+            (None, None) => {}
+        }
+        write!(f, " [{}; {}]", e.kind, e.effect)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        if let Some(source) = &self.0.source {
+            write!(f, ", caused by: {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|s| s as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_all_an_operator_needs() {
+        let error = Error::new(ErrorKind::Refused, "port 40 was refused")
+            .during("apply")
+            .on("polatis+tcp://192.0.2.7")
+            .vendor_code("-222")
+            .vendor_text("Data out of range")
+            .effect(Effect::Partial);
+        assert_eq!(
+            error.to_string(),
+            "polatis+tcp://192.0.2.7: apply: port 40 was refused (the device says -222: Data out of range) [refused; the device changed in part]"
+        );
+        assert_eq!(std::mem::size_of::<Error>(), std::mem::size_of::<usize>());
+    }
+
+    #[test]
+    fn what_is_named_first_stays() {
+        let error = Error::invalid("x").during("inner").during("outer").on("a").on("b");
+        assert_eq!((error.operation(), error.device()), (Some("inner"), Some("a")));
+    }
+}

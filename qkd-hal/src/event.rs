@@ -1,0 +1,282 @@
+//! Events: what happened, in order, with a sequence number.
+//!
+//! A slow reader gets [`Delivery::Lost`] and reads the state again. Events that the device sent and events that polling found are told apart.
+
+use serde::Serialize;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Poll, Waker},
+    time::SystemTime,
+};
+
+/// Who noticed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The device sent it.
+    Device,
+    /// Polling found it.
+    Poll,
+    /// The link or the driver.
+    Driver,
+}
+
+/// How bad an alarm is (ITU-T X.733).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The alarm has gone.
+    Cleared,
+    /// Not known.
+    Indeterminate,
+    /// Warning.
+    Warning,
+    /// Minor.
+    Minor,
+    /// Major.
+    Major,
+    /// Critical.
+    Critical,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The link was lost; reported once, however often reconnecting fails.
+    LinkLost {
+        /// Why.
+        reason: String,
+    },
+    /// The link is back, and the same device answers.
+    LinkRestored,
+    /// Another device answers; the handle is closed.
+    IdentityChanged {
+        /// What was found.
+        found: String,
+    },
+    /// The device has restarted.
+    Restarted,
+    /// An alarm was raised, or cleared.
+    Alarm {
+        /// The vendor's code.
+        code: String,
+        /// The vendor's words.
+        text: String,
+        /// What it is about (a port, a channel), where it says so.
+        subject: Option<String>,
+        /// How bad.
+        severity: Severity,
+    },
+    /// The state of the device or of one of its parts changed.
+    StateChanged {
+        /// Of what (`module`, a channel, a port).
+        subject: String,
+        /// To what.
+        state: String,
+    },
+    /// Something else that the vendor's document names.
+    Vendor {
+        /// The vendor's name for it.
+        name: String,
+        /// Details, without secrets.
+        detail: String,
+    },
+    /// A key was lost on the way: its twin must never be used.
+    KeyLost {
+        /// The ids, where they are known.
+        ids: Vec<crate::KeyId>,
+    },
+}
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// Grows by one with each event of this device handle.
+    pub sequence: u64,
+    /// When it was noticed.
+    #[serde(serialize_with = "crate::reading::serialize_time")]
+    pub at: SystemTime,
+    /// Who noticed it.
+    pub origin: Origin,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What a reader gets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delivery {
+    /// The next event.
+    Event(Arc<Event>),
+    /// So many events came faster than they were read: read the device's state again.
+    Lost(u64),
+}
+
+#[derive(Debug)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    next: u64,
+    capacity: usize,
+    wakers: Vec<Waker>,
+    closed: bool,
+}
+
+/// Where a driver publishes its events. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EventHub(Arc<Mutex<Ring>>);
+
+impl Default for EventHub {
+    fn default() -> Self {
+        Self::new(256)
+    }
+}
+
+impl EventHub {
+    /// A hub that keeps the last `capacity` events for slow readers.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self(Arc::new(Mutex::new(Ring { events: VecDeque::new(), next: 1, capacity: capacity.max(1), wakers: Vec::new(), closed: false })))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Ring) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Publishes an event; returns its sequence number.
+    pub fn publish(&self, origin: Origin, kind: EventKind) -> u64 {
+        let (sequence, wakers) = self.with(|ring| {
+            let sequence = ring.next;
+            ring.next += 1;
+            if ring.events.len() == ring.capacity {
+                ring.events.pop_front();
+            }
+            ring.events.push_back(Arc::new(Event { sequence, at: SystemTime::now(), origin, kind }));
+            (sequence, std::mem::take(&mut ring.wakers))
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        sequence
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> EventStream {
+        EventStream { hub: self.clone(), next: self.with(|ring| ring.next) }
+    }
+
+    /// Ends all streams, once they have been read.
+    pub fn close(&self) {
+        let wakers = self.with(|ring| {
+            ring.closed = true;
+            std::mem::take(&mut ring.wakers)
+        });
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A reader of events.
+#[derive(Debug)]
+pub struct EventStream {
+    hub: EventHub,
+    next: u64,
+}
+
+impl EventStream {
+    /// A stream that has ended, for devices without events.
+    #[must_use]
+    pub fn ended() -> Self {
+        let hub = EventHub::new(1);
+        hub.close();
+        hub.subscribe()
+    }
+
+    /// What is there already; `None` if nothing is.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        let next = self.next;
+        let delivery = self.hub.with(|ring| {
+            let oldest = ring.next - ring.events.len() as u64;
+            if next < oldest {
+                Some(Delivery::Lost(oldest - next))
+            } else {
+                usize::try_from(next - oldest).ok().and_then(|i| ring.events.get(i)).cloned().map(Delivery::Event)
+            }
+        })?;
+        self.next += match delivery {
+            Delivery::Lost(n) => n,
+            Delivery::Event(_) => 1,
+        };
+        Some(delivery)
+    }
+
+    /// Waits for what comes next; `None` when the device was closed. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        poll_fn(|context| {
+            if let Some(delivery) = self.try_next() {
+                return Poll::Ready(Some(delivery));
+            }
+            let next = self.next;
+            self.hub.with(|ring| {
+                if ring.next > next {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                } else if ring.closed {
+                    Poll::Ready(None)
+                } else {
+                    if !ring.wakers.iter().any(|w| w.will_wake(context.waker())) {
+                        ring.wakers.push(context.waker().clone());
+                    }
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    fn publish(hub: &EventHub, n: usize) {
+        for _ in 0..n {
+            hub.publish(Origin::Device, EventKind::Restarted);
+        }
+    }
+
+    #[test]
+    fn in_order_and_then_the_end() {
+        let hub = EventHub::new(8);
+        let mut stream = hub.subscribe();
+        publish(&hub, 2);
+        hub.close();
+        let sequence = |d| match d {
+            Some(Delivery::Event(e)) => e.sequence,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sequence(block_on(stream.next())), 1);
+        assert_eq!(sequence(block_on(stream.next())), 2);
+        assert_eq!(block_on(stream.next()), None);
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_how_much_it_lost() {
+        let hub = EventHub::new(4);
+        let mut stream = hub.subscribe();
+        publish(&hub, 10);
+        assert_eq!(stream.try_next(), Some(Delivery::Lost(6)));
+        assert!(matches!(stream.try_next(), Some(Delivery::Event(e)) if e.sequence == 7));
+    }
+
+    #[test]
+    fn a_waiting_reader_is_woken() {
+        let hub = EventHub::new(4);
+        let mut stream = hub.subscribe();
+        let reader = std::thread::spawn(move || block_on(stream.next()));
+        publish(&hub, 1);
+        assert!(matches!(reader.join().unwrap(), Some(Delivery::Event(_))));
+    }
+}

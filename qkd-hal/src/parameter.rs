@@ -1,0 +1,191 @@
+//! Parameters: named, typed, ranged vendor settings, reached without a trait method of their own.
+
+use crate::{Error, ErrorKind, Result};
+use serde::Serialize;
+use std::fmt;
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ParameterType {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number between these bounds, inclusive.
+    Integer {
+        /// Least.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// A real number between these bounds, inclusive.
+    Real {
+        /// Least.
+        min: f64,
+        /// Greatest.
+        max: f64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// Text of at most so many bytes.
+    Text {
+        /// Most bytes.
+        max: usize,
+    },
+}
+
+impl fmt::Display for ParameterType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Real { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Flag => f.write_str("true or false"),
+            Self::Text { max } => write!(f, "text of at most {max} bytes"),
+        }
+    }
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ParameterSpec {
+    /// Its name, in lower case with dashes.
+    pub name: &'static str,
+    /// What it is.
+    pub title: &'static str,
+    /// Its values.
+    pub values: ParameterType,
+    /// The symbol of its unit; empty where it has none.
+    pub unit: &'static str,
+    /// Whether it can be read.
+    pub readable: bool,
+    /// Whether it can be written.
+    pub writable: bool,
+    /// Whether writing it may disturb traffic or key generation.
+    pub disruptive: bool,
+}
+
+impl ParameterSpec {
+    /// A parameter that can be read only.
+    #[must_use]
+    pub const fn read_only(name: &'static str, title: &'static str, values: ParameterType, unit: &'static str) -> Self {
+        Self { name, title, values, unit, readable: true, writable: false, disruptive: false }
+    }
+    /// The same, also writable.
+    #[must_use]
+    pub const fn writable(mut self) -> Self {
+        self.writable = true;
+        self
+    }
+    /// The same, write only.
+    #[must_use]
+    pub const fn write_only(mut self) -> Self {
+        self.writable = true;
+        self.readable = false;
+        self
+    }
+    /// The same, disruptive to write.
+    #[must_use]
+    pub const fn disruptive(mut self) -> Self {
+        self.disruptive = true;
+        self
+    }
+
+    /// Reads a value from text, as a person types it.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what would be right.
+    pub fn parse(&self, text: &str) -> Result<ParameterValue> {
+        let wrong = || Error::invalid(format!("`{text}` is no value of {}: it takes {}", self.name, self.values));
+        let value = match self.values {
+            ParameterType::Choice(_) | ParameterType::Text { .. } => ParameterValue::Text(text.to_owned()),
+            ParameterType::Integer { .. } => ParameterValue::Integer(text.parse().map_err(|_| wrong())?),
+            ParameterType::Real { .. } => ParameterValue::Real(text.parse().map_err(|_| wrong())?),
+            ParameterType::Flag => ParameterValue::Flag(text.parse().map_err(|_| wrong())?),
+        };
+        self.check(&value)?;
+        Ok(value)
+    }
+
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what would be right.
+    pub fn check(&self, value: &ParameterValue) -> Result<()> {
+        let right = match (self.values, value) {
+            (ParameterType::Choice(words), ParameterValue::Text(word)) => words.contains(&word.as_str()),
+            (ParameterType::Integer { min, max }, ParameterValue::Integer(v)) => (min..=max).contains(v),
+            (ParameterType::Real { min, max }, ParameterValue::Real(v)) => (min..=max).contains(v),
+            (ParameterType::Flag, ParameterValue::Flag(_)) => true,
+            (ParameterType::Text { max }, ParameterValue::Text(text)) => text.len() <= max,
+            _ => false,
+        };
+        if right {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("`{value}` is no value of {}: it takes {}", self.name, self.values)))
+        }
+    }
+}
+
+/// Finds a parameter by name.
+///
+/// # Errors
+/// `NotFound`, naming those that exist.
+pub fn find<'a>(specs: &'a [ParameterSpec], name: &str) -> Result<&'a ParameterSpec> {
+    specs.iter().find(|s| s.name == name).ok_or_else(|| {
+        let names: Vec<_> = specs.iter().map(|s| s.name).collect();
+        let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        Error::new(ErrorKind::NotFound, format!("there is no parameter `{name}`; {known}"))
+    })
+}
+
+/// The value of a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum ParameterValue {
+    /// A whole number.
+    Integer(i64),
+    /// A real number.
+    Real(f64),
+    /// A truth value.
+    Flag(bool),
+    /// A word or text.
+    Text(String),
+}
+
+impl fmt::Display for ParameterValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(v) => write!(f, "{v}"),
+            Self::Real(v) => write!(f, "{v}"),
+            Self::Flag(v) => write!(f, "{v}"),
+            Self::Text(v) => f.write_str(v),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODE: ParameterSpec = ParameterSpec::read_only("boot-mode", "what happens at power-up", ParameterType::Choice(&["dark", "restore"]), "").writable();
+
+    #[test]
+    fn a_wrong_value_is_told_what_would_be_right() {
+        assert_eq!(MODE.parse("dark").unwrap(), ParameterValue::Text("dark".into()));
+        assert!(MODE.parse("light").unwrap_err().message().contains("one of dark, restore"));
+        let number = ParameterSpec::read_only("n", "n", ParameterType::Integer { min: 1, max: 3 }, "s");
+        assert!(number.parse("4").unwrap_err().message().contains("from 1 to 3"));
+        assert!(number.parse("x").is_err());
+        assert!(find(&[MODE], "speed").unwrap_err().message().contains("it has boot-mode"));
+    }
+
+    #[test]
+    fn not_a_number_is_in_no_range() {
+        let real = ParameterSpec::read_only("r", "r", ParameterType::Real { min: 0.0, max: 1.0 }, "");
+        assert!(real.parse("NaN").is_err());
+    }
+}

@@ -1,0 +1,341 @@
+//! QKD modules: one end of a QKD link, and the delivery of its keys.
+//!
+//! # For controller authors
+//! - Both ends of a link give the same id and bytes. One side takes new keys ([`QkdModule::take_keys`]), tells the ids to the other, which takes the
+//!   twins by id ([`QkdModule::take_keys_by_id`]).
+//! - A handle never gives one key twice. A failed `take` with [`Effect::Unknown`](crate::Effect::Unknown) means that keys were lost: never use
+//!   their twins.
+//! - After a path change a module re-initialises for as long as [`QkdCapabilities::reinitialisation`] says; plan for that gap.
+//!
+//! # For driver authors
+//! - Give each role only what the facts give it. A receiver's counts are not a transmitter's.
+//! - Zeroize whatever a cancelled call leaves behind and publish [`EventKind::KeyLost`](crate::EventKind::KeyLost).
+
+use crate::{
+    Device, Error, Key, KeyId, Operation, Result,
+    reading::Measured,
+    units::{Bits, BitsPerSecond, Ratio, ShotNoiseUnits},
+};
+use async_trait::async_trait;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The role of a module (ETSI GS QKD 015, `qkdi_capabilities/role_support`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Role {
+    /// QKD-Tx.
+    Transmitter,
+    /// QKD-Rx.
+    Receiver,
+    /// Both.
+    Transceiver,
+    /// Key delivery in front of a module: the role is not told.
+    KeyDelivery,
+}
+
+/// The state of a module. The names follow ETSI GS QKD 015 where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ModuleState {
+    /// Powered off.
+    Off,
+    /// Booting, self test (015 NEW).
+    Booting,
+    /// General initialisation (015 NEW).
+    Initialising,
+    /// Waits for its authentication key.
+    AwaitingAuthenticationKey,
+    /// Aligning or calibrating (015 link PENDING).
+    Calibrating,
+    /// Generating keys (015 link ACTIVE).
+    Generating,
+    /// Not generating; keys are stored (015 link PASSIVE).
+    Standby,
+    /// A fault.
+    Error,
+    /// Updating, zeroising, shutting down.
+    Maintenance,
+    /// The device does not tell.
+    Unknown,
+}
+
+/// What a module says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ModuleStatus {
+    /// Its state.
+    pub state: ModuleState,
+    /// The device's own word for it.
+    pub vendor_state: Option<String>,
+    /// Its role.
+    pub role: Role,
+    /// The far end, as the device or the URI names it.
+    pub peer: Option<String>,
+    /// Which transmitters and receivers were matched: a re-paired module shows another key rate.
+    pub pairing_group: Option<String>,
+}
+
+impl ModuleStatus {
+    /// A status with a state and a role.
+    #[must_use]
+    pub fn new(state: ModuleState, role: Role) -> Self {
+        Self { state, vendor_state: None, role, peer: None, pairing_group: None }
+    }
+    /// Adds the device's own word.
+    #[must_use]
+    pub fn with_vendor_state(mut self, word: impl Into<String>) -> Self {
+        self.vendor_state = Some(word.into());
+        self
+    }
+    /// Adds the far end.
+    #[must_use]
+    pub fn with_peer(mut self, peer: impl Into<String>) -> Self {
+        self.peer = Some(peer.into());
+        self
+    }
+    /// Adds the pairing group.
+    #[must_use]
+    pub fn with_pairing_group(mut self, group: impl Into<String>) -> Self {
+        self.pairing_group = Some(group.into());
+        self
+    }
+}
+
+/// How well the link works. What a family does not measure is `None`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Performance {
+    /// Secret key rate (015 `skr`).
+    pub secret_key_rate: Option<Measured<BitsPerSecond>>,
+    /// Quantum bit error ratio, 0 to 1.
+    pub qber: Option<Measured<Ratio>>,
+    /// Excess noise of a CV-QKD link.
+    pub excess_noise: Option<Measured<ShotNoiseUnits>>,
+    /// Interference visibility, 0 to 1.
+    pub visibility: Option<Measured<Ratio>>,
+    /// Bits of the last block of secret key.
+    pub last_block: Option<Measured<Bits>>,
+}
+
+/// The store of keys (ETSI GS QKD 014, Status).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct KeyStore {
+    /// Keys that can be taken now (`stored_key_count`).
+    pub stored: Option<u64>,
+    /// The most that it holds (`max_key_count`).
+    pub capacity: Option<u64>,
+    /// Default size (`key_size`).
+    pub key_size: Option<Bits>,
+    /// Least size (`min_key_size`).
+    pub min_key_size: Option<Bits>,
+    /// Greatest size (`max_key_size`).
+    pub max_key_size: Option<Bits>,
+    /// The most keys of one request (`max_key_per_request`).
+    pub max_per_request: Option<u64>,
+    /// The most additional receivers (`max_SAE_ID_count`).
+    pub max_additional_receivers: Option<u64>,
+}
+
+impl KeyStore {
+    /// With so many stored of at most so many.
+    #[must_use]
+    pub fn with_stored(mut self, stored: u64, capacity: u64) -> Self {
+        self.stored = Some(stored);
+        self.capacity = Some(capacity);
+        self
+    }
+    /// With sizes.
+    #[must_use]
+    pub fn with_sizes(mut self, default: Bits, min: Bits, max: Bits) -> Self {
+        self.key_size = Some(default);
+        self.min_key_size = Some(min);
+        self.max_key_size = Some(max);
+        self
+    }
+    /// With limits of one request.
+    #[must_use]
+    pub fn with_limits(mut self, per_request: u64, additional_receivers: u64) -> Self {
+        self.max_per_request = Some(per_request);
+        self.max_additional_receivers = Some(additional_receivers);
+        self
+    }
+}
+
+/// A vendor's extension of a key request (ETSI GS QKD 014, 6.2: names take the vendor's prefix, ending in `_`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Its name, such as `abc_route_type`.
+    pub name: String,
+    /// Its value, a JSON text.
+    pub value: String,
+    /// Whether the request must fail if it can't be met.
+    pub mandatory: bool,
+}
+
+/// A request for new keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyRequest {
+    /// How many.
+    pub count: u32,
+    /// Of which size; `None`: the store's default.
+    pub size: Option<Bits>,
+    /// Further receivers of the same keys (`additional_slave_SAE_IDs`).
+    pub additional_receivers: Vec<String>,
+    /// Extensions.
+    pub extensions: Vec<Extension>,
+}
+
+impl KeyRequest {
+    /// So many keys of the default size.
+    #[must_use]
+    pub fn new(count: u32) -> Self {
+        Self { count, size: None, additional_receivers: Vec::new(), extensions: Vec::new() }
+    }
+    /// Of this size.
+    #[must_use]
+    pub fn with_size(mut self, size: Bits) -> Self {
+        self.size = Some(size);
+        self
+    }
+    /// For these receivers too.
+    #[must_use]
+    pub fn with_additional_receivers(mut self, receivers: Vec<String>) -> Self {
+        self.additional_receivers = receivers;
+        self
+    }
+    /// With this extension.
+    #[must_use]
+    pub fn with_extension(mut self, extension: Extension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+}
+
+/// What a box does when a key id is asked for a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// It refuses (ETSI GS QKD 014: delivered keys are removed).
+    #[default]
+    Refused,
+    /// It gives the same key again. The handle refuses it nevertheless.
+    Repeats,
+    /// Not known.
+    Unknown,
+}
+
+/// What a module can do beyond [`crate::Capabilities`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct QkdCapabilities {
+    /// Its role.
+    pub role: Role,
+    /// What happens when a key id is asked for twice.
+    pub redelivery: Redelivery,
+    /// How long it takes to give keys again after a path change, where known.
+    pub reinitialisation: Option<Duration>,
+}
+
+impl QkdCapabilities {
+    /// Of this role.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        Self { role, redelivery: Redelivery::Unknown, reinitialisation: None }
+    }
+    /// With this redelivery.
+    #[must_use]
+    pub fn with_redelivery(mut self, redelivery: Redelivery) -> Self {
+        self.redelivery = redelivery;
+        self
+    }
+    /// With this re-initialisation time.
+    #[must_use]
+    pub fn with_reinitialisation(mut self, time: Duration) -> Self {
+        self.reinitialisation = Some(time);
+        self
+    }
+}
+
+fn lacks<T>(operation: Operation) -> Result<T> {
+    Err(Error::unsupported(operation.name(), "this family's public protocol has no such operation"))
+}
+
+/// One end of a QKD link, or the key delivery in front of it.
+#[async_trait]
+pub trait QkdModule: Device {
+    /// What this module can do. No I/O.
+    fn qkd_capabilities(&self) -> &QkdCapabilities;
+
+    /// State, role, peer.
+    ///
+    /// # Errors
+    /// Transport errors.
+    async fn status(&self) -> Result<ModuleStatus>;
+
+    /// How well the link works.
+    ///
+    /// # Errors
+    /// `Misbehaved(QberOutOfRange)` and transport errors.
+    async fn performance(&self) -> Result<Performance> {
+        lacks(Operation::Performance)
+    }
+
+    /// What is stored.
+    ///
+    /// # Errors
+    /// Transport errors.
+    async fn key_store(&self) -> Result<KeyStore> {
+        lacks(Operation::KeyStore)
+    }
+
+    /// Starts key generation. Returns when the device has accepted it; [`status`](Self::status) shows the progress.
+    ///
+    /// # Errors
+    /// `NotReady`, `Refused`, transport errors.
+    async fn start(&self) -> Result<()> {
+        lacks(Operation::Start)
+    }
+
+    /// Stops key generation; stored keys stay.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    async fn stop(&self) -> Result<()> {
+        lacks(Operation::Stop)
+    }
+
+    /// Calibrates the link, which interrupts key generation. Returns when the device reports the end of it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    async fn calibrate(&self) -> Result<()> {
+        lacks(Operation::Calibrate)
+    }
+
+    /// Takes new keys: they leave the store.
+    ///
+    /// 1. Asks the device.
+    /// 2. Checks number, size and ids: an id seen before on this handle is `Misbehaved(KeyIdReused)`, and the whole batch is void.
+    /// 3. Hands the keys over.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a count of 0 or a size that is no multiple of 8; `Exhausted`; `Misbehaved` with effect `Unknown`; a lost reply is an error with effect
+    /// `Unknown`: the keys are lost and their twins void.
+    async fn take_keys(&self, _request: &KeyRequest) -> Result<Vec<Key>> {
+        lacks(Operation::TakeKeys)
+    }
+
+    /// Takes the twins of keys that the other end took, in the order asked.
+    ///
+    /// # Errors
+    /// `NotFound` if an id is unknown or was delivered before; `InvalidInput` if an id is asked twice; as [`take_keys`](Self::take_keys).
+    async fn take_keys_by_id(&self, _ids: &[KeyId]) -> Result<Vec<Key>> {
+        lacks(Operation::TakeKeysById)
+    }
+}

@@ -1,0 +1,53 @@
+//! Random sources. **Provisional**: one family implements this trait so far; it settles with the second.
+
+use crate::{Device, Result, units::BitsPerSecond};
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+/// What a random source can do.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct RandomCapabilities {
+    /// The most bytes of one call.
+    pub max_request: usize,
+    /// The nominal rate, where the device states it.
+    pub rate: Option<BitsPerSecond>,
+}
+
+impl RandomCapabilities {
+    /// At most `bytes` in one call.
+    #[must_use]
+    pub fn with_max_request(mut self, bytes: usize) -> Self {
+        self.max_request = bytes;
+        self
+    }
+    /// The nominal rate.
+    #[must_use]
+    pub fn with_rate(mut self, rate: BitsPerSecond) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+}
+
+/// A quantum random number generator.
+///
+/// # For controller authors
+/// The bytes are secrets: they come in a buffer that zeroizes, and no transcript records them.
+///
+/// # For driver authors
+/// Never fill a short read from another source; answer with the error.
+#[async_trait]
+pub trait RandomSource: Device {
+    /// What this source can do, without I/O.
+    fn random_capabilities(&self) -> &RandomCapabilities;
+
+    /// Exactly `length` fresh random bytes.
+    ///
+    /// 1. Checks that the device says it works, where it can say so.
+    /// 2. Reads; bytes beyond `length` are zeroized.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `length` is 0 or above [`RandomCapabilities::max_request`]; `NotReady` if the device says that it does not work;
+    /// transport errors.
+    async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>>;
+}

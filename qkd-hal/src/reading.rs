@@ -1,0 +1,104 @@
+//! Readings: a value with its unit, its time and its quality.
+
+use serde::Serialize;
+use std::{borrow::Cow, fmt, time::SystemTime};
+
+/// How far a reading can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Quality {
+    /// Measured now.
+    Good,
+    /// The device's last value, from before now.
+    Stale,
+    /// The instrument is outside its range; the value is a bound.
+    OutOfRange,
+    /// The device says that it has no valid value.
+    Invalid,
+}
+
+/// A typed measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Measured<T> {
+    /// The value, in the unit of its type.
+    pub value: T,
+    /// When it was taken.
+    #[serde(serialize_with = "serialize_time")]
+    pub at: SystemTime,
+    /// How far it can be trusted.
+    pub quality: Quality,
+}
+
+impl<T> Measured<T> {
+    /// A good measurement taken now.
+    pub fn now(value: T) -> Self {
+        Self { value, at: SystemTime::now(), quality: Quality::Good }
+    }
+    /// The same with another quality.
+    #[must_use]
+    pub fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+}
+
+/// The value of a [`Reading`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Value {
+    /// A real number.
+    Number(f64),
+    /// A count.
+    Count(u64),
+    /// A truth value.
+    Flag(bool),
+    /// A text.
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(v) => write!(f, "{v}"),
+            Self::Count(v) => write!(f, "{v}"),
+            Self::Flag(v) => write!(f, "{v}"),
+            Self::Text(v) => f.write_str(v),
+        }
+    }
+}
+
+/// One named item of a device's telemetry.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reading {
+    /// Its name, in lower case with dots, such as `detector.temperature`.
+    pub name: Cow<'static, str>,
+    /// Its value.
+    pub value: Value,
+    /// The symbol of its unit; empty where it has none.
+    pub unit: &'static str,
+    /// When it was taken.
+    #[serde(serialize_with = "serialize_time")]
+    pub at: SystemTime,
+    /// How far it can be trusted.
+    pub quality: Quality,
+}
+
+impl Reading {
+    /// A good reading taken now.
+    pub fn now(name: impl Into<Cow<'static, str>>, value: Value, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, at: SystemTime::now(), quality: Quality::Good }
+    }
+    /// The same with another quality.
+    #[must_use]
+    pub fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+}
+
+/// Seconds since 1970-01-01T00:00:00Z, as a number.
+pub fn serialize_time<S: serde::Serializer>(at: &SystemTime, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()))
+}
