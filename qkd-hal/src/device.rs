@@ -186,15 +186,7 @@ impl Descriptor {
     /// A descriptor with the default deadline of 5 s.
     #[must_use]
     pub fn new(driver: &'static str, uri: impl Into<String>, maturity: Maturity) -> Self {
-        Self {
-            driver,
-            uri: uri.into(),
-            kinds: Vec::new(),
-            maturity,
-            assumptions: &[],
-            accepted: BTreeSet::new(),
-            deadline: Duration::from_secs(5),
-        }
+        Self { driver, uri: uri.into(), kinds: Vec::new(), maturity, assumptions: &[], accepted: BTreeSet::new(), deadline: Duration::from_secs(5) }
     }
     /// The kinds of handle.
     #[must_use]

@@ -122,10 +122,7 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anybody doing anything.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Busy | Self::Unreachable | Self::Timeout | Self::Transport(_) | Self::NotReady | Self::Exhausted
-        )
+        matches!(self, Self::Busy | Self::Unreachable | Self::Timeout | Self::Transport(_) | Self::NotReady | Self::Exhausted)
     }
 
     /// A short name, stable for scripts.

@@ -121,11 +121,7 @@ impl ParameterSpec {
             (ParameterType::Text { max }, ParameterValue::Text(text)) => text.len() <= max,
             _ => false,
         };
-        if right {
-            Ok(())
-        } else {
-            Err(Error::invalid(format!("`{value}` is no value of {}: it takes {}", self.name, self.values)))
-        }
+        if right { Ok(()) } else { Err(Error::invalid(format!("`{value}` is no value of {}: it takes {}", self.name, self.values))) }
     }
 }
 

@@ -19,9 +19,8 @@ pub struct DeviceUri {
 }
 
 /// Names of parameters that would hold a secret.
-const SECRETS: [&str; 13] = [
-    "password", "passwd", "pass", "pwd", "secret", "community", "token", "key", "psk", "authkey", "privkey", "auth-password", "priv-password",
-];
+const SECRETS: [&str; 13] =
+    ["password", "passwd", "pass", "pwd", "secret", "community", "token", "key", "psk", "authkey", "privkey", "auth-password", "priv-password"];
 
 impl DeviceUri {
     /// The driver's name.
@@ -70,9 +69,7 @@ impl DeviceUri {
     /// # Errors
     /// `InvalidInput` if it is there and is no `T`; `expected` says what would be right.
     pub fn parse_parameter<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
-        self.parameter(name)
-            .map(|text| text.parse().map_err(|_| Error::invalid(format!("`{name}={text}` in {self}: {name} takes {expected}"))))
-            .transpose()
+        self.parameter(name).map(|text| text.parse().map_err(|_| Error::invalid(format!("`{name}={text}` in {self}: {name} takes {expected}")))).transpose()
     }
     /// The same URI with one more parameter.
     #[must_use]
@@ -164,7 +161,11 @@ fn percent_encode(f: &mut fmt::Formatter<'_>, text: &str, keep: &[u8]) -> fmt::R
 impl fmt::Display for DeviceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}+{}://", self.driver, self.transport)?;
-        if self.host.contains(':') { write!(f, "[{}]", self.host)? } else { percent_encode(f, &self.host, b"")? }
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            percent_encode(f, &self.host, b"")?
+        }
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
@@ -231,11 +232,9 @@ mod tests {
 
     #[test]
     fn secrets_are_refused_and_not_repeated() {
-        for text in [
-            "packetlight+snmp://admin:hunter2@192.0.2.9",
-            "packetlight+snmp://192.0.2.9?community=hunter2",
-            "packetlight+snmp://192.0.2.9?Password=hunter2",
-        ] {
+        for text in
+            ["packetlight+snmp://admin:hunter2@192.0.2.9", "packetlight+snmp://192.0.2.9?community=hunter2", "packetlight+snmp://192.0.2.9?Password=hunter2"]
+        {
             let error = format!("{:?}", text.parse::<DeviceUri>().unwrap_err());
             assert!(error.contains("credentials file") && !error.contains("hunter2"), "{error}");
         }

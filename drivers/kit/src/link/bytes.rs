@@ -102,7 +102,9 @@ pub trait ByteLink: Send + Sync {
 
 /// A reply of exactly `length` bytes.
 pub fn fixed(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
-    move |seen| if seen.len() >= length { Frame::Complete(length) } else { Frame::Incomplete }
+    move |seen| {
+        if seen.len() >= length { Frame::Complete(length) } else { Frame::Incomplete }
+    }
 }
 
 /// A line that ends in CR, LF or CR LF, of at most `limit` bytes. Empty lines before it are skipped by the caller's decoder.

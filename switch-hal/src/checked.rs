@@ -1,0 +1,56 @@
+//! The check around every switch handle: as [`qkd_hal::checked`], plus ports and plans.
+
+use crate::{Applied, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities};
+use async_trait::async_trait;
+use qkd_hal::{Error, Operation, Result, checked::Checked, reading::Measured, units::DecibelMilliwatts};
+
+#[async_trait]
+impl OpticalSwitch for Checked<dyn OpticalSwitch> {
+    fn switch_capabilities(&self) -> &SwitchCapabilities {
+        self.inner().switch_capabilities()
+    }
+    async fn connections(&self) -> Result<Measured<CrossConnects>> {
+        self.gate().run(Operation::Connections, self.inner().connections()).await
+    }
+    async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
+        self.gate()
+            .run(Operation::Ports, async {
+                let geometry = self.inner().switch_capabilities().geometry;
+                ports.iter().try_for_each(|p| geometry.check_port(*p))?;
+                self.inner().ports(ports).await
+            })
+            .await
+    }
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        self.gate()
+            .run(Operation::Power, async {
+                let capabilities = self.inner().switch_capabilities();
+                for port in ports {
+                    capabilities.geometry.check_port(*port)?;
+                    if !capabilities.power_monitors.contains(port) {
+                        return Err(Error::invalid(format!("port {port} has no power monitor")));
+                    }
+                }
+                self.inner().power(ports).await
+            })
+            .await
+    }
+    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+        self.gate()
+            .run(Operation::Apply, async {
+                let geometry = self.inner().switch_capabilities().geometry;
+                plan.ports().iter().try_for_each(|p| geometry.check_port(*p))?;
+                plan.steps().iter().flat_map(Step::adds).try_for_each(|c| geometry.check(*c))?;
+                self.inner().apply(plan).await
+            })
+            .await
+    }
+    async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
+        self.gate()
+            .run(Operation::SetPort, async {
+                self.inner().switch_capabilities().geometry.check_port(port)?;
+                self.inner().set_port(port, enabled).await
+            })
+            .await
+    }
+}

@@ -1,0 +1,361 @@
+//! Plans: from the present state of a switch to a wanted one.
+
+use crate::{CrossConnect, CrossConnects, Geometry, Port};
+use qkd_hal::{Error, ErrorKind, Identity, Result};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeSet, fmt};
+
+/// Which ports a plan may touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Just those that the change needs.
+    Touched,
+    /// These; a change that needs another is refused.
+    Ports(BTreeSet<Port>),
+    /// Every port of the switch.
+    All,
+}
+
+/// One command to the switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Step {
+    /// Takes a path away.
+    Disconnect(CrossConnect),
+    /// Makes a path between two free ports.
+    Connect(CrossConnect),
+    /// Moves from some paths to others in one motion, where the hardware knows nothing in between (1×N, crossbar).
+    Move {
+        /// Those that go; empty if the present state could not be read.
+        from: Vec<CrossConnect>,
+        /// Those that come; empty where the hardware goes dark.
+        to: Vec<CrossConnect>,
+    },
+}
+
+impl Step {
+    /// What the step takes away.
+    #[must_use]
+    pub fn removes(&self) -> &[CrossConnect] {
+        match self {
+            Self::Disconnect(c) => std::slice::from_ref(c),
+            Self::Connect(_) => &[],
+            Self::Move { from, .. } => from,
+        }
+    }
+    /// What the step makes.
+    #[must_use]
+    pub fn adds(&self) -> &[CrossConnect] {
+        match self {
+            Self::Connect(c) => std::slice::from_ref(c),
+            Self::Disconnect(_) => &[],
+            Self::Move { to, .. } => to,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |all: &[CrossConnect]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        match self {
+            Self::Disconnect(c) => write!(f, "disconnect {c}"),
+            Self::Connect(c) => write!(f, "connect {c}"),
+            Self::Move { from, to } if to.is_empty() => write!(f, "go dark from {}", list(from)),
+            Self::Move { from, to } if from.is_empty() => write!(f, "move to {}", list(to)),
+            Self::Move { from, to } => write!(f, "move from {} to {}", list(from), list(to)),
+        }
+    }
+}
+
+/// SHA-256 over a part of a switch's state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of the paths at these ports, as they stand in `state`.
+    #[must_use]
+    pub fn of(state: &CrossConnects, ports: &BTreeSet<Port>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"qkd-switch-state v1\n");
+        for port in ports {
+            hash.update(port.0.to_be_bytes());
+            match state.at(*port) {
+                Some(c) => {
+                    hash.update([1]);
+                    hash.update(c.ingress.0.to_be_bytes());
+                    hash.update(c.egress.0.to_be_bytes());
+                }
+                None => hash.update([0]),
+            }
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An ordered change of one switch: which ports it may touch, how they stood when it was made, and the steps. Pure data; applying it is
+/// [`crate::OpticalSwitch::apply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    device: Identity,
+    ports: BTreeSet<Port>,
+    covered: BTreeSet<Port>,
+    fingerprint: Option<Fingerprint>,
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan from `present` to `wanted`. Removes come before adds; equal states give the empty plan.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the geometry cannot show one of the states, or if the change needs a port outside `scope`.
+    pub fn new(device: &Identity, geometry: &Geometry, present: &CrossConnects, wanted: &CrossConnects, scope: &Scope) -> Result<Self> {
+        geometry.check_state(present)?;
+        geometry.check_state(wanted)?;
+        let gone: Vec<_> = present.iter().filter(|c| !wanted.contains(*c)).collect();
+        let new: Vec<_> = wanted.iter().filter(|c| !present.contains(*c)).collect();
+        let touched: BTreeSet<Port> = gone.iter().chain(&new).flat_map(|c| c.ports()).collect();
+        let ports = match scope {
+            Scope::Touched => touched,
+            Scope::All => geometry.ports().collect(),
+            Scope::Ports(declared) => {
+                declared.iter().try_for_each(|p| geometry.check_port(*p))?;
+                if let Some(outside) = touched.iter().find(|p| !declared.contains(p)) {
+                    return Err(Error::invalid(format!("the change needs port {outside}, which is not among the declared ports")));
+                }
+                declared.clone()
+            }
+        };
+        let covered: BTreeSet<Port> = ports.iter().flat_map(|p| [Some(*p), present.peer(*p)]).flatten().collect();
+        let steps = match geometry {
+            Geometry::Matrix { .. } => gone.into_iter().map(Step::Disconnect).chain(new.into_iter().map(Step::Connect)).collect(),
+            _ if gone.is_empty() && new.is_empty() => Vec::new(),
+            _ => vec![Step::Move { from: gone, to: new }],
+        };
+        let fingerprint = Some(Fingerprint::of(present, &covered));
+        Ok(Self { device: device.clone(), ports, covered, fingerprint, steps })
+    }
+
+    /// A plan for a switch whose state cannot be read: it moves to `wanted` from wherever it stands. A switch that can be read refuses it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the geometry cannot show `wanted`, or is a matrix.
+    pub fn blind(device: &Identity, geometry: &Geometry, wanted: &CrossConnects) -> Result<Self> {
+        geometry.check_state(wanted)?;
+        if matches!(geometry, Geometry::Matrix { .. }) {
+            return Err(Error::invalid("a matrix is never planned blind: read its state first"));
+        }
+        let ports: BTreeSet<Port> = geometry.ports().collect();
+        let steps = vec![Step::Move { from: Vec::new(), to: wanted.iter().collect() }];
+        Ok(Self { device: device.clone(), covered: ports.clone(), ports, fingerprint: None, steps })
+    }
+
+    /// The device for which it was made.
+    #[must_use]
+    pub fn device(&self) -> &Identity {
+        &self.device
+    }
+    /// The ports that it may touch.
+    #[must_use]
+    pub fn ports(&self) -> &BTreeSet<Port> {
+        &self.ports
+    }
+    /// The ports whose state the fingerprint covers: those declared, and their peers as they were.
+    #[must_use]
+    pub fn covered(&self) -> &BTreeSet<Port> {
+        &self.covered
+    }
+    /// The state for which it was made; `None` for a blind plan.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+    /// The steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Checks that `now` still is the state for which it was made.
+    ///
+    /// # Errors
+    /// `StateChanged`; `InvalidInput` for a blind plan.
+    pub fn check(&self, now: &CrossConnects) -> Result<()> {
+        let Some(made_for) = self.fingerprint else {
+            return Err(Error::invalid("a blind plan is for a switch that cannot be read; read the state and plan from it"));
+        };
+        if Fingerprint::of(now, &self.covered) == made_for {
+            return Ok(());
+        }
+        let stand = now.touching(&self.covered);
+        Err(Error::new(ErrorKind::StateChanged, format!("the switch has moved on since the plan was made; its ports now stand at {stand}")))
+    }
+
+    /// The state after all steps, from `present`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a step does not fit the state.
+    pub fn result(&self, present: &CrossConnects) -> Result<CrossConnects> {
+        self.steps.iter().try_fold(present.clone(), |mut state, step| {
+            for gone in step.removes() {
+                if !state.contains(*gone) {
+                    return Err(Error::invalid(format!("`{step}` does not fit: {gone} is not there")));
+                }
+                state.remove(gone.ingress);
+            }
+            for new in step.adds() {
+                state.insert(*new)?;
+            }
+            Ok(state)
+        })
+    }
+
+    /// What a permit binds: SHA-256 over the device, the fingerprint, the declared ports and the steps.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"qkd-switch-plan v1\n");
+        let mut text = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        text(&self.device.vendor);
+        text(self.device.model.as_deref().unwrap_or("\0"));
+        text(self.device.serial.as_deref().unwrap_or("\0"));
+        text(&self.fingerprint.map_or_else(|| "blind".to_owned(), |f| f.to_string()));
+        text(&self.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        for step in &self.steps {
+            text(&step.to_string());
+        }
+        hash.finalize().into()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing to do");
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            write!(f, "{}{step}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut out = s.serialize_struct("Plan", 5)?;
+        out.serialize_field("device", &self.device)?;
+        out.serialize_field("ports", &self.ports)?;
+        out.serialize_field("fingerprint", &self.fingerprint.map(|f| f.to_string()))?;
+        out.serialize_field("steps", &self.steps.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        out.serialize_field("digest", &hex::encode(self.digest()))?;
+        out.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn state(geometry: Geometry, seed: &[(u32, u32)]) -> CrossConnects {
+        let mut all = CrossConnects::dark();
+        let Geometry::Matrix { ingress, egress } = geometry else { panic!("a matrix") };
+        for (a, b) in seed {
+            let _ = all.insert(CrossConnect::new(1 + a % ingress, 1 + ingress + b % egress));
+        }
+        all
+    }
+
+    fn seed() -> impl Strategy<Value = Vec<(u32, u32)>> {
+        proptest::collection::vec((0u32..64, 0u32..64), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_leads_exactly_to_what_is_wanted(a in seed(), b in seed(), n in 1u32..20, m in 1u32..20) {
+            let geometry = Geometry::matrix(n, m);
+            let (present, wanted) = (state(geometry, &a), state(geometry, &b));
+            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Touched).unwrap();
+            prop_assert_eq!(&plan.result(&present).unwrap(), &wanted);
+            prop_assert_eq!(plan.is_empty(), present == wanted);
+            prop_assert!(plan.check(&present).is_ok());
+            let first_add = plan.steps().iter().position(|s| !s.adds().is_empty()).unwrap_or(plan.steps().len());
+            for (i, step) in plan.steps().iter().enumerate() {
+                prop_assert!(step.removes().is_empty() || i < first_add, "removes come before adds");
+                for c in step.removes().iter().chain(step.adds()) {
+                    prop_assert!(c.ports().iter().all(|p| plan.ports().contains(p)), "no step leaves the declared ports");
+                }
+            }
+        }
+
+        #[test]
+        fn a_change_at_a_covered_port_is_noticed_and_another_is_not(a in seed(), b in seed(), port in 0u32..16) {
+            let geometry = Geometry::matrix(8, 8);
+            let (present, wanted) = (state(geometry, &a), state(geometry, &b));
+            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Touched).unwrap();
+            let mut moved = present.clone();
+            let port = Port(port + 1);
+            let Some(gone) = moved.remove(port) else { return Ok(()) };
+            let covered = gone.ports().iter().any(|p| plan.covered().contains(p));
+            prop_assert_eq!(plan.check(&moved).is_err(), covered);
+        }
+
+        #[test]
+        fn the_declared_ports_bind(a in seed(), b in seed(), declared in proptest::collection::btree_set(1u32..17, 0..16)) {
+            let geometry = Geometry::matrix(8, 8);
+            let (present, wanted) = (state(geometry, &a), state(geometry, &b));
+            let declared: BTreeSet<Port> = declared.into_iter().map(Port).collect();
+            match Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Ports(declared.clone())) {
+                Ok(plan) => prop_assert_eq!(plan.ports(), &declared),
+                Err(e) => prop_assert_eq!(e.kind(), ErrorKind::InvalidInput),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_dark_moves_in_one_motion() {
+        let geometry = Geometry::one_by(4);
+        let (one, three) = ("common-1".parse().unwrap(), "common-3".parse().unwrap());
+        let plan = Plan::new(&Identity::of("x"), &geometry, &one, &three, &Scope::Touched).unwrap();
+        assert_eq!(plan.to_string(), "move from common-1 to common-3");
+        let blind = Plan::blind(&Identity::of("x"), &geometry, &three).unwrap();
+        assert_eq!(blind.to_string(), "move to common-3");
+        assert!(blind.check(&one).is_err() && blind.fingerprint().is_none());
+        assert!(Plan::blind(&Identity::of("x"), &Geometry::matrix(2, 2), &CrossConnects::dark()).is_err());
+    }
+
+    #[test]
+    fn the_digest_binds_device_state_and_steps() {
+        let geometry = Geometry::matrix(4, 4);
+        let (a, b): (CrossConnects, CrossConnects) = ("1-5".parse().unwrap(), "1-6".parse().unwrap());
+        let plan = |who: &str, from: &CrossConnects, to: &CrossConnects, scope| {
+            Plan::new(&Identity::of("x").with_serial(who), &geometry, from, to, &scope).unwrap().digest()
+        };
+        let base = plan("1", &a, &b, Scope::Touched);
+        assert_eq!(base, plan("1", &a, &b, Scope::Touched));
+        assert_ne!(base, plan("2", &a, &b, Scope::Touched));
+        assert_ne!(base, plan("1", &b, &a, Scope::Touched));
+        assert_ne!(base, plan("1", &a, &b, Scope::All));
+    }
+}
