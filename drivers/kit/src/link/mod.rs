@@ -21,8 +21,22 @@
 pub mod bytes;
 mod error;
 pub mod http;
+#[cfg(feature = "http")]
+pub mod https;
+pub mod line;
+pub mod memory;
+#[cfg(feature = "serial")]
+pub mod serial;
 pub mod snmp;
+#[cfg(feature = "snmp")]
+pub mod snmp_udp;
+#[cfg(feature = "tcp")]
+pub mod tcp;
 pub mod usb;
+#[cfg(feature = "usb")]
+pub mod usb_host;
+#[cfg(feature = "tcp")]
+pub mod usbip;
 
 pub use error::LinkError;
 

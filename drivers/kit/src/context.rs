@@ -1,0 +1,320 @@
+//! What a driver needs to open a device: credentials, accepted assumptions, deadlines, and the links.
+
+use crate::{
+    credentials::{Credentials, Entry},
+    driver::DriverInfo,
+    link::{
+        bytes::{ByteLink, Connector},
+        http::{HttpLink, HttpService},
+        line::{LineLink, LineOptions},
+        memory,
+        snmp::{SnmpLink, SnmpService},
+        usb::{UsbLink, UsbService},
+    },
+    transcript::{Replay, Transcript},
+    wrap::{fault::LinkFaults, traced},
+};
+use qkd_hal::{Descriptor, DeviceUri, Error, Result, event::EventHub};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]); every driver opens it.
+pub const MEMORY: &str = "mem";
+
+/// An in-memory endpoint, at the level of its link.
+#[derive(Clone)]
+pub enum Endpoint {
+    /// Bytes.
+    Bytes(Arc<dyn Connector>),
+    /// Varbinds.
+    Snmp(Arc<dyn SnmpService>),
+    /// Transfers.
+    Usb(Arc<dyn UsbService>),
+    /// Requests, from a client of this name.
+    Http(Arc<dyn HttpService>, Option<String>),
+}
+
+/// Serial settings that the driver knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Serial {
+    /// Line speed, unless the URI says `baud=`.
+    pub baud: u32,
+    /// RTS/CTS.
+    pub hardware_flow: bool,
+}
+
+/// What a driver needs to open a device.
+#[derive(Clone, Default)]
+pub struct OpenContext {
+    credentials: Credentials,
+    accepted: BTreeSet<String>,
+    deadline: Option<Duration>,
+    memory: BTreeMap<String, Endpoint>,
+    transcript: Option<Transcript>,
+    replay: Option<Arc<Replay>>,
+    faults: Option<LinkFaults>,
+    #[cfg(feature = "snmp")]
+    notifications: Option<crate::link::snmp_udp::NotificationReceiver>,
+}
+
+impl OpenContext {
+    /// Without credentials beyond the environment's.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// With credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+    /// With assumptions accepted for every device.
+    #[must_use]
+    pub fn accepting(mut self, assumptions: impl IntoIterator<Item = String>) -> Self {
+        self.accepted.extend(assumptions);
+        self
+    }
+    /// With a deadline for each call, unless the URI has its own.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+    /// With an in-memory endpoint, reached as `driver+mem://name`.
+    #[must_use]
+    pub fn with_memory(mut self, name: impl Into<String>, endpoint: Endpoint) -> Self {
+        self.memory.insert(name.into(), endpoint);
+        self
+    }
+    /// Recording what goes over every link.
+    #[must_use]
+    pub fn recording(mut self, transcript: Transcript) -> Self {
+        self.transcript = Some(transcript);
+        self
+    }
+    /// Answering from a transcript: no link touches a wire, whatever the URI's transport.
+    #[must_use]
+    pub fn replaying(mut self, replay: Replay) -> Self {
+        self.replay = Some(Arc::new(replay));
+        self
+    }
+    /// With faults on every link.
+    #[must_use]
+    pub fn with_faults(mut self, faults: LinkFaults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+    /// With the process's receiver of SNMP notifications.
+    #[cfg(feature = "snmp")]
+    #[must_use]
+    pub fn with_notifications(mut self, receiver: crate::link::snmp_udp::NotificationReceiver) -> Self {
+        self.notifications = Some(receiver);
+        self
+    }
+
+    /// The deadline of each call of this device.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the URI's is no time, or none from 1 ms to 10 min.
+    pub fn deadline(&self, uri: &DeviceUri) -> Result<Duration> {
+        let Some(text) = uri.parameter("deadline") else { return Ok(self.deadline.unwrap_or(Duration::from_secs(5))) };
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|d| (Duration::from_millis(1)..=Duration::from_secs(600)).contains(d))
+            .ok_or_else(|| Error::invalid(format!("deadline={text}: it takes a time from 1ms to 10m, such as 5s")))
+    }
+
+    /// The descriptor of a device that this driver opens by this URI.
+    ///
+    /// # Errors
+    /// As [`deadline`](Self::deadline).
+    pub fn descriptor(&self, info: &'static DriverInfo, uri: &DeviceUri) -> Result<Descriptor> {
+        let named = uri.parameters().iter().filter(|(name, _)| name == "assume").map(|(_, id)| id.clone());
+        Ok(Descriptor::new(info.name, uri.to_string(), info.maturity)
+            .with_kinds(info.kinds)
+            .with_assumptions(info.assumptions, named.chain(self.accepted.iter().cloned()))
+            .with_deadline(self.deadline(uri)?))
+    }
+
+    /// The credentials that the URI names.
+    ///
+    /// # Errors
+    /// `Authentication` if it names none, or there is no such entry.
+    pub fn credentials(&self, uri: &DeviceUri) -> Result<Entry> {
+        let name = uri.parameter("credentials").ok_or_else(|| {
+            Error::new(qkd_hal::ErrorKind::Authentication, "this device needs credentials: name an entry of the credentials file with credentials=<name>")
+        })?;
+        self.credentials.entry(name)
+    }
+
+    fn endpoint(&self, uri: &DeviceUri) -> Result<&Endpoint> {
+        self.memory.get(uri.host()).ok_or_else(|| {
+            let names: Vec<_> = self.memory.keys().map(String::as_str).collect();
+            Error::new(qkd_hal::ErrorKind::Unreachable, format!("there is no in-memory endpoint `{}`; there are: {}", uri.host(), names.join(", ")))
+        })
+    }
+
+    fn wrong_level(uri: &DeviceUri) -> Error {
+        Error::invalid(format!("the in-memory endpoint `{}` is of another level than driver {} needs", uri.host(), uri.driver()))
+    }
+
+    /// A byte link to the device: `serial`, `tcp`, `unix` or `mem`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an address that is none; what the link's opening answers.
+    pub async fn byte_link(&self, uri: &DeviceUri, port: u16, serial: Option<Serial>, options: LineOptions) -> Result<Arc<dyn ByteLink>> {
+        if let Some(replay) = &self.replay {
+            return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
+        }
+        let connector = self.connector(uri, port, serial)?;
+        let connector: Box<dyn Connector> = match &self.faults {
+            Some(faults) => Box::new(faults.around(connector)),
+            None => connector,
+        };
+        let link = LineLink::open(connector, options, self.deadline(uri)?).await.map_err(|e| e.reading("open"))?;
+        Ok(match &self.transcript {
+            Some(transcript) => Arc::new(traced::Traced::new(link as Arc<dyn ByteLink>, transcript.clone())),
+            None => link,
+        })
+    }
+
+    #[allow(unused_variables, reason = "some features need neither port nor serial settings")]
+    fn connector(&self, uri: &DeviceUri, port: u16, serial: Option<Serial>) -> Result<Box<dyn Connector>> {
+        match uri.transport() {
+            MEMORY => match self.endpoint(uri)? {
+                Endpoint::Bytes(connector) => Ok(Box::new(memory::Shared(Arc::clone(connector)))),
+                _ => Err(Self::wrong_level(uri)),
+            },
+            #[cfg(feature = "tcp")]
+            "tcp" => {
+                if uri.host().is_empty() {
+                    return Err(Error::invalid(format!("{uri} names no host; write {}+tcp://192.0.2.7", uri.driver())));
+                }
+                Ok(Box::new(crate::link::tcp::Tcp::new(uri.authority(port))))
+            }
+            #[cfg(feature = "tcp")]
+            "unix" => Ok(Box::new(crate::link::tcp::Unix::new(uri.path()))),
+            #[cfg(feature = "serial")]
+            "serial" => {
+                let settings = serial.ok_or_else(|| Error::invalid(format!("driver {} has no serial settings", uri.driver())))?;
+                if uri.path().is_empty() || !uri.host().is_empty() {
+                    return Err(Error::invalid(format!("{uri} names no serial port; write {}+serial:///dev/ttyS0", uri.driver())));
+                }
+                let baud = uri.parse_parameter("baud", "a line speed, such as 38400")?.unwrap_or(settings.baud);
+                Ok(Box::new(crate::link::serial::SerialPort::new(uri.path(), baud, settings.hardware_flow)))
+            }
+            other => Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+        }
+    }
+
+    /// An SNMP link to the device: `snmp` or `mem`.
+    ///
+    /// # Errors
+    /// `Authentication`, `Unreachable`, `InvalidInput`.
+    #[allow(unused_variables, reason = "some features need no events")]
+    pub async fn snmp_link(&self, uri: &DeviceUri, events: EventHub) -> Result<Arc<dyn SnmpLink>> {
+        if let Some(replay) = &self.replay {
+            return Ok(Arc::clone(replay) as Arc<dyn SnmpLink>);
+        }
+        let link: Arc<dyn SnmpLink> = match uri.transport() {
+            MEMORY => match self.endpoint(uri)? {
+                Endpoint::Snmp(service) => Arc::new(memory::Snmp::new(uri.host(), Arc::clone(service))),
+                _ => return Err(Self::wrong_level(uri)),
+            },
+            #[cfg(feature = "snmp")]
+            "snmp" => {
+                let security = crate::link::snmp_udp::Security::from_entry(&self.credentials(uri)?)?;
+                let address = uri.authority(161);
+                crate::link::snmp_udp::UdpSnmp::open(&address, security, self.deadline(uri)?, events, self.notifications.clone())
+                    .await
+                    .map_err(|e| e.reading("open"))?
+            }
+            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+        };
+        let link = match &self.faults {
+            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn SnmpLink>,
+            None => link,
+        };
+        Ok(match &self.transcript {
+            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            None => link,
+        })
+    }
+
+    /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and configuration 1 selected.
+    ///
+    /// # Errors
+    /// `NotFound`, `Busy`, `Unreachable`, `InvalidInput`.
+    #[allow(unused_variables, reason = "some features need no ids")]
+    pub async fn usb_link(&self, uri: &DeviceUri, vendor: u16, product: u16, interface: u8) -> Result<Arc<dyn UsbLink>> {
+        if let Some(replay) = &self.replay {
+            return Ok(Arc::clone(replay) as Arc<dyn UsbLink>);
+        }
+        let link: Arc<dyn UsbLink> = match uri.transport() {
+            MEMORY => match self.endpoint(uri)? {
+                Endpoint::Usb(service) => Arc::new(memory::Usb::open(uri.host(), Arc::clone(service), vendor, product).map_err(|e| e.reading("open"))?),
+                _ => return Err(Self::wrong_level(uri)),
+            },
+            #[cfg(feature = "usb")]
+            "usb" => crate::link::usb_host::HostUsb::open(vendor, product, interface, uri.parameter("serial"), self.deadline(uri)?)
+                .await
+                .map_err(|e| e.reading("open"))?,
+            #[cfg(feature = "tcp")]
+            "usbip" => {
+                let busid = uri.path().trim_start_matches('/');
+                if uri.host().is_empty() || busid.is_empty() {
+                    return Err(Error::invalid(format!("{uri} names no host and bus id; write {}+usbip://192.0.2.4/1-1", uri.driver())));
+                }
+                crate::link::usbip::UsbIp::open(&uri.authority(3240), busid, vendor, product, self.deadline(uri)?).await.map_err(|e| e.reading("open"))?
+            }
+            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+        };
+        let link = match &self.faults {
+            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn UsbLink>,
+            None => link,
+        };
+        Ok(match &self.transcript {
+            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            None => link,
+        })
+    }
+
+    /// An HTTP link to a server: `https` (mutual TLS by the URI's credentials), `http` or `mem`.
+    ///
+    /// # Errors
+    /// `Authentication`, `InvalidInput`.
+    pub async fn http_link(&self, uri: &DeviceUri) -> Result<Arc<dyn HttpLink>> {
+        if let Some(replay) = &self.replay {
+            return Ok(Arc::clone(replay) as Arc<dyn HttpLink>);
+        }
+        let link: Arc<dyn HttpLink> = match uri.transport() {
+            MEMORY => match self.endpoint(uri)? {
+                Endpoint::Http(service, client) => Arc::new(memory::Http::new(uri.host(), Arc::clone(service), client.clone())),
+                _ => return Err(Self::wrong_level(uri)),
+            },
+            #[cfg(feature = "http")]
+            "https" => crate::link::https::Https::open(&uri.authority(443), Some(&self.credentials(uri)?))?,
+            #[cfg(feature = "http")]
+            "http" => crate::link::https::Https::open(&uri.authority(80), None)?,
+            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+        };
+        let link = match &self.faults {
+            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn HttpLink>,
+            None => link,
+        };
+        Ok(match &self.transcript {
+            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            None => link,
+        })
+    }
+}
+
+impl std::fmt::Debug for OpenContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenContext").field("accepted", &self.accepted).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

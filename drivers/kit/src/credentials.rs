@@ -1,0 +1,207 @@
+//! Credentials: a TOML file that nobody else may read, or environment variables, referred to by name.
+//!
+//! ```toml
+//! [noc]                          # SNMPv3
+//! user = "noc"
+//! auth_protocol = "SHA-256"      # MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512
+//! auth_password = "..."
+//! priv_protocol = "AES"          # DES, AES (128 bit), AES-192, AES-256
+//! priv_password = "..."
+//!
+//! [lab]                          # SNMPv2c, for reading
+//! community = "..."
+//!
+//! [sae-alice]                    # mutual TLS: paths of PEM files
+//! ca = "/etc/qkd/ca.pem"
+//! cert = "/etc/qkd/alice.pem"
+//! key = "/etc/qkd/alice.key"
+//! ```
+//! The same field of the same entry can come from the environment, which wins: `QKD_CREDENTIALS_NOC_AUTH_PASSWORD`.
+
+use qkd_hal::{Error, ErrorKind, Result};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The prefix of environment variables.
+pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
+
+/// The fields that an entry may have.
+pub const FIELDS: [&str; 9] = ["user", "auth_protocol", "auth_password", "priv_protocol", "priv_password", "community", "ca", "cert", "key"];
+
+/// One entry. Shows the names of its fields only.
+#[derive(Clone, Default)]
+pub struct Entry {
+    name: String,
+    fields: BTreeMap<String, Zeroizing<String>>,
+}
+
+impl Entry {
+    /// An empty entry.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), fields: BTreeMap::new() }
+    }
+    /// With a field.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<String>) -> Self {
+        self.fields.insert(field.to_owned(), Zeroizing::new(value.into()));
+        self
+    }
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// A field.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.fields.get(field).map(|v| v.as_str())
+    }
+    /// A field that must be there.
+    ///
+    /// # Errors
+    /// `Authentication`, naming entry and field.
+    pub fn require(&self, field: &str) -> Result<&str> {
+        self.get(field).ok_or_else(|| Error::new(ErrorKind::Authentication, format!("credentials `{}` have no `{field}`", self.name)))
+    }
+    /// The contents of the PEM file that a field names.
+    ///
+    /// # Errors
+    /// `Authentication`, naming entry, field and file.
+    pub fn pem(&self, field: &str) -> Result<Zeroizing<Vec<u8>>> {
+        let path = self.require(field)?;
+        std::fs::read(path)
+            .map(Zeroizing::new)
+            .map_err(|e| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} file {path} cannot be read: {e}", self.name)))
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}: {})", self.name, self.fields.keys().cloned().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Where entries come from.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    file: Option<PathBuf>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Credentials {
+    /// Entries from the environment only.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::default()
+    }
+
+    /// Entries from a file, and from the environment.
+    ///
+    /// # Errors
+    /// `Authentication` if others may read the file; `InvalidInput` if it is no such TOML, naming what is wrong without repeating any value.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let shown = path.display();
+        let problem = |why: String| Error::new(ErrorKind::Authentication, format!("credentials file {shown}: {why}"));
+        let meta = std::fs::metadata(path).map_err(|e| problem(e.to_string()))?;
+        let mode = std::os::unix::fs::MetadataExt::mode(&meta) & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(problem(format!("others may read it (mode {mode:03o}); make it yours alone with chmod 600")));
+        }
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?);
+        let tables: BTreeMap<String, BTreeMap<String, String>> =
+            toml::from_str(&text).map_err(|e| Error::invalid(format!("credentials file {shown}: {}{}", e.message(), line_of(&text, e.span()))))?;
+        let mut entries = BTreeMap::new();
+        for (name, fields) in tables {
+            if let Some(unknown) = fields.keys().find(|f| !FIELDS.contains(&f.as_str())) {
+                return Err(Error::invalid(format!(
+                    "credentials file {shown}: entry `{name}` has an unknown field `{unknown}`; there are: {}",
+                    FIELDS.join(", ")
+                )));
+            }
+            let fields = fields.into_iter().map(|(k, v)| (k, Zeroizing::new(v))).collect();
+            entries.insert(name.clone(), Entry { name, fields });
+        }
+        Ok(Self { file: Some(path.to_owned()), entries })
+    }
+
+    /// Adds an entry made in this process.
+    #[must_use]
+    pub fn with(mut self, entry: Entry) -> Self {
+        self.entries.insert(entry.name.clone(), entry);
+        self
+    }
+
+    /// The entry of this name.
+    ///
+    /// # Errors
+    /// `Authentication`, naming where it was looked for.
+    pub fn entry(&self, name: &str) -> Result<Entry> {
+        let mut entry = self.entries.get(name).cloned().unwrap_or_else(|| Entry::new(name));
+        let upper: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        for field in FIELDS {
+            if let Ok(value) = std::env::var(format!("{ENVIRONMENT}{upper}_{}", field.to_ascii_uppercase())) {
+                entry = entry.with(field, value);
+            }
+        }
+        if entry.fields.is_empty() {
+            let file = self.file.as_ref().map_or_else(|| "no credentials file was given".to_owned(), |f| format!("{} has no such entry", f.display()));
+            return Err(Error::new(
+                ErrorKind::Authentication,
+                format!("there are no credentials `{name}`: {file}, and no variable {ENVIRONMENT}{upper}_... is set"),
+            ));
+        }
+        Ok(entry)
+    }
+}
+
+fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    span.map_or_else(String::new, |s| format!(" (line {})", text[..s.start.min(text.len())].matches('\n').count() + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let (_dir, path) = file("[noc]\nuser='x'\n", 0o644);
+        let error = Credentials::from_file(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication);
+        assert!(error.message().contains("chmod 600"));
+    }
+
+    #[test]
+    fn entries_are_found_by_name_and_never_shown() {
+        let (_dir, path) = file("[noc]\nuser = 'noc'\nauth_password = 'hunter22'\n", 0o600);
+        let credentials = Credentials::from_file(&path).unwrap();
+        let entry = credentials.entry("noc").unwrap();
+        assert_eq!(entry.require("auth_password").unwrap(), "hunter22");
+        assert!(!format!("{credentials:?}").contains("hunter22"));
+        assert!(entry.require("priv_password").unwrap_err().message().contains("`noc` have no `priv_password`"));
+        assert!(credentials.entry("nobody").unwrap_err().message().contains("no such entry"));
+    }
+
+    #[test]
+    fn a_broken_file_is_told_without_its_values() {
+        for text in ["[noc]\nauth_password = 'hunter22'\nauth_password = 'hunter22'\n", "[noc]\npasword = 'hunter22'\n", "[noc]\nuser = hunter22\n"] {
+            let (_dir, path) = file(text, 0o600);
+            let error = format!("{:?}", Credentials::from_file(&path).unwrap_err());
+            assert!(!error.contains("hunter22"), "{error}");
+        }
+    }
+}

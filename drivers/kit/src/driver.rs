@@ -1,0 +1,238 @@
+//! What a driver is, and what it opens.
+
+use crate::context::OpenContext;
+use async_trait::async_trait;
+use qkd_hal::{
+    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Maturity, QkdModule, RandomSource, Result,
+    checked::{Checked, Gate},
+};
+use qkd_switch_hal::OpticalSwitch;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A parameter that a driver's URI takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct UriParameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, its values, and its default.
+    pub help: &'static str,
+    /// Whether it must be given: an encoding that no public source tells has no default.
+    pub required: bool,
+}
+
+/// What somebody else has checked, and of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceOf {
+    /// Somebody else's implementation of this vendor's protocol, or a recording of a real box.
+    Protocol,
+    /// The transport only (net-snmp, PyVISA, libusb).
+    Transport,
+    /// Our emulator only.
+    Emulator,
+}
+
+/// A piece of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Of what.
+    pub of: EvidenceOf,
+    /// By whom, and what was seen.
+    pub what: &'static str,
+}
+
+/// A transport that a driver opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Transport {
+    /// Its name in the URI.
+    pub name: &'static str,
+    /// An example URI.
+    pub example: &'static str,
+}
+
+/// How a device of this driver can be recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Probe {
+    /// Passive: USB ids.
+    Usb {
+        /// idVendor.
+        vendor: u16,
+        /// idProduct.
+        product: u16,
+    },
+    /// Passive: sysObjectID lies below this (read with an SNMP GET of the system group).
+    SysObjectId {
+        /// The prefix, in dotted form.
+        prefix: &'static str,
+    },
+    /// Active: these bytes go down the line. On some devices every byte is a command, so they go only where the user said so.
+    Bytes {
+        /// The transport (`serial` or `tcp`).
+        transport: &'static str,
+        /// The line speed, or the TCP port.
+        at: u32,
+        /// What is sent.
+        send: &'static [u8],
+        /// What the answer begins with, case-insensitive.
+        expect: &'static str,
+    },
+}
+
+/// What is known of a driver without a device. The table of drivers is made from it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DriverInfo {
+    /// Its name: the first part of the URI, and the name of its folder.
+    pub name: &'static str,
+    /// The family of devices.
+    pub family: &'static str,
+    /// The vendor.
+    pub vendor: &'static str,
+    /// The kinds of handle that it opens.
+    pub kinds: &'static [DeviceKind],
+    /// The transports that it opens.
+    pub transports: &'static [Transport],
+    /// What has answered it so far.
+    pub maturity: Maturity,
+    /// What others have checked.
+    pub evidence: &'static [Evidence],
+    /// What it infers.
+    pub assumptions: &'static [Assumption],
+    /// What no public source tells; it answers `Unsupported`, or asks for a parameter.
+    pub unknowns: &'static [&'static str],
+    /// Parameters of its URI, beside those that every driver has ([`COMMON_PARAMETERS`]).
+    pub parameters: &'static [UriParameter],
+    /// How its devices are recognised.
+    pub probes: &'static [Probe],
+    /// How it resynchronises after a lost or garbled reply.
+    pub resynchronises: &'static str,
+}
+
+/// Parameters that every driver's URI takes.
+pub const COMMON_PARAMETERS: &[UriParameter] = &[
+    UriParameter { name: "credentials", help: "name of an entry in the credentials file", required: false },
+    UriParameter { name: "assume", help: "id of an assumption that holds for this device; may be repeated", required: false },
+    UriParameter { name: "deadline", help: "within which each call ends, such as 5s or 500ms; default 5s", required: false },
+];
+
+/// A driver.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// What is known of it.
+    fn info(&self) -> &'static DriverInfo;
+
+    /// Opens the device that the URI names, reads who it is, and returns its handles.
+    ///
+    /// The registry has checked driver, transport and the names of the parameters before.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a parameter's value; `Authentication`, `Unreachable`, `Busy`; `IdentityChanged` if a device of another make answers.
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened>;
+}
+
+/// An opened device: one handle for each kind that the box is, over one link. Every handle stands behind its check.
+pub struct Opened {
+    device: Arc<dyn Device>,
+    gate: Arc<Gate>,
+    module: Option<Arc<dyn QkdModule>>,
+    encryptor: Option<Arc<dyn Encryptor>>,
+    switch: Option<Arc<dyn OpticalSwitch>>,
+    random: Option<Arc<dyn RandomSource>>,
+}
+
+impl Opened {
+    fn of<T: Device + 'static>(device: Arc<T>) -> Self {
+        let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
+        Self { device: Arc::new(Checked::new(device, Arc::clone(&gate))), gate, module: None, encryptor: None, switch: None, random: None }
+    }
+
+    /// A QKD module.
+    pub fn module<T: QkdModule + 'static>(device: Arc<T>) -> Self {
+        Self::of(Arc::clone(&device)).and_module(device)
+    }
+    /// An encryptor.
+    pub fn encryptor<T: Encryptor + 'static>(device: Arc<T>) -> Self {
+        Self::of(Arc::clone(&device)).and_encryptor(device)
+    }
+    /// An optical switch.
+    pub fn switch<T: OpticalSwitch + 'static>(device: Arc<T>) -> Self {
+        Self::of(Arc::clone(&device)).and_switch(device)
+    }
+    /// A random source.
+    pub fn random<T: RandomSource + 'static>(device: Arc<T>) -> Self {
+        Self::of(Arc::clone(&device)).and_random(device)
+    }
+    /// The box is a QKD module too.
+    #[must_use]
+    pub fn and_module(mut self, device: Arc<dyn QkdModule>) -> Self {
+        self.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+    /// The box is an encryptor too.
+    #[must_use]
+    pub fn and_encryptor(mut self, device: Arc<dyn Encryptor>) -> Self {
+        self.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+    /// The box is an optical switch too.
+    #[must_use]
+    pub fn and_switch(mut self, device: Arc<dyn OpticalSwitch>) -> Self {
+        self.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+    /// The box is a random source too.
+    #[must_use]
+    pub fn and_random(mut self, device: Arc<dyn RandomSource>) -> Self {
+        self.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+
+    /// What it has as any device.
+    #[must_use]
+    pub fn device(&self) -> Arc<dyn Device> {
+        Arc::clone(&self.device)
+    }
+    /// As a QKD module.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_module(&self) -> Result<Arc<dyn QkdModule>> {
+        self.kind(&self.module, DeviceKind::QkdModule)
+    }
+    /// As an encryptor.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_encryptor(&self) -> Result<Arc<dyn Encryptor>> {
+        self.kind(&self.encryptor, DeviceKind::Encryptor)
+    }
+    /// As an optical switch.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_switch(&self) -> Result<Arc<dyn OpticalSwitch>> {
+        self.kind(&self.switch, DeviceKind::OpticalSwitch)
+    }
+    /// As a random source.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_random(&self) -> Result<Arc<dyn RandomSource>> {
+        self.kind(&self.random, DeviceKind::RandomSource)
+    }
+
+    fn kind<T: ?Sized>(&self, handle: &Option<Arc<T>>, wanted: DeviceKind) -> Result<Arc<T>> {
+        handle.clone().ok_or_else(|| {
+            let descriptor = self.device.descriptor();
+            let kinds: Vec<_> = descriptor.kinds.iter().map(ToString::to_string).collect();
+            Error::unsupported("open", format!("{} is no {wanted}; it is: {}", descriptor.uri, kinds.join(", "))).on(descriptor.uri.as_str())
+        })
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened({})", self.device.descriptor().uri)
+    }
+}

@@ -1,0 +1,425 @@
+//! The owner of a byte stream: one task that matches replies to requests, enforces deadlines, reconnects and resynchronises.
+
+use super::{
+    LinkError,
+    bytes::{ByteLink, ByteStream, Connector, Exchange, Frame},
+};
+use crate::backoff::Backoff;
+use async_trait::async_trait;
+use qkd_hal::{
+    DeviceMisbehaved, ErrorKind, EventKind, TransportFault,
+    event::{EventHub, Origin},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+use zeroize::Zeroizing;
+
+/// How a line is brought back in step after a reply was lost, late or garbled, before anybody else speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resync {
+    /// A new connection: what the device still sends goes to the old one.
+    Reconnect,
+    /// Waits until nothing came for so long. Enough where the device answers within a known time or not at all.
+    Quiet(Duration),
+    /// Sends the greeting and reads until its answer, then until nothing came for so long. Enough where the greeting's answer can't be that of another request.
+    Sentinel(Duration),
+}
+
+/// Reads a name out of a reply.
+pub type Identify = Box<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
+
+/// The exchange that tells who is there: run after each connect, before anybody else speaks.
+pub struct Greeting {
+    /// Makes the exchange.
+    pub exchange: Box<dyn Fn() -> Exchange + Send + Sync>,
+    /// Reads who is there from the reply: what must stay the same over reconnects.
+    pub identify: Identify,
+}
+
+/// How a line is used.
+pub struct LineOptions {
+    /// How it is brought back in step.
+    pub resync: Resync,
+    /// Who must answer.
+    pub greeting: Option<Greeting>,
+    /// The least time between a reply and the next request.
+    pub pace: Duration,
+    /// The most bytes of a reply.
+    pub reply_limit: usize,
+    /// Where loss and return of the line are told.
+    pub events: EventHub,
+}
+
+impl LineOptions {
+    /// Options with a way to resynchronise; replies have at most 64 KiB.
+    #[must_use]
+    pub fn new(resync: Resync, events: EventHub) -> Self {
+        Self { resync, greeting: None, pace: Duration::ZERO, reply_limit: 64 * 1024, events }
+    }
+    /// With a greeting.
+    #[must_use]
+    pub fn greeting(
+        mut self,
+        exchange: impl Fn() -> Exchange + Send + Sync + 'static,
+        identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.greeting = Some(Greeting { exchange: Box::new(exchange), identify: Box::new(identify) });
+        self
+    }
+    /// With a least time between exchanges.
+    #[must_use]
+    pub fn pace(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+    /// With another limit of a reply.
+    #[must_use]
+    pub fn reply_limit(mut self, bytes: usize) -> Self {
+        self.reply_limit = bytes;
+        self
+    }
+}
+
+type Reply = Result<Zeroizing<Vec<u8>>, LinkError>;
+
+enum Job {
+    Exchange(Exchange, Instant, oneshot::Sender<Reply>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A [`ByteLink`] over any [`Connector`].
+pub struct LineLink {
+    jobs: mpsc::Sender<Job>,
+    address: String,
+}
+
+impl LineLink {
+    /// Connects within `within`, and starts the owner task on the current runtime.
+    ///
+    /// # Errors
+    /// What the connector answers; `Misbehaved` if the greeting's answer is none.
+    pub async fn open(connector: Box<dyn Connector>, options: LineOptions, within: Duration) -> Result<Arc<Self>, LinkError> {
+        let address = connector.address();
+        let mut owner = Owner {
+            connector,
+            options,
+            stream: None,
+            buffer: Zeroizing::new(Vec::with_capacity(1024)),
+            in_doubt: false,
+            identity: None,
+            lost: false,
+            failed: None,
+            backoff: Backoff::default(),
+            last: None,
+        };
+        owner.ready(Instant::now() + within).await?;
+        let (jobs, inbox) = mpsc::channel(64);
+        tokio::spawn(owner.run(inbox));
+        Ok(Arc::new(Self { jobs, address }))
+    }
+}
+
+fn closed() -> LinkError {
+    LinkError::new(ErrorKind::Closed, "the link was closed")
+}
+
+#[async_trait]
+impl ByteLink for LineLink {
+    async fn exchange(&self, exchange: Exchange) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + exchange.within;
+        self.jobs.send(Job::Exchange(exchange, deadline, reply)).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+    async fn close(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            let _ = wait.await;
+        }
+    }
+}
+
+struct Owner {
+    connector: Box<dyn Connector>,
+    options: LineOptions,
+    stream: Option<Box<dyn ByteStream>>,
+    /// What came since the last request was written.
+    buffer: Zeroizing<Vec<u8>>,
+    /// Whether something may still come that belongs to an earlier request.
+    in_doubt: bool,
+    identity: Option<String>,
+    lost: bool,
+    /// Another device answers: the link is over.
+    failed: Option<LinkError>,
+    backoff: Backoff,
+    last: Option<Instant>,
+}
+
+impl Owner {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        loop {
+            let job = tokio::select! {
+                biased;
+                job = inbox.recv() => job,
+                () = self.watch() => continue,
+            };
+            match job {
+                None => return,
+                Some(Job::Close(done)) => {
+                    inbox.close();
+                    self.stream = None;
+                    let _ = done.send(());
+                    return;
+                }
+                Some(Job::Exchange(exchange, deadline, reply)) => {
+                    // A caller that has gone before its turn came is not served; from here on the exchange runs to its end.
+                    if !reply.is_closed() {
+                        let outcome = self.serve(exchange, deadline).await;
+                        if let Err(unread) = reply.send(outcome) {
+                            tracing::debug!(address = self.connector.address(), ok = unread.is_ok(), "the caller has gone; its reply was zeroized");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// While nobody asks: notices a hang-up at once, and bytes that nobody asked for.
+    async fn watch(&mut self) {
+        let Some(stream) = &mut self.stream else { return std::future::pending().await };
+        let mut scratch = Zeroizing::new([0u8; 512]);
+        match stream.read(scratch.as_mut_slice()).await {
+            Ok(0) | Err(_) => self.drop_line("it was hung up while idle"),
+            Ok(n) => {
+                tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
+                self.in_doubt = true;
+            }
+        }
+    }
+
+    fn drop_line(&mut self, why: &str) {
+        self.stream = None;
+        self.in_doubt = false;
+        if !self.lost {
+            self.lost = true;
+            self.options.events.publish(Origin::Driver, EventKind::LinkLost { reason: why.to_owned() });
+        }
+    }
+
+    async fn serve(&mut self, exchange: Exchange, deadline: Instant) -> Reply {
+        if let Some(over) = &self.failed {
+            return Err(over.clone());
+        }
+        self.ready(deadline).await?;
+        self.transact(exchange, deadline).await
+    }
+
+    /// Connected, in step, and the same device.
+    async fn ready(&mut self, deadline: Instant) -> Result<(), LinkError> {
+        if self.in_doubt && self.options.resync == Resync::Reconnect {
+            // Not a loss: our own way to be sure.
+            self.stream = None;
+            self.in_doubt = false;
+        }
+        if self.stream.is_none() {
+            self.connect(deadline).await?;
+        }
+        if self.in_doubt {
+            match self.options.resync {
+                Resync::Reconnect => {}
+                Resync::Quiet(time) => self.quiet(time, deadline).await?,
+                Resync::Sentinel(quiet) => self.sentinel(quiet, deadline).await?,
+            }
+            self.in_doubt = false;
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, deadline: Instant) -> Result<(), LinkError> {
+        if let Err(wait) = self.backoff.may_try(deadline) {
+            return Err(LinkError::new(
+                ErrorKind::Unreachable,
+                format!("{} did not answer; the next attempt comes in {} ms", self.connector.address(), wait.as_millis()),
+            ));
+        }
+        self.backoff.wait().await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stream = match self.connector.connect(left).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.backoff.failed();
+                return Err(error);
+            }
+        };
+        self.stream = Some(stream);
+        self.in_doubt = false;
+        if let Some(greeting) = &self.options.greeting {
+            let exchange = (greeting.exchange)();
+            let reply = self.transact(exchange, deadline).await.inspect_err(|_| self.backoff.failed())?;
+            self.check_identity(&reply)?;
+        }
+        self.backoff.succeeded();
+        if self.lost {
+            self.lost = false;
+            self.options.events.publish(Origin::Driver, EventKind::LinkRestored);
+        }
+        Ok(())
+    }
+
+    fn check_identity(&mut self, reply: &[u8]) -> Result<(), LinkError> {
+        let Some(greeting) = &self.options.greeting else { return Ok(()) };
+        let Some(found) = (greeting.identify)(reply) else {
+            self.in_doubt = true;
+            return Err(LinkError::new(
+                ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+                format!("what answers at {} does not say that it is such a device; check the address, and the line speed", self.connector.address()),
+            ));
+        };
+        match &self.identity {
+            None => self.identity = Some(found),
+            Some(known) if *known == found => {}
+            Some(known) => {
+                let error = LinkError::new(ErrorKind::IdentityChanged, format!("{known} was opened, and {found} answers now; the handle is closed"));
+                self.options.events.publish(Origin::Driver, EventKind::IdentityChanged { found });
+                self.stream = None;
+                self.failed = Some(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn quiet(&mut self, time: Duration, deadline: Instant) -> Result<(), LinkError> {
+        let mut scratch = Zeroizing::new([0u8; 512]);
+        loop {
+            let end = Instant::now() + time;
+            if end > deadline {
+                return Err(LinkError::new(ErrorKind::Timeout, "the line did not fall silent within the deadline"));
+            }
+            let Some(stream) = &mut self.stream else { return Ok(()) };
+            match timeout_at(end, stream.read(scratch.as_mut_slice())).await {
+                Err(_) => return Ok(()),
+                Ok(Ok(n)) if n > 0 => {}
+                Ok(_) => return Err(self.hung_up(false)),
+            }
+        }
+    }
+
+    async fn sentinel(&mut self, quiet: Duration, deadline: Instant) -> Result<(), LinkError> {
+        let Some(greeting) = &self.options.greeting else { return self.quiet(quiet, deadline).await };
+        let mut exchange = (greeting.exchange)();
+        self.write(&exchange.request, deadline).await?;
+        self.buffer.clear();
+        loop {
+            // Whatever stands before the sentinel's answer belongs to earlier requests.
+            if let Some(framer) = &mut exchange.framer {
+                match framer(&self.buffer) {
+                    Frame::Complete(n) => {
+                        let n = n.min(self.buffer.len());
+                        let found = self.options.greeting.as_ref().and_then(|g| (g.identify)(&self.buffer[..n]));
+                        if found.is_some() && (self.identity.is_none() || found == self.identity) {
+                            break;
+                        }
+                        self.buffer.drain(..n);
+                        exchange = self.options.greeting.as_ref().map_or(exchange, |g| (g.exchange)());
+                        continue;
+                    }
+                    Frame::Garbled(_) => self.buffer.clear(),
+                    Frame::Incomplete => {}
+                }
+            }
+            self.fill(deadline).await?;
+        }
+        self.quiet(quiet, deadline).await
+    }
+
+    async fn write(&mut self, request: &[u8], deadline: Instant) -> Result<(), LinkError> {
+        let Some(stream) = &mut self.stream else { return Err(LinkError::new(ErrorKind::Unreachable, "there is no connection")) };
+        let sent = timeout_at(deadline, async {
+            stream.write_all(request).await?;
+            stream.flush().await
+        })
+        .await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.hung_up(true)),
+            Err(_) => {
+                self.in_doubt = true;
+                Err(LinkError::new(ErrorKind::Timeout, "the device did not take the request within the deadline").sent())
+            }
+        }
+    }
+
+    /// Reads what comes next into the buffer.
+    async fn fill(&mut self, deadline: Instant) -> Result<(), LinkError> {
+        let Some(stream) = &mut self.stream else { return Err(LinkError::new(ErrorKind::Unreachable, "there is no connection")) };
+        match timeout_at(deadline, stream.read_buf(&mut *self.buffer)).await {
+            Ok(Ok(n)) if n > 0 => Ok(()),
+            Ok(_) => Err(self.hung_up(true)),
+            Err(_) => {
+                self.in_doubt = true;
+                let seen = match self.buffer.len() {
+                    0 => "no reply came".to_owned(),
+                    n => format!("{n} bytes came, which are no complete reply,"),
+                };
+                Err(LinkError::new(ErrorKind::Timeout, format!("{seen} within the deadline")).sent())
+            }
+        }
+    }
+
+    fn hung_up(&mut self, sent: bool) -> LinkError {
+        self.drop_line("the line was hung up");
+        let error = LinkError::new(ErrorKind::Transport(TransportFault::HungUp), format!("{} hung up", self.connector.address()));
+        if sent { error.sent() } else { error }
+    }
+
+    async fn transact(&mut self, mut exchange: Exchange, deadline: Instant) -> Reply {
+        if let Some(last) = self.last
+            && !self.options.pace.is_zero()
+        {
+            tokio::time::sleep_until((last + self.options.pace).min(deadline)).await;
+        }
+        if Instant::now() >= deadline {
+            return Err(LinkError::new(ErrorKind::Timeout, "the deadline passed before the request's turn came; nothing was sent"));
+        }
+        self.buffer.clear();
+        self.write(&exchange.request, deadline).await?;
+        let Some(mut framer) = exchange.framer.take() else {
+            self.last = Some(Instant::now());
+            return Ok(Zeroizing::new(Vec::new()));
+        };
+        loop {
+            match framer(&self.buffer) {
+                Frame::Complete(n) => {
+                    let n = n.min(self.buffer.len());
+                    let mut reply = Zeroizing::new(Vec::with_capacity(n));
+                    reply.extend_from_slice(&self.buffer[..n]);
+                    // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
+                    self.in_doubt |= self.buffer.len() > n;
+                    self.last = Some(Instant::now());
+                    return Ok(reply);
+                }
+                Frame::Garbled(why) => {
+                    self.in_doubt = true;
+                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), why).sent());
+                }
+                Frame::Incomplete if self.buffer.len() > self.options.reply_limit => {
+                    self.in_doubt = true;
+                    let limit = self.options.reply_limit;
+                    return Err(
+                        LinkError::new(ErrorKind::Transport(TransportFault::Overrun), format!("more than {limit} bytes came and no end of the reply")).sent()
+                    );
+                }
+                Frame::Incomplete => self.fill(deadline).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The in-memory twins of all links: deterministic, under paused time, without sockets.
+
+use super::{
+    Disclosure, LinkError,
+    bytes::{ByteStream, Connector},
+    http::{HttpLink, HttpRequest, HttpResponse, HttpService},
+    snmp::{ErrorStatus, Notification, Oid, SecurityLevel, SetRequest, SnmpLink, SnmpService, VarBind},
+    usb::{Completion, Read, Setup, UsbIdentity, UsbLink, UsbService},
+};
+use async_trait::async_trait;
+use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::DuplexStream,
+    sync::broadcast,
+    time::{Instant, sleep, timeout},
+};
+use zeroize::Zeroizing;
+
+/// A connector shared by several links.
+pub struct Shared(pub Arc<dyn Connector>);
+
+#[async_trait]
+impl Connector for Shared {
+    async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
+        self.0.connect(within).await
+    }
+    fn address(&self) -> String {
+        self.0.address()
+    }
+}
+
+/// Bytes: each connection is a fresh duplex pipe, whose far end goes to a function that serves it.
+pub struct Bytes<F> {
+    name: String,
+    serve: F,
+}
+
+impl<F: Fn(DuplexStream) + Send + Sync> Bytes<F> {
+    /// An endpoint; `serve` gets the far end of each new connection, and normally spawns a task on it.
+    pub fn new(name: impl Into<String>, serve: F) -> Self {
+        Self { name: name.into(), serve }
+    }
+}
+
+#[async_trait]
+impl<F: Fn(DuplexStream) + Send + Sync> Connector for Bytes<F> {
+    async fn connect(&self, _within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        (self.serve)(far);
+        Ok(Box::new(near))
+    }
+    fn address(&self) -> String {
+        format!("mem://{}", self.name)
+    }
+}
+
+fn closed() -> LinkError {
+    LinkError::new(ErrorKind::Closed, "the link was closed")
+}
+
+/// Varbinds. It stands for an authPriv link: nobody listens in memory.
+pub struct Snmp {
+    name: String,
+    service: Arc<dyn SnmpService>,
+    request_id: AtomicI32,
+    closed: AtomicBool,
+}
+
+impl Snmp {
+    /// A link to this agent.
+    pub fn new(name: impl Into<String>, service: Arc<dyn SnmpService>) -> Self {
+        Self { name: name.into(), service, request_id: AtomicI32::new(1), closed: AtomicBool::new(false) }
+    }
+    fn open(&self) -> Result<(), LinkError> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl SnmpLink for Snmp {
+    async fn get(&self, oids: &[Oid], _within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        self.open()?;
+        Ok(oids.iter().map(|oid| VarBind::new(oid.clone(), self.service.get(oid))).collect())
+    }
+    async fn set(&self, request: SetRequest, _within: Duration) -> Result<i32, LinkError> {
+        self.open()?;
+        let id = self.request_id.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+        match self.service.set(id, request.binds()) {
+            Ok(()) => Ok(id),
+            Err((status, index)) => Err(refused(status as u32, index, request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid))),
+        }
+    }
+    async fn walk(&self, root: &Oid, _within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        self.open()?;
+        let mut found: Vec<VarBind> = Vec::new();
+        let mut at = root.clone();
+        while let Some(next) = self.service.next(&at) {
+            if next.oid.below(root).is_none() {
+                break;
+            }
+            if next.oid <= at {
+                return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing), format!("behind {at} the agent names {}", next.oid)));
+            }
+            at = next.oid.clone();
+            found.push(next);
+        }
+        Ok(found)
+    }
+    fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.service.notifications()
+    }
+    fn security(&self) -> SecurityLevel {
+        SecurityLevel::AuthPriv
+    }
+    fn address(&self) -> String {
+        format!("mem://{}", self.name)
+    }
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// The error of a refused PDU (RFC 3416, error-status).
+pub(crate) fn refused(status: u32, index: usize, oid: Option<&Oid>) -> LinkError {
+    let name = match status {
+        1 => "tooBig",
+        2 => "noSuchName",
+        3 => "badValue",
+        4 => "readOnly",
+        5 => "genErr",
+        6 => "noAccess",
+        7 => "wrongType",
+        8 => "wrongLength",
+        9 => "wrongEncoding",
+        10 => "wrongValue",
+        11 => "noCreation",
+        12 => "inconsistentValue",
+        13 => "resourceUnavailable",
+        14 => "commitFailed",
+        15 => "undoFailed",
+        16 => "authorizationError",
+        17 => "notWritable",
+        18 => "inconsistentName",
+        _ => "an unknown error-status",
+    };
+    let at = oid.map_or_else(String::new, |oid| format!(" of {oid} (varbind {index})"));
+    let kind = if status == ErrorStatus::AuthorizationError as u32 { ErrorKind::Authentication } else { ErrorKind::Refused };
+    let error = LinkError::new(kind, format!("the agent refused{at}: {name}")).sent().with_code(format!("{name}({status})"));
+    // RFC 3416, 4.2.5: with commitFailed nothing was changed; with undoFailed something was.
+    if status == 15 { LinkError { kind: ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), ..error } } else { error }
+}
+
+/// Transfers. A pending transfer asks the service again each millisecond of the runtime's time.
+pub struct Usb {
+    name: String,
+    service: Arc<dyn UsbService>,
+    identity: UsbIdentity,
+    closed: AtomicBool,
+}
+
+impl Usb {
+    /// A link to this device.
+    ///
+    /// # Errors
+    /// `NotFound` if its ids are others; what a standard request answers.
+    pub fn open(name: impl Into<String>, service: Arc<dyn UsbService>, vendor: u16, product: u16) -> Result<Self, LinkError> {
+        let name = name.into();
+        let (device, _) = service.descriptors();
+        let identity = identity_of(&device, |index| {
+            let setup = Setup { request_type: 0x80, request: 6, value: 0x0300 | u16::from(index), index: 0x0409, length: 255 };
+            match service.control(setup, &[]) {
+                Completion::Data(text) => Some(text),
+                _ => None,
+            }
+        })?;
+        check_ids(&identity, vendor, product)?;
+        Ok(Self { name, service, identity, closed: AtomicBool::new(false) })
+    }
+
+    async fn complete(&self, within: Duration, mut transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        let end = Instant::now() + within;
+        loop {
+            match transfer(self.service.as_ref()) {
+                Completion::Pending if Instant::now() >= end => {
+                    return Err(LinkError::new(ErrorKind::Timeout, "the device had nothing to say within the deadline").sent());
+                }
+                Completion::Pending => sleep(Duration::from_millis(1).min(within)).await,
+                Completion::Stall => return Err(LinkError::new(ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled").sent()),
+                Completion::Gone => return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out").sent()),
+                done => return Ok(done),
+            }
+        }
+    }
+
+    async fn read(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        let mut all = Zeroizing::new(Vec::with_capacity(read.chunk.saturating_mul(read.count).min(1 << 24)));
+        for _ in 0..read.count {
+            if let Completion::Data(mut bytes) = self.complete(read.within, |s| s.read(read.endpoint, read.chunk)).await? {
+                all.extend_from_slice(&bytes);
+                let short = bytes.len() < read.chunk;
+                zeroize::Zeroize::zeroize(&mut bytes);
+                if short {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Reads the identity out of a device descriptor; `string` fetches a string descriptor.
+pub(crate) fn identity_of(device: &[u8], string: impl Fn(u8) -> Option<Vec<u8>>) -> Result<UsbIdentity, LinkError> {
+    let word = |at: usize| device.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    let (Some(vendor), Some(product), Some(release), Some(strings)) = (word(8), word(10), word(12), device.get(14..17)) else {
+        return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), "the device descriptor is cut short"));
+    };
+    let text = |index: u8| {
+        let bytes = (index != 0).then(|| string(index)).flatten()?;
+        let units: Vec<u16> = bytes.get(2..)?.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+        Some(String::from_utf16_lossy(&units))
+    };
+    Ok(UsbIdentity { vendor, product, release, manufacturer: text(strings[0]), product_name: text(strings[1]), serial: text(strings[2]) })
+}
+
+pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Result<(), LinkError> {
+    if (found.vendor, found.product) == (vendor, product) {
+        return Ok(());
+    }
+    Err(LinkError::new(
+        ErrorKind::NotFound,
+        format!("the device there is {:04x}:{:04x}, and {vendor:04x}:{product:04x} is what this driver opens", found.vendor, found.product),
+    ))
+}
+
+#[async_trait]
+impl UsbLink for Usb {
+    async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+        match self.complete(within, |s| s.control(setup, &[])).await? {
+            Completion::Data(bytes) => Ok(bytes),
+            _ => Ok(Vec::new()),
+        }
+    }
+    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
+        self.complete(within, |s| s.control(setup, data)).await.map(drop)
+    }
+    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        self.read(read).await
+    }
+    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
+        match self.complete(within, |s| s.write(endpoint, data)).await? {
+            Completion::Accepted(n) => Ok(n),
+            _ => Ok(0),
+        }
+    }
+    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        self.read(read).await
+    }
+    fn identity(&self) -> UsbIdentity {
+        self.identity.clone()
+    }
+    fn address(&self) -> String {
+        format!("mem://{}", self.name)
+    }
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// Requests, from a client of a given name.
+pub struct Http {
+    name: String,
+    service: Arc<dyn HttpService>,
+    client: Option<String>,
+    closed: AtomicBool,
+}
+
+impl Http {
+    /// A link to this server.
+    pub fn new(name: impl Into<String>, service: Arc<dyn HttpService>, client: Option<String>) -> Self {
+        Self { name: name.into(), service, client, closed: AtomicBool::new(false) }
+    }
+}
+
+#[async_trait]
+impl HttpLink for Http {
+    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        let body = request.body.as_ref().map_or(&[][..], |b| b.as_slice());
+        let answer = async { self.service.call(self.client.as_deref(), request.method, &request.path, body) };
+        timeout(within, answer).await.map_err(|_| LinkError::new(ErrorKind::Timeout, "no response within the deadline").sent())
+    }
+    fn address(&self) -> String {
+        format!("mem://{}", self.name)
+    }
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}

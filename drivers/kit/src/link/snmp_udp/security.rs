@@ -1,0 +1,180 @@
+//! Who we are to an agent.
+
+use super::super::snmp::SecurityLevel;
+use crate::credentials::Entry;
+use qkd_hal::{Error, ErrorKind, Result};
+use snmp2::v3;
+use zeroize::Zeroizing;
+
+/// Credentials of an SNMP link. Shows no password: `snmp2`'s own type would.
+#[derive(Clone)]
+pub enum Security {
+    /// SNMPv2c: for reading only, in clear.
+    V2c {
+        /// The community.
+        community: Zeroizing<String>,
+    },
+    /// SNMPv3 with the user-based security model (RFC 3414).
+    V3 {
+        /// The user.
+        user: String,
+        /// Authentication.
+        auth: Option<(AuthProtocol, Zeroizing<String>)>,
+        /// Privacy.
+        privacy: Option<(PrivProtocol, Zeroizing<String>)>,
+    },
+}
+
+/// Authentication protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthProtocol {
+    /// HMAC-MD5-96.
+    Md5,
+    /// HMAC-SHA-96.
+    Sha1,
+    /// HMAC-SHA-224 (RFC 7860).
+    Sha224,
+    /// HMAC-SHA-256 (RFC 7860).
+    Sha256,
+    /// HMAC-SHA-384 (RFC 7860).
+    Sha384,
+    /// HMAC-SHA-512 (RFC 7860).
+    Sha512,
+}
+
+/// Privacy protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivProtocol {
+    /// CBC-DES.
+    Des,
+    /// CFB-AES-128 (RFC 3826).
+    Aes128,
+    /// AES-192.
+    Aes192,
+    /// AES-256.
+    Aes256,
+}
+
+impl Security {
+    /// From an entry of the credentials file: `community`, or `user` with `auth_password` and `priv_password`.
+    ///
+    /// # Errors
+    /// `Authentication`, naming the field that is missing or wrong.
+    pub fn from_entry(entry: &Entry) -> Result<Self> {
+        let wrong = |field: &str, right: &str| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} takes {right}", entry.name()));
+        if let Some(community) = entry.get("community") {
+            return Ok(Self::V2c { community: Zeroizing::new(community.to_owned()) });
+        }
+        let user = entry.require("user")?.to_owned();
+        // RFC 3414, 11.2: at least eight characters.
+        let password = |field: &str| match entry.get(field) {
+            Some(p) if p.len() < 8 => Err(wrong(field, "at least 8 characters")),
+            p => Ok(p.map(|p| Zeroizing::new(p.to_owned()))),
+        };
+        let auth_protocol = match entry.get("auth_protocol").unwrap_or("SHA-256").to_ascii_uppercase().replace('-', "").as_str() {
+            "MD5" => AuthProtocol::Md5,
+            "SHA" | "SHA1" => AuthProtocol::Sha1,
+            "SHA224" => AuthProtocol::Sha224,
+            "SHA256" => AuthProtocol::Sha256,
+            "SHA384" => AuthProtocol::Sha384,
+            "SHA512" => AuthProtocol::Sha512,
+            _ => return Err(wrong("auth_protocol", "MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512")),
+        };
+        let priv_protocol = match entry.get("priv_protocol").unwrap_or("AES").to_ascii_uppercase().replace('-', "").as_str() {
+            "DES" => PrivProtocol::Des,
+            "AES" | "AES128" => PrivProtocol::Aes128,
+            "AES192" => PrivProtocol::Aes192,
+            "AES256" => PrivProtocol::Aes256,
+            _ => return Err(wrong("priv_protocol", "DES, AES, AES-192 or AES-256")),
+        };
+        let auth = password("auth_password")?.map(|p| (auth_protocol, p));
+        let privacy = password("priv_password")?.map(|p| (priv_protocol, p));
+        if privacy.is_some() && auth.is_none() {
+            return Err(wrong("priv_password", "an auth_password beside it"));
+        }
+        Ok(Self::V3 { user, auth, privacy })
+    }
+
+    pub(super) fn level(&self) -> SecurityLevel {
+        match self {
+            Self::V3 { privacy: Some(_), .. } => SecurityLevel::AuthPriv,
+            Self::V3 { auth: Some(_), .. } => SecurityLevel::AuthNoPriv,
+            _ => SecurityLevel::NoAuthNoPriv,
+        }
+    }
+
+    pub(super) fn community(&self) -> &str {
+        match self {
+            Self::V2c { community } => community,
+            Self::V3 { .. } => "",
+        }
+    }
+
+    pub(super) fn usm(&self) -> Option<v3::Security> {
+        let Self::V3 { user, auth, privacy } = self else { return None };
+        let (protocol, password) = match auth {
+            Some((protocol, password)) => (Some(protocol), password.as_bytes()),
+            None => (None, &[][..]),
+        };
+        // Where a digest is shorter than the cipher's key, both ends must extend it alike; this is the way of draft-blumenthal-aes-usm-04.
+        let mut security = v3::Security::new(user.as_bytes(), password).with_key_extension_method(v3::KeyExtension::Blumenthal);
+        security = match (protocol, privacy) {
+            (Some(_), Some((cipher, password))) => security.with_auth(v3::Auth::AuthPriv {
+                cipher: match cipher {
+                    PrivProtocol::Des => v3::Cipher::Des,
+                    PrivProtocol::Aes128 => v3::Cipher::Aes128,
+                    PrivProtocol::Aes192 => v3::Cipher::Aes192,
+                    PrivProtocol::Aes256 => v3::Cipher::Aes256,
+                },
+                privacy_password: password.as_bytes().to_vec(),
+            }),
+            (Some(_), None) => security.with_auth(v3::Auth::AuthNoPriv),
+            (None, _) => security.with_auth(v3::Auth::NoAuthNoPriv),
+        };
+        Some(match protocol {
+            None => security,
+            Some(protocol) => security.with_auth_protocol(match protocol {
+                AuthProtocol::Md5 => v3::AuthProtocol::Md5,
+                AuthProtocol::Sha1 => v3::AuthProtocol::Sha1,
+                AuthProtocol::Sha224 => v3::AuthProtocol::Sha224,
+                AuthProtocol::Sha256 => v3::AuthProtocol::Sha256,
+                AuthProtocol::Sha384 => v3::AuthProtocol::Sha384,
+                AuthProtocol::Sha512 => v3::AuthProtocol::Sha512,
+            }),
+        })
+    }
+}
+
+impl std::fmt::Debug for Security {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::V2c { .. } => f.write_str("Security(v2c)"),
+            Self::V3 { user, .. } => write!(f, "Security(v3 {user}, {:?})", self.level()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_named_and_no_password_shown() {
+        let noc = Entry::new("noc").with("user", "noc");
+        let full = noc.clone().with("auth_password", "hunter22a").with("priv_password", "hunter22p");
+        let security = Security::from_entry(&full).unwrap();
+        assert_eq!(security.level(), SecurityLevel::AuthPriv);
+        assert_eq!(format!("{security:?}"), "Security(v3 noc, AuthPriv)");
+        assert_eq!(Security::from_entry(&noc).unwrap().level(), SecurityLevel::NoAuthNoPriv);
+        for (entry, says) in [
+            (Entry::new("noc").with("auth_password", "hunter22"), "no `user`"),
+            (noc.clone().with("auth_password", "short"), "at least 8"),
+            (noc.clone().with("priv_password", "hunter22p"), "an auth_password"),
+            (full.clone().with("auth_protocol", "SHA-3"), "SHA-256"),
+            (full.with("priv_protocol", "ROT13"), "AES-256"),
+        ] {
+            let error = Security::from_entry(&entry).unwrap_err();
+            assert!(error.message().contains(says) && !error.message().contains("hunter"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The sequence of [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply), over two small methods of a driver.
+
+use async_trait::async_trait;
+use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Result};
+use qkd_switch_hal::{Applied, CrossConnects, Fingerprint, Plan, Step};
+use tokio::time::Instant;
+
+/// What a driver of a readable switch provides.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The present state, read from the device.
+    async fn read(&self) -> Result<CrossConnects>;
+    /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed. Steps that go in one command count together.
+    async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)>;
+}
+
+/// Carries out a plan: refuses another device's plan, reads again, runs the steps, reads back, compares.
+///
+/// # Errors
+/// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply).
+pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan) -> Result<Applied> {
+    let begun = Instant::now();
+    if !plan.device().same_box(identity) {
+        return Err(Error::new(ErrorKind::IdentityChanged, format!("the plan was made for {}, and this is {identity}", plan.device())));
+    }
+    let before = backend.read().await?;
+    plan.check(&before)?;
+    let wanted = plan.result(&before)?;
+    if plan.is_empty() {
+        return Ok(Applied::new(0, true, begun.elapsed()));
+    }
+    if let Err((sent, error)) = backend.run(plan.steps()).await {
+        return Err(failed(backend, plan, &before, sent, error).await);
+    }
+    let steps = plan.steps().len();
+    let after = backend.read().await.map_err(|e| {
+        Error::new(e.kind(), format!("all {steps} steps were sent, but the state could not be read back: {}", e.message())).effect(Effect::Unknown).caused_by(e)
+    })?;
+    if Fingerprint::of(&after, plan.covered()) == Fingerprint::of(&wanted, plan.covered()) {
+        return Ok(Applied::new(steps, true, begun.elapsed()));
+    }
+    let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
+    // A path that nobody in this plan asked for was made by somebody else; anything else the device did not do.
+    let foreign = now.iter().any(|c| !aim.contains(c) && !before.contains(c));
+    Err(if foreign {
+        Error::new(
+            ErrorKind::StateChanged,
+            format!("all {steps} steps were sent, but somebody else changed the switch meanwhile: its ports stand at {now}, not at {aim}"),
+        )
+        .effect(Effect::Partial)
+    } else {
+        Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("all {steps} steps were accepted, but the switch stands at {now}, not at {aim}"))
+            .effect(if now == before.touching(plan.covered()) { Effect::None } else { Effect::Partial })
+    })
+}
+
+/// Says exactly what was done before a step failed, by reading the state.
+async fn failed(backend: &dyn Backend, plan: &Plan, before: &CrossConnects, sent: usize, error: Error) -> Error {
+    let steps = plan.steps();
+    let list = |steps: &[Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let mut done = Vec::new();
+    let (told, effect) = match backend.read().await {
+        Ok(now) => {
+            for step in steps {
+                if step.removes().iter().all(|c| !now.contains(*c)) && step.adds().iter().all(|c| now.contains(*c)) {
+                    done.push(step.clone());
+                }
+            }
+            let stands = now.touching(plan.covered());
+            let untouched = stands == before.touching(plan.covered());
+            (
+                format!("done: {}; the ports stand at {stands}", if done.is_empty() { "nothing".to_owned() } else { list(&done) }),
+                if untouched { Effect::None } else { Effect::Partial },
+            )
+        }
+        Err(_) => {
+            let sure = list(&steps[..sent.min(steps.len())]);
+            (format!("sent before: {}; the state could not be read", if sure.is_empty() { "nothing" } else { &sure }), Effect::Unknown)
+        }
+    };
+    let at = steps.get(sent).map_or_else(String::new, |s| format!(" at `{s}`"));
+    let mut new = Error::new(error.kind(), format!("the change stopped{at}: {}; {told}", error.message())).effect(effect);
+    if let Some(code) = error.code() {
+        new = new.vendor_code(code);
+    }
+    if let Some(words) = error.words() {
+        new = new.vendor_text(words);
+    }
+    new.caused_by(error)
+}

@@ -1,0 +1,187 @@
+//! Transcripts: what went over a link, without its secrets; and their replay as a link.
+//!
+//! One JSON object a line. A message is a list of parts: `{"text":…}` or `{"hex":…}` for what may be told, `{"secret":n}` for n secret bytes, and `{"length":n}`
+//! alone for a message that nobody declared. A replay puts seeded values where the secrets were.
+
+mod replay;
+
+pub use replay::Replay;
+
+use crate::link::Disclosure;
+use serde::{Deserialize, Serialize};
+use std::{
+    io::Write,
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Printable ASCII and line ends.
+    Text(String),
+    /// Other bytes.
+    Hex(String),
+    /// So many secret bytes.
+    Secret(usize),
+    /// So many bytes of which nothing was declared.
+    Length(usize),
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// With a reply (or none was due).
+    Ok,
+    /// With this kind of error.
+    Error(String),
+}
+
+/// One exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Microseconds since the transcript began.
+    pub at_us: u64,
+    /// The far end.
+    pub link: String,
+    /// The operation.
+    pub name: String,
+    /// What was sent.
+    pub request: Vec<Part>,
+    /// What came.
+    pub reply: Vec<Part>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}
+
+/// Cuts a message into parts.
+#[must_use]
+pub fn parts(message: &[u8], disclosure: Disclosure) -> Vec<Part> {
+    let mut secret: Vec<Range<usize>> = match disclosure {
+        Disclosure::Undeclared => return if message.is_empty() { Vec::new() } else { vec![Part::Length(message.len())] },
+        Disclosure::Public => Vec::new(),
+        Disclosure::Secret(spans) => spans(message),
+    };
+    secret.retain(|span| span.start < span.end && span.start < message.len());
+    secret.sort_by_key(|span| span.start);
+    let mut out = Vec::new();
+    let mut at = 0;
+    for span in secret {
+        let (start, mut end) = (span.start.max(at), span.end.min(message.len()));
+        if start >= end {
+            continue;
+        }
+        out.extend(public(&message[at..start]));
+        at = end;
+        // Base64 padding tells nothing, and a replayed secret needs it where it was.
+        while end > start + 1 && message[end - 1] == b'=' {
+            end -= 1;
+        }
+        out.push(Part::Secret(end - start));
+        out.extend(public(&message[end..at]));
+    }
+    out.extend(public(&message[at..]));
+    out
+}
+
+fn public(bytes: &[u8]) -> Option<Part> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let printable = bytes.iter().all(|b| matches!(b, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    Some(match std::str::from_utf8(bytes) {
+        Ok(text) if printable => Part::Text(text.to_owned()),
+        _ => Part::Hex(hex::encode(bytes)),
+    })
+}
+
+/// A recorder. Cheap to clone; all clones write to one place.
+#[derive(Clone)]
+pub struct Transcript {
+    begun: SystemTime,
+    sink: Arc<Mutex<Sink>>,
+}
+
+enum Sink {
+    Memory(Vec<Record>),
+    File(std::io::BufWriter<std::fs::File>),
+}
+
+impl Transcript {
+    /// Into memory; see [`records`](Self::records).
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { begun: SystemTime::now(), sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))) }
+    }
+    /// Into a file, a line for each exchange.
+    ///
+    /// # Errors
+    /// What making the file answers.
+    pub fn to_file(path: impl AsRef<Path>) -> std::io::Result<Self> {
+        let file = std::fs::File::create(path)?;
+        Ok(Self { begun: SystemTime::now(), sink: Arc::new(Mutex::new(Sink::File(std::io::BufWriter::new(file)))) })
+    }
+    /// Since it began, in microseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.begun.elapsed().map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+    }
+    /// Adds an exchange.
+    pub fn push(&self, record: Record) {
+        match &mut *self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Memory(records) => records.push(record),
+            Sink::File(file) => {
+                let written =
+                    serde_json::to_writer(&mut *file, &record).map_err(std::io::Error::from).and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush());
+                if let Err(error) = written {
+                    tracing::error!(%error, "the transcript could not be written");
+                }
+            }
+        }
+    }
+    /// What was recorded into memory.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Memory(records) => records.clone(),
+            Sink::File(_) => Vec::new(),
+        }
+    }
+}
+
+/// Reads a transcript.
+///
+/// # Errors
+/// A sentence that names the line.
+pub fn parse(text: &str) -> Result<Vec<Record>, String> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| format!("line {} is no record of a transcript: {e}", i + 1)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_leave_their_length_only() {
+        let disclosure = Disclosure::Secret(|m| m.windows(4).position(|w| w == b"key:").map(|at| at + 4..m.len()).into_iter().collect());
+        assert_eq!(parts(b"id:7 key:AAAA==", disclosure), [Part::Text("id:7 key:".into()), Part::Secret(4), Part::Text("==".into())]);
+        assert_eq!(parts(b"anything", Disclosure::Undeclared), [Part::Length(8)]);
+        assert_eq!(parts(&[1, 0x35], Disclosure::Public), [Part::Hex("0135".into())]);
+    }
+
+    #[test]
+    fn spans_beyond_the_message_do_no_harm() {
+        #[allow(clippy::single_range_in_vec_init, reason = "these are spans")]
+        let disclosure = Disclosure::Secret(|_| vec![5..9, 0..2, 1..3, 100..200]);
+        assert_eq!(parts(b"abcdefg", disclosure), [Part::Secret(2), Part::Secret(1), Part::Text("de".into()), Part::Secret(2)]);
+    }
+}

@@ -1,0 +1,259 @@
+//! A transcript that answers as a link.
+
+use super::{Outcome, Part, Record};
+use crate::link::{
+    Disclosure, LinkError,
+    bytes::{ByteLink, Exchange},
+    http::{HttpLink, HttpRequest, HttpResponse, Method},
+    snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
+    usb::{Read, Setup, UsbIdentity, UsbLink},
+};
+use async_trait::async_trait;
+use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+use zeroize::Zeroizing;
+
+/// A link that answers from a transcript, in its order. A request other than the recorded one is an error.
+///
+/// Where a secret was, a replay puts hexadecimal digits drawn from its seed: they pass as bytes, as hexadecimal and as base64.
+pub struct Replay {
+    state: Mutex<(VecDeque<Record>, ChaCha8Rng)>,
+    usb: UsbIdentity,
+    notifications: broadcast::Sender<Notification>,
+}
+
+impl Replay {
+    /// Of these records.
+    #[must_use]
+    pub fn new(records: impl IntoIterator<Item = Record>, seed: u64) -> Self {
+        let state = Mutex::new((records.into_iter().collect(), ChaCha8Rng::seed_from_u64(seed)));
+        Self { state, usb: UsbIdentity::default(), notifications: broadcast::channel(1).0 }
+    }
+    /// With what a USB device's descriptors said.
+    #[must_use]
+    pub fn with_usb_identity(mut self, identity: UsbIdentity) -> Self {
+        self.usb = identity;
+        self
+    }
+    /// How many exchanges were not asked for yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.len()
+    }
+
+    /// The reply to the next request, as the parts' bytes.
+    fn answer(&self, request: &[Want<'_>]) -> Result<Vec<Zeroizing<Vec<u8>>>, LinkError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (records, dice) = &mut *state;
+        let Some(record) = records.pop_front() else {
+            return Err(LinkError::new(ErrorKind::Transport(TransportFault::HungUp), "the transcript has ended").sent());
+        };
+        let recorded: usize = record.request.iter().map(Part::len).sum();
+        let wanted: Vec<u8> = request.iter().flat_map(|w| w.0.iter().copied()).collect();
+        let wanted = Zeroizing::new(wanted);
+        let mut at = 0;
+        let same = recorded == wanted.len()
+            && record.request.iter().all(|part| {
+                let here = &wanted[at..at + part.len()];
+                at += part.len();
+                part.known().is_none_or(|known| known == here)
+            });
+        if !same {
+            let what = format!("the transcript has another request here (`{}`)", record.name);
+            return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), what).sent());
+        }
+        if let Outcome::Error(kind) = &record.outcome {
+            let kind = match kind.as_str() {
+                "timeout" => ErrorKind::Timeout,
+                "refused" => ErrorKind::Refused,
+                "authentication" => ErrorKind::Authentication,
+                "unreachable" => ErrorKind::Unreachable,
+                _ => ErrorKind::Transport(TransportFault::HungUp),
+            };
+            return Err(LinkError::new(kind, "so it ended when it was recorded").sent());
+        }
+        record
+            .reply
+            .iter()
+            .map(|part| match part {
+                Part::Secret(n) => Ok(Zeroizing::new((0..*n).map(|_| b"0123456789abcdef"[dice.random_range(0..16)]).collect())),
+                Part::Length(n) => Err(LinkError::new(
+                    ErrorKind::Unsupported,
+                    format!("the reply to `{}` was recorded as a length of {n} only, since its secrets were not declared", record.name),
+                )),
+                known => Ok(Zeroizing::new(known.known().unwrap_or_default())),
+            })
+            .collect()
+    }
+}
+
+struct Want<'a>(std::borrow::Cow<'a, [u8]>);
+
+impl<'a> From<&'a [u8]> for Want<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+impl From<String> for Want<'_> {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
+    }
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Hex(digits) => digits.len() / 2,
+            Self::Secret(n) | Self::Length(n) => *n,
+        }
+    }
+    fn known(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.clone().into_bytes()),
+            Self::Hex(digits) => hex::decode(digits).ok(),
+            Self::Secret(_) | Self::Length(_) => None,
+        }
+    }
+}
+
+fn join(parts: &[Zeroizing<Vec<u8>>]) -> Zeroizing<Vec<u8>> {
+    let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum()));
+    parts.iter().for_each(|p| all.extend_from_slice(p));
+    all
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, LinkError> {
+    std::str::from_utf8(bytes).map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript is damaged"))
+}
+
+#[async_trait]
+impl ByteLink for Replay {
+    async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        Ok(join(&self.answer(&[exchange.request.as_slice().into()])?))
+    }
+    fn address(&self) -> String {
+        "replay".to_owned()
+    }
+    async fn close(&self) {}
+}
+
+fn prefix(text: &str) -> Option<(Oid, char)> {
+    let (oid, kind) = text.strip_suffix(':')?.split_once('=')?;
+    let mut letters = kind.chars();
+    let letter = letters.next().filter(|_| letters.next().is_none())?;
+    Some((oid.parse().ok()?, letter))
+}
+
+fn varbinds(parts: &[Zeroizing<Vec<u8>>]) -> Result<Vec<VarBind>, LinkError> {
+    let damaged = || LinkError::new(ErrorKind::Internal, "the transcript's varbinds are damaged");
+    let mut out = Vec::new();
+    let mut rest = parts;
+    while let Some((first, tail)) = rest.split_first() {
+        let (oid, kind) = prefix(text_of(first)?).ok_or_else(damaged)?;
+        let values = tail.iter().position(|p| std::str::from_utf8(p).ok().and_then(prefix).is_some()).unwrap_or(tail.len());
+        let value = join(&tail[..values]);
+        rest = &tail[values..];
+        let number = || text_of(&value).ok().and_then(|t| t.parse::<u64>().ok()).ok_or_else(damaged);
+        let number32 = || number().and_then(|n| u32::try_from(n).map_err(|_| damaged()));
+        let value = match kind {
+            'i' => Value::Integer(text_of(&value)?.parse().map_err(|_| damaged())?),
+            's' => Value::OctetString(value.to_vec()),
+            'o' => Value::ObjectId(text_of(&value)?.parse().map_err(|_| damaged())?),
+            'a' => {
+                let bytes: Vec<u8> = text_of(&value)?.split('.').filter_map(|b| b.parse().ok()).collect();
+                Value::IpAddress(bytes.try_into().map_err(|_| damaged())?)
+            }
+            'c' => Value::Counter32(number32()?),
+            'u' => Value::Gauge32(number32()?),
+            't' => Value::TimeTicks(number32()?),
+            'C' => Value::Counter64(number()?),
+            'x' => Value::Opaque(value.to_vec()),
+            'n' => Value::Null,
+            _ => match text_of(&value)? {
+                "noSuchObject" => Value::NoSuchObject,
+                "noSuchInstance" => Value::NoSuchInstance,
+                _ => Value::EndOfMibView,
+            },
+        };
+        out.push(VarBind::new(oid, value));
+    }
+    Ok(out)
+}
+
+#[async_trait]
+impl SnmpLink for Replay {
+    async fn get(&self, oids: &[Oid], _within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        varbinds(&self.answer(&oids.iter().map(|o| o.to_string().into()).collect::<Vec<_>>())?)
+    }
+    async fn set(&self, request: SetRequest, _within: Duration) -> Result<i32, LinkError> {
+        // The values are compared by the recorder's own rendering.
+        let sent: Vec<Want<'_>> = request.binds().iter().map(|b| Want(crate::wrap::traced::rendered(b).into())).collect();
+        let reply = join(&self.answer(&sent)?);
+        text_of(&reply)?.parse().map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's request id is damaged"))
+    }
+    async fn walk(&self, root: &Oid, _within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        varbinds(&self.answer(&[root.to_string().into()])?)
+    }
+    fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.notifications.subscribe()
+    }
+    fn security(&self) -> SecurityLevel {
+        SecurityLevel::AuthPriv
+    }
+    fn address(&self) -> String {
+        "replay".to_owned()
+    }
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl UsbLink for Replay {
+    async fn control_in(&self, setup: Setup, _within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+        Ok(join(&self.answer(&[setup.to_bytes().as_slice().into()])?).to_vec())
+    }
+    async fn control_out(&self, setup: Setup, data: &[u8], _within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
+        self.answer(&[setup.to_bytes().as_slice().into(), data.into()]).map(drop)
+    }
+    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        Ok(join(&self.answer(&[format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk).into()])?))
+    }
+    async fn bulk_out(&self, endpoint: u8, data: &[u8], _within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
+        let reply = join(&self.answer(&[format!("endpoint {endpoint:#04x}").into(), data.into()])?);
+        text_of(&reply)?.parse().map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's count is damaged"))
+    }
+    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        UsbLink::bulk_in(self, read).await
+    }
+    fn identity(&self) -> UsbIdentity {
+        self.usb.clone()
+    }
+    fn address(&self) -> String {
+        "replay".to_owned()
+    }
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl HttpLink for Replay {
+    async fn call(&self, request: HttpRequest, _within: Duration) -> Result<HttpResponse, LinkError> {
+        let verb = if request.method == Method::Get { "GET" } else { "POST" };
+        let body = request.body.as_ref().map_or(&[][..], |b| b.as_slice());
+        let parts = self.answer(&[format!("{verb} {}\n", request.path).into(), body.into()])?;
+        let damaged = || LinkError::new(ErrorKind::Internal, "the transcript's response is damaged");
+        let (status, body) = parts.split_first().ok_or_else(damaged)?;
+        let status = text_of(status)?.trim().parse().map_err(|_| damaged())?;
+        Ok(HttpResponse { status, body: join(body) })
+    }
+    fn address(&self) -> String {
+        "replay".to_owned()
+    }
+    async fn close(&self) {}
+}

@@ -1,0 +1,208 @@
+//! Traced links: each exchange goes into a transcript.
+
+use crate::{
+    link::{
+        Disclosure, LinkError, all_secret,
+        bytes::{ByteLink, Exchange},
+        http::{HttpLink, HttpRequest, HttpResponse, Method},
+        snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
+        usb::{Read, Setup, UsbIdentity, UsbLink},
+    },
+    transcript::{Outcome, Part, Record, Transcript, parts},
+};
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::broadcast;
+use zeroize::Zeroizing;
+
+/// A link whose exchanges are recorded.
+pub struct Traced<L> {
+    inner: L,
+    transcript: Transcript,
+}
+
+impl<L> Traced<L> {
+    /// Records what goes over `inner`.
+    pub fn new(inner: L, transcript: Transcript) -> Self {
+        Self { inner, transcript }
+    }
+
+    fn record<T>(&self, begun: u64, link: String, name: &str, request: Vec<Part>, result: &Result<T, LinkError>, reply: impl FnOnce(&T) -> Vec<Part>) {
+        let (reply, outcome) = match result {
+            Ok(value) => (reply(value), Outcome::Ok),
+            Err(error) => (Vec::new(), Outcome::Error(error.kind.name().to_owned())),
+        };
+        let took_us = self.transcript.now().saturating_sub(begun);
+        self.transcript.push(Record { at_us: begun, link, name: name.to_owned(), request, reply, outcome, took_us });
+    }
+}
+
+#[async_trait]
+impl ByteLink for Traced<Arc<dyn ByteLink>> {
+    async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        let begun = self.transcript.now();
+        let (name, disclosure) = (exchange.name, exchange.reply_disclosure);
+        let request = parts(&exchange.request, exchange.request_disclosure);
+        let result = self.inner.exchange(exchange).await;
+        self.record(begun, self.inner.address(), name, request, &result, |reply| parts(reply, disclosure));
+        result
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// A varbind's prefix, `1.3.6.1.2.1.1.5.0=s:`, and its value, in the manner of net-snmp's types.
+fn halves(bind: &VarBind) -> (String, Zeroizing<Vec<u8>>) {
+    let (kind, value) = match &bind.value {
+        Value::Integer(v) => ('i', v.to_string().into_bytes()),
+        Value::OctetString(v) => ('s', v.clone()),
+        Value::ObjectId(v) => ('o', v.to_string().into_bytes()),
+        Value::IpAddress(v) => ('a', v.map(|b| b.to_string()).join(".").into_bytes()),
+        Value::Counter32(v) => ('c', v.to_string().into_bytes()),
+        Value::Gauge32(v) => ('u', v.to_string().into_bytes()),
+        Value::TimeTicks(v) => ('t', v.to_string().into_bytes()),
+        Value::Counter64(v) => ('C', v.to_string().into_bytes()),
+        Value::Opaque(v) => ('x', v.clone()),
+        Value::Null => ('n', Vec::new()),
+        Value::NoSuchObject => ('-', b"noSuchObject".to_vec()),
+        Value::NoSuchInstance => ('-', b"noSuchInstance".to_vec()),
+        Value::EndOfMibView => ('-', b"endOfMibView".to_vec()),
+    };
+    (format!("{}={kind}:", bind.oid), Zeroizing::new(value))
+}
+
+fn varbind(bind: &VarBind, secret: bool) -> Vec<Part> {
+    let (prefix, value) = halves(bind);
+    let mut out = vec![Part::Text(prefix)];
+    out.extend(parts(&value, if secret { Disclosure::Secret(all_secret) } else { Disclosure::Public }));
+    out
+}
+
+/// A varbind as it stands in a transcript, its value included: for comparing a replayed request.
+pub(crate) fn rendered(bind: &VarBind) -> Vec<u8> {
+    let (prefix, value) = halves(bind);
+    let mut all = prefix.into_bytes();
+    all.extend_from_slice(&value);
+    all
+}
+
+fn varbinds(binds: &[VarBind]) -> Vec<Part> {
+    binds.iter().flat_map(|b| varbind(b, false)).collect()
+}
+
+fn names(oids: &[Oid]) -> Vec<Part> {
+    oids.iter().map(|oid| Part::Text(oid.to_string())).collect()
+}
+
+#[async_trait]
+impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
+    async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        let begun = self.transcript.now();
+        let result = self.inner.get(oids, within).await;
+        self.record(begun, self.inner.address(), "get", names(oids), &result, |binds| varbinds(binds));
+        result
+    }
+    async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
+        let begun = self.transcript.now();
+        let sent = request.binds().iter().enumerate().flat_map(|(i, b)| varbind(b, request.is_secret(i))).collect();
+        let result = self.inner.set(request, within).await;
+        self.record(begun, self.inner.address(), "set", sent, &result, |id| vec![Part::Text(id.to_string())]);
+        result
+    }
+    async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
+        let begun = self.transcript.now();
+        let result = self.inner.walk(root, within).await;
+        self.record(begun, self.inner.address(), "walk", names(std::slice::from_ref(root)), &result, |binds| varbinds(binds));
+        result
+    }
+    fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.inner.notifications()
+    }
+    fn security(&self) -> SecurityLevel {
+        self.inner.security()
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl UsbLink for Traced<Arc<dyn UsbLink>> {
+    async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+        let begun = self.transcript.now();
+        let result = self.inner.control_in(setup, within, disclosure).await;
+        self.record(begun, self.inner.address(), "control-in", vec![Part::Hex(hex::encode(setup.to_bytes()))], &result, |data| parts(data, disclosure));
+        result
+    }
+    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError> {
+        let begun = self.transcript.now();
+        let mut sent = vec![Part::Hex(hex::encode(setup.to_bytes()))];
+        sent.extend(parts(data, disclosure));
+        let result = self.inner.control_out(setup, data, within, disclosure).await;
+        self.record(begun, self.inner.address(), "control-out", sent, &result, |()| Vec::new());
+        result
+    }
+    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        let begun = self.transcript.now();
+        let result = self.inner.bulk_in(read).await;
+        let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
+        self.record(begun, self.inner.address(), "bulk-in", asked, &result, |data| parts(data, read.disclosure));
+        result
+    }
+    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError> {
+        let begun = self.transcript.now();
+        let mut sent = vec![Part::Text(format!("endpoint {endpoint:#04x}"))];
+        sent.extend(parts(data, disclosure));
+        let result = self.inner.bulk_out(endpoint, data, within, disclosure).await;
+        self.record(begun, self.inner.address(), "bulk-out", sent, &result, |n| vec![Part::Text(n.to_string())]);
+        result
+    }
+    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+        let begun = self.transcript.now();
+        let result = self.inner.interrupt_in(read).await;
+        let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
+        self.record(begun, self.inner.address(), "interrupt-in", asked, &result, |data| parts(data, read.disclosure));
+        result
+    }
+    fn identity(&self) -> UsbIdentity {
+        self.inner.identity()
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl HttpLink for Traced<Arc<dyn HttpLink>> {
+    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
+        let begun = self.transcript.now();
+        let disclosure = request.reply_disclosure;
+        let verb = if request.method == Method::Get { "GET" } else { "POST" };
+        let mut sent = vec![Part::Text(format!("{verb} {}\n", request.path))];
+        sent.extend(parts(request.body.as_ref().map_or(&[], |b| b.as_slice()), Disclosure::Public));
+        let name = request.name;
+        let result = self.inner.call(request, within).await;
+        self.record(begun, self.inner.address(), name, sent, &result, |response| {
+            let mut reply = vec![Part::Text(format!("{}\n", response.status))];
+            reply.extend(parts(&response.body, disclosure));
+            reply
+        });
+        result
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
