@@ -6,8 +6,8 @@
 mod reply;
 
 pub use reply::{
-    ScpiError, decode_boot_mode, decode_complete, decode_connections, decode_error, decode_identity, decode_network, decode_peer, decode_power, decode_states,
-    decode_size,
+    ScpiError, decode_boot_mode, decode_complete, decode_connections, decode_error, decode_identity, decode_network, decode_peer, decode_power, decode_size,
+    decode_states,
 };
 
 use std::fmt::{self, Write};

@@ -32,12 +32,9 @@ pub fn decode_identity(reply: &[u8]) -> Result<Identification, ProtoError> {
     let line = text(reply)?;
     let fields: Vec<&str> = line.splitn(5, ',').map(str::trim).collect();
     match fields[..] {
-        [maker, product_code, serial, firmware] if !line.contains(['(', '"']) && fields.iter().all(|f| !f.is_empty()) => Ok(Identification {
-            maker: maker.to_owned(),
-            product_code: product_code.to_owned(),
-            serial: serial.to_owned(),
-            firmware: firmware.to_owned(),
-        }),
+        [maker, product_code, serial, firmware] if !line.contains(['(', '"']) && fields.iter().all(|f| !f.is_empty()) => {
+            Ok(Identification { maker: maker.to_owned(), product_code: product_code.to_owned(), serial: serial.to_owned(), firmware: firmware.to_owned() })
+        }
         _ => Err(shape("maker,product code,serial,firmware", line)),
     }
 }
@@ -113,9 +110,7 @@ pub fn decode_power(reply: &[u8], count: usize) -> Result<Vec<f64>, ProtoError> 
     const SHAPE: &str = "(dBm for each port)";
     let all = grouped(reply, SHAPE, count)?;
     all.iter()
-        .map(|number| {
-            number.parse().ok().filter(|dbm: &f64| dbm.is_finite() && number.bytes().any(|b| b.is_ascii_digit())).ok_or_else(|| shape(SHAPE, number))
-        })
+        .map(|number| number.parse().ok().filter(|dbm: &f64| dbm.is_finite() && number.bytes().any(|b| b.is_ascii_digit())).ok_or_else(|| shape(SHAPE, number)))
         .collect()
 }
 

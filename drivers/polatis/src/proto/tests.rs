@@ -68,8 +68,7 @@ fn replies_mean_what_the_sources_say() {
             "connections" => assert_eq!(decode_connections(reply).unwrap(), pairs(m)),
             "peer" => assert_eq!(decode_peer(reply).unwrap(), ports(&m["ports"]).first().copied()),
             "states" => {
-                let letters: Vec<_> =
-                    decode_states(reply, 3).unwrap().into_iter().map(|s| format!("{s:?}").to_lowercase()).map(Value::from).collect();
+                let letters: Vec<_> = decode_states(reply, 3).unwrap().into_iter().map(|s| format!("{s:?}").to_lowercase()).map(Value::from).collect();
                 assert_eq!(Value::from(letters), m["states"]);
             }
             "power" => assert_eq!(serde_json::json!(decode_power(reply, 2).unwrap()), m["dbm"]),
