@@ -64,7 +64,9 @@ pub(crate) enum Command {
     ///
     /// Passive by default: USB ids and the SNMP system group (a read that every agent allows). On a serial line or a TCP port nothing can be learned without sending;
     /// --active does so, and prints the bytes first. On some devices every byte is a command: look at the bytes before you agree.
-    #[command(after_help = "Examples:\n  qkdctl probe\n  qkdctl probe snmp:192.0.2.9 --login noc\n  qkdctl probe serial:/dev/ttyUSB0\n  qkdctl probe serial:/dev/ttyUSB0 --active --driver polatis")]
+    #[command(
+        after_help = "Examples:\n  qkdctl probe\n  qkdctl probe snmp:192.0.2.9 --login noc\n  qkdctl probe serial:/dev/ttyUSB0\n  qkdctl probe serial:/dev/ttyUSB0 --active --driver polatis"
+    )]
     Probe {
         /// serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI; none: this machine's USB devices.
         target: Option<String>,
@@ -122,12 +124,6 @@ pub(crate) enum Command {
         /// New file, made readable by you alone; none: the bytes are only counted and forgotten.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
-    },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, and tells the story. Needs no hardware.
-    Demo {
-        /// The seed of the emulators.
-        #[arg(long, default_value_t = 7)]
-        seed: u64,
     },
 }
 
@@ -202,7 +198,9 @@ pub(crate) enum KeyCommand {
         device: String,
     },
     /// Takes keys into a file. They leave the store. A dry run unless --yes.
-    #[command(after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json --yes")]
+    #[command(
+        after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json --yes"
+    )]
     Take {
         #[arg(help = DEVICE_HELP)]
         device: String,

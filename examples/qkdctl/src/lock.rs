@@ -19,7 +19,8 @@ pub(crate) enum Use {
 }
 
 fn folder() -> PathBuf {
-    std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| std::env::temp_dir().join(format!("qkdctl-{}", nix::unistd::getuid())), |d| PathBuf::from(d).join("qkdctl"))
+    std::env::var_os("XDG_RUNTIME_DIR")
+        .map_or_else(|| std::env::temp_dir().join(format!("qkdctl-{}", nix::unistd::getuid())), |d| PathBuf::from(d).join("qkdctl"))
 }
 
 /// Takes the lock of the device at this address, whatever the URI's parameters.

@@ -51,7 +51,11 @@ pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<B
 /// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent.
 pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &Key) -> Result<Rolled> {
     if near_key != far_key {
-        return Err(Error::invalid(format!("the keys {} and {} are not the same: the QKD modules are not a pair, or one misbehaved", near_key.id(), far_key.id())));
+        return Err(Error::invalid(format!(
+            "the keys {} and {} are not the same: the QKD modules are not a pair, or one misbehaved",
+            near_key.id(),
+            far_key.id()
+        )));
     }
     let staged: [Staged; 2] = [
         near.encryptor.stage(near.channel, near_key).await.map_err(|e| after("nothing was staged before", e))?,

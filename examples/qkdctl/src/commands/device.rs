@@ -87,7 +87,15 @@ struct Setting<'a> {
 
 impl<'a> Setting<'a> {
     fn new(spec: &'a ParameterSpec, value: Option<ParameterValue>) -> Self {
-        Self { name: spec.name, title: spec.title, unit: spec.unit, value, values: spec.values.to_string(), writable: spec.writable, disruptive: spec.disruptive }
+        Self {
+            name: spec.name,
+            title: spec.title,
+            unit: spec.unit,
+            value,
+            values: spec.values.to_string(),
+            writable: spec.writable,
+            disruptive: spec.disruptive,
+        }
     }
 }
 
@@ -104,7 +112,8 @@ pub(crate) async fn get(session: &Session, output: Output, device: &str, name: O
             let value = if spec.readable { Some(handle.parameter(spec.name).await?) } else { None };
             settings.push(Setting::new(spec, value));
         }
-        let telemetry: Vec<Reading> = if handle.capabilities().supports(Operation::Telemetry) == Support::Unsupported { Vec::new() } else { handle.telemetry().await? };
+        let telemetry: Vec<Reading> =
+            if handle.capabilities().supports(Operation::Telemetry) == Support::Unsupported { Vec::new() } else { handle.telemetry().await? };
         output::print(output, &json!({"parameters": settings, "telemetry": telemetry}), || {
             let mut text = String::from("Parameters\n");
             if settings.is_empty() {

@@ -53,10 +53,7 @@ fn one(info: &DriverInfo) -> String {
         "Parameters",
         info.parameters.iter().chain(COMMON_PARAMETERS).map(|p| format!("{}{}: {}", p.name, if p.required { " (required)" } else { "" }, p.help)).collect(),
     );
-    section(
-        "Assumptions",
-        info.assumptions.iter().map(|a| format!("{}: {} Source: {} Disproved if: {}", a.id, a.statement, a.source, a.disproof)).collect(),
-    );
+    section("Assumptions", info.assumptions.iter().map(|a| format!("{}: {} Source: {} Disproved if: {}", a.id, a.statement, a.source, a.disproof)).collect());
     section("Unknown", info.unknowns.iter().map(|u| (*u).to_owned()).collect());
     section("Evidence", info.evidence.iter().map(|e| format!("{:?}: {}", e.of, e.what)).collect());
     text

@@ -10,7 +10,7 @@ use crate::{
     session::Session,
 };
 use qkd_hal::{
-    Encryptor, Error, ErrorKind, Operation, Result, Support,
+    Error, ErrorKind, Operation, Result, Support,
     encryptor::{ChannelStatus, Staged, TrafficCounters},
     qkd::KeyRequest,
     units::Bits,
@@ -69,7 +69,15 @@ pub(crate) async fn run(session: &Session, output: Output, command: EncryptorCom
     }
 }
 
-async fn roll_pair(session: &Session, output: Output, boxes: [&str; 2], channels: [Option<&str>; 2], sources: [&str; 2], size: Option<u64>, yes: bool) -> Result<u8> {
+async fn roll_pair(
+    session: &Session,
+    output: Output,
+    boxes: [&str; 2],
+    channels: [Option<&str>; 2],
+    sources: [&str; 2],
+    size: Option<u64>,
+    yes: bool,
+) -> Result<u8> {
     let how = if yes { Use::Change } else { Use::Read };
     let devices = [session.open(boxes[0], how).await?, session.open(boxes[1], how).await?];
     let (near, far) = (devices[0].opened.as_encryptor()?, devices[1].opened.as_encryptor()?);
@@ -83,8 +91,15 @@ async fn roll_pair(session: &Session, output: Output, boxes: [&str; 2], channels
     let hitless = near.encryptor_capabilities().hitless && far.encryptor_capabilities().hitless;
     if !yes {
         output::print(output, &json!({"channels": [near_channel, far_channel], "bits": size, "hitless": hitless, "applied": false}), || {
-            let gap = if hitless { "No traffic should drop: both ends accept the new key before either sends with it." } else { "Traffic drops while the boxes re-initialise." };
-            format!("would take one key of {size} from {} and its twin from {}, and roll {near_channel} and {far_channel}\n{gap}\n{DRY_RUN}", keys[0].uri, keys[1].uri)
+            let gap = if hitless {
+                "No traffic should drop: both ends accept the new key before either sends with it."
+            } else {
+                "Traffic drops while the boxes re-initialise."
+            };
+            format!(
+                "would take one key of {size} from {} and its twin from {}, and roll {near_channel} and {far_channel}\n{gap}\n{DRY_RUN}",
+                keys[0].uri, keys[1].uri
+            )
         })?;
         return Ok(0);
     }

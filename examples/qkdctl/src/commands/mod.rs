@@ -1,6 +1,5 @@
 //! The commands.
 
-mod demo;
 mod device;
 mod drivers;
 mod encryptor;
@@ -32,7 +31,6 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
         Command::Key(command) => key::run(&session, output, command).await,
         Command::Encryptor(command) => encryptor::run(&session, output, command).await,
         Command::Random { device, bytes, to } => random::run(&session, output, &device, bytes, to.as_deref()).await,
-        Command::Demo { seed } => demo::run(output, seed).await,
     }
 }
 

@@ -76,7 +76,8 @@ pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>,
             (target, text.to_owned())
         }
     };
-    let infos: Vec<&'static DriverInfo> = session.registry.drivers().map(|d| d.info()).filter(|i| only.is_empty() || only.iter().any(|n| n == i.name)).collect();
+    let infos: Vec<&'static DriverInfo> =
+        session.registry.drivers().map(|d| d.info()).filter(|i| only.is_empty() || only.iter().any(|n| n == i.name)).collect();
     let mut probed = Probed { target: shown, passive: Vec::new(), sent: Vec::new(), would_send: Vec::new(), drivers: Vec::new() };
     match target {
         Target::Here => usb(session, &mut probed).await?,
@@ -110,7 +111,9 @@ fn of_uri(uri: &DeviceUri) -> Target {
 }
 
 fn of_text(text: &str) -> Result<Target> {
-    let wrong = || Error::invalid(format!("`{text}` is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI"));
+    let wrong = || {
+        Error::invalid(format!("`{text}` is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI"))
+    };
     let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
     let uri = |scheme: &str| -> Result<DeviceUri> { format!("probe+{scheme}://{rest}").parse() };
     Ok(match kind {
@@ -151,7 +154,9 @@ async fn usbip(infos: &[&'static DriverInfo], address: &str, busid: &str, probed
 }
 
 async fn snmp(session: &Session, infos: &[&'static DriverInfo], address: &str, login: Option<&str>, probed: &mut Probed) -> Result<()> {
-    let login = login.ok_or_else(|| Error::new(ErrorKind::Authentication, "reading the SNMP system group needs credentials: --login <name of an entry of the credentials file>"))?;
+    let login = login.ok_or_else(|| {
+        Error::new(ErrorKind::Authentication, "reading the SNMP system group needs credentials: --login <name of an entry of the credentials file>")
+    })?;
     let security = Security::from_entry(&session.credentials.entry(login)?)?;
     let link = UdpSnmp::open(address, security, PATIENCE, EventHub::default(), None).await.map_err(|e| e.reading("probe"))?;
     // sysDescr.0 and sysObjectID.0 (RFC 3418).
@@ -211,7 +216,13 @@ async fn ask(connector: Box<dyn Connector>, over: &str, place: &str, send: &[u8]
     let _lock = lock::take(&uri, Use::Change)?;
     let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), PATIENCE).await.map_err(|e| e.reading("probe"))?;
     // Whatever comes until a line ends, or for as long as we wait.
-    let until_line = |seen: &[u8]| if seen.len() > 2 && seen.ends_with(b"\n") || seen.ends_with(b"\r") && seen.len() > 2 || seen.len() >= 256 { Frame::Complete(seen.len()) } else { Frame::Incomplete };
+    let until_line = |seen: &[u8]| {
+        if seen.len() > 2 && seen.ends_with(b"\n") || seen.ends_with(b"\r") && seen.len() > 2 || seen.len() >= 256 {
+            Frame::Complete(seen.len())
+        } else {
+            Frame::Incomplete
+        }
+    };
     let reply = link.exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Undeclared)).await;
     link.close().await;
     match reply {

@@ -22,7 +22,9 @@ pub(super) fn create(path: &Path) -> Result<File> {
 
 /// Writes all of it, down to the disk.
 pub(super) fn write(mut file: File, path: &Path, bytes: &[u8]) -> Result<()> {
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| Error::new(ErrorKind::Internal, format!("file {} could not be written: {e}", path.display())))
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("file {} could not be written: {e}", path.display())))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -31,7 +31,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             if let Some(wanted) = digest
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
             {
-                let what = format!("the plan now has the digest {}, not the one given: the switch has moved on, or the change is another", hex::encode(plan.digest()));
+                let what =
+                    format!("the plan now has the digest {}, not the one given: the switch has moved on, or the change is another", hex::encode(plan.digest()));
                 return Err(Error::new(ErrorKind::StateChanged, what));
             }
             carry_out(output, &device, switch, &plan, yes).await
@@ -180,7 +181,9 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
     let mut new = std::fs::File::options().write(true).create_new(true).open(file).map_err(problem)?;
     let text = serde_json::to_string_pretty(&saved).map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
     new.write_all(text.as_bytes()).and_then(|()| new.write_all(b"\n")).and_then(|()| new.sync_all()).map_err(problem)?;
-    output::print(output, &json!({"file": file, "connections": saved.connections}), || format!("{} paths saved into {}", saved.connections.len(), file.display()))?;
+    output::print(output, &json!({"file": file, "connections": saved.connections}), || {
+        format!("{} paths saved into {}", saved.connections.len(), file.display())
+    })?;
     switch.close().await?;
     Ok(0)
 }
