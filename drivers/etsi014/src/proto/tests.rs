@@ -90,9 +90,8 @@ fn unknown_statuses_are_not_guessed_at() {
 
 #[test]
 fn extensions_need_a_vendors_prefix() {
-    let with = |name: &str, value: &str| {
-        encode_request(&KeyRequest::new(1).with_extension(Extension { name: name.into(), value: value.into(), mandatory: true }))
-    };
+    let with =
+        |name: &str, value: &str| encode_request(&KeyRequest::new(1).with_extension(Extension { name: name.into(), value: value.into(), mandatory: true }));
     assert!(with("abc_route_type", "\"direct\"").is_ok());
     assert!(with("route", "1").is_err() && with("_x", "1").is_err() && with("abc_x", "{").is_err());
 }
