@@ -1,1 +1,19 @@
-//! placeholder
+//! The one list of drivers. A new driver is one folder and one line here.
+//!
+//! Each driver is a Cargo feature, and brings the links that it needs: somebody who only wants one switch over TCP builds no libusb, TLS or SNMP.
+//! ```
+//! let registry = qkd_drivers_all::registry();
+//! assert!(registry.drivers().count() > 0);
+//! ```
+
+use qkd_driver_kit::Registry;
+
+/// All drivers that this program was built with.
+#[must_use]
+#[allow(clippy::let_and_return, reason = "each driver is a feature")]
+pub fn registry() -> Registry {
+    let registry = Registry::new();
+    #[cfg(feature = "polatis")]
+    let registry = registry.with(qkd_driver_polatis::driver());
+    registry
+}

@@ -34,7 +34,7 @@ pub mod snmp_udp;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 pub mod usb;
-#[cfg(feature = "usb")]
+#[cfg(feature = "usb-system")]
 pub mod usb_host;
 #[cfg(feature = "tcp")]
 pub mod usbip;
