@@ -1,1 +1,88 @@
-//! placeholder
+#![doc = include_str!("docs.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod device;
+pub mod proto;
+#[cfg(test)]
+mod tests;
+
+pub use device::{Agiltron, Model};
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    context::Serial,
+    driver::{Evidence, EvidenceOf, Transport, UriParameter},
+    link::line::{LineOptions, Resync},
+};
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
+use std::{sync::Arc, time::Duration};
+
+/// What this driver infers.
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
+    id: "agiltron.acknowledged-is-moved",
+    statement: "The switch has moved when it acknowledges a set.",
+    source: "PyPI qmi 0.54.2 and agiltron-selfalign 0.2.0 wait for nothing else",
+    disproof: "Light still comes from the old channel after the acknowledgement.",
+    operations: &[],
+}];
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "agiltron",
+    family: "Agiltron FF 1x4 and 1x8 (CL/LB driver board), SelfAlign 1xN",
+    vendor: "Agiltron",
+    kinds: &[DeviceKind::OpticalSwitch],
+    transports: &[Transport { name: "serial", example: "agiltron+serial:///dev/ttyUSB0?model=ff&channels=8" }],
+    maturity: Maturity::Emulated,
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, on a PTY" }],
+    assumptions: ASSUMPTIONS,
+    unknowns: &[
+        "error replies, identification and the number of channels: model= and channels= must be given",
+        "whether the paths hold without power",
+        "SelfAlign: any query; its position is unknown until it has acknowledged a channel",
+    ],
+    parameters: &[
+        UriParameter { name: "model", help: "ff or selfalign; the device does not tell", required: true },
+        UriParameter { name: "channels", help: "number of channels; the device does not tell", required: true },
+    ],
+    // Every four bytes are a command on one of the two products, so nothing is sent to find out.
+    probes: &[],
+    resynchronises: "Silence for longer than the vendor's clients wait for a reply (FF 0.6 s, SelfAlign 2.2 s): frames carry nothing that tells a late reply.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AgiltronDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> AgiltronDriver {
+    AgiltronDriver
+}
+
+#[async_trait]
+impl Driver for AgiltronDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let model = uri.parameter("model").and_then(Model::from_word).ok_or_else(|| Error::invalid("model= takes ff or selfalign"))?;
+        let most = model.most_channels();
+        let channels = uri
+            .parse_parameter("channels", "a number of channels")?
+            .filter(|n| (2..=most).contains(n))
+            .ok_or_else(|| Error::invalid(format!("channels= takes a number from 2 to {most}")))?;
+        let descriptor = context.descriptor(&INFO, uri)?;
+        let events = EventHub::default();
+        let quiet = match model {
+            Model::Ff => Duration::from_millis(600),
+            Model::SelfAlign => Duration::from_millis(2_200),
+        };
+        let options = LineOptions::new(Resync::Quiet(quiet), events.clone()).reply_limit(64);
+        let serial = Serial { baud: proto::BAUD, hardware_flow: false };
+        let link = context.byte_link(uri, 0, Some(serial), options).await?;
+        Ok(Opened::switch(Arc::new(Agiltron::open(descriptor, model, channels, link, events).await?)))
+    }
+}

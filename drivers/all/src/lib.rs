@@ -1,1 +1,25 @@
-//! placeholder
+//! The one list of drivers. A new driver is one folder and one line here.
+//!
+//! Each driver is a Cargo feature, and brings the links that it needs: somebody who only wants one switch over TCP builds no libusb, TLS or SNMP.
+//! ```
+//! let registry = qkd_drivers_all::registry();
+//! assert!(registry.drivers().count() > 0);
+//! ```
+
+use qkd_driver_kit::Registry;
+
+/// All drivers that this program was built with.
+#[must_use]
+#[allow(clippy::let_and_return, reason = "each driver is a feature")]
+pub fn registry() -> Registry {
+    let registry = Registry::new();
+    #[cfg(feature = "polatis")]
+    let registry = registry.with(qkd_driver_polatis::driver());
+    #[cfg(feature = "agiltron")]
+    let registry = registry.with(qkd_driver_agiltron::driver());
+    #[cfg(feature = "idq-quantis")]
+    let registry = registry.with(qkd_driver_idq_quantis::driver());
+    #[cfg(feature = "etsi014")]
+    let registry = registry.with(qkd_driver_etsi014::driver());
+    registry
+}

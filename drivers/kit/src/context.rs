@@ -259,7 +259,7 @@ impl OpenContext {
                 Endpoint::Usb(service) => Arc::new(memory::Usb::open(uri.host(), Arc::clone(service), vendor, product).map_err(|e| e.reading("open"))?),
                 _ => return Err(Self::wrong_level(uri)),
             },
-            #[cfg(feature = "usb")]
+            #[cfg(feature = "usb-system")]
             "usb" => crate::link::usb_host::HostUsb::open(vendor, product, interface, uri.parameter("serial"), self.deadline(uri)?)
                 .await
                 .map_err(|e| e.reading("open"))?,

@@ -1,1 +1,4 @@
-//! placeholder
+#![doc = include_str!("docs.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod proto;

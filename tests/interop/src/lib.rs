@@ -1,1 +1,1 @@
-//! placeholder
+//! Testbeds, differential and architecture tests, fuzzing, checks by other people's software.

@@ -18,6 +18,9 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
+/// The most bytes that a device may send unasked before the line is cut.
+const UNASKED_LIMIT: usize = 1 << 20;
+
 /// How a line is brought back in step after a reply was lost, late or garbled, before anybody else speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -111,6 +114,7 @@ impl LineLink {
             stream: None,
             buffer: Zeroizing::new(Vec::with_capacity(1024)),
             in_doubt: false,
+            unasked: 0,
             identity: None,
             lost: false,
             failed: None,
@@ -155,6 +159,8 @@ struct Owner {
     buffer: Zeroizing<Vec<u8>>,
     /// Whether something may still come that belongs to an earlier request.
     in_doubt: bool,
+    /// Bytes that nobody asked for, since the last reply.
+    unasked: usize,
     identity: Option<String>,
     lost: bool,
     /// Another device answers: the link is over.
@@ -201,12 +207,22 @@ impl Owner {
             Ok(n) => {
                 tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
                 self.in_doubt = true;
+                self.count_unasked(n);
             }
+        }
+    }
+
+    /// A device that never stops sending is cut off: no quiet time would ever come.
+    fn count_unasked(&mut self, n: usize) {
+        self.unasked += n;
+        if self.unasked > UNASKED_LIMIT {
+            self.drop_line("it never stops sending");
         }
     }
 
     fn drop_line(&mut self, why: &str) {
         self.stream = None;
+        self.unasked = 0;
         self.in_doubt = false;
         if !self.lost {
             self.lost = true;
@@ -307,7 +323,13 @@ impl Owner {
             let Some(stream) = &mut self.stream else { return Ok(()) };
             match timeout_at(end, stream.read(scratch.as_mut_slice())).await {
                 Err(_) => return Ok(()),
-                Ok(Ok(n)) if n > 0 => {}
+                Ok(Ok(n)) if n > 0 => {
+                    self.count_unasked(n);
+                    if self.stream.is_none() {
+                        let what = format!("{} never stops sending; the line was cut", self.connector.address());
+                        return Err(LinkError::new(ErrorKind::Transport(TransportFault::Overrun), what));
+                    }
+                }
                 Ok(_) => return Err(self.hung_up(false)),
             }
         }
@@ -332,7 +354,10 @@ impl Owner {
                         exchange = self.options.greeting.as_ref().map_or(exchange, |g| (g.exchange)());
                         continue;
                     }
-                    Frame::Garbled(_) => self.buffer.clear(),
+                    Frame::Garbled(_) => {
+                        self.count_unasked(self.buffer.len());
+                        self.buffer.clear();
+                    }
                     Frame::Incomplete => {}
                 }
             }
@@ -404,6 +429,7 @@ impl Owner {
                     reply.extend_from_slice(&self.buffer[..n]);
                     // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
                     self.in_doubt |= self.buffer.len() > n;
+                    self.unasked = 0;
                     self.last = Some(Instant::now());
                     return Ok(reply);
                 }

@@ -18,6 +18,7 @@
 //! # For emulator authors
 //! Implement the `*Service` trait of your level, without sockets; the shells in front of it are thin.
 
+pub mod ask;
 pub mod bytes;
 mod error;
 pub mod http;
@@ -33,7 +34,7 @@ pub mod snmp_udp;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 pub mod usb;
-#[cfg(feature = "usb")]
+#[cfg(feature = "usb-system")]
 pub mod usb_host;
 #[cfg(feature = "tcp")]
 pub mod usbip;

@@ -39,7 +39,12 @@ pub struct Listed {
 /// # Errors
 /// `Transport(System)` if libusb cannot list.
 pub fn list() -> Result<Vec<Listed>, LinkError> {
-    let context = Context::new().map_err(|e| fail(e, "listing"))?;
+    let context = match Context::new() {
+        Ok(context) => context,
+        // libusb cannot begin where the kernel shows no USB bus at all.
+        Err(rusb::Error::Other | rusb::Error::Io) => return Ok(Vec::new()),
+        Err(e) => return Err(fail(e, "listing")),
+    };
     let mut found = Vec::new();
     for device in context.devices().map_err(|e| fail(e, "listing"))?.iter() {
         let Ok(descriptor) = device.device_descriptor() else { continue };
@@ -115,7 +120,10 @@ impl Owner {
     }
 
     fn find(&self) -> Result<(Handle, UsbIdentity), LinkError> {
-        let context = Context::new().map_err(|e| fail(e, "open"))?;
+        let context = Context::new().map_err(|e| match e {
+            rusb::Error::Other | rusb::Error::Io => LinkError::new(ErrorKind::Unreachable, "this machine shows no USB bus"),
+            e => fail(e, "open"),
+        })?;
         let mut seen = Vec::new();
         let mut refused = None;
         for device in context.devices().map_err(|e| fail(e, "open"))?.iter() {

@@ -1,0 +1,176 @@
+//! The driver against a few scripted bytes, in memory and under paused time.
+
+use crate::driver;
+use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
+use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault, reading::Quality};
+use qkd_switch_hal::{CrossConnects, Plan, Scope};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+enum Prank {
+    Answer([u8; 4]),
+    Silence,
+    Late,
+    HangUp,
+    Twice,
+}
+
+#[derive(Default)]
+struct Sim {
+    channel: u8,
+    pranks: VecDeque<Prank>,
+    seen: Vec<[u8; 4]>,
+}
+
+fn answer(sim: &mut Sim, f: [u8; 4]) -> Option<[u8; 4]> {
+    match f[1] {
+        0x11 => Some([1, 0x11, 0, sim.channel]),
+        0x12 => {
+            sim.channel = f[3];
+            Some(f)
+        }
+        0x35 => {
+            sim.channel = f[3] + 1;
+            Some([1, 0x35, 0xff, 0xff])
+        }
+        _ => None,
+    }
+}
+
+async fn open(query: &str) -> (Result<Opened>, Arc<Mutex<Sim>>) {
+    let sim = Arc::new(Mutex::new(Sim { channel: 2, ..Sim::default() }));
+    let served = Arc::clone(&sim);
+    let endpoint = Bytes::new("switch", move |mut far| {
+        let sim = Arc::clone(&served);
+        tokio::spawn(async move {
+            let mut frame = [0; 4];
+            while far.read_exact(&mut frame).await.is_ok() {
+                let (prank, reply) = {
+                    let mut sim = sim.lock().unwrap();
+                    sim.seen.push(frame);
+                    (sim.pranks.pop_front(), answer(&mut sim, frame))
+                };
+                let reply = match prank {
+                    Some(Prank::HangUp) => return,
+                    Some(Prank::Silence) => continue,
+                    Some(Prank::Answer(bytes)) => bytes.to_vec(),
+                    Some(Prank::Twice) => [reply.unwrap(), reply.unwrap()].concat(),
+                    Some(Prank::Late) => {
+                        tokio::time::sleep(Duration::from_millis(5_100)).await;
+                        reply.unwrap().to_vec()
+                    }
+                    None => reply.unwrap_or_default().to_vec(),
+                };
+                if far.write_all(&reply).await.is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
+    (Registry::new().with(driver()).open(&format!("agiltron+mem://switch?{query}"), &context).await, sim)
+}
+
+fn state(text: &str) -> CrossConnects {
+    text.parse().unwrap()
+}
+
+async fn plan(opened: &Opened, to: &str) -> Plan {
+    let switch = opened.as_switch().unwrap();
+    let (who, present) = (switch.identity().await.unwrap(), switch.connections().await.unwrap().value);
+    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &state(to), &Scope::Touched).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ff_moves_and_verifies() {
+    let (opened, sim) = open("model=ff&channels=8").await;
+    let opened = opened.unwrap();
+    let switch = opened.as_switch().unwrap();
+    assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
+    let applied = switch.apply(&plan(&opened, "common-7").await).await.unwrap();
+    assert!(applied.verified && sim.lock().unwrap().channel == 7);
+    assert_eq!(switch.identity().await.unwrap().to_string(), "Agiltron FF 1x8");
+    assert_eq!(switch.capabilities().supports(Operation::Identity), Support::Emulated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ff_refuses_a_plan_for_a_state_that_has_moved_on() {
+    let (opened, sim) = open("model=ff&channels=8").await;
+    let opened = opened.unwrap();
+    let plan = plan(&opened, "common-7").await;
+    sim.lock().unwrap().channel = 3;
+    assert_eq!(opened.as_switch().unwrap().apply(&plan).await.unwrap_err().kind(), ErrorKind::StateChanged);
+    assert_eq!(sim.lock().unwrap().channel, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+    let (opened, sim) = open("model=ff&channels=8").await;
+    let opened = opened.unwrap();
+    let switch = opened.as_switch().unwrap();
+    for (prank, kind) in [
+        (Prank::Answer([1, 0x12, 0, 5]), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
+        (Prank::Answer([1, 0x11, 0, 9]), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (Prank::Answer([1, 0x11, 0, 0]), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (Prank::Silence, ErrorKind::Timeout),
+        (Prank::Late, ErrorKind::Timeout),
+        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+    ] {
+        sim.lock().unwrap().pranks.push_back(prank);
+        assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
+        assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
+    }
+    sim.lock().unwrap().pranks.push_back(Prank::Twice);
+    assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
+    let to_4 = plan(&opened, "common-4").await;
+    assert!(switch.apply(&to_4).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ff_with_another_echo_is_not_taken_for_done() {
+    let (opened, sim) = open("model=ff&channels=8").await;
+    let opened = opened.unwrap();
+    let plan = plan(&opened, "common-7").await;
+    // The reading before the set is answered as ever; the set is echoed wrongly.
+    sim.lock().unwrap().pranks.extend([Prank::Answer([1, 0x11, 0, 2]), Prank::Answer([1, 0x12, 0, 6])]);
+    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest));
+    assert_eq!(error.effect_on_device(), Effect::Partial, "it did move: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn self_align_never_pretends_to_know() {
+    let (opened, sim) = open("model=selfalign&channels=16").await;
+    let opened = opened.unwrap();
+    let switch = opened.as_switch().unwrap();
+    assert!(sim.lock().unwrap().seen.is_empty(), "opening sends nothing");
+    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(switch.health().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let who = switch.identity().await.unwrap();
+    let blind = Plan::blind(&who, &switch.switch_capabilities().geometry, &state("common-14")).unwrap();
+    let applied = switch.apply(&blind).await.unwrap();
+    assert_eq!((applied.verified, sim.lock().unwrap().seen.last().copied()), (false, Some([1, 0x35, 0, 13])));
+    let known = switch.connections().await.unwrap();
+    assert_eq!((known.value, known.quality), (state("common-14"), Quality::Stale));
+    let next = plan(&opened, "common-1").await;
+    sim.lock().unwrap().pranks.push_back(Prank::Silence);
+    let error = switch.apply(&next).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(switch.apply(&next).await.unwrap_err().kind(), ErrorKind::StateChanged);
+    switch.apply(&blind).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_device_does_not_tell_must_be_given() {
+    for query in ["model=ff", "channels=8", "model=mems&channels=8", "model=ff&channels=1", "model=ff&channels=256", "model=selfalign&channels=x"] {
+        assert_eq!(open(query).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+    }
+    // A box with more channels than the operator said.
+    let (opened, _) = open("model=ff&channels=2").await;
+    opened.unwrap();
+}

@@ -1,0 +1,123 @@
+//! The key container (6.3). Keys go from the body straight into buffers that zeroize.
+
+use super::ProtoError;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use qkd_hal::KeyId;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A key of a container.
+pub struct DeliveredKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Its bytes.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for DeliveredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeliveredKey({}, {} bytes)", self.id, self.bytes.len())
+    }
+}
+
+/// A key's text, decoded while it is read; `None` where it is not Base64.
+struct Secret(Option<Zeroizing<Vec<u8>>>);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key in Base64")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+                let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+                let length = STANDARD.decode_slice(text, &mut bytes).ok();
+                Ok(Secret(length.map(|n| {
+                    bytes.truncate(n);
+                    bytes
+                })))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "key_ID")]
+    id: String,
+    key: Secret,
+}
+
+/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that `Keys` is taken too and nothing is buffered.
+struct Container(Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Container {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Container;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key container")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Container, A::Error> {
+                let mut keys = None;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "keys" || name == "Keys" {
+                        keys = Some(map.next_value::<Entries>()?.0);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                keys.map(Container).ok_or_else(|| serde::de::Error::missing_field("keys"))
+            }
+        }
+        deserializer.deserialize_map(Items)
+    }
+}
+
+/// Entries, without trust in a size hint.
+struct Entries(Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Entries;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of keys")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Entries, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = items.next_element()? {
+                    all.push(entry);
+                }
+                Ok(Entries(all))
+            }
+        }
+        deserializer.deserialize_seq(All)
+    }
+}
+
+/// Reads a key container.
+///
+/// # Errors
+/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what stood in the body.
+pub fn decode_container(body: &[u8]) -> Result<Vec<DeliveredKey>, ProtoError> {
+    let Container(entries) = serde_json::from_slice(body)?;
+    entries
+        .into_iter()
+        .enumerate()
+        .map(|(i, entry)| {
+            let id = entry.id.parse().map_err(|_| ProtoError::NotAnId(i))?;
+            let bytes = entry.key.0.filter(|bytes| !bytes.is_empty()).ok_or(ProtoError::NotBase64(i))?;
+            Ok(DeliveredKey { id, bytes })
+        })
+        .collect()
+}

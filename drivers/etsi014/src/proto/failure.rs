@@ -1,0 +1,42 @@
+//! What a status other than 200 means (5.4, and what servers in the field do).
+
+use qkd_hal::{DeviceMisbehaved, ErrorKind};
+use serde::Deserialize;
+
+/// Why a server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The contract's kind.
+    pub kind: ErrorKind,
+    /// The server's `message`, where it sent one.
+    pub message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    message: Option<String>,
+}
+
+/// What a status and its error body mean. The standard has 400, 401 and 503 only; 401 has no body.
+#[must_use]
+pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
+    let message = serde_json::from_slice::<Body>(body).ok().and_then(|b| b.message);
+    let message: Option<String> = message.map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
+    let says = |words: &[&str]| message.as_deref().is_some_and(|m| words.iter().any(|w| m.to_ascii_lowercase().contains(w)));
+    // The standard has no code for this: servers use 400 or 503.
+    let no_keys = says(&["not enough", "insufficient", "no key available", "no keys available", "exhausted"]);
+    let kind = match status {
+        400 | 503 if no_keys => ErrorKind::Exhausted,
+        // `one or more keys specified are not found on KME`
+        400 if says(&["not found"]) => ErrorKind::NotFound,
+        401 | 403 => ErrorKind::Authentication,
+        // Not in the standard; thomasarmel/qkd_kme_server answers so for an unknown id.
+        404 => ErrorKind::NotFound,
+        400..=499 => ErrorKind::Refused,
+        // 504 is not in the standard; thomasarmel/qkd_kme_server answers so when the other KME cannot be reached.
+        502..=504 => ErrorKind::NotReady,
+        500..=599 => ErrorKind::Refused,
+        _ => ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+    };
+    Failure { kind, message }
+}

@@ -1,0 +1,8 @@
+//! The kit's links, in memory under paused time, and over real sockets and terminals where paused time cannot go.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod line;
+mod replay;
+mod serial;
+mod snmp;

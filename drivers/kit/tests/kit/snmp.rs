@@ -1,0 +1,129 @@
+//! SNMP over UDP against a relay that loses, delays and doubles, in front of the smallest agent.
+
+use qkd_driver_kit::link::{
+    snmp::{Oid, SetRequest, SnmpLink, Value},
+    snmp_udp::{Security, UdpSnmp},
+};
+use qkd_hal::{
+    ErrorKind, EventKind,
+    event::{Delivery, EventHub},
+};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::net::UdpSocket;
+use zeroize::Zeroizing;
+
+/// What the agent does with the n-th request.
+#[derive(Clone, Copy)]
+enum Act {
+    Answer,
+    Lose,
+    Late(u64),
+    Twice,
+    Noise,
+}
+
+/// Answers every v2c request with the request id as value of sysUpTime, by turning the PDU's tag around: what it gets is what it gives.
+async fn agent(script: impl Fn(usize) -> Act + Send + 'static) -> (SocketAddr, Arc<Mutex<usize>>) {
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let address = socket.local_addr().unwrap();
+    let count = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await.unwrap();
+            let turn = {
+                let mut count = counted.lock().unwrap();
+                *count += 1;
+                *count
+            };
+            let mut reply = buffer[..n].to_vec();
+            // version INTEGER, community OCTET STRING, then the PDU: 0xa2 is a Response.
+            let community = usize::from(reply[6]);
+            reply[7 + community] = 0xa2;
+            match script(turn) {
+                Act::Answer => drop(socket.send_to(&reply, peer).await),
+                Act::Lose => {}
+                Act::Late(ms) => {
+                    let socket = Arc::clone(&socket);
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(ms)).await;
+                        let _ = socket.send_to(&reply, peer).await;
+                    });
+                }
+                Act::Twice => {
+                    let _ = socket.send_to(&reply, peer).await;
+                    let _ = socket.send_to(&reply, peer).await;
+                }
+                Act::Noise => drop(socket.send_to(&[0x30, 0x7f, 1, 2, 3], peer).await),
+            }
+        }
+    });
+    (address, count)
+}
+
+fn community() -> Security {
+    Security::V2c { community: Zeroizing::new("public".to_owned()) }
+}
+
+async fn open(address: SocketAddr, events: EventHub) -> Arc<UdpSnmp> {
+    UdpSnmp::open(&address.to_string(), community(), Duration::from_secs(3), events, None).await.unwrap()
+}
+
+fn name(n: u32) -> Oid {
+    Oid::from([1, 3, 6, 1, 4, 1, 32473, n])
+}
+
+#[tokio::test]
+async fn lost_late_doubled_and_garbled_replies_neither_answer_nor_wedge() {
+    let (address, _) = agent(|turn| match turn % 5 {
+        2 => Act::Lose,
+        3 => Act::Late(150),
+        4 => Act::Twice,
+        0 => Act::Noise,
+        _ => Act::Answer,
+    })
+    .await;
+    let link = open(address, EventHub::default()).await;
+    for n in 1..30 {
+        let got = link.get(&[name(n)], Duration::from_millis(900)).await.unwrap();
+        assert_eq!(got[0].oid, name(n), "each question gets its own answer");
+    }
+}
+
+#[tokio::test]
+async fn a_set_is_never_sent_twice_and_its_lost_reply_is_told() {
+    let (address, count) = agent(|turn| if turn == 2 { Act::Lose } else { Act::Answer }).await;
+    let events = EventHub::default();
+    let mut stream = events.subscribe();
+    let link = open(address, events).await;
+    let set = || SetRequest::new().with(name(1), Value::Integer(1));
+    let error = link.set(set(), Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true));
+    assert_eq!(*count.lock().unwrap(), 2, "opened, and one SET");
+    assert!(link.set(set(), Duration::from_millis(300)).await.unwrap() > 0, "the next works");
+    let told: Vec<_> = std::iter::from_fn(|| stream.try_next()).filter_map(|d| if let Delivery::Event(e) = d { Some(e.kind.clone()) } else { None }).collect();
+    assert!(matches!(&told[..], [EventKind::LinkLost { .. }, EventKind::LinkRestored]), "{told:?}");
+}
+
+#[tokio::test]
+async fn key_material_never_goes_below_auth_priv() {
+    let (address, count) = agent(|_| Act::Answer).await;
+    let link = open(address, EventHub::default()).await;
+    let before = *count.lock().unwrap();
+    let error = link.set(SetRequest::new().with_secret(name(1), Value::text("hunter22")), Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!((error.kind, error.sent), (ErrorKind::Authentication, false));
+    assert!(!format!("{error:?}").contains("hunter22"));
+    assert_eq!(*count.lock().unwrap(), before, "nothing was sent");
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_at_once() {
+    let port = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = UdpSnmp::open(&port.to_string(), community(), Duration::from_secs(30), EventHub::default(), None).await.err().unwrap();
+    assert!(matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout), "{error:?}");
+}

@@ -1,0 +1,251 @@
+//! TIMETRA-MACSEC-MIB: names, indexes, values and notifications. No I/O.
+//!
+//! Names and syntaxes are those of the vendor's MIB file, hence confirmed. That CAK and CKN are hexadecimal text is inferred from their sizes (CAK 0..64 characters; CKN 1..32
+//! bytes as an index and 0..64 characters as CakName).
+
+pub mod oid;
+mod port;
+mod trap;
+
+pub use port::{PortScheme, port_name};
+pub use trap::{Trap, TrapKind, decode_trap};
+
+use qkd_driver_kit::link::snmp::Value;
+use qkd_hal::KeyId;
+use zeroize::Zeroizing;
+
+/// How many pre-shared keys a connectivity association has (tmnxMacsecPreSharedKeyIndex 1..2).
+pub const SLOTS: u8 = 2;
+
+/// Why a value is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtoError {
+    /// Another type than the MIB gives the object.
+    #[error("{object} has another type than the MIB gives it")]
+    Type {
+        /// The object.
+        object: &'static str,
+    },
+    /// A number that the MIB does not list.
+    #[error("{object} is {value}, which the MIB does not list")]
+    Enumeration {
+        /// The object.
+        object: &'static str,
+        /// What came.
+        value: i64,
+    },
+    /// A name whose index has another form than the MIB gives it.
+    #[error("a name came with another index than the MIB gives its table")]
+    Index,
+}
+
+/// RowStatus (SNMPv2-TC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum RowStatus {
+    /// active(1)
+    Active = 1,
+    /// notInService(2)
+    NotInService = 2,
+    /// notReady(3)
+    NotReady = 3,
+    /// createAndGo(4), to be written only.
+    CreateAndGo = 4,
+    /// createAndWait(5), to be written only.
+    CreateAndWait = 5,
+    /// destroy(6), to be written only.
+    Destroy = 6,
+}
+
+impl From<RowStatus> for Value {
+    fn from(status: RowStatus) -> Self {
+        Self::Integer(status as i32)
+    }
+}
+
+/// TmnxAdminState.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminState {
+    /// noop(1)
+    Noop,
+    /// inService(2)
+    InService,
+    /// outOfService(3)
+    OutOfService,
+}
+
+/// TmnxOperState.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperState {
+    /// unknown(1)
+    Unknown,
+    /// inService(2)
+    InService,
+    /// outOfService(3)
+    OutOfService,
+    /// transition(4)
+    Transition,
+}
+
+impl OperState {
+    /// The MIB's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::InService => "inService",
+            Self::OutOfService => "outOfService",
+            Self::Transition => "transition",
+        }
+    }
+}
+
+/// tmnxMacsecPreSharedKeyEncrypType.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum EncryptType {
+    /// aes-128-cmac(1)
+    Aes128Cmac = 1,
+    /// aes-256-cmac(2)
+    Aes256Cmac = 2,
+}
+
+impl EncryptType {
+    /// For a CAK of so many bytes.
+    #[must_use]
+    pub fn for_key(bytes: usize) -> Option<Self> {
+        match bytes {
+            16 => Some(Self::Aes128Cmac),
+            32 => Some(Self::Aes256Cmac),
+            _ => None,
+        }
+    }
+}
+
+/// A number of any of the SMI's integer types.
+///
+/// # Errors
+/// See [`ProtoError`]; so for all decoders.
+pub fn number(value: &Value, object: &'static str) -> Result<u64, ProtoError> {
+    match value {
+        Value::Integer(v) => u64::try_from(*v).map_err(|_| ProtoError::Enumeration { object, value: i64::from(*v) }),
+        Value::Gauge32(v) | Value::Counter32(v) | Value::TimeTicks(v) => Ok(u64::from(*v)),
+        Value::Counter64(v) => Ok(*v),
+        _ => Err(ProtoError::Type { object }),
+    }
+}
+
+/// The same, `None` where the agent lacks it.
+pub fn optional_number(value: &Value, object: &'static str) -> Result<Option<u64>, ProtoError> {
+    if value.is_absent() { Ok(None) } else { number(value, object).map(Some) }
+}
+
+fn enumeration<T>(value: &Value, object: &'static str, known: &[(u64, T)]) -> Result<T, ProtoError>
+where
+    T: Copy,
+{
+    let n = number(value, object)?;
+    known.iter().find(|(k, _)| *k == n).map(|(_, t)| *t).ok_or(ProtoError::Enumeration { object, value: i64::try_from(n).unwrap_or(i64::MAX) })
+}
+
+/// RowStatus as it is read; `None` where there is no such row.
+pub fn decode_row_status(value: &Value) -> Result<Option<RowStatus>, ProtoError> {
+    if value.is_absent() {
+        return Ok(None);
+    }
+    enumeration(value, "RowStatus", &[(1, RowStatus::Active), (2, RowStatus::NotInService), (3, RowStatus::NotReady)]).map(Some)
+}
+
+/// TmnxAdminState.
+pub fn decode_admin_state(value: &Value) -> Result<AdminState, ProtoError> {
+    enumeration(value, "TmnxAdminState", &[(1, AdminState::Noop), (2, AdminState::InService), (3, AdminState::OutOfService)])
+}
+
+/// TmnxOperState.
+pub fn decode_oper_state(value: &Value) -> Result<OperState, ProtoError> {
+    let known = [(1, OperState::Unknown), (2, OperState::InService), (3, OperState::OutOfService), (4, OperState::Transition)];
+    enumeration(value, "TmnxOperState", &known)
+}
+
+/// TruthValue; `None` where the agent lacks it.
+pub fn decode_truth(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
+    if value.is_absent() { Ok(None) } else { enumeration(value, object, &[(1, true), (2, false)]).map(Some) }
+}
+
+/// The MIB's word for a data cipher suite.
+pub fn decode_cipher(value: &Value) -> Result<&'static str, ProtoError> {
+    enumeration(value, "CipherSuite", &[(1, "gcm-aes-128"), (2, "gcm-aes-256"), (3, "gcm-aes-xpn-128"), (4, "gcm-aes-xpn-256")])
+}
+
+/// tmnxMacsecStaticCakActivePsk, 1 or 2.
+pub fn decode_active_psk(value: &Value) -> Result<u8, ProtoError> {
+    enumeration(value, "tmnxMacsecStaticCakActivePsk", &[(1, 1), (2, 2)])
+}
+
+/// Octets, at most 64 of them; `None` where the agent lacks them.
+pub fn decode_octets<'a>(value: &'a Value, object: &'static str) -> Result<Option<&'a [u8]>, ProtoError> {
+    match value {
+        Value::OctetString(bytes) if bytes.len() <= 255 => Ok(Some(bytes)),
+        value if value.is_absent() => Ok(None),
+        _ => Err(ProtoError::Type { object }),
+    }
+}
+
+/// A name or text, printable characters only; `None` where the agent lacks it.
+pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>, ProtoError> {
+    Ok(decode_octets(value, object)?.map(|bytes| String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()))
+}
+
+/// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32 bytes.
+#[must_use]
+pub fn ckn_from_text(text: &[u8]) -> Option<KeyId> {
+    if text.len() > 2 * KeyId::MAX {
+        return None;
+    }
+    hex::decode(text).ok().and_then(|bytes| KeyId::from_bytes(&bytes))
+}
+
+/// The CakName text of a key id.
+#[must_use]
+pub fn ckn_text(id: &KeyId) -> String {
+    hex::encode(id.as_bytes())
+}
+
+/// The Cak text of a key of 16 or 32 bytes; `None` for other sizes.
+#[must_use]
+pub fn cak_text(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    EncryptType::for_key(key.len())?;
+    let mut text = Zeroizing::new(vec![0; key.len() * 2]);
+    hex::encode_to_slice(key, &mut text).ok()?;
+    Some(text)
+}
+
+/// Drives every decoder with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    use qkd_driver_kit::link::snmp::{Notification, Oid, VarBind};
+    let n = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let small = input.first().copied().unwrap_or(0) % 8;
+    let values = [
+        Value::Integer(i32::from_ne_bytes(n.to_ne_bytes())),
+        Value::Integer(i32::from(small)),
+        Value::OctetString(input.to_vec()),
+        Value::Counter64(u64::from(n) << 32),
+        Value::NoSuchInstance,
+    ];
+    let ids: Vec<u32> = input.iter().map(|b| u32::from(*b)).collect();
+    let _ = (oid::decode_ca(&ids), oid::decode_ca_slot(&ids), oid::decode_port(&ids), oid::decode_mka(&ids));
+    let _ = (ckn_from_text(input), cak_text(input));
+    for scheme in [PortScheme::A, PortScheme::B, PortScheme::C, PortScheme::D] {
+        let _ = port_name(n, scheme);
+    }
+    for value in values {
+        let _ = (decode_row_status(&value), decode_admin_state(&value), decode_oper_state(&value), decode_truth(&value, "x"), decode_cipher(&value));
+        let _ = (decode_active_psk(&value), decode_octets(&value, "x"), decode_text(&value, "x"), optional_number(&value, "x"));
+        let binds = trap::CARRIED.iter().map(|prefix| VarBind::new(Oid::from(*prefix).child(&ids), value.clone())).collect();
+        let _ = decode_trap(&Notification { trap: Oid::from(oid::NOTIFICATIONS).child(&[u32::from(small)]), uptime: n, binds });
+    }
+}
+
+#[cfg(test)]
+mod tests;

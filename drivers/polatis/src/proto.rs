@@ -1,0 +1,274 @@
+//! SCPI of the Polatis switches: typed commands to text, text to typed replies. No I/O.
+//!
+//! `id:NNN` is the number of a public source file in the archive the facts were taken from. Everything here is confirmed unless a comment says otherwise.
+//! Commands are sent in their short forms and lower case; the switch takes any case and the long forms too. Set commands are not answered (id:29512349446).
+
+mod reply;
+
+pub use reply::{
+    ScpiError, decode_boot_mode, decode_complete, decode_connections, decode_error, decode_identity, decode_network, decode_peer, decode_power, decode_size,
+    decode_states,
+};
+
+use std::fmt::{self, Write};
+
+/// SCPI over TCP: also at 333 (interface table of a real unit, id:36743106339).
+pub const TCP_PORT: u16 = 5025;
+
+/// Speed of the serial console. Inferred: one third-party README (id:63190900619); the vendor's manual was not seen.
+pub const SERIAL_BAUD: u32 = 38_400;
+
+/// The most ports of one power query (devicecontrol-polatis, id:27402672866).
+pub const POWER_QUERY_LIMIT: usize = 256;
+
+/// The most bytes of a reply line: 576 ingress ports in `conn:stat?` need under 6 KiB.
+pub const LINE_LIMIT: usize = 16 * 1024;
+
+/// Why a reply is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtoError {
+    /// Bytes that are not printable ASCII: noise, or a wrong line speed.
+    #[error("the reply is not ASCII text; on a serial line, check its speed")]
+    NotText,
+    /// Text of another shape.
+    #[error("expected {expected}, got `{got}`")]
+    Shape {
+        /// What the request is answered with.
+        expected: &'static str,
+        /// The beginning of what came.
+        got: String,
+    },
+    /// The right shape with too few or too many items.
+    #[error("{got} items came where {expected} are due")]
+    Count {
+        /// How many are due.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+}
+
+/// What happens at power-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootMode {
+    /// All dark.
+    Dark,
+    /// A saved pattern comes back.
+    Restore,
+    /// The last state comes back.
+    AutoSave,
+}
+
+/// The state of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// `E`
+    Enabled,
+    /// `D`
+    Disabled,
+    /// `F`
+    Failed,
+}
+
+/// The fields of `*idn?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identification {
+    /// Maker.
+    pub maker: String,
+    /// Product code.
+    pub product_code: String,
+    /// Serial number.
+    pub serial: String,
+    /// Firmware's version.
+    pub firmware: String,
+}
+
+/// The fields of `:syst:comm:netw:addr?`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// `IP`
+    pub address: String,
+    /// `Gateway`
+    pub gateway: String,
+    /// `Mask`
+    pub mask: String,
+    /// `Broadcast`
+    pub broadcast: String,
+}
+
+/// Which ports have power monitors, read from the product code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Monitors {
+    /// None (`I-OST`, id:27402672866).
+    None,
+    /// The egress ports, as on most.
+    Egress,
+    /// All ports (`N-VST-192x192-LU1-DMHNV-801`, id:27402672866).
+    All,
+}
+
+/// The size within a product code: `-(\d+)x(\d+)-` (id:27402672866, id:29512349446). `None` for codes without one, such as any-to-any (`cc`) switches.
+#[must_use]
+pub fn size_in_product_code(code: &str) -> Option<(u32, u32)> {
+    code.split('-').filter_map(|part| part.split_once('x')).find_map(|(n, m)| {
+        let digits = |t: &str| (!t.is_empty() && t.len() <= 4 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
+        Some((digits(n)?, digits(m)?))
+    })
+}
+
+/// The monitors that a product code tells of.
+#[must_use]
+pub fn monitors_in_product_code(code: &str) -> Monitors {
+    if code.starts_with("I-OST") {
+        Monitors::None
+    } else if code == "N-VST-192x192-LU1-DMHNV-801" {
+        Monitors::All
+    } else {
+        Monitors::Egress
+    }
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Command {
+    /// `*idn?` (id:29512349446)
+    Identify,
+    /// `*cls`: forgets queued errors (id:29512349446)
+    Clear,
+    /// `*rst`: drops all connections (id:20223350903). Not sent by the driver.
+    Reset,
+    /// `*opc?`: answered `1` (id:20676530248). The driver sends it only to resynchronise.
+    Sync,
+    /// `:oxc:swit:size?` (id:29512349446, id:32168501937)
+    Size,
+    /// `:oxc:swit:conn:stat?` (id:29512349446, id:27402672866)
+    Connections,
+    /// `:oxc:swit:conn:port? <n>` (id:29512349446, id:20676530248)
+    Peer(u32),
+    /// `:oxc:swit:conn:add (@i..),(@e..)`: element by element, others stay (id:20676530248)
+    Add(Vec<(u32, u32)>),
+    /// `:oxc:swit:conn:only ...`: clears everything else (id:29512349446, id:27402672866)
+    Only(Vec<(u32, u32)>),
+    /// `:oxc:swit:conn:sub ...` (id:20676530248, id:29512349446)
+    Remove(Vec<(u32, u32)>),
+    /// `:oxc:swit:disc:all`
+    DisconnectAll,
+    /// `:oxc:swit:port:enab (@..)` (id:29512349446)
+    Enable(Vec<u32>),
+    /// `:oxc:swit:port:dis (@..)`: the shutter (id:29512349446)
+    Disable(Vec<u32>),
+    /// `:oxc:swit:port:stat? (@..)`; no list: all ports (id:29512349446)
+    States(Vec<u32>),
+    /// `:pmon:pow? (@..)`, at most [`POWER_QUERY_LIMIT`] ports (id:27402672866)
+    Power(Vec<u32>),
+    /// `:oxc:boot:mode?` (id:20223350903, id:18155216318)
+    BootMode,
+    /// `:oxc:boot:mode <mode>`
+    SetBootMode(BootMode),
+    /// `:syst:comm:netw:addr?`; of the second interface with `true` (id:29512349446, id:27402672866)
+    Network(bool),
+    /// `:syst:err?`: takes the oldest error from the queue (PyPI cloudshell-cli 6.0.0 `scpi_session.py`, with Polatis in id:32168501937)
+    NextError,
+}
+
+fn list(out: &mut String, ports: impl Iterator<Item = u32>) {
+    out.push_str("(@");
+    for (i, port) in ports.enumerate() {
+        let _ = write!(out, "{}{port}", if i == 0 { "" } else { "," });
+    }
+    out.push(')');
+}
+
+fn pairs(head: &str, pairs: &[(u32, u32)]) -> String {
+    let mut out = String::with_capacity(head.len() + 8 + pairs.len() * 8);
+    out.push_str(head);
+    list(&mut out, pairs.iter().map(|p| p.0));
+    out.push(',');
+    list(&mut out, pairs.iter().map(|p| p.1));
+    out
+}
+
+fn ports(head: &str, ports: &[u32]) -> String {
+    let mut out = head.to_owned();
+    list(&mut out, ports.iter().copied());
+    out
+}
+
+impl Command {
+    /// Whether the switch answers it.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        matches!(
+            self,
+            Self::Identify
+                | Self::Sync
+                | Self::Size
+                | Self::Connections
+                | Self::Peer(_)
+                | Self::States(_)
+                | Self::Power(_)
+                | Self::BootMode
+                | Self::Network(_)
+                | Self::NextError
+        )
+    }
+
+    /// The line without its end. A set command is followed by `;:syst:err?`, so that the switch answers it: an unanswered set cannot be told from a lost one.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.to_string();
+        if !self.is_query() {
+            line.push_str(";:syst:err?");
+        }
+        line
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&match self {
+            Self::Identify => "*idn?".to_owned(),
+            Self::Clear => "*cls".to_owned(),
+            Self::Reset => "*rst".to_owned(),
+            Self::Sync => "*opc?".to_owned(),
+            Self::Size => ":oxc:swit:size?".to_owned(),
+            Self::Connections => ":oxc:swit:conn:stat?".to_owned(),
+            Self::Peer(port) => format!(":oxc:swit:conn:port? {port}"),
+            Self::Add(all) => pairs(":oxc:swit:conn:add ", all),
+            Self::Only(all) => pairs(":oxc:swit:conn:only ", all),
+            Self::Remove(all) => pairs(":oxc:swit:conn:sub ", all),
+            Self::DisconnectAll => ":oxc:swit:disc:all".to_owned(),
+            Self::Enable(all) => ports(":oxc:swit:port:enab ", all),
+            Self::Disable(all) => ports(":oxc:swit:port:dis ", all),
+            Self::States(all) if all.is_empty() => ":oxc:swit:port:stat?".to_owned(),
+            Self::States(all) => ports(":oxc:swit:port:stat? ", all),
+            Self::Power(all) => ports(":pmon:pow? ", all),
+            Self::BootMode => ":oxc:boot:mode?".to_owned(),
+            Self::SetBootMode(BootMode::Dark) => ":oxc:boot:mode DARK".to_owned(),
+            Self::SetBootMode(BootMode::Restore) => ":oxc:boot:mode REST".to_owned(),
+            Self::SetBootMode(BootMode::AutoSave) => ":oxc:boot:mode AUT".to_owned(),
+            Self::Network(false) => ":syst:comm:netw:addr?".to_owned(),
+            Self::Network(true) => ":syst:comm:netw2:addr?".to_owned(),
+            Self::NextError => ":syst:err?".to_owned(),
+        })
+    }
+}
+
+/// Drives every decoder with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    let _ = decode_identity(input).map(|i| (size_in_product_code(&i.product_code), monitors_in_product_code(&i.product_code)));
+    let _ = decode_size(input);
+    let _ = decode_connections(input);
+    let _ = decode_peer(input);
+    let _ = decode_states(input, 3);
+    let _ = decode_power(input, 2);
+    let _ = decode_boot_mode(input);
+    let _ = decode_network(input);
+    let _ = decode_error(input);
+    let _ = decode_complete(input);
+}
+
+#[cfg(test)]
+mod tests;

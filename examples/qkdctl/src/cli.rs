@@ -1,0 +1,296 @@
+//! The command line.
+
+use crate::exit;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use qkd_switch_hal::{CrossConnect, Port};
+use std::path::PathBuf;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document on standard output; errors as JSON on standard error.
+    Json,
+}
+
+/// Finds, probes, inspects and changes the hardware of a quantum-secured network.
+///
+/// Reads only, unless asked: whatever may disturb traffic or spends keys is a dry run until --yes is given.
+#[derive(Debug, Parser)]
+#[command(name = "qkdctl", version, after_help = exit::HELP, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// Credentials file (TOML, yours alone: mode 600) [default: ~/.config/qkdctl/credentials.toml, if there is one].
+    #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Inventory file, which names devices [default: ~/.config/qkdctl/inventory.toml, if there is one].
+    #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_INVENTORY")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Records what goes over the links, without secrets, into this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) transcript: Option<PathBuf>,
+    /// Accepts an assumption by id for this call; may be repeated.
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) assume: Vec<String>,
+    /// Says more on standard error; twice says most. QKDCTL_LOG sets a filter.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+const DEVICE_HELP: &str = "Device URI, such as polatis+tcp://192.0.2.7, or a name of the inventory";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the drivers: families, kinds, buses, maturity.
+    Drivers {
+        /// Shows one driver in full: parameters, assumptions, unknowns, evidence.
+        name: Option<String>,
+    },
+    /// Lists serial ports, USB devices and the inventory. Sends nothing.
+    List,
+    /// Finds out which driver fits.
+    ///
+    /// Passive by default: USB ids and the SNMP system group (a read that every agent allows). On a serial line or a TCP port nothing can be learned without sending;
+    /// --active does so, and prints the bytes first. On some devices every byte is a command: look at the bytes before you agree.
+    #[command(
+        after_help = "Examples:\n  qkdctl probe\n  qkdctl probe snmp:192.0.2.9 --login noc\n  qkdctl probe serial:/dev/ttyUSB0\n  qkdctl probe serial:/dev/ttyUSB0 --active --driver polatis"
+    )]
+    Probe {
+        /// serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI; none: this machine's USB devices.
+        target: Option<String>,
+        /// Sends the drivers' probe bytes, which are printed first.
+        #[arg(long)]
+        active: bool,
+        /// Only this driver's probes; may be repeated.
+        #[arg(long, value_name = "NAME")]
+        driver: Vec<String>,
+        /// Credentials for SNMP.
+        #[arg(long, value_name = "NAME")]
+        login: Option<String>,
+    },
+    /// Shows who a device is, how it is, and what it can do.
+    Info {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+    },
+    /// Reads parameters and telemetry.
+    #[command(after_help = "Examples:\n  qkdctl get polatis+tcp://192.0.2.7\n  qkdctl get polatis+tcp://192.0.2.7 boot-mode")]
+    Get {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// A parameter; none: all parameters and the telemetry.
+        name: Option<String>,
+    },
+    /// Writes a parameter. A dry run unless --yes.
+    #[command(after_help = "Example:\n  qkdctl set polatis+tcp://192.0.2.7 boot-mode=autosave --yes")]
+    Set {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// name=value
+        assignment: String,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Optical switches.
+    #[command(subcommand)]
+    Switch(SwitchCommand),
+    /// Keys of QKD modules.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Encryptors.
+    #[command(subcommand)]
+    Encryptor(EncryptorCommand),
+    /// Reads random bytes of a quantum random number generator into a file.
+    #[command(after_help = "Example:\n  qkdctl random idq-quantis+usb:// --bytes 4096 --to random.bin")]
+    Random {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// How many bytes.
+        #[arg(long, default_value_t = 1024)]
+        bytes: usize,
+        /// New file, made readable by you alone; none: the bytes are only counted and forgotten.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// Makes a path, such as 1-17 (ingress-egress) or common-3; may be repeated or listed with commas. It takes its ports from whoever holds them.
+    #[arg(long, value_name = "IN-OUT", value_delimiter = ',')]
+    pub(crate) connect: Vec<CrossConnect>,
+    /// Takes away the path at this port; may be repeated or listed with commas.
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub(crate) disconnect: Vec<Port>,
+    /// Ports that the change may touch; if given, one that needs another port is refused.
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub(crate) ports: Vec<Port>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SwitchCommand {
+    /// Shows paths, port states and powers.
+    Show {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Only these ports.
+        #[arg(long, value_name = "PORT", value_delimiter = ',')]
+        ports: Vec<Port>,
+    },
+    /// Shows the steps of a change, and its digest. Sends nothing that changes.
+    Plan {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Carries out a change. A dry run unless --yes.
+    #[command(after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 --disconnect 3 --yes")]
+    Apply {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        #[command(flatten)]
+        change: Change,
+        /// Only if the plan has this digest, as `plan` showed it.
+        #[arg(long, value_name = "HEX")]
+        digest: Option<String>,
+        /// Does it. Moves light: traffic on the plan's ports is disturbed.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Saves the present paths into a new file.
+    Save {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// New file.
+        file: PathBuf,
+    },
+    /// Brings the paths back to those of a file. A dry run unless --yes.
+    Restore {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// File made by `save`.
+        file: PathBuf,
+        /// Does it. Moves light: traffic on the plan's ports is disturbed.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Shows state, performance and key store. Takes nothing.
+    Status {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+    },
+    /// Takes keys into a file. They leave the store. A dry run unless --yes.
+    #[command(
+        after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json --yes"
+    )]
+    Take {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// How many new keys.
+        #[arg(long, default_value_t = 1, conflicts_with = "id")]
+        count: u32,
+        /// Bits of each; none: the store's default.
+        #[arg(long, conflicts_with = "id")]
+        size: Option<u64>,
+        /// Takes the twin with this id instead of a new key; may be repeated.
+        #[arg(long, value_name = "ID")]
+        id: Vec<qkd_hal::KeyId>,
+        /// New file, made readable by you alone. Keys are never printed.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EncryptorCommand {
+    /// Shows channels, slots and counters.
+    Show {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Only this channel.
+        #[arg(long)]
+        channel: Option<String>,
+    },
+    /// Gives a channel a key that is not in use yet. A dry run unless --yes.
+    Stage {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The channel, as `show` names it.
+        #[arg(long)]
+        channel: String,
+        /// File made by `key take`, yours alone; its first key, or the one that --id names.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Which key of the file.
+        #[arg(long)]
+        id: Option<qkd_hal::KeyId>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Makes a staged key the one in use. May drop traffic where the box re-initialises by force. A dry run unless --yes.
+    Activate {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The channel.
+        #[arg(long)]
+        channel: String,
+        /// The key's id.
+        #[arg(long)]
+        id: qkd_hal::KeyId,
+        /// The slot that `stage` named, where there are slots.
+        #[arg(long)]
+        slot: Option<u8>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Rolls a pair over to a fresh key of a QKD pair: stage on both, activate, confirm on both, retire. A dry run unless --yes.
+    #[command(after_help = "Example:\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b --yes")]
+    Roll {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The other encryptor.
+        #[arg(long)]
+        peer: String,
+        /// The channel; none: the only one.
+        #[arg(long)]
+        channel: Option<String>,
+        /// The peer's channel; none: the only one.
+        #[arg(long)]
+        peer_channel: Option<String>,
+        /// The QKD module (or key delivery) that gives the new key.
+        #[arg(long)]
+        source: String,
+        /// The one that gives its twin.
+        #[arg(long)]
+        peer_source: String,
+        /// Bits of the key; none: the greatest that both boxes take.
+        #[arg(long)]
+        size: Option<u64>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+}

@@ -1,0 +1,50 @@
+//! Exit codes, as `qkdctl --help` documents them.
+
+use qkd_hal::{Effect, Error, ErrorKind};
+
+/// The text of the help.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done
+  1  the device refused, failed, or broke its protocol; nothing changed
+  2  wrong argument, URI, file or plan; nothing was sent
+  3  no answer: unreachable, timed out, or the line failed; nothing changed
+  4  busy: another program holds the port or the device
+  5  the device does not support it, or it rests on an assumption that was not accepted
+  6  credentials are missing, wrong or too weak
+  7  the state has moved on since the plan, or another device answers
+  8  THE DEVICE MAY HAVE CHANGED, in part or in whole: read its state before anything else
+  9  not ready, or no keys left: try again later
+  70 a defect of this program or this machine";
+
+/// Of a defect of ours.
+pub(crate) const INTERNAL: u8 = 70;
+
+/// The exit code of an error. That the device may have changed outweighs everything else.
+pub(crate) fn code(error: &Error) -> u8 {
+    if error.effect_on_device() != Effect::None {
+        return 8;
+    }
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::NotFound => 2,
+        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Closed => 3,
+        ErrorKind::Busy => 4,
+        ErrorKind::Unsupported | ErrorKind::AssumptionNotAccepted => 5,
+        ErrorKind::Authentication => 6,
+        ErrorKind::StateChanged | ErrorKind::IdentityChanged => 7,
+        ErrorKind::NotReady | ErrorKind::Exhausted => 9,
+        ErrorKind::Internal => INTERNAL,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_possible_change_outweighs_the_kind() {
+        assert_eq!(code(&Error::new(ErrorKind::Timeout, "x")), 3);
+        assert_eq!(code(&Error::new(ErrorKind::Timeout, "x").effect(Effect::Unknown)), 8);
+    }
+}

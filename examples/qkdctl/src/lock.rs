@@ -1,0 +1,56 @@
+//! An advisory lock per device, among the programs of this machine that use it: readers share it, a change has it alone.
+
+use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{File, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::PathBuf,
+};
+
+/// Held until dropped.
+pub(crate) struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+/// What is to be done with the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Change,
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os("XDG_RUNTIME_DIR")
+        .map_or_else(|| std::env::temp_dir().join(format!("qkdctl-{}", nix::unistd::getuid())), |d| PathBuf::from(d).join("qkdctl"))
+}
+
+/// Takes the lock of the device at this address, whatever the URI's parameters.
+pub(crate) fn take(uri: &DeviceUri, what: Use) -> Result<Lock> {
+    let problem = |e: std::io::Error| Error::new(ErrorKind::Internal, format!("the lock of {uri} cannot be had: {e}"));
+    let folder = folder();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(problem)?;
+    let address = format!("{}|{}|{:?}|{}", uri.transport(), uri.host(), uri.port(), uri.path());
+    let name = hex::encode(&Sha256::digest(address)[..12]);
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name)).map_err(problem)?;
+    let taken = if what == Use::Change { file.try_lock() } else { file.try_lock_shared() };
+    match taken {
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::Error(e)) => Err(problem(e)),
+        Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Busy, "another qkdctl is changing, or reading, this device right now").on(uri.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_share_and_a_change_is_alone() {
+        let uri: DeviceUri = format!("x+tcp://lock-test-{}", std::process::id()).parse().unwrap();
+        let first = take(&uri, Use::Read).unwrap();
+        let second = take(&uri.clone().with_parameter("a", "b"), Use::Read).unwrap();
+        assert_eq!(take(&uri, Use::Change).err().unwrap().kind(), ErrorKind::Busy);
+        drop((first, second));
+        let _alone = take(&uri, Use::Change).unwrap();
+        assert_eq!(take(&uri, Use::Read).err().unwrap().kind(), ErrorKind::Busy);
+    }
+}

@@ -1,0 +1,65 @@
+//! Tables for people, JSON for programs.
+
+use crate::cli::Output;
+use comfy_table::{ContentArrangement, Table, presets};
+use qkd_hal::{Error, reading::Quality};
+use serde::Serialize;
+
+/// Prints a result: `table` for people, `value` as JSON.
+pub(crate) fn print(output: Output, value: &impl Serialize, table: impl FnOnce() -> String) -> qkd_hal::Result<()> {
+    match output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))?;
+            println!("{text}");
+        }
+        Output::Table => println!("{}", table().trim_end()),
+    }
+    Ok(())
+}
+
+/// Prints an error: what happened, whether the device may have changed, and what to try.
+pub(crate) fn print_error(output: Output, error: &Error) {
+    match output {
+        Output::Json => {
+            let value = serde_json::json!({"error": {
+                "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect_on_device(), "message": error.message(), "operation": error.operation(),
+                "device": error.device(), "vendor_code": error.code(), "vendor_text": error.words(), "try": error.kind().advice(),
+            }});
+            eprintln!("{value:#}");
+        }
+        Output::Table => {
+            let place = [error.device(), error.operation()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let colon = if place.is_empty() { "" } else { ": " };
+            eprintln!("error: {place}{colon}{}", error.message());
+            if let Some(words) = error.words().or(error.code()) {
+                eprintln!("  the device says: {}{words}", error.code().filter(|_| error.words().is_some()).map_or_else(String::new, |c| format!("{c}: ")));
+            }
+            eprintln!("  what:   {}", error.kind());
+            eprintln!("  effect: {}", error.effect_on_device());
+            eprintln!("  try:    {}", error.kind().advice());
+        }
+    }
+}
+
+/// A table with these columns.
+pub(crate) fn table(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(columns.to_vec());
+    table
+}
+
+/// A list of pairs, the names in a column of their own.
+pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// How a quality is marked behind a value; good ones are not.
+pub(crate) fn mark(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Good => "",
+        Quality::Stale => " (stale)",
+        Quality::OutOfRange => " (out of range)",
+        _ => " (invalid)",
+    }
+}

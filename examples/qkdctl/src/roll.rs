@@ -1,0 +1,99 @@
+//! Rolling a pair of encryptors over to a fresh key.
+
+use qkd_hal::{
+    Encryptor, Error, ErrorKind, Key, Result,
+    encryptor::{ChannelId, Confirmation, Staged},
+    units::Bits,
+};
+use serde::Serialize;
+
+/// One end of a pair.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    pub(crate) encryptor: &'a dyn Encryptor,
+    pub(crate) channel: &'a ChannelId,
+}
+
+/// How a roll ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rolled {
+    pub(crate) key_id: qkd_hal::KeyId,
+    pub(crate) hitless: bool,
+    pub(crate) near: Confirmation,
+    pub(crate) far: Confirmation,
+    pub(crate) retired: bool,
+}
+
+/// The only channel of a box, or the one named.
+pub(crate) async fn channel(encryptor: &dyn Encryptor, named: Option<&str>) -> Result<ChannelId> {
+    let channels = encryptor.channels().await?;
+    let known = || channels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match (named, channels.as_slice()) {
+        (Some(name), all) => all
+            .iter()
+            .find(|c| c.0 == name)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no channel `{name}`; there are: {}", known()))),
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => Err(Error::invalid(format!("the box has several channels; name one of: {}", known()))),
+    }
+}
+
+/// The greatest key size that both boxes take.
+pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<Bits> {
+    let far = &far.encryptor_capabilities().key_sizes;
+    near.encryptor_capabilities().key_sizes.iter().filter(|s| far.contains(s)).max_by_key(|s| s.0).copied()
+}
+
+/// Stage on both ends, activate, confirm on both, retire. Stops at the first error.
+///
+/// # Errors
+/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent.
+pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &Key) -> Result<Rolled> {
+    if near_key != far_key {
+        return Err(Error::invalid(format!(
+            "the keys {} and {} are not the same: the QKD modules are not a pair, or one misbehaved",
+            near_key.id(),
+            far_key.id()
+        )));
+    }
+    let staged: [Staged; 2] = [
+        near.encryptor.stage(near.channel, near_key).await.map_err(|e| after("nothing was staged before", e))?,
+        far.encryptor.stage(far.channel, far_key).await.map_err(|e| after("the first end has the new key staged", e))?,
+    ];
+    near.encryptor.activate(&staged[0]).await.map_err(|e| after("both ends have the new key staged, neither was activated before", e))?;
+    if near.encryptor.encryptor_capabilities().activate_both {
+        far.encryptor.activate(&staged[1]).await.map_err(|e| after("the first end was activated, the second was not", e))?;
+    }
+    let confirmations = [
+        near.encryptor.confirm(&staged[0]).await.map_err(|e| after("the new key was activated", e))?,
+        far.encryptor.confirm(&staged[1]).await.map_err(|e| after("the new key was activated", e))?,
+    ];
+    let confirmed = confirmations.iter().all(|c| c.confirmed);
+    let mut retired = false;
+    // The key before is the way back: it goes only once the new one protects traffic on both ends.
+    if confirmed {
+        for (end, staged) in [near, far].into_iter().zip(&staged) {
+            match end.encryptor.retire(staged).await {
+                Ok(()) => retired = true,
+                Err(e) if e.kind() == ErrorKind::Unsupported => {}
+                Err(e) => return Err(after("the new key protects traffic; the one before was not retired", e)),
+            }
+        }
+    }
+    let hitless = near.encryptor.encryptor_capabilities().hitless && far.encryptor.encryptor_capabilities().hitless;
+    let [near, far] = confirmations;
+    Ok(Rolled { key_id: near_key.id().clone(), hitless, near, far, retired })
+}
+
+/// Says how far a roll had come.
+fn after(so_far: &str, error: Error) -> Error {
+    let mut new = Error::new(error.kind(), format!("{} ({so_far})", error.message())).effect(error.effect_on_device());
+    if let Some(device) = error.device() {
+        new = new.on(device);
+    }
+    if let Some(operation) = error.operation() {
+        new = new.during(operation);
+    }
+    new.caused_by(error)
+}

@@ -1,0 +1,53 @@
+//! What a command needs: the registry, the inventory, and how devices are opened.
+
+use crate::{
+    cli::Global,
+    inventory::Inventory,
+    journal::dirs,
+    lock::{self, Lock, Use},
+};
+use etcetera::AppStrategy;
+use qkd_driver_kit::{OpenContext, Opened, Registry, credentials::Credentials, transcript::Transcript};
+use qkd_hal::{DeviceUri, Error, Result};
+
+/// What a command needs.
+pub(crate) struct Session {
+    pub(crate) registry: Registry,
+    pub(crate) inventory: Inventory,
+    pub(crate) context: OpenContext,
+    pub(crate) credentials: Credentials,
+}
+
+/// A device opened for a command, and its lock.
+pub(crate) struct Device {
+    pub(crate) uri: DeviceUri,
+    pub(crate) opened: Opened,
+    _lock: Lock,
+}
+
+impl Session {
+    pub(crate) fn new(global: &Global) -> Result<Self> {
+        let default = |name: &str| dirs().map(|d| d.in_config_dir(name)).filter(|p| p.exists());
+        let credentials = match global.credentials.clone().or_else(|| default("credentials.toml")) {
+            Some(path) => Credentials::from_file(path)?,
+            None => Credentials::from_environment(),
+        };
+        let inventory = match global.inventory.clone().or_else(|| default("inventory.toml")) {
+            Some(path) => Inventory::read(&path)?,
+            None => Inventory::default(),
+        };
+        let mut context = OpenContext::new().with_credentials(credentials.clone()).accepting(global.assume.iter().cloned());
+        if let Some(path) = &global.transcript {
+            let transcript = Transcript::to_file(path).map_err(|e| Error::invalid(format!("transcript file {}: {e}", path.display())))?;
+            context = context.recording(transcript);
+        }
+        Ok(Self { registry: qkd_drivers_all::registry(), inventory, context, credentials })
+    }
+
+    pub(crate) async fn open(&self, device: &str, what: Use) -> Result<Device> {
+        let uri = self.inventory.resolve(device)?;
+        let lock = lock::take(&uri, what)?;
+        let opened = self.registry.open_uri(&uri, &self.context).await?;
+        Ok(Device { uri, opened, _lock: lock })
+    }
+}

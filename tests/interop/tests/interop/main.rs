@@ -1,0 +1,6 @@
+//! How the crates fit together, and what they do together.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod architecture;
+mod table;
