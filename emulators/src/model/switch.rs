@@ -410,11 +410,11 @@ impl OpticalSwitch for Switch {
         Ok(Measured::now(self.connected()))
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
-        ports
-            .iter()
+        let all = if ports.is_empty() { self.limits.geometry.ports().collect() } else { ports.to_vec() };
+        all.into_iter()
             .map(|p| {
-                self.limits.geometry.check_port(*p)?;
-                let status = PortStatus::new(*p, self.port_state(p.0), self.peer(p.0).map(Port));
+                self.limits.geometry.check_port(p)?;
+                let status = PortStatus::new(p, self.port_state(p.0), self.peer(p.0).map(Port));
                 Ok(if self.is_monitored(p.0) { status.with_power(measured(self.power_at(p.0))) } else { status })
             })
             .collect()
