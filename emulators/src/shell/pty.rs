@@ -8,11 +8,11 @@ use nix::{
     errno::Errno,
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
-    sys::termios::{BaudRate, cfgetospeed, tcgetattr},
 };
+use rustix::termios::tcgetattr;
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -28,22 +28,6 @@ use tokio::{
 /// How often a port that nobody has opened is looked at.
 const IDLE: Duration = Duration::from_millis(2);
 
-/// The speeds that a PTY can be set to.
-const SPEEDS: [(u32, BaudRate); 12] = [
-    (1200, BaudRate::B1200),
-    (2400, BaudRate::B2400),
-    (4800, BaudRate::B4800),
-    (9600, BaudRate::B9600),
-    (19_200, BaudRate::B19200),
-    (38_400, BaudRate::B38400),
-    (57_600, BaudRate::B57600),
-    (115_200, BaudRate::B115200),
-    (230_400, BaudRate::B230400),
-    (460_800, BaudRate::B460800),
-    (921_600, BaudRate::B921600),
-    (1_000_000, BaudRate::B1000000),
-];
-
 /// A port: the master of a PTY, and where its slave is found.
 pub struct Port {
     /// The master, which tokio drives as the two ends of a pipe.
@@ -52,7 +36,7 @@ pub struct Port {
     master: OwnedFd,
     path: PathBuf,
     link: Option<PathBuf>,
-    speed: Option<BaudRate>,
+    baud: u32,
     noise: Faults,
 }
 
@@ -64,10 +48,8 @@ impl Port {
     /// Makes a port of this speed; `link` becomes a symbolic link to it. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// If there is no PTY left, the speed is none that a port can have, or the link cannot be made. A link that exists is replaced; a file is not.
+    /// If there is no PTY left, or the link cannot be made. A link that exists is replaced; a file is not.
     pub fn open(baud: u32, link: Option<&Path>, noise: Faults) -> io::Result<Self> {
-        let speed = SPEEDS.iter().find(|(n, _)| *n == baud).map(|(_, s)| *s);
-        let speed = speed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("a port cannot have {baud} baud")))?;
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).map_err(os)?;
         grantpt(&master).map_err(os)?;
         unlockpt(&master).map_err(os)?;
@@ -81,7 +63,7 @@ impl Port {
         let master: OwnedFd = master.into();
         let reader = Receiver::from_owned_fd_unchecked(master.try_clone()?)?;
         let writer = Sender::from_owned_fd_unchecked(master.try_clone()?)?;
-        Ok(Self { reader, writer, master, path, link: link.map(Path::to_owned), speed: Some(speed), noise })
+        Ok(Self { reader, writer, master, path, link: link.map(Path::to_owned), baud, noise })
     }
 
     /// The path by which programs open it: the link, if there is one.
@@ -91,8 +73,7 @@ impl Port {
     }
 
     fn spoil(&self, bytes: &mut [u8]) {
-        let set = tcgetattr(self.master.as_fd()).ok().map(|t| cfgetospeed(&t));
-        if set != self.speed {
+        if tcgetattr(&self.master).is_ok_and(|t| t.output_speed() != self.baud) {
             self.noise.noise(bytes);
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! [`attach`] puts an emulator behind an in-memory link, so that a driver meets it byte for byte under paused time.
 
+pub mod snmpd;
+
 use qkd_driver_kit::{context::Endpoint, link::memory};
 use qkd_emulators::{Clock, Faults, shell::bytes::drive, wire::ByteService};
 use std::sync::Arc;
