@@ -15,5 +15,11 @@ pub fn registry() -> Registry {
     let registry = Registry::new();
     #[cfg(feature = "polatis")]
     let registry = registry.with(qkd_driver_polatis::driver());
+    #[cfg(feature = "agiltron")]
+    let registry = registry.with(qkd_driver_agiltron::driver());
+    #[cfg(feature = "idq-quantis")]
+    let registry = registry.with(qkd_driver_idq_quantis::driver());
+    #[cfg(feature = "etsi014")]
+    let registry = registry.with(qkd_driver_etsi014::driver());
     registry
 }

@@ -1,1 +1,30 @@
-//! placeholder
+//! The server side of ETSI GS QKD 014 V1.1.1 (REST key delivery), written once: for a real key manager and for the emulators.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`kme`] | the socket-free core: [`Kme::handle`] answers a request with a status and a body |
+//! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`Pool`] that two KMEs share |
+//! | [`server`] | thin shell: HTTPS with mutual TLS, or plain HTTP |
+//! | [`pki`] | certificates for tests |
+//!
+//! Clause numbers in this crate are those of GS QKD 014 V1.1.1 (2019-02).
+//!
+//! # What the standard leaves open, and what this server does
+//! - Only 200, 400, 401 and 503 are defined. A path outside the interface is 404, another method 405 (RFC 9110).
+//! - Too few stored keys: 503.
+//! - A limit of the status (`max_key_per_request`, `min_key_size`, `max_key_size`, `max_SAE_ID_count`) that a request exceeds: 400, naming it.
+//! - A SAE that the KME does not know: 400 as a receiver, 401 as a caller.
+//! - An `extension_optional` that is not supported is ignored, unless [`Config::refuse_unhandled_options`] is set.
+//! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is delivered then.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod kme;
+pub mod pki;
+mod request;
+pub mod server;
+pub mod source;
+
+pub use kme::{Config, Kme, Reply, fuzz};
+pub use server::{Answer, Callers, serve};
+pub use source::{Grant, KeyItem, KeySource, Material, Pool, SourceError};

@@ -1,0 +1,108 @@
+//! The checks around a handle, and whole calls over in-memory links.
+
+use crate::tool::{current_thread, micros, per_round, row};
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    OpenContext,
+    context::Endpoint,
+    link::{
+        Disclosure,
+        bytes::{ByteLink, Exchange, line},
+        line::{LineLink, LineOptions, Resync},
+        memory,
+        usb::UsbService,
+    },
+};
+use qkd_hal::{
+    Capabilities, Descriptor, Device, EventStream, Health, Identity, Maturity, Operation, Result,
+    checked::{Checked, Gate},
+    event::EventHub,
+};
+use std::{hint::black_box, sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A device whose call costs next to nothing.
+struct Nothing(Descriptor, Capabilities);
+
+#[async_trait]
+impl Device for Nothing {
+    fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.1
+    }
+    async fn identity(&self) -> Result<Identity> {
+        Ok(Identity::default())
+    }
+    async fn health(&self) -> Result<Health> {
+        Ok(Health::ok())
+    }
+    fn events(&self) -> EventStream {
+        EventStream::ended()
+    }
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn run(scale: u32) {
+    let runtime = current_thread();
+    let device: Arc<dyn Device> = Arc::new(Nothing(Descriptor::new("n", "n+mem://n", Maturity::Emulated), Capabilities::none().with(&[Operation::Health])));
+    let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
+    let checked: Arc<dyn Device> = Arc::new(Checked::new(Arc::clone(&device), gate));
+    let cost = |handle: &Arc<dyn Device>| {
+        per_round(9, 1_000_000 / scale, |n| {
+            runtime.block_on(async {
+                for _ in 0..n {
+                    let _ = black_box(black_box(handle).health().await);
+                }
+            });
+        })
+    };
+    let (bare, with) = (cost(&device), cost(&checked));
+    row("the checks around a handle", &micros(with.saturating_sub(bare)), &format!("{} without them", micros(bare)), None, "≤ 0.3 µs");
+
+    let usb = usb_call(&runtime, scale);
+    row("a whole call over an in-memory link: USB control transfers (Quantis health)", &micros(usb), "-", None, "≤ 2 µs");
+    let bytes = byte_call(&runtime, scale);
+    row("one exchange of the line's owner over in-memory bytes, with the far end's own task", &micros(bytes), "-", None, "≤ 2 µs");
+}
+
+fn usb_call(runtime: &tokio::runtime::Runtime, scale: u32) -> Duration {
+    let random = Arc::new(qkd_emulators::model::random::Random::new(1, "FFFFFFFFFF"));
+    let device: Arc<dyn UsbService> = Arc::new(qkd_emulators::wire::usb::Chapter9::new(qkd_emulators::wire::usb::quantis::Quantis::new(random)));
+    let context = OpenContext::new().with_memory("q", Endpoint::Usb(device));
+    let opened = runtime.block_on(qkd_drivers_all::registry().open("idq-quantis+mem://q", &context)).expect("the emulator opens");
+    let handle = opened.device();
+    per_round(9, 100_000 / scale, |n| {
+        runtime.block_on(async {
+            for _ in 0..n {
+                let _ = black_box(handle.health().await);
+            }
+        });
+    })
+}
+
+fn byte_call(runtime: &tokio::runtime::Runtime, scale: u32) -> Duration {
+    let connector = Box::new(memory::Bytes::new("b", |mut stream: tokio::io::DuplexStream| {
+        tokio::spawn(async move {
+            let mut buffer = [0; 256];
+            while let Ok(1..) = stream.read(&mut buffer).await {
+                if stream.write_all(b"(@1,2),(@17,18)\r\n").await.is_err() {
+                    return;
+                }
+            }
+        });
+    }));
+    let link =
+        runtime.block_on(LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), Duration::from_secs(1))).expect("memory opens");
+    per_round(9, 100_000 / scale, |n| {
+        runtime.block_on(async {
+            for _ in 0..n {
+                let exchange = Exchange::new("bench", &b":oxc:swit:conn:stat?\n"[..], Duration::from_secs(1)).reply(line(1000), Disclosure::Undeclared);
+                let _ = black_box(link.exchange(exchange).await);
+            }
+        });
+    })
+}

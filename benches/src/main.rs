@@ -1,0 +1,66 @@
+//! Speed, side by side with the raw path or a peer in one run, on the same cores. Prints one table row for each figure; `docs/performance.md` holds a run.
+//!
+//! `taskset -c 0 qkd-bench …` pins everything, children included, to one core.
+
+mod handle;
+mod keys;
+mod scpi;
+mod snmp;
+mod tool;
+mod usb;
+
+use clap::{Parser, ValueEnum};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// The checks around a handle, and a whole call over an in-memory link.
+    Handle,
+    /// SCPI queries over a PTY and over TCP, against a bare C loop.
+    Scpi,
+    /// SNMP clients against net-snmp's C library.
+    SnmpClient,
+    /// SNMP agents against snmpsim.
+    SnmpAgent,
+    /// USB bulk reads, against synchronous libusb.
+    Usb,
+    /// Keys taken and handed on.
+    Keys,
+    /// All of them.
+    All,
+}
+
+/// Speed, side by side.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    which: Which,
+    /// A tenth of the rounds.
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() {
+    let cli = Cli::parse();
+    let scale = if cli.quick { 10 } else { 1 };
+    let wants = |which| cli.which == which || cli.which == Which::All;
+    println!("| what | ours | reference | ratio | goal |\n|---|---|---|---|---|");
+    if wants(Which::Handle) {
+        handle::run(scale);
+    }
+    if wants(Which::Scpi) {
+        scpi::run(scale);
+    }
+    if wants(Which::SnmpClient) {
+        snmp::client(scale);
+    }
+    if wants(Which::SnmpAgent) {
+        snmp::agent(scale);
+    }
+    if wants(Which::Usb) {
+        usb::run(scale);
+    }
+    if wants(Which::Keys) {
+        keys::run(scale);
+    }
+}

@@ -1,0 +1,419 @@
+//! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is in `docs/emulators.md`.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A reply is lost, with this probability.
+    Loss(f64),
+    /// A reply comes so much later, and so do those behind it.
+    Delay(Duration),
+    /// A reply comes so much later, while those behind it come on time.
+    Late(Duration),
+    /// A reply comes twice, with this probability.
+    Duplicate(f64),
+    /// The second half of a reply is missing, with this probability.
+    Truncate(f64),
+    /// One bit of a reply is wrong, with this probability.
+    Garble(f64),
+    /// Instead of a reply, the line is hung up.
+    HangUp,
+    /// One byte of a reply per second.
+    Slow,
+    /// The reply never ends.
+    Flood,
+    /// What the device itself does.
+    Device(DeviceFault),
+}
+
+/// What goes wrong in the device or around it. A device that has no such thing says so.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum DeviceFault {
+    /// It restarts.
+    Reboot,
+    /// It raises this alarm.
+    Alarm(String),
+    /// It refuses the next so many changes.
+    Refuse(u32),
+    /// It refuses all changes for want of room, until cleared.
+    Full,
+    /// Another box answers: this serial number.
+    Identity(String),
+    /// It gives up: not enabled, or in an error state.
+    Fail,
+    /// A port fails.
+    PortFails(u32),
+    /// It is pulled out.
+    Unplug,
+    /// The next data transfer stalls.
+    Stall,
+    /// The next data transfer is short.
+    Short,
+    /// A line is cut; all of them without a name.
+    Cut(Option<String>),
+    /// So much more loss, in dB.
+    LossDb(f64),
+    /// Stray light of so much, in dBm, reaches the receiver.
+    Leak(f64),
+    /// Somebody else does this at the device.
+    Operator(String),
+    /// All faults end; lines are mended.
+    Clear,
+}
+
+/// When it goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Trigger {
+    /// After so many exchanges.
+    pub after: u64,
+    /// So long after it was applied.
+    pub at: Option<Duration>,
+    /// Once only.
+    pub once: bool,
+}
+
+/// A fault and its trigger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultSpec {
+    /// What.
+    pub fault: Fault,
+    /// When.
+    pub trigger: Trigger,
+}
+
+fn number<T: FromStr>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number for {name}"))
+}
+
+fn probability(name: &str, value: Option<&str>) -> Result<f64, String> {
+    let p = value.map_or(Ok(1.0), |v| number(name, v))?;
+    if (0.0..=1.0).contains(&p) { Ok(p) } else { Err(format!("{name} takes a probability from 0 to 1, not {p}")) }
+}
+
+fn duration(name: &str, value: Option<&str>) -> Result<Duration, String> {
+    let text = value.ok_or_else(|| format!("{name} needs a time, such as {name}=200ms"))?;
+    humantime::parse_duration(text).map_err(|e| format!("`{text}` is no time for {name}: {e}"))
+}
+
+fn decibels(name: &str, value: Option<&str>) -> Result<f64, String> {
+    let v: f64 = number(name, value.ok_or_else(|| format!("{name} needs a number, such as {name}=3"))?)?;
+    if v.is_finite() && v.abs() <= 200.0 { Ok(v) } else { Err(format!("{name} takes a number from -200 to 200, not {v}")) }
+}
+
+impl FromStr for FaultSpec {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('@');
+        let fault = parts.next().unwrap_or_default();
+        let mut trigger = Trigger::default();
+        for part in parts {
+            match part.split_once('=') {
+                Some(("after", n)) => trigger.after = number("after", n)?,
+                Some(("at", t)) => trigger.at = Some(duration("at", Some(t))?),
+                None if part == "once" => trigger.once = true,
+                _ => return Err(format!("`@{part}` is no trigger: @after=N, @at=TIME, @once")),
+            }
+        }
+        let (name, value) = fault.split_once('=').map_or((fault, None), |(n, v)| (n, Some(v)));
+        let text = || value.filter(|v| !v.is_empty()).map(str::to_owned).ok_or_else(|| format!("{name} needs a value"));
+        let bare = |fault| if value.is_none() { Ok(fault) } else { Err(format!("{name} takes no value")) };
+        use DeviceFault as D;
+        let fault = match name {
+            "loss" => Fault::Loss(probability(name, value)?),
+            "delay" => Fault::Delay(duration(name, value)?),
+            "late" => Fault::Late(duration(name, value)?),
+            "duplicate" => Fault::Duplicate(probability(name, value)?),
+            "truncate" => Fault::Truncate(probability(name, value)?),
+            "garble" => Fault::Garble(probability(name, value)?),
+            "hangup" => bare(Fault::HangUp)?,
+            "slow" => bare(Fault::Slow)?,
+            "flood" => bare(Fault::Flood)?,
+            "reboot" => Fault::Device(bare(Fault::Device(D::Reboot)).map(|_| D::Reboot)?),
+            "alarm" => Fault::Device(D::Alarm(text()?)),
+            "refuse" => Fault::Device(D::Refuse(value.map_or(Ok(1), |v| number(name, v))?)),
+            "full" => bare(Fault::Device(D::Full))?,
+            "identity" => Fault::Device(D::Identity(text()?)),
+            "fail" => bare(Fault::Device(D::Fail))?,
+            "port-fails" => Fault::Device(D::PortFails(number(name, value.unwrap_or_default())?)),
+            "unplug" => bare(Fault::Device(D::Unplug))?,
+            "stall" => bare(Fault::Device(D::Stall))?,
+            "short" => bare(Fault::Device(D::Short))?,
+            "cut" => Fault::Device(D::Cut(value.map(str::to_owned))),
+            "loss-db" => Fault::Device(D::LossDb(decibels(name, value)?)),
+            "leak" => Fault::Device(D::Leak(value.map_or(Ok(-40.0), |v| decibels(name, Some(v)))?)),
+            "operator" => Fault::Device(D::Operator(text()?)),
+            "clear" => bare(Fault::Device(D::Clear))?,
+            _ => return Err(format!("`{name}` is no fault; docs/emulators.md lists them")),
+        };
+        Ok(Self { fault, trigger })
+    }
+}
+
+/// What a device does when a fault is applied to it.
+pub trait Faulty: Send + Sync {
+    /// Applies the fault, or says why it cannot.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    fn apply(&self, fault: &DeviceFault) -> Result<(), String>;
+}
+
+/// How a reply goes out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Before anything else.
+    pub delay: Duration,
+    /// What is sent then; nothing if it was lost.
+    pub now: Vec<Vec<u8>>,
+    /// What is sent so much later, out of turn.
+    pub late: Option<(Duration, Vec<u8>)>,
+    /// Time between bytes.
+    pub pace: Duration,
+    /// Whether nonsense follows without end.
+    pub flood: bool,
+    /// Whether the line is hung up then.
+    pub hang_up: bool,
+}
+
+struct Active {
+    spec: FaultSpec,
+    seen: u64,
+}
+
+struct Inner {
+    active: Vec<Active>,
+    random: ChaCha12Rng,
+    device: Option<Arc<dyn Faulty>>,
+}
+
+/// The faults of one emulator. Clones are the same.
+#[derive(Clone)]
+pub struct Faults(Arc<Mutex<Inner>>);
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Faults({})", self.lock().active.len())
+    }
+}
+
+impl Faults {
+    /// None yet; what is random follows from the seed.
+    #[must_use]
+    pub fn new(seed: u64, device: Option<Arc<dyn Faulty>>) -> Self {
+        Self(Arc::new(Mutex::new(Inner { active: Vec::new(), random: ChaCha12Rng::seed_from_u64(seed), device })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a fault, now or when its trigger says.
+    ///
+    /// # Errors
+    /// If the device has no such fault. For a device fault with a trigger, that shows in the log only.
+    pub fn add(&self, spec: FaultSpec) -> Result<(), String> {
+        if spec.fault == Fault::Device(DeviceFault::Clear) {
+            self.lock().active.clear();
+        }
+        if let Some(at) = spec.trigger.at {
+            let (faults, spec) = (self.clone(), FaultSpec { trigger: Trigger { at: None, ..spec.trigger }, ..spec });
+            let handle = tokio::runtime::Handle::try_current().map_err(|_| "@at needs a running emulator".to_owned())?;
+            handle.spawn(async move {
+                tokio::time::sleep(at).await;
+                if let Err(error) = faults.add(spec) {
+                    tracing::warn!(error, "a fault could not be applied");
+                }
+            });
+            return Ok(());
+        }
+        match (&spec.fault, spec.trigger.after) {
+            (Fault::Device(fault), 0) => {
+                let device = self.lock().device.clone();
+                device.ok_or("there is no device behind this wire")?.apply(fault)
+            }
+            _ => {
+                self.lock().active.push(Active { spec, seen: 0 });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether no fault waits or works: a shell may then take its short way.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.lock().active.is_empty()
+    }
+
+    /// Counts an exchange and says how its reply goes out.
+    #[must_use]
+    pub fn deliver(&self, reply: Vec<u8>) -> Delivery {
+        let mut delivery = Delivery { delay: Duration::ZERO, now: Vec::new(), late: None, pace: Duration::ZERO, flood: false, hang_up: false };
+        let mut due = Vec::new();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let (mut copies, mut lost, mut late, mut bytes) = (1, false, None, reply);
+        inner.active.retain_mut(|active| {
+            active.seen += 1;
+            if active.seen <= active.spec.trigger.after {
+                return true;
+            }
+            let mut hit = |p: f64| p >= 1.0 || inner.random.random::<f64>() < p;
+            let happened = match &active.spec.fault {
+                Fault::Loss(p) if hit(*p) => {
+                    lost = true;
+                    true
+                }
+                Fault::Duplicate(p) if hit(*p) => {
+                    copies = 2;
+                    true
+                }
+                Fault::Truncate(p) if hit(*p) => {
+                    bytes.truncate(bytes.len() / 2);
+                    true
+                }
+                Fault::Garble(p) if !bytes.is_empty() && hit(*p) => {
+                    let bit = inner.random.random_range(0..bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    true
+                }
+                Fault::Loss(_) | Fault::Duplicate(_) | Fault::Truncate(_) | Fault::Garble(_) => false,
+                Fault::Delay(time) => {
+                    delivery.delay += *time;
+                    true
+                }
+                Fault::Late(time) => {
+                    late = Some(*time);
+                    true
+                }
+                Fault::HangUp => {
+                    (lost, delivery.hang_up) = (true, true);
+                    true
+                }
+                Fault::Slow => {
+                    delivery.pace = Duration::from_secs(1);
+                    true
+                }
+                Fault::Flood => {
+                    delivery.flood = true;
+                    true
+                }
+                Fault::Device(fault) => {
+                    due.push(fault.clone());
+                    return false;
+                }
+            };
+            !(happened && active.spec.trigger.once)
+        });
+        let device = inner.device.clone();
+        drop(guard);
+        if !lost && !bytes.is_empty() {
+            match late {
+                Some(time) => delivery.late = Some((time, bytes)),
+                None => delivery.now = vec![bytes; copies],
+            }
+        }
+        for fault in due {
+            if let Some(Err(error)) = device.as_ref().map(|d| d.apply(&fault)) {
+                tracing::warn!(error, "a fault could not be applied");
+            }
+        }
+        delivery
+    }
+
+    /// Noise, as a line at the wrong speed gives it.
+    pub fn noise(&self, bytes: &mut [u8]) {
+        let mut inner = self.lock();
+        for byte in bytes {
+            *byte = inner.random.random();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(specs: &[&str]) -> Faults {
+        let faults = Faults::new(7, None);
+        specs.iter().for_each(|s| faults.add(s.parse().unwrap()).unwrap());
+        faults
+    }
+
+    #[test]
+    fn specs_parse_or_say_what_is_wrong() {
+        let spec: FaultSpec = "delay=200ms@after=3@once".parse().unwrap();
+        assert_eq!(spec.fault, Fault::Delay(Duration::from_millis(200)));
+        assert_eq!(spec.trigger, Trigger { after: 3, at: None, once: true });
+        assert_eq!("operator=connect:1-17@at=5s".parse::<FaultSpec>().unwrap().trigger.at, Some(Duration::from_secs(5)));
+        assert_eq!("hangup".parse::<FaultSpec>().unwrap().fault, Fault::HangUp);
+        for (bad, says) in [
+            ("loss=2", "from 0 to 1"),
+            ("loss=NaN", "from 0 to 1"),
+            ("delay", "needs a time"),
+            ("delay=x", "no time"),
+            ("hangup=1", "takes no value"),
+            ("slow@never", "no trigger"),
+            ("nonsense", "docs/emulators.md"),
+            ("", "no fault"),
+            ("alarm", "needs a value"),
+            ("loss-db=inf", "-200 to 200"),
+            ("port-fails", "no number"),
+        ] {
+            assert!(bad.parse::<FaultSpec>().unwrap_err().contains(says), "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_faults_a_reply_goes_out_as_it_is() {
+        let delivery = faults(&[]).deliver(b"abc".to_vec());
+        assert_eq!(delivery.now, [b"abc"]);
+        assert!(!delivery.flood && !delivery.hang_up && delivery.late.is_none());
+    }
+
+    #[test]
+    fn triggers_count_exchanges() {
+        let f = faults(&["loss@after=2@once"]);
+        let sent: Vec<_> = (0..5).map(|_| f.deliver(vec![1]).now.len()).collect();
+        assert_eq!(sent, [1, 1, 0, 1, 1]);
+        assert!(f.is_quiet());
+    }
+
+    #[test]
+    fn garble_changes_one_bit_and_truncate_halves() {
+        let sent = &faults(&["garble"]).deliver(vec![0; 8]).now[0];
+        assert_eq!(sent.iter().map(|b| b.count_ones()).sum::<u32>(), 1);
+        assert_eq!(faults(&["truncate"]).deliver(vec![9; 8]).now, [[9; 4]]);
+        assert_eq!(faults(&["duplicate"]).deliver(vec![9]).now.len(), 2);
+        assert!(faults(&["garble"]).deliver(Vec::new()).now.is_empty());
+    }
+
+    #[test]
+    fn a_seed_repeats_a_run() {
+        let run = || {
+            let f = faults(&["loss=0.5"]);
+            (0..64).map(|_| f.deliver(vec![1]).now.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(run(), run());
+        let kept: usize = run().iter().sum();
+        assert!((16..48).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn clear_ends_all_and_late_waits() {
+        let f = faults(&["late=1s", "hangup"]);
+        let delivery = f.deliver(vec![1]);
+        assert!(delivery.hang_up && delivery.now.is_empty() && delivery.late.is_none());
+        assert!(f.add("clear".parse().unwrap()).is_err(), "no device here");
+        assert!(f.is_quiet());
+    }
+}

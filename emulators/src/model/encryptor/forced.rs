@@ -1,0 +1,510 @@
+//! The shape of forced re-initialisation: one secret at each end, and a state machine that a command restarts.
+//!
+//! init → exchange → key derivation → active. The secrets are compared in the exchange; if they differ, the exchange fails, an alarm stands, and it is tried again.
+//! Traffic passes in the active state only. The durations are our choice (0.5, 1 and 0.5 s; a new try after 10 s): no vendor publishes them.
+
+use super::{Listeners, Meter, Traffic};
+use crate::{
+    clock::Clock,
+    fault::{DeviceFault, Faulty},
+    model::{
+        Face,
+        face::impl_device,
+        gate::{Gate, Refusal},
+    },
+};
+use async_trait::async_trait;
+use qkd_hal::{
+    Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, Operation, Result,
+    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged},
+    units::Bits,
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// The state machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Not begun.
+    Init,
+    /// Exchanging.
+    Exchange,
+    /// Deriving the traffic key.
+    Derivation,
+    /// The traffic key is in use.
+    Active,
+}
+
+/// When each state is over.
+const INIT: Duration = Duration::from_millis(500);
+const EXCHANGE: Duration = Duration::from_millis(1500);
+const DERIVATION: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(10);
+/// The gap of a restart.
+pub const GAP: Duration = DERIVATION;
+
+/// What happened at an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForcedEvent {
+    /// Another state.
+    Stage(Stage),
+    /// The exchange failed (`true`), or does so no more.
+    ExchangeFailed(bool),
+    /// An alarm that was asked for.
+    Alarm(String),
+}
+
+struct End {
+    secret: Option<Zeroizing<Vec<u8>>>,
+    enabled: bool,
+    locked: bool,
+    period: Duration,
+    failed: bool,
+    stage: Stage,
+}
+
+struct State {
+    ends: [End; 2],
+    /// When the present try began.
+    began: Duration,
+    /// Whether the secrets agreed in it; `None` before the exchange.
+    agreed: Option<bool>,
+    settled: Duration,
+    cut: bool,
+    traffic: [Traffic; 2],
+    meters: [Meter; 2],
+}
+
+impl State {
+    fn secrets_agree(&self) -> bool {
+        let [a, b] = &self.ends;
+        !self.cut && a.enabled && b.enabled && a.secret.is_some() && a.secret == b.secret
+    }
+    fn restart(&mut self, at: Duration) {
+        (self.began, self.agreed) = (at, None);
+    }
+    fn stage(&self) -> Stage {
+        match self.settled.saturating_sub(self.began) {
+            _ if !self.ends.iter().all(|e| e.enabled) => Stage::Init,
+            t if t < INIT => Stage::Init,
+            _ if self.agreed == Some(false) => Stage::Exchange,
+            t if t < EXCHANGE => Stage::Exchange,
+            t if t < DERIVATION => Stage::Derivation,
+            _ => Stage::Active,
+        }
+    }
+    /// The next moment at which something changes by itself.
+    fn next(&self) -> Duration {
+        let in_try = self.settled.saturating_sub(self.began);
+        let period = self.ends.iter().map(|e| e.period).filter(|p| !p.is_zero()).min();
+        let step = [INIT, EXCHANGE, DERIVATION].into_iter().find(|t| *t > in_try);
+        self.began
+            + match (self.agreed, step) {
+                (Some(false), _) => RETRY,
+                (_, Some(step)) => step,
+                (_, None) => period.unwrap_or(Duration::MAX / 2).max(DERIVATION),
+            }
+    }
+    fn tell(&mut self, events: &mut Vec<(usize, ForcedEvent)>) {
+        let stage = self.stage();
+        let failed = self.agreed == Some(false);
+        for (i, end) in self.ends.iter_mut().enumerate() {
+            if end.stage != stage {
+                end.stage = stage;
+                events.push((i, ForcedEvent::Stage(stage)));
+            }
+            // An alarm stands through a new try, and goes when that succeeds.
+            let alarm = failed || (end.failed && self.agreed.is_none());
+            if end.failed != alarm {
+                end.failed = alarm;
+                events.push((i, ForcedEvent::ExchangeFailed(alarm)));
+            }
+        }
+    }
+    fn flow(&mut self, until: Duration, offered: f64) {
+        let seconds = until.saturating_sub(self.settled).as_secs_f64();
+        let (stage, off) = (self.stage(), self.ends.iter().all(|e| !e.enabled));
+        for (traffic, meter) in self.traffic.iter_mut().zip(&mut self.meters) {
+            let frames = meter.frames(seconds, offered);
+            match stage {
+                Stage::Active if !self.cut => {
+                    traffic.encrypted += frames;
+                    traffic.accepted += frames;
+                }
+                _ if off && !self.cut => traffic.clear += frames,
+                _ => traffic.blocked += frames,
+            }
+        }
+        self.settled = until;
+    }
+}
+
+/// A linked pair; ends are 0 and 1.
+pub struct ForcedLink {
+    clock: Clock,
+    offered: f64,
+    gates: [Gate; 2],
+    state: Mutex<State>,
+    listeners: Listeners<ForcedEvent>,
+}
+
+impl ForcedLink {
+    /// A pair with the same first secret at both ends, encrypting, 1000 frames a second offered in each direction.
+    #[must_use]
+    pub fn new(clock: Clock, secret: &[u8]) -> Arc<Self> {
+        let end =
+            || End { secret: Some(Zeroizing::new(secret.to_vec())), enabled: true, locked: false, period: Duration::ZERO, failed: false, stage: Stage::Init };
+        let settled = clock.now();
+        let state = State { ends: [end(), end()], began: settled, agreed: None, settled, cut: false, traffic: Default::default(), meters: Default::default() };
+        Arc::new(Self { clock, offered: 1000.0, gates: Default::default(), state: Mutex::new(state), listeners: Listeners::default() })
+    }
+    /// Tells what happens, with the number of the end. What happens by itself is told at the next call of any method, such as [`tick`](Self::tick).
+    pub fn listen(&self, listener: impl Fn(usize, &ForcedEvent) + Send + Sync + 'static) {
+        self.listeners.add(listener);
+    }
+    /// Its time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// Refused changes of an end.
+    #[must_use]
+    pub fn gate(&self, end: usize) -> &Gate {
+        &self.gates[end & 1]
+    }
+    /// Lets time pass.
+    pub fn tick(&self) {
+        self.with(|_| ());
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&mut State) -> T) -> T {
+        let now = self.clock.now();
+        let mut events = Vec::new();
+        let mut guard: MutexGuard<'_, State> = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        while state.next() <= now {
+            let at = state.next();
+            state.flow(at, self.offered);
+            let in_try = at.saturating_sub(state.began);
+            if state.agreed.is_none() && in_try >= EXCHANGE {
+                state.agreed = Some(state.secrets_agree());
+            } else if (state.agreed == Some(false) && in_try >= RETRY) || (state.agreed == Some(true) && in_try > DERIVATION) {
+                state.restart(at);
+            }
+            state.tell(&mut events);
+        }
+        state.flow(now, self.offered);
+        let result = run(state);
+        state.tell(&mut events);
+        drop(guard);
+        self.listeners.tell(events);
+        result
+    }
+
+    fn change(&self, end: usize, edit: impl FnOnce(&mut State, &mut usize)) -> std::result::Result<(), Refusal> {
+        self.gates[end & 1].pass()?;
+        self.with(|s| edit(s, &mut (end & 1)));
+        Ok(())
+    }
+    /// Writes the secret that the next exchange uses; what is under way keeps its traffic key.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_secret(&self, end: usize, secret: &[u8]) -> std::result::Result<(), Refusal> {
+        self.change(end, |s, e| s.ends[*e].secret = Some(Zeroizing::new(secret.to_vec())))
+    }
+    /// Restarts the state machine of both ends.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn force_init(&self, end: usize) -> std::result::Result<(), Refusal> {
+        self.change(end, |s, _| s.restart(s.settled))
+    }
+    /// Switches encryption on or off at one end. Off at both: clear traffic passes. Off at one: nothing does.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_enabled(&self, end: usize, on: bool) -> std::result::Result<(), Refusal> {
+        self.change(end, |s, e| {
+            if s.ends[*e].enabled != on {
+                s.ends[*e].enabled = on;
+                s.restart(s.settled);
+            }
+        })
+    }
+    /// Locks the service; it has no effect here, since a real box's is not public.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_locked(&self, end: usize, locked: bool) -> std::result::Result<(), Refusal> {
+        self.change(end, |s, e| s.ends[*e].locked = locked)
+    }
+    /// Time between exchanges; zero: only when the link comes up.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_period(&self, end: usize, period: Duration) -> std::result::Result<(), Refusal> {
+        self.change(end, |s, e| s.ends[*e].period = period)
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.with(|s| s.stage())
+    }
+    /// Whether encryption is on at an end.
+    #[must_use]
+    pub fn is_enabled(&self, end: usize) -> bool {
+        self.with(|s| s.ends[end & 1].enabled)
+    }
+    /// Whether the service is locked.
+    #[must_use]
+    pub fn is_locked(&self, end: usize) -> bool {
+        self.with(|s| s.ends[end & 1].locked)
+    }
+    /// Time between exchanges.
+    #[must_use]
+    pub fn period(&self, end: usize) -> Duration {
+        self.with(|s| s.ends[end & 1].period)
+    }
+    /// Whether the exchange has failed.
+    #[must_use]
+    pub fn has_failed(&self, end: usize) -> bool {
+        self.with(|s| s.ends[end & 1].failed)
+    }
+    /// The traffic that an end sends.
+    #[must_use]
+    pub fn traffic_from(&self, end: usize) -> Traffic {
+        self.with(|s| s.traffic[end & 1])
+    }
+    fn alarm(&self, end: usize, text: &str) {
+        self.listeners.tell(vec![(end & 1, ForcedEvent::Alarm(text.to_owned()))]);
+    }
+}
+
+/// One end of a pair, as the contract sees it.
+pub struct ForcedEnd {
+    face: Face,
+    link: Arc<ForcedLink>,
+    end: usize,
+    channel: ChannelId,
+    limits: EncryptorCapabilities,
+}
+
+impl ForcedEnd {
+    /// End 0 or 1, with one channel of this name.
+    #[must_use]
+    pub fn new(link: Arc<ForcedLink>, end: usize, channel: &str, identity: Identity) -> Self {
+        use Operation as O;
+        let operations = [O::Identity, O::Health, O::Channels, O::Channel, O::Stage, O::Activate, O::Confirm, O::SetEncryption];
+        Self {
+            face: Face::new(DeviceKind::Encryptor, identity, Capabilities::none().with(&operations)),
+            link,
+            end,
+            channel: channel.into(),
+            limits: EncryptorCapabilities::forced(&[Bits(128), Bits(256)], Some(GAP)),
+        }
+    }
+    /// What all devices have.
+    #[must_use]
+    pub fn face(&self) -> &Face {
+        &self.face
+    }
+    /// The pair.
+    #[must_use]
+    pub fn link(&self) -> &Arc<ForcedLink> {
+        &self.link
+    }
+    /// Which end.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.end
+    }
+    fn known(&self, channel: &ChannelId) -> Result<()> {
+        if *channel == self.channel {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::NotFound, format!("there is no channel {channel}; there is {}", self.channel)))
+        }
+    }
+}
+
+fn refused(operation: Operation) -> impl Fn(Refusal) -> Error {
+    move |r| Error::new(ErrorKind::Refused, format!("the encryptor refused: {r:?}")).during(operation.name())
+}
+
+impl Faulty for ForcedEnd {
+    fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
+        match fault {
+            DeviceFault::Refuse(n) => self.link.gate(self.end).refuse(*n),
+            DeviceFault::Full => self.link.gate(self.end).set_full(true),
+            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::Cut(_) => self.link.with(|s| {
+                s.cut = true;
+                s.restart(s.settled);
+            }),
+            DeviceFault::Reboot => self.link.with(|s| s.restart(s.settled)),
+            DeviceFault::Alarm(text) => self.link.alarm(self.end, text),
+            DeviceFault::Operator(order) => {
+                let done = match order.as_str() {
+                    "force-init" => self.link.force_init(self.end),
+                    "disable" => self.link.set_enabled(self.end, false),
+                    "enable" => self.link.set_enabled(self.end, true),
+                    _ => return Err(format!("`{order}` is nothing that an operator of this encryptor does: force-init, disable, enable")),
+                };
+                done.map_err(|r| format!("{r:?}"))?;
+            }
+            DeviceFault::Clear => {
+                (0..2).for_each(|e| self.link.gate(e).clear());
+                self.link.with(|s| {
+                    if s.cut {
+                        s.cut = false;
+                        s.restart(s.settled);
+                    }
+                });
+            }
+            other => return Err(format!("this encryptor has no fault {other:?}")),
+        }
+        Ok(())
+    }
+}
+
+impl_device! { ForcedEnd, face,
+    async fn health(&self) -> Result<Health> {
+        let faults = if self.link.has_failed(self.end) { vec!["the key exchange failed".to_owned()] } else { Vec::new() };
+        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(qkd_hal::device::HealthState::Failed, faults) })
+    }
+}
+
+#[async_trait]
+impl Encryptor for ForcedEnd {
+    fn encryptor_capabilities(&self) -> &EncryptorCapabilities {
+        &self.limits
+    }
+    async fn channels(&self) -> Result<Vec<ChannelId>> {
+        Ok(vec![self.channel.clone()])
+    }
+    async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
+        self.known(channel)?;
+        let stage = self.link.stage();
+        let state = match stage {
+            _ if !self.link.is_enabled(self.end) => ChannelState::Disabled,
+            _ if self.link.has_failed(self.end) => ChannelState::Failed,
+            Stage::Init => ChannelState::Initialising,
+            Stage::Exchange | Stage::Derivation => ChannelState::Exchanging,
+            Stage::Active => ChannelState::Encrypting,
+        };
+        Ok(ChannelStatus::new(channel.clone(), state).with_vendor_state(format!("{stage:?}")))
+    }
+    async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
+        self.known(channel)?;
+        if !self.limits.key_sizes.contains(&key.size()) {
+            return Err(Error::invalid(format!("a key of 128 or 256 bit is needed, not {}", key.size())));
+        }
+        let text = Zeroizing::new(hex::encode(key.expose()));
+        self.link.set_secret(self.end, text.as_bytes()).map_err(refused(Operation::Stage))?;
+        Ok(Staged::new(channel.clone(), key.id().clone(), None, "accepted"))
+    }
+    async fn activate(&self, staged: &Staged) -> Result<()> {
+        self.known(&staged.channel)?;
+        self.link.force_init(self.end).map_err(refused(Operation::Activate))
+    }
+    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+        self.known(&staged.channel)?;
+        tokio::time::sleep(self.link.clock().really(GAP)).await;
+        let active = self.link.stage() == Stage::Active;
+        Ok(Confirmation::new(active, format!("{:?}", self.link.stage())))
+    }
+    async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
+        self.known(channel)?;
+        self.link.set_enabled(self.end, on).map_err(refused(Operation::SetEncryption))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Arc<ForcedLink>, Clock) {
+        let clock = Clock::manual();
+        let link = ForcedLink::new(clock.clone(), b"first");
+        clock.advance(GAP);
+        assert_eq!(link.stage(), Stage::Active);
+        (link, clock)
+    }
+
+    #[test]
+    fn a_forced_roll_drops_as_long_as_the_gap() {
+        let (link, clock) = pair();
+        let dropped = link.traffic_from(0).dropped();
+        (0..2).for_each(|end| link.set_secret(end, b"second").unwrap());
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(link.traffic_from(0).dropped(), dropped, "staging drops nothing");
+        link.force_init(0).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..40 {
+            clock.advance(Duration::from_millis(100));
+            let stage = link.stage();
+            if seen.last() != Some(&stage) {
+                seen.push(stage);
+            }
+        }
+        assert_eq!(seen, [Stage::Init, Stage::Exchange, Stage::Derivation, Stage::Active]);
+        assert_eq!(link.traffic_from(0).dropped() - dropped, 2000);
+    }
+
+    #[test]
+    fn different_secrets_fail_with_an_alarm_until_they_agree() {
+        let (link, clock) = pair();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = events.clone();
+        link.listen(move |end, e| {
+            if let ForcedEvent::ExchangeFailed(on) = e {
+                log.lock().unwrap().push((end, *on))
+            }
+        });
+        link.set_secret(0, b"mine").unwrap();
+        link.force_init(1).unwrap();
+        clock.advance(Duration::from_secs(3));
+        assert_eq!((link.stage(), link.has_failed(0)), (Stage::Exchange, true));
+        clock.advance(Duration::from_secs(30));
+        let accepted = link.traffic_from(0).accepted;
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(link.traffic_from(0).accepted, accepted);
+        link.set_secret(1, b"mine").unwrap();
+        clock.advance(RETRY + GAP);
+        assert_eq!((link.stage(), link.has_failed(0)), (Stage::Active, false));
+        assert_eq!(*events.lock().unwrap(), [(0, true), (1, true), (0, false), (1, false)]);
+    }
+
+    #[test]
+    fn periodic_exchanges_and_a_cut() {
+        let (link, clock) = pair();
+        link.set_period(0, Duration::from_secs(60)).unwrap();
+        clock.advance(Duration::from_secs(58));
+        assert_eq!(link.stage(), Stage::Init);
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(link.stage(), Stage::Active);
+        let end = ForcedEnd::new(link.clone(), 0, "1", Identity::of("x"));
+        end.apply(&DeviceFault::Cut(None)).unwrap();
+        clock.advance(Duration::from_secs(10));
+        assert_ne!(link.stage(), Stage::Active);
+        end.apply(&DeviceFault::Clear).unwrap();
+        clock.advance(GAP);
+        assert_eq!(link.stage(), Stage::Active);
+    }
+
+    #[test]
+    fn clear_traffic_passes_only_if_both_ends_are_off() {
+        let (link, clock) = pair();
+        link.set_enabled(0, false).unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(link.traffic_from(1).clear, 0);
+        link.set_enabled(1, false).unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(link.traffic_from(1).clear, 1000);
+    }
+}

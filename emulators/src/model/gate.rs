@@ -1,0 +1,61 @@
+//! Refused changes.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Why a change was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The device just refuses.
+    Refused,
+    /// It has no room.
+    Full,
+}
+
+/// Refuses the next so many changes, or all of them.
+#[derive(Debug, Default)]
+pub struct Gate {
+    next: AtomicU32,
+    full: AtomicBool,
+}
+
+impl Gate {
+    /// Refuses the next `n` changes.
+    pub fn refuse(&self, n: u32) {
+        self.next.store(n, Ordering::Relaxed);
+    }
+    /// Refuses all changes for want of room, or not any more.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+    /// Lets all changes pass.
+    pub fn clear(&self) {
+        self.refuse(0);
+        self.set_full(false);
+    }
+    /// Asks for one change.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn pass(&self) -> Result<(), Refusal> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(Refusal::Full);
+        }
+        match self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+            Ok(_) => Err(Refusal::Refused),
+            Err(_) => Ok(()),
+        }
+    }
+    /// Whether the next change would be refused, without counting it.
+    ///
+    /// # Errors
+    /// If it would.
+    pub fn peek(&self) -> Result<(), Refusal> {
+        if self.full.load(Ordering::Relaxed) {
+            Err(Refusal::Full)
+        } else if self.next.load(Ordering::Relaxed) > 0 {
+            Err(Refusal::Refused)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! An optical switch: a matrix, or one common port and N channels.
+
+use super::{
+    Face,
+    face::impl_device,
+    gate::{Gate, Refusal},
+};
+use crate::{
+    clock::Clock,
+    fault::{DeviceFault, Faulty},
+};
+use async_trait::async_trait;
+use qkd_hal::{
+    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result,
+    device::HealthState,
+    event::Origin,
+    reading::{Measured, Quality},
+    units::DecibelMilliwatts,
+};
+use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, Step, SwitchCapabilities};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What happens at power-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootMode {
+    /// No connection.
+    Dark,
+    /// Those that were saved.
+    Restore,
+    /// The last ones.
+    Auto,
+}
+
+/// Why the switch did not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// There is no such port, or it is on the wrong side.
+    NoSuchPort(u32),
+    /// The port is in use, and this switch does not re-route.
+    Busy(u32),
+    /// The port has failed.
+    Failed(u32),
+    /// The lists have different lengths.
+    Unequal,
+    /// A fault: refused.
+    Gate(Refusal),
+}
+
+struct State {
+    connections: CrossConnects,
+    saved: CrossConnects,
+    disabled: BTreeSet<u32>,
+    failed: BTreeSet<u32>,
+    cut: BTreeSet<u32>,
+    input: BTreeMap<u32, f64>,
+    extra_loss: f64,
+    stray: Option<f64>,
+    boot: BootMode,
+}
+
+/// The model.
+pub struct Switch {
+    face: Face,
+    limits: SwitchCapabilities,
+    /// Insertion loss, dB.
+    loss: f64,
+    /// Whether a connection to a port in use takes it over.
+    reroutes: bool,
+    gate: Gate,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// What a power monitor shows without light.
+pub const DARK: f64 = -60.0;
+/// How long a path takes.
+pub const SETTLING: Duration = Duration::from_millis(25);
+
+impl Switch {
+    /// A switch without connections, with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
+    #[must_use]
+    pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
+        let mut operations = vec![Operation::Identity, Operation::Health, Operation::Connections, Operation::Apply];
+        let mut limits = SwitchCapabilities::new(geometry).with_settling(SETTLING);
+        let matrix = matches!(geometry, Geometry::Matrix { .. });
+        if matrix {
+            operations.extend([Operation::Ports, Operation::SetPort, Operation::Power]);
+            limits = limits.with_power_monitors(geometry.ports().filter(|p| geometry.is_egress(*p))).with_power_loss(PowerLoss::BootMode);
+        }
+        let mut connections = CrossConnects::dark();
+        if let Geometry::OneByN { dark: false, .. } = geometry {
+            let _ = connections.insert(CrossConnect::new(Port::COMMON.0, 1));
+        }
+        let input = geometry.ports().filter(|p| geometry.is_ingress(*p)).map(|p| (p.0, 0.0)).collect();
+        Self {
+            face: Face::new(DeviceKind::OpticalSwitch, identity, Capabilities::none().with(&operations)),
+            limits,
+            loss: 1.0,
+            reroutes: true,
+            gate: Gate::default(),
+            clock,
+            state: Mutex::new(State {
+                connections,
+                saved: CrossConnects::dark(),
+                disabled: BTreeSet::new(),
+                failed: BTreeSet::new(),
+                cut: BTreeSet::new(),
+                input,
+                extra_loss: 0.0,
+                stray: None,
+                boot: BootMode::Dark,
+            }),
+        }
+    }
+    /// A switch that refuses a connection to a port in use.
+    #[must_use]
+    pub fn without_rerouting(mut self) -> Self {
+        self.reroutes = false;
+        self
+    }
+    /// What all devices have.
+    #[must_use]
+    pub fn face(&self) -> &Face {
+        &self.face
+    }
+    /// Refused changes.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+    /// Its time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// Its ports.
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        self.limits.geometry
+    }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connections now.
+    #[must_use]
+    pub fn connected(&self) -> CrossConnects {
+        self.lock().connections.clone()
+    }
+    /// The port at the other end.
+    #[must_use]
+    pub fn peer(&self, port: u32) -> Option<u32> {
+        self.lock().connections.peer(Port(port)).map(|p| p.0)
+    }
+    /// Whether there is such a port.
+    #[must_use]
+    pub fn has(&self, port: u32) -> bool {
+        self.limits.geometry.check_port(Port(port)).is_ok()
+    }
+
+    fn check(&self, state: &State, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+        let geometry = &self.limits.geometry;
+        for (ingress, egress) in pairs {
+            for (port, right) in [(*ingress, geometry.is_ingress(Port(*ingress))), (*egress, geometry.is_egress(Port(*egress)))] {
+                if !right {
+                    return Err(Rejected::NoSuchPort(port));
+                }
+                if state.failed.contains(&port) {
+                    return Err(Rejected::Failed(port));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(state: &mut State, pairs: &[(u32, u32)]) {
+        for (ingress, egress) in pairs {
+            state.connections.remove(Port(*ingress));
+            state.connections.remove(Port(*egress));
+            let _ = state.connections.insert(CrossConnect::new(*ingress, *egress));
+        }
+    }
+
+    /// Adds connections, keeping the others; all or none.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn add(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+        let mut state = self.lock();
+        self.check(&state, pairs)?;
+        if !self.reroutes
+            && let Some(busy) = pairs.iter().flat_map(|(i, e)| [*i, *e]).find(|p| state.connections.at(Port(*p)).is_some())
+        {
+            return Err(Rejected::Busy(busy));
+        }
+        self.gate.pass().map_err(Rejected::Gate)?;
+        Self::connect(&mut state, pairs);
+        Ok(())
+    }
+
+    /// Replaces all connections; all or none.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn only(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+        let mut state = self.lock();
+        self.check(&state, pairs)?;
+        self.gate.pass().map_err(Rejected::Gate)?;
+        state.connections = CrossConnects::dark();
+        Self::connect(&mut state, pairs);
+        Ok(())
+    }
+
+    /// Takes the connections of these ports away.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn remove(&self, ports: &[u32]) -> std::result::Result<(), Rejected> {
+        let mut state = self.lock();
+        if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
+            return Err(Rejected::NoSuchPort(*port));
+        }
+        self.gate.pass().map_err(Rejected::Gate)?;
+        for port in ports {
+            state.connections.remove(Port(*port));
+        }
+        Ok(())
+    }
+
+    /// Takes all connections away.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn remove_all(&self) -> std::result::Result<(), Rejected> {
+        self.only(&[])
+    }
+
+    /// Opens or closes the shutters of ports. Connections stay.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn enable(&self, ports: &[u32], enabled: bool) -> std::result::Result<(), Rejected> {
+        if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
+            return Err(Rejected::NoSuchPort(*port));
+        }
+        self.gate.pass().map_err(Rejected::Gate)?;
+        let mut state = self.lock();
+        for port in ports {
+            if enabled {
+                state.disabled.remove(port)
+            } else {
+                state.disabled.insert(*port)
+            };
+        }
+        Ok(())
+    }
+
+    /// The state of a port.
+    #[must_use]
+    pub fn port_state(&self, port: u32) -> PortState {
+        let state = self.lock();
+        match () {
+            () if state.failed.contains(&port) => PortState::Failed,
+            () if state.disabled.contains(&port) => PortState::Disabled,
+            () => PortState::Enabled,
+        }
+    }
+
+    /// Whether a port has a power monitor.
+    #[must_use]
+    pub fn is_monitored(&self, port: u32) -> bool {
+        self.limits.power_monitors.contains(&Port(port))
+    }
+
+    /// Light into an ingress port, in dBm.
+    pub fn set_input(&self, port: u32, dbm: f64) {
+        self.lock().input.insert(port, dbm);
+    }
+
+    /// What the monitor of a port shows, in dBm, not below [`DARK`].
+    #[must_use]
+    pub fn power_at(&self, port: u32) -> f64 {
+        let state = self.lock();
+        let blocked = |p: u32| state.disabled.contains(&p) || state.failed.contains(&p) || state.cut.contains(&p);
+        let light = if self.limits.geometry.is_ingress(Port(port)) {
+            (!state.cut.contains(&port)).then(|| state.input.get(&port).copied()).flatten()
+        } else {
+            state
+                .connections
+                .peer(Port(port))
+                .map(|p| p.0)
+                .filter(|i| !blocked(*i) && !blocked(port))
+                .and_then(|i| state.input.get(&i))
+                .map(|input| input - self.loss - state.extra_loss)
+        };
+        let watts = [light, state.stray].into_iter().flatten().map(|dbm| DecibelMilliwatts(dbm).to_watts()).sum();
+        DecibelMilliwatts::from_watts(watts).0.max(DARK)
+    }
+
+    /// Boot mode.
+    #[must_use]
+    pub fn boot_mode(&self) -> BootMode {
+        self.lock().boot
+    }
+    /// Sets the boot mode. `Restore` saves the connections of now (our choice: when a real switch saves is not public).
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn set_boot_mode(&self, mode: BootMode) -> std::result::Result<(), Rejected> {
+        self.gate.pass().map_err(Rejected::Gate)?;
+        let mut state = self.lock();
+        state.boot = mode;
+        if mode == BootMode::Restore {
+            state.saved = state.connections.clone();
+        }
+        Ok(())
+    }
+    /// Loses power and comes back.
+    pub fn reboot(&self) {
+        let mut state = self.lock();
+        match state.boot {
+            BootMode::Dark => state.connections = CrossConnects::dark(),
+            BootMode::Restore => state.connections = state.saved.clone(),
+            BootMode::Auto => {}
+        }
+        if let Geometry::OneByN { dark: false, .. } = self.limits.geometry {
+            Self::connect(&mut state, &[(Port::COMMON.0, 1)]);
+        }
+        drop(state);
+        self.face.events.publish(Origin::Device, EventKind::Restarted);
+    }
+
+    /// A second operator: `connect:1-17,2-18`, `disconnect:3`, `clear`, `disable:4`, `enable:4`.
+    fn operator(&self, order: &str) -> std::result::Result<(), String> {
+        let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
+        let list = || rest.split(',').map(|p| p.parse::<u32>().map_err(|_| format!("`{p}` is no port"))).collect::<std::result::Result<Vec<_>, _>>();
+        let done = match verb {
+            "connect" => {
+                let pairs: CrossConnects = rest.parse().map_err(|e: Error| e.message().to_owned())?;
+                self.add(&pairs.iter().map(|c| (c.ingress.0, c.egress.0)).collect::<Vec<_>>())
+            }
+            "disconnect" => self.remove(&list()?),
+            "clear" => self.remove_all(),
+            "disable" => self.enable(&list()?, false),
+            "enable" => self.enable(&list()?, true),
+            _ => return Err(format!("`{verb}` is nothing that an operator of a switch does: connect, disconnect, clear, disable, enable")),
+        };
+        done.map_err(|e| format!("the switch rejected it: {e:?}"))
+    }
+}
+
+impl Faulty for Switch {
+    fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
+        match fault {
+            DeviceFault::Reboot => self.reboot(),
+            DeviceFault::Refuse(n) => self.gate.refuse(*n),
+            DeviceFault::Full => self.gate.set_full(true),
+            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::PortFails(port) => {
+                if !self.has(*port) {
+                    return Err(format!("there is no port {port}"));
+                }
+                let mut state = self.lock();
+                state.failed.insert(*port);
+                state.connections.remove(Port(*port));
+            }
+            DeviceFault::Cut(None) => self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect(),
+            DeviceFault::Cut(Some(port)) => {
+                let port = port.parse().map_err(|_| format!("`{port}` is no port"))?;
+                self.lock().cut.insert(port);
+            }
+            DeviceFault::LossDb(db) => self.lock().extra_loss = *db,
+            DeviceFault::Leak(dbm) => self.lock().stray = Some(*dbm),
+            DeviceFault::Operator(order) => return self.operator(order),
+            DeviceFault::Clear => {
+                self.gate.clear();
+                let mut state = self.lock();
+                state.failed.clear();
+                state.cut.clear();
+                (state.extra_loss, state.stray) = (0.0, None);
+            }
+            other => return Err(format!("a switch has no fault {other:?}")),
+        }
+        Ok(())
+    }
+}
+
+fn refused(operation: Operation, rejected: Rejected) -> Error {
+    let kind = if matches!(rejected, Rejected::NoSuchPort(_)) { ErrorKind::NotFound } else { ErrorKind::Refused };
+    Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
+}
+
+impl_device! { Switch, face,
+    async fn health(&self) -> Result<Health> {
+        let failed: Vec<_> = self.lock().failed.iter().map(|p| format!("port {p} has failed")).collect();
+        Ok(if failed.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, failed) })
+    }
+}
+
+#[async_trait]
+impl OpticalSwitch for Switch {
+    fn switch_capabilities(&self) -> &SwitchCapabilities {
+        &self.limits
+    }
+    async fn connections(&self) -> Result<Measured<CrossConnects>> {
+        Ok(Measured::now(self.connected()))
+    }
+    async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
+        let all = if ports.is_empty() { self.limits.geometry.ports().collect() } else { ports.to_vec() };
+        all.into_iter()
+            .map(|p| {
+                self.limits.geometry.check_port(p)?;
+                let status = PortStatus::new(p, self.port_state(p.0), self.peer(p.0).map(Port));
+                Ok(if self.is_monitored(p.0) { status.with_power(measured(self.power_at(p.0))) } else { status })
+            })
+            .collect()
+    }
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        if let Some(port) = ports.iter().find(|p| !self.is_monitored(p.0)) {
+            return Err(Error::unsupported(Operation::Power.name(), format!("port {port} has no power monitor")));
+        }
+        Ok(ports.iter().map(|p| measured(self.power_at(p.0))).collect())
+    }
+    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+        let start = self.clock.now();
+        plan.check(&self.connected())?;
+        for (done, step) in plan.steps().iter().enumerate() {
+            let pairs: Vec<_> = step.adds().iter().map(|c| (c.ingress.0, c.egress.0)).collect();
+            let result = match step {
+                Step::Disconnect(c) => self.remove(&[c.ingress.0]),
+                _ => self.add(&pairs),
+            };
+            if let Err(rejected) = result {
+                let effect = if done == 0 { Effect::None } else { Effect::Partial };
+                return Err(refused(Operation::Apply, rejected).effect(effect));
+            }
+        }
+        Ok(Applied::new(plan.steps().len(), true, self.clock.now().saturating_sub(start)))
+    }
+    async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
+        self.enable(&[port.0], enabled).map_err(|r| refused(Operation::SetPort, r))
+    }
+}
+
+fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
+    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
+}

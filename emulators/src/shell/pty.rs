@@ -1,0 +1,136 @@
+//! Byte protocols on a pseudo-terminal, which a program opens as a serial port.
+//!
+//! The speed that the program set is read through the master. If it is not the device's, bytes are noise, both ways, as on a real line.
+
+use super::bytes::drive;
+use crate::{clock::Clock, fault::Faults, wire::ByteService};
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+};
+use rustix::termios::tcgetattr;
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::unix::pipe::{Receiver, Sender},
+    time::sleep,
+};
+
+/// How often a port that nobody has opened is looked at.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// A port: the master of a PTY, and where its slave is found.
+pub struct Port {
+    /// The master, which tokio drives as the two ends of a pipe.
+    reader: Receiver,
+    writer: Sender,
+    master: OwnedFd,
+    path: PathBuf,
+    link: Option<PathBuf>,
+    baud: u32,
+    noise: Faults,
+}
+
+fn os(error: Errno) -> io::Error {
+    io::Error::from_raw_os_error(error as i32)
+}
+
+impl Port {
+    /// Makes a port of this speed; `link` becomes a symbolic link to it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If there is no PTY left, or the link cannot be made. A link that exists is replaced; a file is not.
+    pub fn open(baud: u32, link: Option<&Path>, noise: Faults) -> io::Result<Self> {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).map_err(os)?;
+        grantpt(&master).map_err(os)?;
+        unlockpt(&master).map_err(os)?;
+        let path = PathBuf::from(ptsname_r(&master).map_err(os)?);
+        if let Some(link) = link {
+            if link.is_symlink() {
+                std::fs::remove_file(link)?;
+            }
+            std::os::unix::fs::symlink(&path, link)?;
+        }
+        let master: OwnedFd = master.into();
+        let reader = Receiver::from_owned_fd_unchecked(master.try_clone()?)?;
+        let writer = Sender::from_owned_fd_unchecked(master.try_clone()?)?;
+        Ok(Self { reader, writer, master, path, link: link.map(Path::to_owned), baud, noise })
+    }
+
+    /// The path by which programs open it: the link, if there is one.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.link.as_deref().unwrap_or(&self.path)
+    }
+
+    fn spoil(&self, bytes: &mut [u8]) {
+        if tcgetattr(&self.master).is_ok_and(|t| t.output_speed() != self.baud) {
+            self.noise.noise(bytes);
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link
+            && std::fs::read_link(link).is_ok_and(|target| target == self.path)
+        {
+            let _ = std::fs::remove_file(link);
+        }
+    }
+}
+
+impl AsyncRead for Port {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        let read = Pin::new(&mut self.reader).poll_read(context, out);
+        self.spoil(&mut out.filled_mut()[before..]);
+        read
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut out = bytes.to_vec();
+        self.spoil(&mut out);
+        Pin::new(&mut self.writer).poll_write(context, &out)
+    }
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Serves until dropped. A port that was hung up comes back as a new PTY, to which the link then points.
+pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, faults: Faults, clock: Clock) {
+    let mut session = service.connect();
+    loop {
+        match drive(&mut port, session.as_mut(), &faults, &clock).await {
+            // Nobody has it open (EIO).
+            Ok(false) | Err(_) => sleep(IDLE).await,
+            Ok(true) => {
+                let link = port.link.clone();
+                drop(port);
+                port = loop {
+                    match Port::open(baud, link.as_deref(), faults.clone()) {
+                        Ok(port) => break port,
+                        Err(error) => tracing::warn!(%error, "the port does not come back"),
+                    }
+                    sleep(Duration::from_secs(1)).await;
+                };
+                session = service.connect();
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The vendors' protocols, without sockets, in front of the models. Each is written from public facts alone and shares nothing with a driver.
+
+pub mod agiltron;
+pub mod etsi014;
+pub mod qline;
+pub mod scpi;
+pub mod snmp;
+pub mod usb;
+
+use std::time::Duration;
+
+/// A reply to one request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// What is sent; nothing for a command that is silent.
+    pub bytes: Vec<u8>,
+    /// How long the device takes for it, in the time of its model.
+    pub after: Duration,
+    /// Whether the device hangs up then.
+    pub close: bool,
+}
+
+impl Reply {
+    /// These bytes, at once.
+    #[must_use]
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), ..Self::default() }
+    }
+    /// No bytes: the request was taken.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::default()
+    }
+    /// Hangs up.
+    #[must_use]
+    pub fn hang_up() -> Self {
+        Self { close: true, ..Self::default() }
+    }
+    /// After a time.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.after = time;
+        self
+    }
+}
+
+/// One connection to a device that speaks bytes: what came in so far, and what goes out for it.
+pub trait Session: Send {
+    /// Takes bytes, in pieces of any size; gives one reply for each request that is complete.
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Reply>;
+    /// Whether replies are due that do not answer new bytes; if so, [`poll`](Self::poll) is called again and again.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+    /// Replies that have become possible.
+    fn poll(&mut self) -> Vec<Reply> {
+        Vec::new()
+    }
+}
+
+/// A device that speaks bytes.
+pub trait ByteService: Send + Sync {
+    /// A new connection.
+    fn connect(&self) -> Box<dyn Session>;
+}
+
+impl<F: Fn() -> Box<dyn Session> + Send + Sync> ByteService for F {
+    fn connect(&self) -> Box<dyn Session> {
+        self()
+    }
+}

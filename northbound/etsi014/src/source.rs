@@ -1,0 +1,165 @@
+//! Where keys come from.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Who may have a key: the SAE that asked for it, and those it named (6.1: `slave_SAE_ID` and `additional_slave_SAE_IDs`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The SAE that took the key.
+    pub master: String,
+    /// The SAEs that may take its twin, once each.
+    pub slaves: Vec<String>,
+}
+
+/// A key. `Debug` shows its id and size only.
+pub struct KeyItem {
+    /// `key_ID`.
+    pub id: Uuid,
+    /// The secret.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for KeyItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyItem({}, {} bit)", self.id, self.bytes.len() * 8)
+    }
+}
+
+/// Why a source gives no keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceError {
+    /// Fewer are stored than were asked for.
+    NotEnough,
+    /// At least one id is unknown, or was delivered already.
+    NotFound,
+    /// The caller was not named when the key was taken.
+    NotAllowed,
+    /// The source cannot be reached.
+    Failed(String),
+}
+
+/// A store of keys between two KMEs. Both ends of a link are one source.
+pub trait KeySource: Send + Sync {
+    /// How many keys of `bits` each can be taken now, and how many at most can be stored.
+    fn count(&self, bits: u64) -> (u64, u64);
+    /// Takes `count` new keys of `bits` each, which is a multiple of 8: all or none.
+    ///
+    /// # Errors
+    /// `NotEnough`, `Failed`.
+    fn take(&self, grant: &Grant, count: usize, bits: u64) -> Result<Vec<KeyItem>, SourceError>;
+    /// Takes the twins of keys that `master` took, for `slave`, in the order asked: all or none.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotAllowed`, `Failed`.
+    fn take_by_id(&self, master: &str, slave: &str, ids: &[Uuid]) -> Result<Vec<KeyItem>, SourceError>;
+}
+
+/// Where a [`Pool`] draws its bytes from.
+pub trait Material: Send {
+    /// Bytes that can be drawn now.
+    fn available(&mut self) -> u64;
+    /// The most that it ever holds.
+    fn capacity(&self) -> u64;
+    /// Fills `out`, whose length is at most [`available`](Self::available).
+    fn draw(&mut self, out: &mut [u8]);
+    /// The id of the next key.
+    fn id(&mut self) -> Uuid {
+        Uuid::new_v4()
+    }
+}
+
+struct Twin {
+    bytes: Zeroizing<Vec<u8>>,
+    grant: Grant,
+    delivered: Vec<String>,
+}
+
+struct Inner {
+    material: Box<dyn Material>,
+    twins: HashMap<Uuid, Twin>,
+    repeats: bool,
+}
+
+/// A source in memory, shared by both KMEs of a link.
+pub struct Pool(Mutex<Inner>);
+
+impl Pool {
+    /// A pool that draws from `material`.
+    #[must_use]
+    pub fn new(material: impl Material + 'static) -> Self {
+        Self(Mutex::new(Inner { material: Box::new(material), twins: HashMap::new(), repeats: false }))
+    }
+    /// Whether a twin can be taken again and again, which some KMEs in the field allow and the standard does not.
+    pub fn set_repeats(&self, repeats: bool) {
+        self.lock().repeats = repeats;
+    }
+    /// Keys that were taken and whose twins wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().twins.len()
+    }
+    /// Destroys the twins that wait.
+    pub fn void(&self) {
+        self.lock().twins.clear();
+    }
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for Pool {
+    fn count(&self, bits: u64) -> (u64, u64) {
+        let mut inner = self.lock();
+        let size = (bits / 8).max(1);
+        (inner.material.available() / size, inner.material.capacity() / size)
+    }
+
+    fn take(&self, grant: &Grant, count: usize, bits: u64) -> Result<Vec<KeyItem>, SourceError> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let size = usize::try_from(bits / 8).map_err(|_| SourceError::NotEnough)?;
+        let total = (size as u64).checked_mul(count as u64).ok_or(SourceError::NotEnough)?;
+        if total > inner.material.available() {
+            return Err(SourceError::NotEnough);
+        }
+        let mut keys = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut bytes = Zeroizing::new(vec![0; size]);
+            inner.material.draw(&mut bytes);
+            let id = inner.material.id();
+            inner.twins.insert(id, Twin { bytes: bytes.clone(), grant: grant.clone(), delivered: Vec::new() });
+            keys.push(KeyItem { id, bytes });
+        }
+        Ok(keys)
+    }
+
+    fn take_by_id(&self, master: &str, slave: &str, ids: &[Uuid]) -> Result<Vec<KeyItem>, SourceError> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        for (i, id) in ids.iter().enumerate() {
+            let twin = inner.twins.get(id).filter(|t| t.grant.master == master).ok_or(SourceError::NotFound)?;
+            if !twin.grant.slaves.iter().any(|s| s == slave) {
+                return Err(SourceError::NotAllowed);
+            }
+            if ids[..i].contains(id) || (!inner.repeats && twin.delivered.iter().any(|s| s == slave)) {
+                return Err(SourceError::NotFound);
+            }
+        }
+        let mut keys = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(twin) = inner.twins.get_mut(id) else { return Err(SourceError::NotFound) };
+            keys.push(KeyItem { id: *id, bytes: twin.bytes.clone() });
+            twin.delivered.push(slave.to_owned());
+            if !inner.repeats && twin.grant.slaves.iter().all(|s| twin.delivered.contains(s)) {
+                inner.twins.remove(id);
+            }
+        }
+        Ok(keys)
+    }
+}

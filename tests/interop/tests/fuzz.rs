@@ -1,0 +1,126 @@
+//! Each codec, on mutations of its golden vectors: it answers or refuses, never panics, and allocates no more than its input warrants.
+//!
+//! In a release build a million inputs for each codec; in a debug build fewer, so that `cargo test` stays quick. The seed is fixed: a failure repeats.
+
+#![allow(clippy::unwrap_used)]
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+
+const INPUTS: usize = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+
+/// The most bytes that decoding may hold at once: what was measured on the vectors, with room; a length field of 4 GiB would need far more.
+fn allowance(input: usize) -> u64 {
+    64 * 1024 + 64 * input as u64
+}
+
+/// The raw messages of a vectors file, whatever its entries are called.
+fn seeds(file: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(file);
+    let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut found = Vec::new();
+    collect(&value, &mut found);
+    assert!(found.len() >= 5, "{file} has only {} messages", found.len());
+    found
+}
+
+fn collect(value: &serde_json::Value, found: &mut Vec<Vec<u8>>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (name, value) in map {
+                match (name.as_str(), value) {
+                    ("hex", serde_json::Value::String(text)) => found.extend(hex::decode(text).ok()),
+                    ("ascii" | "text", serde_json::Value::String(text)) => found.push(text.clone().into_bytes()),
+                    ("json", value) => found.push(value.to_string().into_bytes()),
+                    (_, serde_json::Value::String(text)) => found.push(text.clone().into_bytes()),
+                    (_, value) => collect(value, found),
+                }
+            }
+        }
+        serde_json::Value::Array(all) => all.iter().for_each(|v| collect(v, found)),
+        _ => {}
+    }
+}
+
+fn mutate(dice: &mut ChaCha8Rng, seeds: &[Vec<u8>], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&seeds[dice.random_range(0..seeds.len())]);
+    for _ in 0..dice.random_range(0..6) {
+        let at = |dice: &mut ChaCha8Rng, n: usize| if n == 0 { 0 } else { dice.random_range(0..n) };
+        match dice.random_range(0..8) {
+            0 if !out.is_empty() => {
+                let i = at(dice, out.len());
+                out[i] ^= 1 << dice.random_range(0..8);
+            }
+            1 => {
+                let n = at(dice, out.len() + 1);
+                out.truncate(n);
+            }
+            2 => {
+                let i = at(dice, out.len() + 1);
+                out.insert(i, dice.random());
+            }
+            3 if !out.is_empty() => {
+                let i = at(dice, out.len());
+                out.remove(i);
+            }
+            4 => {
+                let other = &seeds[dice.random_range(0..seeds.len())];
+                out.extend_from_slice(&other[at(dice, other.len())..]);
+            }
+            5 if !out.is_empty() => {
+                let i = at(dice, out.len());
+                out[i] = [0, 1, 0x7f, 0x80, 0xff, b'0', b'9', b'"', b'(', b',', b'@', b'\r', b'\n'][dice.random_range(0..13)];
+            }
+            6 => {
+                // A number where one stood, far too large.
+                let i = at(dice, out.len() + 1);
+                for (k, b) in b"99999999999999999999".iter().enumerate() {
+                    out.insert(i + k, *b);
+                }
+            }
+            _ => {
+                let n = dice.random_range(0..64);
+                out.extend((0..n).map(|_| dice.random::<u8>()));
+            }
+        }
+        out.truncate(64 * 1024);
+    }
+}
+
+fn run(name: &str, vectors: &str, codec: fn(&[u8])) {
+    let seeds = seeds(vectors);
+    let mut dice = ChaCha8Rng::seed_from_u64(0x5eed);
+    let mut input = Vec::new();
+    for seed in &seeds {
+        codec(seed);
+    }
+    for turn in 0..INPUTS {
+        mutate(&mut dice, &seeds, &mut input);
+        let used = allocation_counter::measure(|| codec(&input));
+        assert!(
+            used.bytes_max <= allowance(input.len()),
+            "{name}, input {turn}: {} bytes for {} of input: {}",
+            used.bytes_max,
+            input.len(),
+            hex::encode(&input)
+        );
+    }
+}
+
+macro_rules! codecs {
+    ($($test:ident = $vectors:literal, $codec:path;)*) => {
+        $(#[test] fn $test() { run(stringify!($test), $vectors, $codec); })*
+    };
+}
+
+codecs! {
+    agiltron = "agiltron.json", qkd_driver_agiltron::proto::fuzz;
+    etsi014 = "etsi014.json", qkd_driver_etsi014::proto::fuzz;
+    idq_quantis = "idq-quantis.json", qkd_driver_idq_quantis::proto::fuzz;
+    nokia_sros_macsec = "nokia-sros-macsec.json", qkd_driver_nokia_sros_macsec::proto::fuzz;
+    packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
+    polatis = "polatis.json", qkd_driver_polatis::proto::fuzz;
+    veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
+}

@@ -1,0 +1,7 @@
+//! How the crates fit together, and what they do together.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod architecture;
+mod switches;
+mod table;

@@ -1,0 +1,86 @@
+//! The drivers' table, made from the code. `QKD_UPDATE=1 cargo test -p qkd-interop` writes it anew.
+
+use qkd_driver_kit::{
+    DriverInfo,
+    driver::{COMMON_PARAMETERS, EvidenceOf},
+};
+use std::{collections::BTreeSet, fmt::Write, path::Path};
+
+fn infos() -> Vec<&'static DriverInfo> {
+    qkd_drivers_all::registry().drivers().map(|d| d.info()).collect()
+}
+
+fn table() -> String {
+    let mut out = String::from(
+        "# The drivers\n\nMade from the code by a test; do not edit. Maturity: **Emulated**: only our emulator has answered it · **Cross-checked**: somebody else's implementation of this vendor's\nprotocol, or a recording of a real box, has · **LabVerified**: a real device has, with a signed report. Evidence of the transport or of the emulator is just that.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | unknown |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    let cell = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join("<br>").replace('|', "\\|") };
+    for i in infos() {
+        let _ = writeln!(
+            out,
+            "| [`{}`]({}/src/docs.md) | {} | {} | {} | {} | {} | {} | {} |",
+            i.name,
+            i.name,
+            i.family,
+            i.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            i.transports.iter().map(|t| t.name).collect::<Vec<_>>().join(", "),
+            i.maturity,
+            cell(i.evidence.iter().map(|e| format!("{}: {}", of(e.of), e.what)).collect()),
+            cell(i.assumptions.iter().map(|a| format!("`{}`", a.id)).collect()),
+            cell(i.unknowns.iter().map(|u| (*u).to_owned()).collect()),
+        );
+    }
+    out.push_str("\n## Assumptions\n\nA changing operation that rests on one is refused unless the URI, the inventory or the DUT file accepts it by id.\n\n| id | what is assumed | source | a real box disproves it if | operations |\n|---|---|---|---|---|\n");
+    for a in infos().iter().flat_map(|i| i.assumptions) {
+        let operations: Vec<_> = a.operations.iter().map(|o| o.name()).collect();
+        let _ = writeln!(out, "| `{}` | {} | {} | {} | {} |", a.id, a.statement, a.source, a.disproof, operations.join(", "));
+    }
+    out.push_str("\n## Resynchronisation\n\n| driver | how, and why that is enough |\n|---|---|\n");
+    for i in infos() {
+        let _ = writeln!(out, "| `{}` | {} |", i.name, i.resynchronises);
+    }
+    out
+}
+
+fn of(what: EvidenceOf) -> &'static str {
+    match what {
+        EvidenceOf::Protocol => "protocol",
+        EvidenceOf::Transport => "transport only",
+        EvidenceOf::Emulator => "emulator only",
+    }
+}
+
+#[test]
+fn the_table_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../drivers/README.md");
+    if std::env::var_os("QKD_UPDATE").is_some() {
+        std::fs::write(&path, table()).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap_or_default() == table(), "drivers/README.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop");
+}
+
+#[test]
+fn every_driver_tells_the_truth_about_itself() {
+    let mut ids = BTreeSet::new();
+    for i in infos() {
+        let name = i.name;
+        assert!(!i.transports.is_empty() && !i.kinds.is_empty() && !i.evidence.is_empty() && !i.resynchronises.is_empty(), "{name}");
+        for t in i.transports {
+            let uri: qkd_hal::DeviceUri = t.example.parse().unwrap();
+            assert_eq!((uri.driver(), uri.transport()), (name, t.name), "{}", t.example);
+            for p in i.parameters.iter().filter(|p| p.required) {
+                assert!(uri.parameter(p.name).is_some(), "the example {} lacks the required {}", t.example, p.name);
+            }
+        }
+        for p in i.parameters {
+            assert!(!COMMON_PARAMETERS.iter().any(|c| c.name == p.name), "{name}: {} is every driver's", p.name);
+        }
+        for a in i.assumptions {
+            assert!(a.id.starts_with(&format!("{name}.")), "{}", a.id);
+            assert!(ids.insert(a.id), "{} stands twice", a.id);
+            assert!(!a.source.is_empty() && !a.disproof.is_empty() && !a.statement.is_empty(), "{}", a.id);
+        }
+        let protocol = i.evidence.iter().any(|e| e.of == EvidenceOf::Protocol);
+        assert!(i.maturity == qkd_hal::Maturity::Emulated || protocol, "{name} claims more than its evidence");
+    }
+}
