@@ -1,4 +1,87 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod device;
 pub mod proto;
+#[cfg(test)]
+mod tests;
+
+pub use device::PacketLight;
+
+use async_trait::async_trait;
+use proto::PskEncoding;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
+};
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use std::sync::Arc;
+
+/// What this driver infers.
+pub const ASSUMPTIONS: &[Assumption] = &[
+    Assumption {
+        id: "packetlight.preshared-at-next-exchange",
+        statement: "A new slSecuEncryptionPreShared is used at the next key exchange, or at the one that slSecuEncryptionForceInit forces.",
+        source: "SL-SECU-MIB: the object is the pre-shared key or authenticates the exchange; when it is read is not said",
+        disproof: "After ForceInit with different secrets on the two ends the status is active again.",
+        operations: &[Operation::Stage, Operation::Activate],
+    },
+    Assumption {
+        id: "packetlight.force-init-one-end",
+        statement: "slSecuEncryptionForceInit at one end restarts the exchange of both.",
+        source: "SL-SECU-MIB: writing forces the initialisation of the state machine; init stands for a link failure, which both ends see",
+        disproof: "The far end's status stays active.",
+        operations: &[Operation::Activate],
+    },
+];
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "packetlight",
+    family: "PacketLight encrypting transponders and their OEM variants (SL-SECU-MIB)",
+    vendor: "PacketLight Networks",
+    kinds: &[DeviceKind::Encryptor],
+    transports: &[Transport { name: "snmp", example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex" }],
+    maturity: Maturity::Emulated,
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack" }],
+    assumptions: ASSUMPTIONS,
+    unknowns: &[
+        "length and encoding of the pre-shared secret: psk-encoding= must be given",
+        "which ifIndex of a port is the row's: rows are walked",
+        "effect of slSecuEncryptionLock; what passes while no key can be agreed",
+        "how long an exchange takes: the gap is measured",
+        "counters of encrypted traffic: there are none",
+    ],
+    parameters: &[UriParameter {
+        name: "psk-encoding",
+        help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public",
+        required: true,
+    }],
+    probes: &[Probe::SysObjectId { prefix: "1.3.6.1.4.1.4515" }],
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PacketLightDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> PacketLightDriver {
+    PacketLightDriver
+}
+
+#[async_trait]
+impl Driver for PacketLightDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let encoding = uri.parameter("psk-encoding").and_then(PskEncoding::from_word).ok_or_else(|| Error::invalid("psk-encoding= takes hex or base64"))?;
+        let descriptor = context.descriptor(&INFO, uri)?;
+        let events = EventHub::default();
+        let link = context.snmp_link(uri, events.clone()).await?;
+        Ok(Opened::encryptor(Arc::new(PacketLight::open(descriptor, link, encoding, events).await?)))
+    }
+}

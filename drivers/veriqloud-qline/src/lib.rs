@@ -1,4 +1,120 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod device;
 pub mod proto;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use device::Qline;
+
+use async_trait::async_trait;
+use proto::Side;
+use qkd_driver_etsi014::Client;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    driver::{Evidence, EvidenceOf, Transport, UriParameter},
+};
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use std::{sync::Arc, time::Duration};
+
+/// What this driver infers.
+pub const ASSUMPTIONS: &[Assumption] = &[
+    Assumption {
+        id: "veriqloud-qline.online-is-generating",
+        statement: "`probably online` means that keys are generated.",
+        source: "Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor calibrating for online",
+        disproof: "The link is `probably online` and no key comes.",
+        operations: &[Operation::ModuleStatus],
+    },
+    Assumption {
+        id: "veriqloud-qline.temperature-celsius",
+        statement: "The detector's temperature is in degrees Celsius.",
+        source: "Veriqloud/kiwi_hw_control local/mon.py shows values below 30 as good",
+        disproof: "A reading near 300 at room temperature.",
+        operations: &[Operation::Telemetry],
+    },
+];
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "veriqloud-qline",
+    family: "Veriqloud Qline (KIWI), BB84 in time bins",
+    vendor: "Veriqloud",
+    kinds: &[DeviceKind::QkdModule],
+    transports: &[Transport { name: "tcp", example: "veriqloud-qline+tcp://192.0.2.5:13002?role=alice&kme=http://192.0.2.5:13003&peer=sae-bob" }],
+    maturity: Maturity::Emulated,
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over TCP" }],
+    assumptions: ASSUMPTIONS,
+    unknowns: &[
+        "the secret key rate: only the length of the last key is told",
+        "the form of the parameter file: settings are write only",
+        "what a key's id asked for twice gives",
+        "stop: the raw key's start and stop run over a local socket only",
+    ],
+    parameters: &[
+        UriParameter { name: "role", help: "alice or bob; no query tells", required: true },
+        UriParameter { name: "hw-port", help: "port of hw; default 13000", required: false },
+        UriParameter { name: "hws-port", help: "port of hws; default 13001", required: false },
+        UriParameter { name: "calibration-deadline", help: "within which each command of hws ends; default 5m", required: false },
+        UriParameter { name: "kme", help: "the node's ETSI GS QKD 014 server, such as http://192.0.2.5:13003", required: false },
+        UriParameter { name: "peer", help: "id of the SAE with which the keys are shared; goes with kme", required: false },
+    ],
+    probes: &[],
+    resynchronises: "A new connection: there are no request ids, and what a server still sends goes to the old one. hw and hws get a connection for each command.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QlineDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> QlineDriver {
+    QlineDriver
+}
+
+#[async_trait]
+impl Driver for QlineDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let side = match uri.parameter("role") {
+            Some("alice") => Side::Alice,
+            Some("bob") => Side::Bob,
+            _ => return Err(Error::invalid("role= takes alice or bob")),
+        };
+        let calibration = match uri.parameter("calibration-deadline") {
+            None => Duration::from_secs(300),
+            Some(text) => text
+                .strip_suffix('s')
+                .map(|s| (s, 1))
+                .or_else(|| text.strip_suffix('m').map(|m| (m, 60)))
+                .and_then(|(n, unit)| n.parse::<u64>().ok().map(|n| n.saturating_mul(unit)))
+                .filter(|s| (1..=3600).contains(s))
+                .map(Duration::from_secs)
+                .ok_or_else(|| Error::invalid("calibration-deadline= takes a time from 1s to 60m"))?,
+        };
+        let descriptor = context.descriptor(&INFO, uri)?;
+        let events = EventHub::default();
+        let keys = match (uri.parameter("kme"), uri.parameter("peer")) {
+            (None, None) => None,
+            (Some(kme), Some(peer)) => {
+                let mut at: DeviceUri =
+                    format!("etsi014+{kme}").parse().map_err(|_| Error::invalid(format!("kme={kme}: it takes http://host:port or https://host:port")))?;
+                if let Some(name) = uri.parameter("credentials") {
+                    at = at.with_parameter("credentials", name);
+                }
+                let link = context.http_link(&at).await?;
+                Some(Client::new(link, at.path(), peer, descriptor.deadline, events.clone()))
+            }
+            _ => return Err(Error::invalid("kme= and peer= go together")),
+        };
+        let wire = wire::Wire::open(uri, context, descriptor.deadline, calibration, events.clone()).await?;
+        Ok(Opened::module(Arc::new(Qline::open(descriptor, side, wire, keys, events).await?)))
+    }
+}

@@ -209,7 +209,7 @@ pub fn fuzz(input: &[u8]) {
     let _ = (Mon::decode_double(input), Mon::decode_text(input), Mon::decode_servers(input), Mon::decode_fifos(input), Mon::decode_node_stats(input));
     let _ = (Hw::decode_info(input), Hw::decode_counter(input), Hw::decode_counts(input));
     for command in [Hws::Init, Hws::LoopFindGates, Hws::Load("x".to_owned())] {
-        let _ = frame(command.reply(), input);
+        let _ = command.frame(input);
         let _ = decode_hws(&command, input);
     }
 }

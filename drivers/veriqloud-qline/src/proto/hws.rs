@@ -1,6 +1,7 @@
 //! `hws`: calibration and start, at Alice only (`remote/hws_alice.py`, `local/hws.py`).
 
 use super::{Field, ProtoError, Reader, plain};
+use qkd_driver_kit::link::bytes::Frame;
 
 /// A command of `hws`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +55,32 @@ pub enum Outcome {
 }
 
 impl Hws {
-    /// The vendor's whole calibration, in the order of `local/hws.py --full_init`, without its last step `start`.
+    /// Whether servers exist that do not know it: it is in `local/hws.py` of 2026 and not in older lists of commands.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::FindAm2Bias | Self::Find("fd_a_long" | "fd_b_long"))
+    }
+
+    /// The end of its reply. A picture before the text is told by its length, whose highest byte is 0 below 16 MiB; a text has a letter there.
+    #[must_use]
+    pub fn frame(&self, seen: &[u8]) -> Frame {
+        if self.reply().first() == Some(&Field::Data) && seen.get(3).is_some_and(|b| *b != 0) {
+            return super::frame(&[Field::Text8], seen);
+        }
+        if seen.len() < 4 && self.reply().first() == Some(&Field::Data) {
+            return Frame::Incomplete;
+        }
+        super::frame(self.reply(), seen)
+    }
+
+    /// The vendor's whole calibration, in the order of `local/hws.py --full_init`, without its last step `start`. `find_vca_3000` is what the server takes `find_vca` for.
     #[must_use]
     pub fn calibration() -> Vec<Self> {
         let mut all = vec![
             Self::Init,
             Self::ConfigLaser,
             Self::SyncGc,
-            Self::FindVca(None),
+            Self::FindVca(Some(3_000)),
             Self::LoopFindAmBias,
             Self::FindAm2Bias,
             Self::PolBob,
@@ -157,7 +176,7 @@ impl Hws {
 /// See [`ProtoError`]; `Unexpected` for the answer to another command.
 pub fn decode_hws(command: &Hws, reply: &[u8]) -> Result<Outcome, ProtoError> {
     let mut reader = Reader::new(reply);
-    if command.reply().first() == Some(&Field::Data) {
+    if command.reply().first() == Some(&Field::Data) && reply.get(3) == Some(&0) {
         reader.skip_data()?;
     }
     let words = plain(reader.text8()?);

@@ -7,7 +7,7 @@ fn vectors() -> Vec<Value> {
 }
 
 fn hws(word: &str) -> Hws {
-    Hws::calibration().into_iter().chain([Hws::Start]).find(|c| c.word() == word).unwrap_or_else(|| panic!("{word}"))
+    Hws::calibration().into_iter().chain([Hws::Start, Hws::FindVca(None)]).find(|c| c.word() == word).unwrap_or_else(|| panic!("{word}"))
 }
 
 #[test]
@@ -60,6 +60,16 @@ fn a_reply_is_framed_byte_by_byte() {
             assert_eq!(frame(command.reply(), &bytes[..cut]), Frame::Incomplete, "{} cut at {cut}", v["name"]);
         }
         assert_eq!(frame(command.reply(), &bytes), Frame::Complete(bytes.len()));
+    }
+}
+
+#[test]
+fn a_picture_before_the_text_is_skipped() {
+    let text = b"\x14loop_find_gates done";
+    let with = [&[3, 0, 0, 0, 1, 2, 3], &text[..]].concat();
+    for reply in [&with[..], &text[..]] {
+        assert_eq!(Hws::LoopFindGates.frame(reply), Frame::Complete(reply.len()));
+        assert_eq!(decode_hws(&Hws::LoopFindGates, reply).unwrap(), Outcome::Done("loop_find_gates done".into()));
     }
 }
 

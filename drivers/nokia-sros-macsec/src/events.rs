@@ -1,0 +1,49 @@
+//! Notifications as events.
+
+use crate::proto::{Trap, TrapKind, decode_trap};
+use qkd_driver_kit::link::snmp::SnmpLink;
+use qkd_hal::{
+    EventKind,
+    event::{EventHub, Origin, Severity},
+};
+use tokio::{sync::broadcast::error::RecvError, task::JoinHandle};
+
+/// Publishes notifications until the link ends.
+pub(crate) fn listen(link: &dyn SnmpLink, events: EventHub) -> JoinHandle<()> {
+    let mut traps = link.notifications();
+    tokio::spawn(async move {
+        loop {
+            match traps.recv().await {
+                Ok(message) => {
+                    if let Ok(Some(trap)) = decode_trap(&message) {
+                        events.publish(Origin::Device, event(&trap));
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    })
+}
+
+fn event(trap: &Trap) -> EventKind {
+    let subject = trap.ca.clone().or(trap.port.map(|p| p.to_string())).unwrap_or_else(|| "macsec".to_owned());
+    let name = trap.kind.name().to_owned();
+    match (trap.kind, trap.state, trap.active_psk) {
+        (TrapKind::OperStateChanged, Some(state), _) => EventKind::StateChanged { subject, state: state.word().to_owned() },
+        (TrapKind::PskRollover, _, Some(slot)) => EventKind::StateChanged { subject, state: format!("slot {slot} active") },
+        (TrapKind::MkaReplayAttempt | TrapKind::DataReplayAttempt, ..) => {
+            EventKind::Alarm { code: name, text: "a replay was refused".to_owned(), subject: Some(subject), severity: Severity::Warning }
+        }
+        _ => {
+            let mut detail = subject;
+            if let Some(ckn) = &trap.ckn {
+                detail.push_str(&format!(", key {ckn}"));
+            }
+            if let Some(an) = trap.association {
+                detail.push_str(&format!(", association number {an}"));
+            }
+            EventKind::Vendor { name, detail }
+        }
+    }
+}

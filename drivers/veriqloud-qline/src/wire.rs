@@ -1,0 +1,103 @@
+//! The three servers of one end, and who may hold a connection to which.
+//!
+//! `mon` serves each client in a thread of its own, so one connection stays open. `hw` and `hws` serve one client after another: each command gets a connection of its own, ended
+//! by the empty command, so that nobody else is kept waiting.
+
+use crate::proto::{self, Hw, Hws, Mon, Outcome, ProtoError, decode_hws};
+use qkd_driver_kit::{
+    OpenContext,
+    context::MEMORY,
+    link::{
+        Disclosure,
+        ask::{Unanswered, ask},
+        bytes::{ByteLink, Exchange, Frame},
+        line::{LineOptions, Resync},
+    },
+};
+use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, Result, event::EventHub};
+use std::{sync::Arc, time::Duration};
+
+/// Where the servers are.
+pub(crate) struct Wire {
+    context: OpenContext,
+    mon: Arc<dyn ByteLink>,
+    hw: (DeviceUri, u16),
+    hws: (DeviceUri, u16),
+    deadline: Duration,
+    calibration: Duration,
+}
+
+/// Whether a command changes the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Reads,
+    Changes,
+}
+
+fn error(unanswered: Unanswered<ProtoError>, command: &str, does: Does) -> Error {
+    match unanswered {
+        Unanswered::Link(e) if does == Does::Changes => e.changing("command"),
+        Unanswered::Link(e) => e.reading("query"),
+        Unanswered::Reply(e) => {
+            let what = if matches!(e, ProtoError::Unexpected(_)) { DeviceMisbehaved::ReplyForAnotherRequest } else { DeviceMisbehaved::UnexpectedReply };
+            let effect = if does == Does::Changes { Effect::Unknown } else { Effect::None };
+            Error::misbehaved(what, format!("`{command}`: {e}")).effect(effect)
+        }
+    }
+}
+
+impl Wire {
+    pub(crate) async fn open(uri: &DeviceUri, context: &OpenContext, deadline: Duration, calibration: Duration, events: EventHub) -> Result<Self> {
+        let port = |name: &str, default: u16| uri.parse_parameter(name, "a port").map(|p| p.unwrap_or(default));
+        let (hw, hws) = (port("hw-port", proto::HW_PORT)?, port("hws-port", proto::HWS_PORT)?);
+        let mon = context.byte_link(uri, proto::MON_PORT, None, options(events)).await?;
+        let other = |server: &str, port: u16| -> Result<(DeviceUri, u16)> {
+            // In memory, each server is an endpoint of its own.
+            let at = if uri.transport() == MEMORY { format!("{}-{server}", uri.host()) } else { bracketed(uri.host()) };
+            Ok((format!("{}+{}://{at}", uri.driver(), uri.transport()).parse::<DeviceUri>()?, port))
+        };
+        Ok(Self { context: context.clone(), mon, hw: other("hw", hw)?, hws: other("hws", hws)?, deadline, calibration })
+    }
+
+    /// A query of `mon`.
+    pub(crate) async fn observe<T>(&self, command: Mon, decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static) -> Result<T> {
+        let exchange = Exchange::new("mon", command.encode(), self.deadline).reply(move |seen| proto::frame(command.reply(), seen), Disclosure::Public);
+        ask(self.mon.as_ref(), exchange, decode).await.map_err(|e| error(e, command.word(), Does::Reads))
+    }
+
+    /// A setting of `hw`. It is not answered; that the connection stood until the empty command was taken is all there is to see.
+    pub(crate) async fn set(&self, command: &Hw) -> Result<()> {
+        let request = command.encode().map_err(|e| Error::invalid(e.to_string()))?;
+        let link = self.context.byte_link(&self.hw.0, self.hw.1, None, options(EventHub::new(1))).await?;
+        // The empty command goes in the same write: a length of 0.
+        let request = [request, vec![0, 0]].concat();
+        let outcome = link.exchange(Exchange::new("hw", request, self.deadline)).await;
+        link.close().await;
+        outcome.map(drop).map_err(|e| e.changing("set"))
+    }
+
+    /// A command of `hws`.
+    pub(crate) async fn command(&self, command: &Hws) -> Result<Outcome> {
+        let request = command.encode().map_err(|e| Error::invalid(e.to_string()))?;
+        let link = self.context.byte_link(&self.hws.0, self.hws.1, None, options(EventHub::new(1))).await?;
+        let (framed, decoded) = (command.clone(), command.clone());
+        let exchange = Exchange::new("hws", request, self.calibration).reply(move |seen: &[u8]| -> Frame { framed.frame(seen) }, Disclosure::Public);
+        let outcome = ask(link.as_ref(), exchange, move |reply| decode_hws(&decoded, reply)).await.map_err(|e| error(e, &command.word(), Does::Changes));
+        // The empty command; if it is lost, the server sees the connection end.
+        let _ = link.exchange(Exchange::new("hws", vec![0], self.deadline)).await;
+        link.close().await;
+        outcome
+    }
+
+    pub(crate) async fn close(&self) {
+        self.mon.close().await;
+    }
+}
+
+fn options(events: EventHub) -> LineOptions {
+    LineOptions::new(Resync::Reconnect, events).reply_limit(proto::PICTURE_LIMIT + 1024)
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
