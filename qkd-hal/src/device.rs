@@ -179,6 +179,7 @@ pub struct Descriptor {
     /// Those that were accepted.
     pub accepted: BTreeSet<String>,
     /// Within which each call ends.
+    #[serde(serialize_with = "crate::reading::serialize_seconds")]
     pub deadline: Duration,
 }
 

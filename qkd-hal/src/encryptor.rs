@@ -92,8 +92,10 @@ pub struct EncryptorCapabilities {
     /// Whether rolling drops no traffic, given that the other end says so too.
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
+    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
     pub gap: Option<Duration>,
     /// The longest time between activation and confirmation.
+    #[serde(serialize_with = "crate::reading::serialize_seconds")]
     pub confirmation: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: Evidence,

@@ -239,6 +239,7 @@ pub struct QkdCapabilities {
     /// What happens when a key id is asked for twice.
     pub redelivery: Redelivery,
     /// How long it takes to give keys again after a path change, where known.
+    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
     pub reinitialisation: Option<Duration>,
 }
 

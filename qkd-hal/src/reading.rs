@@ -102,3 +102,16 @@ impl Reading {
 pub fn serialize_time<S: serde::Serializer>(at: &SystemTime, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()))
 }
+
+/// A time as seconds, a number.
+pub fn serialize_seconds<S: serde::Serializer>(time: &std::time::Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64(time.as_secs_f64())
+}
+
+/// A time as seconds, a number, or null.
+pub fn serialize_optional_seconds<S: serde::Serializer>(time: &Option<std::time::Duration>, s: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => s.serialize_some(&time.as_secs_f64()),
+        None => s.serialize_none(),
+    }
+}

@@ -48,6 +48,7 @@ pub struct SwitchCapabilities {
     /// Where the state comes from.
     pub readback: Readback,
     /// The longest time that a path takes to settle, where known.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
     pub settling: Option<Duration>,
     /// What the paths do when the box loses its power.
     pub power_loss: PowerLoss,
@@ -139,6 +140,7 @@ pub struct Applied {
     /// Whether the state was read back and is what the plan wanted.
     pub verified: bool,
     /// How long it took, from the first reading to the last.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_seconds")]
     pub took: Duration,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     transcript::{Replay, Transcript},
     wrap::{fault::LinkFaults, traced},
 };
-use qkd_hal::{Descriptor, DeviceUri, Error, Result, event::EventHub};
+use qkd_hal::{Descriptor, DeviceUri, Error, ErrorKind, Result, event::EventHub};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -146,7 +146,7 @@ impl OpenContext {
     /// `Authentication` if it names none, or there is no such entry.
     pub fn credentials(&self, uri: &DeviceUri) -> Result<Entry> {
         let name = uri.parameter("credentials").ok_or_else(|| {
-            Error::new(qkd_hal::ErrorKind::Authentication, "this device needs credentials: name an entry of the credentials file with credentials=<name>")
+            Error::new(ErrorKind::Authentication, "this device needs credentials: name an entry of the credentials file with credentials=<name>")
         })?;
         self.credentials.entry(name)
     }
@@ -154,7 +154,7 @@ impl OpenContext {
     fn endpoint(&self, uri: &DeviceUri) -> Result<&Endpoint> {
         self.memory.get(uri.host()).ok_or_else(|| {
             let names: Vec<_> = self.memory.keys().map(String::as_str).collect();
-            Error::new(qkd_hal::ErrorKind::Unreachable, format!("there is no in-memory endpoint `{}`; there are: {}", uri.host(), names.join(", ")))
+            Error::new(ErrorKind::Unreachable, format!("there is no in-memory endpoint `{}`; there are: {}", uri.host(), names.join(", ")))
         })
     }
 
@@ -175,7 +175,13 @@ impl OpenContext {
             Some(faults) => Box::new(faults.around(connector)),
             None => connector,
         };
-        let link = LineLink::open(connector, options, self.deadline(uri)?).await.map_err(|e| e.reading("open"))?;
+        let link = LineLink::open(connector, options, self.deadline(uri)?).await.map_err(|mut e| {
+            // Noise, or a line that cannot be read at the other end, is what a wrong speed looks like.
+            if uri.transport() == "serial" && !matches!(e.kind, ErrorKind::Busy | ErrorKind::Unreachable) {
+                e.detail.push_str("; is the line's speed right? baud= sets it");
+            }
+            e.reading("open")
+        })?;
         Ok(match &self.transcript {
             Some(transcript) => Arc::new(traced::Traced::new(link as Arc<dyn ByteLink>, transcript.clone())),
             None => link,

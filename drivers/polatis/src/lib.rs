@@ -62,7 +62,7 @@ pub static INFO: DriverInfo = DriverInfo {
     parameters: &[UriParameter { name: "baud", help: "speed of the serial line; default 38400 (assumption polatis.serial-38400)", required: false }],
     probes: &[
         Probe::Bytes { transport: "tcp", at: 5025, send: b"*idn?\n", expect: "polatis" },
-        Probe::Bytes { transport: "serial", at: 38_400, send: b"*idn?\r\n", expect: "polatis" },
+        Probe::Bytes { transport: "serial", at: 38_400, send: b"\r\n*idn?\r\n", expect: "polatis" },
     ],
     resynchronises: "TCP: a new connection. Serial: `*idn?` until its answer, then quiet for 300 ms; no other query is answered by four fields with this maker, product and serial.",
 };
@@ -91,7 +91,14 @@ impl Driver for PolatisDriver {
         let resync = if serial { Resync::Sentinel(Duration::from_millis(300)) } else { Resync::Reconnect };
         let deadline = descriptor.deadline;
         let options = LineOptions::new(resync, events.clone()).reply_limit(proto::LINE_LIMIT + 2).greeting(
-            move || exchange(&Command::Identify, line_end, Instant::now() + deadline),
+            move || {
+                let mut identify = exchange(&Command::Identify, line_end, Instant::now() + deadline);
+                if serial {
+                    // Ends whatever half a line stands in the console since somebody else spoke there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
+                    identify.request.splice(0..0, *b"\r\n");
+                }
+                identify
+            },
             |reply| {
                 let identity = identity_of(&proto::decode_identity(reply).ok()?)?;
                 Some(format!("{} {}, serial {}", identity.vendor, identity.model?, identity.serial?))

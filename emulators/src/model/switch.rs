@@ -122,6 +122,13 @@ impl Switch {
         self.reroutes = false;
         self
     }
+    /// A switch without power monitors.
+    #[must_use]
+    pub fn without_monitors(mut self) -> Self {
+        self.limits.power_monitors.clear();
+        self.face.capabilities = self.face.capabilities.without(&[Operation::Power]);
+        self
+    }
     /// What all devices have.
     #[must_use]
     pub fn face(&self) -> &Face {

@@ -300,9 +300,8 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A root hub (1d6b:0002). Every bus keeps one: libusb refuses to start on a bus without a readable device.
-const HUB: [u8; 43] = [
-    18, 1, 0, 2, 9, 0, 1, 64, 0x6b, 0x1d, 2, 0, 0, 6, 0, 0, 0, 1, 9, 2, 25, 0, 1, 1, 0, 0xe0, 0, 9, 4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12,
-];
+const HUB: [u8; 43] =
+    [18, 1, 0, 2, 9, 0, 1, 64, 0x6b, 0x1d, 2, 0, 0, 6, 0, 0, 0, 1, 9, 2, 25, 0, 1, 1, 0, 0xe0, 0, 9, 4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12];
 
 fn put_bus(directory: &Path) -> io::Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);

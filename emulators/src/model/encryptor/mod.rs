@@ -5,8 +5,11 @@ pub mod mka;
 
 use std::sync::{Mutex, PoisonError};
 
+/// Told what happens, and at which end.
+type Listener<E> = Box<dyn Fn(usize, &E) + Send + Sync>;
+
 /// Whom a model tells what happens: its wire front-ends, which send traps.
-pub(crate) struct Listeners<E>(Mutex<Vec<Box<dyn Fn(usize, &E) + Send + Sync>>>);
+pub(crate) struct Listeners<E>(Mutex<Vec<Listener<E>>>);
 
 impl<E> Default for Listeners<E> {
     fn default() -> Self {

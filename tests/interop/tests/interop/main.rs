@@ -5,3 +5,4 @@
 mod architecture;
 mod switches;
 mod table;
+mod wires;

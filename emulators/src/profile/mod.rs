@@ -1,0 +1,85 @@
+//! Ready emulators by name: for `qkd-emu`, tests, demos and benches.
+//!
+//! A profile starts one device, or a linked pair, on its real wires, and tells where; it runs until [`Running`] is dropped.
+
+mod agiltron;
+mod options;
+mod polatis;
+mod quantis;
+mod running;
+
+pub use options::{Options, Setting};
+pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
+
+use futures::future::BoxFuture;
+use std::io;
+
+type Start = for<'a> fn(&'static Profile, &'a Options) -> BoxFuture<'a, io::Result<Running>>;
+
+/// A kind of emulator.
+pub struct Profile {
+    /// Its name, which begins with its driver's folder name.
+    pub name: &'static str,
+    /// What it emulates.
+    pub title: &'static str,
+    /// What `--set` takes.
+    pub settings: &'static [Setting],
+    start: Start,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All profiles, by name.
+#[must_use]
+pub fn all() -> &'static [Profile] {
+    &PROFILES
+}
+
+static PROFILES: [Profile; 5] = [
+    Profile { name: "agiltron-ff", title: "Agiltron FF 1×N switch on a serial line", settings: agiltron::FF, start: |p, o| Box::pin(agiltron::ff(p, o)) },
+    Profile {
+        name: "agiltron-selfalign",
+        title: "Agiltron SelfAlign 1×N switch on a serial line",
+        settings: agiltron::SELF_ALIGN,
+        start: |p, o| Box::pin(agiltron::self_align(p, o)),
+    },
+    Profile {
+        name: "idq-quantis",
+        title: "ID Quantique Quantis USB, exported over USB/IP",
+        settings: quantis::SETTINGS,
+        start: |p, o| Box::pin(quantis::start(p, o)),
+    },
+    Profile {
+        name: "polatis-16x16",
+        title: "Polatis 16×16 matrix with power monitors, SCPI over TCP and over a serial console",
+        settings: polatis::SETTINGS,
+        start: |p, o| Box::pin(polatis::start(p, o, "N-OST-16x16-LA1-DMHNS")),
+    },
+    Profile {
+        name: "polatis-ost-24x24",
+        title: "Polatis I-OST 24×24 matrix, which has no power monitors",
+        settings: polatis::SETTINGS,
+        start: |p, o| Box::pin(polatis::start(p, o, "I-OST-24x24-LU1-DMHNS")),
+    },
+];
+
+/// Starts the profile of this name. Must be called within a tokio runtime.
+///
+/// # Errors
+/// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none; what the wires answer.
+pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
+    let profile = all().iter().find(|p| p.name == name).ok_or_else(|| {
+        let names: Vec<_> = all().iter().map(|p| p.name).collect();
+        io::Error::new(io::ErrorKind::NotFound, format!("there is no profile `{name}`; there are: {}", names.join(", ")))
+    })?;
+    options.check(profile)?;
+    let running = (profile.start)(profile, options).await?;
+    for spec in &options.faults {
+        running.fault(spec).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    }
+    Ok(running)
+}

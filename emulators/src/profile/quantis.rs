@@ -1,0 +1,68 @@
+//! ID Quantique Quantis, exported over USB/IP.
+
+use super::{Options, Profile, Ready, Running, Setting, options::invalid};
+use crate::{
+    Clock, Faults,
+    fault::{DeviceFault, Faulty},
+    model::random::Random,
+    shell,
+    wire::{
+        ByteService, Session,
+        usb::{Chapter9, quantis::Quantis, usbip::UsbIp},
+    },
+};
+use qkd_driver_kit::link::usb::UsbService;
+use std::{io, sync::Arc};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting { name: "serial", help: "serial number; default FFFFFFFFFF", live: false },
+    Setting { name: "bus-id", help: "USB/IP bus id; default 1-1", live: false },
+];
+
+/// The device behind its wire, for faults.
+struct Device {
+    usb: Arc<Chapter9<Quantis>>,
+    random: Arc<Random>,
+}
+
+impl Faulty for Device {
+    fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
+        match fault {
+            DeviceFault::Unplug => self.usb.set_gone(true),
+            DeviceFault::Stall => self.usb.model().stall_next(),
+            DeviceFault::Short => self.usb.model().shorten_next(),
+            DeviceFault::Fail => self.random.set_failed(true),
+            DeviceFault::Identity(serial) => self.random.face().become_another(serial),
+            DeviceFault::Operator(order) if order == "disable" => self.random.set_enabled(false),
+            DeviceFault::Operator(order) if order == "enable" => self.random.set_enabled(true),
+            DeviceFault::Clear => {
+                self.usb.set_gone(false);
+                self.random.set_failed(false);
+                self.random.set_enabled(true);
+            }
+            other => {
+                return Err(format!("a Quantis has no fault {other:?}; it has unplug, stall, short, fail, identity, operator=disable, operator=enable, clear"));
+            }
+        }
+        self.usb.kick();
+        Ok(())
+    }
+}
+
+pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+    let bus_id = options.text("bus-id", "1-1").to_owned();
+    if bus_id.is_empty() || bus_id.len() > 31 {
+        return Err(invalid("bus-id has 1 to 31 characters"));
+    }
+    let random = Arc::new(Random::new(options.seed, options.text("serial", "FFFFFFFFFF")));
+    let usb = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
+    let faults = Faults::new(options.seed, Some(Arc::new(Device { usb: Arc::clone(&usb), random })));
+    let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
+    let address = listener.local_addr()?;
+    let mut ready = Ready::new(profile.name);
+    ready.endpoint("usbip", address, Some(format!("idq-quantis+usbip://{address}/{bus_id}")));
+    let mut running = Running::new(ready, vec![faults.clone()]);
+    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb) as Arc<dyn UsbService>, &bus_id)) as Box<dyn Session>);
+    running.serve(shell::tcp::serve(listener, service, faults, Clock::default()));
+    Ok(running)
+}

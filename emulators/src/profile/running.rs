@@ -1,0 +1,161 @@
+//! A profile that runs.
+
+use crate::fault::{FaultSpec, Faults};
+use serde::Serialize;
+use std::{collections::BTreeMap, future::Future};
+use tokio::task::JoinSet;
+
+/// Where one end of a wire is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Endpoint {
+    /// `tcp`, `serial`, `snmp`, `usbip` or `http`.
+    pub bus: &'static str,
+    /// `127.0.0.1:40123`, or the path of a pseudo-terminal.
+    pub address: String,
+}
+
+/// SNMPv3 credentials, made for testing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Credentials {
+    /// User.
+    pub user: String,
+    /// Authentication protocol.
+    pub auth_protocol: &'static str,
+    /// Authentication password.
+    pub auth_password: String,
+    /// Privacy protocol.
+    pub priv_protocol: &'static str,
+    /// Privacy password.
+    pub priv_password: String,
+}
+
+/// Paths of PEM files, made for testing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tls {
+    /// The authority that both sides trust.
+    pub ca: String,
+    /// The master SAE's certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+    /// The slave SAE's certificate.
+    pub slave_cert: String,
+    /// Its key.
+    pub slave_key: String,
+}
+
+/// Names of the two applications of a pair.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sae {
+    /// The one that takes new keys.
+    pub master: String,
+    /// The one that takes their twins.
+    pub slave: String,
+}
+
+/// What a profile tells when it is ready: one JSON line of `qkd-emu run`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    /// The profile's name.
+    pub profile: &'static str,
+    /// The URI by which a driver opens it; of a pair, its first end.
+    pub uri: String,
+    /// All URIs: both ends of a pair, and every bus of a device, in order.
+    pub uris: Vec<String>,
+    /// All endpoints, in order.
+    pub endpoints: Vec<Endpoint>,
+    /// SNMPv3 credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// TLS files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// SAE ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sae: Option<Sae>,
+    /// A credentials file with the entries that the URIs name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<String>,
+}
+
+impl Ready {
+    pub(super) fn new(profile: &'static str) -> Self {
+        Self { profile, uri: String::new(), uris: Vec::new(), endpoints: Vec::new(), credentials: None, tls: None, sae: None, credentials_file: None }
+    }
+    pub(super) fn endpoint(&mut self, bus: &'static str, address: impl ToString, uri: Option<String>) {
+        self.endpoints.push(Endpoint { bus, address: address.to_string() });
+        if let Some(uri) = uri {
+            if self.uri.is_empty() {
+                self.uri.clone_from(&uri);
+            }
+            self.uris.push(uri);
+        }
+    }
+}
+
+/// Sets a value of a running emulator.
+type Live = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// A running emulator; it ends when this is dropped.
+pub struct Running {
+    ready: Ready,
+    /// One for each end.
+    faults: Vec<Faults>,
+    live: BTreeMap<&'static str, Live>,
+    tasks: JoinSet<()>,
+    /// Files that live as long as it runs.
+    _files: Option<tempfile::TempDir>,
+}
+
+impl Running {
+    pub(super) fn new(ready: Ready, faults: Vec<Faults>) -> Self {
+        Self { ready, faults, live: BTreeMap::new(), tasks: JoinSet::new(), _files: None }
+    }
+    pub(super) fn serve(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+    pub(super) fn live(&mut self, name: &'static str, set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) {
+        self.live.insert(name, Box::new(set));
+    }
+    #[allow(dead_code, reason = "profiles with files follow")]
+    pub(super) fn keep(&mut self, files: tempfile::TempDir) {
+        self._files = Some(files);
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Applies a fault now, or when its trigger says. `1:` or `2:` before it picks the end of a pair; without, it is the first.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn fault(&self, spec: &str) -> Result<(), String> {
+        let (end, spec) = match spec.split_once(':') {
+            Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => (n.parse::<usize>().unwrap_or(0), rest),
+            _ => (1, spec),
+        };
+        let faults = end.checked_sub(1).and_then(|i| self.faults.get(i)).ok_or_else(|| format!("there is no end {end}; there are {}", self.faults.len()))?;
+        faults.add(spec.parse::<FaultSpec>()?)
+    }
+
+    /// Changes a setting that can be changed while running.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
+        let set = self.live.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.live.keys().copied().collect();
+            format!("`{name}` cannot be set while running; what can: {}", if names.is_empty() { "nothing".to_owned() } else { names.join(", ") })
+        })?;
+        set(value)
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Running({})", self.ready.uri)
+    }
+}
