@@ -159,13 +159,27 @@ impl Https {
 /// Why one side refused the other's certificate or parameters, if that is what this error is. A connection that just ends is none: the request may have been acted on.
 fn refused_handshake(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use rustls::{AlertDescription as A, Error as E};
-    let tls = error.downcast_ref::<rustls::Error>().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())?;
+    // TLS errors come wrapped in I/O errors, sometimes twice.
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        return refused_handshake(io.get_ref()?);
+    }
+    let tls = error.downcast_ref::<rustls::Error>()?;
     let refused = match tls {
         E::InvalidCertificate(_) | E::NoCertificatesPresented | E::UnsupportedNameType | E::PeerIncompatible(_) => true,
         E::AlertReceived(alert) => matches!(
             alert,
-            A::HandshakeFailure | A::NoCertificate | A::BadCertificate | A::UnsupportedCertificate | A::CertificateRevoked | A::CertificateExpired
-                | A::CertificateUnknown | A::UnknownCA | A::AccessDenied | A::ProtocolVersion | A::InsufficientSecurity | A::CertificateRequired
+            A::HandshakeFailure
+                | A::NoCertificate
+                | A::BadCertificate
+                | A::UnsupportedCertificate
+                | A::CertificateRevoked
+                | A::CertificateExpired
+                | A::CertificateUnknown
+                | A::UnknownCA
+                | A::AccessDenied
+                | A::ProtocolVersion
+                | A::InsufficientSecurity
+                | A::CertificateRequired
         ),
         _ => false,
     };

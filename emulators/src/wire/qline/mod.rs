@@ -13,7 +13,7 @@
 //! No request ids, no TLS, no authentication; an empty command disconnects. Raw-key start and stop (`gc`) run over a Unix socket on the machine itself and are not here.
 //!
 //! Our choices, where the source is silent: what the `hw` settings do to the model (they are remembered, and shown by `get_info` as `name = value` lines);
-//! calibration commands of `hws` take the model's calibration time; the numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the clock's pulses.
+//! calibration commands of `hws` take the model's calibration time, and succeed while there is light; the numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the clock's pulses.
 
 pub mod frame;
 pub mod hw;
