@@ -21,5 +21,11 @@ pub fn registry() -> Registry {
     let registry = registry.with(qkd_driver_idq_quantis::driver());
     #[cfg(feature = "etsi014")]
     let registry = registry.with(qkd_driver_etsi014::driver());
+    #[cfg(feature = "packetlight")]
+    let registry = registry.with(qkd_driver_packetlight::driver());
+    #[cfg(feature = "nokia-sros-macsec")]
+    let registry = registry.with(qkd_driver_nokia_sros_macsec::driver());
+    #[cfg(feature = "veriqloud-qline")]
+    let registry = registry.with(qkd_driver_veriqloud_qline::driver());
     registry
 }

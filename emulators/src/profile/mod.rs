@@ -5,6 +5,7 @@
 mod agiltron;
 mod options;
 mod polatis;
+mod qkd;
 mod quantis;
 mod running;
 
@@ -39,13 +40,19 @@ pub fn all() -> &'static [Profile] {
     &PROFILES
 }
 
-static PROFILES: [Profile; 5] = [
+static PROFILES: [Profile; 7] = [
     Profile { name: "agiltron-ff", title: "Agiltron FF 1×N switch on a serial line", settings: agiltron::FF, start: |p, o| Box::pin(agiltron::ff(p, o)) },
     Profile {
         name: "agiltron-selfalign",
         title: "Agiltron SelfAlign 1×N switch on a serial line",
         settings: agiltron::SELF_ALIGN,
         start: |p, o| Box::pin(agiltron::self_align(p, o)),
+    },
+    Profile {
+        name: "etsi014-pair",
+        title: "Two key management entities of a QKD link, ETSI GS QKD 014 over mutual TLS",
+        settings: qkd::SETTINGS,
+        start: |p, o| Box::pin(qkd::etsi014(p, o)),
     },
     Profile {
         name: "idq-quantis",
@@ -64,6 +71,12 @@ static PROFILES: [Profile; 5] = [
         title: "Polatis I-OST 24×24 matrix, which has no power monitors",
         settings: polatis::SETTINGS,
         start: |p, o| Box::pin(polatis::start(p, o, "I-OST-24x24-LU1-DMHNS")),
+    },
+    Profile {
+        name: "veriqloud-qline-pair",
+        title: "Alice and Bob of a Veriqloud Qline: mon, hw, hws and key delivery",
+        settings: qkd::SETTINGS,
+        start: |p, o| Box::pin(qkd::qline(p, o)),
     },
 ];
 

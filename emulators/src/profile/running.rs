@@ -117,7 +117,6 @@ impl Running {
     pub(super) fn live(&mut self, name: &'static str, set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) {
         self.live.insert(name, Box::new(set));
     }
-    #[allow(dead_code, reason = "profiles with files follow")]
     pub(super) fn keep(&mut self, files: tempfile::TempDir) {
         self._files = Some(files);
     }

@@ -1,1 +1,68 @@
-//! x
+//! The ETSI GS QKD 014 server of `northbound/etsi014`, mounted: as a service in memory, and with faults in front of it on the wire.
+
+use crate::fault::Faults;
+use async_trait::async_trait;
+use qkd_driver_kit::link::http::{HttpResponse, HttpService, Method};
+use qkd_northbound_etsi014::{Answer, Kme, Reply};
+use std::sync::Arc;
+use tokio::time::sleep;
+use zeroize::Zeroizing;
+
+/// In memory: the client's name is its SAE id.
+pub struct InMemory(pub Arc<Kme>);
+
+impl HttpService for InMemory {
+    fn call(&self, client: Option<&str>, method: Method, path: &str, body: &[u8]) -> HttpResponse {
+        let verb = if method == Method::Get { "GET" } else { "POST" };
+        let reply = self.0.handle(client, verb, path, body);
+        HttpResponse { status: reply.status, body: reply.body.unwrap_or_default() }
+    }
+}
+
+/// How much a flood of a body is: more than a client of ours reads.
+const FLOOD: usize = 17 << 20;
+
+/// On the wire, with faults: a response that is lost never comes, one that is cut or damaged has a body that is, one that comes twice cannot be told by HTTP and comes once.
+pub struct OnWire {
+    kme: Arc<Kme>,
+    faults: Faults,
+}
+
+impl OnWire {
+    /// In front of this KME.
+    #[must_use]
+    pub fn new(kme: Arc<Kme>, faults: Faults) -> Self {
+        Self { kme, faults }
+    }
+}
+
+#[async_trait]
+impl Answer for OnWire {
+    async fn answer(&self, sae: Option<&str>, method: &str, path_and_query: &str, body: &[u8]) -> Option<Reply> {
+        let reply = self.kme.handle(sae, method, path_and_query, body);
+        if self.faults.is_quiet() {
+            return Some(reply);
+        }
+        // Even a response without a body is a message that can be lost.
+        let whole = reply.body.as_ref().map_or_else(|| b"{}".to_vec(), |b| b.to_vec());
+        let delivery = self.faults.deliver(whole);
+        sleep(delivery.delay).await;
+        if delivery.hang_up {
+            return None;
+        }
+        if delivery.flood {
+            return Some(Reply { status: reply.status, body: Some(Zeroizing::new(vec![b' '; FLOOD])) });
+        }
+        let bytes = match (delivery.now.into_iter().next(), delivery.late) {
+            (Some(bytes), _) => bytes,
+            (None, Some((time, bytes))) => {
+                sleep(time).await;
+                bytes
+            }
+            (None, None) => std::future::pending().await,
+        };
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        sleep(delivery.pace * length).await;
+        Some(Reply { status: reply.status, body: reply.body.map(|_| Zeroizing::new(bytes)) })
+    }
+}

@@ -134,18 +134,18 @@ impl Https {
     fn fail(&self, error: &reqwest::Error) -> LinkError {
         // reqwest's own text names the URL, which holds no secret; the causes say what it was.
         let mut causes = Vec::new();
+        let mut refused = None;
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
             causes.push(cause.to_string());
+            refused = refused.or_else(|| refused_handshake(cause));
             source = cause.source();
         }
         let why = causes.last().cloned().unwrap_or_else(|| error.to_string());
-        let tls = causes.iter().any(|c| c.contains("certificate") || c.contains("alert") || c.contains("tls") || c.contains("TLS"));
         if error.is_timeout() {
-            let sent = !error.is_connect();
-            let e = LinkError::new(ErrorKind::Timeout, format!("{} did not respond within the deadline", self.address));
-            if sent { e.sent() } else { e }
-        } else if tls {
+            let late = LinkError::new(ErrorKind::Timeout, format!("{} did not respond within the deadline", self.address));
+            if error.is_connect() { late } else { late.sent() }
+        } else if let Some(why) = refused {
             // With TLS 1.3 a refused client certificate shows after the request was written; the server has not acted on it.
             LinkError::new(ErrorKind::Authentication, format!("TLS with {} failed: {why}", self.address))
         } else if error.is_connect() {
@@ -154,4 +154,34 @@ impl Https {
             LinkError::new(ErrorKind::Transport(TransportFault::HungUp), format!("the connection to {} broke: {why}", self.address)).sent()
         }
     }
+}
+
+/// Why one side refused the other's certificate or parameters, if that is what this error is. A connection that just ends is none: the request may have been acted on.
+fn refused_handshake(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use rustls::{AlertDescription as A, Error as E};
+    // TLS errors come wrapped in I/O errors, sometimes twice.
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        return refused_handshake(io.get_ref()?);
+    }
+    let tls = error.downcast_ref::<rustls::Error>()?;
+    let refused = match tls {
+        E::InvalidCertificate(_) | E::NoCertificatesPresented | E::UnsupportedNameType | E::PeerIncompatible(_) => true,
+        E::AlertReceived(alert) => matches!(
+            alert,
+            A::HandshakeFailure
+                | A::NoCertificate
+                | A::BadCertificate
+                | A::UnsupportedCertificate
+                | A::CertificateRevoked
+                | A::CertificateExpired
+                | A::CertificateUnknown
+                | A::UnknownCA
+                | A::AccessDenied
+                | A::ProtocolVersion
+                | A::InsufficientSecurity
+                | A::CertificateRequired
+        ),
+        _ => false,
+    };
+    refused.then(|| tls.to_string())
 }

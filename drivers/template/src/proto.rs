@@ -1,0 +1,71 @@
+//! Bytes to typed messages and back. No I/O.
+//!
+//! The protocol of this template is made up, and that of no product: `P?` asks for the position and is answered `P<n>`; `P<n>` goes there and is answered `OK`. In a driver of your
+//! own each command has its public source in a comment beside it.
+
+/// Why a reply is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, got {got:?}")]
+pub struct ProtoError {
+    /// What the request is answered with.
+    pub expected: &'static str,
+    /// The beginning of what came.
+    pub got: String,
+}
+
+fn text(reply: &[u8]) -> String {
+    String::from_utf8_lossy(reply).trim().chars().take(40).collect()
+}
+
+/// Asks for the position.
+pub const GET: &str = "P?\n";
+
+/// Goes to a position.
+#[must_use]
+pub fn set(position: u32) -> String {
+    format!("P{position}\n")
+}
+
+/// The position in the reply to [`GET`].
+///
+/// # Errors
+/// [`ProtoError`].
+pub fn decode_get(reply: &[u8]) -> Result<u32, ProtoError> {
+    let got = text(reply);
+    got.strip_prefix('P').and_then(|n| n.parse().ok()).ok_or(ProtoError { expected: "P and a number", got })
+}
+
+/// The reply to [`set`].
+///
+/// # Errors
+/// [`ProtoError`].
+pub fn decode_set(reply: &[u8]) -> Result<(), ProtoError> {
+    match text(reply) {
+        ok if ok == "OK" => Ok(()),
+        got => Err(ProtoError { expected: "OK", got }),
+    }
+}
+
+/// Drives every decoder with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    let _ = (decode_get(input), decode_set(input));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_reply_answers_its_own_request_only() {
+        assert_eq!((set(3).as_str(), decode_get(b"P3\r\n"), decode_set(b"OK\r\n")), ("P3\n", Ok(3), Ok(())));
+        assert!(decode_get(b"OK\r\n").is_err() && decode_set(b"P3\r\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            fuzz(&bytes);
+        }
+    }
+}

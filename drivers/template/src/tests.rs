@@ -1,0 +1,68 @@
+//! The driver against a few scripted lines, in memory and under paused time.
+
+use crate::driver;
+use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
+use qkd_hal::{DeviceMisbehaved, ErrorKind};
+use qkd_switch_hal::{Plan, Scope};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+/// Answers that come instead of the right ones; an empty one is silence.
+type Pranks = Arc<Mutex<VecDeque<&'static str>>>;
+
+async fn open() -> (Opened, Pranks) {
+    let (position, pranks) = (Arc::new(Mutex::new(1)), Pranks::default());
+    let served = (position, Arc::clone(&pranks));
+    let endpoint = Bytes::new("switch", move |far| {
+        let (position, pranks) = served.clone();
+        tokio::spawn(async move {
+            let mut far = BufReader::new(far);
+            let mut line = String::new();
+            while far.read_line(&mut line).await.is_ok_and(|n| n > 0) {
+                let reply = match (line.trim(), pranks.lock().unwrap().pop_front()) {
+                    (_, Some(prank)) => prank.to_owned(),
+                    ("P?", _) => format!("P{}\r\n", position.lock().unwrap()),
+                    (set, _) => {
+                        *position.lock().unwrap() = set[1..].parse::<u32>().unwrap();
+                        "OK\r\n".to_owned()
+                    }
+                };
+                line.clear();
+                if far.write_all(reply.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
+    (Registry::new().with(driver()).open("template+mem://switch", &context).await.unwrap(), pranks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_moves_and_verifies() {
+    let (opened, _) = open().await;
+    let switch = opened.as_switch().unwrap();
+    let present = switch.connections().await.unwrap().value;
+    let who = switch.identity().await.unwrap();
+    let plan = Plan::new(&who, &switch.switch_capabilities().geometry, &present, &"common-3".parse().unwrap(), &Scope::Touched).unwrap();
+    assert!(switch.apply(&plan).await.unwrap().verified);
+    assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_is_told_and_the_next_call_works() {
+    let (opened, pranks) = open().await;
+    let switch = opened.as_switch().unwrap();
+    for (prank, kind) in [
+        ("OK\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        ("P9\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        ("", ErrorKind::Timeout),
+    ] {
+        pranks.lock().unwrap().push_back(prank);
+        assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
+        assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-1");
+    }
+}
