@@ -134,3 +134,89 @@ pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, fau
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fault::FaultSpec,
+        wire::{Reply, Session},
+    };
+    use rustix::termios::{OptionalActions, tcsetattr};
+    use std::{fs::File, io::Read, io::Write, os::unix::fs::OpenOptionsExt};
+
+    /// Answers each byte with its successor.
+    struct Next;
+    impl Session for Next {
+        fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+            bytes.iter().map(|b| Reply::bytes([b.wrapping_add(1)])).collect()
+        }
+    }
+
+    fn open(path: &Path, speed: u32) -> File {
+        let file = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path).unwrap();
+        let mut settings = tcgetattr(&file).unwrap();
+        settings.make_raw();
+        settings.set_speed(speed).unwrap();
+        tcsetattr(&file, OptionalActions::Now, &settings).unwrap();
+        file
+    }
+    fn ask(file: &mut File, bytes: &[u8]) -> Vec<u8> {
+        file.write_all(bytes).unwrap();
+        let mut reply = vec![0; bytes.len()];
+        file.read_exact(&mut reply).unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn the_right_speed_is_understood_and_another_is_noise() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("port");
+        let faults = Faults::new(1, None);
+        let port = Port::open(9600, Some(&link), faults.clone()).unwrap();
+        let service: Arc<dyn ByteService> = Arc::new(|| Box::new(Next) as Box<dyn Session>);
+        let server = tokio::spawn(serve(port, 9600, service, faults.clone(), Clock::default()));
+        let path = link.clone();
+        let (right, wrong) = tokio::task::spawn_blocking(move || {
+            let right = ask(&mut open(&path, 9600), b"abcdefgh");
+            let wrong = ask(&mut open(&path, 115_200), b"abcdefgh");
+            // Opened anew, it works again.
+            assert_eq!(ask(&mut open(&path, 9600), b"a"), b"b");
+            (right, wrong)
+        })
+        .await
+        .unwrap();
+        assert_eq!(right, b"bcdefghi");
+        assert_ne!(wrong, b"bcdefghi");
+
+        // A hang-up ends the open file; the link leads to a new port.
+        faults.add("hangup@once".parse::<FaultSpec>().unwrap()).unwrap();
+        let path = link.clone();
+        tokio::task::spawn_blocking(move || {
+            let old = std::fs::read_link(&path).unwrap();
+            let mut file = open(&path, 9600);
+            file.write_all(b"x").unwrap();
+            assert!(file.read(&mut [0; 1]).map_or(true, |n| n == 0), "hung up");
+            let deadline = std::time::Instant::now() + Duration::from_secs(5);
+            while std::fs::read_link(&path).map_or(true, |now| now == old && !now.exists()) && std::time::Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            drop(file);
+            assert_eq!(ask(&mut open(&path, 9600), b"a"), b"b");
+        })
+        .await
+        .unwrap();
+        server.abort();
+        let _ = server.await;
+        assert!(!link.is_symlink(), "the link goes with the port");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_way_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        std::fs::write(&path, "x").unwrap();
+        assert!(Port::open(9600, Some(&path), Faults::new(1, None)).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    }
+}

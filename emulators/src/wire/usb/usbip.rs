@@ -259,3 +259,113 @@ pub fn fuzz(input: &[u8], device: Arc<dyn UsbService>) {
         session.poll();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::random::Random,
+        wire::usb::{Chapter9, quantis::Quantis},
+    };
+    use proptest::prelude::*;
+
+    fn device() -> Arc<Chapter9<Quantis>> {
+        Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))))
+    }
+    fn import(bus_id: &str) -> Vec<u8> {
+        let mut bytes = vec![1, 0x11, 0x80, 3, 0, 0, 0, 0];
+        bytes.extend(text(bus_id, 32));
+        bytes
+    }
+    fn submit(sequence: u32, input: bool, endpoint: u32, length: u32, setup: [u8; 8]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = [1, sequence, 0x1_0002, u32::from(input), endpoint, 0, length, 0, 0, 0].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        bytes.extend(setup);
+        bytes
+    }
+    fn unlink(sequence: u32, victim: u32) -> Vec<u8> {
+        let mut bytes: Vec<u8> = [2, sequence, 0, 0, 0, victim].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        bytes.resize(HEADER, 0);
+        bytes
+    }
+    fn imported(device: &Arc<Chapter9<Quantis>>) -> UsbIp {
+        let mut session = UsbIp::new(device.clone(), "1-1");
+        let reply = session.feed(&import("1-1"));
+        assert_eq!((reply.len(), reply[0].bytes.len(), &reply[0].bytes[..8]), (1, 320, &[1, 0x11, 0, 3, 0, 0, 0, 0][..]));
+        session
+    }
+    fn status(reply: &Reply) -> i32 {
+        u32_at(&reply.bytes, 20).cast_signed()
+    }
+
+    #[test]
+    fn the_device_is_listed_and_only_it_can_be_imported() {
+        let device = device();
+        let list = UsbIp::new(device.clone(), "1-1").feed(&[1, 0x11, 0x80, 5, 0, 0, 0, 0]);
+        assert_eq!((list[0].bytes.len(), list[0].close, u32_at(&list[0].bytes, 8)), (8 + 4 + 312 + 4, true, 1));
+        assert_eq!(list[0].bytes[12 + 300..12 + 304], [0x0a, 0xba, 0x01, 0x02]);
+        let refused = UsbIp::new(device, "1-1").feed(&import("1-2"));
+        assert!(refused[0].close && u32_at(&refused[0].bytes, 4) == 1);
+    }
+
+    #[test]
+    fn control_and_bulk_in_pieces() {
+        let device = device();
+        let mut session = imported(&device);
+        let mut wire = submit(1, true, 0, 4, [0xc1, 0x10, 0, 0, 0, 0, 4, 0]);
+        wire.extend(submit(2, true, 6, 512, [0; 8]));
+        let replies: Vec<_> = wire.chunks(7).flat_map(|piece| session.feed(piece)).collect();
+        assert_eq!(replies.iter().map(|r| (u32_at(&r.bytes, 4), status(r), r.bytes.len())).collect::<Vec<_>>(), [(1, 0, 52), (2, 0, 560)]);
+        assert_eq!(replies[0].bytes[48..], [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_waits_completes_or_is_unlinked() {
+        let device = device();
+        let mut session = imported(&device);
+        session.feed(&submit(1, false, 0, 0, [0x41, 0x11, 0, 0, 0, 0, 0, 0]));
+        assert!(session.feed(&submit(2, true, 6, 512, [0; 8])).is_empty() && session.is_waiting());
+        assert!(session.feed(&submit(3, true, 6, 512, [0; 8])).is_empty());
+        let gone = session.feed(&unlink(4, 2));
+        assert_eq!((u32_at(&gone[0].bytes, 0), status(&gone[0])), (USBIP_RET_UNLINK, -ECONNRESET));
+        assert_eq!(status(&session.feed(&unlink(5, 2))[0]), 0, "twice is too late");
+        assert!(session.poll().is_empty());
+        session.feed(&submit(6, false, 0, 0, [0x41, 0x12, 0, 0, 0, 0, 0, 0]));
+        let done = session.poll();
+        assert_eq!((done.len(), u32_at(&done[0].bytes, 4), done[0].bytes.len()), (1, 3, 560));
+        assert!(!session.is_waiting());
+    }
+
+    #[test]
+    fn stalls_and_unplugging() {
+        let device = device();
+        let mut session = imported(&device);
+        device.model().stall_next();
+        assert_eq!(status(&session.feed(&submit(1, true, 6, 512, [0; 8]))[0]), -EPIPE);
+        device.set_gone(true);
+        let gone = &session.feed(&submit(2, true, 6, 512, [0; 8]))[0];
+        assert!(status(gone) == -ENODEV && gone.close);
+    }
+
+    #[test]
+    fn hostile_headers_are_hung_up_on() {
+        let device = device();
+        for (at, value) in [(24, u32::MAX), (24, 1 << 21), (16, 16), (32, 8), (0, 9)] {
+            let mut wire = submit(1, false, 2, 0, [0; 8]);
+            wire[at..at + 4].copy_from_slice(&value.to_be_bytes());
+            assert_eq!(imported(&device).feed(&wire), [Reply::hang_up()], "{at} {value}");
+        }
+        let flood: Vec<u8> =
+            submit(0, false, 0, 0, [0x41, 0x11, 0, 0, 0, 0, 0, 0]).into_iter().chain((1..400).flat_map(|s| submit(s, true, 6, 512, [0; 8]))).collect();
+        assert!(imported(&device).feed(&flood).last().is_some_and(|r| r.close), "too many that wait");
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), command in 1u32..3) {
+            fuzz(&bytes, device());
+            let mut wire = command.to_be_bytes().to_vec();
+            wire.extend(bytes);
+            fuzz(&wire, device());
+        }
+    }
+}
