@@ -39,26 +39,27 @@ impl Snmpd {
     pub fn start() -> io::Result<Self> {
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("persistent"))?;
         let mut agent = Self { child: Self::spawn(&folder, port)?, port, folder };
         agent.wait()?;
         Ok(agent)
     }
 
     fn spawn(folder: &tempfile::TempDir, port: u16) -> io::Result<Child> {
+        // Its only configuration: the search path holds nothing else, and what it persists (engine id, boots) stays beside it.
         let conf = folder.path().join("snmpd.conf");
         // sysName stays writable only if it is not set here.
         std::fs::write(
             &conf,
             format!(
-                "agentAddress udp:127.0.0.1:{port}\nrwcommunity public 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser {USER} authpriv\ndontLogTCPWrappersConnects yes\n"
+                "engineID testbed\nagentAddress udp:127.0.0.1:{port}\nrwcommunity public 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser {USER} authpriv\ndontLogTCPWrappersConnects yes\n"
             ),
         )?;
         // -Ln: logging each connection would slow it down threefold.
         Command::new(binary()?)
-            .args(["-f", "-Ln", "-C", "-c"])
-            .arg(&conf)
-            .args(["-I", "-smux,-ifTable", "-p"])
+            .args(["-f", "-Ln", "-I", "-smux,-ifTable", "-p"])
             .arg(folder.path().join("pid"))
+            .env("SNMPCONFPATH", folder.path())
             .env("SNMP_PERSISTENT_DIR", folder.path().join("persistent"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -187,7 +187,7 @@ impl SnmpLink for UdpSnmp {
     }
     async fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.forget_sessions();
     }
 }
 
@@ -269,6 +269,11 @@ impl Shared {
         }
     }
 
+    /// All of them know the engine as it was.
+    fn forget_sessions(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn give_back(&self, session: AsyncSession) {
         if !self.closed.load(Ordering::Acquire) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
@@ -316,6 +321,12 @@ impl Shared {
                 }
                 // A late reply to an earlier exchange, or noise: the session is spent, the question stands.
                 Ok(Err(snmp2::Error::RequestIdMismatch)) if left > 0 && Instant::now() < deadline => {}
+                // Another engine, or the same after a restart: a new session finds out which.
+                Ok(Err(ref error)) if restarts > 0 && is_another_engine(error) => {
+                    restarts -= 1;
+                    left += 1;
+                    self.forget_sessions();
+                }
                 Ok(Err(error)) if left > 0 && is_noise(&error) && Instant::now() < deadline => {}
                 Ok(Err(error)) => return Err(self.fail(&error).sent()),
                 Err(_) if left > 0 && Instant::now() < deadline => {}
@@ -350,6 +361,10 @@ impl Shared {
                     restarts -= 1;
                     self.give_back(session);
                 }
+                Ok(Err(ref error)) if restarts > 0 && is_another_engine(error) => {
+                    restarts -= 1;
+                    self.forget_sessions();
+                }
                 Ok(Err(error)) => return Err(self.fail(&error).sent()),
                 Err(_) => return Err(self.timeout().sent()),
             }
@@ -377,6 +392,12 @@ impl Shared {
             _ => say(ErrorKind::Transport(TransportFault::Framing), "the reply is no SNMP message"),
         }
     }
+}
+
+/// The agent did not act on the message: it was made for another engine, or another of its boots.
+fn is_another_engine(error: &snmp2::Error) -> bool {
+    use snmp2::v3::AuthErrorKind as K;
+    matches!(error, snmp2::Error::AuthFailure(K::EngineIdMismatch | K::EngineBootsMismatch | K::EngineTimeMismatch))
 }
 
 fn is_noise(error: &snmp2::Error) -> bool {
