@@ -125,6 +125,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
+    /// Brings up a testbed of all families over their real wires, drives and faults it, and tells the story. Needs no hardware.
+    Demo {
+        /// The seed of the emulators.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, Args)]

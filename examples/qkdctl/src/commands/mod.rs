@@ -1,5 +1,6 @@
 //! The commands.
 
+mod demo;
 mod device;
 mod drivers;
 mod encryptor;
@@ -18,19 +19,21 @@ use qkd_hal::Result;
 
 /// Carries out a command; returns the exit code.
 pub(crate) async fn run(cli: Cli) -> Result<u8> {
-    let session = Session::new(&cli.global)?;
+    // The demo brings its own devices, and reads nothing of this machine's.
+    let session = || Session::new(&cli.global);
     let output = cli.global.output;
     match cli.command {
-        Command::Drivers { name } => drivers::run(&session, output, name.as_deref()),
-        Command::List => list::run(&session, output).await,
-        Command::Probe { target, active, driver, login } => probe::run(&session, output, target.as_deref(), active, &driver, login.as_deref()).await,
-        Command::Info { device } => device::info(&session, output, &device).await,
-        Command::Get { device, name } => device::get(&session, output, &device, name.as_deref()).await,
-        Command::Set { device, assignment, yes } => device::set(&session, output, &device, &assignment, yes).await,
-        Command::Switch(command) => switch::run(&session, output, command).await,
-        Command::Key(command) => key::run(&session, output, command).await,
-        Command::Encryptor(command) => encryptor::run(&session, output, command).await,
-        Command::Random { device, bytes, to } => random::run(&session, output, &device, bytes, to.as_deref()).await,
+        Command::Drivers { name } => drivers::run(&session()?, output, name.as_deref()),
+        Command::List => list::run(&session()?, output).await,
+        Command::Probe { target, active, driver, login } => probe::run(&session()?, output, target.as_deref(), active, &driver, login.as_deref()).await,
+        Command::Info { device } => device::info(&session()?, output, &device).await,
+        Command::Get { device, name } => device::get(&session()?, output, &device, name.as_deref()).await,
+        Command::Set { device, assignment, yes } => device::set(&session()?, output, &device, &assignment, yes).await,
+        Command::Switch(command) => switch::run(&session()?, output, command).await,
+        Command::Key(command) => key::run(&session()?, output, command).await,
+        Command::Encryptor(command) => encryptor::run(&session()?, output, command).await,
+        Command::Demo { seed } => demo::run(output, seed).await,
+        Command::Random { device, bytes, to } => random::run(&session()?, output, &device, bytes, to.as_deref()).await,
     }
 }
 

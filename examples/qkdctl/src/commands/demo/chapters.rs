@@ -1,0 +1,220 @@
+//! The chapters.
+
+use super::{story::Story, testbed::Testbed};
+use crate::roll::{self, End};
+use qkd_hal::{
+    Effect, Error, ErrorKind, Key, QkdModule, Result, TransportFault,
+    encryptor::ChannelId,
+    qkd::{KeyRequest, ModuleState},
+    reading::Quality,
+    units::Bits,
+};
+use qkd_switch_hal::{CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope};
+use std::{sync::Arc, time::Instant};
+
+pub(crate) async fn all(testbed: &Testbed, story: &mut Story) {
+    everybody_is_found(testbed, story).await;
+    told("randomness", randomness(testbed, story).await, story);
+    told("switching", switching(testbed, story).await, story);
+    told("keys and encryptors", rolling(testbed, story).await, story);
+    told("faults", faults(testbed, story).await, story);
+}
+
+/// A chapter that broke off is a check that failed.
+fn told(what: &str, result: Result<()>, story: &mut Story) {
+    if let Err(error) = result {
+        story.check(false, format!("{what} broke off: {error}"));
+    }
+}
+
+async fn everybody_is_found(testbed: &Testbed, story: &mut Story) {
+    story.chapter("Each is opened by URI, and says who it is");
+    for (profile, n) in testbed.all_uris() {
+        let opened = match testbed.open(profile, n).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                story.check(false, format!("{profile}: {error}"));
+                continue;
+            }
+        };
+        let device = opened.device();
+        let kinds: Vec<_> = device.descriptor().kinds.iter().map(ToString::to_string).collect();
+        let who = match device.identity().await {
+            Ok(identity) => identity.to_string(),
+            Err(e) if e.kind() == ErrorKind::Unsupported => "its protocol has no identification".to_owned(),
+            Err(e) => {
+                story.check(false, format!("{profile}: {e}"));
+                continue;
+            }
+        };
+        let short = device.descriptor().uri.split('?').next().unwrap_or_default().to_owned();
+        story.check(true, format!("{short}: {}, {who} ({})", kinds.join(", "), device.descriptor().maturity));
+        story.must(profile, device.close().await);
+    }
+}
+
+async fn randomness(testbed: &Testbed, story: &mut Story) -> Result<()> {
+    story.chapter("Random bytes over USB/IP");
+    let source = testbed.open("idq-quantis", 0).await?.as_random()?;
+    let bytes = source.random(65_536).await?;
+    let ones: u32 = bytes.iter().map(|b| b.count_ones()).sum();
+    let share = f64::from(ones) / (65_536.0 * 8.0);
+    story.check((0.49..0.51).contains(&share), format!("65,536 bytes in packets of 512, {:.2} % of the bits are ones", share * 100.0));
+    testbed.fault("idq-quantis", "short")?;
+    story.must_fail("a short packet is never filled up from elsewhere", source.random(512).await, |e| matches!(e.kind(), ErrorKind::Misbehaved(_)));
+    story.check(source.random(512).await.is_ok(), "and the next read works");
+    testbed.fault("idq-quantis", "unplug")?;
+    let begun = Instant::now();
+    let pulled = source.random(512).await;
+    let fast = begun.elapsed().as_millis() < 1000;
+    story.must_fail("pulled out: told at once", pulled, |e| fast && matches!(e.kind(), ErrorKind::Transport(TransportFault::Unplugged)));
+    testbed.fault("idq-quantis", "clear")?;
+    story.check(source.random(512).await.is_ok(), "plugged in again: it is the same device, and gives bytes");
+    source.close().await
+}
+
+async fn plan(switch: &dyn OpticalSwitch, connect: &[CrossConnect], disconnect: &[Port]) -> Result<Plan> {
+    let geometry = switch.switch_capabilities().geometry;
+    let present = switch.connections().await?.value;
+    let wanted = present.edited(&geometry, disconnect, connect)?;
+    Plan::new(&switch.identity().await?, &geometry, &present, &wanted, &Scope::Touched)
+}
+
+async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
+    story.chapter("Switches: planned, checked, applied, and planned again");
+    let switch = testbed.open("polatis-16x16", 0).await?.as_switch()?;
+    let console = testbed.open("polatis-16x16", 1).await?.as_switch()?;
+    let first = plan(&*switch, &[CrossConnect::new(1, 17), CrossConnect::new(2, 18)], &[]).await?;
+    story.tell(format!("plan: {first}"));
+    let applied = switch.apply(&first).await?;
+    story.check(applied.verified, format!("{} steps over TCP, read back and as wanted", applied.steps));
+    story.check(console.connections().await?.value.to_string() == "1-17,2-18", "the serial console of the same switch shows the same paths");
+    let power = switch.power(&[Port(17), Port(19)]).await?;
+    story.tell(format!("power at 17: {:.1} dBm, at the dark port 19: {:.1} dBm", power[0].value.0, power[1].value.0));
+
+    let stale = plan(&*switch, &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)], &[]).await?;
+    testbed.fault("polatis-16x16", "operator=connect:2-20")?;
+    story.tell("somebody else moves 2 to 20 while our plan waits");
+    story.must_fail("the plan is refused, nothing has moved", switch.apply(&stale).await, |e| {
+        e.kind() == ErrorKind::StateChanged && e.effect_on_device() == Effect::None
+    });
+    let again = plan(&*switch, &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)], &[]).await?;
+    story.tell(format!("planned again from what there is: {again}"));
+    story.check(switch.apply(&again).await?.verified, "applied");
+    testbed.fault("polatis-16x16", "refuse=1")?;
+    let refused = plan(&*switch, &[CrossConnect::new(5, 25)], &[]).await?;
+    story.must_fail("the switch refuses a command: said so, with its own words", switch.apply(&refused).await, |e| e.kind() == ErrorKind::Refused);
+
+    let ff = testbed.open("agiltron-ff", 0).await?.as_switch()?;
+    let moved = plan(&*ff, &[CrossConnect::new(0, 5)], &[]).await?;
+    story.check(ff.apply(&moved).await?.verified, format!("Agiltron FF, which is never dark: {moved}"));
+    let blind = testbed.open("agiltron-selfalign", 0).await?.as_switch()?;
+    story.must_fail("Agiltron SelfAlign cannot be asked where it stands, and does not pretend", blind.connections().await, |e| e.kind() == ErrorKind::NotReady);
+    let wanted: CrossConnects = "common-14".parse()?;
+    let identity = blind.identity().await.unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
+    let to = Plan::blind(&identity, &blind.switch_capabilities().geometry, &wanted)?;
+    let applied = blind.apply(&to).await?;
+    let now = blind.connections().await?;
+    story.check(!applied.verified && now.quality == Quality::Stale && now.value == wanted, format!("planned blind: {to}; acknowledged, and told as such"));
+    for handle in [switch, console, ff, blind] {
+        handle.close().await?;
+    }
+    Ok(())
+}
+
+async fn twins(story: &mut Story, what: &str, near: &dyn QkdModule, far: &dyn QkdModule, size: Bits) -> Result<(Key, Key)> {
+    let none = || Error::new(ErrorKind::Internal, "no key came");
+    let key = near.take_keys(&KeyRequest::new(1).with_size(size)).await?.pop().ok_or_else(none)?;
+    let twin = far.take_keys_by_id(std::slice::from_ref(key.id())).await?.pop().ok_or_else(none)?;
+    story.check(key == twin, format!("{what}: key {} of {} is the same at both ends", key.id(), key.size()));
+    Ok((key, twin))
+}
+
+async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
+    story.chapter("Keys from two QKD pairs roll two kinds of encryptor pair");
+    let kme = [testbed.open("etsi014-pair", 0).await?.as_module()?, testbed.open("etsi014-pair", 1).await?.as_module()?];
+    let qline = [testbed.open("veriqloud-qline-pair", 0).await?.as_module()?, testbed.open("veriqloud-qline-pair", 1).await?.as_module()?];
+    let status = qline[0].status().await?;
+    let qber = qline[0].performance().await?.qber;
+    story.check(
+        status.state == ModuleState::Generating,
+        format!("Qline Alice: {:?}, QBER {}", status.state, qber.map_or_else(|| "?".to_owned(), |q| format!("{:.2} %", q.value.0 * 100.0))),
+    );
+    for (profile, source) in [("nokia-sros-macsec-pair", &kme), ("packetlight-pair", &qline)] {
+        let boxes = [testbed.open(profile, 0).await?.as_encryptor()?, testbed.open(profile, 1).await?.as_encryptor()?];
+        let channels: [ChannelId; 2] = [roll::channel(&*boxes[0], None).await?, roll::channel(&*boxes[1], None).await?];
+        let capabilities = boxes[0].encryptor_capabilities();
+        story.tell(format!(
+            "{profile}: {:?}, {:?}{}",
+            capabilities.staging,
+            capabilities.activation,
+            if capabilities.hitless { ", hitless" } else { ", traffic drops while it re-initialises" }
+        ));
+        let size = roll::common_size(&*boxes[0], &*boxes[1]).unwrap_or(Bits(256));
+        for round in 1..=2 {
+            let (key, twin) = twins(story, "QKD pair", &*source[0], &*source[1], size).await?;
+            let rolled =
+                roll::roll(End { encryptor: &*boxes[0], channel: &channels[0] }, End { encryptor: &*boxes[1], channel: &channels[1] }, &key, &twin).await;
+            let Some(rolled) = story.must(&format!("roll {round}"), rolled) else { break };
+            let gap = rolled.near.gap.map_or_else(String::new, |g| format!(", traffic was down for {:.2} s", g.value));
+            story.check(rolled.near.confirmed && rolled.far.confirmed, format!("roll {round} confirmed at both ends: {}{gap}", rolled.near.evidence));
+        }
+        if let Ok(counters) = boxes[0].counters(&channels[0]).await {
+            story.check(counters.clear.unwrap_or(0) == 0, format!("encrypted {}, in clear {}", counters.encrypted.unwrap_or(0), counters.clear.unwrap_or(0)));
+        }
+        for handle in boxes {
+            handle.close().await?;
+        }
+    }
+    for module in kme.into_iter().chain(qline) {
+        module.close().await?;
+    }
+    Ok(())
+}
+
+async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
+    story.chapter("Faults: each ends within its deadline, and the next call works");
+    let switch: Arc<dyn OpticalSwitch> = testbed.open_with("polatis-16x16", 0, ("deadline", "500ms")).await?.as_switch()?;
+    for (fault, what) in [
+        ("hangup@once", "the connection is cut"),
+        ("late=800ms@once", "a reply comes after its deadline"),
+        ("garble@once", "one bit is wrong"),
+        ("loss@once", "a reply is lost"),
+    ] {
+        let before = switch.connections().await?.value;
+        testbed.fault("polatis-16x16", fault)?;
+        let begun = Instant::now();
+        match switch.connections().await {
+            Ok(now) => story.check(now.value == before, format!("{what}: the right answer all the same")),
+            Err(e) => story.check(begun.elapsed().as_millis() < 900, format!("{what}: {} after {} ms", e.kind(), begun.elapsed().as_millis())),
+        }
+        let next = switch.connections().await.map(|now| now.value);
+        story.check(next.as_ref().is_ok_and(|now| *now == before), "and the next call gets its own answer");
+    }
+    switch.close().await?;
+
+    let alice = testbed.open("etsi014-pair", 0).await?.as_module()?;
+    let bob = testbed.open("etsi014-pair", 1).await?.as_module()?;
+    testbed.fault("etsi014-pair", "truncate@once")?;
+    story.must_fail("a reply with keys is cut: they are lost, and said to be", alice.take_keys(&KeyRequest::new(2)).await, |e| {
+        e.effect_on_device() == Effect::Unknown
+    });
+    let (key, _twin) = twins(story, "the next key", &*alice, &*bob, Bits(256)).await?;
+    story.must_fail("a twin comes once", bob.take_keys_by_id(std::slice::from_ref(key.id())).await, |e| e.kind() == ErrorKind::NotFound);
+
+    let qline = testbed.open("veriqloud-qline-pair", 0).await?.as_module()?;
+    testbed.fault("veriqloud-qline-pair", "cut")?;
+    story.check(qline.status().await?.state == ModuleState::Error, "the fibre is cut: the module says error, and keys in store still serve");
+    testbed.fault("veriqloud-qline-pair", "clear")?;
+    let mut state = qline.status().await?.state;
+    let begun = Instant::now();
+    while state != ModuleState::Generating && begun.elapsed().as_secs() < 5 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        state = qline.status().await?.state;
+    }
+    story.check(state == ModuleState::Generating, "mended: it initialises anew and generates again");
+    for module in [alice, bob, qline] {
+        module.close().await?;
+    }
+    Ok(())
+}

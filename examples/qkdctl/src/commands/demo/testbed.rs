@@ -1,0 +1,111 @@
+//! The testbed: emulators of all families, and the drivers' handles on them, opened by URI.
+
+use super::story::Story;
+use qkd_driver_kit::{
+    OpenContext, Opened, Registry,
+    credentials::{Credentials, Entry},
+    link::snmp_udp::{NotificationReceiver, Security},
+};
+use qkd_emulators::profile::{self, Options, Running};
+use qkd_hal::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+
+/// Profiles, and how they are set.
+const PROFILES: [(&str, &[(&str, &str)]); 8] = [
+    ("polatis-16x16", &[]),
+    ("agiltron-ff", &[("channels", "8")]),
+    ("agiltron-selfalign", &[]),
+    ("etsi014-pair", &[]),
+    // Minutes of calibration pass in tenths of seconds.
+    ("veriqloud-qline-pair", &[("time-factor", "2000")]),
+    ("packetlight-pair", &[]),
+    ("nokia-sros-macsec-pair", &[]),
+    ("idq-quantis", &[]),
+];
+
+pub(crate) struct Testbed {
+    running: BTreeMap<&'static str, Running>,
+    registry: Registry,
+    context: OpenContext,
+}
+
+impl Testbed {
+    pub(crate) async fn start(seed: u64, story: &mut Story) -> Result<Self> {
+        story.chapter("A testbed comes up: seven families on five wires");
+        let internal = |e: std::io::Error| Error::new(ErrorKind::Internal, format!("the testbed does not come up: {e}"));
+        let mut credentials = Credentials::from_environment();
+        let mut running = BTreeMap::new();
+        // Traps of both encryptor families come to one receiver; its users are theirs.
+        let mut users = Vec::new();
+        let target = free_udp_port().map_err(internal)?;
+        for (place, (name, set)) in PROFILES.iter().enumerate() {
+            let mut options = Options::default().seeded(seed.wrapping_add(place as u64));
+            for (setting, value) in *set {
+                options = options.with(setting, value);
+            }
+            let takes_traps = profile::all().iter().find(|p| p.name == *name).is_some_and(|p| p.settings.iter().any(|s| s.name == "trap-target"));
+            if takes_traps {
+                options = options.with("trap-target", format!("127.0.0.1:{target}"));
+            }
+            let emulator = profile::start(name, &options).await.map_err(internal)?;
+            let ready = emulator.ready();
+            if let Some(file) = &ready.credentials_file {
+                let own = Credentials::from_file(file)?;
+                for entry in ready.uris.iter().filter_map(|u| u.parse::<qkd_hal::DeviceUri>().ok()?.parameter("credentials").map(str::to_owned)) {
+                    credentials = credentials.with(own.entry(&entry)?);
+                }
+            }
+            if let Some(c) = &ready.credentials {
+                let entry = Entry::new("traps").with("user", &c.user).with("auth_password", &c.auth_password).with("priv_password", &c.priv_password);
+                let security = Security::from_entry(&entry)?;
+                if users.iter().all(|(name, _)| *name != c.user) {
+                    users.push((c.user.clone(), security));
+                }
+            }
+            let places: Vec<_> = ready.endpoints.iter().map(|e| format!("{} {}", e.bus, e.address)).collect();
+            story.tell(format!("{name}: {}", places.join(", ")));
+            running.insert(*name, emulator);
+        }
+        let registry = qkd_drivers_all::registry();
+        let assumptions: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
+        story.tell(format!("accepted for these emulators, by name: {} assumptions; a real device would need each accepted by you", assumptions.len()));
+        let mut context = OpenContext::new().with_credentials(credentials).accepting(assumptions);
+        let users: Vec<Security> = users.into_iter().map(|(_, s)| s).collect();
+        match NotificationReceiver::bind(&format!("127.0.0.1:{target}"), &users).await {
+            Ok(receiver) => context = context.with_notifications(receiver),
+            Err(e) => story.check(false, format!("no receiver of traps: {e}")),
+        }
+        Ok(Self { running, registry, context })
+    }
+
+    pub(crate) fn emulator(&self, profile: &str) -> Result<&Running> {
+        self.running.get(profile).ok_or_else(|| Error::new(ErrorKind::Internal, format!("the testbed has no {profile}")))
+    }
+
+    pub(crate) fn fault(&self, profile: &str, spec: &str) -> Result<()> {
+        self.emulator(profile)?.fault(spec).map_err(|e| Error::new(ErrorKind::Internal, format!("{profile}: {spec}: {e}")))
+    }
+
+    pub(crate) fn uri(&self, profile: &str, n: usize) -> Result<String> {
+        self.emulator(profile)?.ready().uris.get(n).cloned().ok_or_else(|| Error::new(ErrorKind::Internal, format!("{profile} has no URI {n}")))
+    }
+
+    /// Opens the n-th URI of a profile.
+    pub(crate) async fn open(&self, profile: &str, n: usize) -> Result<Opened> {
+        self.registry.open(&self.uri(profile, n)?, &self.context).await
+    }
+
+    /// The same, with further parameters.
+    pub(crate) async fn open_with(&self, profile: &str, n: usize, parameter: (&str, &str)) -> Result<Opened> {
+        let uri: qkd_hal::DeviceUri = self.uri(profile, n)?.parse()?;
+        self.registry.open_uri(&uri.with_parameter(parameter.0, parameter.1), &self.context).await
+    }
+
+    pub(crate) fn all_uris(&self) -> Vec<(&'static str, usize)> {
+        self.running.iter().flat_map(|(name, r)| (0..r.ready().uris.len()).map(|n| (*name, n))).collect()
+    }
+}
+
+fn free_udp_port() -> std::io::Result<u16> {
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+}
