@@ -254,6 +254,18 @@ impl Device for SrosMacsec {
     }
 }
 
+impl SrosMacsec {
+    fn remember(&self, channel: &ChannelId, key: &KeyId, stood: Vec<Baseline>) {
+        self.baselines.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.0.clone(), (key.clone(), stood));
+    }
+
+    /// How the ports stood before this key was rolled to.
+    fn remembered(&self, staged: &Staged) -> Option<Vec<Baseline>> {
+        let all = self.baselines.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&staged.channel.0).filter(|(key, _)| *key == staged.key_id).map(|(_, stood)| stood.clone())
+    }
+}
+
 #[async_trait]
 impl Encryptor for SrosMacsec {
     fn encryptor_capabilities(&self) -> &EncryptorCapabilities {
@@ -343,7 +355,10 @@ impl Encryptor for SrosMacsec {
             .with_secret(name(oid::psk::CAK), Value::OctetString(std::mem::take(&mut *cak)))
             .with(name(oid::psk::CAK_NAME), Value::text(ckn_text(key.id())));
         cak.zeroize();
+        // Looked at before the far end can act: whichever end moves first makes the key server roll for both.
+        let stood = self.look_at_all(&channel.0, key.id()).await?;
         self.set(request, "stage").await?;
+        self.remember(channel, key.id(), stood);
         let after = self.slot(&index, idle).await.map_err(|e| e.effect(Effect::Unknown))?;
         if after.ckn.as_ref() != Some(key.id()) || (before.exists && after.changed == before.changed) {
             let why = format!("the agent accepted slot {idle}, but its name or its time of change does not show it");
@@ -362,9 +377,10 @@ impl Encryptor for SrosMacsec {
         if active == slot {
             return Ok(());
         }
-        let before = self.look_at_all(&staged.channel.0, &staged.key_id).await?;
-        let saved = (staged.key_id.clone(), before);
-        self.baselines.lock().unwrap_or_else(PoisonError::into_inner).insert(staged.channel.0.clone(), saved);
+        if self.remembered(staged).is_none() {
+            let stood = self.look_at_all(&staged.channel.0, &staged.key_id).await?;
+            self.remember(&staged.channel, &staged.key_id, stood);
+        }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
         self.set(SetRequest::new().with(name, Value::Gauge32(u32::from(slot))), "activate").await?;
         let (_, now) = self.association(&staged.channel).await.map_err(|e| e.effect(Effect::Unknown))?;
@@ -379,9 +395,8 @@ impl Encryptor for SrosMacsec {
         if Some(active) != staged.slot {
             return Ok(Confirmation::new(false, format!("slot {active} is active, not the staged one")));
         }
-        let saved = self.baselines.lock().unwrap_or_else(PoisonError::into_inner).get(&staged.channel.0).filter(|(key, _)| *key == staged.key_id).cloned();
-        let Some((_, before)) = saved else {
-            return Ok(Confirmation::new(false, "the key was not activated through this handle, so that there is nothing to compare with"));
+        let Some(before) = self.remembered(staged) else {
+            return Ok(Confirmation::new(false, "the key was neither staged nor activated through this handle, so that there is nothing to compare with"));
         };
         if before.is_empty() {
             return Ok(Confirmation::new(false, "the connectivity association is bound to no port"));

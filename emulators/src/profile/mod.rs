@@ -3,6 +3,7 @@
 //! A profile starts one device, or a linked pair, on its real wires, and tells where; it runs until [`Running`] is dropped.
 
 mod agiltron;
+mod encryptors;
 mod options;
 mod polatis;
 mod qkd;
@@ -40,7 +41,7 @@ pub fn all() -> &'static [Profile] {
     &PROFILES
 }
 
-static PROFILES: [Profile; 7] = [
+static PROFILES: [Profile; 9] = [
     Profile { name: "agiltron-ff", title: "Agiltron FF 1×N switch on a serial line", settings: agiltron::FF, start: |p, o| Box::pin(agiltron::ff(p, o)) },
     Profile {
         name: "agiltron-selfalign",
@@ -59,6 +60,18 @@ static PROFILES: [Profile; 7] = [
         title: "ID Quantique Quantis USB, exported over USB/IP",
         settings: quantis::SETTINGS,
         start: |p, o| Box::pin(quantis::start(p, o)),
+    },
+    Profile {
+        name: "nokia-sros-macsec-pair",
+        title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, SNMPv3",
+        settings: encryptors::NOKIA,
+        start: |p, o| Box::pin(encryptors::nokia(p, o)),
+    },
+    Profile {
+        name: "packetlight-pair",
+        title: "Two PacketLight encrypting transponders, forced re-initialisation, SNMPv3",
+        settings: encryptors::PACKETLIGHT,
+        start: |p, o| Box::pin(encryptors::packetlight(p, o)),
     },
     Profile {
         name: "polatis-16x16",

@@ -108,6 +108,7 @@ struct Owner {
 
 struct Connection {
     stream: TcpStream,
+    address: String,
     devid: u32,
     sequence: u32,
 }
@@ -216,7 +217,7 @@ async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connect
     }
     let mut record = [0; RECORD];
     stream.read_exact(&mut record).await.map_err(gone)?;
-    Ok(Connection { stream, devid: (word(&record, 288) << 16) | (word(&record, 292) & 0xffff), sequence: 0 })
+    Ok(Connection { stream, address: address.to_owned(), devid: (word(&record, 288) << 16) | (word(&record, 292) & 0xffff), sequence: 0 })
 }
 
 impl Connection {
@@ -227,7 +228,7 @@ impl Connection {
 
     /// A transfer that is taken back at the deadline.
     async fn bounded(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize, deadline: Instant) -> Reply {
-        let gone = cut("");
+        let gone = cut(&self.address);
         let sequence = self.send(endpoint, setup, out, length).await.map_err(|_| gone.clone())?;
         if timeout_at(deadline, self.readable()).await.is_err() {
             return self.unlink(sequence).await;
@@ -242,7 +243,7 @@ impl Connection {
     }
 
     async fn transfer(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize) -> Reply {
-        let sequence = self.send(endpoint, setup, out, length).await.map_err(|_| cut(""))?;
+        let sequence = self.send(endpoint, setup, out, length).await.map_err(|_| cut(&self.address))?;
         self.receive(sequence, endpoint & 0x80 != 0, length).await
     }
 
@@ -277,7 +278,7 @@ impl Connection {
 
     async fn receive(&mut self, sequence: u32, is_in: bool, length: usize) -> Reply {
         let mut head = [0; 48];
-        self.stream.read_exact(&mut head).await.map_err(|_| cut(""))?;
+        self.stream.read_exact(&mut head).await.map_err(|_| cut(&self.address))?;
         let framing = |what: &str| LinkError::new(ErrorKind::Transport(TransportFault::Framing), format!("USB/IP: {what}")).sent();
         if word(&head, 0) != RET_SUBMIT || word(&head, 4) != sequence {
             return Err(framing("the reply belongs to no request of ours"));
@@ -291,12 +292,12 @@ impl Connection {
                 return Err(framing("the server sent more than was asked for"));
             }
             data.resize(actual, 0);
-            self.stream.read_exact(&mut data).await.map_err(|_| cut(""))?;
+            self.stream.read_exact(&mut data).await.map_err(|_| cut(&self.address))?;
         }
         match status {
             0 => Ok((data, actual)),
             EPIPE => Err(LinkError::new(ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled").sent()),
-            ENODEV | ESHUTDOWN => Err(cut("")),
+            ENODEV | ESHUTDOWN => Err(cut(&self.address)),
             EOVERFLOW => Err(LinkError::new(ErrorKind::Transport(TransportFault::Overrun), "the device sent more than was asked for").sent()),
             other => Err(LinkError::new(ErrorKind::Transport(TransportFault::System), format!("the transfer ended with status {other}")).sent()),
         }
@@ -326,7 +327,7 @@ impl Connection {
         .await;
         match taken_back {
             Ok(Some(())) => Err(LinkError::new(ErrorKind::Timeout, "the device had nothing to say within the deadline").sent()),
-            _ => Err(cut("")),
+            _ => Err(cut(&self.address)),
         }
     }
 }

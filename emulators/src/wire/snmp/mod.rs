@@ -1,1 +1,21 @@
-//! x
+//! SNMP agents without sockets: a tree of objects over a model.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`node`] | what every agent has: SNMPv2-MIB system group, interface names, engine, notifications |
+//! | [`agent`] | GET, GETNEXT and SET over a table of objects |
+//! | [`packetlight`] | PacketLight, at an end of a forced re-initialisation pair |
+//! | [`nokia`] | Nokia SR OS MACsec, at an end of a two-slot pair |
+//!
+//! Which error-status real agents return is not public, for either family. Ours are those that RFC 3416, 4.2.5 suggests, by our choice. So is this: the varbinds of
+//! a SET are tested in their order, each against the state that those before it would leave; then all are applied, or none.
+
+pub mod agent;
+pub mod node;
+pub mod nokia;
+pub mod packetlight;
+#[cfg(test)]
+mod tests;
+
+pub use agent::{Agent, Mib, SnmpAgent};
+pub use node::{Interface, Node, NodeOptions};

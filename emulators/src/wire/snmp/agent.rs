@@ -1,0 +1,242 @@
+//! GET, GETNEXT and SET over a table of objects.
+
+use super::node::{BEFORE, BEHIND, Node, Standard};
+use crate::fault::{DeviceFault, Faulty};
+use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
+use tokio::sync::broadcast;
+
+/// A vendor's objects in front of a model.
+pub trait Mib: Send + Sync + 'static {
+    /// A column or a scalar.
+    type Object: Copy + Send + Sync + 'static;
+    /// What a SET would do.
+    type Draft;
+
+    /// The objects, below 1.3.6.1.4.1, in the order of their names; none is below another.
+    const OBJECTS: &'static [(&'static [u32], Self::Object)];
+
+    /// The part that does not depend on the maker.
+    fn node(&self) -> &Node;
+    /// Whether this agent has the object.
+    fn has(&self, _object: Self::Object) -> bool {
+        true
+    }
+    /// The indices of its instances, in their order.
+    fn instances(&self, object: Self::Object) -> Vec<Vec<u32>>;
+    /// The value of an instance; `None` if there is none.
+    fn read(&self, object: Self::Object, index: &[u32]) -> Option<Value>;
+    /// A draft that does nothing.
+    fn draft(&self) -> Self::Draft;
+    /// Adds a write to the draft.
+    ///
+    /// # Errors
+    /// Why it is refused, given what is in the draft already.
+    fn write(&self, draft: &mut Self::Draft, object: Self::Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus>;
+    /// Does what the draft says.
+    ///
+    /// # Errors
+    /// Why it is refused as a whole; only if the state has moved on since the test.
+    fn commit(&self, draft: Self::Draft) -> Result<(), ErrorStatus>;
+    /// Lets the model's time pass, so that what happens by itself is notified.
+    fn tick(&self) {}
+    /// A fault of the device.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    fn fault(&self, fault: &DeviceFault) -> Result<(), String>;
+}
+
+/// What a shell needs beside the service.
+pub trait SnmpAgent: SnmpService {
+    /// Tests the varbinds of a SET, or the first of them, without applying any. If the first `n` pass and the first `n + 1` do not, it is the last that is refused.
+    ///
+    /// # Errors
+    /// As [`SnmpService::set`].
+    fn test(&self, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)>;
+    /// The maker-independent part.
+    fn node(&self) -> &Node;
+    /// Lets the model's time pass.
+    fn tick(&self);
+}
+
+/// An agent of a vendor's objects.
+pub struct Agent<M>(M);
+
+enum Place<O> {
+    Standard(Standard),
+    Own(O),
+}
+
+/// Where `oid` stands: at an instance of the object that is found, and its index.
+fn find<'a, O: Copy>(objects: &[(&'static [u32], O)], ids: &'a [u32]) -> Option<(O, &'a [u32])> {
+    let n = objects.partition_point(|(prefix, _)| *prefix <= ids);
+    let (prefix, object) = objects.get(n.checked_sub(1)?)?;
+    Some((*object, ids.strip_prefix(*prefix)?))
+}
+
+/// The first instance behind `ids`.
+fn first_behind<O: Copy>(
+    objects: &[(&'static [u32], O)],
+    ids: &[u32],
+    instances: impl Fn(O) -> Vec<Vec<u32>>,
+    read: impl Fn(O, &[u32]) -> Option<Value>,
+) -> Option<VarBind> {
+    let from = objects.partition_point(|(prefix, _)| *prefix <= ids).saturating_sub(1);
+    for (prefix, object) in objects.get(from..)? {
+        let behind = match ids.strip_prefix(*prefix) {
+            Some(index) => Some(index),
+            None if ids > *prefix => continue,
+            None => None,
+        };
+        for index in instances(*object) {
+            if behind.is_none_or(|b| index.as_slice() > b)
+                && let Some(value) = read(*object, &index)
+            {
+                return Some(VarBind::new(Oid::from(*prefix).child(&index), value));
+            }
+        }
+    }
+    None
+}
+
+struct Draft<D> {
+    standard: Vec<(usize, Vec<u8>)>,
+    own: Option<D>,
+}
+
+impl<M: Mib> Agent<M> {
+    /// An agent of these objects.
+    #[must_use]
+    pub fn new(mib: M) -> Self {
+        Self(mib)
+    }
+    /// The objects.
+    #[must_use]
+    pub fn mib(&self) -> &M {
+        &self.0
+    }
+    fn find<'a>(&self, ids: &'a [u32]) -> Option<(Place<M::Object>, &'a [u32])> {
+        let standard = |table| find(table, ids).map(|(o, index)| (Place::Standard(o), index));
+        standard(BEFORE).or_else(|| standard(BEHIND)).or_else(|| {
+            let (object, index) = find(M::OBJECTS, ids)?;
+            self.0.has(object).then_some((Place::Own(object), index))
+        })
+    }
+    fn draft(&self, binds: &[VarBind]) -> Result<Draft<M::Draft>, (ErrorStatus, usize)> {
+        let mut draft = Draft { standard: Vec::new(), own: None };
+        for (i, bind) in binds.iter().enumerate() {
+            let tested = match self.find(bind.oid.ids()) {
+                None => Err(ErrorStatus::NoAccess),
+                Some((Place::Standard(object), index)) => self.0.node().test(object, index, &bind.value).map(|w| draft.standard.push(w)),
+                Some((Place::Own(object), index)) => self.0.write(draft.own.get_or_insert_with(|| self.0.draft()), object, index, &bind.value),
+            };
+            tested.map_err(|status| (status, i + 1))?;
+        }
+        Ok(draft)
+    }
+}
+
+impl<M: Mib> SnmpService for Agent<M> {
+    fn get(&self, oid: &Oid) -> Value {
+        let value = match self.find(oid.ids()) {
+            None => return Value::NoSuchObject,
+            Some((Place::Standard(object), index)) => self.0.node().read(object, index),
+            Some((Place::Own(object), index)) => self.0.read(object, index),
+        };
+        value.unwrap_or(Value::NoSuchInstance)
+    }
+    fn next(&self, oid: &Oid) -> Option<VarBind> {
+        let (ids, node) = (oid.ids(), self.0.node());
+        let standard = |table| first_behind(table, ids, |o| node.instances(o), |o, index| node.read(o, index));
+        standard(BEFORE)
+            .or_else(|| {
+                let instances = |o| if self.0.has(o) { self.0.instances(o) } else { Vec::new() };
+                first_behind(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index))
+            })
+            .or_else(|| standard(BEHIND))
+    }
+    fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
+        let draft = self.draft(binds)?;
+        if let Some(own) = draft.own {
+            self.0.commit(own).map_err(|status| (status, 1))?;
+        }
+        draft.standard.into_iter().for_each(|w| self.0.node().write(w));
+        tracing::debug!(request_id, varbinds = binds.len(), "a SET was applied");
+        Ok(())
+    }
+    fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.0.node().notifications()
+    }
+}
+
+impl<M: Mib> SnmpAgent for Agent<M> {
+    fn test(&self, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
+        self.draft(binds).map(drop)
+    }
+    fn node(&self) -> &Node {
+        self.0.node()
+    }
+    fn tick(&self) {
+        self.0.tick();
+    }
+}
+
+impl<M: Mib> Faulty for Agent<M> {
+    fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
+        // The agent restarts with the device; a device whose traffic is not touched by that has nothing more to do.
+        let done = self.0.fault(fault);
+        if *fault == DeviceFault::Reboot {
+            self.0.node().reboot();
+        }
+        done
+    }
+}
+
+/// A DisplayString (RFC 2579): NVT ASCII, at most `most` octets.
+pub(crate) fn display(text: &[u8], most: usize) -> Result<&[u8], ErrorStatus> {
+    match text {
+        _ if text.len() > most => Err(ErrorStatus::WrongLength),
+        _ if !text.is_ascii() => Err(ErrorStatus::WrongValue),
+        _ => Ok(text),
+    }
+}
+
+/// An INTEGER out of a few.
+pub(crate) fn one_of(value: &Value, of: &[i32]) -> Result<i32, ErrorStatus> {
+    match value {
+        Value::Integer(v) if of.contains(v) => Ok(*v),
+        Value::Integer(_) => Err(ErrorStatus::WrongValue),
+        _ => Err(ErrorStatus::WrongType),
+    }
+}
+
+/// An Unsigned32 that `fits`.
+pub(crate) fn unsigned(value: &Value, fits: impl Fn(u32) -> bool) -> Result<u32, ErrorStatus> {
+    match value {
+        Value::Gauge32(v) if fits(*v) => Ok(*v),
+        Value::Gauge32(_) => Err(ErrorStatus::WrongValue),
+        _ => Err(ErrorStatus::WrongType),
+    }
+}
+
+/// An OCTET STRING.
+pub(crate) fn octets(value: &Value) -> Result<&[u8], ErrorStatus> {
+    if let Value::OctetString(bytes) = value { Ok(bytes) } else { Err(ErrorStatus::WrongType) }
+}
+
+/// TruthValue (RFC 2579).
+pub(crate) fn truth(yes: bool) -> Value {
+    Value::Integer(if yes { 1 } else { 2 })
+}
+
+/// Whether the device refuses the next change; if so, that counts as refused.
+pub(crate) fn gate(gate: &crate::model::gate::Gate) -> Result<(), ErrorStatus> {
+    use crate::model::gate::Refusal;
+    gate.peek().map_err(|refusal| {
+        let _ = gate.pass();
+        match refusal {
+            Refusal::Refused => ErrorStatus::GenErr,
+            Refusal::Full => ErrorStatus::ResourceUnavailable,
+        }
+    })
+}

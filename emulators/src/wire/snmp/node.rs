@@ -1,0 +1,195 @@
+//! What every agent has, whoever made it.
+
+use crate::clock::Clock;
+use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, Value, VarBind};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{broadcast, watch};
+
+/// How many notifications wait for a slow reader.
+const WAITING: usize = 16;
+
+/// Objects of the standard MIBs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standard {
+    Descr,
+    ObjectId,
+    UpTime,
+    /// sysContact, sysName, sysLocation.
+    Text(usize),
+    IfIndex,
+    IfDescr,
+    IfName,
+    EngineId,
+    EngineBoots,
+    EngineTime,
+}
+
+/// SNMPv2-MIB (RFC 3418) system group; IF-MIB (RFC 2863) ifTable and ifXTable: the columns that name a row.
+pub(crate) const BEFORE: &[(&[u32], Standard)] = &[
+    (&[1, 3, 6, 1, 2, 1, 1, 1], Standard::Descr),
+    (&[1, 3, 6, 1, 2, 1, 1, 2], Standard::ObjectId),
+    (&[1, 3, 6, 1, 2, 1, 1, 3], Standard::UpTime),
+    (&[1, 3, 6, 1, 2, 1, 1, 4], Standard::Text(0)),
+    (&[1, 3, 6, 1, 2, 1, 1, 5], Standard::Text(1)),
+    (&[1, 3, 6, 1, 2, 1, 1, 6], Standard::Text(2)),
+    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 1], Standard::IfIndex),
+    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 2], Standard::IfDescr),
+    (&[1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 1], Standard::IfName),
+];
+/// SNMP-FRAMEWORK-MIB (RFC 3411) snmpEngine group.
+pub(crate) const BEHIND: &[(&[u32], Standard)] = &[
+    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 1], Standard::EngineId),
+    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 2], Standard::EngineBoots),
+    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 3], Standard::EngineTime),
+];
+
+/// An interface row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// ifIndex.
+    pub index: u32,
+    /// ifDescr.
+    pub descr: String,
+    /// ifName.
+    pub name: String,
+}
+
+/// How a node names itself.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// sysName.
+    pub name: String,
+    /// sysContact.
+    pub contact: String,
+    /// sysLocation.
+    pub location: String,
+    /// snmpEngineID, 5 to 32 octets; agents of one network differ in it.
+    pub engine_id: Vec<u8>,
+    /// snmpEngineBoots.
+    pub boots: u32,
+}
+
+impl NodeOptions {
+    /// A node of this name. Its engine id is RFC 3411's text form under `enterprise`, made from the name's first 27 octets.
+    #[must_use]
+    pub fn named(name: &str, enterprise: u32) -> Self {
+        let mut engine_id = (enterprise | 0x8000_0000).to_be_bytes().to_vec();
+        engine_id.push(4);
+        engine_id.extend(name.bytes().take(27));
+        Self { name: name.to_owned(), contact: "noc".to_owned(), location: "emulator".to_owned(), engine_id, boots: 1 }
+    }
+}
+
+/// The part of an agent that does not depend on its maker.
+pub struct Node {
+    clock: Clock,
+    descr: String,
+    object_id: Oid,
+    engine_id: Vec<u8>,
+    texts: Mutex<[Vec<u8>; 3]>,
+    interfaces: Vec<Interface>,
+    booted: Mutex<Duration>,
+    boots: watch::Sender<u32>,
+    traps: broadcast::Sender<Notification>,
+}
+
+impl Node {
+    /// A node that starts now. `interfaces` are in the order of their numbers.
+    #[must_use]
+    pub fn new(clock: Clock, descr: String, object_id: Oid, options: NodeOptions, interfaces: Vec<Interface>) -> Self {
+        let texts = [options.contact, options.name, options.location].map(String::into_bytes);
+        let booted = Mutex::new(clock.now());
+        let (boots, traps) = (watch::Sender::new(options.boots.max(1)), broadcast::Sender::new(WAITING));
+        Self { clock, descr, object_id, engine_id: options.engine_id, texts: Mutex::new(texts), interfaces, booted, boots, traps }
+    }
+    fn booted(&self) -> MutexGuard<'_, Duration> {
+        self.booted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn texts(&self) -> MutexGuard<'_, [Vec<u8>; 3]> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Starts again: sysUpTime from zero, one boot more.
+    pub fn reboot(&self) {
+        *self.booted() = self.clock.now();
+        self.boots.send_modify(|b| *b = b.saturating_add(1).min(i32::MAX as u32));
+    }
+    /// snmpEngineBoots, and its changes.
+    #[must_use]
+    pub fn boots(&self) -> watch::Receiver<u32> {
+        self.boots.subscribe()
+    }
+    /// snmpEngineID.
+    #[must_use]
+    pub fn engine_id(&self) -> &[u8] {
+        &self.engine_id
+    }
+    /// A moment of the clock as TimeStamp: hundredths of a second since the start of the agent.
+    #[must_use]
+    pub fn ticks(&self, at: Duration) -> u32 {
+        // TimeTicks wrap.
+        (at.saturating_sub(*self.booted()).as_millis() / 10) as u32
+    }
+    /// sysUpTime.
+    #[must_use]
+    pub fn uptime(&self) -> u32 {
+        self.ticks(self.clock.now())
+    }
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// Sends a notification to whoever listens.
+    pub fn notify(&self, trap: Oid, binds: Vec<VarBind>) {
+        let _ = self.traps.send(Notification { trap, uptime: self.uptime(), binds });
+    }
+    /// Notifications from now on.
+    #[must_use]
+    pub fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.traps.subscribe()
+    }
+
+    pub(crate) fn instances(&self, object: Standard) -> Vec<Vec<u32>> {
+        match object {
+            Standard::IfIndex | Standard::IfDescr | Standard::IfName => self.interfaces.iter().map(|i| vec![i.index]).collect(),
+            _ => vec![vec![0]],
+        }
+    }
+    pub(crate) fn read(&self, object: Standard, index: &[u32]) -> Option<Value> {
+        let row = || self.interfaces.iter().find(|i| index == [i.index]);
+        match object {
+            Standard::IfIndex => return row().map(|i| Value::Integer(i.index as i32)),
+            Standard::IfDescr => return row().map(|i| Value::text(&i.descr)),
+            Standard::IfName => return row().map(|i| Value::text(&i.name)),
+            _ if index != [0] => return None,
+            _ => {}
+        }
+        Some(match object {
+            Standard::Descr => Value::text(&self.descr),
+            Standard::ObjectId => Value::ObjectId(self.object_id.clone()),
+            Standard::UpTime => Value::TimeTicks(self.uptime()),
+            Standard::Text(n) => Value::OctetString(self.texts().get(n)?.clone()),
+            Standard::EngineId => Value::text(&self.engine_id),
+            Standard::EngineBoots => Value::Integer(*self.boots.borrow() as i32),
+            Standard::EngineTime => Value::Integer((self.uptime() / 100) as i32),
+            Standard::IfIndex | Standard::IfDescr | Standard::IfName => return None,
+        })
+    }
+    /// What would be written where.
+    pub(crate) fn test(&self, object: Standard, index: &[u32], value: &Value) -> Result<(usize, Vec<u8>), ErrorStatus> {
+        match (object, value) {
+            (Standard::Text(_), _) if index != [0] => Err(ErrorStatus::NoCreation),
+            (Standard::Text(n), Value::OctetString(text)) => Ok((n, super::agent::display(text, 255)?.to_vec())),
+            (Standard::Text(_), _) => Err(ErrorStatus::WrongType),
+            _ => Err(ErrorStatus::NotWritable),
+        }
+    }
+    pub(crate) fn write(&self, (n, text): (usize, Vec<u8>)) {
+        if let Some(place) = self.texts().get_mut(n) {
+            *place = text;
+        }
+    }
+}

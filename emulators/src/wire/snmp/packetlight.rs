@@ -1,0 +1,419 @@
+//! PacketLight (also Smartoptics OEM): SL-SECU-MIB and what a manager needs beside it, under 1.3.6.1.4.1.4515, at an end of a forced re-initialisation pair.
+//!
+//! Our choices, where the MIBs are silent: the pre-shared text reads as empty; ForceInit reads as 0; in one PDU the exchange is forced after everything else; the
+//! protected port is in the same state; the service's row has the uplink's ifIndex; traps carry the full ifIndex only, since the layout of its port part is not public;
+//! the management firewall cannot be closed here; an alarm is critical and service affecting; error-statuses, see [`super`].
+
+use super::{
+    agent::{Agent, Mib, display, gate, octets, one_of, truth},
+    node::{Interface, Node, NodeOptions},
+};
+use crate::{
+    fault::{DeviceFault, Faulty},
+    model::encryptor::forced::{ForcedEnd, ForcedEvent, Stage},
+};
+use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// The enterprise number.
+pub const ENTERPRISE: u32 = 4515;
+/// pl1000tec: PL-1000TE Crypto.
+const PRODUCT: [u32; 11] = [1, 3, 6, 1, 4, 1, 4515, 100, 1, 1000, 8];
+/// SL-ALARM-MIB slAlarmConfigEntry, slAlarmActive, slAlarmTrap; slmTrapLogId.
+const ALARM: [u32; 13] = [1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 1, 1, 1];
+const ALARM_ACTIVE: [u32; 12] = [1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 1];
+const ALARM_TRAP: [u32; 12] = [1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 2];
+const TRAP_LOG_ID: [u32; 13] = [1, 3, 6, 1, 4, 1, 4515, 1, 3, 5, 2, 1, 1];
+/// SL-ALARM-MIB SlAlarmType: those that can be asked for by name.
+const TYPES: &[(&str, u32, &str)] = &[
+    ("hwfail", 11, "Hardware failure"),
+    ("ethConfigLossOfSignal", 202, "Loss of signal"),
+    ("encAisFault", 221, "Encryption AIS"),
+    ("encRdiFault", 222, "Encryption RDI"),
+    ("encKeyExchangeFailed", 223, "Key exchange failed"),
+    ("sfpRemoved", 702, "SFP removed"),
+    ("sfpLossOfLight", 707, "Loss of light"),
+    ("otnLos", 754, "OTN loss of signal"),
+    ("otnLof", 755, "OTN loss of frame"),
+];
+const KEY_EXCHANGE_FAILED: u32 = 223;
+/// The one row of the entity table.
+const ENTITY: u32 = 1;
+
+/// How an agent differs from the usual one.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How the node names itself.
+    pub node: NodeOptions,
+    /// ifIndex of the uplink. The layout of these numbers is not public; this one is an example.
+    pub if_index: u32,
+    /// A Smartoptics OEM agent: no columns 7 (Lock) and 8 (ProtectedStatus).
+    pub oem: bool,
+}
+
+impl Options {
+    /// A node of this name with the usual uplink.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { node: NodeOptions::named(name, ENTERPRISE), if_index: 1_295_104, oem: false }
+    }
+}
+
+/// An object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// slmSysOperStatus.
+    OperStatus,
+    /// slmSysTrapFormat.
+    TrapFormat,
+    /// slmSysSnmpVersion.
+    SnmpVersion,
+    /// slmSysEncryptionCapability.
+    Capability,
+    /// A column of slEntPhysicalTable.
+    Entity(u32),
+    /// A column of slAlarmConfigTable.
+    Alarm(u32),
+    /// slSecuFirewallEnable.
+    Firewall,
+    /// slSecuSelectEnable.
+    FirewallSelect,
+    /// A column of slSecuEncryptionTable.
+    Encryption(u32),
+    /// xpdrServiceType.
+    ServiceType,
+    /// xpdrCryptoUser.
+    CryptoUser,
+}
+
+macro_rules! sl { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 4515, 1, $($id),*] }; }
+
+#[derive(Clone)]
+struct Alarm {
+    text: String,
+    since: Duration,
+    acknowledged: bool,
+}
+
+#[derive(Default)]
+struct Kept {
+    alarms: BTreeMap<u32, Alarm>,
+    /// slmTrapLogId of the last trap.
+    log: u32,
+    crypto_user: Vec<u8>,
+}
+
+/// What the model does not hold, shared with its listener.
+struct Board {
+    node: Node,
+    if_index: u32,
+    kept: Mutex<Kept>,
+}
+
+impl Board {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn raise(&self, kind: u32, text: &str) {
+        let since = self.node.clock().now();
+        if self.kept().alarms.insert(kind, Alarm { text: text.to_owned(), since, acknowledged: false }).is_none() {
+            self.trap(kind, text, since, true);
+        }
+    }
+    fn clear(&self, kind: u32) {
+        let gone = self.kept().alarms.remove(&kind);
+        if let Some(alarm) = gone {
+            self.trap(kind, &alarm.text, self.node.clock().now(), false);
+        }
+    }
+    /// SL-ALARM-MIB slAlarmTrap, its varbinds in their order.
+    fn trap(&self, kind: u32, text: &str, at: Duration, active: bool) {
+        let log = {
+            let mut kept = self.kept();
+            kept.log = kept.log.wrapping_add(1);
+            kept.log
+        };
+        let alarm = |column, value| VarBind::new(Oid::from(ALARM).child(&[column, self.if_index, kind]), value);
+        let binds = vec![
+            alarm(1, Value::Integer(self.if_index as i32)),
+            alarm(2, Value::Integer(kind as i32)),
+            alarm(3, Value::Integer(if active { 1 } else { 4 })),
+            alarm(4, truth(true)),
+            VarBind::new(Oid::from(ALARM_ACTIVE).child(&[0]), truth(active)),
+            alarm(8, Value::text(text)),
+            alarm(5, Value::TimeTicks(self.node.ticks(at))),
+            VarBind::new(Oid::from(TRAP_LOG_ID).child(&[log]), Value::Gauge32(log)),
+        ];
+        self.node.notify(Oid::from(ALARM_TRAP), binds);
+    }
+    fn hear(&self, event: &ForcedEvent) {
+        match event {
+            ForcedEvent::ExchangeFailed(true) => self.raise(KEY_EXCHANGE_FAILED, "Key exchange failed"),
+            ForcedEvent::ExchangeFailed(false) => self.clear(KEY_EXCHANGE_FAILED),
+            ForcedEvent::Alarm(asked) => {
+                let known = TYPES.iter().find(|(name, number, _)| name == asked || number.to_string() == *asked);
+                let (_, kind, text) = known.copied().unwrap_or(("", 11, asked));
+                self.raise(kind, text);
+            }
+            ForcedEvent::Stage(_) => {}
+        }
+    }
+}
+
+/// The objects of one end.
+pub struct PacketLight {
+    end: Arc<ForcedEnd>,
+    board: Arc<Board>,
+    oem: bool,
+}
+
+/// An agent at an end of a pair. Times are those of the pair's clock.
+#[must_use]
+pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
+    let identity = end.face().identity();
+    let descr = format!("{} {} {}", identity.vendor, identity.model.unwrap_or_default(), identity.firmware.unwrap_or_default());
+    let interfaces = vec![Interface { index: options.if_index, descr: "Uplink 1".to_owned(), name: "UPLINK 1".to_owned() }];
+    let node = Node::new(end.link().clock().clone(), descr.trim_end().to_owned(), Oid::from(PRODUCT), options.node, interfaces);
+    let kept = Kept { crypto_user: b"Crypto".to_vec(), ..Kept::default() };
+    let board = Arc::new(Board { node, if_index: options.if_index, kept: Mutex::new(kept) });
+    let (ear, number) = (Arc::downgrade(&board), end.end());
+    end.link().listen(move |at, event| {
+        if at == number
+            && let Some(board) = ear.upgrade()
+        {
+            board.hear(event);
+        }
+    });
+    Arc::new(Agent::new(PacketLight { end, board, oem: options.oem }))
+}
+
+/// What a SET would do, in the order in which it is done.
+#[derive(Default)]
+pub struct Draft {
+    secret: Option<Zeroizing<Vec<u8>>>,
+    enable: Option<bool>,
+    lock: Option<bool>,
+    period: Option<Duration>,
+    acknowledge: Vec<(u32, bool)>,
+    crypto_user: Option<Vec<u8>>,
+    force: bool,
+}
+
+impl PacketLight {
+    fn entity(&self, column: u32) -> Option<Value> {
+        let identity = self.end.face().identity();
+        let text = |t: Option<String>| Value::text(t.unwrap_or_default());
+        Some(match column {
+            2 => text(identity.model),
+            4 => Value::text("1.0"),
+            5 | 6 => text(identity.firmware),
+            7 => text(identity.serial.map(|s| s.chars().take(32).collect())),
+            18 => Value::Integer(1),
+            22 => text(identity.model.map(|m| m.chars().take(12).collect())),
+            _ => return None,
+        })
+    }
+    fn alarm(&self, column: u32, kind: u32) -> Option<Value> {
+        let alarm = self.board.kept().alarms.get(&kind)?.clone();
+        Some(match column {
+            1 => Value::Integer(self.board.if_index as i32),
+            2 => Value::Integer(kind as i32),
+            3 => Value::Integer(1),
+            4 => truth(true),
+            5 => Value::TimeTicks(self.board.node.ticks(alarm.since)),
+            6 => truth(alarm.acknowledged),
+            8 => Value::text(&alarm.text),
+            _ => return None,
+        })
+    }
+    fn encryption(&self, column: u32) -> Option<Value> {
+        let (link, end) = (self.end.link(), self.end.end());
+        Some(match column {
+            1 => Value::Integer(self.board.if_index as i32),
+            2 => truth(link.is_enabled(end)),
+            3 | 8 => Value::Integer(match link.stage() {
+                Stage::Init => 1,
+                Stage::Exchange => 2,
+                Stage::Derivation => 3,
+                Stage::Active => 4,
+            }),
+            4 => Value::Integer(0),
+            5 => Value::text(""),
+            6 => Value::Integer(i32::try_from(link.period(end).as_secs() / 60).unwrap_or(i32::MAX)),
+            7 => truth(link.is_locked(end)),
+            _ => return None,
+        })
+    }
+}
+
+impl Mib for PacketLight {
+    type Object = Object;
+    type Draft = Draft;
+
+    const OBJECTS: &'static [(&'static [u32], Object)] = &[
+        // SL-MAIN-MIB: slmSystem.
+        (sl![3, 1, 7], Object::OperStatus),
+        (sl![3, 1, 42], Object::TrapFormat),
+        (sl![3, 1, 50], Object::SnmpVersion),
+        (sl![3, 1, 51], Object::Capability),
+        // SL-ENTITY-MIB: slEntPhysicalTable.
+        (sl![3, 6, 1, 1, 1, 2], Object::Entity(2)),
+        (sl![3, 6, 1, 1, 1, 4], Object::Entity(4)),
+        (sl![3, 6, 1, 1, 1, 5], Object::Entity(5)),
+        (sl![3, 6, 1, 1, 1, 6], Object::Entity(6)),
+        (sl![3, 6, 1, 1, 1, 7], Object::Entity(7)),
+        (sl![3, 6, 1, 1, 1, 18], Object::Entity(18)),
+        (sl![3, 6, 1, 1, 1, 22], Object::Entity(22)),
+        // SL-ALARM-MIB: slAlarmConfigTable, the active alarms.
+        (sl![3, 20, 1, 1, 1, 1], Object::Alarm(1)),
+        (sl![3, 20, 1, 1, 1, 2], Object::Alarm(2)),
+        (sl![3, 20, 1, 1, 1, 3], Object::Alarm(3)),
+        (sl![3, 20, 1, 1, 1, 4], Object::Alarm(4)),
+        (sl![3, 20, 1, 1, 1, 5], Object::Alarm(5)),
+        (sl![3, 20, 1, 1, 1, 6], Object::Alarm(6)),
+        (sl![3, 20, 1, 1, 1, 8], Object::Alarm(8)),
+        // SL-SECU-MIB: firewall and slSecuEncryptionTable.
+        (sl![3, 24, 1, 1], Object::Firewall),
+        (sl![3, 24, 2, 1, 1, 3], Object::FirewallSelect),
+        (sl![3, 24, 4, 1, 1, 1], Object::Encryption(1)),
+        (sl![3, 24, 4, 1, 1, 2], Object::Encryption(2)),
+        (sl![3, 24, 4, 1, 1, 3], Object::Encryption(3)),
+        (sl![3, 24, 4, 1, 1, 4], Object::Encryption(4)),
+        (sl![3, 24, 4, 1, 1, 5], Object::Encryption(5)),
+        (sl![3, 24, 4, 1, 1, 6], Object::Encryption(6)),
+        (sl![3, 24, 4, 1, 1, 7], Object::Encryption(7)),
+        (sl![3, 24, 4, 1, 1, 8], Object::Encryption(8)),
+        // SL-XPDR-MIB.
+        (sl![8, 1, 1, 1, 6], Object::ServiceType),
+        (sl![8, 1, 1, 1, 16], Object::CryptoUser),
+    ];
+
+    fn node(&self) -> &Node {
+        &self.board.node
+    }
+    fn has(&self, object: Object) -> bool {
+        !(self.oem && matches!(object, Object::Encryption(7 | 8)))
+    }
+    fn instances(&self, object: Object) -> Vec<Vec<u32>> {
+        match object {
+            Object::OperStatus | Object::TrapFormat | Object::SnmpVersion | Object::Capability | Object::Firewall => vec![vec![0]],
+            Object::Entity(_) => vec![vec![ENTITY]],
+            Object::Alarm(_) => {
+                self.tick();
+                self.board.kept().alarms.keys().map(|kind| vec![self.board.if_index, *kind]).collect()
+            }
+            // Index 6 is snmp.
+            Object::FirewallSelect => vec![vec![6]],
+            Object::Encryption(_) | Object::ServiceType | Object::CryptoUser => vec![vec![self.board.if_index]],
+        }
+    }
+    fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
+        if let Object::Alarm(column) = object {
+            self.tick();
+            return match index {
+                [at, kind] if *at == self.board.if_index => self.alarm(column, *kind),
+                _ => None,
+            };
+        }
+        if !self.instances(object).iter().any(|i| i == index) {
+            return None;
+        }
+        match object {
+            Object::OperStatus | Object::TrapFormat => Some(Value::Integer(1)),
+            // v1, v2c and v3.
+            Object::SnmpVersion => Some(Value::Integer(4)),
+            Object::Capability => Some(Value::Integer(2)),
+            Object::Entity(column) => self.entity(column),
+            Object::Firewall | Object::FirewallSelect => Some(truth(false)),
+            Object::Encryption(column) => self.encryption(column),
+            // encGbe100lan.
+            Object::ServiceType => Some(Value::Integer(101)),
+            Object::CryptoUser => Some(Value::OctetString(self.board.kept().crypto_user.clone())),
+            Object::Alarm(_) => None,
+        }
+    }
+    fn draft(&self) -> Draft {
+        Draft::default()
+    }
+    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+        let writable = matches!(object, Object::Encryption(2 | 4..=7) | Object::Alarm(6) | Object::CryptoUser | Object::TrapFormat | Object::SnmpVersion);
+        if !writable {
+            return Err(ErrorStatus::NotWritable);
+        }
+        if self.read(object, index).is_none() {
+            return Err(ErrorStatus::NoCreation);
+        }
+        gate(self.end.link().gate(self.end.end()))?;
+        match object {
+            // What the box has, and nothing else.
+            Object::TrapFormat => one_of(value, &[1]).map(drop)?,
+            Object::SnmpVersion => one_of(value, &[4]).map(drop)?,
+            Object::Alarm(_) => draft.acknowledge.push((index.last().copied().unwrap_or_default(), one_of(value, &[1, 2])? == 1)),
+            Object::CryptoUser => draft.crypto_user = Some(display(octets(value)?, 255)?.to_vec()),
+            Object::Encryption(2) => draft.enable = Some(one_of(value, &[1, 2])? == 1),
+            Object::Encryption(7) => draft.lock = Some(one_of(value, &[1, 2])? == 1),
+            Object::Encryption(5) => draft.secret = Some(Zeroizing::new(display(octets(value)?, 255)?.to_vec())),
+            Object::Encryption(4) => match value {
+                Value::Integer(_) => draft.force = true,
+                _ => return Err(ErrorStatus::WrongType),
+            },
+            Object::Encryption(_) => match value {
+                Value::Integer(minutes) => {
+                    let minutes = u64::try_from(*minutes).map_err(|_| ErrorStatus::WrongValue)?;
+                    draft.period = Some(Duration::from_secs(minutes * 60));
+                }
+                _ => return Err(ErrorStatus::WrongType),
+            },
+            _ => return Err(ErrorStatus::NotWritable),
+        }
+        Ok(())
+    }
+    fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
+        let (link, end) = (self.end.link(), self.end.end());
+        let failed = |_| ErrorStatus::CommitFailed;
+        if let Some(secret) = &draft.secret {
+            link.set_secret(end, secret).map_err(failed)?;
+        }
+        if let Some(period) = draft.period {
+            link.set_period(end, period).map_err(failed)?;
+        }
+        if let Some(lock) = draft.lock {
+            link.set_locked(end, lock).map_err(failed)?;
+        }
+        if let Some(on) = draft.enable {
+            link.set_enabled(end, on).map_err(failed)?;
+        }
+        if draft.force {
+            link.force_init(end).map_err(failed)?;
+        }
+        let mut kept = self.board.kept();
+        for (kind, yes) in draft.acknowledge {
+            if let Some(alarm) = kept.alarms.get_mut(&kind) {
+                alarm.acknowledged = yes;
+            }
+        }
+        if let Some(user) = draft.crypto_user {
+            kept.crypto_user = user;
+        }
+        Ok(())
+    }
+    fn tick(&self) {
+        self.end.link().tick();
+    }
+    fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
+        self.end.apply(fault)?;
+        if *fault == DeviceFault::Clear {
+            let asked: Vec<u32> = self.board.kept().alarms.keys().copied().filter(|kind| *kind != KEY_EXCHANGE_FAILED).collect();
+            asked.into_iter().for_each(|kind| self.board.clear(kind));
+            if !self.end.link().has_failed(self.end.end()) {
+                self.board.clear(KEY_EXCHANGE_FAILED);
+            }
+        }
+        Ok(())
+    }
+}
