@@ -113,7 +113,7 @@ impl FromStr for DeviceUri {
         for pair in uri.query().map(|q| q.as_str()).unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
-            if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
+            if SECRETS.contains(&name.to_ascii_lowercase().replace('_', "-").as_str()) {
                 return Err(Error::invalid(format!(
                     "a device URI holds no secrets, and `{name}` would be one: put it into the credentials file and name the entry with credentials=<name>"
                 )));

@@ -145,7 +145,11 @@ impl Client {
             error
         })?;
         if response.status != 200 {
-            return Err(refused(&response));
+            let error = refused(&response);
+            if error.effect_on_device() == Effect::Unknown {
+                self.lost(Vec::new());
+            }
+            return Err(error);
         }
         let void = |ids: Vec<KeyId>, what, why: String| {
             self.lost(ids);
@@ -165,10 +169,10 @@ impl Client {
     }
 }
 
-/// The contract's error of a refusal. Of the statuses above 500 only 503 says that nothing was given.
+/// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say that nothing was given.
 fn refused(response: &HttpResponse) -> Error {
     let Failure { kind, message } = decode_failure(response.status, &response.body);
-    let effect = if response.status < 500 || response.status == 503 { Effect::None } else { Effect::Unknown };
+    let effect = if (400..500).contains(&response.status) || response.status == 503 { Effect::None } else { Effect::Unknown };
     let error = Error::new(kind, format!("the KME answered with status {}", response.status)).effect(effect).vendor_code(response.status.to_string());
     match message {
         Some(words) => error.vendor_text(words),

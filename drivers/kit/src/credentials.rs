@@ -115,7 +115,14 @@ impl Credentials {
         }
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?);
         let tables: BTreeMap<String, BTreeMap<String, String>> =
-            toml::from_str(&text).map_err(|e| Error::invalid(format!("credentials file {shown}: {}{}", e.message(), line_of(&text, e.span()))))?;
+            // The parser's own words may repeat a value.
+            toml::from_str(&text).map_err(|e| {
+                let why = match toml::from_str::<serde::de::IgnoredAny>(&text) {
+                    Ok(_) => "each entry is a table, and each of its fields takes text in quotes",
+                    Err(_) => "it is no valid TOML, or names something twice",
+                };
+                Error::invalid(format!("credentials file {shown}: {why}{}", line_of(&text, e.span())))
+            })?;
         let mut entries = BTreeMap::new();
         for (name, fields) in tables {
             if let Some(unknown) = fields.keys().find(|f| !FIELDS.contains(&f.as_str())) {
@@ -198,10 +205,15 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_told_without_its_values() {
-        for text in ["[noc]\nauth_password = 'hunter22'\nauth_password = 'hunter22'\n", "[noc]\npasword = 'hunter22'\n", "[noc]\nuser = hunter22\n"] {
+        for text in [
+            "[noc]\nauth_password = 'hunter22'\nauth_password = 'hunter22'\n",
+            "[noc]\npasword = 'hunter22'\n",
+            "[noc]\nuser = hunter22\n",
+            "[noc]\nauth_password = 7022\n",
+        ] {
             let (_dir, path) = file(text, 0o600);
             let error = format!("{:?}", Credentials::from_file(&path).unwrap_err());
-            assert!(!error.contains("hunter22"), "{error}");
+            assert!(!error.contains("hunter22") && !error.contains("7022"), "{error}");
         }
     }
 }

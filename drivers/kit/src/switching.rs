@@ -50,7 +50,7 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan) -> R
         .effect(Effect::Partial)
     } else {
         Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("all {steps} steps were accepted, but the switch stands at {now}, not at {aim}"))
-            .effect(if now == before.touching(plan.covered()) { Effect::None } else { Effect::Partial })
+            .effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
     })
 }
 
@@ -70,7 +70,8 @@ async fn failed(backend: &dyn Backend, plan: &Plan, before: &CrossConnects, sent
             let untouched = stands == before.touching(plan.covered());
             (
                 format!("done: {}; the ports stand at {stands}", if done.is_empty() { "nothing".to_owned() } else { list(&done) }),
-                if untouched { Effect::None } else { Effect::Partial },
+                // A step that may yet be carried out is not undone by having been too slow.
+                if untouched { error.effect_on_device() } else { Effect::Partial },
             )
         }
         Err(_) => {

@@ -387,7 +387,8 @@ impl Encryptor for SrosMacsec {
         if now == slot {
             return Ok(());
         }
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("the agent accepted slot {slot} as the active one, and shows {now}")))
+        let why = format!("the agent accepted slot {slot} as the active one, and shows {now}");
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown))
     }
 
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
@@ -441,7 +442,8 @@ impl Encryptor for SrosMacsec {
         }
         self.set(SetRequest::new().with(oid::of_slot(oid::psk::ROW_STATUS, &index, old), RowStatus::Destroy.into()), "retire").await?;
         if self.slot(&index, old).await.map_err(|e| e.effect(Effect::Unknown))?.exists {
-            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("the agent accepted the destruction of slot {old}, and still shows it")));
+            let why = format!("the agent accepted the destruction of slot {old}, and still shows it");
+            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
         }
         Ok(())
     }

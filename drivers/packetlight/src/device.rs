@@ -27,6 +27,10 @@ const WATCHED_FOR: Duration = Duration::from_secs(600);
 /// What was seen of a row since a key was staged.
 struct Roll {
     key: KeyId,
+    /// Whether alarm 223 stood before the key was written: then it says nothing about this key until it was cleared.
+    failed_before: bool,
+    /// Whether leaving `active` would tell something: it was seen there before, or the exchange was forced.
+    armed: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
     /// When it was seen there again.
@@ -144,9 +148,8 @@ impl PacketLight {
     }
 
     /// Watches a row, so that also the end that was not forced can tell that it left `active` and came back.
-    fn watch(&self, row: u32, key: KeyId) {
+    fn watch(&self, row: u32) {
         let (link, rolls, within) = (Arc::clone(&self.link), Arc::clone(&self.rolls), self.descriptor.deadline);
-        self.with(|rolls| rolls.insert(row, Roll { key, left: None, back: None, watcher: None }));
         let watcher = tokio::spawn(async move {
             let end = Instant::now() + WATCHED_FOR;
             while Instant::now() < end {
@@ -155,21 +158,23 @@ impl PacketLight {
                 {
                     let mut rolls = rolls.lock().unwrap_or_else(PoisonError::into_inner);
                     let Some(roll) = rolls.get_mut(&row) else { return };
-                    if status != Status::Active {
-                        roll.left.get_or_insert_with(Instant::now);
-                    } else if roll.left.is_some() {
-                        roll.back = Some(Instant::now());
-                        return;
+                    match (status, roll.left) {
+                        (Status::Active, None) => roll.armed = true,
+                        (Status::Active, Some(_)) => {
+                            roll.back = Some(Instant::now());
+                            return;
+                        }
+                        _ if roll.armed => drop(roll.left.get_or_insert_with(Instant::now)),
+                        _ => {}
                     }
                 }
                 tokio::time::sleep(WATCH).await;
             }
         });
-        self.with(|rolls| {
-            if let Some(roll) = rolls.get_mut(&row) {
-                roll.watcher = Some(watcher);
-            }
-        });
+        let before = self.with(|rolls| rolls.get_mut(&row).and_then(|roll| roll.watcher.replace(watcher)));
+        if let Some(before) = before {
+            before.abort();
+        }
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut HashMap<u32, Roll>) -> R) -> R {
@@ -301,30 +306,41 @@ impl Encryptor for PacketLight {
         let value = Value::OctetString(std::mem::take(&mut *text));
         let request = SetRequest::new().with_secret(oid::instance(oid::PRE_SHARED, row), value);
         text.zeroize();
+        let failed_before = self.key_exchange_failed(row).await?;
         self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("stage"))?;
-        self.watch(row, key.id().clone());
+        let roll = Roll { key: key.id().clone(), failed_before, armed: false, left: None, back: None, watcher: None };
+        self.with(|rolls| rolls.insert(row, roll));
+        self.watch(row);
         Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let (row, _) = self.row(&staged.channel).await?;
-        if !self.with(|rolls| rolls.get(&row).is_some_and(|roll| roll.key == staged.key_id)) {
+        // What the row did before the exchange is forced tells nothing of this key.
+        let known = self.with(|rolls| {
+            let roll = rolls.get_mut(&row).filter(|roll| roll.key == staged.key_id)?;
+            (roll.armed, roll.left, roll.back) = (true, None, None);
+            Some(())
+        });
+        if known.is_none() {
             return Err(Error::new(ErrorKind::NotReady, format!("key {} is not the one last staged on channel {row} through this handle", staged.key_id)));
         }
         // The value is not specified: any write restarts the exchange.
         let request = SetRequest::new().with(oid::instance(oid::FORCE_INIT, row), Value::Integer(1));
-        self.link.set(request, self.descriptor.deadline).await.map(drop).map_err(|e| e.changing("activate"))
+        self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("activate"))?;
+        self.watch(row);
+        Ok(())
     }
 
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         let (row, _) = self.row(&staged.channel).await?;
         let end = Instant::now() + self.encryptor.confirmation;
         let (left, back) = loop {
-            let seen = self.with(|rolls| rolls.get(&row).filter(|roll| roll.key == staged.key_id).map(|roll| (roll.left, roll.back)));
-            let Some((left, back)) = seen else {
+            let seen = self.with(|rolls| rolls.get(&row).filter(|roll| roll.key == staged.key_id).map(|roll| (roll.left, roll.back, roll.failed_before)));
+            let Some((left, back, failed_before)) = seen else {
                 return Ok(Confirmation::new(false, format!("key {} is not the one last staged on channel {row} through this handle", staged.key_id)));
             };
-            if back.is_some() || Instant::now() >= end || self.key_exchange_failed(row).await? {
+            if back.is_some() || Instant::now() >= end || (!failed_before && self.key_exchange_failed(row).await?) {
                 break (left, back);
             }
             tokio::time::sleep(WATCH).await;
@@ -350,6 +366,7 @@ impl Encryptor for PacketLight {
         if decode_truth(&now[0], "slSecuEncryptionEnable").map_err(wrong)? == Some(on) {
             return Ok(());
         }
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("the agent accepted slSecuEncryptionEnable={on} and shows another value")))
+        let why = format!("the agent accepted slSecuEncryptionEnable={on} and shows another value");
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(qkd_hal::Effect::Unknown))
     }
 }

@@ -257,7 +257,7 @@ impl Device for Polatis {
             return Ok(());
         }
         let why = format!("boot mode {} was accepted, and the switch shows {}", word(wanted), word(now));
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why))
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown))
     }
 
     fn events(&self) -> EventStream {
@@ -336,7 +336,10 @@ impl OpticalSwitch for Polatis {
         let now = self.states(&[port], until).await.map_err(|e| e.effect(Effect::Unknown))?;
         match (now.as_slice(), enabled) {
             ([State::Enabled], true) | ([State::Disabled], false) => Ok(()),
-            _ => Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("`{command}` was accepted, and port {port} shows {now:?}"))),
+            _ => {
+                let why = format!("`{command}` was accepted, and port {port} shows {now:?}");
+                Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown))
+            }
         }
     }
 }

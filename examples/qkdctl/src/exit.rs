@@ -13,17 +13,20 @@ Exit codes:
   5  the device does not support it, or it rests on an assumption that was not accepted
   6  credentials are missing, wrong or too weak
   7  the state has moved on since the plan, or another device answers
-  8  THE DEVICE MAY HAVE CHANGED, in part or in whole: read its state before anything else
+  8  THE DEVICE MAY HAVE CHANGED, in part or in whole, or its new key was not confirmed: read its state before anything else
   9  not ready, or no keys left: try again later
   70 a defect of this program or this machine";
 
 /// Of a defect of ours.
 pub(crate) const INTERNAL: u8 = 70;
 
+/// The device has changed, or may have, and not as was wanted.
+pub(crate) const CHANGED: u8 = 8;
+
 /// The exit code of an error. That the device may have changed outweighs everything else.
 pub(crate) fn code(error: &Error) -> u8 {
     if error.effect_on_device() != Effect::None {
-        return 8;
+        return CHANGED;
     }
     match error.kind() {
         ErrorKind::InvalidInput | ErrorKind::NotFound => 2,

@@ -1,7 +1,7 @@
 //! Rolling a pair of encryptors over to a fresh key.
 
 use qkd_hal::{
-    Encryptor, Error, ErrorKind, Key, Result,
+    Effect, Encryptor, Error, ErrorKind, Key, Result,
     encryptor::{ChannelId, Confirmation, Staged},
     units::Bits,
 };
@@ -58,7 +58,7 @@ pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &
         )));
     }
     let staged: [Staged; 2] = [
-        near.encryptor.stage(near.channel, near_key).await.map_err(|e| after("nothing was staged before", e))?,
+        near.encryptor.stage(near.channel, near_key).await?,
         far.encryptor.stage(far.channel, far_key).await.map_err(|e| after("the first end has the new key staged", e))?,
     ];
     near.encryptor.activate(&staged[0]).await.map_err(|e| after("both ends have the new key staged, neither was activated before", e))?;
@@ -86,9 +86,13 @@ pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &
     Ok(Rolled { key_id: near_key.id().clone(), hitless, near, far, retired })
 }
 
-/// Says how far a roll had come.
-fn after(so_far: &str, error: Error) -> Error {
-    let mut new = Error::new(error.kind(), format!("{} ({so_far})", error.message())).effect(error.effect_on_device());
+/// Says how far a roll had come: what was done before stands, so that the pair has changed in part even where the failed step did nothing.
+pub(crate) fn after(so_far: &str, error: Error) -> Error {
+    let effect = match error.effect_on_device() {
+        Effect::None => Effect::Partial,
+        more => more,
+    };
+    let mut new = Error::new(error.kind(), format!("{} ({so_far})", error.message())).effect(effect);
     if let Some(device) = error.device() {
         new = new.on(device);
     }

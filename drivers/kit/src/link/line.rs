@@ -3,6 +3,7 @@
 use super::{
     LinkError,
     bytes::{ByteLink, ByteStream, Connector, Exchange, Frame},
+    turn::Turn,
 };
 use crate::backoff::Backoff;
 use async_trait::async_trait;
@@ -91,7 +92,7 @@ impl LineOptions {
 type Reply = Result<Zeroizing<Vec<u8>>, LinkError>;
 
 enum Job {
-    Exchange(Exchange, Instant, oneshot::Sender<Reply>),
+    Exchange(Exchange, Instant, Turn, oneshot::Sender<Reply>),
     Close(oneshot::Sender<()>),
 }
 
@@ -137,8 +138,12 @@ impl ByteLink for LineLink {
     async fn exchange(&self, exchange: Exchange) -> Reply {
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + exchange.within;
-        self.jobs.send(Job::Exchange(exchange, deadline, reply)).await.map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        let turn = Turn::default();
+        match timeout_at(deadline, self.jobs.send(Job::Exchange(exchange, deadline, turn.clone(), reply))).await {
+            Ok(Ok(())) => turn.answer(answer, deadline).await,
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent")),
+        }
     }
     fn address(&self) -> String {
         self.address.clone()
@@ -185,9 +190,9 @@ impl Owner {
                     let _ = done.send(());
                     return;
                 }
-                Some(Job::Exchange(exchange, deadline, reply)) => {
+                Some(Job::Exchange(exchange, deadline, turn, reply)) => {
                     // A caller that has gone before its turn came is not served; from here on the exchange runs to its end.
-                    if !reply.is_closed() {
+                    if turn.take() && !reply.is_closed() {
                         let outcome = self.serve(exchange, deadline).await;
                         if let Err(unread) = reply.send(outcome) {
                             tracing::debug!(address = self.connector.address(), ok = unread.is_ok(), "the caller has gone; its reply was zeroized");
@@ -209,6 +214,15 @@ impl Owner {
                 self.in_doubt = true;
                 self.count_unasked(n);
             }
+        }
+    }
+
+    /// Whether bytes or a hang-up were there already, without waiting for any.
+    async fn noticed(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.watch() => true,
+            () = std::future::ready(()) => false,
         }
     }
 
@@ -240,6 +254,8 @@ impl Owner {
 
     /// Connected, in step, and the same device.
     async fn ready(&mut self, deadline: Instant) -> Result<(), LinkError> {
+        // What came up to now belongs to no request of ours.
+        while self.noticed().await {}
         if self.in_doubt && self.options.resync == Resync::Reconnect {
             // Not a loss: our own way to be sure.
             self.stream = None;
@@ -277,10 +293,11 @@ impl Owner {
         };
         self.stream = Some(stream);
         self.in_doubt = false;
-        if let Some(greeting) = &self.options.greeting {
-            let exchange = (greeting.exchange)();
-            let reply = self.transact(exchange, deadline).await.inspect_err(|_| self.backoff.failed())?;
-            self.check_identity(&reply)?;
+        // A connection that did not get through its greeting is none: the next caller makes a new one.
+        if let Err(error) = self.greet(deadline).await {
+            self.stream = None;
+            self.backoff.failed();
+            return Err(error);
         }
         self.backoff.succeeded();
         if self.lost {
@@ -290,10 +307,22 @@ impl Owner {
         Ok(())
     }
 
+    async fn greet(&mut self, deadline: Instant) -> Result<(), LinkError> {
+        // After a loss a serial line may still bring what an earlier request asked for.
+        if let (true, Resync::Quiet(time) | Resync::Sentinel(time)) = (self.lost, self.options.resync) {
+            self.quiet(time, deadline).await?;
+        }
+        if let Some(greeting) = &self.options.greeting {
+            let exchange = (greeting.exchange)();
+            let reply = self.transact(exchange, deadline).await?;
+            self.check_identity(&reply)?;
+        }
+        Ok(())
+    }
+
     fn check_identity(&mut self, reply: &[u8]) -> Result<(), LinkError> {
         let Some(greeting) = &self.options.greeting else { return Ok(()) };
         let Some(found) = (greeting.identify)(reply) else {
-            self.in_doubt = true;
             return Err(LinkError::new(
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
                 format!("what answers at {} does not say that it is such a device; check the address, and the line speed", self.connector.address()),
@@ -305,7 +334,6 @@ impl Owner {
             Some(known) => {
                 let error = LinkError::new(ErrorKind::IdentityChanged, format!("{known} was opened, and {found} answers now; the handle is closed"));
                 self.options.events.publish(Origin::Driver, EventKind::IdentityChanged { found });
-                self.stream = None;
                 self.failed = Some(error.clone());
                 return Err(error);
             }

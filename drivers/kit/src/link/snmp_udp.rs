@@ -80,8 +80,12 @@ impl UdpSnmp {
         receiver: Option<NotificationReceiver>,
     ) -> Result<Arc<Self>, LinkError> {
         let unreachable = |why: String| LinkError::new(ErrorKind::Unreachable, format!("{address}: {why}"));
-        let address =
-            lookup_host(address).await.map_err(|e| unreachable(e.to_string()))?.next().ok_or_else(|| unreachable("the name has no address".to_owned()))?;
+        let address = tokio::time::timeout(within, lookup_host(address))
+            .await
+            .map_err(|_| unreachable("the name was not resolved within the deadline".to_owned()))?
+            .map_err(|e| unreachable(e.to_string()))?
+            .next()
+            .ok_or_else(|| unreachable("the name has no address".to_owned()))?;
         let shared = Arc::new(Shared {
             address,
             security,
@@ -142,6 +146,9 @@ impl SnmpLink for UdpSnmp {
                 ErrorKind::Authentication,
                 "key material goes over SNMPv3 authPriv only; give credentials with auth_password and priv_password",
             ));
+        }
+        if self.shared.security.usm().is_none() {
+            return Err(LinkError::new(ErrorKind::Authentication, "SNMPv2c is for reading only; a change goes over SNMPv3, so give credentials with a user"));
         }
         self.run(within, move |shared, deadline| async move { shared.set(request, deadline).await }).await
     }
@@ -240,23 +247,25 @@ impl Shared {
                 Err(_) => return Err(self.timeout()),
             }
         }
-        self.same_agent(&mut session, deadline).await?;
-        Ok(session)
-    }
-
-    /// A new session must reach the agent that was opened, not another that took its address.
-    async fn same_agent(&self, session: &mut AsyncSession, deadline: Instant) -> Result<(), LinkError> {
-        let Some(known) = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return Ok(()) };
         let question = Read::Get([Oid::from(ENGINE_ID)].into());
         loop {
-            let answer = match timeout_at(deadline, ask(session, &question)).await {
-                Ok(Ok(Answer::Values(values))) => values,
-                Ok(Err(snmp2::Error::AuthUpdated)) => continue,
-                Ok(Ok(Answer::Refused(..))) => return Ok(()),
+            match timeout_at(deadline, ask(&mut session, &question)).await {
+                Ok(Ok(answer)) => {
+                    self.same_agent(&answer)?;
+                    return Ok(session);
+                }
+                Ok(Err(snmp2::Error::AuthUpdated)) => {}
                 Ok(Err(error)) => return Err(self.fail(&error)),
                 Err(_) => return Err(self.timeout()),
-            };
-            return match answer.first() {
+            }
+        }
+    }
+
+    /// A session must reach the agent that was opened, not another that took its address.
+    fn same_agent(&self, answer: &Answer) -> Result<(), LinkError> {
+        let Some(known) = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return Ok(()) };
+        match answer {
+            Answer::Values(values) => match values.first() {
                 Some(VarBind { value: Value::OctetString(found), .. }) if *found != known => {
                     self.closed.store(true, Ordering::Release);
                     let (known, found) = (hex::encode(&known), hex::encode(found));
@@ -265,7 +274,8 @@ impl Shared {
                     Err(LinkError::new(ErrorKind::IdentityChanged, what))
                 }
                 _ => Ok(()),
-            };
+            },
+            Answer::Refused(..) => Ok(()),
         }
     }
 
@@ -289,6 +299,22 @@ impl Shared {
 
     async fn read(&self, what: Read, deadline: Instant) -> Result<Vec<VarBind>, LinkError> {
         let _permit = self.permit(deadline).await?;
+        let (answer, session) = self.answered(&what, deadline).await?;
+        self.give_back(session);
+        match answer {
+            Answer::Values(values) => Ok(values),
+            Answer::Refused(status, index) => {
+                let oid = match &what {
+                    Read::Get(oids) => oids.get(index.wrapping_sub(1)),
+                    Read::Bulk(oid) => Some(oid),
+                };
+                Err(refused(status, index, oid))
+            }
+        }
+    }
+
+    /// What the agent answers to a read, and a session on which it has just done so.
+    async fn answered(&self, what: &Read, deadline: Instant) -> Result<(Answer, AsyncSession), LinkError> {
         let mut left = ATTEMPTS;
         let mut sent = false;
         // One more turn for each restart of the agent that a reply tells of.
@@ -301,19 +327,8 @@ impl Shared {
             sent = true;
             let end = attempt_end(deadline, left);
             left = left.saturating_sub(1);
-            match timeout_at(end, ask(&mut session, &what)).await {
-                Ok(Ok(Answer::Values(values))) => {
-                    self.give_back(session);
-                    return Ok(values);
-                }
-                Ok(Ok(Answer::Refused(status, index))) => {
-                    self.give_back(session);
-                    let oid = match &what {
-                        Read::Get(oids) => oids.get(index.wrapping_sub(1)),
-                        Read::Bulk(oid) => Some(oid),
-                    };
-                    return Err(refused(status, index, oid));
-                }
+            match timeout_at(end, ask(&mut session, what)).await {
+                Ok(Ok(answer)) => return Ok((answer, session)),
                 Ok(Err(snmp2::Error::AuthUpdated)) if restarts > 0 => {
                     restarts -= 1;
                     left += 1;
@@ -335,39 +350,30 @@ impl Shared {
         }
     }
 
+    /// A SET leaves once, on a session that has just been answered: it knows the agent's clock, so that no restart long past refuses it. What goes
+    /// wrong from there on leaves it open whether the agent acted: a reply that tells of a new clock may be the answer itself.
     async fn set(&self, request: SetRequest, deadline: Instant) -> Result<i32, LinkError> {
         let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| self.timeout())?;
         let _permit = self.permit(deadline).await?;
         let oids: Vec<_> = request.binds().iter().map(|b| native_oid(&b.oid)).collect::<Result<_, _>>()?;
-        let mut restarts = 2;
-        loop {
-            let mut session = self.session(deadline).await?;
-            let outcome = {
-                let named: Vec<_> = request.binds().iter().zip(&oids).map(|(b, oid)| Ok((oid, native(&b.value)?))).collect::<Result<_, LinkError>>()?;
-                timeout_at(deadline, session.set(&named)).await.map(|r| r.map(|pdu| (pdu.req_id, pdu.error_status, pdu.error_index)))
-            };
-            match outcome {
-                Ok(Ok((id, 0, _))) => {
-                    self.give_back(session);
-                    return Ok(id);
-                }
-                Ok(Ok((_, status, index))) => {
-                    self.give_back(session);
-                    let index = usize::try_from(index).unwrap_or(0);
-                    return Err(refused(status, index, request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid)));
-                }
-                // The agent did not act on it: it was outside the time window (RFC 3414, 3.2).
-                Ok(Err(snmp2::Error::AuthUpdated)) if restarts > 0 => {
-                    restarts -= 1;
-                    self.give_back(session);
-                }
-                Ok(Err(ref error)) if restarts > 0 && is_another_engine(error) => {
-                    restarts -= 1;
-                    self.forget_sessions();
-                }
-                Ok(Err(error)) => return Err(self.fail(&error).sent()),
-                Err(_) => return Err(self.timeout().sent()),
+        let named: Vec<_> = request.binds().iter().zip(&oids).map(|(b, oid)| Ok((oid, native(&b.value)?))).collect::<Result<_, LinkError>>()?;
+        // Only the question before it was sent; nothing changed yet.
+        let unchanged = |e: LinkError| LinkError::new(e.kind, e.detail);
+        let (answer, mut session) = self.answered(&Read::Get([Oid::from(ENGINE_ID)].into()), deadline).await.map_err(unchanged)?;
+        self.same_agent(&answer)?;
+        let outcome = timeout_at(deadline, session.set(&named)).await.map(|r| r.map(|pdu| (pdu.req_id, pdu.error_status, pdu.error_index)));
+        match outcome {
+            Ok(Ok((id, 0, _))) => {
+                self.give_back(session);
+                Ok(id)
             }
+            Ok(Ok((_, status, index))) => {
+                self.give_back(session);
+                let index = usize::try_from(index).unwrap_or(0);
+                Err(refused(status, index, request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid)))
+            }
+            Ok(Err(error)) => Err(self.fail(&error).sent()),
+            Err(_) => Err(self.timeout().sent()),
         }
     }
 

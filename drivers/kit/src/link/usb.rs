@@ -71,7 +71,7 @@ pub struct Read {
     pub chunk: usize,
     /// How many transfers.
     pub count: usize,
-    /// Within which time each transfer ends.
+    /// Within which time the whole read ends.
     pub within: Duration,
     /// What of it may be recorded.
     pub disclosure: Disclosure,

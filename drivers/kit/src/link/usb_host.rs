@@ -4,6 +4,7 @@
 
 use super::{
     Disclosure, LinkError,
+    turn::Turn,
     usb::{Read, Setup, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
@@ -167,6 +168,21 @@ impl Owner {
     }
 }
 
+/// The time that a call has.
+#[derive(Clone, Copy)]
+struct Left {
+    begun: std::time::Instant,
+    within: Duration,
+}
+
+impl Left {
+    /// What is left, in whole milliseconds of libusb and never its zero, which stands for ever.
+    fn now(self) -> rusb::Result<Duration> {
+        let left = self.within.saturating_sub(self.begun.elapsed());
+        if left.is_zero() { Err(rusb::Error::Timeout) } else { Ok(left.max(Duration::from_millis(1))) }
+    }
+}
+
 impl HostUsb {
     /// Opens the first device with these ids (and this serial number), selects configuration 1 and claims the interface.
     ///
@@ -194,16 +210,22 @@ impl HostUsb {
         Ok(Arc::new(Self { jobs, identity }))
     }
 
-    async fn call<T: Send + 'static>(&self, work: impl FnOnce(&mut Owner) -> Result<T, LinkError> + Send + 'static) -> Result<T, LinkError> {
-        let closed = || LinkError::new(ErrorKind::Closed, "the link was closed");
+    /// Has the owner thread do something within a deadline, the time in the queue included.
+    async fn call<T: Send + 'static>(
+        &self,
+        within: Duration,
+        work: impl FnOnce(&mut Owner, Left) -> Result<T, LinkError> + Send + 'static,
+    ) -> Result<T, LinkError> {
         let (reply, answer) = oneshot::channel();
+        let turn = Turn::default();
+        let (begun, owners) = (std::time::Instant::now(), turn.clone());
         let job: Job = Box::new(move |owner| {
-            if !reply.is_closed() {
-                let _ = reply.send(work(owner));
+            if owners.take() && !reply.is_closed() {
+                let _ = reply.send(work(owner, Left { begun, within }));
             }
         });
-        self.jobs.send(job).map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        self.jobs.send(job).map_err(|_| LinkError::new(ErrorKind::Closed, "the link was closed"))?;
+        turn.answer(answer, tokio::time::Instant::now() + within).await
     }
 
     async fn read(
@@ -212,11 +234,11 @@ impl HostUsb {
         what: &'static str,
         transfer: fn(&Handle, u8, &mut [u8], Duration) -> rusb::Result<usize>,
     ) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.call(move |owner| {
+        self.call(read.within, move |owner, left| {
             let mut all = Zeroizing::new(vec![0; read.chunk.saturating_mul(read.count)]);
             let mut length = 0;
             for chunk in all.chunks_exact_mut(read.chunk.max(1)) {
-                let n = owner.run(what, |handle| transfer(handle, read.endpoint, chunk, read.within))?;
+                let n = owner.run(what, |handle| transfer(handle, read.endpoint, chunk, left.now()?))?;
                 length += n;
                 if n < read.chunk {
                     break;
@@ -232,9 +254,9 @@ impl HostUsb {
 #[async_trait]
 impl UsbLink for HostUsb {
     async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        self.call(move |owner| {
+        self.call(within, move |owner, left| {
             let mut data = vec![0; usize::from(setup.length)];
-            let n = owner.run("control transfer", |h| h.read_control(setup.request_type, setup.request, setup.value, setup.index, &mut data, within))?;
+            let n = owner.run("control transfer", |h| h.read_control(setup.request_type, setup.request, setup.value, setup.index, &mut data, left.now()?))?;
             data.truncate(n);
             Ok(data)
         })
@@ -242,8 +264,8 @@ impl UsbLink for HostUsb {
     }
     async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
         let data = Zeroizing::new(data.to_vec());
-        self.call(move |owner| {
-            let n = owner.run("control transfer", |h| h.write_control(setup.request_type, setup.request, setup.value, setup.index, &data, within))?;
+        self.call(within, move |owner, left| {
+            let n = owner.run("control transfer", |h| h.write_control(setup.request_type, setup.request, setup.value, setup.index, &data, left.now()?))?;
             if n == data.len() {
                 Ok(())
             } else {
@@ -257,7 +279,7 @@ impl UsbLink for HostUsb {
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
         let data = Zeroizing::new(data.to_vec());
-        self.call(move |owner| owner.run("bulk write", |h| h.write_bulk(endpoint, &data, within))).await
+        self.call(within, move |owner, left| owner.run("bulk write", |h| h.write_bulk(endpoint, &data, left.now()?))).await
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read, "interrupt read", |h, endpoint, buffer, within| h.read_interrupt(endpoint | Direction::In as u8, buffer, within)).await
@@ -269,12 +291,14 @@ impl UsbLink for HostUsb {
         format!("usb {:04x}:{:04x}", self.identity.vendor, self.identity.product)
     }
     async fn close(&self) {
-        let _ = self
-            .call(|owner| {
-                owner.handle = None;
-                owner.over = Some(LinkError::new(ErrorKind::Closed, "the link was closed"));
-                Ok(())
-            })
-            .await;
+        let (done, closed) = oneshot::channel();
+        let job: Job = Box::new(move |owner| {
+            owner.handle = None;
+            owner.over = Some(LinkError::new(ErrorKind::Closed, "the link was closed"));
+            let _ = done.send(());
+        });
+        if self.jobs.send(job).is_ok() {
+            let _ = closed.await;
+        }
     }
 }

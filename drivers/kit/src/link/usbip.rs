@@ -6,6 +6,7 @@ use super::{
     Disclosure, LinkError,
     memory::{check_ids, identity_of},
     tcp,
+    turn::Turn,
     usb::{Read, Setup, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
@@ -49,7 +50,7 @@ struct Urb {
 type Reply = Result<(Zeroizing<Vec<u8>>, usize), LinkError>;
 
 enum Job {
-    Submit(Urb, oneshot::Sender<Reply>),
+    Submit(Urb, Instant, Turn, oneshot::Sender<Reply>),
     Close(oneshot::Sender<()>),
 }
 
@@ -73,15 +74,15 @@ impl UsbIp {
         tokio::spawn(async move {
             while let Some(job) = inbox.recv().await {
                 match job {
-                    Job::Submit(urb, reply) => {
-                        if !reply.is_closed() {
-                            let _ = reply.send(owner.serve(urb).await);
+                    Job::Submit(urb, deadline, turn, reply) => {
+                        if turn.take() && !reply.is_closed() {
+                            let _ = reply.send(owner.serve(urb, deadline).await);
                         }
                     }
                     Job::Close(done) => {
-                        inbox.close();
-                        owner.connection = None;
+                        drop(owner);
                         let _ = done.send(());
+                        return;
                     }
                 }
             }
@@ -92,8 +93,12 @@ impl UsbIp {
     async fn submit(&self, urb: Urb) -> Reply {
         let closed = || LinkError::new(ErrorKind::Closed, "the link was closed");
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Submit(urb, reply)).await.map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        let (turn, deadline) = (Turn::default(), Instant::now() + urb.within);
+        match timeout_at(deadline, self.jobs.send(Job::Submit(urb, deadline, turn.clone(), reply))).await {
+            Ok(Ok(())) => turn.answer(answer, deadline).await,
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent")),
+        }
     }
 }
 
@@ -163,13 +168,13 @@ impl Owner {
         Ok(())
     }
 
-    async fn serve(&mut self, urb: Urb) -> Reply {
-        self.ready(Instant::now() + urb.within).await?;
+    async fn serve(&mut self, urb: Urb, deadline: Instant) -> Reply {
+        self.ready(deadline).await?;
         let mut all = Zeroizing::new(Vec::with_capacity(urb.chunk.saturating_mul(urb.count).min(TRANSFER_LIMIT)));
         let mut taken = 0;
         for _ in 0..urb.count.max(1) {
             let Some(connection) = &mut self.connection else { return Err(cut(&self.address)) };
-            let outcome = connection.bounded(urb.endpoint, urb.setup, &urb.out, urb.chunk, Instant::now() + urb.within).await;
+            let outcome = connection.bounded(urb.endpoint, urb.setup, &urb.out, urb.chunk, deadline).await;
             match outcome {
                 Ok((data, n)) => {
                     all.extend_from_slice(&data);
@@ -229,9 +234,10 @@ impl Connection {
     /// A transfer that is taken back at the deadline.
     async fn bounded(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize, deadline: Instant) -> Reply {
         let gone = cut(&self.address);
-        let sequence = self.send(endpoint, setup, out, length).await.map_err(|_| gone.clone())?;
+        let Ok(sent) = timeout_at(deadline, self.send(endpoint, setup, out, length)).await else { return Err(gone) };
+        let sequence = sent.map_err(|_| gone.clone())?;
         if timeout_at(deadline, self.readable()).await.is_err() {
-            return self.unlink(sequence).await;
+            return self.unlink(sequence, endpoint & 0x80 != 0).await;
         }
         // A reply has begun; a server that stops in the middle of it gets as long again.
         let grace = deadline + Duration::from_secs(1);
@@ -287,7 +293,8 @@ impl Connection {
         #[expect(clippy::cast_possible_wrap, reason = "an error number, in two's complement")]
         let status = word(&head, 20) as i32;
         let mut data = Zeroizing::new(Vec::new());
-        if is_in && status == 0 {
+        // An IN transfer that failed may have brought some data too, which follows all the same.
+        if is_in {
             if actual > length {
                 return Err(framing("the server sent more than was asked for"));
             }
@@ -304,7 +311,7 @@ impl Connection {
     }
 
     /// Takes a transfer back. If it was completed meanwhile, its data is zeroized: nobody waits for it.
-    async fn unlink(&mut self, victim: u32) -> Reply {
+    async fn unlink(&mut self, victim: u32, is_in: bool) -> Reply {
         let (mut head, sequence) = self.header(CMD_UNLINK, 0);
         head[20..24].copy_from_slice(&victim.to_be_bytes());
         let end = Instant::now() + Duration::from_secs(1);
@@ -316,7 +323,11 @@ impl Connection {
                 match (word(&head, 0), word(&head, 4)) {
                     (RET_UNLINK, s) if s == sequence => return Some(()),
                     (RET_SUBMIT, s) if s == victim => {
-                        let n = (word(&head, 24) as usize).min(TRANSFER_LIMIT);
+                        // Data follows in this direction alone.
+                        let n = if is_in { word(&head, 24) as usize } else { 0 };
+                        if n > TRANSFER_LIMIT {
+                            return None;
+                        }
                         let mut late = Zeroizing::new(vec![0; n]);
                         self.stream.read_exact(&mut late).await.ok()?;
                     }

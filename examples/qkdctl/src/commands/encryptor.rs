@@ -3,7 +3,7 @@
 use super::{DRY_RUN, secret_file};
 use crate::{
     cli::{EncryptorCommand, Output},
-    journal,
+    exit, journal,
     lock::Use,
     output,
     roll::{self, End},
@@ -56,12 +56,12 @@ pub(crate) async fn run(session: &Session, output: Output, command: EncryptorCom
             }
             let detail = format!("channel {}, key {}", staged.channel, staged.key_id);
             journal::changing(&device.uri.to_string(), "activate", &detail, encryptor.activate(&staged)).await?;
-            let confirmation = encryptor.confirm(&staged).await?;
+            let confirmation = encryptor.confirm(&staged).await.map_err(|e| roll::after("the key was activated", e))?;
             output::print(output, &json!({"staged": staged, "applied": true, "confirmation": confirmation}), || {
                 format!("{}: {}", if confirmation.confirmed { "the key protects traffic" } else { "NOT CONFIRMED" }, confirmation.evidence)
             })?;
             encryptor.close().await?;
-            Ok(if confirmation.confirmed { 0 } else { 1 })
+            Ok(if confirmation.confirmed { 0 } else { exit::CHANGED })
         }
         EncryptorCommand::Roll { device, peer, channel, peer_channel, source, peer_source, size, yes } => {
             roll_pair(session, output, [&device, &peer], [channel.as_deref(), peer_channel.as_deref()], [&source, &peer_source], size, yes).await
@@ -107,7 +107,8 @@ async fn roll_pair(
     let rolled = journal::changing(&devices[0].uri.to_string(), "roll", &detail, async {
         let one = |mut all: Vec<qkd_hal::Key>| all.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"));
         let key = one(source.take_keys(&KeyRequest::new(1).with_size(size)).await?)?;
-        let twin = one(twin_source.take_keys_by_id(std::slice::from_ref(key.id())).await?)?;
+        let lost = |e| roll::after(&format!("key {} was taken from the first module and is void now", key.id()), e);
+        let twin = twin_source.take_keys_by_id(std::slice::from_ref(key.id())).await.and_then(one).map_err(lost)?;
         roll::roll(End { encryptor: &*near, channel: &near_channel }, End { encryptor: &*far, channel: &far_channel }, &key, &twin).await
     })
     .await?;
@@ -121,7 +122,7 @@ async fn roll_pair(
             ("key before", if rolled.retired { "retired".to_owned() } else { "kept, or overwritten by the box".to_owned() }),
         ])
     })?;
-    Ok(if confirmed { 0 } else { 1 })
+    Ok(if confirmed { 0 } else { exit::CHANGED })
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ use crate::{
     session::Session,
 };
 use qkd_hal::{
-    Key, Operation, QkdModule, Result, Support,
+    Effect, Error, Key, Operation, QkdModule, Result, Support,
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance},
     reading::Measured,
     units::Bits,
@@ -40,12 +40,19 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             };
             let taken = journal::changing(&device.uri.to_string(), if id.is_empty() { "take-keys" } else { "take-keys-by-id" }, &what, taking).await;
             let keys = taken.inspect_err(|_| drop(std::fs::remove_file(&to)))?;
-            secret_file::write_keys(file, &to, &keys)?;
+            secret_file::write_keys(file, &to, &keys).map_err(|e| void(&keys, e))?;
             print_taken(output, &keys, &to)?;
             module.close().await?;
             Ok(0)
         }
     }
+}
+
+/// The keys have left the store, and nobody has them.
+fn void(keys: &[Key], error: Error) -> Error {
+    let ids = keys.iter().map(|k| k.id().to_string()).collect::<Vec<_>>().join(", ");
+    let what = format!("{}; the keys left the store and are void, and so are their twins at the peer: {ids}", error.message());
+    Error::new(error.kind(), what).effect(Effect::Unknown).caused_by(error)
 }
 
 fn print_taken(output: Output, keys: &[Key], to: &std::path::Path) -> Result<()> {

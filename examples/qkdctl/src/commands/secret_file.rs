@@ -36,7 +36,10 @@ struct Entry {
 /// Writes keys into a file made by [`create`].
 pub(super) fn write_keys(file: File, path: &Path, keys: &[Key]) -> Result<()> {
     let entries: Vec<Entry> = keys.iter().map(|key| Entry { id: key.id().to_string(), hex: Zeroizing::new(hex::encode(key.expose())) }).collect();
-    let text = Zeroizing::new(serde_json::to_vec_pretty(&entries).map_err(|_| Error::new(ErrorKind::Internal, "the keys could not be written down"))?);
+    // As large as it will get: a buffer that grows leaves its contents behind.
+    let room = entries.iter().map(|e| e.id.len() + e.hex.len() + 64).sum::<usize>() + 64;
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    serde_json::to_writer_pretty(&mut *text, &entries).map_err(|_| Error::new(ErrorKind::Internal, "the keys could not be written down"))?;
     write(file, path, &text)
 }
 

@@ -45,6 +45,9 @@ pub(crate) fn run() -> Result<String, String> {
             expect(walked.len() > 8 && walked.windows(2).all(|w| w[0].oid < w[1].oid), || format!("a walk of {} rows", walked.len()))?;
         }
         let link = open(port, &v3).await.map_err(said)?;
+        let reader = open(port, &v2c).await.map_err(said)?;
+        let error = reader.set(SetRequest::new().with(system(4), Value::text("other")), PATIENCE).await.err().ok_or("a SET went over SNMPv2c")?;
+        expect(error.kind == ErrorKind::Authentication && !error.sent, || format!("a SET over SNMPv2c: {error:?}"))?;
         let set = SetRequest::new().with(system(4), Value::text("noc@example")).with_secret(system(5), Value::text("madrid-1"));
         let id = link.set(set, PATIENCE).await.map_err(said)?;
         let got = link.get(&[system(4), system(5)], PATIENCE).await.map_err(said)?;

@@ -1,0 +1,37 @@
+//! The turn of a call in a queue: either its owner takes it or, at the deadline, its caller gives it up; never both.
+
+use super::LinkError;
+use qkd_hal::ErrorKind;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
+
+/// Held by both sides. Whoever takes it first has it.
+#[derive(Clone, Default)]
+pub(super) struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether it was still there to be had.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The owner's answer. A call whose turn did not come within its deadline ends then, and was not sent; one that was begun ends by its owner's clock.
+    pub(super) async fn answer<T>(&self, mut answer: oneshot::Receiver<Result<T, LinkError>>, deadline: Instant) -> Result<T, LinkError> {
+        let closed = |_| LinkError::new(ErrorKind::Closed, "the link was closed");
+        tokio::select! {
+            biased;
+            outcome = &mut answer => return outcome.unwrap_or_else(|e| Err(closed(e))),
+            () = sleep_until(deadline) => {}
+        }
+        if self.take() {
+            return Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent"));
+        }
+        answer.await.unwrap_or_else(|e| Err(closed(e)))
+    }
+}
