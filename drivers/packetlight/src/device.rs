@@ -27,6 +27,8 @@ const WATCHED_FOR: Duration = Duration::from_secs(600);
 /// What was seen of a row since a key was staged.
 struct Roll {
     key: KeyId,
+    /// Whether alarm 223 stood already, of an exchange before this one.
+    stood: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
     /// When it was seen there again.
@@ -144,9 +146,9 @@ impl PacketLight {
     }
 
     /// Watches a row, so that also the end that was not forced can tell that it left `active` and came back.
-    fn watch(&self, row: u32, key: KeyId) {
+    fn watch(&self, row: u32, key: KeyId, stood: bool) {
         let (link, rolls, within) = (Arc::clone(&self.link), Arc::clone(&self.rolls), self.descriptor.deadline);
-        self.with(|rolls| rolls.insert(row, Roll { key, left: None, back: None, watcher: None }));
+        self.with(|rolls| rolls.insert(row, Roll { key, stood, left: None, back: None, watcher: None }));
         let watcher = tokio::spawn(async move {
             let end = Instant::now() + WATCHED_FOR;
             while Instant::now() < end {
@@ -297,12 +299,13 @@ impl Encryptor for PacketLight {
         let mut text = self.encoding.encode(key.expose()).ok_or_else(|| {
             Error::invalid(format!("a key of {} is longer than the {} characters of slSecuEncryptionPreShared", key.size(), proto::PRE_SHARED_LIMIT))
         })?;
+        let stood = self.key_exchange_failed(row).await?;
         // The request zeroizes its values when it is dropped.
         let value = Value::OctetString(std::mem::take(&mut *text));
         let request = SetRequest::new().with_secret(oid::instance(oid::PRE_SHARED, row), value);
         text.zeroize();
         self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("stage"))?;
-        self.watch(row, key.id().clone());
+        self.watch(row, key.id().clone(), stood);
         Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))
     }
 
@@ -320,11 +323,11 @@ impl Encryptor for PacketLight {
         let (row, _) = self.row(&staged.channel).await?;
         let end = Instant::now() + self.encryptor.confirmation;
         let (left, back) = loop {
-            let seen = self.with(|rolls| rolls.get(&row).filter(|roll| roll.key == staged.key_id).map(|roll| (roll.left, roll.back)));
-            let Some((left, back)) = seen else {
+            let seen = self.with(|rolls| rolls.get(&row).filter(|roll| roll.key == staged.key_id).map(|roll| (roll.left, roll.back, roll.stood)));
+            let Some((left, back, stood)) = seen else {
                 return Ok(Confirmation::new(false, format!("key {} is not the one last staged on channel {row} through this handle", staged.key_id)));
             };
-            if back.is_some() || Instant::now() >= end || self.key_exchange_failed(row).await? {
+            if back.is_some() || Instant::now() >= end || (!stood && self.key_exchange_failed(row).await?) {
                 break (left, back);
             }
             tokio::time::sleep(WATCH).await;
