@@ -356,8 +356,13 @@ impl Encryptor for SrosMacsec {
             .with(name(oid::psk::CAK_NAME), Value::text(ckn_text(key.id())));
         cak.zeroize();
         // Looked at before the far end can act: whichever end moves first makes the key server roll for both.
-        let stood = self.look_at_all(&channel.0, key.id()).await?;
+        let mut stood = self.look_at_all(&channel.0, key.id()).await?;
         self.set(request, "stage").await?;
+        // The name's instance may come with the slot, and need not count failures from zero.
+        for old in stood.iter_mut().filter(|old| old.state.is_none()) {
+            let new = self.look(old.port, key.id()).await.map_err(|e| e.effect(Effect::Unknown))?;
+            (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
+        }
         self.remember(channel, key.id(), stood);
         let after = self.slot(&index, idle).await.map_err(|e| e.effect(Effect::Unknown))?;
         if after.ckn.as_ref() != Some(key.id()) || (before.exists && after.changed == before.changed) {

@@ -43,7 +43,8 @@ pub(super) async fn packetlight(profile: &'static Profile, options: &Options) ->
         let end = Arc::new(ForcedEnd::new(Arc::clone(&link), end, "uplink-1", identity));
         let mut named = packetlight::Options::named(&format!("pl-{}", ["a", "b"][end.end()]));
         named.oem = oem;
-        (packetlight::agent(Arc::clone(&end), named) as Arc<dyn SnmpAgent>, end as Arc<dyn Faulty>)
+        let agent = packetlight::agent(end, named);
+        (Arc::clone(&agent) as Arc<dyn SnmpAgent>, agent as Arc<dyn Faulty>)
     });
     start(profile, options, ends, "&psk-encoding=hex").await
 }
@@ -54,7 +55,8 @@ pub(super) async fn nokia(profile: &'static Profile, options: &Options) -> io::R
         let identity = Identity::of("Nokia").with_model("7750 SR-1").with_serial(format!("NS{:05}", 201 + end)).with_firmware("TiMOS-C-16.0.R4");
         let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));
         let named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
-        (nokia::agent(Arc::clone(&end), named) as Arc<dyn SnmpAgent>, end as Arc<dyn Faulty>)
+        let agent = nokia::agent(end, named);
+        (Arc::clone(&agent) as Arc<dyn SnmpAgent>, agent as Arc<dyn Faulty>)
     });
     start(profile, options, ends, "").await
 }

@@ -4,9 +4,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use qkd_driver_kit::link::usb::UsbService;
+use qkd_emulators::{
+    model::random::Random,
+    wire::usb::{Chapter9, quantis::Quantis},
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 const INPUTS: usize = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
 
@@ -89,18 +94,22 @@ fn mutate(dice: &mut ChaCha8Rng, seeds: &[Vec<u8>], out: &mut Vec<u8>) {
     }
 }
 
-fn run(name: &str, vectors: &str, codec: fn(&[u8])) {
-    let seeds = seeds(vectors);
+fn run(name: &str, vectors: &str, codec: impl Fn(&[u8])) {
+    exercise(name, &seeds(vectors), 0, codec);
+}
+
+/// `asked`: what one message may ask for beyond its own size.
+fn exercise(name: &str, seeds: &[Vec<u8>], asked: u64, codec: impl Fn(&[u8])) {
     let mut dice = ChaCha8Rng::seed_from_u64(0x5eed);
     let mut input = Vec::new();
-    for seed in &seeds {
+    for seed in seeds {
         codec(seed);
     }
     for turn in 0..INPUTS {
-        mutate(&mut dice, &seeds, &mut input);
+        mutate(&mut dice, seeds, &mut input);
         let used = allocation_counter::measure(|| codec(&input));
         assert!(
-            used.bytes_max <= allowance(input.len()),
+            used.bytes_max <= allowance(input.len()) + asked,
             "{name}, input {turn}: {} bytes for {} of input: {}",
             used.bytes_max,
             input.len(),
@@ -123,4 +132,44 @@ codecs! {
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
     polatis = "polatis.json", qkd_driver_polatis::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
+    // The other side of the same wires: what the emulators and the northbound server read.
+    emulated_agiltron = "agiltron.json", qkd_emulators::wire::agiltron::fuzz;
+    emulated_polatis = "polatis.json", qkd_emulators::wire::scpi::fuzz;
+    emulated_qline = "veriqloud-qline.json", qkd_emulators::wire::qline::fuzz;
+}
+
+#[test]
+fn emulated_usbip() {
+    let device: Arc<dyn UsbService> = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))));
+    // The vectors are control transfers: each as USB/IP carries it, behind an import.
+    let mut seeds = seeds("idq-quantis.json");
+    for (sequence, seed) in (1_u32..).zip(seeds.clone()) {
+        let mut setup = seed;
+        setup.resize(8, 0);
+        for (endpoint, length) in [(0, 64), (6, 512)] {
+            let mut message: Vec<u8> = [1, sequence, 0x1_0002, 1, endpoint, 0, length, 0, 0, 0].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+            message.extend_from_slice(&setup);
+            seeds.push(message);
+        }
+    }
+    let mut import = vec![1, 0x11, 0x80, 3, 0, 0, 0, 0];
+    import.extend_from_slice(b"1-1");
+    import.resize(40, 0);
+    seeds.push(import);
+    seeds.push(vec![1, 0x11, 0x80, 5, 0, 0, 0, 0]);
+    // A transfer may be 1 MiB long, and is held once more in its reply.
+    exercise("emulated_usbip", &seeds, 2 << 20, |input| qkd_emulators::wire::usb::usbip::fuzz(input, Arc::clone(&device)));
+}
+
+#[test]
+fn northbound_etsi014() {
+    let bodies = seeds("etsi014.json");
+    let mut seeds = Vec::new();
+    for path in ["/api/v1/keys/sae-b/status", "/api/v1/keys/sae-b/enc_keys", "/api/v1/keys/sae-a/dec_keys?key_ID=bc490419-7d60-487f-adc1-4ddcc177c139"] {
+        for body in &bodies {
+            seeds.push([b"GET\n", path.as_bytes(), b"\n"].concat());
+            seeds.push([b"POST\n", path.as_bytes(), b"\n", body].concat());
+        }
+    }
+    exercise("northbound_etsi014", &seeds, 0, qkd_northbound_etsi014::fuzz);
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod architecture;
+mod encryptors;
+mod probes;
 mod qkd;
 mod switches;
 mod table;

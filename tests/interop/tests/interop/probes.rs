@@ -1,0 +1,234 @@
+//! Active probes: what each driver sends down a serial line to recognise its device, at each device that has one. A probe reads only, and leaves no half-read line behind.
+
+use qkd_driver_kit::{
+    DriverInfo, OpenContext,
+    context::Endpoint,
+    driver::Probe,
+    link::{
+        Disclosure,
+        bytes::{ByteLink, Connector, Exchange, Frame},
+        line::{LineLink, LineOptions, Resync},
+        memory,
+        serial::SerialPort,
+    },
+};
+use qkd_emulators::{
+    Clock, Faults,
+    model::switch::Switch,
+    profile::{self, Options},
+    wire::{
+        Reply, Session,
+        agiltron::{Agiltron, Model},
+        scpi::Polatis,
+    },
+};
+use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
+use qkd_interop::attach;
+use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A serial line: whoever opens it meets the same session, with whatever the last one left in it.
+#[derive(Clone)]
+struct Line(Arc<Mutex<Box<dyn Session>>>);
+
+impl Session for Line {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+        self.0.lock().unwrap().feed(bytes)
+    }
+    fn is_waiting(&self) -> bool {
+        self.0.lock().unwrap().is_waiting()
+    }
+    fn poll(&mut self) -> Vec<Reply> {
+        self.0.lock().unwrap().poll()
+    }
+}
+
+struct Device {
+    name: &'static str,
+    uri: &'static str,
+    model: Arc<Switch>,
+    line: Line,
+    /// Its paths before anybody probes.
+    paths: CrossConnects,
+}
+
+impl Device {
+    fn new(name: &'static str, uri: &'static str, model: Switch, paths: &[(u32, u32)], session: impl FnOnce(Arc<Switch>) -> Box<dyn Session>) -> Self {
+        let model = Arc::new(model);
+        model.add(paths).unwrap();
+        let paths = model.connected();
+        Self { name, uri, line: Line(Arc::new(Mutex::new(session(Arc::clone(&model))))), model, paths }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        let line = self.line.clone();
+        attach(self.name, Arc::new(move || Box::new(line.clone()) as Box<dyn Session>), Faults::new(1, None), Clock::default())
+    }
+
+    fn connector(&self) -> Box<dyn Connector> {
+        match self.endpoint() {
+            Endpoint::Bytes(connector) => Box::new(memory::Shared(connector)),
+            _ => panic!("{} speaks bytes", self.name),
+        }
+    }
+
+    fn driver(&self) -> &str {
+        self.uri.split('+').next().unwrap()
+    }
+
+    fn ports(&self) -> Vec<PortState> {
+        let geometry = self.model.geometry();
+        geometry.ports().map(|p| self.model.port_state(p.0)).collect()
+    }
+
+    /// Its own driver opens it, and finds what there was.
+    async fn answers(&self, behind: &str) {
+        let context = OpenContext::new().with_memory("box", self.endpoint());
+        let opened = qkd_drivers_all::registry().open(self.uri, &context).await.unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
+        answers(&*opened.as_switch().unwrap(), &self.paths, self.name).await;
+        opened.device().close().await.unwrap();
+    }
+}
+
+async fn answers(switch: &dyn OpticalSwitch, paths: &CrossConnects, name: &str) {
+    match switch.connections().await {
+        Ok(now) => assert_eq!((&now.value, now.quality), (paths, Quality::Good), "{name}"),
+        // A SelfAlign cannot be asked: that it still answers shows in the acknowledgement of the path that it has.
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotReady, "{name}: {error}");
+            let plan = Plan::blind(&switch.identity().await.unwrap(), &switch.switch_capabilities().geometry, paths).unwrap();
+            switch.apply(&plan).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(switch.connections().await.unwrap().value, *paths);
+        }
+    }
+}
+
+fn polatis(name: &'static str, model: &str, geometry: Geometry) -> Device {
+    let identity = Identity::of("Polatis").with_model(model).with_serial("002414").with_firmware("6.5.2.18");
+    let model = Switch::new(identity, geometry, Clock::default());
+    model.enable(&[3], false).unwrap();
+    Device::new(name, "polatis+mem://box", model, &[(1, 30), (2, 31)], |m| Box::new(Polatis::new(m).session()))
+}
+
+fn agiltron(name: &'static str, uri: &'static str, which: Model, channels: u32) -> Device {
+    let model = Switch::new(Identity::of("Agiltron"), Geometry::one_by(channels), Clock::default());
+    Device::new(name, uri, model, &[(0, 3)], |m| Box::new(Agiltron::new(which, m)))
+}
+
+fn devices() -> Vec<Device> {
+    vec![
+        polatis("a Polatis matrix with monitors", "N-OST-16x16-LA1-DMHNS", Geometry::matrix(16, 16)),
+        polatis("a Polatis matrix without", "I-OST-24x24-LU1-DMHNS", Geometry::matrix(24, 24)),
+        agiltron("an Agiltron FF 1x4", "agiltron+mem://box?model=ff&channels=4", Model::Ff, 4),
+        agiltron("an Agiltron FF 1x8", "agiltron+mem://box?model=ff&channels=8", Model::Ff, 8),
+        agiltron("an Agiltron SelfAlign 1x16", "agiltron+mem://box?model=selfalign&channels=16", Model::SelfAlign, 16),
+    ]
+}
+
+/// The serial probes of all drivers.
+fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
+    let registry = qkd_drivers_all::registry();
+    let infos: Vec<&'static DriverInfo> = registry.drivers().map(|d| d.info()).collect();
+    infos
+        .into_iter()
+        .flat_map(|info| {
+            info.probes.iter().filter_map(move |p| match p {
+                Probe::Bytes { transport: "serial", at, send, expect } => Some((info, *at, *send, *expect)),
+                _ => None,
+            })
+        })
+        .collect()
+}
+
+/// Whether what answers is a device of the driver's. Silence, and nonsense, is a no.
+async fn recognises(connector: Box<dyn Connector>, send: &[u8], expect: &str) -> bool {
+    let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), PATIENCE).await.unwrap();
+    let until_line = |seen: &[u8]| if seen.len() > 2 && seen.ends_with(b"\n") || seen.len() >= 256 { Frame::Complete(seen.len()) } else { Frame::Incomplete };
+    let reply = link.exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Public)).await;
+    link.close().await;
+    match reply {
+        Ok(reply) => String::from_utf8_lossy(&reply).trim_start().to_ascii_lowercase().starts_with(expect),
+        Err(error) => {
+            assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
+            false
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing() {
+    let probes = probes();
+    let mut recognised = 0;
+    for device in devices() {
+        device.answers("nobody").await;
+        let before = device.ports();
+        for (info, _, send, expect) in &probes {
+            // More than once: what one leaves behind, the next would trip over.
+            for _ in 0..3 {
+                let own = recognises(device.connector(), send, expect).await;
+                assert_eq!(own, info.name == device.driver(), "the probe of {} at {}", info.name, device.name);
+                recognised += u32::from(own);
+                assert_eq!(device.model.connected(), device.paths, "the probe of {} at {}", info.name, device.name);
+                assert_eq!(device.ports(), before, "the probe of {} at {}", info.name, device.name);
+            }
+            device.answers(info.name).await;
+        }
+        assert_eq!(device.ports(), before);
+    }
+    // Two devices have a probe of their own; an Agiltron cannot be recognised, since each four bytes are a command there.
+    assert_eq!(recognised, 2 * 3);
+    assert!(probes.iter().all(|(info, ..)| info.name == "polatis"), "a new probe: are its devices among these?");
+}
+
+/// What others have left on the line, up to a whole wrong command, ends with the first bytes of the probe.
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
+    for device in devices().into_iter().take(2) {
+        for (_, _, send, expect) in probes() {
+            for left in [&b"\x01\x11\x00\x00"[..], b":oxc:swit:conn:add (@1", b"*id", b"\""] {
+                device.line.clone().feed(left);
+                // The first answer may be the refusal of what was left.
+                let first = recognises(device.connector(), send, expect).await;
+                assert!(first || recognises(device.connector(), send, expect).await, "{} behind {left:?}", device.name);
+                assert_eq!(device.model.connected(), device.paths);
+            }
+        }
+        device.answers("half a line").await;
+    }
+}
+
+/// Over pseudo-terminals, at the probe's own line speed, which may not be the device's: then it hears noise.
+#[tokio::test]
+async fn over_real_lines_each_probe_recognises_its_own_only() {
+    for name in ["polatis-16x16", "polatis-ost-24x24", "agiltron-ff", "agiltron-selfalign"] {
+        let running = profile::start(name, &Options::default().seeded(5)).await.unwrap();
+        let serial = running.ready().endpoints.iter().find(|e| e.bus == "serial").unwrap();
+        let uri = running.ready().uris.iter().find(|u| u.contains("+serial:")).unwrap();
+        let open = async || qkd_drivers_all::registry().open(uri, &OpenContext::new()).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let before = {
+            let opened = open().await;
+            let switch = opened.as_switch().unwrap();
+            let geometry = switch.switch_capabilities().geometry;
+            let wanted: CrossConnects = if name.starts_with("polatis") { "1-30,2-31" } else { "common-3" }.parse().unwrap();
+            let identity = switch.identity().await.unwrap();
+            let plan = match switch.connections().await {
+                Ok(now) => Plan::new(&identity, &geometry, &now.value, &wanted, &qkd_switch_hal::Scope::Touched).unwrap(),
+                Err(_) => Plan::blind(&identity, &geometry, &wanted).unwrap(),
+            };
+            switch.apply(&plan).await.unwrap();
+            opened.device().close().await.unwrap();
+            wanted
+        };
+        for (info, baud, send, expect) in probes() {
+            let own = recognises(Box::new(SerialPort::new(&serial.address, baud, false)), send, expect).await;
+            assert_eq!(own, name.starts_with(info.name), "the probe of {} at {name}", info.name);
+        }
+        let opened = open().await;
+        answers(&*opened.as_switch().unwrap(), &before, name).await;
+    }
+}
