@@ -22,6 +22,7 @@ use qkd_hal::{Error, ErrorKind, Result};
 use std::{
     collections::BTreeMap,
     fmt,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -74,9 +75,15 @@ impl Entry {
     /// `Authentication`, naming entry, field and file.
     pub fn pem(&self, field: &str) -> Result<Zeroizing<Vec<u8>>> {
         let path = self.require(field)?;
-        std::fs::read(path)
-            .map(Zeroizing::new)
-            .map_err(|e| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} file {path} cannot be read: {e}", self.name)))
+        let problem = |why: String| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} file {path} {why}", self.name));
+        // A private key is a secret as any other; certificates are not.
+        if field == "key" {
+            let mode = std::fs::metadata(path).map_err(|e| problem(format!("cannot be read: {e}")))?.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                return Err(problem(format!("may be read by others (mode {mode:03o}); make it yours alone with chmod 600")));
+            }
+        }
+        std::fs::read(path).map(Zeroizing::new).map_err(|e| problem(format!("cannot be read: {e}")))
     }
 }
 
@@ -109,7 +116,7 @@ impl Credentials {
         let shown = path.display();
         let problem = |why: String| Error::new(ErrorKind::Authentication, format!("credentials file {shown}: {why}"));
         let meta = std::fs::metadata(path).map_err(|e| problem(e.to_string()))?;
-        let mode = std::os::unix::fs::MetadataExt::mode(&meta) & 0o777;
+        let mode = meta.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(problem(format!("others may read it (mode {mode:03o}); make it yours alone with chmod 600")));
         }
@@ -174,7 +181,6 @@ fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();

@@ -365,7 +365,7 @@ impl Encryptor for SrosMacsec {
         }
         self.remember(channel, key.id(), stood);
         let after = self.slot(&index, idle).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if after.ckn.as_ref() != Some(key.id()) || (before.exists && after.changed == before.changed) {
+        if after.ckn.as_ref() != Some(key.id()) || (before.exists && after.ckn == before.ckn && after.changed == before.changed) {
             let why = format!("the agent accepted slot {idle}, but its name or its time of change does not show it");
             return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
         }

@@ -29,7 +29,8 @@ struct Roll {
     key: KeyId,
     /// Whether alarm 223 stood before the key was written: then it says nothing about this key until it was cleared.
     failed_before: bool,
-    /// Whether leaving `active` would tell something: it was seen there before, or the exchange was forced.
+    /// Whether being out of `active` tells something: the row was seen there before, or its exchange had failed for good, or was forced by us. Else it may be
+    /// an earlier exchange, still under way.
     armed: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
@@ -298,7 +299,7 @@ impl Encryptor for PacketLight {
         if self.link.security() < SecurityLevel::AuthPriv {
             return Err(Error::new(ErrorKind::Authentication, "a key is written over SNMPv3 authPriv only; give credentials with both passwords"));
         }
-        let (row, _) = self.row(channel).await?;
+        let (row, status) = self.row(channel).await?;
         let mut text = self.encoding.encode(key.expose()).ok_or_else(|| {
             Error::invalid(format!("a key of {} is longer than the {} characters of slSecuEncryptionPreShared", key.size(), proto::PRE_SHARED_LIMIT))
         })?;
@@ -308,7 +309,7 @@ impl Encryptor for PacketLight {
         text.zeroize();
         let failed_before = self.key_exchange_failed(row).await?;
         self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("stage"))?;
-        let roll = Roll { key: key.id().clone(), failed_before, armed: false, left: None, back: None, watcher: None };
+        let roll = Roll { key: key.id().clone(), failed_before, armed: failed_before || status == Status::Active, left: None, back: None, watcher: None };
         self.with(|rolls| rolls.insert(row, roll));
         self.watch(row);
         Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))

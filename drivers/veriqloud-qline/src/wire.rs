@@ -14,7 +14,7 @@ use qkd_driver_kit::{
         line::{LineOptions, Resync},
     },
 };
-use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, Result, event::EventHub};
+use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, ErrorKind, Result, TransportFault, event::EventHub};
 use std::{sync::Arc, time::Duration};
 
 /// Where the servers are.
@@ -65,15 +65,20 @@ impl Wire {
         ask(self.mon.as_ref(), exchange, decode).await.map_err(|e| error(e, command.word(), Does::Reads))
     }
 
-    /// A setting of `hw`. It is not answered; that the connection stood until the empty command was taken is all there is to see.
+    /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and hung up, is all there is to see.
     pub(crate) async fn set(&self, command: &Hw) -> Result<()> {
         let request = command.encode().map_err(|e| Error::invalid(e.to_string()))?;
         let link = self.context.byte_link(&self.hw.0, self.hw.1, None, options(EventHub::new(1))).await?;
         // The empty command goes in the same write: a length of 0.
         let request = [request, vec![0, 0]].concat();
-        let outcome = link.exchange(Exchange::new("hw", request, self.deadline)).await;
+        let exchange = Exchange::new("hw", request, self.deadline).reply(|_: &[u8]| Frame::Incomplete, Disclosure::Public);
+        let outcome = link.exchange(exchange).await;
         link.close().await;
-        outcome.map(drop).map_err(|e| e.changing("set"))
+        match outcome {
+            Err(e) if e.kind == ErrorKind::Transport(TransportFault::HungUp) => Ok(()),
+            Err(e) => Err(e.changing("set")),
+            Ok(_) => Err(Error::new(ErrorKind::Internal, "a frame that never ends has ended").effect(Effect::Unknown)),
+        }
     }
 
     /// A command of `hws`.

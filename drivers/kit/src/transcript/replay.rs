@@ -20,6 +20,9 @@ use std::{
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+/// The most bytes that stand in for one secret.
+const SECRET_LIMIT: usize = 32 << 20;
+
 /// A link that answers from a transcript, in its order. A request other than the recorded one is an error.
 ///
 /// Where a secret was, a replay puts hexadecimal digits drawn from its seed: they pass as bytes, as hexadecimal and as base64.
@@ -55,17 +58,16 @@ impl Replay {
         let Some(record) = records.pop_front() else {
             return Err(LinkError::new(ErrorKind::Transport(TransportFault::HungUp), "the transcript has ended").sent());
         };
-        let recorded: usize = record.request.iter().map(Part::len).sum();
         let wanted: Vec<u8> = request.iter().flat_map(|w| w.0.iter().copied()).collect();
         let wanted = Zeroizing::new(wanted);
-        let mut at = 0;
-        let same = recorded == wanted.len()
-            && record.request.iter().all(|part| {
-                let here = &wanted[at..at + part.len()];
-                at += part.len();
-                part.known().is_none_or(|known| known == here)
-            });
-        if !same {
+        // A transcript is a file: its lengths may be anything.
+        let mut rest = wanted.as_slice();
+        let same = record.request.iter().all(|part| {
+            let Some((here, behind)) = rest.split_at_checked(part.len()) else { return false };
+            rest = behind;
+            part.known().is_none_or(|known| known == here)
+        });
+        if !same || !rest.is_empty() {
             let what = format!("the transcript has another request here (`{}`)", record.name);
             return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), what).sent());
         }
@@ -83,6 +85,9 @@ impl Replay {
             .reply
             .iter()
             .map(|part| match part {
+                Part::Secret(n) if *n > SECRET_LIMIT => {
+                    Err(LinkError::new(ErrorKind::InvalidInput, format!("the transcript has a secret of {n} bytes; at most {SECRET_LIMIT} are replayed")))
+                }
                 Part::Secret(n) => Ok(Zeroizing::new((0..*n).map(|_| b"0123456789abcdef"[dice.random_range(0..16)]).collect())),
                 Part::Length(n) => Err(LinkError::new(
                     ErrorKind::Unsupported,

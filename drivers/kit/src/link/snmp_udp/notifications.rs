@@ -24,6 +24,8 @@ struct Received {
 #[derive(Clone)]
 pub struct NotificationReceiver {
     address: SocketAddr,
+    /// Informs are made for it: they do not name their sender's engine.
+    own_engine: Arc<[u8]>,
     received: broadcast::Sender<Received>,
     _task: Arc<AbortOnDrop>,
 }
@@ -44,6 +46,7 @@ impl NotificationReceiver {
         // Our own engine id, under the enterprise number for documentation (32473, RFC 5612): informs are sent to it. It is fresh for each process, so boots may begin anew.
         let mut engine_id = vec![0x80, 0, 0x7e, 0xd9, 5];
         engine_id.extend_from_slice(&rand::random::<[u8; 12]>());
+        let own_engine = engine_id.as_slice().into();
         let setup = |e: String| Error::new(ErrorKind::Authentication, format!("the notification receiver cannot be set up: {e}"));
         let engine = async_snmp::AuthoritativeEngine::install(engine_id, |_| Ok::<(), std::convert::Infallible>(())).map_err(|e| setup(e.to_string()))?;
         let mut builder = Receiver::builder().bind(address).authoritative_engine(engine);
@@ -111,7 +114,7 @@ impl NotificationReceiver {
                 }
             }
         });
-        Ok(Self { address: bound, received, _task: Arc::new(AbortOnDrop(task)) })
+        Ok(Self { address: bound, own_engine, received, _task: Arc::new(AbortOnDrop(task)) })
     }
 
     /// Where it listens.
@@ -128,10 +131,11 @@ impl NotificationReceiver {
         receiver
     }
 
-    /// Passes on what one agent sends: told by its engine id where there is one, since many agents may share an address.
+    /// Passes on what one agent sends: told by its engine id where it names one, since many agents may share an address.
     pub(super) fn forward(&self, from: IpAddr, engine: Option<Vec<u8>>, to: &broadcast::Sender<Notification>) {
+        let own = Arc::clone(&self.own_engine);
         self.forward_if(to, move |one| match (&one.engine, &engine) {
-            (Some(theirs), Some(known)) => theirs == known,
+            (Some(theirs), Some(known)) if **theirs != *own => theirs == known,
             _ => one.from == from,
         });
     }
@@ -148,7 +152,8 @@ impl NotificationReceiver {
                     Ok(one) if wanted(&one) => {
                         let _ = to.send(one.notification);
                     }
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(missed)) => tracing::warn!(missed, "notifications came faster than they were taken"),
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }
