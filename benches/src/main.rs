@@ -11,6 +11,9 @@ mod usb;
 
 use clap::{Parser, ValueEnum};
 
+/// The hidden argument of [`snmp::crowd`].
+const CROWD: &str = "snmp-crowd";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
     /// The checks around a handle, and a whole call over an in-memory link.
@@ -27,6 +30,9 @@ enum Which {
     Keys,
     /// All of them.
     All,
+    /// What `snmp-agent` runs in a process of its own.
+    #[value(name = CROWD, hide = true)]
+    Crowd,
 }
 
 /// Speed, side by side.
@@ -43,6 +49,9 @@ struct Cli {
 fn main() {
     let cli = Cli::parse();
     let scale = if cli.quick { 10 } else { 1 };
+    if cli.which == Which::Crowd {
+        return snmp::crowd();
+    }
     let wants = |which| cli.which == which || cli.which == Which::All;
     println!("| what | ours | reference | ratio | goal |\n|---|---|---|---|---|");
     if wants(Which::Handle) {

@@ -2,20 +2,35 @@
 
 use crate::tool::{beside, compile, current_thread, number, row};
 use futures::{StreamExt, stream::FuturesUnordered};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::Pid,
+};
 use qkd_driver_kit::{
     credentials::Entry,
     link::{
-        snmp::{Oid, SnmpLink},
+        snmp::{Oid, SnmpLink, Value},
         snmp_udp::{Security, UdpSnmp},
     },
 };
-use qkd_hal::event::EventHub;
+use qkd_emulators::{
+    Clock,
+    model::encryptor::forced::{ForcedEnd, ForcedLink},
+    shell::snmp::{Options, User, serve},
+    wire::snmp::{SnmpAgent, packetlight},
+};
+use qkd_hal::{Identity, event::EventHub};
 use qkd_interop::snmpd::{AUTH_PASSWORD, PRIV_PASSWORD, Snmpd, USER};
 use std::{
-    path::Path,
+    io,
+    net::{SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::runtime::Runtime;
 
 /// sysUpTime.0
 const NAME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
@@ -90,6 +105,194 @@ pub(crate) fn client(scale: u32) {
     side_by_side("SNMP GET, 64 in flight over one pooled link, v3 authPriv, snmpd", agent.port, &reference, "v3", count, 64, "≥ 1");
 }
 
-pub(crate) fn agent(_scale: u32) {
-    let _servers = beside();
+/// Agents of the crowd: so many also in a quick run, for they start in no time and what they share is to be shared by many.
+const CROWD: u32 = 5_000;
+/// sysDescr.0
+const DESCR: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 1, 0];
+const DESCR_TEXT: &str = "1.3.6.1.2.1.1.1.0";
+
+fn packetlight(name: &str) -> Arc<dyn SnmpAgent> {
+    let identity = Identity::of("PacketLight").with_model("PL-1000TE");
+    let link = ForcedLink::new(Clock::default(), b"first");
+    packetlight::agent(Arc::new(ForcedEnd::new(link, 0, "1", identity)), packetlight::Options::named(name))
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+}
+
+/// Many agents in this process, which did nothing else before: prints the seconds until all listen, and KiB of each.
+pub(crate) fn crowd() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    Runtime::new().expect("a runtime").block_on(async {
+        let before = resident_kib();
+        let begun = Instant::now();
+        let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
+        let mut ports = Vec::new();
+        for k in 0..CROWD {
+            match serve(loopback(0), packetlight(&format!("pl-{k}")), Options::new(user.clone())).await {
+                Ok((address, _)) => ports.push(address.port()),
+                Err(error) => {
+                    eprintln!("agent {k} of {CROWD} does not start: {error}");
+                    std::process::exit(1);
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+        let took = begun.elapsed();
+        let kib = resident_kib().saturating_sub(before) as f64 / f64::from(CROWD);
+        // Some of them, to see that they serve.
+        for port in ports.iter().step_by(ports.len().div_ceil(20)) {
+            let got = open(*port, "v3").await.get(&[Oid::from(DESCR)], PATIENCE).await.expect("an answer");
+            assert!(matches!(got[0].value, Value::OctetString(_)), "sysDescr of an agent of the crowd");
+        }
+        println!("{} {kib}", took.as_secs_f64());
+    });
+}
+
+fn startup() {
+    let child = Command::new(std::env::current_exe().expect("this program")).arg(crate::CROWD).stderr(Stdio::inherit()).output();
+    let output = child.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let figures: Vec<f64> = output.split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    let [seconds, kib] = figures[..] else {
+        eprintln!("the rows of {CROWD} SNMP agents are left out: they did not all start");
+        return;
+    };
+    row(&format!("{CROWD} SNMPv3 agents start in one process"), &format!("{seconds:.2} s"), "-", None, "≤ 5 s");
+    row(&format!("resident memory of one of {CROWD} SNMPv3 agents"), &format!("{kib:.1} KiB"), "-", None, "≤ 20 KiB");
+}
+
+/// snmpsim with one varbind; ends when dropped.
+struct Snmpsim {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Snmpsim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// From `SNMPSIM`, beside the Python of `QKD_CI_PYTHON`, or from the path.
+fn snmpsim_binary() -> PathBuf {
+    const NAME: &str = "snmpsim-command-responder";
+    let beside = || std::env::var_os("QKD_CI_PYTHON").map(|p| PathBuf::from(p).with_file_name(NAME)).filter(|p| p.exists());
+    std::env::var_os("SNMPSIM").map(PathBuf::from).or_else(beside).unwrap_or_else(|| NAME.into())
+}
+
+impl Snmpsim {
+    fn start(descr: &[u8]) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = UdpSocket::bind(loopback(0))?.local_addr()?.port();
+        let [data, cache] = ["data", "cache"].map(|n| folder.path().join(n));
+        for path in [&data, &cache] {
+            std::fs::create_dir(path)?;
+        }
+        // The file's name is the community; 4 is OCTET STRING.
+        std::fs::write(data.join("public.snmprec"), format!("{DESCR_TEXT}|4|{}\n", String::from_utf8_lossy(descr)))?;
+        let mut command = Command::new(snmpsim_binary());
+        command.arg(format!("--data-dir={}", data.display())).arg(format!("--cache-dir={}", cache.display()));
+        command.arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}")).arg("--logging-method=null");
+        if nix::unistd::geteuid().is_root() {
+            // As root it wants to be told as whom to go on.
+            command.args(["--process-user=root", "--process-group=root"]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut sim = Self { child, port, _folder: folder };
+        sim.wait(descr)?;
+        Ok(sim)
+    }
+
+    fn wait(&mut self, descr: &[u8]) -> io::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("snmpsim ended at once: {status}")));
+            }
+            let answer = current_thread().block_on(async {
+                let patience = Duration::from_millis(500);
+                let link = UdpSnmp::open(&format!("127.0.0.1:{}", self.port), security("v2c"), patience, EventHub::default(), None).await.ok()?;
+                link.get(&[Oid::from(DESCR)], patience).await.ok()
+            });
+            match answer {
+                Some(got) if got[0].value == Value::text(descr) => return Ok(()),
+                Some(got) => return Err(io::Error::other(format!("snmpsim answers {got:?}"))),
+                // Refused at once as long as nobody listens.
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "snmpsim does not answer"))
+    }
+}
+
+/// Keeps this thread, and the threads and processes that it starts, on one core until dropped.
+struct OneCore(CpuSet);
+
+impl OneCore {
+    fn new() -> nix::Result<Self> {
+        let all = sched_getaffinity(Pid::from_raw(0))?;
+        let first = (0..CpuSet::count()).find(|c| all.is_set(*c).unwrap_or(false)).ok_or(nix::errno::Errno::EINVAL)?;
+        let mut one = CpuSet::new();
+        one.set(first)?;
+        sched_setaffinity(Pid::from_raw(0), &one)?;
+        Ok(Self(all))
+    }
+}
+
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+pub(crate) fn agent(scale: u32) {
+    startup();
+    let Some((_folder, client)) = compile("snmp", &["netsnmp"]) else { return };
+    // Over many cores a lone question mostly measures how soon an idle core wakes up, which differs from run to run; so both are shown.
+    match OneCore::new() {
+        Ok(core) => {
+            against_snmpsim("GET of sysDescr one after another, v2c, client and agent on one core", &client, scale);
+            drop(core);
+        }
+        Err(error) => eprintln!("the row of snmpsim on one core is left out: {error}"),
+    }
+    against_snmpsim("GET of sysDescr one after another, v2c, on any core", &client, scale);
+}
+
+fn against_snmpsim(what: &str, client: &Path, scale: u32) {
+    let servers = beside();
+    let service = packetlight("pl-0");
+    let Value::OctetString(descr) = service.get(&Oid::from(DESCR)) else { panic!("sysDescr is text") };
+    let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
+    let (address, _) = servers.block_on(serve(loopback(0), service, Options::new(user).with_community("public"))).expect("an agent");
+    let sim = match Snmpsim::start(&descr) {
+        Ok(sim) => sim,
+        Err(error) => {
+            eprintln!("the row of snmpsim is left out ({}): {error}", snmpsim_binary().display());
+            return;
+        }
+    };
+    let rate = |port: u16, count: u32| number(client, &["v2c", &port.to_string(), DESCR_TEXT, &count.to_string(), "1"]);
+    let mut pairs = Vec::new();
+    for _ in 0..5 {
+        let (Some(theirs), Some(ours)) = (rate(sim.port, 2_000 / scale), rate(address.port(), 20_000 / scale)) else {
+            eprintln!("the row of snmpsim is left out: a GET failed");
+            return;
+        };
+        pairs.push((ours / theirs, ours, theirs));
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (ratio, ours, theirs) = pairs[pairs.len() / 2];
+    row(&format!("SNMP agent, {what}"), &format!("{ours:.0}/s"), &format!("{theirs:.0}/s (snmpsim)"), Some(ratio), "≥ 20");
 }
