@@ -324,7 +324,13 @@ impl Encryptor for PacketLight {
             Some(())
         });
         if known.is_none() {
-            return Err(Error::new(ErrorKind::NotReady, format!("key {} is not the one last staged on channel {row} through this handle", staged.key_id)));
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                format!(
+                    "key {} is not the one last staged on channel {row} through this handle: stage, activate and confirm through one handle",
+                    staged.key_id
+                ),
+            ));
         }
         // The value is not specified: any write restarts the exchange.
         let request = SetRequest::new().with(oid::instance(oid::FORCE_INIT, row), Value::Integer(1));

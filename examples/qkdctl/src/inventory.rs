@@ -3,7 +3,7 @@
 //! ```toml
 //! [devices.sw1]
 //! uri = "polatis+tcp://192.0.2.7"
-//! assume = ["polatis.scpi-99-errors"]
+//! assume = ["polatis.error-codes-scpi99"]
 //! ```
 
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
@@ -33,7 +33,7 @@ impl Inventory {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let problem = |why: String| Error::invalid(format!("inventory file {}: {why}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
-        let inventory: Self = toml::from_str(&text).map_err(|e| problem(e.to_string()))?;
+        let inventory: Self = toml::from_str(&text).map_err(|e| problem(e.message().to_owned()))?;
         for (name, device) in &inventory.devices {
             device.uri.parse::<DeviceUri>().map_err(|e| problem(format!("device `{name}`: {}", e.message())))?;
         }

@@ -3,16 +3,21 @@
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::HashMap,
     fs::{File, TryLockError},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
 
-/// Held until dropped.
-pub(crate) struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] File);
+/// Held until dropped; one command that opens a device twice for the same use has one lock.
+pub(crate) struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] Arc<File>);
+
+type Held = HashMap<(String, Use), Weak<File>>;
+static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
 
 /// What is to be done with the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Use {
     Read,
     Change,
@@ -28,12 +33,30 @@ pub(crate) fn take(uri: &DeviceUri, what: Use) -> Result<Lock> {
     let problem = |e: std::io::Error| Error::new(ErrorKind::Internal, format!("the lock of {uri} cannot be had: {e}"));
     let folder = folder();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(problem)?;
-    let address = format!("{}|{}|{:?}|{}", uri.transport(), uri.host(), uri.port(), uri.path());
+    // The folder in a common place may have been somebody else's first.
+    let owner = std::fs::metadata(&folder).map_err(problem)?;
+    if owner.uid() != nix::unistd::getuid().as_raw() || owner.mode() & 0o022 != 0 {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!("the folder of locks, {}, is not yours alone: remove it, or set XDG_RUNTIME_DIR", folder.display()),
+        ));
+    }
+    // A serial port has several names.
+    let path = std::fs::canonicalize(uri.path()).map_or_else(|_| uri.path().to_owned(), |p| p.display().to_string());
+    let address = format!("{}|{}|{:?}|{path}", uri.transport(), uri.host(), uri.port());
     let name = hex::encode(&Sha256::digest(address)[..12]);
-    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name)).map_err(problem)?;
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = held.get(&(name.clone(), what)).and_then(Weak::upgrade) {
+        return Ok(Lock(file));
+    }
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(&name)).map_err(problem)?;
     let taken = if what == Use::Change { file.try_lock() } else { file.try_lock_shared() };
     match taken {
-        Ok(()) => Ok(Lock(file)),
+        Ok(()) => {
+            let file = Arc::new(file);
+            held.insert((name, what), Arc::downgrade(&file));
+            Ok(Lock(file))
+        }
         Err(TryLockError::Error(e)) => Err(problem(e)),
         Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Busy, "another qkdctl is changing, or reading, this device right now").on(uri.to_string())),
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use qkd_hal::{
     Error, ErrorKind, Operation, Result, Support,
-    encryptor::{ChannelStatus, Staged, TrafficCounters},
+    encryptor::{ChannelStatus, Staged, Staging, TrafficCounters},
     qkd::KeyRequest,
     units::Bits,
 };
@@ -26,9 +26,15 @@ pub(crate) async fn run(session: &Session, output: Output, command: EncryptorCom
             let encryptor = device.opened.as_encryptor()?;
             let channel = roll::channel(&*encryptor, Some(&channel)).await?;
             let key = secret_file::read_key(&key, id.as_ref())?;
+            let overwrites = match encryptor.encryptor_capabilities().staging {
+                Staging::Overwrite => {
+                    "It overwrites the secret in use: the box exchanges with it at its next chance, and the other end must have the same by then.\n"
+                }
+                _ => "",
+            };
             if !yes {
                 output::print(output, &json!({"channel": channel, "key_id": key.id(), "applied": false}), || {
-                    format!("would stage key {} ({}) on channel {channel}\n{DRY_RUN}", key.id(), key.size())
+                    format!("would stage key {} ({}) on channel {channel}\n{overwrites}{DRY_RUN}", key.id(), key.size())
                 })?;
                 return Ok(0);
             }
@@ -36,7 +42,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: EncryptorCom
             let staged = journal::changing(&device.uri.to_string(), "stage", &detail, encryptor.stage(&channel, &key)).await?;
             output::print(output, &staged, || {
                 let slot = staged.slot.map_or_else(String::new, |s| format!(" in slot {s}"));
-                format!("key {} is staged on channel {}{slot}: {}", staged.key_id, staged.channel, staged.proof)
+                format!("key {} is staged on channel {}{slot}: {}\n{overwrites}", staged.key_id, staged.channel, staged.proof).trim_end().to_owned()
             })?;
             encryptor.close().await?;
             Ok(0)
