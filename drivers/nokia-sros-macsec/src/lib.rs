@@ -58,7 +58,10 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::Encryptor],
     transports: &[Transport { name: "snmp", example: "nokia-sros-macsec+snmp://192.0.2.9?credentials=noc" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack" }],
+    evidence: &[
+        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd" },
+        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools walk and set that emulator" },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "what newer releases do with clear traffic that is received: the object is obsolete and has no public successor",

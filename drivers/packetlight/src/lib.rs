@@ -43,7 +43,10 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::Encryptor],
     transports: &[Transport { name: "snmp", example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack" }],
+    evidence: &[
+        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd" },
+        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools walk and set that emulator" },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "length and encoding of the pre-shared secret: psk-encoding= must be given",
