@@ -304,3 +304,43 @@ async fn over_tcp_a_refused_connection_backs_off_and_comes_back() {
     let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(10)).reply(line(100), Disclosure::Public);
     assert_eq!(&link.exchange(exchange).await.unwrap()[..], b"hello\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_behind_a_slow_one_ends_by_its_own_deadline_and_is_not_sent() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&log);
+    let rig = rig(Resync::Reconnect, move |request| {
+        seen.lock().unwrap().push(request.to_owned());
+        if request == "who" { Act::Say("me 7\r\n") } else { Act::Nothing }
+    })
+    .await;
+    let patient = tokio::spawn({
+        let link = Arc::clone(&rig.link);
+        async move { link.exchange(Exchange::new("ask", "slow\n", Duration::from_secs(60)).reply(line(1000), Disclosure::Public)).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    let begun = Instant::now();
+    let error = ask(&*rig.link, "hasty").await.unwrap_err();
+    assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, false));
+    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert_eq!(patient.await.unwrap().unwrap_err().kind, ErrorKind::Timeout);
+    assert!(!log.lock().unwrap().contains(&"hasty".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_unasked_right_before_a_request_does_not_answer_it() {
+    for resync in WAYS {
+        let rig = rig(resync, |request| match request {
+            "who" => Act::Say("me 7\r\n"),
+            // A second line that nobody waits for.
+            "double" => Act::Say("first\r\nsecond\r\n"),
+            _ => Act::SayLate(Duration::from_millis(50), "its own\r\n"),
+        })
+        .await;
+        let late = |text: &'static str| Exchange::new("ask", text, Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
+        // Both stand in the queue before the owner could look at the line.
+        let (first, second) = tokio::join!(rig.link.exchange(late("double\n")), rig.link.exchange(late("other\n")));
+        assert_eq!(&first.unwrap()[..], b"first\r\n", "{resync:?}");
+        assert_eq!(&second.unwrap()[..], b"its own\r\n", "{resync:?}");
+    }
+}
