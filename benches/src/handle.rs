@@ -47,44 +47,52 @@ impl Device for Nothing {
 }
 
 pub(crate) fn run(scale: u32) {
-    let runtime = current_thread();
-    let device: Arc<dyn Device> = Arc::new(Nothing(Descriptor::new("n", "n+mem://n", Maturity::Emulated), Capabilities::none().with(&[Operation::Health])));
-    let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-    let checked: Arc<dyn Device> = Arc::new(Checked::new(Arc::clone(&device), gate));
-    let cost = |handle: &Arc<dyn Device>| {
-        per_round(9, 1_000_000 / scale, |n| {
-            runtime.block_on(async {
-                for _ in 0..n {
-                    let _ = black_box(black_box(handle).health().await);
-                }
-            });
-        })
-    };
-    let (bare, with) = (cost(&device), cost(&checked));
+    let cost = |checked| per_round(9, 1_000_000 / scale, handle_calls(checked));
+    let (bare, with) = (cost(false), cost(true));
     row("the checks around a handle", &micros(with.saturating_sub(bare)), &format!("{} without them", micros(bare)), None, "≤ 0.3 µs");
-
-    let usb = usb_call(&runtime, scale);
+    let usb = per_round(9, 100_000 / scale, usb_calls());
     row("a whole call over an in-memory link: USB control transfers (Quantis health)", &micros(usb), "-", None, "≤ 2 µs");
-    let bytes = byte_call(&runtime, scale);
+    let bytes = per_round(9, 100_000 / scale, line_exchanges());
     row("one exchange of the line's owner over in-memory bytes, with the far end's own task", &micros(bytes), "-", None, "≤ 2 µs");
 }
 
-fn usb_call(runtime: &tokio::runtime::Runtime, scale: u32) -> Duration {
+/// Calls of a handle that does nothing, with the checks around it or without.
+pub(crate) fn handle_calls(checked: bool) -> impl FnMut(u32) {
+    let runtime = current_thread();
+    let mut handle: Arc<dyn Device> = Arc::new(Nothing(Descriptor::new("n", "n+mem://n", Maturity::Emulated), Capabilities::none().with(&[Operation::Health])));
+    if checked {
+        let gate = Arc::new(Gate::new(handle.descriptor(), handle.capabilities()));
+        handle = Arc::new(Checked::new(handle, gate));
+    }
+    move |n| {
+        runtime.block_on(async {
+            for _ in 0..n {
+                let _ = black_box(black_box(&handle).health().await);
+            }
+        });
+    }
+}
+
+/// Whole calls of a driver over an in-memory USB link, the emulator's part included.
+pub(crate) fn usb_calls() -> impl FnMut(u32) {
+    let runtime = current_thread();
     let random = Arc::new(qkd_emulators::model::random::Random::new(1, "FFFFFFFFFF"));
     let device: Arc<dyn UsbService> = Arc::new(qkd_emulators::wire::usb::Chapter9::new(qkd_emulators::wire::usb::quantis::Quantis::new(random)));
     let context = OpenContext::new().with_memory("q", Endpoint::Usb(device));
     let opened = runtime.block_on(qkd_drivers_all::registry().open("idq-quantis+mem://q", &context)).expect("the emulator opens");
     let handle = opened.device();
-    per_round(9, 100_000 / scale, |n| {
+    move |n| {
         runtime.block_on(async {
             for _ in 0..n {
                 let _ = black_box(handle.health().await);
             }
         });
-    })
+    }
 }
 
-fn byte_call(runtime: &tokio::runtime::Runtime, scale: u32) -> Duration {
+/// Exchanges through the owner of a line, over in-memory bytes.
+pub(crate) fn line_exchanges() -> impl FnMut(u32) {
+    let runtime = current_thread();
     let connector = Box::new(memory::Bytes::new("b", |mut stream: tokio::io::DuplexStream| {
         tokio::spawn(async move {
             let mut buffer = [0; 256];
@@ -97,12 +105,12 @@ fn byte_call(runtime: &tokio::runtime::Runtime, scale: u32) -> Duration {
     }));
     let link =
         runtime.block_on(LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), Duration::from_secs(1))).expect("memory opens");
-    per_round(9, 100_000 / scale, |n| {
+    move |n| {
         runtime.block_on(async {
             for _ in 0..n {
                 let exchange = Exchange::new("bench", &b":oxc:swit:conn:stat?\n"[..], Duration::from_secs(1)).reply(line(1000), Disclosure::Undeclared);
                 let _ = black_box(link.exchange(exchange).await);
             }
         });
-    })
+    }
 }

@@ -70,6 +70,12 @@ impl QkdModule for Store {
 }
 
 pub(crate) fn run(scale: u32) {
+    let rate = hand_on(40_000 / scale);
+    row("keys of 256 bit taken and handed on, batches of 128", &format!("{rate:.0} a second"), "-", None, "≥ 1,000,000");
+}
+
+/// Takes so many batches of 128 keys and hands them on; tells the keys per second.
+pub(crate) fn hand_on(batches: u32) -> f64 {
     let store = Arc::new(Store {
         descriptor: Descriptor::new("store", "store+mem://s", Maturity::Emulated),
         capabilities: Capabilities::none().with(&[Operation::TakeKeys]),
@@ -79,8 +85,7 @@ pub(crate) fn run(scale: u32) {
     let gate = Arc::new(Gate::new(store.descriptor(), store.capabilities()));
     let module: Arc<dyn QkdModule> = Arc::new(Checked::new(store, gate));
     let request = KeyRequest::new(128).with_size(Bits(256));
-    let batches = 40_000 / scale;
-    let rate = current_thread().block_on(async {
+    current_thread().block_on(async {
         let (give, mut take) = tokio::sync::mpsc::channel::<Vec<Key>>(16);
         let taker = tokio::spawn(async move {
             let mut sum = 0u64;
@@ -99,6 +104,5 @@ pub(crate) fn run(scale: u32) {
         drop(give);
         black_box(taker.await.expect("the taker ends"));
         f64::from(batches) * 128.0 / begun.elapsed().as_secs_f64()
-    });
-    row("keys of 256 bit taken and handed on, batches of 128", &format!("{rate:.0} a second"), "-", None, "≥ 1,000,000");
+    })
 }

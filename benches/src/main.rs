@@ -3,6 +3,7 @@
 //! `taskset -c 0 qkd-bench …` pins everything, children included, to one core.
 
 mod handle;
+mod instructions;
 mod keys;
 mod scpi;
 mod snmp;
@@ -30,6 +31,11 @@ enum Which {
     Keys,
     /// All of them.
     All,
+    /// Instructions of one round, counted by valgrind's callgrind; not part of `all`.
+    Instructions,
+    /// What `instructions` runs under valgrind.
+    #[value(hide = true)]
+    Rounds,
     /// What `snmp-agent` runs in a process of its own.
     #[value(name = CROWD, hide = true)]
     Crowd,
@@ -44,13 +50,19 @@ struct Cli {
     /// A tenth of the rounds.
     #[arg(long)]
     quick: bool,
+    /// Of `rounds`: the case, how many, and a port.
+    #[arg(hide = true)]
+    rest: Vec<String>,
 }
 
 fn main() {
     let cli = Cli::parse();
     let scale = if cli.quick { 10 } else { 1 };
-    if cli.which == Which::Crowd {
-        return snmp::crowd();
+    match cli.which {
+        Which::Crowd => return snmp::crowd(),
+        Which::Rounds => return instructions::rounds(&cli.rest),
+        Which::Instructions => return instructions::run(),
+        _ => {}
     }
     let wants = |which| cli.which == which || cli.which == Which::All;
     println!("| what | ours | reference | ratio | goal |\n|---|---|---|---|---|");

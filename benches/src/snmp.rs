@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 
 /// sysUpTime.0
 const NAME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
-const NAME_TEXT: &str = "1.3.6.1.2.1.1.3.0";
+pub(crate) const NAME_TEXT: &str = "1.3.6.1.2.1.1.3.0";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn security(version: &str) -> Security {
@@ -50,7 +50,7 @@ async fn open(port: u16, version: &str) -> Arc<UdpSnmp> {
     UdpSnmp::open(&format!("127.0.0.1:{port}"), security(version), PATIENCE, EventHub::default(), None).await.expect("the agent answers")
 }
 
-fn ours(port: u16, version: &str, count: u32, in_flight: usize) -> f64 {
+pub(crate) fn ours(port: u16, version: &str, count: u32, in_flight: usize) -> f64 {
     current_thread().block_on(async {
         let link = open(port, version).await;
         let name = [Oid::from(NAME)];
