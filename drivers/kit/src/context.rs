@@ -195,6 +195,7 @@ impl OpenContext {
                 Endpoint::Bytes(connector) => Ok(Box::new(memory::Shared(Arc::clone(connector)))),
                 _ => Err(Self::wrong_level(uri)),
             },
+            "tcp" | "unix" if uri.parameter("baud").is_some() => Err(Error::invalid(format!("{uri}: baud= is of serial lines"))),
             #[cfg(feature = "tcp")]
             "tcp" => {
                 if uri.host().is_empty() {
@@ -279,6 +280,13 @@ impl OpenContext {
             }
             other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
         };
+        if let Some(wanted) = uri.parameter("serial")
+            && link.identity().serial.as_deref() != Some(wanted)
+        {
+            let found = link.identity().serial.map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
+            link.close().await;
+            return Err(Error::new(ErrorKind::NotFound, format!("{uri}: the serial number of the device there is {found}")));
+        }
         let link = match &self.faults {
             Some(faults) => Arc::new(faults.around(link)) as Arc<dyn UsbLink>,
             None => link,

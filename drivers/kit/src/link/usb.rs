@@ -1,4 +1,6 @@
 //! USB links: control, bulk and interrupt transfers, over libusb or over USB/IP.
+//!
+//! A link that has lost its device tries to find it again with each call, without back-off, and tells of it by that call's error alone: no events.
 
 use super::{Disclosure, LinkError};
 use async_trait::async_trait;
