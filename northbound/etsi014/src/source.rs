@@ -86,7 +86,10 @@ struct Inner {
     repeats: bool,
 }
 
-/// A source in memory, shared by both KMEs of a link.
+/// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one fetches.
+const MOST_WAITING: usize = 1_000_000;
+
+/// A source in memory, shared by both KMEs of a link. Gives no more keys while a million twins wait.
 pub struct Pool(Mutex<Inner>);
 
 impl Pool {
@@ -125,7 +128,7 @@ impl KeySource for Pool {
         let inner = &mut *guard;
         let size = usize::try_from(bits / 8).map_err(|_| SourceError::NotEnough)?;
         let total = (size as u64).checked_mul(count as u64).ok_or(SourceError::NotEnough)?;
-        if total > inner.material.available() {
+        if total > inner.material.available() || inner.twins.len().saturating_add(count) > MOST_WAITING {
             return Err(SourceError::NotEnough);
         }
         let mut keys = Vec::with_capacity(count);
