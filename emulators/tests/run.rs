@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -9,6 +13,7 @@ use std::{
     os::unix::fs::FileTypeExt,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 fn command() -> Command {
@@ -28,7 +33,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 struct Serving {
     child: Child,
     orders: Option<ChildStdin>,
-    lines: BufReader<ChildStdout>,
+    lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Drop for Serving {
@@ -41,12 +46,12 @@ impl Drop for Serving {
 impl Serving {
     fn start(arguments: &[&str]) -> Self {
         let mut child = command().args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (orders, lines) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let (orders, lines) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
         Self { child, orders, lines }
     }
     fn line(&mut self) -> Value {
         let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
+        self.lines.as_mut().unwrap().read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("no JSON line ({e}): {line:?}"))
     }
     fn order(&mut self, order: &str) -> Value {
@@ -58,7 +63,7 @@ impl Serving {
     fn end(mut self) {
         drop(self.orders.take());
         let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).unwrap();
+        self.lines.as_mut().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
         assert!(self.child.wait().unwrap().success());
     }
@@ -143,6 +148,26 @@ fn orders_are_answered_and_mistakes_in_them_told() {
         assert!(answer["error"].as_str().is_some_and(|e| e.contains(why)), "{order}: {answer}");
     }
     serving.end();
+}
+
+#[test]
+fn a_signal_ends_it_though_its_input_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let link = folder.path().join("port");
+        let mut serving = Serving::start(&["run", "agiltron-ff", "--pty-link", link.to_str().unwrap()]);
+        serving.line();
+        // An answered order: it serves, and its signals are its own.
+        serving.order("fault delay=1ms");
+        kill(Pid::from_raw(serving.child.id().try_into().unwrap()), signal).unwrap();
+        let (ended, end) = std::sync::mpsc::channel();
+        let mut lines = serving.lines.take().unwrap();
+        std::thread::spawn(move || ended.send(lines.read_line(&mut String::new())));
+        let read = end.recv_timeout(Duration::from_secs(20)).expect("it ends though nobody closed its input");
+        assert_eq!(read.unwrap(), 0, "it says nothing more");
+        assert!(serving.orders.is_some() && serving.child.wait().unwrap().success());
+        assert!(!link.is_symlink(), "the link goes with it");
+    }
 }
 
 #[test]
