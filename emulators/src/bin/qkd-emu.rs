@@ -13,10 +13,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Emulators of the hardware of a quantum-secured network.
 #[derive(Debug, Parser)]
@@ -139,14 +136,21 @@ async fn run(command: Command) -> io::Result<()> {
     }
 }
 
+/// The lines of standard input, until it closes. Read by a thread of its own, for whoever ends us must not wait for a line: a runtime waits for its threads.
+fn orders() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
+    let (lines, received) = tokio::sync::mpsc::channel(16);
+    std::thread::spawn(move || io::stdin().lines().try_for_each(|line| lines.blocking_send(line)));
+    received
+}
+
 /// Until standard input closes, or somebody ends us.
 async fn serve(all: BTreeMap<String, Running>) -> io::Result<()> {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = orders();
     let mut end = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         let line = tokio::select! {
-            line = lines.next_line() => line?,
+            line = lines.recv() => line.transpose()?,
             _ = end.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };

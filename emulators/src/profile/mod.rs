@@ -104,6 +104,9 @@ pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
     })?;
     options.check(profile)?;
     let running = (profile.start)(profile, options).await?;
+    if options.pty_link.is_some() && !running.ready().endpoints.iter().any(|e| e.bus == "serial") {
+        return Err(options::invalid(format!("profile {name} has no pseudo-terminal to link to")));
+    }
     for spec in &options.faults {
         running.fault(spec).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     }

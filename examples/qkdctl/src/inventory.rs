@@ -48,11 +48,19 @@ impl Inventory {
         let found = self.devices.get(device).ok_or_else(|| {
             let names: Vec<_> = self.devices.keys().cloned().collect();
             let known = if names.is_empty() { "there is no inventory, or it is empty".to_owned() } else { format!("it names: {}", names.join(", ")) };
-            Error::new(ErrorKind::NotFound, format!("`{device}` is neither a device URI (driver+transport://address) nor a name of the inventory; {known}"))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("{} is neither a device URI (driver+transport://address) nor a name of the inventory; {known}", quoted(device)),
+            )
         })?;
         let uri: DeviceUri = found.uri.parse()?;
         Ok(found.assume.iter().fold(uri, |uri, id| uri.with_parameter("assume", id)))
     }
+}
+
+/// What a person wrote, as an error may repeat it: not where there may be a secret in it.
+pub(crate) fn quoted(text: &str) -> String {
+    if text.contains(['?', '@', '=']) { "what was given".to_owned() } else { format!("`{text}`") }
 }
 
 #[cfg(test)]
@@ -64,6 +72,7 @@ mod tests {
         let inventory: Inventory = toml::from_str("[devices.sw1]\nuri = 'polatis+tcp://192.0.2.7'\nassume = ['a', 'b']\n").unwrap();
         assert_eq!(inventory.resolve("sw1").unwrap().to_string(), "polatis+tcp://192.0.2.7?assume=a&assume=b");
         assert_eq!(inventory.resolve("x+tcp://h").unwrap().to_string(), "x+tcp://h");
+        assert!(inventory.resolve("polatis+tcp:h?password=hunter22").unwrap_err().message().starts_with("what was given is neither"));
         assert!(inventory.resolve("sw2").unwrap_err().message().contains("it names: sw1"));
     }
 }

@@ -1,7 +1,7 @@
 //! Rolling a pair of encryptors over to a fresh key.
 
 use qkd_hal::{
-    Effect, Encryptor, Error, ErrorKind, Key, Result,
+    Effect, Encryptor, Error, ErrorKind, Key, Operation, Result, Support,
     encryptor::{ChannelId, Confirmation, Staged},
     units::Bits,
 };
@@ -43,6 +43,28 @@ pub(crate) async fn channel(encryptor: &dyn Encryptor, named: Option<&str>) -> R
 pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<Bits> {
     let far = &far.encryptor_capabilities().key_sizes;
     near.encryptor_capabilities().key_sizes.iter().filter(|s| far.contains(s)).max_by_key(|s| s.0).copied()
+}
+
+/// Whether both boxes may go all the way, before a key is spent on it.
+///
+/// # Errors
+/// `AssumptionNotAccepted`, naming all that would stop the roll in the middle.
+pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
+    let both = near.encryptor_capabilities().activate_both;
+    for (end, activates) in [(near, true), (far, both)] {
+        let descriptor = end.descriptor();
+        let needed = |op: &Operation| {
+            let part = matches!(op, Operation::Stage | Operation::Confirm | Operation::Retire) || *op == Operation::Activate && activates;
+            part && end.capabilities().supports(*op) != Support::Unsupported
+        };
+        let missing: Vec<_> = descriptor.assumptions.iter().filter(|a| a.operations.iter().any(needed) && !descriptor.accepted.contains(a.id)).collect();
+        if !missing.is_empty() {
+            let told: Vec<_> = missing.iter().map(|a| format!("`{}`: {}", a.id, a.statement)).collect();
+            let what = format!("a roll rests on assumptions that were not accepted, and no key was taken: {}", told.join(" "));
+            return Err(Error::new(ErrorKind::AssumptionNotAccepted, what).on(descriptor.uri.as_str()).during("roll"));
+        }
+    }
+    Ok(())
 }
 
 /// Stage on both ends, activate, confirm on both, retire. Stops at the first error.

@@ -92,6 +92,7 @@ async fn roll_pair(
         Some(size) => Bits(size),
         None => roll::common_size(&*near, &*far).ok_or_else(|| Error::invalid("the two boxes take no common key size; name one with --size"))?,
     };
+    roll::ready(&*near, &*far)?;
     let keys = [session.open(sources[0], how).await?, session.open(sources[1], how).await?];
     let (source, twin_source) = (keys[0].opened.as_module()?, keys[1].opened.as_module()?);
     let hitless = near.encryptor_capabilities().hitless && far.encryptor_capabilities().hitless;

@@ -3,6 +3,7 @@
 use super::list::fitting;
 use crate::{
     cli::Output,
+    inventory::quoted,
     lock::{self, Use},
     output,
     session::Session,
@@ -112,7 +113,10 @@ fn of_uri(uri: &DeviceUri) -> Target {
 
 fn of_text(text: &str) -> Result<Target> {
     let wrong = || {
-        Error::invalid(format!("`{text}` is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI"))
+        Error::invalid(format!(
+            "{} is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI",
+            quoted(text)
+        ))
     };
     let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
     let uri = |scheme: &str| -> Result<DeviceUri> { format!("probe+{scheme}://{rest}").parse() };
@@ -190,8 +194,10 @@ async fn line(infos: &[&'static DriverInfo], over: &str, place: &str, port: Opti
                 probed.would_send.push(Sent { driver: info.name, bytes: shown, answer: None });
                 continue;
             }
-            if output == Output::Table {
-                println!("sending for {}: {shown}", info.name);
+            // Before they go, also where standard output is one document at the end.
+            match output {
+                Output::Table => println!("sending for {}: {shown}", info.name),
+                Output::Json => eprintln!("sending for {}: {shown}", info.name),
             }
             let connector: Box<dyn Connector> = if over == "serial" {
                 Box::new(SerialPort::new(place, *at, false))
