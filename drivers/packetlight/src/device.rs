@@ -29,8 +29,8 @@ struct Roll {
     key: KeyId,
     /// Whether alarm 223 stood before the key was written: then it says nothing about this key until it was cleared.
     failed_before: bool,
-    /// Whether being out of `active` tells something: the row was seen there before, or its exchange had failed for good, or was forced by us. Else it may be
-    /// an earlier exchange, still under way.
+    /// Whether being out of `active` tells something: the row was seen there or in `init` before, or its exchange had failed for good, or was forced by us.
+    /// Else it may be an earlier exchange, still under way, which ends with the secret before.
     armed: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
@@ -159,6 +159,8 @@ impl PacketLight {
                 {
                     let mut rolls = rolls.lock().unwrap_or_else(PoisonError::into_inner);
                     let Some(roll) = rolls.get_mut(&row) else { return };
+                    // An exchange begins there: one that has not begun takes the secret that is written.
+                    roll.armed |= status == Status::Init;
                     match (status, roll.left) {
                         (Status::Active, None) => roll.armed = true,
                         (Status::Active, Some(_)) => {
@@ -309,7 +311,7 @@ impl Encryptor for PacketLight {
         text.zeroize();
         let failed_before = self.key_exchange_failed(row).await?;
         self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("stage"))?;
-        let roll = Roll { key: key.id().clone(), failed_before, armed: failed_before || status == Status::Active, left: None, back: None, watcher: None };
+        let roll = Roll { key: key.id().clone(), failed_before, armed: failed_before || matches!(status, Status::Active | Status::Init), left: None, back: None, watcher: None };
         self.with(|rolls| rolls.insert(row, roll));
         self.watch(row);
         Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))
