@@ -70,8 +70,12 @@ async fn failed(backend: &dyn Backend, plan: &Plan, before: &CrossConnects, sent
             let untouched = stands == before.touching(plan.covered());
             (
                 format!("done: {}; the ports stand at {stands}", if done.is_empty() { "nothing".to_owned() } else { list(&done) }),
-                // A step that may yet be carried out is not undone by having been too slow.
-                if untouched { error.effect_on_device() } else { Effect::Partial },
+                // A step that was accepted before, or may yet be carried out, is not undone by not being seen.
+                match (untouched, sent) {
+                    (true, 0) => error.effect_on_device(),
+                    (true, _) => Effect::Unknown,
+                    _ => Effect::Partial,
+                },
             )
         }
         Err(_) => {

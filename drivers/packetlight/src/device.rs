@@ -4,7 +4,8 @@ use crate::proto::{self, PskEncoding, Status, decode_number, decode_severity, de
 use async_trait::async_trait;
 use qkd_driver_kit::link::snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind};
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Encryptor, Error, ErrorKind, EventKind, EventStream, Health, Identity, Key, KeyId, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind, EventKind, EventStream, Health, Identity, Key, KeyId, Operation,
+    Result,
     capability::EventSupport,
     device::HealthState,
     encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged},
@@ -310,8 +311,23 @@ impl Encryptor for PacketLight {
         let request = SetRequest::new().with_secret(oid::instance(oid::PRE_SHARED, row), value);
         text.zeroize();
         let failed_before = self.key_exchange_failed(row).await?;
-        self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("stage"))?;
-        let roll = Roll { key: key.id().clone(), failed_before, armed: failed_before || matches!(status, Status::Active | Status::Init), left: None, back: None, watcher: None };
+        // Unless this one is refused, no key that was staged before can be confirmed any more.
+        let before = self.with(|rolls| rolls.remove(&row));
+        if let Err(error) = self.link.set(request, self.descriptor.deadline).await {
+            let error = error.changing("stage");
+            if let (Effect::None, Some(before)) = (error.effect_on_device(), before) {
+                self.with(|rolls| rolls.insert(row, before));
+            }
+            return Err(error);
+        }
+        let roll = Roll {
+            key: key.id().clone(),
+            failed_before,
+            armed: failed_before || matches!(status, Status::Active | Status::Init),
+            left: None,
+            back: None,
+            watcher: None,
+        };
         self.with(|rolls| rolls.insert(row, roll));
         self.watch(row);
         Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))
@@ -323,6 +339,9 @@ impl Encryptor for PacketLight {
         let known = self.with(|rolls| {
             let roll = rolls.get_mut(&row).filter(|roll| roll.key == staged.key_id)?;
             (roll.armed, roll.left, roll.back) = (true, None, None);
+            if let Some(watcher) = roll.watcher.take() {
+                watcher.abort();
+            }
             Some(())
         });
         if known.is_none() {
@@ -371,11 +390,11 @@ impl Encryptor for PacketLight {
         let name = oid::instance(oid::ENABLE, row);
         let request = SetRequest::new().with(name.clone(), proto::truth(on));
         self.link.set(request, self.descriptor.deadline).await.map_err(|e| e.changing("set-encryption"))?;
-        let now = self.get(&[name]).await.map_err(|e| e.effect(qkd_hal::Effect::Unknown))?;
-        if decode_truth(&now[0], "slSecuEncryptionEnable").map_err(wrong)? == Some(on) {
+        let now = self.get(&[name]).await.map_err(|e| e.effect(Effect::Unknown))?;
+        if decode_truth(&now[0], "slSecuEncryptionEnable").map_err(|e| wrong(e).effect(Effect::Unknown))? == Some(on) {
             return Ok(());
         }
         let why = format!("the agent accepted slSecuEncryptionEnable={on} and shows another value");
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(qkd_hal::Effect::Unknown))
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown))
     }
 }

@@ -14,7 +14,7 @@ use qkd_driver_kit::{
         line::{LineOptions, Resync},
     },
 };
-use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, ErrorKind, Result, TransportFault, event::EventHub};
+use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, ErrorKind, Result, event::EventHub};
 use std::{sync::Arc, time::Duration};
 
 /// Where the servers are.
@@ -75,7 +75,7 @@ impl Wire {
         let outcome = link.exchange(exchange).await;
         link.close().await;
         match outcome {
-            Err(e) if e.kind == ErrorKind::Transport(TransportFault::HungUp) => Ok(()),
+            Err(e) if e.ended => Ok(()),
             Err(e) => Err(e.changing("set")),
             Ok(_) => Err(Error::new(ErrorKind::Internal, "a frame that never ends has ended").effect(Effect::Unknown)),
         }

@@ -4,15 +4,21 @@ use crate::cli::Output;
 use comfy_table::{ContentArrangement, Table, presets};
 use qkd_hal::{Error, reading::Quality};
 use serde::Serialize;
+use std::io::Write;
+
+/// Writes to standard output. That nobody reads it any more does not undo what was done.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
 
 /// Prints a result: `table` for people, `value` as JSON.
 pub(crate) fn print(output: Output, value: &impl Serialize, table: impl FnOnce() -> String) -> qkd_hal::Result<()> {
     match output {
         Output::Json => {
             let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))?;
-            println!("{text}");
+            line(&text);
         }
-        Output::Table => println!("{}", table().trim_end()),
+        Output::Table => line(table().trim_end()),
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
 /// Stage on both ends, activate, confirm on both, retire. Stops at the first error.
 ///
 /// # Errors
-/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent.
+/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent to the boxes.
 pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &Key) -> Result<Rolled> {
     if near_key != far_key {
         return Err(Error::invalid(format!(

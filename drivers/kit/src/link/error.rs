@@ -10,6 +10,8 @@ pub struct LinkError {
     pub detail: String,
     /// Whether the request may have reached the device.
     pub sent: bool,
+    /// Whether the far end closed the connection in order, and nothing failed on the way.
+    pub ended: bool,
     /// The device's own code, where it sent one (an SNMP error-status, an HTTP status).
     pub code: Option<String>,
 }
@@ -17,7 +19,7 @@ pub struct LinkError {
 impl LinkError {
     /// An error of `kind`, before anything was sent.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), sent: false, code: None }
+        Self { kind, detail: detail.into(), sent: false, ended: false, code: None }
     }
 
     /// The same, after the request may have reached the device.

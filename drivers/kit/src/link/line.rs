@@ -261,8 +261,13 @@ impl Owner {
             self.stream = None;
             self.in_doubt = false;
         }
-        if self.stream.is_none() {
-            self.connect(deadline).await?;
+        if self.stream.is_none()
+            && let Err(error) = self.connect(deadline).await
+        {
+            if self.last.is_some() {
+                self.drop_line("it could not be reached again");
+            }
+            return Err(error);
         }
         if self.in_doubt {
             match self.options.resync {
@@ -368,6 +373,7 @@ impl Owner {
         let mut exchange = (greeting.exchange)();
         self.write(&exchange.request, deadline).await?;
         self.buffer.clear();
+        let mut stranger = false;
         loop {
             // Whatever stands before the sentinel's answer belongs to earlier requests.
             if let Some(framer) = &mut exchange.framer {
@@ -378,6 +384,7 @@ impl Owner {
                         if found.is_some() && (self.identity.is_none() || found == self.identity) {
                             break;
                         }
+                        stranger |= found.is_some();
                         self.buffer.drain(..n);
                         exchange = self.options.greeting.as_ref().map_or(exchange, |g| (g.exchange)());
                         continue;
@@ -386,10 +393,20 @@ impl Owner {
                         self.count_unasked(self.buffer.len());
                         self.buffer.clear();
                     }
+                    Frame::Incomplete if self.buffer.len() > self.options.reply_limit => {
+                        self.count_unasked(self.buffer.len());
+                        self.buffer.clear();
+                    }
                     Frame::Incomplete => {}
                 }
             }
-            self.fill(deadline).await?;
+            if let Err(error) = self.fill(deadline).await {
+                if stranger {
+                    // The next call greets anew, and tells who it is.
+                    self.drop_line("another device answers");
+                }
+                return Err(error);
+            }
         }
         self.quiet(quiet, deadline).await
     }
@@ -415,8 +432,9 @@ impl Owner {
     async fn fill(&mut self, deadline: Instant) -> Result<(), LinkError> {
         let Some(stream) = &mut self.stream else { return Err(LinkError::new(ErrorKind::Unreachable, "there is no connection")) };
         match timeout_at(deadline, stream.read_buf(&mut *self.buffer)).await {
-            Ok(Ok(n)) if n > 0 => Ok(()),
-            Ok(_) => Err(self.hung_up(true)),
+            Ok(Ok(0)) => Err(LinkError { ended: true, ..self.hung_up(true) }),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(self.hung_up(true)),
             Err(_) => {
                 self.in_doubt = true;
                 let seen = match self.buffer.len() {

@@ -51,6 +51,8 @@ const WALK_LIMIT: usize = 1_000_000;
 pub struct UdpSnmp {
     shared: Arc<Shared>,
     notifications: broadcast::Sender<Notification>,
+    /// Keeps the channel open, whether anybody listens yet or not.
+    _listener: broadcast::Receiver<Notification>,
 }
 
 struct Shared {
@@ -98,7 +100,8 @@ impl UdpSnmp {
             lost: AtomicBool::new(false),
             events,
         });
-        let link = Self { notifications: broadcast::channel(256).0, shared };
+        let (notifications, listener) = broadcast::channel(256);
+        let link = Self { notifications, _listener: listener, shared };
         // sysObjectID.0 (RFC 3418) shows that an agent is there, snmpEngineID.0 (RFC 3411) which one.
         let first = link.get(&[Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]), Oid::from(ENGINE_ID)], within).await?;
         if let Some(VarBind { value: Value::OctetString(id), .. }) = first.get(1) {
@@ -160,8 +163,10 @@ impl SnmpLink for UdpSnmp {
             let mut at = root.clone();
             loop {
                 let rows = shared.read(Read::Bulk(at.clone()), deadline).await?;
+                // The end of a table is told by a name behind it; nothing at all is a row that cannot be read.
                 if rows.is_empty() {
-                    return Ok(found);
+                    let what = format!("the reply to GETBULK behind {at} holds no row that can be read");
+                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), what));
                 }
                 for row in rows {
                     if row.oid.below(&root).is_none() || row.value == Value::EndOfMibView {
@@ -198,6 +203,12 @@ impl SnmpLink for UdpSnmp {
     }
 }
 
+const QUEUED: &str = "earlier calls took until the deadline; this one was not sent";
+
+fn queued() -> LinkError {
+    LinkError::new(ErrorKind::Timeout, QUEUED)
+}
+
 enum Read {
     Get(Arc<[Oid]>),
     Bulk(Oid),
@@ -207,7 +218,8 @@ impl Shared {
     /// A loss is told once, and so is the return.
     fn note<T>(&self, result: &Result<T, LinkError>) {
         match result {
-            Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) => {
+            // One that waited in the queue tells nothing of the agent.
+            Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) && e.detail != QUEUED => {
                 if !self.lost.swap(true, Ordering::AcqRel) {
                     self.events.publish(Origin::Driver, EventKind::LinkLost { reason: e.detail.clone() });
                 }
@@ -293,7 +305,7 @@ impl Shared {
     async fn permit(&self, deadline: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, LinkError> {
         match timeout_at(deadline, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(self.timeout()),
+            _ => Err(queued()),
         }
     }
 
@@ -320,13 +332,17 @@ impl Shared {
         // One more turn for each restart of the agent that a reply tells of.
         let mut restarts = 2;
         loop {
-            let mut session = match self.session(deadline).await {
+            let end = attempt_end(deadline, left);
+            left = left.saturating_sub(1);
+            let mut session = match self.session(end).await {
                 Ok(session) => session,
+                // A datagram of the session's own questions was lost, or was noise: one attempt of this question.
+                Err(e) if left > 0 && Instant::now() < deadline && matches!(e.kind, ErrorKind::Timeout | ErrorKind::Transport(TransportFault::Framing)) => {
+                    continue;
+                }
                 Err(e) => return Err(if sent { e.sent() } else { e }),
             };
             sent = true;
-            let end = attempt_end(deadline, left);
-            left = left.saturating_sub(1);
             match timeout_at(end, ask(&mut session, what)).await {
                 Ok(Ok(answer)) => return Ok((answer, session)),
                 Ok(Err(snmp2::Error::AuthUpdated)) if restarts > 0 => {
@@ -353,7 +369,7 @@ impl Shared {
     /// A SET leaves once, on a session that has just been answered: it knows the agent's clock, so that no restart long past refuses it. What goes
     /// wrong from there on leaves it open whether the agent acted: a reply that tells of a new clock may be the answer itself.
     async fn set(&self, request: SetRequest, deadline: Instant) -> Result<i32, LinkError> {
-        let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| self.timeout())?;
+        let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| queued())?;
         let _permit = self.permit(deadline).await?;
         let oids: Vec<_> = request.binds().iter().map(|b| native_oid(&b.oid)).collect::<Result<_, _>>()?;
         let named: Vec<_> = request.binds().iter().zip(&oids).map(|(b, oid)| Ok((oid, native(&b.value)?))).collect::<Result<_, LinkError>>()?;

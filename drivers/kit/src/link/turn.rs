@@ -8,8 +8,11 @@ use std::sync::{
 };
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep_until},
+    time::{Duration, Instant, sleep_until, timeout_at},
 };
+
+/// What an owner may take beyond the deadline to end a call in order.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Held by both sides. Whoever takes it first has it.
 #[derive(Clone, Default)]
@@ -23,15 +26,22 @@ impl Turn {
 
     /// The owner's answer. A call whose turn did not come within its deadline ends then, and was not sent; one that was begun ends by its owner's clock.
     pub(super) async fn answer<T>(&self, mut answer: oneshot::Receiver<Result<T, LinkError>>, deadline: Instant) -> Result<T, LinkError> {
-        let closed = |_| LinkError::new(ErrorKind::Closed, "the link was closed");
+        let closed = |_| {
+            let error = LinkError::new(ErrorKind::Closed, "the link was closed");
+            // An owner that had begun may have sent it.
+            Err(if self.take() { error } else { error.sent() })
+        };
         tokio::select! {
             biased;
-            outcome = &mut answer => return outcome.unwrap_or_else(|e| Err(closed(e))),
+            outcome = &mut answer => return outcome.unwrap_or_else(closed),
             () = sleep_until(deadline) => {}
         }
         if self.take() {
             return Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent"));
         }
-        answer.await.unwrap_or_else(|e| Err(closed(e)))
+        match timeout_at(deadline + GRACE, answer).await {
+            Ok(outcome) => outcome.unwrap_or_else(closed),
+            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "the operating system did not return within the deadline").sent()),
+        }
     }
 }

@@ -351,7 +351,10 @@ impl UsbLink for UsbIp {
     }
     async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
         let urb = Urb { endpoint: 0, setup: Some(setup), out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
-        self.submit(urb).await.map(drop)
+        match self.submit(urb).await?.1 {
+            n if n == data.len() => Ok(()),
+            n => Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), format!("{n} of {} bytes were taken", data.len())).sent()),
+        }
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let urb = Urb { endpoint: read.endpoint | 0x80, setup: None, out: Zeroizing::default(), chunk: read.chunk, count: read.count, within: read.within };

@@ -116,7 +116,9 @@ async fn roll_pair(
         let key = one(source.take_keys(&KeyRequest::new(1).with_size(size)).await?)?;
         let lost = |e| roll::after(&format!("key {} was taken from the first module and is void now", key.id()), e);
         let twin = twin_source.take_keys_by_id(std::slice::from_ref(key.id())).await.and_then(one).map_err(lost)?;
-        roll::roll(End { encryptor: &*near, channel: &near_channel }, End { encryptor: &*far, channel: &far_channel }, &key, &twin).await
+        roll::roll(End { encryptor: &*near, channel: &near_channel }, End { encryptor: &*far, channel: &far_channel }, &key, &twin)
+            .await
+            .map_err(|e| roll::after(&format!("key {} was taken from both modules and is void unless both ends hold it", key.id()), e))
     })
     .await?;
     let confirmed = rolled.near.confirmed && rolled.far.confirmed;

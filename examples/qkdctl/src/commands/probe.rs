@@ -196,7 +196,7 @@ async fn line(infos: &[&'static DriverInfo], over: &str, place: &str, port: Opti
             }
             // Before they go, also where standard output is one document at the end.
             match output {
-                Output::Table => println!("sending for {}: {shown}", info.name),
+                Output::Table => output::line(&format!("sending for {}: {shown}", info.name)),
                 Output::Json => eprintln!("sending for {}: {shown}", info.name),
             }
             let connector: Box<dyn Connector> = if over == "serial" {

@@ -30,7 +30,7 @@ impl Story {
     pub(crate) fn chapter(&mut self, title: &str) {
         title.clone_into(&mut self.chapter);
         if self.output == Output::Table {
-            println!("\n{title}");
+            output::line(&format!("\n{title}"));
         }
     }
 
@@ -41,7 +41,7 @@ impl Story {
                 Some(true) => "✓",
                 Some(false) => "✗",
             };
-            println!("  {mark} {what}");
+            output::line(&format!("  {mark} {what}"));
         }
         self.lines.push(Line { chapter: self.chapter.clone(), what, holds, at_ms: self.begun.elapsed().as_millis() });
     }
