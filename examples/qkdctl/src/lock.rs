@@ -43,7 +43,15 @@ pub(crate) fn take(uri: &DeviceUri, what: Use) -> Result<Lock> {
     }
     // A serial port has several names.
     let path = std::fs::canonicalize(uri.path()).map_or_else(|_| uri.path().to_owned(), |p| p.display().to_string());
-    let address = format!("{}|{}|{:?}|{path}", uri.transport(), uri.host(), uri.port());
+    // The ports that the transports stand for; over plain TCP each driver has its own, so that there a port that is written out and one that is not are two locks.
+    let port = uri.port().or(match uri.transport() {
+        "snmp" => Some(161),
+        "usbip" => Some(3240),
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    });
+    let address = format!("{}|{}|{port:?}|{path}", uri.transport(), uri.host());
     let name = hex::encode(&Sha256::digest(address)[..12]);
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(file) = held.get(&(name.clone(), what)).and_then(Weak::upgrade) {

@@ -130,7 +130,8 @@ impl PreparedSet for Prepared {
         let done = if all.0.is_empty() { Ok(()) } else { self.service.set(context.request_id(), &all.0) };
         Box::pin(async move { done.map_err(|_| SetCommitError::Failed) })
     }
-    /// Only a first commit can fail, and it has then changed nothing that could be undone.
+    /// Only a first commit can fail. The model takes whole PDUs: all that can go wrong is found by the test before, but for a refusal that was asked for as
+    /// a fault, which comes before anything is placed.
     fn undo<'a>(&'a mut self, _context: &'a RequestContext, _oid: &'a async_snmp::Oid, _value: &'a Theirs) -> BoxFuture<'a, SetUndoResult> {
         Box::pin(async { Ok::<(), SetUndoError>(()) })
     }

@@ -108,11 +108,18 @@ impl Nokia {
         }
         let up = draft.rows.ca_up && draft.rows.port_up;
         let (written, destroyed, admin) = (draft.written, draft.destroyed, draft.ca || draft.port);
-        *self.rows() = draft.rows;
+        let mut before = Some(std::mem::replace(&mut *self.rows(), draft.rows));
         // Then keys before the switch to them, so that no traffic is lost, and what goes last.
         for (number, key) in keys.into_iter().enumerate() {
             if let Some((ckn, cak)) = key {
-                link.write_slot(end, number as u8 + 1, &ckn, cak).map_err(failed)?;
+                if let Err(refusal) = link.write_slot(end, number as u8 + 1, &ckn, cak) {
+                    // Where nothing was placed yet, nothing has changed.
+                    if let Some(before) = before.take() {
+                        *self.rows() = before;
+                    }
+                    return Err(failed(refusal));
+                }
+                before = None;
             }
         }
         if let Some(priority) = draft.priority {
