@@ -103,7 +103,12 @@ impl UdpSnmp {
         let (notifications, listener) = broadcast::channel(256);
         let link = Self { notifications, _listener: listener, shared };
         // sysObjectID.0 (RFC 3418) shows that an agent is there, snmpEngineID.0 (RFC 3411) which one.
-        let first = link.get(&[Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]), Oid::from(ENGINE_ID)], within).await?;
+        let first = link.get(&[Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]), Oid::from(ENGINE_ID)], within).await.map_err(|mut e| {
+            if e.kind == ErrorKind::Timeout && link.security() == SecurityLevel::AuthPriv {
+                e.detail.push_str("; many agents are silent to what they cannot decrypt, so check priv_protocol and priv_password too");
+            }
+            e
+        })?;
         if let Some(VarBind { value: Value::OctetString(id), .. }) = first.get(1) {
             *link.shared.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
         }

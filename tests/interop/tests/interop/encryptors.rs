@@ -481,6 +481,7 @@ async fn wrong_credentials_are_an_authentication_error() {
             // What deciphers to nonsense is no SNMP message, and the agent drops it without a word (RFC 3412, 7.2): nobody can tell that from a loss.
             let kind = if wrong == "priv" { ErrorKind::Timeout } else { ErrorKind::Authentication };
             assert_eq!((error.kind(), error.effect_on_device()), (kind, Effect::None), "{family:?}, {wrong}: {error}");
+            assert!(wrong != "priv" || error.message().contains("check priv_protocol and priv_password"), "{error}");
             for secret in [AUTH_PASSWORD, PRIV_PASSWORD, "another-password"] {
                 assert!(!format!("{error:?} {error}").contains(secret), "{family:?}, {wrong}");
             }
