@@ -36,12 +36,17 @@ impl Session {
             Some(path) => Inventory::read(&path)?,
             None => Inventory::default(),
         };
+        let registry = qkd_drivers_all::registry();
+        let known: Vec<&str> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id).collect();
+        if let Some(unknown) = global.assume.iter().find(|id| !known.contains(&id.as_str())) {
+            return Err(Error::invalid(format!("no driver has an assumption `{unknown}`; there are: {}", known.join(", "))));
+        }
         let mut context = OpenContext::new().with_credentials(credentials.clone()).accepting(global.assume.iter().cloned());
         if let Some(path) = &global.transcript {
             let transcript = Transcript::to_file(path).map_err(|e| Error::invalid(format!("transcript file {}: {e}", path.display())))?;
             context = context.recording(transcript);
         }
-        Ok(Self { registry: qkd_drivers_all::registry(), inventory, context, credentials })
+        Ok(Self { registry, inventory, context, credentials })
     }
 
     pub(crate) async fn open(&self, device: &str, what: Use) -> Result<Device> {

@@ -238,6 +238,7 @@ fn a_wrong_uri_is_told_with_what_would_be_right() {
     ] {
         bench.run(["info", uri]).exits(2).complains(right);
     }
+    bench.run(["--assume", "polatis.error-codes", "info", "polatis+tcp://192.0.2.7"]).exits(2).complains("polatis.error-codes-scpi99");
 }
 
 #[test]
