@@ -1,6 +1,6 @@
 //! Linked pairs of encryptors, managed over SNMPv3.
 
-use super::{Credentials, Options, Profile, Ready, Running, Setting, options::invalid};
+use super::{Credentials, Options, Profile, Ready, Running, Setting, options::invalid, private};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -12,7 +12,7 @@ use crate::{
     wire::snmp::{SnmpAgent, nokia, packetlight},
 };
 use qkd_hal::Identity;
-use std::{io, io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 /// The agents' user. Made for testing, like the passwords.
 const USER: &str = "noc";
@@ -77,12 +77,10 @@ async fn start(profile: &'static Profile, options: &Options, ends: [(Arc<dyn Snm
         priv_password: PRIV_PASSWORD.to_owned(),
     });
     let files = tempfile::tempdir()?;
-    let path = files.path().join("credentials.toml");
     let text = format!(
         "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
     );
-    std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
-    ready.credentials_file = Some(path.display().to_string());
+    ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
     let (mut servers, mut faults) = (Vec::new(), Vec::new());
     for (place, (agent, end)) in ends.into_iter().enumerate() {
         let place = u16::try_from(place).unwrap_or(0);

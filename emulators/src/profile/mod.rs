@@ -14,7 +14,18 @@ pub use options::{Options, Setting};
 pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
 
 use futures::future::BoxFuture;
-use std::io;
+use std::{
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+/// A file that only its owner may read.
+fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
+    let path = folder.join(name);
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
+    Ok(path.display().to_string())
+}
 
 type Start = for<'a> fn(&'static Profile, &'a Options) -> BoxFuture<'a, io::Result<Running>>;
 

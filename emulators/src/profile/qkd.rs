@@ -1,6 +1,6 @@
 //! Linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and Veriqloud Qlines.
 
-use super::{Options, Profile, Ready, Running, Sae, Setting, Tls, options::invalid};
+use super::{Options, Profile, Ready, Running, Sae, Setting, Tls, options::invalid, private};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use qkd_northbound_etsi014::{Callers, Config, Kme, pki::TestPki, server};
-use std::{io, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 use tokio::net::TcpListener;
 
 /// The two applications.
@@ -83,13 +83,6 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
         Ok(config)
     };
     Ok([Arc::new(Kme::new(config("kme-a", "kme-b", MASTER, SLAVE)?, link.keys())), Arc::new(Kme::new(config("kme-b", "kme-a", SLAVE, MASTER)?, link.keys()))])
-}
-
-/// A file that only its owner may read.
-fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
-    let path = folder.join(name);
-    std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
-    Ok(path.display().to_string())
 }
 
 pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {

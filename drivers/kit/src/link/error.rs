@@ -1,5 +1,7 @@
 use qkd_hal::{Effect, Error, ErrorKind};
 
+const QUEUED: &str = "earlier calls took until the deadline; this one was not sent";
+
 /// Why a link could not complete an exchange.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
@@ -20,6 +22,22 @@ impl LinkError {
     /// An error of `kind`, before anything was sent.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), sent: false, ended: false, code: None }
+    }
+
+    /// Of a link that was closed.
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the link was closed")
+    }
+
+    /// Of a call whose turn did not come within its deadline: it tells nothing of the device.
+    pub(crate) fn queued() -> Self {
+        Self::new(ErrorKind::Timeout, QUEUED)
+    }
+
+    /// Whether it is [`queued`](Self::queued).
+    #[cfg(feature = "snmp")]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.kind == ErrorKind::Timeout && self.detail == QUEUED
     }
 
     /// The same, after the request may have reached the device.

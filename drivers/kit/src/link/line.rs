@@ -3,7 +3,7 @@
 use super::{
     LinkError,
     bytes::{ByteLink, ByteStream, Connector, Exchange, Frame},
-    turn::Turn,
+    turn::{self, Turn},
 };
 use crate::backoff::Backoff;
 use async_trait::async_trait;
@@ -129,21 +129,11 @@ impl LineLink {
     }
 }
 
-fn closed() -> LinkError {
-    LinkError::new(ErrorKind::Closed, "the link was closed")
-}
-
 #[async_trait]
 impl ByteLink for LineLink {
     async fn exchange(&self, exchange: Exchange) -> Reply {
-        let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + exchange.within;
-        let turn = Turn::default();
-        match timeout_at(deadline, self.jobs.send(Job::Exchange(exchange, deadline, turn.clone(), reply))).await {
-            Ok(Ok(())) => turn.answer(answer, deadline).await,
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent")),
-        }
+        turn::submit(&self.jobs, deadline, |turn, reply| Job::Exchange(exchange, deadline, turn, reply)).await
     }
     fn address(&self) -> String {
         self.address.clone()

@@ -61,10 +61,6 @@ impl<F: Fn(DuplexStream) + Send + Sync> Connector for Bytes<F> {
     }
 }
 
-fn closed() -> LinkError {
-    LinkError::new(ErrorKind::Closed, "the link was closed")
-}
-
 /// Varbinds. It stands for an authPriv link: nobody listens in memory.
 pub struct Snmp {
     name: String,
@@ -79,7 +75,7 @@ impl Snmp {
         Self { name: name.into(), service, request_id: AtomicI32::new(1), closed: AtomicBool::new(false) }
     }
     fn open(&self) -> Result<(), LinkError> {
-        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) { Err(LinkError::closed()) } else { Ok(()) }
     }
 }
 
@@ -186,7 +182,7 @@ impl Usb {
 
     async fn complete(&self, within: Duration, mut transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(closed());
+            return Err(LinkError::closed());
         }
         let end = Instant::now() + within;
         loop {
@@ -295,7 +291,7 @@ impl Http {
 impl HttpLink for Http {
     async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(closed());
+            return Err(LinkError::closed());
         }
         let body = request.body.as_ref().map_or(&[][..], |b| b.as_slice());
         let answer = async { self.service.call(self.client.as_deref(), request.method, &request.path, body) };

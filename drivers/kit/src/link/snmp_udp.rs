@@ -125,7 +125,7 @@ impl UdpSnmp {
         F: Future<Output = Result<T, LinkError>> + Send + 'static,
     {
         if self.shared.closed.load(Ordering::Acquire) {
-            return Err(LinkError::new(ErrorKind::Closed, "the link was closed"));
+            return Err(LinkError::closed());
         }
         let deadline = Instant::now() + within;
         match tokio::spawn(exchange(Arc::clone(&self.shared), deadline)).await {
@@ -208,12 +208,6 @@ impl SnmpLink for UdpSnmp {
     }
 }
 
-const QUEUED: &str = "earlier calls took until the deadline; this one was not sent";
-
-fn queued() -> LinkError {
-    LinkError::new(ErrorKind::Timeout, QUEUED)
-}
-
 enum Read {
     Get(Arc<[Oid]>),
     Bulk(Oid),
@@ -224,7 +218,7 @@ impl Shared {
     fn note<T>(&self, result: &Result<T, LinkError>) {
         match result {
             // One that waited in the queue tells nothing of the agent.
-            Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) && e.detail != QUEUED => {
+            Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) && !e.is_queued() => {
                 if !self.lost.swap(true, Ordering::AcqRel) {
                     self.events.publish(Origin::Driver, EventKind::LinkLost { reason: e.detail.clone() });
                 }
@@ -310,7 +304,7 @@ impl Shared {
     async fn permit(&self, deadline: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, LinkError> {
         match timeout_at(deadline, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(queued()),
+            _ => Err(LinkError::queued()),
         }
     }
 
@@ -374,7 +368,7 @@ impl Shared {
     /// A SET leaves once, on a session that has just been answered: it knows the agent's clock, so that no restart long past refuses it. What goes
     /// wrong from there on leaves it open whether the agent acted: a reply that tells of a new clock may be the answer itself.
     async fn set(&self, request: SetRequest, deadline: Instant) -> Result<i32, LinkError> {
-        let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| queued())?;
+        let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| LinkError::queued())?;
         let _permit = self.permit(deadline).await?;
         let oids: Vec<_> = request.binds().iter().map(|b| native_oid(&b.oid)).collect::<Result<_, _>>()?;
         let named: Vec<_> = request.binds().iter().zip(&oids).map(|(b, oid)| Ok((oid, native(&b.value)?))).collect::<Result<_, LinkError>>()?;

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{Duration, Instant, sleep_until, timeout_at},
 };
 
@@ -27,7 +27,7 @@ impl Turn {
     /// The owner's answer. A call whose turn did not come within its deadline ends then, and was not sent; one that was begun ends by its owner's clock.
     pub(super) async fn answer<T>(&self, mut answer: oneshot::Receiver<Result<T, LinkError>>, deadline: Instant) -> Result<T, LinkError> {
         let closed = |_| {
-            let error = LinkError::new(ErrorKind::Closed, "the link was closed");
+            let error = LinkError::closed();
             // An owner that had begun may have sent it.
             Err(if self.take() { error } else { error.sent() })
         };
@@ -37,11 +37,26 @@ impl Turn {
             () = sleep_until(deadline) => {}
         }
         if self.take() {
-            return Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent"));
+            return Err(LinkError::queued());
         }
         match timeout_at(deadline + GRACE, answer).await {
             Ok(outcome) => outcome.unwrap_or_else(closed),
             Err(_) => Err(LinkError::new(ErrorKind::Timeout, "the operating system did not return within the deadline").sent()),
         }
+    }
+}
+
+/// Puts a call into its owner's queue, and waits for the answer.
+pub(super) async fn submit<J, T>(
+    jobs: &mpsc::Sender<J>,
+    deadline: Instant,
+    job: impl FnOnce(Turn, oneshot::Sender<Result<T, LinkError>>) -> J,
+) -> Result<T, LinkError> {
+    let (reply, answer) = oneshot::channel();
+    let turn = Turn::default();
+    match timeout_at(deadline, jobs.send(job(turn.clone(), reply))).await {
+        Ok(Ok(())) => turn.answer(answer, deadline).await,
+        Ok(Err(_)) => Err(LinkError::closed()),
+        Err(_) => Err(LinkError::queued()),
     }
 }

@@ -224,7 +224,7 @@ impl HostUsb {
                 let _ = reply.send(work(owner, Left { begun, within }));
             }
         });
-        self.jobs.send(job).map_err(|_| LinkError::new(ErrorKind::Closed, "the link was closed"))?;
+        self.jobs.send(job).map_err(|_| LinkError::closed())?;
         turn.answer(answer, tokio::time::Instant::now() + within).await
     }
 
@@ -294,7 +294,7 @@ impl UsbLink for HostUsb {
         let (done, closed) = oneshot::channel();
         let job: Job = Box::new(move |owner| {
             owner.handle = None;
-            owner.over = Some(LinkError::new(ErrorKind::Closed, "the link was closed"));
+            owner.over = Some(LinkError::closed());
             let _ = done.send(());
         });
         if self.jobs.send(job).is_ok() {

@@ -6,7 +6,7 @@ use super::{
     Disclosure, LinkError,
     memory::{check_ids, identity_of},
     tcp,
-    turn::Turn,
+    turn::{self, Turn},
     usb::{Read, Setup, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
@@ -91,14 +91,8 @@ impl UsbIp {
     }
 
     async fn submit(&self, urb: Urb) -> Reply {
-        let closed = || LinkError::new(ErrorKind::Closed, "the link was closed");
-        let (reply, answer) = oneshot::channel();
-        let (turn, deadline) = (Turn::default(), Instant::now() + urb.within);
-        match timeout_at(deadline, self.jobs.send(Job::Submit(urb, deadline, turn.clone(), reply))).await {
-            Ok(Ok(())) => turn.answer(answer, deadline).await,
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "earlier calls took until the deadline; this one was not sent")),
-        }
+        let deadline = Instant::now() + urb.within;
+        turn::submit(&self.jobs, deadline, |turn, reply| Job::Submit(urb, deadline, turn, reply)).await
     }
 }
 

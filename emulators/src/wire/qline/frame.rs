@@ -1,5 +1,7 @@
 //! Frames: little-endian, strings with their length before them.
 
+use crate::wire::Reply;
+
 /// The longest request that is kept while it is incomplete.
 pub(super) const LIMIT: usize = 1 << 17;
 
@@ -78,6 +80,31 @@ pub(super) fn data(bytes: &[u8]) -> Vec<u8> {
     let mut out = ints(&[i32::try_from(bytes.len()).unwrap_or(i32::MAX)]);
     out.extend_from_slice(bytes);
     out
+}
+
+/// What the whole commands among the bytes are answered with, and the bytes that are none yet. At the empty command the server hangs up.
+pub(super) fn commands(
+    mut buffer: Vec<u8>,
+    bytes: &[u8],
+    next: impl Fn(&mut Reader<'_>) -> Option<String>,
+    mut answer: impl FnMut(&str) -> Reply,
+) -> (Vec<Reply>, Vec<u8>) {
+    buffer.extend_from_slice(bytes);
+    let mut reader = Reader::new(&buffer);
+    let (mut replies, mut done) = (Vec::new(), 0);
+    while let Some(command) = next(&mut reader) {
+        done = reader.at();
+        if command.is_empty() {
+            replies.push(Reply::hang_up());
+            return (replies, Vec::new());
+        }
+        replies.push(answer(&command));
+    }
+    buffer.drain(..done);
+    if buffer.len() > LIMIT {
+        buffer.clear();
+    }
+    (replies, buffer)
 }
 
 #[cfg(test)]

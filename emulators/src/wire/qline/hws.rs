@@ -5,7 +5,7 @@
 
 use super::{
     Node,
-    frame::{LIMIT, Reader, data, short_string},
+    frame::{commands, data, short_string},
 };
 use crate::{
     model::qkd::Phase,
@@ -119,22 +119,8 @@ fn words(command: &str, light: bool) -> Option<Vec<u8>> {
 
 impl Session for Hws {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-        self.buffer.extend_from_slice(bytes);
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut reader = Reader::new(&buffer);
-        let (mut replies, mut done) = (Vec::new(), 0);
-        while let Some(command) = reader.short_string() {
-            done = reader.at();
-            if command.is_empty() {
-                replies.push(Reply::hang_up());
-                return replies;
-            }
-            replies.push(self.answer(&command));
-        }
-        self.buffer = buffer[done..].to_vec();
-        if self.buffer.len() > LIMIT {
-            self.buffer.clear();
-        }
+        let (replies, rest) = commands(std::mem::take(&mut self.buffer), bytes, |reader| reader.short_string(), |command| self.answer(command));
+        self.buffer = rest;
         replies
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Node, Side,
-    frame::{LIMIT, Reader, array, ints, string},
+    frame::{array, commands, ints, string},
 };
 use crate::{
     model::qkd::Phase,
@@ -95,23 +95,14 @@ impl Mon {
 
 impl Session for Mon {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-        self.buffer.extend_from_slice(bytes);
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut reader = Reader::new(&buffer);
-        let (mut replies, mut done) = (Vec::new(), 0);
-        while let Some(command) = reader.string() {
-            done = reader.at();
-            if command.is_empty() {
-                replies.push(Reply::hang_up());
-                return replies;
-            }
-            // An unknown command gets no reply.
-            replies.push(self.answer(&command).map_or_else(Reply::silent, Reply::bytes));
-        }
-        self.buffer = buffer[done..].to_vec();
-        if self.buffer.len() > LIMIT {
-            self.buffer.clear();
-        }
+        // An unknown command gets no reply.
+        let (replies, rest) = commands(
+            std::mem::take(&mut self.buffer),
+            bytes,
+            |reader| reader.string(),
+            |command| self.answer(command).map_or_else(Reply::silent, Reply::bytes),
+        );
+        self.buffer = rest;
         replies
     }
 }
