@@ -1,0 +1,242 @@
+//! What a case has in its hands: the device and its far end, the faults of the wire and of the emulator, and everything that was seen.
+
+use crate::{
+    case::{Stop, Verdict},
+    journal::Stood,
+    session::Session,
+};
+use base64::Engine;
+use qkd_driver_kit::{
+    OpenContext, Opened,
+    transcript::{Record, Transcript},
+    wrap::fault::{Fate, Script},
+};
+use qkd_emulators::profile::{InMemory, Running};
+use qkd_hal::{DeviceUri, Effect, Error, Operation, Result as Outcome};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// What stands behind the wire.
+pub(crate) enum Stand {
+    Memory(InMemory),
+    Wire(Arc<Running>),
+    /// A box, or a recording: nothing of it is in our hands.
+    None,
+}
+
+#[derive(Default)]
+struct Seen {
+    timings: Vec<(Operation, Duration)>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// What errors and handles printed.
+    printed: String,
+    overruns: Vec<String>,
+    put_back: Vec<String>,
+}
+
+/// The bench of one case.
+pub struct Bench {
+    pub(crate) session: Arc<Session>,
+    stand: Stand,
+    /// The device, and its far end if it has one.
+    uris: Vec<String>,
+    context: OpenContext,
+    transcript: Transcript,
+    script: Script,
+    seen: Mutex<Seen>,
+}
+
+impl Bench {
+    pub(crate) fn new(session: Arc<Session>, stand: Stand, uris: Vec<String>, context: OpenContext) -> Self {
+        let (transcript, script) = (Transcript::in_memory(), Script::new());
+        Self { session, stand, uris, context: context.recording(transcript.clone()), transcript, script, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the device, with the faults of [`script`](Self::script) on its wire.
+    pub(crate) async fn open(&self) -> Outcome<Opened> {
+        self.open_with(&[]).await
+    }
+
+    /// The same, with further parameters of the URI.
+    pub(crate) async fn open_with(&self, parameters: &[(&str, &str)]) -> Outcome<Opened> {
+        let mut uri: DeviceUri = self.uris[0].parse()?;
+        for (name, value) in parameters {
+            uri = uri.with_parameter(name, value);
+        }
+        self.open_uri(&uri, self.context.clone().with_faults(self.script.clone())).await
+    }
+
+    /// Opens the far end.
+    pub(crate) async fn open_peer(&self) -> Result<Opened, Stop> {
+        let uri = self.uris.get(1).ok_or_else(|| Stop::Disabled("there is no far end: name it with peer =".to_owned()))?;
+        Ok(self.open_uri(&uri.parse().map_err(Stop::from)?, self.context.clone()).await?)
+    }
+
+    /// Opens the device without the assumptions that were accepted.
+    pub(crate) async fn open_without_assumptions(&self) -> Outcome<Opened> {
+        let uri = self.uris[0].parse()?;
+        let context = self.session.context(false).recording(self.transcript.clone());
+        let context = match &self.stand {
+            Stand::Memory(emulator) => emulator.attach(context),
+            _ => context,
+        };
+        self.open_uri(&uri, context).await
+    }
+
+    async fn open_uri(&self, uri: &DeviceUri, context: OpenContext) -> Outcome<Opened> {
+        self.session.registry.open_uri(uri, &context).await.inspect_err(|e| self.print(e))
+    }
+
+    /// The URIs of the device and of its far end.
+    pub(crate) fn uris(&self) -> &[String] {
+        &self.uris
+    }
+
+    /// Calls an operation; notes how long it took, whether it ended within its time, and what its error printed.
+    pub(crate) async fn call<T>(&self, operation: Operation, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let begun = Instant::now();
+        let result = call.await;
+        let took = begun.elapsed();
+        let allowed = self.session.allowed(operation);
+        if took > allowed {
+            let ended = result.as_ref().err().map_or_else(|| "it succeeded".to_owned(), ToString::to_string);
+            self.seen().overruns.push(format!("{operation} took {took:?}, and has {allowed:?}: {ended}"));
+        }
+        match &result {
+            Ok(_) => self.seen().timings.push((operation, took)),
+            Err(error) => self.print(error),
+        }
+        result
+    }
+
+    /// Notes what something prints, to look for secrets in it.
+    pub(crate) fn print(&self, what: &impl Debug) {
+        let text = format!("{what:?}\n");
+        self.seen().printed.push_str(&text);
+    }
+
+    /// Notes a secret, to look for it in everything that was recorded or printed.
+    pub(crate) fn secret(&self, bytes: &[u8]) {
+        if bytes.len() >= 8 {
+            self.seen().secrets.push(Zeroizing::new(bytes.to_vec()));
+        }
+    }
+
+    /// The faults of the wire to the device.
+    pub(crate) fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// The next exchange meets this fate.
+    pub(crate) fn strike(&self, fate: Fate) {
+        self.script.strike(0, fate);
+    }
+
+    /// What went over the wire so far.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.transcript.records()
+    }
+
+    /// Whether nothing has gone over the wire since there were so many records.
+    pub(crate) fn silent_since(&self, count: usize) -> Verdict {
+        match self.records().get(count) {
+            None => Ok(()),
+            Some(record) => Err(Stop::Fails(format!("`{}` was sent, where nothing may be", record.name))),
+        }
+    }
+
+    /// Lets something go wrong in the emulated device, its optics, or by a second operator.
+    pub(crate) fn fault(&self, spec: &str) -> Verdict {
+        let spec = format!("{}:{spec}", self.session.end());
+        let result = match &self.stand {
+            Stand::Memory(emulator) => emulator.fault(&spec),
+            Stand::Wire(running) => running.fault(&spec),
+            Stand::None => return Err(Stop::Disabled("it needs an emulator, whose device can be faulted".to_owned())),
+        };
+        result.map_err(|why| Stop::NotApplicable(format!("its emulator has no such fault: {why}")))
+    }
+
+    /// What the emulator's model holds; `None` of a device that is none.
+    pub(crate) fn state(&self) -> Option<String> {
+        match &self.stand {
+            Stand::Memory(emulator) => Some(emulator.state()),
+            Stand::Wire(running) => Some(running.state()),
+            Stand::None => None,
+        }
+    }
+
+    /// Whether an error tells the truth about its effect: where the model changed, it does not say that it did not.
+    pub(crate) fn truthful(&self, before: &Option<String>, error: &Error) -> Verdict {
+        let changed = before.is_some() && *before != self.state();
+        if changed && error.effect_on_device() == Effect::None {
+            return Err(Stop::Fails(format!("the device changed, and the error denies it: {error}")));
+        }
+        Ok(())
+    }
+
+    /// Notes what was changed and put back.
+    pub(crate) fn put_back(&self, what: impl Into<String>) {
+        self.seen().put_back.push(what.into());
+    }
+
+    /// Writes down, before a change, how things stood: after an interruption, that is what to go back to.
+    pub(crate) fn about_to_change(&self, how_it_stood: &Stood) {
+        self.session.journal(how_it_stood);
+    }
+
+    /// What was noted: timings, what was put back, and what is wrong whatever the case says.
+    pub(crate) fn close(&self) -> Notes {
+        let seen = std::mem::take(&mut *self.seen());
+        let records = self.records();
+        let recorded = serde_json::to_string(&records).unwrap_or_default();
+        let mut wrong = seen.overruns;
+        for (place, text) in [("the transcript", &recorded), ("what errors and handles print", &seen.printed)] {
+            if seen.secrets.iter().any(|secret| shows(text, secret)) {
+                wrong.push(format!("a secret stands in {place}"));
+            }
+        }
+        Notes { records, timings: seen.timings, put_back: seen.put_back.join("; "), wrong }
+    }
+}
+
+/// What a bench noted.
+pub(crate) struct Notes {
+    pub(crate) records: Vec<Record>,
+    pub(crate) timings: Vec<(Operation, Duration)>,
+    pub(crate) put_back: String,
+    pub(crate) wrong: Vec<String>,
+}
+
+/// Whether a text shows a secret, as it is, in hexadecimal, in base64, or as Rust prints bytes.
+fn shows(text: &str, secret: &[u8]) -> bool {
+    let hex = Zeroizing::new(hex::encode(secret));
+    let upper = Zeroizing::new(hex.to_uppercase());
+    let base64 = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret));
+    let printed = Zeroizing::new(secret.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    [hex.as_str(), upper.as_str(), base64.as_str(), printed.as_str()].iter().any(|form| text.contains(form))
+        || std::str::from_utf8(secret).is_ok_and(|plain| text.contains(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_each_of_its_forms() {
+        let secret = *b"0123456789\xff\xfe";
+        for text in ["30313233343536373839fffe", "30313233343536373839FFFE", "x MDEyMzQ1Njc4Of/+ y", "[48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 255, 254]"] {
+            assert!(shows(text, &secret), "{text}");
+        }
+        assert!(!shows("nothing here", &secret));
+        assert!(shows("say 0123456789abcdef", b"0123456789abcdef"));
+    }
+}

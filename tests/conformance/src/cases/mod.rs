@@ -1,0 +1,77 @@
+//! The cases, by subject. What a case may assume is in [`crate::bench::Bench`]; what it must leave behind is in its impact.
+
+mod claims;
+mod device;
+mod encryptor;
+mod events;
+mod exclusive;
+mod module;
+mod parameters;
+mod random;
+mod recovery;
+mod rolling;
+mod switch;
+mod switching;
+mod taking;
+
+use crate::case::Case;
+use std::sync::LazyLock;
+
+/// All cases, in the order of the requirements.
+#[must_use]
+pub fn all() -> &'static [Case] {
+    static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
+        let mut all: Vec<Case> = [
+            device::CASES,
+            claims::CASES,
+            parameters::CASES,
+            recovery::CASES,
+            events::CASES,
+            exclusive::CASES,
+            switch::CASES,
+            switching::CASES,
+            encryptor::CASES,
+            rolling::CASES,
+            module::CASES,
+            taking::CASES,
+            random::CASES,
+        ]
+        .concat();
+        let order: std::collections::HashMap<&str, usize> = crate::requirement::all().iter().enumerate().map(|(n, r)| (r.id.as_str(), n)).collect();
+        all.sort_by_key(|c| order.get(c.requirement()).copied().unwrap_or(usize::MAX));
+        all
+    });
+    &ALL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requirement;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_requirement_has_a_case_and_every_case_a_requirement() {
+        let of_cases: BTreeSet<&str> = all().iter().map(Case::requirement).collect();
+        let known: BTreeSet<&str> = requirement::all().iter().map(|r| r.id.as_str()).collect();
+        assert_eq!(of_cases, known);
+        assert_eq!(known.len(), requirement::all().len(), "an id is given twice");
+        let ids: BTreeSet<&str> = all().iter().map(|c| c.id).collect();
+        assert_eq!(ids.len(), all().len(), "a case's id is given twice");
+    }
+
+    #[test]
+    fn at_least_sixty_requirements_and_half_of_the_cases_negative() {
+        assert!(requirement::all().len() >= 60);
+        let negative = all().iter().filter(|c| c.negative).count();
+        assert!(2 * negative >= all().len(), "{negative} of {}", all().len());
+    }
+
+    #[test]
+    fn no_case_does_more_than_its_requirement_says() {
+        for case in all() {
+            let requirement = requirement::find(case.requirement()).unwrap();
+            assert!(case.impact <= requirement.impact, "{}: {} > {}", case.id, case.impact, requirement.impact);
+        }
+    }
+}

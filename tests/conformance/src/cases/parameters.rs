@@ -1,0 +1,129 @@
+//! Parameters: the vendor's settings that can be reached by name.
+
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop, Verdict, holds, refused},
+    journal::Stood,
+    requirement::Impact,
+    stood,
+};
+use qkd_hal::{
+    ErrorKind, Operation as Op,
+    parameter::{ParameterSpec, ParameterType, ParameterValue},
+};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("DEV-21/values", "reads every parameter", &[Need::Op(Op::GetParameter)], |b| Box::pin(values(b))),
+    Case::new("DEV-22/unknown", "reads and writes a parameter that is not there", &[], |b| Box::pin(unknown(b))).negative(),
+    Case::new("DEV-23/out-of-range", "writes values that the specification excludes", &[Need::Op(Op::SetParameter)], |b| Box::pin(out_of_range(b))).negative(),
+    Case::new("DEV-24/written", "writes each parameter that can be read back, and puts it back", &[Need::Op(Op::SetParameter), Need::Live], |b| {
+        Box::pin(written(b))
+    })
+    .impact(Impact::Reversible),
+    Case::new("DEV-25/one-way", "writes what can only be read, and reads what can only be written", &[], |b| Box::pin(one_way(b))).negative(),
+];
+
+async fn values(b: &Bench) -> Verdict {
+    let device = b.open().await?.device();
+    for spec in device.parameters().iter().filter(|p| p.readable) {
+        let value = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
+        if let Err(error) = spec.check(&value) {
+            return Err(Stop::Fails(format!("`{}` reads `{value}`: {}", spec.name, error.message())));
+        }
+    }
+    Ok(())
+}
+
+const NOT_THERE: &str = "no-such-parameter";
+
+async fn unknown(b: &Bench) -> Verdict {
+    let device = b.open().await?.device();
+    let can = |op| b.session.can(op);
+    let sent = b.records().len();
+    let named = device.parameters().iter().any(|p| p.name == NOT_THERE);
+    holds(!named, || format!("it lists a parameter `{NOT_THERE}`"))?;
+    let read = refused("reading a parameter that is not there", device.parameter(NOT_THERE).await)?;
+    let written = refused("writing a parameter that is not there", device.set_parameter(NOT_THERE, &ParameterValue::Flag(true)).await)?;
+    for (op, error) in [(Op::GetParameter, read), (Op::SetParameter, written)] {
+        let right = if can(op) { ErrorKind::NotFound } else { ErrorKind::Unsupported };
+        holds(error.kind() == right, || format!("{op} of a parameter that is not there: {} instead of {right}", error.kind()))?;
+    }
+    b.silent_since(sent)
+}
+
+/// A value that the specification excludes.
+fn wrong(spec: &ParameterSpec) -> ParameterValue {
+    match spec.values {
+        ParameterType::Choice(_) => ParameterValue::Text("no-such-choice".to_owned()),
+        ParameterType::Integer { max, .. } if max < i64::MAX => ParameterValue::Integer(max + 1),
+        ParameterType::Integer { .. } => ParameterValue::Text("no number".to_owned()),
+        ParameterType::Real { .. } => ParameterValue::Real(f64::NAN),
+        ParameterType::Text { max } => ParameterValue::Text("x".repeat(max + 1)),
+        _ => ParameterValue::Text("no flag".to_owned()),
+    }
+}
+
+async fn out_of_range(b: &Bench) -> Verdict {
+    let device = b.open().await?.device();
+    let sent = b.records().len();
+    for spec in device.parameters().iter().filter(|p| p.writable) {
+        let value = wrong(spec);
+        let error = refused(format!("{}={value}", spec.name), device.set_parameter(spec.name, &value).await)?;
+        holds(error.kind() == ErrorKind::InvalidInput, || format!("{}={value}: {error}", spec.name))?;
+        holds(error.message().contains(spec.name), || format!("the error does not name the parameter: {error}"))?;
+    }
+    b.silent_since(sent)
+}
+
+/// Another value that the specification allows.
+fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<ParameterValue> {
+    let candidates = match spec.values {
+        ParameterType::Choice(words) => words.iter().map(|w| ParameterValue::Text((*w).to_owned())).collect(),
+        ParameterType::Integer { min, max } => vec![ParameterValue::Integer(min), ParameterValue::Integer(max)],
+        ParameterType::Real { min, max } => vec![ParameterValue::Real(min), ParameterValue::Real(max)],
+        ParameterType::Flag => vec![ParameterValue::Flag(true), ParameterValue::Flag(false)],
+        // What a text means is not known: an address of the box, for instance.
+        _ => Vec::new(),
+    };
+    candidates.into_iter().find(|c| c != present)
+}
+
+async fn written(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let device = opened.device();
+    let mut tried = false;
+    for spec in device.parameters().iter().filter(|p| p.writable && p.readable && !p.disruptive) {
+        let present = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
+        let Some(wanted) = another(spec, &present) else { continue };
+        tried = true;
+        stood::putting_back(b, &opened, Stood::Parameter(spec.name.to_owned(), present.to_string()), async {
+            b.call(Op::SetParameter, device.set_parameter(spec.name, &wanted)).await?;
+            let now = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
+            holds(now == wanted, || format!("`{}` was set to `{wanted}`, and reads `{now}`", spec.name))
+        })
+        .await?;
+        let back = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
+        holds(back == present, || format!("`{}` was put back to `{present}`, and reads `{back}`", spec.name))?;
+    }
+    if tried { Ok(()) } else { Err(Stop::NotApplicable("it has no parameter that can be written without disturbance and read back".to_owned())) }
+}
+
+async fn one_way(b: &Bench) -> Verdict {
+    let device = b.open().await?.device();
+    let sent = b.records().len();
+    let mut tried = false;
+    for spec in device.parameters() {
+        if !spec.writable {
+            tried = true;
+            let error = refused(format!("writing `{}`, which can only be read", spec.name), device.set_parameter(spec.name, &wrong(spec)).await)?;
+            holds(error.kind() == ErrorKind::Unsupported, || format!("writing `{}`: {error}", spec.name))?;
+        }
+        if !spec.readable {
+            tried = true;
+            let error = refused(format!("reading `{}`, which can only be written", spec.name), device.parameter(spec.name).await)?;
+            holds(error.kind() == ErrorKind::Unsupported, || format!("reading `{}`: {error}", spec.name))?;
+        }
+    }
+    b.silent_since(sent)?;
+    if tried { Ok(()) } else { Err(Stop::NotApplicable("all its parameters can be read and written".to_owned())) }
+}

@@ -1,0 +1,173 @@
+//! After each fault of the wire or of the device: a typed error within the deadline, or the right answer; and the next call works.
+
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    reading,
+    requirement::Impact,
+};
+use qkd_driver_kit::wrap::fault::Fate;
+use qkd_hal::{Effect, ErrorKind, Operation as Op};
+use std::time::Duration;
+
+const LIVE: &[Need] = &[Need::Live];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("DEV-26/lost", "loses each reply of a reading, in turn", LIVE, |b| Box::pin(struck(b, Fate::Lost))).negative(),
+    Case::new("DEV-27/late", "lets each reply of a reading come after its deadline", LIVE, |b| Box::pin(late(b))).negative(),
+    Case::new("DEV-28/doubled", "lets each reply of a reading come twice", LIVE, |b| Box::pin(struck(b, Fate::Twice))).negative(),
+    Case::new("DEV-29/cut", "cuts the second half of each reply", LIVE, |b| Box::pin(struck(b, Fate::CutShort))).negative(),
+    Case::new("DEV-30/damaged", "turns one bit of each reply", LIVE, |b| Box::pin(damaged(b))).negative(),
+    Case::new("DEV-31/hung-up", "hangs up instead of each reply", LIVE, |b| Box::pin(struck(b, Fate::HangsUp))).negative(),
+    Case::new("DEV-32/flood", "lets each reply never end", LIVE, |b| Box::pin(struck(b, Fate::Floods))).negative(),
+    Case::new("DEV-33/slow", "lets each reply come at one byte a second", LIVE, |b| Box::pin(struck(b, Fate::Slow(1)))).negative(),
+    Case::new("DEV-34/delayed", "delays each reply by a fifth of the deadline", LIVE, |b| Box::pin(delayed(b))),
+    Case::new("DEV-35/opening", "loses each reply while the device is opened", LIVE, |b| Box::pin(opening(b))).negative(),
+    Case::new("DEV-36/rebooted", "restarts the device, then reads", &[Need::Emulator], |b| Box::pin(rebooted(b))).negative().impact(Impact::Destructive),
+    Case::new("DEV-37/another", "puts another box at the same address", &[Need::Emulator, Need::Op(Op::Identity)], |b| Box::pin(another(b)))
+        .negative()
+        .impact(Impact::Disruptive),
+];
+
+/// More exchanges than this has no reading.
+const MOST: usize = 64;
+
+/// Lets each exchange of a reading meet a fate, in turn. A reading that succeeds all the same is right; an error is one of the wire, and denies no change.
+async fn struck(b: &Bench, fate: Fate) -> Verdict {
+    each(b, fate, |right, result| match result {
+        Ok(read) => holds(read == right, || format!("it read `{read}`, and before `{right}`")),
+        Err(error) => {
+            holds(reading::is_of_the_wire(&error), || format!("{error}: no error of a wire"))?;
+            holds(error.effect_on_device() == Effect::None, || format!("{error}: a reading changes nothing"))
+        }
+    })
+    .await
+}
+
+/// One bit may make a right answer of a wrong one where the protocol has no check sum: such a device is believed, once.
+async fn damaged(b: &Bench) -> Verdict {
+    each(b, Fate::Damaged, |_, result| match result {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let typed = reading::is_of_the_wire(&error) || matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Authentication);
+            holds(typed, || format!("{error}: no error of a damaged reply"))
+        }
+    })
+    .await
+}
+
+async fn each(b: &Bench, fate: Fate, judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict) -> Verdict {
+    let opened = b.open().await?;
+    let right = reading::steady(b, &opened).await?;
+    for exchange in 0..MOST {
+        let sent = b.script().count();
+        b.script().strike(exchange, fate);
+        let result = reading::try_steady(b, &opened).await?;
+        let struck = b.script().struck();
+        b.script().clear();
+        judge(&right, result).map_err(|stop| at(exchange, stop))?;
+        // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
+        for n in 1..=2 {
+            let next = reading::try_steady(b, &opened).await?;
+            match next {
+                Ok(read) => holds(read == right, || format!("the {n}. call behind it read `{read}`, and before `{right}`")).map_err(|stop| at(exchange, stop))?,
+                Err(error) => return Err(at(exchange, Stop::Fails(format!("the {n}. call behind it fails: {error}")))),
+            }
+        }
+        if !struck {
+            return if b.script().count() == sent { Err(Stop::NotApplicable("its reading touches no wire".to_owned())) } else { Ok(()) };
+        }
+    }
+    fails(format!("a reading takes more than {MOST} exchanges"))
+}
+
+fn at(exchange: usize, stop: Stop) -> Stop {
+    match stop {
+        Stop::Fails(why) => Stop::Fails(format!("at exchange {}: {why}", exchange + 1)),
+        other => other,
+    }
+}
+
+async fn late(b: &Bench) -> Verdict {
+    struck(b, Fate::Late(b.session.deadline() + b.session.deadline() / 4)).await
+}
+
+async fn delayed(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let right = reading::steady(b, &opened).await?;
+    b.script().strike(0, Fate::Delayed(b.session.deadline() / 5));
+    let read = reading::steady(b, &opened).await?;
+    holds(read == right, || format!("it read `{read}`, and before `{right}`"))
+}
+
+async fn opening(b: &Bench) -> Verdict {
+    // How many exchanges it takes.
+    let sent = b.script().count();
+    b.open().await?.device().close().await?;
+    let exchanges = b.script().count() - sent;
+    for exchange in 0..exchanges.min(MOST) {
+        b.script().strike(exchange, Fate::Lost);
+        let begun = tokio::time::Instant::now();
+        let result = b.open().await;
+        let took = begun.elapsed();
+        b.script().clear();
+        // Opening connects and identifies: each within the deadline.
+        let allowed = b.session.allowed(Op::Identity) * 3;
+        holds(took <= allowed, || format!("at exchange {}: opening took {took:?}, and has {allowed:?}", exchange + 1))?;
+        match result {
+            Ok(opened) => opened.device().close().await?,
+            Err(error) => holds(reading::is_of_the_wire(&error), || format!("at exchange {}: {error}: no error of a wire", exchange + 1))?,
+        }
+        b.open().await?.device().close().await?;
+    }
+    if exchanges == 0 { Err(Stop::NotApplicable("opening it touches no wire".to_owned())) } else { Ok(()) }
+}
+
+async fn rebooted(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    reading::steady(b, &opened).await?;
+    b.fault("reboot")?;
+    // While it restarts it may be silent; then it answers again, without being opened anew.
+    let patience = if b.session.dut.on().has_wall_time() { 20 } else { 600 };
+    let end = tokio::time::Instant::now() + Duration::from_secs(patience);
+    loop {
+        match reading::try_steady(b, &opened).await? {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let told = reading::is_of_the_wire(&error) || error.kind() == ErrorKind::NotReady;
+                holds(told, || format!("after a restart: {error}"))?;
+                holds(tokio::time::Instant::now() < end, || format!("{patience} s after a restart it does not answer: {error}"))?;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn another(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let identity = b.call(Op::Identity, opened.device().identity()).await?;
+    if identity.serial.is_none() {
+        return Err(Stop::NotApplicable("it has no serial number by which it could be told from another".to_owned()));
+    }
+    b.fault("identity=SN-ANOTHER-1")?;
+    // The link is lost, as it is when a box is exchanged; the next call meets the other box.
+    b.strike(Fate::HangsUp);
+    let _ = b.call(Op::Identity, opened.device().identity()).await;
+    b.script().clear();
+    let mut last = None;
+    for _ in 0..3 {
+        match b.call(Op::Identity, opened.device().identity()).await {
+            Ok(now) => return fails(format!("`{identity}` was opened, and `{now}` answers without being noticed")),
+            Err(error) if error.kind() == ErrorKind::IdentityChanged => {
+                last = Some(error);
+                break;
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.ok_or_else(|| Stop::Broken("no call was made".to_owned()))?;
+    holds(error.kind() == ErrorKind::IdentityChanged, || format!("another box answers, and: {error}"))?;
+    // And from now on nothing passes, even if the old box should come back.
+    let after = refused("a call on a handle whose box was exchanged", reading::try_steady(b, &opened).await?)?;
+    holds(matches!(after.kind(), ErrorKind::IdentityChanged | ErrorKind::Closed), || format!("the next call: {after}"))
+}

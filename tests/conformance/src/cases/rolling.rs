@@ -1,0 +1,417 @@
+//! Encryptors, as their keys are rolled over: staging, activation, confirmation, and what may come between.
+
+use super::{
+    claims::made_up_key,
+    encryptor::{channel, open, size},
+};
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    journal::Stood,
+    reading,
+    requirement::Impact,
+};
+use qkd_driver_kit::wrap::fault::Fate;
+use qkd_hal::{
+    Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
+    encryptor::{ChannelId, ChannelState, Confirmation, FailureMode, Staged, Staging},
+};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const STAGE: &[Need] = &[Need::Op(Op::Stage), Need::Live];
+const PAIR: &[Need] = &[Need::Op(Op::Stage), Need::Op(Op::Activate), Need::Op(Op::Confirm), Need::Peer];
+const EMULATED: &[Need] = &[Need::Op(Op::Stage), Need::Op(Op::Activate), Need::Emulator];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("ENC-09/idle", "stages a key, and looks at the one in use", STAGE, |b| Box::pin(staged_beside(b))).impact(Impact::Destructive),
+    Case::new("ENC-10/proof", "stages a key, and looks for it", STAGE, |b| Box::pin(proof(b))).impact(Impact::Destructive),
+    Case::new("ENC-11/rolled", "rolls a pair over, twice", PAIR, |b| Box::pin(rolled(b))).impact(Impact::Destructive),
+    Case::new("ENC-12/wrong-key", "gives the two ends different keys of one name", PAIR, |b| Box::pin(wrong_key(b))).negative().impact(Impact::Destructive),
+    Case::new("ENC-13/gap", "rolls a pair over, and looks at the gap and at clear traffic", PAIR, |b| Box::pin(gap(b))).impact(Impact::Destructive),
+    Case::new("ENC-14/in-use", "retires the key before while the one staged is not in use", &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer], |b| {
+        Box::pin(retire_in_use(b))
+    })
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new("ENC-15/retired", "rolls a pair over and retires the key before", &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer], |b| Box::pin(retired(b)))
+        .impact(Impact::Destructive),
+    Case::new("ENC-16/zeroized", "destroys all keys of a channel", &[Need::Op(Op::Zeroize), Need::Peer], |b| Box::pin(zeroized(b))).impact(Impact::Destructive),
+    Case::new("ENC-17/lost", "loses each reply of a staging, in turn", EMULATED, |b| Box::pin(stage_lost(b))).negative().impact(Impact::Destructive),
+    Case::new("ENC-18/lost", "loses each reply of an activation, in turn", EMULATED, |b| Box::pin(activate_lost(b))).negative().impact(Impact::Destructive),
+    Case::new("ENC-19/refused", "lets the device refuse a staging, then an activation", EMULATED, |b| Box::pin(refuses(b)))
+        .negative()
+        .impact(Impact::Destructive),
+    Case::new("ENC-20/full", "lets the device refuse everything for want of room", EMULATED, |b| Box::pin(full(b))).negative().impact(Impact::Destructive),
+    Case::new("ENC-21/secret", "stages a key, and looks for it in all that was recorded and printed", STAGE, |b| Box::pin(secret(b)))
+        .negative()
+        .impact(Impact::Destructive),
+    Case::new("ENC-22/again", "stages one key twice", STAGE, |b| Box::pin(again(b))).negative().impact(Impact::Destructive),
+    Case::new("ENC-23/off-and-on", "switches encryption off and on", &[Need::Op(Op::SetEncryption), Need::Emulator], |b| Box::pin(off_and_on(b)))
+        .impact(Impact::Destructive),
+    Case::new("ENC-24/events", "rolls a pair over, and waits for an event of it", PAIR, |b| Box::pin(events(b))).impact(Impact::Destructive),
+];
+
+/// A fresh key, noted as a secret.
+fn fresh(b: &Bench, encryptor: &dyn Encryptor) -> Key {
+    let key = made_up_key(size(encryptor));
+    b.secret(key.expose());
+    key
+}
+
+/// The same key a second time: a key cannot be cloned.
+fn twin(key: &Key) -> Key {
+    Key::new(key.id().clone(), Zeroizing::new(key.expose().to_vec()))
+}
+
+/// The two ends of a pair.
+struct Pair {
+    boxes: [Arc<dyn Encryptor>; 2],
+    channels: [ChannelId; 2],
+}
+
+impl Pair {
+    async fn open(b: &Bench) -> Result<Self, Stop> {
+        let near = open(b).await?;
+        let far = b.open_peer().await?.as_encryptor()?;
+        let here = channel(b, &*near).await?;
+        let there = b.call(Op::Channels, far.channels()).await?;
+        let there = there.iter().find(|c| **c == here).or(there.first()).cloned().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?;
+        b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")));
+        let pair = Self { boxes: [near, far], channels: [here, there] };
+        // A fresh pair agrees by itself first.
+        reading::until(b, || async { Ok(pair.boxes[0].channel(&pair.channels[0]).await?.state != ChannelState::Exchanging) }).await?;
+        Ok(pair)
+    }
+
+    fn near(&self) -> &dyn Encryptor {
+        &*self.boxes[0]
+    }
+
+    fn key(&self, b: &Bench) -> Key {
+        fresh(b, self.near())
+    }
+
+    /// Stages on both ends, activates.
+    async fn place(&self, b: &Bench, keys: [&Key; 2]) -> Result<[Staged; 2], Stop> {
+        let stage = |end: usize| b.call(Op::Stage, self.boxes[end].stage(&self.channels[end], keys[end]));
+        let staged = [stage(0).await?, stage(1).await?];
+        b.call(Op::Activate, self.boxes[0].activate(&staged[0])).await?;
+        if self.near().encryptor_capabilities().activate_both {
+            b.call(Op::Activate, self.boxes[1].activate(&staged[1])).await?;
+        }
+        Ok(staged)
+    }
+
+    async fn confirm(&self, b: &Bench, staged: &[Staged; 2]) -> Result<[Confirmation; 2], Stop> {
+        Ok([
+            b.call(Op::Confirm, self.boxes[0].confirm(&staged[0])).await?,
+            b.call(Op::Confirm, self.boxes[1].confirm(&staged[1])).await?,
+        ])
+    }
+
+    /// A roll that must be confirmed at both ends.
+    async fn roll(&self, b: &Bench) -> Result<[Staged; 2], Stop> {
+        let key = self.key(b);
+        let staged = self.place(b, [&key, &key]).await?;
+        for (end, confirmation) in ["this", "the far"].into_iter().zip(self.confirm(b, &staged).await?) {
+            holds(confirmation.confirmed, || format!("{end} end does not confirm: {}", confirmation.evidence))?;
+        }
+        Ok(staged)
+    }
+}
+
+/// The slot of a key, as the box tells it.
+async fn slot_of(b: &Bench, encryptor: &dyn Encryptor, channel: &ChannelId, id: &KeyId) -> Result<Option<bool>, Stop> {
+    let status = b.call(Op::Channel, encryptor.channel(channel)).await?;
+    Ok(status.slots.iter().find(|s| s.key_id.as_ref() == Some(id)).map(|s| s.active))
+}
+
+fn slots(encryptor: &dyn Encryptor) -> Verdict {
+    match encryptor.encryptor_capabilities().staging {
+        Staging::Slots { .. } => Ok(()),
+        _ => Err(Stop::NotApplicable("it has no slots: a staged key replaces the one before at the next exchange".to_owned())),
+    }
+}
+
+async fn staged_beside(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    slots(&*encryptor)?;
+    let id = channel(b, &*encryptor).await?;
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot of channel {id}")));
+    let active = |status: &qkd_hal::encryptor::ChannelStatus| status.slots.iter().find(|s| s.active).cloned();
+    let before = active(&b.call(Op::Channel, encryptor.channel(&id)).await?);
+    let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
+    let after = active(&b.call(Op::Channel, encryptor.channel(&id)).await?);
+    holds(before == after, || format!("a key was staged, and the slot in use went from {before:?} to {after:?}"))?;
+    holds(staged.slot.is_some() && staged.slot != before.map(|s| s.number), || format!("the key was staged into slot {:?}, which is in use", staged.slot))
+}
+
+async fn proof(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    let key = fresh(b, &*encryptor);
+    let before = b.state();
+    let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
+    holds(before.is_none() || before != b.state(), || "it says that the key is staged, and the device has not changed".to_owned())?;
+    holds(staged.key_id == *key.id() && staged.channel == id, || format!("key {} was staged on {id}, and it tells of {} on {}", key.id(), staged.key_id, staged.channel))?;
+    holds(!staged.proof.trim().is_empty(), || "nothing is told that proves that the key landed".to_owned())?;
+    if slots(&*encryptor).is_ok() {
+        let there = slot_of(b, &*encryptor, &id, key.id()).await?;
+        holds(there == Some(false), || format!("key {} was staged, and its slot is {there:?} (true: in use)", key.id()))?;
+    }
+    Ok(())
+}
+
+async fn rolled(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    for _ in 0..2 {
+        let staged = pair.roll(b).await?;
+        for end in 0..2 {
+            let status = b.call(Op::Channel, pair.boxes[end].channel(&pair.channels[end])).await?;
+            holds(status.state == ChannelState::Encrypting, || format!("both ends confirm, and end {} is {:?}", end + 1, status.state))?;
+            if slots(&*pair.boxes[end]).is_ok() {
+                let active = slot_of(b, &*pair.boxes[end], &pair.channels[end], &staged[end].key_id).await?;
+                holds(active == Some(true), || format!("both ends confirm, and end {} does not send with the new key", end + 1))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn wrong_key(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    let one = pair.key(b);
+    let other = made_up_key(size(pair.near()));
+    b.secret(other.expose());
+    let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
+    let staged = pair.place(b, [&one, &false_twin]).await?;
+    for (end, confirmation) in ["this", "the far"].into_iter().zip(pair.confirm(b, &staged).await?) {
+        holds(!confirmation.confirmed, || format!("the two ends have different keys, and {end} end confirms: {}", confirmation.evidence))?;
+    }
+    // Nothing passes in clear meanwhile, and the next right key ends it.
+    if b.session.can(Op::Counters) {
+        let counters = b.call(Op::Counters, pair.near().counters(&pair.channels[0])).await?;
+        holds(counters.clear.unwrap_or(0) == 0, || format!("{} packets were sent in clear", counters.clear.unwrap_or(0)))?;
+    }
+    pair.roll(b).await.map(drop)
+}
+
+async fn gap(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    pair.roll(b).await?;
+    let counters = async || match b.session.can(Op::Counters) {
+        true => Ok::<_, Stop>(Some(b.call(Op::Counters, pair.near().counters(&pair.channels[0])).await?)),
+        false => Ok(None),
+    };
+    let before = counters().await?;
+    let key = pair.key(b);
+    let staged = pair.place(b, [&key, &key]).await?;
+    let [near, _] = pair.confirm(b, &staged).await?;
+    let declared = pair.near().encryptor_capabilities();
+    let hitless = declared.hitless && pair.boxes[1].encryptor_capabilities().hitless;
+    match (hitless, &near.gap) {
+        (true, Some(gap)) if gap.value > 0.0 => return fails(format!("both ends are called hitless, and traffic was down for {} s", gap.value)),
+        (false, None) => return fails("it is not called hitless, and tells no gap"),
+        (false, Some(gap)) => holds(gap.value.is_finite() && gap.value >= 0.0, || format!("the gap is told as {} s", gap.value))?,
+        _ => {}
+    }
+    let status = b.call(Op::Channel, pair.near().channel(&pair.channels[0])).await?;
+    holds(status.failure_mode != FailureMode::AllowClear, || "after a roll, clear traffic may pass".to_owned())?;
+    if let (Some(before), Some(after)) = (before, counters().await?) {
+        holds(after.clear <= before.clear, || format!("packets in clear: {:?} before, {:?} after", before.clear, after.clear))?;
+        let refused = after.refused.unwrap_or(0).saturating_sub(before.refused.unwrap_or(0));
+        holds(!hitless || refused == 0, || format!("both ends are called hitless, and {refused} packets were refused"))?;
+    }
+    Ok(())
+}
+
+async fn retire_in_use(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    pair.roll(b).await?;
+    let key = pair.key(b);
+    let staged = b.call(Op::Stage, pair.near().stage(&pair.channels[0], &key)).await?;
+    let before = b.state();
+    // The key before this one is still the one that protects traffic.
+    let error = refused("retiring the key in use", b.call(Op::Retire, pair.near().retire(&staged)).await)?;
+    holds(matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Refused), || format!("retiring the key in use: {error}"))?;
+    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())
+}
+
+async fn retired(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    let first = pair.roll(b).await?;
+    let second = pair.roll(b).await?;
+    b.call(Op::Retire, pair.near().retire(&second[0])).await?;
+    let gone = slot_of(b, pair.near(), &pair.channels[0], &first[0].key_id).await?;
+    holds(gone.is_none(), || format!("key {} was retired, and is still there", first[0].key_id))?;
+    let active = slot_of(b, pair.near(), &pair.channels[0], &second[0].key_id).await?;
+    holds(active == Some(true), || "the key before was retired, and the one in use is not in use any more".to_owned())
+}
+
+async fn zeroized(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    pair.roll(b).await?;
+    b.call(Op::Zeroize, pair.near().zeroize(&pair.channels[0])).await?;
+    let status = b.call(Op::Channel, pair.near().channel(&pair.channels[0])).await?;
+    let left: Vec<_> = status.slots.iter().filter(|s| s.key_id.is_some()).collect();
+    holds(left.is_empty(), || format!("all keys were destroyed, and it shows {left:?}"))?;
+    holds(status.failure_mode != FailureMode::AllowClear, || "its keys are destroyed, and clear traffic may pass".to_owned())?;
+    pair.roll(b).await.map(drop)
+}
+
+/// More exchanges than this has no call of a case.
+const MOST: usize = 64;
+
+async fn stage_lost(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    let settle = || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) };
+    reading::until(b, settle).await?;
+    for exchange in 0..MOST {
+        let key = fresh(b, &*encryptor);
+        let before = b.state();
+        b.script().strike(exchange, Fate::Lost);
+        let result = b.call(Op::Stage, encryptor.stage(&id, &key)).await;
+        let struck = b.script().struck();
+        b.script().clear();
+        if let Err(error) = result {
+            b.truthful(&before, &error)?;
+            // "Stage again with the same key": that works whether or not it had landed.
+            let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
+            holds(staged.key_id == *key.id(), || format!("staged again, and it tells of {}", staged.key_id))?;
+        }
+        if !struck {
+            return Ok(());
+        }
+    }
+    fails(format!("a staging takes more than {MOST} exchanges"))
+}
+
+async fn activate_lost(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    for exchange in 0..MOST {
+        reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+        let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
+        let before = b.state();
+        b.script().strike(exchange, Fate::Lost);
+        let result = b.call(Op::Activate, encryptor.activate(&staged)).await;
+        let struck = b.script().struck();
+        b.script().clear();
+        if let Err(error) = result {
+            b.truthful(&before, &error)?;
+        }
+        // "Read the channel": that works.
+        b.call(Op::Channel, encryptor.channel(&id)).await?;
+        if !struck {
+            return Ok(());
+        }
+    }
+    fails(format!("an activation takes more than {MOST} exchanges"))
+}
+
+async fn refuses(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+    let key = fresh(b, &*encryptor);
+    let before = b.state();
+    b.fault("refuse=1")?;
+    let error = refused("staging, while the device refuses", b.call(Op::Stage, encryptor.stage(&id, &key)).await)?;
+    let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
+    holds(right, || format!("staging, while the device refuses: {error}"))?;
+    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())?;
+    // The key was borrowed: it can be staged again.
+    let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
+    let before = b.state();
+    b.fault("refuse=1")?;
+    let error = refused("activating, while the device refuses", b.call(Op::Activate, encryptor.activate(&staged)).await)?;
+    b.fault("clear")?;
+    let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
+    holds(right, || format!("activating, while the device refuses: {error}"))?;
+    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())
+}
+
+async fn full(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    let before = b.state();
+    b.fault("full")?;
+    let error = refused("staging, where there is no room", b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await)?;
+    b.fault("clear")?;
+    holds(error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None, || format!("staging, where there is no room: {error}"))?;
+    holds(error.code().is_some() || error.words().is_some(), || format!("the device's own code or words are not passed on: {error}"))?;
+    holds(b.state() == before, || "there was no room, and the device has changed".to_owned())
+}
+
+async fn secret(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let encryptor = opened.as_encryptor()?;
+    let id = channel(b, &*encryptor).await?;
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    let key = fresh(b, &*encryptor);
+    b.print(&key);
+    b.print(&b.call(Op::Stage, encryptor.stage(&id, &key)).await?);
+    b.print(&b.call(Op::Channel, encryptor.channel(&id)).await?);
+    if b.session.can(Op::Telemetry) {
+        b.print(&b.call(Op::Telemetry, opened.device().telemetry()).await?);
+    }
+    b.print(&opened);
+    // What was noted here is searched when the case ends.
+    Ok(())
+}
+
+async fn again(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+    let key = fresh(b, &*encryptor);
+    let first = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
+    let before = b.state();
+    let second = b.call(Op::Stage, encryptor.stage(&id, &twin(&key))).await?;
+    holds(first.slot == second.slot && first.key_id == second.key_id, || format!("the same key was staged twice, into {:?} and {:?}", first.slot, second.slot))?;
+    holds(b.state() == before, || "the same key was staged twice, and the device has changed the second time".to_owned())
+}
+
+async fn off_and_on(b: &Bench) -> Verdict {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    b.call(Op::SetEncryption, encryptor.set_encryption(&id, false)).await?;
+    let off = b.call(Op::Channel, encryptor.channel(&id)).await?.state;
+    holds(off == ChannelState::Disabled, || format!("encryption was switched off, and the channel is {off:?}"))?;
+    b.call(Op::SetEncryption, encryptor.set_encryption(&id, true)).await?;
+    let on = reading::until(b, || async { Ok(encryptor.channel(&id).await?.state == ChannelState::Encrypting) }).await?;
+    holds(on, || "encryption was switched on again, and the channel does not encrypt".to_owned())
+}
+
+async fn events(b: &Bench) -> Verdict {
+    let pair = Pair::open(b).await?;
+    if pair.near().capabilities().events == qkd_hal::capability::EventSupport::LinkOnly {
+        return Err(Stop::NotApplicable("it has no events of its own".to_owned()));
+    }
+    if b.session.dut.on().has_wall_time() {
+        return Err(Stop::Disabled("no receiver of notifications was set up".to_owned()));
+    }
+    let mut events = pair.near().events();
+    // A roll that fails is one that every box tells of; one that succeeds, only some.
+    let (one, other) = (pair.key(b), pair.key(b));
+    let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
+    let staged = pair.place(b, [&one, &false_twin]).await?;
+    pair.confirm(b, &staged).await?;
+    let told = tokio::time::timeout(std::time::Duration::from_secs(120), async {
+        while let Some(delivery) = events.next().await {
+            if let qkd_hal::event::Delivery::Event(event) = delivery
+                && event.origin != qkd_hal::event::Origin::Driver
+            {
+                return true;
+            }
+        }
+        false
+    })
+    .await;
+    holds(told.unwrap_or(false), || "two ends with different keys could not agree, and no event told of it".to_owned())?;
+    pair.roll(b).await.map(drop)
+}

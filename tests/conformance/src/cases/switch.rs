@@ -1,0 +1,192 @@
+//! Optical switches, as they are read.
+
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    requirement::Impact,
+};
+use qkd_hal::{ErrorKind, Operation as Op, reading::Quality};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Scope, Readback};
+use std::{collections::BTreeSet, sync::Arc};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("SWI-01/geometry", "reads the paths and compares them with the geometry", &[Need::Op(Op::Connections)], |b| Box::pin(geometry(b))),
+    Case::new("SWI-02/twice", "reads the paths twice", &[Need::Op(Op::Connections)], |b| Box::pin(twice(b))),
+    Case::new("SWI-03/peers", "compares the ports with the paths", &[Need::Op(Op::Ports), Need::Op(Op::Connections)], |b| Box::pin(peers(b))),
+    Case::new("SWI-04/order", "asks for ports in an order of its own", &[Need::Op(Op::Ports)], |b| Box::pin(order(b))),
+    Case::new("SWI-05/power", "reads all power monitors", &[Need::Op(Op::Power)], |b| Box::pin(power(b))),
+    Case::new("SWI-06/unmonitored", "asks for the power where there is no monitor", &[Need::Op(Op::Power)], |b| Box::pin(unmonitored(b))).negative(),
+    Case::new("SWI-07/outside", "names ports that are not there", &[], |b| Box::pin(outside(b))).negative(),
+    Case::new("SWI-08/failed-port", "lets a port fail, and looks at it", &[Need::Op(Op::Ports), Need::Emulator], |b| Box::pin(failed_port(b)))
+        .negative()
+        .impact(Impact::Disruptive),
+    Case::new("SWI-09/blind", "asks a switch that cannot be read before it has acknowledged anything", &[Need::Op(Op::Connections)], |b| {
+        Box::pin(unknown_at_first(b))
+    })
+    .negative(),
+    Case::new("SWI-10/foreign-light", "turns the light into a port, and reads its power", &[Need::Op(Op::Power), Need::Emulator], |b| Box::pin(no_light(b)))
+        .negative()
+        .impact(Impact::Disruptive),
+];
+
+pub(super) async fn open(b: &Bench) -> Result<Arc<dyn OpticalSwitch>, Stop> {
+    Ok(b.open().await?.as_switch()?)
+}
+
+/// The paths; not applicable where the switch does not tell them.
+pub(super) async fn paths(b: &Bench, switch: &dyn OpticalSwitch) -> Result<CrossConnects, Stop> {
+    if switch.switch_capabilities().readback != Readback::Device {
+        return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
+    }
+    Ok(b.call(Op::Connections, switch.connections()).await?.value)
+}
+
+async fn geometry(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let present = paths(b, &*switch).await?;
+    let geometry = switch.switch_capabilities().geometry;
+    match geometry.check_state(&present) {
+        Ok(()) => Ok(()),
+        Err(error) => fails(format!("it tells {present}, which its geometry ({geometry}) cannot show: {}", error.message())),
+    }
+}
+
+async fn twice(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let (first, second) = (paths(b, &*switch).await?, paths(b, &*switch).await?);
+    holds(first == second, || format!("it tells {first}, and then {second}"))
+}
+
+async fn peers(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let present = paths(b, &*switch).await?;
+    let all = b.call(Op::Ports, switch.ports(&[])).await?;
+    let told: Vec<Port> = all.iter().map(|p| p.port).collect();
+    let there: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
+    holds(told == there, || format!("it tells of {} ports, and has {}", told.len(), there.len()))?;
+    for status in all {
+        let peer = present.peer(status.port);
+        holds(status.peer == peer, || format!("port {} has the peer {:?} in its status, and {peer:?} in the paths", status.port, status.peer))?;
+    }
+    Ok(())
+}
+
+async fn order(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let mut asked: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
+    asked.reverse();
+    asked.truncate(5);
+    let told: Vec<Port> = b.call(Op::Ports, switch.ports(&asked)).await?.iter().map(|p| p.port).collect();
+    holds(told == asked, || format!("it was asked for {asked:?}, and told of {told:?}"))?;
+    if b.session.can(Op::Power) {
+        let mut monitors: Vec<Port> = switch.switch_capabilities().power_monitors.iter().copied().collect();
+        monitors.reverse();
+        let (all, one) = (b.call(Op::Power, switch.power(&monitors)).await?, b.call(Op::Power, switch.power(&monitors[..1])).await?);
+        let near = (all[0].value.0 - one[0].value.0).abs() < 3.0;
+        holds(all.len() == monitors.len() && near, || format!("the first of {} monitors reads {}, and alone {}", monitors.len(), all[0].value, one[0].value))?;
+    }
+    Ok(())
+}
+
+/// Between the floor of any photodiode and the damage threshold of any fibre, in dBm.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = -100.0..=40.0;
+
+async fn power(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let monitors: Vec<Port> = switch.switch_capabilities().power_monitors.iter().copied().collect();
+    let all = b.call(Op::Power, switch.power(&monitors)).await?;
+    holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
+    for (port, reading) in monitors.iter().zip(&all) {
+        let right = reading.quality != Quality::Good || PLAUSIBLE.contains(&reading.value.0);
+        holds(right, || format!("the power at port {port} is {}, and called good", reading.value))?;
+    }
+    Ok(())
+}
+
+async fn unmonitored(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let declared = switch.switch_capabilities();
+    let Some(port) = declared.geometry.ports().find(|p| !declared.power_monitors.contains(p)) else {
+        return Err(Stop::NotApplicable("each of its ports has a monitor".to_owned()));
+    };
+    let sent = b.records().len();
+    let error = refused(format!("the power at port {port}, which has no monitor"), switch.power(&[port]).await)?;
+    holds(error.kind() == ErrorKind::InvalidInput, || format!("the power at port {port}, which has no monitor: {error}"))?;
+    b.silent_since(sent)
+}
+
+async fn outside(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let geometry = switch.switch_capabilities().geometry;
+    let sent = b.records().len();
+    let last = geometry.ports().map(|p| p.0).max().unwrap_or(0);
+    for port in [last + 1, u32::MAX].map(Port) {
+        let mut errors = Vec::new();
+        if b.session.can(Op::Ports) {
+            errors.push(("ports", refused(format!("the state of port {port}"), switch.ports(&[port]).await)?));
+        }
+        if b.session.can(Op::SetPort) {
+            errors.push(("set-port", refused(format!("enabling port {port}"), switch.set_port(port, true).await)?));
+        }
+        if b.session.can(Op::Power) {
+            errors.push(("power", refused(format!("the power at port {port}"), switch.power(&[port]).await)?));
+        }
+        // A plan for more ports than it has, made with a geometry that is not its own.
+        let first = geometry.ports().next().unwrap_or(Port(1));
+        let (larger, path) = match geometry {
+            Geometry::OneByN { .. } => (Geometry::one_by(port.0), CrossConnect { ingress: first, egress: port }),
+            _ => (Geometry::matrix(1, port.0 - 1), CrossConnect { ingress: Port(1), egress: port }),
+        };
+        let identity = crate::stood::identity(&*switch).await?;
+        let wanted: CrossConnects = std::iter::once(path).collect::<Result<_, _>>()?;
+        let blind = match larger {
+            Geometry::Matrix { .. } => Plan::new(&identity, &larger, &CrossConnects::dark(), &wanted, &Scope::Touched),
+            _ if port.0 > 1 << 20 => continue,
+            _ => Plan::blind(&identity, &larger, &wanted),
+        };
+        let plan = blind?;
+        let sent = b.records().len();
+        errors.push(("apply", refused(format!("a plan with port {port}"), switch.apply(&plan).await)?));
+        b.silent_since(sent)?;
+        for (what, error) in errors {
+            holds(error.kind() == ErrorKind::InvalidInput, || format!("{what} with port {port}: {error}"))?;
+        }
+    }
+    match b.records().get(sent..).unwrap_or_default().iter().find(|r| r.changes) {
+        None => Ok(()),
+        Some(record) => fails(format!("`{}` was sent, where nothing that changes may be", record.name)),
+    }
+}
+
+async fn failed_port(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let port = switch.switch_capabilities().geometry.ports().find(|p| p.0 > 0).unwrap_or(Port(1));
+    let before = b.call(Op::Ports, switch.ports(&[port])).await?;
+    holds(before[0].state != PortState::Failed, || format!("port {port} has failed to begin with"))?;
+    b.fault(&format!("port-fails={}", port.0))?;
+    let after = b.call(Op::Ports, switch.ports(&[port])).await?;
+    b.fault("clear")?;
+    holds(after[0].state == PortState::Failed, || format!("port {port} failed, and is told as {:?}", after[0].state))
+}
+
+async fn unknown_at_first(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    if switch.switch_capabilities().readback != Readback::LastAcknowledged {
+        return Err(Stop::NotApplicable("it tells its paths".to_owned()));
+    }
+    let error = refused("the paths of a switch that cannot be read, before it has acknowledged any", switch.connections().await)?;
+    holds(error.kind() == ErrorKind::NotReady, || format!("the paths, before any was acknowledged: {error}"))
+}
+
+async fn no_light(b: &Bench) -> Verdict {
+    let switch = open(b).await?;
+    let monitors: BTreeSet<Port> = switch.switch_capabilities().power_monitors.clone();
+    let Some(dark) = monitors.iter().copied().next_back() else { return Err(Stop::NotApplicable("it has no monitor".to_owned())) };
+    if paths(b, &*switch).await?.peer(dark).is_some() {
+        return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));
+    }
+    // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
+    let reading = &b.call(Op::Power, switch.power(&[dark])).await?[0];
+    let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
+    holds(right, || format!("no path ends at port {dark}, and its power is {}, of quality {:?}", reading.value, reading.quality))
+}

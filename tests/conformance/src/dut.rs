@@ -1,0 +1,200 @@
+//! Devices under test: a small TOML file each, so that the same cases run on an emulator, on a recording and on the box in the rack.
+//!
+//! ```toml
+//! name = "Polatis in rack 3"
+//! profile = "matrix-switch"
+//! uri = "polatis+tcp://192.0.2.7"       # or: emulator = "polatis-16x16", or: recording = "earlier.json"
+//! impact = "disruptive"                  # what may be asked for; default: observe
+//! ports = [1, 2, 17, 18]                 # what may be touched
+//!
+//! [[deviations]]
+//! requirement = "SWI-16"
+//! reason = "ports cannot be shut with this licence; ticket 4711"
+//! expires = "2027-03-31"
+//! ```
+
+use crate::{
+    profile::{self, Profile},
+    requirement::{self, Impact},
+    result::{Deviation, On},
+};
+use qkd_hal::DeviceUri;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// A device under test.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dut {
+    /// Its name in reports; default: the file's.
+    pub name: String,
+    /// The profile that it is held against.
+    pub profile: String,
+    /// The URI of the device.
+    pub uri: Option<String>,
+    /// The URI of the far end of a pair.
+    pub peer: Option<String>,
+    /// A profile of the emulators, instead of a URI.
+    pub emulator: Option<String>,
+    /// Settings of the emulator.
+    pub settings: BTreeMap<String, toml::Value>,
+    /// Whether the emulator is reached over its real wire (and wall time) rather than in memory (and virtual time).
+    pub on_wire: bool,
+    /// Which of the emulator's URIs is the device (of a pair, or of several buses), counted from 1. The one behind it is the peer, if the profile has pairs.
+    pub end: Option<usize>,
+    /// Faults of the emulator, from the beginning.
+    pub faults: Vec<String>,
+    /// A result file of an earlier run, instead of a URI: its transcripts answer.
+    pub recording: Option<PathBuf>,
+    /// The highest impact that may be asked for.
+    pub impact: Impact,
+    /// Assumptions that hold for this device, by id.
+    pub accept: Vec<String>,
+    /// Ports that may be touched. Without them, a device that is no emulator is not changed.
+    pub ports: Vec<u32>,
+    /// The channel that may be touched. Without it, a device that is no emulator is not changed.
+    pub channel: Option<String>,
+    /// The deadline of each call, such as `2s`.
+    pub deadline: Option<String>,
+    /// Departures that are known and accepted for a time.
+    pub deviations: Vec<Deviation>,
+}
+
+impl Dut {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A sentence that names the file and what is wrong.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let mut dut = Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        if dut.name.is_empty() {
+            dut.name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        }
+        // A recording lies beside the file that names it.
+        if let (Some(recording), Some(folder)) = (&mut dut.recording, path.parent()) {
+            *recording = folder.join(&recording);
+        }
+        Ok(dut)
+    }
+
+    /// Parses and checks the text of a file.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let dut: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        dut.check()?;
+        Ok(dut)
+    }
+
+    /// Whether it makes sense.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        if self.profile.is_empty() {
+            return Err(format!("profile is missing; there are: {}", profile::all().keys().cloned().collect::<Vec<_>>().join(", ")));
+        }
+        self.profile()?;
+        match [self.uri.is_some(), self.emulator.is_some(), self.recording.is_some()].iter().filter(|x| **x).count() {
+            1 => {}
+            0 => return Err("it names no device: write uri = …, emulator = … or recording = …".to_owned()),
+            _ => return Err("it names several devices: uri, emulator and recording exclude each other".to_owned()),
+        }
+        for uri in self.uri.iter().chain(&self.peer) {
+            uri.parse::<DeviceUri>().map_err(|e| e.to_string())?;
+        }
+        if self.emulator.is_none() && (!self.settings.is_empty() || !self.faults.is_empty() || self.on_wire || self.end.is_some()) {
+            return Err("settings, faults, on_wire and end belong to an emulator".to_owned());
+        }
+        if self.end == Some(0) {
+            return Err("end = 0: ends are counted from 1".to_owned());
+        }
+        if self.recording.is_some() && self.impact != Impact::Observe {
+            return Err("a recording is not changed: leave impact out".to_owned());
+        }
+        self.deadline()?;
+        for deviation in &self.deviations {
+            if requirement::find(&deviation.requirement).is_none() {
+                return Err(format!("a deviation names the requirement `{}`, which does not exist", deviation.requirement));
+            }
+            if deviation.reason.trim().is_empty() {
+                return Err(format!("the deviation from {} has no reason", deviation.requirement));
+            }
+            deviation
+                .expires
+                .parse::<jiff::civil::Date>()
+                .map_err(|_| format!("the deviation from {} expires on `{}`, which is no date such as 2027-03-31", deviation.requirement, deviation.expires))?;
+        }
+        Ok(())
+    }
+
+    /// The profile.
+    ///
+    /// # Errors
+    /// A sentence that names those that exist.
+    pub fn profile(&self) -> Result<&'static Profile, String> {
+        profile::find(&self.profile)
+    }
+
+    /// The deadline of each call.
+    ///
+    /// # Errors
+    /// If it is no time.
+    pub fn deadline(&self) -> Result<Option<Duration>, String> {
+        self.deadline.as_deref().map(|text| humantime::parse_duration(text).map_err(|e| format!("deadline = {text}: {e}; write a time such as 2s"))).transpose()
+    }
+
+    /// What answers.
+    #[must_use]
+    pub fn on(&self) -> On {
+        match (&self.emulator, &self.recording, self.on_wire) {
+            (Some(_), _, true) => On::EmulatorOnWire,
+            (Some(_), _, false) => On::EmulatorInMemory,
+            (None, Some(_), _) => On::Recording,
+            (None, None, _) => On::Device,
+        }
+    }
+
+    /// The ports and channels that may be touched, in words.
+    #[must_use]
+    pub fn scope(&self) -> Option<String> {
+        let ports = (!self.ports.is_empty()).then(|| format!("ports {}", self.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        let channel = self.channel.as_ref().map(|c| format!("channel {c}"));
+        match (ports, channel) {
+            (Some(a), Some(b)) => Some(format!("{a}; {b}")),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (text, says) in [
+            ("", "profile is missing"),
+            ("profile = 'nonsense'\nuri = 'a+b://c'", "no profile `nonsense`"),
+            ("profile = 'matrix-switch'", "names no device"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nemulator = 'x'", "several devices"),
+            ("profile = 'matrix-switch'\nuri = 'x'", "x"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nfaults = ['loss']", "belong to an emulator"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nimpact = 'huge'", "huge"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = 'soon'", "no time"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ncolour = 'red'", "colour"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'XXX-1'\nreason = 'r'\nexpires = '2027-01-01'", "XXX-1"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = ' '\nexpires = '2027-01-01'", "no reason"),
+            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = 'r'\nexpires = 'never'", "no date"),
+        ] {
+            let error = Dut::parse(text).unwrap_err();
+            assert!(error.contains(says) || says == "no time", "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Says, with evidence, which device of a quantum-secured network does what.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`requirement`] | requirements: data, each with its source and its impact |
+//! | [`profile`] | which requirements a kind of device must meet: data |
+//! | [`dut`] | devices under test: a TOML file each |
+//! | [`cases`] | the cases that test requirements: code, computed from what a device declares |
+//! | [`result`] | what a run found: the one file from which every report is made |
+//!
+//! # For a vendor with a driver of his own
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     qkd_conformance::main(qkd_driver_kit::Registry::new() /* .with(my_driver()) */)
+//! }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bench;
+mod bits;
+pub mod case;
+pub mod cases;
+pub mod dut;
+pub mod journal;
+pub mod profile;
+mod reading;
+pub mod requirement;
+pub mod result;
+mod runner;
+mod session;
+mod stood;
+pub mod suite;
+
+pub use bench::Bench;
+pub use dut::Dut;
+pub use result::{Results, Verdict};
+pub use suite::{Request, Suite, Watcher};

@@ -1,0 +1,63 @@
+//! Profiles: which requirements a kind of device must meet, and which operations it must have. They are data (`profiles.toml`).
+
+use crate::requirement::{self, Requirement};
+use qkd_hal::Operation;
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::LazyLock};
+
+/// A profile.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What it is a profile of.
+    pub title: String,
+    /// Requirements: ids, or prefixes such as `SWI`.
+    requires: Vec<String>,
+    /// Operations that a device of this kind must declare, by name.
+    must: Vec<String>,
+}
+
+impl Profile {
+    /// Its requirements, in order.
+    pub fn requirements(&self) -> impl Iterator<Item = &'static Requirement> + '_ {
+        requirement::all().iter().filter(|r| self.requires.iter().any(|want| r.id == *want || r.id.strip_prefix(want).is_some_and(|rest| rest.starts_with('-'))))
+    }
+    /// The operations that a device of this kind must declare.
+    pub fn must(&self) -> impl Iterator<Item = Operation> + '_ {
+        Operation::ALL.iter().copied().filter(|op| self.must.iter().any(|name| name == op.name()))
+    }
+}
+
+/// All profiles, by name.
+#[must_use]
+pub fn all() -> &'static BTreeMap<String, Profile> {
+    static ALL: LazyLock<BTreeMap<String, Profile>> = LazyLock::new(|| toml::from_str(include_str!("../profiles.toml")).expect("built in, and tested"));
+    &ALL
+}
+
+/// The profile of this name.
+///
+/// # Errors
+/// A sentence that names those that exist.
+pub fn find(name: &str) -> Result<&'static Profile, String> {
+    all().get(name).ok_or_else(|| {
+        let names: Vec<_> = all().keys().map(String::as_str).collect();
+        format!("there is no profile `{name}`; there are: {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_profiles_name_exists() {
+        for (name, profile) in all() {
+            assert!(profile.requirements().count() > 30, "{name}");
+            assert_eq!(profile.must().count(), profile.must.len(), "{name}: an operation that is none: {:?}", profile.must);
+            for want in &profile.requires {
+                assert!(requirement::all().iter().any(|r| r.id.starts_with(want.as_str())), "{name}: {want}");
+            }
+        }
+    }
+}

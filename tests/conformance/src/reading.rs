@@ -1,0 +1,125 @@
+//! Reading a device of any kind.
+
+use crate::{bench::Bench, case::Stop};
+use qkd_driver_kit::Opened;
+use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::ChannelId};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One reading that goes over the wire, as a text that stays the same while nobody changes the device.
+///
+/// # Errors
+/// `NotApplicable` for a device that cannot be asked.
+pub(crate) async fn steady(b: &Bench, opened: &Opened) -> Result<String, Stop> {
+    try_steady(b, opened).await?.map_err(Stop::from)
+}
+
+/// The same; a reading that failed is given on.
+pub(crate) async fn try_steady(b: &Bench, opened: &Opened) -> Result<Result<String>, Stop> {
+    let can = |op| opened.device().capabilities().supports(op) == Support::Applied;
+    if can(Op::Connections) {
+        let switch = opened.as_switch()?;
+        return Ok(b.call(Op::Connections, switch.connections()).await.map(|now| now.value.to_string()));
+    }
+    if can(Op::Channels) {
+        let encryptor = opened.as_encryptor()?;
+        return Ok(b.call(Op::Channels, encryptor.channels()).await.map(|all| format!("{all:?}")));
+    }
+    if can(Op::KeyStore) {
+        let module = opened.as_module()?;
+        let sizes = b.call(Op::KeyStore, module.key_store()).await;
+        return Ok(sizes.map(|s| format!("{:?}", (s.capacity, s.key_size, s.min_key_size, s.max_key_size, s.max_per_request))));
+    }
+    if can(Op::ModuleStatus) {
+        let module = opened.as_module()?;
+        return Ok(b.call(Op::ModuleStatus, module.status()).await.map(|s| format!("{s:?}")));
+    }
+    if can(Op::Health) {
+        let device = opened.device();
+        return Ok(b.call(Op::Health, device.health()).await.map(|h| format!("{h:?}")));
+    }
+    Err(Stop::NotApplicable("it cannot be asked anything".to_owned()))
+}
+
+/// Calls every declared operation that reads, in order. Which wire it goes over is the driver's business.
+pub(crate) async fn each(b: &Bench, opened: &Opened) -> Vec<(Op, Result<()>)> {
+    let mut all = Vec::new();
+    for op in Op::ALL.iter().copied().filter(|op| !op.changes() && opened.device().capabilities().supports(*op) != Support::Unsupported) {
+        if let Some(result) = read(b, opened, op).await {
+            all.push((op, result));
+        }
+    }
+    all
+}
+
+/// Calls one operation that reads; `None` for one that needs something to be read first (`confirm`), or where there is nothing to name.
+pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()>> {
+    let device = opened.device();
+    // Of a closed or silent box no channel is known.
+    let channel = async |encryptor: &dyn qkd_hal::Encryptor| match encryptor.channels().await {
+        Ok(all) => all.into_iter().next().unwrap_or_else(|| ChannelId::from("none")),
+        Err(_) => ChannelId::from("none"),
+    };
+    Some(match op {
+        Op::Identity => b.call(op, device.identity()).await.map(drop),
+        Op::Health => b.call(op, device.health()).await.map(drop),
+        Op::Telemetry => b.call(op, device.telemetry()).await.map(drop),
+        Op::GetParameter => {
+            let name = device.parameters().iter().find(|p| p.readable)?.name;
+            b.call(op, device.parameter(name)).await.map(drop)
+        }
+        Op::ModuleStatus => b.call(op, opened.as_module().ok()?.status()).await.map(drop),
+        Op::Performance => b.call(op, opened.as_module().ok()?.performance()).await.map(drop),
+        Op::KeyStore => b.call(op, opened.as_module().ok()?.key_store()).await.map(drop),
+        Op::Channels => b.call(op, opened.as_encryptor().ok()?.channels()).await.map(drop),
+        Op::Channel => {
+            let encryptor = opened.as_encryptor().ok()?;
+            let channel = channel(&*encryptor).await;
+            b.call(op, encryptor.channel(&channel)).await.map(drop)
+        }
+        Op::Counters => {
+            let encryptor = opened.as_encryptor().ok()?;
+            let channel = channel(&*encryptor).await;
+            b.call(op, encryptor.counters(&channel)).await.map(drop)
+        }
+        Op::Connections => b.call(op, opened.as_switch().ok()?.connections()).await.map(drop),
+        Op::Ports => b.call(op, opened.as_switch().ok()?.ports(&[])).await.map(drop),
+        Op::Power => {
+            let switch = opened.as_switch().ok()?;
+            let monitors: Vec<_> = switch.switch_capabilities().power_monitors.iter().copied().collect();
+            b.call(op, switch.power(&monitors)).await.map(drop)
+        }
+        Op::Random => {
+            let result = b.call(op, opened.as_random().ok()?.random(32)).await;
+            result.map(|bytes| b.secret(&bytes))
+        }
+        _ => return None,
+    })
+}
+
+/// Whether something becomes so, within the time that devices take: ten minutes of virtual time, or twenty seconds on the wall.
+///
+/// # Errors
+/// Those of the question.
+pub(crate) async fn until<F: Future<Output = Result<bool>>>(b: &Bench, question: impl Fn() -> F) -> Result<bool, Stop> {
+    let wall = b.session.dut.on().has_wall_time();
+    let (patience, pause) = if wall { (Duration::from_secs(20), Duration::from_millis(50)) } else { (Duration::from_secs(600), Duration::from_millis(500)) };
+    let end = Instant::now() + patience;
+    loop {
+        match question().await {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::NotReady => {}
+            Err(error) => return Err(error.into()),
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Whether an error has one of the kinds that a wire's fault may have: typed, and a reading's.
+pub(crate) fn is_of_the_wire(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Misbehaved(_) | ErrorKind::Unreachable)
+}

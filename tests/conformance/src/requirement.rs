@@ -1,0 +1,99 @@
+//! Requirements: what a device must do. They are data (`requirements.toml`); the cases that test them are code ([`crate::cases`]).
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::LazyLock};
+
+/// What testing does to a device, at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    /// It reads, or is refused before anything is sent.
+    #[default]
+    Observe,
+    /// It changes what carries no traffic, and puts it back.
+    Reversible,
+    /// It may interrupt traffic or key generation for a moment, and puts back what it changed.
+    Disruptive,
+    /// It spends or destroys what cannot be put back, such as keys.
+    Destructive,
+}
+
+impl Impact {
+    /// All, the least first.
+    pub const ALL: [Self; 4] = [Self::Observe, Self::Reversible, Self::Disruptive, Self::Destructive];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Reversible => "reversible",
+            Self::Disruptive => "disruptive",
+            Self::Destructive => "destructive",
+        }
+    }
+    /// What it means, for the person who allows it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Observe => "reads only",
+            Self::Reversible => "changes what carries no traffic, and puts it back",
+            Self::Disruptive => "may interrupt traffic or key generation for a moment, and puts back what it changed",
+            Self::Destructive => "spends or destroys what cannot be put back, such as keys",
+        }
+    }
+}
+
+impl fmt::Display for Impact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Impact {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|i| i.name() == text).ok_or_else(|| format!("`{text}` is no impact; it is observe, reversible, disruptive or destructive"))
+    }
+}
+
+/// A requirement.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// Its id, such as `SWI-04`.
+    pub id: String,
+    /// What is required, in a sentence.
+    pub sentence: String,
+    /// The worst that testing it does.
+    pub impact: Impact,
+    /// A clause of a standard, or a page of this project's contract.
+    pub source: String,
+}
+
+/// The text of the requirements, as it was built in.
+pub const TEXT: &str = include_str!("../requirements.toml");
+
+/// All requirements, in the order of the file.
+#[must_use]
+pub fn all() -> &'static [Requirement] {
+    #[derive(Deserialize)]
+    struct File {
+        requirement: Vec<Requirement>,
+    }
+    static ALL: LazyLock<Vec<Requirement>> = LazyLock::new(|| toml::from_str::<File>(TEXT).expect("built in, and tested").requirement);
+    &ALL
+}
+
+/// The requirement of this id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Requirement> {
+    all().iter().find(|r| r.id == id)
+}
+
+/// SHA-256 over the text of the requirements, in hexadecimal: two runs with the same were held against the same.
+#[must_use]
+pub fn digest() -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(TEXT.as_bytes()))
+}

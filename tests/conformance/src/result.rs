@@ -1,0 +1,359 @@
+//! What a run found: the one file from which every report is made. Its schema is written down in `docs/results.md`.
+
+use crate::requirement::Impact;
+use qkd_driver_kit::transcript::Record;
+use serde::{Deserialize, Serialize};
+
+/// The version of the schema. It grows when a reader of the old one would misread the new one.
+pub const SCHEMA: u32 = 1;
+
+/// The results of one or more devices under test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The suite that ran.
+    pub suite: Suite,
+    /// When it began, RFC 3339.
+    pub begun: String,
+    /// How long it took, in seconds of wall time.
+    pub seconds: f64,
+    /// One for each device under test.
+    pub runs: Vec<Run>,
+}
+
+/// The suite that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// The program.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 over the requirements, in hexadecimal.
+    pub requirements: String,
+}
+
+/// What answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum On {
+    /// An emulator of this repository, in memory, under virtual time.
+    EmulatorInMemory,
+    /// An emulator of this repository, over a real wire.
+    EmulatorOnWire,
+    /// A recording of an earlier run.
+    Recording,
+    /// Whatever the URI names: a box, or something that stands in for one.
+    Device,
+}
+
+impl On {
+    /// In words, for a report.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::EmulatorInMemory => "an emulator, in memory, under virtual time",
+            Self::EmulatorOnWire => "an emulator, over a real wire",
+            Self::Recording => "a recording of an earlier run",
+            Self::Device => "the device at this address",
+        }
+    }
+    /// Whether times were measured by a clock on the wall.
+    #[must_use]
+    pub fn has_wall_time(self) -> bool {
+        matches!(self, Self::EmulatorOnWire | Self::Device)
+    }
+}
+
+/// One device under test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Its name, from its file.
+    pub dut: String,
+    /// The profile that it was held against.
+    pub profile: String,
+    /// What answered.
+    pub on: On,
+    /// The URI.
+    pub uri: String,
+    /// The URI of the far end of a pair.
+    pub peer: Option<String>,
+    /// The highest impact that was allowed.
+    pub allowed: Impact,
+    /// Whether the file named ports or channels that may be touched.
+    pub scope: Option<String>,
+    /// Faults that were set by hand, in the emulator's grammar.
+    pub faults: Vec<String>,
+    /// Who answered; `None` if it could not be opened.
+    pub device: Option<DeviceFacts>,
+    /// The driver in between.
+    pub driver: DriverFacts,
+    /// What the device declares: operation and how far it is there.
+    pub capabilities: Vec<(String, String)>,
+    /// What went over the wire when it was opened.
+    pub opening: Vec<Record>,
+    /// Every requirement of the profile, in order.
+    pub requirements: Vec<RequirementResult>,
+    /// How long calls took, by operation.
+    pub timings: Vec<Timing>,
+    /// Deviations declared in the file.
+    pub deviations: Vec<Deviation>,
+    /// How long it took, in seconds of wall time.
+    pub seconds: f64,
+    /// Whether it was ended before its end.
+    pub interrupted: bool,
+}
+
+/// Who answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceFacts {
+    /// Maker.
+    pub vendor: String,
+    /// Model.
+    pub model: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Firmware.
+    pub firmware: Option<String>,
+}
+
+impl From<qkd_hal::Identity> for DeviceFacts {
+    fn from(i: qkd_hal::Identity) -> Self {
+        Self { vendor: i.vendor, model: i.model, serial: i.serial, firmware: i.firmware }
+    }
+}
+
+/// The driver in between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriverFacts {
+    /// Its name.
+    pub name: String,
+    /// The family of devices.
+    pub family: String,
+    /// The vendor.
+    pub vendor: String,
+    /// Its maturity before this run, in words.
+    pub maturity: String,
+    /// The assumptions on which it rests.
+    pub assumptions: Vec<AssumptionFacts>,
+    /// What no public source tells.
+    pub unknowns: Vec<String>,
+}
+
+/// An assumption of a driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssumptionFacts {
+    /// Its id.
+    pub id: String,
+    /// What is assumed.
+    pub statement: String,
+    /// How a real box would disprove it.
+    pub disproved_by: String,
+    /// Whether it was accepted for this run.
+    pub accepted: bool,
+}
+
+/// How a case, or a requirement, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It ran, and holds.
+    Pass,
+    /// The device declares nothing to which it applies.
+    NotApplicable,
+    /// It did not run: above the allowed impact, filtered out, or without what it needs.
+    Disabled,
+    /// It failed, and a deviation in force says why that is accepted.
+    Waived,
+    /// It ran, and does not hold.
+    Fail,
+    /// The suite could not tell: its own defect, or a device that was not there.
+    Error,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Pass, Self::Fail, Self::Error, Self::Waived, Self::Disabled, Self::NotApplicable];
+
+    /// In words, for a report.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::NotApplicable => "not applicable",
+            Self::Disabled => "not run",
+            Self::Waived => "waived",
+            Self::Fail => "fail",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A requirement, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequirementResult {
+    /// Its id.
+    pub id: String,
+    /// What is required.
+    pub sentence: String,
+    /// Where that is written.
+    pub source: String,
+    /// The worst that testing it does to the device.
+    pub impact: Impact,
+    /// How it ended: the worst of its cases.
+    pub outcome: Outcome,
+    /// Its cases.
+    pub cases: Vec<CaseResult>,
+}
+
+/// A case, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseResult {
+    /// Its id: the requirement's, and a name.
+    pub id: String,
+    /// What it does.
+    pub title: String,
+    /// Whether it does something wrong, or lets something go wrong.
+    pub negative: bool,
+    /// Its declared impact, which was checked against the wire.
+    pub impact: Impact,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why; empty for a pass.
+    pub why: String,
+    /// What it changed and put back; empty if nothing.
+    pub put_back: String,
+    /// How long it took, in seconds (of virtual time, in memory).
+    pub seconds: f64,
+    /// What went over the wire, without its secrets.
+    pub transcript: Vec<Record>,
+}
+
+/// How long calls of one operation took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// The operation.
+    pub operation: String,
+    /// How many calls that succeeded.
+    pub calls: usize,
+    /// Median, in seconds.
+    pub p50: f64,
+    /// 99th percentile, in seconds.
+    pub p99: f64,
+    /// The longest, in seconds.
+    pub max: f64,
+}
+
+/// A departure that is known and accepted for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// The requirement.
+    pub requirement: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// The last day on which it is in force, such as `2027-03-31`.
+    pub expires: String,
+    /// What it did in this run.
+    #[serde(default)]
+    pub used: Use,
+}
+
+/// What a deviation did in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Use {
+    /// Its requirement did not fail: it is not needed (any more).
+    #[default]
+    NotNeeded,
+    /// It waived a failure.
+    Waived,
+    /// It has expired, so that the failure stands.
+    Expired,
+}
+
+/// The verdict on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that its profile asks for was tested, and holds.
+    Conforms,
+    /// What was tested holds; something that applies was not tested.
+    ConformsAsTested,
+    /// The suite could not tell, or was ended before its end.
+    Inconclusive,
+    /// Something does not hold.
+    DoesNotConform,
+}
+
+impl Verdict {
+    /// In words, for a report.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Conforms => "Conforms",
+            Self::ConformsAsTested => "Conforms as far as it was tested",
+            Self::Inconclusive => "Inconclusive",
+            Self::DoesNotConform => "Does not conform",
+        }
+    }
+}
+
+impl Run {
+    /// How many requirements ended so.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.requirements.iter().filter(|r| r.outcome == outcome).count()
+    }
+    /// All cases, in order.
+    pub fn cases(&self) -> impl Iterator<Item = &CaseResult> {
+        self.requirements.iter().flat_map(|r| &r.cases)
+    }
+    /// The verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let any = |outcome| self.count(outcome) > 0;
+        if any(Outcome::Fail) {
+            Verdict::DoesNotConform
+        } else if any(Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
+            Verdict::Inconclusive
+        } else if any(Outcome::Disabled) || self.cases().any(|c| c.outcome == Outcome::Disabled) {
+            Verdict::ConformsAsTested
+        } else {
+            Verdict::Conforms
+        }
+    }
+}
+
+impl Results {
+    /// The worst verdict of all.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.runs.iter().map(Run::verdict).max().unwrap_or(Verdict::Inconclusive)
+    }
+
+    /// Reads a result file.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong: another schema, or no result file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let head: Head = serde_json::from_str(text).map_err(|e| format!("this is no result file: {e}"))?;
+        if head.schema != SCHEMA {
+            return Err(format!("this result file has schema {}; this program reads {SCHEMA}", head.schema));
+        }
+        serde_json::from_str(text).map_err(|e| format!("this result file is damaged: {e}"))
+    }
+}

@@ -1,0 +1,435 @@
+//! The runner: picks the cases, says what it will do, runs them, checks their declared impact against the wire.
+
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop},
+    cases,
+    journal::{Journal, Past},
+    requirement::{Impact, Requirement},
+    result::{CaseResult, Deviation, On, Outcome, RequirementResult, Run, Timing, Use},
+    session::Session,
+    stood,
+};
+use futures::FutureExt;
+use qkd_hal::Operation;
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Beyond this, in wall time, a case has hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a run is asked for.
+#[derive(Clone, Default)]
+pub struct Request {
+    /// Only requirements or cases whose id begins with one of these; all, if there is none.
+    pub only: Vec<String>,
+    /// Ends the run after the case that runs.
+    pub stop: Arc<AtomicBool>,
+    /// Where it is written down.
+    pub journal: Option<Journal>,
+    /// What an earlier run, now resumed, has found.
+    pub past: Past,
+}
+
+impl Request {
+    fn wants(&self, case: &Case) -> bool {
+        self.only.is_empty() || self.only.iter().any(|prefix| case.id.starts_with(prefix.as_str()))
+    }
+    fn known(&self, dut: &str, case: &str) -> Option<&CaseResult> {
+        self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case)
+    }
+}
+
+/// What a watcher of a run is told.
+pub trait Watcher: Sync {
+    /// So many cases are to come.
+    fn total(&self, _cases: usize) {}
+    /// A case ended.
+    fn ended(&self, _result: &CaseResult) {}
+    /// Something worth a line.
+    fn tell(&self, _line: &str) {}
+}
+
+impl Watcher for () {}
+
+/// Why a case does not run here; `None` if it does.
+fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
+    let on = session.dut.on();
+    for need in case.needs {
+        if let Need::Op(operation) = need
+            && !session.can(*operation)
+        {
+            return Some((Outcome::NotApplicable, format!("the device does not declare {operation}")));
+        }
+    }
+    if case.impact > session.allowed {
+        return Some((Outcome::Disabled, format!("it is {}, and {} is what was allowed", case.impact, session.allowed)));
+    }
+    case.needs.iter().find_map(|need| {
+        let why = match need {
+            Need::Live if on == On::Recording => "a recording does not answer by itself",
+            Need::Emulator if !matches!(on, On::EmulatorInMemory | On::EmulatorOnWire) => "it needs an emulator, whose device can be faulted",
+            Need::Memory if on != On::EmulatorInMemory => "it needs an emulator in memory, where time is virtual",
+            Need::Wire if !on.has_wall_time() => "it needs a real wire",
+            Need::Peer if on == On::Recording => "a recording of two ends draws their secrets apart",
+            _ => return None,
+        };
+        Some((Outcome::Disabled, why.to_owned()))
+    })
+}
+
+/// The cases of a session's profile, in order.
+fn cases_of(session: &Session) -> Vec<&'static Case> {
+    let wanted: Vec<&str> = session.profile.requirements().map(|r| r.id.as_str()).collect();
+    cases::all().iter().filter(|c| wanted.contains(&c.requirement())).collect()
+}
+
+/// What a run will do to the device, in words; said before it begins.
+fn announcement(session: &Session, request: &Request) -> String {
+    let chosen: Vec<_> = cases_of(session).into_iter().filter(|c| request.wants(c) && hindrance(session, c).is_none()).collect();
+    let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
+    let changing: Vec<_> = chosen.iter().filter(|c| c.impact > Impact::Observe).collect();
+    if changing.is_empty() {
+        text.push_str("; they read only, or are refused before anything is sent");
+    }
+    for impact in Impact::ALL.into_iter().skip(1) {
+        let of: Vec<_> = changing.iter().filter(|c| c.impact == impact).collect();
+        if !of.is_empty() {
+            text.push_str(&format!("\n  {impact} ({}):", impact.meaning()));
+            of.iter().for_each(|c| text.push_str(&format!("\n    {:32} {}", c.id, c.title)));
+        }
+    }
+    if !changing.is_empty() {
+        text.push_str(&format!("\n  what may be touched: {}", session.dut.scope().unwrap_or_else(|| {
+            if session.dut.on() == On::Device { "nothing, since the file names neither ports nor a channel".to_owned() } else { "all of the emulator".to_owned() }
+        })));
+    }
+    text
+}
+
+/// Opens the device, and says what a run will do to it.
+pub(crate) async fn announce(session: &Arc<Session>, request: &Request) -> String {
+    match declare(session).await {
+        Ok(()) => announcement(session, request),
+        Err(why) => format!("{}: it cannot be opened: {why}", session.dut.name),
+    }
+}
+
+/// Opens the device once, if that was not done yet.
+async fn declare(session: &Arc<Session>) -> Result<(), String> {
+    if session.declared().is_some() {
+        return Ok(());
+    }
+    if session.dut.on() == On::EmulatorInMemory {
+        let session = Arc::clone(session);
+        blocking(move || virtual_runtime()?.block_on(session.declare())).await
+    } else {
+        session.declare().await
+    }
+}
+
+/// The runtime of one case in memory: one thread, virtual time.
+fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|e| format!("no runtime: {e}"))
+}
+
+/// What a case measured.
+type Timings = Vec<(Operation, Duration)>;
+
+/// Runs one case on a fresh bench, in the present runtime.
+async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) {
+    let mut result = CaseResult {
+        id: case.id.to_owned(),
+        title: case.title.to_owned(),
+        negative: case.negative,
+        impact: case.impact,
+        outcome: Outcome::Pass,
+        why: String::new(),
+        put_back: String::new(),
+        seconds: 0.0,
+        transcript: Vec::new(),
+    };
+    let bench = match session.bench(Some(case.id)).await {
+        Ok(bench) => bench,
+        Err(why) => {
+            (result.outcome, result.why) = (Outcome::Error, why);
+            return (result, Vec::new());
+        }
+    };
+    let before = bench.state();
+    let begun = tokio::time::Instant::now();
+    let body = AssertUnwindSafe((case.body)(&bench)).catch_unwind();
+    let patience = if session.dut.on() == On::EmulatorInMemory { Duration::from_secs(3600 * 24) } else { PATIENCE };
+    let verdict = match tokio::time::timeout(patience, body).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(panic)) => Err(Stop::Fails(format!("it panicked: {}", panic_text(&*panic)))),
+        Err(_) => Err(Stop::Fails(format!("a call did not end within {patience:?}"))),
+    };
+    result.seconds = begun.elapsed().as_secs_f64();
+    bench.script().clear();
+    let after = bench.state();
+    if session.dut.on() == On::EmulatorOnWire {
+        let _ = bench.fault("clear");
+    }
+    let notes = bench.close();
+    (result.outcome, result.why) = match verdict {
+        Ok(()) => (Outcome::Pass, String::new()),
+        Err(Stop::Fails(why)) => (Outcome::Fail, why),
+        Err(Stop::NotApplicable(why)) => (Outcome::NotApplicable, why),
+        Err(Stop::Disabled(why)) => (Outcome::Disabled, why),
+        Err(Stop::Broken(why)) => (Outcome::Error, why),
+    };
+    if result.outcome == Outcome::Pass && !notes.wrong.is_empty() {
+        (result.outcome, result.why) = (Outcome::Fail, notes.wrong.join("; "));
+    }
+    // The declared impact, against the wire and against the model.
+    if result.outcome != Outcome::Fail {
+        let moved = before != after;
+        let sent = notes.records.iter().find(|r| r.changes);
+        let broken = match case.impact {
+            Impact::Observe => match (sent, moved) {
+                (Some(record), _) => Some(format!("it is declared to observe, and `{}`, which may change the device, was sent", record.name)),
+                (None, true) => Some("it is declared to observe, nothing that changes was sent, and the device has changed".to_owned()),
+                (None, false) => None,
+            },
+            Impact::Reversible | Impact::Disruptive if moved => Some("what it changed was not put back".to_owned()),
+            _ => None,
+        };
+        if let Some(why) = broken {
+            (result.outcome, result.why) = (Outcome::Error, why);
+        }
+    }
+    result.put_back = notes.put_back;
+    result.transcript = notes.records;
+    (result, notes.timings)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
+
+/// Runs all cases of a session. The present runtime serves a session that is not in memory; one that is has a runtime for each case, on two threads.
+pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Run {
+    let begun = Instant::now();
+    let dut = session.dut.name.clone();
+    let chosen = cases_of(session);
+    let in_memory = session.dut.on() == On::EmulatorInMemory;
+    let opened = declare(session).await;
+    let mut results: BTreeMap<&'static str, CaseResult> = BTreeMap::new();
+    let mut timings: Timings = Vec::new();
+    let mut put_aside = |case: &'static Case, outcome, why: String| {
+        let result = CaseResult {
+            id: case.id.to_owned(),
+            title: case.title.to_owned(),
+            negative: case.negative,
+            impact: case.impact,
+            outcome,
+            why,
+            put_back: String::new(),
+            seconds: 0.0,
+            transcript: Vec::new(),
+        };
+        results.insert(case.id, result);
+    };
+    let mut to_run = Vec::new();
+    for case in chosen.iter().copied() {
+        if let Err(why) = &opened {
+            put_aside(case, Outcome::Error, format!("the device could not be opened: {why}"));
+        } else if !request.wants(case) {
+            put_aside(case, Outcome::Disabled, "it was filtered out".to_owned());
+        } else if !session.was_recorded(case.id) {
+            put_aside(case, Outcome::Disabled, "the recording has no pass of it".to_owned());
+        } else if let Some((outcome, why)) = hindrance(session, case) {
+            put_aside(case, outcome, why);
+        } else {
+            to_run.push(case);
+        }
+    }
+    let (old, new): (Vec<_>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&dut, c.id).is_some());
+    for case in old {
+        if let Some(result) = request.known(&dut, case.id) {
+            results.insert(case.id, result.clone());
+        }
+    }
+    if let (Ok(()), Some((case, stood))) = (&opened, request.past.torn.get(&dut)) {
+        watcher.tell(&format!("{dut}: the earlier run was ended in the middle of {case}"));
+        if !in_memory {
+            stood::put_back_all(session, stood, watcher).await;
+        }
+    }
+    watcher.total(new.len());
+    let done = if in_memory {
+        in_parallel(session, request, &new, watcher).await
+    } else {
+        let mut done = Vec::new();
+        for case in new {
+            if request.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            done.push(one(session, request, case, watcher).await);
+        }
+        done
+    };
+    for (result, mut times) in done {
+        timings.append(&mut times);
+        if let Some(case) = chosen.iter().find(|c| c.id == result.id) {
+            results.insert(case.id, result);
+        }
+    }
+    let interrupted = request.stop.load(Ordering::Relaxed);
+    for case in &chosen {
+        results.entry(case.id).or_insert_with(|| CaseResult {
+            id: case.id.to_owned(),
+            title: case.title.to_owned(),
+            negative: case.negative,
+            impact: case.impact,
+            outcome: Outcome::Disabled,
+            why: "the run was ended before it".to_owned(),
+            put_back: String::new(),
+            seconds: 0.0,
+            transcript: Vec::new(),
+        });
+    }
+    let mut requirements: Vec<_> = session.profile.requirements().map(|r| gather(r, &results)).collect();
+    let deviations = waive(&mut requirements, &session.dut.deviations);
+    let declared = session.declared();
+    let uris = uris(session).await;
+    Run {
+        dut,
+        profile: session.dut.profile.clone(),
+        on: session.dut.on(),
+        driver: session.driver_facts(&uris[0]),
+        uri: uris[0].clone(),
+        peer: uris.get(1).cloned(),
+        allowed: session.allowed,
+        scope: session.dut.scope(),
+        faults: session.dut.faults.clone(),
+        device: declared.and_then(|d| d.identity.clone()).map(Into::into),
+        capabilities: declared.map_or_else(Vec::new, |d| {
+            let words = serde_json::to_value(&d.capabilities).unwrap_or_default();
+            words.as_object().map_or_else(Vec::new, |m| m.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect())
+        }),
+        opening: declared.map_or_else(Vec::new, |d| d.opening.clone()),
+        requirements,
+        timings: percentiles(timings),
+        deviations,
+        seconds: begun.elapsed().as_secs_f64(),
+        interrupted,
+    }
+}
+
+async fn uris(session: &Arc<Session>) -> Vec<String> {
+    let of_bench = if session.dut.on() == On::EmulatorInMemory {
+        let session = Arc::clone(session);
+        blocking(move || virtual_runtime()?.block_on(async { session.bench(None).await.map(|b| b.uris().to_vec()) })).await
+    } else {
+        session.bench(None).await.map(|b: Bench| b.uris().to_vec())
+    };
+    of_bench.unwrap_or_else(|_| vec![session.dut.uri.clone().unwrap_or_default()])
+}
+
+/// Runs what blocks on a thread of its own: a runtime cannot be entered from within another.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(format!("it panicked: {e}")))
+}
+
+async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, watcher: &dyn Watcher) -> (CaseResult, Timings) {
+    let journal = request.journal.as_ref();
+    if let Some(journal) = journal {
+        journal.begin_case(&session.dut.name, case.id);
+    }
+    let done = run_case(session, case).await;
+    if let Some(journal) = journal {
+        journal.end_case(&session.dut.name, &done.0);
+    }
+    watcher.ended(&done.0);
+    done
+}
+
+/// Two threads, each with a runtime of virtual time for each case.
+async fn in_parallel(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<(CaseResult, Timings)> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while !request.stop.load(Ordering::Relaxed) {
+            let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let Ok(runtime) = virtual_runtime() else { return };
+            let result = runtime.block_on(one(session, request, case, watcher));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|threads| {
+            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).min(cases.len().max(1)) {
+                threads.spawn(work);
+            }
+        });
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A requirement ends as the worst of its cases that ran.
+fn gather(requirement: &Requirement, results: &BTreeMap<&'static str, CaseResult>) -> RequirementResult {
+    let cases: Vec<CaseResult> = cases::all().iter().filter(|c| c.requirement() == requirement.id).filter_map(|c| results.get(c.id).cloned()).collect();
+    let any = |outcome| cases.iter().any(|c| c.outcome == outcome);
+    let outcome = [Outcome::Fail, Outcome::Error, Outcome::Pass, Outcome::Disabled].into_iter().find(|o| any(*o)).unwrap_or(Outcome::NotApplicable);
+    RequirementResult {
+        id: requirement.id.clone(),
+        sentence: requirement.sentence.clone(),
+        source: requirement.source.clone(),
+        impact: requirement.impact,
+        outcome,
+        cases,
+    }
+}
+
+/// Applies the deviations that are in force.
+fn waive(requirements: &mut [RequirementResult], deviations: &[Deviation]) -> Vec<Deviation> {
+    let today = jiff::Zoned::now().date();
+    deviations
+        .iter()
+        .map(|deviation| {
+            let mut deviation = deviation.clone();
+            if let Some(requirement) = requirements.iter_mut().find(|r| r.id == deviation.requirement && r.outcome == Outcome::Fail) {
+                let in_force = deviation.expires.parse::<jiff::civil::Date>().is_ok_and(|last| last >= today);
+                deviation.used = if in_force { Use::Waived } else { Use::Expired };
+                if in_force {
+                    requirement.outcome = Outcome::Waived;
+                }
+            }
+            deviation
+        })
+        .collect()
+}
+
+fn percentiles(timings: Timings) -> Vec<Timing> {
+    let mut by: BTreeMap<Operation, Vec<f64>> = BTreeMap::new();
+    timings.into_iter().for_each(|(operation, took)| by.entry(operation).or_default().push(took.as_secs_f64()));
+    by.into_iter()
+        .map(|(operation, mut all)| {
+            all.sort_by(f64::total_cmp);
+            // The nearest rank.
+            let at = |p: f64| all[((p * all.len() as f64).ceil() as usize).clamp(1, all.len()) - 1];
+            Timing { operation: operation.name().to_owned(), calls: all.len(), p50: at(0.5), p99: at(0.99), max: at(1.0) }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let all = (1..=100).map(|ms| (Operation::Identity, Duration::from_millis(ms))).collect();
+        let of = percentiles(all);
+        assert_eq!((of[0].calls, of[0].p50, of[0].p99, of[0].max), (100, 0.05, 0.099, 0.1));
+        assert_eq!(percentiles(vec![(Operation::Health, Duration::from_secs(1))])[0].p99, 1.0);
+    }
+}

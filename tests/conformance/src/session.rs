@@ -1,0 +1,238 @@
+//! A device under test, made ready: what it declares, and a fresh bench for each case.
+
+use crate::{
+    bench::{Bench, Stand},
+    dut::Dut,
+    journal::{Journal, Stood},
+    profile::Profile,
+    requirement::Impact,
+    result::{AssumptionFacts, DriverFacts, On, Results, Run},
+};
+use qkd_driver_kit::{OpenContext, Opened, Registry, credentials::Credentials, transcript::Record, transcript::Replay};
+use qkd_emulators::profile::{self as emulators, Options, Running};
+use qkd_hal::{Capabilities, Descriptor, DeviceKind, Identity, Operation, Support, encryptor::EncryptorCapabilities};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// What the device declares.
+#[derive(Clone)]
+pub(crate) struct Declared {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) encryptor: Option<EncryptorCapabilities>,
+    /// What went over the wire to find out.
+    pub(crate) opening: Vec<Record>,
+}
+
+/// A device under test, made ready.
+pub(crate) struct Session {
+    pub(crate) dut: Dut,
+    pub(crate) profile: &'static Profile,
+    pub(crate) registry: Registry,
+    pub(crate) allowed: Impact,
+    credentials: Credentials,
+    running: Option<Arc<Running>>,
+    recording: Option<Run>,
+    declared: OnceLock<Declared>,
+    journal: Option<Journal>,
+}
+
+impl Session {
+    /// Starts its emulator, or reads its recording, if that is what it is.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the file.
+    pub(crate) async fn prepare(registry: &Registry, credentials: &Credentials, dut: Dut, allowed: Impact, journal: Option<Journal>) -> Result<Self, String> {
+        dut.check()?;
+        let profile = dut.profile()?;
+        let mut credentials = credentials.clone();
+        let (mut running, mut recording) = (None, None);
+        match dut.on() {
+            On::EmulatorOnWire => {
+                let started = emulators::start(dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&dut)).await.map_err(|e| e.to_string())?;
+                if let Some(file) = &started.ready().credentials_file {
+                    let own = Credentials::from_file(file).map_err(|e| e.to_string())?;
+                    for name in started.ready().uris.iter().filter_map(|u| u.parse::<qkd_hal::DeviceUri>().ok()?.parameter("credentials").map(str::to_owned)) {
+                        credentials = credentials.with(own.entry(&name).map_err(|e| e.to_string())?);
+                    }
+                }
+                running = Some(Arc::new(started));
+            }
+            On::Recording => {
+                let path = dut.recording.clone().unwrap_or_default();
+                let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                let results = Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+                let names: Vec<String> = results.runs.iter().map(|r| r.dut.clone()).collect();
+                let one = names.len() == 1;
+                let run = results.runs.into_iter().find(|r| one || r.dut == dut.name);
+                recording = Some(run.ok_or_else(|| format!("{}: it has no run of `{}`; it has: {}", path.display(), dut.name, names.join(", ")))?);
+            }
+            On::EmulatorInMemory | On::Device => {}
+        }
+        Ok(Self { dut, profile, registry: registry.clone(), allowed, credentials, running, recording, declared: OnceLock::new(), journal })
+    }
+
+    /// The end of the emulator that is under test, counted from 1.
+    pub(crate) fn end(&self) -> usize {
+        self.dut.end.unwrap_or(1)
+    }
+
+    /// What every opening of the device has: credentials, accepted assumptions, the deadline.
+    pub(crate) fn context(&self, accepting: bool) -> OpenContext {
+        let mut context = OpenContext::new().with_credentials(self.credentials.clone());
+        if accepting {
+            context = context.accepting(self.dut.accept.iter().cloned());
+        }
+        match self.dut.deadline() {
+            Ok(Some(deadline)) => context.with_deadline(deadline),
+            _ => context,
+        }
+    }
+
+    /// The device and its far end, out of all URIs of an emulator.
+    fn ends(&self, uris: &[String]) -> Result<Vec<String>, String> {
+        let emulator = self.dut.emulator.as_deref().unwrap_or_default();
+        let near = uris.get(self.end() - 1).ok_or_else(|| format!("end = {}: {emulator} has {}", self.end(), uris.len()))?;
+        let far = if emulator.ends_with("-pair") { uris.iter().find(|u| *u != near) } else { None };
+        Ok(std::iter::once(near).chain(far).cloned().collect())
+    }
+
+    /// A fresh bench; of an emulator in memory, with a fresh emulator, which lives in the present runtime. `case`: whose recording answers; none: that of the
+    /// opening.
+    pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<Bench, String> {
+        let context = self.context(true);
+        let (stand, uris, context) = match self.dut.on() {
+            On::EmulatorInMemory => {
+                let emulator =
+                    emulators::in_memory(self.dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&self.dut)).await.map_err(|e| e.to_string())?;
+                let uris = self.ends(emulator.uris())?;
+                let context = emulator.attach(context);
+                (Stand::Memory(emulator), uris, context)
+            }
+            On::EmulatorOnWire => {
+                let running = self.running.clone().ok_or("the emulator does not run")?;
+                (Stand::Wire(Arc::clone(&running)), self.ends(&running.ready().uris)?, context)
+            }
+            On::Recording => {
+                let run = self.recording.as_ref().ok_or("the recording was not read")?;
+                let records = match case {
+                    None => run.opening.clone(),
+                    Some(id) => run.cases().find(|c| c.id == id).map(|c| c.transcript.clone()).unwrap_or_default(),
+                };
+                let uris = std::iter::once(&run.uri).chain(&run.peer).cloned().collect();
+                (Stand::None, uris, context.replaying(Replay::new(records, 1)))
+            }
+            On::Device => (Stand::None, self.dut.uri.iter().chain(&self.dut.peer).cloned().collect(), context),
+        };
+        Ok(Bench::new(Arc::clone(self), stand, uris, context))
+    }
+
+    /// Opens it once, to learn what it declares.
+    pub(crate) async fn declare(self: &Arc<Self>) -> Result<(), String> {
+        let bench = self.bench(None).await?;
+        let opened = bench.open().await.map_err(|e| e.to_string())?;
+        let device = opened.device();
+        let identity = match device.capabilities().supports(Operation::Identity) {
+            Support::Unsupported => None,
+            _ => Some(device.identity().await.map_err(|e| e.to_string())?),
+        };
+        let encryptor = opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone());
+        let (descriptor, capabilities) = (device.descriptor().clone(), device.capabilities().clone());
+        let _ = device.close().await;
+        let _ = self.declared.set(Declared { identity, descriptor, capabilities, encryptor, opening: bench.records() });
+        Ok(())
+    }
+
+    /// What it declares, once it was opened.
+    pub(crate) fn declared(&self) -> Option<&Declared> {
+        self.declared.get()
+    }
+
+    /// The kinds of handle that it opens.
+    pub(crate) fn is(&self, kind: DeviceKind) -> bool {
+        self.declared().is_some_and(|d| d.descriptor.kinds.contains(&kind))
+    }
+
+    /// Whether it declares an operation.
+    pub(crate) fn can(&self, operation: Operation) -> bool {
+        self.declared().is_some_and(|d| d.capabilities.supports(operation) != Support::Unsupported)
+    }
+
+    /// The deadline of each call.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.declared().map_or(Duration::from_secs(5), |d| d.descriptor.deadline)
+    }
+
+    /// The time within which a call of an operation ends.
+    pub(crate) fn allowed(&self, operation: Operation) -> Duration {
+        let deadline = self.deadline();
+        let base = match operation {
+            Operation::Confirm => deadline + self.declared().and_then(|d| d.encryptor.as_ref()).map_or(Duration::ZERO, |e| e.confirmation),
+            _ => deadline,
+        };
+        // A clock has its grain, and a machine other work to do.
+        base + Duration::from_millis(if self.dut.on().has_wall_time() { 500 } else { 20 })
+    }
+
+    /// What a run on it can be replayed from.
+    pub(crate) fn was_recorded(&self, case: &str) -> bool {
+        self.recording.as_ref().is_none_or(|run| run.cases().any(|c| c.id == case && c.outcome == crate::result::Outcome::Pass))
+    }
+
+    /// Writes down, before a change, how things stood.
+    pub(crate) fn journal(&self, how_it_stood: &Stood) {
+        if let Some(journal) = &self.journal {
+            journal.about_to_change(&self.dut.name, how_it_stood);
+        }
+    }
+
+    /// What is known of the driver.
+    pub(crate) fn driver_facts(&self, uri: &str) -> DriverFacts {
+        let name = uri.split('+').next().unwrap_or_default();
+        let accepted = |id: &str| match self.declared() {
+            Some(d) => d.descriptor.accepted.contains(id),
+            None => self.dut.accept.iter().any(|a| a == id),
+        };
+        match self.registry.driver(name) {
+            Ok(driver) => {
+                let info = driver.info();
+                DriverFacts {
+                    name: info.name.to_owned(),
+                    family: info.family.to_owned(),
+                    vendor: info.vendor.to_owned(),
+                    maturity: info.maturity.to_string(),
+                    assumptions: info
+                        .assumptions
+                        .iter()
+                        .map(|a| AssumptionFacts {
+                            id: a.id.to_owned(),
+                            statement: a.statement.to_owned(),
+                            disproved_by: a.disproof.to_owned(),
+                            accepted: accepted(a.id),
+                        })
+                        .collect(),
+                    unknowns: info.unknowns.iter().map(ToString::to_string).collect(),
+                }
+            }
+            Err(_) => DriverFacts {
+                name: name.to_owned(),
+                family: String::new(),
+                vendor: String::new(),
+                maturity: String::new(),
+                assumptions: Vec::new(),
+                unknowns: Vec::new(),
+            },
+        }
+    }
+}
+
+fn emulator_options(dut: &Dut) -> Options {
+    let mut options = Options { faults: dut.faults.clone(), ..Options::default().seeded(7) };
+    for (name, value) in &dut.settings {
+        options = options.with(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+    options
+}
