@@ -317,7 +317,8 @@ async fn http_meets_its_fates_after_the_server_acted() {
     .into_iter()
     .enumerate()
     {
-        let request = HttpRequest { name: "take", method: Method::Get, path: "/".to_owned(), body: None, reply_disclosure: Disclosure::Undeclared };
+        let request =
+            HttpRequest { name: "take", method: Method::Get, path: "/".to_owned(), body: None, changes: true, reply_disclosure: Disclosure::Undeclared };
         let (result, _) = struck(&script, fate, link.call(request, WITHIN)).await;
         assert_eq!(result.map(|r| r.status), wanted, "{fate:?}");
         assert_eq!(done.count(), n + 1, "{fate:?}");
