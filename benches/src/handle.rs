@@ -108,7 +108,7 @@ pub(crate) fn line_exchanges() -> impl FnMut(u32) {
     move |n| {
         runtime.block_on(async {
             for _ in 0..n {
-                let exchange = Exchange::new("bench", &b":oxc:swit:conn:stat?\n"[..], Duration::from_secs(1)).reply(line(1000), Disclosure::Undeclared);
+                let exchange = Exchange::new("bench", &b":oxc:swit:conn:stat?\n"[..], Duration::from_secs(1)).reply(line(1000), Disclosure::Undeclared).reads();
                 let _ = black_box(link.exchange(exchange).await);
             }
         });

@@ -63,7 +63,7 @@ fn query(connector: Box<dyn Connector>, rounds: u32) -> Duration {
         let mut took = Vec::with_capacity(rounds as usize);
         for _ in 0..rounds {
             let begun = Instant::now();
-            let exchange = Exchange::new("bench", format!("{QUERY}\n"), Duration::from_secs(5)).reply(line(1000), Disclosure::Undeclared);
+            let exchange = Exchange::new("bench", format!("{QUERY}\n"), Duration::from_secs(5)).reply(line(1000), Disclosure::Undeclared).reads();
             link.exchange(exchange).await.expect("an answer");
             took.push(begun.elapsed());
         }

@@ -40,6 +40,7 @@ pub struct Gate {
     device: String,
     verdicts: [Verdict; Operation::ALL.len()],
     closed: AtomicBool,
+    undeclared_reads: AtomicBool,
     delivered: Mutex<Delivered>,
 }
 
@@ -55,7 +56,13 @@ impl Gate {
                 _ => Verdict::Open,
             };
         }
-        Self { device: descriptor.uri.clone(), verdicts, closed: AtomicBool::new(false), delivered: Mutex::default() }
+        Self { device: descriptor.uri.clone(), verdicts, closed: AtomicBool::new(false), undeclared_reads: AtomicBool::new(false), delivered: Mutex::default() }
+    }
+
+    /// From now on, an operation that the device does not declare and that changes nothing goes to the driver. For conformance suites, which find out
+    /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
+    pub fn pass_undeclared_reads(&self) {
+        self.undeclared_reads.store(true, Ordering::Release);
     }
 
     /// Whether an operation may pass now.
@@ -68,6 +75,7 @@ impl Gate {
         }
         match self.verdicts[operation as usize] {
             Verdict::Open => Ok(()),
+            Verdict::Unsupported if !operation.changes() && self.undeclared_reads.load(Ordering::Acquire) => Ok(()),
             Verdict::Unsupported => {
                 Err(self.refuse(operation, Error::new(ErrorKind::Unsupported, "this device does not declare the operation; nothing was sent")))
             }
@@ -491,6 +499,22 @@ mod tests {
         let handle = Fake::new(&["fake.start"]).checked();
         block_on(handle.start()).unwrap();
         assert_eq!(reached(&handle), 1);
+    }
+
+    #[test]
+    fn undeclared_reads_may_be_let_through_and_undeclared_changes_never() {
+        let mut fake = Fake::new(&["fake.start"]);
+        fake.capabilities = Capabilities::none();
+        let handle = fake.checked();
+        assert_eq!(block_on(handle.identity()).unwrap_err().kind(), ErrorKind::Unsupported);
+        handle.gate().pass_undeclared_reads();
+        block_on(handle.identity()).unwrap();
+        assert_eq!(reached(&handle), 1);
+        assert_eq!(block_on(handle.start()).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(block_on(handle.take_keys(&KeyRequest::new(2))).unwrap_err().kind(), ErrorKind::Unsupported);
+        block_on(handle.close()).unwrap();
+        assert_eq!(block_on(handle.identity()).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(reached(&handle), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The two products behind the contract.
 
-use crate::proto::{Frame, ProtoError, ff, self_align};
+use crate::proto::{ProtoError, ff, self_align};
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
@@ -16,7 +16,10 @@ use qkd_hal::{
     reading::{Measured, Quality},
 };
 use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Readback, Step, SwitchCapabilities};
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::{sync::Mutex, time::Instant};
 
 /// Which product: no query tells, so the URI must.
@@ -95,19 +98,16 @@ impl Agiltron {
 
     async fn exchange<T>(
         &self,
-        name: &'static str,
-        request: Frame,
-        until: Instant,
+        exchange: Exchange,
         decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static,
     ) -> Result<T, Unanswered<ProtoError>> {
-        let within = until.saturating_duration_since(Instant::now());
-        let exchange = Exchange::new(name, request, within).reply(fixed(4), Disclosure::Public);
-        ask(self.link.as_ref(), exchange, decode).await
+        ask(self.link.as_ref(), exchange.reply(fixed(4), Disclosure::Public), decode).await
     }
 
     /// FF: the active channel.
     async fn active(&self, until: Instant) -> Result<u32> {
-        let channel = match self.exchange("get", ff::GET, until, ff::decode_get).await {
+        let exchange = Exchange::new("get", ff::GET, left(until)).reads();
+        let channel = match self.exchange(exchange, ff::decode_get).await {
             Ok(channel) => u32::from(channel),
             Err(Unanswered::Link(error)) => return Err(error.reading("get")),
             Err(Unanswered::Reply(error)) => return Err(misbehaved(error)),
@@ -131,7 +131,7 @@ impl Agiltron {
             Model::Ff => ff::decode_set(request, reply),
             Model::SelfAlign => self_align::decode_set(reply),
         };
-        match self.exchange("set", request, until, decode).await {
+        match self.exchange(Exchange::new("set", request, left(until)), decode).await {
             Ok(()) => Ok(()),
             Err(Unanswered::Link(error)) => Err(error.changing("set")),
             Err(Unanswered::Reply(error)) => Err(misbehaved(error).effect(Effect::Unknown)),
@@ -159,6 +159,10 @@ impl Agiltron {
         *acknowledged = Some((channel, SystemTime::now()));
         Ok(Applied::new(1, false, begun.elapsed()))
     }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 fn misbehaved(error: ProtoError) -> Error {

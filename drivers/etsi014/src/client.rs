@@ -42,8 +42,10 @@ impl Client {
         self.link.close().await;
     }
 
-    fn request(&self, call: &'static str, method: Method, body: Option<Zeroizing<Vec<u8>>>, disclosure: Disclosure) -> HttpRequest {
-        HttpRequest { name: call, method, path: proto::path(&self.prefix, &self.peer, call), body, reply_disclosure: disclosure }
+    /// A request without a body that reads.
+    fn request(&self, call: &'static str) -> HttpRequest {
+        let path = proto::path(&self.prefix, &self.peer, call);
+        HttpRequest { name: call, method: Method::Get, path, body: None, changes: false, reply_disclosure: Disclosure::Public }
     }
 
     /// Status (6.1).
@@ -51,7 +53,7 @@ impl Client {
     /// # Errors
     /// As the KME's answer maps: `Authentication`, `NotFound`, `NotReady`, `Refused`; `Misbehaved`; transport errors.
     pub async fn status(&self) -> Result<Status> {
-        let request = self.request("status", Method::Get, None, Disclosure::Public);
+        let request = self.request("status");
         let response = self.link.call(request, self.deadline).await.map_err(|e| e.reading("status"))?;
         if response.status != 200 {
             return Err(refused(&response).effect(Effect::None));
@@ -136,7 +138,9 @@ impl Client {
         body: Zeroizing<Vec<u8>>,
         check: impl FnOnce(Vec<Key>) -> Result<Vec<Key>, (DeviceMisbehaved, String)>,
     ) -> Result<Vec<Key>> {
-        let request = self.request(call, Method::Post, Some(body), Disclosure::Secret(key_spans));
+        // Keys that are delivered leave the store.
+        let request =
+            HttpRequest { method: Method::Post, body: Some(body), changes: true, reply_disclosure: Disclosure::Secret(key_spans), ..self.request(call) };
         let response = self.link.call(request, self.deadline).await.map_err(|e| {
             let error = e.changing(call);
             if error.effect_on_device() == Effect::Unknown {

@@ -12,7 +12,10 @@ use crate::{
         usb::{UsbLink, UsbService},
     },
     transcript::{Replay, Transcript},
-    wrap::{fault::LinkFaults, traced},
+    wrap::{
+        fault::{Fates, Faulty},
+        traced,
+    },
 };
 use qkd_hal::{Descriptor, DeviceUri, Error, ErrorKind, Result, event::EventHub};
 use std::{
@@ -55,7 +58,7 @@ pub struct OpenContext {
     memory: BTreeMap<String, Endpoint>,
     transcript: Option<Transcript>,
     replay: Option<Arc<Replay>>,
-    faults: Option<LinkFaults>,
+    fates: Option<Arc<dyn Fates>>,
     #[cfg(feature = "snmp")]
     notifications: Option<crate::link::snmp_udp::NotificationReceiver>,
 }
@@ -102,10 +105,10 @@ impl OpenContext {
         self.replay = Some(Arc::new(replay));
         self
     }
-    /// With faults on every link.
+    /// With faults on every link, by chance ([`LinkFaults`](crate::wrap::fault::LinkFaults)) or by plan ([`Script`](crate::wrap::fault::Script)).
     #[must_use]
-    pub fn with_faults(mut self, faults: LinkFaults) -> Self {
-        self.faults = Some(faults);
+    pub fn with_faults(mut self, fates: impl Fates + 'static) -> Self {
+        self.fates = Some(Arc::new(fates));
         self
     }
     /// With the process's receiver of SNMP notifications.
@@ -171,8 +174,8 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
         }
         let connector = self.connector(uri, port, serial)?;
-        let connector: Box<dyn Connector> = match &self.faults {
-            Some(faults) => Box::new(faults.around(connector)),
+        let connector: Box<dyn Connector> = match &self.fates {
+            Some(fates) => Box::new(Faulty::new(connector, Arc::clone(fates))),
             None => connector,
         };
         let link = LineLink::open(connector, options, self.deadline(uri)?).await.map_err(|mut e| {
@@ -242,8 +245,8 @@ impl OpenContext {
             }
             other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
         };
-        let link = match &self.faults {
-            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn SnmpLink>,
+        let link = match &self.fates {
+            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn SnmpLink>,
             None => link,
         };
         Ok(match &self.transcript {
@@ -287,8 +290,8 @@ impl OpenContext {
             link.close().await;
             return Err(Error::new(ErrorKind::NotFound, format!("{uri}: the serial number of the device there is {found}")));
         }
-        let link = match &self.faults {
-            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn UsbLink>,
+        let link = match &self.fates {
+            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn UsbLink>,
             None => link,
         };
         Ok(match &self.transcript {
@@ -316,8 +319,8 @@ impl OpenContext {
             "http" => crate::link::https::Https::open(&uri.authority(80), None)?,
             other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
         };
-        let link = match &self.faults {
-            Some(faults) => Arc::new(faults.around(link)) as Arc<dyn HttpLink>,
+        let link = match &self.fates {
+            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn HttpLink>,
             None => link,
         };
         Ok(match &self.transcript {

@@ -222,6 +222,11 @@ impl Opened {
         self.kind(&self.random, DeviceKind::RandomSource)
     }
 
+    /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].
+    pub fn pass_undeclared_reads(&self) {
+        self.gate.pass_undeclared_reads();
+    }
+
     fn kind<T: ?Sized>(&self, handle: &Option<Arc<T>>, wanted: DeviceKind) -> Result<Arc<T>> {
         handle.clone().ok_or_else(|| {
             let descriptor = self.device.descriptor();

@@ -50,6 +50,9 @@ pub struct Record {
     pub link: String,
     /// The operation.
     pub name: String,
+    /// Whether it may have changed the device, as its driver declared it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changes: bool,
     /// What was sent.
     pub request: Vec<Part>,
     /// What came.

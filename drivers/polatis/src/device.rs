@@ -57,7 +57,8 @@ pub(crate) fn exchange(command: &Command, line_end: &str, until: Instant) -> Exc
     let mut request = command.line();
     request.push_str(line_end);
     let within = until.saturating_duration_since(Instant::now());
-    Exchange::new("scpi", request, within).reply(line(proto::LINE_LIMIT), Disclosure::Public)
+    let exchange = Exchange::new("scpi", request, within).reply(line(proto::LINE_LIMIT), Disclosure::Public);
+    if command.changes() { exchange } else { exchange.reads() }
 }
 
 /// What a wrong reply is, told by what else it could be.

@@ -215,6 +215,12 @@ impl Command {
         )
     }
 
+    /// Whether it changes what the contract shows of the switch. Not its queue of errors.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !self.is_query() && *self != Self::Clear
+    }
+
     /// The line without its end. A set command is followed by `;:syst:err?`, so that the switch answers it: an unanswered set cannot be told from a lost one.
     #[must_use]
     pub fn line(&self) -> String {

@@ -36,12 +36,13 @@ impl Template {
     }
 
     fn exchange(&self, request: impl Into<Vec<u8>>) -> Exchange {
+        // It counts as one that changes the device, unless its caller adds `reads()`.
         // `Public`: nothing in it is secret. Undeclared replies are recorded as a length only.
         Exchange::new("template", request, self.descriptor.deadline).reply(line(64), Disclosure::Public)
     }
 
     async fn position(&self) -> Result<u32> {
-        match ask(self.link.as_ref(), self.exchange(proto::GET), proto::decode_get).await {
+        match ask(self.link.as_ref(), self.exchange(proto::GET).reads(), proto::decode_get).await {
             Ok(position @ 1..=4) => Ok(position),
             Ok(other) => Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the device is at {other}, and has positions 1 to 4"))),
             Err(Unanswered::Link(e)) => Err(e.reading("get")),

@@ -61,7 +61,7 @@ impl Wire {
 
     /// A query of `mon`.
     pub(crate) async fn observe<T>(&self, command: Mon, decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static) -> Result<T> {
-        let exchange = Exchange::new("mon", command.encode(), self.deadline).reply(move |seen| proto::frame(command.reply(), seen), Disclosure::Public);
+        let exchange = Exchange::new("mon", command.encode(), self.deadline).reply(move |seen| proto::frame(command.reply(), seen), Disclosure::Public).reads();
         ask(self.mon.as_ref(), exchange, decode).await.map_err(|e| error(e, command.word(), Does::Reads))
     }
 
@@ -89,7 +89,7 @@ impl Wire {
         let exchange = Exchange::new("hws", request, self.calibration).reply(move |seen: &[u8]| -> Frame { framed.frame(seen) }, Disclosure::Public);
         let outcome = ask(link.as_ref(), exchange, move |reply| decode_hws(&decoded, reply)).await.map_err(|e| error(e, &command.word(), Does::Changes));
         // The empty command; if it is lost, the server sees the connection end.
-        let _ = link.exchange(Exchange::new("hws", vec![0], self.deadline)).await;
+        let _ = link.exchange(Exchange::new("hws", vec![0], self.deadline).reads()).await;
         link.close().await;
         outcome
     }

@@ -106,6 +106,8 @@ struct State {
     ready: Option<Duration>,
     settled: Duration,
     bits: f64,
+    /// Starts, stops, calibrations, drains and reboots so far.
+    orders: u64,
     random: ChaCha12Rng,
 }
 
@@ -188,6 +190,7 @@ impl QkdLink {
             ready: config.running.then_some(now),
             settled: now,
             bits: config.stored.min(config.capacity) as f64,
+            orders: 0,
             random: ChaCha12Rng::seed_from_u64(seed),
         };
         let core = Arc::new(Core { clock, config, state: Mutex::new(state) });
@@ -245,6 +248,15 @@ impl QkdLink {
     pub fn key_rate(&self) -> f64 {
         if self.phase() == Phase::Generating { self.core.key_rate(&self.core.lock()) } else { 0.0 }
     }
+    /// What commands can change, as text. Not the keys that are made meanwhile.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let (keys, twins) = self.pool.taken();
+        let waiting = self.pool.waiting();
+        let state = self.core.lock();
+        let module = if state.ready.is_some() { "started" } else { "stopped" };
+        format!("module: {module}, {} orders\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}", state.orders, state.failed)
+    }
     /// Starts from the first phase.
     ///
     /// # Errors
@@ -252,6 +264,7 @@ impl QkdLink {
     pub fn start(&self) -> std::result::Result<(), Refusal> {
         self.gate.pass()?;
         let mut state = self.core.settle();
+        state.orders += 1;
         state.ready = Some(state.settled + self.timings().total());
         Ok(())
     }
@@ -261,7 +274,9 @@ impl QkdLink {
     /// If it is refused.
     pub fn stop(&self) -> std::result::Result<(), Refusal> {
         self.gate.pass()?;
-        self.core.settle().ready = None;
+        let mut state = self.core.settle();
+        state.orders += 1;
+        state.ready = None;
         Ok(())
     }
     /// Calibrates anew, without the phases before it.
@@ -271,6 +286,7 @@ impl QkdLink {
     pub fn calibrate(&self) -> std::result::Result<(), Refusal> {
         self.gate.pass()?;
         let mut state = self.core.settle();
+        state.orders += 1;
         state.ready = Some(state.settled + self.timings().calibrate);
         Ok(())
     }
@@ -296,7 +312,10 @@ impl QkdLink {
     }
     /// Loses power: keys are gone, the phases begin again.
     pub fn reboot(&self) {
-        self.path(|state| state.bits = 0.0);
+        self.path(|state| {
+            state.orders += 1;
+            state.bits = 0.0;
+        });
         self.pool.void();
     }
 }
@@ -318,7 +337,9 @@ impl Faulty for QkdLink {
                     "stop" => self.stop(),
                     "calibrate" => self.calibrate(),
                     "drain" => {
-                        self.core.settle().bits = 0.0;
+                        let mut state = self.core.settle();
+                        state.orders += 1;
+                        state.bits = 0.0;
                         Ok(())
                     }
                     _ => return Err(format!("`{order}` is nothing that an operator of a QKD link does: start, stop, calibrate, drain")),

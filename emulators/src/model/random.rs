@@ -94,6 +94,12 @@ impl Random {
     pub fn clear_tests_request(&self) {
         self.tests_requested.store(false, Ordering::Relaxed);
     }
+    /// What commands and faults can change, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let failed = self.failed.load(Ordering::Relaxed);
+        format!("enabled: {}\nfailed: {failed}\ntests requested: {}", self.is_enabled(), self.tests_requested())
+    }
     /// The next bytes.
     pub fn fill(&self, bytes: &mut [u8]) {
         self.generator.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);

@@ -153,6 +153,14 @@ impl Switch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What commands can change, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let state = self.lock();
+        let State { connections, saved, disabled, failed, boot, .. } = &*state;
+        format!("connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}")
+    }
+
     /// The connections now.
     #[must_use]
     pub fn connected(&self) -> CrossConnects {

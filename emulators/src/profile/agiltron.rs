@@ -1,6 +1,6 @@
 //! Agiltron switches.
 
-use super::{Options, Profile, Ready, Running, Setting, options::invalid};
+use super::{InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -17,19 +17,36 @@ use std::{io, sync::Arc};
 
 const BAUD: u32 = 9600;
 
-pub(super) const FF: &[Setting] = &[Setting { name: "channels", help: "how many channels; default 4", live: false }];
-pub(super) const SELF_ALIGN: &[Setting] = &[Setting { name: "channels", help: "how many channels; default 16", live: false }];
-
-pub(super) async fn ff(profile: &'static Profile, options: &Options) -> io::Result<Running> {
-    start(profile, options, Model::Ff, "ff", 4)
+/// A product.
+pub(super) struct Kind {
+    model: Model,
+    /// The URI's word for it.
+    word: &'static str,
+    /// How many channels by default.
+    channels: u32,
+    pub(super) settings: &'static [Setting],
 }
 
-pub(super) async fn self_align(profile: &'static Profile, options: &Options) -> io::Result<Running> {
-    start(profile, options, Model::SelfAlign, "selfalign", 16)
+pub(super) static FF: Kind =
+    Kind { model: Model::Ff, word: "ff", channels: 4, settings: &[Setting { name: "channels", help: "how many channels; default 4", live: false }] };
+pub(super) static SELF_ALIGN: Kind = Kind {
+    model: Model::SelfAlign,
+    word: "selfalign",
+    channels: 16,
+    settings: &[Setting { name: "channels", help: "how many channels; default 16", live: false }],
+};
+
+struct Device {
+    controls: Controls,
+    service: Arc<dyn ByteService>,
+    clock: Clock,
+    /// Of its URI.
+    parameters: String,
 }
 
-fn start(profile: &'static Profile, options: &Options, model: Model, name: &str, default: u32) -> io::Result<Running> {
-    let channels: u32 = options.number("channels", default)?;
+fn build(options: &Options, kind: &Kind) -> io::Result<Device> {
+    let model = kind.model;
+    let channels: u32 = options.number("channels", kind.channels)?;
     // The frame has one byte for the channel.
     if !(2..=255).contains(&channels) {
         return Err(invalid(format!("channels={channels}: there are 2 to 255")));
@@ -37,12 +54,29 @@ fn start(profile: &'static Profile, options: &Options, model: Model, name: &str,
     let clock = Clock::default();
     let switch = Arc::new(Switch::new(Identity::of("Agiltron"), Geometry::one_by(channels), clock.clone()));
     let faults = Faults::new(options.seed, Some(Arc::clone(&switch) as Arc<dyn Faulty>));
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(Agiltron::new(model, Arc::clone(&switch))) as Box<dyn Session>);
+    let shown = Arc::clone(&switch);
+    let controls = Controls::new([faults], move || shown.state());
+    let service = Arc::new(move || Box::new(Agiltron::new(model, Arc::clone(&switch))) as Box<dyn Session>);
+    Ok(Device { controls, service, clock, parameters: format!("?model={}&channels={channels}", kind.word) })
+}
+
+pub(super) async fn start(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<Running> {
+    let Device { controls, service, clock, parameters } = build(options, kind)?;
+    let faults = controls.faults(0);
     let port = shell::pty::Port::open(BAUD, options.pty_link.as_deref(), faults.clone())?;
     let path = port.path().display().to_string();
     let mut ready = Ready::new(profile.name);
-    ready.endpoint("serial", &path, Some(format!("agiltron+serial://{path}?model={name}&channels={channels}")));
-    let mut running = Running::new(ready, vec![faults.clone()]);
+    ready.endpoint("serial", &path, Some(format!("agiltron+serial://{path}{parameters}")));
+    let mut running = Running::new(ready, controls);
     running.serve(shell::pty::serve(port, BAUD, service, faults, clock));
     Ok(running)
+}
+
+pub(super) fn in_memory(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<InMemory> {
+    let Device { controls, service, clock, parameters } = build(options, kind)?;
+    let faults = controls.faults(0);
+    let mut memory = InMemory::new(controls);
+    memory.uri("agiltron", profile.name, &parameters);
+    memory.bytes(profile.name, service, faults, clock);
+    Ok(memory)
 }

@@ -1,6 +1,6 @@
 //! Linked pairs of encryptors, managed over SNMPv3.
 
-use super::{Credentials, Options, Profile, Ready, Running, Setting, options::invalid, private};
+use super::{Credentials, InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid, private};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -11,6 +11,7 @@ use crate::{
     shell::snmp::{self, User},
     wire::snmp::{SnmpAgent, nokia, packetlight},
 };
+use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
 use qkd_hal::Identity;
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -31,43 +32,61 @@ fn clock(options: &Options) -> io::Result<Clock> {
     Ok(Clock::scaled(options.number("time-factor", 1.0)?))
 }
 
-pub(super) async fn packetlight(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+/// The agents of a pair.
+pub(super) struct Pair {
+    controls: Controls,
+    agents: [Arc<dyn SnmpAgent>; 2],
+    driver: &'static str,
+    /// What the URI needs beside the address, each with an `&` before it.
+    parameters: &'static str,
+}
+
+impl Pair {
+    fn new<A: SnmpAgent + Faulty + 'static>(options: &Options, agents: [Arc<A>; 2], driver: &'static str, parameters: &'static str) -> Self {
+        let seeds = [options.seed, options.seed.wrapping_add(1)];
+        let faults = [0, 1].map(|end| Faults::new(seeds[end], Some(Arc::clone(&agents[end]) as Arc<dyn Faulty>)));
+        let agents = agents.map(|agent| agent as Arc<dyn SnmpAgent>);
+        let shown = agents.clone();
+        let controls = Controls::new(faults, move || shown.each_ref().map(|agent| agent.state()).join("\n"));
+        Self { controls, agents, driver, parameters }
+    }
+}
+
+pub(super) fn packetlight(options: &Options) -> io::Result<Pair> {
     let oem = match options.text("oem", "false") {
         "true" => true,
         "false" => false,
         other => return Err(invalid(format!("oem={other}: it is true or false"))),
     };
     let link = ForcedLink::new(clock(options)?, b"emulated initial secret");
-    let ends = [0, 1].map(|end| {
+    let agents = [0, 1].map(|end| {
         let identity = Identity::of("PacketLight").with_model("PL-1000TE Crypto").with_serial(format!("PL{:05}", 101 + end)).with_firmware("1.0");
         let end = Arc::new(ForcedEnd::new(Arc::clone(&link), end, "uplink-1", identity));
         let mut named = packetlight::Options::named(&format!("pl-{}", ["a", "b"][end.end()]));
         named.oem = oem;
-        let agent = packetlight::agent(end, named);
-        (Arc::clone(&agent) as Arc<dyn SnmpAgent>, agent as Arc<dyn Faulty>)
+        packetlight::agent(end, named)
     });
-    start(profile, options, ends, "&psk-encoding=hex").await
+    Ok(Pair::new(options, agents, "packetlight", "&psk-encoding=hex"))
 }
 
-pub(super) async fn nokia(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) fn nokia(options: &Options) -> io::Result<Pair> {
     let link = MkaLink::new(clock(options)?, options.seed);
-    let ends = [0, 1].map(|end| {
+    let agents = [0, 1].map(|end| {
         let identity = Identity::of("Nokia").with_model("7750 SR-1").with_serial(format!("NS{:05}", 201 + end)).with_firmware("TiMOS-C-16.0.R4");
         let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));
         let named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
-        let agent = nokia::agent(end, named);
-        (Arc::clone(&agent) as Arc<dyn SnmpAgent>, agent as Arc<dyn Faulty>)
+        nokia::agent(end, named)
     });
-    start(profile, options, ends, "").await
+    Ok(Pair::new(options, agents, "nokia-sros-macsec", ""))
 }
 
-async fn start(profile: &'static Profile, options: &Options, ends: [(Arc<dyn SnmpAgent>, Arc<dyn Faulty>); 2], more: &str) -> io::Result<Running> {
+pub(super) async fn start(profile: &'static Profile, options: &Options, pair: io::Result<Pair>) -> io::Result<Running> {
+    let Pair { controls, agents, driver, parameters } = pair?;
     let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?;
     let traps: Option<SocketAddr> = match options.text("trap-target", "") {
         "" => None,
         text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
     };
-    let driver = profile.name.trim_end_matches("-pair");
     let mut ready = Ready::new(profile.name);
     ready.credentials = Some(Credentials {
         user: USER.to_owned(),
@@ -81,11 +100,9 @@ async fn start(profile: &'static Profile, options: &Options, ends: [(Arc<dyn Snm
         "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
     );
     ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
-    let (mut servers, mut faults) = (Vec::new(), Vec::new());
-    for (place, (agent, end)) in ends.into_iter().enumerate() {
-        let place = u16::try_from(place).unwrap_or(0);
-        let of_end = Faults::new(options.seed.wrapping_add(u64::from(place)), Some(end));
-        let mut served = snmp::Options::new(user.clone()).with_faults(of_end.clone());
+    let mut servers = Vec::new();
+    for (place, agent) in (0..).zip(agents) {
+        let mut served = snmp::Options::new(user.clone()).with_faults(controls.faults(usize::from(place)));
         if let Some(target) = traps {
             served = served.with_traps(target);
         }
@@ -94,14 +111,25 @@ async fn start(profile: &'static Profile, options: &Options, ends: [(Arc<dyn Snm
         }
         let server = snmp::Server::bind(options.address(place), agent, served).await?;
         let address = server.address();
-        ready.endpoint("snmp", address, Some(format!("{driver}+snmp://{address}?credentials={USER}{more}")));
+        ready.endpoint("snmp", address, Some(format!("{driver}+snmp://{address}?credentials={USER}{parameters}")));
         servers.push(server);
-        faults.push(of_end);
     }
-    let mut running = Running::new(ready, faults);
+    let mut running = Running::new(ready, controls);
     for server in servers {
         running.serve(server.run());
     }
     running.keep(files);
     Ok(running)
+}
+
+pub(super) fn in_memory(profile: &'static Profile, pair: io::Result<Pair>) -> io::Result<InMemory> {
+    let Pair { controls, agents, driver, parameters } = pair?;
+    let mut memory = InMemory::new(controls);
+    for (end, agent) in (1..).zip(agents) {
+        let name = format!("{}-{end}", profile.name);
+        memory.uri(driver, &name, &parameters.replacen('&', "?", 1));
+        memory.endpoint(name, Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
+        memory.run(async move { snmp::tick(agent.as_ref()).await });
+    }
+    Ok(memory)
 }

@@ -1,15 +1,19 @@
 //! Ready emulators by name: for `qkd-emu`, tests, demos and benches.
 //!
-//! A profile starts one device, or a linked pair, on its real wires, and tells where; it runs until [`Running`] is dropped.
+//! A profile is one device, or a linked pair. [`start`] puts it on its real wires, and tells where; it runs until [`Running`] is dropped. [`in_memory`] makes in-memory
+//! endpoints of it instead, which drivers open under paused time.
 
 mod agiltron;
+mod controls;
 mod encryptors;
+mod in_memory;
 mod options;
 mod polatis;
 mod qkd;
 mod quantis;
 mod running;
 
+pub use in_memory::InMemory;
 pub use options::{Options, Setting};
 pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
 
@@ -28,6 +32,7 @@ fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
 }
 
 type Start = for<'a> fn(&'static Profile, &'a Options) -> BoxFuture<'a, io::Result<Running>>;
+type Attach = fn(&'static Profile, &Options) -> io::Result<InMemory>;
 
 /// A kind of emulator.
 pub struct Profile {
@@ -38,6 +43,7 @@ pub struct Profile {
     /// What `--set` takes.
     pub settings: &'static [Setting],
     start: Start,
+    in_memory: Attach,
 }
 
 impl std::fmt::Debug for Profile {
@@ -53,73 +59,104 @@ pub fn all() -> &'static [Profile] {
 }
 
 static PROFILES: [Profile; 9] = [
-    Profile { name: "agiltron-ff", title: "Agiltron FF 1×N switch on a serial line", settings: agiltron::FF, start: |p, o| Box::pin(agiltron::ff(p, o)) },
+    Profile {
+        name: "agiltron-ff",
+        title: "Agiltron FF 1×N switch on a serial line",
+        settings: agiltron::FF.settings,
+        start: |p, o| Box::pin(agiltron::start(p, o, &agiltron::FF)),
+        in_memory: |p, o| agiltron::in_memory(p, o, &agiltron::FF),
+    },
     Profile {
         name: "agiltron-selfalign",
         title: "Agiltron SelfAlign 1×N switch on a serial line",
-        settings: agiltron::SELF_ALIGN,
-        start: |p, o| Box::pin(agiltron::self_align(p, o)),
+        settings: agiltron::SELF_ALIGN.settings,
+        start: |p, o| Box::pin(agiltron::start(p, o, &agiltron::SELF_ALIGN)),
+        in_memory: |p, o| agiltron::in_memory(p, o, &agiltron::SELF_ALIGN),
     },
     Profile {
         name: "etsi014-pair",
         title: "Two key management entities of a QKD link, ETSI GS QKD 014 over mutual TLS",
         settings: qkd::SETTINGS,
         start: |p, o| Box::pin(qkd::etsi014(p, o)),
+        in_memory: qkd::etsi014_in_memory,
     },
     Profile {
         name: "idq-quantis",
         title: "ID Quantique Quantis USB, exported over USB/IP",
         settings: quantis::SETTINGS,
         start: |p, o| Box::pin(quantis::start(p, o)),
+        in_memory: quantis::in_memory,
     },
     Profile {
         name: "nokia-sros-macsec-pair",
         title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, SNMPv3",
         settings: encryptors::NOKIA,
-        start: |p, o| Box::pin(encryptors::nokia(p, o)),
+        start: |p, o| Box::pin(encryptors::start(p, o, encryptors::nokia(o))),
+        in_memory: |p, o| encryptors::in_memory(p, encryptors::nokia(o)),
     },
     Profile {
         name: "packetlight-pair",
         title: "Two PacketLight encrypting transponders, forced re-initialisation, SNMPv3",
         settings: encryptors::PACKETLIGHT,
-        start: |p, o| Box::pin(encryptors::packetlight(p, o)),
+        start: |p, o| Box::pin(encryptors::start(p, o, encryptors::packetlight(o))),
+        in_memory: |p, o| encryptors::in_memory(p, encryptors::packetlight(o)),
     },
     Profile {
         name: "polatis-16x16",
         title: "Polatis 16×16 matrix with power monitors, SCPI over TCP and over a serial console",
         settings: polatis::SETTINGS,
-        start: |p, o| Box::pin(polatis::start(p, o, "N-OST-16x16-LA1-DMHNS")),
+        start: |p, o| Box::pin(polatis::start(p, o, polatis::MATRIX)),
+        in_memory: |p, o| polatis::in_memory(p, o, polatis::MATRIX),
     },
     Profile {
         name: "polatis-ost-24x24",
         title: "Polatis I-OST 24×24 matrix, which has no power monitors",
         settings: polatis::SETTINGS,
-        start: |p, o| Box::pin(polatis::start(p, o, "I-OST-24x24-LU1-DMHNS")),
+        start: |p, o| Box::pin(polatis::start(p, o, polatis::OST)),
+        in_memory: |p, o| polatis::in_memory(p, o, polatis::OST),
     },
     Profile {
         name: "veriqloud-qline-pair",
         title: "Alice and Bob of a Veriqloud Qline: mon, hw, hws and key delivery",
         settings: qkd::SETTINGS,
         start: |p, o| Box::pin(qkd::qline(p, o)),
+        in_memory: qkd::qline_in_memory,
     },
 ];
+
+fn find(name: &str, options: &Options) -> io::Result<&'static Profile> {
+    let profile = all().iter().find(|p| p.name == name).ok_or_else(|| {
+        let names: Vec<_> = all().iter().map(|p| p.name).collect();
+        io::Error::new(io::ErrorKind::NotFound, format!("there is no profile `{name}`; there are: {}", names.join(", ")))
+    })?;
+    options.check(profile)?;
+    Ok(profile)
+}
 
 /// Starts the profile of this name. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none; what the wires answer.
 pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
-    let profile = all().iter().find(|p| p.name == name).ok_or_else(|| {
-        let names: Vec<_> = all().iter().map(|p| p.name).collect();
-        io::Error::new(io::ErrorKind::NotFound, format!("there is no profile `{name}`; there are: {}", names.join(", ")))
-    })?;
-    options.check(profile)?;
+    let profile = find(name, options)?;
     let running = (profile.start)(profile, options).await?;
     if options.pty_link.is_some() && !running.ready().endpoints.iter().any(|e| e.bus == "serial") {
         return Err(options::invalid(format!("profile {name} has no pseudo-terminal to link to")));
     }
-    for spec in &options.faults {
-        running.fault(spec).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-    }
+    options.faults.iter().try_for_each(|spec| running.fault(spec)).map_err(options::invalid)?;
     Ok(running)
+}
+
+/// The profile of this name in memory. Must be called within a tokio runtime, whose time the models follow: also if it is paused. Settings of the real wires change nothing.
+///
+/// # Errors
+/// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none, and for an address.
+pub fn in_memory(name: &str, options: &Options) -> io::Result<InMemory> {
+    let profile = find(name, options)?;
+    if options.listen.is_some() || options.pty_link.is_some() {
+        return Err(options::invalid(format!("profile {name} has no address in memory")));
+    }
+    let memory = (profile.in_memory)(profile, options)?;
+    options.faults.iter().try_for_each(|spec| memory.fault(spec)).map_err(options::invalid)?;
+    Ok(memory)
 }

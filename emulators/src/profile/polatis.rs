@@ -1,6 +1,6 @@
 //! Polatis switches.
 
-use super::{Options, Profile, Ready, Running, Setting, options::invalid};
+use super::{InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -21,6 +21,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting { name: "input", help: "light into an ingress port, as port:dBm, such as 3:-12.5; default 0 dBm into each", live: true },
 ];
 
+/// Product codes.
+pub(super) const MATRIX: &str = "N-OST-16x16-LA1-DMHNS";
+pub(super) const OST: &str = "I-OST-24x24-LU1-DMHNS";
+
 /// The size in a product code, such as N-OST-16x16-LA1-DMHNS.
 fn size_of(code: &str) -> Option<(u32, u32)> {
     code.split('-').find_map(|part| {
@@ -29,7 +33,13 @@ fn size_of(code: &str) -> Option<(u32, u32)> {
     })
 }
 
-pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
+struct Device {
+    controls: Controls,
+    service: Arc<dyn ByteService>,
+    clock: Clock,
+}
+
+fn build(options: &Options, code: &str) -> io::Result<Device> {
     let own = code.split('-').find(|p| p.contains('x')).unwrap_or_default();
     let size = options.text("size", own);
     let code = code.replace(own, size);
@@ -49,10 +59,30 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, code: &s
         other => return Err(invalid(format!("busy-port={other}: it is reroute or refuse"))),
     };
     let switch = Arc::new(switch);
-    let baud = options.number("baud", 38_400)?;
     let wire = Polatis::new(Arc::clone(&switch));
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
+    let shown = wire.clone();
     let faults = Faults::new(options.seed, Some(Arc::clone(&switch) as Arc<dyn Faulty>));
+    let mut controls = Controls::new([faults], move || shown.state());
+    controls.live("input", move |value| {
+        let wrong = || format!("input={value}: it is port:dBm, such as 3:-12.5");
+        let (port, power) = value.split_once(':').ok_or_else(wrong)?;
+        let (port, power): (u32, f64) = (port.parse().map_err(|_| wrong())?, power.parse().map_err(|_| wrong())?);
+        if !(1..=ingress).contains(&port) || !(-100.0..=30.0).contains(&power) {
+            return Err(format!("input={value}: the ingress ports are 1 to {ingress}, powers from -100 to 30 dBm"));
+        }
+        switch.set_input(port, power);
+        Ok(())
+    });
+    for (_, value) in options.set.iter().filter(|(name, _)| name == "input") {
+        controls.set("input", value).map_err(invalid)?;
+    }
+    Ok(Device { controls, service: Arc::new(move || Box::new(wire.session()) as Box<dyn Session>), clock })
+}
+
+pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
+    let Device { controls, service, clock } = build(options, code)?;
+    let faults = controls.faults(0);
+    let baud = options.number("baud", 38_400)?;
     let mut ready = Ready::new(profile.name);
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
@@ -60,22 +90,17 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, code: &s
     let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), faults.clone())?;
     let path = port.path().display().to_string();
     ready.endpoint("serial", &path, Some(format!("polatis+serial://{path}?baud={baud}")));
-    let mut running = Running::new(ready, vec![faults.clone()]);
+    let mut running = Running::new(ready, controls);
     running.serve(shell::tcp::serve(listener, Arc::clone(&service), faults.clone(), clock.clone()));
     running.serve(shell::pty::serve(port, baud, service, faults, clock));
-    let lit = Arc::clone(&switch);
-    running.live("input", move |value| {
-        let wrong = || format!("input={value}: it is port:dBm, such as 3:-12.5");
-        let (port, power) = value.split_once(':').ok_or_else(wrong)?;
-        let (port, power): (u32, f64) = (port.parse().map_err(|_| wrong())?, power.parse().map_err(|_| wrong())?);
-        if !(1..=ingress).contains(&port) || !(-100.0..=30.0).contains(&power) {
-            return Err(format!("input={value}: the ingress ports are 1 to {ingress}, powers from -100 to 30 dBm"));
-        }
-        lit.set_input(port, power);
-        Ok(())
-    });
-    for (_, value) in options.set.iter().filter(|(name, _)| name == "input") {
-        running.set("input", value).map_err(invalid)?;
-    }
     Ok(running)
+}
+
+pub(super) fn in_memory(profile: &'static Profile, options: &Options, code: &str) -> io::Result<InMemory> {
+    let Device { controls, service, clock } = build(options, code)?;
+    let faults = controls.faults(0);
+    let mut memory = InMemory::new(controls);
+    memory.uri("polatis", profile.name, "");
+    memory.bytes(profile.name, service, faults, clock);
+    Ok(memory)
 }

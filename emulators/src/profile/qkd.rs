@@ -1,6 +1,6 @@
 //! Linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and Veriqloud Qlines.
 
-use super::{Options, Profile, Ready, Running, Sae, Setting, Tls, options::invalid, private};
+use super::{InMemory, Options, Profile, Ready, Running, Sae, Setting, Tls, controls::Controls, options::invalid, private};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -11,10 +11,11 @@ use crate::{
     shell,
     wire::{
         ByteService, Session,
-        etsi014::OnWire,
+        etsi014::{self, OnWire},
         qline::{Node, Side, hw::Hw, hws::Hws, mon::Mon},
     },
 };
+use qkd_driver_kit::context::{Endpoint, MEMORY};
 use qkd_northbound_etsi014::{Callers, Config, Kme, pki::TestPki, server};
 use std::{io, sync::Arc};
 use tokio::net::TcpListener;
@@ -58,15 +59,6 @@ fn fibre(length: f64) -> Result<Fibre, String> {
     if (0.0..=500.0).contains(&length) { Ok(Fibre::of(length)) } else { Err(format!("length={length}: it is 0 to 500 km")) }
 }
 
-fn live(running: &mut Running, link: &Arc<QkdLink>) {
-    let link = Arc::clone(link);
-    running.live("length", move |value| {
-        let new = fibre(value.parse().map_err(|_| format!("length={value}: that is no number"))?)?;
-        link.set_fibre(|fibre| fibre.length = new.length);
-        Ok(())
-    });
-}
-
 /// Both KMEs of a pair.
 fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Arc<Kme>; 2]> {
     let config = |id: &str, peer: &str, local: &str, remote: &str| -> io::Result<Config> {
@@ -85,9 +77,30 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
     Ok([Arc::new(Kme::new(config("kme-a", "kme-b", MASTER, SLAVE)?, link.keys())), Arc::new(Kme::new(config("kme-b", "kme-a", SLAVE, MASTER)?, link.keys()))])
 }
 
-pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+/// Faults, settings and state of a link; `more` is the state beside the link's.
+fn controls(options: &Options, link: &Arc<QkdLink>, more: impl Fn() -> String + Send + Sync + 'static) -> Controls {
+    let faults = [1, 2].map(|end| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(link) as Arc<dyn Faulty>)));
+    let shown = Arc::clone(link);
+    let mut controls = Controls::new(faults, move || shown.state() + &more());
+    let link = Arc::clone(link);
+    controls.live("length", move |value| {
+        let new = fibre(value.parse().map_err(|_| format!("length={value}: that is no number"))?)?;
+        link.set_fibre(|fibre| fibre.length = new.length);
+        Ok(())
+    });
+    controls
+}
+
+/// Each application and its peer.
+const ENDS: [(&str, &str); 2] = [(MASTER, SLAVE), (SLAVE, MASTER)];
+
+fn build_etsi014(options: &Options) -> io::Result<(Controls, [Arc<Kme>; 2])> {
     let link = link(options)?;
-    let faults = [1, 2].map(|end| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(&link) as Arc<dyn Faulty>)));
+    Ok((controls(options, &link, String::new), kmes(&link, options, 256)?))
+}
+
+pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+    let (controls, kmes) = build_etsi014(options)?;
     let pki = TestPki::new("qkd-emu test CA").map_err(io::Error::other)?;
     let server = pki.server("kme").map_err(io::Error::other)?;
     let [master, slave] = [pki.client(MASTER).map_err(io::Error::other)?, pki.client(SLAVE).map_err(io::Error::other)?];
@@ -104,8 +117,8 @@ pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io:
     let credentials = file("credentials.toml", &(entry(MASTER, &tls.cert, &tls.key) + &entry(SLAVE, &tls.slave_cert, &tls.slave_key)))?;
     let mut ready = Ready::new(profile.name);
     let mut listeners = Vec::new();
-    for (n, (own, peer)) in [(MASTER, SLAVE), (SLAVE, MASTER)].into_iter().enumerate() {
-        let listener = TcpListener::bind(options.address(u16::try_from(n).unwrap_or(0))).await?;
+    for (place, (own, peer)) in (0..).zip(ENDS) {
+        let listener = TcpListener::bind(options.address(place)).await?;
         let address = listener.local_addr()?;
         ready.endpoint("http", address, Some(format!("etsi014+https://{address}/?peer={peer}&credentials={own}")));
         listeners.push(listener);
@@ -114,59 +127,125 @@ pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io:
     ready.sae = Some(Sae { master: MASTER.to_owned(), slave: SLAVE.to_owned() });
     ready.credentials_file = Some(credentials);
     let callers = Callers::mutual_tls(&pki.ca(), &server.cert, &server.key)?;
-    let mut running = Running::new(ready, faults.to_vec());
-    for ((listener, kme), faults) in listeners.into_iter().zip(kmes(&link, options, 256)?).zip(faults) {
+    let faults = [0, 1].map(|end| controls.faults(end));
+    let mut running = Running::new(ready, controls);
+    for ((listener, kme), faults) in listeners.into_iter().zip(kmes).zip(faults) {
         running.serve(server::serve(listener, Arc::new(OnWire::new(kme, faults)), callers.clone()));
     }
-    live(&mut running, &link);
     running.keep(files);
     Ok(running)
 }
 
-pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) fn etsi014_in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+    let (controls, kmes) = build_etsi014(options)?;
+    let mut memory = InMemory::new(controls);
+    for ((end, (own, peer)), kme) in (1..).zip(ENDS).zip(kmes) {
+        let name = format!("{}-{end}", profile.name);
+        memory.uri("etsi014", &name, &format!("?peer={peer}"));
+        memory.endpoint(name, kme_endpoint(kme, own));
+    }
+    Ok(memory)
+}
+
+fn kme_endpoint(kme: Arc<Kme>, client: &str) -> Endpoint {
+    Endpoint::Http(Arc::new(etsi014::InMemory(kme)), Some(client.to_owned()))
+}
+
+/// The servers of one end of a Qline.
+struct QlineEnd {
+    role: &'static str,
+    own: &'static str,
+    peer: &'static str,
+    mon: Arc<dyn ByteService>,
+    hw: Arc<dyn ByteService>,
+    /// At Alice only.
+    hws: Option<Arc<dyn ByteService>>,
+    kme: Arc<Kme>,
+}
+
+fn service<S: Session + 'static>(node: &Arc<Node>, session: fn(Arc<Node>) -> S) -> Arc<dyn ByteService> {
+    let node = Arc::clone(node);
+    Arc::new(move || Box::new(session(Arc::clone(&node))) as Box<dyn Session>)
+}
+
+fn build_qline(options: &Options) -> io::Result<(Controls, Clock, [QlineEnd; 2])> {
     let link = link(options)?;
+    let nodes = [Side::Alice, Side::Bob].map(|side| Node::new(side, Arc::clone(&link)));
+    let [a, b] = kmes(&link, options, 512)?;
+    let end = |node: &Arc<Node>, (own, peer), kme| {
+        let alice = node.side() == Side::Alice;
+        QlineEnd {
+            role: if alice { "alice" } else { "bob" },
+            own,
+            peer,
+            mon: service(node, Mon::new),
+            hw: service(node, Hw::new),
+            hws: alice.then(|| service(node, Hws::new)),
+            kme,
+        }
+    };
+    let ends = [end(&nodes[0], ENDS[0], a), end(&nodes[1], ENDS[1], b)];
     let clock = link.clock().clone();
+    let controls = controls(options, &link, move || nodes.iter().map(|node| format!("\n{}", node.state())).collect());
+    Ok((controls, clock, ends))
+}
+
+pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+    let (controls, clock, ends) = build_qline(options)?;
     let mut ready = Ready::new(profile.name);
-    let mut served: Vec<(TcpListener, Arc<dyn ByteService>, usize)> = Vec::new();
+    let mut served = Vec::new();
     let mut kms = Vec::new();
-    let kmes = kmes(&link, options, 512)?;
     let mut place = 0;
-    for (end, (side, own, peer)) in [(Side::Alice, MASTER, SLAVE), (Side::Bob, SLAVE, MASTER)].into_iter().enumerate() {
-        let node = Node::new(side, Arc::clone(&link));
+    for (n, end) in ends.into_iter().enumerate() {
         let mut bind = || {
             place += 1;
             TcpListener::bind(options.address(place - 1))
         };
         let (mon, hw) = (bind().await?, bind().await?);
-        let hws = if side == Side::Alice { Some(bind().await?) } else { None };
+        let hws = match end.hws {
+            Some(service) => Some((bind().await?, service)),
+            None => None,
+        };
         let kme = bind().await?;
         let (mon_at, hw_at, kme_at) = (mon.local_addr()?, hw.local_addr()?, kme.local_addr()?);
-        let mut uri = format!("veriqloud-qline+tcp://{mon_at}?role={}&hw-port={}", if side == Side::Alice { "alice" } else { "bob" }, hw_at.port());
+        let mut uri = format!("veriqloud-qline+tcp://{mon_at}?role={}&hw-port={}", end.role, hw_at.port());
         ready.endpoint("tcp", mon_at, None);
         ready.endpoint("tcp", hw_at, None);
-        if let Some(hws) = hws {
-            let at = hws.local_addr()?;
+        if let Some((listener, service)) = hws {
+            let at = listener.local_addr()?;
             uri.push_str(&format!("&hws-port={}", at.port()));
             ready.endpoint("tcp", at, None);
-            let node = Arc::clone(&node);
-            served.push((hws, Arc::new(move || Box::new(Hws::new(Arc::clone(&node))) as Box<dyn Session>), end));
+            served.push((listener, service, controls.faults(n)));
         }
-        uri.push_str(&format!("&kme=http://{kme_at}&peer={peer}"));
+        uri.push_str(&format!("&kme=http://{kme_at}&peer={}", end.peer));
         ready.endpoint("http", kme_at, Some(uri));
-        let (of_mon, of_hw) = (Arc::clone(&node), node);
-        served.push((mon, Arc::new(move || Box::new(Mon::new(Arc::clone(&of_mon))) as Box<dyn Session>), end));
-        served.push((hw, Arc::new(move || Box::new(Hw::new(Arc::clone(&of_hw))) as Box<dyn Session>), end));
-        kms.push((kme, Arc::clone(&kmes[end]), own, end));
+        served.extend([(mon, end.mon, controls.faults(n)), (hw, end.hw, controls.faults(n))]);
+        kms.push((kme, OnWire::new(end.kme, controls.faults(n)), end.own));
     }
     ready.sae = Some(Sae { master: MASTER.to_owned(), slave: SLAVE.to_owned() });
-    let faults = [1, 2].map(|end| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(&link) as Arc<dyn Faulty>)));
-    let mut running = Running::new(ready, faults.to_vec());
-    for (listener, service, end) in served {
-        running.serve(shell::tcp::serve(listener, service, faults[end].clone(), clock.clone()));
+    let mut running = Running::new(ready, controls);
+    for (listener, service, faults) in served {
+        running.serve(shell::tcp::serve(listener, service, faults, clock.clone()));
     }
-    for (listener, kme, own, end) in kms {
-        running.serve(server::serve(listener, Arc::new(OnWire::new(kme, faults[end].clone())), Callers::Everybody(own.to_owned())));
+    for (listener, kme, own) in kms {
+        running.serve(server::serve(listener, Arc::new(kme), Callers::Everybody(own.to_owned())));
     }
-    live(&mut running, &link);
     Ok(running)
+}
+
+pub(super) fn qline_in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+    let (controls, clock, ends) = build_qline(options)?;
+    let faults = [0, 1].map(|end| controls.faults(end));
+    let mut memory = InMemory::new(controls);
+    for ((n, end), faults) in (1..).zip(ends).zip(faults) {
+        let name = format!("{}-{n}", profile.name);
+        memory.uri("veriqloud-qline", &name, &format!("?role={}&kme={MEMORY}://{name}-kme&peer={}", end.role, end.peer));
+        memory.bytes(&name, end.mon, faults.clone(), clock.clone());
+        memory.bytes(&format!("{name}-hw"), end.hw, faults.clone(), clock.clone());
+        if let Some(hws) = end.hws {
+            memory.bytes(&format!("{name}-hws"), hws, faults, clock.clone());
+        }
+        memory.endpoint(format!("{name}-kme"), kme_endpoint(end.kme, end.own));
+    }
+    Ok(memory)
 }

@@ -1,6 +1,6 @@
 //! ID Quantique Quantis, exported over USB/IP.
 
-use super::{Options, Profile, Ready, Running, Setting, options::invalid};
+use super::{InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid};
 use crate::{
     Clock, Faults,
     fault::{DeviceFault, Faulty},
@@ -11,7 +11,7 @@ use crate::{
         usb::{Chapter9, quantis::Quantis, usbip::UsbIp},
     },
 };
-use qkd_driver_kit::link::usb::UsbService;
+use qkd_driver_kit::{context::Endpoint, link::usb::UsbService};
 use std::{io, sync::Arc};
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -49,20 +49,34 @@ impl Faulty for Device {
     }
 }
 
+fn build(options: &Options) -> (Controls, Arc<dyn UsbService>) {
+    let random = Arc::new(Random::new(options.seed, options.text("serial", "FFFFFFFFFF")));
+    let usb = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
+    let faults = Faults::new(options.seed, Some(Arc::new(Device { usb: Arc::clone(&usb), random: Arc::clone(&random) })));
+    (Controls::new([faults], move || random.state()), usb)
+}
+
 pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {
     let bus_id = options.text("bus-id", "1-1").to_owned();
     if bus_id.is_empty() || bus_id.len() > 31 {
         return Err(invalid("bus-id has 1 to 31 characters"));
     }
-    let random = Arc::new(Random::new(options.seed, options.text("serial", "FFFFFFFFFF")));
-    let usb = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
-    let faults = Faults::new(options.seed, Some(Arc::new(Device { usb: Arc::clone(&usb), random })));
+    let (controls, usb) = build(options);
+    let faults = controls.faults(0);
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     let mut ready = Ready::new(profile.name);
     ready.endpoint("usbip", address, Some(format!("idq-quantis+usbip://{address}/{bus_id}")));
-    let mut running = Running::new(ready, vec![faults.clone()]);
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb) as Arc<dyn UsbService>, &bus_id)) as Box<dyn Session>);
+    let mut running = Running::new(ready, controls);
+    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb), &bus_id)) as Box<dyn Session>);
     running.serve(shell::tcp::serve(listener, service, faults, Clock::default()));
     Ok(running)
+}
+
+pub(super) fn in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+    let (controls, usb) = build(options);
+    let mut memory = InMemory::new(controls);
+    memory.uri("idq-quantis", profile.name, "");
+    memory.endpoint(profile.name, Endpoint::Usb(usb));
+    Ok(memory)
 }

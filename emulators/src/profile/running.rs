@@ -1,8 +1,8 @@
 //! A profile that runs.
 
-use crate::fault::{FaultSpec, Faults};
+use super::controls::Controls;
 use serde::Serialize;
-use std::{collections::BTreeMap, future::Future};
+use std::future::Future;
 use tokio::task::JoinSet;
 
 /// Where one end of a wire is.
@@ -93,29 +93,21 @@ impl Ready {
     }
 }
 
-/// Sets a value of a running emulator.
-type Live = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
-
 /// A running emulator; it ends when this is dropped.
 pub struct Running {
     ready: Ready,
-    /// One for each end.
-    faults: Vec<Faults>,
-    live: BTreeMap<&'static str, Live>,
+    controls: Controls,
     tasks: JoinSet<()>,
     /// Files that live as long as it runs.
     _files: Option<tempfile::TempDir>,
 }
 
 impl Running {
-    pub(super) fn new(ready: Ready, faults: Vec<Faults>) -> Self {
-        Self { ready, faults, live: BTreeMap::new(), tasks: JoinSet::new(), _files: None }
+    pub(super) fn new(ready: Ready, controls: Controls) -> Self {
+        Self { ready, controls, tasks: JoinSet::new(), _files: None }
     }
     pub(super) fn serve(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
-    }
-    pub(super) fn live(&mut self, name: &'static str, set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) {
-        self.live.insert(name, Box::new(set));
     }
     pub(super) fn keep(&mut self, files: tempfile::TempDir) {
         self._files = Some(files);
@@ -132,12 +124,8 @@ impl Running {
     /// # Errors
     /// A sentence for the person who asked.
     pub fn fault(&self, spec: &str) -> Result<(), String> {
-        let (end, spec) = match spec.split_once(':') {
-            Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => (n.parse::<usize>().unwrap_or(0), rest),
-            _ => (1, spec),
-        };
-        let faults = end.checked_sub(1).and_then(|i| self.faults.get(i)).ok_or_else(|| format!("there is no end {end}; there are {}", self.faults.len()))?;
-        faults.add(spec.parse::<FaultSpec>()?)
+        let (faults, fault) = self.controls.find(spec)?;
+        faults.add(fault)
     }
 
     /// Changes a setting that can be changed while running.
@@ -145,11 +133,14 @@ impl Running {
     /// # Errors
     /// A sentence for the person who asked.
     pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
-        let set = self.live.get(name).ok_or_else(|| {
-            let names: Vec<_> = self.live.keys().copied().collect();
-            format!("`{name}` cannot be set while running; what can: {}", if names.is_empty() { "nothing".to_owned() } else { names.join(", ") })
-        })?;
-        set(value)
+        self.controls.set(name, value)
+    }
+
+    /// What can be changed of its devices by command, as the models hold it, in lines of text: connections, settings, keys taken or staged. Two equal texts: nobody has
+    /// changed anything meanwhile. What time and physics change is not in it, and no secret is: a key shows as its name or a fingerprint.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.controls.state()
     }
 }
 

@@ -247,6 +247,14 @@ fn within_host(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Lets the model's time pass, until dropped: what happens by itself is then notified.
+pub async fn tick(service: &dyn SnmpAgent) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        service.tick();
+    }
+}
+
 /// Sends what the agent notifies.
 async fn tell(agent: &Agent, service: &dyn SnmpAgent) {
     let mut notifications = service.notifications();

@@ -183,6 +183,12 @@ impl Polatis {
         let network = ["192.168.1.1", "0.0.0.0", "255.255.255.0", "192.168.1.255"].map(str::to_owned);
         Self { switch, network: Arc::new(Mutex::new(network)) }
     }
+    /// What commands can change, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
+        format!("{}\nnetwork: {network}", self.switch.state())
+    }
     /// A new connection.
     #[must_use]
     pub fn session(&self) -> Scpi {

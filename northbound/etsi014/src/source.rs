@@ -84,6 +84,7 @@ struct Inner {
     material: Box<dyn Material>,
     twins: HashMap<Uuid, Twin>,
     repeats: bool,
+    taken: (u64, u64),
 }
 
 /// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one fetches.
@@ -96,7 +97,7 @@ impl Pool {
     /// A pool that draws from `material`.
     #[must_use]
     pub fn new(material: impl Material + 'static) -> Self {
-        Self(Mutex::new(Inner { material: Box::new(material), twins: HashMap::new(), repeats: false }))
+        Self(Mutex::new(Inner { material: Box::new(material), twins: HashMap::new(), repeats: false, taken: (0, 0) }))
     }
     /// Whether a twin can be taken again and again, which some KMEs in the field allow and the standard does not.
     pub fn set_repeats(&self, repeats: bool) {
@@ -106,6 +107,11 @@ impl Pool {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().twins.len()
+    }
+    /// How many new keys were taken so far, and how many twins.
+    #[must_use]
+    pub fn taken(&self) -> (u64, u64) {
+        self.lock().taken
     }
     /// Destroys the twins that wait.
     pub fn void(&self) {
@@ -139,6 +145,7 @@ impl KeySource for Pool {
             inner.twins.insert(id, Twin { bytes: bytes.clone(), grant: grant.clone(), delivered: Vec::new() });
             keys.push(KeyItem { id, bytes });
         }
+        inner.taken.0 += keys.len() as u64;
         Ok(keys)
     }
 
@@ -163,6 +170,7 @@ impl KeySource for Pool {
                 inner.twins.remove(id);
             }
         }
+        inner.taken.1 += keys.len() as u64;
         Ok(keys)
     }
 }

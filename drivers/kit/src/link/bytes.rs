@@ -47,6 +47,8 @@ pub struct Exchange {
     pub framer: Option<Framer>,
     /// Within which time the exchange ends.
     pub within: Duration,
+    /// Whether it may change the device.
+    pub changes: bool,
     /// Secrets in the request.
     pub request_disclosure: Disclosure,
     /// Secrets in the reply.
@@ -54,13 +56,14 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An exchange whose request is public and whose reply is undeclared.
+    /// An exchange that may change the device, whose request is public and whose reply is undeclared.
     pub fn new(name: &'static str, request: impl Into<Vec<u8>>, within: Duration) -> Self {
         Self {
             name,
             request: Zeroizing::new(request.into()),
             framer: None,
             within,
+            changes: true,
             request_disclosure: Disclosure::Public,
             reply_disclosure: Disclosure::Undeclared,
         }
@@ -71,6 +74,13 @@ impl Exchange {
     pub fn reply(mut self, framer: impl FnMut(&[u8]) -> Frame + Send + 'static, disclosure: Disclosure) -> Self {
         self.framer = Some(Box::new(framer));
         self.reply_disclosure = disclosure;
+        self
+    }
+
+    /// Declares that it changes nothing in the device.
+    #[must_use]
+    pub fn reads(mut self) -> Self {
+        self.changes = false;
         self
     }
 

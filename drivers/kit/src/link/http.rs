@@ -24,6 +24,8 @@ pub struct HttpRequest {
     pub path: String,
     /// JSON body.
     pub body: Option<Zeroizing<Vec<u8>>>,
+    /// Whether it may change the server: keys that are delivered leave its store, whatever the method.
+    pub changes: bool,
     /// Secrets in the body of the reply.
     pub reply_disclosure: Disclosure,
 }

@@ -1,4 +1,20 @@
-//! Faulty and slow links: loss, delay, duplicates, one-bit damage, low speed; seeded, so that a run can be repeated.
+//! Faulty and slow links: each message of the device meets a [`Fate`], by plan ([`Script`]) or by chance ([`LinkFaults`]).
+//!
+//! The request is always carried out: what meets its fate is the reply. What comes of it is what the level's real link answers:
+//!
+//! | fate | bytes (each chunk, asked for or not) | SNMP | USB | HTTP |
+//! |---|---|---|---|---|
+//! | [`Lost`](Fate::Lost) | nothing comes | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delayed`](Fate::Delayed) | it comes later, and so do those behind it | later; `Timeout` from the deadline on | as SNMP | as SNMP |
+//! | [`Late`](Fate::Late) | it comes later, those behind it on time | as delayed: the id of a late response is no longer waited for | as delayed | as delayed |
+//! | [`Twice`](Fate::Twice) | it comes twice | passes: the second answers no request | passes: the bus drops it | passes: TCP drops it |
+//! | [`CutShort`](Fate::CutShort) | its first half comes | as lost: no whole BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
+//! | [`Damaged`](Fate::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS sees it |
+//! | [`HangsUp`](Fate::HangsUp) | the stream ends | `Unreachable`: ICMP says that the port is closed | `Transport(Unplugged)` | `Transport(HungUp)` |
+//! | [`Slow`](Fate::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
+//! | [`Floods`](Fate::Floods) | nonsense comes until the host hangs up | as lost: it answers no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//!
+//! On a byte link a connect passes. On the others an exchange that failed before anything was sent is not counted.
 
 use crate::link::{
     Disclosure, LinkError,
@@ -12,59 +28,152 @@ use qkd_hal::{ErrorKind, TransportFault};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::broadcast,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use zeroize::Zeroizing;
 
-/// What goes wrong on a link, and how often.
-#[derive(Debug, Clone, Copy, Default)]
+/// What happens to one message of the device on its way to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
+pub enum Fate {
+    /// Nothing.
+    #[default]
+    Passes,
+    /// It never comes.
+    Lost,
+    /// It comes so much later, and so do those behind it.
+    Delayed(Duration),
+    /// It comes so much later, those behind it on time.
+    Late(Duration),
+    /// It comes twice.
+    Twice,
+    /// Its second half is missing.
+    CutShort,
+    /// One bit of it is wrong.
+    Damaged,
+    /// The line is hung up instead.
+    HangsUp,
+    /// It comes at so many bytes per second.
+    Slow(u32),
+    /// It never ends.
+    Floods,
+}
+
+/// Decides the fates of messages.
+pub trait Fates: Send + Sync {
+    /// What happens to the next message: all of these.
+    fn next(&self) -> Vec<Fate>;
+    /// What the places of damaged bits follow from.
+    fn seed(&self) -> u64 {
+        0
+    }
+}
+
+/// Faults by plan: each exchange is counted, and a chosen one meets a fate. Clones are the same script.
+#[derive(Debug, Clone, Default)]
+pub struct Script(Arc<Mutex<Plan>>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    seen: usize,
+    /// The fate of the exchange that is the so-manieth, from 0.
+    due: Option<(usize, Fate)>,
+    struck: bool,
+}
+
+impl Script {
+    /// All pass.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+    fn lock(&self) -> MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The exchange that comes after `skip` others, counted from now, meets this fate; those after it pass. An earlier plan is forgotten.
+    pub fn strike(&self, skip: usize, fate: Fate) {
+        let mut plan = self.lock();
+        plan.due = Some((plan.seen + skip, fate));
+        plan.struck = false;
+    }
+    /// All pass again.
+    pub fn clear(&self) {
+        let mut plan = self.lock();
+        plan.due = None;
+        plan.struck = false;
+    }
+    /// How many exchanges there were so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().seen
+    }
+    /// Whether the exchange of the last [`strike`](Self::strike) has come.
+    #[must_use]
+    pub fn struck(&self) -> bool {
+        self.lock().struck
+    }
+}
+
+impl Fates for Script {
+    fn next(&self) -> Vec<Fate> {
+        let mut plan = self.lock();
+        let number = plan.seen;
+        plan.seen += 1;
+        match plan.due {
+            Some((due, fate)) if due == number => {
+                (plan.due, plan.struck) = (None, true);
+                vec![fate]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Faults by chance, seeded, so that a run can be repeated.
+#[derive(Debug)]
 pub struct LinkFaults {
-    /// The probability that a message is lost.
-    pub loss: f64,
-    /// How much later each message comes.
-    pub delay: Duration,
-    /// The probability that a message comes twice (byte links).
-    pub duplicate: f64,
-    /// The probability that one bit of a message is flipped (byte links; elsewhere the link's own check sum makes a loss of it).
-    pub damage: f64,
-    /// Bytes per second, if limited (byte links).
-    pub speed: Option<u32>,
-    /// The seed.
-    pub seed: u64,
+    loss: f64,
+    delay: Duration,
+    duplicate: f64,
+    damage: f64,
+    speed: Option<u32>,
+    seed: u64,
+    dice: Mutex<ChaCha8Rng>,
 }
 
 impl LinkFaults {
     /// No faults, with a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        let dice = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
+        Self { loss: 0.0, delay: Duration::ZERO, duplicate: 0.0, damage: 0.0, speed: None, seed, dice }
     }
-    /// With loss.
+    /// With this probability a message is lost.
     #[must_use]
     pub fn loss(mut self, probability: f64) -> Self {
         self.loss = probability;
         self
     }
-    /// With delay.
+    /// Each message comes so much later.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
-    /// With duplicates.
+    /// With this probability a message comes twice.
     #[must_use]
     pub fn duplicate(mut self, probability: f64) -> Self {
         self.duplicate = probability;
         self
     }
-    /// With one-bit damage.
+    /// With this probability one bit of a message is flipped.
     #[must_use]
     pub fn damage(mut self, probability: f64) -> Self {
         self.damage = probability;
@@ -73,40 +182,107 @@ impl LinkFaults {
     /// At a low speed.
     #[must_use]
     pub fn speed(mut self, bytes_per_second: u32) -> Self {
-        self.speed = Some(bytes_per_second.max(1));
+        self.speed = Some(bytes_per_second);
         self
     }
-    /// Puts these faults around a link.
-    #[must_use]
-    pub fn around<L>(&self, inner: L) -> Faulty<L> {
-        Faulty { inner, faults: *self, dice: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(self.seed))) }
+}
+
+impl Fates for LinkFaults {
+    fn next(&self) -> Vec<Fate> {
+        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roll = |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
+        let mut fates = Vec::new();
+        for (probability, fate) in [(self.loss, Fate::Lost), (self.damage, Fate::Damaged), (self.duplicate, Fate::Twice)] {
+            if roll(probability) {
+                fates.push(fate);
+            }
+        }
+        if !self.delay.is_zero() {
+            fates.push(Fate::Delayed(self.delay));
+        }
+        fates.extend(self.speed.map(Fate::Slow));
+        fates
+    }
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 
 /// A link with faults.
 pub struct Faulty<L> {
     inner: L,
-    faults: LinkFaults,
-    dice: Arc<Mutex<ChaCha8Rng>>,
-}
-
-fn roll(dice: &Mutex<ChaCha8Rng>, probability: f64) -> bool {
-    probability > 0.0 && dice.lock().unwrap_or_else(PoisonError::into_inner).random_bool(probability.min(1.0))
+    fates: Arc<dyn Fates>,
 }
 
 impl<L> Faulty<L> {
-    /// Delays a message, or loses it: then nothing comes until the deadline.
-    async fn pass(&self, within: Duration, what: &str) -> Result<(), LinkError> {
-        if roll(&self.dice, self.faults.loss + self.faults.damage) {
-            sleep(within).await;
-            return Err(LinkError::new(ErrorKind::Timeout, format!("{what} within the deadline")).sent());
+    /// Puts faults around a link.
+    pub fn new(inner: L, fates: Arc<dyn Fates>) -> Self {
+        Self { inner, fates }
+    }
+}
+
+/// The way of one stream's messages to the host.
+struct Way<W> {
+    to_host: W,
+    fates: Arc<dyn Fates>,
+    dice: ChaCha8Rng,
+    late: Vec<(Instant, Zeroizing<Vec<u8>>)>,
+}
+
+impl<W: AsyncWrite + Unpin> Way<W> {
+    /// Sends one message as its fates want it; `false` if the line is hung up instead.
+    async fn send(&mut self, mut message: Zeroizing<Vec<u8>>) -> io::Result<bool> {
+        let (mut copies, mut pace, mut late) = (1, None, None);
+        for fate in self.fates.next() {
+            match fate {
+                Fate::Passes => {}
+                Fate::Lost => copies = 0,
+                Fate::Delayed(time) => sleep(time).await,
+                Fate::Late(time) => late = Some(Instant::now() + time),
+                Fate::Twice => copies *= 2,
+                Fate::CutShort => half(&mut message),
+                Fate::Damaged if message.is_empty() => {}
+                Fate::Damaged => {
+                    let bit = self.dice.random_range(0..message.len() * 8);
+                    message[bit / 8] ^= 1 << (bit % 8);
+                }
+                Fate::HangsUp => return Ok(false),
+                Fate::Slow(speed) => pace = Some(Duration::from_secs(1) / speed.max(1)),
+                Fate::Floods => loop {
+                    self.to_host.write_all(&[b'U'; 64]).await?;
+                },
+            }
         }
-        if self.faults.delay >= within && !self.faults.delay.is_zero() {
-            sleep(within).await;
-            return Err(LinkError::new(ErrorKind::Timeout, format!("{what} within the deadline")).sent());
+        if let Some(at) = late {
+            self.late.extend((0..copies).map(|_| (at, message.clone())));
+            return Ok(true);
         }
-        if !self.faults.delay.is_zero() {
-            sleep(self.faults.delay).await;
+        for _ in 0..copies {
+            match pace {
+                None => self.to_host.write_all(&message).await?,
+                Some(pace) => {
+                    for byte in message.iter() {
+                        sleep(pace).await;
+                        self.to_host.write_all(&[*byte]).await?;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Until a late message is due.
+    async fn next_late(&self) {
+        match self.late.iter().map(|(at, _)| *at).min() {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn send_late(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for (_, message) in self.late.extract_if(.., |(at, _)| *at <= now) {
+            self.to_host.write_all(&message).await?;
         }
         Ok(())
     }
@@ -118,34 +294,25 @@ impl Connector for Faulty<Box<dyn Connector>> {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         let stream = self.inner.connect(within).await?;
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let (faults, dice) = (self.faults, Arc::clone(&self.dice));
+        let (mut from_device, mut to_device) = tokio::io::split(stream);
+        let (mut from_host, to_host) = tokio::io::split(far);
+        let dice = ChaCha8Rng::seed_from_u64(self.fates.seed());
+        let mut way = Way { to_host, fates: Arc::clone(&self.fates), dice, late: Vec::new() };
         tokio::spawn(async move {
-            let (mut from_device, mut to_device) = tokio::io::split(stream);
-            let (mut from_host, mut to_host) = tokio::io::split(far);
             let back = async {
                 let mut buffer = Zeroizing::new(vec![0; 4096]);
-                while let Ok(n @ 1..) = from_device.read(&mut buffer).await {
-                    sleep(faults.delay).await;
-                    if roll(&dice, faults.loss) {
-                        continue;
-                    }
-                    if roll(&dice, faults.damage) {
-                        let bit = dice.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..n * 8);
-                        buffer[bit / 8] ^= 1 << (bit % 8);
-                    }
-                    for _ in 0..=usize::from(roll(&dice, faults.duplicate)) {
-                        match faults.speed {
-                            None => to_host.write_all(&buffer[..n]).await?,
-                            Some(speed) => {
-                                for byte in &buffer[..n] {
-                                    sleep(Duration::from_secs(1) / speed).await;
-                                    to_host.write_all(&[*byte]).await?;
-                                }
-                            }
-                        }
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = way.next_late() => way.send_late().await?,
+                        read = from_device.read(&mut buffer) => match read? {
+                            0 => break,
+                            n if way.send(Zeroizing::new(buffer[..n].to_vec())).await? => {}
+                            _ => break,
+                        },
                     }
                 }
-                to_host.shutdown().await
+                way.to_host.shutdown().await
             };
             let forth = tokio::io::copy(&mut from_host, &mut to_device);
             tokio::select! { _ = back => {}, _ = forth => {} }
@@ -160,21 +327,103 @@ impl Connector for Faulty<Box<dyn Connector>> {
     }
 }
 
+/// What a fate means on a link whose replies come whole or not at all.
+enum Met {
+    Passes,
+    Lost,
+    Later(Duration),
+    Halved,
+    Fails(ErrorKind, &'static str),
+}
+
+const LATE: &str = "no reply came within the deadline";
+
+fn on_snmp(fate: Fate) -> Met {
+    match fate {
+        Fate::Passes | Fate::Twice | Fate::Slow(_) => Met::Passes,
+        Fate::Lost | Fate::CutShort | Fate::Damaged | Fate::Floods => Met::Lost,
+        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
+        Fate::HangsUp => Met::Fails(ErrorKind::Unreachable, "nothing listens there"),
+    }
+}
+
+fn on_usb(fate: Fate) -> Met {
+    match fate {
+        Fate::Passes | Fate::Twice | Fate::Slow(_) | Fate::Damaged => Met::Passes,
+        Fate::Lost => Met::Lost,
+        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
+        Fate::CutShort => Met::Halved,
+        Fate::HangsUp => Met::Fails(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out"),
+        Fate::Floods => Met::Fails(ErrorKind::Transport(TransportFault::Overrun), "the device sent more than was asked for"),
+    }
+}
+
+fn on_http(fate: Fate) -> Met {
+    let fails = |fault, what| Met::Fails(ErrorKind::Transport(fault), what);
+    match fate {
+        Fate::Passes | Fate::Twice | Fate::Slow(_) => Met::Passes,
+        Fate::Lost => Met::Lost,
+        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
+        Fate::CutShort | Fate::HangsUp => fails(TransportFault::HungUp, "the connection broke before the response was complete"),
+        Fate::Damaged => fails(TransportFault::Framing, "the response was damaged on the way"),
+        Fate::Floods => fails(TransportFault::Overrun, "the response does not end"),
+    }
+}
+
+/// For replies of which no half can come.
+fn whole<T>(_reply: &mut T) {}
+
+fn half(data: &mut Vec<u8>) {
+    data.truncate(data.len() / 2);
+}
+
+impl<L> Faulty<L> {
+    /// Runs an exchange to its end, and lets its reply meet its fates.
+    async fn meet<T: Send>(
+        &self,
+        within: Duration,
+        met: fn(Fate) -> Met,
+        exchange: impl Future<Output = Result<T, LinkError>> + Send,
+        halve: fn(&mut T),
+    ) -> Result<T, LinkError> {
+        let deadline = Instant::now() + within;
+        let mut result = exchange.await;
+        if result.as_ref().is_err_and(|e| !e.sent) {
+            return result;
+        }
+        for fate in self.fates.next() {
+            let at = match met(fate) {
+                Met::Passes => continue,
+                Met::Lost => deadline,
+                Met::Later(time) => Instant::now() + time,
+                Met::Halved => {
+                    result = result.map(|mut reply| {
+                        halve(&mut reply);
+                        reply
+                    });
+                    continue;
+                }
+                Met::Fails(kind, what) => return Err(LinkError::new(kind, what).sent()),
+            };
+            sleep_until(at.min(deadline)).await;
+            if at >= deadline {
+                return Err(LinkError::new(ErrorKind::Timeout, LATE).sent());
+            }
+        }
+        result
+    }
+}
+
 #[async_trait]
 impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        self.pass(within, "no response came").await?;
-        self.inner.get(oids, within).await
+        self.meet(within, on_snmp, self.inner.get(oids, within), whole).await
     }
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
-        let id = self.inner.set(request, within).await?;
-        // The response is lost: the agent has set it.
-        self.pass(within, "no response came").await?;
-        Ok(id)
+        self.meet(within, on_snmp, self.inner.set(request, within), whole).await
     }
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        self.pass(within, "no response came").await?;
-        self.inner.walk(root, within).await
+        self.meet(within, on_snmp, self.inner.walk(root, within), whole).await
     }
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.inner.notifications()
@@ -193,25 +442,19 @@ impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
 #[async_trait]
 impl UsbLink for Faulty<Arc<dyn UsbLink>> {
     async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        self.pass(within, "no data came").await?;
-        self.inner.control_in(setup, within, disclosure).await
+        self.meet(within, on_usb, self.inner.control_in(setup, within, disclosure), half).await
     }
     async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError> {
-        self.inner.control_out(setup, data, within, disclosure).await?;
-        self.pass(within, "no status came").await
+        self.meet(within, on_usb, self.inner.control_out(setup, data, within, disclosure), whole).await
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.pass(read.within, "no data came").await?;
-        self.inner.bulk_in(read).await
+        self.meet(read.within, on_usb, self.inner.bulk_in(read), |data| half(data)).await
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError> {
-        let n = self.inner.bulk_out(endpoint, data, within, disclosure).await?;
-        self.pass(within, "no status came").await?;
-        Ok(n)
+        self.meet(within, on_usb, self.inner.bulk_out(endpoint, data, within, disclosure), whole).await
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.pass(read.within, "no data came").await?;
-        self.inner.interrupt_in(read).await
+        self.meet(read.within, on_usb, self.inner.interrupt_in(read), |data| half(data)).await
     }
     fn identity(&self) -> UsbIdentity {
         self.inner.identity()
@@ -227,12 +470,7 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
 #[async_trait]
 impl HttpLink for Faulty<Arc<dyn HttpLink>> {
     async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
-        let response = self.inner.call(request, within).await?;
-        if roll(&self.dice, self.faults.damage) {
-            return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), "the response was damaged on the way").sent());
-        }
-        self.pass(within, "no response came").await?;
-        Ok(response)
+        self.meet(within, on_http, self.inner.call(request, within), whole).await
     }
     fn address(&self) -> String {
         self.inner.address()

@@ -1,4 +1,6 @@
 //! Traced links: each exchange goes into a transcript.
+//!
+//! Whether an exchange may change the device follows from its kind on SNMP (SET) and USB (OUT), and is what the driver declared on the others.
 
 use crate::{
     link::{
@@ -27,24 +29,30 @@ impl<L> Traced<L> {
         Self { inner, transcript }
     }
 
-    fn record<T>(&self, begun: u64, link: String, name: &str, request: Vec<Part>, result: &Result<T, LinkError>, reply: impl FnOnce(&T) -> Vec<Part>) {
-        let (reply, outcome) = match result {
-            Ok(value) => (reply(value), Outcome::Ok),
-            Err(error) => (Vec::new(), Outcome::Error(error.kind.name().to_owned())),
-        };
-        let took_us = self.transcript.now().saturating_sub(begun);
-        self.transcript.push(Record { at_us: begun, link, name: name.to_owned(), request, reply, outcome, took_us });
+    /// What is known before the exchange.
+    fn begin(&self, link: String, name: &str, changes: bool, request: Vec<Part>) -> Record {
+        let at_us = self.transcript.now();
+        Record { at_us, link, name: name.to_owned(), changes, request, reply: Vec::new(), outcome: Outcome::Ok, took_us: 0 }
+    }
+
+    fn end<T>(&self, mut record: Record, result: &Result<T, LinkError>, reply: impl FnOnce(&T) -> Vec<Part>) {
+        match result {
+            Ok(value) => record.reply = reply(value),
+            Err(error) => record.outcome = Outcome::Error(error.kind.name().to_owned()),
+        }
+        record.took_us = self.transcript.now().saturating_sub(record.at_us);
+        self.transcript.push(record);
     }
 }
 
 #[async_trait]
 impl ByteLink for Traced<Arc<dyn ByteLink>> {
     async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let begun = self.transcript.now();
-        let (name, disclosure) = (exchange.name, exchange.reply_disclosure);
-        let request = parts(&exchange.request, exchange.request_disclosure);
+        let disclosure = exchange.reply_disclosure;
+        let sent = parts(&exchange.request, exchange.request_disclosure);
+        let record = self.begin(self.inner.address(), exchange.name, exchange.changes, sent);
         let result = self.inner.exchange(exchange).await;
-        self.record(begun, self.inner.address(), name, request, &result, |reply| parts(reply, disclosure));
+        self.end(record, &result, |reply| parts(reply, disclosure));
         result
     }
     fn address(&self) -> String {
@@ -101,22 +109,22 @@ fn names(oids: &[Oid]) -> Vec<Part> {
 #[async_trait]
 impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        let begun = self.transcript.now();
+        let record = self.begin(self.inner.address(), "get", false, names(oids));
         let result = self.inner.get(oids, within).await;
-        self.record(begun, self.inner.address(), "get", names(oids), &result, |binds| varbinds(binds));
+        self.end(record, &result, |binds| varbinds(binds));
         result
     }
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
-        let begun = self.transcript.now();
         let sent = request.binds().iter().enumerate().flat_map(|(i, b)| varbind(b, request.is_secret(i))).collect();
+        let record = self.begin(self.inner.address(), "set", true, sent);
         let result = self.inner.set(request, within).await;
-        self.record(begun, self.inner.address(), "set", sent, &result, |id| vec![Part::Text(id.to_string())]);
+        self.end(record, &result, |id| vec![Part::Text(id.to_string())]);
         result
     }
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        let begun = self.transcript.now();
+        let record = self.begin(self.inner.address(), "walk", false, names(std::slice::from_ref(root)));
         let result = self.inner.walk(root, within).await;
-        self.record(begun, self.inner.address(), "walk", names(std::slice::from_ref(root)), &result, |binds| varbinds(binds));
+        self.end(record, &result, |binds| varbinds(binds));
         result
     }
     fn notifications(&self) -> broadcast::Receiver<Notification> {
@@ -136,39 +144,39 @@ impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
 #[async_trait]
 impl UsbLink for Traced<Arc<dyn UsbLink>> {
     async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        let begun = self.transcript.now();
+        let record = self.begin(self.inner.address(), "control-in", false, vec![Part::Hex(hex::encode(setup.to_bytes()))]);
         let result = self.inner.control_in(setup, within, disclosure).await;
-        self.record(begun, self.inner.address(), "control-in", vec![Part::Hex(hex::encode(setup.to_bytes()))], &result, |data| parts(data, disclosure));
+        self.end(record, &result, |data| parts(data, disclosure));
         result
     }
     async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError> {
-        let begun = self.transcript.now();
         let mut sent = vec![Part::Hex(hex::encode(setup.to_bytes()))];
         sent.extend(parts(data, disclosure));
+        let record = self.begin(self.inner.address(), "control-out", true, sent);
         let result = self.inner.control_out(setup, data, within, disclosure).await;
-        self.record(begun, self.inner.address(), "control-out", sent, &result, |()| Vec::new());
+        self.end(record, &result, |()| Vec::new());
         result
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let begun = self.transcript.now();
-        let result = self.inner.bulk_in(read).await;
         let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
-        self.record(begun, self.inner.address(), "bulk-in", asked, &result, |data| parts(data, read.disclosure));
+        let record = self.begin(self.inner.address(), "bulk-in", false, asked);
+        let result = self.inner.bulk_in(read).await;
+        self.end(record, &result, |data| parts(data, read.disclosure));
         result
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError> {
-        let begun = self.transcript.now();
         let mut sent = vec![Part::Text(format!("endpoint {endpoint:#04x}"))];
         sent.extend(parts(data, disclosure));
+        let record = self.begin(self.inner.address(), "bulk-out", true, sent);
         let result = self.inner.bulk_out(endpoint, data, within, disclosure).await;
-        self.record(begun, self.inner.address(), "bulk-out", sent, &result, |n| vec![Part::Text(n.to_string())]);
+        self.end(record, &result, |n| vec![Part::Text(n.to_string())]);
         result
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let begun = self.transcript.now();
-        let result = self.inner.interrupt_in(read).await;
         let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
-        self.record(begun, self.inner.address(), "interrupt-in", asked, &result, |data| parts(data, read.disclosure));
+        let record = self.begin(self.inner.address(), "interrupt-in", false, asked);
+        let result = self.inner.interrupt_in(read).await;
+        self.end(record, &result, |data| parts(data, read.disclosure));
         result
     }
     fn identity(&self) -> UsbIdentity {
@@ -185,14 +193,13 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
 #[async_trait]
 impl HttpLink for Traced<Arc<dyn HttpLink>> {
     async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
-        let begun = self.transcript.now();
         let disclosure = request.reply_disclosure;
         let verb = if request.method == Method::Get { "GET" } else { "POST" };
         let mut sent = vec![Part::Text(format!("{verb} {}\n", request.path))];
         sent.extend(parts(request.body.as_ref().map_or(&[], |b| b.as_slice()), Disclosure::Public));
-        let name = request.name;
+        let record = self.begin(self.inner.address(), request.name, request.changes, sent);
         let result = self.inner.call(request, within).await;
-        self.record(begun, self.inner.address(), name, sent, &result, |response| {
+        self.end(record, &result, |response| {
             let mut reply = vec![Part::Text(format!("{}\n", response.status))];
             reply.extend(parts(&response.body, disclosure));
             reply

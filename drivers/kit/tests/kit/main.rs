@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod fault;
 mod line;
 mod replay;
 mod serial;

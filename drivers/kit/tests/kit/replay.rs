@@ -43,6 +43,7 @@ async fn bytes_are_replayed_with_other_secrets() {
 
     let text: String = transcript.records().iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect();
     assert!(!text.contains("c2VjcmV0"), "{text}");
+    assert!(text.lines().all(|l| l.contains(r#""changes":true"#)), "what nobody declared may change the device: {text}");
     let replay = Replay::new(parse(&text).unwrap(), 1);
     let reply = ByteLink::exchange(&replay, key_exchange()).await.unwrap();
     assert!(reply.starts_with(b"id7:") && reply.ends_with(b"\n") && reply.len() == 13);
@@ -91,6 +92,12 @@ async fn varbinds_are_replayed_type_for_type() {
 
     let text: String = transcript.records().iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect();
     assert!(!text.contains("hunter22"), "{text}");
+    assert_eq!(
+        transcript.records().iter().map(|r| (r.name.as_str(), r.changes)).collect::<Vec<_>>(),
+        [("get", false), ("walk", false), ("set", true), ("set", true)]
+    );
+    assert_eq!(text.matches("changes").count(), 2);
+    assert_eq!(parse(&text).unwrap(), transcript.records());
     let replay = Replay::new(parse(&text).unwrap(), 1);
     assert_eq!(SnmpLink::get(&replay, &names, SECOND).await.unwrap(), got);
     assert_eq!(replay.walk(&root, SECOND).await.unwrap(), walked);

@@ -10,6 +10,7 @@ use crate::{
     model::{
         Face,
         face::impl_device,
+        fingerprint,
         gate::{Gate, Refusal},
     },
 };
@@ -62,6 +63,8 @@ struct End {
     enabled: bool,
     locked: bool,
     period: Duration,
+    /// How often a restart was forced here.
+    forced: u64,
     failed: bool,
     stage: Stage,
 }
@@ -155,8 +158,15 @@ impl ForcedLink {
     /// A pair with the same first secret at both ends, encrypting, 1000 frames a second offered in each direction.
     #[must_use]
     pub fn new(clock: Clock, secret: &[u8]) -> Arc<Self> {
-        let end =
-            || End { secret: Some(Zeroizing::new(secret.to_vec())), enabled: true, locked: false, period: Duration::ZERO, failed: false, stage: Stage::Init };
+        let end = || End {
+            secret: Some(Zeroizing::new(secret.to_vec())),
+            enabled: true,
+            locked: false,
+            period: Duration::ZERO,
+            forced: 0,
+            failed: false,
+            stage: Stage::Init,
+        };
         let settled = clock.now();
         let state = State { ends: [end(), end()], began: settled, agreed: None, settled, cut: false, traffic: Default::default(), meters: Default::default() };
         Arc::new(Self { clock, offered: 1000.0, gates: Default::default(), state: Mutex::new(state), listeners: Listeners::default() })
@@ -221,7 +231,10 @@ impl ForcedLink {
     /// # Errors
     /// If it is refused.
     pub fn force_init(&self, end: usize) -> std::result::Result<(), Refusal> {
-        self.change(end, |s, _| s.restart(s.settled))
+        self.change(end, |s, e| {
+            s.ends[*e].forced += 1;
+            s.restart(s.settled);
+        })
     }
     /// Switches encryption on or off at one end. Off at both: clear traffic passes. Off at one: nothing does.
     ///
@@ -250,6 +263,15 @@ impl ForcedLink {
         self.change(end, |s, e| s.ends[*e].period = period)
     }
 
+    /// What commands can change at an end, as text; of the secret, a fingerprint.
+    #[must_use]
+    pub fn state(&self, end: usize) -> String {
+        self.with(|s| {
+            let End { secret, enabled, locked, period, forced, .. } = &s.ends[end & 1];
+            let secret = secret.as_ref().map_or_else(|| "none".to_owned(), |s| fingerprint(s));
+            format!("secret: {secret}\nenabled: {enabled}, locked: {locked}, period: {period:?}, forced restarts: {forced}")
+        })
+    }
     /// The state.
     #[must_use]
     pub fn stage(&self) -> Stage {

@@ -11,6 +11,7 @@ use crate::{
     model::{
         Face,
         face::impl_device,
+        fingerprint,
         gate::{Gate, Refusal},
     },
 };
@@ -330,6 +331,20 @@ impl MkaLink {
         self.change(|s, _| s.ends[end & 1].in_service = on);
     }
 
+    /// What commands can change at an end, as text; of keys, names and fingerprints.
+    #[must_use]
+    pub fn state(&self, end: usize) -> String {
+        let state = self.settle();
+        let end = &state.ends[end & 1];
+        let mut lines = vec![format!("active: {}, priority: {}, in service: {}", end.active, end.priority, end.in_service)];
+        for (slot, key) in (1..).zip(&end.slots) {
+            lines.push(match key {
+                Some(key) => format!("slot {slot}: {} ({}), written at {:?}", hex::encode(&key.ckn), fingerprint(&key.cak), key.changed),
+                None => format!("slot {slot}: empty"),
+            });
+        }
+        lines.join("\n")
+    }
     /// Name and age of the key of a slot, and whether it has 256 bits.
     #[must_use]
     pub fn slot_of(&self, end: usize, number: u8) -> Option<(Vec<u8>, Duration, bool)> {

@@ -65,6 +65,12 @@ impl Node {
     pub fn link(&self) -> &Arc<QkdLink> {
         &self.link
     }
+    /// What commands can change at this end, as text; the link has its own.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{:?} settings: {:?}\n{:?} saved: {saved:?}", self.side, self.settings(), self.side)
+    }
     fn rates(&self) -> Rates {
         self.link.rates()
     }

@@ -37,6 +37,8 @@ pub trait Mib: Send + Sync + 'static {
     /// # Errors
     /// Why it is refused as a whole; only if the state has moved on since the test.
     fn commit(&self, draft: Self::Draft) -> Result<(), ErrorStatus>;
+    /// What SETs can change, as text; never a secret.
+    fn state(&self) -> String;
     /// Lets the model's time pass, so that what happens by itself is notified.
     fn tick(&self) {}
     /// A fault of the device.
@@ -55,6 +57,8 @@ pub trait SnmpAgent: SnmpService {
     fn test(&self, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)>;
     /// The maker-independent part.
     fn node(&self) -> &Node;
+    /// What SETs can change, as text; never a secret.
+    fn state(&self) -> String;
     /// Lets the model's time pass.
     fn tick(&self);
 }
@@ -175,6 +179,9 @@ impl<M: Mib> SnmpAgent for Agent<M> {
     }
     fn node(&self) -> &Node {
         self.0.node()
+    }
+    fn state(&self) -> String {
+        format!("{}\n{}", self.0.node().state(), self.0.state())
     }
     fn tick(&self) {
         self.0.tick();

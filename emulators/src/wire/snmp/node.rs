@@ -111,6 +111,11 @@ impl Node {
     fn texts(&self) -> MutexGuard<'_, [Vec<u8>; 3]> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+    /// What SETs can change, as text.
+    pub(crate) fn state(&self) -> String {
+        let [contact, name, location] = &*self.texts();
+        format!("contact: {}, name: {}, location: {}", contact.escape_ascii(), name.escape_ascii(), location.escape_ascii())
+    }
     /// Starts again: sysUpTime from zero, one boot more.
     pub fn reboot(&self) {
         *self.booted() = self.clock.now();

@@ -395,6 +395,19 @@ impl Mib for Nokia {
     fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
         self.commit_draft(draft)
     }
+    fn state(&self) -> String {
+        let mut lines = vec![self.end.link().state(self.end.end())];
+        for (prefix, object) in Self::OBJECTS.iter().filter(|(_, o)| self.has(*o) && o.is_writable()) {
+            for index in self.instances(*object) {
+                let value = match self.read(*object, &index) {
+                    Some(Value::OctetString(octets)) => octets.escape_ascii().to_string(),
+                    other => format!("{other:?}"),
+                };
+                lines.push(format!("{}: {value}", Oid::from(*prefix).child(&index)));
+            }
+        }
+        lines.join("\n")
+    }
     fn tick(&self) {
         let _ = self.end.link().active(self.end.end());
     }

@@ -402,6 +402,12 @@ impl Mib for PacketLight {
         }
         Ok(())
     }
+    fn state(&self) -> String {
+        let link = self.end.link().state(self.end.end());
+        let kept = self.board.kept();
+        let acknowledged: Vec<u32> = kept.alarms.iter().filter(|(_, a)| a.acknowledged).map(|(kind, _)| *kind).collect();
+        format!("{link}\ncrypto user: {}\nacknowledged alarms: {acknowledged:?}", kept.crypto_user.escape_ascii())
+    }
     fn tick(&self) {
         self.end.link().tick();
     }

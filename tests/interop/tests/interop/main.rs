@@ -4,6 +4,7 @@
 
 mod architecture;
 mod encryptors;
+mod in_memory;
 mod probes;
 mod qkd;
 mod switches;

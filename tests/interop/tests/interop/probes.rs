@@ -16,6 +16,7 @@ use qkd_emulators::{
     Clock, Faults,
     model::switch::Switch,
     profile::{self, Options},
+    shell::memory::attach,
     wire::{
         Reply, Session,
         agiltron::{Agiltron, Model},
@@ -23,7 +24,6 @@ use qkd_emulators::{
     },
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
-use qkd_interop::attach;
 use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState};
 use std::{
     sync::{Arc, Mutex},

@@ -4,6 +4,7 @@ use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
     Clock, FaultSpec, Faults,
     model::switch::Switch,
+    shell::memory::attach,
     wire::{
         ByteService, Session,
         agiltron::{Agiltron, Model},
@@ -11,7 +12,6 @@ use qkd_emulators::{
     },
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, TransportFault, reading::Quality};
-use qkd_interop::attach;
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Scope};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

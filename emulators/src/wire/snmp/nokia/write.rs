@@ -41,20 +41,25 @@ impl Slot {
     }
 }
 
+impl Object {
+    /// Whether a SET may change it: in these tables, all columns but the time of the last change.
+    pub(super) fn is_writable(self) -> bool {
+        match self {
+            Self::Ca(column) | Self::Psk(column) => column != 2,
+            Self::StaticCak(column) => column != 1,
+            Self::Port(column) => column != 3,
+            _ => false,
+        }
+    }
+}
+
 impl Nokia {
     pub(super) fn new_draft(&self) -> Draft {
         Draft { rows: self.seen(), written: [false; 2], destroyed: [false; 2], active: None, priority: None, ca: false, statics: false, port: false }
     }
 
     pub(super) fn write_object(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
-        let writable = match object {
-            Object::Ca(column) => column != 2,
-            Object::StaticCak(column) => column != 1,
-            Object::Psk(column) => column != 2,
-            Object::Port(column) => column != 3,
-            _ => false,
-        };
-        if !writable {
+        if !object.is_writable() {
             return Err(ErrorStatus::NotWritable);
         }
         gate(self.end.link().gate(self.end.end()))?;

@@ -1,0 +1,91 @@
+//! A profile in memory: for drivers under paused time, without sockets.
+
+use super::controls::Controls;
+use crate::{
+    fault::{Fault, Faults},
+    shell,
+    wire::ByteService,
+};
+use qkd_driver_kit::{
+    OpenContext,
+    context::{Endpoint, MEMORY},
+};
+use std::{future::Future, sync::Arc};
+use tokio::task::JoinSet;
+
+/// A profile whose ends are in-memory endpoints, at the level of their links.
+pub struct InMemory {
+    controls: Controls,
+    uris: Vec<String>,
+    endpoints: Vec<(String, Endpoint)>,
+    /// Whether replies pass a shell that does faults of the wire: only bytes do.
+    bytes: bool,
+    tasks: JoinSet<()>,
+}
+
+impl InMemory {
+    pub(super) fn new(controls: Controls) -> Self {
+        Self { controls, uris: Vec::new(), endpoints: Vec::new(), bytes: false, tasks: JoinSet::new() }
+    }
+    /// Adds the URI of an end.
+    pub(super) fn uri(&mut self, driver: &str, name: &str, parameters: &str) {
+        self.uris.push(format!("{driver}+{MEMORY}://{name}{parameters}"));
+    }
+    pub(super) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
+        self.endpoints.push((name.into(), endpoint));
+    }
+    /// Adds an endpoint that speaks bytes.
+    pub(super) fn bytes(&mut self, name: &str, service: Arc<dyn ByteService>, faults: Faults, clock: crate::Clock) {
+        self.bytes = true;
+        self.endpoint(name, shell::memory::attach(name, service, faults, clock));
+    }
+    pub(super) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// The URIs by which drivers open it, one for each end.
+    #[must_use]
+    pub fn uris(&self) -> &[String] {
+        &self.uris
+    }
+
+    /// Adds its endpoints to a context. They work as long as the context lives; what devices tell by themselves ends with this value.
+    #[must_use]
+    pub fn attach(&self, context: OpenContext) -> OpenContext {
+        self.endpoints.iter().fold(context, |context, (name, endpoint)| context.with_memory(name, endpoint.clone()))
+    }
+
+    /// Applies a fault, as [`Running::fault`](super::Running::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn fault(&self, spec: &str) -> Result<(), String> {
+        let (faults, fault) = self.controls.find(spec)?;
+        if !self.bytes && (!matches!(fault.fault, Fault::Device(_)) || fault.trigger.after > 0) {
+            return Err(format!(
+                "`{spec}` needs replies of bytes, and this endpoint has none; qkd_driver_kit::wrap::fault::Script, given to OpenContext::with_faults, strikes replies of any level"
+            ));
+        }
+        faults.add(fault)
+    }
+
+    /// Changes a setting that can be changed while running.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
+        self.controls.set(name, value)
+    }
+
+    /// As [`Running::state`](super::Running::state).
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.controls.state()
+    }
+}
+
+impl std::fmt::Debug for InMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "InMemory({})", self.uris.join(", "))
+    }
+}

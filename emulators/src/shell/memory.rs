@@ -1,0 +1,20 @@
+//! Byte protocols in memory, for drivers under paused time.
+
+use super::bytes::drive;
+use crate::{clock::Clock, fault::Faults, wire::ByteService};
+use qkd_driver_kit::{context::Endpoint, link::memory};
+use std::sync::Arc;
+use tokio::io::DuplexStream;
+
+/// An endpoint whose connections are served by an emulator that speaks bytes, with its faults. Connections are made within a tokio runtime.
+#[must_use]
+pub fn attach(name: &str, service: Arc<dyn ByteService>, faults: Faults, clock: Clock) -> Endpoint {
+    Endpoint::Bytes(Arc::new(memory::Bytes::new(name, move |mut stream: DuplexStream| {
+        let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
+        tokio::spawn(async move {
+            if let Err(error) = drive(&mut stream, session.as_mut(), &faults, &clock).await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    })))
+}

@@ -1,0 +1,294 @@
+//! Every profile in memory, under paused time: both ends open, what reads changes nothing at the device, and what changes something shows in its state.
+
+use qkd_driver_kit::{
+    OpenContext, Opened,
+    wrap::fault::{Fate, Script},
+};
+use qkd_emulators::profile::{self, InMemory, Options};
+use qkd_hal::{
+    DeviceKind, Effect, ErrorKind, EventKind, Key, KeyId, Operation, Support, TransportFault,
+    encryptor::ChannelState,
+    event::Delivery,
+    parameter::ParameterValue,
+    qkd::{KeyRequest, ModuleState},
+};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, Scope};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
+
+async fn open(memory: &InMemory, end: usize) -> Opened {
+    open_with(memory, end, OpenContext::new()).await
+}
+
+async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> Opened {
+    let registry = qkd_drivers_all::registry();
+    let all: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
+    registry.open(&memory.uris()[end], &memory.attach(context).accepting(all)).await.unwrap()
+}
+
+fn has(opened: &Opened, operation: Operation) -> bool {
+    opened.device().capabilities().supports(operation) != Support::Unsupported
+}
+
+/// All that the device declares and that changes nothing; how much it was.
+async fn read_all(opened: &Opened) -> usize {
+    let device = opened.device();
+    let mut done = 0;
+    for operation in Operation::ALL.iter().copied().filter(|o| !o.changes() && has(opened, *o)) {
+        match operation {
+            Operation::Identity => drop(device.identity().await.unwrap()),
+            Operation::Health => drop(device.health().await.unwrap()),
+            Operation::Telemetry => drop(device.telemetry().await.unwrap()),
+            Operation::GetParameter => {
+                for spec in device.parameters().iter().filter(|p| p.readable) {
+                    device.parameter(spec.name).await.unwrap();
+                }
+            }
+            Operation::ModuleStatus => drop(opened.as_module().unwrap().status().await.unwrap()),
+            Operation::Performance => drop(opened.as_module().unwrap().performance().await.unwrap()),
+            Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
+            Operation::Connections => drop(opened.as_switch().unwrap().connections().await),
+            Operation::Ports => drop(opened.as_switch().unwrap().ports(&[]).await.unwrap()),
+            Operation::Power => drop(opened.as_switch().unwrap().power(&[Port(17)]).await.unwrap()),
+            Operation::Channels | Operation::Channel | Operation::Counters => {
+                let encryptor = opened.as_encryptor().unwrap();
+                let channel = &encryptor.channels().await.unwrap()[0];
+                encryptor.channel(channel).await.unwrap();
+                if has(opened, Operation::Counters) {
+                    encryptor.counters(channel).await.unwrap();
+                }
+            }
+            Operation::Random => assert_eq!(opened.as_random().unwrap().random(600).await.unwrap().len(), 600),
+            _ => continue,
+        }
+        done += 1;
+    }
+    done
+}
+
+fn key(n: u8) -> Key {
+    Key::new(KeyId::from_bytes(&[n; 16]).unwrap(), Zeroizing::new(vec![n; 32]))
+}
+
+/// Things that change the device, one after another, each told by its name.
+async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
+    let device = opened.device();
+    match (device.descriptor().kinds[0], step) {
+        (DeviceKind::OpticalSwitch, 0) => {
+            let switch = opened.as_switch().unwrap();
+            let (identity, geometry) = (switch.identity().await.unwrap(), switch.switch_capabilities().geometry);
+            let plan = match switch.connections().await {
+                Ok(present) => {
+                    let to = if geometry.is_egress(Port(17)) {
+                        CrossConnect::new(1, 17)
+                    } else {
+                        present.value.iter().next().map_or(CrossConnect::new(1, 25), |_| CrossConnect::new(0, 3))
+                    };
+                    let wanted = present.value.edited(&geometry, &[], &[to]).unwrap();
+                    Plan::new(&identity, &geometry, &present.value, &wanted, &Scope::Touched).unwrap()
+                }
+                Err(_) => {
+                    Plan::blind(&identity, &geometry, &[CrossConnect::new(0, 3)].into_iter().collect::<qkd_hal::Result<CrossConnects>>().unwrap()).unwrap()
+                }
+            };
+            switch.apply(&plan).await.unwrap();
+            Some("apply")
+        }
+        (DeviceKind::OpticalSwitch, 1) if has(opened, Operation::SetPort) => {
+            opened.as_switch().unwrap().set_port(Port(2), false).await.unwrap();
+            Some("set-port")
+        }
+        (DeviceKind::OpticalSwitch, 2) if has(opened, Operation::SetParameter) => {
+            device.set_parameter("boot-mode", &ParameterValue::Text("restore".into())).await.unwrap();
+            Some("boot-mode")
+        }
+        (DeviceKind::QkdModule, 0) => {
+            opened.as_module().unwrap().take_keys(&KeyRequest::new(2)).await.unwrap();
+            Some("take-keys")
+        }
+        (DeviceKind::QkdModule, 1) if has(opened, Operation::SetParameter) => {
+            device.set_parameter("pm-shift", &ParameterValue::Integer(7)).await.unwrap();
+            Some("pm-shift")
+        }
+        (DeviceKind::QkdModule, 2) if has(opened, Operation::Start) => {
+            opened.as_module().unwrap().start().await.unwrap();
+            Some("start")
+        }
+        (DeviceKind::QkdModule, 3) if has(opened, Operation::Calibrate) => {
+            let begun = Instant::now();
+            opened.as_module().unwrap().calibrate().await.unwrap();
+            assert!(begun.elapsed() >= Duration::from_secs(180), "the model's time is the paused one");
+            Some("calibrate")
+        }
+        (DeviceKind::Encryptor, 0) => {
+            let encryptor = opened.as_encryptor().unwrap();
+            encryptor.stage(&encryptor.channels().await.unwrap()[0], &key(9)).await.unwrap();
+            Some("stage")
+        }
+        (DeviceKind::Encryptor, 1) => {
+            let encryptor = opened.as_encryptor().unwrap();
+            let channel = &encryptor.channels().await.unwrap()[0];
+            let staged = encryptor.stage(channel, &key(9)).await.unwrap();
+            encryptor.activate(&staged).await.unwrap();
+            Some("activate")
+        }
+        (DeviceKind::Encryptor, 2) if has(opened, Operation::SetEncryption) => {
+            let encryptor = opened.as_encryptor().unwrap();
+            encryptor.set_encryption(&encryptor.channels().await.unwrap()[0], false).await.unwrap();
+            Some("set-encryption")
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_profile_opens_at_every_end_and_its_state_tells_changes_only() {
+    for profile in profile::all() {
+        let memory = profile::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
+        assert_eq!(memory.uris().len(), if profile.name.ends_with("-pair") { 2 } else { 1 }, "{}", memory.uris().join(" "));
+        for end in 0..memory.uris().len() {
+            let before = memory.state();
+            let opened = open(&memory, end).await;
+            let what = format!("{} at end {end}", profile.name);
+            assert!(read_all(&opened).await >= 2, "{what}");
+            sleep(Duration::from_secs(100)).await;
+            assert_eq!(memory.state(), before, "{what}: neither reading nor time changes it");
+            let mut changes = 0;
+            for step in 0..4 {
+                // Times of change have a resolution.
+                sleep(Duration::from_secs(1)).await;
+                let before = memory.state();
+                let Some(name) = change(&opened, step).await else { continue };
+                changes += 1;
+                assert_ne!(memory.state(), before, "{what}: {name}");
+            }
+            assert!(changes > 0 || profile.name == "idq-quantis", "{what}");
+            opened.device().close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_ends_of_a_key_pair_are_one_store() {
+    for name in ["etsi014-pair", "veriqloud-qline-pair"] {
+        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let (alice, bob) = (open(&memory, 0).await.as_module().unwrap(), open(&memory, 1).await.as_module().unwrap());
+        let keys = alice.take_keys(&KeyRequest::new(3)).await.unwrap();
+        let before = memory.state();
+        let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+        assert_eq!(bob.take_keys_by_id(&ids).await.unwrap(), keys, "{name}");
+        assert_ne!(memory.state(), before, "{name}: the twins are taken");
+        let before = memory.state();
+        assert_eq!(bob.take_keys_by_id(&ids).await.unwrap_err().kind(), ErrorKind::NotFound, "{name}");
+        assert_eq!(memory.state(), before, "{name}: nothing was");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_state_holds_a_key() {
+    for name in ["packetlight-pair", "nokia-sros-macsec-pair"] {
+        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let encryptor = open(&memory, 0).await.as_encryptor().unwrap();
+        let secret = Key::new(KeyId::from_bytes(&[1; 16]).unwrap(), Zeroizing::new(vec![0xa7; 32]));
+        encryptor.stage(&encryptor.channels().await.unwrap()[0], &secret).await.unwrap();
+        assert!(!memory.state().to_lowercase().contains("a7a7"), "{name}: {}", memory.state());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_by_itself_is_told_in_memory_too() {
+    let memory = profile::in_memory("packetlight-pair", &Options::default()).unwrap();
+    let opened = open(&memory, 0).await;
+    let encryptor = opened.as_encryptor().unwrap();
+    let channel = encryptor.channels().await.unwrap()[0].clone();
+    assert_ne!(encryptor.channel(&channel).await.unwrap().state, ChannelState::Encrypting, "it has only begun");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(encryptor.channel(&channel).await.unwrap().state, ChannelState::Encrypting);
+    // The other end keeps the old secret: the exchange fails, and nobody asks.
+    let mut events = opened.device().events();
+    let staged = encryptor.stage(&channel, &key(5)).await.unwrap();
+    encryptor.activate(&staged).await.unwrap();
+    let alarm = async {
+        loop {
+            if let Some(Delivery::Event(event)) = events.next().await
+                && matches!(&event.kind, EventKind::Alarm { code, .. } if code == "223")
+            {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(5), alarm).await.expect("the alarm came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_and_settings_reach_the_device_or_say_why_not() {
+    for profile in profile::all() {
+        let memory = profile::in_memory(profile.name, &Options::default()).unwrap();
+        let bytes = ["agiltron", "polatis", "veriqloud"].iter().any(|n| profile.name.starts_with(n));
+        for spec in ["loss@once", "1:delay=1ms", "identity=9@after=2"] {
+            match memory.fault(spec) {
+                Ok(()) => assert!(bytes, "{}: {spec}", profile.name),
+                Err(why) => assert!(!bytes && why.contains("Script"), "{}: {spec}: {why}", profile.name),
+            }
+        }
+        assert!(memory.fault("3:refuse").unwrap_err().contains("no end 3"));
+        assert!(memory.set("nonsense", "1").is_err());
+    }
+    let memory = profile::in_memory("veriqloud-qline-pair", &Options::default()).unwrap();
+    let bob = open(&memory, 1).await.as_module().unwrap();
+    memory.fault("2:fail").unwrap();
+    assert_eq!(bob.status().await.unwrap().state, ModuleState::Error);
+    memory.fault("clear").unwrap();
+    memory.set("length", "30").unwrap();
+    assert_eq!(bob.status().await.unwrap().state, ModuleState::Calibrating, "a new path is calibrated anew");
+    sleep(Duration::from_secs(241)).await;
+    assert_eq!(bob.status().await.unwrap().state, ModuleState::Generating);
+
+    let memory = profile::in_memory("idq-quantis", &Options::default()).unwrap();
+    let quantis = open(&memory, 0).await.as_random().unwrap();
+    let before = memory.state();
+    memory.fault("operator=disable").unwrap();
+    assert_ne!(memory.state(), before);
+    assert_eq!(quantis.random(100).await.unwrap_err().kind(), ErrorKind::NotReady);
+    let options = Options { listen: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() };
+    assert_eq!(profile::in_memory("idq-quantis", &options).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// A reply that is lost after the device has acted: the driver says that the effect is unknown, and the state shows that there was one.
+#[tokio::test(start_paused = true)]
+async fn a_struck_reply_to_a_change_leaves_the_effect_open() {
+    for (name, skip, fate, kind) in [
+        ("agiltron-ff", 1, Fate::Lost, ErrorKind::Timeout),
+        ("etsi014-pair", 0, Fate::HangsUp, ErrorKind::Transport(TransportFault::HungUp)),
+        ("packetlight-pair", 1, Fate::Lost, ErrorKind::Timeout),
+    ] {
+        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let script = Script::new();
+        let opened = open_with(&memory, 0, OpenContext::new().with_faults(script.clone())).await;
+        let before = memory.state();
+        let error = match name {
+            "agiltron-ff" => {
+                let switch = opened.as_switch().unwrap();
+                let present = switch.connections().await.unwrap().value;
+                let wanted: CrossConnects = [CrossConnect::new(0, 3)].into_iter().collect::<qkd_hal::Result<_>>().unwrap();
+                let plan = Plan::new(&switch.identity().await.unwrap(), &switch.switch_capabilities().geometry, &present, &wanted, &Scope::Touched).unwrap();
+                script.strike(skip, fate);
+                switch.apply(&plan).await.unwrap_err()
+            }
+            "etsi014-pair" => {
+                script.strike(skip, fate);
+                opened.as_module().unwrap().take_keys(&KeyRequest::new(1)).await.unwrap_err()
+            }
+            _ => {
+                let encryptor = opened.as_encryptor().unwrap();
+                let channel = encryptor.channels().await.unwrap()[0].clone();
+                script.strike(skip, fate);
+                encryptor.set_encryption(&channel, false).await.unwrap_err()
+            }
+        };
+        assert!(script.struck(), "{name}");
+        assert_eq!((error.kind(), error.effect_on_device()), (kind, Effect::Unknown), "{name}: {error}");
+        assert_ne!(memory.state(), before, "{name}");
+    }
+}
