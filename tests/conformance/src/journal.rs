@@ -115,6 +115,12 @@ impl Journal {
 }
 
 impl Past {
+    /// Whether it tells of nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.torn.is_empty()
+    }
+
     fn read(text: &str, suite: &str) -> Result<Self, String> {
         let mut past = Self::default();
         let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();

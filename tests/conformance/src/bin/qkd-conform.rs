@@ -1,0 +1,5 @@
+//! `qkd-conform`: the conformance suite, with the drivers of this repository.
+
+fn main() -> std::process::ExitCode {
+    qkd_conformance::main(qkd_drivers_all::registry())
+}

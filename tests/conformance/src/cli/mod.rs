@@ -1,0 +1,53 @@
+//! The command line of `qkd-conform`, and of any vendor's own.
+
+mod list;
+pub(crate) mod run;
+
+use clap::{Parser, Subcommand};
+use qkd_driver_kit::Registry;
+use std::process::ExitCode;
+
+/// Exit codes, for the help.
+pub const EXIT_HELP: &str = "\
+Exit codes:
+  0  what was tested conforms
+  1  something does not conform
+  2  wrong argument or file; nothing was sent to a device
+  3  inconclusive: a device was not there, a case could not tell, or nothing ran
+  130  ended before its end; go on with --resume";
+
+/// Says, with evidence, which device of a quantum-secured network does what.
+///
+/// Reads only, unless --impact asks for more by name and the device's file allows it; says beforehand what it will do, and puts back what it changed.
+#[derive(Debug, Parser)]
+#[command(name = "qkd-conform", version, after_help = EXIT_HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the suite on devices under test.
+    Run(run::Arguments),
+    /// Lists profiles, requirements and cases.
+    List(list::Arguments),
+}
+
+/// The whole program, over the drivers of a registry: what a vendor's own binary calls.
+#[must_use]
+pub fn main(registry: Registry) -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let result = match Cli::parse().command {
+        Command::Run(arguments) => run::run(registry, &arguments),
+        Command::List(arguments) => list::run(&arguments),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
