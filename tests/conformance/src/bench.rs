@@ -70,7 +70,7 @@ impl Bench {
     pub(crate) async fn open_with(&self, parameters: &[(&str, &str)]) -> Outcome<Opened> {
         let mut uri: DeviceUri = self.uris[0].parse()?;
         for (name, value) in parameters {
-            uri = uri.with_parameter(name, value);
+            uri = uri.with_parameter(*name, *value);
         }
         self.open_uri(&uri, self.context.clone().with_faults(self.script.clone())).await
     }

@@ -1,4 +1,4 @@
-//! Two coarse looks at bits that should be random: not a proof of randomness, but what a broken source fails.
+//! Coarse looks at bits that should be random: not a proof of randomness, but what a broken source fails.
 
 /// Looks at bits with the frequency and the runs test of NIST SP 800-22 (2.1 and 2.3), at a significance where a good source fails once in ten million times.
 ///
@@ -29,6 +29,12 @@ pub(crate) fn look_random(bits: &[bool]) -> Result<(), String> {
         return Err("a block of 128 bits comes twice".to_owned());
     }
     Ok(())
+}
+
+/// SHA-256: what is kept of a secret to know it again.
+pub(crate) fn digest(secret: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(secret).into()
 }
 
 #[cfg(test)]

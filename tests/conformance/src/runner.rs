@@ -252,7 +252,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             to_run.push(case);
         }
     }
-    let (old, new): (Vec<_>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&dut, c.id).is_some());
+    let (old, new): (Vec<&'static Case>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&dut, c.id).is_some());
     for case in old {
         if let Some(result) = request.known(&dut, case.id) {
             results.insert(case.id, result.clone());
@@ -391,7 +391,7 @@ fn gather(requirement: &Requirement, results: &BTreeMap<&'static str, CaseResult
 
 /// Applies the deviations that are in force.
 fn waive(requirements: &mut [RequirementResult], deviations: &[Deviation]) -> Vec<Deviation> {
-    let today = jiff::Zoned::now().date();
+    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     deviations
         .iter()
         .map(|deviation| {

@@ -8,9 +8,9 @@ use crate::{
     requirement::Impact,
     result::{AssumptionFacts, DriverFacts, On, Results, Run},
 };
-use qkd_driver_kit::{OpenContext, Opened, Registry, credentials::Credentials, transcript::Record, transcript::Replay};
+use qkd_driver_kit::{OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay};
 use qkd_emulators::profile::{self as emulators, Options, Running};
-use qkd_hal::{Capabilities, Descriptor, DeviceKind, Identity, Operation, Support, encryptor::EncryptorCapabilities};
+use qkd_hal::{Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -107,7 +107,7 @@ impl Session {
         let (stand, uris, context) = match self.dut.on() {
             On::EmulatorInMemory => {
                 let emulator =
-                    emulators::in_memory(self.dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&self.dut)).await.map_err(|e| e.to_string())?;
+                    emulators::in_memory(self.dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&self.dut)).map_err(|e| e.to_string())?;
                 let uris = self.ends(emulator.uris())?;
                 let context = emulator.attach(context);
                 (Stand::Memory(emulator), uris, context)
@@ -149,11 +149,6 @@ impl Session {
     /// What it declares, once it was opened.
     pub(crate) fn declared(&self) -> Option<&Declared> {
         self.declared.get()
-    }
-
-    /// The kinds of handle that it opens.
-    pub(crate) fn is(&self, kind: DeviceKind) -> bool {
-        self.declared().is_some_and(|d| d.descriptor.kinds.contains(&kind))
     }
 
     /// Whether it declares an operation.

@@ -1,7 +1,7 @@
 //! The command line of `qkd-conform`, and of any vendor's own.
 
 mod list;
-pub(crate) mod run;
+pub mod run;
 
 use clap::{Parser, Subcommand};
 use qkd_driver_kit::Registry;
