@@ -68,6 +68,7 @@ pub struct Agiltron {
     channels: u32,
     link: Arc<dyn ByteLink>,
     events: EventHub,
+    turns: switching::Turns,
     /// SelfAlign: the channel that was last acknowledged, and when. Nothing while a command is under way.
     acknowledged: Mutex<Option<(u32, SystemTime)>>,
 }
@@ -81,7 +82,7 @@ impl Agiltron {
             Model::SelfAlign => (Capabilities::none().with(&[Op::Apply]).with_emulated(&[Op::Identity, Op::Connections]), Readback::LastAcknowledged),
         };
         let switch = SwitchCapabilities::new(Geometry::one_by(channels)).with_readback(readback);
-        let device = Self { descriptor, capabilities, switch, model, channels, link, events, acknowledged: Mutex::new(None) };
+        let device = Self { descriptor, capabilities, switch, model, channels, link, events, turns: switching::Turns::default(), acknowledged: Mutex::new(None) };
         if model == Model::Ff {
             device.active(device.until()).await?;
         }
@@ -239,7 +240,10 @@ impl OpticalSwitch for Agiltron {
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         match self.model {
-            Model::Ff => switching::apply(&Run { device: self, until: self.until() }, &self.who(), plan).await,
+            Model::Ff => {
+                let until = self.until();
+                switching::apply(&Run { device: self, until }, &self.who(), plan, &self.turns, until).await
+            },
             Model::SelfAlign => self.apply_unread(plan).await,
         }
     }

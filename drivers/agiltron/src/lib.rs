@@ -77,7 +77,8 @@ impl Driver for AgiltronDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let quiet = match model {
-            Model::Ff => Duration::from_millis(600),
+            // Longer than any gap within a reply: bytes of an old one that trickle in are not taken for a new one.
+            Model::Ff => Duration::from_millis(1_100),
             Model::SelfAlign => Duration::from_millis(2_200),
         };
         let options = LineOptions::new(Resync::Quiet(quiet), events.clone()).reply_limit(64);

@@ -92,6 +92,7 @@ impl Polatis {
             line_end,
             identity: Identity::default(),
             events,
+            turns: switching::Turns::default(),
         };
         let until = device.until();
         let id = device.query(&Command::Identify, until, proto::decode_identity).await?;
@@ -215,6 +216,9 @@ impl Device for Polatis {
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
+        if self.switch.power_monitors.is_empty() {
+            return Err(Error::unsupported(Operation::Telemetry.name(), "this model has no power monitors"));
+        }
         let ports: Vec<Port> = self.switch.power_monitors.iter().copied().collect();
         let power = self.measure(&ports, self.until()).await?;
         Ok(ports
@@ -324,8 +328,9 @@ impl OpticalSwitch for Polatis {
     }
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
-        let run = Run { device: self, plan, until: self.until(), read: Mutex::default() };
-        switching::apply(&run, &self.identity, plan).await
+        let until = self.until();
+        let run = Run { device: self, plan, until, read: Mutex::default() };
+        switching::apply(&run, &self.identity, plan, &self.turns, until).await
     }
 
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {

@@ -260,10 +260,15 @@ impl Owner {
             return Err(error);
         }
         if self.in_doubt {
-            match self.options.resync {
-                Resync::Reconnect => {}
-                Resync::Quiet(time) => self.quiet(time, deadline).await?,
-                Resync::Sentinel(quiet) => self.sentinel(quiet, deadline).await?,
+            let resynchronised = match self.options.resync {
+                Resync::Reconnect => Ok(()),
+                Resync::Quiet(time) => self.quiet(time, deadline).await,
+                Resync::Sentinel(quiet) => self.sentinel(quiet, deadline).await,
+            };
+            match resynchronised {
+                // It never stopped sending, and was cut off: a new connection may be in step.
+                Err(error) if self.stream.is_none() && error.kind == ErrorKind::Transport(TransportFault::Overrun) => self.connect(deadline).await?,
+                other => other?,
             }
             self.in_doubt = false;
         }
