@@ -55,7 +55,8 @@ impl InMemory {
         self.endpoints.iter().fold(context, |context, (name, endpoint)| context.with_memory(name, endpoint.clone()))
     }
 
-    /// Applies a fault, as [`Running::fault`](super::Running::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes.
+    /// Applies a fault, as [`Running::fault`](super::Running::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes
+    /// (of a Qline: not in its key delivery).
     ///
     /// # Errors
     /// A sentence for the person who asked.

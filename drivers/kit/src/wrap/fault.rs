@@ -301,12 +301,14 @@ impl Connector for Faulty<Box<dyn Connector>> {
         tokio::spawn(async move {
             let back = async {
                 let mut buffer = Zeroizing::new(vec![0; 4096]);
-                loop {
+                let mut ended = false;
+                // What is late still comes after the device has ended.
+                while !ended || !way.late.is_empty() {
                     tokio::select! {
                         biased;
                         () = way.next_late() => way.send_late().await?,
-                        read = from_device.read(&mut buffer) => match read? {
-                            0 => break,
+                        read = from_device.read(&mut buffer), if !ended => match read? {
+                            0 => ended = true,
                             n if way.send(Zeroizing::new(buffer[..n].to_vec())).await? => {}
                             _ => break,
                         },

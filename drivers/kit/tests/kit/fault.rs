@@ -144,13 +144,13 @@ async fn a_late_message_lets_those_behind_it_pass() {
                 stream.write_all(word.as_bytes()).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            std::future::pending::<()>().await;
         });
     }));
     let stream = Faulty::new(connector, Arc::new(script)).connect(WITHIN).await.unwrap();
     let mut lines = BufReader::new(stream).lines();
     assert_eq!(lines.next_line().await.unwrap().unwrap(), "second");
     assert_eq!(lines.next_line().await.unwrap().unwrap(), "first");
+    assert_eq!(lines.next_line().await.unwrap(), None, "the device has hung up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,8 @@ const COMMANDS: &[Entry] = &[
     ("set_vca", ALICE, &[D], Answer::None),
     ("set_am_bias", ALICE, &[D], Answer::None),
     ("set_am2_bias", ALICE, &[D], Answer::None),
+    ("set_qdistance", ALICE, &[D], Answer::None),
+    ("set_am_shift", ALICE, &[I], Answer::None),
     ("set_pm_mode", None, &[S], Answer::None),
     ("set_pm_shift", None, &[I], Answer::None),
     ("set_angles", None, &[D, D, D, D], Answer::None),

@@ -399,8 +399,8 @@ impl Mib for Nokia {
         let mut lines = vec![self.end.link().state(self.end.end())];
         for (prefix, object) in Self::OBJECTS.iter().filter(|(_, o)| self.has(*o) && o.is_writable()) {
             for index in self.instances(*object) {
-                let value = match self.read(*object, &index) {
-                    Some(Value::OctetString(octets)) => octets.escape_ascii().to_string(),
+                let value = match self.read(*object, &index).unwrap_or(Value::NoSuchInstance) {
+                    Value::OctetString(octets) => octets.escape_ascii().to_string(),
                     other => format!("{other:?}"),
                 };
                 lines.push(format!("{}: {value}", Oid::from(*prefix).child(&index)));
