@@ -44,6 +44,7 @@ pub struct Polatis {
     line_end: &'static str,
     identity: Identity,
     events: EventHub,
+    turns: switching::Turns,
 }
 
 /// The identity that a reply to `*idn?` tells; `None` for other makers.

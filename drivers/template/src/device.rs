@@ -15,6 +15,7 @@ use qkd_hal::{
 };
 use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Step, SwitchCapabilities};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A 1×4 switch of nobody's.
 pub struct Template {
@@ -23,6 +24,7 @@ pub struct Template {
     switch: SwitchCapabilities,
     link: Arc<dyn ByteLink>,
     events: EventHub,
+    turns: switching::Turns,
 }
 
 impl Template {
@@ -30,7 +32,7 @@ impl Template {
     pub(crate) async fn open(descriptor: Descriptor, link: Arc<dyn ByteLink>, events: EventHub) -> Result<Self> {
         // Declare what the device does, and nothing else: the check around the handle refuses the rest before you are asked.
         let capabilities = Capabilities::none().with(&[Operation::Connections, Operation::Apply]).with_emulated(&[Operation::Identity, Operation::Health]);
-        let device = Self { descriptor, capabilities, switch: SwitchCapabilities::new(Geometry::one_by(4)), link, events };
+        let device = Self { descriptor, capabilities, switch: SwitchCapabilities::new(Geometry::one_by(4)), link, events, turns: switching::Turns::default() };
         device.position().await?;
         Ok(device)
     }
@@ -105,6 +107,7 @@ impl OpticalSwitch for Template {
     }
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         // The kit reads again, checks, runs, reads back and says what was done.
-        switching::apply(self, &self.identity().await?, plan).await
+        let until = Instant::now() + self.descriptor.deadline;
+        switching::apply(self, &self.identity().await?, plan, &self.turns, until).await
     }
 }
