@@ -165,6 +165,8 @@ impl Session {
     pub(crate) fn allowed(&self, operation: Operation) -> Duration {
         let deadline = self.deadline();
         let base = match operation {
+            // The device reports the end of it, which may take an hour (Qline: each step has minutes of its own).
+            Operation::Calibrate => Duration::from_secs(2 * 3600),
             Operation::Confirm => deadline + self.declared().and_then(|d| d.encryptor.as_ref()).map_or(Duration::ZERO, |e| e.confirmation),
             _ => deadline,
         };

@@ -8,11 +8,11 @@ use crate::{
 };
 use qkd_driver_kit::wrap::fault::Fate;
 use qkd_hal::{
-    EventKind, EventStream,
+    Event, EventKind, EventStream,
     capability::EventSupport,
     event::{Delivery, Origin},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("DEV-38/once", "hangs up, reads again, and looks at the events", &[Need::Live], |b| Box::pin(once(b))).negative(),
@@ -101,28 +101,36 @@ async fn alarm(b: &Bench) -> Verdict {
     }
     reading::steady(b, &opened).await?;
     let mut events = opened.device().events();
-    let mut raised = Err(Stop::NotApplicable("its emulator has no failure of the device".to_owned()));
+    let (mut raised, mut told) = (false, None);
     for fault in ["alarm=223", "fail", "cut"] {
-        raised = b.fault(fault);
-        if !matches!(raised, Err(Stop::NotApplicable(_))) {
+        match b.fault(fault) {
+            Ok(()) => raised = true,
+            Err(Stop::NotApplicable(_)) => continue,
+            Err(stop) => return Err(stop),
+        }
+        told = tokio::time::timeout(Duration::from_secs(120), of_the_device(&mut events)).await.ok().flatten();
+        b.fault("clear")?;
+        if told.is_some() {
             break;
         }
     }
-    raised?;
-    let told = tokio::time::timeout(Duration::from_secs(120), async {
-        while let Some(delivery) = events.next().await {
-            if let Delivery::Event(event) = delivery
-                && event.origin != Origin::Driver
-                && matches!(event.kind, EventKind::Alarm { .. } | EventKind::StateChanged { .. } | EventKind::Vendor { .. })
-            {
-                return Some(event);
-            }
-        }
-        None
-    })
-    .await;
-    b.fault("clear")?;
-    let Ok(Some(event)) = told else { return fails("the device failed, and no event told of it within two minutes") };
+    if !raised {
+        return Err(Stop::NotApplicable("its emulator has no failure of the device".to_owned()));
+    }
+    let Some(event) = told else { return fails("the device failed, and no event told of it within two minutes") };
     let native = opened.device().capabilities().events == EventSupport::Native;
     holds(!native || event.origin == Origin::Device, || format!("it declares native events, and this one was found by {:?}", event.origin))
+}
+
+/// The next event that the device sent, or that polling found.
+async fn of_the_device(events: &mut EventStream) -> Option<Arc<Event>> {
+    while let Some(delivery) = events.next().await {
+        if let Delivery::Event(event) = delivery
+            && event.origin != Origin::Driver
+            && matches!(event.kind, EventKind::Alarm { .. } | EventKind::StateChanged { .. } | EventKind::Vendor { .. })
+        {
+            return Some(event);
+        }
+    }
+    None
 }
