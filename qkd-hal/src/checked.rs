@@ -105,7 +105,7 @@ impl Gate {
     }
 
     fn refuse(&self, operation: Operation, error: Error) -> Error {
-        error.during(operation.name()).on(self.device.as_str())
+        error.of_call(operation.name()).on(self.device.as_str())
     }
 
     /// Runs an operation that may pass, in its span; names operation and device in its error.

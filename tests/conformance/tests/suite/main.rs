@@ -1,0 +1,6 @@
+//! The suite's own test: each requirement fails its mutant, and passes the honest emulator.
+
+#![allow(clippy::unwrap_used)]
+
+mod mutant;
+mod mutants;
