@@ -130,7 +130,7 @@ pub(crate) async fn announce(session: &Arc<Session>, request: &Request) -> Strin
 }
 
 /// Opens the device once, if that was not done yet.
-async fn declare(session: &Arc<Session>) -> Result<(), String> {
+pub(crate) async fn declare(session: &Arc<Session>) -> Result<(), String> {
     if session.declared().is_some() {
         return Ok(());
     }
@@ -143,7 +143,7 @@ async fn declare(session: &Arc<Session>) -> Result<(), String> {
 }
 
 /// The runtime of one case in memory: one thread, virtual time.
-fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
+pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|e| format!("no runtime: {e}"))
 }
 

@@ -55,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A change that may be made here: where nothing is at stake, or where the file says so.
-async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &CrossConnects) -> Result<CrossConnects, Stop> {
+pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &CrossConnects) -> Result<CrossConnects, Stop> {
     let geometry = switch.switch_capabilities().geometry;
     let named: BTreeSet<Port> = b.session.dut.ports.iter().copied().map(Port).collect();
     if named.is_empty() && b.session.dut.on() == On::Device {

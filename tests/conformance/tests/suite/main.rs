@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod matrix;
 mod mutant;
 mod mutants;
