@@ -68,7 +68,8 @@ pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::R
     let mut ready = Ready::new(profile.name);
     ready.endpoint("usbip", address, Some(format!("idq-quantis+usbip://{address}/{bus_id}")));
     let mut running = Running::new(ready, controls);
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb), &bus_id)) as Box<dyn Session>);
+    let taken = Arc::default();
+    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb), &bus_id, Arc::clone(&taken))) as Box<dyn Session>);
     running.serve(shell::tcp::serve(listener, service, faults, Clock::default()));
     Ok(running)
 }

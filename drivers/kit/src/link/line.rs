@@ -121,6 +121,7 @@ impl LineLink {
             failed: None,
             backoff: Backoff::default(),
             last: None,
+            heard: Instant::now(),
         };
         owner.ready(Instant::now() + within).await?;
         let (jobs, inbox) = mpsc::channel(64);
@@ -162,6 +163,8 @@ struct Owner {
     failed: Option<LinkError>,
     backoff: Backoff,
     last: Option<Instant>,
+    /// When something last came, or the line fell into doubt: from then on its silence counts.
+    heard: Instant,
 }
 
 impl Owner {
@@ -201,7 +204,7 @@ impl Owner {
             Ok(0) | Err(_) => self.drop_line("it was hung up while idle"),
             Ok(n) => {
                 tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
-                self.in_doubt = true;
+                self.doubt();
                 self.count_unasked(n);
             }
         }
@@ -292,6 +295,7 @@ impl Owner {
             }
         };
         self.stream = Some(stream);
+        self.heard = Instant::now();
         self.in_doubt = false;
         // A connection that did not get through its greeting is none: the next caller makes a new one.
         if let Err(error) = self.greet(deadline).await {
@@ -344,7 +348,8 @@ impl Owner {
     async fn quiet(&mut self, time: Duration, deadline: Instant) -> Result<(), LinkError> {
         let mut scratch = Zeroizing::new([0u8; 512]);
         loop {
-            let end = Instant::now() + time;
+            // Silence counts over calls: a deadline shorter than it does not keep the line in doubt for ever.
+            let end = self.heard + time;
             if end > deadline {
                 return Err(LinkError::new(ErrorKind::Timeout, "the line did not fall silent within the deadline"));
             }
@@ -352,6 +357,7 @@ impl Owner {
             match timeout_at(end, stream.read(scratch.as_mut_slice())).await {
                 Err(_) => return Ok(()),
                 Ok(Ok(n)) if n > 0 => {
+                    self.heard = Instant::now();
                     self.count_unasked(n);
                     if self.stream.is_none() {
                         let what = format!("{} never stops sending; the line was cut", self.connector.address());
@@ -417,7 +423,7 @@ impl Owner {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.hung_up(true)),
             Err(_) => {
-                self.in_doubt = true;
+                self.doubt();
                 Err(LinkError::new(ErrorKind::Timeout, "the device did not take the request within the deadline").sent())
             }
         }
@@ -431,7 +437,7 @@ impl Owner {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(self.hung_up(true)),
             Err(_) => {
-                self.in_doubt = true;
+                self.doubt();
                 let seen = match self.buffer.len() {
                     0 => "no reply came".to_owned(),
                     n => format!("{n} bytes came, which are no complete reply,"),
@@ -439,6 +445,12 @@ impl Owner {
                 Err(LinkError::new(ErrorKind::Timeout, format!("{seen} within the deadline")).sent())
             }
         }
+    }
+
+    /// From now on, what comes may belong to an earlier request.
+    fn doubt(&mut self) {
+        self.in_doubt = true;
+        self.heard = Instant::now();
     }
 
     fn hung_up(&mut self, sent: bool) -> LinkError {
@@ -475,11 +487,11 @@ impl Owner {
                     return Ok(reply);
                 }
                 Frame::Garbled(why) => {
-                    self.in_doubt = true;
+                    self.doubt();
                     return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), why).sent());
                 }
                 Frame::Incomplete if self.buffer.len() > self.options.reply_limit => {
-                    self.in_doubt = true;
+                    self.doubt();
                     let limit = self.options.reply_limit;
                     return Err(
                         LinkError::new(ErrorKind::Transport(TransportFault::Overrun), format!("more than {limit} bytes came and no end of the reply")).sent()

@@ -246,18 +246,19 @@ impl Shared {
         let Some(usm) = self.security.usm() else {
             return AsyncSession::new_v2c(self.address, self.security.community().as_bytes(), first).await.map_err(socket);
         };
-        let mut session = AsyncSession::new_v3(self.address, first, usm).await.map_err(socket)?;
         let mut left = ATTEMPTS;
-        loop {
+        let mut session = loop {
+            // A new one for each attempt: the late answer to one would be taken for that to the next, and its clock for wrong.
+            let mut session = AsyncSession::new_v3(self.address, first, usm.clone()).await.map_err(socket)?;
             let end = attempt_end(deadline, left);
             left -= 1;
             match timeout_at(end, session.init()).await {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => break session,
                 Ok(Err(error)) => return Err(self.fail(&error)),
                 Err(_) if left > 0 && Instant::now() < deadline => {}
                 Err(_) => return Err(self.timeout()),
             }
-        }
+        };
         let question = Read::Get([Oid::from(ENGINE_ID)].into());
         loop {
             match timeout_at(deadline, ask(&mut session, &question)).await {

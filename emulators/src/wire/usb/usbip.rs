@@ -3,7 +3,10 @@
 
 use crate::wire::{Reply, Session};
 use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 const VERSION: u16 = 0x0111;
 const OP_REQ_DEVLIST: u16 = 0x8005;
@@ -88,10 +91,20 @@ fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
     }
 }
 
+impl Drop for UsbIp {
+    fn drop(&mut self) {
+        if self.imported {
+            self.taken.store(false, Ordering::Release);
+        }
+    }
+}
+
 /// A client's connection.
 pub struct UsbIp {
     device: Arc<dyn UsbService>,
     bus_id: String,
+    /// Whether a client has the device: one at a time.
+    taken: Arc<AtomicBool>,
     imported: bool,
     buffer: Vec<u8>,
     pending: Vec<(u32, u8, usize)>,
@@ -99,10 +112,10 @@ pub struct UsbIp {
 }
 
 impl UsbIp {
-    /// A connection to the server of `device`, whose bus id is such as `1-1`.
+    /// A connection to the server of `device`, whose bus id is such as `1-1`. All connections to it share `taken`.
     #[must_use]
-    pub fn new(device: Arc<dyn UsbService>, bus_id: &str) -> Self {
-        Self { device, bus_id: bus_id.to_owned(), imported: false, buffer: Vec::new(), pending: Vec::new(), seen: 0 }
+    pub fn new(device: Arc<dyn UsbService>, bus_id: &str, taken: Arc<AtomicBool>) -> Self {
+        Self { device, bus_id: bus_id.to_owned(), taken, imported: false, buffer: Vec::new(), pending: Vec::new(), seen: 0 }
     }
 
     /// `struct usbip_usb_device`, and the class of the interface behind it.
@@ -162,6 +175,10 @@ impl UsbIp {
                 rest.extend(record);
                 rest.extend(class);
                 Some(Reply { close: true, ..Self::operation(OP_REP_DEVLIST, 0, &rest) })
+            }
+            // ST_DEV_BUSY of the kernel's tools/usb/usbip/libsrc/usbip_common.h.
+            Command::Import(id) if id == self.bus_id && self.taken.swap(true, Ordering::AcqRel) => {
+                Some(Reply { close: true, ..Self::operation(OP_REP_IMPORT, 2, &[]) })
             }
             Command::Import(id) if id == self.bus_id => {
                 self.imported = true;
@@ -250,7 +267,8 @@ impl Session for UsbIp {
 /// Drives the decoder and the server with arbitrary bytes, before and after an import.
 pub fn fuzz(input: &[u8], device: Arc<dyn UsbService>) {
     for imported in [false, true] {
-        let mut session = UsbIp { imported, ..UsbIp::new(device.clone(), "1-1") };
+        let mut session = UsbIp::new(device.clone(), "1-1", Arc::default());
+        session.imported = imported;
         for piece in input.chunks(61) {
             if session.feed(piece).iter().any(|r| r.close) {
                 break;
@@ -288,7 +306,7 @@ mod tests {
         bytes
     }
     fn imported(device: &Arc<Chapter9<Quantis>>) -> UsbIp {
-        let mut session = UsbIp::new(device.clone(), "1-1");
+        let mut session = UsbIp::new(device.clone(), "1-1", Arc::default());
         let reply = session.feed(&import("1-1"));
         assert_eq!((reply.len(), reply[0].bytes.len(), &reply[0].bytes[..8]), (1, 320, &[1, 0x11, 0, 3, 0, 0, 0, 0][..]));
         session
@@ -300,10 +318,10 @@ mod tests {
     #[test]
     fn the_device_is_listed_and_only_it_can_be_imported() {
         let device = device();
-        let list = UsbIp::new(device.clone(), "1-1").feed(&[1, 0x11, 0x80, 5, 0, 0, 0, 0]);
+        let list = UsbIp::new(device.clone(), "1-1", Arc::default()).feed(&[1, 0x11, 0x80, 5, 0, 0, 0, 0]);
         assert_eq!((list[0].bytes.len(), list[0].close, u32_at(&list[0].bytes, 8)), (8 + 4 + 312 + 4, true, 1));
         assert_eq!(list[0].bytes[12 + 300..12 + 304], [0x0a, 0xba, 0x01, 0x02]);
-        let refused = UsbIp::new(device, "1-1").feed(&import("1-2"));
+        let refused = UsbIp::new(device, "1-1", Arc::default()).feed(&import("1-2"));
         assert!(refused[0].close && u32_at(&refused[0].bytes, 4) == 1);
     }
 
