@@ -133,6 +133,8 @@ impl From<qkd_hal::Identity> for DeviceFacts {
 pub struct DriverFacts {
     /// Its name.
     pub name: String,
+    /// Its version.
+    pub version: String,
     /// The family of devices.
     pub family: String,
     /// The vendor.

@@ -1,6 +1,7 @@
 //! The command line of `qkd-conform`, and of any vendor's own.
 
 mod list;
+mod report;
 pub mod run;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ enum Command {
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
     List(list::Arguments),
+    /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
+    Report(report::Arguments),
 }
 
 /// The whole program, over the drivers of a registry: what a vendor's own binary calls.
@@ -42,6 +45,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),
