@@ -215,6 +215,14 @@ pub struct RequirementResult {
     pub cases: Vec<CaseResult>,
 }
 
+impl RequirementResult {
+    /// How one of its cases counts: a failure of a waived requirement is waived.
+    #[must_use]
+    pub fn counts(&self, case: &CaseResult) -> Outcome {
+        if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail { Outcome::Waived } else { case.outcome }
+    }
+}
+
 /// A case, and how it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

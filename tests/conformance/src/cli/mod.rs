@@ -1,5 +1,6 @@
 //! The command line of `qkd-conform`, and of any vendor's own.
 
+mod bundle;
 mod list;
 mod report;
 pub mod run;
@@ -35,6 +36,14 @@ enum Command {
     List(list::Arguments),
     /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
     Report(report::Arguments),
+    /// Makes a key that signs bundles.
+    Keygen(bundle::Keygen),
+    /// Packs results, reports and transcripts into one signed file.
+    Bundle(bundle::Bundle),
+    /// Says whether a bundle is what its signer made, without a network.
+    ///
+    /// 0: valid, whatever the verdict in it. 1: invalid, and what was changed. 2: wrong argument. 3: whole, but without --key nobody vouches for it.
+    Verify(bundle::Verify),
 }
 
 /// The whole program, over the drivers of a registry: what a vendor's own binary calls.
@@ -46,6 +55,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Keygen(arguments) => bundle::keygen(&arguments),
+        Command::Bundle(arguments) => bundle::bundle(&arguments),
+        Command::Verify(arguments) => bundle::verify(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -102,7 +102,7 @@ struct Dut<'a> {
     /// What the verdict is, on what, and what was not tested: sentences.
     says: Vec<String>,
     requirements: Vec<(Mark, usize)>,
-    /// Of positive and of negative cases: what they do, and a count for each outcome.
+    /// Of positive and of negative cases: a count for each outcome, and of all.
     cases: Vec<(&'static str, Vec<usize>, usize)>,
     failures: Vec<Failure<'a>>,
     waived: Vec<Failure<'a>>,
@@ -228,34 +228,31 @@ impl<'a> Page<'a> {
 impl<'a> Dut<'a> {
     fn of(number: usize, run: &'a Run, exchanges: usize) -> Self {
         let failure = |requirement: &'a RequirementResult, case: &'a CaseResult| Failure {
-            mark: if requirement.outcome == Outcome::Waived && case.outcome == Outcome::Fail { Outcome::Waived } else { case.outcome }.into(),
+            mark: requirement.counts(case).into(),
             case: Case::of(case, 12, 24, 400),
             sentence: &requirement.sentence,
             source: &requirement.source,
             deviation: run.deviations.iter().find(|d| d.requirement == requirement.id && d.used == Use::Waived),
         };
-        let of = |waived: bool, outcomes: &'static [Outcome]| {
-            let all = run.requirements.iter().filter(move |r| (r.outcome == Outcome::Waived) == waived);
-            all.flat_map(move |r| r.cases.iter().filter(|c| outcomes.contains(&c.outcome)).map(move |c| failure(r, c))).collect::<Vec<_>>()
+        let of = |outcomes: &'static [Outcome]| {
+            let all = run.requirements.iter().flat_map(|r| r.cases.iter().map(move |c| (r, c)));
+            all.filter(|(r, c)| outcomes.contains(&r.counts(c))).map(|(r, c)| failure(r, c)).collect::<Vec<_>>()
         };
-        let (mut failures, waived) = (of(false, &[Outcome::Fail, Outcome::Error]), of(true, &[Outcome::Fail]));
-        // An error beside a waived failure is none the less one.
-        failures.extend(of(true, &[Outcome::Error]));
         Self {
             number,
             run: Facts::of(run),
             verdict: run.verdict().into(),
             says: says(run),
             requirements: Outcome::ALL.into_iter().map(|o| (o.into(), run.count(o))).collect(),
-            cases: [("Positive: the right thing is done, and works", false), ("Negative: something is wrong, and is met as it should", true)]
+            cases: [("Positive", false), ("Negative", true)]
                 .into_iter()
                 .map(|(what, negative)| {
-                    let of: Vec<_> = run.cases().filter(|c| c.negative == negative).collect();
-                    (what, Outcome::ALL.into_iter().map(|o| of.iter().filter(|c| c.outcome == o).count()).collect(), of.len())
+                    let of: Vec<_> = run.requirements.iter().flat_map(|r| r.cases.iter().filter(|c| c.negative == negative).map(|c| r.counts(c))).collect();
+                    (what, Outcome::ALL.into_iter().map(|o| of.iter().filter(|c| **c == o).count()).collect(), of.len())
                 })
                 .collect(),
-            failures,
-            waived,
+            failures: of(&[Outcome::Fail, Outcome::Error]),
+            waived: of(&[Outcome::Waived]),
             deviations: run.deviations.iter().map(|d| (d, used(d.used))).collect(),
             not_run: not_run(run),
             timings: (run.on.has_wall_time() && !run.timings.is_empty()).then(|| Chart::of(&run.timings)),

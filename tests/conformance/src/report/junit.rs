@@ -34,25 +34,25 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
     }
     for requirement in &run.requirements {
         for case in &requirement.cases {
-            let waived = requirement.outcome == Outcome::Waived && case.outcome == Outcome::Fail;
-            let mut status = match case.outcome {
+            let outcome = requirement.counts(case);
+            let mut status = match outcome {
                 Outcome::Pass => TestCaseStatus::success(),
-                Outcome::Fail if !waived => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                Outcome::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
                 Outcome::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
-                Outcome::Fail | Outcome::Waived | Outcome::Disabled | Outcome::NotApplicable => TestCaseStatus::skipped(),
+                Outcome::Waived | Outcome::Disabled | Outcome::NotApplicable => TestCaseStatus::skipped(),
             };
-            match case.outcome {
+            match outcome {
                 Outcome::Pass => {}
-                Outcome::Fail if waived => {
-                    let deviation = run.deviations.iter().find(|d| d.requirement == requirement.id);
-                    let accepted = deviation.map(|d| format!(" (accepted until {}: {})", d.expires, d.reason)).unwrap_or_default();
-                    status.set_message(format!("waived: {}{accepted}", case.why));
-                }
                 Outcome::Fail | Outcome::Error => {
                     status.set_message(case.why.as_str());
                     status.set_description(format!("{}\n{}\nSource: {}", case.why, requirement.sentence, requirement.source));
                 }
-                outcome => {
+                Outcome::Waived => {
+                    let deviation = run.deviations.iter().find(|d| d.requirement == requirement.id);
+                    let accepted = deviation.map(|d| format!(" (accepted until {}: {})", d.expires, d.reason)).unwrap_or_default();
+                    status.set_message(format!("waived: {}{accepted}", case.why));
+                }
+                Outcome::Disabled | Outcome::NotApplicable => {
                     status.set_message(format!("{}: {}", outcome.words(), case.why));
                 }
             }
