@@ -96,6 +96,8 @@ pub(crate) fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod schema;
 
 #[cfg(test)]
 mod tests {
