@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +195,8 @@ struct Inner {
     active: Vec<Active>,
     random: ChaCha12Rng,
     device: Option<Arc<dyn Faulty>>,
+    /// How often the device has restarted.
+    restarts: watch::Sender<u64>,
 }
 
 /// The faults of one emulator. Clones are the same.
@@ -210,7 +213,7 @@ impl Faults {
     /// None yet; what is random follows from the seed.
     #[must_use]
     pub fn new(seed: u64, device: Option<Arc<dyn Faulty>>) -> Self {
-        Self(Arc::new(Mutex::new(Inner { active: Vec::new(), random: ChaCha12Rng::seed_from_u64(seed), device })))
+        Self(Arc::new(Mutex::new(Inner { active: Vec::new(), random: ChaCha12Rng::seed_from_u64(seed), device, restarts: watch::Sender::new(0) })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -239,12 +242,24 @@ impl Faults {
         match (&spec.fault, spec.trigger.after) {
             (Fault::Device(fault), 0) => {
                 let device = self.lock().device.clone();
-                device.ok_or("there is no device behind this wire")?.apply(fault)
+                device.ok_or("there is no device behind this wire")?.apply(fault)?;
+                if *fault == DeviceFault::Reboot {
+                    self.lock().restarts.send_modify(|n| *n += 1);
+                }
+                Ok(())
             }
             _ => {
                 self.lock().active.push(Active { spec, seen: 0 });
                 Ok(())
             }
+        }
+    }
+
+    /// Waits for the next restart of the device, which ends its connections.
+    pub async fn restart(&self) {
+        let mut restarts = self.lock().restarts.subscribe();
+        if restarts.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

@@ -1,8 +1,8 @@
 //! The check that stands around every handle.
 //!
 //! It refuses, before the driver or the wire sees anything: an operation outside the declared capabilities (`Unsupported`), a changing operation that rests on an
-//! assumption nobody accepted (`AssumptionNotAccepted`), a call after [`Device::close`] (`Closed`), and arguments outside the
-//! declared ranges (`InvalidInput`). It also checks what comes back: a key id that was delivered before, a key of another size, a QBER outside 0 to 1 are the
+//! assumption nobody accepted (`AssumptionNotAccepted`), a call after [`Device::close`] (`Closed`) or after another device has answered (`IdentityChanged`), and
+//! arguments outside the declared ranges (`InvalidInput`). It also checks what comes back: a key id that was delivered before, a key of another size, a QBER outside 0 to 1 are the
 //! device's misbehaviour. Each operation runs in a `tracing` span with device, operation and outcome.
 
 use crate::{
@@ -20,7 +20,7 @@ use std::{
     future::Future,
     hash::BuildHasher,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -34,12 +34,20 @@ enum Verdict {
     Unaccepted(&'static Assumption),
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    first: Option<Identity>,
+    exchanged: Option<String>,
+}
+
 /// Which operations of a device may pass. Shared by all handles of one opened device.
 #[derive(Debug)]
 pub struct Gate {
     device: String,
     verdicts: [Verdict; Operation::ALL.len()],
     closed: AtomicBool,
+    /// Who answered first; and, once another has, what every later call is told.
+    known: Mutex<Known>,
     undeclared_reads: AtomicBool,
     delivered: Mutex<Delivered>,
 }
@@ -56,7 +64,14 @@ impl Gate {
                 _ => Verdict::Open,
             };
         }
-        Self { device: descriptor.uri.clone(), verdicts, closed: AtomicBool::new(false), undeclared_reads: AtomicBool::new(false), delivered: Mutex::default() }
+        Self {
+            device: descriptor.uri.clone(),
+            verdicts,
+            closed: AtomicBool::new(false),
+            known: Mutex::default(),
+            undeclared_reads: AtomicBool::new(false),
+            delivered: Mutex::default(),
+        }
     }
 
     /// From now on, an operation that the device does not declare and that changes nothing goes to the driver. For conformance suites, which find out
@@ -73,6 +88,9 @@ impl Gate {
         if self.closed.load(Ordering::Acquire) {
             return Err(self.refuse(operation, Error::new(ErrorKind::Closed, "the handle was closed")));
         }
+        if let Some(why) = &self.known().exchanged {
+            return Err(self.refuse(operation, Error::new(ErrorKind::IdentityChanged, why.as_str())));
+        }
         match self.verdicts[operation as usize] {
             Verdict::Open => Ok(()),
             Verdict::Unsupported if !operation.changes() && self.undeclared_reads.load(Ordering::Acquire) => Ok(()),
@@ -87,7 +105,7 @@ impl Gate {
     }
 
     fn refuse(&self, operation: Operation, error: Error) -> Error {
-        error.during(operation.name()).on(self.device.as_str())
+        error.of_call(operation.name()).on(self.device.as_str())
     }
 
     /// Runs an operation that may pass, in its span; names operation and device in its error.
@@ -108,6 +126,22 @@ impl Gate {
                 Err(self.refuse(operation, error))
             }
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compares who answers with who answered first; another closes the handle to everything.
+    fn same(&self, found: Identity) -> Result<Identity> {
+        let mut known = self.known();
+        let first = known.first.get_or_insert_with(|| found.clone());
+        if first.same_box(&found) {
+            return Ok(found);
+        }
+        let why = format!("{first} was opened, and {found} answers now; the handle is closed");
+        known.exchanged = Some(why.clone());
+        Err(Error::new(ErrorKind::IdentityChanged, why))
     }
 
     fn close(&self) -> bool {
@@ -176,7 +210,7 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.capabilities()
     }
     async fn identity(&self) -> Result<Identity> {
-        self.gate.run(Operation::Identity, self.inner.identity()).await
+        self.gate.run(Operation::Identity, async { self.gate.same(self.inner.identity().await?) }).await
     }
     async fn health(&self) -> Result<Health> {
         self.gate.run(Operation::Health, self.inner.health()).await

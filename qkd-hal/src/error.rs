@@ -228,6 +228,16 @@ impl Error {
         self.0.operation.get_or_insert(operation);
         self
     }
+    /// Names the operation that was called; a step of it that is named already goes in front of the sentence.
+    #[must_use]
+    pub fn of_call(mut self, operation: &'static str) -> Self {
+        if let Some(step) = self.0.operation.replace(operation)
+            && step != operation
+        {
+            self.0.message = format!("{step}: {}", self.0.message);
+        }
+        self
+    }
     /// Names the device, unless it is named already.
     #[must_use]
     pub fn on(mut self, device: impl Into<String>) -> Self {

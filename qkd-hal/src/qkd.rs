@@ -241,18 +241,31 @@ pub struct QkdCapabilities {
     /// How long it takes to give keys again after a path change, where known.
     #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
     pub reinitialisation: Option<Duration>,
+    /// Within which `start` and `stop` end, where that may be longer than the deadline of other calls.
+    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    pub orders: Option<Duration>,
+    /// Within which `calibrate` ends, where that may be longer than the deadline of other calls.
+    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    pub calibration: Option<Duration>,
 }
 
 impl QkdCapabilities {
     /// Of this role.
     #[must_use]
     pub fn new(role: Role) -> Self {
-        Self { role, redelivery: Redelivery::Unknown, reinitialisation: None }
+        Self { role, redelivery: Redelivery::Unknown, reinitialisation: None, orders: None, calibration: None }
     }
     /// With this redelivery.
     #[must_use]
     pub fn with_redelivery(mut self, redelivery: Redelivery) -> Self {
         self.redelivery = redelivery;
+        self
+    }
+    /// With these times for `start` and `stop`, and for `calibrate`.
+    #[must_use]
+    pub fn with_long_orders(mut self, orders: Duration, calibration: Duration) -> Self {
+        self.orders = Some(orders);
+        self.calibration = Some(calibration);
         self
     }
     /// With this re-initialisation time.
@@ -295,7 +308,7 @@ pub trait QkdModule: Device {
         lacks(Operation::KeyStore)
     }
 
-    /// Starts key generation. Returns when the device has accepted it; [`status`](Self::status) shows the progress.
+    /// Starts key generation. Returns when the device has accepted it, within the deadline or [`QkdCapabilities::orders`]; [`status`](Self::status) shows the progress.
     ///
     /// # Errors
     /// `NotReady`, `Refused`, transport errors.
@@ -311,7 +324,8 @@ pub trait QkdModule: Device {
         lacks(Operation::Stop)
     }
 
-    /// Calibrates the link, which interrupts key generation. Returns when the device reports the end of it.
+    /// Calibrates the link, which interrupts key generation. Returns when the device reports the end of it, within the deadline or
+    /// [`QkdCapabilities::calibration`].
     ///
     /// # Errors
     /// As [`start`](Self::start).

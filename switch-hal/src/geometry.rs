@@ -41,6 +41,16 @@ impl Geometry {
         Self::OneByN { channels, dark: false }
     }
 
+    /// Whether a port can be without a path.
+    #[must_use]
+    pub const fn can_be_dark(&self) -> bool {
+        match self {
+            Self::Matrix { .. } => true,
+            Self::OneByN { dark, .. } => *dark,
+            Self::Crossbar => false,
+        }
+    }
+
     /// All ports, in order.
     pub fn ports(&self) -> impl Iterator<Item = Port> + use<> {
         let (first, last) = match *self {

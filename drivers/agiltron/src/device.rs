@@ -82,7 +82,8 @@ impl Agiltron {
             Model::SelfAlign => (Capabilities::none().with(&[Op::Apply]).with_emulated(&[Op::Identity, Op::Connections]), Readback::LastAcknowledged),
         };
         let switch = SwitchCapabilities::new(Geometry::one_by(channels)).with_readback(readback);
-        let device = Self { descriptor, capabilities, switch, model, channels, link, events, turns: switching::Turns::default(), acknowledged: Mutex::new(None) };
+        let device =
+            Self { descriptor, capabilities, switch, model, channels, link, events, turns: switching::Turns::default(), acknowledged: Mutex::new(None) };
         if model == Model::Ff {
             device.active(device.until()).await?;
         }
@@ -243,7 +244,7 @@ impl OpticalSwitch for Agiltron {
             Model::Ff => {
                 let until = self.until();
                 switching::apply(&Run { device: self, until }, &self.who(), plan, &self.turns, until).await
-            },
+            }
             Model::SelfAlign => self.apply_unread(plan).await,
         }
     }

@@ -124,6 +124,11 @@ impl Polatis {
         Ok(device)
     }
 
+    /// Refuses what needs power monitors where the product code has none.
+    fn monitored(&self, operation: Operation) -> Result<()> {
+        if self.switch.power_monitors.is_empty() { Err(Error::unsupported(operation.name(), "this model has no power monitors")) } else { Ok(()) }
+    }
+
     fn until(&self) -> Instant {
         Instant::now() + self.descriptor.deadline
     }
@@ -217,9 +222,7 @@ impl Device for Polatis {
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
-        if self.switch.power_monitors.is_empty() {
-            return Err(Error::unsupported(Operation::Telemetry.name(), "this model has no power monitors"));
-        }
+        self.monitored(Operation::Telemetry)?;
         let ports: Vec<Port> = self.switch.power_monitors.iter().copied().collect();
         let power = self.measure(&ports, self.until()).await?;
         Ok(ports
@@ -322,6 +325,7 @@ impl OpticalSwitch for Polatis {
     }
 
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        self.monitored(Operation::Power)?;
         if let Some(without) = ports.iter().find(|p| !self.switch.power_monitors.contains(p)) {
             return Err(Error::invalid(format!("port {without} has no power monitor")));
         }

@@ -43,7 +43,12 @@ impl Qline {
         if keys.is_some() {
             capabilities = capabilities.with(&[Op::KeyStore, Op::TakeKeys, Op::TakeKeysById]);
         }
-        let device = Self { descriptor, capabilities, qkd: QkdCapabilities::new(role), side, wire, keys, events };
+        let mut qkd = QkdCapabilities::new(role);
+        if side == Side::Alice {
+            let (each, steps) = (wire.calibration, Hws::calibration().into_iter().count());
+            qkd = qkd.with_long_orders(each, each * u32::try_from(steps).unwrap_or(u32::MAX));
+        }
+        let device = Self { descriptor, capabilities, qkd, side, wire, keys, events };
         device.wire.observe(Mon::Link, Mon::decode_link).await?;
         // A server does not answer what the other end alone knows.
         let told = match side {

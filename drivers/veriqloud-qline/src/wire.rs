@@ -24,7 +24,8 @@ pub(crate) struct Wire {
     hw: (DeviceUri, u16),
     hws: (DeviceUri, u16),
     deadline: Duration,
-    calibration: Duration,
+    /// Within which each command of `hws` ends.
+    pub(crate) calibration: Duration,
 }
 
 /// Whether a command changes the device.

@@ -255,7 +255,7 @@ impl QkdLink {
         let waiting = self.pool.waiting();
         let state = self.core.lock();
         let module = if state.ready.is_some() { "started" } else { "stopped" };
-        format!("module: {module}, {} orders\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}", state.orders, state.failed)
+        format!("module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}", state.orders, state.failed)
     }
     /// Starts from the first phase.
     ///

@@ -353,6 +353,9 @@ impl Switch {
     fn operator(&self, order: &str) -> std::result::Result<(), String> {
         let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
         let list = || rest.split(',').map(|p| p.parse::<u32>().map_err(|_| format!("`{p}` is no port"))).collect::<std::result::Result<Vec<_>, _>>();
+        if matches!(verb, "disconnect" | "clear") && !self.limits.geometry.can_be_dark() {
+            return Err("a switch that cannot be dark has nothing to disconnect".to_owned());
+        }
         let done = match verb {
             "connect" => {
                 let pairs: CrossConnects = rest.parse().map_err(|e: Error| e.message().to_owned())?;
@@ -381,7 +384,10 @@ impl Faulty for Switch {
                 }
                 let mut state = self.lock();
                 state.failed.insert(*port);
-                state.connections.remove(Port(*port));
+                // Where there is no dark, the mirror stays where it is.
+                if self.limits.geometry.can_be_dark() {
+                    state.connections.remove(Port(*port));
+                }
             }
             DeviceFault::Cut(None) => self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect(),
             DeviceFault::Cut(Some(port)) => {

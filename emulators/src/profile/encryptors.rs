@@ -14,6 +14,7 @@ use crate::{
 use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
 use qkd_hal::Identity;
 use std::{io, net::SocketAddr, sync::Arc};
+use zeroize::Zeroizing;
 
 /// The agents' user. Made for testing, like the passwords.
 const USER: &str = "noc";
@@ -71,6 +72,12 @@ pub(super) fn packetlight(options: &Options) -> io::Result<Pair> {
 
 pub(super) fn nokia(options: &Options) -> io::Result<Pair> {
     let link = MkaLink::new(clock(options)?, options.seed);
+    // As delivered: both ends hold one key, and use it.
+    for end in [0, 1] {
+        link.write_slot(end, 1, b"emulated initial", Zeroizing::new(b"emulated initial key of 32 octets"[..32].to_vec()))
+            .and_then(|()| link.set_active(end, 1))
+            .map_err(|e| io::Error::other(format!("{e:?}")))?;
+    }
     let agents = [0, 1].map(|end| {
         let identity = Identity::of("Nokia").with_model("7750 SR-1").with_serial(format!("NS{:05}", 201 + end)).with_firmware("TiMOS-C-16.0.R4");
         let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));

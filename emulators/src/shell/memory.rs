@@ -12,8 +12,11 @@ pub fn attach(name: &str, service: Arc<dyn ByteService>, faults: Faults, clock: 
     Endpoint::Bytes(Arc::new(memory::Bytes::new(name, move |mut stream: DuplexStream| {
         let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
         tokio::spawn(async move {
-            if let Err(error) = drive(&mut stream, session.as_mut(), &faults, &clock).await {
-                tracing::debug!(%error, "a connection broke");
+            tokio::select! {
+                () = faults.restart() => {}
+                ended = drive(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                },
             }
         });
     })))

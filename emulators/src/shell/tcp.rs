@@ -23,8 +23,11 @@ pub async fn serve(listener: TcpListener, service: Arc<dyn ByteService>, faults:
         let _ = stream.set_nodelay(true);
         let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
         connections.spawn(async move {
-            if let Err(error) = drive(&mut stream, session.as_mut(), &faults, &clock).await {
-                tracing::debug!(%error, "a connection broke");
+            tokio::select! {
+                () = faults.restart() => {}
+                ended = drive(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                },
             }
         });
     }

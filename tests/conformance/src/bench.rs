@@ -12,7 +12,7 @@ use qkd_driver_kit::{
     wrap::fault::{Fate, Script},
 };
 use qkd_emulators::profile::{InMemory, Running};
-use qkd_hal::{DeviceUri, Effect, Error, Operation, Result as Outcome};
+use qkd_hal::{DeviceUri, Effect, Error, ErrorKind, Operation, Result as Outcome};
 use std::{
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -93,7 +93,16 @@ impl Bench {
     }
 
     async fn open_uri(&self, uri: &DeviceUri, context: OpenContext) -> Outcome<Opened> {
-        self.session.registry.open_uri(uri, &context).await.inspect_err(|e| self.print(e))
+        // The wire's faults live in a task, which lets go of a port a moment after the handle was closed.
+        let patience = Instant::now() + Duration::from_millis(500);
+        loop {
+            match self.session.registry.open_uri(uri, &context).await {
+                Err(error) if error.kind() == ErrorKind::Busy && self.session.dut.on().has_wall_time() && Instant::now() < patience => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                result => return result.inspect_err(|e| self.print(e)),
+            }
+        }
     }
 
     /// The URIs of the device and of its far end.

@@ -43,8 +43,11 @@ mod tests {
 
     #[test]
     fn broken_sources_are_seen_and_a_good_one_passes() {
-        let good: Vec<bool> =
-            std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()).take(200).flat_map(|id| [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15].map(|i: usize| id[i])).flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)).collect();
+        let good: Vec<bool> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes())
+            .take(200)
+            .flat_map(|id| [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15].map(|i: usize| id[i]))
+            .flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1))
+            .collect();
         look_random(&good).unwrap();
         assert!(look_random(&[true; 4096]).is_err());
         assert!(look_random(&[true, false].repeat(2048)).unwrap_err().contains("change"));

@@ -22,10 +22,12 @@
 mod bench;
 mod bits;
 pub mod bundle;
+mod calls;
 pub mod case;
 pub mod cases;
 pub mod cli;
 pub mod dut;
+pub mod faults;
 pub mod journal;
 pub mod profile;
 mod reading;

@@ -20,7 +20,9 @@ pub struct Profile {
 impl Profile {
     /// Its requirements, in order.
     pub fn requirements(&self) -> impl Iterator<Item = &'static Requirement> + '_ {
-        requirement::all().iter().filter(|r| self.requires.iter().any(|want| r.id == *want || r.id.strip_prefix(want).is_some_and(|rest| rest.starts_with('-'))))
+        requirement::all()
+            .iter()
+            .filter(|r| self.requires.iter().any(|want| r.id == *want || r.id.strip_prefix(want).is_some_and(|rest| rest.starts_with('-'))))
     }
     /// The operations that a device of this kind must declare.
     pub fn must(&self) -> impl Iterator<Item = Operation> + '_ {

@@ -55,10 +55,11 @@ pub(crate) async fn each(b: &Bench, opened: &Opened) -> Vec<(Op, Result<()>)> {
 /// Calls one operation that reads; `None` for one that needs something to be read first (`confirm`), or where there is nothing to name.
 pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()>> {
     let device = opened.device();
-    // Of a closed or silent box no channel is known.
-    let channel = async |encryptor: &dyn qkd_hal::Encryptor| match encryptor.channels().await {
-        Ok(all) => all.into_iter().next().unwrap_or_else(|| ChannelId::from("none")),
-        Err(_) => ChannelId::from("none"),
+    // Of a closed or silent box no channel is known; and an operation that is not declared needs none.
+    let declared = device.capabilities().supports(op) != Support::Unsupported;
+    let channel = async |encryptor: &dyn qkd_hal::Encryptor| {
+        let all = if declared { encryptor.channels().await.unwrap_or_default() } else { Vec::new() };
+        all.into_iter().next().unwrap_or_else(|| ChannelId::from("none"))
     };
     Some(match op {
         Op::Identity => b.call(op, device.identity()).await.map(drop),

@@ -10,7 +10,7 @@ use crate::{
 };
 use qkd_driver_kit::{OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay};
 use qkd_emulators::profile::{self as emulators, Options, Running};
-use qkd_hal::{Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities};
+use qkd_hal::{Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities, qkd::QkdCapabilities};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -23,6 +23,7 @@ pub(crate) struct Declared {
     pub(crate) descriptor: Descriptor,
     pub(crate) capabilities: Capabilities,
     pub(crate) encryptor: Option<EncryptorCapabilities>,
+    pub(crate) module: Option<QkdCapabilities>,
     /// What went over the wire to find out.
     pub(crate) opening: Vec<Record>,
 }
@@ -140,9 +141,10 @@ impl Session {
             _ => Some(device.identity().await.map_err(|e| e.to_string())?),
         };
         let encryptor = opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone());
+        let module = opened.as_module().ok().map(|m| m.qkd_capabilities().clone());
         let (descriptor, capabilities) = (device.descriptor().clone(), device.capabilities().clone());
         let _ = device.close().await;
-        let _ = self.declared.set(Declared { identity, descriptor, capabilities, encryptor, opening: bench.records() });
+        let _ = self.declared.set(Declared { identity, descriptor, capabilities, encryptor, module, opening: bench.records() });
         Ok(())
     }
 
@@ -164,7 +166,10 @@ impl Session {
     /// The time within which a call of an operation ends.
     pub(crate) fn allowed(&self, operation: Operation) -> Duration {
         let deadline = self.deadline();
+        let module = self.declared().and_then(|d| d.module.as_ref());
         let base = match operation {
+            Operation::Start | Operation::Stop => module.and_then(|m| m.orders).map_or(deadline, |longer| longer.max(deadline)),
+            Operation::Calibrate => module.and_then(|m| m.calibration).map_or(deadline, |longer| longer.max(deadline)),
             Operation::Confirm => deadline + self.declared().and_then(|d| d.encryptor.as_ref()).map_or(Duration::ZERO, |e| e.confirmation),
             _ => deadline,
         };

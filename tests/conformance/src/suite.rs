@@ -44,7 +44,10 @@ impl Suite {
         let emulated = dut.emulator.is_some();
         let asked = impact.unwrap_or(if emulated { dut.impact } else { Impact::Observe });
         if asked > dut.impact {
-            return Err(format!("{}: {asked} was asked for, and its file allows {}; write impact = \"{asked}\" into it if that is right", dut.name, dut.impact));
+            return Err(format!(
+                "{}: {asked} was asked for, and its file allows {}; write impact = \"{asked}\" into it if that is right",
+                dut.name, dut.impact
+            ));
         }
         Ok(Ready(Arc::new(Session::prepare(&self.registry, &self.credentials, dut, asked, journal).await?)))
     }

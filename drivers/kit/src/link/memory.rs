@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::Duration,
@@ -160,6 +160,8 @@ pub struct Usb {
     identity: UsbIdentity,
     /// It was pulled out: what is there when it answers again may be another.
     gone: AtomicBool,
+    /// Another device answers: the link has ended.
+    over: OnceLock<LinkError>,
     closed: AtomicBool,
 }
 
@@ -171,11 +173,14 @@ impl Usb {
     pub fn open(name: impl Into<String>, service: Arc<dyn UsbService>, vendor: u16, product: u16) -> Result<Self, LinkError> {
         let identity = who(&*service)?;
         check_ids(&identity, vendor, product)?;
-        Ok(Self { name: name.into(), service, identity, gone: AtomicBool::new(false), closed: AtomicBool::new(false) })
+        Ok(Self { name: name.into(), service, identity, gone: AtomicBool::new(false), over: OnceLock::new(), closed: AtomicBool::new(false) })
     }
 
     /// Whether the device that was pulled out is the one that is there again.
     fn same(&self) -> Result<(), LinkError> {
+        if let Some(over) = self.over.get() {
+            return Err(over.clone());
+        }
         if !self.gone.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -186,7 +191,11 @@ impl Usb {
         }
         if found != self.identity {
             let what = |i: &UsbIdentity| i.serial.clone().unwrap_or_else(|| "no serial number".to_owned());
-            return Err(LinkError::new(ErrorKind::IdentityChanged, format!("{} was opened, and {} answers now", what(&self.identity), what(&found))));
+            let error = LinkError::new(
+                ErrorKind::IdentityChanged,
+                format!("{} was opened, and {} answers now; the handle is closed", what(&self.identity), what(&found)),
+            );
+            return Err(self.over.get_or_init(|| error).clone());
         }
         // As at opening: configuration 1.
         self.service.control(Setup { request_type: 0, request: 9, value: 1, index: 0, length: 0 }, &[]);
@@ -217,12 +226,7 @@ impl Usb {
     }
 
     /// A transfer of an endpoint, whose halt is ended if it stalls.
-    async fn transfer(
-        &self,
-        endpoint: u8,
-        within: Duration,
-        transfer: impl FnMut(&dyn UsbService) -> Completion + Send,
-    ) -> Result<Completion, LinkError> {
+    async fn transfer(&self, endpoint: u8, within: Duration, transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
         let result = self.complete(within, transfer).await;
         if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
             self.service.control(Setup::clear_halt(endpoint), &[]);

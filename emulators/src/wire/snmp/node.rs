@@ -116,6 +116,10 @@ impl Node {
         let [contact, name, location] = &*self.texts();
         format!("contact: {}, name: {}, location: {}", contact.escape_ascii(), name.escape_ascii(), location.escape_ascii())
     }
+    /// Gives it another sysName.
+    pub fn rename(&self, name: &str) {
+        self.texts()[1] = name.as_bytes().to_vec();
+    }
     /// Starts again: sysUpTime from zero, one boot more.
     pub fn reboot(&self) {
         *self.booted() = self.clock.now();

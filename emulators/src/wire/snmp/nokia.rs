@@ -415,6 +415,11 @@ impl Mib for Nokia {
         match fault {
             // The keys are configuration; the agent starts again.
             DeviceFault::Reboot => Ok(()),
+            // TIMETRA-MACSEC-MIB has no serial number: another box is told by its name.
+            DeviceFault::Identity(name) => {
+                self.board.node.rename(name);
+                Ok(())
+            }
             other => self.end.apply(other),
         }
     }

@@ -175,7 +175,6 @@ async fn agree(b: &Bench) -> Verdict {
         holds(!declared.hitless || ready, || "it is called hitless, and has no slot that receives before it is activated".to_owned())?;
         let slots = matches!(declared.staging, Staging::Slots { .. });
         holds(slots == can(Op::Retire), || "it declares to retire keys, and has no slots, or the other way round".to_owned())?;
-        holds(!declared.key_sizes.is_empty(), || "it names no size of key".to_owned())?;
     }
     if let Ok(module) = opened.as_module() {
         let keys = can(Op::TakeKeys) || can(Op::TakeKeysById);

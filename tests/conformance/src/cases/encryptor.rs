@@ -40,7 +40,9 @@ pub(super) async fn open(b: &Bench) -> Result<Arc<dyn Encryptor>, Stop> {
 pub(super) async fn channel(b: &Bench, encryptor: &dyn Encryptor) -> Result<ChannelId, Stop> {
     let all = b.call(Op::Channels, encryptor.channels()).await?;
     match (&b.session.dut.channel, b.session.dut.on()) {
-        (Some(named), _) => all.into_iter().find(|c| c.0 == *named).ok_or_else(|| Stop::Broken(format!("the file names the channel `{named}`, which the box lacks"))),
+        (Some(named), _) => {
+            all.into_iter().find(|c| c.0 == *named).ok_or_else(|| Stop::Broken(format!("the file names the channel `{named}`, which the box lacks")))
+        }
         (None, On::Device) => Err(Stop::Disabled("name the channel that may be touched with channel = \"..\"".to_owned())),
         (None, _) => all.into_iter().next().ok_or_else(|| Stop::Fails("it has no channel".to_owned())),
     }
@@ -122,6 +124,9 @@ async fn counters(b: &Bench) -> Verdict {
 async fn wrong_size(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let right = &encryptor.encryptor_capabilities().key_sizes;
+    if right.is_empty() {
+        return Err(Stop::NotApplicable("which sizes it takes is not public".to_owned()));
+    }
     let sent = b.records().len();
     for bytes in [1, 15, 17, 31, 33, 64, 4096] {
         if right.contains(&Bits(bytes as u64 * 8)) {

@@ -7,7 +7,8 @@ use crate::{
 };
 use qkd_hal::{DeviceUri, ErrorKind};
 
-pub(super) const CASES: &[Case] = &[Case::new("DEV-41/second", "opens a serial or USB device a second time", &[Need::Wire], |b| Box::pin(second(b))).negative()];
+pub(super) const CASES: &[Case] =
+    &[Case::new("DEV-41/second", "opens a serial or USB device a second time", &[Need::Wire], |b| Box::pin(second(b))).negative()];
 
 async fn second(b: &Bench) -> Verdict {
     let uri: DeviceUri = b.uris()[0].parse()?;

@@ -14,6 +14,10 @@ mod switch;
 mod switching;
 mod taking;
 
+pub(crate) use claims::made_up_key;
+pub(crate) use parameters::another as another_value;
+pub(crate) use switching::change;
+
 use crate::case::Case;
 use std::sync::LazyLock;
 

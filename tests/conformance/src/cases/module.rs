@@ -24,7 +24,9 @@ pub(super) const CASES: &[Case] = &[
         .impact(Impact::Disruptive),
     Case::new("QKD-06/calibrated", "calibrates, and waits until it generates again", &[Need::Op(Op::Calibrate), Need::Live], |b| Box::pin(calibrated(b)))
         .impact(Impact::Disruptive),
-    Case::new("QKD-07/started", "starts a module that runs", &[Need::Op(Op::Start), Need::Live], |b| Box::pin(started(b))).negative().impact(Impact::Disruptive),
+    Case::new("QKD-07/started", "starts a module that runs", &[Need::Op(Op::Start), Need::Live], |b| Box::pin(started(b)))
+        .negative()
+        .impact(Impact::Disruptive),
     Case::new("QKD-08/noisy", "adds loss to the quantum channel, and looks at rate and QBER", &[Need::Op(Op::Performance), Need::Emulator], |b| {
         Box::pin(lossy(b))
     })
@@ -89,7 +91,11 @@ async fn roles(b: &Bench) -> Verdict {
     let (one, other) = (b.call(Op::ModuleStatus, near.status()).await?, b.call(Op::ModuleStatus, far.status()).await?);
     let fit = matches!(
         (one.role, other.role),
-        (Role::Transmitter, Role::Receiver) | (Role::Receiver, Role::Transmitter) | (Role::KeyDelivery, Role::KeyDelivery) | (Role::Transceiver, _) | (_, Role::Transceiver)
+        (Role::Transmitter, Role::Receiver)
+            | (Role::Receiver, Role::Transmitter)
+            | (Role::KeyDelivery, Role::KeyDelivery)
+            | (Role::Transceiver, _)
+            | (_, Role::Transceiver)
     );
     holds(fit, || format!("the two ends are a {:?} and a {:?}", one.role, other.role))?;
     holds(one.pairing_group == other.pairing_group, || format!("the two ends are of the groups {:?} and {:?}", one.pairing_group, other.pairing_group))

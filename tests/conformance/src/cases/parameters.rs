@@ -76,7 +76,7 @@ async fn out_of_range(b: &Bench) -> Verdict {
 }
 
 /// Another value that the specification allows.
-fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<ParameterValue> {
+pub(crate) fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<ParameterValue> {
     let candidates = match spec.values {
         ParameterType::Choice(words) => words.iter().map(|w| ParameterValue::Text((*w).to_owned())).collect(),
         ParameterType::Integer { min, max } => vec![ParameterValue::Integer(min), ParameterValue::Integer(max)],

@@ -18,7 +18,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("RNG-03/bits", "looks at the bits of 64 KiB", RANDOM, |b| Box::pin(bits(b))),
     Case::new("RNG-04/outside", "asks for no bytes, and for too many", &[Need::Op(Op::Random)], |b| Box::pin(outside(b))).negative(),
     Case::new("RNG-05/failed", "lets the source fail, and asks", EMULATED, |b| Box::pin(failed(b))).negative().impact(Impact::Disruptive),
-    Case::new("RNG-06/switched-off", "lets somebody switch the source off, and asks", EMULATED, |b| Box::pin(switched_off(b))).negative().impact(Impact::Disruptive),
+    Case::new("RNG-06/switched-off", "lets somebody switch the source off, and asks", EMULATED, |b| Box::pin(switched_off(b)))
+        .negative()
+        .impact(Impact::Disruptive),
     Case::new("RNG-07/short", "lets a transfer be short", EMULATED, |b| Box::pin(short(b))).negative(),
     Case::new("RNG-08/stalled", "lets a transfer stall", EMULATED, |b| Box::pin(stalled(b))).negative(),
     Case::new("RNG-09/unplugged", "pulls it out, and plugs it in again", EMULATED, |b| Box::pin(unplugged(b))).negative(),
@@ -104,7 +106,9 @@ async fn short(b: &Bench) -> Verdict {
     match take(b, &*source, 2000).await {
         // It may have asked again for what was missing: then all of it is fresh.
         Ok(bytes) => holds(bytes.len() == 2000 && !bytes.windows(64).any(|w| w.iter().all(|x| *x == 0)), || "a short transfer was filled up".to_owned())?,
-        Err(error) => holds(matches!(error.kind(), ErrorKind::Misbehaved(_) | ErrorKind::Transport(_) | ErrorKind::Timeout), || format!("a short transfer: {error}"))?,
+        Err(error) => {
+            holds(matches!(error.kind(), ErrorKind::Misbehaved(_) | ErrorKind::Transport(_) | ErrorKind::Timeout), || format!("a short transfer: {error}"))?
+        }
     }
     take(b, &*source, 256).await.map(drop).map_err(Stop::from)
 }

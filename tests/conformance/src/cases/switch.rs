@@ -6,7 +6,7 @@ use crate::{
     requirement::Impact,
 };
 use qkd_hal::{ErrorKind, Operation as Op, reading::Quality};
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Scope, Readback};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope};
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(super) const CASES: &[Case] = &[

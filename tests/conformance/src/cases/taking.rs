@@ -8,7 +8,8 @@ use crate::{
 };
 use qkd_driver_kit::wrap::fault::Fate;
 use qkd_hal::{
-    Effect, ErrorKind, EventKind, Key, KeyId, Operation as Op, QkdModule, event::Delivery,
+    Effect, ErrorKind, EventKind, Key, KeyId, Operation as Op, QkdModule,
+    event::Delivery,
     qkd::{KeyRequest, Redelivery},
     units::Bits,
 };
@@ -82,7 +83,9 @@ async fn count_and_size(b: &Bench) -> Verdict {
         let keys = take(b, &*module, &KeyRequest::new(count)).await?;
         holds(keys.len() == count as usize, || format!("{count} keys were asked for, and {} came", keys.len()))?;
         if let Some(size) = default {
-            holds(keys.iter().all(|k| k.size() == size), || format!("the default size is {size}, and keys came of {:?}", keys.iter().map(Key::size).collect::<Vec<_>>()))?;
+            holds(keys.iter().all(|k| k.size() == size), || {
+                format!("the default size is {size}, and keys came of {:?}", keys.iter().map(Key::size).collect::<Vec<_>>())
+            })?;
         }
     }
     Ok(())
@@ -207,9 +210,8 @@ async fn lose(b: &Bench, module: &dyn QkdModule, fate: Fate) -> Result<qkd_hal::
     b.strike(fate);
     let error = refused("a request for keys whose reply was lost", take(b, module, &KeyRequest::new(2)).await)?;
     b.script().clear();
-    holds(b.state() != before, || "the reply was lost, and no key has left the store: the case has lost another reply".to_owned()).map_err(|_| {
-        Stop::Broken("the reply that was lost was none with keys".to_owned())
-    })?;
+    holds(b.state() != before, || "the reply was lost, and no key has left the store: the case has lost another reply".to_owned())
+        .map_err(|_| Stop::Broken("the reply that was lost was none with keys".to_owned()))?;
     Ok(error)
 }
 

@@ -173,8 +173,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
 
 /// A run in a line.
 fn line(run: &Run) -> String {
-    let counts: Vec<String> =
-        Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
+    let counts: Vec<String> = Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
     format!("{}: {}: {} ({}; {:.1} s)", run.dut, run.verdict().words(), counts.join(", "), run.on.words(), run.seconds)
 }
 

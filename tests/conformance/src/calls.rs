@@ -1,0 +1,136 @@
+//! Any operation of any device as one call, with what it needs made ready before.
+
+use crate::{
+    bench::Bench,
+    case::Stop,
+    cases::{another_value, change, made_up_key},
+    reading, stood,
+};
+use qkd_driver_kit::Opened;
+use qkd_hal::{
+    Key, KeyId, Operation as Op, Result,
+    encryptor::{ChannelId, ChannelState, Staged},
+    parameter::ParameterValue,
+    qkd::KeyRequest,
+};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Readback};
+
+/// A call, made ready.
+pub(crate) enum Call {
+    /// One that reads.
+    Read(Op),
+    Set(&'static str, ParameterValue),
+    Start,
+    Stop,
+    Calibrate,
+    Take,
+    TakeById(KeyId),
+    Stage(ChannelId, Box<Key>),
+    Activate(Staged),
+    Confirm(Staged),
+    Retire(Staged),
+    Zeroize(ChannelId),
+    Encrypt(ChannelId),
+    Apply(Box<Plan>),
+    SetPort(Port),
+}
+
+impl Call {
+    /// Makes what the call needs.
+    ///
+    /// # Errors
+    /// `NotApplicable` where there is nothing to call it with.
+    pub(crate) async fn prepare(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
+        Ok(match operation {
+            Op::Confirm | Op::Stage | Op::Activate | Op::Retire | Op::Zeroize | Op::SetEncryption => return Self::of_encryptor(b, opened, operation).await,
+            Op::SetParameter => {
+                let device = opened.device();
+                let spec = device.parameters().iter().find(|p| p.writable).ok_or_else(|| Stop::NotApplicable("it has none to write".to_owned()))?;
+                let present = if spec.readable { device.parameter(spec.name).await? } else { ParameterValue::Text(String::new()) };
+                let value = another_value(spec, &present).ok_or_else(|| Stop::NotApplicable("no other value is known".to_owned()))?;
+                Self::Set(spec.name, value)
+            }
+            Op::Start => Self::Start,
+            Op::Stop => Self::Stop,
+            Op::Calibrate => Self::Calibrate,
+            Op::TakeKeys => Self::Take,
+            Op::TakeKeysById => {
+                let far = b.open_peer().await?.as_module()?;
+                let keys = far.take_keys(&KeyRequest::new(1)).await?;
+                Self::TakeById(keys[0].id().clone())
+            }
+            Op::Apply => {
+                let switch = opened.as_switch()?;
+                if switch.switch_capabilities().readback == Readback::LastAcknowledged {
+                    let wanted: CrossConnects = std::iter::once(CrossConnect::new(0, 2)).collect::<Result<_>>()?;
+                    Self::Apply(Box::new(Plan::blind(&stood::identity(&*switch).await?, &switch.switch_capabilities().geometry, &wanted)?))
+                } else {
+                    let present = switch.connections().await?.value;
+                    // Two paths of a matrix: there is something between the first step and the last.
+                    let mut wanted = change(b, &*switch, &present).await?;
+                    if matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) {
+                        wanted = change(b, &*switch, &wanted).await?;
+                    }
+                    Self::Apply(Box::new(stood::plan(&*switch, &present, &wanted).await?))
+                }
+            }
+            Op::SetPort => Self::SetPort(opened.as_switch()?.switch_capabilities().geometry.ports().last().unwrap_or(Port(1))),
+            read => Self::Read(read),
+        })
+    }
+
+    async fn of_encryptor(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
+        let near = opened.as_encryptor()?;
+        let channel = near.channels().await?.into_iter().next().ok_or_else(|| Stop::NotApplicable("it has no channel".to_owned()))?;
+        reading::until(b, || async { Ok(near.channel(&channel).await?.state != ChannelState::Exchanging) }).await?;
+        let bits = near.encryptor_capabilities().key_sizes.iter().map(|s| s.0).max().unwrap_or(256);
+        let key = made_up_key(usize::try_from(bits / 8).unwrap_or(32));
+        Ok(match operation {
+            Op::Zeroize => Self::Zeroize(channel),
+            Op::SetEncryption => Self::Encrypt(channel),
+            Op::Stage => Self::Stage(channel, Box::new(key)),
+            Op::Activate => Self::Activate(near.stage(&channel, &key).await?),
+            // Confirmed and retired is what was rolled at both ends.
+            _ => {
+                let far = b.open_peer().await?.as_encryptor()?;
+                let there = far.channels().await?.into_iter().next().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?;
+                let staged = [near.stage(&channel, &key).await?, far.stage(&there, &key).await?];
+                near.activate(&staged[0]).await?;
+                if near.encryptor_capabilities().activate_both {
+                    far.activate(&staged[1]).await?;
+                }
+                let [staged, _] = staged;
+                if operation == Op::Confirm {
+                    Self::Confirm(staged)
+                } else {
+                    near.confirm(&staged).await?;
+                    Self::Retire(staged)
+                }
+            }
+        })
+    }
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) async fn make(&self, b: &Bench, opened: &Opened) -> Result<()> {
+        match self {
+            Self::Read(op) => reading::read(b, opened, *op).await.unwrap_or(Ok(())),
+            Self::Set(name, value) => opened.device().set_parameter(name, value).await,
+            Self::Start => opened.as_module()?.start().await,
+            Self::Stop => opened.as_module()?.stop().await,
+            Self::Calibrate => opened.as_module()?.calibrate().await,
+            Self::Take => opened.as_module()?.take_keys(&KeyRequest::new(1)).await.map(drop),
+            Self::TakeById(id) => opened.as_module()?.take_keys_by_id(std::slice::from_ref(id)).await.map(drop),
+            Self::Stage(channel, key) => opened.as_encryptor()?.stage(channel, key).await.map(drop),
+            Self::Activate(staged) => opened.as_encryptor()?.activate(staged).await,
+            Self::Confirm(staged) => opened.as_encryptor()?.confirm(staged).await.map(drop),
+            Self::Retire(staged) => opened.as_encryptor()?.retire(staged).await,
+            Self::Zeroize(channel) => opened.as_encryptor()?.zeroize(channel).await,
+            Self::Encrypt(channel) => opened.as_encryptor()?.set_encryption(channel, true).await,
+            Self::Apply(plan) => opened.as_switch()?.apply(plan).await.map(drop),
+            Self::SetPort(port) => opened.as_switch()?.set_port(*port, false).await,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The fault matrix: every device × every operation × every fault of the wire, at each exchange, and of the device; in memory, under virtual time.
+//!
+//! A cell holds if the call ended within its time, with the right kind of answer or a typed error that does not deny a change (looked up in the model), and if the next
+//! call works once the fault has gone.
+
+mod table;
+mod trial;
+
+pub use table::markdown;
+
+use crate::{dut::Dut, session::Session};
+use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::Fate};
+use qkd_hal::{Operation, Support};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// A fault of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fault {
+    /// Of the wire, at one exchange of the call.
+    Wire(&'static str, Fate),
+    /// Of the device, in the emulators' grammar, as the call begins.
+    Device(&'static str),
+}
+
+impl Fault {
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Wire(name, _) | Self::Device(name) => name,
+        }
+    }
+}
+
+/// All faults, in the order of the table. Times are of devices with a deadline of 2 s.
+pub const FAULTS: [Fault; 24] = [
+    Fault::Wire("lost", Fate::Lost),
+    Fault::Wire("delayed", Fate::Delayed(Duration::from_millis(300))),
+    Fault::Wire("late", Fate::Late(Duration::from_millis(2500))),
+    Fault::Wire("twice", Fate::Twice),
+    Fault::Wire("cut short", Fate::CutShort),
+    Fault::Wire("damaged", Fate::Damaged),
+    Fault::Wire("hung up", Fate::HangsUp),
+    Fault::Wire("slow", Fate::Slow(1)),
+    Fault::Wire("flood", Fate::Floods),
+    Fault::Device("reboot"),
+    Fault::Device("refuse=1"),
+    Fault::Device("full"),
+    Fault::Device("identity=SN-X"),
+    Fault::Device("fail"),
+    Fault::Device("port-fails=1"),
+    Fault::Device("alarm=223"),
+    Fault::Device("unplug"),
+    Fault::Device("stall"),
+    Fault::Device("short"),
+    Fault::Device("cut"),
+    Fault::Device("loss-db=9"),
+    Fault::Device("leak=-40"),
+    Fault::Device("operator=clear"),
+    Fault::Device("operator=disable"),
+];
+
+/// What a fault did to an operation of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The device under test.
+    pub dut: String,
+    /// The operation.
+    pub operation: Operation,
+    /// The fault.
+    pub fault: &'static str,
+    /// How the calls ended: `ok`, or the error's kind; empty where the device has no such fault.
+    pub endings: BTreeSet<String>,
+    /// How many trials there were: one for each exchange that the fault could strike.
+    pub trials: usize,
+    /// What does not hold.
+    pub wrong: Vec<String>,
+}
+
+/// Runs the matrix over emulators; the cells in the order of devices, operations and faults.
+///
+/// # Errors
+/// A sentence, if a file is wrong or an emulator cannot be opened.
+pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<Cell>, String> {
+    let mut work = Vec::new();
+    for dut in duts {
+        if dut.emulator.is_none() || dut.on_wire {
+            return Err(format!("{}: the fault matrix is of emulators in memory", dut.name));
+        }
+        let allowed = dut.impact;
+        let session = Arc::new(Session::prepare(registry, &Credentials::default(), dut, allowed, None).await?);
+        crate::runner::declare(&session).await?;
+        let capabilities = session.declared().map(|d| d.capabilities.clone()).ok_or("it was not opened")?;
+        for operation in Operation::ALL.iter().copied().filter(|op| capabilities.supports(*op) != Support::Unsupported) {
+            for fault in FAULTS {
+                work.push((Arc::clone(&session), operation, fault));
+            }
+        }
+    }
+    let (next, cells) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let worker = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some((session, operation, fault)) = work.get(n) else { return };
+            let cell = trial::cell(session, *operation, *fault);
+            cells.lock().unwrap_or_else(PoisonError::into_inner).push((n, cell));
+        }
+    };
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|threads| {
+            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+                threads.spawn(worker);
+            }
+        });
+    });
+    let mut cells = cells.into_inner().unwrap_or_else(PoisonError::into_inner);
+    cells.sort_by_key(|(n, _)| *n);
+    Ok(cells.into_iter().map(|(_, cell)| cell).collect())
+}

@@ -1,0 +1,268 @@
+//! Mutants: an honest emulator with one thing broken, named by the requirement that it breaks.
+//!
+//! What is broken sits where a broken box and a broken driver look the same: behind the handle. A [`Mutant`] takes the place of a driver of the registry, opens the
+//! honest one, and answers wrongly where its requirement looks.
+
+mod device;
+mod encryptor;
+mod module;
+mod random;
+mod switch;
+
+use async_trait::async_trait;
+use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, Registry, driver::UriParameter};
+use qkd_hal::{
+    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Encryptor, Error, ErrorKind, Operation as Op, QkdModule, RandomSource, Result,
+    encryptor::EncryptorCapabilities,
+    event::{EventHub, Origin},
+    parameter::{ParameterSpec, ParameterType},
+    qkd::{QkdCapabilities, Redelivery, Role},
+    random::RandomCapabilities,
+};
+use qkd_switch_hal::{OpticalSwitch, Port, SwitchCapabilities};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// What is broken where the check around the handle stands: only a handle without it can be so.
+const UNCHECKED: [&str; 15] =
+    ["DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-06", "SWI-07", "ENC-05", "QKD-15", "QKD-16", "QKD-17", "RNG-04"];
+
+/// A driver that opens broken handles.
+pub(crate) struct Mutant {
+    honest: Registry,
+    info: &'static DriverInfo,
+    breaks: &'static str,
+    /// The first device that was opened, for the one that shares what is exclusive.
+    first: Mutex<Option<Arc<Opened>>>,
+    opened: AtomicUsize,
+}
+
+impl Mutant {
+    /// A registry in which this driver breaks this requirement.
+    pub(crate) fn registry(driver: &str, breaks: &'static str) -> Registry {
+        let honest = qkd_drivers_all::registry();
+        let mut info = *honest.driver(driver).unwrap().info();
+        if breaks == "DEV-19" {
+            info.parameters = Box::leak([info.parameters, &[UriParameter { name: "colour", help: "any", required: false }]].concat().into_boxed_slice());
+        }
+        let info: &'static DriverInfo = Box::leak(Box::new(info));
+        honest.clone().with(Self { honest, info, breaks, first: Mutex::default(), opened: AtomicUsize::new(0) })
+    }
+}
+
+#[async_trait]
+impl Driver for Mutant {
+    fn info(&self) -> &'static DriverInfo {
+        self.info
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let mut context = context.clone();
+        if self.breaks == "DEV-18" {
+            context = context.accepting(self.info.assumptions.iter().map(|a| a.id.to_owned()));
+        }
+        let result = self.honest.driver(self.info.name)?.open(uri, &context).await;
+        let nth = self.opened.fetch_add(1, Ordering::Relaxed);
+        let opened = match (self.breaks, result) {
+            ("DEV-35", Err(error)) => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                return Err(error);
+            }
+            ("DEV-41", Err(_)) => Arc::clone(self.first.lock().unwrap().as_ref().unwrap()),
+            (_, result) => Arc::new(result?),
+        };
+        self.first.lock().unwrap().get_or_insert_with(|| Arc::clone(&opened));
+        let broken = Arc::new(Broken::new(opened, self.breaks, nth));
+        let kinds = broken.opened.device().descriptor().kinds.clone();
+        let is = |kind| kinds.contains(&kind);
+        let handles: (Option<Arc<dyn QkdModule>>, Option<Arc<dyn Encryptor>>, Option<Arc<dyn OpticalSwitch>>, Option<Arc<dyn RandomSource>>) = (
+            is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
+            is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
+            is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
+            is(DeviceKind::RandomSource).then(|| Arc::clone(&broken) as _),
+        );
+        if UNCHECKED.contains(&self.breaks) {
+            return Ok(Opened::unchecked(broken, handles.0, handles.1, handles.2, handles.3));
+        }
+        Ok(match handles {
+            (Some(_), ..) => Opened::module(broken),
+            (_, Some(_), ..) => Opened::encryptor(broken),
+            (_, _, Some(_), _) => Opened::switch(broken),
+            _ => Opened::random(broken),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Past {
+    calls: usize,
+    errors: usize,
+    /// It has given up for good.
+    dead: bool,
+    /// A caller went away in the middle of a call.
+    dropped: bool,
+    /// Something that was kept, to be given a second time.
+    kept: Vec<Zeroizing<Vec<u8>>>,
+    kept_ids: Vec<qkd_hal::KeyId>,
+    state: String,
+    identity: Option<qkd_hal::Identity>,
+    stopped: bool,
+}
+
+/// A handle with something broken.
+pub(crate) struct Broken {
+    opened: Arc<Opened>,
+    breaks: &'static str,
+    nth: usize,
+    capabilities: Capabilities,
+    descriptor: Descriptor,
+    parameters: Vec<ParameterSpec>,
+    switch: Option<SwitchCapabilities>,
+    encryptor: Option<EncryptorCapabilities>,
+    qkd: Option<QkdCapabilities>,
+    random: Option<RandomCapabilities>,
+    events: EventHub,
+    /// What the honest device tells.
+    told: Mutex<qkd_hal::EventStream>,
+    printed: OnceLock<Descriptor>,
+    past: Mutex<Past>,
+    busy: AtomicUsize,
+}
+
+/// Counts a call that runs, and notices when its caller has gone.
+struct Running<'a> {
+    broken: &'a Broken,
+    done: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.broken.busy.fetch_sub(1, Ordering::Relaxed);
+        if !self.done {
+            self.broken.past().dropped = true;
+        }
+    }
+}
+
+impl Broken {
+    fn new(opened: Arc<Opened>, breaks: &'static str, nth: usize) -> Self {
+        let device = opened.device();
+        let mut capabilities = device.capabilities().clone();
+        let mut descriptor = device.descriptor().clone();
+        let mut parameters = device.parameters().to_vec();
+        let mut switch = opened.as_switch().ok().map(|s| s.switch_capabilities().clone());
+        let mut qkd = opened.as_module().ok().map(|m| m.qkd_capabilities().clone());
+        match breaks {
+            "DEV-03" => descriptor.kinds.push(DeviceKind::RandomSource),
+            "DEV-14" => capabilities = capabilities.with(&[Op::Ports]),
+            "DEV-15" => capabilities = capabilities.without(&[Op::Health]),
+            "DEV-17" => capabilities = capabilities.without(&[Op::Apply]),
+            "DEV-18" => descriptor.accepted.clear(),
+            "DEV-20" => switch = switch.map(|s| s.with_power_monitors([])),
+            "SWI-06" => switch = switch.map(|s| s.with_power_monitors([Port(17)])),
+            "QKD-04" => qkd = qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery)),
+            "QKD-13" => qkd = qkd.map(|q| q.with_redelivery(Redelivery::Refused)),
+            _ => {}
+        }
+        // A specification that is never right: each value is outside it.
+        if breaks == "DEV-21" {
+            parameters.iter_mut().for_each(|p| p.values = ParameterType::Integer { min: 7, max: 7 });
+        }
+        Self {
+            breaks,
+            nth,
+            capabilities,
+            descriptor,
+            parameters,
+            switch,
+            encryptor: opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone()),
+            qkd,
+            random: opened.as_random().ok().map(|r| r.random_capabilities().clone()),
+            events: EventHub::default(),
+            told: Mutex::new(device.events()),
+            printed: OnceLock::new(),
+            past: Mutex::default(),
+            busy: AtomicUsize::new(0),
+            opened,
+        }
+    }
+
+    fn is(&self, requirement: &str) -> bool {
+        self.breaks == requirement
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many calls there were before this one.
+    fn count(&self) -> usize {
+        let mut past = self.past();
+        past.calls += 1;
+        past.calls - 1
+    }
+
+    /// Whether the present answer shall be a wrong one.
+    fn lies(&self) -> bool {
+        match self.breaks {
+            // To the second of two callers at once.
+            "DEV-08" => self.busy.load(Ordering::Relaxed) > 1,
+            "DEV-09" => std::mem::take(&mut self.past().dropped),
+            // The call behind a late reply gets it.
+            "DEV-27" => std::mem::take(&mut self.past().errors) > 0,
+            // A doubled reply is taken for that of the next request.
+            "DEV-28" => self.count() % 3 == 1,
+            _ => false,
+        }
+    }
+
+    /// A call of the honest device, with what is broken about failures.
+    async fn through<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        // Once its link has been lost, it never looks for it again.
+        if self.is("DEV-36") && self.told.lock().unwrap().try_next().is_some() {
+            self.past().dead = true;
+        }
+        if self.past().dead {
+            return Err(Error::new(ErrorKind::Timeout, "it has given up"));
+        }
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let mut running = Running { broken: self, done: false };
+        let result = if self.is("DEV-34") {
+            let patience = self.descriptor.deadline / 20;
+            tokio::time::timeout(patience, call).await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it has no patience")))
+        } else {
+            call.await
+        };
+        running.done = true;
+        drop(running);
+        let Err(error) = result else { return result };
+        self.past().errors += 1;
+        match self.breaks {
+            "DEV-26" | "DEV-30" | "DEV-31" | "DEV-36" | "RNG-08" | "RNG-09" | "RNG-12" => self.past().dead = true,
+            "DEV-32" | "DEV-33" => tokio::time::sleep(self.descriptor.deadline * 3).await,
+            "DEV-12" => return Err(Error::new(error.kind(), "")),
+            "DEV-38" => (0..3).for_each(|_| {
+                self.events.publish(Origin::Driver, qkd_hal::EventKind::LinkLost { reason: "again".to_owned() });
+            }),
+            "DEV-39" => {
+                self.events.publish(Origin::Driver, qkd_hal::EventKind::LinkRestored);
+                if self.past().errors > 100 {
+                    self.events.close();
+                }
+            }
+            _ => {}
+        }
+        Err(error)
+    }
+}
+
+/// The same error, with another word on what happened to the device.
+fn saying(error: &Error, effect: Effect) -> Error {
+    Error::new(error.kind(), error.message()).effect(effect)
+}

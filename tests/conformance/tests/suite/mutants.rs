@@ -1,0 +1,109 @@
+//! For each requirement, a mutant that it fails. And the honest emulators, which it passes.
+
+use crate::mutant::Mutant;
+use qkd_conformance::{
+    Dut, Request, Results, Suite,
+    requirement::{self, Impact},
+    result::{Outcome, Run, Verdict},
+};
+use qkd_driver_kit::Registry;
+use std::{path::Path, sync::LazyLock};
+
+/// Which device a requirement is tried on: a file of `duts/`.
+const ON: &[(&str, &[&str])] = &[
+    ("polatis-16x16", &["DEV", "SWI"]),
+    ("agiltron-ff", &["DEV-14", "DEV-16", "SWI-23"]),
+    ("agiltron-selfalign", &["SWI-09", "SWI-24"]),
+    ("packetlight", &["DEV-40", "ENC-23"]),
+    ("nokia-sros-macsec", &["DEV-18", "ENC"]),
+    ("veriqloud-qline-alice", &["QKD-01", "QKD-02", "QKD-04", "QKD-05", "QKD-06", "QKD-07", "QKD-08"]),
+    ("etsi014", &["QKD"]),
+    ("idq-quantis", &["RNG"]),
+];
+
+/// The file of the device on which a requirement is tried.
+fn device_for(requirement: &str) -> &'static str {
+    let exact = ON.iter().find(|(_, all)| all.contains(&requirement));
+    let kind = &requirement[..3];
+    exact.or_else(|| ON.iter().find(|(_, all)| all.contains(&kind))).unwrap().0
+}
+
+fn dut(name: &str) -> Dut {
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../duts/{name}.toml"))).unwrap()
+}
+
+fn run(registry: Registry, dut: Dut, only: &[&str]) -> Run {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let suite = Suite::new(registry);
+        let ready = suite.ready(dut, None, None).await.unwrap();
+        let request = Request { only: only.iter().map(ToString::to_string).collect(), ..Request::default() };
+        suite.run(&[ready], &request, &()).await.runs.remove(0)
+    })
+}
+
+/// The device, on a real wire where the requirement is of one.
+fn device_under_test(requirement: &str) -> Dut {
+    let mut dut = dut(device_for(requirement));
+    if requirement == "DEV-41" {
+        // The serial console: the second of its wires.
+        (dut.on_wire, dut.end) = (true, Some(2));
+    }
+    dut
+}
+
+fn driver(dut: &Dut) -> &'static str {
+    let emulator = dut.emulator.clone().unwrap();
+    qkd_drivers_all::registry().drivers().map(|d| d.info().name).find(|name| emulator.starts_with(name)).unwrap()
+}
+
+#[test]
+fn every_requirement_fails_its_mutant_and_passes_the_honest_emulator() {
+    let mut wrong = Vec::new();
+    for requirement in requirement::all() {
+        let dut = device_under_test(&requirement.id);
+        let of = |registry| {
+            let run = run(registry, dut.clone(), &[&requirement.id]);
+            let result = run.requirements.into_iter().find(|r| r.id == requirement.id).unwrap();
+            let why: Vec<_> = result.cases.iter().map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why)).collect();
+            (result.outcome, why)
+        };
+        let honest = of(qkd_drivers_all::registry());
+        if honest.0 != Outcome::Pass {
+            wrong.push(format!("{} does not pass the honest emulator: {honest:?}", requirement.id));
+        }
+        let mutant = of(Mutant::registry(driver(&dut), &requirement.id));
+        if mutant.0 != Outcome::Fail {
+            wrong.push(format!("{} does not fail its mutant: {mutant:?}", requirement.id));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), requirement::all().len(), wrong.join("\n"));
+}
+
+static HONEST: LazyLock<Results> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let suite = Suite::new(qkd_drivers_all::registry());
+        let mut ready = Vec::new();
+        for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts")).unwrap() {
+            ready.push(suite.ready(Dut::read(&file.unwrap().path()).unwrap(), None, None).await.unwrap());
+        }
+        suite.run(&ready, &Request::default(), &()).await
+    })
+});
+
+#[test]
+fn every_emulator_conforms_as_far_as_it_can_be_tested() {
+    for run in &HONEST.runs {
+        let wrong: Vec<_> = run.cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).map(|c| format!("{}: {}", c.id, c.why)).collect();
+        assert_eq!(run.verdict(), Verdict::ConformsAsTested, "{}: {wrong:?}", run.dut);
+        assert_eq!(run.allowed, Impact::Destructive);
+    }
+    assert!(HONEST.runs.len() >= 10);
+}
+
+#[test]
+fn the_results_can_be_read_again() {
+    let text = serde_json::to_string(&*HONEST).unwrap();
+    assert_eq!(Results::parse(&text).unwrap(), *HONEST);
+}
