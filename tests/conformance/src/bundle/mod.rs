@@ -105,10 +105,7 @@ impl Manifest {
 /// A sentence, if it is no result file, or too large.
 pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, String> {
     let parsed = Results::parse(results)?;
-    let mut files = vec![
-        File::new(report::RESULTS, results.as_bytes()),
-        File::new(KEY_FILE, key::public_pem(&key.verifying_key())?.into_bytes()),
-    ];
+    let mut files = vec![File::new(report::RESULTS, results.as_bytes()), File::new(KEY_FILE, key::public_pem(&key.verifying_key())?.into_bytes())];
     files.extend(derived(&parsed)?);
     let manifest = serde_json::to_string_pretty(&Manifest::of(&parsed, signed, &files)).map_err(|e| e.to_string())? + "\n";
     let signature = key.sign(manifest.as_bytes()).to_bytes();

@@ -64,7 +64,14 @@ fn a_bundle_is_valid_and_tells_what_it_is() {
     assert_eq!(verified.fingerprint, key::fingerprint(&key_of(1).verifying_key()).unwrap());
     assert_eq!(verified.manifest.drivers[0].version, "0.1.0");
     let paths: Vec<_> = verified.manifest.files.iter().map(|f| f.path.as_str()).collect();
-    for path in ["results.json", "report.html", "junit.xml", "matrix.md", "transcripts/1-script-alert-1-script/SWI-01-one.jsonl", "transcripts/2-sound-emulated/opening.jsonl"] {
+    for path in [
+        "results.json",
+        "report.html",
+        "junit.xml",
+        "matrix.md",
+        "transcripts/1-script-alert-1-script/SWI-01-one.jsonl",
+        "transcripts/2-sound-emulated/opening.jsonl",
+    ] {
         assert!(paths.contains(&path), "{path}: {paths:?}");
     }
     // The same content gives the same bytes.
@@ -118,7 +125,10 @@ fn a_signer_who_lies_is_found_out() {
     );
     says(signed_anew(&key, |f| f.push(File::new("extra.txt", b"x".to_vec()))), "extra.txt is signed, and does not follow from the results");
     says(signed_anew(&key, |f| f.retain(|f| f.path != "junit.xml")), "junit.xml follows from the results, and is missing");
-    says(signed_anew(&key, |f| at(f, KEY_FILE).content = key::public_pem(&key_of(2).verifying_key()).unwrap().into_bytes().into()), "is not the key that signed");
+    says(
+        signed_anew(&key, |f| at(f, KEY_FILE).content = key::public_pem(&key_of(2).verifying_key()).unwrap().into_bytes().into()),
+        "is not the key that signed",
+    );
     says(
         signed_anew(&key, |f| {
             let results = at(f, report::RESULTS);

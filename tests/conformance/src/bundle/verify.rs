@@ -1,6 +1,10 @@
 //! Whether a bundle is what its signer made.
 
-use super::{KEY_FILE, Listed, MANIFEST, MANIFEST_FILE, Manifest, SIGNATURE_FILE, archive::{self, File}, derived, key};
+use super::{
+    KEY_FILE, Listed, MANIFEST, MANIFEST_FILE, Manifest, SIGNATURE_FILE,
+    archive::{self, File},
+    derived, key,
+};
 use crate::{report, result::Results, suite};
 use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
@@ -31,8 +35,11 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
 
     let signature = Signature::from_slice(&find(SIGNATURE_FILE)?.content).map_err(|_| vec![format!("{SIGNATURE_FILE} is no Ed25519 signature")])?;
     if signer.verify_strict(&find(MANIFEST_FILE)?.content, &signature).is_err() {
-        let whose = if *signer == inside { String::new() } else { format!("; the key in the bundle is another, {}", key::fingerprint(&inside).unwrap_or_default()) };
-        return Err(vec![format!("the signature does not fit: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the key {fingerprint} did not sign it{whose}")]);
+        let whose =
+            if *signer == inside { String::new() } else { format!("; the key in the bundle is another, {}", key::fingerprint(&inside).unwrap_or_default()) };
+        return Err(vec![format!(
+            "the signature does not fit: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the key {fingerprint} did not sign it{whose}"
+        )]);
     }
 
     let manifest: Manifest = serde_json::from_str(text(MANIFEST_FILE)?).map_err(|e| vec![format!("{MANIFEST_FILE} is signed, and cannot be read: {e}")])?;
@@ -68,8 +75,12 @@ fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
     for listed in &manifest.files {
         match files.iter().find(|f| f.path == listed.path).map(Listed::of) {
             None => wrong.push(format!("{} was signed, and is missing", listed.path)),
-            Some(found) if found.size != listed.size => wrong.push(format!("{} was changed: it has {} bytes, and {} were signed", found.path, found.size, listed.size)),
-            Some(found) if found != *listed => wrong.push(format!("{} was changed: its SHA-256 is {}, and {} was signed", found.path, found.sha256, listed.sha256)),
+            Some(found) if found.size != listed.size => {
+                wrong.push(format!("{} was changed: it has {} bytes, and {} were signed", found.path, found.size, listed.size))
+            }
+            Some(found) if found != *listed => {
+                wrong.push(format!("{} was changed: its SHA-256 is {}, and {} was signed", found.path, found.sha256, listed.sha256))
+            }
             Some(_) => {}
         }
     }

@@ -302,14 +302,7 @@ impl<'a> Facts<'a> {
             ("Faults set by hand", if run.faults.is_empty() { "none".to_owned() } else { run.faults.join(", ") }),
             ("Time taken", seconds(run.seconds)),
         ]);
-        Self {
-            name: &run.dut,
-            list,
-            capabilities: &run.capabilities,
-            assumptions: &driver.assumptions,
-            unknowns: &driver.unknowns,
-            on: run.on.words(),
-        }
+        Self { name: &run.dut, list, capabilities: &run.capabilities, assumptions: &driver.assumptions, unknowns: &driver.unknowns, on: run.on.words() }
     }
 }
 
@@ -436,7 +429,15 @@ mod tests {
                 assert!(case.outcome == Outcome::Pass || page.contains(&why), "{why}");
             }
         }
-        for text in ["reason for DEV-02", "2027-03-31", "expired: the failure stands", "not needed", "secret 64 bytes", "7 bytes, not recorded", "18 more in results.json"] {
+        for text in [
+            "reason for DEV-02",
+            "2027-03-31",
+            "expired: the failure stands",
+            "not needed",
+            "secret 64 bytes",
+            "7 bytes, not recorded",
+            "18 more in results.json",
+        ] {
             assert!(page.contains(text), "{text}");
         }
         assert!(page.contains("Times in memory are virtual"), "the second run was in memory");

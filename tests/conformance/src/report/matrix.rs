@@ -24,8 +24,7 @@ pub(crate) fn families(results: &Results) -> Vec<Family<'_>> {
     names
         .into_iter()
         .map(|name| {
-            let runs: Vec<(usize, &Run)> =
-                results.runs.iter().enumerate().filter(|(_, run)| run.requirements.iter().any(|r| family(&r.id) == name)).collect();
+            let runs: Vec<(usize, &Run)> = results.runs.iter().enumerate().filter(|(_, run)| run.requirements.iter().any(|r| family(&r.id) == name)).collect();
             let mut wanted: Vec<&RequirementResult> = Vec::new();
             for requirement in runs.iter().flat_map(|(_, run)| &run.requirements).filter(|r| family(&r.id) == name) {
                 if !wanted.iter().any(|w| w.id == requirement.id) {

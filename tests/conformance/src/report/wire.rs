@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_long_transcript_keeps_its_ends() {
-        let record = |at_us| Record { at_us, link: "l".into(), name: "get".into(), changes: false, request: vec![], reply: vec![], outcome: Outcome::Ok, took_us: 1 };
+        let record =
+            |at_us| Record { at_us, link: "l".into(), name: "get".into(), changes: false, request: vec![], reply: vec![], outcome: Outcome::Ok, took_us: 1 };
         let records: Vec<_> = (0..100).map(record).collect();
         let wire = Wire::of(&records, 3, 2, 10);
         assert_eq!((wire.first.len(), wire.left_out, wire.last.len(), wire.last[1].at.as_str()), (3, 95, 2, "99 µs"));
