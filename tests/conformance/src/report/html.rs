@@ -107,6 +107,8 @@ struct Dut<'a> {
     failures: Vec<Failure<'a>>,
     waived: Vec<Failure<'a>>,
     deviations: Vec<(&'a Deviation, &'static str)>,
+    /// Errors of cases that never began.
+    never_began: Vec<Group<'a>>,
     not_run: Vec<Group<'a>>,
     timings: Option<Chart<'a>>,
     passes: Vec<Passed<'a>>,
@@ -236,7 +238,7 @@ impl<'a> Dut<'a> {
         };
         let of = |outcomes: &'static [Outcome]| {
             let all = run.requirements.iter().flat_map(|r| r.cases.iter().map(move |c| (r, c)));
-            all.filter(|(r, c)| outcomes.contains(&r.counts(c))).map(|(r, c)| failure(r, c)).collect::<Vec<_>>()
+            all.filter(|(r, c)| outcomes.contains(&r.counts(c)) && !never_began(c)).map(|(r, c)| failure(r, c)).collect::<Vec<_>>()
         };
         Self {
             number,
@@ -254,7 +256,8 @@ impl<'a> Dut<'a> {
             failures: of(&[Outcome::Fail, Outcome::Error]),
             waived: of(&[Outcome::Waived]),
             deviations: run.deviations.iter().map(|d| (d, used(d.used))).collect(),
-            not_run: not_run(run),
+            never_began: groups(run, never_began),
+            not_run: groups(run, |c| matches!(c.outcome, Outcome::Disabled | Outcome::NotApplicable)),
             timings: (run.on.has_wall_time() && !run.timings.is_empty()).then(|| Chart::of(&run.timings)),
             passes: run
                 .requirements
@@ -355,18 +358,23 @@ fn used(used: Use) -> &'static str {
     }
 }
 
-/// Cases that did not run, or do not apply, by reason; those that did not run first.
-fn not_run(run: &Run) -> Vec<Group<'_>> {
+/// Cases by reason, of those that are `wanted`; those that did not run before those that do not apply, the largest group first.
+fn groups(run: &Run, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Group<'_>> {
     let mut groups: Vec<(Outcome, Group<'_>)> = Vec::new();
-    for case in run.cases().filter(|c| matches!(c.outcome, Outcome::Disabled | Outcome::NotApplicable)) {
+    for case in run.cases().filter(|c| wanted(c)) {
         let entry = (case.id.as_str(), case.title.as_str());
         match groups.iter_mut().find(|(outcome, group)| *outcome == case.outcome && group.why == case.why) {
             Some((_, group)) => group.cases.push(entry),
             None => groups.push((case.outcome, Group { mark: case.outcome.into(), why: &case.why, cases: vec![entry] })),
         }
     }
-    groups.sort_by_key(|(outcome, group)| (*outcome != Outcome::Disabled, std::cmp::Reverse(group.cases.len())));
+    groups.sort_by_key(|(outcome, group)| (*outcome == Outcome::NotApplicable, std::cmp::Reverse(group.cases.len())));
     groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Whether a case could not tell before anything was sent, as when the device is not there: many then have one reason.
+fn never_began(case: &CaseResult) -> bool {
+    case.outcome == Outcome::Error && case.transcript.is_empty()
 }
 
 impl<'a> Chart<'a> {
@@ -441,6 +449,19 @@ mod tests {
             assert!(page.contains(text), "{text}");
         }
         assert!(page.contains("Times in memory are virtual"), "the second run was in memory");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_told_once() {
+        let mut results = sample::results();
+        let why = "the device could not be opened: nobody answers";
+        for case in results.runs[1].requirements.iter_mut().flat_map(|r| &mut r.cases) {
+            (case.outcome, case.why) = (Outcome::Error, why.to_owned());
+            case.transcript.clear();
+        }
+        let page = render(&results).unwrap();
+        assert_eq!(page.matches(why).count(), 1);
+        assert!(page.contains("RNG-01&#x2f;one"));
     }
 
     #[test]
