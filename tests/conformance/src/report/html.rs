@@ -297,7 +297,7 @@ impl<'a> Facts<'a> {
                 run.scope.clone().unwrap_or_else(|| {
                     match run.on {
                         On::EmulatorInMemory | On::EmulatorOnWire => "all of the emulator",
-                        On::Recording | On::Device => "nothing: the file names neither ports nor a channel",
+                        On::Recording | On::Device => "no port and no channel: the file names none",
                     }
                     .to_owned()
                 }),
@@ -311,9 +311,9 @@ impl<'a> Facts<'a> {
 
 /// What the verdict on a run means, in sentences.
 fn says(run: &Run) -> Vec<String> {
-    let (total, cases) = (run.requirements.len(), run.cases().count());
-    let not_run = run.cases().filter(|c| c.outcome == Outcome::Disabled).count();
-    let count = |n: usize, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+    let total = run.requirements.len();
+    let applicable = run.cases().filter(|c| c.outcome != Outcome::NotApplicable).count();
+    let not_run = run.cases().filter(|c| c.outcome == Outcome::Disabled || never_began(c)).count();
     let mut out = vec![match run.verdict() {
         Verdict::Conforms => "Every requirement of its profile that applies was tested, and holds.".to_owned(),
         Verdict::ConformsAsTested => "What was tested holds. Something that applies was not tested.".to_owned(),
@@ -321,7 +321,7 @@ fn says(run: &Run) -> Vec<String> {
         Verdict::Inconclusive => "Nothing that ran failed, but the suite could not tell in every case, or nothing ran.".to_owned(),
         Verdict::DoesNotConform => {
             let n = run.count(Outcome::Fail);
-            format!("{} of {total} {} not hold.", count(n, "requirement", "requirements"), if n == 1 { "does" } else { "do" })
+            format!("Of {total} requirements, {n} {} not hold.", if n == 1 { "does" } else { "do" })
         }
     }];
     out.push(
@@ -339,10 +339,9 @@ fn says(run: &Run) -> Vec<String> {
         }
         .to_owned(),
     );
-    out.push(if not_run == 0 {
-        format!("All of the {cases} cases that apply ran.")
-    } else {
-        format!("{} of {cases} did not run; the reasons stand below.", count(not_run, "case", "cases"))
+    out.push(match not_run {
+        0 => format!("All {applicable} cases that apply ran."),
+        n => format!("Of {applicable} cases that may apply, {n} did not run; the reasons stand below."),
     });
     if run.interrupted && run.verdict() != Verdict::Inconclusive {
         out.push("The run was ended before its end.".to_owned());

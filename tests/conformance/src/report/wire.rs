@@ -73,7 +73,8 @@ impl Wire {
 
 fn exchange(record: &Record, bytes: usize) -> Exchange {
     Exchange {
-        at: super::seconds(record.at_us as f64 / 1e6),
+        // Always in one unit and as exact as it is: these stand below each other.
+        at: format!("{:.3} ms", record.at_us as f64 / 1e3),
         took: super::seconds(record.took_us as f64 / 1e6),
         name: record.name.clone(),
         changes: record.changes,
@@ -129,7 +130,7 @@ mod tests {
             |at_us| Record { at_us, link: "l".into(), name: "get".into(), changes: false, request: vec![], reply: vec![], outcome: Outcome::Ok, took_us: 1 };
         let records: Vec<_> = (0..100).map(record).collect();
         let wire = Wire::of(&records, 3, 2, 10);
-        assert_eq!((wire.first.len(), wire.left_out, wire.last.len(), wire.last[1].at.as_str()), (3, 95, 2, "99 µs"));
+        assert_eq!((wire.first.len(), wire.left_out, wire.last.len(), wire.last[1].at.as_str()), (3, 95, 2, "0.099 ms"));
         assert!(wire.lines().contains("… 95 more in results.json …"));
         assert_eq!(Wire::of(&records, 98, 2, 10).left_out, 0);
     }
