@@ -6,3 +6,4 @@ mod bundle;
 mod matrix;
 mod mutant;
 mod mutants;
+mod resume;
