@@ -30,6 +30,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "agiltron",
+    version: env!("CARGO_PKG_VERSION"),
     family: "Agiltron FF 1x4 and 1x8 (CL/LB driver board), SelfAlign 1xN",
     vendor: "Agiltron",
     kinds: &[DeviceKind::OpticalSwitch],

@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "etsi014",
+    version: env!("CARGO_PKG_VERSION"),
     family: "any KME with ETSI GS QKD 014 V1.1.1",
     vendor: "any",
     kinds: &[DeviceKind::QkdModule],

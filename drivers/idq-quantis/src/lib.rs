@@ -19,6 +19,7 @@ use std::sync::Arc;
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "idq-quantis",
+    version: env!("CARGO_PKG_VERSION"),
     family: "ID Quantique Quantis USB",
     vendor: "ID Quantique",
     kinds: &[DeviceKind::RandomSource],

@@ -85,6 +85,8 @@ pub enum Probe {
 pub struct DriverInfo {
     /// Its name: the first part of the URI, and the name of its folder.
     pub name: &'static str,
+    /// Its version: a report on a device names it.
+    pub version: &'static str,
     /// The family of devices.
     pub family: &'static str,
     /// The vendor.

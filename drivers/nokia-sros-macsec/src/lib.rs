@@ -53,6 +53,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "nokia-sros-macsec",
+    version: env!("CARGO_PKG_VERSION"),
     family: "Nokia SR OS, MACsec with static CAKs (TIMETRA-MACSEC-MIB)",
     vendor: "Nokia",
     kinds: &[DeviceKind::Encryptor],

@@ -38,6 +38,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "packetlight",
+    version: env!("CARGO_PKG_VERSION"),
     family: "PacketLight encrypting transponders and their OEM variants (SL-SECU-MIB)",
     vendor: "PacketLight Networks",
     kinds: &[DeviceKind::Encryptor],

@@ -42,6 +42,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "polatis",
+    version: env!("CARGO_PKG_VERSION"),
     family: "Polatis / HUBER+SUHNER Series 1000, 6000, 7000, OST, VST",
     vendor: "HUBER+SUHNER Polatis",
     kinds: &[DeviceKind::OpticalSwitch],

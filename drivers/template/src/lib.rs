@@ -20,6 +20,7 @@ use std::sync::Arc;
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "template",
+    version: env!("CARGO_PKG_VERSION"),
     family: "none: a driver to copy",
     vendor: "nobody",
     kinds: &[DeviceKind::OpticalSwitch],

@@ -41,6 +41,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "veriqloud-qline",
+    version: env!("CARGO_PKG_VERSION"),
     family: "Veriqloud Qline (KIWI), BB84 in time bins",
     vendor: "Veriqloud",
     kinds: &[DeviceKind::QkdModule],

@@ -7,6 +7,8 @@
 //! | [`dut`] | devices under test: a TOML file each |
 //! | [`cases`] | the cases that test requirements: code, computed from what a device declares |
 //! | [`result`] | what a run found: the one file from which every report is made |
+//! | [`report`] | a page, a matrix, JUnit XML |
+//! | [`bundle`] | all of it in one signed file |
 //!
 //! # For a vendor with a driver of his own
 //! ```no_run
@@ -19,6 +21,7 @@
 
 mod bench;
 mod bits;
+pub mod bundle;
 mod calls;
 pub mod case;
 pub mod cases;

@@ -133,6 +133,8 @@ impl From<qkd_hal::Identity> for DeviceFacts {
 pub struct DriverFacts {
     /// Its name.
     pub name: String,
+    /// Its version.
+    pub version: String,
     /// The family of devices.
     pub family: String,
     /// The vendor.
@@ -211,6 +213,14 @@ pub struct RequirementResult {
     pub outcome: Outcome,
     /// Its cases.
     pub cases: Vec<CaseResult>,
+}
+
+impl RequirementResult {
+    /// How one of its cases counts: a failure of a waived requirement is waived.
+    #[must_use]
+    pub fn counts(&self, case: &CaseResult) -> Outcome {
+        if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail { Outcome::Waived } else { case.outcome }
+    }
 }
 
 /// A case, and how it ended.

@@ -36,6 +36,8 @@ pub struct Request {
     pub journal: Option<Journal>,
     /// What an earlier run, now resumed, has found.
     pub past: Past,
+    /// Set if what an earlier run changed could not be put back: the journal, which says how it stood, must stay.
+    pub left_changed: Arc<AtomicBool>,
 }
 
 impl Request {
@@ -55,6 +57,10 @@ pub trait Watcher: Sync {
     fn ended(&self, _result: &CaseResult) {}
     /// Something worth a line.
     fn tell(&self, _line: &str) {}
+    /// Something that a person must know and act upon.
+    fn warn(&self, line: &str) {
+        self.tell(line);
+    }
 }
 
 impl Watcher for () {}
@@ -235,7 +241,16 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     let dut = session.dut.name.clone();
     let chosen = cases_of(session);
     let in_memory = session.dut.on() == On::EmulatorInMemory;
-    let opened = declare(session).await;
+    let opened = match declare(session).await {
+        Ok(()) => after_earlier(session, request, watcher).await,
+        Err(why) => {
+            if let Some((_, stood)) = request.past.torn.get(&dut).filter(|_| !in_memory) {
+                stood::leave_all(stood, &why, watcher);
+                request.left_changed.store(true, Ordering::Relaxed);
+            }
+            Err(format!("the device could not be opened: {why}"))
+        }
+    };
     let mut results: BTreeMap<&'static str, CaseResult> = BTreeMap::new();
     let mut timings: Timings = Vec::new();
     let mut put_aside = |case: &'static Case, outcome, why: String| {
@@ -255,7 +270,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     let mut to_run = Vec::new();
     for case in chosen.iter().copied() {
         if let Err(why) = &opened {
-            put_aside(case, Outcome::Error, format!("the device could not be opened: {why}"));
+            put_aside(case, Outcome::Error, why.clone());
         } else if !request.wants(case) {
             put_aside(case, Outcome::Disabled, "it was filtered out".to_owned());
         } else if !session.was_recorded(case.id) {
@@ -270,12 +285,6 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     for case in old {
         if let Some(result) = request.known(&dut, case.id) {
             results.insert(case.id, result.clone());
-        }
-    }
-    if let (Ok(()), Some((case, stood))) = (&opened, request.past.torn.get(&dut)) {
-        watcher.tell(&format!("{dut}: the earlier run was ended in the middle of {case}"));
-        if !in_memory {
-            stood::put_back_all(session, stood, watcher).await;
         }
     }
     watcher.total(new.len());
@@ -337,6 +346,17 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
         seconds: begun.elapsed().as_secs_f64(),
         interrupted,
     }
+}
+
+/// Puts back what an earlier run, ended in the middle of a case, has changed. If that fails, nothing more is done to the device.
+async fn after_earlier(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Result<(), String> {
+    let Some((case, stood)) = request.past.torn.get(&session.dut.name) else { return Ok(()) };
+    watcher.tell(&format!("{}: the earlier run was ended in the middle of {case}", session.dut.name));
+    if session.dut.on() == On::EmulatorInMemory || stood::put_back_all(session, stood, watcher).await {
+        return Ok(());
+    }
+    request.left_changed.store(true, Ordering::Relaxed);
+    Err(format!("what {case} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was done to the device"))
 }
 
 async fn uris(session: &Arc<Session>) -> Vec<String> {

@@ -201,6 +201,7 @@ impl Session {
                 let info = driver.info();
                 DriverFacts {
                     name: info.name.to_owned(),
+                    version: info.version.to_owned(),
                     family: info.family.to_owned(),
                     vendor: info.vendor.to_owned(),
                     maturity: info.maturity.to_string(),
@@ -219,6 +220,7 @@ impl Session {
             }
             Err(_) => DriverFacts {
                 name: name.to_owned(),
+                version: String::new(),
                 family: String::new(),
                 vendor: String::new(),
                 maturity: String::new(),

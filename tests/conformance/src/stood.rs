@@ -66,11 +66,12 @@ pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, c
     Err(Stop::Broken(format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}{before}")))
 }
 
-/// After an interruption: puts back what the journal says, as far as that is possible, and tells.
-pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher: &dyn Watcher) {
+/// After an interruption: puts back what the journal says, as far as that is possible, and tells. Whether all was put back that can be.
+pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher: &dyn Watcher) -> bool {
+    let mut whole = true;
     for stood in all {
         if let Stood::Other(what) = stood {
-            watcher.tell(&format!("  before it: {what}; that is not put back"));
+            watcher.warn(&format!("  before it: {what}; that is not put back"));
             continue;
         }
         let result = async {
@@ -82,7 +83,18 @@ pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher:
         };
         match result.await {
             Ok(()) => watcher.tell(&format!("  put back: {stood}")),
-            Err(why) => watcher.tell(&format!("  COULD NOT BE PUT BACK: it stood at {stood}: {why}")),
+            Err(why) => {
+                whole = false;
+                leave_all(std::slice::from_ref(stood), &why, watcher);
+            }
         }
+    }
+    whole
+}
+
+/// Tells how things stood that are not put back.
+pub(crate) fn leave_all(all: &[Stood], why: &str, watcher: &dyn Watcher) {
+    for stood in all {
+        watcher.warn(&format!("  COULD NOT BE PUT BACK: it stood at {stood}: {why}"));
     }
 }

@@ -1,6 +1,8 @@
 //! The command line of `qkd-conform`, and of any vendor's own.
 
+mod bundle;
 mod list;
+mod report;
 pub mod run;
 
 use clap::{Parser, Subcommand};
@@ -9,12 +11,23 @@ use std::process::ExitCode;
 
 /// Exit codes, for the help.
 pub const EXIT_HELP: &str = "\
-Exit codes:
+Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own):
   0  what was tested conforms
   1  something does not conform
   2  wrong argument or file; nothing was sent to a device
   3  inconclusive: a device was not there, a case could not tell, or nothing ran
   130  ended before its end; go on with --resume";
+
+/// Exit codes of `verify`, for the help.
+const VERIFY_HELP: &str = "\
+Exit codes:
+  0  it is what the owner of the key signed, whatever the verdict in it
+  1  it is not; what was changed is said
+  2  wrong argument or file
+  3  it is whole, but no --key was given, so that nobody vouches for it
+
+Example:
+  qkd-conform verify lab.qkdreport --key lab.pub";
 
 /// Says, with evidence, which device of a quantum-secured network does what.
 ///
@@ -28,10 +41,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the suite on devices under test.
+    /// Runs the suite on devices under test, and writes results and reports.
+    #[command(
+        after_help = "Examples:\n  qkd-conform run polatis-rack3.toml --list\n  qkd-conform run polatis-rack3.toml --out observe\n  qkd-conform run polatis-rack3.toml --impact disruptive --out disruptive"
+    )]
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
     List(list::Arguments),
+    /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
+    #[command(after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out both")]
+    Report(report::Arguments),
+    /// Makes a key that signs bundles.
+    Keygen(bundle::Keygen),
+    /// Packs results, reports and transcripts into one signed file.
+    #[command(after_help = "Example:\n  qkd-conform bundle disruptive/results.json --key keys/lab.key --out lab.qkdreport")]
+    Bundle(bundle::Bundle),
+    /// Says whether a bundle is what its signer made, without a network.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(bundle::Verify),
 }
 
 /// The whole program, over the drivers of a registry: what a vendor's own binary calls.
@@ -42,6 +69,10 @@ pub fn main(registry: Registry) -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Keygen(arguments) => bundle::keygen(&arguments),
+        Command::Bundle(arguments) => bundle::bundle(&arguments),
+        Command::Verify(arguments) => bundle::verify(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -87,6 +87,9 @@ impl Watcher for Screen {
             self.line(line);
         }
     }
+    fn warn(&self, line: &str) {
+        self.line(line);
+    }
 }
 
 fn credentials(file: Option<&Path>) -> Result<Credentials, String> {
@@ -163,7 +166,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     screen.bar.finish_and_clear();
     let interrupted = request.stop.load(Ordering::Relaxed);
     let written = report::write_all(&results, &arguments.out)?;
-    if !interrupted {
+    if request.left_changed.load(Ordering::Relaxed) {
+        eprintln!("{} stays: it says how things stood; put them back with --resume, or by hand", journal.display());
+    } else if !interrupted {
         std::fs::remove_file(&journal).map_err(|e| format!("{}: {e}", journal.display()))?;
     }
     results.runs.iter().for_each(|run| println!("{}", line(run)));

@@ -1,15 +1,139 @@
-//! Reports: all made from one result file.
+//! Reports: all made from one result file, and from nothing else, so that whoever has the results can make them again and compare.
 
-use crate::result::Results;
+pub mod html;
+pub mod junit;
+pub mod matrix;
+mod wire;
+
+use crate::result::{Outcome, Results};
 use std::path::{Path, PathBuf};
+
+/// The name of the result file.
+pub const RESULTS: &str = "results.json";
+
+/// The reports on results: each with its file name.
+///
+/// # Errors
+/// A sentence, if a report could not be made.
+pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> {
+    Ok(vec![("report.html", html::render(results)?), ("matrix.md", matrix::render(results)), ("junit.xml", junit::render(results)?)])
+}
 
 /// Writes the result file and every report into a folder; tells which files.
 ///
 /// # Errors
 /// A sentence that names the file that could not be written.
 pub fn write_all(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let json = serde_json::to_string_pretty(results).map_err(|e| e.to_string())?;
-    let path = folder.join("results.json");
-    std::fs::write(&path, json).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(vec![path])
+    let json = serde_json::to_string(results).map_err(|e| e.to_string())? + "\n";
+    // The results first: whatever comes of the reports, they are kept.
+    let results_file = write(folder, RESULTS, &json)?;
+    // Made from what was written, so that a reader of the file makes the same.
+    let results = Results::parse(&json)?;
+    std::iter::once(Ok(results_file)).chain(render(&results)?.iter().map(|(name, text)| write(folder, name, text))).collect()
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path)
+}
+
+/// Puts several result files together.
+///
+/// # Errors
+/// If there is none, a device under test is in two of them, or they were made by different suites, which may not have asked for the same.
+pub fn merge(all: Vec<Results>) -> Result<Results, String> {
+    let mut all = all.into_iter();
+    let mut merged = all.next().ok_or("there is no result file")?;
+    for next in all {
+        if next.suite != merged.suite {
+            let name = |r: &Results| format!("{} {} with requirements {}", r.suite.name, r.suite.version, r.suite.requirements);
+            return Err(format!("these results were made by different suites, {} and {}: a matrix of both would mislead", name(&merged), name(&next)));
+        }
+        if let Some(twice) = next.runs.iter().find(|run| merged.runs.iter().any(|other| other.dut == run.dut)) {
+            return Err(format!("`{}` is in two of the result files", twice.dut));
+        }
+        merged.begun = merged.begun.min(next.begun);
+        merged.seconds += next.seconds;
+        merged.runs.extend(next.runs);
+    }
+    if let Some(run) = merged.runs.iter().enumerate().find(|(i, run)| merged.runs[..*i].iter().any(|other| other.dut == run.dut)) {
+        return Err(format!("`{}` is twice in the result file", run.1.dut));
+    }
+    Ok(merged)
+}
+
+/// One character for an outcome; no two look alike without colour.
+#[must_use]
+pub fn symbol(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "✓",
+        Outcome::Fail => "✗",
+        Outcome::Error => "!",
+        Outcome::Waived => "~",
+        Outcome::Disabled => "·",
+        Outcome::NotApplicable => "–",
+    }
+}
+
+/// The family of a requirement: what stands before the number in its id.
+pub(crate) fn family(id: &str) -> &str {
+    id.split('-').next().unwrap_or(id)
+}
+
+/// A time in seconds, with its unit: three figures at most.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s => (s * 1e6, "µs"),
+    };
+    let decimals = if value >= 100.0 { 0 } else { usize::from(value < 10.0) + 1 };
+    let text = format!("{value:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} {unit}")
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod schema;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_their_unit() {
+        for (s, text) in [(0.0, "0 µs"), (0.000_012_3, "12.3 µs"), (0.25, "250 ms"), (1.0, "1 s"), (3060.0, "3060 s"), (0.0015, "1.5 ms")] {
+            assert_eq!(seconds(s), text);
+        }
+    }
+
+    #[test]
+    fn results_merge_unless_that_would_mislead() {
+        let one = sample::results();
+        let mut other = sample::results();
+        assert!(merge(vec![one.clone(), other.clone()]).unwrap_err().contains(&one.runs[0].dut));
+        other.runs.iter_mut().for_each(|run| run.dut.push_str(" 2"));
+        other.begun = "2026-01-01T00:00:00Z".to_owned();
+        let merged = merge(vec![one.clone(), other.clone()]).unwrap();
+        assert_eq!((merged.runs.len(), merged.begun), (one.runs.len() * 2, other.begun.clone()));
+        other.suite.version = "9".to_owned();
+        assert!(merge(vec![one, other]).unwrap_err().contains("different suites"));
+        assert!(merge(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = write_all(&sample::results(), folder.path()).unwrap();
+        let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["results.json", "report.html", "matrix.md", "junit.xml"]);
+        let read = Results::parse(&std::fs::read_to_string(&written[0]).unwrap()).unwrap();
+        assert_eq!(read, sample::results());
+        for (name, text) in render(&read).unwrap() {
+            assert_eq!(text, std::fs::read_to_string(folder.path().join(name)).unwrap(), "{name}");
+        }
+    }
 }

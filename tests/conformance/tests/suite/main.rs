@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bundle;
 mod matrix;
 mod mutant;
 mod mutants;
+mod resume;

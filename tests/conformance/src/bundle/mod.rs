@@ -1,0 +1,157 @@
+//! Signed bundles: results, reports and transcripts in one file, which cannot be changed without being noticed.
+//!
+//! A bundle (`*.qkdreport`) is a tar archive:
+//!
+//! | file | what |
+//! |---|---|
+//! | `manifest.json` | what it is of, and the name, size and SHA-256 of every other file but the signature: [`Manifest`] |
+//! | `manifest.sig` | the Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
+//! | `signer.pub` | the signer's public key (SubjectPublicKeyInfo, PEM), for information: whether to trust it is the reader's to know |
+//! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as a run writes them |
+//! | `transcripts/<number>-<device>/<case>.jsonl` | what went over the wire, an exchange a line |
+//!
+//! All that is in it follows from the results, the key and the day of the signature; so there is one archive of the same content, and [`verify`] accepts no other.
+
+mod archive;
+pub mod key;
+mod verify;
+
+pub use archive::LARGEST;
+pub use verify::{Verified, verify};
+
+use crate::{
+    report,
+    result::{Results, Suite},
+};
+use archive::File;
+use ed25519_dalek::{Signer, SigningKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// The version of the manifest's form.
+pub const MANIFEST: u32 = 1;
+
+const MANIFEST_FILE: &str = "manifest.json";
+const SIGNATURE_FILE: &str = "manifest.sig";
+const KEY_FILE: &str = "signer.pub";
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST`].
+    pub manifest: u32,
+    /// The schema of the results.
+    pub schema: u32,
+    /// The suite that ran.
+    pub suite: Suite,
+    /// When the run began, RFC 3339.
+    pub begun: String,
+    /// When it was signed, RFC 3339.
+    pub signed: String,
+    /// The drivers that were tested.
+    pub drivers: Vec<DriverVersion>,
+    /// Every file but the manifest and its signature, in the order of the archive.
+    pub files: Vec<Listed>,
+}
+
+/// A driver, and its version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriverVersion {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Its name in the archive.
+    pub path: String,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Listed {
+    fn of(file: &File<'_>) -> Self {
+        Self { path: file.path.clone(), size: file.content.len() as u64, sha256: hex::encode(Sha256::digest(&file.content)) }
+    }
+}
+
+impl Manifest {
+    fn of(results: &Results, signed: &str, files: &[File<'_>]) -> Self {
+        let drivers: BTreeSet<_> = results.runs.iter().map(|r| DriverVersion { name: r.driver.name.clone(), version: r.driver.version.clone() }).collect();
+        Self {
+            manifest: MANIFEST,
+            schema: results.schema,
+            suite: results.suite.clone(),
+            begun: results.begun.clone(),
+            signed: signed.to_owned(),
+            drivers: drivers.into_iter().collect(),
+            files: files.iter().map(Listed::of).collect(),
+        }
+    }
+}
+
+/// Makes a bundle of the text of a result file, signed with this key, on this day (RFC 3339).
+///
+/// # Errors
+/// A sentence, if it is no result file, or too large.
+pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, String> {
+    let parsed = Results::parse(results)?;
+    let mut files = vec![File::new(report::RESULTS, results.as_bytes()), File::new(KEY_FILE, key::public_pem(&key.verifying_key())?.into_bytes())];
+    files.extend(derived(&parsed)?);
+    let manifest = serde_json::to_string_pretty(&Manifest::of(&parsed, signed, &files)).map_err(|e| e.to_string())? + "\n";
+    let signature = key.sign(manifest.as_bytes()).to_bytes();
+    files.insert(0, File::new(SIGNATURE_FILE, signature.to_vec()));
+    files.insert(0, File::new(MANIFEST_FILE, manifest.into_bytes()));
+    let mut bundle = Vec::new();
+    archive::write(&files, &mut bundle)?;
+    if bundle.len() > LARGEST {
+        return Err(format!("the bundle would have {} bytes, and {} is the most that is verified", bundle.len(), LARGEST));
+    }
+    Ok(bundle)
+}
+
+/// The files that follow from the results: the reports, and a transcript of each case.
+fn derived(results: &Results) -> Result<Vec<File<'static>>, String> {
+    let mut files: Vec<_> = report::render(results)?.into_iter().map(|(name, text)| File::new(name, text.into_bytes())).collect();
+    for (i, run) in results.runs.iter().enumerate() {
+        let folder = format!("{}-{}", i + 1, plain(&run.dut));
+        let cases = run.cases().map(|case| (plain(&case.id), &case.transcript));
+        for (name, records) in std::iter::once(("opening".to_owned(), &run.opening)).chain(cases).filter(|(_, records)| !records.is_empty()) {
+            let mut text = Vec::new();
+            for record in records {
+                serde_json::to_writer(&mut text, record).map_err(|e| e.to_string())?;
+                text.push(b'\n');
+            }
+            files.push(File::new(format!("transcripts/{folder}/{name}.jsonl"), text));
+        }
+    }
+    Ok(files)
+}
+
+/// Text as part of a file name: letters, digits and hyphens.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if out.len() >= 40 {
+            break;
+        }
+        if c.is_ascii_alphanumeric() {
+            out.push(c);
+        } else if !out.ends_with('-') && !out.is_empty() {
+            out.push('-');
+        }
+    }
+    out.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests;

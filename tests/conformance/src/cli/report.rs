@@ -1,0 +1,33 @@
+//! `report`: reports from result files.
+
+use crate::{
+    report::{self, merge},
+    result::Results,
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Result files; the devices under test of all of them come into one report.
+    #[arg(required = true, value_name = "RESULTS")]
+    results: Vec<PathBuf>,
+    /// The folder into which the reports are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// Reads a result file.
+pub(super) fn read(path: &Path) -> Result<Results, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, String> {
+    let results = merge(arguments.results.iter().map(|path| read(path)).collect::<Result<_, _>>()?)?;
+    std::fs::create_dir_all(&arguments.out).map_err(|e| format!("{}: {e}", arguments.out.display()))?;
+    for path in report::write_all(&results, &arguments.out)? {
+        println!("{}", path.display());
+    }
+    Ok(0)
+}
