@@ -4,6 +4,7 @@
 
 mod foreign {
     pub(crate) mod etsi014;
+    pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
     pub(crate) mod snmpd;
 }
@@ -16,6 +17,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("our-link-on-snmpd", foreign::snmpd::run),
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
     ("python-014-client-on-our-server", foreign::etsi014::run),
+    ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 
 fn main() -> ExitCode {
@@ -57,6 +59,11 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     } else {
         Err(format!("{name} {} ended with {}: {text}{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Something that a check has found to be right.
+pub(crate) fn told(what: &str) {
+    println!("  ✓ {what}");
 }
 
 /// A condition of a check.

@@ -1,6 +1,6 @@
 //! net-snmp's `snmpwalk`, `snmpbulkwalk`, `snmpget` and `snmpset` against our agents, over v3 authPriv and v2c.
 
-use crate::{block_on, expect, tool};
+use crate::{block_on, expect, told, tool};
 use qkd_emulators::profile::{self, Credentials, Options, Running};
 use std::time::{Duration, Instant};
 
@@ -186,10 +186,6 @@ impl Peer {
 fn standard() -> impl Iterator<Item = String> {
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
     system.chain([".1.3.6.1.2.1.31.1.1.1.1".to_owned(), ".1.3.6.1.6.3.10.2.1.1.0".to_owned(), ENGINE_TIME.to_owned()])
-}
-
-fn told(what: &str) {
-    println!("  ✓ {what}");
 }
 
 /// SL-SECU-MIB slSecuEncryptionTable, at the uplink.
