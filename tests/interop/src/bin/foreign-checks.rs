@@ -3,6 +3,7 @@
 //! `foreign-checks all`, or one of the names that `foreign-checks list` shows.
 
 mod foreign {
+    pub(crate) mod agiltron;
     pub(crate) mod etsi014;
     pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
@@ -17,6 +18,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("our-link-on-snmpd", foreign::snmpd::run),
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
     ("python-014-client-on-our-server", foreign::etsi014::run),
+    ("agiltron-clients-on-our-switches", foreign::agiltron::run),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 
@@ -59,6 +61,13 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     } else {
         Err(format!("{name} {} ended with {}: {text}{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Runs a script of this folder with the Python of `QKD_CI_PYTHON`, where `.ci/run` has put the packages from PyPI.
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Result<String, String> {
+    let python = std::env::var("QKD_CI_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/foreign/").to_owned() + script;
+    tokio::task::block_in_place(|| tool(&python, &[&[path.as_str()], arguments].concat()))
 }
 
 /// Something that a check has found to be right.
