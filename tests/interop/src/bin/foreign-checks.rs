@@ -17,7 +17,8 @@ type Check = fn() -> Result<String, String>;
 const CHECKS: &[(&str, Check)] = &[
     ("our-link-on-snmpd", foreign::snmpd::run),
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
-    ("python-014-client-on-our-server", foreign::etsi014::run),
+    ("python-014-client-on-our-server", foreign::etsi014::client),
+    ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];

@@ -160,7 +160,9 @@ async fn self_aligning(channels: u32) -> Result<(), String> {
     }
     let (theirs, ours) = (BTreeSet::from_iter(requests), bench.ours("selfalign", channels).await?);
     expect(ours == theirs, || format!("our driver writes {ours:02x?}, agiltron-selfalign {theirs:02x?}"))?;
-    told(&format!("agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver write the same frames, and take the same acknowledgement"));
+    told(&format!(
+        "agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver write the same frames, and take the same acknowledgement"
+    ));
     Ok(())
 }
 
