@@ -8,6 +8,7 @@ mod foreign {
     pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
     pub(crate) mod snmpd;
+    pub(crate) mod visa;
 }
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),
+    ("pyvisa-on-our-switch", foreign::visa::run),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 
