@@ -7,6 +7,7 @@ mod foreign {
     pub(crate) mod etsi014;
     pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
+    pub(crate) mod notifications;
     pub(crate) mod pysnmp;
     pub(crate) mod snmpd;
     pub(crate) mod visa;
@@ -19,6 +20,7 @@ type Check = fn() -> Result<String, String>;
 const CHECKS: &[(&str, Check)] = &[
     ("our-link-on-snmpd", foreign::snmpd::run),
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
+    ("net-snmp-into-our-receiver", foreign::notifications::run),
     ("pysnmp-on-our-agents", foreign::pysnmp::run),
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
