@@ -10,6 +10,7 @@ mod foreign {
     pub(crate) mod notifications;
     pub(crate) mod pysnmp;
     pub(crate) mod snmpd;
+    pub(crate) mod snmpsim;
     pub(crate) mod visa;
 }
 
@@ -22,6 +23,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
     ("net-snmp-into-our-receiver", foreign::notifications::run),
     ("pysnmp-on-our-agents", foreign::pysnmp::run),
+    ("our-drivers-on-snmpsim", foreign::snmpsim::run),
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),

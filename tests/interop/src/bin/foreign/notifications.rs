@@ -42,10 +42,8 @@ async fn comes(received: &mut Receiver<Notification>, what: &str, port: i32) -> 
 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
-        let users = [
-            Entry::new("v3").with("user", USER).with("auth_password", AUTH).with("priv_password", PRIVACY),
-            Entry::new("v2c").with("community", COMMUNITY),
-        ];
+        let users =
+            [Entry::new("v3").with("user", USER).with("auth_password", AUTH).with("priv_password", PRIVACY), Entry::new("v2c").with("community", COMMUNITY)];
         let users = users.iter().map(Security::from_entry).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &users).await.map_err(|e| e.to_string())?;
         let mut received = receiver.subscribe();
