@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::Duration,
@@ -158,6 +158,10 @@ pub struct Usb {
     name: String,
     service: Arc<dyn UsbService>,
     identity: UsbIdentity,
+    /// It was pulled out: what is there when it answers again may be another.
+    gone: AtomicBool,
+    /// Another device answers: the link has ended.
+    over: OnceLock<LinkError>,
     closed: AtomicBool,
 }
 
@@ -167,23 +171,43 @@ impl Usb {
     /// # Errors
     /// `NotFound` if its ids are others; what a standard request answers.
     pub fn open(name: impl Into<String>, service: Arc<dyn UsbService>, vendor: u16, product: u16) -> Result<Self, LinkError> {
-        let name = name.into();
-        let (device, _) = service.descriptors();
-        let identity = identity_of(&device, |index| {
-            let setup = Setup { request_type: 0x80, request: 6, value: 0x0300 | u16::from(index), index: 0x0409, length: 255 };
-            match service.control(setup, &[]) {
-                Completion::Data(text) => Some(text),
-                _ => None,
-            }
-        })?;
+        let identity = who(&*service)?;
         check_ids(&identity, vendor, product)?;
-        Ok(Self { name, service, identity, closed: AtomicBool::new(false) })
+        Ok(Self { name: name.into(), service, identity, gone: AtomicBool::new(false), over: OnceLock::new(), closed: AtomicBool::new(false) })
+    }
+
+    /// Whether the device that was pulled out is the one that is there again.
+    fn same(&self) -> Result<(), LinkError> {
+        if let Some(over) = self.over.get() {
+            return Err(over.clone());
+        }
+        if !self.gone.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // One that is gone still has descriptors here, and no strings.
+        let found = who(&*self.service)?;
+        if found.serial.is_none() && self.identity.serial.is_some() {
+            return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out"));
+        }
+        if found != self.identity {
+            let what = |i: &UsbIdentity| i.serial.clone().unwrap_or_else(|| "no serial number".to_owned());
+            let error = LinkError::new(
+                ErrorKind::IdentityChanged,
+                format!("{} was opened, and {} answers now; the handle is closed", what(&self.identity), what(&found)),
+            );
+            return Err(self.over.get_or_init(|| error).clone());
+        }
+        // As at opening: configuration 1.
+        self.service.control(Setup { request_type: 0, request: 9, value: 1, index: 0, length: 0 }, &[]);
+        self.gone.store(false, Ordering::Release);
+        Ok(())
     }
 
     async fn complete(&self, within: Duration, mut transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(LinkError::closed());
         }
+        self.same()?;
         let end = Instant::now() + within;
         loop {
             match transfer(self.service.as_ref()) {
@@ -192,16 +216,28 @@ impl Usb {
                 }
                 Completion::Pending => sleep(Duration::from_millis(1).min(within)).await,
                 Completion::Stall => return Err(LinkError::new(ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled").sent()),
-                Completion::Gone => return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out").sent()),
+                Completion::Gone => {
+                    self.gone.store(true, Ordering::Release);
+                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out").sent());
+                }
                 done => return Ok(done),
             }
         }
     }
 
+    /// A transfer of an endpoint, whose halt is ended if it stalls.
+    async fn transfer(&self, endpoint: u8, within: Duration, transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
+        let result = self.complete(within, transfer).await;
+        if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
+            self.service.control(Setup::clear_halt(endpoint), &[]);
+        }
+        result
+    }
+
     async fn read(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let mut all = Zeroizing::new(Vec::with_capacity(read.chunk.saturating_mul(read.count).min(1 << 24)));
         for _ in 0..read.count {
-            if let Completion::Data(mut bytes) = self.complete(read.within, |s| s.read(read.endpoint, read.chunk)).await? {
+            if let Completion::Data(mut bytes) = self.transfer(read.endpoint | 0x80, read.within, |s| s.read(read.endpoint, read.chunk)).await? {
                 all.extend_from_slice(&bytes);
                 let short = bytes.len() < read.chunk;
                 zeroize::Zeroize::zeroize(&mut bytes);
@@ -212,6 +248,18 @@ impl Usb {
         }
         Ok(all)
     }
+}
+
+/// Asks a device for its identity.
+fn who(service: &dyn UsbService) -> Result<UsbIdentity, LinkError> {
+    let (device, _) = service.descriptors();
+    identity_of(&device, |index| {
+        let setup = Setup { request_type: 0x80, request: 6, value: 0x0300 | u16::from(index), index: 0x0409, length: 255 };
+        match service.control(setup, &[]) {
+            Completion::Data(text) => Some(text),
+            _ => None,
+        }
+    })
 }
 
 /// Reads the identity out of a device descriptor; `string` fetches a string descriptor.
@@ -253,7 +301,7 @@ impl UsbLink for Usb {
         self.read(read).await
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
-        match self.complete(within, |s| s.write(endpoint, data)).await? {
+        match self.transfer(endpoint, within, |s| s.write(endpoint, data)).await? {
             Completion::Accepted(n) => Ok(n),
             _ => Ok(0),
         }

@@ -79,7 +79,8 @@ pub struct Read {
     pub disclosure: Disclosure,
 }
 
-/// Transfers to one USB device, whose interface is claimed while the link is open.
+/// Transfers to one USB device, whose interface is claimed while the link is open. An endpoint that stalled is cleared by the link (USB 2.0, CLEAR_FEATURE
+/// ENDPOINT_HALT): the transfer that met the stall fails, and the next one starts anew.
 #[async_trait]
 pub trait UsbLink: Send + Sync {
     /// A control transfer with a data stage to the host, or none.
@@ -113,6 +114,14 @@ pub trait UsbLink: Send + Sync {
     fn address(&self) -> String;
     /// Releases the interface.
     async fn close(&self);
+}
+
+impl Setup {
+    /// The standard request that ends the halt of an endpoint.
+    #[must_use]
+    pub const fn clear_halt(endpoint: u8) -> Self {
+        Self { request_type: 0x02, request: 1, value: 0, index: endpoint as u16, length: 0 }
+    }
 }
 
 /// What a device does with a transfer.

@@ -166,6 +166,15 @@ impl Owner {
             fail(e, what).sent()
         })
     }
+
+    /// A transfer of an endpoint, whose halt is ended if it stalls.
+    fn transfer<T>(&mut self, what: &str, endpoint: u8, transfer: impl FnOnce(&Handle) -> Result<T, rusb::Error>) -> Result<T, LinkError> {
+        let result = self.run(what, transfer);
+        if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
+            let _ = self.run("clear halt", |handle| handle.clear_halt(endpoint));
+        }
+        result
+    }
 }
 
 /// The time that a call has.
@@ -238,7 +247,7 @@ impl HostUsb {
             let mut all = Zeroizing::new(vec![0; read.chunk.saturating_mul(read.count)]);
             let mut length = 0;
             for chunk in all.chunks_exact_mut(read.chunk.max(1)) {
-                let n = owner.run(what, |handle| transfer(handle, read.endpoint, chunk, left.now()?))?;
+                let n = owner.transfer(what, read.endpoint | Direction::In as u8, |handle| transfer(handle, read.endpoint, chunk, left.now()?))?;
                 length += n;
                 if n < read.chunk {
                     break;
@@ -279,7 +288,7 @@ impl UsbLink for HostUsb {
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
         let data = Zeroizing::new(data.to_vec());
-        self.call(within, move |owner, left| owner.run("bulk write", |h| h.write_bulk(endpoint, &data, left.now()?))).await
+        self.call(within, move |owner, left| owner.transfer("bulk write", endpoint, |h| h.write_bulk(endpoint, &data, left.now()?))).await
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read, "interrupt read", |h, endpoint, buffer, within| h.read_interrupt(endpoint | Direction::In as u8, buffer, within)).await

@@ -337,6 +337,17 @@ impl Connection {
     }
 }
 
+impl UsbIp {
+    /// After a stall.
+    async fn clear_halt<T: Sync>(&self, endpoint: u8, result: &Result<T, LinkError>) {
+        if matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
+            let setup = Some(Setup::clear_halt(endpoint));
+            let urb = Urb { endpoint: 0, setup, out: Zeroizing::default(), chunk: 0, count: 1, within: Duration::from_millis(500) };
+            let _ = self.submit(urb).await;
+        }
+    }
+}
+
 #[async_trait]
 impl UsbLink for UsbIp {
     async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
@@ -351,12 +362,18 @@ impl UsbLink for UsbIp {
         }
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let urb = Urb { endpoint: read.endpoint | 0x80, setup: None, out: Zeroizing::default(), chunk: read.chunk, count: read.count, within: read.within };
-        Ok(self.submit(urb).await?.0)
+        let endpoint = read.endpoint | 0x80;
+        let urb = Urb { endpoint, setup: None, out: Zeroizing::default(), chunk: read.chunk, count: read.count, within: read.within };
+        let result = self.submit(urb).await;
+        self.clear_halt(endpoint, &result).await;
+        Ok(result?.0)
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
-        let urb = Urb { endpoint: endpoint & 0x0f, setup: None, out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
-        Ok(self.submit(urb).await?.1)
+        let endpoint = endpoint & 0x0f;
+        let urb = Urb { endpoint, setup: None, out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
+        let result = self.submit(urb).await;
+        self.clear_halt(endpoint, &result).await;
+        Ok(result?.1)
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.bulk_in(read).await
