@@ -1,6 +1,6 @@
 //! What runs in the virtual machine of the check `our-usb-driver-on-linux`: our driver, through libusb, usbfs and `vhci_hcd`, on our emulator.
 //!
-//! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED` is the emulator that it starts, and kills.
+//! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED [FAULT]` is the emulator that it starts, and kills.
 
 use qkd_driver_kit::{OpenContext, Opened};
 use qkd_emulators::{
@@ -39,10 +39,11 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn start(serial: &str, seed: u64) -> Outcome<Self> {
+    fn start(serial: &str, seed: u64, fault: Option<&str>) -> Outcome<Self> {
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut child = Command::new(own)
             .args(["emulate", serial, &seed.to_string()])
+            .args(fault)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| format!("the emulator cannot be started: {e}"))?;
@@ -86,8 +87,9 @@ impl Drop for Emulator {
     }
 }
 
-async fn emulate(serial: &str, seed: &str) -> Outcome<()> {
-    let options = Options::default().seeded(seed.parse().map_err(|_| "no seed")?).with("serial", serial);
+async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
+    let mut options = Options::default().seeded(seed.parse().map_err(|_| "no seed")?).with("serial", serial);
+    options.faults = faults.iter().map(|f| (*f).to_owned()).collect();
     let running = profile::start("idq-quantis", &options).await.map_err(|e| e.to_string())?;
     println!("{}", running.ready().endpoints[0].address);
     std::future::pending().await
@@ -115,7 +117,7 @@ async fn same_bytes(source: &Arc<dyn RandomSource>, model: &Random, length: usiz
 }
 
 async fn check() -> Outcome<()> {
-    let emulator = Emulator::start(SERIAL, 11)?;
+    let emulator = Emulator::start(SERIAL, 11, None)?;
     emulator.plug()?;
     let opened = open().await?;
     let source = opened.as_random().map_err(|e| e.to_string())?;
@@ -153,11 +155,16 @@ async fn check() -> Outcome<()> {
     expect(error.kind() == ErrorKind::Unreachable, || format!("after the unplug: {error:?}"))?;
     told(&format!("pulled out while it reads: Unplugged after {} ms, and Unreachable then", took.as_millis()));
 
-    let emulator = Emulator::start(SERIAL, 12)?;
+    let emulator = Emulator::start(SERIAL, 12, Some("stall"))?;
     emulator.plug()?;
     let again = open().await?.as_random().map_err(|e| e.to_string())?;
     let model = Random::new(12, SERIAL);
-    same_bytes(&again, &model, 5000).await?;
+    let error = again.random(512).await.err().ok_or("a stalled endpoint gave bytes")?;
+    expect(error.kind() == ErrorKind::Transport(TransportFault::Stall), || format!("a stall: {error:?}"))?;
+    // The packet that stalled is lost.
+    model.fill(&mut [0; 512]);
+    same_bytes(&again, &model, 5000).await.map_err(|e| format!("after a stall: {e}"))?;
+    told("an endpoint that stalls: Stall, and the next read works");
     // The interface has one user at a time.
     let error = source.random(512).await.err().ok_or("two handles had claimed one interface")?;
     expect(error.kind() == ErrorKind::Busy, || format!("a second handle: {error:?}"))?;
@@ -166,7 +173,7 @@ async fn check() -> Outcome<()> {
     told("plugged in again: a new handle works, and the old one as soon as the interface is free");
 
     drop(emulator);
-    let other = Emulator::start("QRNG-VM-2", 13)?;
+    let other = Emulator::start("QRNG-VM-2", 13, None)?;
     other.plug()?;
     let begun = Instant::now();
     let error = loop {
@@ -186,7 +193,7 @@ async fn check() -> Outcome<()> {
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "emulate", serial, seed] => emulate(serial, seed).await,
+        [_, "emulate", serial, seed, ref faults @ ..] => emulate(serial, seed, faults).await,
         _ => check().await,
     };
     match done {
