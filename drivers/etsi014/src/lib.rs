@@ -31,7 +31,7 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0 and qkdsec 0.3.0 also take keys from",
+        what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0, qkdsec 0.3.0 and the crate etsi014 0.4.1 also take keys from",
     }],
     assumptions: &[],
     unknowns: &[

@@ -26,6 +26,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("our-drivers-on-snmpsim", foreign::snmpsim::run),
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
+    ("rust-014-client-on-our-server", foreign::etsi014::crate_client),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),
     ("pyvisa-on-our-switch", foreign::visa::run),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),

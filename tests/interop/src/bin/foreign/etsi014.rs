@@ -1,10 +1,10 @@
-//! PyPI `etsi-qkd-014-client` (LIP6) and `qkdsec` (its `doctor`, and its client) against our ETSI GS QKD 014 server, over mutual TLS.
+//! PyPI `etsi-qkd-014-client` (LIP6) and `qkdsec` (its `doctor`, and its client) and the crate `etsi014` (QOJena) against our ETSI GS QKD 014 server, over mutual TLS.
 
-use crate::{block_on, python};
+use crate::{block_on, python, tool};
 use qkd_emulators::profile::{self, Options};
 
-/// Runs a script with the addresses, the PEM files and the SAE ids of a fresh pair.
-fn on_a_pair(script: &str) -> Result<(), String> {
+/// Runs a client with the addresses, the PEM files and the SAE ids of a fresh pair.
+fn on_a_pair(client: impl FnOnce(&[&str]) -> Result<String, String>) -> Result<(), String> {
     block_on(async {
         let running = profile::start("etsi014-pair", &Options::default()).await.map_err(|e| e.to_string())?;
         let ready = running.ready();
@@ -12,16 +12,24 @@ fn on_a_pair(script: &str) -> Result<(), String> {
         let addresses = [&ready.endpoints[0].address, &ready.endpoints[1].address];
         let rest = [&tls.ca, &tls.cert, &tls.key, &tls.slave_cert, &tls.slave_key, &sae.master, &sae.slave];
         let arguments: Vec<&str> = addresses.into_iter().chain(rest).map(String::as_str).collect();
-        python(script, &arguments).map(drop)
+        tokio::task::block_in_place(|| client(&arguments)).map(drop)
     })
 }
 
 pub(crate) fn client() -> Result<String, String> {
-    on_a_pair("etsi014.py")?;
+    on_a_pair(|arguments| python("etsi014.py", arguments))?;
     Ok("etsi-qkd-014-client 0.9.0: status, keys and twins, second dec_keys, refusals".to_owned())
 }
 
 pub(crate) fn doctor() -> Result<String, String> {
-    on_a_pair("qkdsec_doctor.py")?;
+    on_a_pair(|arguments| python("qkdsec_doctor.py", arguments))?;
     Ok("qkdsec 0.3.0: eight of doctor's ten probes, the two others being its own reading; keys and twins by its client, second dec_keys".to_owned())
+}
+
+pub(crate) fn crate_client() -> Result<String, String> {
+    const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rust-014-client/Cargo.toml");
+    const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/rust-014-client");
+    let cargo = ["run", "--quiet", "--locked", "--manifest-path", MANIFEST, "--target-dir", TARGET, "--"];
+    on_a_pair(|arguments| tool("cargo", &[&cargo, arguments].concat()))?;
+    Ok("the crate etsi014 0.4.1: status, keys and twins, second dec_keys, a size that is none".to_owned())
 }
