@@ -7,8 +7,8 @@ use std::error::Error;
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [a, b, ca, cert, key, slave_cert, slave_key, master, slave] = arguments.as_slice() else { return Err("nine arguments, please".into()) };
-    let alice = Endpoint::builder(&format!("https://{a}")).root_ca_file(ca).identity_files(cert, key).build()?;
-    let bob = Endpoint::builder(&format!("https://{b}")).root_ca_file(ca).identity_files(slave_cert, slave_key).build()?;
+    let alice = Endpoint::builder(format!("https://{a}")).root_ca_file(ca).identity_files(cert, key).build()?;
+    let bob = Endpoint::builder(format!("https://{b}")).root_ca_file(ca).identity_files(slave_cert, slave_key).build()?;
 
     let status = alice.status(slave).await?;
     assert_eq!((&status.master_SAE_ID, &status.slave_SAE_ID, status.key_size), (master, slave, 256));
