@@ -269,7 +269,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
     let instance = std::iter::once(32).chain(0..32).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(".");
     for peer in peers {
         peer.is_made_by(6527)?;
-        // Status createAndGo; aes256.
+        // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo, aes256.
+        peer.set(&[(&psk(3, 1), "i", "6")])?;
         peer.set(&[(&psk(3, 1), "i", "4"), (&psk(4, 1), "i", "2"), (&psk(5, 1), "s", SECRET), (&psk(6, 1), "s", &ckn)])?;
     }
     for peer in peers {
