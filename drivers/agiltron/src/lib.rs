@@ -36,7 +36,13 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "agiltron+serial:///dev/ttyUSB0?model=ff&channels=8" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, on a PTY" }],
+    evidence: &[
+        Evidence {
+            of: EvidenceOf::Protocol,
+            what: "PyPI qmi 0.54.2 (FF 1x4, 1x8) and agiltron-selfalign 0.2.0 (1x16) write the very frames that the driver writes, and read the answers alike; both were answered by the emulator",
+        },
+        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, on a PTY" },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "error replies, identification and the number of channels: model= and channels= must be given",

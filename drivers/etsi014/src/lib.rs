@@ -30,7 +30,10 @@ pub static INFO: DriverInfo = DriverInfo {
         Transport { name: "http", example: "etsi014+http://192.0.2.3:13003/?peer=sae-bob" },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0 also takes keys from" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0, qkdsec 0.3.0 and the crate etsi014 0.4.1 also take keys from",
+    }],
     assumptions: &[],
     unknowns: &[
         "the modules behind a KME: the standard tells no state, QBER or rate",

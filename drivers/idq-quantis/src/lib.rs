@@ -26,7 +26,7 @@ pub static INFO: DriverInfo = DriverInfo {
     transports: &[Transport { name: "usb", example: "idq-quantis+usb://" }, Transport { name: "usbip", example: "idq-quantis+usbip://192.0.2.4/1-1" }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "libusb and its usbfs calls, answered by this repository's emulator" },
+        Evidence { of: EvidenceOf::Transport, what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator behind them" },
         Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over USB/IP" },
     ],
     assumptions: &[],

@@ -45,8 +45,12 @@ pub static INFO: DriverInfo = DriverInfo {
     transports: &[Transport { name: "snmp", example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex" }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd" },
-        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools walk and set that emulator" },
+        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver" },
+        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Emulator,
+            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+        },
     ],
     assumptions: ASSUMPTIONS,
     unknowns: &[

@@ -51,7 +51,7 @@ pub static INFO: DriverInfo = DriverInfo {
         Transport { name: "serial", example: "polatis+serial:///dev/ttyS0?baud=38400" },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over TCP and a PTY" }],
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over TCP and a PTY, which PyVISA with pyvisa-py also drives" }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "what a switch does with an ADD on a port in use: plans remove first, so it is never asked",

@@ -112,7 +112,9 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
     if body.is_empty() {
         return Ok(KeyRequest::default());
     }
-    let map = object(body)?;
+    let mut map = object(body)?;
+    // Clients write null for an option that they leave out: the crate etsi014 0.4.1 does for additional_slave_SAE_IDs.
+    map.retain(|_, value| !value.is_null());
     let number = |name: &str| match map.get(name) {
         None => Ok(None),
         Some(v) => v.as_u64().map(Some).ok_or_else(|| Unreadable::Bad(format!("{name} is not a whole number"))),

@@ -116,6 +116,14 @@ fn optional_extensions_are_optional() {
 }
 
 #[test]
+fn a_null_is_an_option_left_out() {
+    let l = link(|_| ());
+    let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null, "extension_mandatory": null, "extension_optional": null});
+    let given = post(&l.alice, "alice", "bob/enc_keys", &body);
+    assert_eq!((given.status, value(&given)["keys"].as_array().unwrap().len()), (200, 2));
+}
+
+#[test]
 fn who_was_not_named_is_not_served_and_learns_nothing() {
     let l = link(|_| ());
     let id = value(&get(&l.alice, "alice", "bob/enc_keys"))["keys"][0]["key_ID"].as_str().unwrap().to_owned();

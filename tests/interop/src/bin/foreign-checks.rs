@@ -3,9 +3,15 @@
 //! `foreign-checks all`, or one of the names that `foreign-checks list` shows.
 
 mod foreign {
+    pub(crate) mod agiltron;
     pub(crate) mod etsi014;
+    pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
+    pub(crate) mod notifications;
+    pub(crate) mod pysnmp;
     pub(crate) mod snmpd;
+    pub(crate) mod snmpsim;
+    pub(crate) mod visa;
 }
 
 use std::process::ExitCode;
@@ -15,7 +21,15 @@ type Check = fn() -> Result<String, String>;
 const CHECKS: &[(&str, Check)] = &[
     ("our-link-on-snmpd", foreign::snmpd::run),
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
-    ("python-014-client-on-our-server", foreign::etsi014::run),
+    ("net-snmp-into-our-receiver", foreign::notifications::run),
+    ("pysnmp-on-our-agents", foreign::pysnmp::run),
+    ("our-drivers-on-snmpsim", foreign::snmpsim::run),
+    ("python-014-client-on-our-server", foreign::etsi014::client),
+    ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
+    ("rust-014-client-on-our-server", foreign::etsi014::crate_client),
+    ("agiltron-clients-on-our-switches", foreign::agiltron::run),
+    ("pyvisa-on-our-switch", foreign::visa::run),
+    ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 
 fn main() -> ExitCode {
@@ -57,6 +71,18 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     } else {
         Err(format!("{name} {} ended with {}: {text}{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Runs a script of this folder with the Python of `QKD_CI_PYTHON`, where `.ci/run` has put the packages from PyPI.
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Result<String, String> {
+    let python = std::env::var("QKD_CI_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/foreign/").to_owned() + script;
+    tokio::task::block_in_place(|| tool(&python, &[&[path.as_str()], arguments].concat()))
+}
+
+/// Something that a check has found to be right.
+pub(crate) fn told(what: &str) {
+    println!("  ✓ {what}");
 }
 
 /// A condition of a check.

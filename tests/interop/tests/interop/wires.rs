@@ -1,6 +1,6 @@
 //! Over real wires, where paused time cannot go: pseudo-terminals, TCP, USB/IP, and libusb with usbfs answered in process.
 
-use qkd_driver_kit::{OpenContext, link::usb::UsbService};
+use qkd_driver_kit::{OpenContext, context::Endpoint, link::usb::UsbService};
 use qkd_emulators::{
     model::random::Random,
     profile::{self, Options},
@@ -80,6 +80,9 @@ async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
     running.fault("short").unwrap();
     assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket));
     source.random(512).await.unwrap();
+    running.fault("stall").unwrap();
+    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    source.random(512).await.unwrap();
     running.fault("unplug").unwrap();
     let begun = std::time::Instant::now();
     assert!(matches!(
@@ -94,14 +97,28 @@ async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
     assert!(matches!(error.kind(), ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_quantis_in_memory_works_again_after_a_stall() {
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "QRNG-7")))));
+    let context = OpenContext::new().with_memory("box", Endpoint::Usb(Arc::clone(&device) as Arc<dyn UsbService>));
+    let source = qkd_drivers_all::registry().open("idq-quantis+mem://box", &context).await.unwrap().as_random().unwrap();
+    device.model().stall_next();
+    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    assert_eq!(source.random(512).await.unwrap().len(), 512);
+}
+
 #[tokio::test]
 async fn a_quantis_through_libusb_until_it_is_pulled_out() {
     let random = Arc::new(Random::new(3, "QRNG-7"));
-    let plugged = qkd_usbfs::plug(7, 2, Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random)))) as Arc<dyn UsbService>).unwrap();
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
+    let plugged = qkd_usbfs::plug(7, 2, Arc::clone(&device) as Arc<dyn UsbService>).unwrap();
     let opened = open("idq-quantis+usb:///?serial=QRNG-7").await.unwrap();
     let source = opened.as_random().unwrap();
     assert_eq!(source.identity().await.unwrap().serial.as_deref(), Some("QRNG-7"));
     assert_eq!(source.random(100_000).await.unwrap().len(), 100_000);
+    device.model().stall_next();
+    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    source.random(512).await.unwrap();
     assert_eq!(open("idq-quantis+usb:///?serial=OTHER").await.unwrap_err().kind(), ErrorKind::Unreachable);
     drop(plugged);
     let begun = std::time::Instant::now();

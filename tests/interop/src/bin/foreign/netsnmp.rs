@@ -1,6 +1,6 @@
 //! net-snmp's `snmpwalk`, `snmpbulkwalk`, `snmpget` and `snmpset` against our agents, over v3 authPriv and v2c.
 
-use crate::{block_on, expect, tool};
+use crate::{block_on, expect, told, tool};
 use qkd_emulators::profile::{self, Credentials, Options, Running};
 use std::time::{Duration, Instant};
 
@@ -188,10 +188,6 @@ fn standard() -> impl Iterator<Item = String> {
     system.chain([".1.3.6.1.2.1.31.1.1.1.1".to_owned(), ".1.3.6.1.6.3.10.2.1.1.0".to_owned(), ENGINE_TIME.to_owned()])
 }
 
-fn told(what: &str) {
-    println!("  ✓ {what}");
-}
-
 /// SL-SECU-MIB slSecuEncryptionTable, at the uplink.
 fn encryption(column: u32) -> String {
     format!(".1.3.6.1.4.1.4515.1.3.24.4.1.1.{column}.1295104")
@@ -273,7 +269,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
     let instance = std::iter::once(32).chain(0..32).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(".");
     for peer in peers {
         peer.is_made_by(6527)?;
-        // Status createAndGo; aes256.
+        // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo, aes256.
+        peer.set(&[(&psk(3, 1), "i", "6")])?;
         peer.set(&[(&psk(3, 1), "i", "4"), (&psk(4, 1), "i", "2"), (&psk(5, 1), "s", SECRET), (&psk(6, 1), "s", &ckn)])?;
     }
     for peer in peers {

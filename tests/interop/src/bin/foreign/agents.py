@@ -1,0 +1,99 @@
+"""agents.py packetlight|nokia USER AUTH-PASSWORD PRIV-PASSWORD HOST:PORT HOST:PORT: both agents of a pair by pysnmp, over SNMPv3 with SHA-256 and AES."""
+import asyncio
+import sys
+
+from pysnmp.hlapi.v3arch.asyncio import (
+    ContextData,
+    ObjectIdentity,
+    ObjectType,
+    SnmpEngine,
+    UdpTransportTarget,
+    UsmUserData,
+    bulk_walk_cmd,
+    get_cmd,
+    set_cmd,
+    usmAesCfb128Protocol,
+    usmHMAC192SHA256AuthProtocol,
+    walk_cmd,
+)
+from pysnmp.proto.rfc1902 import Integer32, OctetString
+
+family, user, auth, privacy, *addresses = sys.argv[1:]
+SECRET = "5aa1c0de00112233445566778899aabbccddeeff0123456789abcdef5aa1c0de"
+CKN = "".join(f"{n:02x}" for n in range(32))
+DESCR, UPTIME, CONTACT = (f"1.3.6.1.2.1.1.{n}.0" for n in (1, 3, 4))
+PSK = "1.3.6.1.4.1.6527.3.1.2.114.2.4.1.{}.3.99.97.49.1"
+# A SET in one PDU, which object of it must never be read, and one that nobody may write.
+CHANGES = {
+    "packetlight": [("1.3.6.1.4.1.4515.1.3.24.4.1.1.5.1295104", OctetString(SECRET)), (CONTACT, OctetString("noc@example"))],
+    "nokia": [(PSK.format(3), Integer32(4)), (PSK.format(4), Integer32(2)), (PSK.format(5), OctetString(SECRET)), (PSK.format(6), OctetString(CKN))],
+}
+KEY = {"packetlight": CHANGES["packetlight"][0][0], "nokia": PSK.format(5)}
+READ_ONLY = {"packetlight": "1.3.6.1.4.1.4515.1.3.24.4.1.1.3.1295104", "nokia": PSK.format(2)}
+
+
+class Agent:
+    def __init__(self, target, auth=auth, privacy=privacy):
+        # An engine of its own: pysnmp keeps users and engines by name.
+        data = UsmUserData(user, auth, privacy, authProtocol=usmHMAC192SHA256AuthProtocol, privProtocol=usmAesCfb128Protocol)
+        self.with_ = (SnmpEngine(), data, target, ContextData())
+
+    async def get(self, *oids):
+        return await get_cmd(*self.with_, *(ObjectType(ObjectIdentity(o)) for o in oids), lookupMib=False)
+
+    async def set(self, binds):
+        return await set_cmd(*self.with_, *(ObjectType(ObjectIdentity(o), v) for o, v in binds), lookupMib=False)
+
+    async def walk(self, by, *more):
+        rows = []
+        async for failed, status, _, binds in by(*self.with_, *more, ObjectType(ObjectIdentity("1.3.6.1")), lookupMib=False, lexicographicMode=True):
+            assert not failed and not status, (failed, status)
+            rows += [(tuple(name), value) for name, value in binds]
+        return rows
+
+
+async def check(address):
+    host, port = address.split(":")
+    target = await UdpTransportTarget.create((host, int(port)), timeout=3, retries=1)
+    agent = Agent(target)
+
+    failed, status, _, binds = await agent.get(DESCR, UPTIME)
+    assert not failed and not status and str(binds[0][1]) and int(binds[1][1]) >= 0, (failed, status)
+    one, bulk = await agent.walk(walk_cmd), await agent.walk(bulk_walk_cmd, 0, 20)
+    names = [name for name, _ in one]
+    assert names == [name for name, _ in bulk], (len(one), len(bulk))
+    assert len(names) > 40 and all(a < b for a, b in zip(names, names[1:])), len(names)
+
+    if family == "nokia":
+        # RowStatus destroy, which a row that is not there takes too (RFC 2579).
+        failed, status, *_ = await agent.set([(PSK.format(3), Integer32(6))])
+        assert not failed and not status, (failed, status)
+    failed, status, index, _ = await agent.set(CHANGES[family])
+    assert not failed and not status, (failed, status, index)
+    for oid, value in CHANGES[family][1:]:
+        failed, status, _, binds = await agent.get(oid)
+        # RowStatus createAndGo (4) reads as active (1).
+        shown = {KEY[family]: b"", PSK.format(3): 1}.get(oid, value)
+        assert not failed and not status and binds[0][1] == shown, (oid, failed, status, binds)
+    failed, status, _, binds = await agent.get(KEY[family])
+    assert not failed and not status and binds[0][1] == b"", "the key can be read"
+
+    # Refused as a whole, by the varbind at fault.
+    failed, status, index, _ = await agent.set([(CONTACT, OctetString("not this one")), (READ_ONLY[family], Integer32(1))])
+    assert not failed and int(status) == 17 and int(index) == 2, (failed, status, index)
+    _, _, _, binds = await agent.get(CONTACT)
+    assert binds[0][1] != b"not this one"
+
+    failed, *_ = await Agent(target, auth="wrongpassword").get(DESCR)
+    assert "wrong" in str(failed).lower() or "digest" in str(failed).lower(), failed
+    failed, *_ = await Agent(await UdpTransportTarget.create((host, int(port)), timeout=1, retries=0), privacy="wrongpassword").get(DESCR)
+    assert failed, "a wrong privacy password was accepted"
+    return len(names)
+
+
+async def main():
+    for address in addresses:
+        print(address, await check(address), "rows")
+
+
+asyncio.run(main())

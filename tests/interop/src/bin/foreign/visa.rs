@@ -1,0 +1,20 @@
+//! PyVISA with pyvisa-py, a VISA that we did not write, on our Polatis emulator: over a TCP socket and over the console's pseudo-terminal. Our driver then sees what it left.
+
+use crate::{block_on, expect, python};
+use qkd_driver_kit::OpenContext;
+use qkd_emulators::profile::{self, Options};
+
+pub(crate) fn run() -> Result<String, String> {
+    block_on(async {
+        let running = profile::start("polatis-16x16", &Options::default()).await.map_err(|e| e.to_string())?;
+        let [tcp, console] = &running.ready().endpoints[..] else { return Err("a Polatis has two interfaces".to_owned()) };
+        let (host, port) = tcp.address.split_once(':').ok_or("no port")?;
+        python("visa.py", &[host, port, &console.address])?;
+        for uri in &running.ready().uris {
+            let opened = qkd_drivers_all::registry().open(uri, &OpenContext::new()).await.map_err(|e| e.to_string())?;
+            let seen = opened.as_switch().map_err(|e| e.to_string())?.connections().await.map_err(|e| e.to_string())?.value;
+            expect(seen.to_string() == "1-17,2-30", || format!("our driver sees {seen} over {uri}"))?;
+        }
+        Ok("PyVISA 1.16.2 with pyvisa-py 0.8.1: a Polatis over TCP and over its console; our driver sees what it left".to_owned())
+    })
+}
