@@ -169,12 +169,12 @@ async fn rolled(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     for _ in 0..2 {
         let staged = pair.roll(b).await?;
-        for end in 0..2 {
-            let status = b.call(Op::Channel, pair.boxes[end].channel(&pair.channels[end])).await?;
-            holds(status.state == ChannelState::Encrypting, || format!("both ends confirm, and end {} is {:?}", end + 1, status.state))?;
-            if slots(&*pair.boxes[end]).is_ok() {
-                let active = slot_of(b, &*pair.boxes[end], &pair.channels[end], &staged[end].key_id).await?;
-                holds(active == Some(true), || format!("both ends confirm, and end {} does not send with the new key", end + 1))?;
+        for (end, ((encryptor, channel), staged)) in (1..).zip(pair.boxes.iter().zip(&pair.channels).zip(&staged)) {
+            let status = b.call(Op::Channel, encryptor.channel(channel)).await?;
+            holds(status.state == ChannelState::Encrypting, || format!("both ends confirm, and end {end} is {:?}", status.state))?;
+            if slots(&**encryptor).is_ok() {
+                let active = slot_of(b, &**encryptor, channel, &staged.key_id).await?;
+                holds(active == Some(true), || format!("both ends confirm, and end {end} does not send with the new key"))?;
             }
         }
     }
