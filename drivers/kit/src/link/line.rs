@@ -379,9 +379,6 @@ impl Owner {
         self.buffer.clear();
         let mut stranger = false;
         loop {
-            if self.stream.is_none() {
-                return Err(self.never_silent());
-            }
             // Whatever stands before the sentinel's answer belongs to earlier requests.
             if let Some(framer) = &mut exchange.framer {
                 match framer(&self.buffer) {
@@ -406,6 +403,9 @@ impl Owner {
                     }
                     Frame::Incomplete => {}
                 }
+            }
+            if self.stream.is_none() {
+                return Err(self.never_silent());
             }
             if let Err(error) = self.fill(deadline).await {
                 if stranger {
