@@ -7,6 +7,7 @@ mod matrix;
 mod mutant;
 mod mutants;
 mod resume;
+mod running;
 
 /// The files of emulators in memory: those of `duts/` itself.
 fn emulated() -> Vec<std::path::PathBuf> {
