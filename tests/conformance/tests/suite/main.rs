@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bundle;
+mod defect;
 mod matrix;
 mod mutant;
 mod mutants;
