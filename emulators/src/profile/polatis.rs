@@ -36,6 +36,7 @@ fn size_of(code: &str) -> Option<(u32, u32)> {
 struct Device {
     controls: Controls,
     service: Arc<dyn ByteService>,
+    console: Arc<dyn ByteService>,
     clock: Clock,
 }
 
@@ -76,11 +77,17 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     for (_, value) in options.set.iter().filter(|(name, _)| name == "input") {
         controls.set("input", value).map_err(invalid)?;
     }
-    Ok(Device { controls, service: Arc::new(move || Box::new(wire.session()) as Box<dyn Session>), clock })
+    let console = wire.clone();
+    Ok(Device {
+        controls,
+        service: Arc::new(move || Box::new(wire.session()) as Box<dyn Session>),
+        console: Arc::new(move || Box::new(console.console()) as Box<dyn Session>),
+        clock,
+    })
 }
 
 pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
-    let Device { controls, service, clock } = build(options, code)?;
+    let Device { controls, service, console, clock } = build(options, code)?;
     let faults = controls.faults(0);
     let baud = options.number("baud", 38_400)?;
     let mut ready = Ready::new(profile.name);
@@ -91,13 +98,13 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, code: &s
     let path = port.path().display().to_string();
     ready.endpoint("serial", &path, Some(format!("polatis+serial://{path}?baud={baud}")));
     let mut running = Running::new(ready, controls);
-    running.serve(shell::tcp::serve(listener, Arc::clone(&service), faults.clone(), clock.clone()));
-    running.serve(shell::pty::serve(port, baud, service, faults, clock));
+    running.serve(shell::tcp::serve(listener, service, faults.clone(), clock.clone()));
+    running.serve(shell::pty::serve(port, baud, console, faults, clock));
     Ok(running)
 }
 
 pub(super) fn in_memory(profile: &'static Profile, options: &Options, code: &str) -> io::Result<InMemory> {
-    let Device { controls, service, clock } = build(options, code)?;
+    let Device { controls, service, clock, .. } = build(options, code)?;
     let faults = controls.faults(0);
     let mut memory = InMemory::new(controls);
     memory.uri("polatis", profile.name, "");

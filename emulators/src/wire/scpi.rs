@@ -189,16 +189,25 @@ impl Polatis {
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
         format!("{}\nnetwork: {network}", self.switch.state())
     }
-    /// A new connection.
+    /// A new connection over TCP, where replies end in CR LF.
     #[must_use]
     pub fn session(&self) -> Scpi {
-        Scpi { device: self.clone(), buffer: Vec::new(), overrun: false, errors: VecDeque::new(), settled: Duration::ZERO }
+        self.ending("\r\n")
+    }
+    /// A connection of the serial console, where replies end in CR (public archive id:63190900619).
+    #[must_use]
+    pub fn console(&self) -> Scpi {
+        self.ending("\r")
+    }
+    fn ending(&self, line_end: &'static str) -> Scpi {
+        Scpi { device: self.clone(), line_end, buffer: Vec::new(), overrun: false, errors: VecDeque::new(), settled: Duration::ZERO }
     }
 }
 
 /// One connection.
 pub struct Scpi {
     device: Polatis,
+    line_end: &'static str,
     buffer: Vec<u8>,
     overrun: bool,
     errors: VecDeque<ScpiError>,
@@ -235,7 +244,7 @@ impl Scpi {
                 Err(error) => self.error(error),
             }
         }
-        if answers.is_empty() { Reply::silent() } else { Reply::bytes(answers.join(";") + "\r\n").after(after) }
+        if answers.is_empty() { Reply::silent() } else { Reply::bytes(answers.join(";") + self.line_end).after(after) }
     }
 
     fn run(&mut self, command: Command, arguments: &[&str], after: &mut Duration) -> Result<Option<String>, ScpiError> {
