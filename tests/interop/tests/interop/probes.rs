@@ -148,7 +148,9 @@ fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
 /// Whether what answers is a device of the driver's. Silence, and nonsense, is a no.
 async fn recognises(connector: Box<dyn Connector>, send: &[u8], expect: &str) -> bool {
     let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), PATIENCE).await.unwrap();
-    let until_line = |seen: &[u8]| if seen.len() > 2 && seen.ends_with(b"\n") || seen.len() >= 256 { Frame::Complete(seen.len()) } else { Frame::Incomplete };
+    let until_line = |seen: &[u8]| {
+        if seen.len() > 2 && matches!(seen.last(), Some(b'\r' | b'\n')) || seen.len() >= 256 { Frame::Complete(seen.len()) } else { Frame::Incomplete }
+    };
     let reply = link.exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Public)).await;
     link.close().await;
     match reply {
