@@ -93,6 +93,10 @@ impl OpenContext {
         self.memory.insert(name.into(), endpoint);
         self
     }
+    /// The in-memory endpoints, by name.
+    pub fn memory(&self) -> impl Iterator<Item = (&str, &Endpoint)> {
+        self.memory.iter().map(|(name, endpoint)| (name.as_str(), endpoint))
+    }
     /// Recording what goes over every link.
     #[must_use]
     pub fn recording(mut self, transcript: Transcript) -> Self {

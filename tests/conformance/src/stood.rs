@@ -62,8 +62,11 @@ pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, c
         }
     }
     let why = last.map_or_else(String::new, |e| e.to_string());
-    let before = verdict.err().map_or_else(String::new, |stop| format!("; and before that: {stop:?}"));
-    Err(Stop::Broken(format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}{before}")))
+    let why = format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}");
+    Err(match verdict {
+        Err(Stop::Fails(before)) => Stop::Fails(format!("{before}; and then: {why}")),
+        _ => Stop::Broken(why),
+    })
 }
 
 /// After an interruption: puts back what the journal says, as far as that is possible, and tells. Whether all was put back that can be.

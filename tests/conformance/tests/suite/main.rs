@@ -4,6 +4,7 @@
 
 mod bundle;
 mod defect;
+mod liars;
 mod matrix;
 mod mutant;
 mod mutants;
