@@ -334,7 +334,8 @@ impl Run {
         let any = |outcome| self.count(outcome) > 0;
         if any(Outcome::Fail) {
             Verdict::DoesNotConform
-        } else if any(Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
+        // A case that could not tell is not waived with those that failed.
+        } else if self.cases().any(|c| c.outcome == Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
             Verdict::Inconclusive
         } else if any(Outcome::Disabled) || self.cases().any(|c| c.outcome == Outcome::Disabled) {
             Verdict::ConformsAsTested
