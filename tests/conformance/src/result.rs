@@ -83,7 +83,7 @@ pub struct Run {
     pub peer: Option<String>,
     /// The highest impact that was allowed.
     pub allowed: Impact,
-    /// Whether the file named ports or channels that may be touched.
+    /// What may be touched, if the file names anything: ports, a channel, parameters, keys, key generation.
     pub scope: Option<String>,
     /// Faults that were set by hand, in the emulator's grammar.
     pub faults: Vec<String>,

@@ -99,7 +99,8 @@ fn cases_of(session: &Session) -> Vec<&'static Case> {
 
 /// What a run will do to the device, in words; said before it begins.
 fn announcement(session: &Session, request: &Request) -> String {
-    let chosen: Vec<_> = cases_of(session).into_iter().filter(|c| request.wants(c) && hindrance(session, c).is_none()).collect();
+    let runs = |case: &&Case| request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none();
+    let chosen: Vec<_> = cases_of(session).into_iter().filter(runs).collect();
     let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
     let changing: Vec<_> = chosen.iter().filter(|c| c.impact > Impact::Observe).collect();
     if changing.is_empty() {
