@@ -44,8 +44,10 @@ impl Request {
     fn wants(&self, case: &Case) -> bool {
         self.only.is_empty() || self.only.iter().any(|prefix| case.id.starts_with(prefix.as_str()))
     }
+    /// What an earlier run found out; one that could not tell, or did not run for what was missing, is tried again.
     fn known(&self, dut: &str, case: &str) -> Option<&CaseResult> {
-        self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case)
+        let last = self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case);
+        last.filter(|r| !matches!(r.outcome, Outcome::Error | Outcome::Disabled))
     }
 }
 
