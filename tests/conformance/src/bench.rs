@@ -37,6 +37,8 @@ struct Seen {
     printed: String,
     overruns: Vec<String>,
     put_back: Vec<String>,
+    /// What the case has changed, and not put back yet.
+    changed: Vec<Stood>,
 }
 
 /// The bench of one case.
@@ -200,6 +202,24 @@ impl Bench {
     /// Writes down, before a change, how things stood: after an interruption, that is what to go back to.
     pub(crate) fn about_to_change(&self, how_it_stood: &Stood) {
         self.session.journal(how_it_stood);
+    }
+
+    /// The same, of what is put back when the case ends.
+    pub(crate) fn changing(&self, how_it_stood: &Stood) {
+        self.about_to_change(how_it_stood);
+        self.seen().changed.push(how_it_stood.clone());
+    }
+
+    /// Notes that something stands as it stood.
+    pub(crate) fn is_back(&self, how_it_stood: &Stood) {
+        let mut seen = self.seen();
+        seen.changed.retain(|stood| stood != how_it_stood);
+        seen.put_back.push(how_it_stood.to_string());
+    }
+
+    /// What was changed and not put back, the last change first.
+    pub(crate) fn still_changed(&self) -> Vec<Stood> {
+        self.seen().changed.iter().rev().cloned().collect()
     }
 
     /// What was noted: timings, what was put back, and what is wrong whatever the case says.

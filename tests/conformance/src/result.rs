@@ -83,7 +83,7 @@ pub struct Run {
     pub peer: Option<String>,
     /// The highest impact that was allowed.
     pub allowed: Impact,
-    /// Whether the file named ports or channels that may be touched.
+    /// What may be touched, if the file names anything: ports, a channel, parameters, keys, key generation.
     pub scope: Option<String>,
     /// Faults that were set by hand, in the emulator's grammar.
     pub faults: Vec<String>,
@@ -334,7 +334,8 @@ impl Run {
         let any = |outcome| self.count(outcome) > 0;
         if any(Outcome::Fail) {
             Verdict::DoesNotConform
-        } else if any(Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
+        // A case that could not tell is not waived with those that failed.
+        } else if self.cases().any(|c| c.outcome == Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
             Verdict::Inconclusive
         } else if any(Outcome::Disabled) || self.cases().any(|c| c.outcome == Outcome::Disabled) {
             Verdict::ConformsAsTested

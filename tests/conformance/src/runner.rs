@@ -36,7 +36,7 @@ pub struct Request {
     pub journal: Option<Journal>,
     /// What an earlier run, now resumed, has found.
     pub past: Past,
-    /// Set if what an earlier run changed could not be put back: the journal, which says how it stood, must stay.
+    /// Set if what this run or an earlier one changed could not be put back: the journal, which says how it stood, must stay.
     pub left_changed: Arc<AtomicBool>,
 }
 
@@ -44,8 +44,10 @@ impl Request {
     fn wants(&self, case: &Case) -> bool {
         self.only.is_empty() || self.only.iter().any(|prefix| case.id.starts_with(prefix.as_str()))
     }
+    /// What an earlier run found out; one that could not tell, or did not run for what was missing, is tried again.
     fn known(&self, dut: &str, case: &str) -> Option<&CaseResult> {
-        self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case)
+        let last = self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case);
+        last.filter(|r| !matches!(r.outcome, Outcome::Error | Outcome::Disabled))
     }
 }
 
@@ -99,7 +101,8 @@ fn cases_of(session: &Session) -> Vec<&'static Case> {
 
 /// What a run will do to the device, in words; said before it begins.
 fn announcement(session: &Session, request: &Request) -> String {
-    let chosen: Vec<_> = cases_of(session).into_iter().filter(|c| request.wants(c) && hindrance(session, c).is_none()).collect();
+    let runs = |case: &&Case| request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none();
+    let chosen: Vec<_> = cases_of(session).into_iter().filter(runs).collect();
     let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
     let changing: Vec<_> = chosen.iter().filter(|c| c.impact > Impact::Observe).collect();
     if changing.is_empty() {
@@ -156,8 +159,16 @@ pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
 /// What a case measured.
 type Timings = Vec<(Operation, Duration)>;
 
+/// A case that ended.
+struct Done {
+    result: CaseResult,
+    timings: Timings,
+    /// Whether it changed something that could not be put back.
+    left_changed: bool,
+}
+
 /// Runs one case on a fresh bench, in the present runtime.
-async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) {
+async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let mut result = CaseResult {
         id: case.id.to_owned(),
         title: case.title.to_owned(),
@@ -173,7 +184,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) 
         Ok(bench) => bench,
         Err(why) => {
             (result.outcome, result.why) = (Outcome::Error, why);
-            return (result, Vec::new());
+            return Done { result, timings: Vec::new(), left_changed: false };
         }
     };
     let before = bench.state();
@@ -187,6 +198,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) 
     };
     result.seconds = begun.elapsed().as_secs_f64();
     bench.script().clear();
+    let left = stood::put_back_left(&bench).await;
     let after = bench.state();
     if session.dut.on() == On::EmulatorOnWire {
         let _ = bench.fault("clear");
@@ -221,9 +233,14 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) 
             (result.outcome, result.why) = (Outcome::Error, why);
         }
     }
+    if !left.is_empty() {
+        let told: Vec<_> = left.iter().map(|(stood, why)| stood::could_not(stood, why)).collect();
+        let before = if result.why.is_empty() { String::new() } else { format!("; and before that: {}", result.why) };
+        (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
+    }
     result.put_back = notes.put_back;
     result.transcript = notes.records;
-    (result, notes.timings)
+    Done { result, timings: notes.timings, left_changed: !left.is_empty() }
 }
 
 /// A model's state without its counts of orders: those that were carried out stay carried out, whatever is put back.
@@ -288,6 +305,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
         }
     }
     watcher.total(new.len());
+    let mut never_begun = "the run was ended before it".to_owned();
     let done = if in_memory {
         in_parallel(session, request, &new, watcher).await
     } else {
@@ -296,11 +314,19 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             if request.stop.load(Ordering::Relaxed) {
                 break;
             }
-            done.push(one(session, request, case, watcher).await);
+            let ended = one(session, request, case, watcher).await;
+            let left_changed = ended.left_changed && session.dut.on() == On::Device;
+            done.push(ended);
+            if left_changed {
+                request.left_changed.store(true, Ordering::Relaxed);
+                never_begun = format!("what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the device", case.id);
+                watcher.warn(&format!("{dut}: {never_begun}"));
+                break;
+            }
         }
         done
     };
-    for (result, mut times) in done {
+    for Done { result, timings: mut times, .. } in done {
         timings.append(&mut times);
         if let Some(case) = chosen.iter().find(|c| c.id == result.id) {
             results.insert(case.id, result);
@@ -314,7 +340,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             negative: case.negative,
             impact: case.impact,
             outcome: Outcome::Disabled,
-            why: "the run was ended before it".to_owned(),
+            why: never_begun.clone(),
             put_back: String::new(),
             seconds: 0.0,
             transcript: Vec::new(),
@@ -374,21 +400,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(format!("it panicked: {e}")))
 }
 
-async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, watcher: &dyn Watcher) -> (CaseResult, Timings) {
+async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, watcher: &dyn Watcher) -> Done {
     let journal = request.journal.as_ref();
     if let Some(journal) = journal {
         journal.begin_case(&session.dut.name, case.id);
     }
     let done = run_case(session, case).await;
-    if let Some(journal) = journal {
-        journal.end_case(&session.dut.name, &done.0);
+    // One that left something changed has not ended for the journal: to resume puts it back.
+    if let Some(journal) = journal.filter(|_| !done.left_changed || session.dut.on() != On::Device) {
+        journal.end_case(&session.dut.name, &done.result);
     }
-    watcher.ended(&done.0);
+    watcher.ended(&done.result);
     done
 }
 
 /// Two threads, each with a runtime of virtual time for each case.
-async fn in_parallel(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<(CaseResult, Timings)> {
+async fn in_parallel(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<Done> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while !request.stop.load(Ordering::Relaxed) {

@@ -1,9 +1,17 @@
 //! Putting back what a case changed.
 
-use crate::{bench::Bench, case::Stop, case::Verdict, journal::Stood, runner::Watcher, session::Session};
+use crate::{
+    bench::Bench,
+    case::{Stop, Verdict},
+    dut::Dut,
+    journal::Stood,
+    result::On,
+    runner::Watcher,
+    session::Session,
+};
 use qkd_driver_kit::Opened;
-use qkd_hal::Result;
-use qkd_switch_hal::{CrossConnects, OpticalSwitch, Plan, Port, Scope};
+use qkd_hal::{Error, Result};
+use qkd_switch_hal::{CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope};
 use std::{future::Future, sync::Arc};
 
 /// Plans from the present paths to others, and applies the plan.
@@ -29,9 +37,14 @@ pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Iden
 }
 
 /// Puts one thing back as it stood.
-async fn put_back(opened: &Opened, stood: &Stood) -> Result<()> {
+async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
     match stood {
-        Stood::Connections(paths) => change_to(&*opened.as_switch()?, &paths.parse()?).await,
+        Stood::Connections(paths) => {
+            let switch = opened.as_switch()?;
+            let (present, stood) = (switch.connections().await?.value, paths.parse()?);
+            let wanted = if dut.on() == On::Device { within(&dut.ports, &present, &stood)? } else { stood };
+            change_to(&*switch, &wanted).await
+        }
         Stood::Port(port, enabled) => opened.as_switch()?.set_port(Port(*port), *enabled).await,
         Stood::Parameter(name, value) => {
             let device = opened.device();
@@ -42,31 +55,55 @@ async fn put_back(opened: &Opened, stood: &Stood) -> Result<()> {
     }
 }
 
-/// Lets a case change something, and puts it back whatever comes of it. It is written down before.
+/// The paths of these ports as they stood, and all others as they are now: what somebody else has changed meanwhile is not ours to put back.
+fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
+    if ports.is_empty() {
+        return Err(Error::invalid("the file of the device names no ports that may be touched"));
+    }
+    let named = |path: &CrossConnect| ports.contains(&path.ingress.0) || ports.contains(&path.egress.0);
+    present.iter().filter(|path| !named(path)).chain(stood.iter().filter(named)).collect()
+}
+
+/// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
+/// error, a panic or a call that does not end, the runner puts back over a new one ([`put_back_left`]).
 ///
 /// # Errors
-/// The case's own; `Broken` if it could not be put back, which says how it stood.
+/// The case's own; `Broken` if it could not be put back.
 pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, change: impl Future<Output = Verdict>) -> Verdict {
-    bench.about_to_change(&stood);
+    bench.changing(&stood);
     let verdict = change.await;
     bench.script().clear();
     let mut last = None;
     // The first try may meet what the case left on the wire.
     for _ in 0..2 {
-        match put_back(opened, &stood).await {
+        match put_back(&bench.session.dut, opened, &stood).await {
             Ok(()) => {
-                bench.put_back(stood.to_string());
+                bench.is_back(&stood);
                 return verdict;
             }
             Err(error) => last = Some(error),
         }
     }
-    let why = last.map_or_else(String::new, |e| e.to_string());
-    let why = format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}");
-    Err(match verdict {
-        Err(Stop::Fails(before)) => Stop::Fails(format!("{before}; and then: {why}")),
-        _ => Stop::Broken(why),
-    })
+    verdict?;
+    Err(Stop::Broken(format!("it could not be put back over the handle that changed it: {}", last.map_or_else(String::new, |e| e.to_string()))))
+}
+
+/// Puts back, over a new handle, what a case has left changed. What cannot be, with the reason.
+pub(crate) async fn put_back_left(bench: &Bench) -> Vec<(Stood, String)> {
+    let mut left = Vec::new();
+    for stood in bench.still_changed() {
+        let result = async {
+            let opened = bench.open().await?;
+            let done = put_back(&bench.session.dut, &opened, &stood).await;
+            let _ = opened.device().close().await;
+            done
+        };
+        match result.await {
+            Ok(()) => bench.is_back(&stood),
+            Err(why) => left.push((stood, why.to_string())),
+        }
+    }
+    left
 }
 
 /// After an interruption: puts back what the journal says, as far as that is possible, and tells. Whether all was put back that can be.
@@ -80,7 +117,7 @@ pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher:
         let result = async {
             let bench = session.bench(None).await?;
             let opened = bench.open().await.map_err(|e| e.to_string())?;
-            let done = put_back(&opened, stood).await.map_err(|e| e.to_string());
+            let done = put_back(&session.dut, &opened, stood).await.map_err(|e| e.to_string());
             let _ = opened.device().close().await;
             done
         };
@@ -98,6 +135,27 @@ pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher:
 /// Tells how things stood that are not put back.
 pub(crate) fn leave_all(all: &[Stood], why: &str, watcher: &dyn Watcher) {
     for stood in all {
-        watcher.warn(&format!("  COULD NOT BE PUT BACK: it stood at {stood}: {why}"));
+        watcher.warn(&format!("  {}", could_not(stood, why)));
+    }
+}
+
+/// The words for what is not as it was found.
+pub(crate) fn could_not(stood: &Stood, why: &str) -> String {
+    format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_changed_meanwhile_stays() {
+        let paths = |text: &str| text.parse::<CrossConnects>().unwrap();
+        // The case made 1-17; somebody else took 5-21 away and made 6-22.
+        let now = within(&[1, 17], &paths("1-17, 6-22"), &paths("5-21")).unwrap();
+        assert_eq!(now, paths("6-22"));
+        let now = within(&[1, 17], &paths("6-22"), &paths("1-18, 5-21")).unwrap();
+        assert_eq!(now, paths("1-18, 6-22"));
+        assert!(within(&[], &paths("1-17"), &paths("5-21")).is_err());
     }
 }

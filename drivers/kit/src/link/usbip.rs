@@ -338,11 +338,12 @@ impl Connection {
 }
 
 impl UsbIp {
-    /// After a stall.
-    async fn clear_halt<T: Sync>(&self, endpoint: u8, result: &Result<T, LinkError>) {
-        if matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
+    /// After a stall, within what is left of the call's time.
+    async fn clear_halt<T: Sync>(&self, endpoint: u8, result: &Result<T, LinkError>, deadline: Instant) {
+        let within = deadline.saturating_duration_since(Instant::now());
+        if !within.is_zero() && matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
             let setup = Some(Setup::clear_halt(endpoint));
-            let urb = Urb { endpoint: 0, setup, out: Zeroizing::default(), chunk: 0, count: 1, within: Duration::from_millis(500) };
+            let urb = Urb { endpoint: 0, setup, out: Zeroizing::default(), chunk: 0, count: 1, within };
             let _ = self.submit(urb).await;
         }
     }
@@ -362,17 +363,17 @@ impl UsbLink for UsbIp {
         }
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let endpoint = read.endpoint | 0x80;
+        let (endpoint, deadline) = (read.endpoint | 0x80, Instant::now() + read.within);
         let urb = Urb { endpoint, setup: None, out: Zeroizing::default(), chunk: read.chunk, count: read.count, within: read.within };
         let result = self.submit(urb).await;
-        self.clear_halt(endpoint, &result).await;
+        self.clear_halt(endpoint, &result, deadline).await;
         Ok(result?.0)
     }
     async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
-        let endpoint = endpoint & 0x0f;
+        let (endpoint, deadline) = (endpoint & 0x0f, Instant::now() + within);
         let urb = Urb { endpoint, setup: None, out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
         let result = self.submit(urb).await;
-        self.clear_halt(endpoint, &result).await;
+        self.clear_halt(endpoint, &result, deadline).await;
         Ok(result?.1)
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {

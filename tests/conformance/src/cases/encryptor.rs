@@ -143,6 +143,8 @@ async fn wrong_size(b: &Bench) -> Verdict {
 
 async fn stage_nowhere(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
+    // Should it be staged after all, then on a box that may be touched.
+    channel(b, &*encryptor).await?;
     let before = b.state();
     let key = made_up_key(size(&*encryptor));
     b.secret(key.expose());

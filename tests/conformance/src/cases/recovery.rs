@@ -111,6 +111,9 @@ async fn delayed(b: &Bench) -> Verdict {
     let right = reading::steady(b, &opened).await?;
     b.script().strike(0, Fate::Delayed(b.session.deadline() / 5));
     let read = reading::steady(b, &opened).await?;
+    if !b.script().struck() {
+        return Err(Stop::NotApplicable("its reading touches no wire".to_owned()));
+    }
     holds(read == right, || format!("it read `{read}`, and before `{right}`"))
 }
 

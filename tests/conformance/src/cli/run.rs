@@ -127,6 +127,10 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         let of = about();
         let of = format!("{} {} {}", of.name, of.version, of.requirements);
         let (begun, past) = if arguments.resume { Journal::resume(&journal, &of)? } else { (Journal::begin(&journal, &of)?, Past::default()) };
+        let missing = past.torn.iter().find(|(name, (_, stood))| !stood.is_empty() && !duts.iter().any(|dut| dut.name == **name));
+        if let Some((name, (case, _))) = missing {
+            return Err(format!("the earlier run was ended in the middle of {case} of `{name}`: name its file too, so that what was changed is put back"));
+        }
         (request.journal, request.past) = (Some(begun), past);
     }
     let mut ready = Vec::new();

@@ -35,12 +35,13 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: Fault) -
         match ending {
             Ok(Ending::None) => break,
             Ok(Ending::Ended(word, struck)) => {
-                if !struck && exchange > 0 {
+                // It has no such exchange.
+                if !struck {
                     break;
                 }
                 cell.trials += 1;
                 cell.endings.insert(word);
-                if !struck || matches!(fault, Fault::Device(_)) {
+                if matches!(fault, Fault::Device(_)) {
                     break;
                 }
             }

@@ -50,6 +50,52 @@ fn what_cannot_be_put_back_is_told_with_how_it_stood() {
 }
 
 #[test]
+fn what_a_case_that_panicked_has_changed_is_put_back() {
+    let results = run(Mutant::registry("polatis", "panics"), polatis(), &only(&["DEV-24"]));
+    let case = &of(&results.runs[0], "DEV-24").cases[0];
+    assert_eq!(case.outcome, Outcome::Fail, "{case:?}");
+    assert!(case.why.contains("in the middle of a change") && case.put_back.contains("boot-mode="), "{case:?}");
+}
+
+#[test]
+fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (request, results) = runtime.block_on(async {
+        let emulator = qkd_emulators::profile::start("polatis-16x16", &qkd_emulators::profile::Options::default()).await.unwrap();
+        let uri = emulator.ready().uris.iter().find(|uri| uri.contains("+tcp:")).cloned();
+        let emulated = polatis();
+        let dut = Dut { emulator: None, uri, parameters: vec!["boot-mode".to_owned()], ..emulated };
+        let journal = Journal::begin(&path, "this suite").unwrap();
+        let request = Request { journal: Some(journal.clone()), ..only(&["DEV-24", "DEV-25"]) };
+        let suite = Suite::new(Mutant::registry("polatis", "put-back"));
+        let ready = suite.ready(dut, Some(Impact::Reversible), Some(journal)).await.unwrap();
+        let results = suite.run(&[ready], &request, &()).await;
+        (request, results)
+    });
+    let run = &results.runs[0];
+    assert_eq!((of(run, "DEV-24").outcome, of(run, "DEV-25").outcome), (Outcome::Error, Outcome::Disabled));
+    assert!(of(run, "DEV-25").cases[0].why.contains("nothing more was done"));
+    assert!(request.left_changed.load(std::sync::atomic::Ordering::Relaxed));
+    let (_, past) = Journal::resume(&path, "this suite").unwrap();
+    let (case, stood) = &past.torn[&run.dut];
+    assert_eq!((case.as_str(), stood.len()), ("DEV-24/written", 1), "{stood:?}");
+}
+
+#[test]
+fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
+    // It stands at one of its channels, which is not named: to move it would take that path away.
+    for (ports, outcome) in [(vec![2], Outcome::Disabled), (vec![1, 2], Outcome::Pass)] {
+        let dut = Dut { ports, ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/agiltron-ff.toml")).unwrap() };
+        let results = run(qkd_drivers_all::registry(), dut, &only(&["SWI-11/move"]));
+        let cases = &of(&results.runs[0], "SWI-11").cases;
+        let case = cases.iter().find(|c| c.id == "SWI-11/move").unwrap();
+        assert_eq!(case.outcome, outcome, "{}", case.why);
+    }
+}
+
+#[test]
 fn a_deviation_waives_until_it_expires_and_one_that_is_not_needed_is_told() {
     let deviation = |requirement: &str, expires: &str| Deviation {
         requirement: requirement.to_owned(),

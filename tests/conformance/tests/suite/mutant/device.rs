@@ -83,12 +83,14 @@ impl Device for Broken {
         if matches!(self.breaks, "DEV-22" | "DEV-23" | "DEV-24" | "DEV-25") {
             return Ok(());
         }
-        // It takes the first, and no more.
-        if self.is("put-back") && self.count() > 0 {
+        // It takes the first, and no more; over whatever handle.
+        if self.is("put-back") && (self.count() > 0 || self.nth > 1) {
             return Err(qkd_hal::Error::new(ErrorKind::Refused, "enough"));
         }
         let device = self.opened.device();
-        self.through(device.set_parameter(name, value)).await
+        let done = self.through(device.set_parameter(name, value)).await;
+        assert!(!(self.is("panics") && self.nth == 1), "in the middle of a change");
+        done
     }
 
     fn events(&self) -> EventStream {
