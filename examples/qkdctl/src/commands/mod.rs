@@ -1,7 +1,9 @@
 //! The commands.
 
+mod conform;
 mod demo;
 mod device;
+mod documents;
 mod drivers;
 mod encryptor;
 mod key;
@@ -10,6 +12,7 @@ mod probe;
 mod random;
 mod secret_file;
 mod switch;
+mod watch;
 
 use crate::{
     cli::{Cli, Command},
@@ -23,6 +26,10 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
     let session = || Session::new(&cli.global);
     let output = cli.global.output;
     match cli.command {
+        Command::Conform(arguments) => conform::run(session()?, &cli.global, arguments).await,
+        Command::Watch(arguments) => watch::run(session()?, output, arguments).await,
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man { to } => documents::man(to.as_deref()),
         Command::Drivers { name } => drivers::run(&session()?, output, name.as_deref()),
         Command::List => list::run(&session()?, output).await,
         Command::Probe { target, active, driver, login } => probe::run(&session()?, output, target.as_deref(), active, &driver, login.as_deref()).await,

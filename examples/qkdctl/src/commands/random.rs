@@ -1,7 +1,7 @@
 //! `qkdctl random`
 
 use super::secret_file;
-use crate::{cli::Output, lock::Use, output, session::Session};
+use crate::{cli::Output, lock::Use, output, progress::Progress, session::Session};
 use qkd_hal::Result;
 use serde_json::json;
 use std::path::Path;
@@ -13,6 +13,7 @@ pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: 
     let file = to.map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path)?, path))).transpose()?;
     let most = source.random_capabilities().max_request.max(1);
     let mut all = Zeroizing::new(Vec::with_capacity(bytes.max(1)));
+    let progress = Progress::bytes(output, bytes);
     loop {
         let part = source.random((bytes - all.len()).min(most)).await.inspect_err(|_| {
             if let Some((_, path)) = &file {
@@ -20,10 +21,12 @@ pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: 
             }
         })?;
         all.extend_from_slice(&part);
+        progress.at(all.len());
         if all.len() >= bytes {
             break;
         }
     }
+    drop(progress);
     if let Some((file, path)) = file {
         secret_file::write(file, path, &all)?;
     }
