@@ -45,7 +45,7 @@ impl Qline {
         }
         let mut qkd = QkdCapabilities::new(role);
         if side == Side::Alice {
-            let (each, steps) = (wire.calibration, Hws::calibration().into_iter().count());
+            let (each, steps) = (wire.calibration, Hws::calibration().len());
             qkd = qkd.with_long_orders(each, each * u32::try_from(steps).unwrap_or(u32::MAX));
         }
         let device = Self { descriptor, capabilities, qkd, side, wire, keys, events };

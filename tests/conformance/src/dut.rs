@@ -58,6 +58,12 @@ pub struct Dut {
     pub ports: Vec<u32>,
     /// The channel that may be touched. Without it, a device that is no emulator is not changed.
     pub channel: Option<String>,
+    /// Parameters that may be written. Without them, a device that is no emulator keeps them all.
+    pub parameters: Vec<String>,
+    /// Whether keys may be taken, which spends them, from a device that is no emulator.
+    pub keys: bool,
+    /// Whether the key generation of a device that is no emulator may be interrupted.
+    pub generation: bool,
     /// The deadline of each call, such as `2s`.
     pub deadline: Option<String>,
     /// Departures that are known and accepted for a time.
@@ -161,15 +167,21 @@ impl Dut {
         }
     }
 
-    /// The ports and channels that may be touched, in words.
+    /// What may be touched, in words.
     #[must_use]
     pub fn scope(&self) -> Option<String> {
-        let ports = (!self.ports.is_empty()).then(|| format!("ports {}", self.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
-        let channel = self.channel.as_ref().map(|c| format!("channel {c}"));
-        match (ports, channel) {
-            (Some(a), Some(b)) => Some(format!("{a}; {b}")),
-            (a, b) => a.or(b),
-        }
+        let list = |what: &str, all: Vec<String>| (!all.is_empty()).then(|| format!("{what} {}", all.join(", ")));
+        let parts: Vec<String> = [
+            list("ports", self.ports.iter().map(ToString::to_string).collect()),
+            list("channel", self.channel.iter().cloned().collect()),
+            list("parameters", self.parameters.clone()),
+            self.keys.then(|| "keys".to_owned()),
+            self.generation.then(|| "key generation".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 

@@ -98,14 +98,22 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
     })
 }
 
-/// Whether something becomes so, within the time that devices take: ten minutes of virtual time, or twenty seconds on the wall.
+/// The time that devices take for what takes time: ten minutes of virtual time, or one on the wall.
+pub(crate) fn patience(b: &Bench) -> Duration {
+    Duration::from_secs(if b.session.dut.on().has_wall_time() { 60 } else { 600 })
+}
+
+/// How long is waited between two questions.
+pub(crate) fn pause(b: &Bench) -> Duration {
+    Duration::from_millis(if b.session.dut.on().has_wall_time() { 50 } else { 500 })
+}
+
+/// Whether something becomes so, within [`patience`].
 ///
 /// # Errors
 /// Those of the question.
 pub(crate) async fn until<F: Future<Output = Result<bool>>>(b: &Bench, question: impl Fn() -> F) -> Result<bool, Stop> {
-    let wall = b.session.dut.on().has_wall_time();
-    let (patience, pause) = if wall { (Duration::from_secs(20), Duration::from_millis(50)) } else { (Duration::from_secs(600), Duration::from_millis(500)) };
-    let end = Instant::now() + patience;
+    let (end, pause) = (Instant::now() + patience(b), pause(b));
     loop {
         match question().await {
             Ok(true) => return Ok(true),

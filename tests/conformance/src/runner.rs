@@ -117,7 +117,7 @@ fn announcement(session: &Session, request: &Request) -> String {
             "\n  what may be touched: {}",
             session.dut.scope().unwrap_or_else(|| {
                 if session.dut.on() == On::Device {
-                    "nothing, since the file names neither ports nor a channel".to_owned()
+                    "nothing, since the file names no ports, channel, parameters, keys or generation; what would touch them is not run".to_owned()
                 } else {
                     "all of the emulator".to_owned()
                 }

@@ -360,13 +360,16 @@ impl Owner {
                     self.heard = Instant::now();
                     self.count_unasked(n);
                     if self.stream.is_none() {
-                        let what = format!("{} never stops sending; the line was cut", self.connector.address());
-                        return Err(LinkError::new(ErrorKind::Transport(TransportFault::Overrun), what));
+                        return Err(self.never_silent());
                     }
                 }
                 Ok(_) => return Err(self.hung_up(false)),
             }
         }
+    }
+
+    fn never_silent(&self) -> LinkError {
+        LinkError::new(ErrorKind::Transport(TransportFault::Overrun), format!("{} never stops sending; the line was cut", self.connector.address()))
     }
 
     async fn sentinel(&mut self, quiet: Duration, deadline: Instant) -> Result<(), LinkError> {
@@ -400,6 +403,9 @@ impl Owner {
                     }
                     Frame::Incomplete => {}
                 }
+            }
+            if self.stream.is_none() {
+                return Err(self.never_silent());
             }
             if let Err(error) = self.fill(deadline).await {
                 if stranger {

@@ -35,7 +35,8 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::broadcast,
-    time::{Instant, sleep, sleep_until},
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use zeroize::Zeroizing;
 
@@ -212,12 +213,14 @@ impl Fates for LinkFaults {
 pub struct Faulty<L> {
     inner: L,
     fates: Arc<dyn Fates>,
+    /// The task of the last stream, which holds what may be open only once.
+    former: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<L> Faulty<L> {
     /// Puts faults around a link.
     pub fn new(inner: L, fates: Arc<dyn Fates>) -> Self {
-        Self { inner, fates }
+        Self { inner, fates, former: tokio::sync::Mutex::default() }
     }
 }
 
@@ -292,13 +295,17 @@ impl<W: AsyncWrite + Unpin> Way<W> {
 impl Connector for Faulty<Box<dyn Connector>> {
     /// The faults act on what the device sends, message by message as it comes.
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
+        let mut former = self.former.lock().await;
+        if let Some(task) = former.take() {
+            let _ = timeout(within, task).await;
+        }
         let stream = self.inner.connect(within).await?;
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (mut from_device, mut to_device) = tokio::io::split(stream);
         let (mut from_host, to_host) = tokio::io::split(far);
         let dice = ChaCha8Rng::seed_from_u64(self.fates.seed());
         let mut way = Way { to_host, fates: Arc::clone(&self.fates), dice, late: Vec::new() };
-        tokio::spawn(async move {
+        *former = Some(tokio::spawn(async move {
             let back = async {
                 let mut buffer = Zeroizing::new(vec![0; 4096]);
                 let mut ended = false;
@@ -318,7 +325,7 @@ impl Connector for Faulty<Box<dyn Connector>> {
             };
             let forth = tokio::io::copy(&mut from_host, &mut to_device);
             tokio::select! { _ = back => {}, _ = forth => {} }
-        });
+        }));
         Ok(Box::new(near))
     }
     fn address(&self) -> String {

@@ -6,6 +6,7 @@ use crate::{
     journal::Stood,
     reading,
     requirement::Impact,
+    result::On,
 };
 use qkd_hal::{
     Operation as Op, QkdModule,
@@ -49,6 +50,11 @@ async fn status(b: &Bench) -> Verdict {
 
 async fn performance(b: &Bench) -> Verdict {
     let module = open(b).await?;
+    // While it initialises there is nothing to tell.
+    let told = b.call(Op::ModuleStatus, module.status()).await?.state;
+    if matches!(told, ModuleState::Booting | ModuleState::Initialising | ModuleState::Calibrating) {
+        generating(b, &*module).await?;
+    }
     let p = b.call(Op::Performance, module.performance()).await?;
     let ratios = [("QBER", p.qber.map(|m| m.value.0)), ("visibility", p.visibility.map(|m| m.value.0))];
     for (name, value) in ratios {
@@ -119,8 +125,16 @@ async fn cut(b: &Bench) -> Verdict {
     holds(generating(b, &*module).await?, || "the quantum channel was mended, and it does not generate again".to_owned())
 }
 
+/// The module, if its key generation may be interrupted: of a device, only where its file says so.
+async fn may_be_stopped(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
+    if b.session.dut.on() == On::Device && !b.session.dut.generation {
+        return Err(Stop::Disabled("say that key generation may be interrupted, with generation = true".to_owned()));
+    }
+    open(b).await
+}
+
 async fn calibrated(b: &Bench) -> Verdict {
-    let module = open(b).await?;
+    let module = may_be_stopped(b).await?;
     b.about_to_change(&Stood::Other("the module was generating".to_owned()));
     let begun = Instant::now();
     b.call(Op::Calibrate, module.calibrate()).await?;
@@ -134,7 +148,7 @@ async fn calibrated(b: &Bench) -> Verdict {
 }
 
 async fn started(b: &Bench) -> Verdict {
-    let module = open(b).await?;
+    let module = may_be_stopped(b).await?;
     let before = b.call(Op::ModuleStatus, module.status()).await?.state;
     match b.call(Op::Start, module.start()).await {
         // That it runs is no failure; that it will not be started twice is none either.

@@ -5,6 +5,7 @@ use crate::{
     case::{Case, Need, Stop, Verdict, holds, refused},
     journal::Stood,
     requirement::Impact,
+    result::On,
     stood,
 };
 use qkd_hal::{
@@ -92,7 +93,13 @@ async fn written(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let device = opened.device();
     let mut tried = false;
-    for spec in device.parameters().iter().filter(|p| p.writable && p.readable && !p.disruptive) {
+    let may = |name: &str| b.session.dut.on() != On::Device || b.session.dut.parameters.iter().any(|p| p == name);
+    let candidates: Vec<_> = device.parameters().iter().filter(|p| p.writable && p.readable && !p.disruptive).collect();
+    if !candidates.is_empty() && !candidates.iter().any(|p| may(p.name)) {
+        let names: Vec<_> = candidates.iter().map(|p| format!("\"{}\"", p.name)).collect();
+        return Err(Stop::Disabled(format!("name those that may be written, with parameters = [{}]", names.join(", "))));
+    }
+    for spec in candidates.into_iter().filter(|p| may(p.name)) {
         let present = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
         let Some(wanted) = another(spec, &present) else { continue };
         tried = true;

@@ -1,10 +1,12 @@
 //! Taking keys: unique, paired, each handed out once, and none lost without being told.
 
-use super::{claims::made_up_id, module::open};
+use super::{claims::made_up_id, module};
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    reading,
     requirement::Impact,
+    result::On,
 };
 use qkd_driver_kit::wrap::fault::Fate;
 use qkd_hal::{
@@ -14,6 +16,7 @@ use qkd_hal::{
     units::Bits,
 };
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::time::Instant;
 
 const TAKE: &[Need] = &[Need::Op(Op::TakeKeys), Need::Live];
 const PAIR: &[Need] = &[Need::Op(Op::TakeKeys), Need::Peer];
@@ -57,7 +60,14 @@ pub(super) const CASES: &[Case] = &[
 
 /// Takes keys, and notes them as secrets.
 async fn take(b: &Bench, module: &dyn QkdModule, request: &KeyRequest) -> qkd_hal::Result<Vec<Key>> {
-    let keys = b.call(Op::TakeKeys, module.take_keys(request)).await?;
+    let mut result = b.call(Op::TakeKeys, module.take_keys(request)).await;
+    // A store that is empty, after a restart or because the line is slow, has keys later.
+    let end = Instant::now() + reading::patience(b);
+    while matches!(&result, Err(e) if e.kind() == ErrorKind::Exhausted) && Instant::now() < end {
+        tokio::time::sleep(reading::pause(b)).await;
+        result = b.call(Op::TakeKeys, module.take_keys(request)).await;
+    }
+    let keys = result?;
     keys.iter().for_each(|key| b.secret(key.expose()));
     Ok(keys)
 }
@@ -66,6 +76,14 @@ async fn take_by_id(b: &Bench, module: &dyn QkdModule, ids: &[KeyId]) -> qkd_hal
     let keys = b.call(Op::TakeKeysById, module.take_keys_by_id(ids)).await?;
     keys.iter().for_each(|key| b.secret(key.expose()));
     Ok(keys)
+}
+
+/// The module, if its keys may be taken: of a device, only where its file says so.
+async fn open(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
+    if b.session.dut.on() == On::Device && !b.session.dut.keys {
+        return Err(Stop::Disabled("say that its keys may be taken, with keys = true".to_owned()));
+    }
+    module::open(b).await
 }
 
 async fn pair(b: &Bench) -> Result<[Arc<dyn QkdModule>; 2], Stop> {
@@ -146,7 +164,7 @@ async fn unknown(b: &Bench) -> Verdict {
 }
 
 async fn zero(b: &Bench) -> Verdict {
-    let module = open(b).await?;
+    let module = module::open(b).await?;
     let sent = b.records().len();
     let error = refused("a request for no key", module.take_keys(&KeyRequest::new(0)).await)?;
     holds(error.kind() == ErrorKind::InvalidInput, || format!("a request for no key: {error}"))?;
@@ -154,7 +172,7 @@ async fn zero(b: &Bench) -> Verdict {
 }
 
 async fn odd_size(b: &Bench) -> Verdict {
-    let module = open(b).await?;
+    let module = module::open(b).await?;
     let sent = b.records().len();
     for bits in [0, 1, 255, 257] {
         let error = refused(format!("a key of {bits} bit"), module.take_keys(&KeyRequest::new(1).with_size(Bits(bits))).await)?;
@@ -164,7 +182,7 @@ async fn odd_size(b: &Bench) -> Verdict {
 }
 
 async fn repeated(b: &Bench) -> Verdict {
-    let module = open(b).await?;
+    let module = module::open(b).await?;
     let sent = b.records().len();
     let id = made_up_id();
     let error = refused("one id twice", module.take_keys_by_id(&[id.clone(), id]).await)?;
@@ -206,9 +224,11 @@ async fn size(b: &Bench) -> Verdict {
 
 /// Loses the reply to a request for keys, at the exchange that carries it.
 async fn lose(b: &Bench, module: &dyn QkdModule, fate: Fate) -> Result<qkd_hal::Error, Stop> {
+    // There are keys to lose.
+    take(b, module, &KeyRequest::new(2)).await?;
     let before = b.state();
     b.strike(fate);
-    let error = refused("a request for keys whose reply was lost", take(b, module, &KeyRequest::new(2)).await)?;
+    let error = refused("a request for keys whose reply was lost", b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(2))).await)?;
     b.script().clear();
     holds(b.state() != before, || "the reply was lost, and no key has left the store: the case has lost another reply".to_owned())
         .map_err(|_| Stop::Broken("the reply that was lost was none with keys".to_owned()))?;
@@ -249,10 +269,10 @@ async fn empty(b: &Bench) -> Verdict {
     let module = open(b).await?;
     b.fault("cut")?;
     b.fault("operator=drain")?;
-    let error = refused("a key from an empty store", take(b, &*module, &KeyRequest::new(1)).await)?;
+    let error = refused("a key from an empty store", b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(1))).await)?;
     b.fault("clear")?;
     holds(error.kind() == ErrorKind::Exhausted && error.effect_on_device() == Effect::None, || format!("a key from an empty store: {error}"))?;
-    let refilled = crate::reading::until(b, || async {
+    let refilled = reading::until(b, || async {
         match module.take_keys(&KeyRequest::new(1)).await {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == ErrorKind::Exhausted => Ok(false),
