@@ -183,6 +183,9 @@ pub(crate) enum Command {
     /// qkd-conform.
     #[command(after_help = CONFORM_HELP)]
     Conform(qkd_conformance::cli::run::Arguments),
+    /// Says what this machine lacks: permissions, udev rules, files, ports, clock. Reads only.
+    #[command(after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json")]
+    Doctor,
     /// Prints completions for a shell.
     #[command(after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl")]
     Completions {
@@ -196,11 +199,19 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, and tells the story. Needs no hardware.
+    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the story, and holds it against the conformance suite.
+    ///
+    /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which device does what, as a laboratory gets it of its own.
+    #[command(
+        after_help = "Exit codes: 0 if all was as it should be, 1 if not.\n\nExample:\n  qkdctl demo --report /tmp/demo && xdg-open /tmp/demo/report.html"
+    )]
     Demo {
         /// The seed of the emulators.
         #[arg(long, default_value_t = 7)]
         seed: u64,
+        /// A folder for the suite's results and reports.
+        #[arg(long, value_name = "FOLDER", default_value = "qkd-demo-report")]
+        report: PathBuf,
     },
 }
 

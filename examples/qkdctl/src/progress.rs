@@ -28,6 +28,19 @@ impl Progress {
         new.0.set_message(what.into());
         new
     }
+    /// Of cases whose number is told as it becomes known.
+    pub(crate) fn cases(output: Output) -> Self {
+        Self::new(output, Some(0), "{bar:30} {pos}/{len} {msg}")
+    }
+    /// So many more are to come.
+    pub(crate) fn longer(&self, by: usize) {
+        self.0.inc_length(by as u64);
+    }
+    /// One more is done.
+    pub(crate) fn one(&self, what: &str) {
+        self.0.inc(1);
+        self.0.set_message(what.to_owned());
+    }
     /// So many are done.
     pub(crate) fn at(&self, position: usize) {
         self.0.set_position(position as u64);

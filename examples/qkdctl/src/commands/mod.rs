@@ -3,6 +3,7 @@
 mod conform;
 mod demo;
 mod device;
+mod doctor;
 mod documents;
 mod drivers;
 mod encryptor;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Command::Conform(arguments) => conform::run(session()?, &cli.global, arguments).await,
         Command::Watch(arguments) => watch::run(session()?, output, arguments).await,
+        Command::Doctor => doctor::run(&cli.global).await,
         Command::Completions { shell } => documents::completions(shell),
         Command::Man { to } => documents::man(to.as_deref()),
         Command::Drivers { name } => drivers::run(&session()?, output, name.as_deref()),
@@ -39,7 +41,7 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
         Command::Switch(command) => switch::run(&session()?, output, command).await,
         Command::Key(command) => key::run(&session()?, output, command).await,
         Command::Encryptor(command) => encryptor::run(&session()?, output, command).await,
-        Command::Demo { seed } => demo::run(output, seed).await,
+        Command::Demo { seed, report } => demo::run(output, seed, &report).await,
         Command::Random { device, bytes, to } => random::run(&session()?, output, &device, bytes, to.as_deref()).await,
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn all(testbed: &Testbed, story: &mut Story) {
 }
 
 /// A chapter that broke off is a check that failed.
-fn told(what: &str, result: Result<()>, story: &mut Story) {
+pub(super) fn told(what: &str, result: Result<()>, story: &mut Story) {
     if let Err(error) = result {
         story.check(false, format!("{what} broke off: {error}"));
     }
