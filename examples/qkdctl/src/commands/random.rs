@@ -2,7 +2,7 @@
 
 use super::secret_file;
 use crate::{cli::Output, lock::Use, output, progress::Progress, session::Session};
-use qkd_hal::Result;
+use qkd_hal::{Effect, Result};
 use serde_json::json;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -15,10 +15,12 @@ pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: 
     let mut all = Zeroizing::new(Vec::with_capacity(bytes.max(1)));
     let progress = Progress::bytes(output, bytes);
     loop {
-        let part = source.random((bytes - all.len()).min(most)).await.inspect_err(|_| {
+        let part = source.random((bytes - all.len()).min(most)).await.map_err(|error| {
             if let Some((_, path)) = &file {
                 let _ = std::fs::remove_file(path);
             }
+            // Bytes that are lost on the way have no twin anywhere: the device gives others.
+            error.effect(Effect::None)
         })?;
         all.extend_from_slice(&part);
         progress.at(all.len());

@@ -60,6 +60,8 @@ fn random_bytes_go_into_a_new_private_file() {
     bench.run(["random", uri, "--bytes", "16", "--to", &file]).exits(2).complains("never overwritten");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     bench.run(["random", uri, "--bytes", "16"]).exits(0).says("forgotten");
+    source.fault("short").unwrap();
+    bench.run(["random", uri, "--bytes", "512"]).exits(1).complains("the device did not change");
     source.fault("unplug").unwrap();
     let none = bench.path("none.bin");
     bench.run(["random", uri, "--bytes", "16", "--to", &none.display().to_string()]).exits(3);

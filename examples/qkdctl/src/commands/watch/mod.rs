@@ -21,7 +21,7 @@ use std::{io::Write, sync::Arc, time::SystemTime};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 
@@ -61,8 +61,8 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
                 }
             }
             Some(ended) = followers.join_next() => {
-                if let Ok(Err(error)) = ended {
-                    broken = Some(error);
+                broken = failure(ended);
+                if broken.is_some() {
                     break;
                 }
             }
@@ -78,12 +78,19 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
         followers.abort_all();
     }
     while let Some(ended) = followers.join_next().await {
-        if let Ok(Err(error)) = ended {
-            broken = broken.or(Some(error));
-        }
+        broken = broken.or(failure(ended));
     }
     show.end(&picture, &watch);
     broken.map_or_else(|| Ok(picture.code()), Err)
+}
+
+/// Why a follower ended, if not because it was to.
+fn failure(ended: std::result::Result<Result<()>, JoinError>) -> Option<Error> {
+    match ended {
+        Ok(result) => result.err(),
+        Err(e) if e.is_cancelled() => None,
+        Err(_) => Some(Error::new(ErrorKind::Internal, "following a device ended early")),
+    }
 }
 
 /// The SNMP users and communities of the devices, from whom notifications are taken.
