@@ -11,7 +11,7 @@ use crate::{
         snmp::{SnmpLink, SnmpService},
         usb::{UsbLink, UsbService},
     },
-    transcript::{Replay, Transcript},
+    transcript::{Outcome, Record, Replay, Transcript},
     wrap::{
         fault::{Fates, Faulty},
         traced,
@@ -117,6 +117,26 @@ impl OpenContext {
     pub fn with_notifications(mut self, receiver: crate::link::snmp_udp::NotificationReceiver) -> Self {
         self.notifications = Some(receiver);
         self
+    }
+
+    pub(crate) fn transcript_now(&self) -> u64 {
+        self.transcript.as_ref().map_or(0, Transcript::now)
+    }
+
+    /// A transcript tells of an opening that failed, too: what came before there was a link stands in no exchange.
+    pub(crate) fn note_failed_opening(&self, uri: &DeviceUri, begun: u64, error: &Error) {
+        if let Some(transcript) = &self.transcript {
+            transcript.push(Record {
+                at_us: begun,
+                link: uri.to_string(),
+                name: "open".to_owned(),
+                changes: false,
+                request: Vec::new(),
+                reply: Vec::new(),
+                outcome: Outcome::Error(error.kind().name().to_owned()),
+                took_us: transcript.now().saturating_sub(begun),
+            });
+        }
     }
 
     /// The deadline of each call of this device.

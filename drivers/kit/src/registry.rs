@@ -79,7 +79,11 @@ impl Registry {
             let known: Vec<_> = info.assumptions.iter().map(|a| a.id).collect();
             return Err(Error::invalid(format!("driver {} makes no assumption `{id}`; it makes: {}", info.name, known.join(", "))));
         }
-        driver.open(uri, context).await.map_err(|e| e.during("open").on(uri.to_string()))
+        let begun = context.transcript_now();
+        driver.open(uri, context).await.map_err(|e| {
+            context.note_failed_opening(uri, begun, &e);
+            e.during("open").on(uri.to_string())
+        })
     }
 }
 

@@ -203,7 +203,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> (CaseResult, Timings) 
         (result.outcome, result.why) = (Outcome::Fail, notes.wrong.join("; "));
     }
     // The declared impact, against the wire and against the model.
-    if result.outcome != Outcome::Fail {
+    if !matches!(result.outcome, Outcome::Fail | Outcome::Error) {
         let moved = before != after;
         let sent = notes.records.iter().find(|r| r.changes);
         let broken = match case.impact {

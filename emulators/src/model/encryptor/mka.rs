@@ -339,7 +339,7 @@ impl MkaLink {
         let mut lines = vec![format!("active: {}, priority: {}, in service: {}", end.active, end.priority, end.in_service)];
         for (slot, key) in (1..).zip(&end.slots) {
             lines.push(match key {
-                Some(key) => format!("slot {slot}: {} ({}), written at {:?}", hex::encode(&key.ckn), fingerprint(&key.cak), key.changed),
+                Some(key) => format!("slot {slot}: {} ({}), written at {} ms", hex::encode(&key.ckn), fingerprint(&key.cak), key.changed.as_millis()),
                 None => format!("slot {slot}: empty"),
             });
         }

@@ -1,6 +1,7 @@
 //! The command line of `qkd-conform`, and of any vendor's own.
 
 mod bundle;
+mod faults;
 mod list;
 mod report;
 pub mod run;
@@ -48,6 +49,8 @@ enum Command {
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
     List(list::Arguments),
+    /// Runs the fault matrix of emulators: every operation under every fault of the wire and of the device.
+    Faults(faults::Arguments),
     /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
     #[command(after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out both")]
     Report(report::Arguments),
@@ -69,6 +72,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Faults(arguments) => faults::run(&registry, &arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Keygen(arguments) => bundle::keygen(&arguments),
         Command::Bundle(arguments) => bundle::bundle(&arguments),

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod bundle;
+mod defect;
 mod matrix;
 mod mutant;
 mod mutants;
 mod resume;
+mod running;
 
 /// The files of emulators in memory: those of `duts/` itself.
 fn emulated() -> Vec<std::path::PathBuf> {

@@ -47,6 +47,7 @@ fn the_arrows_point_one_way() {
             // An emulator never shares a codec with its driver, so that the two can disagree.
             "qkd-emulators" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit" | "qkd-northbound-etsi014"),
             "qkd-usbfs" => &|d| d == "qkd-driver-kit",
+            "qkd-conformance" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit" | "qkd-drivers-all" | "qkd-emulators"),
             "qkd-interop" | "qkdctl" | "qkd-benches" => &|_| true,
             other => panic!("{other} is new: say in this test what it may depend on"),
         };

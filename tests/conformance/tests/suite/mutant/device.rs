@@ -83,6 +83,10 @@ impl Device for Broken {
         if matches!(self.breaks, "DEV-22" | "DEV-23" | "DEV-24" | "DEV-25") {
             return Ok(());
         }
+        // It takes the first, and no more.
+        if self.is("put-back") && self.count() > 0 {
+            return Err(qkd_hal::Error::new(ErrorKind::Refused, "enough"));
+        }
         let device = self.opened.device();
         self.through(device.set_parameter(name, value)).await
     }

@@ -1,0 +1,22 @@
+//! `faults`: the fault matrix of emulators.
+
+use crate::{dut::Dut, faults};
+use clap::Args;
+use qkd_driver_kit::Registry;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files of devices under test: emulators in memory.
+    #[arg(required = true, value_name = "FILE")]
+    duts: Vec<PathBuf>,
+}
+
+/// Prints the table; 1 if a cell does not hold.
+pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Result<u8, String> {
+    let duts = arguments.duts.iter().map(|path| Dut::read(path)).collect::<Result<_, _>>()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no runtime: {e}"))?;
+    let cells = runtime.block_on(faults::run(registry, duts))?;
+    println!("{}", faults::markdown(&cells));
+    Ok(u8::from(cells.iter().any(|c| !c.wrong.is_empty())))
+}

@@ -1,0 +1,159 @@
+//! The runner's own promises: impact checked against the wire, what is changed is put back, deviations, recordings, filters, resumption.
+
+use crate::{emulated, mutant::Mutant};
+use qkd_conformance::{
+    Dut, Request, Results, Suite, Verdict,
+    journal::Journal,
+    requirement::Impact,
+    result::{Deviation, Outcome, RequirementResult, Run, Use},
+};
+use qkd_driver_kit::{Registry, transcript::Part};
+use std::{path::Path, sync::Arc, sync::atomic::AtomicBool};
+
+fn polatis() -> Dut {
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/polatis-16x16.toml")).unwrap()
+}
+
+fn only(ids: &[&str]) -> Request {
+    Request { only: ids.iter().map(ToString::to_string).collect(), ..Request::default() }
+}
+
+fn run(registry: Registry, dut: Dut, request: &Request) -> Results {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let suite = Suite::new(registry);
+        let ready = suite.ready(dut, None, request.journal.clone()).await.unwrap();
+        suite.run(&[ready], request, &()).await
+    })
+}
+
+fn of<'a>(run: &'a Run, id: &str) -> &'a RequirementResult {
+    run.requirements.iter().find(|r| r.id == id).unwrap()
+}
+
+#[test]
+fn a_case_that_observes_and_changes_something_is_an_error() {
+    // Its health sets a parameter: what the case asks holds, and what it did must not be.
+    let results = run(Mutant::registry("polatis", "DEV-13"), polatis(), &only(&["DEV-04"]));
+    let case = &of(&results.runs[0], "DEV-04").cases[0];
+    assert_eq!((case.outcome, case.impact), (Outcome::Error, Impact::Observe), "{case:?}");
+    assert!(case.why.contains("declared to observe"), "{}", case.why);
+    assert_eq!(results.verdict(), Verdict::Inconclusive);
+}
+
+#[test]
+fn what_cannot_be_put_back_is_told_with_how_it_stood() {
+    let results = run(Mutant::registry("polatis", "put-back"), polatis(), &only(&["DEV-24"]));
+    let case = &of(&results.runs[0], "DEV-24").cases[0];
+    assert_eq!(case.outcome, Outcome::Error, "{case:?}");
+    assert!(case.why.contains("COULD NOT BE PUT BACK") && case.why.contains("boot-mode="), "{}", case.why);
+}
+
+#[test]
+fn a_deviation_waives_until_it_expires_and_one_that_is_not_needed_is_told() {
+    let deviation = |requirement: &str, expires: &str| Deviation {
+        requirement: requirement.to_owned(),
+        reason: "known, ticket 4711".to_owned(),
+        expires: expires.to_owned(),
+        used: Use::default(),
+    };
+    for (expires, outcome, used, verdict) in
+        [("2999-12-31", Outcome::Waived, Use::Waived, Verdict::ConformsAsTested), ("2020-01-01", Outcome::Fail, Use::Expired, Verdict::DoesNotConform)]
+    {
+        let dut = Dut { deviations: vec![deviation("DEV-04", expires), deviation("DEV-01", "2999-12-31")], ..polatis() };
+        let results = run(Mutant::registry("polatis", "DEV-04"), dut, &only(&["DEV-01", "DEV-04"]));
+        let run = &results.runs[0];
+        assert_eq!((of(run, "DEV-04").outcome, run.verdict()), (outcome, verdict), "{expires}");
+        assert_eq!(run.deviations.iter().map(|d| d.used).collect::<Vec<_>>(), [used, Use::NotNeeded]);
+    }
+}
+
+#[test]
+fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let dut = Dut { impact: Impact::Reversible, ..polatis() };
+    let suite = Suite::new(qkd_drivers_all::registry());
+    let error = runtime.block_on(suite.ready(dut, Some(Impact::Disruptive), None)).err().unwrap();
+    assert!(error.contains("disruptive was asked for, and its file allows reversible"), "{error}");
+    // Of a device, no more than to observe unless it is named.
+    let device = Dut {
+        name: "box".to_owned(),
+        profile: "matrix-switch".to_owned(),
+        uri: Some("polatis+tcp://127.0.0.1:1".to_owned()),
+        impact: Impact::Destructive,
+        ..Dut::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let results = runtime.block_on(async { suite.run(&[suite.ready(device, None, None).await.unwrap()], &Request::default(), &()).await });
+    assert_eq!((results.runs[0].allowed, results.verdict()), (Impact::Observe, Verdict::Inconclusive), "nothing answers there, and that is no pass");
+}
+
+#[test]
+fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in emulated() {
+        let dut = Dut::read(&file).unwrap();
+        let mut results = run(qkd_drivers_all::registry(), Dut { impact: Impact::Observe, ..dut.clone() }, &Request::default());
+        let path = folder.path().join("recording.json");
+        let recording = Dut {
+            name: results.runs[0].dut.clone(),
+            profile: dut.profile.clone(),
+            accept: dut.accept.clone(),
+            deadline: dut.deadline.clone(),
+            recording: Some(path.clone()),
+            ..Dut::default()
+        };
+        std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
+        let replayed = run(qkd_drivers_all::registry(), recording.clone(), &Request::default());
+        let wrong: Vec<_> = replayed.runs[0].cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).collect();
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", dut.name);
+        let passed = replayed.runs[0].count(Outcome::Pass);
+        assert!(passed >= 12, "{}: {passed}", dut.name);
+        if dut.name.starts_with("Polatis 16") {
+            // Somebody has touched what the box said of itself.
+            for case in results.runs[0].requirements.iter_mut().filter(|r| r.id == "DEV-01").flat_map(|r| &mut r.cases) {
+                for part in case.transcript.iter_mut().flat_map(|r| &mut r.reply) {
+                    if let Part::Text(text) = part {
+                        *text = text.replace("Polatis", "Nobody");
+                    }
+                }
+            }
+            std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
+            let touched = run(qkd_drivers_all::registry(), recording, &only(&["DEV-01"]));
+            assert_eq!(of(&touched.runs[0], "DEV-01").outcome, Outcome::Fail);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_ended_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut request = only(&["DEV-01", "DEV-02", "DEV-03"]);
+    request.journal = Some(Journal::begin(&path, "this suite").unwrap());
+    request.stop = Arc::new(AtomicBool::new(false));
+    // The first half.
+    let first = run(qkd_drivers_all::registry(), polatis(), &Request { only: vec!["DEV-01".to_owned()], ..request.clone() });
+    assert_eq!(first.runs[0].count(Outcome::Pass), 1);
+    assert!(Journal::begin(&path, "this suite").unwrap_err().contains("--resume"));
+    assert!(Journal::resume(&path, "another suite").unwrap_err().contains("begin anew"));
+    // What was found before is taken over: even a failure, here written by hand.
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text = text.replace("\"outcome\":\"pass\"", "\"outcome\":\"fail\"");
+    std::fs::write(&path, text).unwrap();
+    let (journal, past) = Journal::resume(&path, "this suite").unwrap();
+    let second = run(qkd_drivers_all::registry(), polatis(), &Request { journal: Some(journal), past, ..request });
+    let outcomes: Vec<_> = ["DEV-01", "DEV-02", "DEV-03"].map(|id| of(&second.runs[0], id).outcome).into();
+    assert_eq!(outcomes, [Outcome::Fail, Outcome::Pass, Outcome::Pass]);
+    assert_eq!(of(&second.runs[0], "DEV-05").outcome, Outcome::Disabled, "filtered out");
+}
+
+/// One wire, and the device as the last word.
+#[test]
+fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for (breaks, says) in [("SWI-17", "denies"), ("DEV-26", "next call fails"), ("DEV-32", "it took")] {
+        let cells = runtime.block_on(qkd_conformance::faults::run(&Mutant::registry("polatis", breaks), vec![polatis()])).unwrap();
+        assert!(cells.iter().flat_map(|c| &c.wrong).any(|why| why.contains(says)), "{breaks}");
+    }
+}
