@@ -1,7 +1,7 @@
 //! The last chapter: the conformance suite over the testbed's wires, and the page that it writes.
 
 use super::{story::Story, testbed::Testbed};
-use crate::{cli::Output, colour, progress::Progress, roll};
+use crate::{cli::Output, progress::Progress, roll};
 use qkd_conformance::{
     Dut, Request, Suite, Verdict, Watcher, report,
     requirement::Impact,
@@ -118,13 +118,8 @@ pub(super) async fn written(testbed: &Testbed, story: &mut Story, output: Output
 
 /// A run in a line; what does not hold, by its id.
 fn line(run: &Run) -> String {
-    let tone = match run.verdict() {
-        Verdict::Conforms | Verdict::ConformsAsTested => colour::Tone::Good,
-        Verdict::Inconclusive => colour::Tone::Caution,
-        Verdict::DoesNotConform => colour::Tone::Bad,
-    };
     let counts: Vec<String> = Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
     let wrong: Vec<&str> = run.cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).map(|c| c.id.as_str()).collect();
     let wrong = if wrong.is_empty() { String::new() } else { format!(": {}", wrong.join(", ")) };
-    format!("{}: {}, in {:.1} s: {}{wrong}", run.dut, colour::paint(tone, &run.verdict().words().to_lowercase()), run.seconds, counts.join(", "))
+    format!("{}: {}, in {:.1} s: {}{wrong}", run.dut, run.verdict().words().to_lowercase(), run.seconds, counts.join(", "))
 }
