@@ -119,7 +119,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     if let (Some(uri), Some(profile)) = (&arguments.uri, &arguments.profile) {
         // Its parameters belong to the connection, not to the name.
         let name = uri.split('?').next().unwrap_or(uri).to_owned();
-        let dut = Dut { name, profile: profile.clone(), uri: Some(uri.clone()), ..Dut::default() };
+        let dut = Dut { name, profile: profile.clone(), uri: Some(uri.clone()), faults: arguments.fault.clone(), ..Dut::default() };
         dut.check()?;
         duts.push(dut);
     }
