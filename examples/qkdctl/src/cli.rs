@@ -51,6 +51,52 @@ pub(crate) struct Global {
 
 const DEVICE_HELP: &str = "Device URI, such as polatis+tcp://192.0.2.7, or a name of the inventory";
 
+const WATCH_HELP: &str = "\
+A device that goes away is shown as such, and again when it is back. Of a switch, the power at both ends of each path is shown, and ports that are not usable.
+The exit code is 0 if every device could be read at the end, or that of the first one which could not.
+
+Examples:
+  qkdctl watch sw1 kme-a kme-b
+  qkdctl watch sw1 --interval 500ms --for 10m --output json >> sw1.jsonl
+  qkdctl watch enc-a enc-b --notifications 0.0.0.0:162";
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[arg(help = "Device URIs, or names of the inventory", value_name = "DEVICE", required = true)]
+    pub(crate) devices: Vec<String>,
+    /// How often devices are read, 100ms or more.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub(crate) interval: humantime::Duration,
+    /// Ends after each device was read so many times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Ends after this time.
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) duration: Option<humantime::Duration>,
+    /// Listens at this address for what devices send by SNMP. Below port 1024 that needs a privilege: see `qkdctl doctor`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) notifications: Option<String>,
+}
+
+fn interval(text: &str) -> Result<humantime::Duration, String> {
+    let time: humantime::Duration = text.parse().map_err(|e| format!("{e}; write a time such as 2s"))?;
+    if time.as_millis() < 100 { Err("100ms is the least".to_owned()) } else { Ok(time) }
+}
+
+const CONFORM_HELP: &str = "\
+Exit codes, in place of those of the other commands:
+  0    what was tested conforms
+  1    something does not conform
+  2    wrong argument or file; nothing was sent to a device
+  3    inconclusive: a device was not there, a case could not tell, or nothing ran
+  4    busy: another qkdctl uses the device
+  130  ended before its end; go on with --resume
+
+Examples:
+  qkdctl conform polatis-rack3.toml --out observe
+  qkdctl conform --uri sw1 --profile matrix-switch
+  qkdctl conform polatis-rack3.toml --impact disruptive --out disruptive";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the drivers: families, kinds, buses, maturity.
@@ -125,11 +171,47 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, and tells the story. Needs no hardware.
+    /// Shows how devices are, as it changes: health, states, keys, counters, paths, powers, events.
+    ///
+    /// On a terminal, a table that is drawn again in place; `q` leaves. Over a pipe, a line for each change and event, or a JSON document a line with --output json. Reads
+    /// only, and keeps no other qkdctl from changing a device; a serial port or USB device is held while it is watched.
+    #[command(after_help = WATCH_HELP)]
+    Watch(Watch),
+    /// Holds devices against the requirements of the conformance suite, and writes results and reports: the same as `qkd-conform run`.
+    ///
+    /// Reads only, unless --impact asks for more by name and the device's file allows it. Reports of several runs, keys, bundles and their verification are in
+    /// qkd-conform.
+    #[command(after_help = CONFORM_HELP)]
+    Conform(qkd_conformance::cli::run::Arguments),
+    /// Says what this machine lacks: permissions, udev rules, files, ports, clock. Reads only.
+    #[command(after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json")]
+    Doctor,
+    /// Prints completions for a shell.
+    #[command(after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page; with --to, writes a page for each command.
+    #[command(after_help = "Examples:\n  qkdctl man | man -l -\n  qkdctl man --to ~/.local/share/man/man1")]
+    Man {
+        /// A folder.
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
+    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the story, and holds it against the conformance suite.
+    ///
+    /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which device does what, as a laboratory gets it of its own.
+    #[command(
+        after_help = "Exit codes: 0 if all was as it should be, 1 if not.\n\nExample:\n  qkdctl demo --report /tmp/demo && xdg-open /tmp/demo/report.html"
+    )]
     Demo {
         /// The seed of the emulators.
         #[arg(long, default_value_t = 7)]
         seed: u64,
+        /// A folder for the suite's results and reports.
+        #[arg(long, value_name = "FOLDER", default_value = "qkd-demo-report")]
+        report: PathBuf,
     },
 }
 

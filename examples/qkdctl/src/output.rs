@@ -1,6 +1,9 @@
 //! Tables for people, JSON for programs.
 
-use crate::cli::Output;
+use crate::{
+    cli::Output,
+    colour::{Tone, paint},
+};
 use comfy_table::{ContentArrangement, Table, presets};
 use qkd_hal::{Error, reading::Quality};
 use serde::Serialize;
@@ -8,7 +11,7 @@ use std::io::Write;
 
 /// Writes to standard output. That nobody reads it any more does not undo what was done.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(anstream::stdout(), "{text}");
 }
 
 /// Prints a result: `table` for people, `value` as JSON.
@@ -36,7 +39,7 @@ pub(crate) fn print_error(output: Output, error: &Error) {
         Output::Table => {
             let place = [error.device(), error.operation()].into_iter().flatten().collect::<Vec<_>>().join(": ");
             let colon = if place.is_empty() { "" } else { ": " };
-            eprintln!("error: {place}{colon}{}", error.message());
+            anstream::eprintln!("{} {place}{colon}{}", paint(Tone::Bad, "error:"), error.message());
             if let Some(words) = error.words().or(error.code()) {
                 eprintln!("  the device says: {}{words}", error.code().filter(|_| error.words().is_some()).map_or_else(String::new, |c| format!("{c}: ")));
             }

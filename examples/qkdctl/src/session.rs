@@ -9,6 +9,7 @@ use crate::{
 use etcetera::AppStrategy;
 use qkd_driver_kit::{OpenContext, Opened, Registry, credentials::Credentials, transcript::Transcript};
 use qkd_hal::{DeviceUri, Error, Result};
+use std::path::PathBuf;
 
 /// What a command needs.
 pub(crate) struct Session {
@@ -22,17 +23,30 @@ pub(crate) struct Session {
 pub(crate) struct Device {
     pub(crate) uri: DeviceUri,
     pub(crate) opened: Opened,
-    _lock: Lock,
+    pub(crate) lock: Lock,
+}
+
+fn default(name: &str) -> Option<PathBuf> {
+    dirs().map(|d| d.in_config_dir(name)).filter(|p| p.exists())
+}
+
+/// The credentials file: the one named, or the one in the usual place.
+pub(crate) fn credentials_file(global: &Global) -> Option<PathBuf> {
+    global.credentials.clone().or_else(|| default("credentials.toml"))
+}
+
+/// The inventory file: the one named, or the one in the usual place.
+pub(crate) fn inventory_file(global: &Global) -> Option<PathBuf> {
+    global.inventory.clone().or_else(|| default("inventory.toml"))
 }
 
 impl Session {
     pub(crate) fn new(global: &Global) -> Result<Self> {
-        let default = |name: &str| dirs().map(|d| d.in_config_dir(name)).filter(|p| p.exists());
-        let credentials = match global.credentials.clone().or_else(|| default("credentials.toml")) {
+        let credentials = match credentials_file(global) {
             Some(path) => Credentials::from_file(path)?,
             None => Credentials::from_environment(),
         };
-        let inventory = match global.inventory.clone().or_else(|| default("inventory.toml")) {
+        let inventory = match inventory_file(global) {
             Some(path) => Inventory::read(&path)?,
             None => Inventory::default(),
         };
@@ -53,6 +67,6 @@ impl Session {
         let uri = self.inventory.resolve(device)?;
         let lock = lock::take(&uri, what)?;
         let opened = self.registry.open_uri(&uri, &self.context).await?;
-        Ok(Device { uri, opened, _lock: lock })
+        Ok(Device { uri, opened, lock })
     }
 }

@@ -93,9 +93,7 @@ fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
 
 impl Drop for UsbIp {
     fn drop(&mut self) {
-        if self.imported {
-            self.taken.store(false, Ordering::Release);
-        }
+        self.let_go();
     }
 }
 
@@ -165,6 +163,13 @@ impl UsbIp {
         }
     }
 
+    /// Gives the device back. Before a client hears that it has gone, so that its next import finds it free.
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.imported) {
+            self.taken.store(false, Ordering::Release);
+        }
+    }
+
     fn run(&mut self, command: Command, frame: &[u8]) -> Option<Reply> {
         match command {
             Command::Incomplete => None,
@@ -229,6 +234,7 @@ impl Session for UsbIp {
                 let closes = reply.close;
                 replies.push(reply);
                 if closes {
+                    self.let_go();
                     return replies;
                 }
             }
@@ -260,6 +266,9 @@ impl Session for UsbIp {
             }
             None => true,
         });
+        if replies.iter().any(|r| r.close) {
+            self.let_go();
+        }
         replies
     }
 }
@@ -362,6 +371,7 @@ mod tests {
         device.set_gone(true);
         let gone = &session.feed(&submit(2, true, 6, 512, [0; 8]))[0];
         assert!(status(gone) == -ENODEV && gone.close);
+        assert!(!session.taken.load(Ordering::Acquire), "whoever hears that it has gone may import it again");
     }
 
     #[test]

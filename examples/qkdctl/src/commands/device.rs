@@ -1,7 +1,14 @@
 //! `qkdctl info`, `get` and `set`.
 
 use super::DRY_RUN;
-use crate::{cli::Output, journal, lock::Use, output, session::Session};
+use crate::{
+    cli::Output,
+    colour::{Tone, paint},
+    journal,
+    lock::Use,
+    output,
+    session::Session,
+};
 use qkd_hal::{
     Error, ErrorKind, Operation, Result, Support,
     parameter::{self, ParameterSpec, ParameterValue},
@@ -39,7 +46,14 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
         let mut text = output::pairs(&[
             ("device", descriptor.uri.clone()),
             ("identity", identity.to_string()),
-            ("health", format!("{:?}{}", health.state, if health.faults.is_empty() { String::new() } else { format!(": {}", health.faults.join("; ")) })),
+            (
+                "health",
+                format!(
+                    "{}{}",
+                    paint(Tone::of_health(health.state), &format!("{:?}", health.state)),
+                    if health.faults.is_empty() { String::new() } else { format!(": {}", health.faults.join("; ")) }
+                ),
+            ),
             ("kinds", descriptor.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
             ("driver", format!("{}, {}", descriptor.driver, descriptor.maturity)),
             ("deadline", humantime::format_duration(descriptor.deadline).to_string()),

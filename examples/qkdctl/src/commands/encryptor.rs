@@ -5,7 +5,7 @@ use crate::{
     cli::{EncryptorCommand, Output},
     exit, journal,
     lock::Use,
-    output,
+    output, progress,
     roll::{self, End},
     session::Session,
 };
@@ -62,7 +62,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: EncryptorCom
             }
             let detail = format!("channel {}, key {}", staged.channel, staged.key_id);
             journal::changing(&device.uri.to_string(), "activate", &detail, encryptor.activate(&staged)).await?;
-            let confirmation = encryptor.confirm(&staged).await.map_err(|e| roll::after("the key was activated", e))?;
+            let confirming = progress::during(output, "waiting until the key protects traffic", encryptor.confirm(&staged)).await;
+            let confirmation = confirming.map_err(|e| roll::after("the key was activated", e))?;
             output::print(output, &json!({"staged": staged, "applied": true, "confirmation": confirmation}), || {
                 format!("{}: {}", if confirmation.confirmed { "the key protects traffic" } else { "NOT CONFIRMED" }, confirmation.evidence)
             })?;
@@ -111,7 +112,7 @@ async fn roll_pair(
         return Ok(0);
     }
     let detail = format!("with {}, channels {near_channel} and {far_channel}", devices[1].uri);
-    let rolled = journal::changing(&devices[0].uri.to_string(), "roll", &detail, async {
+    let rolling = async {
         let one = |mut all: Vec<qkd_hal::Key>| all.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"));
         let key = one(source.take_keys(&KeyRequest::new(1).with_size(size)).await?)?;
         let lost = |e| roll::after(&format!("key {} was taken from the first module and is void now", key.id()), e);
@@ -119,8 +120,9 @@ async fn roll_pair(
         roll::roll(End { encryptor: &*near, channel: &near_channel }, End { encryptor: &*far, channel: &far_channel }, &key, &twin)
             .await
             .map_err(|e| roll::after(&format!("key {} was taken from both modules and is void unless both ends hold it", key.id()), e))
-    })
-    .await?;
+    };
+    let shown = progress::during(output, "rolling over: stage, activate, confirm, retire", rolling);
+    let rolled = journal::changing(&devices[0].uri.to_string(), "roll", &detail, shown).await?;
     let confirmed = rolled.near.confirmed && rolled.far.confirmed;
     output::print(output, &rolled, || {
         output::pairs(&[

@@ -1,7 +1,10 @@
 //! The commands.
 
+mod conform;
 mod demo;
 mod device;
+mod doctor;
+mod documents;
 mod drivers;
 mod encryptor;
 mod key;
@@ -10,6 +13,7 @@ mod probe;
 mod random;
 mod secret_file;
 mod switch;
+mod watch;
 
 use crate::{
     cli::{Cli, Command},
@@ -23,6 +27,11 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
     let session = || Session::new(&cli.global);
     let output = cli.global.output;
     match cli.command {
+        Command::Conform(arguments) => conform::run(session()?, &cli.global, arguments).await,
+        Command::Watch(arguments) => watch::run(session()?, output, arguments).await,
+        Command::Doctor => doctor::run(&cli.global).await,
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man { to } => documents::man(to.as_deref()),
         Command::Drivers { name } => drivers::run(&session()?, output, name.as_deref()),
         Command::List => list::run(&session()?, output).await,
         Command::Probe { target, active, driver, login } => probe::run(&session()?, output, target.as_deref(), active, &driver, login.as_deref()).await,
@@ -32,7 +41,7 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
         Command::Switch(command) => switch::run(&session()?, output, command).await,
         Command::Key(command) => key::run(&session()?, output, command).await,
         Command::Encryptor(command) => encryptor::run(&session()?, output, command).await,
-        Command::Demo { seed } => demo::run(output, seed).await,
+        Command::Demo { seed, report } => demo::run(output, seed, &report).await,
         Command::Random { device, bytes, to } => random::run(&session()?, output, &device, bytes, to.as_deref()).await,
     }
 }

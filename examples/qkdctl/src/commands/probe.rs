@@ -5,7 +5,7 @@ use crate::{
     cli::Output,
     inventory::quoted,
     lock::{self, Use},
-    output,
+    output, progress,
     session::Session,
 };
 use qkd_driver_kit::{
@@ -82,8 +82,8 @@ pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>,
     let mut probed = Probed { target: shown, passive: Vec::new(), sent: Vec::new(), would_send: Vec::new(), drivers: Vec::new() };
     match target {
         Target::Here => usb(session, &mut probed).await?,
-        Target::UsbIp { address, busid } => usbip(&infos, &address, &busid, &mut probed).await?,
-        Target::Snmp(address) => snmp(session, &infos, &address, login.as_deref(), &mut probed).await?,
+        Target::UsbIp { address, busid } => progress::during(output, "asking over USB/IP", usbip(&infos, &address, &busid, &mut probed)).await?,
+        Target::Snmp(address) => progress::during(output, "asking over SNMP", snmp(session, &infos, &address, login.as_deref(), &mut probed)).await?,
         Target::Serial(port) => {
             probed.passive.push("a serial line tells nothing by itself".to_owned());
             line(&infos, "serial", &port, None, active, output, &mut probed).await?;
@@ -205,7 +205,7 @@ async fn line(infos: &[&'static DriverInfo], over: &str, place: &str, port: Opti
                 let port = port.unwrap_or(u16::try_from(*at).unwrap_or(0));
                 Box::new(Tcp::new(if place.contains(':') { format!("[{place}]:{port}") } else { format!("{place}:{port}") }))
             };
-            let answer = ask(connector, over, place, send).await?;
+            let answer = progress::during(output, "waiting for an answer", ask(connector, over, place, send)).await?;
             let fits = answer.as_ref().is_some_and(|a| a.to_ascii_lowercase().starts_with(&expect.to_ascii_lowercase()));
             if fits {
                 probed.drivers.push(info.name.to_owned());

@@ -1,8 +1,8 @@
 //! `qkdctl random`
 
 use super::secret_file;
-use crate::{cli::Output, lock::Use, output, session::Session};
-use qkd_hal::Result;
+use crate::{cli::Output, lock::Use, output, progress::Progress, session::Session};
+use qkd_hal::{Effect, Result};
 use serde_json::json;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -13,17 +13,22 @@ pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: 
     let file = to.map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path)?, path))).transpose()?;
     let most = source.random_capabilities().max_request.max(1);
     let mut all = Zeroizing::new(Vec::with_capacity(bytes.max(1)));
+    let progress = Progress::bytes(output, bytes);
     loop {
-        let part = source.random((bytes - all.len()).min(most)).await.inspect_err(|_| {
+        let part = source.random((bytes - all.len()).min(most)).await.map_err(|error| {
             if let Some((_, path)) = &file {
                 let _ = std::fs::remove_file(path);
             }
+            // Bytes that are lost on the way have no twin anywhere: the device gives others.
+            error.effect(Effect::None)
         })?;
         all.extend_from_slice(&part);
+        progress.at(all.len());
         if all.len() >= bytes {
             break;
         }
     }
+    drop(progress);
     if let Some((file, path)) = file {
         secret_file::write(file, path, &all)?;
     }

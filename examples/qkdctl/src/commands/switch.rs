@@ -5,7 +5,7 @@ use crate::{
     cli::{Change, Output, SwitchCommand},
     journal,
     lock::Use,
-    output,
+    output, progress,
     session::{Device, Session},
 };
 use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Support, reading::Quality};
@@ -141,7 +141,8 @@ async fn carry_out(output: Output, device: &Device, switch: Arc<dyn OpticalSwitc
         })?;
         return Ok(0);
     }
-    let applied = journal::changing(&device.uri.to_string(), "apply", &plan.to_string(), switch.apply(plan)).await?;
+    let applying = progress::during(output, format!("carrying out {} steps", plan.steps().len()), switch.apply(plan));
+    let applied = journal::changing(&device.uri.to_string(), "apply", &plan.to_string(), applying).await?;
     output::print(output, &json!({"plan": plan, "applied": true, "result": applied}), || {
         let verified = if applied.verified { "read back and found as wanted" } else { "acknowledged; this switch cannot be read back" };
         format!("{}done: {} steps in {} ms, {verified}", describe(plan), applied.steps, applied.took.as_millis())

@@ -21,8 +21,14 @@ use std::{
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Files of devices under test.
-    #[arg(required = true, value_name = "FILE")]
-    duts: Vec<PathBuf>,
+    #[arg(required_unless_present = "uri", value_name = "FILE")]
+    pub duts: Vec<PathBuf>,
+    /// A device by its URI, without a file: it is observed only.
+    #[arg(long, value_name = "URI", requires = "profile")]
+    pub uri: Option<String>,
+    /// What the device of --uri is held against, such as matrix-switch.
+    #[arg(long, value_name = "PROFILE", requires = "uri")]
+    pub profile: Option<String>,
     /// The most that may be done to a device: observe, reversible, disruptive or destructive. A device's file must allow it. Default: observe; of an emulator, what its
     /// file allows.
     #[arg(long, value_name = "IMPACT")]
@@ -44,7 +50,7 @@ pub struct Arguments {
     fault: Vec<String>,
     /// Credentials file (TOML, yours alone: mode 600).
     #[arg(long, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
-    credentials: Option<PathBuf>,
+    pub credentials: Option<PathBuf>,
     /// Prints no case, only the verdict.
     #[arg(short, long)]
     quiet: bool,
@@ -110,6 +116,13 @@ pub fn run(registry: Registry, arguments: &Arguments) -> Result<u8, String> {
 
 async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, String> {
     let mut duts = Vec::new();
+    if let (Some(uri), Some(profile)) = (&arguments.uri, &arguments.profile) {
+        // Its parameters belong to the connection, not to the name.
+        let name = uri.split('?').next().unwrap_or(uri).to_owned();
+        let dut = Dut { name, profile: profile.clone(), uri: Some(uri.clone()), faults: arguments.fault.clone(), ..Dut::default() };
+        dut.check()?;
+        duts.push(dut);
+    }
     for path in &arguments.duts {
         let mut dut = Dut::read(path)?;
         dut.faults.extend(arguments.fault.iter().cloned());

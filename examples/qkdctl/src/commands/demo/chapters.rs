@@ -21,7 +21,7 @@ pub(crate) async fn all(testbed: &Testbed, story: &mut Story) {
 }
 
 /// A chapter that broke off is a check that failed.
-fn told(what: &str, result: Result<()>, story: &mut Story) {
+pub(super) fn told(what: &str, result: Result<()>, story: &mut Story) {
     if let Err(error) = result {
         story.check(false, format!("{what} broke off: {error}"));
     }
@@ -69,7 +69,9 @@ async fn randomness(testbed: &Testbed, story: &mut Story) -> Result<()> {
     let fast = begun.elapsed().as_millis() < 1000;
     story.must_fail("pulled out: told at once", pulled, |e| fast && matches!(e.kind(), ErrorKind::Transport(TransportFault::Unplugged)));
     testbed.fault("idq-quantis", "clear")?;
-    story.check(source.random(512).await.is_ok(), "plugged in again: it is the same device, and gives bytes");
+    let again = source.random(512).await;
+    let why = again.as_ref().map_or_else(|e| format!(": {e}"), |_| String::new());
+    story.check(again.is_ok(), format!("plugged in again: it is the same device, and gives bytes{why}"));
     source.close().await
 }
 

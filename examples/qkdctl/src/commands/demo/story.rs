@@ -1,6 +1,10 @@
 //! What happened, line by line, and whether it was what should happen.
 
-use crate::{cli::Output, output};
+use crate::{
+    cli::Output,
+    colour::{Tone, paint},
+    output,
+};
 use qkd_hal::Result;
 use serde::Serialize;
 use serde_json::json;
@@ -38,8 +42,8 @@ impl Story {
         if self.output == Output::Table {
             let mark = match holds {
                 None => " ",
-                Some(true) => "✓",
-                Some(false) => "✗",
+                Some(true) => &paint(Tone::Good, "✓"),
+                Some(false) => &paint(Tone::Bad, "✗"),
             };
             output::line(&format!("  {mark} {what}"));
         }
@@ -79,10 +83,11 @@ impl Story {
     pub(crate) fn end(self) -> Result<u8> {
         let (held, failed) = (self.lines.iter().filter(|l| l.holds == Some(true)).count(), self.lines.iter().filter(|l| l.holds == Some(false)).count());
         let seconds = self.begun.elapsed().as_secs_f64();
-        let verdict = if failed == 0 { "all as it should be" } else { "NOT as it should be" };
+        let (verdict, tone) = if failed == 0 { ("all as it should be", Tone::Good) } else { ("NOT as it should be", Tone::Bad) };
         output::print(self.output, &json!({"verdict": verdict, "held": held, "failed": failed, "seconds": seconds, "lines": self.lines}), || {
             format!(
-                "\nVerdict: {verdict}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices."
+                "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",
+                paint(tone, verdict)
             )
         })?;
         Ok(if failed == 0 { 0 } else { 1 })

@@ -16,9 +16,9 @@ const PROFILES: [(&str, &[(&str, &str)]); 8] = [
     ("agiltron-ff", &[("channels", "8")]),
     ("agiltron-selfalign", &[]),
     ("etsi014-pair", &[]),
-    // Minutes of calibration pass in tenths of seconds.
+    // Minutes of calibration pass in tenths of seconds, and two seconds of re-initialisation in one.
     ("veriqloud-qline-pair", &[("time-factor", "2000")]),
-    ("packetlight-pair", &[]),
+    ("packetlight-pair", &[("time-factor", "2")]),
     ("nokia-sros-macsec-pair", &[]),
     ("idq-quantis", &[]),
 ];
@@ -27,6 +27,7 @@ pub(crate) struct Testbed {
     running: BTreeMap<&'static str, Running>,
     registry: Registry,
     context: OpenContext,
+    credentials: Credentials,
 }
 
 impl Testbed {
@@ -69,13 +70,13 @@ impl Testbed {
         let registry = qkd_drivers_all::registry();
         let assumptions: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
         story.tell(format!("accepted for these emulators, by name: {} assumptions; a real device would need each accepted by you", assumptions.len()));
-        let mut context = OpenContext::new().with_credentials(credentials).accepting(assumptions);
+        let mut context = OpenContext::new().with_credentials(credentials.clone()).accepting(assumptions);
         let users: Vec<Security> = users.into_iter().map(|(_, s)| s).collect();
         match NotificationReceiver::bind(&format!("127.0.0.1:{target}"), &users).await {
             Ok(receiver) => context = context.with_notifications(receiver),
             Err(e) => story.check(false, format!("no receiver of traps: {e}")),
         }
-        Ok(Self { running, registry, context })
+        Ok(Self { running, registry, context, credentials })
     }
 
     pub(crate) fn emulator(&self, profile: &str) -> Result<&Running> {
@@ -99,6 +100,20 @@ impl Testbed {
     pub(crate) async fn open_with(&self, profile: &str, n: usize, parameter: (&str, &str)) -> Result<Opened> {
         let uri: qkd_hal::DeviceUri = self.uri(profile, n)?.parse()?;
         self.registry.open_uri(&uri.with_parameter(parameter.0, parameter.1), &self.context).await
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.credentials.clone()
+    }
+
+    /// The assumptions of the driver that opens a URI.
+    pub(crate) fn assumptions(&self, uri: &str) -> Result<Vec<String>> {
+        let uri: qkd_hal::DeviceUri = uri.parse()?;
+        Ok(self.registry.driver(uri.driver())?.info().assumptions.iter().map(|a| a.id.to_owned()).collect())
     }
 
     pub(crate) fn all_uris(&self) -> Vec<(&'static str, usize)> {

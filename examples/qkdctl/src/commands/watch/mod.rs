@@ -1,0 +1,195 @@
+//! `qkdctl watch`: how devices are, as it changes. On a terminal a table that is drawn again in place; over a pipe a line for each change and event.
+
+mod follow;
+mod items;
+mod picture;
+mod screen;
+mod view;
+
+use crate::{
+    cli::{Output, Watch},
+    colour, output,
+    session::Session,
+};
+use follow::Pace;
+use picture::{Line, Picture, Watched};
+use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, Security};
+use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
+use screen::{Screen, Wish};
+use serde_json::json;
+use std::{io::Write, sync::Arc, time::SystemTime};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+/// Follows the devices until the count, the time or a person ends it; 0 if all of them could be read at the end.
+pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> Result<u8> {
+    let uris = watch.devices.iter().map(|d| session.inventory.resolve(d)).collect::<Result<Vec<_>>>()?;
+    if let Some(address) = &watch.notifications {
+        let receiver = NotificationReceiver::bind(address, &users(&session, &uris)?).await?;
+        session.context = session.context.with_notifications(receiver);
+    }
+    let end = watch.duration.map(|d| Instant::now() + *d);
+    let pace = Pace { interval: *watch.interval, count: watch.count };
+    let (sender, mut reports) = mpsc::channel(64);
+    let mut followers = JoinSet::new();
+    let session = Arc::new(session);
+    for (place, name) in watch.devices.iter().enumerate() {
+        followers.spawn(follow::follow(Arc::clone(&session), place, name.clone(), pace, sender.clone()));
+    }
+    drop(sender);
+
+    let mut picture = Picture::new(&watch.devices);
+    let mut show = Show::new(output)?;
+    let mut signals = Signals::new()?;
+    show.draw(&picture, &watch)?;
+    let mut broken = None;
+    loop {
+        tokio::select! {
+            report = reports.recv() => {
+                // All have been read as often as was asked.
+                let Some(report) = report else { break };
+                let (at, place) = (report.at, report.device);
+                let lines = picture.take(report);
+                show.draw(&picture, &watch)?;
+                if !show.tell(at, &picture.devices[place], &lines) {
+                    // Nobody reads any more.
+                    break;
+                }
+            }
+            Some(ended) = followers.join_next() => {
+                broken = failure(ended);
+                if broken.is_some() {
+                    break;
+                }
+            }
+            () = until(end) => break,
+            () = signals.next() => break,
+            wish = show.wish() => match wish {
+                Wish::Leave => break,
+                Wish::Redraw => show.draw(&picture, &watch)?,
+            },
+        }
+    }
+    if !reports.is_closed() {
+        followers.abort_all();
+    }
+    while let Some(ended) = followers.join_next().await {
+        broken = broken.or(failure(ended));
+    }
+    show.end(&picture, &watch);
+    broken.map_or_else(|| Ok(picture.code()), Err)
+}
+
+/// Why a follower ended, if not because it was to.
+fn failure(ended: std::result::Result<Result<()>, JoinError>) -> Option<Error> {
+    match ended {
+        Ok(result) => result.err(),
+        Err(e) if e.is_cancelled() => None,
+        Err(_) => Some(Error::new(ErrorKind::Internal, "following a device ended early")),
+    }
+}
+
+/// The SNMP users and communities of the devices, from whom notifications are taken.
+fn users(session: &Session, uris: &[DeviceUri]) -> Result<Vec<Security>> {
+    let mut entries: Vec<_> = uris.iter().filter(|u| u.transport() == "snmp").filter_map(|u| u.parameter("credentials")).collect();
+    entries.sort_unstable();
+    entries.dedup();
+    if entries.is_empty() {
+        return Err(Error::invalid("--notifications is for devices over SNMP, and none of these is one"));
+    }
+    entries.into_iter().map(|name| Security::from_entry(&session.credentials.entry(name)?)).collect()
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that end it as `q` does.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let of = |kind| signal(kind).map_err(|e| Error::new(ErrorKind::Internal, format!("no signals: {e}")));
+        Ok(Self([of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?]))
+    }
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
+    }
+}
+
+/// To whom it is shown.
+enum Show {
+    Person(Screen),
+    Plain,
+    Json,
+}
+
+impl Show {
+    fn new(output: Output) -> Result<Self> {
+        Ok(match output {
+            Output::Json => Self::Json,
+            Output::Table if screen::there_is_one() => {
+                Self::Person(Screen::open().map_err(|e| Error::new(ErrorKind::Internal, format!("the terminal cannot be used: {e}")))?)
+            }
+            Output::Table => Self::Plain,
+        })
+    }
+
+    async fn wish(&mut self) -> Wish {
+        match self {
+            Self::Person(screen) => screen.wish().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn draw(&self, picture: &Picture, watch: &Watch) -> Result<()> {
+        let Self::Person(screen) = self else { return Ok(()) };
+        let (width, height) = Screen::size();
+        screen
+            .draw(&view::rows(picture, &heading(watch), width, height))
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("the terminal cannot be drawn: {e}")))
+    }
+
+    /// Prints a line for each piece of news; whether anybody reads them.
+    fn tell(&self, at: SystemTime, device: &Watched, lines: &[Line]) -> bool {
+        let mut out = anstream::stdout();
+        let time = humantime::format_rfc3339_millis(at);
+        lines.iter().all(|line| {
+            let written = match self {
+                Self::Person(_) => Ok(()),
+                Self::Json => writeln!(out, "{}", json!({"at": time.to_string(), "device": device.name, "news": line})),
+                Self::Plain => match line {
+                    Line::Readings { shown, .. } => {
+                        shown.iter().try_for_each(|(name, value)| writeln!(out, "{time} {} {name}: {}", device.label, view::printable(value)))
+                    }
+                    line => {
+                        let words = view::printable(&line.words());
+                        writeln!(out, "{time} {} {}", device.label, if line.is_bad() { colour::paint(colour::Tone::Bad, &words) } else { words })
+                    }
+                },
+            };
+            written.and_then(|()| out.flush()).is_ok()
+        })
+    }
+
+    /// The terminal is as it was before, and keeps what was seen last.
+    fn end(self, picture: &Picture, watch: &Watch) {
+        if let Self::Person(screen) = self {
+            drop(screen);
+            let (width, height) = Screen::size();
+            view::rows(picture, &heading(watch), width, height.saturating_sub(1)).iter().for_each(|row| output::line(&view::text(row, true)));
+        }
+    }
+}
+
+fn heading(watch: &Watch) -> String {
+    format!("qkdctl watch  {}  every {}  q leaves", view::clock(SystemTime::now()), watch.interval)
+}

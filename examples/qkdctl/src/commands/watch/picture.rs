@@ -1,0 +1,221 @@
+//! What is known of all devices now, and what of it is new.
+
+use super::{
+    follow::{News, Report},
+    items::{Item, Readings},
+};
+use crate::exit;
+use qkd_hal::{Error, ErrorKind, Event, event::EventKind};
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::SystemTime,
+};
+
+/// As many lines of events as are remembered.
+const REMEMBERED: usize = 200;
+
+/// A change, an event: what a line says.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub(super) enum Line {
+    /// The first readings, or the first after it was away.
+    Readings {
+        values: BTreeMap<String, Value>,
+        #[serde(skip)]
+        shown: Vec<(String, String)>,
+    },
+    /// A reading is new, is another than before, or has gone.
+    Change {
+        name: String,
+        before: Value,
+        after: Value,
+        #[serde(skip)]
+        shown: (String, String),
+    },
+    /// The device, polling or the link says so.
+    Event { event: Event },
+    /// Events came faster than they were read.
+    Lost { events: u64 },
+    /// It cannot be read now.
+    Trouble { word: &'static str, kind: &'static str, message: String },
+    /// It can be read again.
+    Back,
+}
+
+/// Why a device cannot be read now.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) word: &'static str,
+    pub(super) message: String,
+    pub(super) since: SystemTime,
+    code: u8,
+}
+
+/// A device.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// As it was given.
+    pub(super) name: String,
+    /// As people are shown it: without a URI's parameters, where that tells it from the others.
+    pub(super) label: String,
+    pub(super) identity: Option<String>,
+    pub(super) readings: Option<Readings>,
+    /// Names of the readings that the last reading changed.
+    pub(super) changed: BTreeSet<String>,
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// All devices, and what happened last.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) devices: Vec<Watched>,
+    pub(super) happened: VecDeque<(SystemTime, String, Line)>,
+}
+
+/// In one word.
+fn word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Busy => "busy",
+        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Closed => "away",
+        _ => "error",
+    }
+}
+
+impl Picture {
+    pub(super) fn new(names: &[String]) -> Self {
+        let short = |name: &String| name.split('?').next().unwrap_or_default().to_owned();
+        let label = |name: &String| if names.iter().filter(|other| short(other) == short(name)).count() > 1 { name.clone() } else { short(name) };
+        let watched = |name: &String| Watched { name: name.clone(), label: label(name), ..Watched::default() };
+        Self { devices: names.iter().map(watched).collect(), happened: VecDeque::new() }
+    }
+
+    /// Takes a report; what it says that was not known before.
+    pub(super) fn take(&mut self, report: Report) -> Vec<Line> {
+        let device = &mut self.devices[report.device];
+        let lines = match report.news {
+            News::Identity(identity) => {
+                device.identity = Some(identity.to_string());
+                Vec::new()
+            }
+            News::Event(event) => vec![Line::Event { event: Event::clone(&event) }],
+            News::Lost(events) => vec![Line::Lost { events }],
+            News::Trouble(error) => device.cannot_be_read(&error, report.at).into_iter().collect(),
+            News::Readings(readings) => device.was_read(readings),
+        };
+        let name = &device.label;
+        self.happened.extend(lines.iter().filter(|l| l.is_event()).map(|l| (report.at, name.clone(), l.clone())));
+        let many = self.happened.len().saturating_sub(REMEMBERED);
+        self.happened.drain(..many);
+        lines
+    }
+
+    /// The exit code: that of the first device that cannot be read now.
+    pub(super) fn code(&self) -> u8 {
+        self.devices.iter().find_map(|d| d.trouble.as_ref()).map_or(0, |t| t.code)
+    }
+}
+
+impl Watched {
+    fn cannot_be_read(&mut self, error: &Error, at: SystemTime) -> Option<Line> {
+        let (word, message) = (word(error.kind()), error.message().to_owned());
+        let known = self.trouble.as_ref().is_some_and(|t| t.word == word);
+        let since = self.trouble.as_ref().map_or(at, |t| t.since);
+        self.trouble = Some(Trouble { word, message: message.clone(), since, code: exit::code(error) });
+        // Told once, however often it is tried.
+        (!known).then(|| Line::Trouble { word, kind: error.kind().name(), message })
+    }
+
+    fn was_read(&mut self, readings: Readings) -> Vec<Line> {
+        let mut lines: Vec<Line> = self.trouble.take().map(|_| Line::Back).into_iter().collect();
+        self.changed.clear();
+        match &self.readings {
+            None => lines.push(Line::Readings {
+                values: readings.items.iter().map(|i| (i.name.clone(), i.value.clone())).collect(),
+                shown: readings.items.iter().map(|i| (i.name.clone(), i.shown.clone())).collect(),
+            }),
+            Some(before) => {
+                let changes = changes(&before.items, &readings.items);
+                self.changed.extend(changes.iter().filter_map(|l| if let Line::Change { name, .. } = l { Some(name.clone()) } else { None }));
+                lines.extend(changes);
+            }
+        }
+        self.readings = Some(readings);
+        lines
+    }
+}
+
+fn changes(before: &[Item], after: &[Item]) -> Vec<Line> {
+    let find = |all: &[Item], name: &str| all.iter().find(|i| i.name == name).map_or((Value::Null, "-".to_owned()), |i| (i.value.clone(), i.shown.clone()));
+    let gone = before.iter().filter(|b| after.iter().all(|a| a.name != b.name));
+    after
+        .iter()
+        .chain(gone)
+        .filter_map(|item| {
+            let ((before, was), (after, is)) = (find(before, &item.name), find(after, &item.name));
+            (before != after).then(|| Line::Change { name: item.name.clone(), before, after, shown: (was, is) })
+        })
+        .collect()
+}
+
+impl Line {
+    /// Whether it belongs into the list of what happened, rather than into the readings.
+    fn is_event(&self) -> bool {
+        !matches!(self, Self::Readings { .. } | Self::Change { .. })
+    }
+    /// Whether it is as bad as it looks.
+    pub(super) fn is_bad(&self) -> bool {
+        match self {
+            Self::Trouble { .. } | Self::Lost { .. } => true,
+            Self::Event { event } => {
+                use qkd_hal::event::Severity as S;
+                matches!(
+                    &event.kind,
+                    EventKind::LinkLost { .. }
+                        | EventKind::IdentityChanged { .. }
+                        | EventKind::KeyLost { .. }
+                        | EventKind::Alarm { severity: S::Major | S::Critical, .. }
+                )
+            }
+            _ => false,
+        }
+    }
+    /// In words.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Readings { values, .. } => format!("{} readings", values.len()),
+            Self::Change { name, shown: (was, is), .. } => format!("{name}: {was} -> {is}"),
+            Self::Event { event } => of_event(event),
+            Self::Lost { events } => format!("{events} events are lost: they came faster than they were read"),
+            Self::Trouble { word, message, .. } => format!("{word}: {message}"),
+            Self::Back => "is back".to_owned(),
+        }
+    }
+}
+
+fn of_event(event: &Event) -> String {
+    let what = match &event.kind {
+        EventKind::LinkLost { reason } => format!("the link is lost: {reason}"),
+        EventKind::LinkRestored => "the link is back, and the same device answers".to_owned(),
+        EventKind::IdentityChanged { found } => format!("another device answers: {found}"),
+        EventKind::Restarted => "it has restarted".to_owned(),
+        EventKind::Alarm { code, text, subject, severity } => {
+            let of = subject.as_ref().map_or_else(String::new, |s| format!(" at {s}"));
+            format!("alarm {code}{of}, {}: {text}", format!("{severity:?}").to_lowercase())
+        }
+        EventKind::StateChanged { subject, state } => format!("{subject} is now {state}"),
+        EventKind::Vendor { name, detail } => format!("{name}: {detail}"),
+        EventKind::KeyLost { ids } if ids.is_empty() => "a key was lost on the way: its twin must never be used".to_owned(),
+        EventKind::KeyLost { ids } => {
+            format!("keys were lost on the way, and their twins must never be used: {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+        _ => "something that this program does not know".to_owned(),
+    };
+    let by = match event.origin {
+        qkd_hal::event::Origin::Device => "the device says",
+        qkd_hal::event::Origin::Poll => "polling found",
+        qkd_hal::event::Origin::Driver => "the driver says",
+    };
+    format!("{by}: {what}")
+}

@@ -1,0 +1,60 @@
+//! How far long work is: on a terminal's standard error; nowhere over a pipe, nor with `--output json`.
+
+use crate::cli::Output;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{io::IsTerminal, time::Duration};
+
+/// A bar, or nothing where nobody looks. It goes when it is dropped.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(output: Output, length: Option<u64>, template: &str) -> Self {
+        let seen = output == Output::Table && std::io::stderr().is_terminal();
+        let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(length, target);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+    /// Of so many bytes.
+    pub(crate) fn bytes(output: Output, length: usize) -> Self {
+        Self::new(output, Some(length as u64), "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+    }
+    /// Of work whose length nobody knows.
+    fn work(output: Output, what: impl Into<String>) -> Self {
+        let new = Self::new(output, None, "{spinner} {msg} ({elapsed})");
+        new.0.set_message(what.into());
+        new
+    }
+    /// Of cases whose number is told as it becomes known.
+    pub(crate) fn cases(output: Output) -> Self {
+        Self::new(output, Some(0), "{bar:30} {pos}/{len} {msg}")
+    }
+    /// So many more are to come.
+    pub(crate) fn longer(&self, by: usize) {
+        self.0.inc_length(by as u64);
+    }
+    /// One more is done.
+    pub(crate) fn one(&self, what: &str) {
+        self.0.inc(1);
+        self.0.set_message(what.to_owned());
+    }
+    /// So many are done.
+    pub(crate) fn at(&self, position: usize) {
+        self.0.set_position(position as u64);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Shows that work runs, for as long as it does.
+pub(crate) async fn during<T>(output: Output, what: impl Into<String>, work: impl Future<Output = T>) -> T {
+    let _shown = Progress::work(output, what);
+    work.await
+}

@@ -1,0 +1,14 @@
+//! The program from end to end: as a child process, over pipes and on terminals, against emulators on their real wires.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod conform;
+mod devices;
+mod doctor;
+mod documents;
+mod encryptors;
+mod keys;
+mod switches;
+mod terminal;
+mod watch;
