@@ -200,14 +200,21 @@ impl Bench {
     }
 
     /// Writes down, before a change, how things stood: after an interruption, that is what to go back to.
-    pub(crate) fn about_to_change(&self, how_it_stood: &Stood) {
-        self.session.journal(how_it_stood);
+    ///
+    /// # Errors
+    /// `Broken` if it could not be written down: then nothing may be changed.
+    pub(crate) fn about_to_change(&self, how_it_stood: &Stood) -> Verdict {
+        self.session.journal(how_it_stood).map_err(Stop::Broken)
     }
 
     /// The same, of what is put back when the case ends.
-    pub(crate) fn changing(&self, how_it_stood: &Stood) {
-        self.about_to_change(how_it_stood);
+    ///
+    /// # Errors
+    /// As [`about_to_change`](Self::about_to_change).
+    pub(crate) fn changing(&self, how_it_stood: &Stood) -> Verdict {
+        self.about_to_change(how_it_stood)?;
         self.seen().changed.push(how_it_stood.clone());
+        Ok(())
     }
 
     /// Notes that something stands as it stood.
@@ -226,8 +233,11 @@ impl Bench {
     pub(crate) fn close(&self) -> Notes {
         let seen = std::mem::take(&mut *self.seen());
         let records = self.records();
-        let recorded = serde_json::to_string(&records).unwrap_or_default();
         let mut wrong = seen.overruns;
+        let recorded = serde_json::to_string(&records).unwrap_or_else(|e| {
+            wrong.push(format!("the transcript could not be searched for secrets: {e}"));
+            String::new()
+        });
         for (place, text) in [("the transcript", &recorded), ("what errors and handles print", &seen.printed)] {
             if seen.secrets.iter().any(|secret| shows(text, secret)) {
                 wrong.push(format!("a secret stands in {place}"));
@@ -245,14 +255,23 @@ pub(crate) struct Notes {
     pub(crate) wrong: Vec<String>,
 }
 
-/// Whether a text shows a secret, as it is, in hexadecimal, in base64, or as Rust prints bytes.
+/// A part of a secret so long is enough to know it again, and never comes by chance.
+const PART: usize = 12;
+
+/// Whether a text shows a secret or its first, middle or last part: as it is, in hexadecimal, in base64 at any alignment, or as Rust prints bytes.
 fn shows(text: &str, secret: &[u8]) -> bool {
-    let hex = Zeroizing::new(hex::encode(secret));
-    let upper = Zeroizing::new(hex.to_uppercase());
-    let base64 = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret));
-    let printed = Zeroizing::new(secret.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-    [hex.as_str(), upper.as_str(), base64.as_str(), printed.as_str()].iter().any(|form| text.contains(form))
-        || std::str::from_utf8(secret).is_ok_and(|plain| text.contains(plain))
+    let parts = match secret.len() {
+        0..=PART => vec![secret],
+        // In base64, a part shows from one place in three; the three that begin one after another are sure to hold it.
+        n => [0, 1, 2, (n - PART) / 2, n - PART].into_iter().filter_map(|at| secret.get(at..at + PART)).collect(),
+    };
+    parts.into_iter().any(|part| {
+        let hex = Zeroizing::new(hex::encode(part));
+        let upper = Zeroizing::new(hex.to_uppercase());
+        let base64 = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(part));
+        let printed = Zeroizing::new(part.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        [&hex, &upper, &base64, &printed].iter().any(|form| text.contains(form.as_str())) || std::str::from_utf8(part).is_ok_and(|plain| text.contains(plain))
+    })
 }
 
 #[cfg(test)]

@@ -162,6 +162,14 @@ impl Dut {
         }
     }
 
+    /// What the journal calls it: the name, and what it is the name of. Another device under the same name is another.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let recording = self.recording.as_ref().map(|p| p.display().to_string());
+        let what = self.uri.as_ref().or(self.emulator.as_ref()).or(recording.as_ref());
+        format!("{} at {}", self.name, what.map_or("nothing", String::as_str))
+    }
+
     /// What answers.
     #[must_use]
     pub fn on(&self) -> On {

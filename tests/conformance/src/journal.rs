@@ -73,7 +73,7 @@ impl Journal {
             _ => format!("{}: {e}", path.display()),
         })?;
         let journal = Self(Arc::new(Mutex::new(file)));
-        journal.write(&Line::Suite(suite.to_owned()));
+        journal.write(&Line::Suite(suite.to_owned()))?;
         Ok(journal)
     }
 
@@ -91,26 +91,33 @@ impl Journal {
         Ok((Self(Arc::new(Mutex::new(file))), past))
     }
 
-    fn write(&self, line: &Line) {
+    fn write(&self, line: &Line) -> Result<(), String> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = serde_json::to_string(line).map_err(std::io::Error::from).and_then(|text| writeln!(file, "{text}"));
-        if let Err(error) = written {
-            tracing::error!(%error, "the journal could not be written");
+        let written = serde_json::to_string(line).map_err(std::io::Error::from).and_then(|text| writeln!(file, "{text}")).and_then(|()| file.sync_data());
+        written.map_err(|e| format!("the journal could not be written: {e}"))
+    }
+
+    /// What is lost here costs a case that is run again.
+    fn note(&self, line: &Line) {
+        if let Err(error) = self.write(line) {
+            tracing::error!(error);
         }
     }
 
     /// A case begins.
     pub(crate) fn begin_case(&self, dut: &str, case: &str) {
-        self.write(&Line::Begin(dut.to_owned(), case.to_owned()));
+        self.note(&Line::Begin(dut.to_owned(), case.to_owned()));
     }
     /// How something stands before the case changes it. On disk before the change is sent.
-    pub(crate) fn about_to_change(&self, dut: &str, stood: &Stood) {
-        self.write(&Line::Stood(dut.to_owned(), stood.clone()));
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).sync_data();
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub(crate) fn about_to_change(&self, dut: &str, stood: &Stood) -> Result<(), String> {
+        self.write(&Line::Stood(dut.to_owned(), stood.clone()))
     }
     /// A case ended.
     pub(crate) fn end_case(&self, dut: &str, result: &CaseResult) {
-        self.write(&Line::End(dut.to_owned(), Box::new(result.clone())));
+        self.note(&Line::End(dut.to_owned(), Box::new(result.clone())));
     }
 }
 

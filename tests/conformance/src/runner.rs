@@ -11,7 +11,7 @@ use crate::{
     stood,
 };
 use futures::FutureExt;
-use qkd_hal::Operation;
+use qkd_hal::{ErrorKind, Operation};
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
@@ -165,26 +165,33 @@ struct Done {
     timings: Timings,
     /// Whether it changed something that could not be put back.
     left_changed: bool,
+    /// Whether the device does not answer any more.
+    gone: bool,
 }
 
-/// Runs one case on a fresh bench, in the present runtime.
-async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
-    let mut result = CaseResult {
+/// The result of a case that has ended so.
+fn ended(case: &Case, outcome: Outcome, why: String) -> CaseResult {
+    CaseResult {
         id: case.id.to_owned(),
         title: case.title.to_owned(),
         negative: case.negative,
         impact: case.impact,
-        outcome: Outcome::Pass,
-        why: String::new(),
+        outcome,
+        why,
         put_back: String::new(),
         seconds: 0.0,
         transcript: Vec::new(),
-    };
+    }
+}
+
+/// Runs one case on a fresh bench, in the present runtime.
+async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
+    let mut result = ended(case, Outcome::Pass, String::new());
     let bench = match session.bench(Some(case.id)).await {
         Ok(bench) => bench,
         Err(why) => {
             (result.outcome, result.why) = (Outcome::Error, why);
-            return Done { result, timings: Vec::new(), left_changed: false };
+            return Done { result, timings: Vec::new(), left_changed: false, gone: false };
         }
     };
     let before = bench.state();
@@ -238,9 +245,39 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         let before = if result.why.is_empty() { String::new() } else { format!("; and before that: {}", result.why) };
         (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
     }
+    // A device that was pulled out has failed no requirement: nobody can tell.
+    let gone = session.dut.on().has_wall_time() && matches!(result.outcome, Outcome::Fail | Outcome::Error) && !answers(session).await;
+    if gone {
+        (result.outcome, result.why) = (Outcome::Error, format!("the device does not answer any more: {}", result.why));
+    }
     result.put_back = notes.put_back;
     result.transcript = notes.records;
-    Done { result, timings: notes.timings, left_changed: !left.is_empty() }
+    Done { result, timings: notes.timings, left_changed: !left.is_empty(), gone }
+}
+
+/// Whether the device can be opened, at once or within some seconds: one that restarts comes back.
+async fn answers(session: &Arc<Session>) -> bool {
+    let Ok(bench) = session.bench(None).await else { return false };
+    let end = Instant::now() + Duration::from_secs(10);
+    let datagrams = bench.uris()[0].contains("+snmp://");
+    loop {
+        match bench.open().await {
+            Ok(opened) => {
+                let _ = opened.device().close().await;
+                return true;
+            }
+            // Over a datagram, silence is all that a device which is gone leaves.
+            Err(error) => match error.kind() {
+                ErrorKind::Unreachable | ErrorKind::NotFound => {}
+                ErrorKind::Timeout if datagrams => {}
+                _ => return true,
+            },
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// A model's state without its counts of orders: those that were carried out stay carried out, whatever is put back.
@@ -255,13 +292,13 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// Runs all cases of a session. The present runtime serves a session that is not in memory; one that is has a runtime for each case, on two threads.
 pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Run {
     let begun = Instant::now();
-    let dut = session.dut.name.clone();
+    let (dut, key) = (session.dut.name.clone(), session.dut.key());
     let chosen = cases_of(session);
     let in_memory = session.dut.on() == On::EmulatorInMemory;
     let opened = match declare(session).await {
         Ok(()) => after_earlier(session, request, watcher).await,
         Err(why) => {
-            if let Some((_, stood)) = request.past.torn.get(&dut).filter(|_| !in_memory) {
+            if let Some((_, stood)) = request.past.torn.get(&session.dut.key()).filter(|_| !in_memory) {
                 stood::leave_all(stood, &why, watcher);
                 request.left_changed.store(true, Ordering::Relaxed);
             }
@@ -271,18 +308,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     let mut results: BTreeMap<&'static str, CaseResult> = BTreeMap::new();
     let mut timings: Timings = Vec::new();
     let mut put_aside = |case: &'static Case, outcome, why: String| {
-        let result = CaseResult {
-            id: case.id.to_owned(),
-            title: case.title.to_owned(),
-            negative: case.negative,
-            impact: case.impact,
-            outcome,
-            why,
-            put_back: String::new(),
-            seconds: 0.0,
-            transcript: Vec::new(),
-        };
-        results.insert(case.id, result);
+        results.insert(case.id, ended(case, outcome, why));
     };
     let mut to_run = Vec::new();
     for case in chosen.iter().copied() {
@@ -298,9 +324,9 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             to_run.push(case);
         }
     }
-    let (old, new): (Vec<&'static Case>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&dut, c.id).is_some());
+    let (old, new): (Vec<&'static Case>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&key, c.id).is_some());
     for case in old {
-        if let Some(result) = request.known(&dut, case.id) {
+        if let Some(result) = request.known(&key, case.id) {
             results.insert(case.id, result.clone());
         }
     }
@@ -314,9 +340,15 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             if request.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let ended = one(session, request, case, watcher).await;
-            let left_changed = ended.left_changed && session.dut.on() == On::Device;
-            done.push(ended);
+            let case_done = one(session, request, case, watcher).await;
+            let left_changed = case_done.left_changed && session.dut.on() == On::Device;
+            let gone = case_done.gone;
+            done.push(case_done);
+            if gone {
+                never_begun = format!("the device went away during {}", case.id);
+                watcher.warn(&format!("{dut}: {never_begun}; nothing more is asked of it"));
+                break;
+            }
             if left_changed {
                 request.left_changed.store(true, Ordering::Relaxed);
                 never_begun = format!("what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the device", case.id);
@@ -334,17 +366,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     }
     let interrupted = request.stop.load(Ordering::Relaxed);
     for case in &chosen {
-        results.entry(case.id).or_insert_with(|| CaseResult {
-            id: case.id.to_owned(),
-            title: case.title.to_owned(),
-            negative: case.negative,
-            impact: case.impact,
-            outcome: Outcome::Disabled,
-            why: never_begun.clone(),
-            put_back: String::new(),
-            seconds: 0.0,
-            transcript: Vec::new(),
-        });
+        results.entry(case.id).or_insert_with(|| ended(case, Outcome::Disabled, never_begun.clone()));
     }
     let mut requirements: Vec<_> = session.profile.requirements().map(|r| gather(r, &results)).collect();
     let deviations = waive(&mut requirements, &session.dut.deviations);
@@ -376,7 +398,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
 
 /// Puts back what an earlier run, ended in the middle of a case, has changed. If that fails, nothing more is done to the device.
 async fn after_earlier(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Result<(), String> {
-    let Some((case, stood)) = request.past.torn.get(&session.dut.name) else { return Ok(()) };
+    let Some((case, stood)) = request.past.torn.get(&session.dut.key()) else { return Ok(()) };
     watcher.tell(&format!("{}: the earlier run was ended in the middle of {case}", session.dut.name));
     if session.dut.on() == On::EmulatorInMemory || stood::put_back_all(session, stood, watcher).await {
         return Ok(());
@@ -403,12 +425,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
 async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, watcher: &dyn Watcher) -> Done {
     let journal = request.journal.as_ref();
     if let Some(journal) = journal {
-        journal.begin_case(&session.dut.name, case.id);
+        journal.begin_case(&session.dut.key(), case.id);
     }
     let done = run_case(session, case).await;
     // One that left something changed has not ended for the journal: to resume puts it back.
     if let Some(journal) = journal.filter(|_| !done.left_changed || session.dut.on() != On::Device) {
-        journal.end_case(&session.dut.name, &done.result);
+        journal.end_case(&session.dut.key(), &done.result);
     }
     watcher.ended(&done.result);
     done
@@ -420,8 +442,10 @@ async fn in_parallel(session: &Arc<Session>, request: &Request, cases: &[&'stati
     let work = || {
         while !request.stop.load(Ordering::Relaxed) {
             let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let Ok(runtime) = virtual_runtime() else { return };
-            let result = runtime.block_on(one(session, request, case, watcher));
+            let result = match virtual_runtime() {
+                Ok(runtime) => runtime.block_on(one(session, request, case, watcher)),
+                Err(why) => Done { result: ended(case, Outcome::Error, why), timings: Vec::new(), left_changed: false, gone: false },
+            };
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
     };

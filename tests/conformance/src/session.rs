@@ -183,10 +183,11 @@ impl Session {
     }
 
     /// Writes down, before a change, how things stood.
-    pub(crate) fn journal(&self, how_it_stood: &Stood) {
-        if let Some(journal) = &self.journal {
-            journal.about_to_change(&self.dut.name, how_it_stood);
-        }
+    ///
+    /// # Errors
+    /// If it could not be written: then nothing may be changed.
+    pub(crate) fn journal(&self, how_it_stood: &Stood) -> Result<(), String> {
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.about_to_change(&self.dut.key(), how_it_stood))
     }
 
     /// What is known of the driver.

@@ -70,7 +70,7 @@ fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Resu
 /// # Errors
 /// The case's own; `Broken` if it could not be put back.
 pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, change: impl Future<Output = Verdict>) -> Verdict {
-    bench.changing(&stood);
+    bench.changing(&stood)?;
     let verdict = change.await;
     bench.script().clear();
     let mut last = None;

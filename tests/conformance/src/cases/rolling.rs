@@ -97,7 +97,7 @@ impl Pair {
             None if b.session.dut.on() == On::Device => return Err(Stop::Disabled(format!("the far end has no channel `{here}`"))),
             None => there.first().cloned().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?,
         };
-        b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")));
+        b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")))?;
         let pair = Self { boxes: [near, far], channels: [here, there] };
         // A fresh pair agrees by itself first; one whose ends have different keys never does.
         let agreed = reading::until(b, || async { Ok(pair.boxes[0].channel(&pair.channels[0]).await?.state != ChannelState::Exchanging) });
@@ -174,7 +174,7 @@ async fn staged_beside(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     slots(&*encryptor)?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot of channel {id}")));
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot of channel {id}")))?;
     let active = |status: &qkd_hal::encryptor::ChannelStatus| status.slots.iter().find(|s| s.active).cloned();
     let before = active(&b.call(Op::Channel, encryptor.channel(&id)).await?);
     let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
@@ -186,7 +186,7 @@ async fn staged_beside(b: &Bench) -> Verdict {
 async fn proof(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
     let key = fresh(b, &*encryptor);
     let before = b.state();
     let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
@@ -249,7 +249,10 @@ async fn gap(b: &Bench) -> Verdict {
     let before = counters().await?;
     let key = pair.key(b);
     let staged = pair.place(b, [&key, &key]).await?;
-    let [near, _] = pair.confirm(b, &staged).await?;
+    let [near, far] = pair.confirm(b, &staged).await?;
+    for (end, told) in [("this", &near), ("the far", &far)] {
+        holds(told.confirmed, || format!("{end} end does not confirm: {}", told.evidence))?;
+    }
     let declared = pair.near().encryptor_capabilities();
     let hitless = declared.hitless && pair.boxes[1].encryptor_capabilities().hitless;
     match (hitless, &near.gap) {
@@ -391,7 +394,7 @@ async fn secret(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let encryptor = opened.as_encryptor()?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
     let key = fresh(b, &*encryptor);
     b.print(&key);
     b.print(&b.call(Op::Stage, encryptor.stage(&id, &key)).await?);
@@ -407,7 +410,7 @@ async fn secret(b: &Bench) -> Verdict {
 async fn again(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")));
+    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
     reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
     let key = fresh(b, &*encryptor);
     let first = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;

@@ -140,9 +140,11 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         let of = about();
         let of = format!("{} {} {}", of.name, of.version, of.requirements);
         let (begun, past) = if arguments.resume { Journal::resume(&journal, &of)? } else { (Journal::begin(&journal, &of)?, Past::default()) };
-        let missing = past.torn.iter().find(|(name, (_, stood))| !stood.is_empty() && !duts.iter().any(|dut| dut.name == **name));
+        let missing = past.torn.iter().find(|(name, (_, stood))| !stood.is_empty() && !duts.iter().any(|dut| dut.key() == **name));
         if let Some((name, (case, _))) = missing {
-            return Err(format!("the earlier run was ended in the middle of {case} of `{name}`: name its file too, so that what was changed is put back"));
+            return Err(format!(
+                "the earlier run was ended in the middle of {case} of `{name}`: name its file too, with the same address, so that what was changed is put back"
+            ));
         }
         (request.journal, request.past) = (Some(begun), past);
     }
@@ -173,7 +175,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     let stop = request.stop.clone();
     tokio::spawn(async move {
         // The case that runs goes to its end, and puts back what it changed.
-        while tokio::signal::ctrl_c().await.is_ok() {
+        while asked_to_end().await {
             eprintln!("ending after the case that runs");
             stop.store(true, Ordering::Relaxed);
         }
@@ -191,6 +193,17 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     results.runs.iter().for_each(|run| println!("{}", line(run)));
     written.iter().for_each(|path| println!("  {}", path.display()));
     Ok(if interrupted { 130 } else { exit_code(&results) })
+}
+
+/// Waits until somebody asks this program to end: with Ctrl-C, by ending it, or by hanging up its terminal.
+async fn asked_to_end() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut end), Ok(mut hang_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return false };
+    tokio::select! {
+        asked = tokio::signal::ctrl_c() => asked.is_ok(),
+        asked = end.recv() => asked.is_some(),
+        asked = hang_up.recv() => asked.is_some(),
+    }
 }
 
 /// A run in a line.

@@ -79,7 +79,7 @@ fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows(
     assert!(of(run, "DEV-25").cases[0].why.contains("nothing more was done"));
     assert!(request.left_changed.load(std::sync::atomic::Ordering::Relaxed));
     let (_, past) = Journal::resume(&path, "this suite").unwrap();
-    let (case, stood) = &past.torn[&run.dut];
+    let (case, stood) = &past.torn[&format!("{} at {}", run.dut, run.uri)];
     assert_eq!((case.as_str(), stood.len()), ("DEV-24/written", 1), "{stood:?}");
 }
 
@@ -202,4 +202,30 @@ fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
         let cells = runtime.block_on(qkd_conformance::faults::run(&Mutant::registry("polatis", breaks), vec![polatis()])).unwrap();
         assert!(cells.iter().flat_map(|c| &c.wrong).any(|why| why.contains(says)), "{breaks}");
     }
+}
+
+/// Nobody can tell whether a box that was pulled out conforms: that is no failure of its own.
+#[test]
+fn a_device_that_goes_away_is_inconclusive_and_nothing_more_is_asked_of_it() {
+    struct PullsOut(std::sync::Mutex<Option<qkd_emulators::profile::Running>>);
+    impl qkd_conformance::Watcher for PullsOut {
+        fn ended(&self, result: &qkd_conformance::result::CaseResult) {
+            if result.id.starts_with("DEV-01") {
+                self.0.lock().unwrap().take();
+            }
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let results = runtime.block_on(async {
+        let emulator = qkd_emulators::profile::start("polatis-16x16", &qkd_emulators::profile::Options::default()).await.unwrap();
+        let uri = emulator.ready().uris.first().cloned();
+        let suite = Suite::new(qkd_drivers_all::registry());
+        let ready = suite.ready(Dut { emulator: None, uri, ..polatis() }, None, None).await.unwrap();
+        suite.run(&[ready], &only(&["DEV-01", "DEV-02", "DEV-03"]), &PullsOut(Some(emulator).into())).await
+    });
+    let run = &results.runs[0];
+    let outcomes = ["DEV-01", "DEV-02", "DEV-03"].map(|id| of(run, id).outcome);
+    assert_eq!(outcomes, [Outcome::Pass, Outcome::Error, Outcome::Disabled], "{:?}", run.cases().map(|c| &c.why).collect::<Vec<_>>());
+    assert!(of(run, "DEV-02").cases[0].why.contains("does not answer any more") && of(run, "DEV-03").cases[0].why.contains("went away"));
+    assert_eq!(run.verdict(), Verdict::Inconclusive);
 }
