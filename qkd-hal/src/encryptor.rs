@@ -304,6 +304,21 @@ pub struct TrafficCounters {
     pub integrity_failures: Option<u64>,
 }
 
+impl TrafficCounters {
+    /// All of them, by name, in the order of the fields.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("encrypted", self.encrypted),
+            ("accepted", self.accepted),
+            ("refused", self.refused),
+            ("clear", self.clear),
+            ("unknown key", self.unknown_key),
+            ("integrity failures", self.integrity_failures),
+        ]
+    }
+}
+
 fn lacks<T>(operation: Operation) -> Result<T> {
     Err(Error::unsupported(operation.name(), "this family's public protocol has no such operation"))
 }

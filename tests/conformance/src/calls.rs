@@ -3,13 +3,13 @@
 use crate::{
     bench::Bench,
     case::Stop,
-    cases::{another_value, change, made_up_key},
+    cases::{another_value, change, made_up_key, settled},
     reading, stood,
 };
 use qkd_driver_kit::Opened;
 use qkd_hal::{
     Key, KeyId, Operation as Op, Result,
-    encryptor::{ChannelId, ChannelState, Staged},
+    encryptor::{ChannelId, Staged},
     parameter::ParameterValue,
     qkd::KeyRequest,
 };
@@ -82,7 +82,7 @@ impl Call {
     async fn of_encryptor(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
         let near = opened.as_encryptor()?;
         let channel = near.channels().await?.into_iter().next().ok_or_else(|| Stop::NotApplicable("it has no channel".to_owned()))?;
-        reading::until(b, || async { Ok(near.channel(&channel).await?.state != ChannelState::Exchanging) }).await?;
+        settled(b, &*near, &channel).await?;
         let bits = near.encryptor_capabilities().key_sizes.iter().map(|s| s.0).max().unwrap_or(256);
         let key = made_up_key(usize::try_from(bits / 8).unwrap_or(32));
         Ok(match operation {

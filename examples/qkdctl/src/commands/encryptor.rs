@@ -170,14 +170,7 @@ fn one(shown: &Shown) -> String {
         rows.push(("slot", format!("{}: {key}{}", slot.number, if slot.active { ", active" } else { "" })));
     }
     if let Some(c) = &shown.counters {
-        for (name, value) in [
-            ("encrypted", c.encrypted),
-            ("accepted", c.accepted),
-            ("refused", c.refused),
-            ("clear", c.clear),
-            ("unknown key", c.unknown_key),
-            ("integrity failures", c.integrity_failures),
-        ] {
+        for (name, value) in c.named() {
             rows.extend(value.map(|v| (name, v.to_string())));
         }
     }

@@ -16,6 +16,7 @@ mod taking;
 
 pub(crate) use claims::made_up_key;
 pub(crate) use parameters::another as another_value;
+pub(crate) use rolling::settled;
 pub(crate) use switching::change;
 
 use crate::case::Case;

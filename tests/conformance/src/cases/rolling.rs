@@ -79,6 +79,11 @@ fn twin(key: &Key) -> Key {
     Key::new(key.id().clone(), Zeroizing::new(key.expose().to_vec()))
 }
 
+/// Waits until a channel does not exchange keys any more: a box just started agrees by itself first.
+pub(crate) async fn settled(b: &Bench, encryptor: &dyn Encryptor, channel: &ChannelId) -> Result<bool, Stop> {
+    reading::until(b, || async { Ok(encryptor.channel(channel).await?.state != ChannelState::Exchanging) }).await
+}
+
 /// The two ends of a pair.
 struct Pair {
     boxes: [Arc<dyn Encryptor>; 2],
@@ -100,8 +105,7 @@ impl Pair {
         b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")))?;
         let pair = Self { boxes: [near, far], channels: [here, there] };
         // A fresh pair agrees by itself first; one whose ends have different keys never does.
-        let agreed = reading::until(b, || async { Ok(pair.boxes[0].channel(&pair.channels[0]).await?.state != ChannelState::Exchanging) });
-        let _ = tokio::time::timeout(Duration::from_secs(10), agreed).await;
+        let _ = tokio::time::timeout(Duration::from_secs(10), settled(b, pair.near(), &pair.channels[0])).await;
         Ok(pair)
     }
 
@@ -311,8 +315,7 @@ const MOST: usize = 64;
 async fn stage_lost(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    let settle = || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) };
-    reading::until(b, settle).await?;
+    settled(b, &*encryptor, &id).await?;
     for exchange in 0..MOST {
         let key = fresh(b, &*encryptor);
         let before = b.state();
@@ -336,7 +339,7 @@ async fn stage_lost(b: &Bench) -> Verdict {
 async fn activate_lost(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+    settled(b, &*encryptor, &id).await?;
     for exchange in 0..MOST {
         let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
         let before = b.state();
@@ -359,7 +362,7 @@ async fn activate_lost(b: &Bench) -> Verdict {
 async fn refuses(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+    settled(b, &*encryptor, &id).await?;
     let key = fresh(b, &*encryptor);
     let before = b.state();
     b.fault("refuse=1")?;
@@ -411,7 +414,7 @@ async fn again(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
     b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
-    reading::until(b, || async { Ok(encryptor.channel(&id).await?.state != ChannelState::Exchanging) }).await?;
+    settled(b, &*encryptor, &id).await?;
     let key = fresh(b, &*encryptor);
     let first = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
     // Boxes stamp a change with a clock of a hundredth of a second (SNMP TimeTicks).

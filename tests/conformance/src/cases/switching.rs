@@ -9,7 +9,7 @@ use crate::{
     result::On,
     stood,
 };
-use qkd_driver_kit::wrap::fault::Fate;
+use qkd_driver_kit::{Opened, wrap::fault::Fate};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Quality};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope};
 use std::{collections::BTreeSet, sync::Arc};
@@ -53,6 +53,26 @@ pub(super) const CASES: &[Case] = &[
         .negative()
         .impact(Impact::Disruptive),
 ];
+
+/// A switch, and a plan for a change that may be made here.
+struct Planned {
+    opened: Opened,
+    switch: Arc<dyn OpticalSwitch>,
+    present: CrossConnects,
+    wanted: CrossConnects,
+    plan: Plan,
+}
+
+impl Planned {
+    async fn make(b: &Bench) -> Result<Self, Stop> {
+        let opened = b.open().await?;
+        let switch = opened.as_switch()?;
+        let present = paths(b, &*switch).await?;
+        let wanted = change(b, &*switch, &present).await?;
+        let plan = stood::plan(&*switch, &present, &wanted).await?;
+        Ok(Self { opened, switch, present, wanted, plan })
+    }
+}
 
 /// A change that may be made here: where nothing is at stake, or where the file says so.
 pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &CrossConnects) -> Result<CrossConnects, Stop> {
@@ -129,11 +149,7 @@ fn order_against(switch: &dyn OpticalSwitch, present: &CrossConnects, wanted: &C
 }
 
 async fn foreign(b: &Bench) -> Verdict {
-    let opened = b.open().await?;
-    let switch = opened.as_switch()?;
-    let present = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault(&order_against(&*switch, &present, &wanted)?)?;
         let before = b.state();
@@ -270,11 +286,7 @@ async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
 }
 
 async fn stale(b: &Bench) -> Verdict {
-    let opened = b.open().await?;
-    let switch = opened.as_switch()?;
-    let present = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.call(Op::Apply, switch.apply(&plan)).await?;
         let error = refused("the same plan, a second time", b.call(Op::Apply, switch.apply(&plan)).await)?;
@@ -359,11 +371,7 @@ async fn port(b: &Bench) -> Verdict {
 }
 
 async fn full(b: &Bench) -> Verdict {
-    let opened = b.open().await?;
-    let switch = opened.as_switch()?;
-    let present = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let Planned { opened, switch, present, plan, .. } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault("full")?;
         let before = b.state();
@@ -416,11 +424,7 @@ async fn acknowledged(b: &Bench) -> Verdict {
 }
 
 async fn meanwhile(b: &Bench) -> Verdict {
-    let opened = b.open().await?;
-    let switch = opened.as_switch()?;
-    let present = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         // The exchange at which the second operator comes: after the check, before the reading back.
         let sent = b.records().len();

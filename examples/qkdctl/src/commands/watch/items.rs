@@ -119,14 +119,7 @@ async fn of_encryptor(encryptor: &dyn Encryptor, all: &mut Readings) -> Result<(
             all.put(format!("{id} slot {}", slot.number), &slot.key_id, format_args!("active, key {key}"));
         }
         if let Some(c) = had(encryptor.counters(&id).await)? {
-            for (name, value) in [
-                ("encrypted", c.encrypted),
-                ("accepted", c.accepted),
-                ("refused", c.refused),
-                ("clear", c.clear),
-                ("unknown key", c.unknown_key),
-                ("integrity failures", c.integrity_failures),
-            ] {
+            for (name, value) in c.named() {
                 all.count(format!("{id} {name}"), value);
             }
         }
