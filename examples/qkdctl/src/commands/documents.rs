@@ -3,25 +3,32 @@
 use crate::{cli::Cli, output};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use qkd_hal::{Error, Result};
+use qkd_hal::{Error, ErrorKind, Result};
 use std::{io::Write, path::Path};
 
-fn problem(error: std::io::Error) -> Error {
-    Error::invalid(format!("it cannot be written: {error}"))
+/// Writes to standard output. Whoever reads it may have seen enough.
+fn print(text: &[u8]) -> Result<u8> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::invalid(format!("it cannot be written: {error}"))),
+        _ => Ok(0),
+    }
 }
 
 /// Prints the completions of a shell.
 pub(crate) fn completions(shell: Shell) -> Result<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "qkdctl", &mut text);
-    std::io::stdout().write_all(&text).map_err(problem)?;
-    Ok(0)
+    print(&text)
 }
 
 /// Prints the manual page, or writes one for each command into a folder.
 pub(crate) fn man(to: Option<&Path>) -> Result<u8> {
     match to {
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(problem)?,
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text).map_err(|e| Error::new(ErrorKind::Internal, format!("no manual page: {e}")))?;
+            return print(&text);
+        }
         Some(folder) => {
             let problem = |e: std::io::Error| Error::invalid(format!("folder {}: {e}", folder.display()));
             std::fs::create_dir_all(folder).map_err(problem)?;
