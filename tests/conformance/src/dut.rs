@@ -58,6 +58,8 @@ pub struct Dut {
     pub ports: Vec<u32>,
     /// The channel that may be touched. Without it, a device that is no emulator is not changed.
     pub channel: Option<String>,
+    /// The channel of the far end that goes with it, if its name is another.
+    pub peer_channel: Option<String>,
     /// Parameters that may be written. Without them, a device that is no emulator keeps them all.
     pub parameters: Vec<String>,
     /// Whether keys may be taken, which spends them, from a device that is no emulator.
@@ -188,6 +190,7 @@ impl Dut {
         let parts: Vec<String> = [
             list("ports", self.ports.iter().map(ToString::to_string).collect()),
             list("channel", self.channel.iter().cloned().collect()),
+            list("the far end's channel", self.peer_channel.iter().cloned().collect()),
             list("parameters", self.parameters.clone()),
             self.keys.then(|| "keys".to_owned()),
             self.generation.then(|| "key generation".to_owned()),

@@ -96,10 +96,13 @@ impl Pair {
         let far = b.open_peer().await?.as_encryptor()?;
         let here = channel(b, &*near).await?;
         let there = b.call(Op::Channels, far.channels()).await?;
-        let there = match there.iter().find(|c| **c == here) {
-            Some(same) => same.clone(),
+        let wanted = b.session.dut.peer_channel.as_ref().unwrap_or(&here.0);
+        let there = match there.iter().find(|c| c.0 == *wanted) {
+            Some(named) => named.clone(),
             // The file names one channel: any other of a real far end may carry traffic of others.
-            None if b.session.dut.on() == On::Device => return Err(Stop::Disabled(format!("the far end has no channel `{here}`"))),
+            None if b.session.dut.on() == On::Device => {
+                return Err(Stop::Disabled(format!("the far end has no channel `{wanted}`; if it goes by another name, write peer_channel = \"..\"")));
+            }
             None => there.first().cloned().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?,
         };
         b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")))?;

@@ -40,6 +40,15 @@ pub(super) async fn paths(b: &Bench, switch: &dyn OpticalSwitch) -> Result<Cross
     Ok(b.call(Op::Connections, switch.connections()).await?.value)
 }
 
+/// The only answer to a question of one.
+pub(super) fn only<T>(mut answers: Vec<T>) -> Result<T, Stop> {
+    match (answers.pop(), answers.len()) {
+        (Some(answer), 0) => Ok(answer),
+        (None, _) => fails("one was asked for, and nothing was told"),
+        (_, more) => fails(format!("one was asked for, and {} were told", more + 1)),
+    }
+}
+
 async fn geometry(b: &Bench) -> Verdict {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
@@ -81,8 +90,9 @@ async fn order(b: &Bench) -> Verdict {
         let mut monitors: Vec<Port> = switch.switch_capabilities().power_monitors.iter().copied().collect();
         monitors.reverse();
         let (all, one) = (b.call(Op::Power, switch.power(&monitors)).await?, b.call(Op::Power, switch.power(&monitors[..1])).await?);
-        let near = (all[0].value.0 - one[0].value.0).abs() < 3.0;
-        holds(all.len() == monitors.len() && near, || format!("the first of {} monitors reads {}, and alone {}", monitors.len(), all[0].value, one[0].value))?;
+        holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
+        let (first, alone) = (all[0].value, only(one)?.value);
+        holds((first.0 - alone.0).abs() < 3.0, || format!("the first of {} monitors reads {first}, and alone {alone}", monitors.len()))?;
     }
     Ok(())
 }
@@ -160,12 +170,12 @@ async fn outside(b: &Bench) -> Verdict {
 async fn failed_port(b: &Bench) -> Verdict {
     let switch = open(b).await?;
     let port = switch.switch_capabilities().geometry.ports().find(|p| p.0 > 0).unwrap_or(Port(1));
-    let before = b.call(Op::Ports, switch.ports(&[port])).await?;
-    holds(before[0].state != PortState::Failed, || format!("port {port} has failed to begin with"))?;
+    let before = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
+    holds(before.state != PortState::Failed, || format!("port {port} has failed to begin with"))?;
     b.fault(&format!("port-fails={}", port.0))?;
-    let after = b.call(Op::Ports, switch.ports(&[port])).await?;
+    let after = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
     b.fault("clear")?;
-    holds(after[0].state == PortState::Failed, || format!("port {port} failed, and is told as {:?}", after[0].state))
+    holds(after.state == PortState::Failed, || format!("port {port} failed, and is told as {:?}", after.state))
 }
 
 async fn unknown_at_first(b: &Bench) -> Verdict {
@@ -185,7 +195,7 @@ async fn no_light(b: &Bench) -> Verdict {
         return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));
     }
     // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
-    let reading = &b.call(Op::Power, switch.power(&[dark])).await?[0];
+    let reading = only(b.call(Op::Power, switch.power(&[dark])).await?)?;
     let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
     holds(right, || format!("no path ends at port {dark}, and its power is {}, of quality {:?}", reading.value, reading.quality))
 }

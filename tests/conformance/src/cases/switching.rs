@@ -1,6 +1,6 @@
 //! Optical switches, as they are changed: plans, and what may come between.
 
-use super::switch::{open, paths};
+use super::switch::{only, open, paths};
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
@@ -81,7 +81,12 @@ pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &Cros
     if named.is_empty() && b.session.dut.on() == On::Device {
         return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
     }
-    let may = |port: &Port| named.is_empty() || named.contains(port) || *port == Port::COMMON;
+    // A port that is shut or has failed carries no path, though none is there.
+    let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
+        true => switch.ports(&[]).await?.iter().filter(|p| p.state != PortState::Enabled).map(|p| p.port).collect(),
+        false => BTreeSet::new(),
+    };
+    let may = |port: &Port| (named.is_empty() || named.contains(port) || *port == Port::COMMON) && !out_of_use.contains(port);
     if let Geometry::Matrix { .. } = geometry {
         let free = |ingress: bool| geometry.ports().filter(|p| geometry.is_ingress(*p) == ingress && present.peer(*p).is_none()).find(may);
         let (Some(ingress), Some(egress)) = (free(true), free(false)) else {
@@ -357,7 +362,7 @@ async fn port(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     let free = wanted.iter().find(|c| !present.contains(*c)).map(|c| c.egress).ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
-    let state = async || Ok::<_, Stop>(b.call(Op::Ports, switch.ports(&[free])).await?[0].state);
+    let state = async || Ok::<_, Stop>(only(b.call(Op::Ports, switch.ports(&[free])).await?)?.state);
     let before = state().await?;
     holds(before == PortState::Enabled, || format!("port {free} is {before:?} to begin with"))?;
     stood::putting_back(b, &opened, Stood::Port(free.0, true), async {
