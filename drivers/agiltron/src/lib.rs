@@ -55,7 +55,7 @@ pub static INFO: DriverInfo = DriverInfo {
     ],
     // Every four bytes are a command on one of the two products, so nothing is sent to find out.
     probes: &[],
-    resynchronises: "Silence for longer than the vendor's clients wait for a reply (FF 0.6 s, SelfAlign 2.2 s): frames carry nothing that tells a late reply.",
+    resynchronises: "Silence for longer than the vendor's clients wait for a reply (FF 1.1 s, SelfAlign 2.2 s): frames carry nothing that tells a late reply.",
 };
 
 /// The driver.
