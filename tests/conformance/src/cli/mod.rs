@@ -67,6 +67,8 @@ enum Command {
 /// The whole program, over the drivers of a registry: what a vendor's own binary calls.
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
+    // A core dump would hold keys.
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     let result = match Cli::parse().command {
