@@ -499,7 +499,9 @@ impl Owner {
                     let mut reply = Zeroizing::new(Vec::with_capacity(n));
                     reply.extend_from_slice(&self.buffer[..n]);
                     // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
-                    self.in_doubt |= self.buffer.len() > n;
+                    if self.buffer.len() > n {
+                        self.doubt();
+                    }
                     self.unasked = 0;
                     self.last = Some(Instant::now());
                     return Ok(reply);

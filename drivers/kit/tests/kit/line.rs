@@ -27,6 +27,8 @@ use tokio::{
 enum Act {
     Say(&'static str),
     SayLate(Duration, &'static str),
+    /// Twice at once, and once more after a time.
+    Echo(Duration, &'static str),
     Nothing,
     HangUp,
     Trickle(&'static str),
@@ -47,6 +49,14 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
                 match script(&request) {
                     Act::Say(text) => writer.lock().await.write_all(text.as_bytes()).await.unwrap(),
                     Act::SayLate(delay, text) => {
+                        let writer = Arc::clone(&writer);
+                        tokio::spawn(async move {
+                            sleep(delay).await;
+                            let _ = writer.lock().await.write_all(text.as_bytes()).await;
+                        });
+                    }
+                    Act::Echo(delay, text) => {
+                        writer.lock().await.write_all(text.repeat(2).as_bytes()).await.unwrap();
                         let writer = Arc::clone(&writer);
                         tokio::spawn(async move {
                             sleep(delay).await;
@@ -109,6 +119,21 @@ async fn a_late_reply_reaches_nobody() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(ask(&*rig.link, "quick").await.unwrap(), "answer to quick", "{resync:?}");
     }
+}
+
+/// The silence that brings a line back in step counts from the doubt on, however long nothing was said before.
+#[tokio::test(start_paused = true)]
+async fn an_echo_after_a_long_silence_reaches_nobody() {
+    let rig = rig(Resync::Quiet(Duration::from_secs(1)), |request| match request {
+        "who" => Act::Say("me 7\r\n"),
+        "echo" => Act::Echo(Duration::from_millis(300), "answer to echo\r\n"),
+        _ => Act::SayLate(Duration::from_millis(500), "answer to quick\r\n"),
+    })
+    .await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(ask(&*rig.link, "echo").await.unwrap(), "answer to echo");
+    let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
+    assert_eq!(&rig.link.exchange(exchange).await.unwrap()[..], b"answer to quick\r\n");
 }
 
 #[tokio::test(start_paused = true)]
