@@ -152,6 +152,15 @@ impl Bench {
         self.script.strike(0, fate);
     }
 
+    /// Makes a call whose exchange behind `skip` others meets this fate; its result, and whether it came to that exchange. All pass again behind it.
+    pub(crate) async fn struck<T>(&self, skip: usize, fate: Fate, call: impl Future<Output = T>) -> (T, bool) {
+        self.script.strike(skip, fate);
+        let result = call.await;
+        let struck = self.script.struck();
+        self.script.clear();
+        (result, struck)
+    }
+
     /// What went over the wire so far.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.transcript.records()

@@ -8,17 +8,10 @@ mod trial;
 
 pub use table::markdown;
 
-use crate::{dut::Dut, session::Session};
+use crate::{dut::Dut, session::Session, threads::side_by_side};
 use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::Fate};
 use qkd_hal::{Operation, Support};
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A fault of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,23 +97,5 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<Cell>, Strin
             }
         }
     }
-    let (next, cells) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let worker = || {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some((session, operation, fault)) = work.get(n) else { return };
-            let cell = trial::cell(session, *operation, *fault);
-            cells.lock().unwrap_or_else(PoisonError::into_inner).push((n, cell));
-        }
-    };
-    tokio::task::block_in_place(|| {
-        std::thread::scope(|threads| {
-            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-                threads.spawn(worker);
-            }
-        });
-    });
-    let mut cells = cells.into_inner().unwrap_or_else(PoisonError::into_inner);
-    cells.sort_by_key(|(n, _)| *n);
-    Ok(cells.into_iter().map(|(_, cell)| cell).collect())
+    Ok(side_by_side(work.len(), |n| work.get(n).map(|(session, operation, fault)| trial::cell(session, *operation, *fault))))
 }

@@ -38,6 +38,7 @@ mod runner;
 mod session;
 mod stood;
 pub mod suite;
+mod threads;
 
 pub use bench::Bench;
 pub use cli::main;

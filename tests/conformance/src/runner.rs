@@ -9,6 +9,7 @@ use crate::{
     result::{CaseResult, Deviation, On, Outcome, RequirementResult, Run, Timing, Use},
     session::Session,
     stood,
+    threads::side_by_side,
 };
 use futures::FutureExt;
 use qkd_hal::{ErrorKind, Operation};
@@ -16,8 +17,8 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -333,7 +334,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     watcher.total(new.len());
     let mut never_begun = "the run was ended before it".to_owned();
     let done = if in_memory {
-        in_parallel(session, request, &new, watcher).await
+        all_in_memory(session, request, &new, watcher)
     } else {
         let mut done = Vec::new();
         for case in new {
@@ -436,27 +437,15 @@ async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, wat
     done
 }
 
-/// Two threads, each with a runtime of virtual time for each case.
-async fn in_parallel(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<Done> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        while !request.stop.load(Ordering::Relaxed) {
-            let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let result = match virtual_runtime() {
-                Ok(runtime) => runtime.block_on(one(session, request, case, watcher)),
-                Err(why) => Done { result: ended(case, Outcome::Error, why), timings: Vec::new(), left_changed: false, gone: false },
-            };
-            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-        }
-    };
-    tokio::task::block_in_place(|| {
-        std::thread::scope(|threads| {
-            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).min(cases.len().max(1)) {
-                threads.spawn(work);
-            }
-        });
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+/// Each case has a runtime of virtual time of its own.
+fn all_in_memory(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<Done> {
+    side_by_side(cases.len(), |n| {
+        let case = cases.get(n).filter(|_| !request.stop.load(Ordering::Relaxed))?;
+        Some(match virtual_runtime() {
+            Ok(runtime) => runtime.block_on(one(session, request, case, watcher)),
+            Err(why) => Done { result: ended(case, Outcome::Error, why), timings: Vec::new(), left_changed: false, gone: false },
+        })
+    })
 }
 
 /// A requirement ends as the worst of its cases that ran.

@@ -167,10 +167,7 @@ async fn side_by_side(b: &Bench) -> Verdict {
 async fn lost(b: &Bench) -> Verdict {
     let source = open(b).await?;
     for exchange in 0..16 {
-        b.script().strike(exchange, Fate::Lost);
-        let result = take(b, &*source, 1024).await;
-        let struck = b.script().struck();
-        b.script().clear();
+        let (result, struck) = b.struck(exchange, Fate::Lost, take(b, &*source, 1024)).await;
         if let Err(error) = result {
             holds(crate::reading::is_of_the_wire(&error), || format!("{error}: no error of a wire"))?;
         }

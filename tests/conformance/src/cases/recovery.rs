@@ -61,11 +61,8 @@ async fn each(b: &Bench, fate: Fate, judge: impl Fn(&str, qkd_hal::Result<String
     let right = reading::steady(b, &opened).await?;
     for exchange in 0..MOST {
         let sent = b.script().count();
-        b.script().strike(exchange, fate);
-        let result = reading::try_steady(b, &opened).await?;
-        let struck = b.script().struck();
-        b.script().clear();
-        judge(&right, result).map_err(|stop| at(exchange, stop))?;
+        let (result, struck) = b.struck(exchange, fate, reading::try_steady(b, &opened)).await;
+        judge(&right, result?).map_err(|stop| at(exchange, stop))?;
         // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
         for n in 1..=2 {
             let next = behind(b, &opened, fate).await?;

@@ -322,10 +322,7 @@ async fn stage_lost(b: &Bench) -> Verdict {
     for exchange in 0..MOST {
         let key = fresh(b, &*encryptor);
         let before = b.state();
-        b.script().strike(exchange, Fate::Lost);
-        let result = b.call(Op::Stage, encryptor.stage(&id, &key)).await;
-        let struck = b.script().struck();
-        b.script().clear();
+        let (result, struck) = b.struck(exchange, Fate::Lost, b.call(Op::Stage, encryptor.stage(&id, &key))).await;
         if let Err(error) = result {
             b.truthful(&before, &error)?;
             // "Stage again with the same key": that works whether or not it had landed.
@@ -346,10 +343,7 @@ async fn activate_lost(b: &Bench) -> Verdict {
     for exchange in 0..MOST {
         let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
         let before = b.state();
-        b.script().strike(exchange, Fate::Lost);
-        let result = b.call(Op::Activate, encryptor.activate(&staged)).await;
-        let struck = b.script().struck();
-        b.script().clear();
+        let (result, struck) = b.struck(exchange, Fate::Lost, b.call(Op::Activate, encryptor.activate(&staged))).await;
         if let Err(error) = result {
             b.truthful(&before, &error)?;
         }

@@ -266,10 +266,7 @@ async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
         for exchange in 0..MOST {
             let plan = stood::plan(&*switch, &start, &wanted).await?;
             let before = b.state();
-            b.script().strike(exchange, fate);
-            let result = b.call(Op::Apply, switch.apply(&plan)).await;
-            let struck = b.script().struck();
-            b.script().clear();
+            let (result, struck) = b.struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan))).await;
             match result {
                 Ok(_) => holds(before != b.state(), || format!("at exchange {}: it was called applied, and the device has not changed", exchange + 1))?,
                 Err(error) => {
