@@ -1,12 +1,14 @@
 //! Assumptions: what a driver infers rather than knows, by name.
 
 use crate::Operation;
+use serde::Serialize;
+use std::fmt;
 
 /// A protocol fact that is inferred, not confirmed.
 ///
 /// It shows in `info`, in the driver's table and in every report. A changing operation that rests on one is refused unless the URI, the
 /// inventory or the DUT file accepts it by id (`assume=<id>`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Assumption {
     /// Its id, unique over all drivers, beginning with the driver's name.
     pub id: &'static str,
@@ -18,4 +20,37 @@ pub struct Assumption {
     pub disproof: &'static str,
     /// The operations that rest on it; of those, the changing ones are refused until it is accepted.
     pub operations: &'static [Operation],
+}
+
+/// A property of a family, with how well it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stated<T> {
+    /// A vendor's document, or working code, says so.
+    Confirmed(T),
+    /// Reasoned from such, and said by none.
+    Inferred(T),
+    /// Not public.
+    #[default]
+    Unknown,
+}
+
+impl<T> Stated<T> {
+    /// The property, however well it is known.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Confirmed(value) | Self::Inferred(value) => Some(value),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Stated<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirmed(value) => write!(f, "{value} (confirmed)"),
+            Self::Inferred(value) => write!(f, "{value} (inferred)"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
 }

@@ -90,8 +90,24 @@ operations! {
     Apply = "apply", true;
     /// `OpticalSwitch::set_port`
     SetPort = "set-port", true;
-    /// `OpticalSwitch::power`
+    /// `PowerMeter::power`
     Power = "power", false;
+    /// `PowerMeter::monitor`
+    Monitor = "monitor", false;
+    /// `PowerMeter::set_monitor`
+    SetMonitor = "set-monitor", true;
+    /// `Attenuator::attenuation`
+    Attenuation = "attenuation", false;
+    /// `Attenuator::set_attenuation`
+    SetAttenuation = "set-attenuation", true;
+    /// `Protection::groups`
+    ProtectionGroups = "protection-groups", false;
+    /// `Protection::protection`
+    ProtectionStatus = "protection-status", false;
+    /// `Protection::set_protection`
+    SetProtection = "set-protection", true;
+    /// `Protection::command`
+    ProtectionCommand = "protection-command", true;
 }
 
 impl fmt::Display for Operation {

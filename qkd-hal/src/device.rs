@@ -30,6 +30,12 @@ pub enum DeviceKind {
     OpticalSwitch,
     /// [`crate::RandomSource`]
     RandomSource,
+    /// `qkd_switch_hal::Protection`
+    ProtectionSwitch,
+    /// `qkd_switch_hal::PowerMeter`
+    PowerMeter,
+    /// `qkd_switch_hal::Attenuator`
+    Attenuator,
 }
 
 impl fmt::Display for DeviceKind {
@@ -39,6 +45,9 @@ impl fmt::Display for DeviceKind {
             Self::Encryptor => "encryptor",
             Self::OpticalSwitch => "optical switch",
             Self::RandomSource => "random source",
+            Self::ProtectionSwitch => "protection switch",
+            Self::PowerMeter => "power meter",
+            Self::Attenuator => "attenuator",
         })
     }
 }

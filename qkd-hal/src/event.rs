@@ -78,6 +78,15 @@ pub enum EventKind {
         /// To what.
         state: String,
     },
+    /// A protection group went over to another path.
+    SwitchOver {
+        /// Which group.
+        group: String,
+        /// The path that is live now.
+        path: String,
+        /// Why, by the names of ITU-T G.808.1, such as `signal-fail`.
+        request: String,
+    },
     /// Something else that the vendor's document names.
     Vendor {
         /// The vendor's name for it.

@@ -40,7 +40,7 @@ pub mod reading;
 pub mod units;
 pub mod uri;
 
-pub use assumption::Assumption;
+pub use assumption::{Assumption, Stated};
 pub use capability::{Capabilities, Operation, Support};
 pub use device::{Descriptor, Device, DeviceKind, Health, Identity, Maturity};
 pub use encryptor::Encryptor;

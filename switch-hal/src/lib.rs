@@ -1,4 +1,4 @@
-//! The contract of optical switches: geometry, cross-connects, plans. No I/O, no async runtime.
+//! The contract of optical switches: geometry, cross-connects, plans; protection, power meters, attenuators. No I/O, no async runtime.
 //!
 //! # For controller authors
 //! A change is a [`Plan`]: computed from the present state to a wanted one, shown, checked, then applied.
@@ -18,15 +18,21 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod attenuator;
 pub mod checked;
 mod connection;
 mod geometry;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod plan;
+mod power_meter;
+pub mod protection;
 mod switch;
 
+pub use attenuator::{Attenuation, Attenuator, AttenuatorCapabilities};
 pub use connection::{CrossConnect, CrossConnects, Port};
 pub use geometry::Geometry;
 pub use plan::{Fingerprint, Plan, Scope, Step};
+pub use power_meter::{AlarmLevels, MonitorChange, MonitorStatus, PowerMeter, PowerMeterCapabilities};
+pub use protection::Protection;
 pub use switch::{Applied, OpticalSwitch, PortState, PortStatus, PowerLoss, Readback, SwitchCapabilities};

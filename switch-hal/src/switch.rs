@@ -3,15 +3,15 @@
 use crate::{CrossConnects, Geometry, Plan, Port};
 use async_trait::async_trait;
 use qkd_hal::{
-    Device, Error, Operation, Result,
+    Device, Error, Operation, Result, Stated,
     reading::Measured,
     units::{DecibelMilliwatts, Decibels},
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, time::Duration};
+use std::{fmt, time::Duration};
 
-/// What the paths do when the box loses its power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// What the paths do when the box loses its power. How well that is known says [`Stated`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PowerLoss {
@@ -21,9 +21,16 @@ pub enum PowerLoss {
     GoesDark,
     /// They are lost, and come back as the boot mode says.
     BootMode,
-    /// Not public.
-    #[default]
-    Unknown,
+}
+
+impl fmt::Display for PowerLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Holds => "the paths stay",
+            Self::GoesDark => "the paths are lost, and it comes up dark",
+            Self::BootMode => "the paths are lost, and come back as the boot mode says",
+        })
+    }
 }
 
 /// Where the state that [`OpticalSwitch::connections`] tells comes from.
@@ -43,28 +50,20 @@ pub enum Readback {
 pub struct SwitchCapabilities {
     /// Which ports there are and which can meet.
     pub geometry: Geometry,
-    /// Ports with a power monitor.
-    pub power_monitors: BTreeSet<Port>,
     /// Where the state comes from.
     pub readback: Readback,
     /// The longest time that a path takes to settle, where known.
     #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
     pub settling: Option<Duration>,
     /// What the paths do when the box loses its power.
-    pub power_loss: PowerLoss,
+    pub power_loss: Stated<PowerLoss>,
 }
 
 impl SwitchCapabilities {
     /// Of this geometry.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, power_monitors: BTreeSet::new(), readback: Readback::Device, settling: None, power_loss: PowerLoss::Unknown }
-    }
-    /// With power monitors at these ports.
-    #[must_use]
-    pub fn with_power_monitors(mut self, ports: impl IntoIterator<Item = Port>) -> Self {
-        self.power_monitors = ports.into_iter().collect();
-        self
+        Self { geometry, readback: Readback::Device, settling: None, power_loss: Stated::Unknown }
     }
     /// With this readback.
     #[must_use]
@@ -80,7 +79,7 @@ impl SwitchCapabilities {
     }
     /// With this behaviour on loss of power.
     #[must_use]
-    pub fn with_power_loss(mut self, what: PowerLoss) -> Self {
+    pub fn with_power_loss(mut self, what: Stated<PowerLoss>) -> Self {
         self.power_loss = what;
         self
     }
@@ -171,14 +170,6 @@ pub trait OpticalSwitch: Device {
     /// `InvalidInput` for a port that is not there; transport errors.
     async fn ports(&self, _ports: &[Port]) -> Result<Vec<PortStatus>> {
         Err(Error::unsupported(Operation::Ports.name(), "this family does not tell the state of single ports"))
-    }
-
-    /// The optical power at ports with a monitor, in the order asked.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a port without one; transport errors.
-    async fn power(&self, _ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        Err(Error::unsupported(Operation::Power.name(), "this switch has no power monitors"))
     }
 
     /// Carries out a plan. **Moves light: traffic on the plan's ports is disturbed.**

@@ -6,7 +6,7 @@ use qkd_hal::{
     Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Maturity, QkdModule, RandomSource, Result,
     checked::{Checked, Gate},
 };
-use qkd_switch_hal::OpticalSwitch;
+use qkd_switch_hal::{Attenuator, OpticalSwitch, PowerMeter, Protection};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -141,12 +141,40 @@ pub struct Opened {
     encryptor: Option<Arc<dyn Encryptor>>,
     switch: Option<Arc<dyn OpticalSwitch>>,
     random: Option<Arc<dyn RandomSource>>,
+    protection: Option<Arc<dyn Protection>>,
+    meter: Option<Arc<dyn PowerMeter>>,
+    attenuator: Option<Arc<dyn Attenuator>>,
+}
+
+/// Handles without their check. Whatever is `None` is what the box is not.
+#[cfg(feature = "unchecked")]
+#[derive(Clone, Default)]
+#[allow(missing_docs, reason = "each is the handle of its name")]
+pub struct Unchecked {
+    pub module: Option<Arc<dyn QkdModule>>,
+    pub encryptor: Option<Arc<dyn Encryptor>>,
+    pub switch: Option<Arc<dyn OpticalSwitch>>,
+    pub random: Option<Arc<dyn RandomSource>>,
+    pub protection: Option<Arc<dyn Protection>>,
+    pub meter: Option<Arc<dyn PowerMeter>>,
+    pub attenuator: Option<Arc<dyn Attenuator>>,
 }
 
 impl Opened {
-    fn of<T: Device + 'static>(device: Arc<T>) -> Self {
+    /// A device, whose handles are then added.
+    pub fn of<T: Device + 'static>(device: Arc<T>) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        Self { device: Arc::new(Checked::new(device, Arc::clone(&gate))), gate, module: None, encryptor: None, switch: None, random: None }
+        Self {
+            device: Arc::new(Checked::new(device, Arc::clone(&gate))),
+            gate,
+            module: None,
+            encryptor: None,
+            switch: None,
+            random: None,
+            protection: None,
+            meter: None,
+            attenuator: None,
+        }
     }
 
     /// A QKD module.
@@ -164,6 +192,10 @@ impl Opened {
     /// A random source.
     pub fn random<T: RandomSource + 'static>(device: Arc<T>) -> Self {
         Self::of(Arc::clone(&device)).and_random(device)
+    }
+    /// A protection switch.
+    pub fn protection<T: Protection + 'static>(device: Arc<T>) -> Self {
+        Self::of(Arc::clone(&device)).and_protection(device)
     }
     /// The box is a QKD module too.
     #[must_use]
@@ -190,18 +222,32 @@ impl Opened {
         self
     }
 
-    /// Handles without their check, for suites that must notice where it is missing. Whatever is `None` is what the box is not.
+    /// The box is a protection switch too.
+    #[must_use]
+    pub fn and_protection(mut self, device: Arc<dyn Protection>) -> Self {
+        self.protection = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+    /// The box is a power meter too.
+    #[must_use]
+    pub fn and_meter(mut self, device: Arc<dyn PowerMeter>) -> Self {
+        self.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+    /// The box is an attenuator too.
+    #[must_use]
+    pub fn and_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
+        self.attenuator = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+
+    /// Handles without their check, for suites that must notice where it is missing.
     #[cfg(feature = "unchecked")]
     #[must_use]
-    pub fn unchecked(
-        device: Arc<dyn Device>,
-        module: Option<Arc<dyn QkdModule>>,
-        encryptor: Option<Arc<dyn Encryptor>>,
-        switch: Option<Arc<dyn OpticalSwitch>>,
-        random: Option<Arc<dyn RandomSource>>,
-    ) -> Self {
+    pub fn unchecked(device: Arc<dyn Device>, handles: Unchecked) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        Self { device, gate, module, encryptor, switch, random }
+        let Unchecked { module, encryptor, switch, random, protection, meter, attenuator } = handles;
+        Self { device, gate, module, encryptor, switch, random, protection, meter, attenuator }
     }
 
     /// What it has as any device.
@@ -236,6 +282,28 @@ impl Opened {
     /// `Unsupported`, naming what it is.
     pub fn as_random(&self) -> Result<Arc<dyn RandomSource>> {
         self.kind(&self.random, DeviceKind::RandomSource)
+    }
+
+    /// As a protection switch.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_protection(&self) -> Result<Arc<dyn Protection>> {
+        self.kind(&self.protection, DeviceKind::ProtectionSwitch)
+    }
+    /// As a power meter.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_meter(&self) -> Result<Arc<dyn PowerMeter>> {
+        self.kind(&self.meter, DeviceKind::PowerMeter)
+    }
+    /// As an attenuator.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what it is.
+    pub fn as_attenuator(&self) -> Result<Arc<dyn Attenuator>> {
+        self.kind(&self.attenuator, DeviceKind::Attenuator)
     }
 
     /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].

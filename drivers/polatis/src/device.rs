@@ -11,14 +11,18 @@ use qkd_driver_kit::{
     switching,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream, Health, Identity, Operation, Result, TransportFault,
+    Capabilities, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream, Health, Identity, Operation, Result, Stated,
+    TransportFault,
     device::HealthState,
     event::EventHub,
     parameter::{ParameterSpec, ParameterType, ParameterValue, find},
     reading::{Measured, Reading, Value},
     units::DecibelMilliwatts,
 };
-use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, Step, SwitchCapabilities};
+use qkd_switch_hal::{
+    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities, Step,
+    SwitchCapabilities,
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -40,6 +44,7 @@ pub struct Polatis {
     descriptor: Descriptor,
     capabilities: Capabilities,
     switch: SwitchCapabilities,
+    meter: PowerMeterCapabilities,
     link: Arc<dyn ByteLink>,
     line_end: &'static str,
     identity: Identity,
@@ -89,6 +94,7 @@ impl Polatis {
             descriptor,
             capabilities: Capabilities::none(),
             switch: SwitchCapabilities::new(Geometry::matrix(1, 1)),
+            meter: PowerMeterCapabilities::default(),
             link,
             line_end,
             identity: Identity::default(),
@@ -114,19 +120,22 @@ impl Polatis {
             Monitors::Egress => geometry.is_egress(*p),
             Monitors::All => true,
         });
-        device.switch = SwitchCapabilities::new(geometry).with_power_monitors(monitored).with_power_loss(PowerLoss::BootMode);
+        device.switch = SwitchCapabilities::new(geometry).with_power_loss(Stated::Confirmed(PowerLoss::BootMode));
+        device.meter = PowerMeterCapabilities::at(monitored);
         use Operation as Op;
         device.capabilities =
             Capabilities::none().with(&[Op::Identity, Op::Health, Op::GetParameter, Op::SetParameter, Op::Connections, Op::Ports, Op::Apply, Op::SetPort]);
         if monitors != Monitors::None {
             device.capabilities = device.capabilities.with(&[Op::Power, Op::Telemetry]);
+        } else {
+            device.descriptor = device.descriptor.with_kinds(&[DeviceKind::OpticalSwitch]);
         }
         Ok(device)
     }
 
     /// Refuses what needs power monitors where the product code has none.
     fn monitored(&self, operation: Operation) -> Result<()> {
-        if self.switch.power_monitors.is_empty() { Err(Error::unsupported(operation.name(), "this model has no power monitors")) } else { Ok(()) }
+        if self.meter.monitors.is_empty() { Err(Error::unsupported(operation.name(), "this model has no power monitors")) } else { Ok(()) }
     }
 
     fn until(&self) -> Instant {
@@ -223,7 +232,7 @@ impl Device for Polatis {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         self.monitored(Operation::Telemetry)?;
-        let ports: Vec<Port> = self.switch.power_monitors.iter().copied().collect();
+        let ports: Vec<Port> = self.meter.monitors.iter().copied().collect();
         let power = self.measure(&ports, self.until()).await?;
         Ok(ports
             .iter()
@@ -289,6 +298,19 @@ fn word(mode: BootMode) -> &'static str {
 }
 
 #[async_trait]
+impl PowerMeter for Polatis {
+    fn meter_capabilities(&self) -> &PowerMeterCapabilities {
+        &self.meter
+    }
+
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        self.monitored(Operation::Power)?;
+        ports.iter().try_for_each(|p| self.meter.check_port(*p))?;
+        self.measure(ports, self.until()).await
+    }
+}
+
+#[async_trait]
 impl OpticalSwitch for Polatis {
     fn switch_capabilities(&self) -> &SwitchCapabilities {
         &self.switch
@@ -304,7 +326,7 @@ impl OpticalSwitch for Polatis {
         let state = self.state(until).await?;
         let states = self.states(ports, until).await?;
         let asked: Vec<Port> = if ports.is_empty() { self.switch.geometry.ports().collect() } else { ports.to_vec() };
-        let monitored: Vec<Port> = asked.iter().copied().filter(|p| self.switch.power_monitors.contains(p)).collect();
+        let monitored: Vec<Port> = asked.iter().copied().filter(|p| self.meter.monitors.contains(p)).collect();
         let power: BTreeMap<Port, _> = monitored.iter().copied().zip(self.measure(&monitored, until).await?).collect();
         Ok(asked
             .into_iter()
@@ -322,14 +344,6 @@ impl OpticalSwitch for Polatis {
                 }
             })
             .collect())
-    }
-
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        self.monitored(Operation::Power)?;
-        if let Some(without) = ports.iter().find(|p| !self.switch.power_monitors.contains(p)) {
-            return Err(Error::invalid(format!("port {without} has no power monitor")));
-        }
-        self.measure(ports, self.until()).await
     }
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {

@@ -17,7 +17,7 @@ use qkd_driver_kit::{
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
     link::line::{LineOptions, Resync},
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
+use qkd_hal::{Assumption, Device, DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "Polatis / HUBER+SUHNER Series 1000, 6000, 7000, OST, VST",
     vendor: "HUBER+SUHNER Polatis",
-    kinds: &[DeviceKind::OpticalSwitch],
+    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::PowerMeter],
     transports: &[
         Transport { name: "tcp", example: "polatis+tcp://192.0.2.7:5025" },
         Transport { name: "serial", example: "polatis+serial:///dev/ttyS0?baud=38400" },
@@ -107,6 +107,8 @@ impl Driver for PolatisDriver {
         );
         let serial_settings = Serial { baud: proto::SERIAL_BAUD, hardware_flow: false };
         let link = context.byte_link(uri, proto::TCP_PORT, Some(serial_settings), options).await?;
-        Ok(Opened::switch(Arc::new(Polatis::open(descriptor, link, line_end, events).await?)))
+        let device = Arc::new(Polatis::open(descriptor, link, line_end, events).await?);
+        let opened = Opened::switch(Arc::clone(&device));
+        Ok(if device.descriptor().kinds.contains(&DeviceKind::PowerMeter) { opened.and_meter(device) } else { opened })
     }
 }

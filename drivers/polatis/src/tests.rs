@@ -2,7 +2,7 @@
 
 use crate::driver;
 use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault, parameter::ParameterValue};
+use qkd_hal::{DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault, parameter::ParameterValue};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, PortState, Scope};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -146,10 +146,14 @@ async fn it_says_what_it_is() {
     let switch = opened.as_switch().unwrap();
     let identity = switch.identity().await.unwrap();
     assert_eq!(identity.to_string(), "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18");
-    assert_eq!(switch.switch_capabilities().power_monitors.iter().map(|p| p.0).collect::<Vec<_>>(), [5, 6, 7, 8]);
+    let meter = opened.as_meter().unwrap();
+    assert_eq!(meter.meter_capabilities().monitors.iter().map(|p| p.0).collect::<Vec<_>>(), [5, 6, 7, 8]);
     assert_eq!(switch.telemetry().await.unwrap().len(), 4);
     let (opened, _) = open_code("I-OST-4x4-LU1-DMHNS").await;
-    assert_eq!(opened.unwrap().device().capabilities().supports(Operation::Power), Support::Unsupported);
+    let opened = opened.unwrap();
+    assert_eq!(opened.device().capabilities().supports(Operation::Power), Support::Unsupported);
+    assert_eq!(opened.device().descriptor().kinds, [DeviceKind::OpticalSwitch]);
+    assert_eq!(opened.as_meter().err().unwrap().kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +289,7 @@ async fn wrong_arguments_reach_no_wire() {
     let switch = opened.as_switch().unwrap();
     assert_eq!(switch.ports(&[Port(9)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(switch.set_port(Port(0), true).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(switch.power(&[Port(1)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(opened.as_meter().unwrap().power(&[Port(1)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(switch.set_parameter("boot-mode", &ParameterValue::Text("bright".into())).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(switch.set_parameter("network-address", &ParameterValue::Text("x".into())).await.unwrap_err().kind(), ErrorKind::Unsupported);
     let foreign = Plan::new(

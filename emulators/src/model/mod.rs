@@ -5,6 +5,7 @@ pub mod encryptor;
 mod face;
 pub mod gate;
 pub mod optics;
+pub mod protection;
 pub mod qkd;
 pub mod random;
 pub mod switch;

@@ -11,13 +11,16 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result,
+    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated,
     device::HealthState,
     event::Origin,
     reading::{Measured, Quality},
     units::DecibelMilliwatts,
 };
-use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, Step, SwitchCapabilities};
+use qkd_switch_hal::{
+    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities, Step,
+    SwitchCapabilities,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -66,6 +69,7 @@ struct State {
 pub struct Switch {
     face: Face,
     limits: SwitchCapabilities,
+    meter: PowerMeterCapabilities,
     /// Insertion loss, dB.
     loss: f64,
     /// Whether a connection to a port in use takes it over.
@@ -86,10 +90,12 @@ impl Switch {
     pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
         let mut operations = vec![Operation::Identity, Operation::Health, Operation::Connections, Operation::Apply];
         let mut limits = SwitchCapabilities::new(geometry).with_settling(SETTLING);
+        let mut meter = PowerMeterCapabilities::default();
         let matrix = matches!(geometry, Geometry::Matrix { .. });
         if matrix {
             operations.extend([Operation::Ports, Operation::SetPort, Operation::Power]);
-            limits = limits.with_power_monitors(geometry.ports().filter(|p| geometry.is_egress(*p))).with_power_loss(PowerLoss::BootMode);
+            limits = limits.with_power_loss(Stated::Confirmed(PowerLoss::BootMode));
+            meter = PowerMeterCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p)));
         }
         let mut connections = CrossConnects::dark();
         if let Geometry::OneByN { dark: false, .. } = geometry {
@@ -99,6 +105,7 @@ impl Switch {
         Self {
             face: Face::new(DeviceKind::OpticalSwitch, identity, Capabilities::none().with(&operations)),
             limits,
+            meter,
             loss: 1.0,
             reroutes: true,
             gate: Gate::default(),
@@ -125,7 +132,7 @@ impl Switch {
     /// A switch without power monitors.
     #[must_use]
     pub fn without_monitors(mut self) -> Self {
-        self.limits.power_monitors.clear();
+        self.meter.monitors.clear();
         self.face.capabilities = self.face.capabilities.without(&[Operation::Power]);
         self
     }
@@ -288,7 +295,7 @@ impl Switch {
     /// Whether a port has a power monitor.
     #[must_use]
     pub fn is_monitored(&self, port: u32) -> bool {
-        self.limits.power_monitors.contains(&Port(port))
+        self.meter.monitors.contains(&Port(port))
     }
 
     /// Light into an ingress port, in dBm.
@@ -423,6 +430,17 @@ impl_device! { Switch, face,
 }
 
 #[async_trait]
+impl PowerMeter for Switch {
+    fn meter_capabilities(&self) -> &PowerMeterCapabilities {
+        &self.meter
+    }
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        ports.iter().try_for_each(|p| self.meter.check_port(*p))?;
+        Ok(ports.iter().map(|p| measured(self.power_at(p.0))).collect())
+    }
+}
+
+#[async_trait]
 impl OpticalSwitch for Switch {
     fn switch_capabilities(&self) -> &SwitchCapabilities {
         &self.limits
@@ -439,12 +457,6 @@ impl OpticalSwitch for Switch {
                 Ok(if self.is_monitored(p.0) { status.with_power(measured(self.power_at(p.0))) } else { status })
             })
             .collect()
-    }
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        if let Some(port) = ports.iter().find(|p| !self.is_monitored(p.0)) {
-            return Err(Error::unsupported(Operation::Power.name(), format!("port {port} has no power monitor")));
-        }
-        Ok(ports.iter().map(|p| measured(self.power_at(p.0))).collect())
     }
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         let start = self.clock.now();

@@ -1,7 +1,7 @@
 //! A small controller: a line with a spare. It never names a vendor; its unit test needs no device and no emulator.
 
 use qkd_hal::{Error, ErrorKind, Result};
-use qkd_switch_hal::{Applied, CrossConnect, OpticalSwitch, Plan, Port, Scope};
+use qkd_switch_hal::{Applied, CrossConnect, OpticalSwitch, Plan, Port, PowerMeter, Scope};
 
 /// A line that leaves by one of two egress ports.
 pub struct Line {
@@ -14,8 +14,8 @@ pub struct Line {
 
 impl Line {
     /// Moves the line to its spare if the main way is dark; `None` if there was nothing to do.
-    pub async fn protect(&self, switch: &dyn OpticalSwitch) -> Result<Option<Applied>> {
-        let power = switch.power(&[self.main]).await?[0];
+    pub async fn protect(&self, switch: &dyn OpticalSwitch, meter: &dyn PowerMeter) -> Result<Option<Applied>> {
+        let power = meter.power(&[self.main]).await?[0];
         if power.value.0 >= self.floor {
             return Ok(None);
         }
@@ -34,38 +34,44 @@ impl Line {
 mod tests {
     use super::*;
     use qkd_hal::{Identity, reading::Measured, units::DecibelMilliwatts};
-    use qkd_switch_hal::{Geometry, SwitchCapabilities, mock::MockOpticalSwitch};
+    use qkd_switch_hal::{Geometry, SwitchCapabilities, mock::{MockOpticalSwitch, MockPowerMeter}};
     use std::time::Duration;
 
     const LINE: Line = Line { ingress: Port(1), main: Port(9), spare: Port(10), floor: -30.0 };
 
-    /// A switch whose main way has this power, and whose paths are these.
-    fn switch(power: f64, paths: &'static str) -> MockOpticalSwitch {
+    /// A switch whose paths are these.
+    fn switch(paths: &'static str) -> MockOpticalSwitch {
         let mut switch = MockOpticalSwitch::new();
         switch.expect_switch_capabilities().return_const(SwitchCapabilities::new(Geometry::matrix(8, 8)));
-        switch.expect_power().returning(move |_| Ok(vec![Measured::now(DecibelMilliwatts(power))]));
         switch.expect_connections().returning(|| Ok(Measured::now(paths.parse()?)));
         switch.expect_identity().returning(|| Ok(Identity::of("any")));
         switch
     }
 
+    /// A meter whose every port has this power.
+    fn meter(power: f64) -> MockPowerMeter {
+        let mut meter = MockPowerMeter::new();
+        meter.expect_power().returning(move |ports| Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(power))).collect()));
+        meter
+    }
+
     #[tokio::test]
     async fn a_dark_line_moves_to_its_spare_and_takes_nothing_else_along() {
-        let mut switch = switch(-50.0, "1-9,2-11");
+        let mut switch = switch("1-9,2-11");
         switch.expect_apply().times(1).returning(|plan| {
             assert_eq!(plan.steps().iter().map(ToString::to_string).collect::<Vec<_>>(), ["disconnect 1-9", "connect 1-10"]);
             Ok(Applied::new(2, true, Duration::ZERO))
         });
-        assert!(LINE.protect(&switch).await.unwrap().unwrap().verified);
+        assert!(LINE.protect(&switch, &meter(-50.0)).await.unwrap().unwrap().verified);
     }
 
     #[tokio::test]
     async fn a_lit_line_stays_and_two_dark_ways_are_told() {
-        let mut lit = switch(-10.0, "1-9");
+        let mut lit = switch("1-9");
         lit.expect_apply().never();
-        assert_eq!(LINE.protect(&lit).await.unwrap(), None);
-        let mut dark = switch(-50.0, "1-10");
+        assert_eq!(LINE.protect(&lit, &meter(-10.0)).await.unwrap(), None);
+        let mut dark = switch("1-10");
         dark.expect_apply().never();
-        assert_eq!(LINE.protect(&dark).await.unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(LINE.protect(&dark, &meter(-50.0)).await.unwrap_err().kind(), ErrorKind::NotReady);
     }
 }

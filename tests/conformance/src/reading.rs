@@ -86,9 +86,9 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
         Op::Connections => b.call(op, opened.as_switch().ok()?.connections()).await.map(drop),
         Op::Ports => b.call(op, opened.as_switch().ok()?.ports(&[])).await.map(drop),
         Op::Power => {
-            let switch = opened.as_switch().ok()?;
-            let monitors: Vec<_> = switch.switch_capabilities().power_monitors.iter().copied().collect();
-            b.call(op, switch.power(&monitors)).await.map(drop)
+            let meter = opened.as_meter().ok()?;
+            let monitors: Vec<_> = meter.meter_capabilities().monitors.iter().copied().collect();
+            b.call(op, meter.power(&monitors)).await.map(drop)
         }
         Op::Random => {
             let result = b.call(op, opened.as_random().ok()?.random(32)).await;

@@ -61,16 +61,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
         Err(e) => return Err(e),
     };
     let has = |op| switch.capabilities().supports(op) != Support::Unsupported;
-    let mut ports = if has(Operation::Ports) { switch.ports(wanted).await? } else { Vec::new() };
-    if has(Operation::Power) && ports.iter().all(|p| p.power.is_none()) {
-        let monitored: Vec<Port> = ports.iter().map(|p| p.port).filter(|p| switch.switch_capabilities().power_monitors.contains(p)).collect();
-        let powers = switch.power(&monitored).await?;
-        for (port, power) in monitored.iter().zip(powers) {
-            if let Some(status) = ports.iter_mut().find(|s| s.port == *port) {
-                status.power = Some(power);
-            }
-        }
-    }
+    let ports = if has(Operation::Ports) { switch.ports(wanted).await? } else { Vec::new() };
     let shown = Shown { identity, geometry: switch.switch_capabilities().geometry.to_string(), connections, quality, ports };
     output::print(output, &shown, || {
         let now = match (&shown.connections, shown.quality) {

@@ -164,11 +164,13 @@ async fn agree(b: &Bench) -> Verdict {
     if can(Op::SetParameter) != device.parameters().iter().any(|p| p.writable) {
         return fails("it declares to write parameters, and has none that can be written, or the other way round");
     }
-    if let Ok(switch) = opened.as_switch() {
-        let declared = switch.switch_capabilities();
-        holds(can(Op::Power) != declared.power_monitors.is_empty(), || "it declares power, and names no monitor, or the other way round".to_owned())?;
-        let outside = declared.power_monitors.iter().find(|p| declared.geometry.check_port(**p).is_err());
-        holds(outside.is_none(), || format!("it names a power monitor at port {outside:?}, which it does not have"))?;
+    if let Ok(meter) = opened.as_meter() {
+        let monitors = &meter.meter_capabilities().monitors;
+        holds(can(Op::Power) != monitors.is_empty(), || "it declares power, and names no monitor, or the other way round".to_owned())?;
+        if let Ok(switch) = opened.as_switch() {
+            let outside = monitors.iter().find(|p| switch.switch_capabilities().geometry.check_port(**p).is_err());
+            holds(outside.is_none(), || format!("it names a power monitor at port {outside:?}, which it does not have"))?;
+        }
     }
     if let Ok(encryptor) = opened.as_encryptor() {
         let declared = encryptor.encryptor_capabilities();

@@ -7,6 +7,7 @@ mod events;
 mod exclusive;
 mod module;
 mod parameters;
+mod power;
 mod random;
 mod recovery;
 mod rolling;
@@ -35,6 +36,7 @@ pub fn all() -> &'static [Case] {
             exclusive::CASES,
             switch::CASES,
             switching::CASES,
+            power::CASES,
             encryptor::CASES,
             rolling::CASES,
             module::CASES,

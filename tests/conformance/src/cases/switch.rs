@@ -5,17 +5,15 @@ use crate::{
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
     requirement::Impact,
 };
-use qkd_hal::{ErrorKind, Operation as Op, reading::Quality};
+use qkd_hal::{ErrorKind, Operation as Op};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope};
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("SWI-01/geometry", "reads the paths and compares them with the geometry", &[Need::Op(Op::Connections)], |b| Box::pin(geometry(b))),
     Case::new("SWI-02/twice", "reads the paths twice", &[Need::Op(Op::Connections)], |b| Box::pin(twice(b))),
     Case::new("SWI-03/peers", "compares the ports with the paths", &[Need::Op(Op::Ports), Need::Op(Op::Connections)], |b| Box::pin(peers(b))),
     Case::new("SWI-04/order", "asks for ports in an order of its own", &[Need::Op(Op::Ports)], |b| Box::pin(order(b))),
-    Case::new("SWI-05/power", "reads all power monitors", &[Need::Op(Op::Power)], |b| Box::pin(power(b))),
-    Case::new("SWI-06/unmonitored", "asks for the power where there is no monitor", &[Need::Op(Op::Power)], |b| Box::pin(unmonitored(b))).negative(),
     Case::new("SWI-07/outside", "names ports that are not there", &[], |b| Box::pin(outside(b))).negative(),
     Case::new("SWI-08/failed-port", "lets a port fail, and looks at it", &[Need::Op(Op::Ports), Need::Emulator], |b| Box::pin(failed_port(b)))
         .negative()
@@ -24,8 +22,6 @@ pub(super) const CASES: &[Case] = &[
         Box::pin(unknown_at_first(b))
     })
     .negative(),
-    Case::new("SWI-10/foreign-light", "reads the power at a port where no path ends", &[Need::Op(Op::Power), Need::Emulator], |b| Box::pin(no_light(b)))
-        .negative(),
 ];
 
 pub(super) async fn open(b: &Bench) -> Result<Arc<dyn OpticalSwitch>, Stop> {
@@ -86,42 +82,7 @@ async fn order(b: &Bench) -> Verdict {
     asked.truncate(5);
     let told: Vec<Port> = b.call(Op::Ports, switch.ports(&asked)).await?.iter().map(|p| p.port).collect();
     holds(told == asked, || format!("it was asked for {asked:?}, and told of {told:?}"))?;
-    if b.session.can(Op::Power) {
-        let mut monitors: Vec<Port> = switch.switch_capabilities().power_monitors.iter().copied().collect();
-        monitors.reverse();
-        let (all, one) = (b.call(Op::Power, switch.power(&monitors)).await?, b.call(Op::Power, switch.power(&monitors[..1])).await?);
-        holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
-        let (first, alone) = (all[0].value, only(one)?.value);
-        holds((first.0 - alone.0).abs() < 3.0, || format!("the first of {} monitors reads {first}, and alone {alone}", monitors.len()))?;
-    }
     Ok(())
-}
-
-/// Between the floor of any photodiode and the damage threshold of any fibre, in dBm.
-const PLAUSIBLE: std::ops::RangeInclusive<f64> = -100.0..=40.0;
-
-async fn power(b: &Bench) -> Verdict {
-    let switch = open(b).await?;
-    let monitors: Vec<Port> = switch.switch_capabilities().power_monitors.iter().copied().collect();
-    let all = b.call(Op::Power, switch.power(&monitors)).await?;
-    holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
-    for (port, reading) in monitors.iter().zip(&all) {
-        let right = reading.quality != Quality::Good || PLAUSIBLE.contains(&reading.value.0);
-        holds(right, || format!("the power at port {port} is {}, and called good", reading.value))?;
-    }
-    Ok(())
-}
-
-async fn unmonitored(b: &Bench) -> Verdict {
-    let switch = open(b).await?;
-    let declared = switch.switch_capabilities();
-    let Some(port) = declared.geometry.ports().find(|p| !declared.power_monitors.contains(p)) else {
-        return Err(Stop::NotApplicable("each of its ports has a monitor".to_owned()));
-    };
-    let sent = b.records().len();
-    let error = refused(format!("the power at port {port}, which has no monitor"), switch.power(&[port]).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("the power at port {port}, which has no monitor: {error}"))?;
-    b.silent_since(sent)
 }
 
 async fn outside(b: &Bench) -> Verdict {
@@ -136,9 +97,6 @@ async fn outside(b: &Bench) -> Verdict {
         }
         if b.session.can(Op::SetPort) {
             errors.push(("set-port", refused(format!("enabling port {port}"), switch.set_port(port, true).await)?));
-        }
-        if b.session.can(Op::Power) {
-            errors.push(("power", refused(format!("the power at port {port}"), switch.power(&[port]).await)?));
         }
         // A plan for more ports than it has, made with a geometry that is not its own.
         let first = geometry.ports().next().unwrap_or(Port(1));
@@ -185,17 +143,4 @@ async fn unknown_at_first(b: &Bench) -> Verdict {
     }
     let error = refused("the paths of a switch that cannot be read, before it has acknowledged any", switch.connections().await)?;
     holds(error.kind() == ErrorKind::NotReady, || format!("the paths, before any was acknowledged: {error}"))
-}
-
-async fn no_light(b: &Bench) -> Verdict {
-    let switch = open(b).await?;
-    let monitors: BTreeSet<Port> = switch.switch_capabilities().power_monitors.clone();
-    let Some(dark) = monitors.iter().copied().next_back() else { return Err(Stop::NotApplicable("it has no monitor".to_owned())) };
-    if paths(b, &*switch).await?.peer(dark).is_some() {
-        return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));
-    }
-    // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
-    let reading = only(b.call(Op::Power, switch.power(&[dark])).await?)?;
-    let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
-    holds(right, || format!("no path ends at port {dark}, and its power is {}, of quality {:?}", reading.value, reading.quality))
 }

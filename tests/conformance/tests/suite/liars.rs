@@ -55,7 +55,7 @@ const LIES: &[(&str, &str, Lie)] = &[
     ("DEV-24", "polatis-16x16", Lie::Hears(|text| text.replace("boot:mode REST", "boot:mode AUT"))),
     ("SWI-01", "polatis-16x16", Lie::Says(|text, _| if text.starts_with("(@)") { "(@1),(@99)\r\n".to_owned() } else { text.to_owned() })),
     ("SWI-02", "polatis-16x16", Lie::Says(|text, n| if text.starts_with("(@)") && n % 2 == 0 { "(@1),(@17)\r\n".to_owned() } else { text.to_owned() })),
-    ("SWI-05", "polatis-16x16", Lie::Says(|text, _| if text.starts_with("Polatis") { text.to_owned() } else { text.replace('-', "+9") })),
+    ("PWR-01", "polatis-16x16", Lie::Says(|text, _| if text.starts_with("Polatis") { text.to_owned() } else { text.replace('-', "+9") })),
     ("SWI-08", "polatis-16x16", Lie::Says(|text, _| text.replace('F', "E"))),
     ("SWI-11", "polatis-16x16", Lie::Hears(|text| text.replace("add (@1),(@17)", "add (@1),(@18)"))),
     ("SWI-21", "polatis-16x16", Lie::Hears(|text| text.replace(":port:dis", ":port:ena"))),

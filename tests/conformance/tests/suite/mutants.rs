@@ -11,7 +11,7 @@ use std::{path::Path, sync::LazyLock};
 
 /// Which device a requirement is tried on: a file of `duts/`.
 const ON: &[(&str, &[&str])] = &[
-    ("polatis-16x16", &["DEV", "SWI"]),
+    ("polatis-16x16", &["DEV", "SWI", "PWR"]),
     ("agiltron-ff", &["DEV-14", "DEV-16", "SWI-23"]),
     ("agiltron-selfalign", &["SWI-09", "SWI-24"]),
     ("packetlight", &["DEV-40", "ENC-23"]),

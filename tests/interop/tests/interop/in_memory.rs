@@ -50,7 +50,7 @@ async fn read_all(opened: &Opened) -> usize {
             Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
             Operation::Connections => drop(opened.as_switch().unwrap().connections().await),
             Operation::Ports => drop(opened.as_switch().unwrap().ports(&[]).await.unwrap()),
-            Operation::Power => drop(opened.as_switch().unwrap().power(&[Port(17)]).await.unwrap()),
+            Operation::Power => drop(opened.as_meter().unwrap().power(&[Port(17)]).await.unwrap()),
             Operation::Channels | Operation::Channel | Operation::Counters => {
                 let encryptor = opened.as_encryptor().unwrap();
                 let channel = &encryptor.channels().await.unwrap()[0];

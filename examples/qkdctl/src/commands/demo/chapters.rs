@@ -84,14 +84,15 @@ async fn plan(switch: &dyn OpticalSwitch, connect: &[CrossConnect], disconnect: 
 
 async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.chapter("Switches: planned, checked, applied, and planned again");
-    let switch = testbed.open("polatis-16x16", 0).await?.as_switch()?;
+    let opened = testbed.open("polatis-16x16", 0).await?;
+    let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
     let console = testbed.open("polatis-16x16", 1).await?.as_switch()?;
     let first = plan(&*switch, &[CrossConnect::new(1, 17), CrossConnect::new(2, 18)], &[]).await?;
     story.tell(format!("plan: {first}"));
     let applied = switch.apply(&first).await?;
     story.check(applied.verified, format!("{} steps over TCP, read back and as wanted", applied.steps));
     story.check(console.connections().await?.value.to_string() == "1-17,2-18", "the serial console of the same switch shows the same paths");
-    let power = switch.power(&[Port(17), Port(19)]).await?;
+    let power = meter.power(&[Port(17), Port(19)]).await?;
     story.tell(format!("power at 17: {:.1} dBm, at the dark port 19: {:.1} dBm", power[0].value.0, power[1].value.0));
 
     let stale = plan(&*switch, &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)], &[]).await?;

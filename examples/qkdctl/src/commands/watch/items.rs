@@ -135,18 +135,18 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
     };
     let stale = if now.quality == Quality::Good { "" } else { output::mark(now.quality) };
     all.put("paths", &now.value, format_args!("{}{stale}", now.value));
+    let mut powers = Vec::new();
     for port in had(switch.ports(&[]).await)?.unwrap_or_default() {
         if !matches!(port.state, PortState::Enabled | PortState::Unknown) {
             all.put(format!("port {}", port.port), port.state, format_args!("{:?}", port.state));
         }
-    }
-    let monitors = &switch.switch_capabilities().power_monitors;
-    let ports: Vec<_> = now.value.iter().flat_map(qkd_switch_hal::CrossConnect::ports).filter(|p| monitors.contains(p)).collect();
-    if !ports.is_empty() {
-        for (port, power) in ports.iter().zip(had(switch.power(&ports).await)?.unwrap_or_default()) {
+        if let (Some(_), Some(power)) = (port.peer, port.power) {
             let shown = format!("{:.1} dBm{}", power.value.0, output::mark(power.quality));
-            all.put(format!("power {port}"), json!({"value": power.value, "quality": power.quality}), shown);
+            powers.push((port.port, power, shown));
         }
+    }
+    for (port, power, shown) in powers {
+        all.put(format!("power {port}"), json!({"value": power.value, "quality": power.quality}), shown);
     }
     Ok(())
 }

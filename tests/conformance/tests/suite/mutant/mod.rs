@@ -3,23 +3,29 @@
 //! What is broken sits where a broken box and a broken driver look the same: behind the handle. A [`Mutant`] takes the place of a driver of the registry, opens the
 //! honest one, and answers wrongly where its requirement looks.
 
+mod attenuator;
 mod device;
 mod encryptor;
 mod module;
+mod power;
+mod protection;
 mod random;
 mod switch;
 
 use async_trait::async_trait;
-use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, Registry, driver::UriParameter};
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened, Registry,
+    driver::{Unchecked, UriParameter},
+};
 use qkd_hal::{
-    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Encryptor, Error, ErrorKind, Operation as Op, QkdModule, RandomSource, Result,
+    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op, Result,
     encryptor::EncryptorCapabilities,
     event::{EventHub, Origin},
     parameter::{ParameterSpec, ParameterType},
     qkd::{QkdCapabilities, Redelivery, Role},
     random::RandomCapabilities,
 };
-use qkd_switch_hal::{OpticalSwitch, Port, SwitchCapabilities};
+use qkd_switch_hal::{AttenuatorCapabilities, Port, PowerMeterCapabilities, SwitchCapabilities, protection::ProtectionCapabilities};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -31,7 +37,7 @@ use zeroize::Zeroizing;
 
 /// What is broken where the check around the handle stands: only a handle without it can be so.
 const UNCHECKED: [&str; 15] =
-    ["DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-06", "SWI-07", "ENC-05", "QKD-15", "QKD-16", "QKD-17", "RNG-04"];
+    ["DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-07", "PWR-02", "ENC-05", "QKD-15", "QKD-16", "QKD-17", "RNG-04"];
 
 /// A driver that opens broken handles.
 pub(crate) struct Mutant {
@@ -81,21 +87,41 @@ impl Driver for Mutant {
         let broken = Arc::new(Broken::new(opened, self.breaks, nth));
         let kinds = broken.opened.device().descriptor().kinds.clone();
         let is = |kind| kinds.contains(&kind);
-        let handles: (Option<Arc<dyn QkdModule>>, Option<Arc<dyn Encryptor>>, Option<Arc<dyn OpticalSwitch>>, Option<Arc<dyn RandomSource>>) = (
-            is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
-            is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
-            is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
-            is(DeviceKind::RandomSource).then(|| Arc::clone(&broken) as _),
-        );
+        let handles = Unchecked {
+            module: is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
+            encryptor: is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
+            switch: is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
+            random: is(DeviceKind::RandomSource).then(|| Arc::clone(&broken) as _),
+            protection: is(DeviceKind::ProtectionSwitch).then(|| Arc::clone(&broken) as _),
+            meter: is(DeviceKind::PowerMeter).then(|| Arc::clone(&broken) as _),
+            attenuator: is(DeviceKind::Attenuator).then(|| Arc::clone(&broken) as _),
+        };
         if UNCHECKED.contains(&self.breaks) {
-            return Ok(Opened::unchecked(broken, handles.0, handles.1, handles.2, handles.3));
+            return Ok(Opened::unchecked(broken, handles));
         }
-        Ok(match handles {
-            (Some(_), ..) => Opened::module(broken),
-            (_, Some(_), ..) => Opened::encryptor(broken),
-            (_, _, Some(_), _) => Opened::switch(broken),
-            _ => Opened::random(broken),
-        })
+        let mut opened = Opened::of(broken);
+        if let Some(module) = handles.module {
+            opened = opened.and_module(module);
+        }
+        if let Some(encryptor) = handles.encryptor {
+            opened = opened.and_encryptor(encryptor);
+        }
+        if let Some(switch) = handles.switch {
+            opened = opened.and_switch(switch);
+        }
+        if let Some(random) = handles.random {
+            opened = opened.and_random(random);
+        }
+        if let Some(protection) = handles.protection {
+            opened = opened.and_protection(protection);
+        }
+        if let Some(meter) = handles.meter {
+            opened = opened.and_meter(meter);
+        }
+        if let Some(attenuator) = handles.attenuator {
+            opened = opened.and_attenuator(attenuator);
+        }
+        Ok(opened)
     }
 }
 
@@ -124,6 +150,9 @@ pub(crate) struct Broken {
     descriptor: Descriptor,
     parameters: Vec<ParameterSpec>,
     switch: Option<SwitchCapabilities>,
+    meter: Option<PowerMeterCapabilities>,
+    attenuator: Option<AttenuatorCapabilities>,
+    protection: Option<ProtectionCapabilities>,
     encryptor: Option<EncryptorCapabilities>,
     qkd: Option<QkdCapabilities>,
     random: Option<RandomCapabilities>,
@@ -156,7 +185,7 @@ impl Broken {
         let mut capabilities = device.capabilities().clone();
         let mut descriptor = device.descriptor().clone();
         let mut parameters = device.parameters().to_vec();
-        let mut switch = opened.as_switch().ok().map(|s| s.switch_capabilities().clone());
+        let mut meter = opened.as_meter().ok().map(|m| m.meter_capabilities().clone());
         let mut qkd = opened.as_module().ok().map(|m| m.qkd_capabilities().clone());
         match breaks {
             "DEV-03" => descriptor.kinds.push(DeviceKind::RandomSource),
@@ -164,8 +193,8 @@ impl Broken {
             "DEV-15" => capabilities = capabilities.without(&[Op::Health]),
             "DEV-17" => capabilities = capabilities.without(&[Op::Apply]),
             "DEV-18" => descriptor.accepted.clear(),
-            "DEV-20" => switch = switch.map(|s| s.with_power_monitors([])),
-            "SWI-06" => switch = switch.map(|s| s.with_power_monitors([Port(17)])),
+            "DEV-20" => meter = meter.map(|_| PowerMeterCapabilities::at([])),
+            "PWR-02" => meter = meter.map(|_| PowerMeterCapabilities::at([Port(17)])),
             "QKD-04" => qkd = qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery)),
             "QKD-13" => qkd = qkd.map(|q| q.with_redelivery(Redelivery::Refused)),
             _ => {}
@@ -180,7 +209,10 @@ impl Broken {
             capabilities,
             descriptor,
             parameters,
-            switch,
+            switch: opened.as_switch().ok().map(|s| s.switch_capabilities().clone()),
+            meter,
+            attenuator: opened.as_attenuator().ok().map(|a| a.attenuator_capabilities().clone()),
+            protection: opened.as_protection().ok().map(|p| p.protection_capabilities().clone()),
             encryptor: opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone()),
             qkd,
             random: opened.as_random().ok().map(|r| r.random_capabilities().clone()),

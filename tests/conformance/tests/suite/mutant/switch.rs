@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation as Op, Result,
     reading::{Measured, Quality},
-    units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Scope, Step, SwitchCapabilities};
 use std::{sync::Arc, time::Duration};
@@ -75,16 +74,6 @@ impl OpticalSwitch for Broken {
             _ => {}
         }
         Ok(all)
-    }
-
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        match self.breaks {
-            "SWI-05" => return Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(300.0))).collect()),
-            "SWI-06" | "SWI-10" => return Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(-3.0))).collect()),
-            _ => {}
-        }
-        let switch = self.honest_switch();
-        self.through(switch.power(ports)).await
     }
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {

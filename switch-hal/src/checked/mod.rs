@@ -1,8 +1,11 @@
 //! The check around every switch handle: as [`qkd_hal::checked`], plus ports and plans.
 
+mod optics;
+mod protection;
+
 use crate::{Applied, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities};
 use async_trait::async_trait;
-use qkd_hal::{Error, Operation, Result, checked::Checked, reading::Measured, units::DecibelMilliwatts};
+use qkd_hal::{Operation, Result, checked::Checked, reading::Measured};
 
 #[async_trait]
 impl OpticalSwitch for Checked<dyn OpticalSwitch> {
@@ -18,20 +21,6 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
                 let geometry = self.inner().switch_capabilities().geometry;
                 ports.iter().try_for_each(|p| geometry.check_port(*p))?;
                 self.inner().ports(ports).await
-            })
-            .await
-    }
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        self.gate()
-            .run(Operation::Power, async {
-                let capabilities = self.inner().switch_capabilities();
-                for port in ports {
-                    capabilities.geometry.check_port(*port)?;
-                    if !capabilities.power_monitors.contains(port) {
-                        return Err(Error::invalid(format!("port {port} has no power monitor")));
-                    }
-                }
-                self.inner().power(ports).await
             })
             .await
     }

@@ -1,0 +1,316 @@
+//! A selector between paths, as ITU-T G.808.1 describes it: it goes over when the light of its path fails, and goes back, or not, when that is well again.
+
+use qkd_switch_hal::protection::{Mode, Request};
+use std::time::Duration;
+
+/// What comes in without light, in dBm.
+pub const DARK: f64 = -60.0;
+
+/// Light that comes in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its level while all is well, in dBm.
+    pub level: f64,
+    /// Whether its fibre is cut.
+    pub cut: bool,
+    /// Below this it has failed, in dBm.
+    pub threshold: f64,
+    failed: bool,
+}
+
+impl Input {
+    /// An input that is well.
+    #[must_use]
+    pub fn new(level: f64, threshold: f64) -> Self {
+        Self { level, cut: false, threshold, failed: false }
+    }
+    /// Whether it has failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+}
+
+/// A standing command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The signal stays on the preferred path.
+    Lockout,
+    /// It goes to this path, whatever its light.
+    Force(usize),
+    /// It goes to this path, as long as that is well.
+    Manual(usize),
+}
+
+/// The signal went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// When, in the time of the model.
+    pub at: Duration,
+    /// To which path.
+    pub to: usize,
+    /// Why.
+    pub request: Request,
+}
+
+/// The group. Paths and inputs are numbered from 0.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The names of its paths, and the inputs that each needs.
+    paths: Vec<(String, Vec<usize>)>,
+    /// Its inputs.
+    pub inputs: Vec<Input>,
+    /// Who chooses.
+    pub mode: Mode,
+    /// Where the signal belongs.
+    pub preferred: usize,
+    /// Whether it goes back by itself.
+    pub revert: bool,
+    /// How long the preferred path must have been well before.
+    pub wait_to_restore: Duration,
+    /// How long a path must have been failed before the signal leaves it.
+    pub hold_off: Duration,
+    /// By how much an input must exceed its threshold to be well again, in dB.
+    pub hysteresis: f64,
+    /// More loss on all inputs, in dB.
+    pub extra_loss: f64,
+    /// The standing command.
+    pub standing: Option<Standing>,
+    live: usize,
+    request: Request,
+    since: Option<Duration>,
+    leave_at: Option<Duration>,
+    restore_at: Option<Duration>,
+    switch_overs: u64,
+    signal_failures: u64,
+}
+
+impl Group {
+    /// A group whose every path needs the input of its number. It stands on the first, which is the preferred one.
+    #[must_use]
+    pub fn of(paths: &[&str], inputs: Vec<Input>) -> Self {
+        Self::with_needs(paths.iter().enumerate().map(|(n, name)| ((*name).to_owned(), vec![n])).collect(), inputs)
+    }
+    /// A group whose paths need several inputs.
+    #[must_use]
+    pub fn with_needs(paths: Vec<(String, Vec<usize>)>, inputs: Vec<Input>) -> Self {
+        Self {
+            paths,
+            inputs,
+            mode: Mode::Automatic,
+            preferred: 0,
+            revert: true,
+            wait_to_restore: Duration::from_secs(60),
+            hold_off: Duration::ZERO,
+            hysteresis: 1.0,
+            extra_loss: 0.0,
+            standing: None,
+            live: 0,
+            request: Request::NoRequest,
+            since: None,
+            leave_at: None,
+            restore_at: None,
+            switch_overs: 0,
+            signal_failures: 0,
+        }
+    }
+
+    /// The names of its paths.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|(name, _)| name.as_str())
+    }
+    /// The inputs that a path needs.
+    #[must_use]
+    pub fn needs(&self, path: usize) -> &[usize] {
+        &self.paths[path].1
+    }
+    /// Whether a path has failed.
+    #[must_use]
+    pub fn failed(&self, path: usize) -> bool {
+        self.needs(path).iter().any(|n| self.inputs[*n].failed)
+    }
+    /// What comes in now, in dBm.
+    #[must_use]
+    pub fn level(&self, input: usize) -> f64 {
+        let input = &self.inputs[input];
+        if input.cut { DARK } else { (input.level - self.extra_loss).max(DARK) }
+    }
+    /// Where the signal is.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live
+    }
+    /// Why.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        self.request
+    }
+    /// Since when, if it has gone over.
+    #[must_use]
+    pub fn since(&self) -> Option<Duration> {
+        self.since
+    }
+    /// How often it has gone over.
+    #[must_use]
+    pub fn switch_overs(&self) -> u64 {
+        self.switch_overs
+    }
+    /// How often an input has failed.
+    #[must_use]
+    pub fn signal_failures(&self) -> u64 {
+        self.signal_failures
+    }
+    /// Forgets what it has counted.
+    pub fn reset_counters(&mut self) {
+        (self.switch_overs, self.signal_failures) = (0, 0);
+    }
+
+    /// In manual mode, the operator's hand: the signal goes to `path`.
+    pub fn put(&mut self, path: usize, now: Duration) -> Option<Change> {
+        let change = self.go(path, Request::ManualSwitch, now);
+        self.request = Request::ManualSwitch;
+        change
+    }
+
+    fn go(&mut self, to: usize, request: Request, at: Duration) -> Option<Change> {
+        self.request = request;
+        if to == self.live {
+            return None;
+        }
+        (self.live, self.since) = (to, Some(at));
+        self.switch_overs += 1;
+        (self.leave_at, self.restore_at) = (None, None);
+        Some(Change { at, to, request })
+    }
+
+    /// Lets the light of now act, and the time until now pass.
+    pub fn evaluate(&mut self, now: Duration) -> Option<Change> {
+        for n in 0..self.inputs.len() {
+            let level = self.level(n);
+            let hysteresis = self.hysteresis.max(0.0);
+            let input = &mut self.inputs[n];
+            let failed = if input.failed { level < input.threshold + hysteresis } else { level < input.threshold };
+            self.signal_failures += u64::from(failed && !input.failed);
+            input.failed = failed;
+        }
+        if self.mode == Mode::Manual {
+            (self.leave_at, self.restore_at) = (None, None);
+            self.request = Request::ManualSwitch;
+            return None;
+        }
+        match self.standing {
+            Some(Standing::Lockout) => return self.go(self.preferred, Request::LockoutOfProtection, now),
+            Some(Standing::Force(path)) => return self.go(path, Request::ForcedSwitch, now),
+            // A failure is stronger than a manual switch, and ends it.
+            Some(Standing::Manual(path)) if self.failed(path) => self.standing = None,
+            Some(Standing::Manual(path)) => return self.go(path, Request::ManualSwitch, now),
+            None => {}
+        }
+        if self.failed(self.live) {
+            let Some(other) = self.well() else {
+                self.leave_at = None;
+                return None;
+            };
+            let leave_at = *self.leave_at.get_or_insert(now + self.hold_off);
+            return if now >= leave_at { self.go(other, Request::SignalFail, leave_at) } else { None };
+        }
+        self.leave_at = None;
+        if self.live == self.preferred {
+            self.restore_at = None;
+            self.request = Request::NoRequest;
+        } else if self.failed(self.preferred) {
+            self.restore_at = None;
+            self.request = Request::SignalFail;
+        } else if !self.revert {
+            self.restore_at = None;
+            self.request = Request::DoNotRevert;
+        } else {
+            self.request = Request::WaitToRestore;
+            let restore_at = *self.restore_at.get_or_insert(now + self.wait_to_restore);
+            if now >= restore_at {
+                return self.go(self.preferred, Request::NoRequest, restore_at);
+            }
+        }
+        None
+    }
+
+    /// A path that is well; the preferred one first.
+    fn well(&self) -> Option<usize> {
+        std::iter::once(self.preferred).chain(0..self.paths.len()).find(|p| !self.failed(*p))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn group() -> Group {
+        let mut group = Group::of(&["a", "b"], vec![Input::new(-5.0, -20.0), Input::new(-6.0, -20.0)]);
+        group.wait_to_restore = s(60);
+        group
+    }
+
+    #[test]
+    fn it_goes_over_and_comes_back_after_the_wait() {
+        let mut group = group();
+        assert_eq!(group.evaluate(s(1)), None);
+        group.inputs[0].cut = true;
+        assert_eq!(group.evaluate(s(2)), Some(Change { at: s(2), to: 1, request: Request::SignalFail }));
+        assert_eq!((group.evaluate(s(3)), group.request()), (None, Request::SignalFail));
+        group.inputs[0].cut = false;
+        assert_eq!((group.evaluate(s(10)), group.request()), (None, Request::WaitToRestore));
+        // A relapse begins the wait anew.
+        group.inputs[0].cut = true;
+        group.evaluate(s(40));
+        group.inputs[0].cut = false;
+        assert_eq!((group.evaluate(s(50)), group.evaluate(s(80))), (None, None));
+        assert_eq!(group.evaluate(s(200)), Some(Change { at: s(110), to: 0, request: Request::NoRequest }), "when it was due, not when somebody looked");
+        assert_eq!((group.switch_overs(), group.signal_failures()), (2, 2));
+    }
+
+    #[test]
+    fn without_revert_it_stays_and_with_nothing_well_it_stays_too() {
+        let mut group = group();
+        group.revert = false;
+        group.inputs[0].cut = true;
+        group.evaluate(s(1));
+        group.inputs[0].cut = false;
+        assert_eq!((group.evaluate(s(500)), group.live(), group.request()), (None, 1, Request::DoNotRevert));
+        group.extra_loss = 50.0;
+        assert_eq!((group.evaluate(s(501)), group.live()), (None, 1));
+    }
+
+    #[test]
+    fn manual_mode_is_no_protection_and_commands_have_their_rank() {
+        let mut group = group();
+        group.mode = Mode::Manual;
+        group.inputs[0].cut = true;
+        assert_eq!((group.evaluate(s(1)), group.live()), (None, 0));
+        assert!(group.put(1, s(2)).is_some());
+        group.mode = Mode::Automatic;
+        group.standing = Some(Standing::Force(0));
+        assert_eq!(group.evaluate(s(3)).map(|c| c.request), Some(Request::ForcedSwitch), "forced to a dark path");
+        group.standing = Some(Standing::Manual(0));
+        assert_eq!(group.evaluate(s(4)).map(|c| (c.to, c.request)), Some((1, Request::SignalFail)), "a failure ends a manual switch");
+        assert_eq!(group.standing, None);
+    }
+
+    #[test]
+    fn hold_off_and_hysteresis() {
+        let mut group = group();
+        group.hold_off = s(5);
+        group.inputs[0].level = -20.5;
+        assert_eq!(group.evaluate(s(1)), None);
+        assert_eq!(group.evaluate(s(7)).map(|c| c.at), Some(s(6)));
+        group.inputs[0].level = -19.5;
+        group.evaluate(s(8));
+        assert!(group.failed(0), "within the hysteresis");
+        group.inputs[0].level = -18.9;
+        group.evaluate(s(9));
+        assert!(!group.failed(0));
+    }
+}

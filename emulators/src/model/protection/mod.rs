@@ -1,0 +1,417 @@
+//! Boxes that protect: groups of paths behind the contract.
+
+mod group;
+
+pub use group::{Change, DARK, Group, Input, Standing};
+
+use super::{
+    Face,
+    face::impl_device,
+    gate::{Gate, Refusal},
+};
+use crate::{
+    clock::Clock,
+    fault::{DeviceFault, Faulty},
+};
+use async_trait::async_trait;
+use qkd_hal::{
+    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Operation, Result,
+    device::HealthState,
+    event::Origin,
+    reading::{Measured, Quality},
+    units::DecibelMilliwatts,
+};
+use qkd_switch_hal::{
+    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Step, SwitchCapabilities,
+    protection::{GroupId, Live, Mode, PathId, PathStatus, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand},
+};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+/// Why the box did not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// There is no such group.
+    NoSuchGroup,
+    /// The group has no such path.
+    NoSuchPath,
+    /// The group stands in the other mode.
+    WrongMode,
+    /// A fault: refused.
+    Gate(Refusal),
+}
+
+/// The model.
+pub struct Protector {
+    face: Face,
+    limits: ProtectionCapabilities,
+    /// Of a box that is an A/B switch or a crossbar too.
+    switch: Option<SwitchCapabilities>,
+    gate: Gate,
+    clock: Clock,
+    started: SystemTime,
+    groups: Mutex<Vec<(GroupId, Group)>>,
+}
+
+impl Protector {
+    /// A box with these groups.
+    #[must_use]
+    pub fn new(identity: Identity, limits: ProtectionCapabilities, groups: Vec<(GroupId, Group)>, clock: Clock) -> Self {
+        let operations = [
+            Operation::Identity,
+            Operation::Health,
+            Operation::ProtectionGroups,
+            Operation::ProtectionStatus,
+            Operation::SetProtection,
+            Operation::ProtectionCommand,
+        ];
+        Self {
+            face: Face::new(DeviceKind::ProtectionSwitch, identity, Capabilities::none().with(&operations)),
+            limits,
+            switch: None,
+            gate: Gate::default(),
+            clock,
+            started: SystemTime::now(),
+            groups: Mutex::new(groups),
+        }
+    }
+    /// A box whose one group is the position of a switch: of an A/B switch, path n is channel n + 1; of a crossbar, path 0 is bar and path 1 cross.
+    #[must_use]
+    pub fn with_switch(mut self, switch: SwitchCapabilities) -> Self {
+        self.switch = Some(switch);
+        self.face.capabilities = self.face.capabilities.with(&[Operation::Connections, Operation::Apply]);
+        self.face.descriptor = self.face.descriptor.with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]);
+        self
+    }
+    /// What all devices have.
+    #[must_use]
+    pub fn face(&self) -> &Face {
+        &self.face
+    }
+    /// Refused changes.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+    /// Its time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    fn lock(&self) -> MutexGuard<'_, Vec<(GroupId, Group)>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, id: &GroupId, group: &Group, change: Option<Change>) {
+        if let Some(change) = change {
+            let path = group.paths().nth(change.to).unwrap_or_default().to_owned();
+            self.face.events.publish(Origin::Device, EventKind::SwitchOver { group: id.0.clone(), path, request: change.request.to_string() });
+        }
+    }
+
+    /// Lets time pass: what happens by itself happens, and is told as an event.
+    pub fn tick(&self) {
+        let now = self.clock.now();
+        for (id, group) in &mut *self.lock() {
+            let change = group.evaluate(now);
+            self.publish(id, group, change);
+        }
+    }
+
+    /// Looks at a group as it stands now.
+    pub fn look<T>(&self, id: &GroupId, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.tick();
+        self.lock().iter().find(|(g, _)| g == id).map(|(_, group)| look(group))
+    }
+    /// All groups that there are.
+    #[must_use]
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.lock().iter().map(|(id, _)| id.clone()).collect()
+    }
+    /// Changes a group past all gates: light, faults.
+    pub fn touch(&self, id: &GroupId, change: impl FnOnce(&mut Group)) -> bool {
+        self.tick();
+        let found = self.lock().iter_mut().find(|(g, _)| g == id).map(|(_, group)| change(group)).is_some();
+        self.tick();
+        found
+    }
+
+    /// Changes a group by command: all or nothing.
+    ///
+    /// # Errors
+    /// See [`Rejected`]; what `change` refuses.
+    pub fn order(
+        &self,
+        id: &GroupId,
+        change: impl FnOnce(&mut Group, Duration) -> std::result::Result<Option<Change>, Rejected>,
+    ) -> std::result::Result<(), Rejected> {
+        self.tick();
+        let now = self.clock.now();
+        {
+            let mut groups = self.lock();
+            let (id, group) = groups.iter_mut().find(|(g, _)| g == id).ok_or(Rejected::NoSuchGroup)?;
+            let mut changed = group.clone();
+            let done = change(&mut changed, now)?;
+            self.gate.pass().map_err(Rejected::Gate)?;
+            *group = changed;
+            self.publish(id, group, done);
+        }
+        self.tick();
+        Ok(())
+    }
+
+    /// In manual mode: the signal goes to a path.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn put(&self, id: &GroupId, path: usize) -> std::result::Result<(), Rejected> {
+        self.order(id, |group, now| match group.mode {
+            _ if path >= group.paths().count() => Err(Rejected::NoSuchPath),
+            Mode::Automatic => Err(Rejected::WrongMode),
+            Mode::Manual => Ok(group.put(path, now)),
+        })
+    }
+    /// Sets the standing command, or takes it back.
+    ///
+    /// # Errors
+    /// See [`Rejected`].
+    pub fn stand(&self, id: &GroupId, standing: Option<Standing>) -> std::result::Result<(), Rejected> {
+        self.order(id, |group, _| match standing {
+            Some(Standing::Force(path) | Standing::Manual(path)) if path >= group.paths().count() => Err(Rejected::NoSuchPath),
+            _ => {
+                group.standing = standing;
+                Ok(None)
+            }
+        })
+    }
+
+    /// What commands can change, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.tick();
+        let line = |(id, g): &(GroupId, Group)| {
+            let thresholds: Vec<_> = g.inputs.iter().map(|i| i.threshold).collect();
+            format!(
+                "group {id}: {} live {} preferred {} revert {} wait {:?} hold-off {:?} hysteresis {} thresholds {thresholds:?} standing {:?}",
+                g.mode,
+                g.live(),
+                g.preferred,
+                g.revert,
+                g.wait_to_restore,
+                g.hold_off,
+                g.hysteresis,
+                g.standing
+            )
+        };
+        self.lock().iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The named path or input: `a`, or `3/a` of group 3.
+    fn named(&self, text: &str, each: impl Fn(&mut Group, usize)) -> std::result::Result<(), String> {
+        let (group, path) = text.split_once('/').map_or((None, text), |(g, p)| (Some(g), p));
+        let mut found = false;
+        for (id, g) in &mut *self.lock() {
+            let n = g.paths().position(|name| name == path);
+            if let Some(n) = n.filter(|_| group.is_none_or(|wanted| wanted == id.0)) {
+                found = true;
+                each(g, n);
+            }
+        }
+        if found { Ok(()) } else { Err(format!("`{text}` is no path: one such as `a`, or `3/a` of group 3")) }
+    }
+
+    /// A second operator: `manual:b`, `force:b` in manual mode too, `automatic`, `clear`.
+    fn operator(&self, order: &str) -> std::result::Result<(), String> {
+        let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
+        let now = self.clock.now();
+        match verb {
+            "automatic" | "clear" => self.lock().iter_mut().for_each(|(_, g)| {
+                g.standing = None;
+                if verb == "automatic" {
+                    g.mode = Mode::Automatic;
+                }
+            }),
+            "manual" => self.named(rest, |g, n| {
+                g.mode = Mode::Manual;
+                g.put(n, now);
+            })?,
+            "force" => self.named(rest, |g, n| g.standing = Some(Standing::Force(n)))?,
+            _ => return Err(format!("`{verb}` is nothing that an operator of a protection switch does: manual, force, clear, automatic")),
+        }
+        Ok(())
+    }
+
+    fn path(&self, id: &GroupId, path: &PathId) -> Result<usize> {
+        let found = self.look(id, |g| g.paths().position(|p| p == path.0));
+        found.ok_or_else(|| no_group(id))?.ok_or_else(|| Error::invalid(format!("group {id} has no path `{path}`")))
+    }
+    fn position(&self) -> Result<(GroupId, SwitchCapabilities)> {
+        let missing = || Error::unsupported(Operation::Connections.name(), "this box is no switch of its own");
+        Ok((self.ids().into_iter().next().ok_or_else(missing)?, self.switch.clone().ok_or_else(missing)?))
+    }
+}
+
+/// The cross-connects of a position: of an A/B switch by channel, of a crossbar bar or cross. `None`: cross-connects cannot show it.
+#[must_use]
+pub fn connections_of(geometry: Geometry, position: usize) -> Option<CrossConnects> {
+    let pairs: &[(u32, u32)] = match (geometry, position) {
+        (Geometry::OneByN { channels, .. }, n) if n < channels as usize => &[(0, n as u32 + 1)],
+        (Geometry::Crossbar, 0) => &[(1, 3), (2, 4)],
+        (Geometry::Crossbar, 1) => &[(1, 4), (2, 3)],
+        _ => return None,
+    };
+    pairs.iter().map(|(i, e)| CrossConnect::new(*i, *e)).collect::<Result<_>>().ok()
+}
+
+fn no_group(id: &GroupId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no group {id}"))
+}
+
+fn refused(operation: Operation, rejected: Rejected) -> Error {
+    let kind = match rejected {
+        Rejected::NoSuchGroup => ErrorKind::NotFound,
+        Rejected::NoSuchPath => ErrorKind::InvalidInput,
+        Rejected::WrongMode => ErrorKind::NotReady,
+        Rejected::Gate(_) => ErrorKind::Refused,
+    };
+    Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
+}
+
+impl Faulty for Protector {
+    fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
+        let all = |change: &dyn Fn(&mut Group)| self.lock().iter_mut().for_each(|(_, g)| change(g));
+        match fault {
+            DeviceFault::Reboot => {
+                self.face.events.publish(Origin::Device, EventKind::Restarted);
+            }
+            DeviceFault::Refuse(n) => self.gate.refuse(*n),
+            DeviceFault::Full => self.gate.set_full(true),
+            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::Cut(None) => all(&|g| g.inputs.iter_mut().for_each(|i| i.cut = true)),
+            DeviceFault::Cut(Some(path)) => self.named(path, |g, n| {
+                let needs = g.needs(n).to_vec();
+                needs.into_iter().for_each(|i| g.inputs[i].cut = true);
+            })?,
+            DeviceFault::LossDb(db) => all(&|g| g.extra_loss = *db),
+            DeviceFault::Operator(order) => self.operator(order)?,
+            DeviceFault::Clear => {
+                self.gate.clear();
+                all(&|g| {
+                    g.inputs.iter_mut().for_each(|i| i.cut = false);
+                    g.extra_loss = 0.0;
+                });
+            }
+            other => return Err(format!("a protection switch has no fault {other:?}")),
+        }
+        self.tick();
+        Ok(())
+    }
+}
+
+impl_device! { Protector, face,
+    async fn health(&self) -> Result<Health> {
+        self.tick();
+        let mut faults = Vec::new();
+        for (id, group) in &*self.lock() {
+            faults.extend(group.paths().enumerate().filter(|(n, _)| group.failed(*n)).map(|(_, path)| format!("path {path} of group {id} has failed")));
+        }
+        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+    }
+}
+
+#[async_trait]
+impl Protection for Protector {
+    fn protection_capabilities(&self) -> &ProtectionCapabilities {
+        &self.limits
+    }
+    async fn groups(&self) -> Result<Vec<GroupId>> {
+        Ok(self.ids())
+    }
+    async fn protection(&self, id: &GroupId) -> Result<Measured<ProtectionStatus>> {
+        let status = self.look(id, |g| {
+            let names: Vec<PathId> = g.paths().map(PathId::from).collect();
+            let path = |n: usize| {
+                let mut path = PathStatus::new(names[n].clone());
+                path.failed = Some(g.failed(n));
+                if let [input] = g.needs(n) {
+                    path.power = Some(measured(g.level(*input)));
+                    path.threshold = Some(DecibelMilliwatts(g.inputs[*input].threshold));
+                }
+                path
+            };
+            let mut status = ProtectionStatus::new(id.clone(), g.mode, names[g.live()].clone(), g.request(), (0..names.len()).map(path).collect());
+            status.live = Live { since: g.since().map(|at| (self.started + at, Origin::Device)), ..status.live };
+            status.preferred = Some(names[g.preferred].clone());
+            status.revert = Some(g.revert);
+            status.wait_to_restore = Some(g.wait_to_restore);
+            status.switch_overs = Some(g.switch_overs());
+            status
+        });
+        status.map(Measured::now).ok_or_else(|| no_group(id))
+    }
+    async fn set_protection(&self, id: &GroupId, setting: &ProtectionSetting) -> Result<()> {
+        let path = match setting {
+            ProtectionSetting::Preferred(path) | ProtectionSetting::Threshold { path, .. } => self.path(id, path)?,
+            _ => 0,
+        };
+        let done = self.order(id, |g, _| {
+            match setting {
+                ProtectionSetting::Mode(mode) => g.mode = *mode,
+                ProtectionSetting::Preferred(_) => g.preferred = path,
+                ProtectionSetting::Revert(revert) => g.revert = *revert,
+                ProtectionSetting::WaitToRestore(time) => g.wait_to_restore = *time,
+                ProtectionSetting::Threshold { level, .. } => {
+                    for input in g.needs(path).to_vec() {
+                        g.inputs[input].threshold = level.0;
+                    }
+                }
+                _ => return Err(Rejected::WrongMode),
+            }
+            Ok(None)
+        });
+        done.map_err(|r| refused(Operation::SetProtection, r))
+    }
+    async fn command(&self, id: &GroupId, command: &SwitchCommand) -> Result<()> {
+        let status = self.protection(id).await?.value;
+        status.permits(command)?;
+        let path = command.path().map(|p| self.path(id, p)).transpose()?.unwrap_or_default();
+        let done = match (status.mode, command) {
+            (Mode::Manual, SwitchCommand::Force(_) | SwitchCommand::Manual(_)) => self.put(id, path),
+            (_, SwitchCommand::Clear) => self.stand(id, None),
+            (_, SwitchCommand::Lockout) => self.stand(id, Some(Standing::Lockout)),
+            (_, SwitchCommand::Force(_)) => self.stand(id, Some(Standing::Force(path))),
+            _ => self.stand(id, Some(Standing::Manual(path))),
+        };
+        done.map_err(|r| refused(Operation::ProtectionCommand, r))
+    }
+}
+
+#[async_trait]
+impl OpticalSwitch for Protector {
+    /// # Panics
+    /// If it was not made [`with_switch`](Protector::with_switch).
+    fn switch_capabilities(&self) -> &SwitchCapabilities {
+        self.switch.as_ref().expect("a box that was made with a switch")
+    }
+    async fn connections(&self) -> Result<Measured<CrossConnects>> {
+        let (id, switch) = self.position()?;
+        let position = self.look(&id, Group::live).unwrap_or_default();
+        let shown = connections_of(switch.geometry, position);
+        shown.map(Measured::now).ok_or_else(|| Error::new(ErrorKind::NotReady, format!("it stands where cross-connects cannot show it: path {position}")))
+    }
+    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+        let (id, switch) = self.position()?;
+        plan.check(&self.connections().await?.value)?;
+        let wanted: CrossConnects = plan.steps().iter().flat_map(Step::adds).copied().collect::<Result<_>>()?;
+        if let Some(position) = (0..2).find(|n| !wanted.is_empty() && connections_of(switch.geometry, *n) == Some(wanted.clone())) {
+            self.put(&id, position).map_err(|r| refused(Operation::Apply, r))?;
+        }
+        Ok(Applied::new(plan.steps().len(), true, Duration::ZERO))
+    }
+}
+
+fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
+    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
+}

@@ -1,0 +1,201 @@
+//! Optical power meters, and the monitors of switches.
+//!
+//! **Provisional**: one implementation so far.
+//!
+//! # For controller authors
+//! [`PowerMeter::power`] reads; [`PowerMeter::monitor`] tells how a monitor is set, and whether it raises its alarm.
+//!
+//! # For driver authors
+//! Declare only the monitors that are fitted. A reading below the instrument's floor is of quality `OutOfRange`.
+
+use crate::Port;
+use async_trait::async_trait;
+use qkd_hal::{
+    Device, Error, Operation, Result,
+    reading::Measured,
+    units::{DecibelMilliwatts, Nanometres},
+};
+use serde::Serialize;
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+
+/// What a power meter can do beyond [`qkd_hal::Capabilities`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct PowerMeterCapabilities {
+    /// Ports with a monitor.
+    pub monitors: BTreeSet<Port>,
+    /// The averaging times that it knows; empty if they cannot be set.
+    #[serde(serialize_with = "serialize_times")]
+    pub averaging: Vec<Duration>,
+    /// The wavelengths to which it can be set, in nm.
+    pub wavelengths: Option<RangeInclusive<f64>>,
+    /// The powers at which an alarm can be set, in dBm.
+    pub alarms: Option<RangeInclusive<f64>>,
+}
+
+impl PowerMeterCapabilities {
+    /// With monitors at these ports.
+    #[must_use]
+    pub fn at(ports: impl IntoIterator<Item = Port>) -> Self {
+        Self { monitors: ports.into_iter().collect(), ..Self::default() }
+    }
+    /// With these averaging times.
+    #[must_use]
+    pub fn with_averaging(mut self, times: impl IntoIterator<Item = Duration>) -> Self {
+        self.averaging = times.into_iter().collect();
+        self
+    }
+    /// With these wavelengths.
+    #[must_use]
+    pub fn with_wavelengths(mut self, range: RangeInclusive<Nanometres>) -> Self {
+        self.wavelengths = Some(range.start().0..=range.end().0);
+        self
+    }
+    /// With alarms at these powers.
+    #[must_use]
+    pub fn with_alarms(mut self, range: RangeInclusive<DecibelMilliwatts>) -> Self {
+        self.alarms = Some(range.start().0..=range.end().0);
+        self
+    }
+
+    /// Checks that there is a monitor.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub fn check_port(&self, port: Port) -> Result<()> {
+        if self.monitors.contains(&port) { Ok(()) } else { Err(Error::invalid(format!("port {port} has no power monitor"))) }
+    }
+
+    /// Checks that a monitor can be set so.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what would be right.
+    pub fn check(&self, change: &MonitorChange) -> Result<()> {
+        match change {
+            MonitorChange::Averaging(time) if !self.averaging.contains(time) => {
+                let known: Vec<_> = self.averaging.iter().map(|t| format!("{} ms", t.as_millis())).collect();
+                Err(Error::invalid(format!("it does not average over {} ms, but over one of: {}", time.as_millis(), known.join(", "))))
+            }
+            MonitorChange::Wavelength(nm) => within(nm.0, self.wavelengths.as_ref(), "nm", "wavelength"),
+            MonitorChange::Alarms(AlarmLevels { low, high }) => {
+                for level in [low, high].into_iter().flatten() {
+                    within(level.0, self.alarms.as_ref(), "dBm", "alarm level")?;
+                }
+                match (low, high) {
+                    (Some(low), Some(high)) if low >= high => Err(Error::invalid(format!("the low alarm level {low} lies not below the high one, {high}"))),
+                    _ => Ok(()),
+                }
+            }
+            MonitorChange::Averaging(_) => Ok(()),
+        }
+    }
+}
+
+/// Checks that a value lies in a range that is there.
+pub(crate) fn within(value: f64, range: Option<&RangeInclusive<f64>>, unit: &str, what: &str) -> Result<()> {
+    match range {
+        None => Err(Error::invalid(format!("this device has no {what} to set"))),
+        Some(range) if range.contains(&value) => Ok(()),
+        Some(range) => Err(Error::invalid(format!("the {what} {value} {unit} lies outside {} to {} {unit}", range.start(), range.end()))),
+    }
+}
+
+fn serialize_times<S: serde::Serializer>(times: &[Duration], s: S) -> std::result::Result<S::Ok, S::Error> {
+    s.collect_seq(times.iter().map(Duration::as_secs_f64))
+}
+
+/// The powers at which a monitor raises its alarm; `None`: not on that side.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct AlarmLevels {
+    /// Below this.
+    pub low: Option<DecibelMilliwatts>,
+    /// Above this.
+    pub high: Option<DecibelMilliwatts>,
+}
+
+/// One change of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum MonitorChange {
+    /// The wavelength for which it is calibrated.
+    Wavelength(Nanometres),
+    /// The time over which it averages.
+    Averaging(Duration),
+    /// When it raises its alarm of lost light.
+    Alarms(AlarmLevels),
+}
+
+/// How a monitor is set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MonitorStatus {
+    /// Where.
+    pub port: Port,
+    /// The wavelength for which it is calibrated, where the device tells.
+    pub wavelength: Option<Nanometres>,
+    /// The time over which it averages, where the device tells.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    pub averaging: Option<Duration>,
+    /// When it raises its alarm.
+    pub alarms: AlarmLevels,
+    /// Whether the alarm stands now, where the device tells.
+    pub alarmed: Option<bool>,
+}
+
+impl MonitorStatus {
+    /// A monitor of which nothing more is known.
+    #[must_use]
+    pub fn new(port: Port) -> Self {
+        Self { port, wavelength: None, averaging: None, alarms: AlarmLevels::default(), alarmed: None }
+    }
+}
+
+/// A power meter.
+#[async_trait]
+pub trait PowerMeter: Device {
+    /// What this meter can do. No I/O.
+    fn meter_capabilities(&self) -> &PowerMeterCapabilities;
+
+    /// The optical power at ports with a monitor, in the order asked.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a port without one; transport errors.
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>>;
+
+    /// How a monitor is set.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a port without one; transport errors.
+    async fn monitor(&self, _port: Port) -> Result<MonitorStatus> {
+        Err(Error::unsupported(Operation::Monitor.name(), "this family does not tell how its monitors are set"))
+    }
+
+    /// Sets a monitor, and reads back. An alarm may be the trigger of a protection group: a change of its levels can move light.
+    ///
+    /// # Errors
+    /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors.
+    async fn set_monitor(&self, _port: Port, _change: &MonitorChange) -> Result<()> {
+        Err(Error::unsupported(Operation::SetMonitor.name(), "the monitors of this family cannot be set"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_is_set_only_to_what_it_can() {
+        let meter = PowerMeterCapabilities::at([Port(17)])
+            .with_averaging([Duration::from_millis(10), Duration::from_millis(20)])
+            .with_alarms(DecibelMilliwatts(-50.0)..=DecibelMilliwatts(20.0));
+        assert!(meter.check_port(Port(1)).unwrap_err().message().contains("no power monitor"));
+        assert!(meter.check(&MonitorChange::Averaging(Duration::from_millis(20))).is_ok());
+        assert!(meter.check(&MonitorChange::Averaging(Duration::from_millis(15))).unwrap_err().message().contains("10 ms, 20 ms"));
+        assert!(meter.check(&MonitorChange::Wavelength(Nanometres(1550.0))).unwrap_err().message().contains("no wavelength"));
+        let alarms = |low, high| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(low)), high: Some(DecibelMilliwatts(high)) });
+        assert!(meter.check(&alarms(-30.0, 10.0)).is_ok());
+        assert!(meter.check(&alarms(-60.0, 10.0)).unwrap_err().message().contains("-50 to 20 dBm"));
+        assert!(meter.check(&alarms(10.0, -30.0)).is_err());
+        assert!(meter.check(&alarms(f64::NAN, 10.0)).is_err());
+    }
+}

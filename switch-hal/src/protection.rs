@@ -1,0 +1,308 @@
+//! Protection: a signal that reaches its receiver over one of several paths, and a box that changes the path when the signal fails.
+//!
+//! Words are those of ITU-T G.808.1: a group has paths, of which one is *live* (the selector stands there) and one *preferred* (the working path). In automatic
+//! mode the box goes over by itself; in manual mode it stays where it was put, also when the light is gone.
+//!
+//! # For controller authors
+//! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]); where the box has notifications, it is of origin `Device`.
+//! - [`SwitchCommand::Manual`] asks, and is refused where the wanted path has failed or is not known to be well; [`SwitchCommand::Force`] does not ask.
+//! - Manual mode is no protection. Put a group back to automatic before you leave it.
+//!
+//! # For driver authors
+//! - Declare in [`ProtectionCapabilities`] just what the box can: the check around the handle refuses the rest.
+//! - In [`Protection::command`], read the status first and ask [`ProtectionStatus::permits`].
+
+mod status;
+
+pub use status::{Live, PathStatus, ProtectionStatus, Request};
+
+use crate::{PowerLoss, power_meter::within};
+use async_trait::async_trait;
+use qkd_hal::{Device, Error, Result, Stated, reading::Measured, units::DecibelMilliwatts};
+use serde::Serialize;
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, time::Duration};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    };
+}
+name!(
+    /// A protection group, by the vendor's name or number for it.
+    GroupId
+);
+name!(
+    /// A path of a group: `a`, `main`, `working`, a port's number.
+    PathId
+);
+
+/// Who chooses the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The box, by the light.
+    Automatic,
+    /// The operator.
+    Manual,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Automatic { "automatic" } else { "manual" })
+    }
+}
+
+/// A setting of a group.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ProtectionSetting {
+    /// Who chooses the path.
+    Mode(Mode),
+    /// The path where the signal belongs while all is well.
+    Preferred(PathId),
+    /// Whether the signal goes back to the preferred path when that is well again.
+    Revert(bool),
+    /// How long the preferred path must have been well before.
+    WaitToRestore(Duration),
+    /// The input power of a path below which the path has failed.
+    Threshold {
+        /// Which path.
+        path: PathId,
+        /// The power.
+        level: DecibelMilliwatts,
+    },
+}
+
+/// Which [`ProtectionSetting`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SettingKind {
+    /// [`ProtectionSetting::Mode`]
+    Mode,
+    /// [`ProtectionSetting::Preferred`]
+    Preferred,
+    /// [`ProtectionSetting::Revert`]
+    Revert,
+    /// [`ProtectionSetting::WaitToRestore`]
+    WaitToRestore,
+    /// [`ProtectionSetting::Threshold`]
+    Threshold,
+}
+
+impl ProtectionSetting {
+    /// Which one it is.
+    #[must_use]
+    pub fn kind(&self) -> SettingKind {
+        match self {
+            Self::Mode(_) => SettingKind::Mode,
+            Self::Preferred(_) => SettingKind::Preferred,
+            Self::Revert(_) => SettingKind::Revert,
+            Self::WaitToRestore(_) => SettingKind::WaitToRestore,
+            Self::Threshold { .. } => SettingKind::Threshold,
+        }
+    }
+}
+
+/// An operator's command to a group (ITU-T G.808.1, externally initiated commands).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SwitchCommand {
+    /// Takes the standing command back.
+    Clear,
+    /// Keeps the signal on the preferred path, whatever happens.
+    Lockout,
+    /// Goes to a path and stays there, whatever its light.
+    Force(PathId),
+    /// Goes to a path that is well.
+    Manual(PathId),
+}
+
+/// Which [`SwitchCommand`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CommandKind {
+    /// [`SwitchCommand::Clear`]
+    Clear,
+    /// [`SwitchCommand::Lockout`]
+    Lockout,
+    /// [`SwitchCommand::Force`]
+    Force,
+    /// [`SwitchCommand::Manual`]
+    Manual,
+}
+
+impl SwitchCommand {
+    /// Which one it is.
+    #[must_use]
+    pub fn kind(&self) -> CommandKind {
+        match self {
+            Self::Clear => CommandKind::Clear,
+            Self::Lockout => CommandKind::Lockout,
+            Self::Force(_) => CommandKind::Force,
+            Self::Manual(_) => CommandKind::Manual,
+        }
+    }
+    /// The path to which it goes.
+    #[must_use]
+    pub fn path(&self) -> Option<&PathId> {
+        match self {
+            Self::Force(path) | Self::Manual(path) => Some(path),
+            Self::Clear | Self::Lockout => None,
+        }
+    }
+}
+
+impl fmt::Display for SwitchCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clear => f.write_str("clear"),
+            Self::Lockout => f.write_str("lockout"),
+            Self::Force(path) => write!(f, "force {path}"),
+            Self::Manual(path) => write!(f, "manual {path}"),
+        }
+    }
+}
+
+/// What a protection switch can do beyond [`qkd_hal::Capabilities`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct ProtectionCapabilities {
+    /// The settings that can be changed.
+    pub settings: BTreeSet<SettingKind>,
+    /// The commands that it takes.
+    pub commands: BTreeSet<CommandKind>,
+    /// The times to wait before it restores, in seconds; whole multiples of the least step.
+    pub wait_to_restore: Option<RangeInclusive<f64>>,
+    /// The least step of the time to wait.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_seconds")]
+    pub wait_step: Duration,
+    /// The powers to which thresholds can be set, in dBm.
+    pub threshold: Option<RangeInclusive<f64>>,
+    /// Within which it goes over, where known.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    pub switching: Option<Duration>,
+    /// What the live path does when the box loses its power.
+    pub power_loss: Stated<PowerLoss>,
+}
+
+impl ProtectionCapabilities {
+    /// With these settings and commands.
+    #[must_use]
+    pub fn new(settings: &[SettingKind], commands: &[CommandKind]) -> Self {
+        Self {
+            settings: settings.iter().copied().collect(),
+            commands: commands.iter().copied().collect(),
+            wait_step: Duration::from_secs(1),
+            ..Self::default()
+        }
+    }
+    /// With these times to wait.
+    #[must_use]
+    pub fn with_wait_to_restore(mut self, range: RangeInclusive<Duration>, step: Duration) -> Self {
+        (self.wait_to_restore, self.wait_step) = (Some(range.start().as_secs_f64()..=range.end().as_secs_f64()), step);
+        self
+    }
+    /// With these thresholds.
+    #[must_use]
+    pub fn with_threshold(mut self, range: RangeInclusive<DecibelMilliwatts>) -> Self {
+        self.threshold = Some(range.start().0..=range.end().0);
+        self
+    }
+    /// That goes over within this time.
+    #[must_use]
+    pub fn with_switching(mut self, time: Duration) -> Self {
+        self.switching = Some(time);
+        self
+    }
+    /// With this behaviour on loss of power.
+    #[must_use]
+    pub fn with_power_loss(mut self, what: Stated<PowerLoss>) -> Self {
+        self.power_loss = what;
+        self
+    }
+
+    /// Checks a setting against what can be set. Whether its path is there, only the group knows.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what would be right.
+    pub fn check_setting(&self, setting: &ProtectionSetting) -> Result<()> {
+        if !self.settings.contains(&setting.kind()) {
+            return Err(Error::invalid(format!("the {:?} of its groups cannot be set", setting.kind())));
+        }
+        match setting {
+            ProtectionSetting::WaitToRestore(time) => {
+                within(time.as_secs_f64(), self.wait_to_restore.as_ref(), "s", "time to wait")?;
+                if time.as_nanos().is_multiple_of(self.wait_step.as_nanos().max(1)) {
+                    return Ok(());
+                }
+                Err(Error::invalid(format!("the time to wait is set in steps of {} s", self.wait_step.as_secs_f64())))
+            }
+            ProtectionSetting::Threshold { level, .. } => within(level.0, self.threshold.as_ref(), "dBm", "threshold"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks a command against those that it takes.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub fn check_command(&self, command: &SwitchCommand) -> Result<()> {
+        if self.commands.contains(&command.kind()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("its groups take no command {:?}", command.kind())))
+    }
+}
+
+/// A protection switch.
+#[async_trait]
+pub trait Protection: Device {
+    /// What this switch can do. No I/O.
+    fn protection_capabilities(&self) -> &ProtectionCapabilities;
+
+    /// The groups that are there, in the order of the device.
+    ///
+    /// # Errors
+    /// Transport errors.
+    async fn groups(&self) -> Result<Vec<GroupId>>;
+
+    /// How a group stands.
+    ///
+    /// # Errors
+    /// `NotFound` for a group that is not there; `Misbehaved(ValueOutOfRange)` for a path that the group does not have; transport errors.
+    async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>>;
+
+    /// Changes a setting, and reads it back. **May move light**: another preferred path, another threshold or another mode can make the box go over.
+    ///
+    /// # Errors
+    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have or a value outside the capabilities, before anything is sent; `Refused`,
+    /// `Misbehaved(ChangeNotApplied)`, transport errors.
+    async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()>;
+
+    /// Gives a command, and reads back what the box made of it. **Moves light.**
+    ///
+    /// 1. Reads how the group stands.
+    /// 2. Refuses what [`ProtectionStatus::permits`] refuses, with effect `None`: nothing unclear is acted upon.
+    /// 3. Gives the command.
+    /// 4. Reads back, and compares the live path with that of the command.
+    ///
+    /// # Errors
+    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have; `NotReady` where it would not be safe or the group is in another mode; `Refused`,
+    /// `Misbehaved(ChangeNotApplied)`, transport errors.
+    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()>;
+}

@@ -1,0 +1,194 @@
+//! How a protection group stands.
+
+use super::{GroupId, Mode, PathId, SwitchCommand};
+use crate::Port;
+use qkd_hal::{Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts};
+use serde::Serialize;
+use std::{fmt, time::Duration, time::SystemTime};
+
+/// Why a path is live: the request that stands, least urgent first (ITU-T G.808.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Request {
+    /// None: the signal is where it belongs.
+    NoRequest,
+    /// The preferred path is well again, and the group does not go back.
+    DoNotRevert,
+    /// The preferred path is well again, and the group waits before it goes back.
+    WaitToRestore,
+    /// An operator's manual switch, or manual mode.
+    ManualSwitch,
+    /// The signal is bad on the other path.
+    SignalDegrade,
+    /// The signal has failed on the other path.
+    SignalFail,
+    /// An operator's forced switch.
+    ForcedSwitch,
+    /// An operator's lockout: the signal stays on the preferred path.
+    LockoutOfProtection,
+    /// The device does not tell.
+    Unknown,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRequest => "no-request",
+            Self::DoNotRevert => "do-not-revert",
+            Self::WaitToRestore => "wait-to-restore",
+            Self::ManualSwitch => "manual-switch",
+            Self::SignalDegrade => "signal-degrade",
+            Self::SignalFail => "signal-fail",
+            Self::ForcedSwitch => "forced-switch",
+            Self::LockoutOfProtection => "lockout-of-protection",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// The path that is live.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Live {
+    /// Which.
+    pub path: PathId,
+    /// Why.
+    pub request: Request,
+    /// Since when, and who noticed: the device, or this handle. `None`: the group has not gone over since the handle was opened, and the device does not tell.
+    #[serde(serialize_with = "serialize_since")]
+    pub since: Option<(SystemTime, Origin)>,
+}
+
+fn serialize_since<S: serde::Serializer>(since: &Option<(SystemTime, Origin)>, s: S) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Since {
+        #[serde(serialize_with = "qkd_hal::reading::serialize_time")]
+        at: SystemTime,
+        origin: Origin,
+    }
+    since.map(|(at, origin)| Since { at, origin }).serialize(s)
+}
+
+/// A path of a group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PathStatus {
+    /// Which.
+    pub path: PathId,
+    /// The port of the switch where it ends, where the box is one.
+    pub port: Option<Port>,
+    /// The power that comes in, where it is measured.
+    pub power: Option<Measured<DecibelMilliwatts>>,
+    /// The power below which it has failed, where there is one.
+    pub threshold: Option<DecibelMilliwatts>,
+    /// Whether the device says that it has failed; `None` if it does not tell.
+    pub failed: Option<bool>,
+}
+
+impl PathStatus {
+    /// A path of which nothing more is known.
+    #[must_use]
+    pub fn new(path: impl Into<PathId>) -> Self {
+        Self { path: path.into(), port: None, power: None, threshold: None, failed: None }
+    }
+}
+
+/// How a protection group stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ProtectionStatus {
+    /// Which group.
+    pub group: GroupId,
+    /// Who chooses.
+    pub mode: Mode,
+    /// Where the signal belongs, where the device tells.
+    pub preferred: Option<PathId>,
+    /// Where it is.
+    pub live: Live,
+    /// Whether it goes back by itself, where the device tells.
+    pub revert: Option<bool>,
+    /// How long it waits before that, where the device tells.
+    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    pub wait_to_restore: Option<Duration>,
+    /// Its paths.
+    pub paths: Vec<PathStatus>,
+    /// How often it has gone over, where the device counts.
+    pub switch_overs: Option<u64>,
+}
+
+impl ProtectionStatus {
+    /// A group that stands on a path.
+    #[must_use]
+    pub fn new(group: GroupId, mode: Mode, live: PathId, request: Request, paths: Vec<PathStatus>) -> Self {
+        Self { group, mode, preferred: None, live: Live { path: live, request, since: None }, revert: None, wait_to_restore: None, paths, switch_overs: None }
+    }
+
+    /// One of its paths.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming those that are there.
+    pub fn path(&self, path: &PathId) -> Result<&PathStatus> {
+        self.paths.iter().find(|p| p.path == *path).ok_or_else(|| {
+            let known: Vec<_> = self.paths.iter().map(|p| p.path.0.as_str()).collect();
+            Error::invalid(format!("group {} has no path `{path}`; it has: {}", self.group, known.join(", ")))
+        })
+    }
+
+    /// Whether the group is protected now: it would go over by itself, and there is a path that is known to be well.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        let held = matches!(self.live.request, Request::ForcedSwitch | Request::LockoutOfProtection);
+        self.mode == Mode::Automatic && !held && self.paths.iter().any(|p| p.path != self.live.path && p.failed == Some(false))
+    }
+
+    /// Whether a command may be given as the group stands. A manual switch needs a path that is known to be well, and no stronger command; a forced one needs
+    /// only the path.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path that is not there; `NotReady`, with the reason.
+    pub fn permits(&self, command: &SwitchCommand) -> Result<()> {
+        let Some(path) = command.path() else { return Ok(()) };
+        let path = self.path(path)?;
+        let SwitchCommand::Manual(_) = command else { return Ok(()) };
+        let why = match (self.live.request, path.failed) {
+            (Request::ForcedSwitch | Request::LockoutOfProtection, _) => format!("a {} stands; clear it first", self.live.request),
+            (_, Some(true)) => format!("path {} has failed; only a forced switch goes there", path.path),
+            (_, None) => format!("path {} is not known to be well; only a forced switch goes there", path.path),
+            (_, Some(false)) => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::NotReady, why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(request: Request, failed: Option<bool>) -> ProtectionStatus {
+        let mut b = PathStatus::new("b");
+        b.failed = failed;
+        ProtectionStatus::new("1".into(), Mode::Automatic, "a".into(), request, vec![PathStatus::new("a"), b])
+    }
+
+    #[test]
+    fn a_manual_switch_asks_and_a_forced_one_does_not() {
+        let manual = SwitchCommand::Manual("b".into());
+        assert!(group(Request::NoRequest, Some(false)).permits(&manual).is_ok());
+        for (request, failed) in
+            [(Request::NoRequest, Some(true)), (Request::NoRequest, None), (Request::ForcedSwitch, Some(false)), (Request::LockoutOfProtection, Some(false))]
+        {
+            let group = group(request, failed);
+            assert_eq!(group.permits(&manual).unwrap_err().kind(), ErrorKind::NotReady);
+            assert!(group.permits(&SwitchCommand::Force("b".into())).is_ok());
+        }
+        let unknown = group(Request::NoRequest, Some(false)).permits(&SwitchCommand::Force("c".into())).unwrap_err();
+        assert_eq!((unknown.kind(), unknown.message().contains("a, b")), (ErrorKind::InvalidInput, true));
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_well_does_not_protect() {
+        assert!(group(Request::NoRequest, Some(false)).is_protected());
+        assert!(!group(Request::NoRequest, None).is_protected());
+        assert!(!group(Request::ForcedSwitch, Some(false)).is_protected());
+    }
+}
