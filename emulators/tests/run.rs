@@ -108,7 +108,7 @@ fn each_profile_tells_where_it_is_in_one_line_and_ends_with_its_input() {
         let keys: BTreeSet<_> = ready.as_object().unwrap().keys().map(String::as_str).collect();
         let mut expected = BTreeSet::from(["profile", "uri", "uris", "endpoints"]);
         match name.as_str() {
-            "nokia-sros-macsec-pair" | "packetlight-pair" => expected.extend(["credentials", "credentials_file"]),
+            "nokia-sros-macsec-pair" | "packetlight-pair" | "fs-olp" | "scte-hms-ab" | "scte-hms-2x2" => expected.extend(["credentials", "credentials_file"]),
             "etsi014-pair" => expected.extend(["tls", "sae", "credentials_file"]),
             "veriqloud-qline-pair" => expected.extend(["sae"]),
             _ => {}

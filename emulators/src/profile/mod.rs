@@ -3,12 +3,14 @@
 //! A profile is one device, or a linked pair. [`start`] puts it on its real wires, and tells where; it runs until [`Running`] is dropped. [`in_memory`] makes in-memory
 //! endpoints of it instead, which drivers open under paused time.
 
+mod agents;
 mod agiltron;
 mod controls;
 mod encryptors;
 mod in_memory;
 mod options;
 mod polatis;
+mod protection;
 mod qkd;
 mod quantis;
 mod running;
@@ -17,6 +19,7 @@ pub use in_memory::InMemory;
 pub use options::{Options, Setting};
 pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
 
+use crate::wire::snmp::scte::Kind;
 use futures::future::BoxFuture;
 use std::{
     io::{self, Write},
@@ -58,7 +61,7 @@ pub fn all() -> &'static [Profile] {
     &PROFILES
 }
 
-static PROFILES: [Profile; 9] = [
+static PROFILES: [Profile; 12] = [
     Profile {
         name: "agiltron-ff",
         title: "Agiltron FF 1×N switch on a serial line",
@@ -81,6 +84,13 @@ static PROFILES: [Profile; 9] = [
         in_memory: qkd::etsi014_in_memory,
     },
     Profile {
+        name: "fs-olp",
+        title: "Optical line protection cards in a chassis, FS.com or Glsun, SNMPv3",
+        settings: protection::OLP,
+        start: |p, o| Box::pin(agents::start(p, o, protection::olp(o))),
+        in_memory: |p, o| agents::in_memory(p, protection::olp(o)),
+    },
+    Profile {
         name: "idq-quantis",
         title: "ID Quantique Quantis USB, exported over USB/IP",
         settings: quantis::SETTINGS,
@@ -91,15 +101,15 @@ static PROFILES: [Profile; 9] = [
         name: "nokia-sros-macsec-pair",
         title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, SNMPv3",
         settings: encryptors::NOKIA,
-        start: |p, o| Box::pin(encryptors::start(p, o, encryptors::nokia(o))),
-        in_memory: |p, o| encryptors::in_memory(p, encryptors::nokia(o)),
+        start: |p, o| Box::pin(agents::start(p, o, encryptors::nokia(o))),
+        in_memory: |p, o| agents::in_memory(p, encryptors::nokia(o)),
     },
     Profile {
         name: "packetlight-pair",
         title: "Two PacketLight encrypting transponders, forced re-initialisation, SNMPv3",
         settings: encryptors::PACKETLIGHT,
-        start: |p, o| Box::pin(encryptors::start(p, o, encryptors::packetlight(o))),
-        in_memory: |p, o| encryptors::in_memory(p, encryptors::packetlight(o)),
+        start: |p, o| Box::pin(agents::start(p, o, encryptors::packetlight(o))),
+        in_memory: |p, o| agents::in_memory(p, encryptors::packetlight(o)),
     },
     Profile {
         name: "polatis-16x16",
@@ -114,6 +124,20 @@ static PROFILES: [Profile; 9] = [
         settings: polatis::SETTINGS,
         start: |p, o| Box::pin(polatis::start(p, o, polatis::OST)),
         in_memory: |p, o| polatis::in_memory(p, o, polatis::OST),
+    },
+    Profile {
+        name: "scte-hms-2x2",
+        title: "Optical 2×2 switch with failover, ANSI/SCTE 85-4, SNMPv3",
+        settings: protection::SCTE,
+        start: |p, o| Box::pin(agents::start(p, o, protection::scte(o, Kind::TwoByTwo))),
+        in_memory: |p, o| agents::in_memory(p, protection::scte(o, Kind::TwoByTwo)),
+    },
+    Profile {
+        name: "scte-hms-ab",
+        title: "Optical A/B switch with failover, ANSI/SCTE 85-4, SNMPv3",
+        settings: protection::SCTE,
+        start: |p, o| Box::pin(agents::start(p, o, protection::scte(o, Kind::Ab))),
+        in_memory: |p, o| agents::in_memory(p, protection::scte(o, Kind::Ab)),
     },
     Profile {
         name: "veriqloud-qline-pair",

@@ -222,6 +222,21 @@ impl Protector {
         if found { Ok(()) } else { Err(format!("`{text}` is no path: one such as `a`, or `3/a` of group 3")) }
     }
 
+    /// Gives the inputs of a path, `a`, or `3/a` of group 3, another level, in dBm.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn set_input(&self, path: &str, dbm: f64) -> std::result::Result<(), String> {
+        self.tick();
+        self.named(path, |g, n| {
+            for input in g.needs(n).to_vec() {
+                g.inputs[input].level = dbm;
+            }
+        })?;
+        self.tick();
+        Ok(())
+    }
+
     /// A second operator: `manual:b`, `force:b` in manual mode too, `automatic`, `clear`.
     fn operator(&self, order: &str) -> std::result::Result<(), String> {
         let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
@@ -277,6 +292,12 @@ fn refused(operation: Operation, rejected: Rejected) -> Error {
         Rejected::Gate(_) => ErrorKind::Refused,
     };
     Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
+}
+
+impl std::fmt::Debug for Protector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Protector({})", self.face.identity())
+    }
 }
 
 impl Faulty for Protector {

@@ -5,6 +5,8 @@
 //! | [`node`] | what every agent has: SNMPv2-MIB system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
 //! | [`packetlight`] | PacketLight, at an end of a forced re-initialisation pair |
+//! | [`scte`] | ANSI/SCTE 85-4: an A/B or 2×2 switch with failover |
+//! | [`olp`] | FS.com and Glsun OLP cards in a chassis |
 //! | [`nokia`] | Nokia SR OS MACsec, at an end of a two-slot pair |
 //!
 //! Which error-status real agents return is not public, for either family. Ours are those that RFC 3416, 4.2.5 suggests, by our choice. So is this: the varbinds of
@@ -13,7 +15,9 @@
 pub mod agent;
 pub mod node;
 pub mod nokia;
+pub mod olp;
 pub mod packetlight;
+pub mod scte;
 #[cfg(test)]
 mod tests;
 

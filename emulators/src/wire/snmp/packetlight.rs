@@ -4,14 +4,22 @@
 //! protected port is in the same state; the service's row has the uplink's ifIndex; traps carry the full ifIndex only, since the layout of its port part is not public;
 //! the management firewall cannot be closed here; an alarm is critical and service affecting; error-statuses, see [`super`].
 
+macro_rules! sl { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 4515, 1, $($id),*] }; }
+
+mod aps;
+
+pub use aps::{PATHS, Ports};
+
 use super::{
     agent::{Agent, Mib, display, gate, octets, one_of, truth},
     node::{Interface, Node, NodeOptions},
 };
+use crate::model::protection::Protector;
 use crate::{
     fault::{DeviceFault, Faulty},
     model::encryptor::forced::{ForcedEnd, ForcedEvent, Stage},
 };
+use aps::Aps;
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
 use std::{
     collections::BTreeMap,
@@ -54,13 +62,15 @@ pub struct Options {
     pub if_index: u32,
     /// A Smartoptics OEM agent: no columns 7 (Lock) and 8 (ProtectedStatus).
     pub oem: bool,
+    /// Its optical protection, if it has one, and the model whose one group is named by the user port.
+    pub protection: Option<(Ports, Arc<Protector>)>,
 }
 
 impl Options {
     /// A node of this name with the usual uplink.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { node: NodeOptions::named(name, ENTERPRISE), if_index: 1_295_104, oem: false }
+        Self { node: NodeOptions::named(name, ENTERPRISE), if_index: 1_295_104, oem: false, protection: None }
     }
 }
 
@@ -89,9 +99,11 @@ pub enum Object {
     ServiceType,
     /// xpdrCryptoUser.
     CryptoUser,
+    /// A column of optApsConfigTable.
+    Aps(u32),
+    /// A column of slOSWPortConfigTable.
+    SwitchPort(u32),
 }
-
-macro_rules! sl { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 4515, 1, $($id),*] }; }
 
 #[derive(Clone)]
 struct Alarm {
@@ -170,6 +182,7 @@ pub struct PacketLight {
     end: Arc<ForcedEnd>,
     board: Arc<Board>,
     oem: bool,
+    aps: Option<Aps>,
 }
 
 /// An agent at an end of a pair. Times are those of the pair's clock.
@@ -177,7 +190,12 @@ pub struct PacketLight {
 pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
     let identity = end.face().identity();
     let descr = format!("{} {} {}", identity.vendor, identity.model.unwrap_or_default(), identity.firmware.unwrap_or_default());
-    let interfaces = vec![Interface { index: options.if_index, descr: "Uplink 1".to_owned(), name: "UPLINK 1".to_owned() }];
+    let mut interfaces = vec![Interface { index: options.if_index, descr: "Uplink 1".to_owned(), name: "UPLINK 1".to_owned() }];
+    if let Some((ports, _)) = &options.protection {
+        let named = [(ports.user[0], "Service 1"), (ports.user[1], "Service 2"), (ports.net[0], "Uplink 1"), (ports.net[1], "Uplink 2")];
+        interfaces = named.map(|(index, descr)| Interface { index, descr: descr.to_owned(), name: descr.to_uppercase() }).to_vec();
+        interfaces.sort_by_key(|i| i.index);
+    }
     let node = Node::new(end.link().clock().clone(), descr.trim_end().to_owned(), Oid::from(PRODUCT), options.node, interfaces);
     let kept = Kept { crypto_user: b"Crypto".to_vec(), ..Kept::default() };
     let board = Arc::new(Board { node, if_index: options.if_index, kept: Mutex::new(kept) });
@@ -189,7 +207,8 @@ pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
             board.hear(event);
         }
     });
-    Arc::new(Agent::new(PacketLight { end, board, oem: options.oem }))
+    let aps = options.protection.map(|(ports, model)| Aps::new(model, ports));
+    Arc::new(Agent::new(PacketLight { end, board, oem: options.oem, aps }))
 }
 
 /// What a SET would do, in the order in which it is done.
@@ -202,6 +221,7 @@ pub struct Draft {
     acknowledge: Vec<(u32, bool)>,
     crypto_user: Option<Vec<u8>>,
     force: bool,
+    aps: Vec<aps::Change>,
 }
 
 impl PacketLight {
@@ -256,6 +276,11 @@ impl Mib for PacketLight {
     type Draft = Draft;
 
     const OBJECTS: &'static [(&'static [u32], Object)] = &[
+        // SL-OSW-MIB: slOSWPortConfigTable.
+        (sl![1, 17, 1, 1, 1, 1], Object::SwitchPort(1)),
+        (sl![1, 17, 1, 1, 1, 2], Object::SwitchPort(2)),
+        (sl![1, 17, 1, 1, 1, 3], Object::SwitchPort(3)),
+        (sl![1, 17, 1, 1, 1, 4], Object::SwitchPort(4)),
         // SL-MAIN-MIB: slmSystem.
         (sl![3, 1, 7], Object::OperStatus),
         (sl![3, 1, 42], Object::TrapFormat),
@@ -291,13 +316,40 @@ impl Mib for PacketLight {
         // SL-XPDR-MIB.
         (sl![8, 1, 1, 1, 6], Object::ServiceType),
         (sl![8, 1, 1, 1, 16], Object::CryptoUser),
+        // SL-OPT-APS-MIB: optApsConfigTable.
+        (sl![11, 1, 1, 1, 1], Object::Aps(1)),
+        (sl![11, 1, 1, 1, 2], Object::Aps(2)),
+        (sl![11, 1, 1, 1, 3], Object::Aps(3)),
+        (sl![11, 1, 1, 1, 4], Object::Aps(4)),
+        (sl![11, 1, 1, 1, 5], Object::Aps(5)),
+        (sl![11, 1, 1, 1, 6], Object::Aps(6)),
+        (sl![11, 1, 1, 1, 7], Object::Aps(7)),
+        (sl![11, 1, 1, 1, 8], Object::Aps(8)),
+        (sl![11, 1, 1, 1, 9], Object::Aps(9)),
+        (sl![11, 1, 1, 1, 10], Object::Aps(10)),
+        (sl![11, 1, 1, 1, 11], Object::Aps(11)),
+        (sl![11, 1, 1, 1, 12], Object::Aps(12)),
+        (sl![11, 1, 1, 1, 13], Object::Aps(13)),
+        (sl![11, 1, 1, 1, 14], Object::Aps(14)),
+        (sl![11, 1, 1, 1, 15], Object::Aps(15)),
+        (sl![11, 1, 1, 1, 16], Object::Aps(16)),
+        (sl![11, 1, 1, 1, 17], Object::Aps(17)),
+        (sl![11, 1, 1, 1, 18], Object::Aps(18)),
+        (sl![11, 1, 1, 1, 19], Object::Aps(19)),
+        (sl![11, 1, 1, 1, 20], Object::Aps(20)),
+        (sl![11, 1, 1, 1, 21], Object::Aps(21)),
+        (sl![11, 1, 1, 1, 22], Object::Aps(22)),
     ];
 
     fn node(&self) -> &Node {
         &self.board.node
     }
     fn has(&self, object: Object) -> bool {
-        !(self.oem && matches!(object, Object::Encryption(7 | 8)))
+        match object {
+            Object::Encryption(7 | 8) => !self.oem,
+            Object::Aps(_) | Object::SwitchPort(_) => self.aps.is_some(),
+            _ => true,
+        }
     }
     fn instances(&self, object: Object) -> Vec<Vec<u32>> {
         match object {
@@ -310,6 +362,8 @@ impl Mib for PacketLight {
             // Index 6 is snmp.
             Object::FirewallSelect => vec![vec![6]],
             Object::Encryption(_) | Object::ServiceType | Object::CryptoUser => vec![vec![self.board.if_index]],
+            Object::Aps(_) => self.aps.as_ref().map(Aps::rows).unwrap_or_default(),
+            Object::SwitchPort(_) => self.aps.as_ref().map(Aps::port_rows).unwrap_or_default(),
         }
     }
     fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
@@ -334,6 +388,8 @@ impl Mib for PacketLight {
             // encGbe100lan.
             Object::ServiceType => Some(Value::Integer(101)),
             Object::CryptoUser => Some(Value::OctetString(self.board.kept().crypto_user.clone())),
+            Object::Aps(column) => self.aps.as_ref()?.column(&self.board.node, column),
+            Object::SwitchPort(column) => self.aps.as_ref()?.port(column, *index.first()?),
             Object::Alarm(_) => None,
         }
     }
@@ -342,11 +398,21 @@ impl Mib for PacketLight {
     }
     fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
         let writable = matches!(object, Object::Encryption(2 | 4..=7) | Object::Alarm(6) | Object::CryptoUser | Object::TrapFormat | Object::SnmpVersion);
-        if !writable {
+        if !writable && !matches!(object, Object::Aps(_) | Object::SwitchPort(_)) {
             return Err(ErrorStatus::NotWritable);
         }
         if self.read(object, index).is_none() {
             return Err(ErrorStatus::NoCreation);
+        }
+        if let (Some(aps), Object::Aps(_) | Object::SwitchPort(_)) = (&self.aps, object) {
+            let change = match object {
+                Object::Aps(column) => aps.write(column, value)?,
+                Object::SwitchPort(column) => aps.write_port(column, index.first().copied().unwrap_or_default(), value)?,
+                _ => return Err(ErrorStatus::NotWritable),
+            };
+            gate(aps.model.gate())?;
+            draft.aps.push(change);
+            return Ok(());
         }
         gate(self.end.link().gate(self.end.end()))?;
         match object {
@@ -391,6 +457,10 @@ impl Mib for PacketLight {
         if draft.force {
             link.force_init(end).map_err(failed)?;
         }
+        if let Some(aps) = &self.aps {
+            aps.commit(draft.aps)?;
+            aps.tell(&self.board.node);
+        }
         let mut kept = self.board.kept();
         for (kind, yes) in draft.acknowledge {
             if let Some(alarm) = kept.alarms.get_mut(&kind) {
@@ -406,13 +476,30 @@ impl Mib for PacketLight {
         let link = self.end.link().state(self.end.end());
         let kept = self.board.kept();
         let acknowledged: Vec<u32> = kept.alarms.iter().filter(|(_, a)| a.acknowledged).map(|(kind, _)| *kind).collect();
-        format!("{link}\ncrypto user: {}\nacknowledged alarms: {acknowledged:?}", kept.crypto_user.escape_ascii())
+        let aps = self.aps.as_ref().map(|aps| format!("\n{}", aps.state())).unwrap_or_default();
+        format!("{link}\ncrypto user: {}\nacknowledged alarms: {acknowledged:?}{aps}", kept.crypto_user.escape_ascii())
     }
     fn tick(&self) {
         self.end.link().tick();
+        if let Some(aps) = &self.aps {
+            aps.tell(&self.board.node);
+        }
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
-        self.end.apply(fault)?;
+        match &self.aps {
+            // A path is not the line between the pair: `cut=working`, `cut=protection`. Who operates the group is not who operates the encryptor.
+            Some(aps) if matches!(fault, DeviceFault::Cut(Some(_))) => aps.model.apply(fault)?,
+            Some(aps) if matches!(fault, DeviceFault::Operator(_)) => self.end.apply(fault).or_else(|_| aps.model.apply(fault))?,
+            Some(aps) if matches!(fault, DeviceFault::LossDb(_)) => aps.model.apply(fault)?,
+            Some(aps) if matches!(fault, DeviceFault::Refuse(_) | DeviceFault::Full | DeviceFault::Clear) => {
+                self.end.apply(fault)?;
+                aps.model.apply(fault)?;
+            }
+            _ => self.end.apply(fault)?,
+        }
+        if let Some(aps) = &self.aps {
+            aps.tell(&self.board.node);
+        }
         if *fault == DeviceFault::Clear {
             let asked: Vec<u32> = self.board.kept().alarms.keys().copied().filter(|kind| *kind != KEY_EXCHANGE_FAILED).collect();
             asked.into_iter().for_each(|kind| self.board.clear(kind));

@@ -2,6 +2,7 @@
 
 mod nokia;
 mod packetlight;
+mod protection;
 
 use super::SnmpAgent;
 use qkd_driver_kit::link::snmp::{Oid, SnmpService, Value, VarBind};

@@ -1,0 +1,99 @@
+//! SNMP agents on their wires: what the profiles of all SNMP families share.
+
+use super::{Credentials, InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid, private};
+use crate::{
+    Clock, Faults,
+    fault::Faulty,
+    shell::snmp::{self, User},
+    wire::snmp::SnmpAgent,
+};
+use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
+use std::{io, net::SocketAddr, sync::Arc};
+
+/// The agents' user. Made for testing, like the passwords.
+const USER: &str = "noc";
+const AUTH_PASSWORD: &str = "emulated-auth";
+const PRIV_PASSWORD: &str = "emulated-priv";
+
+pub(super) const TRAP_TARGET: Setting = Setting { name: "trap-target", help: "host:port to which both ends send their traps; default: none", live: false };
+pub(super) const COMMUNITY: Setting = Setting { name: "community", help: "SNMPv2c community that may read; default: none", live: false };
+pub(super) const TIME_FACTOR: Setting = Setting { name: "time-factor", help: "how much faster than real the model's time runs; default 1", live: false };
+
+pub(super) fn clock(options: &Options) -> io::Result<Clock> {
+    Ok(Clock::scaled(options.number("time-factor", 1.0)?))
+}
+
+/// The agents of one device, or of a linked pair.
+pub(super) struct Agents {
+    pub(super) controls: Controls,
+    agents: Vec<Arc<dyn SnmpAgent>>,
+    driver: &'static str,
+    /// What the URI needs beside the address, each with an `&` before it.
+    parameters: &'static str,
+}
+
+impl Agents {
+    pub(super) fn new<A: SnmpAgent + Faulty + 'static>(options: &Options, agents: Vec<Arc<A>>, driver: &'static str, parameters: &'static str) -> Self {
+        let faults: Vec<_> =
+            (0..).zip(&agents).map(|(end, agent)| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(agent) as Arc<dyn Faulty>))).collect();
+        let agents: Vec<_> = agents.into_iter().map(|agent| agent as Arc<dyn SnmpAgent>).collect();
+        let shown = agents.clone();
+        let controls = Controls::new(faults, move || shown.iter().map(|agent| agent.state()).collect::<Vec<_>>().join("\n"));
+        Self { controls, agents, driver, parameters }
+    }
+}
+
+pub(super) async fn start(profile: &'static Profile, options: &Options, agents: io::Result<Agents>) -> io::Result<Running> {
+    let Agents { controls, agents, driver, parameters } = agents?;
+    let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?;
+    let traps: Option<SocketAddr> = match options.text("trap-target", "") {
+        "" => None,
+        text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
+    };
+    let mut ready = Ready::new(profile.name);
+    ready.credentials = Some(Credentials {
+        user: USER.to_owned(),
+        auth_protocol: "SHA-256",
+        auth_password: AUTH_PASSWORD.to_owned(),
+        priv_protocol: "AES",
+        priv_password: PRIV_PASSWORD.to_owned(),
+    });
+    let files = tempfile::tempdir()?;
+    let text = format!(
+        "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
+    );
+    ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
+    let mut servers = Vec::new();
+    for (place, agent) in (0..).zip(agents) {
+        let mut served = snmp::Options::new(user.clone()).with_faults(controls.faults(usize::from(place)));
+        if let Some(target) = traps {
+            served = served.with_traps(target);
+        }
+        if !options.text("community", "").is_empty() {
+            served = served.with_community(options.text("community", ""));
+        }
+        let server = snmp::Server::bind(options.address(place), agent, served).await?;
+        let address = server.address();
+        ready.endpoint("snmp", address, Some(format!("{driver}+snmp://{address}?credentials={USER}{parameters}")));
+        servers.push(server);
+    }
+    let mut running = Running::new(ready, controls);
+    for server in servers {
+        running.serve(server.run());
+    }
+    running.keep(files);
+    Ok(running)
+}
+
+pub(super) fn in_memory(profile: &'static Profile, agents: io::Result<Agents>) -> io::Result<InMemory> {
+    let Agents { controls, agents, driver, parameters } = agents?;
+    let mut memory = InMemory::new(controls);
+    let alone = agents.len() == 1;
+    for (end, agent) in (1..).zip(agents) {
+        let name = if alone { profile.name.to_owned() } else { format!("{}-{end}", profile.name) };
+        memory.uri(driver, &name, &parameters.replacen('&', "?", 1));
+        memory.endpoint(name, Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
+        memory.run(async move { snmp::tick(agent.as_ref()).await });
+    }
+    Ok(memory)
+}

@@ -1,0 +1,304 @@
+//! ANSI/SCTE 85-4, SCTE-HMS-HE-OPTICAL-SWITCH-MIB: an A/B switch or a 2×2 switch with failover, under 1.3.6.1.4.1.5591.
+//!
+//! Our choices, where the MIB is silent: the input of a path that is well has a level; hysteresis below zero counts as none; an agent serves one unit, of entPhysicalIndex 1; in
+//! manual mode a write of heOpSwitchControl moves at once, and stays the preferred path when the mode is automatic again; which log entry of SCTE-HMS-HE-COMMON-MIB an
+//! alarm takes, and that the log table itself is not served.
+
+use super::{
+    agent::{Agent, Mib, gate, one_of},
+    node::{Node, NodeOptions},
+};
+use crate::{
+    fault::{DeviceFault, Faulty},
+    model::protection::{Group, Input, Protector, Rejected},
+};
+use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
+use qkd_switch_hal::protection::{GroupId, Mode};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// The enterprise number of the SCTE.
+pub const ENTERPRISE: u32 = 5591;
+/// The unit: its entPhysicalIndex.
+const UNIT: u32 = 1;
+/// SCTE-HMS-HE-COMMON-MIB: heCommonAlarmEvent, and the log entry whose columns are its varbinds.
+const ALARM_EVENT: [u32; 10] = [1, 3, 6, 1, 4, 1, 5591, 1, 0, 5];
+const LOG: [u32; 16] = [1, 3, 6, 1, 4, 1, 5591, 1, 11, 2, 1, 1, 1, 2, 3, 1];
+/// heOpticalSwitchObjects.
+const OBJECTS: [u32; 13] = [1, 3, 6, 1, 4, 1, 5591, 1, 11, 1, 4, 1, 1];
+
+/// Which of the two that the MIB models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Two inputs, one output: pathA, pathB.
+    Ab,
+    /// Two inputs, two outputs: bar, cross, and both outputs from one input.
+    TwoByTwo,
+}
+
+impl Kind {
+    /// The names of its paths, in the order of the model, with the numbers of heOpSwitchControl and the inputs that each needs.
+    #[must_use]
+    pub const fn paths(self) -> &'static [(&'static str, i32, &'static [usize])] {
+        match self {
+            Self::Ab => &[("a", 1, &[0]), ("b", 2, &[1])],
+            Self::TwoByTwo => &[("bar", 4, &[0, 1]), ("cross", 3, &[0, 1]), ("both-a", 5, &[0]), ("both-b", 6, &[1])],
+        }
+    }
+}
+
+/// An object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// A column of heOpSwitchUnitTable.
+    Unit(u32),
+    /// A column of heOpSwitchInputTable.
+    Input(u32),
+    /// A column of heOpSwitchOutputTable.
+    Output(u32),
+}
+
+/// What is kept beside the model, and what was last told.
+#[derive(Default)]
+struct Kept {
+    /// In 0.01 nm.
+    wavelength: i32,
+    log: u32,
+    /// Failover status, both-input status and input status, as they were told.
+    told: Vec<bool>,
+}
+
+/// The objects.
+pub struct Scte {
+    kind: Kind,
+    model: Arc<Protector>,
+    node: Node,
+    kept: Mutex<Kept>,
+}
+
+/// An agent in front of a model with one group, whose paths are those of `kind`.
+#[must_use]
+pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Agent<Scte>> {
+    let identity = model.face().identity();
+    let descr = format!("{} {} {}", identity.vendor, identity.model.unwrap_or_default(), identity.firmware.unwrap_or_default());
+    let node = Node::new(model.clock().clone(), descr.trim_end().to_owned(), Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11, 1, 4]), options, Vec::new());
+    let kept = Mutex::new(Kept { wavelength: 155_000, ..Kept::default() });
+    let scte = Scte { kind, model, node, kept };
+    scte.kept().told = scte.faults();
+    Arc::new(Agent::new(scte))
+}
+
+/// What a SET would do, in the order of its varbinds.
+#[derive(Default)]
+pub struct Draft(Vec<Change>);
+
+enum Change {
+    Mode(Mode),
+    Control(usize),
+    Revert(bool),
+    Wavelength(i32),
+    Hysteresis(f64),
+    Wait(Duration),
+    Threshold(usize, f64),
+}
+
+fn tenths(value: f64) -> Value {
+    Value::Integer((value * 10.0).round() as i32)
+}
+/// HeOnOffControl, HeFaultStatus and their like: 1 or 2.
+fn second(yes: bool) -> Value {
+    Value::Integer(if yes { 2 } else { 1 })
+}
+fn integer(value: &Value, range: std::ops::RangeInclusive<i32>) -> Result<i32, ErrorStatus> {
+    match value {
+        Value::Integer(v) if range.contains(v) => Ok(*v),
+        Value::Integer(_) => Err(ErrorStatus::WrongValue),
+        _ => Err(ErrorStatus::WrongType),
+    }
+}
+
+impl Scte {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn look<T>(&self, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.model.look(&GroupId::from("1"), look)
+    }
+    fn number(&self, path: usize) -> i32 {
+        self.kind.paths().get(path).map_or(0, |p| p.1)
+    }
+    /// Failover, both inputs, each input.
+    fn faults(&self) -> Vec<bool> {
+        let all = |g: &Group| {
+            let inputs: Vec<bool> = g.inputs.iter().map(Input::failed).collect();
+            [vec![g.live() != g.preferred, inputs.iter().all(|f| *f)], inputs].concat()
+        };
+        self.look(all).unwrap_or_default()
+    }
+    /// heCommonAlarmEvent for each status that is another than was told.
+    fn tell(&self) {
+        let now = self.faults();
+        let before = std::mem::replace(&mut self.kept().told, now.clone());
+        for (n, (is, was)) in now.iter().zip(&before).enumerate() {
+            if is == was {
+                continue;
+            }
+            let about = match n {
+                0 => Oid::from(OBJECTS).child(&[1, 1, 5, UNIT]),
+                1 => Oid::from(OBJECTS).child(&[1, 1, 6, UNIT]),
+                input => Oid::from(OBJECTS).child(&[2, 1, 4, UNIT, input as u32 - 1]),
+            };
+            let log = {
+                let mut kept = self.kept();
+                kept.log = kept.log % 65_535 + 1;
+                kept.log
+            };
+            let bind = |column, value| VarBind::new(Oid::from(LOG).child(&[column, log]), value);
+            let words = ["failover", "both inputs", "input A", "input B"];
+            let binds = vec![
+                bind(2, Value::ObjectId(about)),
+                bind(3, second(*is)),
+                // heCommonNominal(1), heCommonDiscreteMajor(6).
+                bind(4, Value::Integer(if *is { 6 } else { 1 })),
+                // DateAndTime: an emulator's clock begins with the epoch.
+                bind(5, Value::text([0x07, 0xB2, 1, 1, 0, 0, 0, 0])),
+                bind(6, Value::text(format!("{} {}", words.get(n).unwrap_or(&"input"), if *is { "fault" } else { "normal" }))),
+            ];
+            self.node.notify(Oid::from(ALARM_EVENT), binds);
+        }
+    }
+}
+
+macro_rules! he { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 5591, 1, 11, 1, 4, 1, 1, $($id),*] }; }
+
+impl Mib for Scte {
+    type Object = Object;
+    type Draft = Draft;
+
+    const OBJECTS: &'static [(&'static [u32], Object)] = &[
+        (he![1, 1, 1], Object::Unit(1)),
+        (he![1, 1, 2], Object::Unit(2)),
+        (he![1, 1, 3], Object::Unit(3)),
+        (he![1, 1, 4], Object::Unit(4)),
+        (he![1, 1, 5], Object::Unit(5)),
+        (he![1, 1, 6], Object::Unit(6)),
+        (he![1, 1, 7], Object::Unit(7)),
+        (he![1, 1, 8], Object::Unit(8)),
+        (he![1, 1, 9], Object::Unit(9)),
+        (he![2, 1, 2], Object::Input(2)),
+        (he![2, 1, 3], Object::Input(3)),
+        (he![2, 1, 4], Object::Input(4)),
+        (he![2, 1, 5], Object::Input(5)),
+        (he![3, 1, 2], Object::Output(2)),
+    ];
+
+    fn node(&self) -> &Node {
+        &self.node
+    }
+    fn instances(&self, object: Object) -> Vec<Vec<u32>> {
+        let outputs = if self.kind == Kind::Ab { 1 } else { 2 };
+        match object {
+            Object::Unit(_) => vec![vec![UNIT]],
+            Object::Input(_) => (1..=2).map(|n| vec![UNIT, n]).collect(),
+            Object::Output(_) => (1..=outputs).map(|n| vec![UNIT, n]).collect(),
+        }
+    }
+    fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
+        if !self.instances(object).iter().any(|i| i == index) {
+            return None;
+        }
+        let nth = *index.last()? as usize - 1;
+        let wavelength = self.kept().wavelength;
+        self.look(|g| match object {
+            Object::Unit(1) => Some(second(g.mode == Mode::Manual)),
+            Object::Unit(2) => Some(Value::Integer(self.number(g.preferred))),
+            Object::Unit(3) => Some(second(g.revert)),
+            Object::Unit(4) => Some(Value::Integer(self.number(g.live()))),
+            Object::Unit(5) => Some(second(g.live() != g.preferred)),
+            Object::Unit(6) => Some(second(g.inputs.iter().all(Input::failed))),
+            Object::Unit(7) => Some(Value::Integer(wavelength)),
+            Object::Unit(8) => Some(tenths(g.hysteresis)),
+            Object::Unit(9) => Some(Value::Integer(i32::try_from(g.wait_to_restore.as_secs()).unwrap_or(i32::MAX))),
+            Object::Input(2) => Some(tenths(g.level(nth))),
+            Object::Input(3) => Some(tenths(g.inputs[nth].threshold)),
+            Object::Input(4) => Some(second(g.inputs[nth].failed())),
+            Object::Input(5) => Some(Value::text(["Input A", "Input B"][nth])),
+            Object::Output(2) => Some(Value::text(["Output 1", "Output 2"][nth])),
+            _ => None,
+        })
+        .flatten()
+    }
+    fn draft(&self) -> Draft {
+        Draft::default()
+    }
+    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+        if !matches!(object, Object::Unit(1..=3 | 7..=9) | Object::Input(3)) {
+            return Err(ErrorStatus::NotWritable);
+        }
+        if self.read(object, index).is_none() {
+            return Err(ErrorStatus::NoCreation);
+        }
+        gate(self.model.gate())?;
+        draft.0.push(match object {
+            Object::Unit(1) => Change::Mode(if one_of(value, &[1, 2])? == 1 { Mode::Automatic } else { Mode::Manual }),
+            Object::Unit(2) => {
+                let asked = one_of(value, &[1, 2, 3, 4, 5, 6])?;
+                // A value that this switch does not support: inconsistentValue, as the MIB says.
+                let path = self.kind.paths().iter().position(|(_, number, _)| *number == asked);
+                Change::Control(path.ok_or(ErrorStatus::InconsistentValue)?)
+            }
+            Object::Unit(3) => Change::Revert(one_of(value, &[1, 2])? == 2),
+            Object::Unit(7) => Change::Wavelength(integer(value, 0..=i32::MAX)?),
+            Object::Unit(8) => Change::Hysteresis(f64::from(integer(value, -20..=20)?) / 10.0),
+            Object::Unit(_) => Change::Wait(Duration::from_secs(u64::from(integer(value, 0..=i32::MAX)?.unsigned_abs()))),
+            Object::Input(_) | Object::Output(_) => {
+                let nth = index.last().copied().unwrap_or(1) as usize - 1;
+                Change::Threshold(nth, f64::from(integer(value, i32::MIN..=i32::MAX)?) / 10.0)
+            }
+        });
+        Ok(())
+    }
+    fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
+        let mut wavelength = None;
+        let done = self.model.order(&GroupId::from("1"), |group, now| {
+            let mut moved = None;
+            for change in draft.0 {
+                match change {
+                    Change::Mode(mode) => group.mode = mode,
+                    Change::Control(path) => {
+                        group.preferred = path;
+                        if group.mode == Mode::Manual {
+                            moved = group.put(path, now).or(moved);
+                        }
+                    }
+                    Change::Revert(on) => group.revert = on,
+                    Change::Wavelength(hundredths) => wavelength = Some(hundredths),
+                    Change::Hysteresis(db) => group.hysteresis = db,
+                    Change::Wait(time) => group.wait_to_restore = time,
+                    Change::Threshold(input, dbm) => group.inputs[input].threshold = dbm,
+                }
+            }
+            Ok(moved)
+        });
+        done.map_err(|rejected| if let Rejected::Gate(_) = rejected { ErrorStatus::GenErr } else { ErrorStatus::CommitFailed })?;
+        if let Some(hundredths) = wavelength {
+            self.kept().wavelength = hundredths;
+        }
+        self.tell();
+        Ok(())
+    }
+    fn state(&self) -> String {
+        format!("{}\nwavelength: {}", self.model.state(), self.kept().wavelength)
+    }
+    fn tick(&self) {
+        self.model.tick();
+        self.tell();
+    }
+    fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
+        self.model.apply(fault)?;
+        self.tell();
+        Ok(())
+    }
+}
