@@ -12,8 +12,10 @@
 //! - Declare in [`ProtectionCapabilities`] just what the box can: the check around the handle refuses the rest.
 //! - In [`Protection::command`], read the status first and ask [`ProtectionStatus::permits`].
 
+mod order;
 mod status;
 
+pub use order::{CommandKind, Mode, ProtectionSetting, SettingKind, SwitchCommand};
 pub use status::{Live, PathStatus, ProtectionStatus, Request};
 
 use crate::{PowerLoss, power_meter::within};
@@ -48,135 +50,6 @@ name!(
     /// A path of a group: `a`, `main`, `working`, a port's number.
     PathId
 );
-
-/// Who chooses the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// The box, by the light.
-    Automatic,
-    /// The operator.
-    Manual,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Automatic { "automatic" } else { "manual" })
-    }
-}
-
-/// A setting of a group.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ProtectionSetting {
-    /// Who chooses the path.
-    Mode(Mode),
-    /// The path where the signal belongs while all is well.
-    Preferred(PathId),
-    /// Whether the signal goes back to the preferred path when that is well again.
-    Revert(bool),
-    /// How long the preferred path must have been well before.
-    WaitToRestore(Duration),
-    /// The input power of a path below which the path has failed.
-    Threshold {
-        /// Which path.
-        path: PathId,
-        /// The power.
-        level: DecibelMilliwatts,
-    },
-}
-
-/// Which [`ProtectionSetting`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum SettingKind {
-    /// [`ProtectionSetting::Mode`]
-    Mode,
-    /// [`ProtectionSetting::Preferred`]
-    Preferred,
-    /// [`ProtectionSetting::Revert`]
-    Revert,
-    /// [`ProtectionSetting::WaitToRestore`]
-    WaitToRestore,
-    /// [`ProtectionSetting::Threshold`]
-    Threshold,
-}
-
-impl ProtectionSetting {
-    /// Which one it is.
-    #[must_use]
-    pub fn kind(&self) -> SettingKind {
-        match self {
-            Self::Mode(_) => SettingKind::Mode,
-            Self::Preferred(_) => SettingKind::Preferred,
-            Self::Revert(_) => SettingKind::Revert,
-            Self::WaitToRestore(_) => SettingKind::WaitToRestore,
-            Self::Threshold { .. } => SettingKind::Threshold,
-        }
-    }
-}
-
-/// An operator's command to a group (ITU-T G.808.1, externally initiated commands).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SwitchCommand {
-    /// Takes the standing command back.
-    Clear,
-    /// Keeps the signal on the preferred path, whatever happens.
-    Lockout,
-    /// Goes to a path and stays there, whatever its light.
-    Force(PathId),
-    /// Goes to a path that is well.
-    Manual(PathId),
-}
-
-/// Which [`SwitchCommand`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum CommandKind {
-    /// [`SwitchCommand::Clear`]
-    Clear,
-    /// [`SwitchCommand::Lockout`]
-    Lockout,
-    /// [`SwitchCommand::Force`]
-    Force,
-    /// [`SwitchCommand::Manual`]
-    Manual,
-}
-
-impl SwitchCommand {
-    /// Which one it is.
-    #[must_use]
-    pub fn kind(&self) -> CommandKind {
-        match self {
-            Self::Clear => CommandKind::Clear,
-            Self::Lockout => CommandKind::Lockout,
-            Self::Force(_) => CommandKind::Force,
-            Self::Manual(_) => CommandKind::Manual,
-        }
-    }
-    /// The path to which it goes.
-    #[must_use]
-    pub fn path(&self) -> Option<&PathId> {
-        match self {
-            Self::Force(path) | Self::Manual(path) => Some(path),
-            Self::Clear | Self::Lockout => None,
-        }
-    }
-}
-
-impl fmt::Display for SwitchCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Clear => f.write_str("clear"),
-            Self::Lockout => f.write_str("lockout"),
-            Self::Force(path) => write!(f, "force {path}"),
-            Self::Manual(path) => write!(f, "manual {path}"),
-        }
-    }
-}
 
 /// What a protection switch can do beyond [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]

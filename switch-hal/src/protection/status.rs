@@ -1,10 +1,10 @@
 //! How a protection group stands.
 
-use super::{GroupId, Mode, PathId, SwitchCommand};
+use super::{GroupId, Mode, PathId, ProtectionSetting, SettingKind, SwitchCommand};
 use crate::Port;
 use qkd_hal::{Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts};
 use serde::Serialize;
-use std::{fmt, time::Duration, time::SystemTime};
+use std::{collections::BTreeSet, fmt, time::Duration, time::SystemTime};
 
 /// Why a path is live: the request that stands, least urgent first (ITU-T G.808.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -132,6 +132,18 @@ impl ProtectionStatus {
             let known: Vec<_> = self.paths.iter().map(|p| p.path.0.as_str()).collect();
             Error::invalid(format!("group {} has no path `{path}`; it has: {}", self.group, known.join(", ")))
         })
+    }
+
+    /// The settings as they stand, as far as the device tells and `settable` names them. The mode comes last: what depends on it is set before.
+    #[must_use]
+    pub fn settings(&self, settable: &BTreeSet<SettingKind>) -> Vec<ProtectionSetting> {
+        let mut all: Vec<_> = self.preferred.iter().cloned().map(ProtectionSetting::Preferred).collect();
+        all.extend(self.revert.map(ProtectionSetting::Revert));
+        all.extend(self.wait_to_restore.map(ProtectionSetting::WaitToRestore));
+        all.extend(self.paths.iter().filter_map(|p| Some(ProtectionSetting::Threshold { path: p.path.clone(), level: p.threshold? })));
+        all.push(ProtectionSetting::Mode(self.mode));
+        all.retain(|s| settable.contains(&s.kind()));
+        all
     }
 
     /// Whether the group is protected now: it would go over by itself, and there is a path that is known to be well.
