@@ -60,6 +60,8 @@ pub struct Dut {
     pub channel: Option<String>,
     /// The channel of the far end that goes with it, if its name is another.
     pub peer_channel: Option<String>,
+    /// The protection group that may be touched. Without it, a device that is no emulator is not changed.
+    pub group: Option<String>,
     /// Parameters that may be written. Without them, a device that is no emulator keeps them all.
     pub parameters: Vec<String>,
     /// Whether keys may be taken, which spends them, from a device that is no emulator.

@@ -21,6 +21,15 @@ pub enum Stood {
     Port(u32, bool),
     /// A parameter and its value.
     Parameter(String, String),
+    /// A protection group: its settings, in the order in which they are put back, and the path that was live.
+    Protection {
+        /// Which.
+        group: String,
+        /// As `qkd_switch_hal::protection::ProtectionSetting` writes them.
+        settings: Vec<String>,
+        /// Where the signal was.
+        live: String,
+    },
     /// Something that cannot be put back by hand-written state: keys of an encryptor, the run of a module.
     Other(String),
 }
@@ -31,6 +40,7 @@ impl fmt::Display for Stood {
             Self::Connections(paths) => write!(f, "connections {paths}"),
             Self::Port(port, enabled) => write!(f, "port {port} {}", if *enabled { "enabled" } else { "disabled" }),
             Self::Parameter(name, value) => write!(f, "{name}={value}"),
+            Self::Protection { group, settings, live } => write!(f, "group {group}: {}, on {live}", settings.join(", ")),
             Self::Other(what) => f.write_str(what),
         }
     }

@@ -11,7 +11,10 @@ use crate::{
 };
 use qkd_driver_kit::Opened;
 use qkd_hal::{Error, Result};
-use qkd_switch_hal::{CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope,
+    protection::{CommandKind, GroupId, Mode, PathId, Protection, ProtectionSetting, ProtectionStatus, SettingKind, SwitchCommand},
+};
 use std::{future::Future, sync::Arc};
 
 /// Plans from the present paths to others, and applies the plan.
@@ -51,8 +54,41 @@ async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
             let value = qkd_hal::parameter::find(device.parameters(), name)?.parse(value)?;
             device.set_parameter(name, &value).await
         }
+        Stood::Protection { group, settings, live } => put_back_group(&*opened.as_protection()?, &group.as_str().into(), settings, &live.as_str().into()).await,
         Stood::Other(_) => Ok(()),
     }
+}
+
+/// How a protection group stands, for the journal.
+pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> Stood {
+    let settings = now.settings(&protection.protection_capabilities().settings).iter().map(ToString::to_string).collect();
+    Stood::Protection { group: now.group.0.clone(), settings, live: now.live.path.0.clone() }
+}
+
+/// First no command stands; then the signal goes back to its path, the settings back to theirs, and the mode last of all.
+async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: &[String], live: &PathId) -> Result<()> {
+    let commands = &protection.protection_capabilities().commands;
+    if commands.contains(&CommandKind::Clear) {
+        protection.command(group, &SwitchCommand::Clear).await?;
+    }
+    let now = protection.protection(group).await?.value;
+    if now.live.path != *live && commands.contains(&CommandKind::Force) {
+        if now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
+            protection.set_protection(group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+        }
+        protection.command(group, &SwitchCommand::Force(live.clone())).await?;
+        if commands.contains(&CommandKind::Clear) {
+            protection.command(group, &SwitchCommand::Clear).await?;
+        }
+    }
+    let stands = protection.protection(group).await?.value.settings(&protection.protection_capabilities().settings);
+    for setting in settings {
+        let setting: ProtectionSetting = setting.parse()?;
+        if !stands.contains(&setting) {
+            protection.set_protection(group, &setting).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The paths of these ports as they stood, and all others as they are now: what somebody else has changed meanwhile is not ours to put back.

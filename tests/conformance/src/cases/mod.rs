@@ -5,9 +5,11 @@ mod device;
 mod encryptor;
 mod events;
 mod exclusive;
+mod failover;
 mod module;
 mod parameters;
 mod power;
+mod protection;
 mod random;
 mod recovery;
 mod rolling;
@@ -37,6 +39,8 @@ pub fn all() -> &'static [Case] {
             switch::CASES,
             switching::CASES,
             power::CASES,
+            protection::CASES,
+            failover::CASES,
             encryptor::CASES,
             rolling::CASES,
             module::CASES,
