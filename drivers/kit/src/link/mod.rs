@@ -33,6 +33,7 @@ pub mod snmp;
 pub mod snmp_udp;
 #[cfg(feature = "tcp")]
 pub mod tcp;
+pub mod text;
 mod turn;
 pub mod usb;
 #[cfg(feature = "usb-system")]
