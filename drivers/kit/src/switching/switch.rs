@@ -164,7 +164,7 @@ impl<P: Protocol> Backend for Run<'_, P> {
 #[async_trait]
 impl<P: Protocol> Device for Switch<P> {
     fn descriptor(&self) -> &Descriptor {
-        &self.line.descriptor
+        self.line.descriptor()
     }
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -201,11 +201,10 @@ impl<P: Protocol> Device for Switch<P> {
         self.protocol.set_parameter(&self.line.call(), spec.name, value).await
     }
     fn events(&self) -> EventStream {
-        self.line.events.subscribe()
+        self.line.events()
     }
     async fn close(&self) -> Result<()> {
-        self.line.link.close().await;
-        self.line.events.close();
+        self.line.close().await;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         line::{Identify, LineOptions, Resync},
     },
 };
-use qkd_hal::{Descriptor, DeviceUri, Effect, Error, ErrorKind, Result, event::EventHub};
+use qkd_hal::{Descriptor, DeviceUri, Effect, Error, ErrorKind, EventStream, Result, event::EventHub};
 use std::{fmt::Display, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -101,9 +101,9 @@ impl Wire {
 
 /// An opened line.
 pub struct Line {
-    pub(super) descriptor: Descriptor,
-    pub(super) link: Arc<dyn ByteLink>,
-    pub(super) events: EventHub,
+    descriptor: Descriptor,
+    link: Arc<dyn ByteLink>,
+    events: EventHub,
     replies: Replies,
 }
 
@@ -112,6 +112,24 @@ impl Line {
     #[must_use]
     pub fn call(&self) -> Call<'_> {
         Call { line: self, until: Instant::now() + self.descriptor.deadline }
+    }
+
+    /// Of the device at the other end.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// The line's events.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    /// Ends it.
+    pub async fn close(&self) {
+        self.link.close().await;
+        self.events.close();
     }
 
     /// The switch at the other end, which has told who it is and how it stands.
