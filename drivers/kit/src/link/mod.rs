@@ -26,6 +26,7 @@ pub mod http;
 pub mod https;
 pub mod line;
 pub mod memory;
+pub mod scripted;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod snmp;

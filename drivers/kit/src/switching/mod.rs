@@ -10,7 +10,7 @@ mod wire;
 
 pub use settling::Settling;
 pub use switch::{Protocol, Switch};
-pub use wire::{Call, Line, Wire};
+pub use wire::{Call, FLOW, Line, Wire, flow};
 
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Result};

@@ -4,6 +4,7 @@ use super::{Protocol, Switch};
 use crate::{
     DriverInfo, OpenContext, Opened,
     context::Serial,
+    driver::UriParameter,
     link::{
         Disclosure,
         ask::{Unanswered, ask},
@@ -14,6 +15,22 @@ use crate::{
 use qkd_hal::{Descriptor, DeviceUri, Effect, Error, ErrorKind, EventStream, Result, event::EventHub};
 use std::{fmt::Display, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
+
+/// The parameter of URIs that [`flow`] reads.
+pub const FLOW: UriParameter =
+    UriParameter { name: "flow", help: "rts-cts, or none for cables without these lines; default rts-cts", required: false };
+
+/// Whether a serial line has RTS/CTS flow control, by the URI's `flow=`.
+///
+/// # Errors
+/// `InvalidInput` for another word.
+pub fn flow(uri: &DeviceUri) -> Result<bool> {
+    match uri.parameter("flow") {
+        None | Some("rts-cts") => Ok(true),
+        Some("none") => Ok(false),
+        Some(other) => Err(Error::invalid(format!("flow={other}: it takes rts-cts or none"))),
+    }
+}
 
 /// How the end of a reply is found.
 #[derive(Debug, Clone, Copy)]
