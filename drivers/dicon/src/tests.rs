@@ -175,11 +175,15 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
     let (opened, far) = open_gp600().await;
     let switch = opened.as_switch().unwrap();
     let plan = plan(&opened, "1-5,3-7").await;
+    // A set is not answered: a line that was hung up instead shows in the next exchange, which is over a new one.
     far.prank("X1 CH 3 3", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Transport(TransportFault::HungUp), Effect::Unknown), "{error}");
-    assert!(error.message().contains("done: nothing"), "{error}");
-    assert!(switch.apply(&plan).await.unwrap().verified);
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown), "{error}");
+    far.prank("SYST:ERR?", Prank::Answer("+0, No Error\r"));
+    far.prank("SYST:ERR?", Prank::HangUp);
+    let error = switch.apply(&plan).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Transport(TransportFault::HungUp), Effect::Partial), "{error}");
+    assert!(error.message().contains("done: connect 3-7"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +192,7 @@ async fn wrong_replies_of_the_matrix_harm_one_call_only() {
     let switch = opened.as_switch().unwrap();
     for (prank, kind) in [
         (Prank::Answer("3,2\r"), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        (Prank::Answer("+0, No Error\r"), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
+        (Prank::Answer("+0, No Error\r"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
         (Prank::Answer("X1\r"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
         (Prank::Answer("2,4\r"), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
         (Prank::Answer("2,1\r"), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
@@ -211,7 +215,8 @@ async fn wavelength_and_auto_save_are_parameters() {
     assert_eq!(device.parameter("auto-save").await.unwrap(), ParameterValue::Flag(false));
     device.set_parameter("auto-save", &ParameterValue::Flag(true)).await.unwrap();
     device.set_parameter("wavelength", &ParameterValue::Real(1310.0)).await.unwrap();
-    assert_eq!((far.now().device.auto_save, device.parameter("wavelength").await.unwrap()), (true, ParameterValue::Real(1310.0)));
+    assert_eq!(device.parameter("wavelength").await.unwrap(), ParameterValue::Real(1310.0));
+    assert!(far.now().device.auto_save);
     far.prank("WEN 0", Prank::Lost);
     let error = device.set_parameter("auto-save", &ParameterValue::Flag(false)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
