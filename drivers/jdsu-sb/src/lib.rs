@@ -36,7 +36,10 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[],
     assumptions: ASSUMPTIONS,
-    unknowns: &["error codes beside 000 and 330: they are told as they come", "whether a refused command stands in the error queue, the status byte, or both: both are asked"],
+    unknowns: &[
+        "error codes beside 000 and 330: they are told as they come",
+        "whether a refused command stands in the error queue, the status byte, or both: both are asked",
+    ],
     parameters: &[FLOW],
     probes: &[Probe::Bytes { transport: "serial", at: proto::BAUD, send: b"IDN?\r", expect: "jds uniphase" }],
     resynchronises: "`IDN?` until its answer, then quiet for 600 ms; no other query is answered by a maker, a model and a version.",
