@@ -5,7 +5,7 @@ use qkd_driver_kit::{
     OpenContext, Opened, Registry,
     link::scripted::{Far, Prank},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, parameter::ParameterValue};
+use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, Stated, TransportFault, parameter::ParameterValue};
 use qkd_switch_hal::{Geometry, Plan, PowerLoss, Scope};
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ async fn the_matrix_is_read_input_by_input_and_asked_for_its_errors() {
     let (opened, far) = open_gp600().await;
     let switch = opened.as_switch().unwrap();
     let capabilities = switch.switch_capabilities();
-    assert_eq!((capabilities.geometry, capabilities.power_loss), (Geometry::matrix(4, 3), PowerLoss::BootMode));
+    assert_eq!((capabilities.geometry, capabilities.power_loss), (Geometry::matrix(4, 3), Stated::Confirmed(PowerLoss::BootMode)));
     assert_eq!(switch.identity().await.unwrap().to_string(), "Dicon Fiberoptics Inc GP600, serial 19A0M10D0117, firmware 7.0");
     assert_eq!(switch.connections().await.unwrap().value.to_string(), "1-5");
     let plan = plan(&opened, "1-7,4-5").await;

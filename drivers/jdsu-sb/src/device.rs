@@ -4,7 +4,7 @@ use crate::proto;
 use async_trait::async_trait;
 use qkd_driver_kit::switching::{Call, Protocol, position};
 use qkd_hal::{
-    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Operation, Result,
+    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Operation, Result, Stated,
     device::HealthState,
     parameter::{ParameterSpec, ParameterType, ParameterValue},
 };
@@ -79,7 +79,7 @@ impl Sb {
 #[async_trait]
 impl Protocol for Sb {
     fn switch_capabilities(&self) -> SwitchCapabilities {
-        SwitchCapabilities::new(self.geometry()).with_settling(self.settling()).with_power_loss(PowerLoss::GoesDark)
+        SwitchCapabilities::new(self.geometry()).with_settling(self.settling()).with_power_loss(Stated::Confirmed(PowerLoss::GoesDark))
     }
 
     fn capabilities(&self) -> Capabilities {

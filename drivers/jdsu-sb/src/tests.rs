@@ -6,7 +6,7 @@ use qkd_driver_kit::{
     link::scripted::{Far, Prank},
     wrap::fault::{Fate, Script},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault, device::HealthState, parameter::ParameterValue};
+use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Stated, Support, TransportFault, device::HealthState, parameter::ParameterValue};
 use qkd_switch_hal::{Geometry, Plan, PowerLoss, Scope};
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn it_says_what_it_is() {
     assert_eq!(switch.identity().await.unwrap().to_string(), "JDS Uniphase SB Switch, firmware 2.00");
     let capabilities = switch.switch_capabilities();
     assert_eq!(capabilities.geometry, Geometry::OneByN { channels: 8, dark: true });
-    assert_eq!((capabilities.settling, capabilities.power_loss), (Some(Duration::from_millis(384)), PowerLoss::GoesDark));
+    assert_eq!((capabilities.settling, capabilities.power_loss), (Some(Duration::from_millis(384)), Stated::Confirmed(PowerLoss::GoesDark)));
     assert_eq!(switch.capabilities().supports(Operation::Health), Support::Applied);
 }
 

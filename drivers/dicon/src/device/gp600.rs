@@ -4,7 +4,7 @@ use crate::proto::gp600::{self, DeviceError, Identification};
 use async_trait::async_trait;
 use qkd_driver_kit::switching::{Call, Protocol, Settling};
 use qkd_hal::{
-    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Operation, Result,
+    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Operation, Result, Stated,
     parameter::{ParameterSpec, ParameterType, ParameterValue},
 };
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, PowerLoss, Step, SwitchCapabilities};
@@ -60,7 +60,7 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
 #[async_trait]
 impl Protocol for Gp600 {
     fn switch_capabilities(&self) -> SwitchCapabilities {
-        SwitchCapabilities::new(Geometry::matrix(self.inputs, self.outputs)).with_power_loss(PowerLoss::BootMode)
+        SwitchCapabilities::new(Geometry::matrix(self.inputs, self.outputs)).with_power_loss(Stated::Confirmed(PowerLoss::BootMode))
     }
 
     fn capabilities(&self) -> Capabilities {
