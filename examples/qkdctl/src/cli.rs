@@ -2,7 +2,7 @@
 
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use qkd_switch_hal::{CrossConnect, Port};
+use qkd_switch_hal::{CrossConnect, Port, protection::ProtectionSetting};
 use std::path::PathBuf;
 
 /// How results are printed.
@@ -273,6 +273,83 @@ pub(crate) enum SwitchCommand {
         /// File made by `save`.
         file: PathBuf,
         /// Does it. Moves light: traffic on the plan's ports is disturbed.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Protection: which path is live and why, settings, and operators' commands.
+    #[command(subcommand)]
+    Protect(ProtectCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProtectTarget {
+    #[arg(help = DEVICE_HELP)]
+    pub(crate) device: String,
+    /// The protection group, where there are several.
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProtectCommand {
+    /// Shows which path is live, why and since when, and how the paths are.
+    Show {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Only this group.
+        #[arg(long)]
+        group: Option<String>,
+    },
+    /// Changes settings of a group, in the order given. A dry run unless --yes.
+    #[command(
+        after_help = "Settings: mode=automatic|manual, preferred=PATH, revert=on|off, wait-to-restore=SECONDS, threshold.PATH=DBM\n\nExample:\n  qkdctl switch protect set scte-hms+snmp://192.0.2.8?credentials=noc revert=on wait-to-restore=300 --yes"
+    )]
+    Set {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Such as mode=automatic.
+        #[arg(required = true, value_name = "SETTING=VALUE")]
+        settings: Vec<ProtectionSetting>,
+        /// The protection group, where there are several.
+        #[arg(long)]
+        group: Option<String>,
+        /// Does it. The box may go over to another path.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Takes the standing command back. A dry run unless --yes.
+    Clear {
+        #[command(flatten)]
+        target: ProtectTarget,
+        /// Does it. The box may go over to another path.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Keeps the signal on its preferred path, whatever happens. A dry run unless --yes.
+    Lockout {
+        #[command(flatten)]
+        target: ProtectTarget,
+        /// Does it. The group is not protected until it is cleared.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Goes to a path, whatever its light, and stays there. A dry run unless --yes.
+    Force {
+        #[command(flatten)]
+        target: ProtectTarget,
+        /// The path.
+        path: String,
+        /// Does it. Moves light: traffic is disturbed.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Goes to a path that is known to be well. A dry run unless --yes.
+    Manual {
+        #[command(flatten)]
+        target: ProtectTarget,
+        /// The path.
+        path: String,
+        /// Does it. Moves light: traffic is disturbed.
         #[arg(long)]
         yes: bool,
     },

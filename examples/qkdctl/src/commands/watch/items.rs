@@ -8,7 +8,7 @@ use qkd_hal::{
     reading::{Measured, Quality},
     units::Ratio,
 };
-use qkd_switch_hal::{OpticalSwitch, PortState};
+use qkd_switch_hal::{OpticalSwitch, PortState, Protection};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -71,8 +71,8 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
             all.put("faults", &health.faults, health.faults.join("; "));
         }
     }
-    let kinds = (opened.as_module(), opened.as_encryptor(), opened.as_switch());
-    let is_plain = kinds.0.is_err() && kinds.1.is_err() && kinds.2.is_err();
+    let kinds = (opened.as_module(), opened.as_encryptor(), opened.as_switch(), opened.as_protection());
+    let is_plain = kinds.0.is_err() && kinds.1.is_err() && kinds.2.is_err() && kinds.3.is_err();
     if let Ok(module) = kinds.0 {
         of_module(&*module, &mut all).await?;
     }
@@ -81,6 +81,9 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
     }
     if let Ok(switch) = kinds.2 {
         of_switch(&*switch, &mut all).await?;
+    }
+    if let Ok(protection) = kinds.3 {
+        of_protection(&*protection, &mut all).await?;
     }
     if is_plain {
         for r in had(device.telemetry().await)?.unwrap_or_default() {
@@ -147,6 +150,25 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
     }
     for (port, power, shown) in powers {
         all.put(format!("power {port}"), json!({"value": power.value, "quality": power.quality}), shown);
+    }
+    Ok(())
+}
+
+/// Of each group: where the signal is and why, and whether it is protected.
+async fn of_protection(protection: &dyn Protection, all: &mut Readings) -> Result<()> {
+    for group in protection.groups().await? {
+        let now = protection.protection(&group).await?.value;
+        let protected = now.is_protected();
+        let state = if protected { "protected" } else { "NOT PROTECTED" };
+        let value = json!({"path": now.live.path, "request": now.live.request, "mode": now.mode, "protected": protected});
+        all.put(format!("group {group}"), value, format_args!("on {} ({}), {}, {state}", now.live.path, now.live.request, now.mode));
+        for path in now.paths {
+            if let Some(power) = path.power {
+                let failed = if path.failed == Some(true) { ", failed" } else { "" };
+                let shown = format!("{:.1} dBm{}{failed}", power.value.0, output::mark(power.quality));
+                all.put(format!("group {group} {}", path.path), json!({"power": power.value, "quality": power.quality, "failed": path.failed}), shown);
+            }
+        }
     }
     Ok(())
 }

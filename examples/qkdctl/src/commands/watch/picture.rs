@@ -204,6 +204,7 @@ fn of_event(event: &Event) -> String {
             let of = subject.as_ref().map_or_else(String::new, |s| format!(" at {s}"));
             format!("alarm {code}{of}, {}: {text}", format!("{severity:?}").to_lowercase())
         }
+        EventKind::SwitchOver { group, path, request } => format!("group {group} went over to path {path}: {request}"),
         EventKind::StateChanged { subject, state } => format!("{subject} is now {state}"),
         EventKind::Vendor { name, detail } => format!("{name}: {detail}"),
         EventKind::KeyLost { ids } if ids.is_empty() => "a key was lost on the way: its twin must never be used".to_owned(),

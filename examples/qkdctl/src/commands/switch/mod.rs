@@ -1,5 +1,8 @@
 //! `qkdctl switch`
 
+mod picture;
+mod protect;
+
 use super::DRY_RUN;
 use crate::{
     cli::{Change, Output, SwitchCommand},
@@ -8,8 +11,8 @@ use crate::{
     output, progress,
     session::{Device, Session},
 };
-use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Support, reading::Quality};
-use qkd_switch_hal::{CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Readback, Scope};
+use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Stated, Support, reading::Quality};
+use qkd_switch_hal::{CrossConnects, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope, SwitchCapabilities, protection::ProtectionStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{io::Write, path::Path, sync::Arc};
@@ -39,6 +42,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
         }
         SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
         SwitchCommand::Restore { device, file, yes } => restore(session, output, &device, &file, yes).await,
+        SwitchCommand::Protect(command) => protect::run(session, output, command).await,
     }
 }
 
@@ -49,6 +53,8 @@ struct Shown {
     connections: Option<CrossConnects>,
     quality: Option<Quality>,
     ports: Vec<PortStatus>,
+    power_loss: Stated<PowerLoss>,
+    protection: Vec<ProtectionStatus>,
 }
 
 async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) -> Result<u8> {
@@ -62,13 +68,26 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
     };
     let has = |op| switch.capabilities().supports(op) != Support::Unsupported;
     let ports = if has(Operation::Ports) { switch.ports(wanted).await? } else { Vec::new() };
-    let shown = Shown { identity, geometry: switch.switch_capabilities().geometry.to_string(), connections, quality, ports };
+    let protection = match device.opened.as_protection() {
+        Ok(protection) => protect::groups(&*protection, None).await?,
+        Err(_) => Vec::new(),
+    };
+    let SwitchCapabilities { geometry, power_loss, .. } = *switch.switch_capabilities();
+    let shown = Shown { identity, geometry: geometry.to_string(), connections, quality, ports, power_loss, protection };
     output::print(output, &shown, || {
         let now = match (&shown.connections, shown.quality) {
             (Some(c), Some(q)) => format!("{c}{}", output::mark(q)),
             _ => "unknown: this switch cannot be asked, and has acknowledged nothing yet".to_owned(),
         };
-        let mut text = output::pairs(&[("switch", shown.identity.to_string()), ("geometry", shown.geometry.clone()), ("paths", now)]);
+        let mut text = output::pairs(&[
+            ("switch", shown.identity.to_string()),
+            ("geometry", shown.geometry.clone()),
+            ("without power", shown.power_loss.to_string()),
+            ("paths", now),
+        ]);
+        if let Some(paths) = shown.connections.as_ref().filter(|_| wanted.is_empty()) {
+            text.push_str(&format!("\n{}", picture::draw(geometry, paths, &shown.ports)));
+        }
         if !shown.ports.is_empty() {
             let mut table = output::table(&["port", "state", "to", "power"]);
             for p in &shown.ports {
@@ -80,6 +99,9 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
                 ]);
             }
             text.push_str(&format!("\n{table}\n"));
+        }
+        for group in &shown.protection {
+            text.push_str(&format!("\n{}", protect::describe(group)));
         }
         text
     })?;

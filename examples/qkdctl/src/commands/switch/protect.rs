@@ -1,0 +1,201 @@
+//! `qkdctl switch protect`: how protection groups stand, and what an operator does to them.
+
+use crate::{
+    cli::{Output, ProtectCommand},
+    colour::{Tone, paint},
+    commands::DRY_RUN,
+    journal,
+    lock::Use,
+    output,
+    session::{Device, Session},
+};
+use qkd_hal::{Error, ErrorKind, Result};
+use qkd_switch_hal::protection::{GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand};
+use serde_json::json;
+use std::sync::Arc;
+
+pub(super) async fn run(session: &Session, output: Output, command: ProtectCommand) -> Result<u8> {
+    match command {
+        ProtectCommand::Show { device, group } => {
+            let device = session.open(&device, Use::Read).await?;
+            let protection = device.opened.as_protection()?;
+            let groups = groups(&*protection, group.as_deref()).await?;
+            output::print(output, &groups, || groups.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
+            protection.close().await?;
+            Ok(0)
+        }
+        ProtectCommand::Set { device, group, settings, yes } => {
+            let wish = Wish::Settings(settings);
+            wish.carry_out(session, output, &device, group, yes).await
+        }
+        ProtectCommand::Clear { target, yes } => Wish::Command(SwitchCommand::Clear).carry_out(session, output, &target.device, target.group, yes).await,
+        ProtectCommand::Lockout { target, yes } => Wish::Command(SwitchCommand::Lockout).carry_out(session, output, &target.device, target.group, yes).await,
+        ProtectCommand::Force { target, path, yes } => {
+            Wish::Command(SwitchCommand::Force(path.as_str().into())).carry_out(session, output, &target.device, target.group, yes).await
+        }
+        ProtectCommand::Manual { target, path, yes } => {
+            Wish::Command(SwitchCommand::Manual(path.as_str().into())).carry_out(session, output, &target.device, target.group, yes).await
+        }
+    }
+}
+
+/// What is wanted of a group.
+enum Wish {
+    Settings(Vec<ProtectionSetting>),
+    Command(SwitchCommand),
+}
+
+impl Wish {
+    fn words(&self) -> String {
+        match self {
+            Self::Settings(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Self::Command(command) => command.to_string(),
+        }
+    }
+
+    /// What is at stake, before it is done.
+    fn warning(&self, now: &ProtectionStatus) -> &'static str {
+        match self {
+            Self::Settings(all) if all.contains(&ProtectionSetting::Mode(Mode::Manual)) => {
+                "In manual mode the group is not protected: the signal stays where it is, also without light.\n"
+            }
+            Self::Settings(_) if now.mode == Mode::Automatic => "The box may go over to another path on this change, which disturbs traffic on it.\n",
+            Self::Settings(_) => "",
+            Self::Command(SwitchCommand::Clear) => "The box chooses the path again, and may go over, which disturbs traffic on it.\n",
+            Self::Command(SwitchCommand::Lockout) => "Until it is cleared, the group is not protected.\n",
+            Self::Command(SwitchCommand::Force(_)) => {
+                "This moves light, whatever comes in on that path, and disturbs traffic on it. Until it is cleared, or the mode is automatic again, the group is not protected.\n"
+            }
+            Self::Command(_) => "This moves light, and disturbs traffic on it.\n",
+        }
+    }
+
+    async fn carry_out(self, session: &Session, output: Output, device: &str, group: Option<String>, yes: bool) -> Result<u8> {
+        let device = session.open(device, if yes { Use::Change } else { Use::Read }).await?;
+        let protection = device.opened.as_protection()?;
+        let before = the_group(&*protection, group.as_deref()).await?;
+        self.check(&*protection, &before)?;
+        let (words, warning) = (self.words(), self.warning(&before));
+        if !yes {
+            output::print(output, &json!({"group": before, "wanted": words, "applied": false}), || {
+                format!("{}\nwould do at group {}: {words}\n{warning}{DRY_RUN}", describe(&before), before.group)
+            })?;
+            return Ok(0);
+        }
+        let after = self.apply(&device, &protection, &before.group).await?;
+        output::print(output, &json!({"group": after, "wanted": words, "applied": true}), || format!("done: {words}\n{}", describe(&after)))?;
+        protection.close().await?;
+        Ok(0)
+    }
+
+    /// Refuses here what the box, or its driver, would refuse: before anything is changed.
+    fn check(&self, protection: &dyn Protection, now: &ProtectionStatus) -> Result<()> {
+        let declared = protection.protection_capabilities();
+        match self {
+            Self::Settings(all) => all.iter().try_for_each(|setting| {
+                declared.check_setting(setting)?;
+                match setting {
+                    ProtectionSetting::Preferred(path) | ProtectionSetting::Threshold { path, .. } => now.path(path).map(drop),
+                    _ => Ok(()),
+                }
+            }),
+            Self::Command(command) => {
+                declared.check_command(command)?;
+                now.permits(command)
+            }
+        }
+    }
+
+    async fn apply(&self, device: &Device, protection: &Arc<dyn Protection>, group: &GroupId) -> Result<ProtectionStatus> {
+        let uri = device.uri.to_string();
+        match self {
+            Self::Settings(all) => {
+                for (done, setting) in all.iter().enumerate() {
+                    let detail = format!("group {group}: {setting}");
+                    let result = journal::changing(&uri, "set-protection", &detail, protection.set_protection(group, setting)).await;
+                    result.map_err(|e| if done == 0 { e } else { said_before(&all[..done], e) })?;
+                }
+            }
+            Self::Command(command) => {
+                let detail = format!("group {group}: {command}");
+                journal::changing(&uri, "protection-command", &detail, protection.command(group, command)).await?;
+            }
+        }
+        Ok(protection.protection(group).await?.value)
+    }
+}
+
+/// An error behind settings that were made.
+fn said_before(done: &[ProtectionSetting], error: Error) -> Error {
+    let done: Vec<_> = done.iter().map(ToString::to_string).collect();
+    let effect = match error.effect_on_device() {
+        qkd_hal::Effect::Unknown => qkd_hal::Effect::Unknown,
+        _ => qkd_hal::Effect::Partial,
+    };
+    Error::new(error.kind(), format!("done before: {}; then: {}", done.join(", "), error.message())).effect(effect).caused_by(error)
+}
+
+/// All groups as they stand, or the one that is named.
+pub(super) async fn groups(protection: &dyn Protection, wanted: Option<&str>) -> Result<Vec<ProtectionStatus>> {
+    let mut all = Vec::new();
+    for id in protection.groups().await?.iter().filter(|id| wanted.is_none_or(|w| id.0 == w)) {
+        all.push(protection.protection(id).await?.value);
+    }
+    match wanted {
+        Some(wanted) if all.is_empty() => Err(Error::new(ErrorKind::NotFound, format!("there is no group {wanted}"))),
+        _ => Ok(all),
+    }
+}
+
+/// The named group, or the only one.
+async fn the_group(protection: &dyn Protection, wanted: Option<&str>) -> Result<ProtectionStatus> {
+    let mut all = groups(protection, wanted).await?;
+    let names: Vec<_> = all.iter().map(|s| s.group.0.clone()).collect();
+    match all.pop() {
+        Some(one) if all.is_empty() => Ok(one),
+        Some(_) => Err(Error::invalid(format!("it has several groups; name one with --group: {}", names.join(", ")))),
+        None => Err(Error::new(ErrorKind::NotFound, "it has no protection group")),
+    }
+}
+
+/// How a group stands, in a few lines.
+pub(super) fn describe(now: &ProtectionStatus) -> String {
+    let state = match (now.is_protected(), now.live.request) {
+        (true, Request::NoRequest) => paint(Tone::Good, "protected"),
+        (true, _) => paint(Tone::Caution, "protected, away from where it belongs or on its way"),
+        (false, _) => paint(Tone::Bad, "NOT PROTECTED"),
+    };
+    let since = now.live.since.map_or_else(String::new, |(at, _)| format!(" since {}", humantime::format_rfc3339_seconds(at)));
+    let mut rows = vec![
+        ("group", format!("{}: {state}", now.group)),
+        ("mode", now.mode.to_string()),
+        ("live", format!("{} ({}){since}", now.live.path, now.live.request)),
+    ];
+    if let Some(preferred) = &now.preferred {
+        rows.push(("preferred", preferred.to_string()));
+    }
+    if let Some(revert) = now.revert {
+        let wait = now.wait_to_restore.map_or_else(String::new, |t| format!(", after {}", humantime::format_duration(t)));
+        rows.push(("reverts", if revert { format!("yes{wait}") } else { "no".to_owned() }));
+    }
+    if let Some(count) = now.switch_overs {
+        rows.push(("switch-overs", count.to_string()));
+    }
+    let mut text = output::pairs(&rows);
+    let mut table = output::table(&["path", "light", "power", "threshold"]);
+    for path in &now.paths {
+        let light = match path.failed {
+            Some(false) => "well",
+            Some(true) => "FAILED",
+            None => "not told",
+        };
+        table.add_row([
+            path.path.to_string(),
+            light.to_owned(),
+            path.power.map_or_else(|| "-".to_owned(), |p| format!("{:.2} dBm{}", p.value.0, output::mark(p.quality))),
+            path.threshold.map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
+        ]);
+    }
+    text.push_str(&format!("{table}\n"));
+    text
+}
