@@ -88,7 +88,8 @@ fn profiles_are_listed_and_begin_with_their_drivers_folder() {
         .map(|e| e.file_name().into_string().unwrap())
         .filter(|f| !["all", "kit", "template"].contains(&f.as_str()))
         .collect();
-    let of = |name: &str, folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let of =
+        |name: &str, folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c == '-' || c.is_ascii_digit()));
     for name in &names {
         assert!(folders.iter().any(|f| of(name, f)), "{name} begins with no folder of {folders:?}");
     }

@@ -54,6 +54,8 @@ impl Port {
         grantpt(&master).map_err(os)?;
         unlockpt(&master).map_err(os)?;
         let path = PathBuf::from(ptsname_r(&master).map_err(os)?);
+        // Until it was open once, Linux does not tell that nobody has it open.
+        drop(nix::fcntl::open(&path, OFlag::O_RDWR | OFlag::O_NOCTTY, nix::sys::stat::Mode::empty()).map_err(os)?);
         if let Some(link) = link {
             if link.is_symlink() {
                 std::fs::remove_file(link)?;
@@ -118,7 +120,10 @@ pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, fau
     loop {
         match drive(&mut port, session.as_mut(), &faults, &clock).await {
             // Nobody has it open (EIO).
-            Ok(false) | Err(_) => sleep(IDLE).await,
+            Ok(false) | Err(_) => {
+                session.closed();
+                sleep(IDLE).await;
+            }
             Ok(true) => {
                 let link = port.link.clone();
                 drop(port);
