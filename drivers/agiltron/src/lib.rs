@@ -1,21 +1,20 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod device;
+mod ff;
 pub mod proto;
+mod self_align;
 #[cfg(test)]
 mod tests;
-
-pub use device::{Agiltron, Model};
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
-    context::Serial,
     driver::{Evidence, EvidenceOf, Transport, UriParameter},
-    link::line::{LineOptions, Resync},
+    link::line::Resync,
+    switching::Wire,
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result};
 use std::{sync::Arc, time::Duration};
 
 /// What this driver infers.
@@ -75,22 +74,17 @@ impl Driver for AgiltronDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        let model = uri.parameter("model").and_then(Model::from_word).ok_or_else(|| Error::invalid("model= takes ff or selfalign"))?;
-        let most = model.most_channels();
+        // Quiet is longer than any gap within a reply: bytes of an old one that trickle in are not taken for a new one.
+        let (self_align, most, quiet) = match uri.parameter("model") {
+            Some("ff") => (false, 255, Duration::from_millis(1_100)),
+            Some("selfalign") => (true, 256, Duration::from_millis(2_200)),
+            _ => return Err(Error::invalid("model= takes ff or selfalign")),
+        };
         let channels = uri
             .parse_parameter("channels", "a number of channels")?
             .filter(|n| (2..=most).contains(n))
             .ok_or_else(|| Error::invalid(format!("channels= takes a number from 2 to {most}")))?;
-        let descriptor = context.descriptor(&INFO, uri)?;
-        let events = EventHub::default();
-        let quiet = match model {
-            // Longer than any gap within a reply: bytes of an old one that trickle in are not taken for a new one.
-            Model::Ff => Duration::from_millis(1_100),
-            Model::SelfAlign => Duration::from_millis(2_200),
-        };
-        let options = LineOptions::new(Resync::Quiet(quiet), events.clone()).reply_limit(64);
-        let serial = Serial { baud: proto::BAUD, hardware_flow: false };
-        let link = context.byte_link(uri, 0, Some(serial), options).await?;
-        Ok(Opened::switch(Arc::new(Agiltron::open(descriptor, model, channels, link, events).await?)))
+        let line = Wire::new(Resync::Quiet(quiet)).serial(proto::BAUD, false).frames(4).open(&INFO, uri, context).await?;
+        if self_align { Ok(Opened::switch(Arc::new(self_align::SelfAlign::new(line, channels)))) } else { line.switch(ff::Ff { channels }).await }
     }
 }

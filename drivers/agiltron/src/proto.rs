@@ -3,6 +3,8 @@
 //! 9600 8N1, no flow control, no terminator, no checksum. Sources: FF is PyPI `qmi` 0.54.2 `instruments/agiltron/_ff_optical_switch.py` (QuTech), after
 //! Agiltron's `Command_List_for_CL-LB_Switch_Driver_5-20-2020.doc`; SelfAlign is PyPI `agiltron-selfalign` 0.2.0. All confirmed by these, unless a comment says otherwise.
 
+use qkd_hal::{DeviceMisbehaved, Error};
+
 /// Speed of both products' lines.
 pub const BAUD: u32 = 9_600;
 
@@ -22,6 +24,16 @@ pub enum ProtoError {
     /// A channel number that the protocol cannot carry.
     #[error("channel {0} does not fit into the frame")]
     Channel(u32),
+}
+
+impl From<ProtoError> for Error {
+    fn from(error: ProtoError) -> Self {
+        let what = match error {
+            ProtoError::OtherReply(_) => DeviceMisbehaved::ReplyForAnotherRequest,
+            _ => DeviceMisbehaved::UnexpectedReply,
+        };
+        Self::misbehaved(what, error.to_string())
+    }
 }
 
 fn frame(reply: &[u8]) -> Result<Frame, ProtoError> {

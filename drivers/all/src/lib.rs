@@ -17,6 +17,12 @@ pub fn registry() -> Registry {
     let registry = registry.with(qkd_driver_polatis::driver());
     #[cfg(feature = "agiltron")]
     let registry = registry.with(qkd_driver_agiltron::driver());
+    #[cfg(feature = "jdsu-sb")]
+    let registry = registry.with(qkd_driver_jdsu_sb::driver());
+    #[cfg(feature = "dicon")]
+    let registry = registry.with(qkd_driver_dicon::driver());
+    #[cfg(feature = "thorlabs-osw")]
+    let registry = registry.with(qkd_driver_thorlabs_osw::driver());
     #[cfg(feature = "idq-quantis")]
     let registry = registry.with(qkd_driver_idq_quantis::driver());
     #[cfg(feature = "etsi014")]

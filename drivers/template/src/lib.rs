@@ -6,16 +6,14 @@ pub mod proto;
 #[cfg(test)]
 mod tests;
 
-pub use device::Template;
-
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
     driver::Transport,
-    link::line::{LineOptions, Resync},
+    link::line::Resync,
+    switching::Wire,
 };
-use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
-use std::sync::Arc;
+use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};
 
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
@@ -51,10 +49,6 @@ impl Driver for TemplateDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        let descriptor = context.descriptor(&INFO, uri)?;
-        let events = EventHub::default();
-        let options = LineOptions::new(Resync::Reconnect, events.clone()).reply_limit(128);
-        let link = context.byte_link(uri, 4000, None, options).await?;
-        Ok(Opened::switch(Arc::new(Template::open(descriptor, link, events).await?)))
+        Wire::new(Resync::Reconnect).tcp(4000).open(&INFO, uri, context).await?.switch(device::Template).await
     }
 }

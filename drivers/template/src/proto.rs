@@ -3,19 +3,7 @@
 //! The protocol of this template is made up, and that of no product: `P?` asks for the position and is answered `P<n>`; `P<n>` goes there and is answered `OK`. In a driver of your
 //! own each command has its public source in a comment beside it.
 
-/// Why a reply is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, got {got:?}")]
-pub struct ProtoError {
-    /// What the request is answered with.
-    pub expected: &'static str,
-    /// The beginning of what came.
-    pub got: String,
-}
-
-fn text(reply: &[u8]) -> String {
-    String::from_utf8_lossy(reply).trim().chars().take(40).collect()
-}
+use qkd_driver_kit::link::text::{Misread, text};
 
 /// Asks for the position.
 pub const GET: &str = "P?\n";
@@ -29,20 +17,20 @@ pub fn set(position: u32) -> String {
 /// The position in the reply to [`GET`].
 ///
 /// # Errors
-/// [`ProtoError`].
-pub fn decode_get(reply: &[u8]) -> Result<u32, ProtoError> {
-    let got = text(reply);
-    got.strip_prefix('P').and_then(|n| n.parse().ok()).ok_or(ProtoError { expected: "P and a number", got })
+/// [`Misread`].
+pub fn decode_get(reply: &[u8]) -> Result<u32, Misread> {
+    let got = text(reply)?;
+    got.strip_prefix('P').and_then(|n| n.parse().ok()).ok_or_else(|| Misread::unexpected("P and a number", got))
 }
 
 /// The reply to [`set`].
 ///
 /// # Errors
-/// [`ProtoError`].
-pub fn decode_set(reply: &[u8]) -> Result<(), ProtoError> {
-    match text(reply) {
-        ok if ok == "OK" => Ok(()),
-        got => Err(ProtoError { expected: "OK", got }),
+/// [`Misread`].
+pub fn decode_set(reply: &[u8]) -> Result<(), Misread> {
+    match text(reply)? {
+        "OK" => Ok(()),
+        got => Err(Misread::unexpected("OK", got)),
     }
 }
 

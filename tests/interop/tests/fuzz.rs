@@ -126,11 +126,14 @@ macro_rules! codecs {
 
 codecs! {
     agiltron = "agiltron.json", qkd_driver_agiltron::proto::fuzz;
+    dicon = "dicon.json", qkd_driver_dicon::proto::fuzz;
     etsi014 = "etsi014.json", qkd_driver_etsi014::proto::fuzz;
     idq_quantis = "idq-quantis.json", qkd_driver_idq_quantis::proto::fuzz;
+    jdsu_sb = "jdsu-sb.json", qkd_driver_jdsu_sb::proto::fuzz;
     nokia_sros_macsec = "nokia-sros-macsec.json", qkd_driver_nokia_sros_macsec::proto::fuzz;
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
     polatis = "polatis.json", qkd_driver_polatis::proto::fuzz;
+    thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.
     emulated_agiltron = "agiltron.json", qkd_emulators::wire::agiltron::fuzz;

@@ -53,6 +53,10 @@ pub struct LineOptions {
     pub greeting: Option<Greeting>,
     /// The least time between a reply and the next request.
     pub pace: Duration,
+    /// The time after a connect before the first request.
+    pub startup: Duration,
+    /// Bytes that mean nothing outside a reply, such as the rest of a line end.
+    pub blank: &'static [u8],
     /// The most bytes of a reply.
     pub reply_limit: usize,
     /// Where loss and return of the line are told.
@@ -63,7 +67,7 @@ impl LineOptions {
     /// Options with a way to resynchronise; replies have at most 64 KiB.
     #[must_use]
     pub fn new(resync: Resync, events: EventHub) -> Self {
-        Self { resync, greeting: None, pace: Duration::ZERO, reply_limit: 64 * 1024, events }
+        Self { resync, greeting: None, pace: Duration::ZERO, startup: Duration::ZERO, blank: b"", reply_limit: 64 * 1024, events }
     }
     /// With a greeting.
     #[must_use]
@@ -79,6 +83,18 @@ impl LineOptions {
     #[must_use]
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace;
+        self
+    }
+    /// With a time after a connect before the first request.
+    #[must_use]
+    pub fn startup(mut self, time: Duration) -> Self {
+        self.startup = time;
+        self
+    }
+    /// With bytes that mean nothing outside a reply: the rest of a line end that comes behind its reply leaves nothing in doubt.
+    #[must_use]
+    pub fn blank(mut self, bytes: &'static [u8]) -> Self {
+        self.blank = bytes;
         self
     }
     /// With another limit of a reply.
@@ -203,8 +219,10 @@ impl Owner {
         match stream.read(scratch.as_mut_slice()).await {
             Ok(0) | Err(_) => self.drop_line("it was hung up while idle"),
             Ok(n) => {
-                tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
-                self.doubt();
+                if !scratch[..n].iter().all(|b| self.options.blank.contains(b)) {
+                    tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
+                    self.doubt();
+                }
                 self.count_unasked(n);
             }
         }
@@ -297,6 +315,9 @@ impl Owner {
         self.stream = Some(stream);
         self.heard = Instant::now();
         self.in_doubt = false;
+        if !self.options.startup.is_zero() {
+            tokio::time::sleep_until((Instant::now() + self.options.startup).min(deadline)).await;
+        }
         // A connection that did not get through its greeting is none: the next caller makes a new one.
         if let Err(error) = self.greet(deadline).await {
             self.stream = None;
@@ -499,7 +520,7 @@ impl Owner {
                     let mut reply = Zeroizing::new(Vec::with_capacity(n));
                     reply.extend_from_slice(&self.buffer[..n]);
                     // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
-                    if self.buffer.len() > n {
+                    if !self.buffer[n..].iter().all(|b| self.options.blank.contains(b)) {
                         self.doubt();
                     }
                     self.unasked = 0;

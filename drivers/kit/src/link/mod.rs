@@ -26,6 +26,7 @@ pub mod http;
 pub mod https;
 pub mod line;
 pub mod memory;
+pub mod scripted;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod snmp;
@@ -33,6 +34,7 @@ pub mod snmp;
 pub mod snmp_udp;
 #[cfg(feature = "tcp")]
 pub mod tcp;
+pub mod text;
 mod turn;
 pub mod usb;
 #[cfg(feature = "usb-system")]

@@ -1,8 +1,21 @@
-//! The sequence of [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply), over two small methods of a driver.
+//! What drivers of optical switches share.
+//!
+//! - [`Protocol`] and [`Wire`]: a family that is asked how it stands and takes one step per command is three methods and a line; the kit is the device.
+//! - [`apply`] over a [`Backend`]: the sequence of [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply) alone, for devices of their own kind.
+
+pub mod position;
+mod settling;
+mod switch;
+mod wire;
+
+pub use settling::Settling;
+pub use switch::{Protocol, Switch};
+pub use wire::{Call, FLOW, Line, Wire, flow};
 
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Result};
 use qkd_switch_hal::{Applied, CrossConnects, Fingerprint, Plan, Step};
+use settling::Told;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
@@ -15,13 +28,17 @@ pub trait Backend: Send + Sync {
     async fn read(&self) -> Result<CrossConnects>;
     /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed. Steps that go in one command count together.
     async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)>;
+    /// How long after a step [`read`](Self::read) may still tell the old state. No I/O.
+    fn settling(&self) -> Settling {
+        Settling::NONE
+    }
 }
 
 /// The turns of plans on one switch: between the check of a plan and its reading back no other plan of the same handle begins.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<()>);
 
-/// Carries out a plan, when it is its turn: refuses another device's plan, reads again, runs the steps, reads back, compares. Ends by `until`.
+/// Carries out a plan, when it is its turn: refuses another device's plan, reads again, runs the steps, reads back until the device has settled, compares. Ends by `until`.
 ///
 /// # Errors
 /// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None` if its turn did not come.
@@ -37,16 +54,23 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turn
     if plan.is_empty() {
         return Ok(Applied::new(0, true, begun.elapsed()));
     }
+    let shows = |state: &CrossConnects| Fingerprint::of(state, plan.covered()) == Fingerprint::of(&wanted, plan.covered());
     if let Err((sent, error)) = backend.run(plan.steps()).await {
-        return Err(failed(backend, plan, &before, sent, error).await);
+        return Err(failed(backend, plan, &before, sent, error, until, shows).await);
     }
     let steps = plan.steps().len();
-    let after = backend.read().await.map_err(|e| {
+    let told = settling::read(backend, Some(Instant::now()), until, shows).await.map_err(|e| {
         Error::new(e.kind(), format!("all {steps} steps were sent, but the state could not be read back: {}", e.message())).effect(Effect::Unknown).caused_by(e)
     })?;
-    if Fingerprint::of(&after, plan.covered()) == Fingerprint::of(&wanted, plan.covered()) {
-        return Ok(Applied::new(steps, true, begun.elapsed()));
-    }
+    let after = match told {
+        Told::Wanted(_) => return Ok(Applied::new(steps, true, begun.elapsed())),
+        Told::Other(after) => after,
+        Told::Unsettled(after) => {
+            let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
+            let why = format!("all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle");
+            return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
+        }
+    };
     let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
     // A path that nobody in this plan asked for was made by somebody else; anything else the device did not do.
     let foreign = now.iter().any(|c| !aim.contains(c) && !before.contains(c));
@@ -63,12 +87,22 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turn
 }
 
 /// Says exactly what was done before a step failed, by reading the state.
-async fn failed(backend: &dyn Backend, plan: &Plan, before: &CrossConnects, sent: usize, error: Error) -> Error {
+async fn failed(
+    backend: &dyn Backend,
+    plan: &Plan,
+    before: &CrossConnects,
+    sent: usize,
+    error: Error,
+    until: Instant,
+    wanted: impl Fn(&CrossConnects) -> bool,
+) -> Error {
     let steps = plan.steps();
     let list = |steps: &[Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let mut done = Vec::new();
-    let (told, effect) = match backend.read().await {
-        Ok(now) => {
+    // What the device did not take has not to settle.
+    let since = (sent > 0 || error.effect_on_device() != Effect::None).then(Instant::now);
+    let (told, effect) = match settling::read(backend, since, until, wanted).await {
+        Ok(Told::Wanted(now) | Told::Other(now) | Told::Unsettled(now)) => {
             for step in steps {
                 if step.removes().iter().all(|c| !now.contains(*c)) && step.adds().iter().all(|c| now.contains(*c)) {
                     done.push(step.clone());

@@ -1,0 +1,111 @@
+//! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank is due.
+
+use super::memory::Bytes;
+use crate::context::Endpoint;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream},
+    time::sleep,
+};
+
+/// What comes of a request instead of its answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Prank {
+    /// These bytes; the device has not seen the request.
+    Answer(&'static str),
+    /// Nothing; the device has not seen the request.
+    Lost,
+    /// Nothing; the device has carried it out.
+    Silence,
+    /// Its answer, so much later.
+    Late(Duration),
+    /// Its answer, twice.
+    Twice,
+    /// The line is hung up.
+    HangUp,
+}
+
+/// The far end.
+pub struct Scripted<D> {
+    /// The device.
+    pub device: D,
+    /// The pranks that are due, each to the next request that contains the text.
+    pub pranks: VecDeque<(&'static str, Prank)>,
+    /// The requests that came, without their ends.
+    pub seen: Vec<String>,
+    answer: fn(&mut D, &str) -> String,
+}
+
+/// A handle on the far end.
+pub struct Far<D>(Arc<Mutex<Scripted<D>>>);
+
+impl<D> Clone for Far<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Send + 'static> Far<D> {
+    /// A device; `answer` is given each request without its end, and tells the bytes of the reply.
+    pub fn new(device: D, answer: fn(&mut D, &str) -> String) -> Self {
+        Self(Arc::new(Mutex::new(Scripted { device, pranks: VecDeque::new(), seen: Vec::new(), answer })))
+    }
+
+    /// The far end, now.
+    #[must_use]
+    pub fn now(&self) -> MutexGuard<'_, Scripted<D>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next request that contains `text` meets this prank.
+    pub fn prank(&self, text: &'static str, prank: Prank) {
+        self.now().pranks.push_back((text, prank));
+    }
+
+    /// Its in-memory endpoint; requests end in `end`.
+    #[must_use]
+    pub fn endpoint(&self, end: u8) -> Endpoint {
+        let far = self.clone();
+        Endpoint::Bytes(Arc::new(Bytes::new("scripted", move |stream| {
+            tokio::spawn(far.clone().serve(stream, end));
+        })))
+    }
+
+    /// The reply to a request, and after which time; `None` hangs up.
+    fn reply(&self, request: &str) -> Option<(String, Duration)> {
+        let mut now = self.now();
+        let Scripted { device, pranks, seen, answer } = &mut *now;
+        seen.push(request.to_owned());
+        let due = pranks.iter().position(|(text, _)| request.contains(text)).and_then(|i| pranks.remove(i));
+        let mut answer = || answer(device, request);
+        Some(match due.map(|(_, prank)| prank) {
+            None => (answer(), Duration::ZERO),
+            Some(Prank::Answer(bytes)) => (bytes.to_owned(), Duration::ZERO),
+            Some(Prank::Lost) => Default::default(),
+            Some(Prank::Silence) => {
+                answer();
+                Default::default()
+            }
+            Some(Prank::Late(time)) => (answer(), time),
+            Some(Prank::Twice) => (answer().repeat(2), Duration::ZERO),
+            Some(Prank::HangUp) => return None,
+        })
+    }
+
+    async fn serve(self, stream: DuplexStream, end: u8) {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(end, &mut line).await.is_ok_and(|n| n > 0) {
+            let Some((reply, after)) = self.reply(String::from_utf8_lossy(&line).trim()) else { return };
+            line.clear();
+            sleep(after).await;
+            if stream.write_all(reply.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}

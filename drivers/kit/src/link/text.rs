@@ -1,0 +1,90 @@
+//! Replies that are one line of text: what the codecs of such devices share.
+
+use qkd_hal::{DeviceMisbehaved, Error, ErrorKind, TransportFault};
+
+/// How much of a reply an error quotes.
+const QUOTED: usize = 40;
+
+/// Why a reply is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misread {
+    /// Not printable ASCII.
+    #[error("the reply is no text: {0:?}")]
+    NotText(String),
+    /// Not what this request is answered with.
+    #[error("expected {expected}, got {got:?}")]
+    Unexpected {
+        /// What the request is answered with.
+        expected: &'static str,
+        /// The beginning of what came.
+        got: String,
+    },
+    /// What another request is answered with.
+    #[error("expected {expected}, and {got:?} answers another request")]
+    OtherReply {
+        /// What the request is answered with.
+        expected: &'static str,
+        /// The beginning of what came.
+        got: String,
+    },
+}
+
+impl Misread {
+    /// Of a reply that is not what was expected.
+    #[must_use]
+    pub fn unexpected(expected: &'static str, got: &str) -> Self {
+        Self::Unexpected { expected, got: got.chars().take(QUOTED).collect() }
+    }
+    /// Of a reply to another request.
+    #[must_use]
+    pub fn other_reply(expected: &'static str, got: &str) -> Self {
+        Self::OtherReply { expected, got: got.chars().take(QUOTED).collect() }
+    }
+}
+
+impl From<Misread> for Error {
+    fn from(misread: Misread) -> Self {
+        let message = misread.to_string();
+        match misread {
+            Misread::NotText(_) => Self::new(ErrorKind::Transport(TransportFault::Framing), message),
+            Misread::Unexpected { .. } => Self::misbehaved(DeviceMisbehaved::UnexpectedReply, message),
+            Misread::OtherReply { .. } => Self::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, message),
+        }
+    }
+}
+
+/// The printable ASCII text of a reply, without the white space around it.
+///
+/// # Errors
+/// [`Misread::NotText`].
+pub fn text(reply: &[u8]) -> Result<&str, Misread> {
+    let inner = reply.trim_ascii();
+    match std::str::from_utf8(inner) {
+        Ok(text) if inner.iter().all(|b| matches!(b, b' '..=b'~')) => Ok(text),
+        _ => Err(Misread::NotText(String::from_utf8_lossy(&inner[..inner.len().min(QUOTED)]).into_owned())),
+    }
+}
+
+/// The whole number that a reply is: decimal digits and nothing else.
+///
+/// # Errors
+/// [`Misread`].
+pub fn number(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
+    let text = text(reply)?;
+    // `parse` would take a sign.
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| Misread::unexpected(expected, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits_only() {
+        assert_eq!(number("a channel", b"\n12\r\n"), Ok(12));
+        for wrong in ["+1", "-1", "1.0", "", "1 2", "99999999999"] {
+            assert_eq!(number("a channel", wrong.as_bytes()), Err(Misread::unexpected("a channel", wrong)));
+        }
+        assert!(matches!(number("a channel", b"\xb1\r\n"), Err(Misread::NotText(_))));
+    }
+}

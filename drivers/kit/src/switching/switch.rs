@@ -1,0 +1,234 @@
+//! The whole device behind the contract, over the few methods that tell a family from the others.
+
+use super::{
+    Backend, Settling, Turns, apply,
+    settling::{self, Told},
+    wire::{Call, Line},
+};
+use async_trait::async_trait;
+use qkd_hal::{
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
+    parameter::{ParameterSpec, ParameterValue, find},
+    reading::{Measured, Quality, Reading},
+};
+use qkd_switch_hal::{Applied, CrossConnects, OpticalSwitch, Plan, Step, SwitchCapabilities};
+use std::sync::{Mutex, PoisonError};
+use tokio::time::Instant;
+
+/// What tells a family of switches from the others: a switch that is asked how it stands, and takes one step per command.
+#[async_trait]
+pub trait Protocol: Send + Sync + 'static {
+    /// Which ports there are, and what else is known of the paths. No I/O.
+    fn switch_capabilities(&self) -> SwitchCapabilities;
+
+    /// What it can do beside parameters, which are declared by themselves. No I/O. By default who it is and how it is are not in the protocol.
+    fn capabilities(&self) -> Capabilities {
+        use Operation as Op;
+        Capabilities::none().with(&[Op::Connections, Op::Apply]).with_emulated(&[Op::Identity, Op::Health])
+    }
+
+    /// How long after a step [`state`](Self::state) may still tell the old one. No I/O.
+    fn settling(&self) -> Settling {
+        Settling::NONE
+    }
+
+    /// Asks who is there. Where the protocol cannot tell, what is known, after a query that proves that something answers.
+    async fn identity(&self, call: &Call<'_>) -> Result<Identity>;
+
+    /// Asks how it stands. The kit checks that the geometry can show it. See [`position`](super::position) for switches that stand at a number.
+    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects>;
+
+    /// Carries out one step: sends the command, and asks whether the device refused it, where it can be asked. The kit reads back.
+    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()>;
+
+    /// Asks how the device is; by default it is well if it tells how it stands.
+    async fn health(&self, call: &Call<'_>) -> Result<Health> {
+        self.state(call).await.map(|_| Health::ok())
+    }
+
+    /// Reads telemetry.
+    async fn telemetry(&self, _call: &Call<'_>) -> Result<Vec<Reading>> {
+        Err(Error::unsupported(Operation::Telemetry.name(), "this family has none"))
+    }
+
+    /// The parameters. No I/O.
+    fn parameters(&self) -> &[ParameterSpec] {
+        &[]
+    }
+
+    /// Reads a parameter, which is one of [`parameters`](Self::parameters).
+    async fn parameter(&self, _call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
+        Err(Error::unsupported(Operation::GetParameter.name(), format!("`{name}` cannot be read")))
+    }
+
+    /// Writes a parameter, which is writable and takes this value, and reads it back.
+    async fn set_parameter(&self, _call: &Call<'_>, name: &'static str, _value: &ParameterValue) -> Result<()> {
+        Err(Error::unsupported(Operation::SetParameter.name(), format!("`{name}` cannot be written")))
+    }
+}
+
+/// The steps that this handle sent last, and when: until the device has settled, it may tell what was before.
+#[derive(Clone)]
+struct Sent {
+    steps: Vec<Step>,
+    at: Instant,
+    /// Whether the next reading is to be thrown away.
+    unread: bool,
+}
+
+impl Sent {
+    fn shown(&self, state: &CrossConnects) -> bool {
+        let added = |c| self.steps.iter().any(|s| s.adds().contains(&c));
+        let (adds, removes) = (self.steps.iter().flat_map(Step::adds), self.steps.iter().flat_map(Step::removes));
+        adds.into_iter().all(|c| state.contains(*c)) && removes.into_iter().all(|c| added(*c) || !state.contains(*c))
+    }
+}
+
+/// A switch, over its protocol.
+pub struct Switch<P> {
+    line: Line,
+    protocol: P,
+    capabilities: Capabilities,
+    switch: SwitchCapabilities,
+    identity: Identity,
+    turns: Turns,
+    sent: Mutex<Option<Sent>>,
+}
+
+impl<P: Protocol> Switch<P> {
+    pub(super) async fn open(line: Line, protocol: P) -> Result<Self> {
+        use Operation as Op;
+        let mut capabilities = protocol.capabilities();
+        if protocol.parameters().iter().any(|p| p.readable) {
+            capabilities = capabilities.with(&[Op::GetParameter]);
+        }
+        if protocol.parameters().iter().any(|p| p.writable) {
+            capabilities = capabilities.with(&[Op::SetParameter]);
+        }
+        let switch = protocol.switch_capabilities();
+        let mut device = Self { line, protocol, capabilities, switch, identity: Identity::default(), turns: Turns::default(), sent: Mutex::new(None) };
+        let call = device.line.call();
+        let identity = device.protocol.identity(&call).await?;
+        Run { device: &device, call }.read().await?;
+        device.identity = identity;
+        Ok(device)
+    }
+
+    /// From now on, and until it must have settled, the device may tell the state before these steps.
+    fn note(&self, steps: &[Step]) {
+        let sent = Sent { steps: steps.to_vec(), at: Instant::now(), unread: self.protocol.settling().first_is_old };
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+    }
+
+    /// The last steps, while they are known.
+    fn sent<T>(&self, look: impl FnOnce(&mut Sent) -> T) -> Option<T> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(look)
+    }
+}
+
+/// One call of a switch.
+struct Run<'a, P> {
+    device: &'a Switch<P>,
+    call: Call<'a>,
+}
+
+#[async_trait]
+impl<P: Protocol> Backend for Run<'_, P> {
+    async fn read(&self) -> Result<CrossConnects> {
+        let Switch { protocol, switch, .. } = self.device;
+        if self.device.sent(|s| s.unread) == Some(true) {
+            protocol.state(&self.call).await?;
+            self.device.sent(|s| s.unread = false);
+        }
+        let state = protocol.state(&self.call).await?;
+        let impossible = |e: Error| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch tells an impossible state: {}", e.message()));
+        switch.geometry.check_state(&state).map_err(impossible)?;
+        Ok(state)
+    }
+
+    async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)> {
+        for (i, step) in steps.iter().enumerate() {
+            // Before, since a step that fails may have been taken; and after, since the device has settled from the last one on.
+            self.device.note(steps);
+            self.device.protocol.step(&self.call, step).await.map_err(|e| (i, e))?;
+        }
+        self.device.note(steps);
+        Ok(())
+    }
+
+    fn settling(&self) -> Settling {
+        self.device.protocol.settling()
+    }
+}
+
+#[async_trait]
+impl<P: Protocol> Device for Switch<P> {
+    fn descriptor(&self) -> &Descriptor {
+        self.line.descriptor()
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+    async fn identity(&self) -> Result<Identity> {
+        let now = self.protocol.identity(&self.line.call()).await?;
+        if now.same_box(&self.identity) {
+            return Ok(now);
+        }
+        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+    }
+    async fn health(&self) -> Result<Health> {
+        self.protocol.health(&self.line.call()).await
+    }
+    async fn telemetry(&self) -> Result<Vec<Reading>> {
+        self.protocol.telemetry(&self.line.call()).await
+    }
+    fn parameters(&self) -> &[ParameterSpec] {
+        self.protocol.parameters()
+    }
+    async fn parameter(&self, name: &str) -> Result<ParameterValue> {
+        let spec = find(self.parameters(), name)?;
+        if !spec.readable {
+            return Err(Error::unsupported(Operation::GetParameter.name(), format!("`{name}` can only be written")));
+        }
+        self.protocol.parameter(&self.line.call(), spec.name).await
+    }
+    async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
+        let spec = find(self.parameters(), name)?;
+        if !spec.writable {
+            return Err(Error::unsupported(Operation::SetParameter.name(), format!("`{name}` can only be read")));
+        }
+        spec.check(value)?;
+        self.protocol.set_parameter(&self.line.call(), spec.name, value).await
+    }
+    fn events(&self) -> EventStream {
+        self.line.events()
+    }
+    async fn close(&self) -> Result<()> {
+        self.line.close().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<P: Protocol> OpticalSwitch for Switch<P> {
+    fn switch_capabilities(&self) -> &SwitchCapabilities {
+        &self.switch
+    }
+
+    /// While the device may still tell the state before the last step of this handle, it is asked again; what is left unsure when the deadline comes is `Stale`.
+    async fn connections(&self) -> Result<Measured<CrossConnects>> {
+        let call = self.line.call();
+        let run = Run { device: self, call };
+        let sent = self.sent(|s| s.clone());
+        let shown = |state: &CrossConnects| sent.as_ref().is_none_or(|s| s.shown(state));
+        Ok(match settling::read(&run, sent.as_ref().map(|s| s.at), call.until(), shown).await? {
+            Told::Wanted(state) | Told::Other(state) => Measured::now(state),
+            Told::Unsettled(state) => Measured::now(state).with_quality(Quality::Stale),
+        })
+    }
+
+    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+        let call = self.line.call();
+        apply(&Run { device: self, call }, &self.identity, plan, &self.turns, call.until()).await
+    }
+}

@@ -1,0 +1,76 @@
+#![doc = include_str!("docs.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod device;
+pub mod proto;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    driver::{Transport, UriParameter},
+    link::line::Resync,
+    switching::{FLOW, Wire, flow},
+};
+use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
+use qkd_switch_hal::Geometry;
+use std::time::Duration;
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "thorlabs-osw",
+    version: env!("CARGO_PKG_VERSION"),
+    family: "Thorlabs OSW12 1x2 and OSW22 2x2 MEMS switches",
+    vendor: "Thorlabs",
+    kinds: &[DeviceKind::OpticalSwitch],
+    transports: &[Transport { name: "serial", example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22" }],
+    maturity: Maturity::Emulated,
+    evidence: &[],
+    assumptions: &[],
+    unknowns: &[
+        "the reply to a command that the switch does not know",
+        "the words of `T?` and `I?`, and whether they tell a 1x2 from a 2x2: model= must be given",
+        "how it stands after power-up, and whether the paths hold without power",
+        "how long a path takes to settle",
+    ],
+    parameters: &[UriParameter { name: "model", help: "osw12 (1x2) or osw22 (2x2 crossbar)", required: true }, FLOW],
+    // What the answer begins with is not public.
+    probes: &[],
+    resynchronises: "`I?` until this board's very name, then quiet for 300 ms; a position is one digit, which is never taken for a name.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThorlabsOswDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> ThorlabsOswDriver {
+    ThorlabsOswDriver
+}
+
+#[async_trait]
+impl Driver for ThorlabsOswDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let geometry = match uri.parameter("model") {
+            Some("osw12") => Geometry::one_by(2),
+            Some("osw22") => Geometry::Crossbar,
+            _ => return Err(Error::invalid("model= takes osw12 or osw22")),
+        };
+        Wire::new(Resync::Sentinel(Duration::from_millis(300)))
+            // With flow control, as PnPQ has it, which was tested on a real box; qudi has none.
+            .serial(proto::BAUD, flow(uri)?)
+            // Both clients wait for about 1 s after opening.
+            .startup(Duration::from_secs(1))
+            .greeting(proto::IDENTIFY, |reply| proto::decode_identify(reply).ok())
+            .open(&INFO, uri, context)
+            .await?
+            .switch(device::Osw { geometry })
+            .await
+    }
+}
