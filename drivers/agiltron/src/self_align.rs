@@ -77,10 +77,9 @@ impl OpticalSwitch for SelfAlign {
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         match *self.acknowledged.lock().await {
             Some((channel, when)) => Ok(Measured { value: at(channel)?, at: when, quality: Quality::Stale }),
-            None => Err(Error::new(
-                ErrorKind::NotReady,
-                "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: apply a blind plan first",
-            )),
+            None => {
+                Err(Error::new(ErrorKind::NotReady, "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: apply a blind plan first"))
+            }
         }
     }
 

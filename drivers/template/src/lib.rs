@@ -7,12 +7,7 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::Transport,
-    link::line::Resync,
-    switching::Wire,
-};
+use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, driver::Transport, link::line::Resync, switching::Wire};
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};
 
 /// What is known of this driver without a device.

@@ -53,7 +53,8 @@ fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
 }
 
 pub(super) fn start(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<Running> {
-    build(options, kind)?.on_serial(profile, options, BAUD, "")
+    // A pseudo-terminal has no CTS.
+    build(options, kind)?.on_serial(profile, options, BAUD, "flow=none")
 }
 
 pub(super) fn in_memory(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<InMemory> {

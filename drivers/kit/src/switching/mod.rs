@@ -67,7 +67,9 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turn
         Told::Other(after) => after,
         Told::Unsettled(after) => {
             let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
-            let why = format!("all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle");
+            let why = format!(
+                "all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle"
+            );
             return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
         }
     };

@@ -17,8 +17,7 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// The parameter of URIs that [`flow`] reads.
-pub const FLOW: UriParameter =
-    UriParameter { name: "flow", help: "rts-cts, or none for cables without these lines; default rts-cts", required: false };
+pub const FLOW: UriParameter = UriParameter { name: "flow", help: "rts-cts, or none for cables without these lines; default rts-cts", required: false };
 
 /// Whether a serial line has RTS/CTS flow control, by the URI's `flow=`.
 ///
