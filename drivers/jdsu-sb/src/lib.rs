@@ -1,1 +1,77 @@
+#![doc = include_str!("docs.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod device;
+pub mod proto;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    driver::{Probe, Transport},
+    link::line::Resync,
+    switching::{FLOW, Wire, flow},
+};
+use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturity, Result};
+use std::time::Duration;
+
+/// What this driver infers.
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
+    id: "jdsu-sb.replies-end-in-a-line-end",
+    statement: "Replies end in CR, LF or CR LF.",
+    source: "the manual's examples read whole lines; it does not print the end of a reply on RS-232",
+    disproof: "Every query ends in a time-out.",
+    operations: &[],
+}];
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "jdsu-sb",
+    version: env!("CARGO_PKG_VERSION"),
+    family: "JDS Uniphase (HP) SB series 1xN switches",
+    vendor: "JDS Uniphase",
+    kinds: &[DeviceKind::OpticalSwitch],
+    transports: &[Transport { name: "serial", example: "jdsu-sb+serial:///dev/ttyS0" }],
+    maturity: Maturity::Emulated,
+    evidence: &[],
+    assumptions: ASSUMPTIONS,
+    unknowns: &["error codes beside 000 and 330: they are told as they come", "whether a refused command stands in the error queue, the status byte, or both: both are asked"],
+    parameters: &[FLOW],
+    probes: &[Probe::Bytes { transport: "serial", at: proto::BAUD, send: b"IDN?\r", expect: "jds uniphase" }],
+    resynchronises: "`IDN?` until its answer, then quiet for 600 ms; no other query is answered by a maker, a model and a version.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JdsuSbDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> JdsuSbDriver {
+    JdsuSbDriver
+}
+
+#[async_trait]
+impl Driver for JdsuSbDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        // 600 ms is twice the time that a whole second answer to `IDN?` takes at 1200 baud.
+        let line = Wire::new(Resync::Sentinel(Duration::from_millis(600)))
+            .serial(proto::BAUD, flow(uri)?)
+            .greeting(proto::IDENTIFY, |reply| {
+                let identity = device::identity_of(proto::decode_identify(reply).ok()?)?;
+                Some(format!("{} {}", identity.vendor, identity.model?))
+            })
+            .open(&INFO, uri, context)
+            .await?;
+        let channels = line.call().query("size", proto::SIZE, proto::decode_channel).await?;
+        if !(1..=proto::MOST_CHANNELS).contains(&channels) {
+            return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch says that it has {channels} channels")));
+        }
+        line.switch(device::Sb { channels }).await
+    }
+}

@@ -1,0 +1,44 @@
+//! The 1xN module over the kit's switch.
+
+use crate::proto::mems;
+use async_trait::async_trait;
+use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
+use qkd_hal::{Capabilities, Identity, Operation, Result};
+use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
+use std::time::Duration;
+
+/// The switching time is not public, nor whether the module tells the old channel until then: it is asked again for a second.
+const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
+
+/// A MEMS 1xN module.
+pub(crate) struct Mems {
+    pub(crate) geometry: Geometry,
+}
+
+#[async_trait]
+impl Protocol for Mems {
+    fn switch_capabilities(&self) -> SwitchCapabilities {
+        SwitchCapabilities::new(self.geometry)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        use Operation as Op;
+        Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Apply]).with_emulated(&[Op::Health])
+    }
+
+    fn settling(&self) -> Settling {
+        SETTLING
+    }
+
+    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+        Ok(Identity::of("DiCon").with_model(call.query("identify", mems::IDENTIFY, mems::decode_identify).await?))
+    }
+
+    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+        position::paths(&self.geometry, call.query("channel", mems::CHANNEL, mems::decode_channel).await?)
+    }
+
+    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+        call.tell("set", mems::set(position::target(&self.geometry, step)?)).await
+    }
+}

@@ -1,0 +1,229 @@
+//! The driver against a few scripted lines, in memory and under paused time.
+
+use crate::driver;
+use qkd_driver_kit::{
+    OpenContext, Opened, Registry,
+    link::scripted::{Far, Prank},
+    wrap::fault::{Fate, Script},
+};
+use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault, device::HealthState, parameter::ParameterValue};
+use qkd_switch_hal::{Geometry, Plan, PowerLoss, Scope};
+use std::time::Duration;
+
+#[derive(Default)]
+struct Sb {
+    channel: u32,
+    drivers: u32,
+    status: u32,
+    /// How many more questions find it moving.
+    moving: u32,
+    /// How many do after each set.
+    slow: u32,
+    errors: Vec<u32>,
+    /// A set is refused: in the status byte, and in the error queue.
+    refuses: (u32, u32),
+    failed: bool,
+}
+
+fn answer(device: &mut Sb, message: &str) -> String {
+    assert!(message.len() < crate::proto::BUFFER);
+    let mut reply = String::new();
+    for command in message.split(';') {
+        let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
+        let said = match (word, argument) {
+            ("IDN?", "") => "JDS Uniphase, SB Switch, 2.00".to_owned(),
+            ("CLOSE?", "MAX") => "8".to_owned(),
+            ("CLOSE?", "") => device.channel.to_string(),
+            ("CNB?", "") => if device.settles() { "4" } else { "0" }.to_owned(),
+            ("STB?", "") => {
+                device.status |= if device.settles() { 4 } else { 0 };
+                format!("{:03}", device.status)
+            }
+            ("LERR?", "") => format!("{:03}", device.errors.pop().unwrap_or(0)),
+            ("ERR?", "") => if device.failed { "330" } else { "0" }.to_owned(),
+            ("TST?", "") => u32::from(device.failed).to_string(),
+            ("XDRS?", "") => device.drivers.to_string(),
+            ("SRE?", "") => "0".to_owned(),
+            ("OPC?", "") => "1".to_owned(),
+            ("LRN?", "") => format!("CLOSE {};XDRS {};SRE 0", device.channel, device.drivers),
+            ("CSB", "") => {
+                device.status = 0;
+                continue;
+            }
+            (_, _) if device.refuses != (0, 0) => {
+                device.status |= device.refuses.0;
+                device.errors.extend([device.refuses.1].iter().filter(|e| **e > 0));
+                continue;
+            }
+            ("CLOSE", channel) => {
+                device.channel = channel.parse().unwrap();
+                device.moving = device.slow;
+                continue;
+            }
+            ("XDRS", mask) => {
+                device.drivers = mask.parse().unwrap();
+                continue;
+            }
+            other => panic!("{other:?}"),
+        };
+        reply = said + "\r\n";
+    }
+    reply
+}
+
+impl Sb {
+    fn settles(&mut self) -> bool {
+        let settled = self.moving == 0;
+        self.moving = self.moving.saturating_sub(1);
+        settled
+    }
+}
+
+async fn open_with(context: OpenContext) -> (Result<Opened>, Far<Sb>) {
+    let far = Far::new(Sb { channel: 2, slow: 3, ..Sb::default() }, answer);
+    let context = context.with_memory("switch", far.endpoint(b'\r'));
+    (Registry::new().with(driver()).open("jdsu-sb+mem://switch", &context).await, far)
+}
+
+async fn open() -> (Opened, Far<Sb>) {
+    let (opened, far) = open_with(OpenContext::new()).await;
+    (opened.unwrap(), far)
+}
+
+async fn plan(opened: &Opened, to: &str) -> Plan {
+    let switch = opened.as_switch().unwrap();
+    let (who, present) = (switch.identity().await.unwrap(), switch.connections().await.unwrap().value);
+    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &to.parse().unwrap(), &Scope::Touched).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_what_it_is() {
+    let (opened, _) = open().await;
+    let switch = opened.as_switch().unwrap();
+    assert_eq!(switch.identity().await.unwrap().to_string(), "JDS Uniphase SB Switch, firmware 2.00");
+    let capabilities = switch.switch_capabilities();
+    assert_eq!(capabilities.geometry, Geometry::OneByN { channels: 8, dark: true });
+    assert_eq!((capabilities.settling, capabilities.power_loss), (Some(Duration::from_millis(384)), PowerLoss::GoesDark));
+    assert_eq!(switch.capabilities().supports(Operation::Health), Support::Applied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_waits_until_it_has_settled_and_verifies() {
+    let (opened, far) = open().await;
+    let switch = opened.as_switch().unwrap();
+    let to_7 = plan(&opened, "common-7").await;
+    far.now().device.errors = vec![330, 101];
+    far.now().seen.clear();
+    assert!(switch.apply(&to_7).await.unwrap().verified);
+    let seen = far.now().seen.clone();
+    assert_eq!(seen, ["CNB?", "CLOSE?", "LERR?", "LERR?", "LERR?", "CSB;CLOSE 7;LERR?", "STB?", "STB?", "STB?", "STB?", "CNB?", "CLOSE?"]);
+    assert!(switch.apply(&plan(&opened, "dark").await).await.unwrap().verified);
+    assert_eq!(switch.connections().await.unwrap().value.to_string(), "dark");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_wherever_it_stands() {
+    let (opened, far) = open().await;
+    let switch = opened.as_switch().unwrap();
+    let to_7 = plan(&opened, "common-7").await;
+    for (refuses, code, words) in [((0, 222), Some("222"), None), ((1, 0), None, Some("a parameter error")), ((32, 0), None, Some("a syntax error"))] {
+        far.now().device.refuses = refuses;
+        let error = switch.apply(&to_7).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect_on_device(), error.code(), error.words()), (ErrorKind::Refused, Effect::None, code, words));
+    }
+    far.now().device.refuses = (0, 0);
+    assert!(switch.apply(&to_7).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
+    let (opened, far) = open().await;
+    let switch = opened.as_switch().unwrap();
+    let to_7 = plan(&opened, "common-7").await;
+    far.now().device.errors = vec![330; 9];
+    let error = switch.apply(&to_7).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::None));
+    far.now().device.errors.clear();
+    far.now().device.slow = 1_000;
+    let error = switch.apply(&to_7).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown), "{error}");
+    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
+    let (opened, far) = open().await;
+    let switch = opened.as_switch().unwrap();
+    let to_7 = plan(&opened, "common-7").await;
+    far.prank("CLOSE 7", Prank::Lost);
+    let error = switch.apply(&to_7).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    far.prank("CLOSE 7", Prank::HangUp);
+    let error = switch.apply(&to_7).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Transport(TransportFault::HungUp), Effect::Unknown));
+    far.prank("CLOSE 7", Prank::Answer("7\r\n"));
+    let error = switch.apply(&to_7).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::Unknown));
+    assert!(switch.apply(&to_7).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+    let (opened, far) = open().await;
+    let switch = opened.as_switch().unwrap();
+    for (prank, kind) in [
+        (Prank::Answer("004\r\n"), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
+        (Prank::Answer("what\r\n"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        (Prank::Answer("9\r\n"), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (Prank::Silence, ErrorKind::Timeout),
+        (Prank::Late(Duration::from_millis(5_100)), ErrorKind::Timeout),
+        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+    ] {
+        far.prank("CLOSE?", prank);
+        assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
+        assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-2");
+    }
+    far.prank("CLOSE?", Prank::Twice);
+    switch.connections().await.unwrap();
+    assert!(switch.apply(&plan(&opened, "common-1").await).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_end_that_trickles_in_behind_its_reply_leaves_nothing_in_doubt() {
+    let script = Script::new();
+    let (opened, far) = open_with(OpenContext::new().with_faults(script.clone())).await;
+    let opened = opened.unwrap();
+    far.now().seen.clear();
+    // 120 characters per second, as the real line.
+    script.strike(0, Fate::Slow(120));
+    opened.as_switch().unwrap().connections().await.unwrap();
+    opened.as_switch().unwrap().connections().await.unwrap();
+    assert_eq!(far.now().seen, ["CNB?", "CLOSE?", "CNB?", "CLOSE?"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_and_parameters() {
+    let (opened, far) = open().await;
+    let device = opened.device();
+    assert_eq!(device.health().await.unwrap().state, HealthState::Ok);
+    far.now().device.failed = true;
+    assert_eq!(device.health().await.unwrap().faults, ["the self-test has failed"]);
+    device.set_parameter("relay-drivers", &ParameterValue::Integer(129)).await.unwrap();
+    assert_eq!(device.parameter("relay-drivers").await.unwrap(), ParameterValue::Integer(129));
+    assert_eq!(device.parameter("learn").await.unwrap(), ParameterValue::Text("CLOSE 2;XDRS 129;SRE 0".into()));
+    assert_eq!(device.parameter("pending").await.unwrap(), ParameterValue::Flag(false));
+    assert_eq!(device.parameter("service-requests").await.unwrap(), ParameterValue::Integer(0));
+    assert_eq!(device.set_parameter("relay-drivers", &ParameterValue::Integer(256)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(device.set_parameter("learn", &ParameterValue::Text("CLOSE 1".into())).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    far.prank("XDRS 1;", Prank::Answer("000\r\n"));
+    let error = device.set_parameter("relay-drivers", &ParameterValue::Integer(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_make_is_refused() {
+    let far = Far::new((), |(): &mut (), _: &str| "Acme, Box, 1\r\n".to_owned());
+    let context = OpenContext::new().with_memory("switch", far.endpoint(b'\r'));
+    let error = Registry::new().with(driver()).open("jdsu-sb+mem://switch", &context).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+}
