@@ -1,13 +1,13 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod ff;
+mod device;
 pub mod proto;
-mod self_align;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
+use device::{ff, self_align};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
     driver::{Evidence, EvidenceOf, Transport, UriParameter},

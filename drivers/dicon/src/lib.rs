@@ -1,16 +1,16 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod gp600;
-mod mems;
+mod device;
 pub mod proto;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
+use device::{gp600, mems};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
-    driver::{Probe, Transport, UriParameter},
+    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
     link::line::Resync,
     switching::Wire,
 };
@@ -54,7 +54,7 @@ pub static INFO: DriverInfo = DriverInfo {
         Transport { name: "tcp", example: "dicon+tcp://192.0.2.7:10001?model=gp600" },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[],
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory" }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "MEMS: error replies, the first field of `CF?`, how it stands after power-up, the switching time",

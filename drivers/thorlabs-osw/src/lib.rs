@@ -9,7 +9,7 @@ mod tests;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
-    driver::{Transport, UriParameter},
+    driver::{Evidence, EvidenceOf, Transport, UriParameter},
     link::line::Resync,
     switching::{FLOW, Wire, flow},
 };
@@ -26,7 +26,7 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22" }],
     maturity: Maturity::Emulated,
-    evidence: &[],
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory" }],
     assumptions: &[],
     unknowns: &[
         "the reply to a command that the switch does not know",

@@ -56,7 +56,6 @@ impl<D: Send + 'static> Far<D> {
     }
 
     /// The far end, now.
-    #[must_use]
     pub fn now(&self) -> MutexGuard<'_, Scripted<D>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

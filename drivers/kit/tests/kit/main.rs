@@ -7,3 +7,4 @@ mod line;
 mod replay;
 mod serial;
 mod snmp;
+mod switching;

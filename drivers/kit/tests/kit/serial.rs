@@ -70,3 +70,20 @@ async fn a_port_that_is_not_there_is_named() {
     assert_eq!(error.kind, ErrorKind::Unreachable);
     assert!(error.detail.contains("/dev/no-such-port"));
 }
+
+/// A pseudo-terminal takes the setting, and has no such lines: nothing waits for CTS.
+#[tokio::test]
+async fn flow_control_by_rts_and_cts_can_be_set_on_a_pseudo_terminal() {
+    let (mut master, name, _slave) = pty();
+    let device = std::thread::spawn(move || {
+        let mut buffer = [0; 16];
+        let n = master.read(&mut buffer).unwrap();
+        assert_eq!(&buffer[..n], b"hi\n");
+        master.write_all(b"hello\r\n").unwrap();
+        master
+    });
+    let options = LineOptions::new(Resync::Quiet(Duration::from_millis(20)), EventHub::default());
+    let link = LineLink::open(Box::new(SerialPort::new(&name, 1200, true)), options, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(&link.exchange(exchange(Duration::from_secs(5))).await.unwrap()[..], b"hello\r\n");
+    device.join().unwrap();
+}

@@ -51,7 +51,9 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
     call.tell(name, request).await?;
     match next_error(call).await.map_err(|e| e.effect(Effect::Unknown))? {
         DeviceError { code: 0, .. } => Ok(()),
-        DeviceError { code, text } => Err(Error::new(ErrorKind::Refused, format!("the switch refused `{name}`")).vendor_code(code.to_string()).vendor_text(text)),
+        DeviceError { code, text } => {
+            Err(Error::new(ErrorKind::Refused, format!("the switch refused `{name}`")).vendor_code(code.to_string()).vendor_text(text))
+        }
     }
 }
 

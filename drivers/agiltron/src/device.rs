@@ -1,0 +1,4 @@
+//! The two products behind the contract.
+
+pub(crate) mod ff;
+pub(crate) mod self_align;

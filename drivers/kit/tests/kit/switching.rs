@@ -1,0 +1,164 @@
+//! The kit's switch over a protocol of a few lines, whose device may tell the old state for a while.
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened, Registry,
+    driver::Transport,
+    link::{
+        line::Resync,
+        scripted::{Far, Prank},
+        text::{Misread, number},
+    },
+    switching::{Call, Protocol, Settling, Wire, position},
+};
+use qkd_hal::{DeviceKind, DeviceMisbehaved, DeviceUri, Effect, ErrorKind, Identity, Maturity, Operation, Result, Support, reading::Quality};
+use qkd_switch_hal::{CrossConnects, Geometry, Plan, Scope, Step, SwitchCapabilities};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const GEOMETRY: Geometry = Geometry::OneByN { channels: 4, dark: true };
+const WITHIN: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(100);
+const STARTUP: Duration = Duration::from_millis(700);
+
+struct Toy;
+
+#[async_trait]
+impl Protocol for Toy {
+    fn switch_capabilities(&self) -> SwitchCapabilities {
+        SwitchCapabilities::new(GEOMETRY)
+    }
+    fn settling(&self) -> Settling {
+        Settling::polled(WITHIN, EVERY)
+    }
+    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+        self.state(call).await.map(|_| Identity::of("Nobody"))
+    }
+    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+        position::paths(&GEOMETRY, call.query("get", "?\n", |reply| number("a channel", reply)).await?)
+    }
+    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+        match position::target(&GEOMETRY, step)? {
+            // Channel 4 is answered, the others are not.
+            4 => call.order("set", "4\n", |reply| if reply == b"ok\r\n" { Ok(()) } else { Err(Misread::unexpected("ok", "")) }).await,
+            n => call.tell("set", format!("{n}\n")).await,
+        }
+    }
+}
+
+static INFO: DriverInfo = DriverInfo {
+    name: "toy",
+    version: "0",
+    family: "none",
+    vendor: "nobody",
+    kinds: &[DeviceKind::OpticalSwitch],
+    transports: &[Transport { name: "tcp", example: "toy+tcp://192.0.2.7" }],
+    maturity: Maturity::Emulated,
+    evidence: &[],
+    assumptions: &[],
+    unknowns: &[],
+    parameters: &[],
+    probes: &[],
+    resynchronises: "",
+};
+
+struct ToyDriver;
+
+#[async_trait]
+impl Driver for ToyDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        Wire::new(Resync::Quiet(EVERY)).startup(STARTUP).open(&INFO, uri, context).await?.switch(Toy).await
+    }
+}
+
+struct Device {
+    channel: u32,
+    old: u32,
+    /// When it stops telling the old channel, and how long after a set it does.
+    truth: Instant,
+    lag: Duration,
+}
+
+fn answer(device: &mut Device, line: &str) -> String {
+    match line {
+        "?" => format!("{}\r\n", if Instant::now() < device.truth { device.old } else { device.channel }),
+        set => {
+            (device.old, device.truth) = (device.channel, Instant::now() + device.lag);
+            device.channel = set.parse().unwrap();
+            if device.channel == 4 { "ok\r\n".to_owned() } else { String::new() }
+        }
+    }
+}
+
+async fn open(query: &str) -> (Opened, Far<Device>) {
+    let far = Far::new(Device { channel: 1, old: 1, truth: Instant::now(), lag: Duration::ZERO }, answer);
+    let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
+    (Registry::new().with(ToyDriver).open(&format!("toy+mem://switch{query}"), &context).await.unwrap(), far)
+}
+
+async fn plan(opened: &Opened, to: &str) -> Plan {
+    let switch = opened.as_switch().unwrap();
+    let present = switch.connections().await.unwrap().value;
+    Plan::new(&switch.identity().await.unwrap(), &GEOMETRY, &present, &to.parse().unwrap(), &Scope::Touched).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_device_of_three_methods() {
+    let begun = Instant::now();
+    let (opened, far) = open("").await;
+    assert!(begun.elapsed() >= STARTUP, "nothing was sent before");
+    let switch = opened.as_switch().unwrap();
+    for to in ["common-4", "common-2", "dark"] {
+        let applied = switch.apply(&plan(&opened, to).await).await.unwrap();
+        assert!(applied.verified && applied.took < EVERY);
+    }
+    assert_eq!(far.now().device.channel, 0);
+    assert_eq!(switch.capabilities().supports(Operation::GetParameter), Support::Unsupported);
+    switch.health().await.unwrap();
+    switch.close().await.unwrap();
+    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_state_is_polled_until_the_new_one_shows() {
+    let (opened, far) = open("").await;
+    let switch = opened.as_switch().unwrap();
+    far.now().device.lag = WITHIN - Duration::from_millis(50);
+    let applied = switch.apply(&plan(&opened, "common-3").await).await.unwrap();
+    assert!(applied.verified && applied.took >= WITHIN - EVERY, "{applied:?}");
+    // Longer than it may: it is not believed that it will.
+    let next = plan(&opened, "common-2").await;
+    far.now().device.lag = WITHIN * 2;
+    let error = switch.apply(&next).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
+    let (opened, far) = open("?deadline=800ms").await;
+    let switch = opened.as_switch().unwrap();
+    let to_3 = plan(&opened, "common-3").await;
+    far.now().device.lag = Duration::from_secs(60);
+    let error = switch.apply(&to_3).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    // Whoever asks while it must not have settled waits, and what comes after that is the truth.
+    let told = switch.connections().await.unwrap();
+    assert_eq!((told.value.to_string().as_str(), told.quality), ("common-1", Quality::Good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
+    let (opened, far) = open("?deadline=3s").await;
+    let switch = opened.as_switch().unwrap();
+    let to_4 = plan(&opened, "common-4").await;
+    far.prank("4", Prank::Answer("no\r\n"));
+    let begun = Instant::now();
+    let error = switch.apply(&to_4).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::Unknown));
+    assert!(begun.elapsed() >= WITHIN, "it may have been carried out");
+    assert!(switch.apply(&to_4).await.unwrap().verified);
+    assert_eq!(switch.apply(&to_4).await.unwrap_err().kind(), ErrorKind::StateChanged);
+}
