@@ -111,8 +111,15 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
             Some("set-port")
         }
         (DeviceKind::OpticalSwitch, 2) if has(opened, Operation::SetParameter) => {
-            device.set_parameter("boot-mode", &ParameterValue::Text("restore".into())).await.unwrap();
-            Some("boot-mode")
+            // Of a Polatis, a GP600 and an SB.
+            let all = [
+                ("boot-mode", ParameterValue::Text("restore".into())),
+                ("auto-save", ParameterValue::Flag(true)),
+                ("relay-drivers", ParameterValue::Integer(5)),
+            ];
+            let (name, value) = all.into_iter().find(|(name, _)| device.parameters().iter().any(|p| p.name == *name)).unwrap();
+            device.set_parameter(name, &value).await.unwrap();
+            Some(name)
         }
         (DeviceKind::QkdModule, 0) => {
             opened.as_module().unwrap().take_keys(&KeyRequest::new(2)).await.unwrap();
@@ -205,8 +212,10 @@ async fn every_parameter_that_a_driver_writes_is_taken_by_its_device() {
                 let value = match spec.values {
                     ParameterType::Choice(words) => ParameterValue::Text(words[words.len() - 1].into()),
                     ParameterType::Integer { min, .. } => ParameterValue::Integer(min + 1),
+                    // A GP600 takes those that it is calibrated for.
+                    ParameterType::Real { .. } if spec.name == "wavelength" => ParameterValue::Real(1550.0),
                     ParameterType::Real { min, .. } => ParameterValue::Real(min),
-                    ParameterType::Flag => ParameterValue::Flag(false),
+                    ParameterType::Flag => ParameterValue::Flag(device.parameter(spec.name).await.unwrap() != ParameterValue::Flag(true)),
                     ref other => panic!("{}: {}: {other:?}", profile.name, spec.name),
                 };
                 device.set_parameter(spec.name, &value).await.unwrap();
