@@ -11,14 +11,19 @@ use qkd_emulators::{
     wire::{
         Session,
         agiltron::{Agiltron, Model},
+        dicon_gp600::DiconGp600,
+        dicon_mems::DiconMems,
+        jdsu_sb::{Codes, JdsuSb},
+        leoni_eol::LeoniEol,
         scpi::Polatis,
+        thorlabs_osw::ThorlabsOsw,
         usb::{Chapter9, quantis::Quantis},
     },
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 fn vectors(name: &str) -> Vec<Value> {
     let path = format!("{}/../vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -140,4 +145,131 @@ fn quantis_answers_every_setup_packet_of_the_sources() {
         seen += 1;
     }
     assert!(seen >= 11);
+}
+
+/// The vectors of a family of serial switches, one model of it if it names several.
+struct Sources {
+    family: &'static str,
+    model: &'static str,
+}
+
+impl Sources {
+    fn of(&self, direction: &str) -> Vec<Value> {
+        let all: Vec<_> = vectors(self.family).into_iter().filter(|v| text(v, "direction") == direction && text(v, "model") == self.model).collect();
+        assert!(all.len() >= 2, "{}", self.family);
+        all
+    }
+    /// A reply of this name, as it stands in the vectors.
+    fn reply(&self, name: &str) -> String {
+        text(self.of("reply").iter().find(|v| text(v, "name") == name).unwrap_or_else(|| panic!("{name}")), "ascii").to_owned()
+    }
+    /// Every set is silent, every query answered with one reply that ends as those of the vectors do. `told`: that no error waits.
+    fn each_request(&self, connect: impl Fn() -> Box<dyn Session>, told: impl Fn(&mut dyn Session, &str)) {
+        for vector in self.of("request") {
+            let (name, request) = (text(&vector, "name"), text(&vector, "ascii"));
+            let mut session = connect();
+            let reply = String::from_utf8(ask(&mut *session, request.as_bytes())).unwrap();
+            assert_eq!(reply.is_empty(), !request.contains('?'), "{name}: {reply:?}");
+            let end =
+                text(&self.of("reply")[0], "ascii").trim_start_matches(|c: char| c == '\n').trim_start_matches(|c: char| !c.is_ascii_control()).to_owned();
+            assert!(reply.is_empty() || reply.ends_with(&end), "{name}: {reply:?}");
+            told(&mut *session, name);
+        }
+    }
+    /// The replies to these requests are those of these names.
+    fn replies(&self, session: &mut dyn Session, exchanges: &[(&str, &str)]) {
+        for (request, name) in exchanges {
+            assert_eq!(String::from_utf8(ask(session, request.as_bytes())).unwrap(), self.reply(name), "{request:?}");
+        }
+    }
+}
+
+fn dark(vendor: &str, channels: u32, clock: Clock) -> Arc<Switch> {
+    let identity = Identity::of(vendor).with_model("SB Switch").with_firmware("2.00");
+    Arc::new(Switch::new(identity, Geometry::OneByN { channels, dark: true }, clock))
+}
+
+#[test]
+fn jdsu_sb_answers_what_the_manual_has() {
+    let sources = Sources { family: "jdsu-sb", model: "" };
+    let clock = Clock::manual();
+    let device = |clock: &Clock| JdsuSb::new(dark("JDS Uniphase", 48, clock.clone()), Codes::default());
+    sources.each_request(|| Box::new(device(&clock).session()), |session, name| assert_eq!(ask(session, b"LERR?\r"), b"000\r\n", "{name}"));
+    let device = device(&clock);
+    let mut session = device.session();
+    sources.replies(
+        &mut session,
+        &[
+            ("IDN?\r", "identity"),
+            ("CLOSE?\r", "channel 0 after power-up"),
+            ("CLOSE? MAX\r", "48 channels, the most there are"),
+            ("XDRS?\r", "no relay driver on"),
+            ("SRE?\r", "no service request"),
+            ("CNB?\r", "settled"),
+            ("OPC?\r", "input buffer empty"),
+            ("CSB;CLOSE 5\rCNB?\r", "moving"),
+            ("CLOSE?\r", "channel 5"),
+            ("TST?\r", "self-test passed"),
+            ("ERR?\r", "nothing is wrong"),
+            ("LERR?\r", "no error"),
+            ("XDR 3 1\rXDR? 3\r", "relay driver on"),
+            ("XDRS 3\rLRN?\r", "learn string"),
+        ],
+    );
+    clock.advance(Duration::from_secs(1));
+    sources.replies(&mut session, &[("STB?\r", "status: settled")]);
+    let replies = session.feed(b"OPC?\rOPC?\r");
+    assert_eq!(
+        [&replies[0].bytes, &replies[1].bytes].map(|b| String::from_utf8_lossy(b)),
+        [sources.reply("commands pending"), sources.reply("input buffer empty")]
+    );
+    device.apply(&DeviceFault::Fail).unwrap();
+    sources.replies(&mut session, &[("LERR?\r", "self-test failed"), ("ERR?\r", "the self-test has failed"), ("TST?\r", "self-test not passed")]);
+}
+
+#[test]
+fn thorlabs_osw_answers_what_the_clients_expect() {
+    let sources = Sources { family: "thorlabs-osw", model: "" };
+    for geometry in [Geometry::one_by(2), Geometry::Crossbar] {
+        let identity = Identity::of("Thorlabs").with_model("OSW").with_firmware("1");
+        let connect = || ThorlabsOsw::new(Arc::new(Switch::new(identity.clone(), geometry, Clock::manual())), Duration::ZERO).session();
+        sources.each_request(|| Box::new(connect()), |_, _| {});
+        sources.replies(&mut connect(), &[("S?\n", "position 1"), ("S 2\nS?\n", "position 1"), ("S?\n", "position 2")]);
+    }
+}
+
+#[test]
+fn dicon_mems_answers_what_the_clients_expect() {
+    let sources = Sources { family: "dicon", model: "mems" };
+    let connect = || DiconMems::new(dark("DiCon", 16, Clock::manual())).session();
+    sources.each_request(|| Box::new(connect()), |_, _| {});
+    sources.replies(&mut connect(), &[("CF?\r", "16 channels"), ("I1 3\rI1?\r", "channel 3")]);
+}
+
+#[test]
+fn dicon_gp600_answers_what_its_client_expects() {
+    let sources = Sources { family: "dicon", model: "gp600" };
+    let identity = Identity::of("Dicon Fiberoptics Inc").with_model("GP600").with_serial("19A0M10D0117").with_firmware("7.0");
+    let connect = || DiconGp600::new(Arc::new(Switch::new(identity.clone(), Geometry::matrix(16, 16), Clock::manual())), [1310, 1550]).session();
+    sources.each_request(|| Box::new(connect()), |session, name| assert_eq!(ask(session, b"SYST:ERR?\r"), b"+0, No Error\r", "{name}"));
+    sources.replies(
+        &mut connect(),
+        &[
+            ("*IDN?\r", "identity"),
+            ("SYST:CONF?\r", "the matrix configuration"),
+            ("X1 DIM?\r", "16 x 16"),
+            ("X1 CH 2?\r", "input 2 is disconnected"),
+            ("X1 CH 2 5\rX1 CH 2?\r", "input 2 at output 5"),
+            ("SYST:ERR?\r", "no error"),
+        ],
+    );
+}
+
+#[test]
+fn leoni_eol_answers_what_the_manual_has() {
+    let sources = Sources { family: "leoni-eol", model: "" };
+    let identity = Identity::of("LEONI").with_firmware("3.27");
+    let connect = || LeoniEol::new(Arc::new(Switch::new(identity.clone(), Geometry::one_by(4), Clock::manual()))).session();
+    sources.each_request(|| Box::new(connect()), |_, _| {});
+    sources.replies(&mut connect(), &[("firmware?\r\n", "firmware 3.27"), ("ch2\r\nch?\r\n", "channel 2")]);
 }

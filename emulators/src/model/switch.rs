@@ -1,4 +1,4 @@
-//! An optical switch: a matrix, or one common port and N channels.
+//! An optical switch: a matrix, one common port and N channels, or a crossbar.
 
 use super::{
     Face,
@@ -18,7 +18,7 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities, Step,
+    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities,
     SwitchCapabilities,
 };
 use std::{
@@ -30,7 +30,7 @@ use std::{
 /// What happens at power-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootMode {
-    /// No connection.
+    /// No connection; where there is no dark, the first channel, or bar.
     Dark,
     /// Those that were saved.
     Restore,
@@ -49,6 +49,8 @@ pub enum Rejected {
     Failed(u32),
     /// The lists have different lengths.
     Unequal,
+    /// This switch always has a path.
+    NeverDark,
     /// A fault: refused.
     Gate(Refusal),
 }
@@ -85,7 +87,7 @@ pub const DARK: f64 = -60.0;
 pub const SETTLING: Duration = Duration::from_millis(25);
 
 impl Switch {
-    /// A switch without connections, with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
+    /// A switch without connections (where there is no dark: at its first channel, or bar), with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
     #[must_use]
     pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
         let mut operations = vec![Operation::Identity, Operation::Health, Operation::Connections, Operation::Apply];
@@ -97,10 +99,6 @@ impl Switch {
             limits = limits.with_power_loss(Stated::Confirmed(PowerLoss::BootMode));
             meter = PowerMeterCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p)));
         }
-        let mut connections = CrossConnects::dark();
-        if let Geometry::OneByN { dark: false, .. } = geometry {
-            let _ = connections.insert(CrossConnect::new(Port::COMMON.0, 1));
-        }
         let input = geometry.ports().filter(|p| geometry.is_ingress(*p)).map(|p| (p.0, 0.0)).collect();
         Self {
             face: Face::new(DeviceKind::OpticalSwitch, identity, Capabilities::none().with(&operations)),
@@ -111,7 +109,7 @@ impl Switch {
             gate: Gate::default(),
             clock,
             state: Mutex::new(State {
-                connections,
+                connections: initial(&geometry),
                 saved: CrossConnects::dark(),
                 disabled: BTreeSet::new(),
                 failed: BTreeSet::new(),
@@ -127,6 +125,12 @@ impl Switch {
     #[must_use]
     pub fn without_rerouting(mut self) -> Self {
         self.reroutes = false;
+        self
+    }
+    /// A switch that does this at power-up.
+    #[must_use]
+    pub fn with_boot_mode(self, mode: BootMode) -> Self {
+        self.lock().boot = mode;
         self
     }
     /// A switch without power monitors.
@@ -199,11 +203,15 @@ impl Switch {
         Ok(())
     }
 
-    fn connect(state: &mut State, pairs: &[(u32, u32)]) {
+    fn connect(&self, state: &mut State, pairs: &[(u32, u32)]) {
         for (ingress, egress) in pairs {
-            state.connections.remove(Port(*ingress));
-            state.connections.remove(Port(*egress));
-            let _ = state.connections.insert(CrossConnect::new(*ingress, *egress));
+            // The one mirror of a crossbar makes both paths.
+            let other = matches!(self.limits.geometry, Geometry::Crossbar).then(|| (3 - ingress, 7 - egress));
+            for (ingress, egress) in [(*ingress, *egress)].into_iter().chain(other) {
+                state.connections.remove(Port(ingress));
+                state.connections.remove(Port(egress));
+                let _ = state.connections.insert(CrossConnect::new(ingress, egress));
+            }
         }
     }
 
@@ -220,7 +228,7 @@ impl Switch {
             return Err(Rejected::Busy(busy));
         }
         self.gate.pass().map_err(Rejected::Gate)?;
-        Self::connect(&mut state, pairs);
+        self.connect(&mut state, pairs);
         Ok(())
     }
 
@@ -231,9 +239,12 @@ impl Switch {
     pub fn only(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
         let mut state = self.lock();
         self.check(&state, pairs)?;
+        if pairs.is_empty() && !self.limits.geometry.can_be_dark() {
+            return Err(Rejected::NeverDark);
+        }
         self.gate.pass().map_err(Rejected::Gate)?;
         state.connections = CrossConnects::dark();
-        Self::connect(&mut state, pairs);
+        self.connect(&mut state, pairs);
         Ok(())
     }
 
@@ -245,6 +256,9 @@ impl Switch {
         let mut state = self.lock();
         if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
             return Err(Rejected::NoSuchPort(*port));
+        }
+        if !self.limits.geometry.can_be_dark() {
+            return Err(Rejected::NeverDark);
         }
         self.gate.pass().map_err(Rejected::Gate)?;
         for port in ports {
@@ -345,12 +359,9 @@ impl Switch {
     pub fn reboot(&self) {
         let mut state = self.lock();
         match state.boot {
-            BootMode::Dark => state.connections = CrossConnects::dark(),
+            BootMode::Dark => state.connections = initial(&self.limits.geometry),
             BootMode::Restore => state.connections = state.saved.clone(),
             BootMode::Auto => {}
-        }
-        if let Geometry::OneByN { dark: false, .. } = self.limits.geometry {
-            Self::connect(&mut state, &[(Port::COMMON.0, 1)]);
         }
         drop(state);
         self.face.events.publish(Origin::Device, EventKind::Restarted);
@@ -417,6 +428,16 @@ impl Faulty for Switch {
     }
 }
 
+/// Where a switch stands when it is new.
+fn initial(geometry: &Geometry) -> CrossConnects {
+    let pairs: &[_] = match geometry {
+        Geometry::OneByN { dark: false, .. } => &[(Port::COMMON.0, 1)],
+        Geometry::Crossbar => &[(1, 3), (2, 4)],
+        _ => &[],
+    };
+    pairs.iter().map(|(ingress, egress)| CrossConnect::new(*ingress, *egress)).collect::<Result<_>>().unwrap_or_default()
+}
+
 fn refused(operation: Operation, rejected: Rejected) -> Error {
     let kind = if matches!(rejected, Rejected::NoSuchPort(_)) { ErrorKind::NotFound } else { ErrorKind::Refused };
     Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
@@ -463,10 +484,9 @@ impl OpticalSwitch for Switch {
         plan.check(&self.connected())?;
         for (done, step) in plan.steps().iter().enumerate() {
             let pairs: Vec<_> = step.adds().iter().map(|c| (c.ingress.0, c.egress.0)).collect();
-            let result = match step {
-                Step::Disconnect(c) => self.remove(&[c.ingress.0]),
-                _ => self.add(&pairs),
-            };
+            let gone: Vec<_> = step.removes().iter().map(|c| c.ingress.0).collect();
+            // A move to nowhere goes dark.
+            let result = if pairs.is_empty() { self.remove(&gone) } else { self.add(&pairs) };
             if let Err(rejected) = result {
                 let effect = if done == 0 { Effect::None } else { Effect::Partial };
                 return Err(refused(Operation::Apply, rejected).effect(effect));
@@ -481,4 +501,51 @@ impl OpticalSwitch for Switch {
 
 fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
     Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn switch(geometry: Geometry) -> Switch {
+        Switch::new(Identity::of("model"), geometry, Clock::manual())
+    }
+
+    #[test]
+    fn a_crossbar_is_bar_or_cross_and_never_less() {
+        let s = switch(Geometry::Crossbar);
+        assert_eq!(s.connected().to_string(), "1-3,2-4");
+        s.add(&[(2, 3)]).unwrap();
+        assert_eq!(s.connected().to_string(), "1-4,2-3", "one half makes the other");
+        assert_eq!(s.remove(&[1]), Err(Rejected::NeverDark));
+        assert_eq!(s.remove_all(), Err(Rejected::NeverDark));
+        assert_eq!(s.add(&[(3, 1)]), Err(Rejected::NoSuchPort(3)));
+        assert_eq!(s.connected().to_string(), "1-4,2-3");
+        s.reboot();
+        assert_eq!(s.connected().to_string(), "1-3,2-4");
+        s.set_boot_mode(BootMode::Auto).unwrap();
+        s.only(&[(1, 4)]).unwrap();
+        s.reboot();
+        assert_eq!(s.connected().to_string(), "1-4,2-3");
+    }
+
+    #[test]
+    fn one_by_n_is_dark_only_where_it_can_be() {
+        let s = switch(Geometry::OneByN { channels: 8, dark: true });
+        assert!(s.connected().is_empty());
+        s.add(&[(0, 3)]).unwrap();
+        s.add(&[(0, 8)]).unwrap();
+        assert_eq!(s.connected().to_string(), "common-8", "one at a time");
+        s.remove(&[0]).unwrap();
+        assert!(s.connected().is_empty());
+        s.add(&[(0, 2)]).unwrap();
+        s.reboot();
+        assert!(s.connected().is_empty());
+
+        let s = switch(Geometry::one_by(4));
+        s.add(&[(0, 3)]).unwrap();
+        assert_eq!(s.remove(&[0]), Err(Rejected::NeverDark));
+        s.reboot();
+        assert_eq!(s.connected().to_string(), "common-1");
+    }
 }

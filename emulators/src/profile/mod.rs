@@ -6,14 +6,19 @@
 mod agents;
 mod agiltron;
 mod controls;
+mod dicon;
 mod encryptors;
 mod in_memory;
+mod jdsu_sb;
+mod leoni_eol;
+mod line;
 mod options;
 mod polatis;
 mod protection;
 mod qkd;
 mod quantis;
 mod running;
+mod thorlabs_osw;
 
 pub use in_memory::InMemory;
 pub use options::{Options, Setting};
@@ -22,6 +27,7 @@ pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
 use crate::wire::snmp::scte::Kind;
 use futures::future::BoxFuture;
 use std::{
+    future::ready,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -61,20 +67,34 @@ pub fn all() -> &'static [Profile] {
     &PROFILES
 }
 
-static PROFILES: [Profile; 12] = [
+static PROFILES: [Profile; 18] = [
     Profile {
         name: "agiltron-ff",
         title: "Agiltron FF 1×N switch on a serial line",
         settings: agiltron::FF.settings,
-        start: |p, o| Box::pin(agiltron::start(p, o, &agiltron::FF)),
+        start: |p, o| Box::pin(ready(agiltron::start(p, o, &agiltron::FF))),
         in_memory: |p, o| agiltron::in_memory(p, o, &agiltron::FF),
     },
     Profile {
         name: "agiltron-selfalign",
         title: "Agiltron SelfAlign 1×N switch on a serial line",
         settings: agiltron::SELF_ALIGN.settings,
-        start: |p, o| Box::pin(agiltron::start(p, o, &agiltron::SELF_ALIGN)),
+        start: |p, o| Box::pin(ready(agiltron::start(p, o, &agiltron::SELF_ALIGN))),
         in_memory: |p, o| agiltron::in_memory(p, o, &agiltron::SELF_ALIGN),
+    },
+    Profile {
+        name: "dicon-gp600",
+        title: "DiCon GP600 matrix switch, ASCII over TCP and on a serial line",
+        settings: dicon::GP600,
+        start: |p, o| Box::pin(dicon::gp600(p, o)),
+        in_memory: dicon::gp600_in_memory,
+    },
+    Profile {
+        name: "dicon-mems",
+        title: "DiCon MEMS 1×N module on a serial line",
+        settings: dicon::MEMS,
+        start: |p, o| Box::pin(ready(dicon::mems(p, o))),
+        in_memory: dicon::mems_in_memory,
     },
     Profile {
         name: "etsi014-pair",
@@ -96,6 +116,20 @@ static PROFILES: [Profile; 12] = [
         settings: quantis::SETTINGS,
         start: |p, o| Box::pin(quantis::start(p, o)),
         in_memory: quantis::in_memory,
+    },
+    Profile {
+        name: "jdsu-sb",
+        title: "JDS Uniphase SB 1×N switch on RS-232",
+        settings: jdsu_sb::SETTINGS,
+        start: |p, o| Box::pin(ready(jdsu_sb::start(p, o))),
+        in_memory: jdsu_sb::in_memory,
+    },
+    Profile {
+        name: "leoni-eol",
+        title: "LEONI eol 1×2, 1×4 or 2×2 switch on RS-232",
+        settings: leoni_eol::SETTINGS,
+        start: |p, o| Box::pin(ready(leoni_eol::start(p, o))),
+        in_memory: leoni_eol::in_memory,
     },
     Profile {
         name: "nokia-sros-macsec-pair",
@@ -138,6 +172,20 @@ static PROFILES: [Profile; 12] = [
         settings: protection::SCTE,
         start: |p, o| Box::pin(agents::start(p, o, protection::scte(o, Kind::Ab))),
         in_memory: |p, o| agents::in_memory(p, protection::scte(o, Kind::Ab)),
+    },
+    Profile {
+        name: "thorlabs-osw12",
+        title: "Thorlabs OSW12 1×2 MEMS switch on its USB serial port",
+        settings: thorlabs_osw::SETTINGS,
+        start: |p, o| Box::pin(ready(thorlabs_osw::start(p, o, &thorlabs_osw::OSW12))),
+        in_memory: |p, o| thorlabs_osw::in_memory(p, o, &thorlabs_osw::OSW12),
+    },
+    Profile {
+        name: "thorlabs-osw22",
+        title: "Thorlabs OSW22 2×2 MEMS switch on its USB serial port",
+        settings: thorlabs_osw::SETTINGS,
+        start: |p, o| Box::pin(ready(thorlabs_osw::start(p, o, &thorlabs_osw::OSW22))),
+        in_memory: |p, o| thorlabs_osw::in_memory(p, o, &thorlabs_osw::OSW22),
     },
     Profile {
         name: "veriqloud-qline-pair",

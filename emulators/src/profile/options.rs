@@ -1,6 +1,7 @@
 //! What a profile is started with.
 
 use super::Profile;
+use crate::model::switch::BootMode;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -73,6 +74,37 @@ impl Options {
 
     pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.set.iter().rev().find(|(n, _)| n == name).map_or(default, |(_, v)| v)
+    }
+
+    /// The number of channels of a 1×N switch.
+    pub(super) fn channels(&self, default: u32, most: u32) -> io::Result<u32> {
+        let channels = self.number("channels", default)?;
+        if (2..=most).contains(&channels) { Ok(channels) } else { Err(invalid(format!("channels={channels}: there are 2 to {most}"))) }
+    }
+
+    /// The size of a matrix, such as 16x16.
+    pub(super) fn size(&self, default: &str) -> io::Result<(u32, u32)> {
+        let size = self.text("size", default);
+        size.split_once('x')
+            .and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)))
+            .filter(|(n, m)| (1..=1024).contains(n) && (1..=1024).contains(m))
+            .ok_or_else(|| invalid(format!("size={size}: it is such as 16x16, with 1 to 1024 ports on each side")))
+    }
+    /// What a connection to a port in use does: `busy-port=reroute` or `refuse`.
+    pub(super) fn reroutes(&self) -> io::Result<bool> {
+        match self.text("busy-port", "reroute") {
+            "reroute" => Ok(true),
+            "refuse" => Ok(false),
+            other => Err(invalid(format!("busy-port={other}: it is reroute or refuse"))),
+        }
+    }
+    /// What a switch without dark does at power-up: `power-up=first` (the first channel, or bar) or `keep`.
+    pub(super) fn boot_mode(&self) -> io::Result<BootMode> {
+        match self.text("power-up", "first") {
+            "first" => Ok(BootMode::Dark),
+            "keep" => Ok(BootMode::Auto),
+            other => Err(invalid(format!("power-up={other}: it is first or keep"))),
+        }
     }
 
     pub(super) fn number<T: FromStr>(&self, name: &str, default: T) -> io::Result<T> {

@@ -25,14 +25,6 @@ pub(super) const SETTINGS: &[Setting] = &[
 pub(super) const MATRIX: &str = "N-OST-16x16-LA1-DMHNS";
 pub(super) const OST: &str = "I-OST-24x24-LU1-DMHNS";
 
-/// The size in a product code, such as N-OST-16x16-LA1-DMHNS.
-fn size_of(code: &str) -> Option<(u32, u32)> {
-    code.split('-').find_map(|part| {
-        let (n, m) = part.split_once('x')?;
-        Some((n.parse().ok()?, m.parse().ok()?))
-    })
-}
-
 struct Device {
     controls: Controls,
     service: Arc<dyn ByteService>,
@@ -44,9 +36,7 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     let own = code.split('-').find(|p| p.contains('x')).unwrap_or_default();
     let size = options.text("size", own);
     let code = code.replace(own, size);
-    let (ingress, egress) = size_of(&format!("-{size}-"))
-        .filter(|(n, m)| (1..=1024).contains(n) && (1..=1024).contains(m))
-        .ok_or_else(|| invalid(format!("size={size}: it is such as 16x16, with 1 to 1024 ports on each side")))?;
+    let (ingress, egress) = options.size(own)?;
     let identity = Identity::of("Polatis").with_model(&code).with_serial(options.text("serial", "002414")).with_firmware(options.text("firmware", "6.5.2.18"));
     let clock = Clock::default();
     let mut switch = Switch::new(identity, Geometry::matrix(ingress, egress), clock.clone());
@@ -54,11 +44,9 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     if code.starts_with("I-OST") {
         switch = switch.without_monitors();
     }
-    switch = match options.text("busy-port", "reroute") {
-        "reroute" => switch,
-        "refuse" => switch.without_rerouting(),
-        other => return Err(invalid(format!("busy-port={other}: it is reroute or refuse"))),
-    };
+    if !options.reroutes()? {
+        switch = switch.without_rerouting();
+    }
     let switch = Arc::new(switch);
     let wire = Polatis::new(Arc::clone(&switch));
     let shown = wire.clone();

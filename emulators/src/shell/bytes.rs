@@ -1,6 +1,10 @@
 //! Runs a [`Session`] over any stream of bytes: a socket, a PTY, or memory.
 
-use crate::{clock::Clock, fault::Faults, wire::Session};
+use crate::{
+    clock::Clock,
+    fault::Faults,
+    wire::{Reply, Session},
+};
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -30,41 +34,55 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &
     let mut buffer = vec![0; 16 * 1024];
     let mut late = Late::new();
     loop {
-        let replies = tokio::select! {
+        tokio::select! {
             biased;
             () = next_late(&late) => {
                 let now = Instant::now();
                 for (_, bytes) in late.extract_if(.., |(at, _)| *at <= now) {
                     stream.write_all(&bytes).await?;
                 }
-                stream.flush().await?;
-                continue;
             }
-            read = stream.read(&mut buffer) => match read? {
-                0 => return Ok(false),
-                n => session.feed(&buffer[..n]),
-            },
-            () = sleep(POLL), if session.is_waiting() => session.poll(),
-        };
-        for reply in replies {
-            let after = clock.really(reply.after);
-            if !after.is_zero() {
-                sleep(after).await;
-            }
-            if faults.is_quiet() {
-                if !reply.bytes.is_empty() {
-                    stream.write_all(&reply.bytes).await?;
+            read = stream.read(&mut buffer) => {
+                let n = read?;
+                if n == 0 {
+                    return Ok(false);
                 }
-            } else if deliver(stream, faults, reply.bytes, &mut late).await? {
-                return Ok(true);
+                // A fault that counts exchanges comes between two requests, also where both came at once.
+                let piece = if faults.is_quiet() { n } else { 1 };
+                for bytes in buffer[..n].chunks(piece) {
+                    if answer(stream, session.feed(bytes), faults, clock, &mut late).await? {
+                        return Ok(true);
+                    }
+                }
             }
-            if reply.close {
-                stream.flush().await?;
+            () = sleep(POLL), if session.is_waiting() => if answer(stream, session.poll(), faults, clock, &mut late).await? {
                 return Ok(true);
-            }
+            },
         }
         stream.flush().await?;
     }
+}
+
+/// Sends replies in turn; `true` if the line was hung up.
+async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, replies: Vec<Reply>, faults: &Faults, clock: &Clock, late: &mut Late) -> io::Result<bool> {
+    for reply in replies {
+        let after = clock.really(reply.after);
+        if !after.is_zero() {
+            sleep(after).await;
+        }
+        if faults.is_quiet() {
+            if !reply.bytes.is_empty() {
+                stream.write_all(&reply.bytes).await?;
+            }
+        } else if deliver(stream, faults, reply.bytes, late).await? {
+            return Ok(true);
+        }
+        if reply.close {
+            stream.flush().await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sends one reply as the faults want it; `true` if the line was hung up.
@@ -92,4 +110,45 @@ async fn deliver<S: AsyncWrite + Unpin>(stream: &mut S, faults: &Faults, bytes: 
         tokio::task::yield_now().await;
     }
     Ok(delivery.hang_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        FaultSpec,
+        fault::{DeviceFault, Faulty},
+    };
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    };
+
+    /// Answers each byte with how many orders its device has had, and is silent to `!`.
+    struct Orders(Arc<AtomicU8>);
+    impl Session for Orders {
+        fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+            bytes.iter().map(|b| if *b == b'!' { Reply::silent() } else { Reply::bytes([self.0.load(Ordering::SeqCst)]) }).collect()
+        }
+    }
+    struct Count(Arc<AtomicU8>);
+    impl Faulty for Count {
+        fn apply(&self, _: &DeviceFault) -> Result<(), String> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_device_comes_between_two_requests_that_came_at_once() {
+        let orders = Arc::default();
+        let faults = Faults::new(1, Some(Arc::new(Count(Arc::clone(&orders)))));
+        faults.add("operator=x@after=1@once".parse::<FaultSpec>().unwrap()).unwrap();
+        let (mut near, mut far) = tokio::io::duplex(64);
+        tokio::spawn(async move { drive(&mut far, &mut Orders(orders), &faults, &Clock::default()).await });
+        near.write_all(b"?!?").await.unwrap();
+        let mut answers = [9; 2];
+        near.read_exact(&mut answers).await.unwrap();
+        assert_eq!(answers, [0, 1]);
+    }
 }

@@ -54,6 +54,8 @@ impl Port {
         grantpt(&master).map_err(os)?;
         unlockpt(&master).map_err(os)?;
         let path = PathBuf::from(ptsname_r(&master).map_err(os)?);
+        // Until it was open once, Linux does not tell that nobody has it open.
+        drop(nix::fcntl::open(&path, OFlag::O_RDWR | OFlag::O_NOCTTY, nix::sys::stat::Mode::empty()).map_err(os)?);
         if let Some(link) = link {
             if link.is_symlink() {
                 std::fs::remove_file(link)?;
@@ -118,7 +120,10 @@ pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, fau
     loop {
         match drive(&mut port, session.as_mut(), &faults, &clock).await {
             // Nobody has it open (EIO).
-            Ok(false) | Err(_) => sleep(IDLE).await,
+            Ok(false) | Err(_) => {
+                session.closed();
+                sleep(IDLE).await;
+            }
             Ok(true) => {
                 let link = port.link.clone();
                 drop(port);
@@ -209,6 +214,38 @@ mod tests {
         server.abort();
         let _ = server.await;
         assert!(!link.is_symlink(), "the link goes with the port");
+    }
+
+    /// Answers with 1 if nobody had the port open since the last answer, else with 0.
+    #[derive(Default)]
+    struct Closed(bool);
+    impl Session for Closed {
+        fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+            bytes.iter().map(|_| Reply::bytes([u8::from(std::mem::take(&mut self.0))])).collect()
+        }
+        fn closed(&mut self) {
+            self.0 = true;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_told_that_nobody_has_the_port_open() {
+        let faults = Faults::new(1, None);
+        let port = Port::open(9600, None, faults.clone()).unwrap();
+        let path = port.path().to_owned();
+        let service: Arc<dyn ByteService> = Arc::new(|| Box::new(Closed::default()) as Box<dyn Session>);
+        let server = tokio::spawn(serve(port, 9600, service, faults, Clock::default()));
+        // Whoever opens it within the time after which it is looked at again may come unnoticed, so each waits for longer than that.
+        for _ in 0..2 {
+            sleep(IDLE * 50).await;
+            let path = path.clone();
+            let told = tokio::task::spawn_blocking(move || {
+                let mut file = open(&path, 9600);
+                [ask(&mut file, b"a"), ask(&mut file, b"b")].concat()
+            });
+            assert_eq!(told.await.unwrap(), [1, 0], "before it was opened, not since");
+        }
+        server.abort();
     }
 
     #[tokio::test]

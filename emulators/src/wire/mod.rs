@@ -1,10 +1,17 @@
 //! The vendors' protocols, without sockets, in front of the models. Each is written from public facts alone and shares nothing with a driver.
 
 pub mod agiltron;
+pub mod dicon_gp600;
+pub mod dicon_mems;
 pub mod etsi014;
+pub mod jdsu_sb;
+pub mod leoni_eol;
+mod lines;
+mod position;
 pub mod qline;
 pub mod scpi;
 pub mod snmp;
+pub mod thorlabs_osw;
 pub mod usb;
 
 use std::time::Duration;
@@ -48,6 +55,8 @@ impl Reply {
 pub trait Session: Send {
     /// Takes bytes, in pieces of any size; gives one reply for each request that is complete.
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply>;
+    /// Nobody has the serial port open. Called again and again until somebody has.
+    fn closed(&mut self) {}
     /// Whether replies are due that do not answer new bytes; if so, [`poll`](Self::poll) is called again and again.
     fn is_waiting(&self) -> bool {
         false

@@ -47,7 +47,7 @@ impl From<Rejected> for ScpiError {
     fn from(rejected: Rejected) -> Self {
         match rejected {
             Rejected::NoSuchPort(_) => RANGE,
-            Rejected::Busy(_) | Rejected::Failed(_) => CONFLICT,
+            Rejected::Busy(_) | Rejected::Failed(_) | Rejected::NeverDark => CONFLICT,
             Rejected::Unequal => MISSING,
             Rejected::Gate(Refusal::Refused) => EXECUTION,
             Rejected::Gate(Refusal::Full) => NO_MEMORY,

@@ -137,8 +137,13 @@ codecs! {
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.
     emulated_agiltron = "agiltron.json", qkd_emulators::wire::agiltron::fuzz;
+    emulated_dicon_gp600 = "dicon.json", qkd_emulators::wire::dicon_gp600::fuzz;
+    emulated_dicon_mems = "dicon.json", qkd_emulators::wire::dicon_mems::fuzz;
+    emulated_jdsu_sb = "jdsu-sb.json", qkd_emulators::wire::jdsu_sb::fuzz;
+    emulated_leoni_eol = "leoni-eol.json", qkd_emulators::wire::leoni_eol::fuzz;
     emulated_polatis = "polatis.json", qkd_emulators::wire::scpi::fuzz;
     emulated_qline = "veriqloud-qline.json", qkd_emulators::wire::qline::fuzz;
+    emulated_thorlabs_osw = "thorlabs-osw.json", qkd_emulators::wire::thorlabs_osw::fuzz;
 }
 
 #[test]

@@ -83,8 +83,11 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turn
         )
         .effect(Effect::Partial)
     } else {
-        Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("all {steps} steps were accepted, but the switch stands at {now}, not at {aim}"))
-            .effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
+        Error::misbehaved(
+            DeviceMisbehaved::ChangeNotApplied,
+            format!("all {steps} steps were sent, and the switch has not done them: it stands at {now}, not at {aim}"),
+        )
+        .effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
     })
 }
 

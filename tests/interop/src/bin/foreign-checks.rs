@@ -4,11 +4,13 @@
 
 mod foreign {
     pub(crate) mod agiltron;
+    pub(crate) mod dicon;
     pub(crate) mod etsi014;
     pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
     pub(crate) mod notifications;
     pub(crate) mod pysnmp;
+    pub(crate) mod serial_switches;
     pub(crate) mod snmpd;
     pub(crate) mod snmpsim;
     pub(crate) mod visa;
@@ -29,6 +31,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("rust-014-client-on-our-server", foreign::etsi014::crate_client),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),
     ("pyvisa-on-our-switch", foreign::visa::run),
+    ("pyvisa-serial-switches", foreign::serial_switches::run),
+    ("autosweep-on-our-matrix", foreign::dicon::run),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 

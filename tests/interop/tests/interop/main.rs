@@ -7,6 +7,7 @@ mod encryptors;
 mod in_memory;
 mod probes;
 mod qkd;
+mod serial_switches;
 mod switches;
 mod table;
 mod wires;

@@ -20,7 +20,11 @@ use qkd_emulators::{
     wire::{
         Reply, Session,
         agiltron::{Agiltron, Model},
+        dicon_gp600::DiconGp600,
+        dicon_mems::DiconMems,
+        jdsu_sb::{Codes, JdsuSb},
         scpi::Polatis,
+        thorlabs_osw::ThorlabsOsw,
     },
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
@@ -127,7 +131,28 @@ fn devices() -> Vec<Device> {
         agiltron("an Agiltron FF 1x4", "agiltron+mem://box?model=ff&channels=4", Model::Ff, 4),
         agiltron("an Agiltron FF 1x8", "agiltron+mem://box?model=ff&channels=8", Model::Ff, 8),
         agiltron("an Agiltron SelfAlign 1x16", "agiltron+mem://box?model=selfalign&channels=16", Model::SelfAlign, 16),
+        Device::new("a JDSU SB 1x8", "jdsu-sb+mem://box", one_by_8("JDS Uniphase", "SB Switch"), &[(0, 3)], |m| {
+            Box::new(JdsuSb::new(m, Codes::default()).session())
+        }),
+        Device::new("a DiCon MEMS 1x8", "dicon+mem://box?model=mems", one_by_8("DiCon", "MEMS 1x8"), &[(0, 3)], |m| Box::new(DiconMems::new(m).session())),
+        Device::new("a DiCon GP600", "dicon+mem://box?model=gp600", gp600(), &[(1, 7)], |m| Box::new(DiconGp600::new(m, [1310, 1550]).session())),
+        // It has been open for a while.
+        Device::new("a Thorlabs OSW22", "thorlabs-osw+mem://box?model=osw22", osw22(), &[(1, 4)], |m| Box::new(ThorlabsOsw::new(m, Duration::ZERO).session())),
     ]
+}
+
+fn one_by_8(vendor: &str, model: &str) -> Switch {
+    let identity = Identity::of(vendor).with_model(model).with_firmware("2.00");
+    Switch::new(identity, Geometry::OneByN { channels: 8, dark: true }, Clock::default())
+}
+
+fn gp600() -> Switch {
+    let identity = Identity::of("Dicon Fiberoptics Inc").with_model("GP600").with_serial("19A0M10D0117").with_firmware("7.0");
+    Switch::new(identity, Geometry::matrix(4, 4), Clock::default())
+}
+
+fn osw22() -> Switch {
+    Switch::new(Identity::of("Thorlabs").with_model("OSW22-1310E").with_firmware("board 1.0"), Geometry::Crossbar, Clock::default())
 }
 
 /// The serial probes of all drivers.

@@ -1,0 +1,134 @@
+//! LEONI eol 1×2, 1×4 and 2×2 switches on RS-232 (57600 8N1).
+//!
+//! Source: vendor manual REV07a, easymanua.ls/leoni/eol-1x2, page 8. Commands end with CR LF: `firmware?` tells `ver3.27`, `ch?` the channel, `ch3` goes to channel 3, `i2c?` and `i2c10` to
+//! `i2c99` are the address of its other bus.
+//!
+//! Our choices, where the manual is silent: replies end in CR LF; `chN` and `i2cN` are silent, and so are a wrong command and a channel that is not there or that a fault refuses; of a 2×2, channel
+//! 1 is bar and channel 2 cross; the address is 10 until it is set, outlasts a loss of power, and changes nothing else. The query of the type is not there: its spelling is not public.
+
+use super::{
+    Reply, Session,
+    lines::Lines,
+    position::{go, position},
+};
+use crate::model::switch::Switch;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+const LINE: usize = 1024;
+const ADDRESSES: std::ops::RangeInclusive<u32> = 10..=99;
+
+/// The switch behind its line.
+#[derive(Clone)]
+pub struct LeoniEol {
+    switch: Arc<Switch>,
+    address: Arc<AtomicU32>,
+}
+
+impl LeoniEol {
+    /// In front of a 1×N or a crossbar.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Self {
+        Self { switch, address: Arc::new(AtomicU32::new(*ADDRESSES.start())) }
+    }
+    /// The line.
+    #[must_use]
+    pub fn session(&self) -> Line {
+        Line { device: self.clone(), lines: Lines::new(b'\n', LINE) }
+    }
+    /// What commands can change, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        format!("{}\ni2c: {}", self.switch.state(), self.address.load(Ordering::Relaxed))
+    }
+
+    fn line(&self, line: &str) -> Reply {
+        let number = |prefix| line.strip_prefix(prefix).filter(|n| n.bytes().all(|b| b.is_ascii_digit())).and_then(|n| n.parse::<u32>().ok());
+        let answer = match line {
+            "firmware?" => format!("ver{}", self.switch.face().identity().firmware.unwrap_or_default()),
+            "ch?" => position(&self.switch).to_string(),
+            "i2c?" => self.address.load(Ordering::Relaxed).to_string(),
+            _ => {
+                if let Some(channel) = number("ch") {
+                    let _ = go(&self.switch, channel);
+                } else if let Some(address) = number("i2c").filter(|a| ADDRESSES.contains(a)) {
+                    self.address.store(address, Ordering::Relaxed);
+                }
+                return Reply::silent();
+            }
+        };
+        Reply::bytes(answer + "\r\n")
+    }
+}
+
+/// The serial line.
+pub struct Line {
+    device: LeoniEol,
+    lines: Lines,
+}
+
+impl Session for Line {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+        bytes.iter().filter_map(|b| self.lines.push(*b)).map(|line| self.device.line(&line)).collect()
+    }
+}
+
+/// Drives the decoder with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    let switch = Switch::new(qkd_hal::Identity::of("LEONI"), qkd_switch_hal::Geometry::one_by(4), crate::Clock::manual());
+    let mut line = LeoniEol::new(Arc::new(switch)).session();
+    line.feed(input);
+    line.feed(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+    use proptest::prelude::*;
+    use qkd_switch_hal::Geometry;
+
+    fn eol(geometry: Geometry) -> (Line, LeoniEol) {
+        let switch = Switch::new(qkd_hal::Identity::of("LEONI").with_firmware("3.27"), geometry, Clock::manual());
+        let device = LeoniEol::new(Arc::new(switch));
+        (device.session(), device)
+    }
+    fn ask(line: &mut Line, command: &str) -> String {
+        line.feed(format!("{command}\r\n").as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_commands_of_the_manual() {
+        let (mut l, device) = eol(Geometry::one_by(4));
+        for (command, reply) in
+            [("firmware?", "ver3.27\r\n"), ("ch?", "1\r\n"), ("ch3", ""), ("ch?", "3\r\n"), ("i2c?", "10\r\n"), ("i2c99", ""), ("i2c?", "99\r\n")]
+        {
+            assert_eq!(ask(&mut l, command), reply, "{command}");
+        }
+        for wrong in ["ch5", "ch0", "ch", "ch 2", "ch+2", "i2c9", "i2c100", "type?", "ch99999999999"] {
+            assert_eq!(ask(&mut l, wrong), "", "{wrong}");
+        }
+        device.switch.gate().refuse(1);
+        ask(&mut l, "ch2");
+        assert_eq!((ask(&mut l, "ch?"), ask(&mut l, "i2c?")), ("3\r\n".into(), "99\r\n".into()));
+    }
+
+    #[test]
+    fn a_crossbar_has_two_channels() {
+        let (mut l, device) = eol(Geometry::Crossbar);
+        assert_eq!(ask(&mut l, "ch2\r\nch?"), "2\r\n");
+        assert_eq!(device.switch.connected().to_string(), "1-4,2-3");
+        ask(&mut l, "ch3");
+        assert_eq!(ask(&mut l, "ch1\r\nch?"), "1\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(text in "[a-z0-9? \r\n]{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            fuzz(text.as_bytes());
+            fuzz(&bytes);
+        }
+    }
+}

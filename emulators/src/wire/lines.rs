@@ -1,0 +1,35 @@
+//! Lines of a byte protocol.
+
+/// Gathers bytes until a line ends. Characters beyond the limit are lost; the line's end never is.
+#[derive(Debug)]
+pub(super) struct Lines {
+    end: u8,
+    limit: usize,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    /// Lines that end with this byte.
+    pub(super) fn new(end: u8, limit: usize) -> Self {
+        Self { end, limit, buffer: Vec::new() }
+    }
+    /// Takes a byte; gives the line that ends with it, without white space around it. An empty one is none.
+    pub(super) fn push(&mut self, byte: u8) -> Option<String> {
+        if byte != self.end {
+            if self.has_room() {
+                self.buffer.push(byte);
+            }
+            return None;
+        }
+        let line = std::mem::take(&mut self.buffer);
+        Some(String::from_utf8_lossy(&line).trim().to_owned()).filter(|l| !l.is_empty())
+    }
+    /// Whether the next character is kept.
+    pub(super) fn has_room(&self) -> bool {
+        self.buffer.len() < self.limit
+    }
+    /// Forgets what has come of a line.
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+    }
+}
