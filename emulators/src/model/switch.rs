@@ -1,5 +1,11 @@
 //! An optical switch: a matrix, one common port and N channels, or a crossbar.
 
+pub mod aps;
+mod instruments;
+pub mod monitor;
+
+pub use instruments::{AVERAGING, SwitchEvent};
+
 use super::{
     Face,
     face::impl_device,
@@ -9,7 +15,9 @@ use crate::{
     clock::Clock,
     fault::{DeviceFault, Faulty},
 };
+use aps::Aps;
 use async_trait::async_trait;
+use monitor::{Monitor, Voa};
 use qkd_hal::{
     Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated,
     device::HealthState,
@@ -18,14 +26,15 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities,
-    SwitchCapabilities,
+    Applied, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss,
+    PowerMeterCapabilities, SwitchCapabilities, protection::ProtectionCapabilities,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::broadcast;
 
 /// What happens at power-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +74,10 @@ struct State {
     extra_loss: f64,
     stray: Option<f64>,
     boot: BootMode,
+    monitors: BTreeMap<u32, Monitor>,
+    voas: BTreeMap<u32, Voa>,
+    labels: BTreeMap<u32, String>,
+    aps: Aps,
 }
 
 /// The model.
@@ -72,6 +85,9 @@ pub struct Switch {
     face: Face,
     limits: SwitchCapabilities,
     meter: PowerMeterCapabilities,
+    attenuator: AttenuatorCapabilities,
+    protection: ProtectionCapabilities,
+    happenings: broadcast::Sender<SwitchEvent>,
     /// Insertion loss, dB.
     loss: f64,
     /// Whether a connection to a port in use takes it over.
@@ -92,18 +108,33 @@ impl Switch {
     pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
         let mut operations = vec![Operation::Identity, Operation::Health, Operation::Connections, Operation::Apply];
         let mut limits = SwitchCapabilities::new(geometry).with_settling(SETTLING);
-        let mut meter = PowerMeterCapabilities::default();
+        let (mut meter, mut attenuator) = (PowerMeterCapabilities::default(), AttenuatorCapabilities::default());
         let matrix = matches!(geometry, Geometry::Matrix { .. });
         if matrix {
-            operations.extend([Operation::Ports, Operation::SetPort, Operation::Power]);
+            operations.extend([
+                Operation::Ports,
+                Operation::SetPort,
+                Operation::Power,
+                Operation::Monitor,
+                Operation::SetMonitor,
+                Operation::Attenuation,
+                Operation::SetAttenuation,
+                Operation::ProtectionGroups,
+                Operation::ProtectionStatus,
+                Operation::SetProtection,
+                Operation::ProtectionCommand,
+            ]);
             limits = limits.with_power_loss(Stated::Confirmed(PowerLoss::BootMode));
-            meter = PowerMeterCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p)));
+            let egress = || geometry.ports().filter(|p| geometry.is_egress(*p));
+            (meter, attenuator) = instruments::capabilities(egress(), egress());
         }
         let input = geometry.ports().filter(|p| geometry.is_ingress(*p)).map(|p| (p.0, 0.0)).collect();
         Self {
             face: Face::new(DeviceKind::OpticalSwitch, identity, Capabilities::none().with(&operations)),
             limits,
-            meter,
+            attenuator,
+            protection: instruments::protection(),
+            happenings: broadcast::Sender::new(64),
             loss: 1.0,
             reroutes: true,
             gate: Gate::default(),
@@ -118,8 +149,21 @@ impl Switch {
                 extra_loss: 0.0,
                 stray: None,
                 boot: BootMode::Dark,
+                monitors: meter.monitors.iter().map(|p| (p.0, Monitor::default())).collect(),
+                voas: BTreeMap::new(),
+                labels: BTreeMap::new(),
+                aps: Aps::default(),
             }),
+            meter,
         }
+    }
+    /// A switch with power monitors on the ingress ports too.
+    #[must_use]
+    pub fn with_all_monitors(mut self) -> Self {
+        let geometry = self.limits.geometry;
+        (self.meter, _) = instruments::capabilities(geometry.ports(), std::iter::empty());
+        self.lock().monitors = geometry.ports().map(|p| (p.0, Monitor::default())).collect();
+        self
     }
     /// A switch that refuses a connection to a port in use.
     #[must_use]
@@ -137,7 +181,8 @@ impl Switch {
     #[must_use]
     pub fn without_monitors(mut self) -> Self {
         self.meter.monitors.clear();
-        self.face.capabilities = self.face.capabilities.without(&[Operation::Power]);
+        self.lock().monitors.clear();
+        self.face.capabilities = self.face.capabilities.without(&[Operation::Power, Operation::Monitor, Operation::SetMonitor]);
         self
     }
     /// What all devices have.
@@ -168,8 +213,17 @@ impl Switch {
     #[must_use]
     pub fn state(&self) -> String {
         let state = self.lock();
-        let State { connections, saved, disabled, failed, boot, .. } = &*state;
-        format!("connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}")
+        let State { connections, saved, disabled, failed, boot, monitors, voas, labels, aps, .. } = &*state;
+        let mut text = format!("connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}");
+        // What stands as delivered goes without saying: a large matrix has hundreds of each.
+        for (port, monitor) in monitors.iter().filter(|(_, m)| **m != Monitor::default()) {
+            text.push_str(&format!("\nmonitor {port}: {monitor:?}"));
+        }
+        for (port, voa) in voas.iter().filter(|(_, v)| **v != Voa::default()) {
+            text.push_str(&format!("\nattenuator {port}: {voa:?}"));
+        }
+        text.push_str(&format!("\nlabels: {labels:?}\n{aps:?}"));
+        text
     }
 
     /// The connections now.
@@ -215,6 +269,13 @@ impl Switch {
         }
     }
 
+    fn switched(&self, pairs: impl Iterator<Item = (u32, u32)>) {
+        let (ingress, egress): (Vec<u32>, Vec<u32>) = pairs.unzip();
+        if !ingress.is_empty() {
+            self.tell(SwitchEvent::Switched { ingress, egress });
+        }
+    }
+
     /// Adds connections, keeping the others; all or none.
     ///
     /// # Errors
@@ -229,6 +290,8 @@ impl Switch {
         }
         self.gate.pass().map_err(Rejected::Gate)?;
         self.connect(&mut state, pairs);
+        self.switched(pairs.iter().copied());
+        state.settle(self);
         Ok(())
     }
 
@@ -243,8 +306,11 @@ impl Switch {
             return Err(Rejected::NeverDark);
         }
         self.gate.pass().map_err(Rejected::Gate)?;
-        state.connections = CrossConnects::dark();
+        let before = std::mem::take(&mut state.connections);
         self.connect(&mut state, pairs);
+        let gone = before.iter().filter(|c| !state.connections.contains(*c)).map(|c| (c.ingress.0, c.egress.0));
+        self.switched(gone.chain(pairs.iter().copied()));
+        state.settle(self);
         Ok(())
     }
 
@@ -261,9 +327,9 @@ impl Switch {
             return Err(Rejected::NeverDark);
         }
         self.gate.pass().map_err(Rejected::Gate)?;
-        for port in ports {
-            state.connections.remove(Port(*port));
-        }
+        let gone: Vec<_> = ports.iter().filter_map(|p| state.connections.remove(Port(*p))).map(|c| (c.ingress.0, c.egress.0)).collect();
+        self.switched(gone.into_iter());
+        state.settle(self);
         Ok(())
     }
 
@@ -292,6 +358,10 @@ impl Switch {
                 state.disabled.insert(*port)
             };
         }
+        for port in ports {
+            self.tell(SwitchEvent::PortEnabled(*port, enabled));
+        }
+        state.settle(self);
         Ok(())
     }
 
@@ -314,27 +384,15 @@ impl Switch {
 
     /// Light into an ingress port, in dBm.
     pub fn set_input(&self, port: u32, dbm: f64) {
-        self.lock().input.insert(port, dbm);
+        let mut state = self.lock();
+        state.input.insert(port, dbm);
+        state.settle(self);
     }
 
     /// What the monitor of a port shows, in dBm, not below [`DARK`].
     #[must_use]
     pub fn power_at(&self, port: u32) -> f64 {
-        let state = self.lock();
-        let blocked = |p: u32| state.disabled.contains(&p) || state.failed.contains(&p) || state.cut.contains(&p);
-        let light = if self.limits.geometry.is_ingress(Port(port)) {
-            (!state.cut.contains(&port)).then(|| state.input.get(&port).copied()).flatten()
-        } else {
-            state
-                .connections
-                .peer(Port(port))
-                .map(|p| p.0)
-                .filter(|i| !blocked(*i) && !blocked(port))
-                .and_then(|i| state.input.get(&i))
-                .map(|input| input - self.loss - state.extra_loss)
-        };
-        let watts = [light, state.stray].into_iter().flatten().map(|dbm| DecibelMilliwatts(dbm).to_watts()).sum();
-        DecibelMilliwatts::from_watts(watts).0.max(DARK)
+        self.lock().power(self, port)
     }
 
     /// Boot mode.
@@ -363,6 +421,7 @@ impl Switch {
             BootMode::Restore => state.connections = state.saved.clone(),
             BootMode::Auto => {}
         }
+        state.settle(self);
         drop(state);
         self.face.events.publish(Origin::Device, EventKind::Restarted);
     }
@@ -406,9 +465,12 @@ impl Faulty for Switch {
                 if self.limits.geometry.can_be_dark() {
                     state.connections.remove(Port(*port));
                 }
+                self.tell(SwitchEvent::PortFailed(*port));
             }
             DeviceFault::Cut(None) => self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect(),
             DeviceFault::Cut(Some(port)) => {
+                // Of a protection group, `17/18`: the path to port 18.
+                let (_, port) = port.rsplit_once('/').unwrap_or(("", port));
                 let port = port.parse().map_err(|_| format!("`{port}` is no port"))?;
                 self.lock().cut.insert(port);
             }
@@ -424,6 +486,7 @@ impl Faulty for Switch {
             }
             other => return Err(format!("a switch has no fault {other:?}")),
         }
+        self.lock().settle(self);
         Ok(())
     }
 }
@@ -447,17 +510,6 @@ impl_device! { Switch, face,
     async fn health(&self) -> Result<Health> {
         let failed: Vec<_> = self.lock().failed.iter().map(|p| format!("port {p} has failed")).collect();
         Ok(if failed.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, failed) })
-    }
-}
-
-#[async_trait]
-impl PowerMeter for Switch {
-    fn meter_capabilities(&self) -> &PowerMeterCapabilities {
-        &self.meter
-    }
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        ports.iter().try_for_each(|p| self.meter.check_port(*p))?;
-        Ok(ports.iter().map(|p| measured(self.power_at(p.0))).collect())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod qline;
 pub mod scpi;
 pub mod snmp;
 pub mod thorlabs_osw;
+pub mod tl1;
 pub mod usb;
 
 use std::time::Duration;

@@ -1,0 +1,196 @@
+//! Power monitors and their alarms.
+
+/// Whether an alarm is raised, and whether it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmMode {
+    /// Never raised.
+    Off,
+    /// Raised once, and stays until it is cleared.
+    Single,
+    /// Follows the light.
+    Continuous,
+}
+
+/// Which limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// Below the low one.
+    Low,
+    /// Above the high one.
+    High,
+    /// Either.
+    Both,
+}
+
+/// Which alarm of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlarmKind {
+    /// Loss of signal.
+    Los,
+    /// Degraded signal.
+    Degraded,
+}
+
+/// An alarm of a monitor. Limits are in thousandths of a dBm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alarm {
+    /// Whether it is raised, and whether it stays.
+    pub mode: AlarmMode,
+    /// Which limit counts.
+    pub edge: Edge,
+    /// The low limit.
+    pub low: i32,
+    /// The high limit.
+    pub high: i32,
+    raised: bool,
+}
+
+impl Alarm {
+    fn off() -> Self {
+        Self { mode: AlarmMode::Off, edge: Edge::Low, low: -50_000, high: 25_000, raised: false }
+    }
+    /// Whether it stands.
+    #[must_use]
+    pub fn raised(&self) -> bool {
+        self.raised
+    }
+    /// Clears it; it is raised again if its cause stands.
+    pub fn clear(&mut self) {
+        self.raised = false;
+    }
+    /// Lets a level, in dBm, act; whether it was raised or cleared by that.
+    fn evaluate(&mut self, level: f64) -> Option<bool> {
+        let low = level < f64::from(self.low) / 1000.0;
+        let high = level > f64::from(self.high) / 1000.0;
+        let cause = match self.edge {
+            Edge::Low => low,
+            Edge::High => high,
+            Edge::Both => low || high,
+        };
+        let raised = match self.mode {
+            AlarmMode::Off => false,
+            AlarmMode::Single => self.raised || cause,
+            AlarmMode::Continuous => cause,
+        };
+        let changed = raised != self.raised;
+        self.raised = raised;
+        changed.then_some(raised)
+    }
+}
+
+/// A monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Monitor {
+    /// For which wavelength it is calibrated, in pm.
+    pub wavelength: u32,
+    /// What is added to each reading, in thousandths of a dB.
+    pub offset: i32,
+    /// How long it averages: a code from 1 to 8.
+    pub averaging: u8,
+    /// Its alarms.
+    pub los: Alarm,
+    /// Its alarms.
+    pub degraded: Alarm,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { wavelength: 1_550_000, offset: 0, averaging: 4, los: Alarm::off(), degraded: Alarm::off() }
+    }
+}
+
+impl Monitor {
+    /// One of its alarms.
+    #[must_use]
+    pub fn alarm(&self, kind: AlarmKind) -> &Alarm {
+        if kind == AlarmKind::Los { &self.los } else { &self.degraded }
+    }
+    /// One of its alarms, to set it.
+    pub fn alarm_mut(&mut self, kind: AlarmKind) -> &mut Alarm {
+        if kind == AlarmKind::Los { &mut self.los } else { &mut self.degraded }
+    }
+    /// Lets a level, in dBm, act on its alarms; those that were raised (`true`) or cleared by that.
+    pub(super) fn evaluate(&mut self, level: f64) -> Vec<(AlarmKind, bool)> {
+        [AlarmKind::Los, AlarmKind::Degraded].into_iter().filter_map(|kind| Some((kind, self.alarm_mut(kind).evaluate(level)?))).collect()
+    }
+}
+
+/// What a variable attenuator keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoaMode {
+    /// It lets all light pass.
+    None,
+    /// A loss.
+    Fixed,
+    /// Its greatest loss.
+    Maximum,
+    /// An output power.
+    Absolute,
+    /// An output power below that of another port.
+    Relative,
+    /// Known by name only; here it lets all light pass.
+    Converged,
+}
+
+/// A variable attenuator. The level is in thousandths of a dB or dBm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voa {
+    /// What it keeps.
+    pub mode: VoaMode,
+    /// The level of that.
+    pub level: i32,
+    /// The other port.
+    pub reference: Option<u32>,
+}
+
+impl Default for Voa {
+    fn default() -> Self {
+        Self { mode: VoaMode::None, level: 0, reference: None }
+    }
+}
+
+/// The greatest loss of an attenuator, in dB: our choice.
+pub(super) const MAXIMUM: f64 = 40.0;
+
+impl Voa {
+    /// What leaves, in dBm, of what would without it. It only takes light away.
+    pub(super) fn passes(&self, light: f64, reference: Option<f64>) -> f64 {
+        let level = f64::from(self.level) / 1000.0;
+        match self.mode {
+            VoaMode::None | VoaMode::Converged => light,
+            VoaMode::Fixed => light - level.clamp(0.0, MAXIMUM),
+            VoaMode::Maximum => light - MAXIMUM,
+            VoaMode::Absolute => light.min(level).max(light - MAXIMUM),
+            VoaMode::Relative => light.min(reference.unwrap_or(light) - level).max(light - MAXIMUM),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_follow_or_stay() {
+        let mut monitor = Monitor::default();
+        assert!(monitor.evaluate(-60.0).is_empty(), "off");
+        monitor.los = Alarm { mode: AlarmMode::Continuous, low: -30_000, ..Alarm::off() };
+        monitor.degraded = Alarm { mode: AlarmMode::Single, edge: Edge::Both, low: -20_000, high: 5_000, raised: false };
+        assert_eq!(monitor.evaluate(-40.0), [(AlarmKind::Los, true), (AlarmKind::Degraded, true)]);
+        assert_eq!(monitor.evaluate(-40.0), []);
+        assert_eq!(monitor.evaluate(-10.0), [(AlarmKind::Los, false)], "a single alarm stays");
+        monitor.degraded.clear();
+        assert_eq!(monitor.evaluate(-10.0), []);
+        assert_eq!(monitor.evaluate(6.0), [(AlarmKind::Degraded, true)]);
+    }
+
+    #[test]
+    fn an_attenuator_only_takes_light_away() {
+        let voa = |mode, level| Voa { mode, level, reference: Some(1) };
+        assert_eq!(voa(VoaMode::Absolute, -10_000).passes(-3.0, None), -10.0);
+        assert_eq!(voa(VoaMode::Absolute, 0).passes(-3.0, None), -3.0);
+        assert_eq!(voa(VoaMode::Relative, 5_000).passes(-3.0, Some(-4.0)), -9.0);
+        assert_eq!(voa(VoaMode::Fixed, 5_000).passes(-3.0, None), -8.0);
+        assert_eq!(voa(VoaMode::Maximum, 0).passes(-3.0, None), -43.0);
+    }
+}

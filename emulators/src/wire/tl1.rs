@@ -1,0 +1,153 @@
+//! Polatis over TL1 (GR-831): TCP 3082, and the USB serial port.
+//!
+//! Sources: public programs that drive real switches, cited command by command in `drivers/polatis`; framing from a public TL1 library (archive id:36840253885) and
+//! cloudshell-L1-polatis.
+//!
+//! Our choices, where the sources are silent: a command before the login is denied with PLNA; an unknown verb with ICNV, a missing block with IPNV, a wrong value with IPNC, a
+//! busy or refused change with SROF; the words behind the codes; the date of the header is that of the epoch plus the model's time; the type of `RTRV-NETYPE` is `OCS`; the
+//! closed word of a shutter is `CLOSED`, the joiner of alarm states is `&`; `ED-EQPT` TIMEOUT counts minutes, and 0 is none; flaps are kept and shown, and move
+//! nothing; SID is empty, shown as `( nil )`; autonomous messages are `REPT EVT` and `REPT ALM`, until `OPR-ARC-EQPT::REPMGR`.
+
+mod command;
+mod framing;
+
+use super::{Reply, Session};
+use crate::model::switch::{Switch, SwitchEvent};
+use framing::{Denied, Request};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+
+/// The longest command.
+const LONGEST: usize = 64 * 1024;
+
+/// What all connections share beside the model.
+#[derive(Default)]
+struct Kept {
+    /// Flaps by port, as they were entered.
+    flaps: BTreeMap<u32, String>,
+    /// Minutes.
+    timeout: u64,
+}
+
+/// A switch that speaks TL1.
+#[derive(Clone)]
+pub struct Tl1 {
+    switch: Arc<Switch>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl Tl1 {
+    /// In front of a model.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Self {
+        Self { switch, kept: Arc::default() }
+    }
+    /// What commands can change beside the model, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("flaps: {:?}, timeout: {} min", kept.flaps, kept.timeout)
+    }
+    /// A new connection, nobody logged in.
+    #[must_use]
+    pub fn session(&self) -> Connection {
+        Connection {
+            device: self.clone(),
+            buffer: Vec::new(),
+            overrun: false,
+            user: None,
+            heard: Duration::ZERO,
+            silenced: false,
+            told: 0,
+            happenings: self.switch.happenings(),
+        }
+    }
+}
+
+/// One connection.
+pub struct Connection {
+    device: Tl1,
+    buffer: Vec<u8>,
+    overrun: bool,
+    user: Option<String>,
+    /// When the last command came.
+    heard: Duration,
+    /// Whether autonomous messages are silenced.
+    silenced: bool,
+    told: u32,
+    happenings: broadcast::Receiver<SwitchEvent>,
+}
+
+impl Connection {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.device.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn now(&self) -> Duration {
+        self.device.switch.clock().now()
+    }
+
+    fn answer(&mut self, text: &[u8]) -> Reply {
+        let now = self.now();
+        let idle = Duration::from_secs(self.kept().timeout * 60);
+        if !idle.is_zero() && now.saturating_sub(self.heard) >= idle {
+            self.user = None;
+        }
+        self.heard = now;
+        let (tag, result) = match Request::parse(text) {
+            Ok(request) => {
+                let tag = request.tag.clone();
+                (tag, command::run(self, &request))
+            }
+            Err(denied) => ("0".to_owned(), Err(denied)),
+        };
+        let done = matches!(&result, Ok(done) if done.moved);
+        let reply = Reply::bytes(framing::response(now, &tag, result.map(|done| done.lines)));
+        if done { reply.after(crate::model::switch::SETTLING) } else { reply }
+    }
+
+    fn autonomous(&mut self, event: &SwitchEvent) -> Option<String> {
+        let (code, verb, line) = command::report(event)?;
+        self.told += 1;
+        Some(framing::autonomous(self.now(), code, self.told, verb, &line))
+    }
+}
+
+impl Session for Connection {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for byte in bytes {
+            if *byte != b';' {
+                if self.buffer.len() < LONGEST {
+                    self.buffer.push(*byte);
+                } else {
+                    self.overrun = true;
+                }
+                continue;
+            }
+            let text = std::mem::take(&mut self.buffer);
+            replies.push(if std::mem::take(&mut self.overrun) {
+                Reply::bytes(framing::response(self.now(), "0", Err(Denied::TOO_LONG)))
+            } else {
+                self.answer(&text)
+            });
+        }
+        replies
+    }
+    fn is_waiting(&self) -> bool {
+        self.user.is_some() && !self.silenced && !self.happenings.is_empty()
+    }
+    fn poll(&mut self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while let Ok(event) = self.happenings.try_recv() {
+            replies.extend(self.autonomous(&event).map(Reply::bytes));
+        }
+        replies
+    }
+}
+
+#[cfg(test)]
+mod tests;

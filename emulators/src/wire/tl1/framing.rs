@@ -1,0 +1,191 @@
+//! Requests to their blocks, answers to text.
+
+use std::{fmt::Write, time::Duration};
+
+/// Why a command was denied: four letters, and words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Denied(pub(super) &'static str, pub(super) &'static str);
+
+impl Denied {
+    /// From the sources.
+    pub(super) const BAD_LOGIN: Self = Self("PICC", "Privilege, Illegal Command Code");
+    pub(super) const BAD_AID: Self = Self("IIAC", "Input, Invalid Access Identifier");
+    pub(super) const NOT_HERE: Self = Self("IICM", "Input, not supported on this switch");
+    /// GR-831, appendix of error codes.
+    pub(super) const NO_LOGIN: Self = Self("PLNA", "Privilege, Login Not Active");
+    pub(super) const NO_VERB: Self = Self("ICNV", "Input, Command Not Valid");
+    pub(super) const NO_BLOCK: Self = Self("IPNV", "Input, Parameter Not Valid");
+    pub(super) const BAD_VALUE: Self = Self("IPNC", "Input, Parameter Not Consistent");
+    pub(super) const REFUSED: Self = Self("SROF", "Status, Requested Operation Failed");
+    pub(super) const TOO_LONG: Self = Self("IISP", "Input, Invalid Syntax or Punctuation");
+}
+
+/// A command: `VERB-MOD-MOD:TID:AID:CTAG:GENERAL:PAYLOAD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) verb: String,
+    pub(super) aid: String,
+    pub(super) tag: String,
+    /// The blocks behind the tag.
+    pub(super) blocks: Vec<String>,
+}
+
+impl Request {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Denied> {
+        let text = std::str::from_utf8(text).ok().filter(|t| t.chars().all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())).ok_or(Denied::TOO_LONG)?;
+        let blocks = split(text.trim())?;
+        let block = |n: usize| blocks.get(n).map(|b| b.trim().to_owned()).unwrap_or_default();
+        let tag = block(3);
+        let right = tag.len() <= 6 && tag.chars().all(|c| c.is_ascii_alphanumeric());
+        Ok(Self {
+            verb: block(0).to_uppercase(),
+            aid: block(2),
+            tag: if right && !tag.is_empty() { tag } else { "0".to_owned() },
+            blocks: blocks.into_iter().skip(4).collect(),
+        })
+    }
+
+    /// `NAME=value` of the payload blocks, parentheses around a value taken away.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        self.blocks.iter().flat_map(|b| commas(b)).find_map(|part| {
+            let (n, value) = part.split_once('=')?;
+            n.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').trim_start_matches('(').trim_end_matches(')').to_owned())
+        })
+    }
+    /// The first block behind the tag that is not empty.
+    pub(super) fn first(&self) -> &str {
+        self.blocks.iter().map(|b| b.trim()).find(|b| !b.is_empty()).unwrap_or_default()
+    }
+}
+
+/// Splits at colons outside quotes.
+fn split(text: &str) -> Result<Vec<String>, Denied> {
+    let (mut all, mut quoted) = (vec![String::new()], false);
+    for c in text.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                all.last_mut().ok_or(Denied::TOO_LONG)?.push(c);
+            }
+            ':' if !quoted => all.push(String::new()),
+            c => all.last_mut().ok_or(Denied::TOO_LONG)?.push(c),
+        }
+    }
+    if quoted { Err(Denied::TOO_LONG) } else { Ok(all) }
+}
+
+/// Splits at commas outside quotes.
+fn commas(text: &str) -> Vec<String> {
+    let (mut all, mut quoted) = (vec![String::new()], false);
+    for c in text.chars() {
+        quoted ^= c == '"';
+        match (c, all.last_mut()) {
+            (',', _) if !quoted => all.push(String::new()),
+            (c, Some(last)) => last.push(c),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// The most ports of a list.
+const MOST: usize = 4096;
+
+/// Ports of an AID: `11&4&10`, `1&&640`; at most those below `end`.
+pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, Denied> {
+    let mut all = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, behind) = rest.split_at(digits);
+        let from: u32 = number.parse().map_err(|_| Denied::BAD_AID)?;
+        let mut to = from;
+        rest = behind;
+        if let Some(behind) = rest.strip_prefix("&&") {
+            let digits = behind.len() - behind.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, behind) = behind.split_at(digits);
+            to = number.parse().map_err(|_| Denied::BAD_AID)?;
+            rest = behind;
+        }
+        if from > to || to > end || from == 0 || all.len() > MOST {
+            return Err(Denied::BAD_AID);
+        }
+        all.extend(from..=to);
+        match rest.strip_prefix('&') {
+            Some(behind) if !behind.is_empty() => rest = behind,
+            Some(_) => return Err(Denied::BAD_AID),
+            None if rest.is_empty() => {}
+            None => return Err(Denied::BAD_AID),
+        }
+    }
+    Ok(all)
+}
+
+fn header(now: Duration) -> String {
+    // A civil date from the epoch on, so that long runs keep their order.
+    let (mut day, second) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
+    let mut year = 1970;
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    while day >= if leap(year) { 366 } else { 365 } {
+        day -= if leap(year) { 366 } else { 365 };
+        year += 1;
+    }
+    let months = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while day >= months[month] {
+        day -= months[month];
+        month += 1;
+    }
+    format!("\r\n   ( nil ) {:02}-{:02}-{:02} {:02}:{:02}:{:02}\r\n", year % 100, month + 1, day + 1, second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The answer to a command.
+pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, Denied>) -> String {
+    let mut text = header(now);
+    match result {
+        Ok(lines) => {
+            let _ = write!(text, "M  {tag} COMPLD\r\n");
+            for line in lines {
+                let _ = write!(text, "   \"{line}\"\r\n");
+            }
+        }
+        Err(Denied(code, words)) => {
+            let _ = write!(text, "M  {tag} DENY\r\n   {code}\r\n   /* {words} */\r\n");
+        }
+    }
+    text.push_str(";\r\n");
+    text
+}
+
+/// An autonomous message.
+pub(super) fn autonomous(now: Duration, code: &str, tag: u32, verb: &str, line: &str) -> String {
+    format!("{}{code:<2} {tag} {verb}\r\n   \"{line}\"\r\n;\r\n", header(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_ranges_and_what_is_none() {
+        assert_eq!(ports("11&4&10", 16).unwrap(), [11, 4, 10]);
+        assert_eq!(ports("1&&4", 16).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(ports("1&&2&7", 16).unwrap(), [1, 2, 7]);
+        assert!(ports("", 16).unwrap().is_empty());
+        for wrong in ["0", "17", "4&&2", "1&", "a", "1,2", "1&&", "1&&4294967296"] {
+            assert_eq!(ports(wrong, 16), Err(Denied::BAD_AID), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_and_its_blocks() {
+        let request = Request::parse(b"\r\nset-port-atten:\"my:switch\":33:12:::MODE=ABS,LEVEL=(-10.0)").unwrap();
+        assert_eq!((request.verb.as_str(), request.aid.as_str(), request.tag.as_str()), ("SET-PORT-ATTEN", "33", "12"));
+        assert_eq!((request.parameter("mode").as_deref(), request.parameter("LEVEL").as_deref()), (Some("ABS"), Some("-10.0")));
+    }
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(header(Duration::from_secs(951_782_400)), "\r\n   ( nil ) 00-02-29 00:00:00\r\n");
+    }
+}
