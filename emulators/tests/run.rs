@@ -113,6 +113,7 @@ fn each_profile_tells_where_it_is_in_one_line_and_ends_with_its_input() {
         let mut expected = BTreeSet::from(["profile", "uri", "uris", "endpoints"]);
         match name.as_str() {
             "nokia-sros-macsec-pair" | "packetlight-pair" | "fs-olp" | "scte-hms-ab" | "scte-hms-2x2" => expected.extend(["credentials", "credentials_file"]),
+            _ if name.starts_with("polatis") => expected.extend(["credentials", "credentials_file"]),
             "etsi014-pair" => expected.extend(["tls", "sae", "credentials_file"]),
             "veriqloud-qline-pair" => expected.extend(["sae"]),
             _ => {}
@@ -182,7 +183,7 @@ fn mistakes_on_the_command_line_are_told_with_what_would_be_right() {
         (&["run", "polatis-16x16", "--set", "colour"], "NAME=VALUE"),
         (&["run", "polatis-16x16", "--set", "size=big"], "such as 16x16"),
         (&["run", "polatis-16x16", "--fault", "earthquake"], "docs/emulators.md"),
-        (&["run", "polatis-16x16", "--fault", "2:hangup"], "there are 1"),
+        (&["run", "polatis-16x16", "--fault", "5:hangup"], "there are 1"),
         (&["run", "idq-quantis", "--fault", "cut"], "unplug"),
         (&["run", "etsi014-pair", "--set", "length=long"], "length=long"),
         (&["run", "etsi014-pair", "--pty-link", "no-such-folder/link"], "pseudo-terminal"),

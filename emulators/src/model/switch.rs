@@ -376,6 +376,12 @@ impl Switch {
         }
     }
 
+    /// Whether the shutter of a port is closed.
+    #[must_use]
+    pub fn is_disabled(&self, port: u32) -> bool {
+        self.lock().disabled.contains(&port)
+    }
+
     /// Whether a port has a power monitor.
     #[must_use]
     pub fn is_monitored(&self, port: u32) -> bool {

@@ -43,45 +43,74 @@ impl Agents {
     }
 }
 
-pub(super) async fn start(profile: &'static Profile, options: &Options, agents: io::Result<Agents>) -> io::Result<Running> {
-    let Agents { controls, agents, driver, parameters } = agents?;
-    let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?;
-    let traps: Option<SocketAddr> = match options.text("trap-target", "") {
-        "" => None,
-        text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
-    };
-    let mut ready = Ready::new(profile.name);
-    ready.credentials = Some(Credentials {
-        user: USER.to_owned(),
-        auth_protocol: "SHA-256",
-        auth_password: AUTH_PASSWORD.to_owned(),
-        priv_protocol: "AES",
-        priv_password: PRIV_PASSWORD.to_owned(),
-    });
-    let files = tempfile::tempdir()?;
-    let text = format!(
-        "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
-    );
-    ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
-    let mut servers = Vec::new();
-    for (place, agent) in (0..).zip(agents) {
-        let mut served = snmp::Options::new(user.clone()).with_faults(controls.faults(usize::from(place)));
-        if let Some(target) = traps {
+/// What the agents of a profile share on their wires: who may ask, and where notifications go.
+pub(super) struct Served {
+    user: User,
+    traps: Option<SocketAddr>,
+    community: String,
+    /// The credentials file.
+    pub(super) files: tempfile::TempDir,
+}
+
+impl Served {
+    /// Tells in `ready` who may ask; `more` entries stand in the credentials file too.
+    pub(super) fn new(options: &Options, ready: &mut Ready, more: &str) -> io::Result<Self> {
+        let traps = match options.text("trap-target", "") {
+            "" => None,
+            text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
+        };
+        ready.credentials = Some(Credentials {
+            user: USER.to_owned(),
+            auth_protocol: "SHA-256",
+            auth_password: AUTH_PASSWORD.to_owned(),
+            priv_protocol: "AES",
+            priv_password: PRIV_PASSWORD.to_owned(),
+        });
+        let files = tempfile::tempdir()?;
+        let text = format!(
+            "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n{more}"
+        );
+        ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
+        Ok(Self { user: User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?, traps, community: options.text("community", "").to_owned(), files })
+    }
+
+    /// Puts an agent at an address, and tells in `ready` how a driver opens it.
+    pub(super) async fn bind(
+        &self,
+        ready: &mut Ready,
+        address: SocketAddr,
+        agent: Arc<dyn SnmpAgent>,
+        faults: Faults,
+        (driver, parameters): (&str, &str),
+    ) -> io::Result<snmp::Server> {
+        let mut served = snmp::Options::new(self.user.clone()).with_faults(faults);
+        if let Some(target) = self.traps {
             served = served.with_traps(target);
         }
-        if !options.text("community", "").is_empty() {
-            served = served.with_community(options.text("community", ""));
+        if !self.community.is_empty() {
+            served = served.with_community(&self.community);
         }
-        let server = snmp::Server::bind(options.address(place), agent, served).await?;
+        let server = snmp::Server::bind(address, agent, served).await?;
         let address = server.address();
         ready.endpoint("snmp", address, Some(format!("{driver}+snmp://{address}?credentials={USER}{parameters}")));
-        servers.push(server);
+        Ok(server)
+    }
+}
+
+pub(super) async fn start(profile: &'static Profile, options: &Options, agents: io::Result<Agents>) -> io::Result<Running> {
+    let Agents { controls, agents, driver, parameters } = agents?;
+    let mut ready = Ready::new(profile.name);
+    let served = Served::new(options, &mut ready, "")?;
+    let mut servers = Vec::new();
+    for (place, agent) in (0..).zip(agents) {
+        let faults = controls.faults(usize::from(place));
+        servers.push(served.bind(&mut ready, options.address(place), agent, faults, (driver, parameters)).await?);
     }
     let mut running = Running::new(ready, controls);
     for server in servers {
         running.serve(server.run());
     }
-    running.keep(files);
+    running.keep(served.files);
     Ok(running)
 }
 

@@ -1,18 +1,33 @@
 //! Polatis switches.
 
-use super::{InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid};
+use super::{
+    InMemory, Options, Profile, Ready, Running, Setting,
+    agents::{COMMUNITY, Served, TRAP_TARGET},
+    controls::Controls,
+    options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
-    model::switch::Switch,
+    model::switch::{Switch, monitor::AlarmMode},
     shell,
-    wire::{ByteService, Session, scpi::Polatis},
+    wire::{
+        ByteService, Session,
+        scpi::Polatis,
+        snmp::{NodeOptions, SnmpAgent, polatis},
+        tl1::Tl1,
+    },
 };
+use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
 use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;
 use std::{io, sync::Arc};
 
 pub(super) const SETTINGS: &[Setting] = &[
+    TRAP_TARGET,
+    COMMUNITY,
+    Setting { name: "monitors", help: "egress (default) or all: which ports have power monitors, of a product code with any", live: false },
+    Setting { name: "aps", help: "a protection group, as working>protecting@trigger, such as 1>2@17; default: none", live: false },
     Setting { name: "size", help: "ingress and egress ports, such as 16x16; default: the profile's", live: false },
     Setting { name: "serial", help: "serial number; default 002414", live: false },
     Setting { name: "firmware", help: "firmware version; default 6.5.2.18", live: false },
@@ -25,10 +40,28 @@ pub(super) const SETTINGS: &[Setting] = &[
 pub(super) const MATRIX: &str = "N-OST-16x16-LA1-DMHNS";
 pub(super) const OST: &str = "I-OST-24x24-LU1-DMHNS";
 
+/// Sets up a protection group, and the alarm of its trigger.
+fn protect(switch: &Switch, group: &str) -> Option<()> {
+    let (working, rest) = group.split_once('>')?;
+    let (protecting, trigger) = rest.split_once('@')?;
+    let port = |text: &str| text.parse::<u32>().ok().filter(|p| switch.has(*p));
+    let (working, protecting, trigger) = (port(working)?, port(protecting)?, port(trigger)?);
+    switch.change_monitors(&[trigger], |m| (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)).ok()?;
+    switch
+        .change_aps(|aps| {
+            aps.groups.entry(working).or_default().insert(protecting, 1);
+            aps.triggers.entry(working).or_default().insert(trigger);
+        })
+        .ok()
+}
+
+/// The wires of a switch, in the order of its ends: SCPI over TCP, SCPI on the console, TL1, SNMP.
 struct Device {
     controls: Controls,
-    service: Arc<dyn ByteService>,
+    scpi: Arc<dyn ByteService>,
     console: Arc<dyn ByteService>,
+    tl1: Arc<dyn ByteService>,
+    agent: Arc<dyn SnmpAgent>,
     clock: Clock,
 }
 
@@ -47,11 +80,23 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     if !options.reroutes()? {
         switch = switch.without_rerouting();
     }
+    switch = match options.text("monitors", "egress") {
+        "egress" => switch,
+        "all" => switch.with_all_monitors(),
+        other => return Err(invalid(format!("monitors={other}: it is egress or all"))),
+    };
+    for (_, group) in options.set.iter().filter(|(name, _)| name == "aps") {
+        protect(&switch, group).ok_or_else(|| invalid(format!("aps={group}: it is working>protecting@trigger, such as 1>2@17, each a port")))?;
+    }
     let switch = Arc::new(switch);
     let wire = Polatis::new(Arc::clone(&switch));
-    let shown = wire.clone();
-    let faults = Faults::new(options.seed, Some(Arc::clone(&switch) as Arc<dyn Faulty>));
-    let mut controls = Controls::new([faults], move || shown.state());
+    let tl1 = Tl1::new(Arc::clone(&switch));
+    let agent = polatis::agent(Arc::clone(&switch), NodeOptions::named("polatis", polatis::ENTERPRISE));
+    let (shown, flaps) = (wire.clone(), tl1.clone());
+    let faults = |end: u64, device: Arc<dyn Faulty>| Faults::new(options.seed.wrapping_add(end), Some(device));
+    let model = || Arc::clone(&switch) as Arc<dyn Faulty>;
+    let ends = [faults(0, model()), faults(1, model()), faults(2, model()), faults(3, Arc::clone(&agent) as Arc<dyn Faulty>)];
+    let mut controls = Controls::new(ends, move || format!("{}\n{}", shown.state(), flaps.state()));
     controls.live("input", move |value| {
         let wrong = || format!("input={value}: it is port:dBm, such as 3:-12.5");
         let (port, power) = value.split_once(':').ok_or_else(wrong)?;
@@ -68,34 +113,55 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     let console = wire.clone();
     Ok(Device {
         controls,
-        service: Arc::new(move || Box::new(wire.session()) as Box<dyn Session>),
+        scpi: Arc::new(move || Box::new(wire.session()) as Box<dyn Session>),
         console: Arc::new(move || Box::new(console.console()) as Box<dyn Session>),
+        tl1: Arc::new(move || Box::new(tl1.session()) as Box<dyn Session>),
+        agent,
         clock,
     })
 }
 
+/// The published login of TL1.
+const TL1_LOGIN: &str = "[root]\nuser = \"root\"\npassword = \"root\"\n";
+
 pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
-    let Device { controls, service, console, clock } = build(options, code)?;
-    let faults = controls.faults(0);
+    let Device { controls, scpi, console, tl1, agent, clock } = build(options, code)?;
     let baud = options.number("baud", 38_400)?;
     let mut ready = Ready::new(profile.name);
+    let served = Served::new(options, &mut ready, TL1_LOGIN)?;
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}")));
-    let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), faults.clone())?;
+    let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), controls.faults(1))?;
     let path = port.path().display().to_string();
     ready.endpoint("serial", &path, Some(format!("polatis+serial://{path}?baud={baud}")));
+    let tl1_listener = tokio::net::TcpListener::bind(options.address(1)).await?;
+    let address = tl1_listener.local_addr()?;
+    ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}?protocol=tl1&credentials=root")));
+    let server = served.bind(&mut ready, options.address(2), agent, controls.faults(3), ("polatis", "")).await?;
+    let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
     let mut running = Running::new(ready, controls);
-    running.serve(shell::tcp::serve(listener, service, faults.clone(), clock.clone()));
-    running.serve(shell::pty::serve(port, baud, console, faults, clock));
+    running.serve(shell::tcp::serve(listener, scpi, of_scpi, clock.clone()));
+    running.serve(shell::pty::serve(port, baud, console, of_console, clock.clone()));
+    running.serve(shell::tcp::serve(tl1_listener, tl1, of_tl1, clock));
+    running.serve(server.run());
+    running.keep(served.files);
     Ok(running)
 }
 
 pub(super) fn in_memory(profile: &'static Profile, options: &Options, code: &str) -> io::Result<InMemory> {
-    let Device { controls, service, clock, .. } = build(options, code)?;
-    let faults = controls.faults(0);
+    let Device { controls, scpi, console, tl1, agent, clock } = build(options, code)?;
+    let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
     let mut memory = InMemory::new(controls);
+    let name = |wire: &str| format!("{}{wire}", profile.name);
     memory.uri("polatis", profile.name, "");
-    memory.bytes(profile.name, service, faults, clock);
+    memory.bytes(profile.name, scpi, of_scpi, clock.clone());
+    memory.uri("polatis", &name("-console"), "");
+    memory.bytes(&name("-console"), console, of_console, clock.clone());
+    memory.uri("polatis", &name("-tl1"), "?protocol=tl1");
+    memory.bytes(&name("-tl1"), tl1, of_tl1, clock);
+    memory.uri("polatis", &name("-snmp"), "?protocol=snmp");
+    memory.endpoint(name("-snmp"), Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
+    memory.run(async move { shell::snmp::tick(agent.as_ref()).await });
     Ok(memory)
 }

@@ -432,9 +432,9 @@ mod tests {
         assert_eq!(happenings.try_recv().unwrap(), SwitchEvent::Protected { over: true, connected: 5, working: 1, protecting: 3 });
         assert_eq!(happenings.try_recv().unwrap(), SwitchEvent::Alarm(5, AlarmKind::Los, false));
         // To inhibit the protection brings it back, dark as it is.
-        switch.change_aps(|aps| drop(aps.conditions.insert(1, Condition::ToProtection))).unwrap();
+        switch.change_aps(|aps| aps.conditions = [(1, Condition::ToProtection)].into()).unwrap();
         assert_eq!(switch.connected().to_string(), "1-5,2-6");
-        switch.change_aps(|aps| drop(aps.conditions.insert(1, Condition::None))).unwrap();
+        switch.change_aps(|aps| aps.conditions.clear()).unwrap();
         assert_eq!(switch.connected().to_string(), "1-5,2-6", "the alarm stood already: nothing new has happened");
     }
 

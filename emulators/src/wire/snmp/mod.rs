@@ -5,6 +5,7 @@
 //! | [`node`] | what every agent has: SNMPv2-MIB system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
 //! | [`packetlight`] | PacketLight, at an end of a forced re-initialisation pair |
+//! | [`polatis`] | Polatis matrices: paths, monitors, attenuators, protection |
 //! | [`scte`] | ANSI/SCTE 85-4: an A/B or 2×2 switch with failover |
 //! | [`olp`] | FS.com and Glsun OLP cards in a chassis |
 //! | [`nokia`] | Nokia SR OS MACsec, at an end of a two-slot pair |
@@ -17,6 +18,7 @@ pub mod node;
 pub mod nokia;
 pub mod olp;
 pub mod packetlight;
+pub mod polatis;
 pub mod scte;
 #[cfg(test)]
 mod tests;
