@@ -7,20 +7,10 @@ use qkd_hal::{Capabilities, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
-/// Ours: no public source tells how long `ch?` may still tell the old channel.
-const SETTLING: Settling = Settling::polled(Duration::from_millis(500), Duration::from_millis(50));
-
 pub(crate) struct Eol {
     pub(crate) geometry: Geometry,
-    /// Whether channel 1 of the crossbar is cross.
-    pub(crate) swapped: bool,
-}
-
-impl Eol {
-    /// The kit's position of a channel, and back.
-    fn other_side(&self, n: u32) -> u32 {
-        if self.swapped && (1..=2).contains(&n) { 3 - n } else { n }
-    }
+    /// Whether channel 1 is cross, and so the kit's position 2.
+    pub(crate) cross_first: bool,
 }
 
 #[async_trait]
@@ -30,12 +20,12 @@ impl Protocol for Eol {
     }
 
     fn capabilities(&self) -> Capabilities {
-        use Operation as Op;
-        Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Apply]).with_emulated(&[Op::Health])
+        Capabilities::none().with(&[Operation::Identity, Operation::Connections, Operation::Apply]).with_emulated(&[Operation::Health])
     }
 
     fn settling(&self) -> Settling {
-        SETTLING
+        // Ours: no public source tells how long `ch?` may still tell the old channel.
+        Settling::polled(Duration::from_millis(500), Duration::from_millis(50))
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
@@ -44,10 +34,11 @@ impl Protocol for Eol {
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
         let channel = call.query("channel", proto::CHANNEL, proto::decode_channel).await?;
-        position::paths(&self.geometry, self.other_side(channel))
+        position::paths(&self.geometry, if self.cross_first && matches!(channel, 1 | 2) { 3 - channel } else { channel })
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.tell("set", proto::set(self.other_side(position::target(&self.geometry, step)?))).await
+        let position = position::target(&self.geometry, step)?;
+        call.tell("set", proto::set(if self.cross_first { 3 - position } else { position })).await
     }
 }

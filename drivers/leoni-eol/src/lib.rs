@@ -7,12 +7,8 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Transport, UriParameter},
-    link::line::Resync,
-    switching::Wire,
-};
+use qkd_driver_kit::driver::{Transport, UriParameter};
+use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, link::line::Resync, switching::Wire};
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
 use std::time::Duration;
@@ -29,17 +25,14 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[],
     assumptions: &[],
     unknowns: &[
-        "the reply to a command that the switch does not know, or to a channel that it does not have",
-        "the query that tells the type: model= must be given",
+        "the reply to an unknown command or channel; the query that tells the type: model= must be given",
         "which channel of a 2x2 is bar: ch1= must be given",
-        "how long a channel takes to settle",
-        "how it stands after power-up, and whether the paths hold without power",
+        "how long a channel takes to settle; how it stands after power-up, and whether the paths hold without power",
     ],
     parameters: &[
         UriParameter { name: "model", help: "1x2, 1x4 or 2x2", required: true },
         UriParameter { name: "ch1", help: "bar or cross: what channel 1 of a 2x2 is; required with model=2x2", required: false },
     ],
-    // Its answer names no maker.
     probes: &[],
     resynchronises: "`firmware?` until this box's very answer, then quiet for 300 ms; a channel is digits only, which are never taken for it.",
 };
@@ -61,10 +54,10 @@ impl Driver for LeoniEolDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        let eol = match (uri.parameter("model"), uri.parameter("ch1")) {
-            (Some("1x2"), None) => device::Eol { geometry: Geometry::one_by(2), swapped: false },
-            (Some("1x4"), None) => device::Eol { geometry: Geometry::one_by(4), swapped: false },
-            (Some("2x2"), Some(first @ ("bar" | "cross"))) => device::Eol { geometry: Geometry::Crossbar, swapped: first == "cross" },
+        let (geometry, cross_first) = match (uri.parameter("model"), uri.parameter("ch1")) {
+            (Some("1x2"), None) => (Geometry::one_by(2), false),
+            (Some("1x4"), None) => (Geometry::one_by(4), false),
+            (Some("2x2"), Some(first @ ("bar" | "cross"))) => (Geometry::Crossbar, first == "cross"),
             _ => return Err(Error::invalid("model= takes 1x2, 1x4, or 2x2 together with ch1=bar or ch1=cross")),
         };
         Wire::new(Resync::Sentinel(Duration::from_millis(300)))
@@ -72,7 +65,7 @@ impl Driver for LeoniEolDriver {
             .greeting(proto::FIRMWARE, |reply| proto::decode_firmware(reply).ok())
             .open(&INFO, uri, context)
             .await?
-            .switch(eol)
+            .switch(device::Eol { geometry, cross_first })
             .await
     }
 }

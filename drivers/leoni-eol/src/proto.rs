@@ -18,16 +18,13 @@ pub fn set(channel: u32) -> String {
 /// The version in the reply to [`FIRMWARE`].
 ///
 /// # Errors
-/// [`Misread`].
+/// [`Misread`]; so for both decoders.
 pub fn decode_firmware(reply: &[u8]) -> Result<String, Misread> {
     let got = text(reply)?;
     got.strip_prefix("ver").filter(|v| !v.is_empty()).map(str::to_owned).ok_or_else(|| Misread::unexpected("ver and a number", got))
 }
 
 /// The channel in the reply to [`CHANNEL`].
-///
-/// # Errors
-/// [`Misread`].
 pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
     number("a channel", reply)
 }

@@ -34,12 +34,9 @@ async fn plan(opened: &Opened, to: &str) -> Plan {
 
 #[tokio::test(start_paused = true)]
 async fn each_model_moves_and_verifies() {
-    for (query, to, sent) in [
-        ("model=1x2", "common-2", "ch2"),
-        ("model=1x4", "common-4", "ch4"),
-        ("model=2x2&ch1=bar", "1-4,2-3", "ch2"),
-        ("model=2x2&ch1=cross", "1-3,2-4", "ch2"),
-    ] {
+    for (query, to, sent) in
+        [("model=1x2", "common-2", "ch2"), ("model=1x4", "common-4", "ch4"), ("model=2x2&ch1=bar", "1-4,2-3", "ch2"), ("model=2x2&ch1=cross", "1-3,2-4", "ch2")]
+    {
         let (opened, far) = open(query).await;
         let opened = opened.unwrap();
         let wanted = plan(&opened, to).await;
