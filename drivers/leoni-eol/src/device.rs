@@ -24,7 +24,6 @@ impl Protocol for Eol {
     }
 
     fn settling(&self) -> Settling {
-        // Ours: no public source tells how long `ch?` may still tell the old channel.
         Settling::polled(Duration::from_millis(500), Duration::from_millis(50))
     }
 
