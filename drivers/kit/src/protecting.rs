@@ -125,9 +125,8 @@ mod tests {
     fn a_switch_over_is_told_once_and_dates_the_path() {
         let (watch, events) = (Watch::default(), EventHub::default());
         let mut told = events.subscribe();
-        let stands = |path: &str| {
-            ProtectionStatus::new("1".into(), Mode::Automatic, path.into(), Request::SignalFail, vec![PathStatus::new("a"), PathStatus::new("b")])
-        };
+        let stands =
+            |path: &str| ProtectionStatus::new("1".into(), Mode::Automatic, path.into(), Request::SignalFail, vec![PathStatus::new("a"), PathStatus::new("b")]);
         let mut now = stands("a");
         assert!(!watch.note(&now, Origin::Poll, &events));
         watch.date(&mut now);

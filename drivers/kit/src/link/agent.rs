@@ -131,7 +131,12 @@ impl Agent {
     /// A call that begins now.
     #[must_use]
     pub fn call(&self) -> Call<'_> {
-        Call { link: self.link.as_ref(), until: Instant::now() + self.deadline }
+        self.by(Instant::now() + self.deadline)
+    }
+    /// A call that ends by then.
+    #[must_use]
+    pub fn by(&self, until: Instant) -> Call<'_> {
+        Call { link: self.link.as_ref(), until }
     }
 }
 
