@@ -128,6 +128,7 @@ codecs! {
     agiltron = "agiltron.json", qkd_driver_agiltron::proto::fuzz;
     dicon = "dicon.json", qkd_driver_dicon::proto::fuzz;
     etsi014 = "etsi014.json", qkd_driver_etsi014::proto::fuzz;
+    fs_olp = "fs-olp.json", qkd_driver_fs_olp::proto::fuzz;
     idq_quantis = "idq-quantis.json", qkd_driver_idq_quantis::proto::fuzz;
     jdsu_sb = "jdsu-sb.json", qkd_driver_jdsu_sb::proto::fuzz;
     leoni_eol = "leoni-eol.json", qkd_driver_leoni_eol::proto::fuzz;
