@@ -5,7 +5,7 @@ use qkd_hal::{
     DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Result,
     event::{EventHub, Origin},
 };
-use qkd_switch_hal::protection::{GroupId, PathId, ProtectionStatus, SwitchCommand};
+use qkd_switch_hal::protection::{GroupId, PathId, ProtectionStatus, Request, SwitchCommand};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -30,7 +30,7 @@ pub trait Backend: Send + Sync {
     }
     /// Gives a command.
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()>;
-    /// Within which the live path shows what was commanded.
+    /// Within which the group shows what was commanded.
     fn within(&self) -> Duration;
 }
 
@@ -48,7 +48,7 @@ impl Turns {
     }
 }
 
-/// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back until the live path is that of the command. Ends by `until`.
+/// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back until the group stands as the command wants it. Ends by `until`.
 ///
 /// # Errors
 /// As [`Protection::command`](qkd_switch_hal::protection::Protection::command).
@@ -58,24 +58,32 @@ pub async fn command(backend: &dyn Backend, group: &GroupId, command: &SwitchCom
     before.permits(command)?;
     backend.permits(&before, command)?;
     backend.give(group, command, until).await?;
-    let Some(wanted) = command.path() else { return Ok(()) };
     let settled = Instant::now() + backend.within();
     loop {
         let asked = Instant::now();
         let now = backend.status(group, until).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if now.live.path == *wanted {
+        if shows(&now, command) {
             return Ok(());
         }
-        let live = now.live.path;
+        let (live, request) = (now.live.path, now.live.request);
         if asked >= settled {
-            let why = format!("`{command}` was accepted, and the signal of group {group} is on path {live}");
+            let why = format!("`{command}` was accepted, and the signal of group {group} is on path {live}: {request}");
             return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
         }
         if asked + EVERY >= until {
-            let why = format!("`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}");
+            let why = format!("`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}: {request}");
             return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
         }
         sleep(EVERY).await;
+    }
+}
+
+/// Whether a group stands as a command wants it.
+fn shows(now: &ProtectionStatus, command: &SwitchCommand) -> bool {
+    match (command, now.live.request) {
+        (SwitchCommand::Lockout, request) => matches!(request, Request::LockoutOfProtection | Request::Unknown),
+        (SwitchCommand::Clear, request) => !matches!(request, Request::LockoutOfProtection | Request::ForcedSwitch),
+        (command, _) => command.path() == Some(&now.live.path),
     }
 }
 
@@ -119,7 +127,7 @@ impl Watch {
 mod tests {
     use super::*;
     use qkd_hal::event::Delivery;
-    use qkd_switch_hal::protection::{Mode, PathStatus, Request};
+    use qkd_switch_hal::protection::{Mode, PathStatus};
 
     #[test]
     fn a_switch_over_is_told_once_and_dates_the_path() {
