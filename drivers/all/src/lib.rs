@@ -23,6 +23,12 @@ pub fn registry() -> Registry {
     let registry = registry.with(qkd_driver_dicon::driver());
     #[cfg(feature = "thorlabs-osw")]
     let registry = registry.with(qkd_driver_thorlabs_osw::driver());
+    #[cfg(feature = "leoni-eol")]
+    let registry = registry.with(qkd_driver_leoni_eol::driver());
+    #[cfg(feature = "scte-hms")]
+    let registry = registry.with(qkd_driver_scte_hms::driver());
+    #[cfg(feature = "fs-olp")]
+    let registry = registry.with(qkd_driver_fs_olp::driver());
     #[cfg(feature = "idq-quantis")]
     let registry = registry.with(qkd_driver_idq_quantis::driver());
     #[cfg(feature = "etsi014")]

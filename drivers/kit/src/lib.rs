@@ -21,6 +21,7 @@ pub mod context;
 pub mod credentials;
 pub mod driver;
 pub mod link;
+pub mod protecting;
 pub mod registry;
 pub mod switching;
 pub mod transcript;

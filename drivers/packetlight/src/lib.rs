@@ -2,6 +2,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod device;
+mod encryptor;
+mod power;
+mod protection;
 pub mod proto;
 #[cfg(test)]
 mod tests;
@@ -9,10 +12,11 @@ mod tests;
 pub use device::PacketLight;
 
 use async_trait::async_trait;
-use proto::PskEncoding;
+use proto::{PskEncoding, aps::LosEncoding};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
+    link::agent::Agent,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
@@ -33,6 +37,20 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         disproof: "The far end's status stays active.",
         operations: &[Operation::Activate],
     },
+    Assumption {
+        id: "packetlight.switch-of-moves-away",
+        statement: "forcedSwitchOfWorking and manualSwitchOfWorking move the traffic off the working line, to protection; those of protection, to working.",
+        source: "the names of optApsConfigSwitchCommand, read as ITU-T G.808.1 does; SL-OPT-APS-MIB does not say",
+        disproof: "After forcedSwitchOfWorking optApsConfigActiveConnectionRx is working.",
+        operations: &[Operation::ProtectionCommand],
+    },
+    Assumption {
+        id: "packetlight.los-sixteen-bits",
+        statement: "A power above 32767 tenths of a dBm is the two's complement of a negative one.",
+        source: "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 dBm",
+        disproof: "A threshold that was set to -30.0 dBm at the box is read as another value.",
+        operations: &[Operation::ProtectionStatus, Operation::Power, Operation::Monitor],
+    },
 ];
 
 /// What is known of this driver without a device.
@@ -41,7 +59,7 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "PacketLight encrypting transponders and their OEM variants (SL-SECU-MIB)",
     vendor: "PacketLight Networks",
-    kinds: &[DeviceKind::Encryptor],
+    kinds: &[DeviceKind::Encryptor, DeviceKind::ProtectionSwitch, DeviceKind::PowerMeter],
     transports: &[Transport { name: "snmp", example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex" }],
     maturity: Maturity::Emulated,
     evidence: &[
@@ -59,12 +77,17 @@ pub static INFO: DriverInfo = DriverInfo {
         "effect of slSecuEncryptionLock; what passes while no key can be agreed",
         "how long an exchange takes: the gap is measured",
         "counters of encrypted traffic: there are none",
+        "how a negative threshold of optical protection is written: thresholds are set with los-encoding= only",
+        "whether an active row of optical protection takes each change; what its path does without power",
     ],
-    parameters: &[UriParameter {
-        name: "psk-encoding",
-        help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public",
-        required: true,
-    }],
+    parameters: &[
+        UriParameter { name: "psk-encoding", help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public", required: true },
+        UriParameter {
+            name: "los-encoding",
+            help: "signed or twos-complement: how a negative threshold is written; not public, and thresholds are set with it only",
+            required: false,
+        },
+    ],
     probes: &[Probe::SysObjectId { prefix: "1.3.6.1.4.1.4515" }],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
 };
@@ -87,9 +110,16 @@ impl Driver for PacketLightDriver {
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         let encoding = uri.parameter("psk-encoding").and_then(PskEncoding::from_word).ok_or_else(|| Error::invalid("psk-encoding= takes hex or base64"))?;
+        let los = uri.parameter("los-encoding");
+        let los = los.map(|word| LosEncoding::from_word(word).ok_or_else(|| Error::invalid("los-encoding= takes signed or twos-complement"))).transpose()?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let link = context.snmp_link(uri, events.clone()).await?;
-        Ok(Opened::encryptor(Arc::new(PacketLight::open(descriptor, link, encoding, events).await?)))
+        let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+        let device = Arc::new(PacketLight::open(descriptor, agent, encoding, los, events).await?);
+        let mut opened = Opened::encryptor(Arc::clone(&device));
+        if device.is(DeviceKind::ProtectionSwitch) {
+            opened = opened.and_protection(Arc::clone(&device) as _);
+        }
+        Ok(if device.is(DeviceKind::PowerMeter) { opened.and_meter(device) } else { opened })
     }
 }

@@ -128,11 +128,14 @@ codecs! {
     agiltron = "agiltron.json", qkd_driver_agiltron::proto::fuzz;
     dicon = "dicon.json", qkd_driver_dicon::proto::fuzz;
     etsi014 = "etsi014.json", qkd_driver_etsi014::proto::fuzz;
+    fs_olp = "fs-olp.json", qkd_driver_fs_olp::proto::fuzz;
     idq_quantis = "idq-quantis.json", qkd_driver_idq_quantis::proto::fuzz;
     jdsu_sb = "jdsu-sb.json", qkd_driver_jdsu_sb::proto::fuzz;
+    leoni_eol = "leoni-eol.json", qkd_driver_leoni_eol::proto::fuzz;
     nokia_sros_macsec = "nokia-sros-macsec.json", qkd_driver_nokia_sros_macsec::proto::fuzz;
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
     polatis = "polatis.json", qkd_driver_polatis::proto::fuzz;
+    scte_hms = "scte-hms.json", qkd_driver_scte_hms::proto::fuzz;
     thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.

@@ -18,6 +18,7 @@
 //! # For emulator authors
 //! Implement the `*Service` trait of your level, without sockets; the shells in front of it are thin.
 
+pub mod agent;
 pub mod ask;
 pub mod bytes;
 mod error;

@@ -1,7 +1,10 @@
 //! slAlarmTrap.
 
-use super::{ProtoError, decode_severity, decode_text, decode_truth, integer, oid};
-use qkd_driver_kit::link::snmp::{Notification, Oid, Value};
+use super::{ProtoError, decode_severity, decode_text, decode_truth, oid};
+use qkd_driver_kit::link::{
+    agent::integer,
+    snmp::{Notification, Oid, Value},
+};
 use qkd_hal::event::Severity;
 
 /// An alarm that was raised or cleared.

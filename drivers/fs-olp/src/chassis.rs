@@ -1,0 +1,135 @@
+//! The chassis and its cards: what they tell.
+
+use crate::proto::{self, Channel, Misread, SLOT_NUMBERS, decode_channel, decode_mode, decode_on, name};
+use qkd_driver_kit::{
+    link::{
+        agent::{Agent, Call, integer},
+        snmp::Oid,
+    },
+    protecting::Watch,
+};
+use qkd_hal::{Error, ErrorKind, Result, reading::Measured, units::DecibelMilliwatts};
+use qkd_switch_hal::protection::{GroupId, Mode, PathStatus, ProtectionStatus, Request};
+use std::time::Duration;
+
+/// What one unit of a number is, as far as the operator tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Units {
+    /// Of a power, in dBm.
+    pub(crate) power: Option<f64>,
+    /// Of a delay.
+    pub(crate) delay: Option<Duration>,
+}
+
+impl Units {
+    /// A power.
+    pub(crate) fn power(self, raw: i64) -> DecibelMilliwatts {
+        // By an inverse, so that hundredths come out as they are written.
+        let per = (1.0 / self.power.unwrap_or(0.01)).round();
+        #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
+        DecibelMilliwatts(raw as f64 / per)
+    }
+}
+
+/// The chassis.
+pub(crate) struct Chassis {
+    pub(crate) agent: Agent,
+    pub(crate) units: Units,
+    pub(crate) watch: Watch,
+}
+
+/// A card, read in one PDU. Powers are as they come.
+pub(crate) struct Card {
+    pub(crate) on: bool,
+    mode: Mode,
+    channel: Channel,
+    switching: [i64; 2],
+    power: [i64; 2],
+    back: bool,
+    delay: i64,
+}
+
+/// The slot of a group.
+pub(crate) fn slot(group: &GroupId) -> Result<u32> {
+    let slot = group.0.parse().ok().filter(|n: &u32| SLOT_NUMBERS.contains(n) && n.to_string() == group.0);
+    slot.ok_or_else(|| missing(group))
+}
+
+fn missing(group: &GroupId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no group `{group}`; groups are the slots of OLP cards, 1 to 16"))
+}
+
+impl Chassis {
+    /// The slots whose card answers.
+    pub(crate) async fn slots(&self, call: &Call<'_>) -> Result<Vec<u32>> {
+        let names: Vec<Oid> = SLOT_NUMBERS.map(|slot| name(slot, proto::WORK_MODE)).collect();
+        let values = call.get(&names).await?;
+        Ok(SLOT_NUMBERS.zip(values).filter(|(_, value)| !value.is_absent()).map(|(slot, _)| slot).collect())
+    }
+
+    /// # Errors
+    /// `NotFound` for an empty slot.
+    pub(crate) async fn card(&self, group: &GroupId, call: &Call<'_>) -> Result<Card> {
+        let slot = slot(group)?;
+        let objects = [
+            proto::STATE,
+            proto::WORK_MODE,
+            proto::CHANNEL,
+            proto::SWITCHING_POWER,
+            proto::SWITCHING_POWER + 1,
+            proto::POWER,
+            proto::POWER + 1,
+            proto::BACK_MODE,
+            proto::BACK_DELAY,
+        ];
+        let values = call.get(&objects.map(|object| name(slot, object))).await?;
+        if values[1].is_absent() {
+            return Err(missing(group));
+        }
+        let pair = |at: usize, object| Ok::<_, Misread>([integer(&values[at], object)?, integer(&values[at + 1], object)?]);
+        Ok(Card {
+            on: decode_on(&values[0], "State")?,
+            mode: decode_mode(&values[1])?,
+            channel: decode_channel(&values[2])?,
+            switching: pair(3, "R1SwitchingPower or R2SwitchingPower")?,
+            power: pair(5, "R1Power or R2Power")?,
+            back: decode_on(&values[7], "BackMode")?,
+            delay: integer(&values[8], "BackDelay")?,
+        })
+    }
+
+    /// How a group stands.
+    pub(crate) async fn status(&self, group: &GroupId, call: &Call<'_>) -> Result<ProtectionStatus> {
+        let card = self.card(group, call).await?;
+        let paths = Channel::ALL.into_iter().zip(0..).map(|(channel, i)| {
+            let mut path = PathStatus::new(channel.word());
+            path.power = Some(Measured::now(self.units.power(card.power[i])));
+            path.threshold = Some(self.units.power(card.switching[i]));
+            path.failed = Some(card.failed(i));
+            path
+        });
+        let mut status = ProtectionStatus::new(group.clone(), card.mode, card.channel.word().into(), card.request(), paths.collect());
+        status.preferred = Some(Channel::Main.word().into());
+        status.revert = Some(card.back);
+        status.wait_to_restore = self.units.delay.zip(u32::try_from(card.delay).ok()).map(|(unit, n)| unit.saturating_mul(n));
+        self.watch.date(&mut status);
+        Ok(status)
+    }
+}
+
+impl Card {
+    fn failed(&self, path: usize) -> bool {
+        self.power[path] < self.switching[path]
+    }
+
+    /// Why the channel is what it is: the card does not tell, and so it is derived.
+    fn request(&self) -> Request {
+        match (self.mode, self.channel) {
+            (Mode::Manual, _) => Request::ManualSwitch,
+            (Mode::Automatic, Channel::Main) => Request::NoRequest,
+            (Mode::Automatic, Channel::Sub) if self.failed(0) => Request::SignalFail,
+            (Mode::Automatic, Channel::Sub) if self.back => Request::WaitToRestore,
+            (Mode::Automatic, Channel::Sub) => Request::DoNotRevert,
+        }
+    }
+}

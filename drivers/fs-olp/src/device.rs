@@ -1,0 +1,153 @@
+//! The chassis as a device: who and how it is, and the watch over its groups.
+
+use crate::{
+    chassis::{Chassis, Units},
+    proto::{self, name},
+};
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    link::agent::{Agent, Beside, integer, text},
+    protecting::{Turns, Watch},
+};
+use qkd_hal::{
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
+    capability::EventSupport,
+    device::HealthState,
+    event::{EventHub, Origin},
+    reading::{Reading, Value as Measure},
+    units::DecibelMilliwatts,
+};
+use qkd_switch_hal::protection::{CommandKind, GroupId, ProtectionCapabilities, SettingKind};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// A chassis with OLP cards.
+pub struct FsOlp {
+    descriptor: Descriptor,
+    capabilities: Capabilities,
+    pub(crate) protection: ProtectionCapabilities,
+    pub(crate) chassis: Arc<Chassis>,
+    identity: Identity,
+    events: EventHub,
+    pub(crate) turns: Turns,
+    poll: Option<Beside>,
+}
+
+/// Looks at each group, and tells of switch-overs. What cannot be read is looked at again the next time.
+async fn look(chassis: &Chassis, origin: Origin, events: &EventHub) -> Result<()> {
+    let call = chassis.agent.call();
+    for slot in chassis.slots(&call).await? {
+        let now = chassis.status(&GroupId(slot.to_string()), &call).await?;
+        chassis.watch.note(&now, origin, events);
+    }
+    Ok(())
+}
+
+async fn watch(chassis: Arc<Chassis>, every: Duration, events: EventHub) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        // The link tells of its own loss.
+        let _ = look(&chassis, Origin::Poll, &events).await;
+    }
+}
+
+impl FsOlp {
+    pub(crate) async fn open(descriptor: Descriptor, agent: Agent, units: Units, poll: Option<Duration>, events: EventHub) -> Result<Self> {
+        use Operation as Op;
+        let chassis = Arc::new(Chassis { agent, units, watch: Watch::default() });
+        let identity = identity(&chassis).await?;
+        look(&chassis, Origin::Driver, &events).await?;
+        let mut settings = vec![SettingKind::Mode, SettingKind::Revert];
+        settings.extend(units.delay.map(|_| SettingKind::WaitToRestore));
+        settings.extend(units.power.map(|_| SettingKind::Threshold));
+        let mut protection = ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
+        if let Some(unit) = units.delay {
+            protection = protection.with_wait_to_restore(Duration::ZERO..=unit.saturating_mul(i32::MAX.unsigned_abs()), unit);
+        }
+        if units.power.is_some() {
+            let (least, most) = proto::POWERS;
+            protection = protection.with_threshold(units.power(least.into())..=units.power(most.into()));
+        }
+        let capabilities = Capabilities::none()
+            .with(&[Op::Identity, Op::Health, Op::Telemetry])
+            .with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand])
+            .with_events(if poll.is_some() { EventSupport::Polled } else { EventSupport::LinkOnly });
+        let poll = poll.map(|every| Beside::run(watch(Arc::clone(&chassis), every, events.clone())));
+        Ok(Self { descriptor, capabilities, protection, chassis, identity, events, turns: Turns::default(), poll })
+    }
+}
+
+/// The first card stands for the chassis, of which this MIB tells nothing.
+async fn identity(chassis: &Chassis) -> Result<Identity> {
+    let call = chassis.agent.call();
+    let slots = chassis.slots(&call).await?;
+    let first = slots.first().ok_or_else(|| Error::new(ErrorKind::NotReady, "no slot of the chassis has an OLP card"))?;
+    let values = call.get(&[proto::DEVICE_TYPE, proto::SERIAL, proto::SOFTWARE].map(|object| name(*first, object))).await?;
+    let mut identity = Identity::of("FS.com").with_model(text(&values[0], "DeviceType")?.unwrap_or_else(|| "OLP".to_owned()));
+    if let Some(serial) = text(&values[1], "SerialNumber")? {
+        identity = identity.with_serial(serial);
+    }
+    if let Some(software) = text(&values[2], "SoftwareVersion")? {
+        identity = identity.with_firmware(software);
+    }
+    Ok(identity)
+}
+
+#[async_trait]
+impl Device for FsOlp {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        let now = identity(&self.chassis).await?;
+        if now.same_box(&self.identity) {
+            return Ok(now);
+        }
+        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let call = self.chassis.agent.call();
+        let mut faults = Vec::new();
+        for slot in self.chassis.slots(&call).await? {
+            let group = GroupId(slot.to_string());
+            if !self.chassis.card(&group, &call).await?.on {
+                faults.push(format!("the card in slot {slot} is off"));
+            }
+            let failed = self.chassis.status(&group, &call).await?.paths.into_iter().filter(|p| p.failed == Some(true));
+            faults.extend(failed.map(|p| format!("slot {slot}: the power of path {} is below its switching power", p.path)));
+        }
+        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+    }
+
+    async fn telemetry(&self) -> Result<Vec<Reading>> {
+        let call = self.chassis.agent.call();
+        let mut all = Vec::new();
+        for slot in self.chassis.slots(&call).await? {
+            let values = call.get(&[proto::POWER, proto::POWER + 1, proto::TX_POWER].map(|object| name(slot, object))).await?;
+            for (which, value) in ["r1", "r2", "tx"].iter().zip(&values) {
+                let power = self.chassis.units.power(integer(value, "R1Power, R2Power or TxPower")?);
+                all.push(Reading::now(format!("slot.{slot}.{which}.power"), Measure::Number(power.0), DecibelMilliwatts::SYMBOL));
+            }
+        }
+        Ok(all)
+    }
+
+    fn events(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.poll.iter().for_each(Beside::stop);
+        self.chassis.agent.link().close().await;
+        self.events.close();
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! The switch over the kit's.
+
+use crate::proto;
+use async_trait::async_trait;
+use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
+use qkd_hal::{Capabilities, Identity, Operation, Result};
+use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
+use std::time::Duration;
+
+pub(crate) struct Eol {
+    pub(crate) geometry: Geometry,
+    /// Whether channel 1 is cross, and so the kit's position 2.
+    pub(crate) cross_first: bool,
+}
+
+#[async_trait]
+impl Protocol for Eol {
+    fn switch_capabilities(&self) -> SwitchCapabilities {
+        SwitchCapabilities::new(self.geometry)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().with(&[Operation::Identity, Operation::Connections, Operation::Apply]).with_emulated(&[Operation::Health])
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::polled(Duration::from_millis(500), Duration::from_millis(50))
+    }
+
+    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+        Ok(Identity::of("LEONI").with_firmware(call.query("firmware", proto::FIRMWARE, proto::decode_firmware).await?))
+    }
+
+    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+        let channel = call.query("channel", proto::CHANNEL, proto::decode_channel).await?;
+        position::paths(&self.geometry, if self.cross_first && matches!(channel, 1 | 2) { 3 - channel } else { channel })
+    }
+
+    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+        let position = position::target(&self.geometry, step)?;
+        call.tell("set", proto::set(if self.cross_first { 3 - position } else { position })).await
+    }
+}

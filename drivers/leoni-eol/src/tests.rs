@@ -1,0 +1,85 @@
+//! The driver against a few scripted lines, in memory and under paused time.
+
+use crate::driver;
+use qkd_driver_kit::{
+    OpenContext, Opened, Registry,
+    link::scripted::{Far, Prank},
+};
+use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault};
+use qkd_switch_hal::{Plan, Scope};
+use std::time::Duration;
+
+fn answer(channel: &mut u32, request: &str) -> String {
+    match request {
+        "firmware?" => "ver3.27\r\n".to_owned(),
+        "ch?" => format!("{channel}\r\n"),
+        set => {
+            *channel = set.strip_prefix("ch").unwrap().parse().unwrap();
+            String::new()
+        }
+    }
+}
+
+async fn open(query: &str) -> (Result<Opened>, Far<u32>) {
+    let far = Far::new(1, answer);
+    let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
+    (Registry::new().with(driver()).open(&format!("leoni-eol+mem://switch?{query}"), &context).await, far)
+}
+
+async fn plan(opened: &Opened, to: &str) -> Plan {
+    let switch = opened.as_switch().unwrap();
+    let (who, present) = (switch.identity().await.unwrap(), switch.connections().await.unwrap().value);
+    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &to.parse().unwrap(), &Scope::Touched).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_model_moves_and_verifies() {
+    for (query, to, sent) in
+        [("model=1x2", "common-2", "ch2"), ("model=1x4", "common-4", "ch4"), ("model=2x2&ch1=bar", "1-4,2-3", "ch2"), ("model=2x2&ch1=cross", "1-3,2-4", "ch2")]
+    {
+        let (opened, far) = open(query).await;
+        let opened = opened.unwrap();
+        let wanted = plan(&opened, to).await;
+        far.now().seen.clear();
+        assert!(opened.as_switch().unwrap().apply(&wanted).await.unwrap().verified);
+        assert_eq!(far.now().seen, ["ch?", sent, "ch?"]);
+        assert_eq!(opened.as_switch().unwrap().connections().await.unwrap().value.to_string(), to);
+        assert_eq!(opened.as_switch().unwrap().identity().await.unwrap().to_string(), "LEONI, firmware 3.27");
+    }
+    for query in ["", "model=1x8", "model=2x2", "model=2x2&ch1=up", "model=1x2&ch1=bar"] {
+        assert_eq!(open(query).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_set_is_told_and_the_next_one_works() {
+    let (opened, far) = open("model=1x4").await;
+    let opened = opened.unwrap();
+    let to = plan(&opened, "common-3").await;
+    far.prank("ch3", Prank::Lost);
+    let error = opened.as_switch().unwrap().apply(&to).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+    assert!(opened.as_switch().unwrap().apply(&to).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+    let (opened, far) = open("model=1x4").await;
+    let opened = opened.unwrap();
+    let switch = opened.as_switch().unwrap();
+    for (prank, kind) in [
+        (Prank::Answer("ver3.27\r\n"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        (Prank::Answer("5\r\n"), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (Prank::Answer("\u{fffd}\r\n"), ErrorKind::Transport(TransportFault::Framing)),
+        (Prank::Silence, ErrorKind::Timeout),
+        (Prank::Late(Duration::from_millis(5_100)), ErrorKind::Timeout),
+        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+    ] {
+        far.prank("ch?", prank);
+        assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
+        assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-1");
+    }
+    far.prank("ch?", Prank::Twice);
+    switch.connections().await.unwrap();
+    assert!(switch.apply(&plan(&opened, "common-2").await).await.unwrap().verified);
+}

@@ -1,0 +1,44 @@
+//! The power at the ports of the box (SL-OSW-MIB).
+
+use crate::{
+    device::PacketLight,
+    proto::{
+        ProtoError,
+        aps::{PORT, PORT_LOS, PORT_POWER, decode_power, of_port},
+    },
+};
+use async_trait::async_trait;
+use qkd_driver_kit::link::{
+    agent::{Call, optional},
+    snmp::Oid,
+};
+use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
+use qkd_switch_hal::{MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
+
+/// The ports that tell their power, by ifIndex.
+pub(crate) async fn monitors(call: &Call<'_>) -> Result<Vec<Port>> {
+    let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
+    rows.iter().map(|(index, _)| if let [port] = index.as_slice() { Ok(Port(*port)) } else { Err(ProtoError::Name.into()) }).collect()
+}
+
+#[async_trait]
+impl PowerMeter for PacketLight {
+    fn meter_capabilities(&self) -> &PowerMeterCapabilities {
+        &self.meter
+    }
+
+    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        ports.iter().try_for_each(|p| self.meter.check_port(*p))?;
+        let names: Vec<Oid> = ports.iter().map(|p| of_port(PORT_POWER, p.0)).collect();
+        let values = self.get(&names).await?;
+        values.iter().map(|v| Ok(Measured::now(decode_power(v, "InPowerLevel")?))).collect()
+    }
+
+    async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
+        self.meter.check_port(port)?;
+        let values = self.get(&[of_port(PORT_LOS, port.0)]).await?;
+        let mut status = MonitorStatus::new(port);
+        status.alarms.low = optional(&values[0], |v| decode_power(v, "LosThreshold"))?;
+        Ok(status)
+    }
+}

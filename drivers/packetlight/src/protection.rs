@@ -1,0 +1,257 @@
+//! The optical protection of the box (SL-OPT-APS-MIB).
+
+use crate::{
+    device::PacketLight,
+    proto::{
+        ProtoError,
+        aps::{
+            self, ActiveRequest, ChannelStatus, Connection, LosEncoding, SwitchOver, decode_channel_status, decode_connection, decode_power, decode_request,
+            decode_second,
+        },
+    },
+};
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    link::{
+        agent::{Agent, Call, integer, optional, steps},
+        snmp::{Oid, SetRequest, Value},
+    },
+    protecting::{self, Backend, Watch},
+};
+use qkd_hal::{
+    Error, ErrorKind, EventKind, Operation, Result,
+    event::{EventHub, Origin},
+    reading::Measured,
+    units::DecibelMilliwatts,
+};
+use qkd_switch_hal::protection::{
+    CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities, ProtectionSetting as Setting, ProtectionStatus, Request, SettingKind,
+    SwitchCommand,
+};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Hardware switches within this time (text of SL-OPT-APS-MIB).
+const SWITCHING: Duration = Duration::from_millis(50);
+/// Ours: until when the agent must show what the hardware did.
+const SETTLING: Duration = Duration::from_millis(500);
+/// optApsConfigWaitToRestore counts minutes.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What can be set and commanded.
+pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
+    let mut settings = vec![SettingKind::Mode, SettingKind::Revert, SettingKind::WaitToRestore];
+    settings.extend(los.map(|_| SettingKind::Threshold));
+    let commands = [CommandKind::Clear, CommandKind::Lockout, CommandKind::Force, CommandKind::Manual];
+    let capabilities = ProtectionCapabilities::new(&settings, &commands).with_wait_to_restore(MINUTE..=12 * MINUTE, MINUTE).with_switching(SWITCHING);
+    match los {
+        // From -50.0 dBm on (text of the MIB); the most is that of 16 bits.
+        Some(_) => capabilities.with_threshold(DecibelMilliwatts(-50.0)..=DecibelMilliwatts(f64::from(i16::MAX) / 10.0)),
+        None => capabilities,
+    }
+}
+
+/// The groups of the box.
+pub(crate) struct Groups {
+    agent: Agent,
+    los: Option<LosEncoding>,
+    watch: Watch,
+}
+
+/// A row, read in one PDU.
+struct Row {
+    enabled: bool,
+    active: Connection,
+    wait: i64,
+    revertive: bool,
+    status: ChannelStatus,
+    switchovers: Option<i64>,
+    since: Option<SystemTime>,
+    request: ActiveRequest,
+    threshold: Option<DecibelMilliwatts>,
+}
+
+fn missing(group: &GroupId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no group `{group}`; groups are ifIndex numbers of working user ports"))
+}
+
+fn row(group: &GroupId) -> Result<u32> {
+    group.0.parse().ok().filter(|n: &u32| n.to_string() == group.0).ok_or_else(|| missing(group))
+}
+
+fn connection(path: &PathId) -> Result<Connection> {
+    Connection::of(path).ok_or_else(|| Error::invalid(format!("there is no path `{path}`; a group has working and protection")))
+}
+
+/// When the last switch-over was: the agent tells its sysUpTime then, 0 for never.
+fn since(last: &Value, now: &Value) -> Result<Option<SystemTime>, ProtoError> {
+    let last = optional(last, |v| integer(v, "optApsConfigChanLastSwitchover"))?.filter(|t| *t > 0);
+    let now = optional(now, |v| integer(v, "sysUpTime"))?;
+    // A time after now is of before the agent's restart.
+    let ago = last.zip(now).and_then(|(last, now)| u64::try_from(now - last).ok());
+    Ok(ago.and_then(|hundredths| SystemTime::now().checked_sub(Duration::from_millis(hundredths * 10))))
+}
+
+impl Groups {
+    pub(crate) fn new(agent: Agent, los: Option<LosEncoding>) -> Self {
+        Self { agent, los, watch: Watch::default() }
+    }
+
+    /// The groups that are there.
+    pub(crate) async fn rows(&self, call: &Call<'_>) -> Result<Vec<GroupId>> {
+        let rows = call.walk(&Oid::from(aps::ENTRY).child(&[aps::ENABLE])).await?;
+        rows.iter().map(|(index, _)| if let [group] = index.as_slice() { Ok(GroupId(group.to_string())) } else { Err(ProtoError::Name.into()) }).collect()
+    }
+
+    async fn row(&self, group: &GroupId, call: &Call<'_>) -> Result<Row> {
+        let index = row(group)?;
+        let columns = [
+            aps::ENABLE,
+            aps::ACTIVE_RX,
+            aps::WAIT_TO_RESTORE,
+            aps::REVERTIVE,
+            aps::CHAN_STATUS,
+            aps::SWITCHOVERS,
+            aps::LAST_SWITCHOVER,
+            aps::ACTIVE_REQUEST,
+            aps::LOS_THRESHOLD,
+        ];
+        let mut names = columns.map(|column| aps::of(column, index)).to_vec();
+        names.push(aps::SYS_UP_TIME.into());
+        let values = call.get(&names).await?;
+        if values[0].is_absent() {
+            return Err(missing(group));
+        }
+        Ok(Row {
+            enabled: decode_second(&values[0], "optApsConfigEnable")?,
+            active: decode_connection(&values[1])?,
+            wait: integer(&values[2], "optApsConfigWaitToRestore")?,
+            revertive: decode_second(&values[3], "optApsConfigRevertive")?,
+            status: decode_channel_status(&values[4])?,
+            switchovers: optional(&values[5], |v| integer(v, "optApsConfigChanSwitchovers"))?,
+            since: since(&values[6], &values[9])?,
+            request: decode_request(&values[7])?,
+            threshold: optional(&values[8], |v| decode_power(v, "optApsConfigLosThreshold"))?,
+        })
+    }
+
+    async fn stands(&self, group: &GroupId, call: &Call<'_>) -> Result<ProtectionStatus> {
+        let row = self.row(group, call).await?;
+        let paths = Connection::ALL.into_iter().zip(row.status.failed).map(|(connection, failed)| {
+            let mut path = PathStatus::new(connection.word());
+            (path.failed, path.threshold) = (Some(failed), row.threshold);
+            path
+        });
+        let mode = if row.enabled { Mode::Automatic } else { Mode::Manual };
+        let mut status = ProtectionStatus::new(group.clone(), mode, row.active.word().into(), row.request(), paths.collect());
+        status.preferred = Some(Connection::Working.word().into());
+        status.revert = Some(row.revertive);
+        status.wait_to_restore = u32::try_from(row.wait).ok().map(|minutes| MINUTE * minutes);
+        status.switch_overs = row.switchovers.and_then(|n| u64::try_from(n).ok());
+        self.watch.date(&mut status);
+        status.live.since = row.since.map(|at| (at, Origin::Device)).or(status.live.since);
+        Ok(status)
+    }
+
+    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with the next trap.
+    pub(crate) async fn look(&self, origin: Origin, events: &EventHub) {
+        let call = self.agent.call();
+        for group in self.rows(&call).await.unwrap_or_default() {
+            if let Ok(now) = self.stands(&group, &call).await {
+                self.watch.note(&now, origin, events);
+            }
+        }
+    }
+
+    /// The box tells of a switch-over: the state says why.
+    pub(crate) async fn gone_over(&self, told: SwitchOver, events: &EventHub) {
+        let group = GroupId(told.group.to_string());
+        match self.stands(&group, &self.agent.call()).await {
+            Ok(now) => drop(self.watch.note(&now, Origin::Device, events)),
+            Err(_) => {
+                let path = told.connection.word().to_owned();
+                events.publish(Origin::Device, EventKind::SwitchOver { group: group.0, path, request: Request::Unknown.to_string() });
+            }
+        }
+    }
+}
+
+impl Row {
+    /// optApsConfigActiveRequest, and what the rest of the row tells where that is none.
+    fn request(&self) -> Request {
+        match (self.request, self.active) {
+            (ActiveRequest::LockOut, _) => Request::LockoutOfProtection,
+            _ if self.status.locked_out => Request::LockoutOfProtection,
+            (ActiveRequest::ForceSwitch, _) => Request::ForcedSwitch,
+            (ActiveRequest::Manual, _) => Request::ManualSwitch,
+            // Without automatic protection the signal stays where it was put.
+            _ if !self.enabled => Request::ManualSwitch,
+            (ActiveRequest::SignalFailure, _) => Request::SignalFail,
+            (ActiveRequest::Revertive | ActiveRequest::Other, Connection::Working) => Request::NoRequest,
+            (ActiveRequest::Revertive, Connection::Protection) => Request::WaitToRestore,
+            (ActiveRequest::Other, Connection::Protection) if self.status.failed[0] => Request::SignalFail,
+            (ActiveRequest::Other, Connection::Protection) if self.revertive => Request::WaitToRestore,
+            (ActiveRequest::Other, Connection::Protection) => Request::DoNotRevert,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Groups {
+    async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
+        self.stands(group, &self.agent.by(until)).await
+    }
+    async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
+        let operation = Operation::ProtectionCommand.name();
+        let value = aps::command(command).ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;
+        // What the object shows after a command is not said: the state of the group is read back.
+        self.agent.by(until).set(operation, SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value)).await
+    }
+    fn within(&self) -> Duration {
+        SETTLING
+    }
+}
+
+#[async_trait]
+impl Protection for PacketLight {
+    fn protection_capabilities(&self) -> &ProtectionCapabilities {
+        &self.protection
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupId>> {
+        self.groups.rows(&self.agent.call()).await
+    }
+
+    async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
+        self.groups.stands(group, &self.agent.call()).await.map(Measured::now)
+    }
+
+    async fn set_protection(&self, group: &GroupId, setting: &Setting) -> Result<()> {
+        self.protection.check_setting(setting)?;
+        let (object, column, value) = match setting {
+            Setting::Mode(mode) => ("optApsConfigEnable", aps::ENABLE, aps::second(*mode == Mode::Automatic)),
+            Setting::Revert(on) => ("optApsConfigRevertive", aps::REVERTIVE, aps::second(*on)),
+            Setting::WaitToRestore(time) => {
+                let minutes = steps(time.as_secs_f64(), MINUTE.as_secs_f64(), "s")?;
+                ("optApsConfigWaitToRestore", aps::WAIT_TO_RESTORE, Value::Gauge32(minutes.unsigned_abs()))
+            }
+            Setting::Threshold { path, level } => {
+                // One threshold for both.
+                connection(path)?;
+                let tenths = i16::try_from(steps(level.0, 0.1, "dBm")?).map_err(|_| Error::invalid(format!("{level} is beyond 16 bits")))?;
+                ("optApsConfigLosThreshold", aps::LOS_THRESHOLD, self.groups.los.unwrap_or(LosEncoding::Signed).value(tenths))
+            }
+            other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
+        };
+        let call = self.agent.call();
+        let _turn = self.turns.take(call.until()).await?;
+        // A group that is not there is `NotFound`: a SET might create its row.
+        self.groups.row(group, &call).await?;
+        call.change(Operation::SetProtection.name(), object, aps::of(column, row(group)?), value).await
+    }
+
+    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+        self.protection.check_command(command)?;
+        protecting::command(&*self.groups, group, command, &self.turns, self.agent.call().until()).await
+    }
+}

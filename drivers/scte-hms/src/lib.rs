@@ -1,0 +1,80 @@
+#![doc = include_str!("docs.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod device;
+mod optics;
+mod protection;
+pub mod proto;
+#[cfg(test)]
+mod tests;
+mod unit;
+
+pub use device::ScteHms;
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened,
+    driver::{Evidence, EvidenceOf, Transport, UriParameter},
+    link::agent::Agent,
+};
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
+use std::sync::Arc;
+
+/// What this driver infers.
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
+    id: "scte-hms.outputs-tell-the-shape",
+    statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a 2x2 crossbar.",
+    source: "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a crossbar (two, two), and no object that tells which of them a unit is",
+    disproof: "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is refused with inconsistentValue.",
+    operations: &[Operation::Apply, Operation::SetProtection, Operation::ProtectionCommand],
+}];
+
+/// What is known of this driver without a device.
+pub static INFO: DriverInfo = DriverInfo {
+    name: "scte-hms",
+    version: env!("CARGO_PKG_VERSION"),
+    family: "A/B and 2x2 protection switches of ANSI/SCTE 85-4 (SCTE-HMS-HE-OPTICAL-SWITCH-MIB)",
+    vendor: "any (ANSI/SCTE standard)",
+    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch, DeviceKind::PowerMeter],
+    transports: &[Transport { name: "snmp", example: "scte-hms+snmp://192.0.2.20?credentials=noc" }],
+    maturity: Maturity::Emulated,
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory and over SNMP" }],
+    assumptions: ASSUMPTIONS,
+    unknowns: &[
+        "which products serve this MIB",
+        "how long a switch-over takes, and what the path does without power",
+        "the bounds of thresholds and of the time to wait: the MIB sets none beyond an Integer32",
+        "how a 2x2 chooses in automatic mode which input is due: its paths name their inputs only",
+    ],
+    parameters: &[UriParameter { name: "unit", help: "entPhysicalIndex of the switch; needed where the agent has several", required: false }],
+    // The standard gives no sysObjectID: each vendor has its own.
+    probes: &[],
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScteHmsDriver;
+
+/// The driver, for a registry.
+#[must_use]
+pub fn driver() -> ScteHmsDriver {
+    ScteHmsDriver
+}
+
+#[async_trait]
+impl Driver for ScteHmsDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let unit = uri.parse_parameter("unit", "an entPhysicalIndex")?;
+        let descriptor = context.descriptor(&INFO, uri)?;
+        let events = EventHub::default();
+        let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+        let device = Arc::new(ScteHms::open(descriptor, agent, unit, events).await?);
+        let opened = Opened::protection(Arc::clone(&device)).and_switch(Arc::clone(&device) as _);
+        Ok(if device.measures() { opened.and_meter(device) } else { opened })
+    }
+}
