@@ -170,8 +170,7 @@ impl Sources {
             let mut session = connect();
             let reply = String::from_utf8(ask(&mut *session, request.as_bytes())).unwrap();
             assert_eq!(reply.is_empty(), !request.contains('?'), "{name}: {reply:?}");
-            let end =
-                text(&self.of("reply")[0], "ascii").trim_start_matches(|c: char| c == '\n').trim_start_matches(|c: char| !c.is_ascii_control()).to_owned();
+            let end = text(&self.of("reply")[0], "ascii").trim_start_matches('\n').trim_start_matches(|c: char| !c.is_ascii_control()).to_owned();
             assert!(reply.is_empty() || reply.ends_with(&end), "{name}: {reply:?}");
             told(&mut *session, name);
         }
