@@ -26,10 +26,12 @@ struct Family {
     uri: &'static str,
     geometry: Geometry,
     identity: fn() -> Identity,
-    wire: fn(Arc<Switch>) -> (Arc<dyn ByteService>, Arc<dyn Faulty>),
+    wire: fn(Arc<Switch>) -> Front,
 }
 
 /// The wire front-end of a model, as a service and as what faults are applied to.
+type Front = (Arc<dyn ByteService>, Arc<dyn Faulty>);
+
 macro_rules! wire {
     ($make:expr) => {
         |model: Arc<Switch>| {
