@@ -11,6 +11,10 @@
 //! [lab]                          # SNMPv2c, for reading
 //! community = "..."
 //!
+//! [exchange]                     # a login
+//! user = "..."
+//! password = "..."
+//!
 //! [sae-alice]                    # mutual TLS: paths of PEM files
 //! ca = "/etc/qkd/ca.pem"
 //! cert = "/etc/qkd/alice.pem"
@@ -31,7 +35,7 @@ use zeroize::Zeroizing;
 pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
 
 /// The fields that an entry may have.
-pub const FIELDS: [&str; 9] = ["user", "auth_protocol", "auth_password", "priv_protocol", "priv_password", "community", "ca", "cert", "key"];
+pub const FIELDS: [&str; 10] = ["user", "password", "auth_protocol", "auth_password", "priv_protocol", "priv_password", "community", "ca", "cert", "key"];
 
 /// One entry. Shows the names of its fields only.
 #[derive(Clone, Default)]

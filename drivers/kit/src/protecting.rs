@@ -117,6 +117,21 @@ impl Watch {
         over
     }
 
+    /// The device told of a switch-over: tells of it, unless that path is known to be live.
+    pub fn told(&self, group: GroupId, path: PathId, request: Request, events: &EventHub) {
+        let live = (path.clone(), Some((SystemTime::now(), Origin::Device)));
+        let known = self.with(|last| last.insert(group.clone(), live).is_some_and(|(known, _)| known == path));
+        if !known {
+            events.publish(Origin::Device, EventKind::SwitchOver { group: group.0, path: path.0, request: request.to_string() });
+        }
+    }
+
+    /// The path that was live last, as far as is known.
+    #[must_use]
+    pub fn live(&self, group: &GroupId) -> Option<PathId> {
+        self.with(|last| last.get(group).map(|(path, _)| path.clone()))
+    }
+
     /// Fills in since when the live path has been so, where an event told of it.
     pub fn date(&self, status: &mut ProtectionStatus) {
         status.live.since = self.with(|last| last.get(&status.group).filter(|(path, _)| *path == status.live.path).and_then(|(_, since)| *since));
@@ -147,6 +162,9 @@ mod tests {
         assert_eq!(now.live.since.unwrap().1, Origin::Device);
         let Some(Delivery::Event(event)) = told.try_next() else { panic!() };
         assert_eq!(event.kind, EventKind::SwitchOver { group: "1".into(), path: "b".into(), request: "signal-fail".into() });
-        assert_eq!(told.try_next(), None);
+        watch.told("1".into(), "b".into(), Request::SignalFail, &events);
+        assert_eq!((told.try_next(), watch.live(&"1".into())), (None, Some("b".into())));
+        watch.told("1".into(), "a".into(), Request::NoRequest, &events);
+        assert!(told.try_next().is_some() && watch.live(&"2".into()).is_none());
     }
 }

@@ -2,24 +2,26 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod device;
-pub mod proto;
+mod interface;
+pub mod product;
+pub mod scpi;
+pub mod snmp;
 #[cfg(test)]
 mod tests;
+pub mod tl1;
 
 pub use device::Polatis;
 
 use async_trait::async_trait;
-use device::{exchange, identity_of};
-use proto::Command;
+use interface::Interface;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
     context::Serial,
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
-    link::line::{LineOptions, Resync},
+    link::agent::Agent,
 };
-use qkd_hal::{Assumption, Device, DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use std::sync::Arc;
 
 /// What this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
@@ -37,6 +39,34 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         disproof: "The console does not answer `*idn?` at this speed; give baud=.",
         operations: &[],
     },
+    Assumption {
+        id: "polatis.snmp-power-milli",
+        statement: "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.",
+        source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies the value into its own range of -6000 to 2800, which would be hundredths",
+        disproof: "SNMP and TL1 tell powers of the same port that differ by a factor of ten.",
+        operations: &[],
+    },
+    Assumption {
+        id: "polatis.snmp-mirror-rows",
+        statement: "The polatisOxcPortPatch rows of both ports of a path show each other, whichever of them was set.",
+        source: "the connections are bidirectional, and UFABC PolatisOXC reads either row (public archive id:52513912784)",
+        disproof: "After a path was set, reading the paths is answered by rows that contradict each other.",
+        operations: &[],
+    },
+    Assumption {
+        id: "polatis.relative-level-is-below",
+        statement: "The level of an attenuator in relative mode is how far its output lies below that of the reference port, in dB. Not accepted, it is only read.",
+        source: "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of polatisVoaRefport (id:52513912784); no source tells the sign",
+        disproof: "With a level of 3 dB the output lies 3 dB above that of the reference port, or the level is refused.",
+        operations: &[],
+    },
+    Assumption {
+        id: "polatis.inhswpr-is-lockout",
+        statement: "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and none lifts that.",
+        source: "the names of the enumeration only (public archive id:52513912784): inhibit switch to protecting",
+        disproof: "With inhswpr desired, an alarm of the trigger moves the signal.",
+        operations: &[Operation::ProtectionCommand],
+    },
 ];
 
 /// What is known of this driver without a device.
@@ -45,28 +75,53 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "Polatis / HUBER+SUHNER Series 1000, 6000, 7000, OST, VST",
     vendor: "HUBER+SUHNER Polatis",
-    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::PowerMeter],
+    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::PowerMeter, DeviceKind::Attenuator, DeviceKind::ProtectionSwitch],
     transports: &[
         Transport { name: "tcp", example: "polatis+tcp://192.0.2.7:5025" },
         Transport { name: "serial", example: "polatis+serial:///dev/ttyS0?baud=38400" },
+        Transport { name: "snmp", example: "polatis+snmp://192.0.2.7?credentials=noc" },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over TCP and a PTY, which PyVISA with pyvisa-py also drives" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, over TCP, a PTY and SNMP; its SCPI is also driven by PyVISA with pyvisa-py",
+    }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "what a switch does with an ADD on a port in use: plans remove first, so it is never asked",
+        "what a switch does with a path on a port in use: plans remove first, so it is never asked",
         "the reply of any-to-any (cc) switches to the size query: they are refused",
         "attenuators and alarms over SCPI",
-        "the longest line that a switch takes: at most 100 pairs go in one command",
-        "the words of errors",
+        "the longest line that a switch takes: at most 100 pairs go in one command of SCPI and TL1",
+        "the words of errors, of closed shutters and of kinds of monitor",
+        "TL1: whether a port has failed; the unit of its idle time-out; the speed of the USB serial port, which baud= must name",
+        "SNMP: whether an alarm stands; the newer columns of the attenuators, which ONOS uses; how long a switch-over takes",
+        "the bounds of wavelengths, thresholds and attenuations: the switch refuses what it cannot",
+        "the modes FIX and CONV of attenuators, which are shown and never set",
     ],
-    parameters: &[UriParameter { name: "baud", help: "speed of the serial line; default 38400 (assumption polatis.serial-38400)", required: false }],
+    parameters: &[
+        UriParameter { name: "protocol", help: "scpi, tl1 or snmp; default scpi, and snmp on snmp", required: false },
+        UriParameter {
+            name: "baud",
+            help: "speed of the serial line; default 38400 for SCPI (assumption polatis.serial-38400), needed for TL1",
+            required: false,
+        },
+        UriParameter { name: "power-scale", help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption polatis.snmp-power-milli)", required: false },
+    ],
     probes: &[
         Probe::Bytes { transport: "tcp", at: 5025, send: b"*idn?\n", expect: "polatis" },
         Probe::Bytes { transport: "serial", at: 38_400, send: b"\r\n*idn?\r\n", expect: "polatis" },
+        Probe::SysObjectId { prefix: "1.3.6.1.4.1.26592" },
     ],
-    resynchronises: "TCP: a new connection. Serial: `*idn?` until its answer, then quiet for 300 ms; no other query is answered by four fields with this maker, product and serial.",
+    resynchronises: "TCP: a new connection; TL1 also knows its replies by their tags. Serial: `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no other query is answered \
+                     by four fields with this maker, product and serial, or by this serial number. SNMP matches replies by request id.",
 };
+
+/// Drives every decoder of the three interfaces with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    scpi::proto::fuzz(input);
+    tl1::proto::fuzz(input);
+    snmp::proto::fuzz(input);
+}
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,6 +133,35 @@ pub fn driver() -> PolatisDriver {
     PolatisDriver
 }
 
+/// Which interface a URI means.
+#[derive(Clone, Copy, PartialEq)]
+enum Protocol {
+    Scpi,
+    Tl1,
+    Snmp,
+}
+
+impl Protocol {
+    fn of(uri: &DeviceUri) -> Result<Self> {
+        let transport = uri.transport();
+        let protocol = match uri.parameter("protocol") {
+            None if transport == "snmp" => Self::Snmp,
+            None | Some("scpi") => Self::Scpi,
+            Some("tl1") => Self::Tl1,
+            Some("snmp") => Self::Snmp,
+            Some(other) => return Err(Error::invalid(format!("protocol={other}: it takes scpi, tl1 or snmp"))),
+        };
+        let wrong = |why: &str| Err(Error::invalid(format!("{uri}: {why}")));
+        match (transport, protocol) {
+            ("snmp", Self::Scpi | Self::Tl1) => wrong("SCPI and TL1 go over tcp and serial"),
+            ("tcp" | "serial", Self::Snmp) => wrong("SNMP goes over snmp"),
+            ("serial", Self::Tl1) if uri.parameter("baud").is_none() => wrong("the speed of the USB serial port is not public: give baud="),
+            _ if protocol != Self::Snmp && uri.parameter("power-scale").is_some() => wrong("power-scale= is of SNMP"),
+            _ => Ok(protocol),
+        }
+    }
+}
+
 #[async_trait]
 impl Driver for PolatisDriver {
     fn info(&self) -> &'static DriverInfo {
@@ -85,30 +169,41 @@ impl Driver for PolatisDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+        let protocol = Protocol::of(uri)?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let serial = uri.transport() == "serial";
-        let line_end = if serial { "\r\n" } else { "\n" };
-        let resync = if serial { Resync::Sentinel(Duration::from_millis(300)) } else { Resync::Reconnect };
-        let deadline = descriptor.deadline;
-        let options = LineOptions::new(resync, events.clone()).reply_limit(proto::LINE_LIMIT + 2).greeting(
-            move || {
-                let mut identify = exchange(&Command::Identify, line_end, Instant::now() + deadline);
-                if serial {
-                    // Ends whatever half a line stands in the console since somebody else spoke there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
-                    identify.request.splice(0..0, *b"\r\n");
+        let relative = descriptor.accepted.contains("polatis.relative-level-is-below");
+        let settings = Some(Serial { baud: scpi::proto::SERIAL_BAUD, hardware_flow: false });
+        let interface: Box<dyn Interface> = match protocol {
+            Protocol::Scpi => {
+                let options = scpi::options(serial, descriptor.deadline, events.clone());
+                let link = context.byte_link(uri, scpi::proto::TCP_PORT, settings, options).await?;
+                Box::new(scpi::Scpi::new(link, scpi::line_end(serial)))
+            }
+            Protocol::Tl1 => {
+                let session = tl1::Session::of(uri, context)?;
+                let options = session.options(serial, descriptor.deadline, events.clone());
+                let link = context.byte_link(uri, tl1::proto::TCP_PORT, settings, options).await?;
+                Box::new(tl1::Tl1::new(link, session, relative))
+            }
+            Protocol::Snmp => {
+                let scale = uri.parse_parameter("power-scale", "the dBm of one step, such as 0.001")?.unwrap_or(0.001);
+                if !(1e-6..=1.0).contains(&scale) {
+                    return Err(Error::invalid(format!("power-scale={scale}: it takes the dBm of one step, such as 0.001")));
                 }
-                identify
-            },
-            |reply| {
-                let identity = identity_of(&proto::decode_identity(reply).ok()?)?;
-                Some(format!("{} {}, serial {}", identity.vendor, identity.model?, identity.serial?))
-            },
-        );
-        let serial_settings = Serial { baud: proto::SERIAL_BAUD, hardware_flow: false };
-        let link = context.byte_link(uri, proto::TCP_PORT, Some(serial_settings), options).await?;
-        let device = Arc::new(Polatis::open(descriptor, link, line_end, events).await?);
-        let opened = Opened::switch(Arc::clone(&device));
-        Ok(if device.descriptor().kinds.contains(&DeviceKind::PowerMeter) { opened.and_meter(device) } else { opened })
+                let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+                Box::new(snmp::Snmp::new(agent, scale, relative, events.clone()))
+            }
+        };
+        let device = Arc::new(Polatis::open(descriptor, interface, events).await?);
+        let mut opened = Opened::switch(Arc::clone(&device));
+        if device.is(DeviceKind::PowerMeter) {
+            opened = opened.and_meter(Arc::clone(&device) as _);
+        }
+        if device.is(DeviceKind::Attenuator) {
+            opened = opened.and_attenuator(Arc::clone(&device) as _);
+        }
+        Ok(if device.is(DeviceKind::ProtectionSwitch) { opened.and_protection(device) } else { opened })
     }
 }

@@ -134,7 +134,7 @@ codecs! {
     leoni_eol = "leoni-eol.json", qkd_driver_leoni_eol::proto::fuzz;
     nokia_sros_macsec = "nokia-sros-macsec.json", qkd_driver_nokia_sros_macsec::proto::fuzz;
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
-    polatis = "polatis.json", qkd_driver_polatis::proto::fuzz;
+    polatis = "polatis.json", qkd_driver_polatis::fuzz;
     scte_hms = "scte-hms.json", qkd_driver_scte_hms::proto::fuzz;
     thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;

@@ -45,10 +45,23 @@ pub struct Greeting {
     pub identify: Identify,
 }
 
+/// Whether a reply is what it must be.
+pub type Accept = Box<dyn Fn(&[u8]) -> Result<(), LinkError> + Send + Sync>;
+
+/// An exchange that must go well after each connect, before the greeting: a login.
+pub struct Preface {
+    /// Makes the exchange.
+    pub exchange: Box<dyn Fn() -> Exchange + Send + Sync>,
+    /// Whether its reply lets the greeting follow.
+    pub accept: Accept,
+}
+
 /// How a line is used.
 pub struct LineOptions {
     /// How it is brought back in step.
     pub resync: Resync,
+    /// What goes before the greeting, in order.
+    pub prefaces: Vec<Preface>,
     /// Who must answer.
     pub greeting: Option<Greeting>,
     /// The least time between a reply and the next request.
@@ -67,7 +80,17 @@ impl LineOptions {
     /// Options with a way to resynchronise; replies have at most 64 KiB.
     #[must_use]
     pub fn new(resync: Resync, events: EventHub) -> Self {
-        Self { resync, greeting: None, pace: Duration::ZERO, startup: Duration::ZERO, blank: b"", reply_limit: 64 * 1024, events }
+        Self { resync, prefaces: Vec::new(), greeting: None, pace: Duration::ZERO, startup: Duration::ZERO, blank: b"", reply_limit: 64 * 1024, events }
+    }
+    /// With an exchange before the greeting, behind those that are there.
+    #[must_use]
+    pub fn preface(
+        mut self,
+        exchange: impl Fn() -> Exchange + Send + Sync + 'static,
+        accept: impl Fn(&[u8]) -> Result<(), LinkError> + Send + Sync + 'static,
+    ) -> Self {
+        self.prefaces.push(Preface { exchange: Box::new(exchange), accept: Box::new(accept) });
+        self
     }
     /// With a greeting.
     #[must_use]
@@ -336,6 +359,11 @@ impl Owner {
         // After a loss a serial line may still bring what an earlier request asked for.
         if let (true, Resync::Quiet(time) | Resync::Sentinel(time)) = (self.lost, self.options.resync) {
             self.quiet(time, deadline).await?;
+        }
+        for i in 0..self.options.prefaces.len() {
+            let exchange = (self.options.prefaces[i].exchange)();
+            let reply = self.transact(exchange, deadline).await?;
+            (self.options.prefaces[i].accept)(&reply)?;
         }
         if let Some(greeting) = &self.options.greeting {
             let exchange = (greeting.exchange)();

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("../../../../vectors/polatis.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../../vectors/polatis.json")).unwrap()
 }
 
 fn ports(value: &Value) -> Vec<u32> {
@@ -61,7 +61,7 @@ fn replies_mean_what_the_sources_say() {
                 assert_eq!((i.maker.as_str(), i.product_code.as_str(), i.serial.as_str(), i.firmware.as_str()), {
                     (m["maker"].as_str().unwrap(), m["product_code"].as_str().unwrap(), m["serial"].as_str().unwrap(), m["firmware"].as_str().unwrap())
                 });
-                let size = size_in_product_code(&i.product_code).unwrap();
+                let size = product::size(&i.product_code).unwrap();
                 assert_eq!(serde_json::json!([size.0, size.1]), m["size"]);
             }
             "size" => assert_eq!(decode_size(reply).unwrap(), (ports(&m["size"])[0], ports(&m["size"])[1])),
@@ -112,15 +112,6 @@ fn no_reply_passes_for_another() {
 fn a_set_is_followed_by_the_error_query() {
     assert_eq!(Command::Add(vec![(3, 27)]).line(), ":oxc:swit:conn:add (@3),(@27);:syst:err?");
     assert_eq!(Command::Size.line(), ":oxc:swit:size?");
-}
-
-#[test]
-fn product_codes_tell_size_and_monitors() {
-    assert_eq!(size_in_product_code("N-VST-192x192-LU1-DMHNV-801"), Some((192, 192)));
-    assert_eq!(size_in_product_code("N-OST-48xcc-LA1"), None);
-    assert_eq!(monitors_in_product_code("I-OST-24x24-LU1-DMHNS"), Monitors::None);
-    assert_eq!(monitors_in_product_code("N-OST-24x24-LA1-DMHNS"), Monitors::Egress);
-    assert_eq!(monitors_in_product_code("N-VST-192x192-LU1-DMHNV-801"), Monitors::All);
 }
 
 #[test]

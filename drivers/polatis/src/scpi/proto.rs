@@ -10,6 +10,7 @@ pub use reply::{
     decode_states,
 };
 
+use crate::product;
 use std::fmt::{self, Write};
 
 /// SCPI over TCP: also at 333 (interface table of a real unit, id:36743106339).
@@ -95,38 +96,6 @@ pub struct Network {
     pub mask: String,
     /// `Broadcast`
     pub broadcast: String,
-}
-
-/// Which ports have power monitors, read from the product code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Monitors {
-    /// None (`I-OST`, id:27402672866).
-    None,
-    /// The egress ports, as on most.
-    Egress,
-    /// All ports (`N-VST-192x192-LU1-DMHNV-801`, id:27402672866).
-    All,
-}
-
-/// The size within a product code: `-(\d+)x(\d+)-` (id:27402672866, id:29512349446). `None` for codes without one, such as any-to-any (`cc`) switches.
-#[must_use]
-pub fn size_in_product_code(code: &str) -> Option<(u32, u32)> {
-    code.split('-').filter_map(|part| part.split_once('x')).find_map(|(n, m)| {
-        let digits = |t: &str| (!t.is_empty() && t.len() <= 4 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
-        Some((digits(n)?, digits(m)?))
-    })
-}
-
-/// The monitors that a product code tells of.
-#[must_use]
-pub fn monitors_in_product_code(code: &str) -> Monitors {
-    if code.starts_with("I-OST") {
-        Monitors::None
-    } else if code == "N-VST-192x192-LU1-DMHNV-801" {
-        Monitors::All
-    } else {
-        Monitors::Egress
-    }
 }
 
 /// A command.
@@ -264,7 +233,7 @@ impl fmt::Display for Command {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let _ = decode_identity(input).map(|i| (size_in_product_code(&i.product_code), monitors_in_product_code(&i.product_code)));
+    let _ = decode_identity(input).map(|i| (product::size(&i.product_code), product::monitors(&i.product_code)));
     let _ = decode_size(input);
     let _ = decode_connections(input);
     let _ = decode_peer(input);

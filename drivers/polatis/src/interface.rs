@@ -1,0 +1,141 @@
+//! What the interfaces of a switch share: each is a way to the same state.
+
+use async_trait::async_trait;
+use qkd_hal::{
+    DeviceMisbehaved, Effect, Error, Identity, Operation, Result,
+    capability::EventSupport,
+    parameter::{ParameterSpec, ParameterValue},
+    units::DecibelMilliwatts,
+};
+use qkd_switch_hal::{
+    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState, PowerMeterCapabilities, protection::ProtectionCapabilities,
+};
+use std::fmt::Display;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A pair of ingress and egress port.
+pub(crate) type Pair = (u32, u32);
+
+/// Averaging times of the monitors: codes 1 to 8 of TL1 and SNMP alike.
+pub(crate) const AVERAGING_MS: [u64; 8] = [10, 20, 50, 100, 200, 500, 1000, 2000];
+
+/// The averaging time of a code.
+pub(crate) fn averaging(code: i64) -> Option<Duration> {
+    let at = usize::try_from(code.checked_sub(1)?).ok()?;
+    AVERAGING_MS.get(at).copied().map(Duration::from_millis)
+}
+
+/// The code of an averaging time.
+pub(crate) fn averaging_code(time: Duration) -> Result<u8> {
+    let at = AVERAGING_MS.iter().position(|ms| Duration::from_millis(*ms) == time);
+    at.and_then(|i| u8::try_from(i + 1).ok()).ok_or_else(|| Error::invalid(format!("no code stands for {} ms", time.as_millis())))
+}
+
+/// The most that 32 bits of thousandths hold; narrower bounds are not public.
+pub(crate) const MOST: f64 = i32::MAX as f64 / 1000.0;
+
+/// One command that changes paths.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// Makes these; the others stay.
+    Add(&'a [Pair]),
+    /// Ends these.
+    Remove(&'a [Pair]),
+    /// Makes these and ends all others.
+    Only(&'a [Pair]),
+}
+
+/// What a box has beside its paths, as one of its interfaces tells.
+#[derive(Debug, Default)]
+pub(crate) struct Fitted {
+    pub(crate) meter: PowerMeterCapabilities,
+    pub(crate) attenuator: AttenuatorCapabilities,
+    /// Of groups that this interface serves.
+    pub(crate) protection: Option<ProtectionCapabilities>,
+    /// Beyond those of every interface.
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) events: EventSupport,
+}
+
+fn unserved<T>(operation: Operation) -> Result<T> {
+    Err(Error::unsupported(operation.name(), "this interface of the switch does not serve it"))
+}
+
+/// Why a change that was accepted is none.
+pub(crate) fn not_applied(what: impl Display, shows: impl Display) -> Error {
+    let why = format!("{what} was accepted, and the switch shows {shows}");
+    Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
+}
+
+/// One of the interfaces. Ports are checked by the caller; each call ends by `until`.
+#[async_trait]
+pub(crate) trait Interface: Send + Sync {
+    /// Who answers.
+    async fn identity(&self, until: Instant) -> Result<Identity>;
+    /// Ingress and egress ports.
+    async fn size(&self, until: Instant) -> Result<(u32, u32)>;
+    /// What the box has beside its paths.
+    async fn fitted(&self, model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted>;
+
+    /// The paths, in any order.
+    async fn paths(&self, until: Instant) -> Result<Vec<Pair>>;
+    /// The states of ports, in the order asked.
+    async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>>;
+    /// The most pairs of one command.
+    fn pairs_per_command(&self) -> usize;
+    /// Whether it takes [`Change::Only`].
+    fn replaces(&self) -> bool {
+        false
+    }
+    /// Before the commands of a plan.
+    async fn begin(&self, _until: Instant) -> Result<()> {
+        Ok(())
+    }
+    /// Changes paths, all of them or none.
+    async fn change(&self, change: Change<'_>, until: Instant) -> Result<()>;
+    /// Opens or closes a shutter; not read back.
+    async fn set_port(&self, port: Port, enabled: bool, until: Instant) -> Result<()>;
+
+    /// The power at ports with a monitor, in the order asked.
+    async fn power(&self, ports: &[Port], until: Instant) -> Result<Vec<DecibelMilliwatts>>;
+    /// How a monitor is set.
+    async fn monitor(&self, _port: Port, _until: Instant) -> Result<MonitorStatus> {
+        unserved(Operation::Monitor)
+    }
+    /// Sets a monitor, and reads back.
+    async fn set_monitor(&self, _port: Port, _change: &MonitorChange, _until: Instant) -> Result<()> {
+        unserved(Operation::SetMonitor)
+    }
+    /// To what an attenuator is set.
+    async fn attenuation(&self, _port: Port, _until: Instant) -> Result<Attenuation> {
+        unserved(Operation::Attenuation)
+    }
+    /// Sets an attenuator; not read back.
+    async fn set_attenuation(&self, _port: Port, _wanted: &Attenuation, _until: Instant) -> Result<()> {
+        unserved(Operation::SetAttenuation)
+    }
+    /// The least difference that the wire can tell, in dB or nm.
+    fn resolution(&self) -> f64;
+
+    /// Parameters of the box.
+    fn parameters(&self) -> &'static [ParameterSpec] {
+        &[]
+    }
+    /// Reads one of them.
+    async fn parameter(&self, _name: &'static str, _until: Instant) -> Result<ParameterValue> {
+        unserved(Operation::GetParameter)
+    }
+    /// Writes one that is writable and takes this value, and reads back.
+    async fn set_parameter(&self, _name: &'static str, _value: &ParameterValue, _until: Instant) -> Result<()> {
+        unserved(Operation::SetParameter)
+    }
+
+    /// The protection groups, if this interface serves them.
+    fn groups(&self) -> Option<&crate::snmp::Groups> {
+        None
+    }
+
+    /// Ends it.
+    async fn close(&self);
+}

@@ -1,0 +1,149 @@
+//! A session: who logs in, and how the line is used.
+
+use super::proto::{self, Answer, Command, Denial, Misread};
+use qkd_driver_kit::{
+    OpenContext,
+    link::{
+        Disclosure, LinkError,
+        bytes::Exchange,
+        line::{LineOptions, Resync},
+    },
+};
+use qkd_hal::{DeviceMisbehaved, DeviceUri, Error, ErrorKind, Result, TransportFault, event::EventHub};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// The published default of user and password (id:9001667762, id:48182013068).
+const DEFAULT: &str = "root";
+
+/// User, password, and the tags of this handle's requests.
+#[derive(Clone)]
+pub(crate) struct Session(Arc<Inner>);
+
+struct Inner {
+    user: String,
+    password: Zeroizing<String>,
+    tag: AtomicU32,
+}
+
+/// What a denied login is.
+fn denied(denial: &Denial) -> (ErrorKind, String) {
+    // PICC: bad login (id:36840253885). The switch's words are left out: they might repeat what was sent.
+    let kind = if denial.code == "PICC" { ErrorKind::Authentication } else { ErrorKind::Refused };
+    (kind, format!("the switch does not let this user in ({}); credentials= names an entry with user and password", denial.code))
+}
+
+fn misread(error: &Misread) -> LinkError {
+    let kind = match error {
+        Misread::NotText(_) => ErrorKind::Transport(TransportFault::Framing),
+        Misread::OtherReply { .. } => ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        Misread::Unexpected { .. } => ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+    };
+    LinkError::new(kind, "the login was answered by something else; check the address, and the line speed")
+}
+
+impl Session {
+    /// As the URI's credentials say, or as a switch comes from the factory.
+    pub(crate) fn of(uri: &DeviceUri, context: &OpenContext) -> Result<Self> {
+        let (user, password) = if uri.parameter("credentials").is_some() {
+            let entry = context.credentials(uri)?;
+            let (user, password) = (entry.require("user")?, entry.require("password")?);
+            if !proto::is_plain(user) || !proto::is_plain(password) {
+                return Err(Error::invalid(format!("credentials `{}`: TL1 takes users and passwords without blanks and ; : , & = \" \\", entry.name())));
+            }
+            (user.to_owned(), Zeroizing::new(password.to_owned()))
+        } else {
+            (DEFAULT.to_owned(), Zeroizing::new(DEFAULT.to_owned()))
+        };
+        Ok(Self(Arc::new(Inner { user, password, tag: AtomicU32::new(1) })))
+    }
+
+    /// A tag that no earlier request of this handle had. Tags have at most six digits (GR-831).
+    pub(crate) fn tag(&self) -> u32 {
+        self.0.tag.fetch_add(1, Ordering::Relaxed) % 999_999 + 1
+    }
+
+    /// The exchange that logs in.
+    pub(crate) fn login(&self, tag: u32, within: Duration) -> Exchange {
+        let mut exchange = Exchange::new("login", Vec::new(), within)
+            .reply(proto::frame(), Disclosure::Undeclared)
+            .request_secrets(Disclosure::Secret(proto::password_of))
+            .reads();
+        exchange.request = proto::login(&self.0.user, &self.0.password, tag);
+        exchange
+    }
+
+    /// What the reply to a login says.
+    ///
+    /// # Errors
+    /// `Authentication`, `Misbehaved`.
+    pub(crate) fn entered(reply: &[u8], tag: u32) -> Result<(), LinkError> {
+        match proto::decode(reply, tag) {
+            Ok(Answer::Done(_)) => Ok(()),
+            Ok(Answer::Denied(denial)) => {
+                let (kind, why) = denied(&denial);
+                Err(LinkError::new(kind, why))
+            }
+            Err(error) => Err(misread(&error)),
+        }
+    }
+
+    /// The exchange of a command.
+    pub(crate) fn exchange(command: &Command, tag: u32, within: Duration) -> Exchange {
+        let exchange = Exchange::new(command.verb(), command.request(tag), within).reply(proto::frame(), Disclosure::Public);
+        if command.changes() { exchange } else { exchange.reads() }
+    }
+
+    /// How the line is used: each connection logs in, silences what comes unasked, and asks for the serial number.
+    pub(crate) fn options(&self, serial: bool, deadline: Duration, events: EventHub) -> LineOptions {
+        let resync = if serial { Resync::Sentinel(Duration::from_millis(300)) } else { Resync::Reconnect };
+        // The tag that a preface was sent with.
+        let (sent, of_login) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (login, login_sent) = (self.clone(), Arc::clone(&of_login));
+        let (silence, silence_sent) = (self.clone(), Arc::clone(&sent));
+        let greet = self.clone();
+        LineOptions::new(resync, events)
+            .reply_limit(proto::MESSAGE_LIMIT)
+            .blank(b"\r\n")
+            .preface(
+                move || {
+                    let tag = login.tag();
+                    login_sent.store(tag, Ordering::Relaxed);
+                    let mut exchange = login.login(tag, deadline);
+                    if serial {
+                        // Ends whatever half a request stands in the line: what it is answered with has no tag of ours.
+                        exchange.request.splice(0..0, *b"\r\n");
+                    }
+                    exchange
+                },
+                move |reply| Self::entered(reply, of_login.load(Ordering::Relaxed)),
+            )
+            .preface(
+                move || {
+                    let tag = silence.tag();
+                    silence_sent.store(tag, Ordering::Relaxed);
+                    Self::exchange(&Command::Silence, tag, deadline)
+                },
+                // A switch that cannot be silenced is listened to: what it sends unasked is skipped.
+                move |reply| proto::decode(reply, sent.load(Ordering::Relaxed)).map(drop).map_err(|e| misread(&e)),
+            )
+            .greeting(
+                move || Self::exchange(&Command::Inventory, greet.tag(), deadline),
+                |reply| match proto::decode_any(reply) {
+                    Ok(Answer::Done(lines)) => proto::decode_serial(&lines).ok().map(|serial| format!("serial {serial}")),
+                    _ => None,
+                },
+            )
+    }
+
+    /// What a denial of a command is: it was not done.
+    pub(crate) fn refused(command: &Command, denial: Denial) -> Error {
+        Error::new(ErrorKind::Refused, format!("the switch denied {}", command.verb())).vendor_code(denial.code).vendor_text(denial.text)
+    }
+}
