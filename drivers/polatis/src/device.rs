@@ -56,10 +56,8 @@ impl Polatis {
         let geometry = Geometry::matrix(size.0, size.1);
         let fitted = interface.fitted(&model, &geometry, until).await?;
         let mut kinds = vec![DeviceKind::OpticalSwitch];
-        let mut capabilities = Capabilities::none()
-            .with(&[Op::Identity, Op::Connections, Op::Ports, Op::Apply, Op::SetPort])
-            .with(&fitted.operations)
-            .with_events(fitted.events);
+        let mut capabilities =
+            Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Ports, Op::Apply, Op::SetPort]).with(&fitted.operations).with_events(fitted.events);
         if !interface.parameters().is_empty() {
             capabilities = capabilities.with(&[Op::GetParameter, Op::SetParameter]);
         }

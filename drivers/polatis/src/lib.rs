@@ -105,7 +105,11 @@ pub static INFO: DriverInfo = DriverInfo {
             help: "speed of the serial line; default 38400 for SCPI (assumption polatis.serial-38400), needed for TL1",
             required: false,
         },
-        UriParameter { name: "power-scale", help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption polatis.snmp-power-milli)", required: false },
+        UriParameter {
+            name: "power-scale",
+            help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption polatis.snmp-power-milli)",
+            required: false,
+        },
     ],
     probes: &[
         Probe::Bytes { transport: "tcp", at: 5025, send: b"*idn?\n", expect: "polatis" },

@@ -145,9 +145,7 @@ impl Backend for Groups {
     /// A group that does not switch by itself has nothing to be locked out of.
     fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
         match (command, status.mode) {
-            (SwitchCommand::Lockout, Mode::Manual) => {
-                Err(Error::new(ErrorKind::NotReady, "the group is out of service: set its mode to automatic first"))
-            }
+            (SwitchCommand::Lockout, Mode::Manual) => Err(Error::new(ErrorKind::NotReady, "the group is out of service: set its mode to automatic first")),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ pub(crate) use session::Session;
 
 use crate::interface::{Change, Fitted, Interface, MOST, Pair, averaging, averaging_code};
 use async_trait::async_trait;
-use proto::{AlarmMode, Answer, Command, Denial, Edge, Misread, Threshold, Voa, VoaConfig, VoaMode};
+use proto::{AlarmMode, Answer, Command, Denial, Edge, Misread, Threshold, Voa, VoaMode};
 use qkd_driver_kit::link::{
     ask::{Unanswered, ask},
     bytes::ByteLink,
@@ -16,9 +16,7 @@ use qkd_hal::{
     DeviceMisbehaved, Effect, Error, Identity, Operation, Result,
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
-use qkd_switch_hal::{
-    AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState, PowerMeterCapabilities,
-};
+use qkd_switch_hal::{AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState, PowerMeterCapabilities};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -175,14 +173,16 @@ impl Interface for Tl1 {
             fitted.meter = meter(monitors.into_iter().map(Port));
             fitted.operations.extend([Operation::Monitor, Operation::SetMonitor]);
         }
-        let egress = || AttenuatorCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p))).with_ends();
-        fitted.attenuator = match self.config(Command::VoaConfig, until, proto::decode_voa_config).await? {
-            None | Some(VoaConfig::None) => AttenuatorCapabilities::default(),
-            Some(VoaConfig::Converged) => egress(),
-            Some(VoaConfig::Absolute) => egress().with_output_power(powers()),
-            Some(VoaConfig::Relative) if self.relative => egress().with_output_power(powers()).with_relative(Decibels(0.0)..=Decibels(MOST)),
-            Some(VoaConfig::Relative) => egress().with_output_power(powers()),
-        };
+        let voa = self.config(Command::VoaConfig, until, proto::decode_voa_config).await?.unwrap_or_default();
+        if voa.any() {
+            fitted.attenuator = AttenuatorCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p))).with_ends();
+            if voa.absolute {
+                fitted.attenuator = fitted.attenuator.with_output_power(powers());
+            }
+            if voa.relative && self.relative {
+                fitted.attenuator = fitted.attenuator.with_relative(Decibels(0.0)..=Decibels(MOST));
+            }
+        }
         Ok(fitted)
     }
 
@@ -287,8 +287,5 @@ pub(crate) fn powers() -> std::ops::RangeInclusive<DecibelMilliwatts> {
 
 /// What TL1 and SNMP set of the monitors.
 pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
-    PowerMeterCapabilities::at(ports)
-        .with_averaging((1..=8).filter_map(averaging))
-        .with_wavelengths(Nanometres(0.0)..=Nanometres(MOST))
-        .with_alarms(powers())
+    PowerMeterCapabilities::at(ports).with_averaging((1..=8).filter_map(averaging)).with_wavelengths(Nanometres(0.0)..=Nanometres(MOST)).with_alarms(powers())
 }

@@ -15,8 +15,8 @@ pub(crate) use command::{login, password_of};
 pub use message::{Answer, Denial, MESSAGE_LIMIT, decode, decode_any, frame};
 pub use qkd_driver_kit::link::text::Misread;
 pub use reply::{
-    AlarmMode, Edge, Monitor, Type, Voa, VoaConfig, decode_alarmed, decode_connections, decode_monitor, decode_monitors, decode_open, decode_power, decode_serial,
-    decode_size, decode_threshold, decode_type, decode_voa, decode_voa_config,
+    AlarmMode, Edge, Monitor, Type, Voa, VoaConfig, decode_alarmed, decode_connections, decode_monitor, decode_monitors, decode_open, decode_power,
+    decode_serial, decode_size, decode_threshold, decode_type, decode_voa, decode_voa_config,
 };
 
 /// TL1 over TCP (interface table of a real unit, id:36743106339).

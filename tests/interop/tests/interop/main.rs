@@ -10,4 +10,5 @@ mod qkd;
 mod serial_switches;
 mod switches;
 mod table;
+mod three_interfaces;
 mod wires;

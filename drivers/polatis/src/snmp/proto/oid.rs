@@ -10,11 +10,11 @@ macro_rules! below_polatis {
 
 below_polatis! {
     /// polatisSysInfoProductCode.0
-    PRODUCT_CODE = [1, 2, 2, 1, 1, 0];
+    PRODUCT_CODE = [1, 2, 2, 1, 0];
     /// polatisSysInfoSerialNumber.0
-    SERIAL_NUMBER = [1, 2, 2, 1, 2, 0];
+    SERIAL_NUMBER = [1, 2, 2, 2, 0];
     /// polatisSysInfoFirmwareVersion.0
-    FIRMWARE = [1, 2, 2, 1, 3, 0];
+    FIRMWARE = [1, 2, 2, 3, 0];
     /// polatisOxcSize.0
     SIZE = [2, 2, 1, 1, 0];
     /// polatisOxcPortPatch, read-write.

@@ -70,7 +70,8 @@ fn notifications_tell_what_the_sources_say() {
 #[test]
 fn every_revision_of_a_notification_is_known_and_no_stranger() {
     let known = |family: &[u32], n: u32| decode_trap(&Notification { trap: Oid::from(family).child(&[0, n]), uptime: 0, binds: Vec::new() }).unwrap().is_some();
-    for (family, numbers) in [(oid::OXC_TRAPS, 1..=14), (oid::OPM_TRAPS, 1..=6), (oid::VOA_TRAPS, 1..=2), (oid::APS_TRAPS, 1..=3), (oid::SYSTEM_TRAPS, 7..=20)] {
+    for (family, numbers) in [(oid::OXC_TRAPS, 1..=14), (oid::OPM_TRAPS, 1..=6), (oid::VOA_TRAPS, 1..=2), (oid::APS_TRAPS, 1..=3), (oid::SYSTEM_TRAPS, 7..=20)]
+    {
         assert!(numbers.clone().all(|n| known(family, n)), "{family:?}");
         assert!(!known(family, numbers.end() + 1) && !known(family, 0));
     }

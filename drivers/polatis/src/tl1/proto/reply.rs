@@ -72,17 +72,23 @@ impl Edge {
     }
 }
 
-/// What attenuators a switch has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VoaConfig {
-    /// `NONE`
-    None,
+/// Which modes the attenuators of a switch have; none: there are no attenuators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VoaConfig {
     /// `ABSOLUTE`
-    Absolute,
+    pub absolute: bool,
     /// `RELATIVE`
-    Relative,
+    pub relative: bool,
     /// `CONVERGED`
-    Converged,
+    pub converged: bool,
+}
+
+impl VoaConfig {
+    /// Whether there are attenuators.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.absolute || self.relative || self.converged
+    }
 }
 
 /// To what an attenuator is set: mode, level and reference port as they stand.
@@ -204,17 +210,22 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
     by_port(lines, &[at], "port:MODE, perhaps TRIGGERED", read).map(|all| all[0])
 }
 
-/// What stands behind the `=`: `NONE`, `ABSOLUTE`, `RELATIVE` or `CONVERGED`.
+/// What stands behind the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or several between bars.
 pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, Misread> {
-    const SHAPE: &str = "=NONE, ABSOLUTE, RELATIVE or CONVERGED";
+    const SHAPE: &str = "=NONE|ABSOLUTE|RELATIVE|CONVERGED, or one of them";
     let line = one(lines, SHAPE)?;
-    match line.rsplit_once('=').map(|(_, word)| word) {
-        Some("NONE") => Ok(VoaConfig::None),
-        Some("ABSOLUTE") => Ok(VoaConfig::Absolute),
-        Some("RELATIVE") => Ok(VoaConfig::Relative),
-        Some("CONVERGED") => Ok(VoaConfig::Converged),
-        _ => Err(Misread::unexpected(SHAPE, line)),
+    let (_, words) = line.rsplit_once('=').ok_or_else(|| Misread::unexpected(SHAPE, line))?;
+    let mut config = VoaConfig::default();
+    for word in words.split('|') {
+        match word {
+            "NONE" => {}
+            "ABSOLUTE" => config.absolute = true,
+            "RELATIVE" => config.relative = true,
+            "CONVERGED" => config.converged = true,
+            _ => return Err(Misread::unexpected(SHAPE, line)),
+        }
     }
+    Ok(config)
 }
 
 /// `33:ABS,-10.0,`: mode, level, reference; empty where there is none.

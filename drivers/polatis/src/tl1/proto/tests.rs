@@ -28,9 +28,7 @@ fn command(m: &Value) -> Command {
         "monitor" => Command::Monitor(port()),
         "set-monitor" => Command::SetMonitor(port(), Monitor { wavelength: number("wavelength"), offset: number("offset"), averaging: 4 }),
         "threshold" => Command::Threshold(port()),
-        "set-threshold" => {
-            Command::SetThreshold(port(), Threshold { mode: AlarmMode::Continuous, edge: Edge::Low, low: number("low"), high: number("high") })
-        }
+        "set-threshold" => Command::SetThreshold(port(), Threshold { mode: AlarmMode::Continuous, edge: Edge::Low, low: number("low"), high: number("high") }),
         "alarm" => Command::Alarm(port()),
         "voa-config" => Command::VoaConfig,
         "voa" => Command::Voa(port()),
@@ -68,16 +66,19 @@ fn replies_mean_what_the_sources_say() {
             "type" => decode_type(&lines).map(|t| json!({"vendor": t.vendor, "model": t.model, "version": t.version})),
             "inventory" => decode_serial(&lines).map(|s| json!({"serial": s})),
             "size" => decode_size(&lines).map(|s| json!({"size": [s.0, s.1]})),
-            "connections" => {
-                decode_connections(&lines).map(|all| json!({"ingress": all.iter().map(|p| p.0).collect::<Vec<_>>(), "egress": all.iter().map(|p| p.1).collect::<Vec<_>>()}))
-            }
+            "connections" => decode_connections(&lines)
+                .map(|all| json!({"ingress": all.iter().map(|p| p.0).collect::<Vec<_>>(), "egress": all.iter().map(|p| p.1).collect::<Vec<_>>()})),
             "shutters" => decode_open(&lines, &ports(&m["ports"])).map(|open| json!({"ports": m["ports"], "open": open})),
             "power" => decode_power(&lines, &ports(&m["ports"])).map(|dbm| json!({"ports": m["ports"], "dbm": dbm})),
             "monitors" => decode_monitors(&lines).map(|all| json!({"ports": all})),
-            "monitor" => decode_monitor(&lines, at()).map(|s| json!({"ports": m["ports"], "wavelength": s.wavelength, "offset": s.offset, "averaging": s.averaging})),
-            "threshold" => decode_threshold(&lines, at())
-                .map(|t| json!({"ports": m["ports"], "mode": t.mode.word(), "edge": t.edge.word(), "low": t.low, "high": t.high})),
+            "monitor" => {
+                decode_monitor(&lines, at()).map(|s| json!({"ports": m["ports"], "wavelength": s.wavelength, "offset": s.offset, "averaging": s.averaging}))
+            }
+            "threshold" => {
+                decode_threshold(&lines, at()).map(|t| json!({"ports": m["ports"], "mode": t.mode.word(), "edge": t.edge.word(), "low": t.low, "high": t.high}))
+            }
             "alarm" => decode_alarmed(&lines, at()).map(|raised| json!({"ports": m["ports"], "raised": raised})),
+            "voa-config" => decode_voa_config(&lines).map(|c| json!({"absolute": c.absolute, "relative": c.relative, "converged": c.converged})),
             "voa" => decode_voa(&lines, at()).map(|voa| json!({"ports": m["ports"], "mode": voa.mode, "level": voa.level})),
             other => panic!("no such reply: {other}"),
         };
