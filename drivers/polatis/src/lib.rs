@@ -61,6 +61,13 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         operations: &[],
     },
     Assumption {
+        id: "polatis.aps-live-by-path",
+        statement: "Where a working port has no path and just one of its protecting ports has, the signal has gone over to that one.",
+        source: "a switch-over tells working, protecting and connected port (public archive id:52513912784); no object tells where the signal is",
+        disproof: "Somebody connects the protecting port by itself, and the group is told to have gone over.",
+        operations: &[],
+    },
+    Assumption {
         id: "polatis.inhswpr-is-lockout",
         statement: "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and none lifts that.",
         source: "the names of the enumeration only (public archive id:52513912784): inhibit switch to protecting",
