@@ -1,6 +1,6 @@
 //! Protection switches, as they go over: by themselves, and by command.
 
-use super::protection::Group;
+use super::protection::{Group, others};
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
@@ -8,7 +8,7 @@ use crate::{
     stood,
 };
 use qkd_hal::{
-    Effect, ErrorKind, EventKind, EventStream, Operation as Op,
+    DeviceMisbehaved, Effect, ErrorKind, EventKind, EventStream, Operation as Op,
     capability::EventSupport,
     event::{Delivery, Origin},
 };
@@ -42,6 +42,11 @@ pub(super) const CASES: &[Case] = &[
         .impact(Impact::Disruptive),
     Case::new("PRT-15/restore", "mends the preferred path, and waits", &[Need::Op(Op::SetProtection), Need::Memory], |b| Box::pin(restore(b)))
         .impact(Impact::Disruptive),
+    Case::new("PRT-16/ignored", "sets a group, which the device takes and does not do", &[Need::Op(Op::SetProtection), Need::Emulator], |b| {
+        Box::pin(ignored(b))
+    })
+    .negative()
+    .impact(Impact::Disruptive),
 ];
 
 /// Takes the light of a path away.
@@ -291,6 +296,24 @@ async fn restore(b: &Bench) -> Verdict {
         let now = group.now(b).await?;
         holds(now.live.path == live, || format!("path {live} has been well for {wait:?}, and the signal is on {}", now.live.path))?;
         holds(matches!(now.live.request, Request::NoRequest | Request::Unknown), || format!("it is restored, and says `{}`", now.live.request))
+    })
+    .await
+}
+
+async fn ignored(b: &Bench) -> Verdict {
+    let group = Group::open(b).await?;
+    let wishes = others(&group);
+    stood::putting_back(b, &group.opened, group.stood(), async {
+        for wish in &wishes {
+            b.fault("ignore=99")?;
+            let before = b.state();
+            let result = b.call(Op::SetProtection, group.protection.set_protection(&group.id, wish)).await;
+            let error = refused(format!("`{wish}`, which the device does not do"), result)?;
+            let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
+            holds(right, || format!("`{wish}`, which the device does not do: {error}"))?;
+            holds(before == b.state(), || format!("`{wish}` was not to be done, and the device has changed"))?;
+        }
+        b.fault("clear")
     })
     .await
 }

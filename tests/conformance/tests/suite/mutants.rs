@@ -12,9 +12,11 @@ use std::{path::Path, sync::LazyLock};
 /// Which device a requirement is tried on: a file of `duts/`.
 const ON: &[(&str, &[&str])] = &[
     ("polatis-16x16", &["DEV", "SWI", "PWR"]),
+    ("thorlabs-osw12", &["SWI-26"]),
+    ("scte-hms-ab", &["PRT"]),
+    ("packetlight", &["PRT-14", "DEV-40", "ENC-23"]),
     ("agiltron-ff", &["DEV-14", "DEV-16", "SWI-23"]),
     ("agiltron-selfalign", &["SWI-09", "SWI-24"]),
-    ("packetlight", &["DEV-40", "ENC-23"]),
     ("nokia-sros-macsec", &["DEV-18", "ENC"]),
     ("veriqloud-qline-alice", &["QKD-01", "QKD-02", "QKD-04", "QKD-05", "QKD-06", "QKD-07", "QKD-08"]),
     ("etsi014", &["QKD"]),
