@@ -201,6 +201,15 @@ impl Backend for Groups {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         self.stands(group, &self.agent.by(until)).await
     }
+    fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
+        match (status.mode, command) {
+            (Mode::Automatic, _) | (_, SwitchCommand::Clear) => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::NotReady,
+                "optical protection is disabled, and what a command does then is not public: set the mode to automatic first",
+            )),
+        }
+    }
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
         let operation = Operation::ProtectionCommand.name();
         let value = aps::command(command).ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;

@@ -142,6 +142,9 @@ impl Device for ScteHms {
         if now.same_box(&self.identity) {
             return Ok(now);
         }
+        // Nothing that was meant for the one goes to the other.
+        self.events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
+        self.close().await?;
         Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
     }
 

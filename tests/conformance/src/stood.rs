@@ -111,7 +111,9 @@ async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: 
     }
     let now = protection.protection(group).await?.value;
     if now.live.path != *live && commands.contains(&CommandKind::Force) {
-        if now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
+        // A box without standing commands takes it in manual mode only.
+        let stands = commands.contains(&CommandKind::Clear);
+        if !stands && now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
             protection.set_protection(group, &ProtectionSetting::Mode(Mode::Manual)).await?;
         }
         protection.command(group, &SwitchCommand::Force(live.clone())).await?;
