@@ -129,10 +129,11 @@ async fn ignored(b: &Bench) -> Verdict {
     let Some(way) = way else { return Err(Stop::NotApplicable("it has no other way to be set".to_owned())) };
     stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
         b.fault("ignore=99")?;
-        let error = refused(format!("`{way}`, which the device does not do"), b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await)?;
+        let result = b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await;
+        b.fault("clear")?;
+        let error = refused(format!("`{way}`, which the device does not do"), result)?;
         let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
-        holds(right, || format!("`{way}`, which the device does not do: {error}"))?;
-        b.fault("clear")
+        holds(right, || format!("`{way}`, which the device does not do: {error}"))
     })
     .await
 }

@@ -54,6 +54,22 @@ fn cut(b: &Bench, group: &GroupId, path: &PathId) -> Verdict {
     b.fault(&format!("cut={group}/{path}"))
 }
 
+/// Takes light away so that the live path fails and another is left: that of the live path, or, where paths share their light, that of one of the others.
+async fn fail_live(b: &Bench, group: &Group) -> Verdict {
+    let live = &group.before.live.path;
+    let others = group.before.paths.iter().map(|p| &p.path).filter(|p| *p != live);
+    for path in std::iter::once(live).chain(others) {
+        cut(b, &group.id, path)?;
+        let now = group.now(b).await?;
+        let gone = now.live.path != *live || now.path(live)?.failed == Some(true);
+        if gone && now.paths.iter().any(|p| p.path != *live && p.failed != Some(true)) {
+            return Ok(());
+        }
+        b.fault("clear")?;
+    }
+    Err(Stop::NotApplicable("no light can be taken away so that one path fails and another is left".to_owned()))
+}
+
 /// Whether it stands in automatic mode, with another path that is well: only then does it have to go over.
 fn protected(group: &Group) -> Verdict {
     if group.before.is_protected() { Ok(()) } else { Err(Stop::NotApplicable("the group is not protected as it stands".to_owned())) }
@@ -64,7 +80,7 @@ async fn signal_fail(b: &Bench) -> Verdict {
     protected(&group)?;
     let live = group.before.live.path.clone();
     stood::putting_back(b, &group.opened, group.stood(), async {
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         // A box that holds off its decision does so for less than this.
         let mut now = group.now(b).await?;
         for _ in 0..40 {
@@ -110,7 +126,7 @@ async fn event(b: &Bench) -> Verdict {
     let live = group.before.live.path.clone();
     let mut events = group.protection.events();
     stood::putting_back(b, &group.opened, group.stood(), async {
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         let told = tokio::time::timeout(Duration::from_secs(30), switch_over(&mut events, &group.id)).await.ok().flatten();
         let Some((path, _, origin)) = told else { return fails("it went over, and no event told of it within 30 s") };
         let now = group.now(b).await?.live.path;
@@ -234,15 +250,14 @@ async fn refused_command(b: &Bench) -> Verdict {
         }
         b.fault("full")?;
         let before = b.state();
-        let error = refused(
-            "a forced switch that the device refuses",
-            b.call(Op::ProtectionCommand, group.protection.command(&group.id, &SwitchCommand::Force(other.clone()))).await,
-        )?;
+        let result = b.call(Op::ProtectionCommand, group.protection.command(&group.id, &SwitchCommand::Force(other.clone()))).await;
+        let after = b.state();
+        b.fault("clear")?;
+        let error = refused("a forced switch that the device refuses", result)?;
         let kind = error.kind();
         holds(matches!(kind, ErrorKind::Refused | ErrorKind::Misbehaved(_)), || format!("the device refuses every change: {error}"))?;
-        holds(before == b.state(), || "every change was refused, and the device has changed".to_owned())?;
-        holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))?;
-        b.fault("clear")
+        holds(before == after, || "every change was refused, and the device has changed".to_owned())?;
+        holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))
     })
     .await
 }
@@ -284,7 +299,7 @@ async fn restore(b: &Bench) -> Verdict {
         for setting in [ProtectionSetting::Revert(true), ProtectionSetting::WaitToRestore(wait)] {
             b.call(Op::SetProtection, group.protection.set_protection(&group.id, &setting)).await?;
         }
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         let away = group.now(b).await?.live.path;
         if away == live {
             return Err(Stop::NotApplicable("it holds its decision off".to_owned()));
@@ -308,12 +323,14 @@ async fn ignored(b: &Bench) -> Verdict {
             b.fault("ignore=99")?;
             let before = b.state();
             let result = b.call(Op::SetProtection, group.protection.set_protection(&group.id, wish)).await;
+            let after = b.state();
+            b.fault("clear")?;
             let error = refused(format!("`{wish}`, which the device does not do"), result)?;
             let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
             holds(right, || format!("`{wish}`, which the device does not do: {error}"))?;
-            holds(before == b.state(), || format!("`{wish}` was not to be done, and the device has changed"))?;
+            holds(before == after, || format!("`{wish}` was not to be done, and the device has changed"))?;
         }
-        b.fault("clear")
+        Ok(())
     })
     .await
 }

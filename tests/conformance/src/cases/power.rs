@@ -17,7 +17,7 @@ use qkd_hal::{
     reading::Quality,
     units::{DecibelMilliwatts, Nanometres},
 };
-use qkd_switch_hal::{AlarmLevels, MonitorChange, MonitorStatus, Port, PowerMeter};
+use qkd_switch_hal::{AlarmLevels, Geometry, MonitorChange, MonitorStatus, Port, PowerMeter};
 use std::{sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
@@ -178,7 +178,10 @@ async fn order(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await?;
+        match b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await {
+            Err(e) if e.kind() == ErrorKind::NotReady => return Err(Stop::NotApplicable(format!("its paths may not be changed as it stands: {e}"))),
+            applied => drop(applied?),
+        }
         let all = b.call(Op::Power, meter.power(&monitors)).await?;
         holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
         for (port, told) in monitors.iter().zip(&all) {
@@ -210,6 +213,9 @@ async fn unmonitored(b: &Bench) -> Verdict {
 async fn no_light(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
+    if !matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) {
+        return Err(Stop::NotApplicable("light comes to its monitors without a path".to_owned()));
+    }
     let Some(dark) = monitors(&*meter).into_iter().next_back() else { return Err(Stop::NotApplicable("it has no monitor".to_owned())) };
     if paths(b, &*switch).await?.peer(dark).is_some() {
         return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));

@@ -432,9 +432,9 @@ async fn ignored(b: &Bench) -> Verdict {
     }
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault(ALL)?;
-        let error = refused("a plan that the device does not carry out", b.call(Op::Apply, switch.apply(&plan)).await)?;
-        not_done("a plan that the device does not carry out", &error)?;
-        b.fault("clear")
+        let result = b.call(Op::Apply, switch.apply(&plan)).await;
+        b.fault("clear")?;
+        not_done("a plan that the device does not carry out", &refused("a plan that the device does not carry out", result)?)
     })
     .await
 }
@@ -449,9 +449,9 @@ async fn ignored_port(b: &Bench) -> Verdict {
     };
     stood::putting_back(b, &opened, Stood::Port(port.0, true), async {
         b.fault(ALL)?;
-        let error = refused("a port that the device does not shut", b.call(Op::SetPort, switch.set_port(port, false)).await)?;
-        not_done("a port that the device does not shut", &error)?;
-        b.fault("clear")
+        let result = b.call(Op::SetPort, switch.set_port(port, false)).await;
+        b.fault("clear")?;
+        not_done("a port that the device does not shut", &refused("a port that the device does not shut", result)?)
     })
     .await
 }
