@@ -12,7 +12,10 @@ use qkd_hal::{
     parameter::{ParameterType, ParameterValue},
     qkd::{KeyRequest, ModuleState},
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Plan, Port, Scope,
+    protection::{Mode, ProtectionSetting, SwitchCommand},
+};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
@@ -50,7 +53,17 @@ async fn read_all(opened: &Opened) -> usize {
             Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
             Operation::Connections => drop(opened.as_switch().unwrap().connections().await),
             Operation::Ports => drop(opened.as_switch().unwrap().ports(&[]).await.unwrap()),
-            Operation::Power => drop(opened.as_meter().unwrap().power(&[Port(17)]).await.unwrap()),
+            Operation::Power | Operation::Monitor => {
+                let meter = opened.as_meter().unwrap();
+                let port = *meter.meter_capabilities().monitors.first().unwrap();
+                if operation == Operation::Power { drop(meter.power(&[port]).await.unwrap()) } else { drop(meter.monitor(port).await.unwrap()) }
+            }
+            Operation::ProtectionGroups | Operation::ProtectionStatus => {
+                let protection = opened.as_protection().unwrap();
+                for group in protection.groups().await.unwrap() {
+                    protection.protection(&group).await.unwrap();
+                }
+            }
             Operation::Channels | Operation::Channel | Operation::Counters => {
                 let encryptor = opened.as_encryptor().unwrap();
                 let channel = &encryptor.channels().await.unwrap()[0];
@@ -75,6 +88,20 @@ fn key(n: u8) -> Key {
 async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
     let device = opened.device();
     match (device.descriptor().kinds[0], step) {
+        (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if has(opened, Operation::ProtectionCommand) => {
+            let protection = opened.as_protection().unwrap();
+            let group = protection.groups().await.unwrap().remove(0);
+            match step {
+                0 => protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await.unwrap(),
+                1 => {
+                    let now = protection.protection(&group).await.unwrap().value;
+                    let other = now.paths.into_iter().map(|p| p.path).find(|p| *p != now.live.path).unwrap();
+                    protection.command(&group, &SwitchCommand::Force(other)).await.unwrap();
+                }
+                _ => return None,
+            }
+            Some("protection")
+        }
         (DeviceKind::OpticalSwitch, 0) => {
             let switch = opened.as_switch().unwrap();
             let (identity, geometry) = (switch.identity().await.unwrap(), switch.switch_capabilities().geometry);
