@@ -175,7 +175,7 @@ async fn settings_are_set_and_read_back_and_thresholds_only_in_a_given_encoding(
 async fn both_traps_are_switch_overs() {
     let (opened, agent, script) = open().await;
     let mut events = opened.device().events();
-    let mut trap = |trap: &[u32], active: i32| {
+    let trap = |trap: &[u32], active: i32| {
         let binds = vec![
             VarBind::new(name(aps::USER_WORKING), Value::Integer(i32::try_from(GROUP).unwrap())),
             VarBind::new(name(aps::ACTIVE_RX), Value::Integer(active)),

@@ -12,7 +12,10 @@ use qkd_hal::{
     parameter::{ParameterType, ParameterValue},
     qkd::{KeyRequest, ModuleState},
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Geometry, Plan, Port, Scope,
+    protection::{Mode, ProtectionSetting, SwitchCommand},
+};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
@@ -96,6 +99,20 @@ fn key(n: u8) -> Key {
 async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
     let device = opened.device();
     match (device.descriptor().kinds[0], step) {
+        (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if has(opened, Operation::ProtectionCommand) => {
+            let protection = opened.as_protection().unwrap();
+            let group = protection.groups().await.unwrap().remove(0);
+            match step {
+                0 => protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await.unwrap(),
+                1 => {
+                    let now = protection.protection(&group).await.unwrap().value;
+                    let other = now.paths.into_iter().map(|p| p.path).find(|p| *p != now.live.path).unwrap();
+                    protection.command(&group, &SwitchCommand::Force(other)).await.unwrap();
+                }
+                _ => return None,
+            }
+            Some("protection")
+        }
         (DeviceKind::OpticalSwitch, 0) => {
             let switch = opened.as_switch().unwrap();
             let (identity, geometry) = (switch.identity().await.unwrap(), switch.switch_capabilities().geometry);
