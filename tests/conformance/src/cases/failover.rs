@@ -123,7 +123,6 @@ async fn event(b: &Bench) -> Verdict {
         return Err(Stop::NotApplicable("it has no events of its own".to_owned()));
     }
     protected(&group)?;
-    let live = group.before.live.path.clone();
     let mut events = group.protection.events();
     stood::putting_back(b, &group.opened, group.stood(), async {
         fail_live(b, &group).await?;

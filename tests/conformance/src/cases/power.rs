@@ -180,7 +180,7 @@ async fn order(b: &Bench) -> Verdict {
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         match b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await {
             Err(e) if e.kind() == ErrorKind::NotReady => return Err(Stop::NotApplicable(format!("its paths may not be changed as it stands: {e}"))),
-            applied => drop(applied?),
+            applied => holds(applied?.verified, || "it was applied, and not verified".to_owned())?,
         }
         let all = b.call(Op::Power, meter.power(&monitors)).await?;
         holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
