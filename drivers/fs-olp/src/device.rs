@@ -132,13 +132,7 @@ impl Device for FsOlp {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.chassis).await?;
-        if now.same_box(&self.identity) {
-            return Ok(now);
-        }
-        // Nothing that was meant for the one goes to the other.
-        self.events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
-        self.close().await?;
-        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+        self.chassis.agent.recognise(&self.identity, now, &self.events).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -182,5 +182,5 @@ async fn wrong_values_and_other_boxes_are_told() {
     protection.protection(&"1".into()).await.unwrap();
     agent.put(name(1, proto::SERIAL), Value::text("S9"));
     assert_eq!(opened.device().identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
-    assert_eq!(protection.protection(&"1".into()).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(protection.protection(&"1".into()).await.unwrap_err().kind(), ErrorKind::IdentityChanged);
 }

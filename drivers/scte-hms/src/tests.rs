@@ -260,7 +260,7 @@ async fn wrong_values_and_lost_replies_harm_one_call_only() {
     assert_eq!(protection.protection(&"7".into()).await.unwrap().value.mode, Mode::Automatic);
     agent.put(Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]), Value::text("S2"));
     assert_eq!(opened.device().identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
-    assert_eq!(protection.protection(&"7".into()).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(protection.protection(&"7".into()).await.unwrap_err().kind(), ErrorKind::IdentityChanged);
 }
 
 #[tokio::test(start_paused = true)]
