@@ -7,6 +7,7 @@ mod instructions;
 mod keys;
 mod scpi;
 mod snmp;
+mod switches;
 mod tool;
 mod usb;
 
@@ -14,6 +15,8 @@ use clap::{Parser, ValueEnum};
 
 /// The hidden argument of [`snmp::crowd`].
 const CROWD: &str = "snmp-crowd";
+/// The hidden argument of [`switches::crowd`].
+const SWITCHES: &str = "switch-crowd";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
@@ -29,6 +32,8 @@ enum Which {
     Usb,
     /// Keys taken and handed on.
     Keys,
+    /// Plans of a large matrix, applied; many switches polled.
+    Switches,
     /// All of them.
     All,
     /// Instructions of one round, counted by valgrind's callgrind; not part of `all`.
@@ -39,6 +44,9 @@ enum Which {
     /// What `snmp-agent` runs in a process of its own.
     #[value(name = CROWD, hide = true)]
     Crowd,
+    /// What `switches` runs in a process of its own.
+    #[value(name = SWITCHES, hide = true)]
+    SwitchCrowd,
 }
 
 /// Speed, side by side.
@@ -60,6 +68,7 @@ fn main() {
     let scale = if cli.quick { 10 } else { 1 };
     match cli.which {
         Which::Crowd => return snmp::crowd(),
+        Which::SwitchCrowd => return switches::crowd(),
         Which::Rounds => return instructions::rounds(&cli.rest),
         Which::Instructions => return instructions::run(),
         _ => {}
@@ -68,6 +77,9 @@ fn main() {
     println!("| what | ours | reference | ratio | goal |\n|---|---|---|---|---|");
     if wants(Which::Handle) {
         handle::run(scale);
+    }
+    if wants(Which::Switches) {
+        switches::run(scale);
     }
     if wants(Which::Scpi) {
         scpi::run(scale);

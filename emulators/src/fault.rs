@@ -46,6 +46,8 @@ pub enum DeviceFault {
     Alarm(String),
     /// It refuses the next so many changes.
     Refuse(u32),
+    /// It takes the next so many changes, says nothing against them, and does not do them.
+    Ignore(u32),
     /// It refuses all changes for want of room, until cleared.
     Full,
     /// Another box answers: this serial number.
@@ -141,6 +143,7 @@ impl FromStr for FaultSpec {
             "flood" => bare(Fault::Flood)?,
             "reboot" => Fault::Device(bare(Fault::Device(D::Reboot)).map(|_| D::Reboot)?),
             "alarm" => Fault::Device(D::Alarm(text()?)),
+            "ignore" => Fault::Device(D::Ignore(value.map_or(Ok(1), |v| number(name, v))?)),
             "refuse" => Fault::Device(D::Refuse(value.map_or(Ok(1), |v| number(name, v))?)),
             "full" => bare(Fault::Device(D::Full))?,
             "identity" => Fault::Device(D::Identity(text()?)),

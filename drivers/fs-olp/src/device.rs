@@ -10,15 +10,15 @@ use qkd_driver_kit::{
     protecting::{Turns, Watch},
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
     reading::{Reading, Value as Measure},
     units::DecibelMilliwatts,
 };
-use qkd_switch_hal::protection::{CommandKind, GroupId, ProtectionCapabilities, SettingKind};
-use std::{sync::Arc, time::Duration};
+use qkd_switch_hal::protection::{CommandKind, GroupId, PathId, ProtectionCapabilities, ProtectionStatus, SettingKind};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// A chassis with OLP cards.
@@ -33,24 +33,48 @@ pub struct FsOlp {
     poll: Option<Beside>,
 }
 
-/// Looks at each group, and tells of switch-overs. What cannot be read is looked at again the next time.
-async fn look(chassis: &Chassis, origin: Origin, events: &EventHub) -> Result<()> {
+/// Looks at each group, and tells of switch-overs.
+async fn look(chassis: &Chassis, origin: Origin, events: &EventHub) -> Result<Vec<ProtectionStatus>> {
     let call = chassis.agent.call();
+    let mut all = Vec::new();
     for slot in chassis.slots(&call).await? {
         let now = chassis.status(&GroupId(slot.to_string()), &call).await?;
         chassis.watch.note(&now, origin, events);
+        all.push(now);
     }
-    Ok(())
+    Ok(all)
 }
 
-async fn watch(chassis: Arc<Chassis>, every: Duration, events: EventHub) {
+/// Which paths have failed, as they were last seen.
+#[derive(Default)]
+struct Failed(BTreeMap<(GroupId, PathId), Option<bool>>);
+
+impl Failed {
+    /// Notes how groups stand, and tells of paths that have failed or are well again since.
+    fn note(&mut self, groups: Vec<ProtectionStatus>, events: &EventHub) {
+        for status in groups {
+            for path in status.paths {
+                let subject = format!("{}/{}", status.group, path.path);
+                let before = self.0.insert((status.group.clone(), path.path), path.failed);
+                if before.is_some_and(|before| before != path.failed) {
+                    let state = if path.failed == Some(true) { "failed" } else { "well" }.to_owned();
+                    events.publish(Origin::Poll, EventKind::StateChanged { subject, state });
+                }
+            }
+        }
+    }
+}
+
+async fn watch(chassis: Arc<Chassis>, every: Duration, mut failed: Failed, events: EventHub) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
         // The link tells of its own loss.
-        let _ = look(&chassis, Origin::Poll, &events).await;
+        if let Ok(groups) = look(&chassis, Origin::Poll, &events).await {
+            failed.note(groups, &events);
+        }
     }
 }
 
@@ -59,7 +83,8 @@ impl FsOlp {
         use Operation as Op;
         let chassis = Arc::new(Chassis { agent, units, watch: Watch::default() });
         let identity = identity(&chassis).await?;
-        look(&chassis, Origin::Driver, &events).await?;
+        let mut failed = Failed::default();
+        failed.note(look(&chassis, Origin::Driver, &events).await?, &events);
         let mut settings = vec![SettingKind::Mode, SettingKind::Revert];
         settings.extend(units.delay.map(|_| SettingKind::WaitToRestore));
         settings.extend(units.power.map(|_| SettingKind::Threshold));
@@ -75,7 +100,7 @@ impl FsOlp {
             .with(&[Op::Identity, Op::Health, Op::Telemetry])
             .with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand])
             .with_events(if poll.is_some() { EventSupport::Polled } else { EventSupport::LinkOnly });
-        let poll = poll.map(|every| Beside::run(watch(Arc::clone(&chassis), every, events.clone())));
+        let poll = poll.map(|every| Beside::run(watch(Arc::clone(&chassis), every, failed, events.clone())));
         Ok(Self { descriptor, capabilities, protection, chassis, identity, events, turns: Turns::default(), poll })
     }
 }
@@ -107,10 +132,7 @@ impl Device for FsOlp {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.chassis).await?;
-        if now.same_box(&self.identity) {
-            return Ok(now);
-        }
-        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+        self.chassis.agent.recognise(&self.identity, now, &self.events).await
     }
 
     async fn health(&self) -> Result<Health> {

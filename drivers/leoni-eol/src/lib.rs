@@ -7,7 +7,7 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::driver::{Transport, UriParameter};
+use qkd_driver_kit::driver::{Evidence, EvidenceOf, Transport, UriParameter};
 use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, link::line::Resync, switching::Wire};
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
@@ -22,7 +22,7 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "leoni-eol+serial:///dev/ttyUSB0?model=1x4" }],
     maturity: Maturity::Emulated,
-    evidence: &[],
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "scripted lines in its own tests" }],
     assumptions: &[],
     unknowns: &[
         "the reply to an unknown command or channel; the query that tells the type: model= must be given",

@@ -180,18 +180,17 @@ impl Row {
     /// optApsConfigActiveRequest, and what the rest of the row tells where that is none.
     fn request(&self) -> Request {
         match (self.request, self.active) {
+            // Without automatic protection the signal stays where it was put.
+            _ if !self.enabled => Request::ManualSwitch,
             (ActiveRequest::LockOut, _) => Request::LockoutOfProtection,
             _ if self.status.locked_out => Request::LockoutOfProtection,
             (ActiveRequest::ForceSwitch, _) => Request::ForcedSwitch,
             (ActiveRequest::Manual, _) => Request::ManualSwitch,
-            // Without automatic protection the signal stays where it was put.
-            _ if !self.enabled => Request::ManualSwitch,
             (ActiveRequest::SignalFailure, _) => Request::SignalFail,
             (ActiveRequest::Revertive | ActiveRequest::Other, Connection::Working) => Request::NoRequest,
-            (ActiveRequest::Revertive, Connection::Protection) => Request::WaitToRestore,
-            (ActiveRequest::Other, Connection::Protection) if self.status.failed[0] => Request::SignalFail,
-            (ActiveRequest::Other, Connection::Protection) if self.revertive => Request::WaitToRestore,
-            (ActiveRequest::Other, Connection::Protection) => Request::DoNotRevert,
+            (_, Connection::Protection) if self.status.failed[0] => Request::SignalFail,
+            (_, Connection::Protection) if self.revertive => Request::WaitToRestore,
+            (_, Connection::Protection) => Request::DoNotRevert,
         }
     }
 }
@@ -200,6 +199,15 @@ impl Row {
 impl Backend for Groups {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         self.stands(group, &self.agent.by(until)).await
+    }
+    fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
+        match (status.mode, command) {
+            (Mode::Automatic, _) | (_, SwitchCommand::Clear) => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::NotReady,
+                "optical protection is disabled, and what a command does then is not public: set the mode to automatic first",
+            )),
+        }
     }
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
         let operation = Operation::ProtectionCommand.name();

@@ -13,7 +13,7 @@ use qkd_driver_kit::{
     protecting, switching,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity, Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
@@ -139,10 +139,7 @@ impl Device for ScteHms {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.unit).await?;
-        if now.same_box(&self.identity) {
-            return Ok(now);
-        }
-        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+        self.unit.agent.recognise(&self.identity, now, &self.events).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -1,4 +1,4 @@
-//! Refused changes.
+//! Changes that are refused, or ignored.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -15,6 +15,7 @@ pub enum Refusal {
 #[derive(Debug, Default)]
 pub struct Gate {
     next: AtomicU32,
+    ignored: AtomicU32,
     full: AtomicBool,
 }
 
@@ -23,6 +24,10 @@ impl Gate {
     pub fn refuse(&self, n: u32) {
         self.next.store(n, Ordering::Relaxed);
     }
+    /// Takes the next `n` changes, and does nothing.
+    pub fn ignore(&self, n: u32) {
+        self.ignored.store(n, Ordering::Relaxed);
+    }
     /// Refuses all changes for want of room, or not any more.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
@@ -30,6 +35,7 @@ impl Gate {
     /// Lets all changes pass.
     pub fn clear(&self) {
         self.refuse(0);
+        self.ignore(0);
         self.set_full(false);
     }
     /// Asks for one change.
@@ -44,6 +50,14 @@ impl Gate {
             Ok(_) => Err(Refusal::Refused),
             Err(_) => Ok(()),
         }
+    }
+    /// Asks for one change; `false`: it is taken, and must not be done.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn admits(&self) -> Result<bool, Refusal> {
+        self.pass()?;
+        Ok(self.ignored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err())
     }
     /// Whether the next change would be refused, without counting it.
     ///

@@ -288,7 +288,9 @@ impl Switch {
         {
             return Err(Rejected::Busy(busy));
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         self.connect(&mut state, pairs);
         self.switched(pairs.iter().copied());
         state.settle(self);
@@ -305,7 +307,9 @@ impl Switch {
         if pairs.is_empty() && !self.limits.geometry.can_be_dark() {
             return Err(Rejected::NeverDark);
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let before = std::mem::take(&mut state.connections);
         self.connect(&mut state, pairs);
         let gone = before.iter().filter(|c| !state.connections.contains(*c)).map(|c| (c.ingress.0, c.egress.0));
@@ -326,7 +330,9 @@ impl Switch {
         if !self.limits.geometry.can_be_dark() {
             return Err(Rejected::NeverDark);
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let gone: Vec<_> = ports.iter().filter_map(|p| state.connections.remove(Port(*p))).map(|c| (c.ingress.0, c.egress.0)).collect();
         self.switched(gone.into_iter());
         state.settle(self);
@@ -349,7 +355,9 @@ impl Switch {
         if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
             return Err(Rejected::NoSuchPort(*port));
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let mut state = self.lock();
         for port in ports {
             if enabled {
@@ -411,7 +419,9 @@ impl Switch {
     /// # Errors
     /// See [`Rejected`].
     pub fn set_boot_mode(&self, mode: BootMode) -> std::result::Result<(), Rejected> {
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let mut state = self.lock();
         state.boot = mode;
         if mode == BootMode::Restore {
@@ -459,6 +469,7 @@ impl Faulty for Switch {
         match fault {
             DeviceFault::Reboot => self.reboot(),
             DeviceFault::Refuse(n) => self.gate.refuse(*n),
+            DeviceFault::Ignore(n) => self.gate.ignore(*n),
             DeviceFault::Full => self.gate.set_full(true),
             DeviceFault::Identity(serial) => self.face.become_another(serial),
             DeviceFault::PortFails(port) => {

@@ -53,8 +53,8 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Tells in `ready` who may ask; `more` entries stand in the credentials file too.
-    pub(super) fn new(options: &Options, ready: &mut Ready, more: &str) -> io::Result<Self> {
+    /// Tells in `ready` who may ask.
+    pub(super) fn new(options: &Options, ready: &mut Ready) -> io::Result<Self> {
         let traps = match options.text("trap-target", "") {
             "" => None,
             text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
@@ -68,7 +68,7 @@ impl Served {
         });
         let files = tempfile::tempdir()?;
         let text = format!(
-            "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n{more}"
+            "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
         );
         ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
         Ok(Self { user: User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?, traps, community: options.text("community", "").to_owned(), files })
@@ -100,7 +100,7 @@ impl Served {
 pub(super) async fn start(profile: &'static Profile, options: &Options, agents: io::Result<Agents>) -> io::Result<Running> {
     let Agents { controls, agents, driver, parameters } = agents?;
     let mut ready = Ready::new(profile.name);
-    let served = Served::new(options, &mut ready, "")?;
+    let served = Served::new(options, &mut ready)?;
     let mut servers = Vec::new();
     for (place, agent) in (0..).zip(agents) {
         let faults = controls.faults(usize::from(place));

@@ -121,14 +121,11 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     })
 }
 
-/// The published login of TL1.
-const TL1_LOGIN: &str = "[root]\nuser = \"root\"\npassword = \"root\"\n";
-
 pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
     let Device { controls, scpi, console, tl1, agent, clock } = build(options, code)?;
     let baud = options.number("baud", 38_400)?;
     let mut ready = Ready::new(profile.name);
-    let served = Served::new(options, &mut ready, TL1_LOGIN)?;
+    let served = Served::new(options, &mut ready)?;
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}")));
@@ -137,7 +134,7 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, code: &s
     ready.endpoint("serial", &path, Some(format!("polatis+serial://{path}?baud={baud}")));
     let tl1_listener = tokio::net::TcpListener::bind(options.address(1)).await?;
     let address = tl1_listener.local_addr()?;
-    ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}?protocol=tl1&credentials=root")));
+    ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}?protocol=tl1")));
     let server = served.bind(&mut ready, options.address(2), agent, controls.faults(3), ("polatis", "")).await?;
     let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
     let mut running = Running::new(ready, controls);

@@ -13,14 +13,20 @@ use crate::{
 use qkd_hal::{Identity, Stated, units::DecibelMilliwatts};
 use qkd_switch_hal::{
     Geometry, PowerLoss, SwitchCapabilities,
-    protection::{CommandKind, GroupId, ProtectionCapabilities, SettingKind},
+    protection::{CommandKind, GroupId, Mode, ProtectionCapabilities, SettingKind},
 };
 use std::{io, sync::Arc, time::Duration};
 
 const INPUT: Setting = Setting { name: "input", help: "light of a path, as path:dBm or group/path:dBm, such as b:-12.5; default -5 dBm on each", live: true };
 
-pub(super) const SCTE: &[Setting] =
-    &[TRAP_TARGET, COMMUNITY, TIME_FACTOR, INPUT, Setting { name: "serial", help: "serial number, which the agent does not tell; for its name", live: false }];
+pub(super) const SCTE: &[Setting] = &[
+    TRAP_TARGET,
+    COMMUNITY,
+    TIME_FACTOR,
+    INPUT,
+    Setting { name: "serial", help: "serial number, which the agent does not tell; for its name", live: false },
+    Setting { name: "mode", help: "automatic (default) or manual", live: false },
+];
 pub(super) const OLP: &[Setting] = &[
     TRAP_TARGET,
     COMMUNITY,
@@ -48,7 +54,12 @@ pub(super) fn scte(options: &Options, kind: scte::Kind) -> io::Result<Agents> {
     let clock = clock(options)?;
     let name = format!("hms-{}", options.text("serial", if kind == scte::Kind::Ab { "ab" } else { "2x2" }));
     let paths = kind.paths().iter().map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec())).collect();
-    let group = Group::with_needs(paths, vec![Input::new(LIGHT, THRESHOLD), Input::new(LIGHT - 1.0, THRESHOLD)]);
+    let mut group = Group::with_needs(paths, vec![Input::new(LIGHT, THRESHOLD), Input::new(LIGHT - 1.0, THRESHOLD)]);
+    group.mode = match options.text("mode", "automatic") {
+        "automatic" => Mode::Automatic,
+        "manual" => Mode::Manual,
+        other => return Err(invalid(format!("mode={other}: it is automatic or manual"))),
+    };
     // Of a 2×2 switch, both inputs feed a path: it has no threshold of its own.
     let (geometry, settings) = if kind == scte::Kind::Ab { (Geometry::one_by(2), ALL) } else { (Geometry::Crossbar, &ALL[..4]) };
     let limits = ProtectionCapabilities::new(settings, &[CommandKind::Force, CommandKind::Manual])

@@ -12,8 +12,12 @@ use qkd_hal::{
     encryptor::{ChannelId, Staged},
     parameter::ParameterValue,
     qkd::KeyRequest,
+    units::DecibelMilliwatts,
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Readback};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, CrossConnect, CrossConnects, Geometry, MonitorChange, Plan, Port, Readback,
+    protection::{CommandKind, GroupId, Mode, ProtectionSetting, SettingKind, SwitchCommand},
+};
 
 /// A call, made ready.
 pub(crate) enum Call {
@@ -33,6 +37,10 @@ pub(crate) enum Call {
     Encrypt(ChannelId),
     Apply(Box<Plan>),
     SetPort(Port),
+    Monitor(Port, MonitorChange),
+    Attenuate(Port, Attenuation),
+    Protect(GroupId, ProtectionSetting),
+    Command(GroupId, SwitchCommand),
 }
 
 impl Call {
@@ -75,8 +83,46 @@ impl Call {
                 }
             }
             Op::SetPort => Self::SetPort(opened.as_switch()?.switch_capabilities().geometry.ports().last().unwrap_or(Port(1))),
+            Op::SetMonitor => {
+                let meter = opened.as_meter()?;
+                let declared = meter.meter_capabilities();
+                let port = declared.monitors.iter().next_back().copied().ok_or_else(|| Stop::NotApplicable("it has no monitor".to_owned()))?;
+                let low = declared.alarms.as_ref().map(|r| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(r.start() + 1.0)), high: None }));
+                Self::Monitor(port, low.ok_or_else(|| Stop::NotApplicable("it has no alarm to set".to_owned()))?)
+            }
+            Op::SetAttenuation => {
+                let attenuator = opened.as_attenuator()?;
+                let port = attenuator.attenuator_capabilities().ports.iter().next_back().copied();
+                Self::Attenuate(port.ok_or_else(|| Stop::NotApplicable("it has no attenuator".to_owned()))?, Attenuation::Maximum)
+            }
+            Op::SetProtection | Op::ProtectionCommand => return Self::of_protection(opened, operation).await,
             read => Self::Read(read),
         })
+    }
+
+    async fn of_protection(opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
+        let protection = opened.as_protection()?;
+        let group = protection.groups().await?.into_iter().next().ok_or_else(|| Stop::NotApplicable("it has no group".to_owned()))?;
+        let now = protection.protection(&group).await?.value;
+        let declared = protection.protection_capabilities();
+        if operation == Op::SetProtection {
+            let other = now.settings(&declared.settings).into_iter().find_map(|setting| match setting {
+                ProtectionSetting::Revert(on) => Some(ProtectionSetting::Revert(!on)),
+                ProtectionSetting::Mode(Mode::Automatic) => Some(ProtectionSetting::Mode(Mode::Manual)),
+                ProtectionSetting::Mode(Mode::Manual) => Some(ProtectionSetting::Mode(Mode::Automatic)),
+                _ => None,
+            });
+            return Ok(Self::Protect(group, other.ok_or_else(|| Stop::NotApplicable("it has no setting of which another value is known".to_owned()))?));
+        }
+        if declared.commands.contains(&CommandKind::Lockout) {
+            return Ok(Self::Command(group, SwitchCommand::Lockout));
+        }
+        // Without commands that stand, the operator's hand needs manual mode.
+        if declared.settings.contains(&SettingKind::Mode) && now.mode == Mode::Automatic {
+            protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+        }
+        let other = now.paths.iter().find(|p| p.path != now.live.path).map(|p| p.path.clone());
+        Ok(Self::Command(group, SwitchCommand::Force(other.ok_or_else(|| Stop::NotApplicable("the group has one path".to_owned()))?)))
     }
 
     async fn of_encryptor(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
@@ -131,6 +177,10 @@ impl Call {
             Self::Encrypt(channel) => opened.as_encryptor()?.set_encryption(channel, true).await,
             Self::Apply(plan) => opened.as_switch()?.apply(plan).await.map(drop),
             Self::SetPort(port) => opened.as_switch()?.set_port(*port, false).await,
+            Self::Monitor(port, change) => opened.as_meter()?.set_monitor(*port, change).await,
+            Self::Attenuate(port, wanted) => opened.as_attenuator()?.set_attenuation(*port, wanted).await,
+            Self::Protect(group, setting) => opened.as_protection()?.set_protection(group, setting).await,
+            Self::Command(group, command) => opened.as_protection()?.command(group, command).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How something stood before a case changed it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stood {
     /// The cross-connects of a switch.
@@ -30,6 +30,30 @@ pub enum Stood {
         /// Where the signal was.
         live: String,
     },
+    /// A power monitor: its alarm levels in dBm, averaging time in seconds, wavelength in nm.
+    Monitor {
+        /// Where.
+        port: u32,
+        /// Alarm below this.
+        low: Option<f64>,
+        /// Alarm above this.
+        high: Option<f64>,
+        /// Averaging time.
+        averaging: Option<f64>,
+        /// Wavelength.
+        wavelength: Option<f64>,
+    },
+    /// An attenuator: its mode, with the level and the other port where it has them.
+    Attenuation {
+        /// Where.
+        port: u32,
+        /// Its mode.
+        mode: String,
+        /// In dB or dBm.
+        level: Option<f64>,
+        /// The port to which it is relative.
+        reference: Option<u32>,
+    },
     /// Something that cannot be put back by hand-written state: keys of an encryptor, the run of a module.
     Other(String),
 }
@@ -41,6 +65,10 @@ impl fmt::Display for Stood {
             Self::Port(port, enabled) => write!(f, "port {port} {}", if *enabled { "enabled" } else { "disabled" }),
             Self::Parameter(name, value) => write!(f, "{name}={value}"),
             Self::Protection { group, settings, live } => write!(f, "group {group}: {}, on {live}", settings.join(", ")),
+            Self::Monitor { port, low, high, averaging, wavelength } => {
+                write!(f, "monitor {port}: alarms {low:?} to {high:?} dBm, averaging {averaging:?} s, {wavelength:?} nm")
+            }
+            Self::Attenuation { port, mode, level, reference } => write!(f, "attenuator {port}: {mode} {level:?} {reference:?}"),
             Self::Other(what) => f.write_str(what),
         }
     }

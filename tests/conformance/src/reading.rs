@@ -90,6 +90,22 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             let monitors: Vec<_> = meter.meter_capabilities().monitors.iter().copied().collect();
             b.call(op, meter.power(&monitors)).await.map(drop)
         }
+        Op::Monitor => {
+            let meter = opened.as_meter().ok()?;
+            let port = meter.meter_capabilities().monitors.iter().next().copied()?;
+            b.call(op, meter.monitor(port)).await.map(drop)
+        }
+        Op::Attenuation => {
+            let attenuator = opened.as_attenuator().ok()?;
+            let port = attenuator.attenuator_capabilities().ports.iter().next().copied()?;
+            b.call(op, attenuator.attenuation(port)).await.map(drop)
+        }
+        Op::ProtectionGroups => b.call(op, opened.as_protection().ok()?.groups()).await.map(drop),
+        Op::ProtectionStatus => {
+            let protection = opened.as_protection().ok()?;
+            let group = protection.groups().await.ok()?.into_iter().next()?;
+            b.call(op, protection.protection(&group)).await.map(drop)
+        }
         Op::Random => {
             let result = b.call(op, opened.as_random().ok()?.random(32)).await;
             result.map(|bytes| b.secret(&bytes))

@@ -10,12 +10,15 @@ use crate::{
     session::Session,
 };
 use qkd_driver_kit::Opened;
-use qkd_hal::{Error, Result};
+use qkd_hal::{
+    Error, Result,
+    units::{DecibelMilliwatts, Decibels, Nanometres},
+};
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope,
+    AlarmLevels, Attenuation, CrossConnect, CrossConnects, MonitorChange, OpticalSwitch, Plan, Port, Scope,
     protection::{CommandKind, GroupId, Mode, PathId, Protection, ProtectionSetting, ProtectionStatus, SettingKind, SwitchCommand},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// Plans from the present paths to others, and applies the plan.
 pub(crate) async fn change_to(switch: &dyn OpticalSwitch, wanted: &CrossConnects) -> Result<()> {
@@ -54,8 +57,43 @@ async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
             let value = qkd_hal::parameter::find(device.parameters(), name)?.parse(value)?;
             device.set_parameter(name, &value).await
         }
+        Stood::Monitor { port, low, high, averaging, wavelength } => {
+            let meter = opened.as_meter()?;
+            let level = |l: &Option<f64>| l.map(DecibelMilliwatts);
+            let mut changes = vec![MonitorChange::Alarms(AlarmLevels { low: level(low), high: level(high) })];
+            changes.extend(averaging.map(|s| MonitorChange::Averaging(Duration::from_secs_f64(s))));
+            changes.extend(wavelength.map(|nm| MonitorChange::Wavelength(Nanometres(nm))));
+            for change in changes.iter().filter(|c| meter.meter_capabilities().check(c).is_ok()) {
+                meter.set_monitor(Port(*port), change).await?;
+            }
+            Ok(())
+        }
+        Stood::Attenuation { port, mode, level, reference } => {
+            let wanted = match (mode.as_str(), level, reference) {
+                ("transparent", ..) => Attenuation::Transparent,
+                ("maximum", ..) => Attenuation::Maximum,
+                ("loss", Some(db), _) => Attenuation::Loss(Decibels(*db)),
+                ("output-power", Some(dbm), _) => Attenuation::OutputPower(DecibelMilliwatts(*dbm)),
+                ("relative", Some(db), Some(port)) => Attenuation::Relative { below: Decibels(*db), reference: Port(*port) },
+                _ => return Err(Error::invalid(format!("an attenuator cannot be set to `{mode}`"))),
+            };
+            opened.as_attenuator()?.set_attenuation(Port(*port), &wanted).await
+        }
         Stood::Protection { group, settings, live } => put_back_group(&*opened.as_protection()?, &group.as_str().into(), settings, &live.as_str().into()).await,
         Stood::Other(_) => Ok(()),
+    }
+}
+
+impl Stood {
+    /// How an attenuator stands.
+    pub(crate) fn attenuation(port: Port, now: &Attenuation) -> Self {
+        let (level, reference) = match now {
+            Attenuation::Loss(db) => (Some(db.0), None),
+            Attenuation::OutputPower(dbm) => (Some(dbm.0), None),
+            Attenuation::Relative { below, reference } => (Some(below.0), Some(reference.0)),
+            _ => (None, None),
+        };
+        Self::Attenuation { port: port.0, mode: now.mode().to_owned(), level, reference }
     }
 }
 
@@ -73,7 +111,9 @@ async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: 
     }
     let now = protection.protection(group).await?.value;
     if now.live.path != *live && commands.contains(&CommandKind::Force) {
-        if now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
+        // A box without standing commands takes it in manual mode only.
+        let stands = commands.contains(&CommandKind::Clear);
+        if !stands && now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
             protection.set_protection(group, &ProtectionSetting::Mode(Mode::Manual)).await?;
         }
         protection.command(group, &SwitchCommand::Force(live.clone())).await?;

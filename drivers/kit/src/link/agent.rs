@@ -11,8 +11,14 @@
 //! ```
 
 use super::snmp::{Notification, Oid, SetRequest, SnmpLink, Value};
-use qkd_hal::{DeviceMisbehaved, Effect, Error, Result};
-use std::{sync::Arc, time::Duration};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Identity, Result,
+    event::{EventHub, Origin},
+};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::Instant};
 
 /// Why a value is none of its object.
@@ -115,13 +121,15 @@ pub fn steps(value: f64, step: f64, unit: &str) -> Result<i32> {
 pub struct Agent {
     link: Arc<dyn SnmpLink>,
     deadline: Duration,
+    /// What every call is told once another box has answered.
+    exchanged: Arc<OnceLock<String>>,
 }
 
 impl Agent {
     /// Whose calls end within this time.
     #[must_use]
     pub fn new(link: Arc<dyn SnmpLink>, deadline: Duration) -> Self {
-        Self { link, deadline }
+        Self { link, deadline, exchanged: Arc::default() }
     }
     /// The link.
     #[must_use]
@@ -136,14 +144,32 @@ impl Agent {
     /// A call that ends by then.
     #[must_use]
     pub fn by(&self, until: Instant) -> Call<'_> {
-        Call { link: self.link.as_ref(), until }
+        Call { agent: self, until }
+    }
+
+    /// Gives on who answers now, if it is the box that was opened. If not, nothing that was meant for the one goes to the other: the link is closed, and every later call is told why.
+    ///
+    /// # Errors
+    /// `IdentityChanged`.
+    pub async fn recognise(&self, opened: &Identity, now: Identity, events: &EventHub) -> Result<Identity> {
+        if now.same_box(opened) {
+            return Ok(now);
+        }
+        let _ = self.exchanged.set(format!("{opened} was opened, and {now} answers now"));
+        events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
+        self.link.close().await;
+        self.still_the_same().map(|()| now)
+    }
+
+    fn still_the_same(&self) -> Result<()> {
+        self.exchanged.get().map_or(Ok(()), |why| Err(Error::new(ErrorKind::IdentityChanged, why.as_str())))
     }
 }
 
 /// One call: as many exchanges as it needs, until its deadline.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    link: &'a dyn SnmpLink,
+    agent: &'a Agent,
     until: Instant,
 }
 
@@ -163,7 +189,8 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(ReplyForAnotherRequest)` if other names are answered.
     pub async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
-        let binds = self.link.get(oids, self.left()).await.map_err(|e| e.reading("get"))?;
+        self.agent.still_the_same()?;
+        let binds = self.agent.link.get(oids, self.left()).await.map_err(|e| e.reading("get"))?;
         if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
             return Err(Error::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, "the agent answered for other names than were asked for"));
         }
@@ -175,7 +202,8 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(UnexpectedReply)` for a name that does not stand there.
     pub async fn walk(&self, root: &Oid) -> Result<Vec<(Vec<u32>, Value)>> {
-        let binds = self.link.walk(root, self.left()).await.map_err(|e| e.reading("walk"))?;
+        self.agent.still_the_same()?;
+        let binds = self.agent.link.walk(root, self.left()).await.map_err(|e| e.reading("walk"))?;
         binds.into_iter().map(|bind| Ok((bind.oid.below(root).ok_or(Misread::Name)?.to_vec(), bind.value))).collect()
     }
 
@@ -184,7 +212,8 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
     pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
-        self.link.set(request, self.left()).await.map(drop).map_err(|e| e.changing(operation))
+        self.agent.still_the_same()?;
+        self.agent.link.set(request, self.left()).await.map(drop).map_err(|e| e.changing(operation))
     }
 
     /// Sets a number, and reads it back.

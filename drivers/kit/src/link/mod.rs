@@ -28,6 +28,7 @@ pub mod https;
 pub mod line;
 pub mod memory;
 pub mod scripted;
+pub mod scripted_agent;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod snmp;

@@ -154,7 +154,9 @@ impl Protector {
             let (id, group) = groups.iter_mut().find(|(g, _)| g == id).ok_or(Rejected::NoSuchGroup)?;
             let mut changed = group.clone();
             let done = change(&mut changed, now)?;
-            self.gate.pass().map_err(Rejected::Gate)?;
+            if !self.gate.admits().map_err(Rejected::Gate)? {
+                return Ok(());
+            }
             *group = changed;
             self.publish(id, group, done);
         }
@@ -308,6 +310,7 @@ impl Faulty for Protector {
                 self.face.events.publish(Origin::Device, EventKind::Restarted);
             }
             DeviceFault::Refuse(n) => self.gate.refuse(*n),
+            DeviceFault::Ignore(n) => self.gate.ignore(*n),
             DeviceFault::Full => self.gate.set_full(true),
             DeviceFault::Identity(serial) => self.face.become_another(serial),
             DeviceFault::Cut(None) => all(&|g| g.inputs.iter_mut().for_each(|i| i.cut = true)),

@@ -187,7 +187,9 @@ impl Switch {
         if let Some(port) = ports.iter().find(|p| !state.monitors.contains_key(p)) {
             return Err(Rejected::NoSuchPort(*port));
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         ports.iter().filter_map(|p| state.monitors.get_mut(p).map(&change)).for_each(drop);
         state.settle(self);
         Ok(())
@@ -209,7 +211,9 @@ impl Switch {
         if let Some(reference) = voa.reference.filter(|r| !self.has(*r)) {
             return Err(Rejected::NoSuchPort(reference));
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let mut state = self.lock();
         for port in ports {
             state.voas.insert(*port, voa);
@@ -231,7 +235,9 @@ impl Switch {
         if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
             return Err(Rejected::NoSuchPort(*port));
         }
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let mut state = self.lock();
         for port in ports {
             state.labels.insert(*port, label.to_owned());
@@ -249,7 +255,9 @@ impl Switch {
     /// # Errors
     /// See [`Rejected`].
     pub fn change_aps(&self, change: impl FnOnce(&mut Aps)) -> std::result::Result<(), Rejected> {
-        self.gate.pass().map_err(Rejected::Gate)?;
+        if !self.gate.admits().map_err(Rejected::Gate)? {
+            return Ok(());
+        }
         let mut state = self.lock();
         change(&mut state.aps);
         let back: Vec<u32> = state.aps.over.keys().copied().filter(|w| state.aps.condition(*w) == Condition::ToProtection).collect();

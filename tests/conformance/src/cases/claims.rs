@@ -12,7 +12,10 @@ use qkd_hal::{
     parameter::ParameterValue,
     qkd::{KeyRequest, Role},
 };
-use qkd_switch_hal::{CrossConnects, Plan, Port, Scope};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, Scope,
+    protection::{GroupId, ProtectionSetting, SwitchCommand},
+};
 use zeroize::Zeroizing;
 
 pub(super) const CASES: &[Case] = &[
@@ -104,6 +107,13 @@ async fn change(opened: &Opened, op: Op) -> Option<Result<()>> {
             let port = switch.switch_capabilities().geometry.ports().last().unwrap_or(Port(1));
             switch.set_port(port, true).await
         }
+        Op::SetMonitor => {
+            let none = AlarmLevels { low: None, high: None };
+            opened.as_meter().ok()?.set_monitor(Port(u32::MAX), &MonitorChange::Alarms(none)).await
+        }
+        Op::SetAttenuation => opened.as_attenuator().ok()?.set_attenuation(Port(u32::MAX), &Attenuation::Transparent).await,
+        Op::SetProtection => opened.as_protection().ok()?.set_protection(&GroupId::from("none"), &ProtectionSetting::Revert(true)).await,
+        Op::ProtectionCommand => opened.as_protection().ok()?.command(&GroupId::from("none"), &SwitchCommand::Clear).await,
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Protection switches, as they go over: by themselves, and by command.
 
-use super::protection::Group;
+use super::protection::{Group, others};
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
@@ -8,7 +8,7 @@ use crate::{
     stood,
 };
 use qkd_hal::{
-    Effect, ErrorKind, EventKind, EventStream, Operation as Op,
+    DeviceMisbehaved, Effect, ErrorKind, EventKind, EventStream, Operation as Op,
     capability::EventSupport,
     event::{Delivery, Origin},
 };
@@ -42,11 +42,32 @@ pub(super) const CASES: &[Case] = &[
         .impact(Impact::Disruptive),
     Case::new("PRT-15/restore", "mends the preferred path, and waits", &[Need::Op(Op::SetProtection), Need::Memory], |b| Box::pin(restore(b)))
         .impact(Impact::Disruptive),
+    Case::new("PRT-16/ignored", "sets a group, which the device takes and does not do", &[Need::Op(Op::SetProtection), Need::Emulator], |b| {
+        Box::pin(ignored(b))
+    })
+    .negative()
+    .impact(Impact::Disruptive),
 ];
 
 /// Takes the light of a path away.
 fn cut(b: &Bench, group: &GroupId, path: &PathId) -> Verdict {
     b.fault(&format!("cut={group}/{path}"))
+}
+
+/// Takes light away so that the live path fails and another is left: that of the live path, or, where paths share their light, that of one of the others.
+async fn fail_live(b: &Bench, group: &Group) -> Verdict {
+    let live = &group.before.live.path;
+    let others = group.before.paths.iter().map(|p| &p.path).filter(|p| *p != live);
+    for path in std::iter::once(live).chain(others) {
+        cut(b, &group.id, path)?;
+        let now = group.now(b).await?;
+        let gone = now.live.path != *live || now.path(live)?.failed == Some(true);
+        if gone && now.paths.iter().any(|p| p.path != *live && p.failed != Some(true)) {
+            return Ok(());
+        }
+        b.fault("clear")?;
+    }
+    Err(Stop::NotApplicable("no light can be taken away so that one path fails and another is left".to_owned()))
 }
 
 /// Whether it stands in automatic mode, with another path that is well: only then does it have to go over.
@@ -59,7 +80,7 @@ async fn signal_fail(b: &Bench) -> Verdict {
     protected(&group)?;
     let live = group.before.live.path.clone();
     stood::putting_back(b, &group.opened, group.stood(), async {
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         // A box that holds off its decision does so for less than this.
         let mut now = group.now(b).await?;
         for _ in 0..40 {
@@ -102,10 +123,9 @@ async fn event(b: &Bench) -> Verdict {
         return Err(Stop::NotApplicable("it has no events of its own".to_owned()));
     }
     protected(&group)?;
-    let live = group.before.live.path.clone();
     let mut events = group.protection.events();
     stood::putting_back(b, &group.opened, group.stood(), async {
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         let told = tokio::time::timeout(Duration::from_secs(30), switch_over(&mut events, &group.id)).await.ok().flatten();
         let Some((path, _, origin)) = told else { return fails("it went over, and no event told of it within 30 s") };
         let now = group.now(b).await?.live.path;
@@ -229,15 +249,14 @@ async fn refused_command(b: &Bench) -> Verdict {
         }
         b.fault("full")?;
         let before = b.state();
-        let error = refused(
-            "a forced switch that the device refuses",
-            b.call(Op::ProtectionCommand, group.protection.command(&group.id, &SwitchCommand::Force(other.clone()))).await,
-        )?;
+        let result = b.call(Op::ProtectionCommand, group.protection.command(&group.id, &SwitchCommand::Force(other.clone()))).await;
+        let after = b.state();
+        b.fault("clear")?;
+        let error = refused("a forced switch that the device refuses", result)?;
         let kind = error.kind();
         holds(matches!(kind, ErrorKind::Refused | ErrorKind::Misbehaved(_)), || format!("the device refuses every change: {error}"))?;
-        holds(before == b.state(), || "every change was refused, and the device has changed".to_owned())?;
-        holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))?;
-        b.fault("clear")
+        holds(before == after, || "every change was refused, and the device has changed".to_owned())?;
+        holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))
     })
     .await
 }
@@ -279,7 +298,7 @@ async fn restore(b: &Bench) -> Verdict {
         for setting in [ProtectionSetting::Revert(true), ProtectionSetting::WaitToRestore(wait)] {
             b.call(Op::SetProtection, group.protection.set_protection(&group.id, &setting)).await?;
         }
-        cut(b, &group.id, &live)?;
+        fail_live(b, &group).await?;
         let away = group.now(b).await?.live.path;
         if away == live {
             return Err(Stop::NotApplicable("it holds its decision off".to_owned()));
@@ -291,6 +310,26 @@ async fn restore(b: &Bench) -> Verdict {
         let now = group.now(b).await?;
         holds(now.live.path == live, || format!("path {live} has been well for {wait:?}, and the signal is on {}", now.live.path))?;
         holds(matches!(now.live.request, Request::NoRequest | Request::Unknown), || format!("it is restored, and says `{}`", now.live.request))
+    })
+    .await
+}
+
+async fn ignored(b: &Bench) -> Verdict {
+    let group = Group::open(b).await?;
+    let wishes = others(&group);
+    stood::putting_back(b, &group.opened, group.stood(), async {
+        for wish in &wishes {
+            b.fault("ignore=99")?;
+            let before = b.state();
+            let result = b.call(Op::SetProtection, group.protection.set_protection(&group.id, wish)).await;
+            let after = b.state();
+            b.fault("clear")?;
+            let error = refused(format!("`{wish}`, which the device does not do"), result)?;
+            let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
+            holds(right, || format!("`{wish}`, which the device does not do: {error}"))?;
+            holds(before == after, || format!("`{wish}` was not to be done, and the device has changed"))?;
+        }
+        Ok(())
     })
     .await
 }

@@ -1,5 +1,6 @@
 //! The cases, by subject. What a case may assume is in [`crate::bench::Bench`]; what it must leave behind is in its impact.
 
+mod attenuator;
 mod claims;
 mod device;
 mod encryptor;
@@ -39,6 +40,7 @@ pub fn all() -> &'static [Case] {
             switch::CASES,
             switching::CASES,
             power::CASES,
+            attenuator::CASES,
             protection::CASES,
             failover::CASES,
             encryptor::CASES,

@@ -9,11 +9,16 @@ use crate::{
     case::{Case, Need, Stop, Verdict, holds, refused},
     journal::Stood,
     requirement::Impact,
+    result::On,
     stood,
 };
-use qkd_hal::{ErrorKind, Operation as Op, reading::Quality};
-use qkd_switch_hal::{Port, PowerMeter};
-use std::sync::Arc;
+use qkd_hal::{
+    ErrorKind, Operation as Op,
+    reading::Quality,
+    units::{DecibelMilliwatts, Nanometres},
+};
+use qkd_switch_hal::{AlarmLevels, Geometry, MonitorChange, MonitorStatus, Port, PowerMeter};
+use std::{sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("PWR-01/power", "reads all power monitors", &[Need::Op(Op::Power)], |b| Box::pin(power(b))),
@@ -29,7 +34,118 @@ pub(super) const CASES: &[Case] = &[
         |b| Box::pin(order(b)),
     )
     .impact(Impact::Disruptive),
+    Case::new("PWR-05/monitor", "sets a monitor to other values, and reads them back", &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Live], |b| {
+        Box::pin(monitor(b))
+    })
+    .impact(Impact::Disruptive),
+    Case::new("PWR-06/outside", "sets a monitor to what it does not declare", &[Need::Op(Op::SetMonitor)], |b| Box::pin(outside(b))).negative(),
+    Case::new(
+        "PWR-07/alarm",
+        "asks for an alarm above the power that there is",
+        &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Op(Op::Power), Need::Live],
+        |b| Box::pin(alarm(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
 ];
+
+/// A monitor that may be set: of those whose ports the file names; of an emulator, the last.
+fn settable(b: &Bench, meter: &dyn PowerMeter) -> Result<Port, Stop> {
+    let named = &b.session.dut.ports;
+    if named.is_empty() && b.session.dut.on() == On::Device {
+        return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
+    }
+    let port = monitors(meter).into_iter().rfind(|p| named.is_empty() || named.contains(&p.0));
+    port.ok_or_else(|| Stop::Disabled("no port with a monitor may be touched".to_owned()))
+}
+
+fn stood_monitor(now: &MonitorStatus) -> Stood {
+    let level = |l: Option<DecibelMilliwatts>| l.map(|l| l.0);
+    Stood::Monitor {
+        port: now.port.0,
+        low: level(now.alarms.low),
+        high: level(now.alarms.high),
+        averaging: now.averaging.map(|t| t.as_secs_f64()),
+        wavelength: now.wavelength.map(|w| w.0),
+    }
+}
+
+async fn monitor(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let meter = opened.as_meter()?;
+    let port = settable(b, &*meter)?;
+    let before = b.call(Op::Monitor, meter.monitor(port)).await?;
+    let declared = meter.meter_capabilities();
+    let mut wishes = Vec::new();
+    wishes.extend(declared.averaging.iter().find(|t| Some(**t) != before.averaging).map(|t| MonitorChange::Averaging(*t)));
+    if let (Some(range), Some(now)) = (&declared.wavelengths, before.wavelength) {
+        let other = if range.contains(&(now.0 + 1.0)) { now.0 + 1.0 } else { now.0 - 1.0 };
+        wishes.push(MonitorChange::Wavelength(Nanometres(other)));
+    }
+    if let Some(range) = &declared.alarms {
+        let low = before.alarms.low.map_or(range.start() + 1.0, |low| low.0 + 1.0);
+        wishes.push(MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(low)), high: before.alarms.high.filter(|h| h.0 > low) }));
+    }
+    stood::putting_back(b, &opened, stood_monitor(&before), async {
+        for wish in wishes {
+            let was = b.state();
+            b.call(Op::SetMonitor, meter.set_monitor(port, &wish)).await?;
+            let now = b.call(Op::Monitor, meter.monitor(port)).await?;
+            let right = match wish {
+                MonitorChange::Averaging(time) => now.averaging == Some(time),
+                MonitorChange::Wavelength(nm) => now.wavelength.is_some_and(|w| (w.0 - nm.0).abs() < 0.05),
+                MonitorChange::Alarms(levels) => {
+                    let same = |a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>| a.map(|l| (l.0 * 10.0).round()) == b.map(|l| (l.0 * 10.0).round());
+                    same(now.alarms.low, levels.low) && same(now.alarms.high, levels.high)
+                }
+                _ => true,
+            };
+            holds(right, || format!("{wish:?} was set, and the monitor stands at {now:?}"))?;
+            holds(was.is_none() || was != b.state(), || format!("{wish:?} was set, and the device has not changed"))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn outside(b: &Bench) -> Verdict {
+    let meter = open(b).await?;
+    let port = monitors(&*meter)[0];
+    let declared = meter.meter_capabilities();
+    let wishes = [
+        MonitorChange::Averaging(declared.averaging.iter().max().map_or(Duration::from_millis(10), |t| *t * 3)),
+        MonitorChange::Wavelength(Nanometres(declared.wavelengths.as_ref().map_or(1550.0, |r| r.end() + 1.0))),
+        MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(declared.alarms.as_ref().map_or(0.0, |r| r.start() - 1.0))), high: None }),
+    ];
+    let sent = b.records().len();
+    for wish in wishes {
+        let error = refused(format!("{wish:?}, which is not declared"), meter.set_monitor(port, &wish).await)?;
+        holds(error.kind() == ErrorKind::InvalidInput, || format!("{wish:?}, which is not declared: {error}"))?;
+    }
+    b.silent_since(sent)
+}
+
+async fn alarm(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let meter = opened.as_meter()?;
+    let port = settable(b, &*meter)?;
+    let Some(range) = &meter.meter_capabilities().alarms else { return Err(Stop::NotApplicable("it has no alarms to set".to_owned())) };
+    let before = b.call(Op::Monitor, meter.monitor(port)).await?;
+    let power = only(b.call(Op::Power, meter.power(&[port])).await?)?;
+    let above = (power.value.0.max(*range.start()) + 5.0).round();
+    if !range.contains(&above) || before.alarmed.is_none() {
+        return Err(Stop::NotApplicable("no alarm can be set above that power, or the device does not tell of it".to_owned()));
+    }
+    stood::putting_back(b, &opened, stood_monitor(&before), async {
+        for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
+            b.call(Op::SetMonitor, meter.set_monitor(port, &MonitorChange::Alarms(AlarmLevels { low, high: None }))).await?;
+            let now = b.call(Op::Monitor, meter.monitor(port)).await?.alarmed;
+            holds(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm stands: {now:?}", power.value))?;
+        }
+        Ok(())
+    })
+    .await
+}
 
 async fn open(b: &Bench) -> Result<Arc<dyn PowerMeter>, Stop> {
     Ok(b.open().await?.as_meter()?)
@@ -62,7 +178,10 @@ async fn order(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await?;
+        match b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await {
+            Err(e) if e.kind() == ErrorKind::NotReady => return Err(Stop::NotApplicable(format!("its paths may not be changed as it stands: {e}"))),
+            applied => holds(applied?.verified, || "it was applied, and not verified".to_owned())?,
+        }
         let all = b.call(Op::Power, meter.power(&monitors)).await?;
         holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
         for (port, told) in monitors.iter().zip(&all) {
@@ -94,6 +213,9 @@ async fn unmonitored(b: &Bench) -> Verdict {
 async fn no_light(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
+    if !matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) {
+        return Err(Stop::NotApplicable("light comes to its monitors without a path".to_owned()));
+    }
     let Some(dark) = monitors(&*meter).into_iter().next_back() else { return Err(Stop::NotApplicable("it has no monitor".to_owned())) };
     if paths(b, &*switch).await?.peer(dark).is_some() {
         return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));

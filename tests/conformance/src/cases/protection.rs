@@ -210,7 +210,7 @@ async fn undeclared(b: &Bench) -> Verdict {
 }
 
 /// Another value for each setting that can be set, near the one that stands.
-fn others(group: &Group) -> Vec<ProtectionSetting> {
+pub(super) fn others(group: &Group) -> Vec<ProtectionSetting> {
     let declared = group.protection.protection_capabilities();
     let now = &group.before;
     let mut all = Vec::new();

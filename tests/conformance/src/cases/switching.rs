@@ -52,6 +52,20 @@ pub(super) const CASES: &[Case] = &[
     Case::new("SWI-25/meanwhile", "lets a second operator change a port of the plan between its steps", EMULATED, |b| Box::pin(meanwhile(b)))
         .negative()
         .impact(Impact::Disruptive),
+    Case::new("SWI-26/at-once", "applies a plan, and reads the paths at once and again", EMULATED, |b| Box::pin(at_once(b)))
+        .negative()
+        .impact(Impact::Disruptive),
+    Case::new("SWI-27/ignored", "applies a plan that the device takes and does not carry out", EMULATED, |b| Box::pin(ignored(b)))
+        .negative()
+        .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-27/ignored-port",
+        "shuts a port, which the device takes and does not do",
+        &[Need::Op(Op::SetPort), Need::Op(Op::Ports), Need::Emulator],
+        |b| Box::pin(ignored_port(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
 ];
 
 /// A switch, and a plan for a change that may be made here.
@@ -383,6 +397,61 @@ async fn full(b: &Bench) -> Verdict {
         holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))?;
         b.fault("clear")?;
         b.call(Op::Apply, switch.apply(&plan)).await.map(drop).map_err(Stop::from)
+    })
+    .await
+}
+
+async fn at_once(b: &Bench) -> Verdict {
+    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
+    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+        b.call(Op::Apply, switch.apply(&plan)).await?;
+        for nth in 1..=3 {
+            let now = b.call(Op::Connections, switch.connections()).await?;
+            let right = now.value == wanted || now.quality == Quality::Stale;
+            holds(right, || format!("reading {nth} after the change shows {}, where {wanted} was applied, and calls it {:?}", now.value, now.quality))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// More than any plan here has changes.
+const ALL: &str = "ignore=99";
+
+/// Whether an error says that the device took a change and did not do it.
+fn not_done(what: &str, error: &qkd_hal::Error) -> Verdict {
+    let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
+    holds(right, || format!("{what}: {error}"))?;
+    holds(error.effect_on_device() != Effect::Partial, || format!("{what}, and the error says in part: {error}"))
+}
+
+async fn ignored(b: &Bench) -> Verdict {
+    let Planned { opened, switch, present, plan, .. } = Planned::make(b).await?;
+    if switch.switch_capabilities().readback != Readback::Device {
+        return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
+    }
+    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+        b.fault(ALL)?;
+        let result = b.call(Op::Apply, switch.apply(&plan)).await;
+        b.fault("clear")?;
+        not_done("a plan that the device does not carry out", &refused("a plan that the device does not carry out", result)?)
+    })
+    .await
+}
+
+async fn ignored_port(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let switch = opened.as_switch()?;
+    let enabled =
+        |all: Vec<qkd_switch_hal::PortStatus>| all.into_iter().filter(|p| p.state == PortState::Enabled && p.peer.is_none()).map(|p| p.port).next_back();
+    let Some(port) = enabled(b.call(Op::Ports, switch.ports(&[])).await?) else {
+        return Err(Stop::NotApplicable("no port is free and enabled".to_owned()));
+    };
+    stood::putting_back(b, &opened, Stood::Port(port.0, true), async {
+        b.fault(ALL)?;
+        let result = b.call(Op::SetPort, switch.set_port(port, false)).await;
+        b.fault("clear")?;
+        not_done("a port that the device does not shut", &refused("a port that the device does not shut", result)?)
     })
     .await
 }

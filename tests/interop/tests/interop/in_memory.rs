@@ -12,21 +12,13 @@ use qkd_hal::{
     parameter::{ParameterType, ParameterValue},
     qkd::{KeyRequest, ModuleState},
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Geometry, Plan, Port, Scope,
+    protection::{Mode, ProtectionSetting, SwitchCommand},
+};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
-
-/// Emulators of devices that nobody drives yet.
-const UNDRIVEN: [&str; 1] = ["leoni-eol"];
-
-/// The profiles whose devices have a driver.
-fn driven() -> impl Iterator<Item = &'static profile::Profile> {
-    let registry = qkd_drivers_all::registry();
-    let names: Vec<_> = registry.drivers().map(|d| d.info().name).collect();
-    assert!(UNDRIVEN.iter().all(|u| !names.contains(u)), "{UNDRIVEN:?} against {names:?}");
-    profile::all().iter().filter(|p| !UNDRIVEN.contains(&p.name))
-}
 
 async fn open(memory: &InMemory, end: usize) -> Opened {
     open_with(memory, end, OpenContext::new()).await
@@ -61,7 +53,28 @@ async fn read_all(opened: &Opened) -> usize {
             Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
             Operation::Connections => drop(opened.as_switch().unwrap().connections().await),
             Operation::Ports => drop(opened.as_switch().unwrap().ports(&[]).await.unwrap()),
-            Operation::Power => drop(opened.as_meter().unwrap().power(&[Port(17)]).await.unwrap()),
+            Operation::Monitor => {
+                let meter = opened.as_meter().unwrap();
+                let port = meter.meter_capabilities().monitors.iter().next().copied().unwrap();
+                assert_eq!(meter.monitor(port).await.unwrap().port, port);
+            }
+            Operation::Attenuation => {
+                let attenuator = opened.as_attenuator().unwrap();
+                let port = attenuator.attenuator_capabilities().ports.iter().next().copied().unwrap();
+                drop(attenuator.attenuation(port).await.unwrap());
+            }
+            Operation::ProtectionGroups => drop(opened.as_protection().unwrap().groups().await.unwrap()),
+            Operation::ProtectionStatus => {
+                let protection = opened.as_protection().unwrap();
+                for group in protection.groups().await.unwrap() {
+                    protection.protection(&group).await.unwrap();
+                }
+            }
+            Operation::Power => {
+                let meter = opened.as_meter().unwrap();
+                let ports: Vec<Port> = meter.meter_capabilities().monitors.iter().take(2).copied().collect();
+                drop(meter.power(&ports).await.unwrap());
+            }
             Operation::Channels | Operation::Channel | Operation::Counters => {
                 let encryptor = opened.as_encryptor().unwrap();
                 let channel = &encryptor.channels().await.unwrap()[0];
@@ -86,6 +99,20 @@ fn key(n: u8) -> Key {
 async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
     let device = opened.device();
     match (device.descriptor().kinds[0], step) {
+        (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if has(opened, Operation::ProtectionCommand) => {
+            let protection = opened.as_protection().unwrap();
+            let group = protection.groups().await.unwrap().remove(0);
+            match step {
+                0 => protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await.unwrap(),
+                1 => {
+                    let now = protection.protection(&group).await.unwrap().value;
+                    let other = now.paths.into_iter().map(|p| p.path).find(|p| *p != now.live.path).unwrap();
+                    protection.command(&group, &SwitchCommand::Force(other)).await.unwrap();
+                }
+                _ => return None,
+            }
+            Some("protection")
+        }
         (DeviceKind::OpticalSwitch, 0) => {
             let switch = opened.as_switch().unwrap();
             let (identity, geometry) = (switch.identity().await.unwrap(), switch.switch_capabilities().geometry);
@@ -166,7 +193,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn every_profile_opens_at_every_end_and_its_state_tells_changes_only() {
-    for profile in driven() {
+    for profile in profile::all().iter() {
         let memory = profile::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
         assert_eq!(memory.uris().len(), if profile.name.ends_with("-pair") { 2 } else { 1 }, "{}", memory.uris().join(" "));
         for end in 0..memory.uris().len() {
@@ -202,7 +229,7 @@ async fn on_real_wires_it_is_the_same_device() {
 
 #[tokio::test(start_paused = true)]
 async fn every_parameter_that_a_driver_writes_is_taken_by_its_device() {
-    for profile in driven() {
+    for profile in profile::all().iter() {
         let memory = profile::in_memory(profile.name, &Options::default()).unwrap();
         for end in 0..memory.uris().len() {
             let opened = open(&memory, end).await;

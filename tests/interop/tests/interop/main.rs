@@ -6,6 +6,7 @@ mod architecture;
 mod encryptors;
 mod in_memory;
 mod probes;
+mod protection;
 mod qkd;
 mod serial_switches;
 mod switches;

@@ -4,6 +4,7 @@ use qkd_driver_kit::{
     DriverInfo,
     driver::{COMMON_PARAMETERS, EvidenceOf},
 };
+use qkd_hal::DeviceKind;
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 fn infos() -> Vec<&'static DriverInfo> {
@@ -57,6 +58,43 @@ fn the_table_is_that_of_the_code() {
         std::fs::write(&path, table()).unwrap();
     }
     assert!(std::fs::read_to_string(&path).unwrap_or_default() == table(), "drivers/README.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop");
+}
+
+/// The page of a family for people who don't read crates: the driver's own, its headings a level lower.
+fn page(info: &DriverInfo) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../drivers/{}/src/docs.md", info.name));
+    let (mut out, mut code) = (format!("# {}\n\nMade from the driver's page by a test; do not edit.\n\n", info.family), false);
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        if let Some(fence) = line.strip_prefix("```") {
+            code = !code;
+            out.push_str(if code && fence.starts_with("no_run") { "```rust" } else { line });
+        } else if line.starts_with('#') && !code {
+            out.push_str(&format!("#{line}"));
+        } else if !(code && line.starts_with("# ")) {
+            out.push_str(line);
+        } else {
+            continue;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn every_family_of_switches_has_its_page() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/switches");
+    let of_switches = |i: &&DriverInfo| i.kinds.iter().any(|k| matches!(k, DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch));
+    for info in infos().into_iter().filter(of_switches) {
+        let path = folder.join(format!("{}.md", info.name));
+        if std::env::var_os("QKD_UPDATE").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, page(info)).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == page(info), "docs/switches/{}.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop", info.name);
+        let overview = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+        assert!(overview.contains(&format!("({}.md)", info.name)), "docs/switches/README.md does not name {}", info.name);
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Device for Broken {
 
     fn events(&self) -> EventStream {
         match self.breaks {
-            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "ENC-24" | "QKD-20" => self.events.subscribe(),
+            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "PRT-08" | "ENC-24" | "QKD-20" => self.events.subscribe(),
             _ => self.opened.device().events(),
         }
     }

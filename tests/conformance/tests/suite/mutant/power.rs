@@ -3,7 +3,7 @@
 use super::Broken;
 use async_trait::async_trait;
 use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
-use qkd_switch_hal::{Port, PowerMeter, PowerMeterCapabilities};
+use qkd_switch_hal::{MonitorChange, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
 
 #[async_trait]
 impl PowerMeter for Broken {
@@ -23,5 +23,25 @@ impl PowerMeter for Broken {
             sorted.sort();
         }
         self.through(meter.power(&sorted)).await
+    }
+
+    async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
+        let meter = self.opened.as_meter().unwrap();
+        let mut now = self.through(meter.monitor(port)).await?;
+        if self.is("PWR-07") {
+            now.alarmed = Some(false);
+        }
+        Ok(now)
+    }
+
+    async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()> {
+        let meter = self.opened.as_meter().unwrap();
+        match self.breaks {
+            "PWR-05" if matches!(change, MonitorChange::Averaging(_)) => return Ok(()),
+            // It asks the device first.
+            "PWR-06" => drop(meter.power(&[port]).await?),
+            _ => {}
+        }
+        self.through(meter.set_monitor(port, change)).await
     }
 }

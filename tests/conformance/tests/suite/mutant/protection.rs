@@ -2,14 +2,51 @@
 
 use super::Broken;
 use async_trait::async_trait;
-use qkd_hal::{Result, reading::Measured};
-use qkd_switch_hal::protection::{GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand};
+use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Result, reading::Measured};
+use qkd_switch_hal::protection::{
+    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+};
 use std::sync::Arc;
 
 impl Broken {
     fn honest_protection(&self) -> Arc<dyn Protection> {
         self.opened.as_protection().unwrap()
     }
+
+    /// What the box shows, as it is told by this one.
+    fn shown(&self, mut now: ProtectionStatus) -> ProtectionStatus {
+        match self.breaks {
+            "PRT-01" => now.group = "another".into(),
+            "PRT-02" => now.live.path = "nowhere".into(),
+            // Never anything but well, and where it was first.
+            "PRT-07" => {
+                let first = self.past().kept_path.get_or_insert_with(|| now.live.path.clone()).clone();
+                now.live.path = first;
+            }
+            "PRT-09" | "PRT-12" => {
+                now.paths.iter_mut().for_each(|p| p.failed = Some(false));
+                if self.is("PRT-12") {
+                    now.mode = Mode::Automatic;
+                }
+            }
+            "PRT-11" if now.live.request == Request::ForcedSwitch || now.mode == Mode::Manual => {
+                now.live.request = Request::NoRequest;
+                now.mode = Mode::Automatic;
+            }
+            "PRT-14" if now.live.request == Request::LockoutOfProtection => now.live.request = Request::NoRequest,
+            "PRT-15" if now.live.request == Request::WaitToRestore => {
+                if let Some(preferred) = &now.preferred {
+                    now.live.path = preferred.clone();
+                }
+            }
+            _ => {}
+        }
+        now
+    }
+}
+
+fn not_here(path: &PathId, now: &ProtectionStatus) -> bool {
+    now.path(path).is_err()
 }
 
 #[async_trait]
@@ -25,16 +62,46 @@ impl Protection for Broken {
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         let protection = self.honest_protection();
-        self.through(protection.protection(group)).await
+        if self.is("PRT-03") {
+            let first = protection.groups().await?.remove(0);
+            return protection.protection(&first).await;
+        }
+        let mut now = self.through(protection.protection(group)).await?;
+        now.value = self.shown(now.value);
+        Ok(now)
     }
 
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         let protection = self.honest_protection();
-        self.through(protection.set_protection(group, setting)).await
+        match self.breaks {
+            "PRT-04" if matches!(setting, ProtectionSetting::Preferred(p) if not_here(p, &protection.protection(group).await?.value)) => return Ok(()),
+            // It asks the device first.
+            "PRT-05" => drop(protection.protection(group).await?),
+            "PRT-06" if setting.kind() == SettingKind::Revert => return Ok(()),
+            _ => {}
+        }
+        let result = self.through(protection.set_protection(group, setting)).await;
+        match result {
+            Err(e) if self.is("PRT-16") && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) => Ok(()),
+            result => result,
+        }
     }
 
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         let protection = self.honest_protection();
-        self.through(protection.command(group, command)).await
+        if let ("PRT-04", Some(path)) = (self.breaks, command.path())
+            && not_here(path, &protection.protection(group).await?.value)
+        {
+            return Ok(());
+        }
+        let result = self.through(protection.command(group, command)).await;
+        match (self.breaks, result) {
+            // What may not be asked for is forced.
+            ("PRT-10", Err(e)) if e.kind() == ErrorKind::NotReady && matches!(command, SwitchCommand::Manual(_)) => {
+                Err(Error::new(ErrorKind::NotReady, e.message()).effect(Effect::Unknown))
+            }
+            ("PRT-13", Err(_)) => Ok(()),
+            (_, result) => result,
+        }
     }
 }

@@ -1,0 +1,2 @@
+mod encryption;
+mod protection;

@@ -1,0 +1,139 @@
+//! Variable optical attenuators.
+
+use crate::{
+    bench::Bench,
+    case::{Case, Need, Stop, Verdict, holds, refused},
+    journal::Stood,
+    requirement::Impact,
+    result::On,
+    stood,
+};
+use qkd_hal::{
+    DeviceMisbehaved, ErrorKind, Operation as Op,
+    units::{DecibelMilliwatts, Decibels},
+};
+use qkd_switch_hal::{Attenuation, Attenuator, AttenuatorCapabilities, Port};
+use std::sync::Arc;
+
+const SET: &[Need] = &[Need::Op(Op::SetAttenuation), Need::Op(Op::Attenuation), Need::Live];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("VOA-01/read", "reads what attenuators are set to", &[Need::Op(Op::Attenuation)], |b| Box::pin(read(b))),
+    Case::new("VOA-02/none", "asks where there is no attenuator", &[Need::Op(Op::Attenuation)], |b| Box::pin(none(b))).negative(),
+    Case::new("VOA-03/outside", "sets an attenuator to what it does not declare", &[Need::Op(Op::SetAttenuation)], |b| Box::pin(outside(b))).negative(),
+    Case::new("VOA-04/set", "sets an attenuator in each of its ways, and reads it back", SET, |b| Box::pin(set(b))).impact(Impact::Disruptive),
+    Case::new("VOA-05/ignored", "sets an attenuator, which the device takes and does not do", &[Need::Op(Op::SetAttenuation), Need::Emulator], |b| {
+        Box::pin(ignored(b))
+    })
+    .negative()
+    .impact(Impact::Disruptive),
+];
+
+async fn open(b: &Bench) -> Result<Arc<dyn Attenuator>, Stop> {
+    Ok(b.open().await?.as_attenuator()?)
+}
+
+/// An attenuator that may be set: of those whose ports the file names; of an emulator, the last.
+fn settable(b: &Bench, attenuator: &dyn Attenuator) -> Result<Port, Stop> {
+    let named = &b.session.dut.ports;
+    if named.is_empty() && b.session.dut.on() == On::Device {
+        return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
+    }
+    let port = attenuator.attenuator_capabilities().ports.iter().rfind(|p| named.is_empty() || named.contains(&p.0));
+    port.copied().ok_or_else(|| Stop::Disabled("no port with an attenuator may be touched".to_owned()))
+}
+
+/// One value of each way that it declares; the reference is another port.
+fn ways(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
+    let mut all = Vec::new();
+    if declared.ends {
+        all.extend([Attenuation::Maximum, Attenuation::Transparent]);
+    }
+    let middle = |range: &std::ops::RangeInclusive<f64>| ((range.start() + range.end()) / 2.0).round();
+    all.extend(declared.loss.as_ref().map(|r| Attenuation::Loss(Decibels(middle(r)))));
+    all.extend(declared.output_power.as_ref().map(|r| Attenuation::OutputPower(DecibelMilliwatts(middle(r)))));
+    let reference = declared.ports.iter().copied().find(|p| *p != port);
+    all.extend(declared.relative.as_ref().zip(reference).map(|(r, reference)| Attenuation::Relative { below: Decibels(middle(r)), reference }));
+    all
+}
+
+async fn read(b: &Bench) -> Verdict {
+    let attenuator = open(b).await?;
+    let declared = attenuator.attenuator_capabilities();
+    for port in declared.ports.iter().take(3) {
+        let now = b.call(Op::Attenuation, attenuator.attenuation(*port)).await?;
+        let right = matches!(now, Attenuation::Other(_)) || declared.check(*port, &now).is_ok();
+        holds(right, || format!("port {port} is set to `{now}`, which is none of what it declares"))?;
+    }
+    Ok(())
+}
+
+async fn none(b: &Bench) -> Verdict {
+    let attenuator = open(b).await?;
+    let ports = &attenuator.attenuator_capabilities().ports;
+    let Some(port) = (1..=u32::MAX).map(Port).find(|p| !ports.contains(p)) else { return Ok(()) };
+    let sent = b.records().len();
+    let mut errors = vec![refused(format!("the attenuation at port {port}"), attenuator.attenuation(port).await)?];
+    if b.session.can(Op::SetAttenuation) {
+        errors.push(refused(format!("attenuating port {port}"), attenuator.set_attenuation(port, &Attenuation::Transparent).await)?);
+    }
+    for error in errors {
+        holds(error.kind() == ErrorKind::InvalidInput, || format!("port {port}, which has no attenuator: {error}"))?;
+    }
+    b.silent_since(sent)
+}
+
+async fn outside(b: &Bench) -> Verdict {
+    let attenuator = open(b).await?;
+    let declared = attenuator.attenuator_capabilities();
+    let Some(port) = declared.ports.iter().next().copied() else { return Err(Stop::NotApplicable("it has no port".to_owned())) };
+    let wishes = [
+        Attenuation::Loss(Decibels(declared.loss.as_ref().map_or(3.0, |r| r.end() + 1.0))),
+        Attenuation::OutputPower(DecibelMilliwatts(declared.output_power.as_ref().map_or(0.0, |r| r.end() + 1.0))),
+        Attenuation::Relative { below: Decibels(1.0), reference: port },
+        Attenuation::Other("anything".to_owned()),
+    ];
+    let sent = b.records().len();
+    for wish in wishes {
+        let error = refused(format!("`{wish}`, which is not declared"), attenuator.set_attenuation(port, &wish).await)?;
+        holds(error.kind() == ErrorKind::InvalidInput, || format!("`{wish}`, which is not declared: {error}"))?;
+    }
+    b.silent_since(sent)
+}
+
+async fn set(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let attenuator = opened.as_attenuator()?;
+    let port = settable(b, &*attenuator)?;
+    let before = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
+    if matches!(before, Attenuation::Other(_)) {
+        return Err(Stop::NotApplicable(format!("it is set to `{before}`, which could not be put back")));
+    }
+    stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
+        for way in ways(attenuator.attenuator_capabilities(), port) {
+            b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await?;
+            let now = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
+            holds(now == way, || format!("`{way}` was set, and it stands at `{now}`"))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn ignored(b: &Bench) -> Verdict {
+    let opened = b.open().await?;
+    let attenuator = opened.as_attenuator()?;
+    let port = settable(b, &*attenuator)?;
+    let before = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
+    let way = ways(attenuator.attenuator_capabilities(), port).into_iter().find(|w| *w != before);
+    let Some(way) = way else { return Err(Stop::NotApplicable("it has no other way to be set".to_owned())) };
+    stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
+        b.fault("ignore=99")?;
+        let result = b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await;
+        b.fault("clear")?;
+        let error = refused(format!("`{way}`, which the device does not do"), result)?;
+        let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
+        holds(right, || format!("`{way}`, which the device does not do: {error}"))
+    })
+    .await
+}
