@@ -186,7 +186,9 @@ impl Peer {
 
     fn is_made_by(&self, enterprise: u32) -> Result<(), String> {
         let got = self.get(OBJECT_ID)?;
-        expect(got.kind == "OID" && got.value.starts_with(&format!(".1.3.6.1.4.1.{enterprise}.")), || format!("sysObjectID is {} {}", got.kind, got.value))
+        expect(got.kind == "OID" && format!("{}.", got.value).starts_with(&format!(".1.3.6.1.4.1.{enterprise}.")), || {
+            format!("sysObjectID is {} {}", got.kind, got.value)
+        })
     }
 }
 
