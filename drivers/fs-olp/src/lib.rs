@@ -47,7 +47,13 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::ProtectionSwitch],
     transports: &[Transport { name: "snmp", example: "fs-olp+snmp://192.0.2.21?credentials=noc&delay-unit=s" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory and over SNMP" }],
+    evidence: &[
+        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Emulator,
+            what: "this repository's emulator, in memory and over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+        },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "the unit of powers: thresholds can be set with power-scale= only",

@@ -67,7 +67,7 @@ pub static INFO: DriverInfo = DriverInfo {
         Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
         Evidence {
             of: EvidenceOf::Emulator,
-            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator, its encryption and its protection",
         },
     ],
     assumptions: ASSUMPTIONS,

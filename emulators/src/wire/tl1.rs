@@ -149,5 +149,16 @@ impl Session for Connection {
     }
 }
 
+/// Feeds bytes to a connection on which somebody has logged in: they are answered or denied, whatever they are.
+pub fn fuzz(input: &[u8]) {
+    let identity = qkd_hal::Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
+    let switch = Switch::new(identity, qkd_switch_hal::Geometry::matrix(4, 4), crate::Clock::manual());
+    let mut connection = Tl1::new(Arc::new(switch)).session();
+    connection.feed(b"ACT-USER::root:1::root;");
+    connection.feed(input);
+    connection.feed(b";");
+    connection.poll();
+}
+
 #[cfg(test)]
 mod tests;

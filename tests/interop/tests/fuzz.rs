@@ -4,10 +4,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use qkd_driver_kit::link::usb::UsbService;
+use qkd_driver_kit::link::{
+    snmp::{Oid, Value, VarBind},
+    usb::UsbService,
+};
 use qkd_emulators::{
     model::random::Random,
-    wire::usb::{Chapter9, quantis::Quantis},
+    wire::{
+        snmp::{SnmpAgent, fuzz as snmp},
+        usb::{Chapter9, quantis::Quantis},
+    },
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -147,6 +153,63 @@ codecs! {
     emulated_polatis = "polatis.json", qkd_emulators::wire::scpi::fuzz;
     emulated_qline = "veriqloud-qline.json", qkd_emulators::wire::qline::fuzz;
     emulated_thorlabs_osw = "thorlabs-osw.json", qkd_emulators::wire::thorlabs_osw::fuzz;
+}
+
+/// What public programs send, and what the emulator is said to understand beside it.
+#[test]
+fn emulated_polatis_tl1() {
+    let seeds = [
+        "RTRV-HDR:::1:;",
+        "act-user::root:1::root;",
+        "CANC-USER::root:2:;",
+        "RTRV-NETYPE:::1:;",
+        "RTRV-INV::OCS:1:;",
+        "RTRV-EQPT::SYSTEM:1:::PARAMETER=SIZE;",
+        "RTRV-EQPT::PMON:1:::PARAMETER=CONFIG;",
+        "ED-EQPT::TIMEOUT:1:::ADMIN=60;",
+        "opr-arc-eqpt::repmgr:9::ind;",
+        "ENT-PATCH::1&2&&4,5&6&&8:1:;RTRV-PATCH:::2:;DLT-PATCH::5:3:;",
+        "ENT-PATCH::1,5:1:;DLT-PATCH::ALL:1:;",
+        "OPR-PORT-SHUTTER::3:1:;RTRV-PORT-SHUTTER::3&4:1:;RLS-PORT-SHUTTER::ALL:1:;",
+        "RTRV-PORT-POWER::5&7:1:;",
+        "SET-PORT-PMON::5:1:::WAVE=1310.0,OFFSET=0.5,ATIME=5;RTRV-PORT-PMON::5:1:;",
+        "SET-TH-PMON::5:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;RTRV-TH-PMON::5:1:::TYPE=LOS;",
+        "SET-STATE-PMON::5:1:::TYPE=DEGRADED;RTRV-STATE-PMON::5:1:::TYPE=LOS;",
+        "SET-PORT-ATTEN::5:1:::MODE=ABS,LEVEL=(-10.0);RTRV-PORT-ATTEN::5&6:1:;",
+        "SET-PORT-ATTEN::5:1:::MODE=REL,LEVEL=3.0,REF=1;",
+        "ED-PORT-LABEL::2:1:::LABEL=\"to B, no: C\";RTRV-PORT-LABEL::2:1:;",
+        "ENT-PORT-FLAP::1:1:::A=1;OPR-PORT-FLAP::1:1:;RTRV-PORT-FLAP::1:1:;RLS-PORT-FLAP::1:1:;",
+    ];
+    exercise("emulated_polatis_tl1", &seeds.map(|s| s.as_bytes().to_vec()), 0, qkd_emulators::wire::tl1::fuzz);
+}
+
+/// GET, GETNEXT and SET of arbitrary names and values, from those that the agent has: each row as it stands, and with small numbers in it, which most enumerations take.
+fn agent(name: &str, new: fn() -> Arc<dyn SnmpAgent>) {
+    let (asked, mut at, mut seeds) = (new(), Oid::from([1, 3]), Vec::new());
+    while let Some(row) = asked.next(&at) {
+        at = row.oid.clone();
+        seeds.push(snmp::encoded(&row));
+        let others = [Value::Integer(1), Value::Integer(2), Value::Gauge32(5)].map(|value| snmp::encoded(&VarBind::new(row.oid.clone(), value)));
+        seeds.push(others.concat());
+    }
+    assert!(seeds.len() >= 40, "{name} has only {} messages", seeds.len());
+    // Each input gets an agent of its own, which is more than the input warrants.
+    let asked = allocation_counter::measure(|| drop(new())).bytes_max;
+    exercise(name, &seeds, asked, |input| snmp::run(&*new(), input));
+}
+
+macro_rules! agents {
+    ($($test:ident = $agent:path;)*) => {
+        $(#[test] fn $test() { agent(stringify!($test), $agent); })*
+    };
+}
+
+agents! {
+    agent_of_scte_ab = snmp::scte_ab;
+    agent_of_scte_2x2 = snmp::scte_2x2;
+    agent_of_fs_olp = snmp::olp;
+    agent_of_packetlight = snmp::packetlight;
+    agent_of_polatis = snmp::polatis;
 }
 
 #[test]

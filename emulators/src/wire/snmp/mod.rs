@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`node`] | what every agent has: SNMPv2-MIB system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
+//! | [`fuzz`] | bytes as requests to an agent |
 //! | [`packetlight`] | PacketLight, at an end of a forced re-initialisation pair |
 //! | [`polatis`] | Polatis matrices: paths, monitors, attenuators, protection |
 //! | [`scte`] | ANSI/SCTE 85-4: an A/B or 2×2 switch with failover |
@@ -14,6 +15,7 @@
 //! a SET are tested in their order, each against the state that those before it would leave; then all are applied, or none.
 
 pub mod agent;
+pub mod fuzz;
 pub mod node;
 pub mod nokia;
 pub mod olp;

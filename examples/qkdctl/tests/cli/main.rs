@@ -9,6 +9,7 @@ mod doctor;
 mod documents;
 mod encryptors;
 mod keys;
+mod protection;
 mod switches;
 mod terminal;
 mod watch;

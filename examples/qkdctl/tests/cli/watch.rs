@@ -13,13 +13,13 @@ use std::{
 };
 
 /// A watch that runs. It ends by itself after a minute, so that no line that never comes is waited for.
-struct Watch {
+pub(crate) struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Watch {
-    fn of(bench: &Bench, arguments: &[&str]) -> Self {
+    pub(crate) fn of(bench: &Bench, arguments: &[&str]) -> Self {
         let always = ["watch", "--interval", "100ms", "--for", "60s"];
         let mut child = bench.command(always.iter().chain(arguments)).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -27,7 +27,7 @@ impl Watch {
     }
     /// The next line that holds this.
     #[track_caller]
-    fn until(&mut self, what: &str) -> String {
+    pub(crate) fn until(&mut self, what: &str) -> String {
         let mut before = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
@@ -39,7 +39,7 @@ impl Watch {
         panic!("no `{what}`: {before:#?}")
     }
     /// Ends it by a signal; the exit code.
-    fn ended(mut self) -> i32 {
+    pub(crate) fn ended(mut self) -> i32 {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
         self.lines.by_ref().for_each(|line| drop(line.unwrap()));
         self.child.wait().unwrap().code().unwrap()

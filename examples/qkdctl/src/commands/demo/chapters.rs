@@ -5,17 +5,25 @@ use crate::roll::{self, End};
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, QkdModule, Result, TransportFault,
     encryptor::ChannelId,
+    event::{Delivery, EventKind},
     qkd::{KeyRequest, ModuleState},
     reading::Quality,
     units::Bits,
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope};
-use std::{sync::Arc, time::Instant};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope,
+    protection::{Mode, ProtectionSetting, SwitchCommand},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub(crate) async fn all(testbed: &Testbed, story: &mut Story) {
     everybody_is_found(testbed, story).await;
     told("randomness", randomness(testbed, story).await, story);
     told("switching", switching(testbed, story).await, story);
+    told("protection", protection(testbed, story).await, story);
     told("keys and encryptors", rolling(testbed, story).await, story);
     told("faults", faults(testbed, story).await, story);
 }
@@ -125,6 +133,51 @@ async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
     Ok(())
 }
 
+async fn protection(testbed: &Testbed, story: &mut Story) -> Result<()> {
+    story.chapter("Protection: light is lost and the box goes over");
+    let opened = testbed.open("scte-hms-ab", 0).await?;
+    let (protection, switch) = (opened.as_protection()?, opened.as_switch()?);
+    let group = protection.groups().await?.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "it has no group"))?;
+    let now = protection.protection(&group).await?.value;
+    story.check(now.is_protected(), format!("{}, on path {} ({}), and path b has light: protected", now.mode, now.live.path, now.live.request));
+    let mut events = protection.events();
+    testbed.fault("scte-hms-ab", "cut=a")?;
+    let over = tokio::time::timeout(Duration::from_secs(2), async {
+        while let Some(delivery) = events.next().await {
+            if let Delivery::Event(event) = delivery
+                && let EventKind::SwitchOver { path, request, .. } = &event.kind
+            {
+                return Some((path.clone(), request.clone(), event.origin));
+            }
+        }
+        None
+    });
+    let over = over.await.ok().flatten();
+    let is_b = over.as_ref().is_some_and(|(path, _, _)| path == "b");
+    let words = over.map_or_else(
+        || "nothing".to_owned(),
+        |(path, request, origin)| format!("to path {path}, {request}, told by the {}", format!("{origin:?}").to_lowercase()),
+    );
+    story.check(is_b, format!("path a is cut; its notification comes: {words}"));
+    let after = protection.protection(&group).await?.value;
+    story.check(
+        after.live.path.0 == "b" && !after.is_protected(),
+        format!("on path {}, and there is no other with light: not protected, and said so", after.live.path),
+    );
+    story.check(switch.connections().await?.value.to_string() == "common-2", "the same box, read as a switch, stands at channel 2");
+    protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+    let back = SwitchCommand::Manual("a".into());
+    story.must_fail("a manual switch to the path without light is refused, nothing is sent", protection.command(&group, &back).await, |e| {
+        e.kind() == ErrorKind::NotReady && e.effect_on_device() == Effect::None
+    });
+    testbed.fault("scte-hms-ab", "clear")?;
+    protection.command(&group, &back).await?;
+    protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Automatic)).await?;
+    let healed = protection.protection(&group).await?.value;
+    story.check(healed.live.path.0 == "a" && healed.is_protected(), "mended, put back by command, automatic again: protected");
+    protection.close().await
+}
+
 async fn twins(story: &mut Story, what: &str, near: &dyn QkdModule, far: &dyn QkdModule, size: Bits) -> Result<(Key, Key)> {
     let none = || Error::new(ErrorKind::Internal, "no key came");
     let key = near.take_keys(&KeyRequest::new(1).with_size(size)).await?.pop().ok_or_else(none)?;
@@ -213,7 +266,7 @@ async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
     let mut state = qline.status().await?.state;
     let begun = Instant::now();
     while state != ModuleState::Generating && begun.elapsed().as_secs() < 5 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         state = qline.status().await?.state;
     }
     story.check(state == ModuleState::Generating, "mended: it initialises anew and generates again");

@@ -22,7 +22,7 @@ const ALL: &[&str] = &[];
 const QUICK: &[&str] = &["DEV-0", "DEV-1", "DEV-2", "ENC", "SWI"];
 
 /// What is tested: the emulator, of a pair its first end; the profile; the cases.
-const TESTED: [(&str, &str, &[&str]); 8] = [
+const TESTED: [(&str, &str, &[&str]); 9] = [
     ("polatis-16x16", "matrix-switch", ALL),
     ("agiltron-ff", "one-by-n-switch", QUICK),
     ("agiltron-selfalign", "one-by-n-switch", ALL),
@@ -31,6 +31,7 @@ const TESTED: [(&str, &str, &[&str]); 8] = [
     ("packetlight-pair", "encryptor-forced", QUICK),
     ("nokia-sros-macsec-pair", "encryptor-slots", ALL),
     ("idq-quantis", "random-source", ALL),
+    ("scte-hms-ab", "protection-switch", ALL),
 ];
 
 /// Tells a person how far it is, and keeps what must be told in the end.

@@ -11,7 +11,7 @@ use qkd_hal::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
 /// Profiles, and how they are set.
-const PROFILES: [(&str, &[(&str, &str)]); 8] = [
+const PROFILES: [(&str, &[(&str, &str)]); 9] = [
     ("polatis-16x16", &[]),
     ("agiltron-ff", &[("channels", "8")]),
     ("agiltron-selfalign", &[]),
@@ -21,6 +21,7 @@ const PROFILES: [(&str, &[(&str, &str)]); 8] = [
     ("packetlight-pair", &[("time-factor", "2")]),
     ("nokia-sros-macsec-pair", &[]),
     ("idq-quantis", &[]),
+    ("scte-hms-ab", &[]),
 ];
 
 pub(crate) struct Testbed {
@@ -32,11 +33,11 @@ pub(crate) struct Testbed {
 
 impl Testbed {
     pub(crate) async fn start(seed: u64, story: &mut Story) -> Result<Self> {
-        story.chapter("A testbed comes up: seven families on five wires");
+        story.chapter("A testbed comes up: eight families on five wires");
         let internal = |e: std::io::Error| Error::new(ErrorKind::Internal, format!("the testbed does not come up: {e}"));
         let mut credentials = Credentials::from_environment();
         let mut running = BTreeMap::new();
-        // Traps of both encryptor families come to one receiver; its users are theirs.
+        // Traps of all SNMP agents come to one receiver; its users are theirs.
         let mut users = Vec::new();
         let target = free_udp_port().map_err(internal)?;
         for (place, (name, set)) in PROFILES.iter().enumerate() {

@@ -158,12 +158,35 @@ async fn the_group(protection: &dyn Protection, wanted: Option<&str>) -> Result<
     }
 }
 
+/// Why a group that would go over by itself does not rest.
+fn away(request: Request) -> &'static str {
+    match request {
+        Request::DoNotRevert => "and stays there: it does not revert",
+        Request::WaitToRestore => "and goes back when the time to wait is over",
+        Request::ManualSwitch => "and held there by a manual switch, which a failure ends",
+        _ => "and away from where the signal belongs",
+    }
+}
+
+/// Why a group would not go over by itself, or would not find light there.
+fn unprotected(now: &ProtectionStatus) -> String {
+    let others = || now.paths.iter().filter(|p| p.path != now.live.path);
+    let names = |all: Vec<&str>| all.join(", ");
+    match now.live.request {
+        _ if now.mode == Mode::Manual => "in manual mode the signal stays where it is".to_owned(),
+        Request::ForcedSwitch => "a forced switch holds the signal where it is".to_owned(),
+        Request::LockoutOfProtection => "protection is locked out".to_owned(),
+        _ if others().all(|p| p.failed == Some(true)) => format!("no light on {}", names(others().map(|p| p.path.0.as_str()).collect())),
+        _ => format!("{} not known to be well", names(others().filter(|p| p.failed.is_none()).map(|p| p.path.0.as_str()).collect())),
+    }
+}
+
 /// How a group stands, in a few lines.
 pub(super) fn describe(now: &ProtectionStatus) -> String {
     let state = match (now.is_protected(), now.live.request) {
         (true, Request::NoRequest) => paint(Tone::Good, "protected"),
-        (true, _) => paint(Tone::Caution, "protected, away from where it belongs or on its way"),
-        (false, _) => paint(Tone::Bad, "NOT PROTECTED"),
+        (true, request) => paint(Tone::Caution, &format!("protected, {}", away(request))),
+        (false, _) => paint(Tone::Bad, &format!("NOT PROTECTED: {}", unprotected(now))),
     };
     let since = now.live.since.map_or_else(String::new, |(at, _)| format!(" since {}", humantime::format_rfc3339_seconds(at)));
     let mut rows = vec![
@@ -187,7 +210,7 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
         let light = match path.failed {
             Some(false) => "well",
             Some(true) => "FAILED",
-            None => "not told",
+            None => "not known",
         };
         table.add_row([
             path.path.to_string(),

@@ -3,17 +3,27 @@
 use crate::{block_on, python, told};
 use qkd_emulators::profile::{self, Options};
 
+/// Profiles, and what `agents.py` calls their family.
+const AGENTS: [(&str, &str); 6] = [
+    ("packetlight-pair", "packetlight"),
+    ("nokia-sros-macsec-pair", "nokia"),
+    ("scte-hms-ab", "scte-ab"),
+    ("scte-hms-2x2", "scte-2x2"),
+    ("fs-olp", "fs-olp"),
+    ("polatis-16x16", "polatis"),
+];
+
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
-        for (profile, family) in [("packetlight-pair", "packetlight"), ("nokia-sros-macsec-pair", "nokia")] {
+        for (profile, family) in AGENTS {
             let running = profile::start(profile, &Options::default()).await.map_err(|e| e.to_string())?;
             let user = running.ready().credentials.clone().ok_or("no credentials")?;
             let mut arguments = vec![family, &user.user, &user.auth_password, &user.priv_password];
-            arguments.extend(running.ready().endpoints.iter().map(|e| e.address.as_str()));
+            arguments.extend(running.ready().endpoints.iter().filter(|e| e.bus == "snmp").map(|e| e.address.as_str()));
             for line in python("agents.py", &arguments)?.lines() {
                 told(&format!("{family} {line}: walked, read and set by pysnmp"));
             }
         }
-        Ok("pysnmp 7.1.30 on PacketLight and Nokia pairs, v3 authPriv: GET, walks, keys written and never read, refused SETs, wrong passwords".to_owned())
+        Ok("pysnmp 7.1.30 on PacketLight and Nokia pairs, SCTE, FS.com and Polatis agents, v3 authPriv: GET, walks, SETs, keys written and never read, refusals, wrong passwords".to_owned())
     })
 }

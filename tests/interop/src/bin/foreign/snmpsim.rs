@@ -2,14 +2,14 @@
 
 use crate::{block_on, expect, told, tool};
 use qkd_driver_kit::{
-    OpenContext,
+    OpenContext, Opened,
     credentials::{Credentials, Entry},
 };
 use qkd_emulators::profile::{self, Options, Running};
 use qkd_hal::{Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, reading::Value};
+use qkd_switch_hal::{OpticalSwitch, protection::Protection};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
@@ -27,28 +27,63 @@ struct Told {
 }
 
 impl Told {
-    async fn by(encryptor: &dyn Encryptor) -> qkd_hal::Result<Self> {
+    async fn by(opened: &Opened) -> qkd_hal::Result<Self> {
         let mut all = Self::default();
-        all.facts.push(format!("{:?}", encryptor.identity().await?));
-        all.facts.push(format!("{:?}", encryptor.health().await?));
+        let device = opened.device();
+        all.facts.push(format!("{:?}", device.identity().await?));
+        all.facts.push(format!("{:?}", device.health().await?));
+        if let Ok(encryptor) = opened.as_encryptor() {
+            all.of_encryptor(encryptor.as_ref()).await?;
+        }
+        if let Ok(protection) = opened.as_protection() {
+            all.of_protection(protection.as_ref()).await?;
+        }
+        if let Ok(switch) = opened.as_switch() {
+            all.of_switch(switch.as_ref()).await?;
+        }
+        Ok(all)
+    }
+
+    async fn of_encryptor(&mut self, encryptor: &dyn Encryptor) -> qkd_hal::Result<()> {
         for reading in encryptor.telemetry().await? {
             match reading.value {
-                Value::Count(n) => all.counts.push((reading.name.to_string(), n)),
-                other => all.facts.push(format!("{}: {other:?}", reading.name)),
+                Value::Count(n) => self.counts.push((reading.name.to_string(), n)),
+                other => self.facts.push(format!("{}: {other:?}", reading.name)),
             }
         }
         for channel in encryptor.channels().await? {
-            all.facts.push(format!("{:?}", encryptor.channel(&channel).await?));
+            self.facts.push(format!("{:?}", encryptor.channel(&channel).await?));
             match encryptor.counters(&channel).await {
                 Ok(c) => {
                     let counters = [c.encrypted, c.accepted, c.refused, c.clear, c.unknown_key, c.integrity_failures];
-                    all.counts.extend(counters.into_iter().enumerate().filter_map(|(n, value)| Some((format!("{channel:?} counter {n}"), value?))));
+                    self.counts.extend(counters.into_iter().enumerate().filter_map(|(n, value)| Some((format!("{channel:?} counter {n}"), value?))));
                 }
-                Err(error) if error.kind() == ErrorKind::Unsupported => all.facts.push("no counters".to_owned()),
+                Err(error) if error.kind() == ErrorKind::Unsupported => self.facts.push("no counters".to_owned()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// Groups, without the times at which they were read.
+    async fn of_protection(&mut self, protection: &dyn Protection) -> qkd_hal::Result<()> {
+        for group in protection.groups().await? {
+            let now = protection.protection(&group).await?.value;
+            self.facts.push(format!(
+                "group {group}: {} on {} ({}), preferred {:?}, reverts {:?} after {:?}, switch-overs {:?}",
+                now.mode, now.live.path, now.live.request, now.preferred, now.revert, now.wait_to_restore, now.switch_overs
+            ));
+            for path in &now.paths {
+                let power = path.power.as_ref().map(|p| p.value);
+                self.facts.push(format!("path {}: {power:?}, threshold {:?}, failed {:?}", path.path, path.threshold, path.failed));
+            }
+        }
+        Ok(())
+    }
+
+    async fn of_switch(&mut self, switch: &dyn OpticalSwitch) -> qkd_hal::Result<()> {
+        self.facts.push(format!("{}: {}", switch.switch_capabilities().geometry, switch.connections().await?.value));
+        Ok(())
     }
 
     /// Whether this was told between those two.
@@ -63,10 +98,10 @@ impl Told {
     }
 }
 
-async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Arc<dyn Encryptor>> {
+async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Opened> {
     let assumptions = qkd_drivers_all::registry().drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect::<Vec<_>>();
     let context = OpenContext::new().with_credentials(credentials).accepting(assumptions);
-    qkd_drivers_all::registry().open(uri, &context).await?.as_encryptor()
+    qkd_drivers_all::registry().open(uri, &context).await
 }
 
 /// A box of the emulator: its URI, and what the driver told of it before and after it was recorded.
@@ -83,13 +118,13 @@ fn of_emulator(running: &Running) -> Result<Credentials, String> {
 }
 
 /// One key at both ends, in use.
-async fn protect(running: &Running) -> Result<(), String> {
+async fn encrypt(running: &Running) -> Result<(), String> {
     let said = |e: qkd_hal::Error| e.to_string();
     let id = KeyId::from_bytes(&[0x5a; 16]).ok_or("no key id")?;
     let key = Key::new(id, Zeroizing::new((0..32).map(|n: u8| n.wrapping_mul(37).wrapping_add(11)).collect()));
     let mut ends = Vec::new();
     for uri in &running.ready().uris {
-        let end = open(uri, of_emulator(running)?).await.map_err(said)?;
+        let end = open(uri, of_emulator(running)?).await.and_then(|opened| opened.as_encryptor()).map_err(said)?;
         let channel = end.channels().await.map_err(said)?.pop().ok_or("no channel")?;
         let staged = end.stage(&channel, &key).await.map_err(said)?;
         ends.push((end, channel, staged));
@@ -111,17 +146,28 @@ async fn protect(running: &Running) -> Result<(), String> {
 
 async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
     let running = profile::start(profile, &Options::default()).await.map_err(|e| e.to_string())?;
-    protect(&running).await.map_err(|e| format!("{profile}: {e}"))?;
+    if profile.ends_with("-pair") {
+        encrypt(&running).await.map_err(|e| format!("{profile}: {e}"))?;
+    }
+    let cut = match profile {
+        "packetlight-pair" => Some("cut=working"),
+        "fs-olp" => Some("cut=2/main"),
+        "scte-hms-ab" => Some("cut=a"),
+        _ => None,
+    };
+    if let Some(cut) = cut {
+        running.fault(cut).map_err(|e| format!("{profile}: {e}"))?;
+    }
     let user = running.ready().credentials.clone().ok_or("no credentials")?;
     let mut all = Vec::new();
     for (n, (uri, endpoint)) in running.ready().uris.iter().zip(&running.ready().endpoints).enumerate() {
         let driven = open(uri, of_emulator(&running)?).await.map_err(|e| e.to_string())?;
-        let before = Told::by(driven.as_ref()).await.map_err(|e| format!("{uri}: {e}"))?;
+        let before = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
         // The output that snmpsim asks for in its manual.
         let v3 = ["-v3", "-l", "authPriv", "-u", &user.user, "-a", "SHA-256", "-A", &user.auth_password, "-x", "AES", "-X", &user.priv_password];
         let arguments = [&["-m", "", "-ObentU"][..], &v3, &[&endpoint.address, ".1.3.6.1"]].concat();
         let walk = tokio::task::block_in_place(|| tool("snmpwalk", &arguments))?;
-        let after = Told::by(driven.as_ref()).await.map_err(|e| format!("{uri}: {e}"))?;
+        let after = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
         let community = format!("{profile}-{n}");
         std::fs::write(folder.join(format!("{community}.snmpwalk")), walk).map_err(|e| e.to_string())?;
         all.push(Recorded { uri: uri.clone(), community, before, after });
@@ -155,7 +201,7 @@ impl Simulator {
     }
 
     /// Opens a recorded box in it, as soon as it answers.
-    async fn open(&mut self, recorded: &Recorded) -> Result<Arc<dyn Encryptor>, String> {
+    async fn open(&mut self, recorded: &Recorded) -> Result<Opened, String> {
         let (driver, rest) = recorded.uri.split_once("+snmp://").ok_or("no SNMP")?;
         let query = rest.split_once('?').map_or("", |(_, q)| q);
         let uri = format!("{driver}+snmp://127.0.0.1:{}?{query}&deadline=2s", self.port);
@@ -193,15 +239,17 @@ pub(crate) fn run() -> Result<String, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let data = folder.path().join("data");
         std::fs::create_dir(&data).map_err(|e| e.to_string())?;
-        let mut recorded = record("packetlight-pair", &data).await?;
-        recorded.extend(record("nokia-sros-macsec-pair", &data).await?);
+        let mut recorded = Vec::new();
+        for profile in ["packetlight-pair", "nokia-sros-macsec-pair", "scte-hms-ab", "scte-hms-2x2", "fs-olp"] {
+            recorded.extend(record(profile, &data).await?);
+        }
         let mut simulator = Simulator::start(folder.path(), &data)?;
         for one in &recorded {
             let simulated = simulator.open(one).await?;
-            let now = Told::by(simulated.as_ref()).await.map_err(|e| format!("{} on snmpsim: {e}", one.community))?;
+            let now = Told::by(&simulated).await.map_err(|e| format!("{} on snmpsim: {e}", one.community))?;
             now.between(&one.before, &one.after).map_err(|e| format!("{}: {e}", one.community))?;
             told(&format!("{}: {} facts and {} counters, as on the emulator", one.community, now.facts.len(), now.counts.len()));
         }
-        Ok("snmpsim 1.2.2 serves walks of PacketLight and Nokia agents; the drivers tell of them what they tell of the emulators".to_owned())
+        Ok("snmpsim 1.2.2 serves walks of PacketLight, Nokia, SCTE and FS.com agents; the drivers tell of them what they tell of the emulators".to_owned())
     })
 }

@@ -1,0 +1,143 @@
+//! Bytes as requests to an agent: GET, GETNEXT and SET of whatever names and values they spell.
+
+use super::{NodeOptions, SnmpAgent, olp, packetlight, polatis, scte};
+use crate::{
+    Clock,
+    model::{
+        encryptor::forced::{ForcedEnd, ForcedLink},
+        protection::{Group, Input, Protector},
+        switch::Switch,
+    },
+};
+use qkd_driver_kit::link::snmp::{Oid, Value, VarBind};
+use qkd_hal::Identity;
+use qkd_switch_hal::{Geometry, protection::ProtectionCapabilities};
+use std::{sync::Arc, time::Duration};
+
+/// The most varbinds of one request, and the longest name.
+const MOST: usize = 16;
+const LONGEST: usize = 64;
+
+fn model(group: Group, id: &str) -> Arc<Protector> {
+    Arc::new(Protector::new(Identity::of("fuzzed"), ProtectionCapabilities::new(&[], &[]), vec![(id.into(), group)], Clock::manual()))
+}
+fn inputs() -> Vec<Input> {
+    vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
+}
+
+/// The SCTE agent of an A/B switch.
+#[must_use]
+pub fn scte_ab() -> Arc<dyn SnmpAgent> {
+    of_scte(scte::Kind::Ab)
+}
+/// The SCTE agent of a 2×2 switch.
+#[must_use]
+pub fn scte_2x2() -> Arc<dyn SnmpAgent> {
+    of_scte(scte::Kind::TwoByTwo)
+}
+fn of_scte(kind: scte::Kind) -> Arc<dyn SnmpAgent> {
+    let paths = kind.paths().iter().map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec())).collect();
+    scte::agent(model(Group::with_needs(paths, inputs()), "1"), kind, NodeOptions::named("fuzzed", scte::ENTERPRISE))
+}
+/// The agent of a chassis with one OLP card.
+#[must_use]
+pub fn olp() -> Arc<dyn SnmpAgent> {
+    olp::agent(model(Group::of(&olp::PATHS, inputs()), "3"), Duration::from_secs(1), NodeOptions::named("fuzzed", olp::ENTERPRISE))
+}
+/// The agent of a PacketLight box that encrypts and protects.
+#[must_use]
+pub fn packetlight() -> Arc<dyn SnmpAgent> {
+    let link = ForcedLink::new(Clock::manual(), b"emulated initial secret");
+    let end = Arc::new(ForcedEnd::new(link, 0, "uplink-1", Identity::of("PacketLight")));
+    let mut options = packetlight::Options::named("fuzzed");
+    let ports = packetlight::Ports { user: [1, 2], net: [options.if_index, options.if_index + 1] };
+    options.protection = Some((ports, model(Group::of(&packetlight::PATHS, inputs()), "1")));
+    packetlight::agent(end, options)
+}
+/// The agent of a Polatis matrix.
+#[must_use]
+pub fn polatis() -> Arc<dyn SnmpAgent> {
+    let identity = Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
+    let switch = Switch::new(identity, Geometry::matrix(4, 4), Clock::manual());
+    polatis::agent(Arc::new(switch), NodeOptions::named("fuzzed", polatis::ENTERPRISE))
+}
+
+/// A varbind as the bytes that [`run`] reads: how many numbers its name has, these as base-128 numbers; type; length; value.
+#[must_use]
+pub fn encoded(bind: &VarBind) -> Vec<u8> {
+    let mut bytes = vec![bind.oid.ids().len() as u8];
+    for id in bind.oid.ids() {
+        for shift in [28, 21, 14, 7] {
+            if id >> shift != 0 {
+                bytes.push(0x80 | (id >> shift & 0x7f) as u8);
+            }
+        }
+        bytes.push((id & 0x7f) as u8);
+    }
+    let (kind, value) = match &bind.value {
+        Value::Integer(v) => (0, v.to_be_bytes().to_vec()),
+        Value::OctetString(v) => (1, v.clone()),
+        Value::Gauge32(v) => (2, v.to_be_bytes().to_vec()),
+        Value::TimeTicks(v) => (3, v.to_be_bytes().to_vec()),
+        Value::Counter32(v) => (4, v.to_be_bytes().to_vec()),
+        _ => (5, Vec::new()),
+    };
+    bytes.push(kind);
+    bytes.push(value.len() as u8);
+    bytes.extend_from_slice(&value);
+    bytes
+}
+
+fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
+    let length = usize::from(bytes.next()?).min(LONGEST);
+    let mut name = Vec::with_capacity(length);
+    while name.len() < length {
+        let mut id = 0_u32;
+        loop {
+            let byte = bytes.next()?;
+            id = id << 7 | u32::from(byte & 0x7f);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        name.push(id);
+    }
+    let (kind, length) = (bytes.next()?, bytes.next()?);
+    let value: Vec<u8> = bytes.take(usize::from(length)).collect();
+    let number = || value.iter().take(4).fold(0_u32, |n, b| n << 8 | u32::from(*b));
+    let value = match kind % 7 {
+        0 => Value::Integer(number().cast_signed()),
+        1 => Value::OctetString(value),
+        2 => Value::Gauge32(number()),
+        3 => Value::TimeTicks(number()),
+        4 => Value::Counter32(number()),
+        5 => Value::Null,
+        _ => Value::ObjectId(Oid::from(name.as_slice())),
+    };
+    Some(VarBind::new(Oid::from(name.as_slice()), value))
+}
+
+/// Asks an agent for each name, and for the one behind it; then sets all of them in one PDU, and each by itself.
+///
+/// # Panics
+/// If the name behind another is not greater, or what is said to be there is not; that is a mistake of the agent.
+pub fn run(agent: &dyn SnmpAgent, input: &[u8]) {
+    let mut bytes = input.iter().copied();
+    let binds: Vec<VarBind> = std::iter::from_fn(|| decoded(&mut bytes)).take(MOST).collect();
+    let ask = || {
+        for bind in &binds {
+            let _ = agent.get(&bind.oid);
+            if let Some(next) = agent.next(&bind.oid) {
+                assert!(next.oid > bind.oid, "{:?} comes behind {:?}", next.oid, bind.oid);
+                assert!(!agent.get(&next.oid).is_absent(), "{:?} is walked and cannot be had", next.oid);
+            }
+        }
+    };
+    ask();
+    let _ = agent.set(1, &binds);
+    for bind in &binds {
+        let _ = agent.set(2, std::slice::from_ref(bind));
+    }
+    agent.tick();
+    ask();
+}
