@@ -57,8 +57,12 @@ impl Polatis {
         let geometry = Geometry::matrix(size.0, size.1);
         let fitted = interface.fitted(&model, &geometry, until).await?;
         let mut kinds = vec![DeviceKind::OpticalSwitch];
-        let mut capabilities =
-            Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Ports, Op::Apply, Op::SetPort]).with(&fitted.operations).with_events(fitted.events);
+        // Where the interface tells of failed ports, `fitted` says so.
+        let mut capabilities = Capabilities::none()
+            .with(&[Op::Identity, Op::Connections, Op::Ports, Op::Apply, Op::SetPort])
+            .with_emulated(&[Op::Health])
+            .with(&fitted.operations)
+            .with_events(fitted.events);
         if !interface.parameters().is_empty() {
             capabilities = capabilities.with(&[Op::GetParameter, Op::SetParameter]);
         }
@@ -154,8 +158,9 @@ impl Device for Polatis {
     }
 
     async fn health(&self) -> Result<Health> {
-        if self.capabilities.supports(Operation::Health) == Support::Unsupported {
-            return Err(Error::unsupported(Operation::Health.name(), "this interface does not tell of failed ports"));
+        if self.capabilities.supports(Operation::Health) == Support::Emulated {
+            // This interface has no word for a failed port: it answers, and that is all.
+            return self.interface.size(self.until()).await.map(|_| Health::ok());
         }
         let ports: Vec<Port> = self.switch.geometry.ports().collect();
         let states = self.interface.states(&ports, self.until()).await?;

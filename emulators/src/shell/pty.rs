@@ -4,12 +4,16 @@
 
 use super::bytes::drive;
 use crate::{clock::Clock, fault::Faults, wire::ByteService};
+use futures::FutureExt;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
 };
-use rustix::termios::tcgetattr;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    termios::tcgetattr,
+};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -20,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::unix::pipe::{Receiver, Sender},
     time::sleep,
 };
@@ -74,6 +78,19 @@ impl Port {
         self.link.as_deref().unwrap_or(&self.path)
     }
 
+    /// Whether nobody has it open.
+    fn is_closed(&self) -> bool {
+        let mut polled = [PollFd::new(&self.master, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// Registers the master with tokio anew. What tokio once knows as closed it never forgets, and a port that is opened again would be asked without end.
+    fn renew(&mut self) -> io::Result<()> {
+        self.reader = Receiver::from_owned_fd_unchecked(self.master.try_clone()?)?;
+        self.writer = Sender::from_owned_fd_unchecked(self.master.try_clone()?)?;
+        Ok(())
+    }
+
     fn spoil(&self, bytes: &mut [u8]) {
         if tcgetattr(&self.master).is_ok_and(|t| t.output_speed() != self.baud) {
             self.noise.noise(bytes);
@@ -93,6 +110,11 @@ impl Drop for Port {
 
 impl AsyncRead for Port {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let known = self.reader.ready(Interest::READABLE).now_or_never();
+        // Somebody closed it, and somebody has it open again.
+        if matches!(known, Some(Ok(ready)) if ready.is_read_closed()) && !self.is_closed() {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
         let before = out.filled().len();
         let read = Pin::new(&mut self.reader).poll_read(context, out);
         self.spoil(&mut out.filled_mut()[before..]);
@@ -122,7 +144,13 @@ pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, fau
             // Nobody has it open (EIO).
             Ok(false) | Err(_) => {
                 session.closed();
-                sleep(IDLE).await;
+                while port.is_closed() {
+                    sleep(IDLE).await;
+                }
+                if let Err(error) = port.renew() {
+                    tracing::warn!(%error, "the port cannot be served");
+                    return;
+                }
             }
             Ok(true) => {
                 let link = port.link.clone();

@@ -87,7 +87,10 @@ impl Call {
                 let meter = opened.as_meter()?;
                 let declared = meter.meter_capabilities();
                 let port = declared.monitors.iter().next_back().copied().ok_or_else(|| Stop::NotApplicable("it has no monitor".to_owned()))?;
-                let low = declared.alarms.as_ref().map(|r| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(r.start() + 1.0)), high: None }));
+                let low = declared
+                    .alarms
+                    .as_ref()
+                    .map(|r| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts((-30.0_f64).clamp(*r.start(), *r.end()))), high: None }));
                 Self::Monitor(port, low.ok_or_else(|| Stop::NotApplicable("it has no alarm to set".to_owned()))?)
             }
             Op::SetAttenuation => {

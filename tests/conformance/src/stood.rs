@@ -149,6 +149,8 @@ pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, c
     bench.changing(&stood)?;
     let verdict = change.await;
     bench.script().clear();
+    // Nor does a fault of the emulated device outlast its case.
+    let _ = bench.fault("clear");
     let mut last = None;
     // The first try may meet what the case left on the wire.
     for _ in 0..2 {

@@ -260,6 +260,7 @@ impl Switch {
         }
         let mut state = self.lock();
         change(&mut state.aps);
+        state.aps.conditions.retain(|_, condition| *condition != Condition::None);
         let back: Vec<u32> = state.aps.over.keys().copied().filter(|w| state.aps.condition(*w) == Condition::ToProtection).collect();
         back.into_iter().for_each(|working| state.go_back(self, working));
         state.settle(self);

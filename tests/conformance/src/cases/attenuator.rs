@@ -49,11 +49,12 @@ fn ways(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
     if declared.ends {
         all.extend([Attenuation::Maximum, Attenuation::Transparent]);
     }
-    let middle = |range: &std::ops::RangeInclusive<f64>| ((range.start() + range.end()) / 2.0).round();
-    all.extend(declared.loss.as_ref().map(|r| Attenuation::Loss(Decibels(middle(r)))));
-    all.extend(declared.output_power.as_ref().map(|r| Attenuation::OutputPower(DecibelMilliwatts(middle(r)))));
+    // Bounds may be those of the wire, and the device's own narrower: so values as they are used.
+    let within = |value: f64, range: &std::ops::RangeInclusive<f64>| value.clamp(*range.start(), *range.end());
+    all.extend(declared.loss.as_ref().map(|r| Attenuation::Loss(Decibels(within(3.0, r)))));
+    all.extend(declared.output_power.as_ref().map(|r| Attenuation::OutputPower(DecibelMilliwatts(within(-10.0, r)))));
     let reference = declared.ports.iter().copied().find(|p| *p != port);
-    all.extend(declared.relative.as_ref().zip(reference).map(|(r, reference)| Attenuation::Relative { below: Decibels(middle(r)), reference }));
+    all.extend(declared.relative.as_ref().zip(reference).map(|(r, reference)| Attenuation::Relative { below: Decibels(within(3.0, r)), reference }));
     all
 }
 

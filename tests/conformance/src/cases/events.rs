@@ -118,7 +118,7 @@ async fn alarm(b: &Bench) -> Verdict {
     reading::steady(b, &opened).await?;
     let mut events = opened.device().events();
     let (mut raised, mut told) = (false, None);
-    for fault in ["alarm=223", "fail", "cut"] {
+    for fault in ["alarm=223", "alarm=psu", "fail", "cut"] {
         match b.fault(fault) {
             Ok(()) => raised = true,
             Err(Stop::NotApplicable(_)) => continue,

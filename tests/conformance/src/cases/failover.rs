@@ -122,6 +122,9 @@ async fn event(b: &Bench) -> Verdict {
     if support == EventSupport::LinkOnly {
         return Err(Stop::NotApplicable("it has no events of its own".to_owned()));
     }
+    if support == EventSupport::Native && b.session.dut.on().has_wall_time() {
+        return Err(Stop::Disabled("nobody receives notifications here".to_owned()));
+    }
     protected(&group)?;
     let mut events = group.protection.events();
     stood::putting_back(b, &group.opened, group.stood(), async {

@@ -83,7 +83,7 @@ async fn monitor(b: &Bench) -> Verdict {
         wishes.push(MonitorChange::Wavelength(Nanometres(other)));
     }
     if let Some(range) = &declared.alarms {
-        let low = before.alarms.low.map_or(range.start() + 1.0, |low| low.0 + 1.0);
+        let low = before.alarms.low.map_or((-30.0_f64).clamp(*range.start(), *range.end()), |low| low.0 + 1.0);
         wishes.push(MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(low)), high: before.alarms.high.filter(|h| h.0 > low) }));
     }
     stood::putting_back(b, &opened, stood_monitor(&before), async {

@@ -312,8 +312,8 @@ async fn three_interfaces_are_one_switch() {
     for seed in [1, 2, 3] {
         let mut rig = rig(seed).await;
         let identity = rig.switch(SCPI).identity().await.unwrap();
-        for i in 0..3 {
-            assert_eq!(rig.switch(i).identity().await.unwrap(), identity, "{}", NAMES[i]);
+        for (i, name) in NAMES.iter().enumerate() {
+            assert_eq!(rig.switch(i).identity().await.unwrap(), identity, "{name}");
             assert_eq!(rig.switch(i).switch_capabilities().geometry, rig.model.geometry());
             assert_eq!(rig.opened[i].as_meter().unwrap().meter_capabilities().monitors, PowerMeter::meter_capabilities(&*rig.model).monitors);
         }
