@@ -17,7 +17,7 @@ use crate::{
 };
 use aps::Aps;
 use async_trait::async_trait;
-use monitor::{Monitor, Voa};
+use monitor::{Monitor, Voa, VoaMode};
 use qkd_hal::{
     Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated,
     device::HealthState,
@@ -216,10 +216,11 @@ impl Switch {
         let State { connections, saved, disabled, failed, boot, monitors, voas, labels, aps, .. } = &*state;
         let mut text = format!("connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}");
         // What stands as delivered goes without saying: a large matrix has hundreds of each.
-        for (port, monitor) in monitors.iter().filter(|(_, m)| **m != Monitor::default()) {
-            text.push_str(&format!("\nmonitor {port}: {monitor:?}"));
+        let usual = Monitor::default().to_string();
+        for (port, monitor) in monitors.iter().map(|(p, m)| (p, m.to_string())).filter(|(_, m)| *m != usual) {
+            text.push_str(&format!("\nmonitor {port}: {monitor}"));
         }
-        for (port, voa) in voas.iter().filter(|(_, v)| **v != Voa::default()) {
+        for (port, voa) in voas.iter().filter(|(_, v)| v.mode != VoaMode::None) {
             text.push_str(&format!("\nattenuator {port}: {voa:?}"));
         }
         text.push_str(&format!("\nlabels: {labels:?}\n{aps:?}"));

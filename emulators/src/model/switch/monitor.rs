@@ -1,5 +1,7 @@
 //! Power monitors and their alarms.
 
+use std::fmt;
+
 /// Whether an alarm is raised, and whether it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlarmMode {
@@ -91,6 +93,19 @@ pub struct Monitor {
     pub los: Alarm,
     /// Its alarms.
     pub degraded: Alarm,
+}
+
+/// As it is set. The limits of an alarm that is off are of no account.
+impl fmt::Display for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pm, offset {}, averaging {}", self.wavelength, self.offset, self.averaging)?;
+        for (name, alarm) in [("LOS", &self.los), ("degraded", &self.degraded)] {
+            if alarm.mode != AlarmMode::Off {
+                write!(f, ", {name} {:?} {:?} {} to {}", alarm.mode, alarm.edge, alarm.low, alarm.high)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Monitor {

@@ -185,8 +185,12 @@ async fn packetlight() -> Result<(), String> {
         peer.set(&[(&command, "i", "5")])?;
         peer.becomes(&active, "2")?;
         is(peer, &aps(20), "3")?;
+        // The group is not revertive: without the command it stays, and another brings it back.
         peer.set(&[(&command, "i", "1")])?;
-        peer.becomes(&active, "1")
+        is(peer, &active, "2")?;
+        peer.set(&[(&command, "i", "6")])?;
+        peer.becomes(&active, "1")?;
+        peer.set(&[(&command, "i", "1")]).map(drop)
     })?;
     told("packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of working and back; what the ranges exclude is refused");
     bench.running.fault("cut=working")?;
