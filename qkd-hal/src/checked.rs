@@ -74,6 +74,11 @@ impl Gate {
         }
     }
 
+    /// Who was opened: whoever answers later is compared with this one. Without it, who answers first counts.
+    pub fn know(&self, opened: Identity) {
+        self.known().first.get_or_insert(opened);
+    }
+
     /// From now on, an operation that the device does not declare and that changes nothing goes to the driver. For conformance suites, which find out
     /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
     pub fn pass_undeclared_reads(&self) {

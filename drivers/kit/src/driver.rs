@@ -3,7 +3,7 @@
 use crate::context::OpenContext;
 use async_trait::async_trait;
 use qkd_hal::{
-    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Maturity, QkdModule, RandomSource, Result,
+    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Maturity, QkdModule, RandomSource, Result,
     checked::{Checked, Gate},
 };
 use qkd_switch_hal::{Attenuator, OpticalSwitch, PowerMeter, Protection};
@@ -238,6 +238,13 @@ impl Opened {
     #[must_use]
     pub fn and_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
         self.attenuator = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self
+    }
+
+    /// This is who was opened: if [`Device::identity`] finds another later, every handle is closed to everything.
+    #[must_use]
+    pub fn known_as(self, identity: &Identity) -> Self {
+        self.gate.know(identity.clone());
         self
     }
 

@@ -208,7 +208,7 @@ impl Driver for PolatisDriver {
             }
         };
         let device = Arc::new(Polatis::open(descriptor, interface, events).await?);
-        let mut opened = Opened::switch(Arc::clone(&device));
+        let mut opened = Opened::switch(Arc::clone(&device)).known_as(device.opened_as());
         if device.is(DeviceKind::PowerMeter) {
             opened = opened.and_meter(Arc::clone(&device) as _);
         }

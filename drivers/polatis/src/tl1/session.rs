@@ -30,7 +30,12 @@ struct Inner {
     user: String,
     password: Zeroizing<String>,
     tag: AtomicU32,
+    /// Of what a new connection begins with: a recording of the calls alone, without connections, then has the same tags.
+    line_tag: AtomicU32,
 }
+
+/// Tags have at most six digits (GR-831). The lower half is that of calls, the upper one that of new connections.
+const HALF: u32 = 499_999;
 
 /// What a denied login is.
 fn denied(denial: &Denial) -> (ErrorKind, String) {
@@ -61,12 +66,15 @@ impl Session {
         } else {
             (DEFAULT.to_owned(), Zeroizing::new(DEFAULT.to_owned()))
         };
-        Ok(Self(Arc::new(Inner { user, password, tag: AtomicU32::new(1) })))
+        Ok(Self(Arc::new(Inner { user, password, tag: AtomicU32::default(), line_tag: AtomicU32::default() })))
     }
 
-    /// A tag that no earlier request of this handle had. Tags have at most six digits (GR-831).
+    /// A tag that no earlier request of this handle had.
     pub(crate) fn tag(&self) -> u32 {
-        self.0.tag.fetch_add(1, Ordering::Relaxed) % 999_999 + 1
+        self.0.tag.fetch_add(1, Ordering::Relaxed) % HALF + 1
+    }
+    fn line_tag(&self) -> u32 {
+        HALF + 1 + self.0.line_tag.fetch_add(1, Ordering::Relaxed) % HALF
     }
 
     /// The exchange that logs in.
@@ -113,7 +121,7 @@ impl Session {
             .blank(b"\r\n")
             .preface(
                 move || {
-                    let tag = login.tag();
+                    let tag = login.line_tag();
                     login_sent.store(tag, Ordering::Relaxed);
                     let mut exchange = login.login(tag, deadline);
                     if serial {
@@ -126,7 +134,7 @@ impl Session {
             )
             .preface(
                 move || {
-                    let tag = silence.tag();
+                    let tag = silence.line_tag();
                     silence_sent.store(tag, Ordering::Relaxed);
                     Self::exchange(&Command::Silence, tag, deadline)
                 },
@@ -134,7 +142,7 @@ impl Session {
                 move |reply| proto::decode(reply, sent.load(Ordering::Relaxed)).map(drop).map_err(|e| misread(&e)),
             )
             .greeting(
-                move || Self::exchange(&Command::Inventory, greet.tag(), deadline),
+                move || Self::exchange(&Command::Inventory, greet.line_tag(), deadline),
                 |reply| match proto::decode_any(reply) {
                     Ok(Answer::Done(lines)) => proto::decode_serial(&lines).ok().map(|serial| format!("serial {serial}")),
                     _ => None,

@@ -155,7 +155,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
         assert!(wrong.is_empty(), "{}: {wrong:#?}", dut.name);
         let passed = replayed.runs[0].count(Outcome::Pass);
         assert!(passed >= 12, "{}: {passed}", dut.name);
-        if dut.name.starts_with("Polatis 16") {
+        if dut.name == "Polatis 16×16, emulated" {
             // Somebody has touched what the box said of itself.
             for case in results.runs[0].requirements.iter_mut().filter(|r| r.id == "DEV-01").flat_map(|r| &mut r.cases) {
                 for part in case.transcript.iter_mut().flat_map(|r| &mut r.reply) {
