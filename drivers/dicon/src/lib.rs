@@ -54,7 +54,10 @@ pub static INFO: DriverInfo = DriverInfo {
         Transport { name: "tcp", example: "dicon+tcp://192.0.2.7:10001?model=gp600" },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, in memory, on PTYs and over TCP; PyPI autosweep 0.1.0 drives that emulator's GP600",
+    }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "MEMS: error replies, the first field of `CF?`, how it stands after power-up, the switching time",

@@ -34,7 +34,10 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "jdsu-sb+serial:///dev/ttyS0" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, in memory and on a PTY; PyVISA with pyvisa-py runs the manual's exchanges on that emulator",
+    }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "error codes beside 000 and 330: they are told as they come",

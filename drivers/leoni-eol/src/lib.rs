@@ -22,7 +22,7 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "leoni-eol+serial:///dev/ttyUSB0?model=1x4" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "scripted lines in its own tests" }],
+    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory and on a PTY" }],
     assumptions: &[],
     unknowns: &[
         "the reply to an unknown command or channel; the query that tells the type: model= must be given",

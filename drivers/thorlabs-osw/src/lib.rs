@@ -26,7 +26,10 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[Transport { name: "serial", example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22" }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, in memory and on PTYs; PyVISA with pyvisa-py runs PnPQ's wait loop on that emulator",
+    }],
     assumptions: &[],
     unknowns: &[
         "the reply to a command that the switch does not know",
