@@ -180,7 +180,7 @@ fn mistakes_on_the_command_line_are_told_with_what_would_be_right() {
         (&["run", "polatis-16x16", "--set", "colour"], "NAME=VALUE"),
         (&["run", "polatis-16x16", "--set", "size=big"], "such as 16x16"),
         (&["run", "polatis-16x16", "--fault", "earthquake"], "docs/emulators.md"),
-        (&["run", "polatis-16x16", "--fault", "5:hangup"], "there are 1"),
+        (&["run", "polatis-16x16", "--fault", "5:hangup"], "there are 4"),
         (&["run", "idq-quantis", "--fault", "cut"], "unplug"),
         (&["run", "etsi014-pair", "--set", "length=long"], "length=long"),
         (&["run", "etsi014-pair", "--pty-link", "no-such-folder/link"], "pseudo-terminal"),
