@@ -98,10 +98,14 @@ fn key(n: u8) -> Key {
 /// Things that change the device, one after another, each told by its name.
 async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
     let device = opened.device();
+    let group = match opened.as_protection() {
+        Ok(protection) => protection.groups().await.unwrap().into_iter().next(),
+        Err(_) => None,
+    };
     match (device.descriptor().kinds[0], step) {
-        (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if has(opened, Operation::ProtectionCommand) => {
+        (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if group.is_some() => {
             let protection = opened.as_protection().unwrap();
-            let group = protection.groups().await.unwrap().remove(0);
+            let group = group.unwrap();
             match step {
                 0 => protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await.unwrap(),
                 1 => {
