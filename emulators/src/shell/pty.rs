@@ -144,7 +144,9 @@ pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, fau
             // Nobody has it open (EIO).
             Ok(false) | Err(_) => {
                 session.closed();
+                // Until the moment at which somebody opens it.
                 while port.is_closed() {
+                    session.closed();
                     sleep(IDLE).await;
                 }
                 if let Err(error) = port.renew() {

@@ -7,7 +7,7 @@ use qkd_emulators::profile::{self, Options};
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
         let running = profile::start("polatis-16x16", &Options::default()).await.map_err(|e| e.to_string())?;
-        let [tcp, console] = &running.ready().endpoints[..] else { return Err("a Polatis has two interfaces".to_owned()) };
+        let [tcp, console, ..] = &running.ready().endpoints[..] else { return Err("a Polatis has SCPI over TCP and on its console".to_owned()) };
         let (host, port) = tcp.address.split_once(':').ok_or("no port")?;
         python("visa.py", &[host, port, &console.address])?;
         for uri in &running.ready().uris {
