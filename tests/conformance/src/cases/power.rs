@@ -194,10 +194,11 @@ async fn order(b: &Bench) -> Verdict {
 }
 
 async fn unmonitored(b: &Bench) -> Verdict {
-    let meter = open(b).await?;
+    let opened = b.open().await?;
+    let meter = opened.as_meter()?;
     let monitors = &meter.meter_capabilities().monitors;
     // Of a box that is a switch too, a port that it has; of another, the first number that is no monitor's.
-    let mut ports: Vec<Port> = match b.open().await?.as_switch() {
+    let mut ports: Vec<Port> = match opened.as_switch() {
         Ok(switch) => switch.switch_capabilities().geometry.ports().collect(),
         Err(_) => Vec::new(),
     };
