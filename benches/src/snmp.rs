@@ -1,10 +1,9 @@
 //! SNMP: our link against net-snmp's C library, on the same agent; our agents against snmpsim, under the same client.
 
-use crate::tool::{beside, compile, current_thread, number, row};
+use crate::tool::{beside, compile, current_thread, number, raise_limit, resident_kib, row};
 use futures::{StreamExt, stream::FuturesUnordered};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    sys::resource::{Resource, getrlimit, setrlimit},
     unistd::Pid,
 };
 use qkd_driver_kit::{
@@ -121,17 +120,9 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
-}
-
 /// Many agents in this process, which did nothing else before: prints the seconds until all listen, and KiB of each.
 pub(crate) fn crowd() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+    raise_limit();
     Runtime::new().expect("a runtime").block_on(async {
         let before = resident_kib();
         let begun = Instant::now();

@@ -1,8 +1,8 @@
 //! Switches: plans of a large matrix, and what applying them costs beside the bytes alone; many switches polled by one process.
 
-use crate::tool::{beside, current_thread, median, micros, row};
+use crate::tool::{beside, current_thread, median, micros, raise_limit, resident_kib, row};
 use nix::sys::{
-    resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit},
+    resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
 use qkd_driver_kit::{
@@ -184,12 +184,6 @@ pub(crate) fn crowd() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-fn raise_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
 struct Crowd(Child);
 
 impl Drop for Crowd {
@@ -205,12 +199,6 @@ fn cpu() -> Duration {
         let micros = u.user_time().num_microseconds() + u.system_time().num_microseconds();
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     })
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
 }
 
 /// How busy one core is with `work`, which runs once a second, in percent.

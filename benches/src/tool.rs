@@ -1,5 +1,6 @@
 //! What the figures share.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -15,6 +16,20 @@ pub(crate) fn current_thread() -> Runtime {
 /// Emulators get a runtime of their own, on a thread of their own, as another process would.
 pub(crate) fn beside() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+/// As many open files as the machine lets this process have.
+pub(crate) fn raise_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Memory of this process.
+pub(crate) fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
 }
 
 /// The median.
