@@ -4,6 +4,7 @@
 pub mod encryptor;
 mod face;
 pub mod gate;
+pub mod light;
 pub mod optics;
 pub mod protection;
 pub mod qkd;

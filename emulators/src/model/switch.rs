@@ -10,6 +10,7 @@ use super::{
     Face,
     face::impl_device,
     gate::{Gate, Refusal},
+    light::measured,
 };
 use crate::{
     clock::Clock,
@@ -19,11 +20,8 @@ use aps::Aps;
 use async_trait::async_trait;
 use monitor::{Monitor, Voa, VoaMode};
 use qkd_hal::{
-    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated,
-    device::HealthState,
-    event::Origin,
-    reading::{Measured, Quality},
-    units::DecibelMilliwatts,
+    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated, device::HealthState, event::Origin,
+    reading::Measured,
 };
 use qkd_switch_hal::{
     Applied, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss,
@@ -97,8 +95,6 @@ pub struct Switch {
     state: Mutex<State>,
 }
 
-/// What a power monitor shows without light.
-pub const DARK: f64 = -60.0;
 /// How long a path takes.
 pub const SETTLING: Duration = Duration::from_millis(25);
 
@@ -404,7 +400,7 @@ impl Switch {
         state.settle(self);
     }
 
-    /// What the monitor of a port shows, in dBm, not below [`DARK`].
+    /// What the monitor of a port shows, in dBm, not below [`DARK`](super::light::DARK).
     #[must_use]
     pub fn power_at(&self, port: u32) -> f64 {
         self.lock().power(self, port)
@@ -567,10 +563,6 @@ impl OpticalSwitch for Switch {
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
         self.enable(&[port.0], enabled).map_err(|r| refused(Operation::SetPort, r))
     }
-}
-
-fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
-    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! A selector between paths, as ITU-T G.808.1 describes it: it goes over when the light of its path fails, and goes back, or not, when that is well again.
 
+use crate::model::light::DARK;
 use qkd_switch_hal::protection::{Mode, Request};
 use std::time::Duration;
-
-/// What comes in without light, in dBm.
-pub const DARK: f64 = -60.0;
 
 /// Light that comes in.
 #[derive(Debug, Clone, PartialEq)]

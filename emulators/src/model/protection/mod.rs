@@ -2,12 +2,13 @@
 
 mod group;
 
-pub use group::{Change, DARK, Group, Input, Standing};
+pub use group::{Change, Group, Input, Standing};
 
 use super::{
     Face,
     face::impl_device,
     gate::{Gate, Refusal},
+    light::measured,
 };
 use crate::{
     clock::Clock,
@@ -15,10 +16,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Operation, Result,
-    device::HealthState,
-    event::Origin,
-    reading::{Measured, Quality},
+    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, device::HealthState, event::Origin, reading::Measured,
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
@@ -434,8 +432,4 @@ impl OpticalSwitch for Protector {
         }
         Ok(Applied::new(plan.steps().len(), true, Duration::ZERO))
     }
-}
-
-fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
-    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
 }

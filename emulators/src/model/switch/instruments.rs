@@ -1,12 +1,12 @@
 //! What a matrix measures, attenuates and protects: the instruments of a [`Switch`].
 
 use super::{
-    DARK, Rejected, State, Switch,
+    Rejected, State, Switch,
     aps::{Aps, Condition},
-    measured,
     monitor::{AlarmKind, AlarmMode, Monitor, Voa, VoaMode},
     refused,
 };
+use crate::model::light::{DARK, measured};
 use async_trait::async_trait;
 use qkd_hal::{
     Error, ErrorKind, EventKind, Operation, Result,

@@ -217,6 +217,15 @@ pub(crate) fn one_of(value: &Value, of: &[i32]) -> Result<i32, ErrorStatus> {
     }
 }
 
+/// An INTEGER within a range.
+pub(crate) fn integer(value: &Value, range: std::ops::RangeInclusive<i32>) -> Result<i32, ErrorStatus> {
+    match value {
+        Value::Integer(v) if range.contains(v) => Ok(*v),
+        Value::Integer(_) => Err(ErrorStatus::WrongValue),
+        _ => Err(ErrorStatus::WrongType),
+    }
+}
+
 /// An Unsigned32 that `fits`.
 pub(crate) fn unsigned(value: &Value, fits: impl Fn(u32) -> bool) -> Result<u32, ErrorStatus> {
     match value {
@@ -229,6 +238,11 @@ pub(crate) fn unsigned(value: &Value, fits: impl Fn(u32) -> bool) -> Result<u32,
 /// An OCTET STRING.
 pub(crate) fn octets(value: &Value) -> Result<&[u8], ErrorStatus> {
     if let Value::OctetString(bytes) = value { Ok(bytes) } else { Err(ErrorStatus::WrongType) }
+}
+
+/// Tenths of a unit, as an INTEGER.
+pub(crate) fn tenths(value: f64) -> Value {
+    Value::Integer((value * 10.0).round() as i32)
 }
 
 /// TruthValue (RFC 2579).

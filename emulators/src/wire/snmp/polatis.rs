@@ -10,7 +10,7 @@
 mod notify;
 
 use super::{
-    agent::{Agent, Mib, gate, octets, one_of, unsigned},
+    agent::{Agent, Mib, gate, integer, octets, one_of, unsigned},
     node::{Node, NodeOptions},
 };
 use crate::{
@@ -109,14 +109,6 @@ fn modes(mode: VoaMode) -> i32 {
         VoaMode::Converged => 4,
         VoaMode::Maximum => 5,
         VoaMode::Fixed => 6,
-    }
-}
-
-fn integer(value: &Value, range: std::ops::RangeInclusive<i32>) -> Result<i32, ErrorStatus> {
-    match value {
-        Value::Integer(v) if range.contains(v) => Ok(*v),
-        Value::Integer(_) => Err(ErrorStatus::WrongValue),
-        _ => Err(ErrorStatus::WrongType),
     }
 }
 

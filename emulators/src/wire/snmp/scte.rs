@@ -5,7 +5,7 @@
 //! alarm takes, and that the log table itself is not served.
 
 use super::{
-    agent::{Agent, Mib, gate, one_of},
+    agent::{Agent, Mib, gate, integer, one_of, tenths},
     node::{Node, NodeOptions},
 };
 use crate::{
@@ -104,19 +104,9 @@ enum Change {
     Threshold(usize, f64),
 }
 
-fn tenths(value: f64) -> Value {
-    Value::Integer((value * 10.0).round() as i32)
-}
 /// HeOnOffControl, HeFaultStatus and their like: 1 or 2.
 fn second(yes: bool) -> Value {
     Value::Integer(if yes { 2 } else { 1 })
-}
-fn integer(value: &Value, range: std::ops::RangeInclusive<i32>) -> Result<i32, ErrorStatus> {
-    match value {
-        Value::Integer(v) if range.contains(v) => Ok(*v),
-        Value::Integer(_) => Err(ErrorStatus::WrongValue),
-        _ => Err(ErrorStatus::WrongType),
-    }
 }
 
 impl Scte {

@@ -6,7 +6,10 @@
 
 use crate::{
     model::protection::{Change as Moved, Group, Protector, Standing},
-    wire::snmp::{agent::one_of, agent::unsigned, node::Node},
+    wire::snmp::{
+        agent::{integer, one_of, tenths, unsigned},
+        node::Node,
+    },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
 use qkd_hal::EventKind;
@@ -221,15 +224,7 @@ impl Aps {
     }
 }
 
-fn tenths(dbm: f64) -> Value {
-    Value::Integer((dbm * 10.0).round() as i32)
-}
-
 fn threshold(value: &Value) -> Result<f64, ErrorStatus> {
-    match value {
-        // From -50.0 dBm, as the MIB's text says.
-        Value::Integer(v) if (-500..=300).contains(v) => Ok(f64::from(*v) / 10.0),
-        Value::Integer(_) => Err(ErrorStatus::WrongValue),
-        _ => Err(ErrorStatus::WrongType),
-    }
+    // From -50.0 dBm, as the MIB's text says.
+    Ok(f64::from(integer(value, -500..=300)?) / 10.0)
 }

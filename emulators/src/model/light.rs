@@ -1,0 +1,14 @@
+//! What power monitors show.
+
+use qkd_hal::{
+    reading::{Measured, Quality},
+    units::DecibelMilliwatts,
+};
+
+/// What a power monitor shows without light, in dBm.
+pub const DARK: f64 = -60.0;
+
+/// What a monitor reads: without light, it is out of its range.
+pub(super) fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
+    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
+}
