@@ -3,6 +3,7 @@
 use crate::{
     case::{Stop, Verdict},
     journal::Stood,
+    result::On,
     session::Session,
 };
 use base64::Engine;
@@ -13,6 +14,7 @@ use qkd_driver_kit::{
 };
 use qkd_emulators::profile::{InMemory, Running};
 use qkd_hal::{DeviceUri, Effect, Error, ErrorKind, Operation, Result as Outcome};
+use qkd_switch_hal::Port;
 use std::{
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -110,6 +112,15 @@ impl Bench {
     /// The URIs of the device and of its far end.
     pub(crate) fn uris(&self) -> &[String] {
         &self.uris
+    }
+
+    /// Which ports may be touched: those that the file names; of an emulator, all, if it names none.
+    pub(crate) fn touchable(&self) -> Result<impl Fn(Port) -> bool + use<'_>, Stop> {
+        let named = &self.session.dut.ports;
+        if named.is_empty() && self.session.dut.on() == On::Device {
+            return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
+        }
+        Ok(move |port: Port| named.is_empty() || named.contains(&port.0))
     }
 
     /// Calls an operation; notes how long it took, whether it ended within its time, and what its error printed.

@@ -5,7 +5,6 @@ use crate::{
     case::{Case, Need, Stop, Verdict, holds, refused},
     journal::Stood,
     requirement::Impact,
-    result::On,
     stood,
 };
 use qkd_hal::{
@@ -35,12 +34,9 @@ async fn open(b: &Bench) -> Result<Arc<dyn Attenuator>, Stop> {
 
 /// An attenuator that may be set: of those whose ports the file names; of an emulator, the last.
 fn settable(b: &Bench, attenuator: &dyn Attenuator) -> Result<Port, Stop> {
-    let named = &b.session.dut.ports;
-    if named.is_empty() && b.session.dut.on() == On::Device {
-        return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
-    }
-    let port = attenuator.attenuator_capabilities().ports.iter().rfind(|p| named.is_empty() || named.contains(&p.0));
-    port.copied().ok_or_else(|| Stop::Disabled("no port with an attenuator may be touched".to_owned()))
+    let may = b.touchable()?;
+    let port = attenuator.attenuator_capabilities().ports.iter().copied().rfind(|p| may(*p));
+    port.ok_or_else(|| Stop::Disabled("no port with an attenuator may be touched".to_owned()))
 }
 
 /// One value of each way that it declares; the reference is another port.

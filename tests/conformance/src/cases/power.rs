@@ -9,7 +9,6 @@ use crate::{
     case::{Case, Need, Stop, Verdict, holds, refused},
     journal::Stood,
     requirement::Impact,
-    result::On,
     stood,
 };
 use qkd_hal::{
@@ -51,11 +50,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// A monitor that may be set: of those whose ports the file names; of an emulator, the last.
 fn settable(b: &Bench, meter: &dyn PowerMeter) -> Result<Port, Stop> {
-    let named = &b.session.dut.ports;
-    if named.is_empty() && b.session.dut.on() == On::Device {
-        return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
-    }
-    let port = monitors(meter).into_iter().rfind(|p| named.is_empty() || named.contains(&p.0));
+    let may = b.touchable()?;
+    let port = monitors(meter).into_iter().rfind(|p| may(*p));
     port.ok_or_else(|| Stop::Disabled("no port with a monitor may be touched".to_owned()))
 }
 

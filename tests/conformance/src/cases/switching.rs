@@ -91,16 +91,13 @@ impl Planned {
 /// A change that may be made here: where nothing is at stake, or where the file says so.
 pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &CrossConnects) -> Result<CrossConnects, Stop> {
     let geometry = switch.switch_capabilities().geometry;
-    let named: BTreeSet<Port> = b.session.dut.ports.iter().copied().map(Port).collect();
-    if named.is_empty() && b.session.dut.on() == On::Device {
-        return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
-    }
+    let touchable = b.touchable()?;
     // A port that is shut or has failed carries no path, though none is there.
     let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
         true => switch.ports(&[]).await?.iter().filter(|p| p.state != PortState::Enabled).map(|p| p.port).collect(),
         false => BTreeSet::new(),
     };
-    let may = |port: &Port| (named.is_empty() || named.contains(port) || *port == Port::COMMON) && !out_of_use.contains(port);
+    let may = |port: &Port| (touchable(*port) || *port == Port::COMMON) && !out_of_use.contains(port);
     if let Geometry::Matrix { .. } = geometry {
         let free = |ingress: bool| geometry.ports().filter(|p| geometry.is_ingress(*p) == ingress && present.peer(*p).is_none()).find(may);
         let (Some(ingress), Some(egress)) = (free(true), free(false)) else {
