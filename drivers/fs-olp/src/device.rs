@@ -103,6 +103,11 @@ impl FsOlp {
         let poll = poll.map(|every| Beside::run(watch(Arc::clone(&chassis), every, failed, events.clone())));
         Ok(Self { descriptor, capabilities, protection, chassis, identity, events, turns: Turns::default(), poll })
     }
+
+    /// Who was opened.
+    pub(crate) fn opened_as(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 /// The first card stands for the chassis, of which this MIB tells nothing.
@@ -132,7 +137,8 @@ impl Device for FsOlp {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.chassis).await?;
-        self.chassis.agent.recognise(&self.identity, now, &self.events).await
+        self.chassis.agent.recognise(&self.identity, &now, &self.events).await;
+        Ok(now)
     }
 
     async fn health(&self) -> Result<Health> {

@@ -125,6 +125,7 @@ impl Driver for FsOlpDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
-        Ok(Opened::protection(Arc::new(FsOlp::open(descriptor, agent, units, poll, events).await?)))
+        let device = Arc::new(FsOlp::open(descriptor, agent, units, poll, events).await?);
+        Ok(Opened::protection(Arc::clone(&device)).known_as(device.opened_as()))
     }
 }

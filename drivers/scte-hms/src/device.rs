@@ -102,6 +102,11 @@ impl ScteHms {
         Ok(Self { descriptor, capabilities, protection, switch, meter, unit, identity, events, turns, plans, traps })
     }
 
+    /// Who was opened.
+    pub(crate) fn opened_as(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Whether it measures the power at its inputs.
     pub(crate) fn measures(&self) -> bool {
         !self.meter.monitors.is_empty()
@@ -139,7 +144,8 @@ impl Device for ScteHms {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.unit).await?;
-        self.unit.agent.recognise(&self.identity, now, &self.events).await
+        self.unit.agent.recognise(&self.identity, &now, &self.events).await;
+        Ok(now)
     }
 
     async fn health(&self) -> Result<Health> {

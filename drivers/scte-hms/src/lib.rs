@@ -80,7 +80,7 @@ impl Driver for ScteHmsDriver {
         let events = EventHub::default();
         let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
         let device = Arc::new(ScteHms::open(descriptor, agent, unit, events).await?);
-        let opened = Opened::protection(Arc::clone(&device)).and_switch(Arc::clone(&device) as _);
+        let opened = Opened::protection(Arc::clone(&device)).known_as(device.opened_as()).and_switch(Arc::clone(&device) as _);
         Ok(if device.measures() { opened.and_meter(device) } else { opened })
     }
 }

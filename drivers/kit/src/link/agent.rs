@@ -12,13 +12,10 @@
 
 use super::snmp::{Notification, Oid, SetRequest, SnmpLink, Value};
 use qkd_hal::{
-    DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Identity, Result,
+    DeviceMisbehaved, Effect, Error, EventKind, Identity, Result,
     event::{EventHub, Origin},
 };
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::Instant};
 
 /// Why a value is none of its object.
@@ -121,15 +118,13 @@ pub fn steps(value: f64, step: f64, unit: &str) -> Result<i32> {
 pub struct Agent {
     link: Arc<dyn SnmpLink>,
     deadline: Duration,
-    /// What every call is told once another box has answered.
-    exchanged: Arc<OnceLock<String>>,
 }
 
 impl Agent {
     /// Whose calls end within this time.
     #[must_use]
     pub fn new(link: Arc<dyn SnmpLink>, deadline: Duration) -> Self {
-        Self { link, deadline, exchanged: Arc::default() }
+        Self { link, deadline }
     }
     /// The link.
     #[must_use]
@@ -147,22 +142,13 @@ impl Agent {
         Call { agent: self, until }
     }
 
-    /// Gives on who answers now, if it is the box that was opened. If not, nothing that was meant for the one goes to the other: the link is closed, and every later call is told why.
-    ///
-    /// # Errors
-    /// `IdentityChanged`.
-    pub async fn recognise(&self, opened: &Identity, now: Identity, events: &EventHub) -> Result<Identity> {
-        if now.same_box(opened) {
-            return Ok(now);
+    /// Who answers now may be another box than was opened: then nothing that was meant for the one goes to the other. The link is closed; the check around the handles,
+    /// if it [knows](crate::Opened::known_as) who was opened, refuses every later call.
+    pub async fn recognise(&self, opened: &Identity, now: &Identity, events: &EventHub) {
+        if !now.same_box(opened) {
+            events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
+            self.link.close().await;
         }
-        let _ = self.exchanged.set(format!("{opened} was opened, and {now} answers now"));
-        events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
-        self.link.close().await;
-        self.still_the_same().map(|()| now)
-    }
-
-    fn still_the_same(&self) -> Result<()> {
-        self.exchanged.get().map_or(Ok(()), |why| Err(Error::new(ErrorKind::IdentityChanged, why.as_str())))
     }
 }
 
@@ -189,7 +175,6 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(ReplyForAnotherRequest)` if other names are answered.
     pub async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
-        self.agent.still_the_same()?;
         let binds = self.agent.link.get(oids, self.left()).await.map_err(|e| e.reading("get"))?;
         if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
             return Err(Error::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, "the agent answered for other names than were asked for"));
@@ -202,7 +187,6 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(UnexpectedReply)` for a name that does not stand there.
     pub async fn walk(&self, root: &Oid) -> Result<Vec<(Vec<u32>, Value)>> {
-        self.agent.still_the_same()?;
         let binds = self.agent.link.walk(root, self.left()).await.map_err(|e| e.reading("walk"))?;
         binds.into_iter().map(|bind| Ok((bind.oid.below(root).ok_or(Misread::Name)?.to_vec(), bind.value))).collect()
     }
@@ -212,7 +196,6 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
     pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
-        self.agent.still_the_same()?;
         self.agent.link.set(request, self.left()).await.map(drop).map_err(|e| e.changing(operation))
     }
 
