@@ -7,7 +7,8 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::agent::{Agent, Beside, integer, text},
-    protecting::{Turns, Watch},
+    protecting::Watch,
+    turns::Turns,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,

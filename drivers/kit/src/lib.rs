@@ -25,6 +25,7 @@ pub mod protecting;
 pub mod registry;
 pub mod switching;
 pub mod transcript;
+pub mod turns;
 pub mod wrap;
 
 pub use context::OpenContext;

@@ -1,5 +1,6 @@
 //! What drivers of protection switches share: the sequence of [`Protection::command`](qkd_switch_hal::protection::Protection::command), and which path was live last.
 
+use crate::turns::Turns;
 use async_trait::async_trait;
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Result,
@@ -11,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 /// How often a group is looked at until it shows what was commanded.
 const EVERY: Duration = Duration::from_millis(50);
@@ -32,20 +33,6 @@ pub trait Backend: Send + Sync {
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()>;
     /// Within which the group shows what was commanded.
     fn within(&self) -> Duration;
-}
-
-/// The turns of changes on one box: between the reading and the reading back of a command no other change of the same handle begins.
-#[derive(Debug, Default)]
-pub struct Turns(tokio::sync::Mutex<()>);
-
-impl Turns {
-    /// Waits for a turn.
-    ///
-    /// # Errors
-    /// `Timeout`, if it does not come by then.
-    pub async fn take(&self, until: Instant) -> Result<tokio::sync::MutexGuard<'_, ()>> {
-        timeout_at(until, self.0.lock()).await.map_err(|_| Error::new(ErrorKind::Timeout, "other changes took until the deadline"))
-    }
 }
 
 /// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back until the group stands as the command wants it. Ends by `until`.

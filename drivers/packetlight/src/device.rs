@@ -12,7 +12,7 @@ use qkd_driver_kit::{
         agent::{Agent, Beside},
         snmp::{Notification, Oid, Value},
     },
-    protecting::Turns,
+    turns::Turns,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,

@@ -3,7 +3,7 @@
 use crate::interface::{Change, Fitted, Interface, Pair, not_applied};
 use crate::product;
 use async_trait::async_trait;
-use qkd_driver_kit::{protecting, switching};
+use qkd_driver_kit::{protecting, switching, turns::Turns};
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error, EventKind, EventStream, Health, Identity, Operation, Result, Stated,
     Support,
@@ -34,9 +34,9 @@ pub struct Polatis {
     interface: Box<dyn Interface>,
     identity: Identity,
     events: EventHub,
-    turns: switching::Turns,
+    turns: Turns,
     /// Of changes of groups, monitors and attenuators, which read before or after.
-    settings: protecting::Turns,
+    settings: Turns,
 }
 
 impl Polatis {
@@ -87,8 +87,8 @@ impl Polatis {
             interface,
             identity,
             events,
-            turns: switching::Turns::default(),
-            settings: protecting::Turns::default(),
+            turns: Turns::default(),
+            settings: Turns::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use qkd_driver_kit::{
         agent::{Agent, Beside, integer, optional, text},
         snmp::Notification,
     },
-    protecting, switching,
+    turns::Turns,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity, Operation, Result,
@@ -39,8 +39,8 @@ pub struct ScteHms {
     pub(crate) unit: Arc<Unit>,
     pub(crate) identity: Identity,
     events: EventHub,
-    pub(crate) turns: protecting::Turns,
-    pub(crate) plans: switching::Turns,
+    pub(crate) turns: Turns,
+    pub(crate) plans: Turns,
     traps: Beside,
 }
 

@@ -299,7 +299,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     let opened = match declare(session).await {
         Ok(()) => after_earlier(session, request, watcher).await,
         Err(why) => {
-            if let Some((_, stood)) = request.past.torn.get(&session.dut.key()).filter(|_| !in_memory) {
+            if let Some((_, stood)) = request.past.torn.get(&key).filter(|_| !in_memory) {
                 stood::leave_all(stood, &why, watcher);
                 request.left_changed.store(true, Ordering::Relaxed);
             }

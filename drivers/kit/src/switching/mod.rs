@@ -12,14 +12,12 @@ pub use settling::Settling;
 pub use switch::{Protocol, Switch};
 pub use wire::{Call, FLOW, Line, Wire, flow};
 
+use crate::turns::Turns;
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Result};
 use qkd_switch_hal::{Applied, CrossConnects, Fingerprint, Plan, Step};
 use settling::Told;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
 /// What a driver of a readable switch provides.
 #[async_trait]
@@ -34,17 +32,13 @@ pub trait Backend: Send + Sync {
     }
 }
 
-/// The turns of plans on one switch: between the check of a plan and its reading back no other plan of the same handle begins.
-#[derive(Debug, Default)]
-pub struct Turns(Mutex<()>);
-
 /// Carries out a plan, when it is its turn: refuses another device's plan, reads again, runs the steps, reads back until the device has settled, compares. Ends by `until`.
 ///
 /// # Errors
 /// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None` if its turn did not come.
 pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turns: &Turns, until: Instant) -> Result<Applied> {
     let begun = Instant::now();
-    let _turn = timeout_at(until, turns.0.lock()).await.map_err(|_| Error::new(ErrorKind::Timeout, "other plans were being applied until the deadline"))?;
+    let _turn = turns.take(until).await?;
     if !plan.device().same_box(identity) {
         return Err(Error::new(ErrorKind::IdentityChanged, format!("the plan was made for {}, and this is {identity}", plan.device())));
     }

@@ -1,10 +1,11 @@
 //! The whole device behind the contract, over the few methods that tell a family from the others.
 
 use super::{
-    Backend, Settling, Turns, apply,
+    Backend, Settling, apply,
     settling::{self, Told},
     wire::{Call, Line},
 };
+use crate::turns::Turns;
 use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
