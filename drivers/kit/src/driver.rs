@@ -137,20 +137,13 @@ pub trait Driver: Send + Sync {
 pub struct Opened {
     device: Arc<dyn Device>,
     gate: Arc<Gate>,
-    module: Option<Arc<dyn QkdModule>>,
-    encryptor: Option<Arc<dyn Encryptor>>,
-    switch: Option<Arc<dyn OpticalSwitch>>,
-    random: Option<Arc<dyn RandomSource>>,
-    protection: Option<Arc<dyn Protection>>,
-    meter: Option<Arc<dyn PowerMeter>>,
-    attenuator: Option<Arc<dyn Attenuator>>,
+    handles: Handles,
 }
 
-/// Handles without their check. Whatever is `None` is what the box is not.
-#[cfg(feature = "unchecked")]
+/// What a box is; whatever is `None` is what it is not.
 #[derive(Clone, Default)]
 #[allow(missing_docs, reason = "each is the handle of its name")]
-pub struct Unchecked {
+pub struct Handles {
     pub module: Option<Arc<dyn QkdModule>>,
     pub encryptor: Option<Arc<dyn Encryptor>>,
     pub switch: Option<Arc<dyn OpticalSwitch>>,
@@ -164,17 +157,7 @@ impl Opened {
     /// A device, whose handles are then added.
     pub fn of<T: Device + 'static>(device: Arc<T>) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        Self {
-            device: Arc::new(Checked::new(device, Arc::clone(&gate))),
-            gate,
-            module: None,
-            encryptor: None,
-            switch: None,
-            random: None,
-            protection: None,
-            meter: None,
-            attenuator: None,
-        }
+        Self { device: Arc::new(Checked::new(device, Arc::clone(&gate))), gate, handles: Handles::default() }
     }
 
     /// A QKD module.
@@ -200,44 +183,44 @@ impl Opened {
     /// The box is a QKD module too.
     #[must_use]
     pub fn and_module(mut self, device: Arc<dyn QkdModule>) -> Self {
-        self.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
     /// The box is an encryptor too.
     #[must_use]
     pub fn and_encryptor(mut self, device: Arc<dyn Encryptor>) -> Self {
-        self.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
     /// The box is an optical switch too.
     #[must_use]
     pub fn and_switch(mut self, device: Arc<dyn OpticalSwitch>) -> Self {
-        self.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
     /// The box is a random source too.
     #[must_use]
     pub fn and_random(mut self, device: Arc<dyn RandomSource>) -> Self {
-        self.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
 
     /// The box is a protection switch too.
     #[must_use]
     pub fn and_protection(mut self, device: Arc<dyn Protection>) -> Self {
-        self.protection = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.protection = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
     /// The box is a power meter too.
     #[must_use]
     pub fn and_meter(mut self, device: Arc<dyn PowerMeter>) -> Self {
-        self.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
     /// The box is an attenuator too.
     #[must_use]
     pub fn and_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
-        self.attenuator = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+        self.handles.attenuator = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
         self
     }
 
@@ -251,10 +234,9 @@ impl Opened {
     /// Handles without their check, for suites that must notice where it is missing.
     #[cfg(feature = "unchecked")]
     #[must_use]
-    pub fn unchecked(device: Arc<dyn Device>, handles: Unchecked) -> Self {
+    pub fn unchecked(device: Arc<dyn Device>, handles: Handles) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        let Unchecked { module, encryptor, switch, random, protection, meter, attenuator } = handles;
-        Self { device, gate, module, encryptor, switch, random, protection, meter, attenuator }
+        Self { device, gate, handles }
     }
 
     /// What it has as any device.
@@ -267,28 +249,28 @@ impl Opened {
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_module(&self) -> Result<Arc<dyn QkdModule>> {
-        self.kind(&self.module, DeviceKind::QkdModule)
+        self.kind(&self.handles.module, DeviceKind::QkdModule)
     }
     /// As an encryptor.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_encryptor(&self) -> Result<Arc<dyn Encryptor>> {
-        self.kind(&self.encryptor, DeviceKind::Encryptor)
+        self.kind(&self.handles.encryptor, DeviceKind::Encryptor)
     }
     /// As an optical switch.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_switch(&self) -> Result<Arc<dyn OpticalSwitch>> {
-        self.kind(&self.switch, DeviceKind::OpticalSwitch)
+        self.kind(&self.handles.switch, DeviceKind::OpticalSwitch)
     }
     /// As a random source.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_random(&self) -> Result<Arc<dyn RandomSource>> {
-        self.kind(&self.random, DeviceKind::RandomSource)
+        self.kind(&self.handles.random, DeviceKind::RandomSource)
     }
 
     /// As a protection switch.
@@ -296,21 +278,21 @@ impl Opened {
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_protection(&self) -> Result<Arc<dyn Protection>> {
-        self.kind(&self.protection, DeviceKind::ProtectionSwitch)
+        self.kind(&self.handles.protection, DeviceKind::ProtectionSwitch)
     }
     /// As a power meter.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_meter(&self) -> Result<Arc<dyn PowerMeter>> {
-        self.kind(&self.meter, DeviceKind::PowerMeter)
+        self.kind(&self.handles.meter, DeviceKind::PowerMeter)
     }
     /// As an attenuator.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
     pub fn as_attenuator(&self) -> Result<Arc<dyn Attenuator>> {
-        self.kind(&self.attenuator, DeviceKind::Attenuator)
+        self.kind(&self.handles.attenuator, DeviceKind::Attenuator)
     }
 
     /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].

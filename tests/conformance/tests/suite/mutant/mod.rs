@@ -15,7 +15,7 @@ mod switch;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened, Registry,
-    driver::{Unchecked, UriParameter},
+    driver::{Handles, UriParameter},
 };
 use qkd_hal::{
     Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op, Result,
@@ -89,7 +89,7 @@ impl Driver for Mutant {
         let broken = Arc::new(Broken::new(opened, self.breaks, nth));
         let kinds = broken.opened.device().descriptor().kinds.clone();
         let is = |kind| kinds.contains(&kind);
-        let handles = Unchecked {
+        let handles = Handles {
             module: is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
             encryptor: is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
             switch: is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
