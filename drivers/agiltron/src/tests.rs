@@ -1,9 +1,13 @@
 //! The driver against a few scripted bytes, in memory and under paused time.
 
 use crate::driver;
-use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
+use qkd_driver_kit::{
+    OpenContext, Opened, Registry,
+    context::Endpoint,
+    link::{memory::Bytes, scripted::plan},
+};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault, reading::Quality};
-use qkd_switch_hal::{CrossConnects, Plan, Scope};
+use qkd_switch_hal::{CrossConnects, Plan};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -79,19 +83,13 @@ fn state(text: &str) -> CrossConnects {
     text.parse().unwrap()
 }
 
-async fn plan(opened: &Opened, to: &str) -> Plan {
-    let switch = opened.as_switch().unwrap();
-    let (who, present) = (switch.identity().await.unwrap(), switch.connections().await.unwrap().value);
-    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &state(to), &Scope::Touched).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn ff_moves_and_verifies() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
     let switch = opened.as_switch().unwrap();
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
-    let applied = switch.apply(&plan(&opened, "common-7").await).await.unwrap();
+    let applied = switch.apply(&plan(&opened, "common-7").await.unwrap()).await.unwrap();
     assert!(applied.verified && sim.lock().unwrap().channel == 7);
     assert_eq!(switch.identity().await.unwrap().to_string(), "Agiltron FF 1x8");
     assert_eq!(switch.capabilities().supports(Operation::Identity), Support::Emulated);
@@ -101,7 +99,7 @@ async fn ff_moves_and_verifies() {
 async fn ff_refuses_a_plan_for_a_state_that_has_moved_on() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
-    let plan = plan(&opened, "common-7").await;
+    let plan = plan(&opened, "common-7").await.unwrap();
     sim.lock().unwrap().channel = 3;
     assert_eq!(opened.as_switch().unwrap().apply(&plan).await.unwrap_err().kind(), ErrorKind::StateChanged);
     assert_eq!(sim.lock().unwrap().channel, 3);
@@ -126,7 +124,7 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
     }
     sim.lock().unwrap().pranks.push_back(Prank::Twice);
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
-    let to_4 = plan(&opened, "common-4").await;
+    let to_4 = plan(&opened, "common-4").await.unwrap();
     assert!(switch.apply(&to_4).await.unwrap().verified);
 }
 
@@ -134,7 +132,7 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
 async fn ff_with_another_echo_is_not_taken_for_done() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
-    let plan = plan(&opened, "common-7").await;
+    let plan = plan(&opened, "common-7").await.unwrap();
     // The reading before the set is answered as ever; the set is echoed wrongly.
     sim.lock().unwrap().pranks.extend([Prank::Answer([1, 0x11, 0, 2]), Prank::Answer([1, 0x12, 0, 6])]);
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
@@ -156,7 +154,7 @@ async fn self_align_never_pretends_to_know() {
     assert_eq!((applied.verified, sim.lock().unwrap().seen.last().copied()), (false, Some([1, 0x35, 0, 13])));
     let known = switch.connections().await.unwrap();
     assert_eq!((known.value, known.quality), (state("common-14"), Quality::Stale));
-    let next = plan(&opened, "common-1").await;
+    let next = plan(&opened, "common-1").await.unwrap();
     sim.lock().unwrap().pranks.push_back(Prank::Silence);
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));

@@ -1,7 +1,9 @@
 //! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank is due.
 
 use super::memory::Bytes;
-use crate::context::Endpoint;
+use crate::{Opened, context::Endpoint};
+use qkd_hal::{ErrorKind, Result, TransportFault};
+use qkd_switch_hal::{Plan, Scope};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,6 +29,16 @@ pub enum Prank {
     Twice,
     /// The line is hung up.
     HangUp,
+}
+
+/// A plan from how the switch stands to these paths.
+///
+/// # Errors
+/// As the readings, and [`Plan::new`].
+pub async fn plan(opened: &Opened, to: &str) -> Result<Plan> {
+    let switch = opened.as_switch()?;
+    let (who, present) = (switch.identity().await?, switch.connections().await?.value);
+    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &to.parse()?, &Scope::Touched)
 }
 
 /// The far end.
@@ -72,6 +84,25 @@ impl<D: Send + 'static> Far<D> {
         Endpoint::Bytes(Arc::new(Bytes::new("scripted", move |stream| {
             tokio::spawn(far.clone().serve(stream, end));
         })))
+    }
+
+    /// Wrong replies to `query`, none, a late one and a hang-up: each fails one reading of the paths, with this error, and the next says how the switch `stands`.
+    ///
+    /// # Panics
+    /// If not.
+    pub async fn harms_one_reading_only(&self, opened: &Opened, query: &'static str, wrong: &[(&'static str, ErrorKind)], stands: &str) {
+        let wrong = wrong.iter().map(|(reply, kind)| (Prank::Answer(reply), *kind));
+        let lost = [
+            (Prank::Silence, ErrorKind::Timeout),
+            (Prank::Late(Duration::from_millis(5_100)), ErrorKind::Timeout),
+            (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+        ];
+        for (prank, kind) in wrong.chain(lost) {
+            self.prank(query, prank);
+            let read = async || opened.as_switch()?.connections().await.map(|now| now.value.to_string());
+            assert_eq!(read().await.map_err(|e| e.kind()), Err(kind), "{prank:?}");
+            assert_eq!(read().await.map_err(|e| e.kind()).as_deref(), Ok(stands), "after {prank:?}");
+        }
     }
 
     /// The reply to a request, and after which time; `None` hangs up.

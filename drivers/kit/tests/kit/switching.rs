@@ -6,13 +6,13 @@ use qkd_driver_kit::{
     driver::Transport,
     link::{
         line::Resync,
-        scripted::{Far, Prank},
+        scripted::{Far, Prank, plan},
         text::{Misread, number},
     },
     switching::{Call, Protocol, Settling, Wire, position},
 };
 use qkd_hal::{DeviceKind, DeviceMisbehaved, DeviceUri, Effect, ErrorKind, Identity, Maturity, Operation, Result, Support, reading::Quality};
-use qkd_switch_hal::{CrossConnects, Geometry, Plan, Scope, Step, SwitchCapabilities};
+use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -99,12 +99,6 @@ async fn open(query: &str) -> (Opened, Far<Device>) {
     (Registry::new().with(ToyDriver).open(&format!("toy+mem://switch{query}"), &context).await.unwrap(), far)
 }
 
-async fn plan(opened: &Opened, to: &str) -> Plan {
-    let switch = opened.as_switch().unwrap();
-    let present = switch.connections().await.unwrap().value;
-    Plan::new(&switch.identity().await.unwrap(), &GEOMETRY, &present, &to.parse().unwrap(), &Scope::Touched).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_whole_device_of_three_methods() {
     let begun = Instant::now();
@@ -112,7 +106,7 @@ async fn a_whole_device_of_three_methods() {
     assert!(begun.elapsed() >= STARTUP, "nothing was sent before");
     let switch = opened.as_switch().unwrap();
     for to in ["common-4", "common-2", "dark"] {
-        let applied = switch.apply(&plan(&opened, to).await).await.unwrap();
+        let applied = switch.apply(&plan(&opened, to).await.unwrap()).await.unwrap();
         assert!(applied.verified && applied.took < EVERY);
     }
     assert_eq!(far.now().device.channel, 0);
@@ -127,10 +121,10 @@ async fn an_old_state_is_polled_until_the_new_one_shows() {
     let (opened, far) = open("").await;
     let switch = opened.as_switch().unwrap();
     far.now().device.lag = WITHIN - Duration::from_millis(50);
-    let applied = switch.apply(&plan(&opened, "common-3").await).await.unwrap();
+    let applied = switch.apply(&plan(&opened, "common-3").await.unwrap()).await.unwrap();
     assert!(applied.verified && applied.took >= WITHIN - EVERY, "{applied:?}");
     // Longer than it may: it is not believed that it will.
-    let next = plan(&opened, "common-2").await;
+    let next = plan(&opened, "common-2").await.unwrap();
     far.now().device.lag = WITHIN * 2;
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
@@ -140,7 +134,7 @@ async fn an_old_state_is_polled_until_the_new_one_shows() {
 async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
     let (opened, far) = open("?deadline=800ms").await;
     let switch = opened.as_switch().unwrap();
-    let to_3 = plan(&opened, "common-3").await;
+    let to_3 = plan(&opened, "common-3").await.unwrap();
     far.now().device.lag = Duration::from_secs(60);
     let error = switch.apply(&to_3).await.unwrap_err();
     assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
@@ -153,7 +147,7 @@ async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
 async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
     let (opened, far) = open("?deadline=3s").await;
     let switch = opened.as_switch().unwrap();
-    let to_4 = plan(&opened, "common-4").await;
+    let to_4 = plan(&opened, "common-4").await.unwrap();
     far.prank("4", Prank::Answer("no\r\n"));
     let begun = Instant::now();
     let error = switch.apply(&to_4).await.unwrap_err();
