@@ -5,7 +5,11 @@ use crate::{
     colour::{Tone, paint},
 };
 use comfy_table::{ContentArrangement, Table, presets};
-use qkd_hal::{Error, reading::Quality};
+use qkd_hal::{
+    Error,
+    reading::{Measured, Quality},
+    units::DecibelMilliwatts,
+};
 use serde::Serialize;
 use std::io::Write;
 
@@ -71,4 +75,9 @@ pub(crate) fn mark(quality: Quality) -> &'static str {
         Quality::OutOfRange => " (out of range)",
         _ => " (invalid)",
     }
+}
+
+/// A power, to hundredths.
+pub(crate) fn dbm(power: Measured<DecibelMilliwatts>) -> String {
+    format!("{:.2} dBm{}", power.value.0, mark(power.quality))
 }

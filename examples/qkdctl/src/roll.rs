@@ -108,7 +108,7 @@ pub(crate) async fn roll(near: End<'_>, far: End<'_>, near_key: &Key, far_key: &
     Ok(Rolled { key_id: near_key.id().clone(), hitless, near, far, retired })
 }
 
-/// Says how far a roll had come: what was done before stands, so that the pair has changed in part even where the failed step did nothing.
+/// Says how far a change had come: what was done before stands, so that it was made in part even where the failed step did nothing.
 pub(crate) fn after(so_far: &str, error: Error) -> Error {
     let effect = match error.effect_on_device() {
         Effect::None => Effect::Partial,

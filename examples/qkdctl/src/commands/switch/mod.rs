@@ -95,7 +95,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
                     p.port.to_string(),
                     format!("{:?}", p.state).to_lowercase(),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
-                    p.power.map_or_else(|| "-".to_owned(), |p| format!("{:.2} dBm{}", p.value.0, output::mark(p.quality))),
+                    p.power.map_or_else(|| "-".to_owned(), output::dbm),
                 ]);
             }
             text.push_str(&format!("\n{table}\n"));

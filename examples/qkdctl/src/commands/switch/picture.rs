@@ -1,16 +1,11 @@
 //! A switch as a picture: the matrix with its paths and powers, the position of a selector.
 
-use crate::output;
-use qkd_hal::{reading::Measured, units::DecibelMilliwatts};
+use crate::output::dbm;
 use qkd_switch_hal::{CrossConnects, Geometry, Port, PortState, PortStatus};
 use std::{collections::BTreeMap, fmt::Write};
 
 /// The widest matrix that is drawn; of a larger one, the paths are listed.
 const WIDEST: u32 = 32;
-
-fn dbm(power: Measured<DecibelMilliwatts>) -> String {
-    format!("{:.2} dBm{}", power.value.0, output::mark(power.quality))
-}
 
 /// The picture of the present paths.
 pub(super) fn draw(geometry: Geometry, paths: &CrossConnects, ports: &[PortStatus]) -> String {
@@ -90,6 +85,7 @@ fn list(paths: &CrossConnects, ports: &BTreeMap<Port, &PortStatus>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qkd_hal::{reading::Measured, units::DecibelMilliwatts};
 
     fn paths(text: &str) -> CrossConnects {
         text.parse().unwrap()

@@ -6,7 +6,7 @@ use crate::{
     commands::DRY_RUN,
     journal,
     lock::Use,
-    output,
+    output, roll,
     session::{Device, Session},
 };
 use qkd_hal::{Error, ErrorKind, Result};
@@ -128,11 +128,7 @@ impl Wish {
 /// An error behind settings that were made.
 fn said_before(done: &[ProtectionSetting], error: Error) -> Error {
     let done: Vec<_> = done.iter().map(ToString::to_string).collect();
-    let effect = match error.effect_on_device() {
-        qkd_hal::Effect::Unknown => qkd_hal::Effect::Unknown,
-        _ => qkd_hal::Effect::Partial,
-    };
-    Error::new(error.kind(), format!("done before: {}; then: {}", done.join(", "), error.message())).effect(effect).caused_by(error)
+    roll::after(&format!("done before: {}", done.join(", ")), error)
 }
 
 /// All groups as they stand, or the one that is named.
@@ -215,7 +211,7 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
         table.add_row([
             path.path.to_string(),
             light.to_owned(),
-            path.power.map_or_else(|| "-".to_owned(), |p| format!("{:.2} dBm{}", p.value.0, output::mark(p.quality))),
+            path.power.map_or_else(|| "-".to_owned(), output::dbm),
             path.threshold.map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
         ]);
     }
