@@ -3,7 +3,8 @@
 use crate::tool::{current_thread, row};
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, EventStream, Health, Identity, Key, KeyId, Maturity, Operation, QkdModule, Result,
+    Capabilities, Descriptor, Device, EventStream, Health, Identity, Key, KeyId, Maturity,
+    Operation, QkdModule, Result,
     checked::{Checked, Gate},
     qkd::{KeyRequest, ModuleState, ModuleStatus, QkdCapabilities, Role},
     units::Bits,
@@ -54,16 +55,24 @@ impl QkdModule for Store {
         &self.qkd
     }
     async fn status(&self) -> Result<ModuleStatus> {
-        Ok(ModuleStatus::new(ModuleState::Generating, Role::Transmitter))
+        Ok(ModuleStatus::new(
+            ModuleState::Generating,
+            Role::Transmitter,
+        ))
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
-        let first = self.next.fetch_add(u64::from(request.count), Ordering::Relaxed);
+        let first = self
+            .next
+            .fetch_add(u64::from(request.count), Ordering::Relaxed);
         Ok((first..first + u64::from(request.count))
             .map(|n| {
                 let mut id = [0; 16];
                 id[..8].copy_from_slice(&n.to_be_bytes());
                 let word = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
-                Key::new(KeyId::from_bytes(&id).expect("16 bytes"), Zeroizing::new(word.repeat(4)))
+                Key::new(
+                    KeyId::from_bytes(&id).expect("16 bytes"),
+                    Zeroizing::new(word.repeat(4)),
+                )
             })
             .collect())
     }
@@ -71,7 +80,13 @@ impl QkdModule for Store {
 
 pub(crate) fn run(scale: u32) {
     let rate = hand_on(40_000 / scale);
-    row("keys of 256 bit taken and handed on, batches of 128", &format!("{rate:.0} a second"), "-", None, "≥ 1,000,000");
+    row(
+        "keys of 256 bit taken and handed on, batches of 128",
+        &format!("{rate:.0} a second"),
+        "-",
+        None,
+        "≥ 1,000,000",
+    );
 }
 
 /// Takes so many batches of 128 keys and hands them on; tells the keys per second.

@@ -24,19 +24,42 @@ use std::{
 const QUERY: &str = ":oxc:swit:size?";
 
 pub(crate) fn run(scale: u32) {
-    let Some((_folder, rtt)) = compile("rtt", &[]) else { return };
+    let Some((_folder, rtt)) = compile("rtt", &[]) else {
+        return;
+    };
     let servers = beside();
-    let identity = Identity::of("Polatis").with_model("N-OST-16x16-LA1-DMHNS").with_serial("1").with_firmware("1");
-    let switch = Arc::new(Switch::new(identity, Geometry::matrix(16, 16), Clock::default()));
+    let identity = Identity::of("Polatis")
+        .with_model("N-OST-16x16-LA1-DMHNS")
+        .with_serial("1")
+        .with_firmware("1");
+    let switch = Arc::new(Switch::new(
+        identity,
+        Geometry::matrix(16, 16),
+        Clock::default(),
+    ));
     let wire = Polatis::new(switch);
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
+    let service: Arc<dyn ByteService> =
+        Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
     let (port, path) = servers.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(shell::tcp::serve(listener, Arc::clone(&service), Faults::new(1, None), Clock::default()));
+        tokio::spawn(shell::tcp::serve(
+            listener,
+            Arc::clone(&service),
+            Faults::new(1, None),
+            Clock::default(),
+        ));
         let pty = shell::pty::Port::open(38_400, None, Faults::new(1, None)).expect("a PTY");
         let path = pty.path().display().to_string();
-        tokio::spawn(shell::pty::serve(pty, 38_400, service, Faults::new(1, None), Clock::default()));
+        tokio::spawn(shell::pty::serve(
+            pty,
+            38_400,
+            service,
+            Faults::new(1, None),
+            Clock::default(),
+        ));
         (address.port().to_string(), path)
     });
     let rounds = 20_000 / scale;
@@ -44,26 +67,44 @@ pub(crate) fn run(scale: u32) {
     for (name, over, place) in [("TCP", "tcp", &port), ("PTY", "pty", &path)] {
         let mut pairs = Vec::new();
         for _ in 0..5 {
-            let Some(floor) = number(&rtt, &[over, place, QUERY, &rounds.to_string()]) else { return };
-            let connector: Box<dyn Connector> =
-                if over == "tcp" { Box::new(Tcp::new(format!("127.0.0.1:{place}"))) } else { Box::new(SerialPort::new(place.clone(), 38_400, false)) };
+            let Some(floor) = number(&rtt, &[over, place, QUERY, &rounds.to_string()]) else {
+                return;
+            };
+            let connector: Box<dyn Connector> = if over == "tcp" {
+                Box::new(Tcp::new(format!("127.0.0.1:{place}")))
+            } else {
+                Box::new(SerialPort::new(place.clone(), 38_400, false))
+            };
             let ours = query(connector, rounds);
             pairs.push((ours.as_nanos() as f64 / floor, ours, floor));
         }
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (ratio, ours, floor) = pairs[pairs.len() / 2];
-        row(&format!("SCPI query over {name}, round trip, median"), &micros(ours), &format!("{:.2} µs (C)", floor / 1e3), Some(ratio), "≤ 1.25");
+        row(
+            &format!("SCPI query over {name}, round trip, median"),
+            &micros(ours),
+            &format!("{:.2} µs (C)", floor / 1e3),
+            Some(ratio),
+            "≤ 1.25",
+        );
     }
 }
 
 fn query(connector: Box<dyn Connector>, rounds: u32) -> Duration {
     current_thread().block_on(async {
-        let link =
-            LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), Duration::from_secs(5)).await.expect("the emulator is there");
+        let link = LineLink::open(
+            connector,
+            LineOptions::new(Resync::Reconnect, EventHub::default()),
+            Duration::from_secs(5),
+        )
+        .await
+        .expect("the emulator is there");
         let mut took = Vec::with_capacity(rounds as usize);
         for _ in 0..rounds {
             let begun = Instant::now();
-            let exchange = Exchange::new("bench", format!("{QUERY}\n"), Duration::from_secs(5)).reply(line(1000), Disclosure::Undeclared).reads();
+            let exchange = Exchange::new("bench", format!("{QUERY}\n"), Duration::from_secs(5))
+                .reply(line(1000), Disclosure::Undeclared)
+                .reads();
             link.exchange(exchange).await.expect("an answer");
             took.push(begun.elapsed());
         }

@@ -39,14 +39,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn security(version: &str) -> Security {
     let entry = Entry::new("bench");
     let entry = match version {
-        "v3" => entry.with("user", USER).with("auth_password", AUTH_PASSWORD).with("priv_password", PRIV_PASSWORD),
+        "v3" => entry
+            .with("user", USER)
+            .with("auth_password", AUTH_PASSWORD)
+            .with("priv_password", PRIV_PASSWORD),
         _ => entry.with("community", "public"),
     };
     Security::from_entry(&entry).expect("credentials")
 }
 
 async fn open(port: u16, version: &str) -> Arc<UdpSnmp> {
-    UdpSnmp::open(&format!("127.0.0.1:{port}"), security(version), PATIENCE, EventHub::default(), None).await.expect("the agent answers")
+    UdpSnmp::open(
+        &format!("127.0.0.1:{port}"),
+        security(version),
+        PATIENCE,
+        EventHub::default(),
+        None,
+    )
+    .await
+    .expect("the agent answers")
 }
 
 pub(crate) fn ours(port: u16, version: &str, count: u32, in_flight: usize) -> f64 {
@@ -72,11 +83,29 @@ pub(crate) fn ours(port: u16, version: &str, count: u32, in_flight: usize) -> f6
     })
 }
 
-fn side_by_side(what: &str, port: u16, reference: &Path, version: &str, count: u32, in_flight: usize, goal: &str) {
+fn side_by_side(
+    what: &str,
+    port: u16,
+    reference: &Path,
+    version: &str,
+    count: u32,
+    in_flight: usize,
+    goal: &str,
+) {
     let mut pairs = Vec::new();
     for _ in 0..5 {
-        let arguments = [version, &port.to_string(), NAME_TEXT, &count.to_string(), &in_flight.to_string()].map(str::to_owned);
-        let Some(theirs) = number(reference, &arguments.iter().map(String::as_str).collect::<Vec<_>>()) else {
+        let arguments = [
+            version,
+            &port.to_string(),
+            NAME_TEXT,
+            &count.to_string(),
+            &in_flight.to_string(),
+        ]
+        .map(str::to_owned);
+        let Some(theirs) = number(
+            reference,
+            &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        ) else {
             eprintln!("{what}: the reference failed, so its row is left out");
             return;
         };
@@ -85,11 +114,19 @@ fn side_by_side(what: &str, port: u16, reference: &Path, version: &str, count: u
     }
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (ratio, ours, theirs) = pairs[pairs.len() / 2];
-    row(what, &format!("{ours:.0}/s"), &format!("{theirs:.0}/s (net-snmp)"), Some(ratio), goal);
+    row(
+        what,
+        &format!("{ours:.0}/s"),
+        &format!("{theirs:.0}/s (net-snmp)"),
+        Some(ratio),
+        goal,
+    );
 }
 
 pub(crate) fn client(scale: u32) {
-    let Some((_folder, reference)) = compile("snmp", &["netsnmp"]) else { return };
+    let Some((_folder, reference)) = compile("snmp", &["netsnmp"]) else {
+        return;
+    };
     let agent = match Snmpd::start() {
         Ok(agent) => agent,
         Err(error) => {
@@ -98,10 +135,42 @@ pub(crate) fn client(scale: u32) {
         }
     };
     let count = 20_000 / scale;
-    side_by_side("SNMP GET one after another, v2c, snmpd", agent.port, &reference, "v2c", count, 1, "≥ 0.95");
-    side_by_side("SNMP GET one after another, v3 authPriv, snmpd", agent.port, &reference, "v3", count, 1, "≥ 0.95");
-    side_by_side("SNMP GET, 64 in flight over one pooled link, v2c, snmpd", agent.port, &reference, "v2c", count, 64, "≥ 1");
-    side_by_side("SNMP GET, 64 in flight over one pooled link, v3 authPriv, snmpd", agent.port, &reference, "v3", count, 64, "≥ 1");
+    side_by_side(
+        "SNMP GET one after another, v2c, snmpd",
+        agent.port,
+        &reference,
+        "v2c",
+        count,
+        1,
+        "≥ 0.95",
+    );
+    side_by_side(
+        "SNMP GET one after another, v3 authPriv, snmpd",
+        agent.port,
+        &reference,
+        "v3",
+        count,
+        1,
+        "≥ 0.95",
+    );
+    side_by_side(
+        "SNMP GET, 64 in flight over one pooled link, v2c, snmpd",
+        agent.port,
+        &reference,
+        "v2c",
+        count,
+        64,
+        "≥ 1",
+    );
+    side_by_side(
+        "SNMP GET, 64 in flight over one pooled link, v3 authPriv, snmpd",
+        agent.port,
+        &reference,
+        "v3",
+        count,
+        64,
+        "≥ 1",
+    );
 }
 
 /// Agents of the crowd: so many also in a quick run, for they start in no time and what they share is to be shared by many.
@@ -113,7 +182,10 @@ const DESCR_TEXT: &str = "1.3.6.1.2.1.1.1.0";
 fn packetlight(name: &str) -> Arc<dyn SnmpAgent> {
     let identity = Identity::of("PacketLight").with_model("PL-1000TE");
     let link = ForcedLink::new(Clock::default(), b"first");
-    packetlight::agent(Arc::new(ForcedEnd::new(link, 0, "1", identity)), packetlight::Options::named(name))
+    packetlight::agent(
+        Arc::new(ForcedEnd::new(link, 0, "1", identity)),
+        packetlight::Options::named(name),
+    )
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -129,7 +201,13 @@ pub(crate) fn crowd() {
         let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
         let mut ports = Vec::new();
         for k in 0..CROWD {
-            match serve(loopback(0), packetlight(&format!("pl-{k}")), Options::new(user.clone())).await {
+            match serve(
+                loopback(0),
+                packetlight(&format!("pl-{k}")),
+                Options::new(user.clone()),
+            )
+            .await
+            {
                 Ok((address, _)) => ports.push(address.port()),
                 Err(error) => {
                     eprintln!("agent {k} of {CROWD} does not start: {error}");
@@ -142,23 +220,50 @@ pub(crate) fn crowd() {
         let kib = resident_kib().saturating_sub(before) as f64 / f64::from(CROWD);
         // Some of them, to see that they serve.
         for port in ports.iter().step_by(ports.len().div_ceil(20)) {
-            let got = open(*port, "v3").await.get(&[Oid::from(DESCR)], PATIENCE).await.expect("an answer");
-            assert!(matches!(got[0].value, Value::OctetString(_)), "sysDescr of an agent of the crowd");
+            let got = open(*port, "v3")
+                .await
+                .get(&[Oid::from(DESCR)], PATIENCE)
+                .await
+                .expect("an answer");
+            assert!(
+                matches!(got[0].value, Value::OctetString(_)),
+                "sysDescr of an agent of the crowd"
+            );
         }
         println!("{} {kib}", took.as_secs_f64());
     });
 }
 
 fn startup() {
-    let child = Command::new(std::env::current_exe().expect("this program")).arg(crate::CROWD).stderr(Stdio::inherit()).output();
-    let output = child.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    let figures: Vec<f64> = output.split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    let child = Command::new(std::env::current_exe().expect("this program"))
+        .arg(crate::CROWD)
+        .stderr(Stdio::inherit())
+        .output();
+    let output = child
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+        .unwrap_or_default();
+    let figures: Vec<f64> = output
+        .split_whitespace()
+        .filter_map(|f| f.parse().ok())
+        .collect();
     let [seconds, kib] = figures[..] else {
         eprintln!("the rows of {CROWD} SNMP agents are left out: they did not all start");
         return;
     };
-    row(&format!("{CROWD} SNMPv3 agents start in one process"), &format!("{seconds:.2} s"), "-", None, "≤ 1 s");
-    row(&format!("resident memory of one of {CROWD} SNMPv3 agents"), &format!("{kib:.1} KiB"), "-", None, "≤ 20 KiB");
+    row(
+        &format!("{CROWD} SNMPv3 agents start in one process"),
+        &format!("{seconds:.2} s"),
+        "-",
+        None,
+        "≤ 1 s",
+    );
+    row(
+        &format!("resident memory of one of {CROWD} SNMPv3 agents"),
+        &format!("{kib:.1} KiB"),
+        "-",
+        None,
+        "≤ 20 KiB",
+    );
 }
 
 /// snmpsim with one varbind; ends when dropped.
@@ -178,8 +283,15 @@ impl Drop for Snmpsim {
 /// From `SNMPSIM`, beside the Python of `QKD_CI_PYTHON`, or from the path.
 fn snmpsim_binary() -> PathBuf {
     const NAME: &str = "snmpsim-command-responder";
-    let beside = || std::env::var_os("QKD_CI_PYTHON").map(|p| PathBuf::from(p).with_file_name(NAME)).filter(|p| p.exists());
-    std::env::var_os("SNMPSIM").map(PathBuf::from).or_else(beside).unwrap_or_else(|| NAME.into())
+    let beside = || {
+        std::env::var_os("QKD_CI_PYTHON")
+            .map(|p| PathBuf::from(p).with_file_name(NAME))
+            .filter(|p| p.exists())
+    };
+    std::env::var_os("SNMPSIM")
+        .map(PathBuf::from)
+        .or_else(beside)
+        .unwrap_or_else(|| NAME.into())
 }
 
 impl Snmpsim {
@@ -191,16 +303,31 @@ impl Snmpsim {
             std::fs::create_dir(path)?;
         }
         // The file's name is the community; 4 is OCTET STRING.
-        std::fs::write(data.join("public.snmprec"), format!("{DESCR_TEXT}|4|{}\n", String::from_utf8_lossy(descr)))?;
+        std::fs::write(
+            data.join("public.snmprec"),
+            format!("{DESCR_TEXT}|4|{}\n", String::from_utf8_lossy(descr)),
+        )?;
         let mut command = Command::new(snmpsim_binary());
-        command.arg(format!("--data-dir={}", data.display())).arg(format!("--cache-dir={}", cache.display()));
-        command.arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}")).arg("--logging-method=null");
+        command
+            .arg(format!("--data-dir={}", data.display()))
+            .arg(format!("--cache-dir={}", cache.display()));
+        command
+            .arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"))
+            .arg("--logging-method=null");
         if nix::unistd::geteuid().is_root() {
             // As root it wants to be told as whom to go on.
             command.args(["--process-user=root", "--process-group=root"]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let mut sim = Self { child, port, _folder: folder };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut sim = Self {
+            child,
+            port,
+            _folder: folder,
+        };
         sim.wait(descr)?;
         Ok(sim)
     }
@@ -213,7 +340,15 @@ impl Snmpsim {
             }
             let answer = current_thread().block_on(async {
                 let patience = Duration::from_millis(500);
-                let link = UdpSnmp::open(&format!("127.0.0.1:{}", self.port), security("v2c"), patience, EventHub::default(), None).await.ok()?;
+                let link = UdpSnmp::open(
+                    &format!("127.0.0.1:{}", self.port),
+                    security("v2c"),
+                    patience,
+                    EventHub::default(),
+                    None,
+                )
+                .await
+                .ok()?;
                 link.get(&[Oid::from(DESCR)], patience).await.ok()
             });
             match answer {
@@ -223,7 +358,10 @@ impl Snmpsim {
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "snmpsim does not answer"))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "snmpsim does not answer",
+        ))
     }
 }
 
@@ -233,7 +371,9 @@ struct OneCore(CpuSet);
 impl OneCore {
     fn new() -> nix::Result<Self> {
         let all = sched_getaffinity(Pid::from_raw(0))?;
-        let first = (0..CpuSet::count()).find(|c| all.is_set(*c).unwrap_or(false)).ok_or(nix::errno::Errno::EINVAL)?;
+        let first = (0..CpuSet::count())
+            .find(|c| all.is_set(*c).unwrap_or(false))
+            .ok_or(nix::errno::Errno::EINVAL)?;
         let mut one = CpuSet::new();
         one.set(first)?;
         sched_setaffinity(Pid::from_raw(0), &one)?;
@@ -249,7 +389,9 @@ impl Drop for OneCore {
 
 pub(crate) fn agent(scale: u32) {
     startup();
-    let Some((_folder, client)) = compile("snmp", &["netsnmp"]) else { return };
+    let Some((_folder, client)) = compile("snmp", &["netsnmp"]) else {
+        return;
+    };
     // Over many cores a lone question mostly measures how soon an idle core wakes up, which differs from run to run; so both are shown.
     match OneCore::new() {
         Ok(core) => {
@@ -264,21 +406,49 @@ pub(crate) fn agent(scale: u32) {
 fn against_snmpsim(place: &str, client: &Path, scale: u32) {
     let servers = beside();
     let service = packetlight("pl-0");
-    let Value::OctetString(descr) = service.get(&Oid::from(DESCR)) else { panic!("sysDescr is text") };
+    let Value::OctetString(descr) = service.get(&Oid::from(DESCR)) else {
+        panic!("sysDescr is text")
+    };
     let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
-    let (address, _) = servers.block_on(serve(loopback(0), service, Options::new(user).with_community("public"))).expect("an agent");
+    let (address, _) = servers
+        .block_on(serve(
+            loopback(0),
+            service,
+            Options::new(user).with_community("public"),
+        ))
+        .expect("an agent");
     let sim = match Snmpsim::start(&descr) {
         Ok(sim) => sim,
         Err(error) => {
-            eprintln!("the row of snmpsim is left out ({}): {error}", snmpsim_binary().display());
+            eprintln!(
+                "the row of snmpsim is left out ({}): {error}",
+                snmpsim_binary().display()
+            );
             return;
         }
     };
-    for (what, in_flight, goal) in [("one after another", "1", "≥ 10"), ("64 in flight", "64", "≥ 30")] {
-        let rate = |port: u16, count: u32| number(client, &["v2c", &port.to_string(), DESCR_TEXT, &count.to_string(), in_flight]);
+    for (what, in_flight, goal) in [
+        ("one after another", "1", "≥ 10"),
+        ("64 in flight", "64", "≥ 30"),
+    ] {
+        let rate = |port: u16, count: u32| {
+            number(
+                client,
+                &[
+                    "v2c",
+                    &port.to_string(),
+                    DESCR_TEXT,
+                    &count.to_string(),
+                    in_flight,
+                ],
+            )
+        };
         let mut pairs = Vec::new();
         for _ in 0..5 {
-            let (Some(theirs), Some(ours)) = (rate(sim.port, 2_000 / scale), rate(address.port(), 20_000 / scale)) else {
+            let (Some(theirs), Some(ours)) = (
+                rate(sim.port, 2_000 / scale),
+                rate(address.port(), 20_000 / scale),
+            ) else {
                 eprintln!("the row of snmpsim is left out: a GET failed");
                 return;
             };
@@ -287,6 +457,12 @@ fn against_snmpsim(place: &str, client: &Path, scale: u32) {
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (ratio, ours, theirs) = pairs[pairs.len() / 2];
         let name = format!("SNMP agent, GET of sysDescr {what}, v2c, {place}");
-        row(&name, &format!("{ours:.0}/s"), &format!("{theirs:.0}/s (snmpsim)"), Some(ratio), goal);
+        row(
+            &name,
+            &format!("{ours:.0}/s"),
+            &format!("{theirs:.0}/s (snmpsim)"),
+            Some(ratio),
+            goal,
+        );
     }
 }

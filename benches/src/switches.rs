@@ -51,7 +51,11 @@ fn shuffled(dice: &mut Dice) -> CrossConnects {
     for n in (1..SIDE).rev() {
         egress.swap(n as usize, dice.below(n + 1) as usize);
     }
-    (1..=SIDE).zip(egress).map(|(i, e)| CrossConnect::new(i, e)).collect::<qkd_hal::Result<_>>().expect("each port once")
+    (1..=SIDE)
+        .zip(egress)
+        .map(|(i, e)| CrossConnect::new(i, e))
+        .collect::<qkd_hal::Result<_>>()
+        .expect("each port once")
 }
 
 /// Some paths more or less, and some moved.
@@ -69,9 +73,16 @@ fn changed(dice: &mut Dice, present: &CrossConnects) -> CrossConnects {
 }
 
 fn matrix(side: u32) -> Polatis {
-    let identity = Identity::of("Polatis").with_model(format!("N-VST-{side}x{side}-LA1-DMHNV")).with_serial("576576").with_firmware("6.5.2.18");
+    let identity = Identity::of("Polatis")
+        .with_model(format!("N-VST-{side}x{side}-LA1-DMHNV"))
+        .with_serial("576576")
+        .with_firmware("6.5.2.18");
     // Paths settle in no time: what remains is the wire.
-    Polatis::new(Arc::new(Switch::new(identity, Geometry::matrix(side, side), Clock::scaled(1e9))))
+    Polatis::new(Arc::new(Switch::new(
+        identity,
+        Geometry::matrix(side, side),
+        Clock::scaled(1e9),
+    )))
 }
 
 /// Serves a switch on loopback for ever.
@@ -79,12 +90,20 @@ async fn serve(wire: Polatis) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address");
     let service = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
-    tokio::spawn(shell::tcp::serve(listener, service, Faults::new(0, None), Clock::scaled(1e9)));
+    tokio::spawn(shell::tcp::serve(
+        listener,
+        service,
+        Faults::new(0, None),
+        Clock::scaled(1e9),
+    ));
     address
 }
 
 async fn open(address: SocketAddr, context: &OpenContext) -> Arc<dyn OpticalSwitch> {
-    let opened = qkd_drivers_all::registry().open(&format!("polatis+tcp://{address}"), context).await.expect("a switch");
+    let opened = qkd_drivers_all::registry()
+        .open(&format!("polatis+tcp://{address}"), context)
+        .await
+        .expect("a switch");
     opened.as_switch().expect("a switch")
 }
 
@@ -95,32 +114,51 @@ pub(crate) fn run(scale: u32) {
 }
 
 fn plans(n: u32) {
-    let (geometry, device, mut dice) = (Geometry::matrix(SIDE, SIDE), Identity::of("Polatis").with_serial("1"), Dice(7));
+    let (geometry, device, mut dice) = (
+        Geometry::matrix(SIDE, SIDE),
+        Identity::of("Polatis").with_serial("1"),
+        Dice(7),
+    );
     for (what, all) in [("at most 32 paths", false), ("all 576 paths", true)] {
         let mut present = shuffled(&mut dice);
         let mut took = Vec::new();
         for _ in 0..n {
-            let wanted = if all { shuffled(&mut dice) } else { changed(&mut dice, &present) };
+            let wanted = if all {
+                shuffled(&mut dice)
+            } else {
+                changed(&mut dice, &present)
+            };
             let begun = Instant::now();
-            let plan = Plan::new(&device, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
+            let plan =
+                Plan::new(&device, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
             took.push(begun.elapsed());
             std::hint::black_box(plan.steps().len());
             present = wanted;
         }
         let worst = took.iter().max().copied().unwrap_or_default();
         let ours = format!("{}, at worst {}", micros(median(took)), micros(worst));
-        row(&format!("a plan of a 576×576 matrix that changes {what}, {n} of them"), &ours, "-", None, "≤ 1 ms");
+        row(
+            &format!("a plan of a 576×576 matrix that changes {what}, {n} of them"),
+            &ours,
+            "-",
+            None,
+            "≤ 1 ms",
+        );
     }
 }
 
 /// The programme: the same changes in the same order, each from where the last one led.
 async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
-    let (identity, geometry) = (switch.identity().await.expect("an identity"), switch.switch_capabilities().geometry);
+    let (identity, geometry) = (
+        switch.identity().await.expect("an identity"),
+        switch.switch_capabilities().geometry,
+    );
     let (mut dice, mut present) = (Dice(11), CrossConnects::dark());
     let mut took = Vec::new();
     for _ in 0..n {
         let wanted = changed(&mut dice, &present);
-        let plan = Plan::new(&identity, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
+        let plan =
+            Plan::new(&identity, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
         let begun = Instant::now();
         switch.apply(&plan).await.expect("applied");
         took.push(begun.elapsed());
@@ -130,7 +168,13 @@ async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
 }
 
 fn bytes(parts: &[Part]) -> Vec<u8> {
-    let text = |part: &Part| if let Part::Text(text) = part { text.clone().into_bytes() } else { panic!("SCPI is text: {part:?}") };
+    let text = |part: &Part| {
+        if let Part::Text(text) = part {
+            text.clone().into_bytes()
+        } else {
+            panic!("SCPI is text: {part:?}")
+        }
+    };
     parts.iter().flat_map(text).collect()
 }
 
@@ -155,12 +199,17 @@ fn apply(n: u32) {
     });
     let address = far.block_on(serve(matrix(SIDE)));
     let raw: Duration = near.block_on(async {
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let mut stream = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("a connection");
         stream.set_nodelay(true).expect("no delay");
         let mut buffer = vec![0; 64 * 1024];
         let begun = Instant::now();
         for record in &records {
-            stream.write_all(&bytes(&record.request)).await.expect("sent");
+            stream
+                .write_all(&bytes(&record.request))
+                .await
+                .expect("sent");
             let mut got = 0;
             // The transcript holds the line without its end.
             while got == 0 || buffer[got - 1] != b'\n' {
@@ -170,8 +219,16 @@ fn apply(n: u32) {
         begun.elapsed()
     });
     let exchanges = records.len() as f64 / f64::from(n);
-    let what = format!("applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges each, mean");
-    row(&what, &micros(ours / n), &format!("{} (the same bytes alone)", micros(raw / n)), Some(ours.as_secs_f64() / raw.as_secs_f64()), "-");
+    let what = format!(
+        "applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges each, mean"
+    );
+    row(
+        &what,
+        &micros(ours / n),
+        &format!("{} (the same bytes alone)", micros(raw / n)),
+        Some(ours.as_secs_f64() / raw.as_secs_f64()),
+        "-",
+    );
 }
 
 /// A thousand switches in a process of their own: prints a port a line, and ends with its input.
@@ -179,7 +236,10 @@ pub(crate) fn crowd() {
     raise_limit();
     let runtime = beside();
     for _ in 0..CROWD {
-        println!("{}", runtime.block_on(async { serve(matrix(16)).await }).port());
+        println!(
+            "{}",
+            runtime.block_on(async { serve(matrix(16)).await }).port()
+        );
     }
     let _ = std::io::stdin().read(&mut [0]);
 }
@@ -215,10 +275,18 @@ async fn busy<F: Future<Output = ()>>(seconds: u32, mut work: impl FnMut() -> F)
 
 fn crowd_polled(seconds: u32) {
     raise_limit();
-    let child = Command::new(std::env::current_exe().expect("this program")).arg(crate::SWITCHES).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child = Command::new(std::env::current_exe().expect("this program"))
+        .arg(crate::SWITCHES)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let mut crowd = Crowd(child.expect("a child"));
     let out = BufReader::new(crowd.0.stdout.take().expect("its output"));
-    let ports: Vec<u16> = out.lines().take(CROWD).filter_map(|l| l.ok()?.parse().ok()).collect();
+    let ports: Vec<u16> = out
+        .lines()
+        .take(CROWD)
+        .filter_map(|l| l.ok()?.parse().ok())
+        .collect();
     if ports.len() < CROWD {
         eprintln!("the rows of {CROWD} switches are left out: they did not all start");
         return;
@@ -232,20 +300,36 @@ fn crowd_polled(seconds: u32) {
         for port in &ports {
             switches.push(open(address(*port), &context).await);
         }
-        let poll = || futures::future::join_all(switches.iter().map(|s| async { assert!(s.connections().await.is_ok(), "an answer") }));
+        let poll = || {
+            futures::future::join_all(
+                switches
+                    .iter()
+                    .map(|s| async { assert!(s.connections().await.is_ok(), "an answer") }),
+            )
+        };
         let load = busy(seconds, || async { drop(poll().await) }).await;
-        (load, resident_kib().saturating_sub(before) as f64 / CROWD as f64)
+        (
+            load,
+            resident_kib().saturating_sub(before) as f64 / CROWD as f64,
+        )
     });
     // The same question on bare sockets.
     let raw = near.block_on(async {
         let mut streams = Vec::new();
         for port in &ports {
-            streams.push(tokio::sync::Mutex::new(tokio::net::TcpStream::connect(address(*port)).await.expect("a connection")));
+            streams.push(tokio::sync::Mutex::new(
+                tokio::net::TcpStream::connect(address(*port))
+                    .await
+                    .expect("a connection"),
+            ));
         }
         busy(seconds, || async {
             futures::future::join_all(streams.iter().map(|stream| async {
                 let mut stream = stream.lock().await;
-                stream.write_all(b":oxc:swit:conn:stat?\n").await.expect("sent");
+                stream
+                    .write_all(b":oxc:swit:conn:stat?\n")
+                    .await
+                    .expect("sent");
                 let (mut buffer, mut got) = ([0; 256], 0);
                 while got == 0 || buffer[got - 1] != b'\n' {
                     got += stream.read(&mut buffer[got..]).await.expect("an answer");
@@ -256,6 +340,18 @@ fn crowd_polled(seconds: u32) {
         .await
     });
     let what = format!("{CROWD} switches polled each second by one process: a core's time");
-    row(&what, &format!("{ours:.1} %"), &format!("{raw:.1} % (bare sockets)"), Some(ours / raw), "-");
-    row(&format!("resident memory of one of {CROWD} open switches"), &format!("{kib:.1} KiB"), "-", None, "-");
+    row(
+        &what,
+        &format!("{ours:.1} %"),
+        &format!("{raw:.1} % (bare sockets)"),
+        Some(ours / raw),
+        "-",
+    );
+    row(
+        &format!("resident memory of one of {CROWD} open switches"),
+        &format!("{kib:.1} KiB"),
+        "-",
+        None,
+        "-",
+    );
 }

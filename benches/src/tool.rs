@@ -10,12 +10,19 @@ use tokio::runtime::Runtime;
 
 /// One thread, as a controller's own loop would be.
 pub(crate) fn current_thread() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// Emulators get a runtime of their own, on a thread of their own, as another process would.
 pub(crate) fn beside() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// As many open files as the machine lets this process have.
@@ -29,7 +36,8 @@ pub(crate) fn raise_limit() {
 pub(crate) fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// The median.
@@ -61,12 +69,27 @@ pub(crate) fn row(what: &str, ours: &str, reference: &str, ratio: Option<f64>, g
 pub(crate) fn compile(name: &str, libraries: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     let folder = tempfile::tempdir().expect("a folder");
     let binary = folder.path().join(name);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c").join(format!("{name}.c"));
-    let output = Command::new("cc").arg("-O2").arg(source).arg("-o").arg(&binary).args(libraries.iter().map(|l| format!("-l{l}"))).output().ok()?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("c")
+        .join(format!("{name}.c"));
+    let output = Command::new("cc")
+        .arg("-O2")
+        .arg(source)
+        .arg("-o")
+        .arg(&binary)
+        .args(libraries.iter().map(|l| format!("-l{l}")))
+        .output()
+        .ok()?;
     if output.status.success() {
         return Some((folder, binary));
     }
-    eprintln!("{name}.c does not compile here, so its rows are left out: {}", String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default());
+    eprintln!(
+        "{name}.c does not compile here, so its rows are left out: {}",
+        String::from_utf8_lossy(&output.stderr)
+            .lines()
+            .next()
+            .unwrap_or_default()
+    );
     None
 }
 

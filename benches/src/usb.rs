@@ -43,8 +43,12 @@ impl UsbService for Source {
         Completion::Accepted(data.len())
     }
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>) {
-        let device = vec![18, 1, 0, 2, 0xff, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 1, 2, 3, 1];
-        let configuration = vec![9, 2, 25, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0xff, 0, 0, 0, 7, 5, 0x81, 2, 0, 2, 0];
+        let device = vec![
+            18, 1, 0, 2, 0xff, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 1, 2, 3, 1,
+        ];
+        let configuration = vec![
+            9, 2, 25, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 0xff, 0, 0, 0, 7, 5, 0x81, 2, 0, 2, 0,
+        ];
         (device, configuration)
     }
     fn generation(&self) -> u64 {
@@ -58,23 +62,37 @@ impl UsbService for Source {
 fn raw() -> Duration {
     let context = rusb::Context::new().expect("libusb");
     let devices = context.devices().expect("devices");
-    let device = devices.iter().find(|d| d.device_descriptor().is_ok_and(|d| d.vendor_id() == VENDOR)).expect("the device");
+    let device = devices
+        .iter()
+        .find(|d| d.device_descriptor().is_ok_and(|d| d.vendor_id() == VENDOR))
+        .expect("the device");
     let handle = device.open().expect("it opens");
     handle.claim_interface(0).expect("its interface");
     // Both sides hand over memory of their own: making it counts on both.
     let begun = Instant::now();
     let mut buffer = vec![0; CHUNK * COUNT];
     for chunk in buffer.chunks_exact_mut(CHUNK) {
-        assert_eq!(handle.read_bulk(0x81, chunk, Duration::from_secs(1)), Ok(CHUNK));
+        assert_eq!(
+            handle.read_bulk(0x81, chunk, Duration::from_secs(1)),
+            Ok(CHUNK)
+        );
     }
     begun.elapsed()
 }
 
 fn ours() -> Duration {
     current_thread().block_on(async {
-        let link = HostUsb::open(VENDOR, PRODUCT, 0, None, Duration::from_secs(5)).await.expect("it opens");
+        let link = HostUsb::open(VENDOR, PRODUCT, 0, None, Duration::from_secs(5))
+            .await
+            .expect("it opens");
         let begun = Instant::now();
-        let read = Read { endpoint: 0x81, chunk: CHUNK, count: COUNT, within: Duration::from_secs(1), disclosure: Disclosure::Undeclared };
+        let read = Read {
+            endpoint: 0x81,
+            chunk: CHUNK,
+            count: COUNT,
+            within: Duration::from_secs(1),
+            disclosure: Disclosure::Undeclared,
+        };
         let data = link.bulk_in(read).await.expect("data");
         let took = begun.elapsed();
         assert_eq!(data.len(), CHUNK * COUNT);
@@ -95,6 +113,17 @@ pub(crate) fn run(scale: u32) {
         .collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (ratio, ours, raw) = pairs[pairs.len() / 2];
-    let rate = |t: Duration| format!("{:.0} MiB/s", (CHUNK * COUNT) as f64 / (1024.0 * 1024.0) / t.as_secs_f64());
-    row("USB bulk, 16 MiB in transfers of 16 KiB, throughput", &rate(ours), &format!("{} (synchronous libusb)", rate(raw)), Some(ratio), "≥ 0.95");
+    let rate = |t: Duration| {
+        format!(
+            "{:.0} MiB/s",
+            (CHUNK * COUNT) as f64 / (1024.0 * 1024.0) / t.as_secs_f64()
+        )
+    };
+    row(
+        "USB bulk, 16 MiB in transfers of 16 KiB, throughput",
+        &rate(ours),
+        &format!("{} (synchronous libusb)", rate(raw)),
+        Some(ratio),
+        "≥ 0.95",
+    );
 }

@@ -30,8 +30,15 @@ impl Clock {
     /// The time of tokio, `factor` times as fast: minutes of calibration pass in seconds.
     #[must_use]
     pub fn scaled(factor: f64) -> Self {
-        let factor = if factor.is_finite() && factor > 0.0 { factor.min(1e9) } else { 1.0 };
-        Self(Source::Tokio { start: Instant::now(), factor })
+        let factor = if factor.is_finite() && factor > 0.0 {
+            factor.min(1e9)
+        } else {
+            1.0
+        };
+        Self(Source::Tokio {
+            start: Instant::now(),
+            factor,
+        })
     }
     /// A clock that stands until [`advance`](Self::advance).
     #[must_use]
@@ -42,14 +49,20 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Duration {
         match &self.0 {
-            Source::Tokio { start, factor } => Duration::try_from_secs_f64(start.elapsed().as_secs_f64() * factor).unwrap_or(Duration::MAX),
+            Source::Tokio { start, factor } => {
+                Duration::try_from_secs_f64(start.elapsed().as_secs_f64() * factor)
+                    .unwrap_or(Duration::MAX)
+            }
             Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
         }
     }
     /// Moves a manual clock; does nothing to another one.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(nanos) = &self.0 {
-            nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+            nanos.fetch_add(
+                u64::try_from(by.as_nanos()).unwrap_or(u64::MAX),
+                Ordering::SeqCst,
+            );
         }
     }
     /// How long a shell really waits for `time` of this clock.

@@ -95,12 +95,17 @@ pub struct FaultSpec {
 }
 
 fn number<T: FromStr>(name: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number for {name}"))
+    text.parse()
+        .map_err(|_| format!("`{text}` is no number for {name}"))
 }
 
 fn probability(name: &str, value: Option<&str>) -> Result<f64, String> {
     let p = value.map_or(Ok(1.0), |v| number(name, v))?;
-    if (0.0..=1.0).contains(&p) { Ok(p) } else { Err(format!("{name} takes a probability from 0 to 1, not {p}")) }
+    if (0.0..=1.0).contains(&p) {
+        Ok(p)
+    } else {
+        Err(format!("{name} takes a probability from 0 to 1, not {p}"))
+    }
 }
 
 fn duration(name: &str, value: Option<&str>) -> Result<Duration, String> {
@@ -109,8 +114,15 @@ fn duration(name: &str, value: Option<&str>) -> Result<Duration, String> {
 }
 
 fn decibels(name: &str, value: Option<&str>) -> Result<f64, String> {
-    let v: f64 = number(name, value.ok_or_else(|| format!("{name} needs a number, such as {name}=3"))?)?;
-    if v.is_finite() && v.abs() <= 200.0 { Ok(v) } else { Err(format!("{name} takes a number from -200 to 200, not {v}")) }
+    let v: f64 = number(
+        name,
+        value.ok_or_else(|| format!("{name} needs a number, such as {name}=3"))?,
+    )?;
+    if v.is_finite() && v.abs() <= 200.0 {
+        Ok(v)
+    } else {
+        Err(format!("{name} takes a number from -200 to 200, not {v}"))
+    }
 }
 
 impl FromStr for FaultSpec {
@@ -124,12 +136,29 @@ impl FromStr for FaultSpec {
                 Some(("after", n)) => trigger.after = number("after", n)?,
                 Some(("at", t)) => trigger.at = Some(duration("at", Some(t))?),
                 None if part == "once" => trigger.once = true,
-                _ => return Err(format!("`@{part}` is no trigger: @after=N, @at=TIME, @once")),
+                _ => {
+                    return Err(format!(
+                        "`@{part}` is no trigger: @after=N, @at=TIME, @once"
+                    ));
+                }
             }
         }
-        let (name, value) = fault.split_once('=').map_or((fault, None), |(n, v)| (n, Some(v)));
-        let text = || value.filter(|v| !v.is_empty()).map(str::to_owned).ok_or_else(|| format!("{name} needs a value"));
-        let bare = |fault| if value.is_none() { Ok(fault) } else { Err(format!("{name} takes no value")) };
+        let (name, value) = fault
+            .split_once('=')
+            .map_or((fault, None), |(n, v)| (n, Some(v)));
+        let text = || {
+            value
+                .filter(|v| !v.is_empty())
+                .map(str::to_owned)
+                .ok_or_else(|| format!("{name} needs a value"))
+        };
+        let bare = |fault| {
+            if value.is_none() {
+                Ok(fault)
+            } else {
+                Err(format!("{name} takes no value"))
+            }
+        };
         use DeviceFault as D;
         let fault = match name {
             "loss" => Fault::Loss(probability(name, value)?),
@@ -154,10 +183,16 @@ impl FromStr for FaultSpec {
             "short" => bare(Fault::Device(D::Short))?,
             "cut" => Fault::Device(D::Cut(value.map(str::to_owned))),
             "loss-db" => Fault::Device(D::LossDb(decibels(name, value)?)),
-            "leak" => Fault::Device(D::Leak(value.map_or(Ok(-40.0), |v| decibels(name, Some(v)))?)),
+            "leak" => Fault::Device(D::Leak(
+                value.map_or(Ok(-40.0), |v| decibels(name, Some(v)))?,
+            )),
             "operator" => Fault::Device(D::Operator(text()?)),
             "clear" => bare(Fault::Device(D::Clear))?,
-            _ => return Err(format!("`{name}` is no fault; docs/emulators.md lists them")),
+            _ => {
+                return Err(format!(
+                    "`{name}` is no fault; docs/emulators.md lists them"
+                ));
+            }
         };
         Ok(Self { fault, trigger })
     }
@@ -216,7 +251,12 @@ impl Faults {
     /// None yet; what is random follows from the seed.
     #[must_use]
     pub fn new(seed: u64, device: Option<Arc<dyn Faulty>>) -> Self {
-        Self(Arc::new(Mutex::new(Inner { active: Vec::new(), random: ChaCha12Rng::seed_from_u64(seed), device, restarts: watch::Sender::new(0) })))
+        Self(Arc::new(Mutex::new(Inner {
+            active: Vec::new(),
+            random: ChaCha12Rng::seed_from_u64(seed),
+            device,
+            restarts: watch::Sender::new(0),
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -232,8 +272,18 @@ impl Faults {
             self.lock().active.clear();
         }
         if let Some(at) = spec.trigger.at {
-            let (faults, spec) = (self.clone(), FaultSpec { trigger: Trigger { at: None, ..spec.trigger }, ..spec });
-            let handle = tokio::runtime::Handle::try_current().map_err(|_| "@at needs a running emulator".to_owned())?;
+            let (faults, spec) = (
+                self.clone(),
+                FaultSpec {
+                    trigger: Trigger {
+                        at: None,
+                        ..spec.trigger
+                    },
+                    ..spec
+                },
+            );
+            let handle = tokio::runtime::Handle::try_current()
+                .map_err(|_| "@at needs a running emulator".to_owned())?;
             handle.spawn(async move {
                 tokio::time::sleep(at).await;
                 if let Err(error) = faults.add(spec) {
@@ -245,7 +295,9 @@ impl Faults {
         match (&spec.fault, spec.trigger.after) {
             (Fault::Device(fault), 0) => {
                 let device = self.lock().device.clone();
-                device.ok_or("there is no device behind this wire")?.apply(fault)?;
+                device
+                    .ok_or("there is no device behind this wire")?
+                    .apply(fault)?;
                 if *fault == DeviceFault::Reboot {
                     self.lock().restarts.send_modify(|n| *n += 1);
                 }
@@ -275,7 +327,14 @@ impl Faults {
     /// Counts an exchange and says how its reply goes out.
     #[must_use]
     pub fn deliver(&self, reply: Vec<u8>) -> Delivery {
-        let mut delivery = Delivery { delay: Duration::ZERO, now: Vec::new(), late: None, pace: Duration::ZERO, flood: false, hang_up: false };
+        let mut delivery = Delivery {
+            delay: Duration::ZERO,
+            now: Vec::new(),
+            late: None,
+            pace: Duration::ZERO,
+            flood: false,
+            hang_up: false,
+        };
         let mut due = Vec::new();
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -304,7 +363,9 @@ impl Faults {
                     bytes[bit / 8] ^= 1 << (bit % 8);
                     true
                 }
-                Fault::Loss(_) | Fault::Duplicate(_) | Fault::Truncate(_) | Fault::Garble(_) => false,
+                Fault::Loss(_) | Fault::Duplicate(_) | Fault::Truncate(_) | Fault::Garble(_) => {
+                    false
+                }
                 Fault::Delay(time) => {
                     delivery.delay += *time;
                     true
@@ -363,7 +424,9 @@ mod tests {
 
     fn faults(specs: &[&str]) -> Faults {
         let faults = Faults::new(7, None);
-        specs.iter().for_each(|s| faults.add(s.parse().unwrap()).unwrap());
+        specs
+            .iter()
+            .for_each(|s| faults.add(s.parse().unwrap()).unwrap());
         faults
     }
 
@@ -371,8 +434,22 @@ mod tests {
     fn specs_parse_or_say_what_is_wrong() {
         let spec: FaultSpec = "delay=200ms@after=3@once".parse().unwrap();
         assert_eq!(spec.fault, Fault::Delay(Duration::from_millis(200)));
-        assert_eq!(spec.trigger, Trigger { after: 3, at: None, once: true });
-        assert_eq!("operator=connect:1-17@at=5s".parse::<FaultSpec>().unwrap().trigger.at, Some(Duration::from_secs(5)));
+        assert_eq!(
+            spec.trigger,
+            Trigger {
+                after: 3,
+                at: None,
+                once: true
+            }
+        );
+        assert_eq!(
+            "operator=connect:1-17@at=5s"
+                .parse::<FaultSpec>()
+                .unwrap()
+                .trigger
+                .at,
+            Some(Duration::from_secs(5))
+        );
         assert_eq!("hangup".parse::<FaultSpec>().unwrap().fault, Fault::HangUp);
         for (bad, says) in [
             ("loss=2", "from 0 to 1"),
@@ -387,7 +464,10 @@ mod tests {
             ("loss-db=inf", "-200 to 200"),
             ("port-fails", "no number"),
         ] {
-            assert!(bad.parse::<FaultSpec>().unwrap_err().contains(says), "{bad}");
+            assert!(
+                bad.parse::<FaultSpec>().unwrap_err().contains(says),
+                "{bad}"
+            );
         }
     }
 
@@ -419,7 +499,9 @@ mod tests {
     fn a_seed_repeats_a_run() {
         let run = || {
             let f = faults(&["loss=0.5"]);
-            (0..64).map(|_| f.deliver(vec![1]).now.len()).collect::<Vec<_>>()
+            (0..64)
+                .map(|_| f.deliver(vec![1]).now.len())
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(), run());
         let kept: usize = run().iter().sum();

@@ -62,15 +62,25 @@ impl Testbed {
     pub async fn start(&self) -> io::Result<BTreeMap<String, Running>> {
         let mut all = BTreeMap::new();
         for (place, (name, emulator)) in self.emulators.iter().enumerate() {
-            let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = |value: &toml::Value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            };
             let options = Options {
                 listen: emulator.listen,
                 pty_link: emulator.pty_link.clone(),
-                set: emulator.set.iter().map(|(n, v)| (n.clone(), text(v))).collect(),
+                set: emulator
+                    .set
+                    .iter()
+                    .map(|(n, v)| (n.clone(), text(v)))
+                    .collect(),
                 faults: emulator.faults.clone(),
                 seed: self.seed.wrapping_mul(0x1000).wrapping_add(place as u64),
             };
-            let running = profile::start(&emulator.profile, &options).await.map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
+            let running = profile::start(&emulator.profile, &options)
+                .await
+                .map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
             all.insert(name.clone(), running);
         }
         Ok(all)
@@ -87,8 +97,17 @@ mod tests {
         let all = Testbed::parse(good).unwrap().start().await.unwrap();
         assert_eq!(all.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert!(all["a"].ready().uri.starts_with("polatis+tcp://127.0.0.1:"));
-        let wrong = Testbed::parse("[emulators.x]\nprofile = 'nothing'\n").unwrap().start().await.unwrap_err();
-        assert!(wrong.to_string().contains("x: there is no profile `nothing`"), "{wrong}");
+        let wrong = Testbed::parse("[emulators.x]\nprofile = 'nothing'\n")
+            .unwrap()
+            .start()
+            .await
+            .unwrap_err();
+        assert!(
+            wrong
+                .to_string()
+                .contains("x: there is no profile `nothing`"),
+            "{wrong}"
+        );
         assert!(Testbed::parse("[emulators.x]\nprofil = 'y'\n").is_err());
     }
 }

@@ -13,15 +13,24 @@ use zeroize::Zeroizing;
 async fn take_above_floor(module: &dyn QkdModule) -> Result<Key> {
     let stored = module.key_store().await?.stored.unwrap_or(0);
     if stored <= 10 {
-        return Err(Error::new(ErrorKind::Exhausted, format!("only {stored} keys are left; the floor is 10")));
+        return Err(Error::new(
+            ErrorKind::Exhausted,
+            format!("only {stored} keys are left; the floor is 10"),
+        ));
     }
-    let mut keys = module.take_keys(&KeyRequest::new(1).with_size(Bits(256))).await?;
-    keys.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"))
+    let mut keys = module
+        .take_keys(&KeyRequest::new(1).with_size(Bits(256)))
+        .await?;
+    keys.pop()
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"))
 }
 
 fn main() {
     let mut module = MockQkdModule::new();
-    module.expect_key_store().times(1).returning(|| Ok(KeyStore::default().with_stored(11, 100)));
+    module
+        .expect_key_store()
+        .times(1)
+        .returning(|| Ok(KeyStore::default().with_stored(11, 100)));
     module.expect_take_keys().times(1).returning(|request| {
         assert_eq!(request.size, Some(Bits(256)));
         let id = KeyId::from_bytes(&[7; 16]).ok_or_else(|| Error::invalid("id"))?;
@@ -31,7 +40,9 @@ fn main() {
     println!("took {key:?}");
 
     let mut module = MockQkdModule::new();
-    module.expect_key_store().returning(|| Ok(KeyStore::default().with_stored(10, 100)));
+    module
+        .expect_key_store()
+        .returning(|| Ok(KeyStore::default().with_stored(10, 100)));
     module.expect_take_keys().never();
     let error = block_on(take_above_floor(&module)).expect_err("ten keys are the floor");
     println!("refused: {error}");

@@ -146,7 +146,10 @@ pub struct Capabilities {
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Self { supports: [Support::Unsupported; Operation::ALL.len()], events: EventSupport::LinkOnly }
+        Self {
+            supports: [Support::Unsupported; Operation::ALL.len()],
+            events: EventSupport::LinkOnly,
+        }
     }
 }
 
@@ -193,7 +196,10 @@ impl Capabilities {
     }
     /// Every operation that is there.
     pub fn operations(&self) -> impl Iterator<Item = (Operation, Support)> + '_ {
-        Operation::ALL.iter().map(|op| (*op, self.supports(*op))).filter(|(_, s)| *s != Support::Unsupported)
+        Operation::ALL
+            .iter()
+            .map(|op| (*op, self.supports(*op)))
+            .filter(|(_, s)| *s != Support::Unsupported)
     }
 }
 

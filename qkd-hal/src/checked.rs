@@ -6,9 +6,12 @@
 //! device's misbehaviour. Each operation runs in a `tracing` span with device, operation and outcome.
 
 use crate::{
-    Assumption, Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation,
-    QkdModule, RandomSource, Result, Support,
-    encryptor::{ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters},
+    Assumption, Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error,
+    ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation, QkdModule, RandomSource,
+    Result, Support,
+    encryptor::{
+        ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters,
+    },
     parameter::{self, ParameterSpec, ParameterValue},
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance, QkdCapabilities},
     random::RandomCapabilities,
@@ -58,7 +61,8 @@ impl Gate {
     pub fn new(descriptor: &Descriptor, capabilities: &Capabilities) -> Self {
         let mut verdicts = [Verdict::Unsupported; Operation::ALL.len()];
         for op in Operation::ALL {
-            verdicts[*op as usize] = match (capabilities.supports(*op), descriptor.unaccepted(*op)) {
+            verdicts[*op as usize] = match (capabilities.supports(*op), descriptor.unaccepted(*op))
+            {
                 (Support::Unsupported, _) => Verdict::Unsupported,
                 (_, Some(assumption)) if op.changes() => Verdict::Unaccepted(assumption),
                 _ => Verdict::Open,
@@ -91,20 +95,40 @@ impl Gate {
     /// `Closed`, `Unsupported`, `AssumptionNotAccepted`.
     pub fn check(&self, operation: Operation) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(self.refuse(operation, Error::new(ErrorKind::Closed, "the handle was closed")));
+            return Err(self.refuse(
+                operation,
+                Error::new(ErrorKind::Closed, "the handle was closed"),
+            ));
         }
         if let Some(why) = &self.known().exchanged {
-            return Err(self.refuse(operation, Error::new(ErrorKind::IdentityChanged, why.as_str())));
+            return Err(self.refuse(
+                operation,
+                Error::new(ErrorKind::IdentityChanged, why.as_str()),
+            ));
         }
         match self.verdicts[operation as usize] {
             Verdict::Open => Ok(()),
-            Verdict::Unsupported if !operation.changes() && self.undeclared_reads.load(Ordering::Acquire) => Ok(()),
-            Verdict::Unsupported => {
-                Err(self.refuse(operation, Error::new(ErrorKind::Unsupported, "this device does not declare the operation; nothing was sent")))
+            Verdict::Unsupported
+                if !operation.changes() && self.undeclared_reads.load(Ordering::Acquire) =>
+            {
+                Ok(())
             }
+            Verdict::Unsupported => Err(self.refuse(
+                operation,
+                Error::new(
+                    ErrorKind::Unsupported,
+                    "this device does not declare the operation; nothing was sent",
+                ),
+            )),
             Verdict::Unaccepted(a) => Err(self.refuse(
                 operation,
-                Error::new(ErrorKind::AssumptionNotAccepted, format!("it rests on the assumption `{}`: {} Accept it with assume={}", a.id, a.statement, a.id)),
+                Error::new(
+                    ErrorKind::AssumptionNotAccepted,
+                    format!(
+                        "it rests on the assumption `{}`: {} Accept it with assume={}",
+                        a.id, a.statement, a.id
+                    ),
+                ),
             )),
         }
     }
@@ -117,9 +141,18 @@ impl Gate {
     ///
     /// # Errors
     /// As [`check`](Self::check), and the operation's own.
-    pub async fn run<T>(&self, operation: Operation, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    pub async fn run<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         self.check(operation)?;
-        let span = tracing::info_span!("device", device = self.device.as_str(), operation = operation.name(), outcome = tracing::field::Empty);
+        let span = tracing::info_span!(
+            "device",
+            device = self.device.as_str(),
+            operation = operation.name(),
+            outcome = tracing::field::Empty
+        );
         let result = call.instrument(span.clone()).await;
         match result {
             Ok(value) => {
@@ -167,7 +200,8 @@ impl Delivered {
     const WINDOW: usize = 1 << 17;
 
     fn is_new(&mut self, id: &KeyId) -> bool {
-        let hash = u128::from(self.state[0].hash_one(id)) << 64 | u128::from(self.state[1].hash_one(id));
+        let hash =
+            u128::from(self.state[0].hash_one(id)) << 64 | u128::from(self.state[1].hash_one(id));
         if !self.seen.insert(hash) {
             return false;
         }
@@ -215,13 +249,19 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.capabilities()
     }
     async fn identity(&self) -> Result<Identity> {
-        self.gate.run(Operation::Identity, async { self.gate.same(self.inner.identity().await?) }).await
+        self.gate
+            .run(Operation::Identity, async {
+                self.gate.same(self.inner.identity().await?)
+            })
+            .await
     }
     async fn health(&self) -> Result<Health> {
         self.gate.run(Operation::Health, self.inner.health()).await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
-        self.gate.run(Operation::Telemetry, self.inner.telemetry()).await
+        self.gate
+            .run(Operation::Telemetry, self.inner.telemetry())
+            .await
     }
     fn parameters(&self) -> &[ParameterSpec] {
         self.inner.parameters()
@@ -231,7 +271,10 @@ impl<T: Device + ?Sized> Device for Checked<T> {
             .run(Operation::GetParameter, async {
                 let spec = parameter::find(self.inner.parameters(), name)?;
                 if !spec.readable {
-                    return Err(Error::new(ErrorKind::Unsupported, format!("`{name}` can only be written")));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("`{name}` can only be written"),
+                    ));
                 }
                 self.inner.parameter(name).await
             })
@@ -242,7 +285,10 @@ impl<T: Device + ?Sized> Device for Checked<T> {
             .run(Operation::SetParameter, async {
                 let spec = parameter::find(self.inner.parameters(), name)?;
                 if !spec.writable {
-                    return Err(Error::new(ErrorKind::Unsupported, format!("`{name}` can only be read")));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("`{name}` can only be read"),
+                    ));
                 }
                 spec.check(value)?;
                 self.inner.set_parameter(name, value).await
@@ -253,20 +299,34 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.events()
     }
     async fn close(&self) -> Result<()> {
-        if self.gate.close() { self.inner.close().await } else { Ok(()) }
+        if self.gate.close() {
+            self.inner.close().await
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn void(what: DeviceMisbehaved, message: String) -> Error {
-    Error::misbehaved(what, format!("{message}; the whole batch is void, and so are its twins")).effect(Effect::Unknown)
+    Error::misbehaved(
+        what,
+        format!("{message}; the whole batch is void, and so are its twins"),
+    )
+    .effect(Effect::Unknown)
 }
 
 impl Gate {
     fn check_new_ids(&self, keys: &[Key]) -> Result<()> {
-        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut delivered = self
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match keys.iter().find(|key| !delivered.is_new(key.id())) {
             None => Ok(()),
-            Some(again) => Err(void(DeviceMisbehaved::KeyIdReused, format!("key id {} had been delivered before", again.id()))),
+            Some(again) => Err(void(
+                DeviceMisbehaved::KeyIdReused,
+                format!("key id {} had been delivered before", again.id()),
+            )),
         }
     }
 }
@@ -277,7 +337,9 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
         self.inner.qkd_capabilities()
     }
     async fn status(&self) -> Result<ModuleStatus> {
-        self.gate.run(Operation::ModuleStatus, self.inner.status()).await
+        self.gate
+            .run(Operation::ModuleStatus, self.inner.status())
+            .await
     }
     async fn performance(&self) -> Result<Performance> {
         self.gate
@@ -286,7 +348,10 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                 match &performance.qber {
                     Some(qber) if !(0.0..=1.0).contains(&qber.value.0) => Err(Error::misbehaved(
                         DeviceMisbehaved::QberOutOfRange,
-                        format!("the device tells a QBER of {}, which is not within 0 to 1", qber.value),
+                        format!(
+                            "the device tells a QBER of {}, which is not within 0 to 1",
+                            qber.value
+                        ),
                     )),
                     _ => Ok(performance),
                 }
@@ -294,7 +359,9 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
             .await
     }
     async fn key_store(&self) -> Result<KeyStore> {
-        self.gate.run(Operation::KeyStore, self.inner.key_store()).await
+        self.gate
+            .run(Operation::KeyStore, self.inner.key_store())
+            .await
     }
     async fn start(&self) -> Result<()> {
         self.gate.run(Operation::Start, self.inner.start()).await
@@ -303,7 +370,9 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
         self.gate.run(Operation::Stop, self.inner.stop()).await
     }
     async fn calibrate(&self) -> Result<()> {
-        self.gate.run(Operation::Calibrate, self.inner.calibrate()).await
+        self.gate
+            .run(Operation::Calibrate, self.inner.calibrate())
+            .await
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         self.gate
@@ -314,16 +383,32 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                 if let Some(size) = request.size
                     && (size.0 == 0 || size.to_bytes().is_none())
                 {
-                    return Err(Error::invalid(format!("a key of {size} was asked for; the size shall be a multiple of 8")));
+                    return Err(Error::invalid(format!(
+                        "a key of {size} was asked for; the size shall be a multiple of 8"
+                    )));
                 }
                 let keys = self.inner.take_keys(request).await?;
                 if keys.len() as u64 != u64::from(request.count) {
-                    return Err(void(DeviceMisbehaved::WrongKeyCount, format!("{} keys were asked for and {} came", request.count, keys.len())));
+                    return Err(void(
+                        DeviceMisbehaved::WrongKeyCount,
+                        format!(
+                            "{} keys were asked for and {} came",
+                            request.count,
+                            keys.len()
+                        ),
+                    ));
                 }
                 if let Some(size) = request.size
                     && let Some(other) = keys.iter().find(|key| key.size() != size)
                 {
-                    return Err(void(DeviceMisbehaved::WrongKeySize, format!("keys of {size} were asked for, and {} has {}", other.id(), other.size())));
+                    return Err(void(
+                        DeviceMisbehaved::WrongKeySize,
+                        format!(
+                            "keys of {size} were asked for, and {} has {}",
+                            other.id(),
+                            other.size()
+                        ),
+                    ));
                 }
                 self.gate.check_new_ids(&keys)?;
                 Ok(keys)
@@ -342,7 +427,10 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                 }
                 let keys = self.inner.take_keys_by_id(ids).await?;
                 if !keys.iter().map(Key::id).eq(ids) {
-                    return Err(void(DeviceMisbehaved::WrongKeyCount, "the keys that came are not those asked for".to_owned()));
+                    return Err(void(
+                        DeviceMisbehaved::WrongKeyCount,
+                        "the keys that came are not those asked for".to_owned(),
+                    ));
                 }
                 self.gate.check_new_ids(&keys)?;
                 Ok(keys)
@@ -357,10 +445,14 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         self.inner.encryptor_capabilities()
     }
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        self.gate.run(Operation::Channels, self.inner.channels()).await
+        self.gate
+            .run(Operation::Channels, self.inner.channels())
+            .await
     }
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        self.gate.run(Operation::Channel, self.inner.channel(channel)).await
+        self.gate
+            .run(Operation::Channel, self.inner.channel(channel))
+            .await
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.gate
@@ -368,29 +460,48 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
                 let sizes = &self.inner.encryptor_capabilities().key_sizes;
                 if !sizes.is_empty() && !sizes.contains(&key.size()) {
                     let right: Vec<_> = sizes.iter().map(ToString::to_string).collect();
-                    return Err(Error::invalid(format!("a key of {} was given; this box takes {}", key.size(), right.join(" or "))));
+                    return Err(Error::invalid(format!(
+                        "a key of {} was given; this box takes {}",
+                        key.size(),
+                        right.join(" or ")
+                    )));
                 }
                 self.inner.stage(channel, key).await
             })
             .await
     }
     async fn activate(&self, staged: &Staged) -> Result<()> {
-        self.gate.run(Operation::Activate, self.inner.activate(staged)).await
+        self.gate
+            .run(Operation::Activate, self.inner.activate(staged))
+            .await
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
-        self.gate.run(Operation::Confirm, self.inner.confirm(staged)).await
+        self.gate
+            .run(Operation::Confirm, self.inner.confirm(staged))
+            .await
     }
     async fn retire(&self, staged: &Staged) -> Result<()> {
-        self.gate.run(Operation::Retire, self.inner.retire(staged)).await
+        self.gate
+            .run(Operation::Retire, self.inner.retire(staged))
+            .await
     }
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
-        self.gate.run(Operation::Zeroize, self.inner.zeroize(channel)).await
+        self.gate
+            .run(Operation::Zeroize, self.inner.zeroize(channel))
+            .await
     }
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
-        self.gate.run(Operation::SetEncryption, self.inner.set_encryption(channel, on)).await
+        self.gate
+            .run(
+                Operation::SetEncryption,
+                self.inner.set_encryption(channel, on),
+            )
+            .await
     }
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
-        self.gate.run(Operation::Counters, self.inner.counters(channel)).await
+        self.gate
+            .run(Operation::Counters, self.inner.counters(channel))
+            .await
     }
 }
 
@@ -404,13 +515,21 @@ impl<T: RandomSource + ?Sized> RandomSource for Checked<T> {
             .run(Operation::Random, async {
                 let most = self.inner.random_capabilities().max_request;
                 if length == 0 || length > most {
-                    return Err(Error::invalid(format!("{length} bytes were asked for; ask for 1 to {most}")));
+                    return Err(Error::invalid(format!(
+                        "{length} bytes were asked for; ask for 1 to {most}"
+                    )));
                 }
                 let bytes = self.inner.random(length).await?;
                 if bytes.len() == length {
                     Ok(bytes)
                 } else {
-                    Err(Error::new(ErrorKind::Internal, format!("{length} bytes were asked for and the driver gave {}", bytes.len())))
+                    Err(Error::new(
+                        ErrorKind::Internal,
+                        format!(
+                            "{length} bytes were asked for and the driver gave {}",
+                            bytes.len()
+                        ),
+                    ))
                 }
             })
             .await
@@ -454,7 +573,12 @@ mod tests {
                 descriptor: Descriptor::new("fake", "fake+mem://x", Maturity::Emulated)
                     .with_kinds(&[DeviceKind::QkdModule])
                     .with_assumptions(ASSUMED, accepted.iter().map(|s| (*s).to_owned())),
-                capabilities: Capabilities::none().with(&[Operation::Start, Operation::TakeKeys, Operation::TakeKeysById, Operation::Performance]),
+                capabilities: Capabilities::none().with(&[
+                    Operation::Start,
+                    Operation::TakeKeys,
+                    Operation::TakeKeysById,
+                    Operation::Performance,
+                ]),
                 qkd: QkdCapabilities::new(Role::Transmitter),
                 ids: vec![1, 2],
                 size: 32,
@@ -468,7 +592,15 @@ mod tests {
         }
         fn keys(&self) -> Vec<Key> {
             self.reached.fetch_add(1, Ordering::Relaxed);
-            self.ids.iter().map(|id| Key::new(KeyId::from_bytes(&[*id]).unwrap(), Zeroizing::new(vec![*id; self.size]))).collect()
+            self.ids
+                .iter()
+                .map(|id| {
+                    Key::new(
+                        KeyId::from_bytes(&[*id]).unwrap(),
+                        Zeroizing::new(vec![*id; self.size]),
+                    )
+                })
+                .collect()
         }
     }
 
@@ -502,10 +634,16 @@ mod tests {
             &self.qkd
         }
         async fn status(&self) -> Result<ModuleStatus> {
-            Ok(ModuleStatus::new(ModuleState::Generating, Role::Transmitter))
+            Ok(ModuleStatus::new(
+                ModuleState::Generating,
+                Role::Transmitter,
+            ))
         }
         async fn performance(&self) -> Result<Performance> {
-            Ok(Performance { qber: Some(Measured::now(Ratio(self.qber))), ..Performance::default() })
+            Ok(Performance {
+                qber: Some(Measured::now(Ratio(self.qber))),
+                ..Performance::default()
+            })
         }
         async fn start(&self) -> Result<()> {
             self.reached.fetch_add(1, Ordering::Relaxed);
@@ -526,14 +664,22 @@ mod tests {
     #[test]
     fn undeclared_unaccepted_and_closed_never_reach_the_driver() {
         let handle = Fake::new(&[]).checked();
-        assert_eq!(block_on(handle.identity()).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            block_on(handle.identity()).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
         let error = block_on(handle.start()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AssumptionNotAccepted);
         assert!(error.message().contains("assume=fake.start"));
         assert_eq!(reached(&handle), 0);
         block_on(handle.close()).unwrap();
         block_on(handle.close()).unwrap();
-        assert_eq!(block_on(handle.take_keys(&KeyRequest::new(2))).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            block_on(handle.take_keys(&KeyRequest::new(2)))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Closed
+        );
         assert_eq!(reached(&handle), 1);
         let handle = Fake::new(&["fake.start"]).checked();
         block_on(handle.start()).unwrap();
@@ -545,44 +691,95 @@ mod tests {
         let mut fake = Fake::new(&["fake.start"]);
         fake.capabilities = Capabilities::none();
         let handle = fake.checked();
-        assert_eq!(block_on(handle.identity()).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            block_on(handle.identity()).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
         handle.gate().pass_undeclared_reads();
         block_on(handle.identity()).unwrap();
         assert_eq!(reached(&handle), 1);
-        assert_eq!(block_on(handle.start()).unwrap_err().kind(), ErrorKind::Unsupported);
-        assert_eq!(block_on(handle.take_keys(&KeyRequest::new(2))).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            block_on(handle.start()).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            block_on(handle.take_keys(&KeyRequest::new(2)))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Unsupported
+        );
         block_on(handle.close()).unwrap();
-        assert_eq!(block_on(handle.identity()).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            block_on(handle.identity()).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
         assert_eq!(reached(&handle), 2);
     }
 
     #[test]
     fn no_key_comes_twice() {
         let handle = Fake::new(&[]).checked();
-        assert_eq!(block_on(handle.take_keys(&KeyRequest::new(2).with_size(Bits(256)))).unwrap().len(), 2);
+        assert_eq!(
+            block_on(handle.take_keys(&KeyRequest::new(2).with_size(Bits(256))))
+                .unwrap()
+                .len(),
+            2
+        );
         let error = block_on(handle.take_keys(&KeyRequest::new(2))).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused));
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused)
+        );
         assert_eq!(error.effect_on_device(), Effect::Unknown);
         let id = |b: u8| KeyId::from_bytes(&[b]).unwrap();
-        assert_eq!(block_on(handle.take_keys_by_id(&[id(1), id(2)])).unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused));
+        assert_eq!(
+            block_on(handle.take_keys_by_id(&[id(1), id(2)]))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused)
+        );
     }
 
     #[test]
     fn what_comes_must_be_what_was_asked_for() {
         let mut short = Fake::new(&[]);
         short.size = 16;
-        let kind = |handle: &Checked<Fake>, request| block_on(handle.take_keys(&request)).unwrap_err().kind();
-        assert_eq!(kind(&short.checked(), KeyRequest::new(2).with_size(Bits(256))), ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeySize));
+        let kind = |handle: &Checked<Fake>, request| {
+            block_on(handle.take_keys(&request)).unwrap_err().kind()
+        };
+        assert_eq!(
+            kind(&short.checked(), KeyRequest::new(2).with_size(Bits(256))),
+            ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeySize)
+        );
         let handle = Fake::new(&[]).checked();
-        assert_eq!(kind(&handle, KeyRequest::new(3)), ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeyCount));
+        assert_eq!(
+            kind(&handle, KeyRequest::new(3)),
+            ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeyCount)
+        );
         assert_eq!(kind(&handle, KeyRequest::new(0)), ErrorKind::InvalidInput);
-        assert_eq!(kind(&handle, KeyRequest::new(1).with_size(Bits(129))), ErrorKind::InvalidInput);
+        assert_eq!(
+            kind(&handle, KeyRequest::new(1).with_size(Bits(129))),
+            ErrorKind::InvalidInput
+        );
         let id = |b: u8| KeyId::from_bytes(&[b]).unwrap();
-        assert_eq!(block_on(handle.take_keys_by_id(&[id(7), id(7)])).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(block_on(handle.take_keys_by_id(&[id(2), id(1)])).unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeyCount));
+        assert_eq!(
+            block_on(handle.take_keys_by_id(&[id(7), id(7)]))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            block_on(handle.take_keys_by_id(&[id(2), id(1)]))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeyCount)
+        );
         let mut wild = Fake::new(&[]);
         wild.qber = 1.5;
-        assert_eq!(block_on(wild.checked().performance()).unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::QberOutOfRange));
+        assert_eq!(
+            block_on(wild.checked().performance()).unwrap_err().kind(),
+            ErrorKind::Misbehaved(DeviceMisbehaved::QberOutOfRange)
+        );
     }
 
     #[test]

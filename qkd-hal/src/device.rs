@@ -92,7 +92,10 @@ impl Identity {
     /// An identity with a vendor only.
     #[must_use]
     pub fn of(vendor: impl Into<String>) -> Self {
-        Self { vendor: vendor.into(), ..Self::default() }
+        Self {
+            vendor: vendor.into(),
+            ..Self::default()
+        }
     }
     /// Adds the model.
     #[must_use]
@@ -162,7 +165,10 @@ impl Health {
     /// No fault.
     #[must_use]
     pub fn ok() -> Self {
-        Self { state: HealthState::Ok, faults: Vec::new() }
+        Self {
+            state: HealthState::Ok,
+            faults: Vec::new(),
+        }
     }
     /// With faults.
     #[must_use]
@@ -196,7 +202,15 @@ impl Descriptor {
     /// A descriptor with the default deadline of 5 s.
     #[must_use]
     pub fn new(driver: &'static str, uri: impl Into<String>, maturity: Maturity) -> Self {
-        Self { driver, uri: uri.into(), kinds: Vec::new(), maturity, assumptions: &[], accepted: BTreeSet::new(), deadline: Duration::from_secs(5) }
+        Self {
+            driver,
+            uri: uri.into(),
+            kinds: Vec::new(),
+            maturity,
+            assumptions: &[],
+            accepted: BTreeSet::new(),
+            deadline: Duration::from_secs(5),
+        }
     }
     /// The kinds of handle.
     #[must_use]
@@ -206,7 +220,11 @@ impl Descriptor {
     }
     /// Its assumptions, and those accepted.
     #[must_use]
-    pub fn with_assumptions(mut self, assumptions: &'static [Assumption], accepted: impl IntoIterator<Item = String>) -> Self {
+    pub fn with_assumptions(
+        mut self,
+        assumptions: &'static [Assumption],
+        accepted: impl IntoIterator<Item = String>,
+    ) -> Self {
         self.assumptions = assumptions;
         self.accepted = accepted.into_iter().collect();
         self
@@ -220,7 +238,9 @@ impl Descriptor {
     /// The first assumption under `operation` that was not accepted.
     #[must_use]
     pub fn unaccepted(&self, operation: Operation) -> Option<&'static Assumption> {
-        self.assumptions.iter().find(|a| a.operations.contains(&operation) && !self.accepted.contains(a.id))
+        self.assumptions
+            .iter()
+            .find(|a| a.operations.contains(&operation) && !self.accepted.contains(a.id))
     }
 }
 
@@ -250,7 +270,10 @@ pub trait Device: Send + Sync {
     /// # Errors
     /// Transport errors. What one item lacks is a reading of quality `Invalid`, not an error.
     async fn telemetry(&self) -> Result<Vec<Reading>> {
-        Err(crate::Error::unsupported(Operation::Telemetry.name(), "this family has no telemetry"))
+        Err(crate::Error::unsupported(
+            Operation::Telemetry.name(),
+            "this family has no telemetry",
+        ))
     }
 
     /// The vendor's settings that can be reached by name. No I/O.
@@ -263,7 +286,10 @@ pub trait Device: Send + Sync {
     /// # Errors
     /// `NotFound` for a name that [`parameters`](Self::parameters) lacks; transport errors.
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
-        Err(crate::Error::unsupported(Operation::GetParameter.name(), format!("this family has no parameter `{name}`")))
+        Err(crate::Error::unsupported(
+            Operation::GetParameter.name(),
+            format!("this family has no parameter `{name}`"),
+        ))
     }
 
     /// Writes a setting and reads it back where the device lets it be read.
@@ -272,7 +298,10 @@ pub trait Device: Send + Sync {
     /// `NotFound`; `InvalidInput` for a value outside the specification, before anything is sent; `Misbehaved(ChangeNotApplied)` if the
     /// device then shows another value; transport errors.
     async fn set_parameter(&self, name: &str, _value: &ParameterValue) -> Result<()> {
-        Err(crate::Error::unsupported(Operation::SetParameter.name(), format!("this family has no parameter `{name}`")))
+        Err(crate::Error::unsupported(
+            Operation::SetParameter.name(),
+            format!("this family has no parameter `{name}`"),
+        ))
     }
 
     /// Events from now on.

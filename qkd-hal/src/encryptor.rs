@@ -117,7 +117,10 @@ impl EncryptorCapabilities {
     #[must_use]
     pub fn slots(count: u8, receive_ready: bool, key_sizes: &[Bits]) -> Self {
         Self {
-            staging: Staging::Slots { count, receive_ready },
+            staging: Staging::Slots {
+                count,
+                receive_ready,
+            },
             activation: Activation::SlotPointer,
             key_sizes: key_sizes.to_vec(),
             activate_both: true,
@@ -184,7 +187,11 @@ impl Slot {
     /// A slot.
     #[must_use]
     pub fn new(number: u8, key_id: Option<KeyId>, active: bool) -> Self {
-        Self { number, key_id, active }
+        Self {
+            number,
+            key_id,
+            active,
+        }
     }
 }
 
@@ -210,7 +217,14 @@ impl ChannelStatus {
     /// A status with a state.
     #[must_use]
     pub fn new(channel: ChannelId, state: ChannelState) -> Self {
-        Self { channel, state, vendor_state: None, slots: Vec::new(), failure_mode: FailureMode::Unknown, cipher: None }
+        Self {
+            channel,
+            state,
+            vendor_state: None,
+            slots: Vec::new(),
+            failure_mode: FailureMode::Unknown,
+            cipher: None,
+        }
     }
     /// Adds the device's own word.
     #[must_use]
@@ -255,8 +269,18 @@ pub struct Staged {
 impl Staged {
     /// A staged key.
     #[must_use]
-    pub fn new(channel: ChannelId, key_id: KeyId, slot: Option<u8>, proof: impl Into<String>) -> Self {
-        Self { channel, key_id, slot, proof: proof.into() }
+    pub fn new(
+        channel: ChannelId,
+        key_id: KeyId,
+        slot: Option<u8>,
+        proof: impl Into<String>,
+    ) -> Self {
+        Self {
+            channel,
+            key_id,
+            slot,
+            proof: proof.into(),
+        }
     }
 }
 
@@ -276,7 +300,11 @@ impl Confirmation {
     /// A confirmation.
     #[must_use]
     pub fn new(confirmed: bool, evidence: impl Into<String>) -> Self {
-        Self { confirmed, evidence: evidence.into(), gap: None }
+        Self {
+            confirmed,
+            evidence: evidence.into(),
+            gap: None,
+        }
     }
     /// With the gap, in seconds.
     #[must_use]
@@ -320,7 +348,10 @@ impl TrafficCounters {
 }
 
 fn lacks<T>(operation: Operation) -> Result<T> {
-    Err(Error::unsupported(operation.name(), "this family's public protocol has no such operation"))
+    Err(Error::unsupported(
+        operation.name(),
+        "this family's public protocol has no such operation",
+    ))
 }
 
 /// A box that protects traffic with keys it is given.

@@ -122,7 +122,15 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anybody doing anything.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy | Self::Unreachable | Self::Timeout | Self::Transport(_) | Self::NotReady | Self::Exhausted)
+        matches!(
+            self,
+            Self::Busy
+                | Self::Unreachable
+                | Self::Timeout
+                | Self::Transport(_)
+                | Self::NotReady
+                | Self::Exhausted
+        )
     }
 
     /// A short name, stable for scripts.
@@ -158,17 +166,25 @@ impl ErrorKind {
             Self::NotFound => "list what there is and name one of those",
             Self::Busy => "close the other program, or wait for it",
             Self::Unreachable => "check the address, the cable and the device's power",
-            Self::Timeout => "check that the device answers at all, then read its state and try again",
-            Self::Transport(TransportFault::Framing) => "check the line speed and the cable, then read the state and try again",
+            Self::Timeout => {
+                "check that the device answers at all, then read its state and try again"
+            }
+            Self::Transport(TransportFault::Framing) => {
+                "check the line speed and the cable, then read the state and try again"
+            }
             Self::Transport(_) => "check the cable, then read the state and try again",
-            Self::Misbehaved(_) => "read the state again; if it recurs, report it with a transcript",
+            Self::Misbehaved(_) => {
+                "read the state again; if it recurs, report it with a transcript"
+            }
             Self::Refused => "see the device's own words above; its log may say more",
             Self::Authentication => "check the credentials file and the device's user",
             Self::NotReady => "wait until the device is ready; its status says when",
             Self::Exhausted => "wait until more keys are stored",
             Self::StateChanged => "read the state, look at what changed, and plan again",
             Self::IdentityChanged => "find out which device is there now, then open it anew",
-            Self::AssumptionNotAccepted => "read the assumption; accept it with assume=<id> in the URI or the inventory if it holds for your device",
+            Self::AssumptionNotAccepted => {
+                "read the assumption; accept it with assume=<id> in the URI or the inventory if it holds for your device"
+            }
             Self::Closed => "open the device again",
             Self::Internal => "please report this",
         }
@@ -260,7 +276,10 @@ impl Error {
     }
     /// What caused it.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -373,7 +392,14 @@ mod tests {
 
     #[test]
     fn what_is_named_first_stays() {
-        let error = Error::invalid("x").during("inner").during("outer").on("a").on("b");
-        assert_eq!((error.operation(), error.device()), (Some("inner"), Some("a")));
+        let error = Error::invalid("x")
+            .during("inner")
+            .during("outer")
+            .on("a")
+            .on("b");
+        assert_eq!(
+            (error.operation(), error.device()),
+            (Some("inner"), Some("a"))
+        );
     }
 }

@@ -148,7 +148,13 @@ impl EventHub {
     /// A hub that keeps the last `capacity` events for slow readers.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(Mutex::new(Ring { events: VecDeque::new(), next: 1, capacity: capacity.max(1), wakers: Vec::new(), closed: false })))
+        Self(Arc::new(Mutex::new(Ring {
+            events: VecDeque::new(),
+            next: 1,
+            capacity: capacity.max(1),
+            wakers: Vec::new(),
+            closed: false,
+        })))
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Ring) -> R) -> R {
@@ -163,7 +169,12 @@ impl EventHub {
             if ring.events.len() == ring.capacity {
                 ring.events.pop_front();
             }
-            ring.events.push_back(Arc::new(Event { sequence, at: SystemTime::now(), origin, kind }));
+            ring.events.push_back(Arc::new(Event {
+                sequence,
+                at: SystemTime::now(),
+                origin,
+                kind,
+            }));
             (sequence, std::mem::take(&mut ring.wakers))
         });
         wakers.into_iter().for_each(Waker::wake);
@@ -173,7 +184,10 @@ impl EventHub {
     /// Events from now on.
     #[must_use]
     pub fn subscribe(&self) -> EventStream {
-        EventStream { hub: self.clone(), next: self.with(|ring| ring.next) }
+        EventStream {
+            hub: self.clone(),
+            next: self.with(|ring| ring.next),
+        }
     }
 
     /// Ends all streams, once they have been read.
@@ -210,7 +224,11 @@ impl EventStream {
             if next < oldest {
                 Some(Delivery::Lost(oldest - next))
             } else {
-                usize::try_from(next - oldest).ok().and_then(|i| ring.events.get(i)).cloned().map(Delivery::Event)
+                usize::try_from(next - oldest)
+                    .ok()
+                    .and_then(|i| ring.events.get(i))
+                    .cloned()
+                    .map(Delivery::Event)
             }
         })?;
         self.next += match delivery {

@@ -30,7 +30,10 @@ impl KeyId {
         let mut bytes = [0; Self::MAX];
         bytes[..id.len()].copy_from_slice(id);
         #[expect(clippy::cast_possible_truncation, reason = "checked above")]
-        Some(Self { length: id.len() as u8, bytes })
+        Some(Self {
+            length: id.len() as u8,
+            bytes,
+        })
     }
     /// The id's bytes.
     #[must_use]
@@ -57,7 +60,12 @@ impl FromStr for KeyId {
         hex::decode(text)
             .ok()
             .and_then(|bytes| Self::from_bytes(&bytes))
-            .ok_or_else(|| crate::Error::invalid(format!("`{text}` is not a key id: a UUID, or 1 to {} bytes in hexadecimal", Self::MAX)))
+            .ok_or_else(|| {
+                crate::Error::invalid(format!(
+                    "`{text}` is not a key id: a UUID, or 1 to {} bytes in hexadecimal",
+                    Self::MAX
+                ))
+            })
     }
 }
 
@@ -131,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_key_never_prints_its_bytes() {
-        let key = Key::new(KeyId::from_bytes(&[1, 2]).unwrap(), Zeroizing::new(vec![0xab; 32]));
+        let key = Key::new(
+            KeyId::from_bytes(&[1, 2]).unwrap(),
+            Zeroizing::new(vec![0xab; 32]),
+        );
         let text = format!("{key:?}");
         assert_eq!(text, "Key(0102, 256 bit)");
     }
@@ -149,7 +160,12 @@ mod tests {
 
     #[test]
     fn equality_needs_id_and_bytes() {
-        let key = |id: u8, byte: u8| Key::new(KeyId::from_bytes(&[id]).unwrap(), Zeroizing::new(vec![byte; 32]));
+        let key = |id: u8, byte: u8| {
+            Key::new(
+                KeyId::from_bytes(&[id]).unwrap(),
+                Zeroizing::new(vec![byte; 32]),
+            )
+        };
         assert_eq!(key(1, 2), key(1, 2));
         assert_ne!(key(1, 2), key(1, 3));
         assert_ne!(key(1, 2), key(2, 2));

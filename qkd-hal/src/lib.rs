@@ -37,6 +37,7 @@ pub mod parameter;
 pub mod qkd;
 pub mod random;
 pub mod reading;
+pub mod text;
 pub mod units;
 pub mod uri;
 

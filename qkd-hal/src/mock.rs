@@ -3,8 +3,11 @@
 #![allow(missing_docs, reason = "made by a macro")]
 
 use crate::{
-    Capabilities, Descriptor, Device, Encryptor, EventStream, Health, Identity, Key, KeyId, QkdModule, RandomSource, Result,
-    encryptor::{ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters},
+    Capabilities, Descriptor, Device, Encryptor, EventStream, Health, Identity, Key, KeyId,
+    QkdModule, RandomSource, Result,
+    encryptor::{
+        ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters,
+    },
     parameter::{ParameterSpec, ParameterValue},
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance, QkdCapabilities},
     random::RandomCapabilities,

@@ -69,8 +69,21 @@ pub struct ParameterSpec {
 impl ParameterSpec {
     /// A parameter that can be read only.
     #[must_use]
-    pub const fn read_only(name: &'static str, title: &'static str, values: ParameterType, unit: &'static str) -> Self {
-        Self { name, title, values, unit, readable: true, writable: false, disruptive: false }
+    pub const fn read_only(
+        name: &'static str,
+        title: &'static str,
+        values: ParameterType,
+        unit: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            title,
+            values,
+            unit,
+            readable: true,
+            writable: false,
+            disruptive: false,
+        }
     }
     /// The same, also writable.
     #[must_use]
@@ -97,10 +110,19 @@ impl ParameterSpec {
     /// # Errors
     /// `InvalidInput`, naming what would be right.
     pub fn parse(&self, text: &str) -> Result<ParameterValue> {
-        let wrong = || Error::invalid(format!("`{text}` is no value of {}: it takes {}", self.name, self.values));
+        let wrong = || {
+            Error::invalid(format!(
+                "`{text}` is no value of {}: it takes {}",
+                self.name, self.values
+            ))
+        };
         let value = match self.values {
-            ParameterType::Choice(_) | ParameterType::Text { .. } => ParameterValue::Text(text.to_owned()),
-            ParameterType::Integer { .. } => ParameterValue::Integer(text.parse().map_err(|_| wrong())?),
+            ParameterType::Choice(_) | ParameterType::Text { .. } => {
+                ParameterValue::Text(text.to_owned())
+            }
+            ParameterType::Integer { .. } => {
+                ParameterValue::Integer(text.parse().map_err(|_| wrong())?)
+            }
             ParameterType::Real { .. } => ParameterValue::Real(text.parse().map_err(|_| wrong())?),
             ParameterType::Flag => ParameterValue::Flag(text.parse().map_err(|_| wrong())?),
         };
@@ -114,14 +136,25 @@ impl ParameterSpec {
     /// `InvalidInput`, naming what would be right.
     pub fn check(&self, value: &ParameterValue) -> Result<()> {
         let right = match (self.values, value) {
-            (ParameterType::Choice(words), ParameterValue::Text(word)) => words.contains(&word.as_str()),
-            (ParameterType::Integer { min, max }, ParameterValue::Integer(v)) => (min..=max).contains(v),
+            (ParameterType::Choice(words), ParameterValue::Text(word)) => {
+                words.contains(&word.as_str())
+            }
+            (ParameterType::Integer { min, max }, ParameterValue::Integer(v)) => {
+                (min..=max).contains(v)
+            }
             (ParameterType::Real { min, max }, ParameterValue::Real(v)) => (min..=max).contains(v),
             (ParameterType::Flag, ParameterValue::Flag(_)) => true,
             (ParameterType::Text { max }, ParameterValue::Text(text)) => text.len() <= max,
             _ => false,
         };
-        if right { Ok(()) } else { Err(Error::invalid(format!("`{value}` is no value of {}: it takes {}", self.name, self.values))) }
+        if right {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!(
+                "`{value}` is no value of {}: it takes {}",
+                self.name, self.values
+            )))
+        }
     }
 }
 
@@ -132,8 +165,15 @@ impl ParameterSpec {
 pub fn find<'a>(specs: &'a [ParameterSpec], name: &str) -> Result<&'a ParameterSpec> {
     specs.iter().find(|s| s.name == name).ok_or_else(|| {
         let names: Vec<_> = specs.iter().map(|s| s.name).collect();
-        let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-        Error::new(ErrorKind::NotFound, format!("there is no parameter `{name}`; {known}"))
+        let known = if names.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        };
+        Error::new(
+            ErrorKind::NotFound,
+            format!("there is no parameter `{name}`; {known}"),
+        )
     })
 }
 
@@ -167,21 +207,48 @@ impl fmt::Display for ParameterValue {
 mod tests {
     use super::*;
 
-    const MODE: ParameterSpec = ParameterSpec::read_only("boot-mode", "what happens at power-up", ParameterType::Choice(&["dark", "restore"]), "").writable();
+    const MODE: ParameterSpec = ParameterSpec::read_only(
+        "boot-mode",
+        "what happens at power-up",
+        ParameterType::Choice(&["dark", "restore"]),
+        "",
+    )
+    .writable();
 
     #[test]
     fn a_wrong_value_is_told_what_would_be_right() {
-        assert_eq!(MODE.parse("dark").unwrap(), ParameterValue::Text("dark".into()));
-        assert!(MODE.parse("light").unwrap_err().message().contains("one of dark, restore"));
-        let number = ParameterSpec::read_only("n", "n", ParameterType::Integer { min: 1, max: 3 }, "s");
-        assert!(number.parse("4").unwrap_err().message().contains("from 1 to 3"));
+        assert_eq!(
+            MODE.parse("dark").unwrap(),
+            ParameterValue::Text("dark".into())
+        );
+        assert!(
+            MODE.parse("light")
+                .unwrap_err()
+                .message()
+                .contains("one of dark, restore")
+        );
+        let number =
+            ParameterSpec::read_only("n", "n", ParameterType::Integer { min: 1, max: 3 }, "s");
+        assert!(
+            number
+                .parse("4")
+                .unwrap_err()
+                .message()
+                .contains("from 1 to 3")
+        );
         assert!(number.parse("x").is_err());
-        assert!(find(&[MODE], "speed").unwrap_err().message().contains("it has boot-mode"));
+        assert!(
+            find(&[MODE], "speed")
+                .unwrap_err()
+                .message()
+                .contains("it has boot-mode")
+        );
     }
 
     #[test]
     fn not_a_number_is_in_no_range() {
-        let real = ParameterSpec::read_only("r", "r", ParameterType::Real { min: 0.0, max: 1.0 }, "");
+        let real =
+            ParameterSpec::read_only("r", "r", ParameterType::Real { min: 0.0, max: 1.0 }, "");
         assert!(real.parse("NaN").is_err());
     }
 }

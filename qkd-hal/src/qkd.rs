@@ -82,7 +82,13 @@ impl ModuleStatus {
     /// A status with a state and a role.
     #[must_use]
     pub fn new(state: ModuleState, role: Role) -> Self {
-        Self { state, vendor_state: None, role, peer: None, pairing_group: None }
+        Self {
+            state,
+            vendor_state: None,
+            role,
+            peer: None,
+            pairing_group: None,
+        }
     }
     /// Adds the device's own word.
     #[must_use]
@@ -194,7 +200,12 @@ impl KeyRequest {
     /// So many keys of the default size.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        Self { count, size: None, additional_receivers: Vec::new(), extensions: Vec::new() }
+        Self {
+            count,
+            size: None,
+            additional_receivers: Vec::new(),
+            extensions: Vec::new(),
+        }
     }
     /// Of this size.
     #[must_use]
@@ -253,7 +264,13 @@ impl QkdCapabilities {
     /// Of this role.
     #[must_use]
     pub fn new(role: Role) -> Self {
-        Self { role, redelivery: Redelivery::Unknown, reinitialisation: None, orders: None, calibration: None }
+        Self {
+            role,
+            redelivery: Redelivery::Unknown,
+            reinitialisation: None,
+            orders: None,
+            calibration: None,
+        }
     }
     /// With this redelivery.
     #[must_use]
@@ -277,7 +294,10 @@ impl QkdCapabilities {
 }
 
 fn lacks<T>(operation: Operation) -> Result<T> {
-    Err(Error::unsupported(operation.name(), "this family's public protocol has no such operation"))
+    Err(Error::unsupported(
+        operation.name(),
+        "this family's public protocol has no such operation",
+    ))
 }
 
 /// One end of a QKD link, or the key delivery in front of it.

@@ -33,7 +33,11 @@ pub struct Measured<T> {
 impl<T> Measured<T> {
     /// A good measurement taken now.
     pub fn now(value: T) -> Self {
-        Self { value, at: SystemTime::now(), quality: Quality::Good }
+        Self {
+            value,
+            at: SystemTime::now(),
+            quality: Quality::Good,
+        }
     }
     /// The same with another quality.
     #[must_use]
@@ -88,7 +92,13 @@ pub struct Reading {
 impl Reading {
     /// A good reading taken now.
     pub fn now(name: impl Into<Cow<'static, str>>, value: Value, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, at: SystemTime::now(), quality: Quality::Good }
+        Self {
+            name: name.into(),
+            value,
+            unit,
+            at: SystemTime::now(),
+            quality: Quality::Good,
+        }
     }
     /// The same with another quality.
     #[must_use]
@@ -100,16 +110,25 @@ impl Reading {
 
 /// Seconds since 1970-01-01T00:00:00Z, as a number.
 pub fn serialize_time<S: serde::Serializer>(at: &SystemTime, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()))
+    s.serialize_f64(
+        at.duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0.0, |d| d.as_secs_f64()),
+    )
 }
 
 /// A time as seconds, a number.
-pub fn serialize_seconds<S: serde::Serializer>(time: &std::time::Duration, s: S) -> Result<S::Ok, S::Error> {
+pub fn serialize_seconds<S: serde::Serializer>(
+    time: &std::time::Duration,
+    s: S,
+) -> Result<S::Ok, S::Error> {
     s.serialize_f64(time.as_secs_f64())
 }
 
 /// A time as seconds, a number, or null.
-pub fn serialize_optional_seconds<S: serde::Serializer>(time: &Option<std::time::Duration>, s: S) -> Result<S::Ok, S::Error> {
+pub fn serialize_optional_seconds<S: serde::Serializer>(
+    time: &Option<std::time::Duration>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => s.serialize_some(&time.as_secs_f64()),
         None => s.serialize_none(),

@@ -19,8 +19,21 @@ pub struct DeviceUri {
 }
 
 /// Names of parameters that would hold a secret.
-const SECRETS: [&str; 13] =
-    ["password", "passwd", "pass", "pwd", "secret", "community", "token", "key", "psk", "authkey", "privkey", "auth-password", "priv-password"];
+const SECRETS: [&str; 13] = [
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "secret",
+    "community",
+    "token",
+    "key",
+    "psk",
+    "authkey",
+    "privkey",
+    "auth-password",
+    "priv-password",
+];
 
 impl DeviceUri {
     /// The driver's name.
@@ -52,7 +65,11 @@ impl DeviceUri {
     #[must_use]
     pub fn authority(&self, default: u16) -> String {
         let port = self.port.unwrap_or(default);
-        if self.host.contains(':') { format!("[{}]:{port}", self.host) } else { format!("{}:{port}", self.host) }
+        if self.host.contains(':') {
+            format!("[{}]:{port}", self.host)
+        } else {
+            format!("{}:{port}", self.host)
+        }
     }
     /// The parameters, in order.
     #[must_use]
@@ -62,14 +79,25 @@ impl DeviceUri {
     /// The value of a parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.parameters
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
     /// The value of a parameter, read as a `T`.
     ///
     /// # Errors
     /// `InvalidInput` if it is there and is no `T`; `expected` says what would be right.
     pub fn parse_parameter<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
-        self.parameter(name).map(|text| text.parse().map_err(|_| Error::invalid(format!("`{name}={text}` in {self}: {name} takes {expected}")))).transpose()
+        self.parameter(name)
+            .map(|text| {
+                text.parse().map_err(|_| {
+                    Error::invalid(format!(
+                        "`{name}={text}` in {self}: {name} takes {expected}"
+                    ))
+                })
+            })
+            .transpose()
     }
     /// The same URI with one more parameter.
     #[must_use]
@@ -85,32 +113,58 @@ impl FromStr for DeviceUri {
     fn from_str(text: &str) -> Result<Self> {
         let shape = "a device URI looks like driver+transport://address?parameters, for instance polatis+tcp://192.0.2.7:5025";
         // A text with a secret in it must not be repeated in an error.
-        let userinfo = text.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or("").contains('@'));
+        let userinfo = text.split_once("://").is_some_and(|(_, rest)| {
+            rest.split(['/', '?', '#'])
+                .next()
+                .unwrap_or("")
+                .contains('@')
+        });
         if userinfo {
             return Err(Error::invalid(
                 "a device URI holds no user name or password: put them into the credentials file and name the entry with credentials=<name>",
             ));
         }
-        let uri = fluent_uri::Uri::parse(text).map_err(|e| Error::invalid(format!("not a URI ({e}); {shape}")))?;
+        let uri = fluent_uri::Uri::parse(text)
+            .map_err(|e| Error::invalid(format!("not a URI ({e}); {shape}")))?;
         let scheme = uri.scheme().as_str().to_ascii_lowercase();
         let (driver, transport) = scheme
             .split_once('+')
             .filter(|(d, t)| !d.is_empty() && !t.is_empty() && !t.contains('+'))
-            .ok_or_else(|| Error::invalid(format!("`{scheme}` names no driver and transport; {shape}")))?;
-        let authority = uri.authority().ok_or_else(|| Error::invalid(format!("`//` is missing behind `{scheme}:`; {shape}")))?;
+            .ok_or_else(|| {
+                Error::invalid(format!("`{scheme}` names no driver and transport; {shape}"))
+            })?;
+        let authority = uri.authority().ok_or_else(|| {
+            Error::invalid(format!("`//` is missing behind `{scheme}:`; {shape}"))
+        })?;
         if uri.fragment().is_some() {
-            return Err(Error::invalid(format!("a device URI has no `#` part; {shape}")));
+            return Err(Error::invalid(format!(
+                "a device URI has no `#` part; {shape}"
+            )));
         }
         let port = match authority.port().map(|p| p.as_str()) {
             None => None,
-            Some(p) => Some(p.parse().ok().filter(|p| *p != 0).ok_or_else(|| Error::invalid(format!("port `{p}` is not a number from 1 to 65535")))?),
+            Some(p) => Some(p.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+                Error::invalid(format!("port `{p}` is not a number from 1 to 65535"))
+            })?),
         };
-        let decode = |part: &str| -> Result<String> { percent_decode(part).ok_or_else(|| Error::invalid("a percent-encoded part is not UTF-8 text")) };
+        let decode = |part: &str| -> Result<String> {
+            percent_decode(part)
+                .ok_or_else(|| Error::invalid("a percent-encoded part is not UTF-8 text"))
+        };
         let host = decode(authority.host())?;
-        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).map_or(host.clone(), str::to_owned);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .map_or(host.clone(), str::to_owned);
         let path = decode(uri.path().as_str())?;
         let mut parameters: Vec<(String, String)> = Vec::new();
-        for pair in uri.query().map(|q| q.as_str()).unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+        for pair in uri
+            .query()
+            .map(|q| q.as_str())
+            .unwrap_or_default()
+            .split('&')
+            .filter(|p| !p.is_empty())
+        {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if SECRETS.contains(&name.to_ascii_lowercase().replace('_', "-").as_str()) {
@@ -119,7 +173,9 @@ impl FromStr for DeviceUri {
                 )));
             }
             if value.is_empty() {
-                return Err(Error::invalid(format!("parameter `{name}` has no value; write {name}=<value>")));
+                return Err(Error::invalid(format!(
+                    "parameter `{name}` has no value; write {name}=<value>"
+                )));
             }
             // `assume` may be repeated; anything else is named once.
             if name != "assume" && parameters.iter().any(|(n, _)| *n == name) {
@@ -127,7 +183,14 @@ impl FromStr for DeviceUri {
             }
             parameters.push((name, value));
         }
-        Ok(Self { driver: driver.to_owned(), transport: transport.to_owned(), host, port, path, parameters })
+        Ok(Self {
+            driver: driver.to_owned(),
+            transport: transport.to_owned(),
+            host,
+            port,
+            path,
+            parameters,
+        })
     }
 }
 
@@ -200,11 +263,26 @@ mod tests {
     #[test]
     fn the_forms_of_the_field() {
         let uri: DeviceUri = "polatis+serial:///dev/ttyS0?baud=38400".parse().unwrap();
-        assert_eq!((uri.driver(), uri.transport(), uri.host(), uri.path()), ("polatis", "serial", "", "/dev/ttyS0"));
-        assert_eq!(uri.parse_parameter::<u32>("baud", "a number").unwrap(), Some(38400));
-        let uri: DeviceUri = "packetlight+snmp://[2001:db8::9]:1161?credentials=noc&assume=a&assume=b".parse().unwrap();
-        assert_eq!((uri.host(), uri.port(), uri.authority(161).as_str()), ("2001:db8::9", Some(1161), "[2001:db8::9]:1161"));
-        assert_eq!(uri.to_string(), "packetlight+snmp://[2001:db8::9]:1161?credentials=noc&assume=a&assume=b");
+        assert_eq!(
+            (uri.driver(), uri.transport(), uri.host(), uri.path()),
+            ("polatis", "serial", "", "/dev/ttyS0")
+        );
+        assert_eq!(
+            uri.parse_parameter::<u32>("baud", "a number").unwrap(),
+            Some(38400)
+        );
+        let uri: DeviceUri =
+            "packetlight+snmp://[2001:db8::9]:1161?credentials=noc&assume=a&assume=b"
+                .parse()
+                .unwrap();
+        assert_eq!(
+            (uri.host(), uri.port(), uri.authority(161).as_str()),
+            ("2001:db8::9", Some(1161), "[2001:db8::9]:1161")
+        );
+        assert_eq!(
+            uri.to_string(),
+            "packetlight+snmp://[2001:db8::9]:1161?credentials=noc&assume=a&assume=b"
+        );
         let uri: DeviceUri = "idq-quantis+usbip://192.0.2.4:3240/1-1".parse().unwrap();
         assert_eq!(uri.path(), "/1-1");
     }
@@ -232,11 +310,16 @@ mod tests {
 
     #[test]
     fn secrets_are_refused_and_not_repeated() {
-        for text in
-            ["packetlight+snmp://admin:hunter2@192.0.2.9", "packetlight+snmp://192.0.2.9?community=hunter2", "packetlight+snmp://192.0.2.9?Password=hunter2"]
-        {
+        for text in [
+            "packetlight+snmp://admin:hunter2@192.0.2.9",
+            "packetlight+snmp://192.0.2.9?community=hunter2",
+            "packetlight+snmp://192.0.2.9?Password=hunter2",
+        ] {
             let error = format!("{:?}", text.parse::<DeviceUri>().unwrap_err());
-            assert!(error.contains("credentials file") && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.contains("credentials file") && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 

@@ -87,7 +87,10 @@ impl AttenuatorCapabilities {
     /// With attenuators at these ports.
     #[must_use]
     pub fn at(ports: impl IntoIterator<Item = Port>) -> Self {
-        Self { ports: ports.into_iter().collect(), ..Self::default() }
+        Self {
+            ports: ports.into_iter().collect(),
+            ..Self::default()
+        }
     }
     /// That can be transparent, and at its maximum.
     #[must_use]
@@ -119,7 +122,11 @@ impl AttenuatorCapabilities {
     /// # Errors
     /// `InvalidInput`.
     pub fn check_port(&self, port: Port) -> Result<()> {
-        if self.ports.contains(&port) { Ok(()) } else { Err(Error::invalid(format!("port {port} has no attenuator"))) }
+        if self.ports.contains(&port) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("port {port} has no attenuator")))
+        }
     }
 
     /// Checks that an attenuator can be set so.
@@ -131,10 +138,21 @@ impl AttenuatorCapabilities {
         match wanted {
             Attenuation::Transparent | Attenuation::Maximum if self.ends => Ok(()),
             Attenuation::Loss(loss) => within(loss.0, self.loss.as_ref(), "dB", "loss"),
-            Attenuation::OutputPower(power) => within(power.0, self.output_power.as_ref(), "dBm", "output power"),
-            Attenuation::Relative { reference, .. } if *reference == port => Err(Error::invalid(format!("port {port} cannot be its own reference"))),
-            Attenuation::Relative { below, .. } => within(below.0, self.relative.as_ref(), "dB", "difference to another port"),
-            other => Err(Error::invalid(format!("this attenuator cannot be set to `{other}`"))),
+            Attenuation::OutputPower(power) => {
+                within(power.0, self.output_power.as_ref(), "dBm", "output power")
+            }
+            Attenuation::Relative { reference, .. } if *reference == port => Err(Error::invalid(
+                format!("port {port} cannot be its own reference"),
+            )),
+            Attenuation::Relative { below, .. } => within(
+                below.0,
+                self.relative.as_ref(),
+                "dB",
+                "difference to another port",
+            ),
+            other => Err(Error::invalid(format!(
+                "this attenuator cannot be set to `{other}`"
+            ))),
         }
     }
 }
@@ -164,13 +182,31 @@ mod tests {
 
     #[test]
     fn an_attenuator_is_set_only_to_what_it_can() {
-        let voa = AttenuatorCapabilities::at([Port(17), Port(18)]).with_ends().with_relative(Decibels(0.0)..=Decibels(20.0));
-        let relative = |below, reference| Attenuation::Relative { below: Decibels(below), reference: Port(reference) };
+        let voa = AttenuatorCapabilities::at([Port(17), Port(18)])
+            .with_ends()
+            .with_relative(Decibels(0.0)..=Decibels(20.0));
+        let relative = |below, reference| Attenuation::Relative {
+            below: Decibels(below),
+            reference: Port(reference),
+        };
         assert!(voa.check(Port(17), &Attenuation::Maximum).is_ok());
         assert!(voa.check(Port(1), &Attenuation::Maximum).is_err());
         assert!(voa.check(Port(17), &relative(3.0, 18)).is_ok());
-        assert!(voa.check(Port(17), &relative(3.0, 17)).unwrap_err().message().contains("own reference"));
-        assert!(voa.check(Port(17), &Attenuation::Loss(Decibels(3.0))).unwrap_err().message().contains("no loss"));
-        assert!(voa.check(Port(17), &Attenuation::Other("CONV".to_owned())).is_err());
+        assert!(
+            voa.check(Port(17), &relative(3.0, 17))
+                .unwrap_err()
+                .message()
+                .contains("own reference")
+        );
+        assert!(
+            voa.check(Port(17), &Attenuation::Loss(Decibels(3.0)))
+                .unwrap_err()
+                .message()
+                .contains("no loss")
+        );
+        assert!(
+            voa.check(Port(17), &Attenuation::Other("CONV".to_owned()))
+                .is_err()
+        );
     }
 }

@@ -21,7 +21,11 @@ impl Port {
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::COMMON { f.write_str("common") } else { write!(f, "{}", self.0) }
+        if *self == Self::COMMON {
+            f.write_str("common")
+        } else {
+            write!(f, "{}", self.0)
+        }
     }
 }
 
@@ -31,7 +35,9 @@ impl FromStr for Port {
         if text.eq_ignore_ascii_case("common") {
             return Ok(Self::COMMON);
         }
-        text.parse().map(Self).map_err(|_| Error::invalid(format!("`{text}` is not a port: a number, or `common`")))
+        text.parse()
+            .map(Self)
+            .map_err(|_| Error::invalid(format!("`{text}` is not a port: a number, or `common`")))
     }
 }
 
@@ -48,7 +54,10 @@ impl CrossConnect {
     /// From one port to the other.
     #[must_use]
     pub const fn new(ingress: u32, egress: u32) -> Self {
-        Self { ingress: Port(ingress), egress: Port(egress) }
+        Self {
+            ingress: Port(ingress),
+            egress: Port(egress),
+        }
     }
     /// Both ports.
     #[must_use]
@@ -66,9 +75,15 @@ impl fmt::Display for CrossConnect {
 impl FromStr for CrossConnect {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        let (ingress, egress) =
-            text.split_once('-').ok_or_else(|| Error::invalid(format!("`{text}` is not a cross-connect: two ports with a dash, such as 1-17")))?;
-        Ok(Self { ingress: ingress.trim().parse()?, egress: egress.trim().parse()? })
+        let (ingress, egress) = text.split_once('-').ok_or_else(|| {
+            Error::invalid(format!(
+                "`{text}` is not a cross-connect: two ports with a dash, such as 1-17"
+            ))
+        })?;
+        Ok(Self {
+            ingress: ingress.trim().parse()?,
+            egress: egress.trim().parse()?,
+        })
     }
 }
 
@@ -97,8 +112,15 @@ impl CrossConnects {
         if new.ingress == new.egress {
             return Err(Error::invalid(format!("{new} connects a port with itself")));
         }
-        if let Some(old) = new.ports().iter().find_map(|p| self.at(*p)).filter(|old| *old != new) {
-            return Err(Error::invalid(format!("{new} needs a port that {old} holds")));
+        if let Some(old) = new
+            .ports()
+            .iter()
+            .find_map(|p| self.at(*p))
+            .filter(|old| *old != new)
+        {
+            return Err(Error::invalid(format!(
+                "{new} needs a port that {old} holds"
+            )));
         }
         for port in new.ports() {
             self.0.insert(port, new);
@@ -124,7 +146,13 @@ impl CrossConnects {
     /// The port at the other end.
     #[must_use]
     pub fn peer(&self, port: Port) -> Option<Port> {
-        self.at(port).map(|c| if c.ingress == port { c.egress } else { c.ingress })
+        self.at(port).map(|c| {
+            if c.ingress == port {
+                c.egress
+            } else {
+                c.ingress
+            }
+        })
     }
 
     /// Whether this very cross-connect is there.
@@ -135,7 +163,10 @@ impl CrossConnects {
 
     /// All of them, by ingress port.
     pub fn iter(&self) -> impl Iterator<Item = CrossConnect> + '_ {
-        self.0.iter().filter(|(port, c)| **port == c.ingress).map(|(_, c)| *c)
+        self.0
+            .iter()
+            .filter(|(port, c)| **port == c.ingress)
+            .map(|(_, c)| *c)
     }
 
     /// How many.
@@ -153,7 +184,13 @@ impl CrossConnects {
     /// Those that hold one of the ports.
     #[must_use]
     pub fn touching(&self, ports: &BTreeSet<Port>) -> Self {
-        Self(self.0.iter().filter(|(_, c)| c.ports().iter().any(|p| ports.contains(p))).map(|(p, c)| (*p, *c)).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(_, c)| c.ports().iter().any(|p| ports.contains(p)))
+                .map(|(p, c)| (*p, *c))
+                .collect(),
+        )
     }
 
     /// The state wanted when these ports are disconnected and then these cross-connects made, each of which takes its ports from
@@ -162,12 +199,20 @@ impl CrossConnects {
     /// # Errors
     /// `InvalidInput` for ports that the geometry lacks or that cannot meet, for two wishes that contradict each other, and for a
     /// result that the hardware cannot show; `NotFound` for a port to disconnect that is not connected.
-    pub fn edited(&self, geometry: &Geometry, disconnect: &[Port], connect: &[CrossConnect]) -> Result<Self> {
+    pub fn edited(
+        &self,
+        geometry: &Geometry,
+        disconnect: &[Port],
+        connect: &[CrossConnect],
+    ) -> Result<Self> {
         let mut wanted = self.clone();
         for port in disconnect {
             geometry.check_port(*port)?;
             if self.at(*port).is_none() {
-                return Err(Error::new(ErrorKind::NotFound, format!("port {port} is not connected")));
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("port {port} is not connected"),
+                ));
             }
             wanted.remove(*port);
         }
@@ -181,7 +226,9 @@ impl CrossConnects {
             wanted.insert(*new)?;
         }
         if let Some(lost) = asked.iter().find(|c| !wanted.contains(*c)) {
-            return Err(Error::invalid(format!("{lost} is asked for together with one that takes its port")));
+            return Err(Error::invalid(format!(
+                "{lost} is asked for together with one that takes its port"
+            )));
         }
         let wanted = geometry.completed(wanted);
         geometry.check_state(&wanted)?;
@@ -217,7 +264,11 @@ impl FromStr for CrossConnects {
         if text.trim() == "dark" {
             return Ok(Self::dark());
         }
-        text.split(',').map(|part| part.trim().parse()).collect::<Result<Vec<CrossConnect>>>()?.into_iter().collect()
+        text.split(',')
+            .map(|part| part.trim().parse())
+            .collect::<Result<Vec<CrossConnect>>>()?
+            .into_iter()
+            .collect()
     }
 }
 
@@ -238,7 +289,10 @@ mod tests {
         assert!(all.insert(CrossConnect::new(3, 18)).is_err());
         assert!(all.insert(CrossConnect::new(3, 3)).is_err());
         all.insert(CrossConnect::new(1, 17)).unwrap();
-        assert_eq!((all.len(), all.peer(Port(18)), all.peer(Port(3))), (2, Some(Port(2)), None));
+        assert_eq!(
+            (all.len(), all.peer(Port(18)), all.peer(Port(3))),
+            (2, Some(Port(2)), None)
+        );
         assert_eq!(all.remove(Port(17)), Some(CrossConnect::new(1, 17)));
         assert_eq!(all.to_string(), "2-18");
         assert!("1-17,1-18".parse::<CrossConnects>().is_err());
@@ -249,14 +303,27 @@ mod tests {
         let geometry = Geometry::matrix(4, 4);
         let present: CrossConnects = "1-5,2-6".parse().unwrap();
         let edit = |disconnect: &[u32], connect: &[(u32, u32)]| {
-            let connect: Vec<_> = connect.iter().map(|(a, b)| CrossConnect::new(*a, *b)).collect();
-            present.edited(&geometry, &disconnect.iter().map(|p| Port(*p)).collect::<Vec<_>>(), &connect)
+            let connect: Vec<_> = connect
+                .iter()
+                .map(|(a, b)| CrossConnect::new(*a, *b))
+                .collect();
+            present.edited(
+                &geometry,
+                &disconnect.iter().map(|p| Port(*p)).collect::<Vec<_>>(),
+                &connect,
+            )
         };
         assert_eq!(edit(&[], &[(1, 6)]).unwrap().to_string(), "1-6");
         assert_eq!(edit(&[5], &[]).unwrap().to_string(), "2-6");
         assert_eq!(edit(&[3], &[]).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(edit(&[9], &[]).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(edit(&[], &[(1, 6), (2, 6)]).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(edit(&[], &[(5, 1)]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            edit(&[], &[(1, 6), (2, 6)]).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            edit(&[], &[(5, 1)]).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     }
 }

@@ -38,7 +38,10 @@ impl Geometry {
     /// A 1×N switch that always meets a channel.
     #[must_use]
     pub const fn one_by(channels: u32) -> Self {
-        Self::OneByN { channels, dark: false }
+        Self::OneByN {
+            channels,
+            dark: false,
+        }
     }
 
     /// Whether a port can be without a path.
@@ -79,7 +82,9 @@ impl Geometry {
 
     fn has(&self, port: Port) -> bool {
         match *self {
-            Self::Matrix { ingress, egress } => port.0 >= 1 && port.0 <= ingress.saturating_add(egress),
+            Self::Matrix { ingress, egress } => {
+                port.0 >= 1 && port.0 <= ingress.saturating_add(egress)
+            }
             Self::OneByN { channels, .. } => port.0 <= channels,
             Self::Crossbar => (1..=4).contains(&port.0),
         }
@@ -90,7 +95,11 @@ impl Geometry {
     /// # Errors
     /// `InvalidInput`, naming the ports that exist.
     pub fn check_port(&self, port: Port) -> Result<()> {
-        if self.has(port) { Ok(()) } else { Err(Error::invalid(format!("there is no port {port}: {self}"))) }
+        if self.has(port) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("there is no port {port}: {self}")))
+        }
     }
 
     /// Checks that the two ports can meet.
@@ -103,7 +112,9 @@ impl Geometry {
         if self.is_ingress(connection.ingress) && self.is_egress(connection.egress) {
             Ok(())
         } else {
-            Err(Error::invalid(format!("{connection} cannot be made: {self}")))
+            Err(Error::invalid(format!(
+                "{connection} cannot be made: {self}"
+            )))
         }
     }
 
@@ -118,14 +129,23 @@ impl Geometry {
             Self::OneByN { dark, .. } => state.len() == 1 || (dark && state.is_empty()),
             Self::Crossbar => state.len() == 2,
         };
-        if possible { Ok(()) } else { Err(Error::invalid(format!("this switch cannot show `{state}`: {self}"))) }
+        if possible {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!(
+                "this switch cannot show `{state}`: {self}"
+            )))
+        }
     }
 
     /// What follows from a state by the hardware alone: one half of a crossbar sets the other.
     pub(crate) fn completed(&self, mut state: CrossConnects) -> CrossConnects {
         let half = state.iter().next();
         if let (Self::Crossbar, 1, Some(half)) = (self, state.len(), half) {
-            let other = CrossConnect { ingress: Port(3 - half.ingress.0.min(2)), egress: Port(7 - half.egress.0.clamp(3, 4)) };
+            let other = CrossConnect {
+                ingress: Port(3 - half.ingress.0.min(2)),
+                egress: Port(7 - half.egress.0.clamp(3, 4)),
+            };
             let _ = state.insert(other);
         }
         state
@@ -136,10 +156,19 @@ impl fmt::Display for Geometry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Matrix { ingress, egress } => {
-                write!(f, "a {ingress}x{egress} matrix with ingress ports 1 to {ingress} and egress ports {} to {}", ingress + 1, ingress + egress)
+                write!(
+                    f,
+                    "a {ingress}x{egress} matrix with ingress ports 1 to {ingress} and egress ports {} to {}",
+                    ingress + 1,
+                    ingress + egress
+                )
             }
             Self::OneByN { channels, dark } => {
-                write!(f, "a 1x{channels} switch: common-1 to common-{channels}, {}", if dark { "or dark" } else { "never dark" })
+                write!(
+                    f,
+                    "a 1x{channels} switch: common-1 to common-{channels}, {}",
+                    if dark { "or dark" } else { "never dark" }
+                )
             }
             Self::Crossbar => f.write_str("a 2x2 crossbar: bar (1-3,2-4) or cross (1-4,2-3)"),
         }
@@ -155,15 +184,35 @@ mod tests {
         let state = |text: &str| text.parse::<CrossConnects>().unwrap();
         let matrix = Geometry::matrix(2, 3);
         assert_eq!(matrix.ports().count(), 5);
-        assert!(matrix.check_state(&state("dark")).is_ok() && matrix.check_state(&state("1-5")).is_ok());
-        assert!(matrix.check_state(&state("1-2")).is_err() && matrix.check_state(&state("1-6")).is_err());
+        assert!(
+            matrix.check_state(&state("dark")).is_ok() && matrix.check_state(&state("1-5")).is_ok()
+        );
+        assert!(
+            matrix.check_state(&state("1-2")).is_err()
+                && matrix.check_state(&state("1-6")).is_err()
+        );
         let select = Geometry::one_by(4);
         assert!(select.check_state(&state("common-4")).is_ok());
-        assert!(select.check_state(&state("dark")).unwrap_err().message().contains("never dark"));
-        assert!(Geometry::OneByN { channels: 4, dark: true }.check_state(&state("dark")).is_ok());
+        assert!(
+            select
+                .check_state(&state("dark"))
+                .unwrap_err()
+                .message()
+                .contains("never dark")
+        );
+        assert!(
+            Geometry::OneByN {
+                channels: 4,
+                dark: true
+            }
+            .check_state(&state("dark"))
+            .is_ok()
+        );
         assert!(select.check_port(Port(5)).is_err());
         assert!(Geometry::Crossbar.check_state(&state("1-3")).is_err());
-        let cross = state("1-3,2-4").edited(&Geometry::Crossbar, &[], &[CrossConnect::new(2, 3)]).unwrap();
+        let cross = state("1-3,2-4")
+            .edited(&Geometry::Crossbar, &[], &[CrossConnect::new(2, 3)])
+            .unwrap();
         assert_eq!(cross.to_string(), "1-4,2-3");
     }
 }

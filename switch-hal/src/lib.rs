@@ -33,6 +33,10 @@ pub use attenuator::{Attenuation, Attenuator, AttenuatorCapabilities};
 pub use connection::{CrossConnect, CrossConnects, Port};
 pub use geometry::Geometry;
 pub use plan::{Fingerprint, Plan, Scope, Step};
-pub use power_meter::{AlarmLevels, MonitorChange, MonitorStatus, PowerMeter, PowerMeterCapabilities};
+pub use power_meter::{
+    AlarmLevels, MonitorChange, MonitorStatus, PowerMeter, PowerMeterCapabilities,
+};
 pub use protection::Protection;
-pub use switch::{Applied, OpticalSwitch, PortState, PortStatus, PowerLoss, Readback, SwitchCapabilities};
+pub use switch::{
+    Applied, OpticalSwitch, PortState, PortStatus, PowerLoss, Readback, SwitchCapabilities,
+};

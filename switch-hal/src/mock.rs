@@ -3,9 +3,13 @@
 #![allow(missing_docs, reason = "made by a macro")]
 
 use crate::{
-    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnects, MonitorChange, MonitorStatus, OpticalSwitch, Plan, Port, PortStatus, PowerMeter,
-    PowerMeterCapabilities, SwitchCapabilities,
-    protection::{GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand},
+    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnects, MonitorChange,
+    MonitorStatus, OpticalSwitch, Plan, Port, PortStatus, PowerMeter, PowerMeterCapabilities,
+    SwitchCapabilities,
+    protection::{
+        GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
+        SwitchCommand,
+    },
 };
 use async_trait::async_trait;
 use mockall::mock;

@@ -58,7 +58,12 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |all: &[CrossConnect]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let list = |all: &[CrossConnect]| {
+            all.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        };
         match self {
             Self::Disconnect(c) => write!(f, "disconnect {c}"),
             Self::Connect(c) => write!(f, "connect {c}"),
@@ -121,7 +126,13 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidInput` if the geometry cannot show one of the states, or if the change needs a port outside `scope`.
-    pub fn new(device: &Identity, geometry: &Geometry, present: &CrossConnects, wanted: &CrossConnects, scope: &Scope) -> Result<Self> {
+    pub fn new(
+        device: &Identity,
+        geometry: &Geometry,
+        present: &CrossConnects,
+        wanted: &CrossConnects,
+        scope: &Scope,
+    ) -> Result<Self> {
         geometry.check_state(present)?;
         geometry.check_state(wanted)?;
         let gone: Vec<_> = present.iter().filter(|c| !wanted.contains(*c)).collect();
@@ -133,19 +144,38 @@ impl Plan {
             Scope::Ports(declared) => {
                 declared.iter().try_for_each(|p| geometry.check_port(*p))?;
                 if let Some(outside) = touched.iter().find(|p| !declared.contains(p)) {
-                    return Err(Error::invalid(format!("the change needs port {outside}, which is not among the declared ports")));
+                    return Err(Error::invalid(format!(
+                        "the change needs port {outside}, which is not among the declared ports"
+                    )));
                 }
                 declared.clone()
             }
         };
-        let covered: BTreeSet<Port> = ports.iter().flat_map(|p| [Some(*p), present.peer(*p)]).flatten().collect();
+        let covered: BTreeSet<Port> = ports
+            .iter()
+            .flat_map(|p| [Some(*p), present.peer(*p)])
+            .flatten()
+            .collect();
         let steps = match geometry {
-            Geometry::Matrix { .. } => gone.into_iter().map(Step::Disconnect).chain(new.into_iter().map(Step::Connect)).collect(),
+            Geometry::Matrix { .. } => gone
+                .into_iter()
+                .map(Step::Disconnect)
+                .chain(new.into_iter().map(Step::Connect))
+                .collect(),
             _ if gone.is_empty() && new.is_empty() => Vec::new(),
-            _ => vec![Step::Move { from: gone, to: new }],
+            _ => vec![Step::Move {
+                from: gone,
+                to: new,
+            }],
         };
         let fingerprint = Some(Fingerprint::of(present, &covered));
-        Ok(Self { device: device.clone(), ports, covered, fingerprint, steps })
+        Ok(Self {
+            device: device.clone(),
+            ports,
+            covered,
+            fingerprint,
+            steps,
+        })
     }
 
     /// A plan for a switch whose state cannot be read: it moves to `wanted` from wherever it stands. A switch that can be read refuses it.
@@ -155,11 +185,22 @@ impl Plan {
     pub fn blind(device: &Identity, geometry: &Geometry, wanted: &CrossConnects) -> Result<Self> {
         geometry.check_state(wanted)?;
         if matches!(geometry, Geometry::Matrix { .. }) {
-            return Err(Error::invalid("a matrix is never planned blind: read its state first"));
+            return Err(Error::invalid(
+                "a matrix is never planned blind: read its state first",
+            ));
         }
         let ports: BTreeSet<Port> = geometry.ports().collect();
-        let steps = vec![Step::Move { from: Vec::new(), to: wanted.iter().collect() }];
-        Ok(Self { device: device.clone(), covered: ports.clone(), ports, fingerprint: None, steps })
+        let steps = vec![Step::Move {
+            from: Vec::new(),
+            to: wanted.iter().collect(),
+        }];
+        Ok(Self {
+            device: device.clone(),
+            covered: ports.clone(),
+            ports,
+            fingerprint: None,
+            steps,
+        })
     }
 
     /// The device for which it was made.
@@ -199,13 +240,20 @@ impl Plan {
     /// `StateChanged`; `InvalidInput` for a blind plan.
     pub fn check(&self, now: &CrossConnects) -> Result<()> {
         let Some(made_for) = self.fingerprint else {
-            return Err(Error::invalid("a blind plan is for a switch that cannot be read; read the state and plan from it"));
+            return Err(Error::invalid(
+                "a blind plan is for a switch that cannot be read; read the state and plan from it",
+            ));
         };
         if Fingerprint::of(now, &self.covered) == made_for {
             return Ok(());
         }
         let stand = now.touching(&self.covered);
-        Err(Error::new(ErrorKind::StateChanged, format!("the switch has moved on since the plan was made; its ports now stand at {stand}")))
+        Err(Error::new(
+            ErrorKind::StateChanged,
+            format!(
+                "the switch has moved on since the plan was made; its ports now stand at {stand}"
+            ),
+        ))
     }
 
     /// The state after all steps, from `present`.
@@ -213,18 +261,22 @@ impl Plan {
     /// # Errors
     /// `InvalidInput` if a step does not fit the state.
     pub fn result(&self, present: &CrossConnects) -> Result<CrossConnects> {
-        self.steps.iter().try_fold(present.clone(), |mut state, step| {
-            for gone in step.removes() {
-                if !state.contains(*gone) {
-                    return Err(Error::invalid(format!("`{step}` does not fit: {gone} is not there")));
+        self.steps
+            .iter()
+            .try_fold(present.clone(), |mut state, step| {
+                for gone in step.removes() {
+                    if !state.contains(*gone) {
+                        return Err(Error::invalid(format!(
+                            "`{step}` does not fit: {gone} is not there"
+                        )));
+                    }
+                    state.remove(gone.ingress);
                 }
-                state.remove(gone.ingress);
-            }
-            for new in step.adds() {
-                state.insert(*new)?;
-            }
-            Ok(state)
-        })
+                for new in step.adds() {
+                    state.insert(*new)?;
+                }
+                Ok(state)
+            })
     }
 
     /// What a permit binds: SHA-256 over the device, the fingerprint, the declared ports and the steps.
@@ -239,8 +291,19 @@ impl Plan {
         text(&self.device.vendor);
         text(self.device.model.as_deref().unwrap_or("\0"));
         text(self.device.serial.as_deref().unwrap_or("\0"));
-        text(&self.fingerprint.map_or_else(|| "blind".to_owned(), |f| f.to_string()));
-        text(&self.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        text(
+            &self
+                .fingerprint
+                .map_or_else(|| "blind".to_owned(), |f| f.to_string()),
+        );
+        text(
+            &self
+                .ports
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
+        );
         for step in &self.steps {
             text(&step.to_string());
         }
@@ -267,7 +330,14 @@ impl Serialize for Plan {
         out.serialize_field("device", &self.device)?;
         out.serialize_field("ports", &self.ports)?;
         out.serialize_field("fingerprint", &self.fingerprint.map(|f| f.to_string()))?;
-        out.serialize_field("steps", &self.steps.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        out.serialize_field(
+            "steps",
+            &self
+                .steps
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+        )?;
         out.serialize_field("digest", &hex::encode(self.digest()))?;
         out.end()
     }
@@ -280,7 +350,9 @@ mod tests {
 
     fn state(geometry: Geometry, seed: &[(u32, u32)]) -> CrossConnects {
         let mut all = CrossConnects::dark();
-        let Geometry::Matrix { ingress, egress } = geometry else { panic!("a matrix") };
+        let Geometry::Matrix { ingress, egress } = geometry else {
+            panic!("a matrix")
+        };
         for (a, b) in seed {
             let _ = all.insert(CrossConnect::new(1 + a % ingress, 1 + ingress + b % egress));
         }
@@ -342,15 +414,31 @@ mod tests {
         let blind = Plan::blind(&Identity::of("x"), &geometry, &three).unwrap();
         assert_eq!(blind.to_string(), "move to common-3");
         assert!(blind.check(&one).is_err() && blind.fingerprint().is_none());
-        assert!(Plan::blind(&Identity::of("x"), &Geometry::matrix(2, 2), &CrossConnects::dark()).is_err());
+        assert!(
+            Plan::blind(
+                &Identity::of("x"),
+                &Geometry::matrix(2, 2),
+                &CrossConnects::dark()
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn the_digest_binds_device_state_and_steps() {
         let geometry = Geometry::matrix(4, 4);
-        let (a, b): (CrossConnects, CrossConnects) = ("1-5".parse().unwrap(), "1-6".parse().unwrap());
+        let (a, b): (CrossConnects, CrossConnects) =
+            ("1-5".parse().unwrap(), "1-6".parse().unwrap());
         let plan = |who: &str, from: &CrossConnects, to: &CrossConnects, scope| {
-            Plan::new(&Identity::of("x").with_serial(who), &geometry, from, to, &scope).unwrap().digest()
+            Plan::new(
+                &Identity::of("x").with_serial(who),
+                &geometry,
+                from,
+                to,
+                &scope,
+            )
+            .unwrap()
+            .digest()
         };
         let base = plan("1", &a, &b, Scope::Touched);
         assert_eq!(base, plan("1", &a, &b, Scope::Touched));

@@ -37,7 +37,10 @@ impl PowerMeterCapabilities {
     /// With monitors at these ports.
     #[must_use]
     pub fn at(ports: impl IntoIterator<Item = Port>) -> Self {
-        Self { monitors: ports.into_iter().collect(), ..Self::default() }
+        Self {
+            monitors: ports.into_iter().collect(),
+            ..Self::default()
+        }
     }
     /// With these averaging times.
     #[must_use]
@@ -63,7 +66,11 @@ impl PowerMeterCapabilities {
     /// # Errors
     /// `InvalidInput`.
     pub fn check_port(&self, port: Port) -> Result<()> {
-        if self.monitors.contains(&port) { Ok(()) } else { Err(Error::invalid(format!("port {port} has no power monitor"))) }
+        if self.monitors.contains(&port) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("port {port} has no power monitor")))
+        }
     }
 
     /// Checks that a monitor can be set so.
@@ -73,16 +80,28 @@ impl PowerMeterCapabilities {
     pub fn check(&self, change: &MonitorChange) -> Result<()> {
         match change {
             MonitorChange::Averaging(time) if !self.averaging.contains(time) => {
-                let known: Vec<_> = self.averaging.iter().map(|t| format!("{} ms", t.as_millis())).collect();
-                Err(Error::invalid(format!("it does not average over {} ms, but over one of: {}", time.as_millis(), known.join(", "))))
+                let known: Vec<_> = self
+                    .averaging
+                    .iter()
+                    .map(|t| format!("{} ms", t.as_millis()))
+                    .collect();
+                Err(Error::invalid(format!(
+                    "it does not average over {} ms, but over one of: {}",
+                    time.as_millis(),
+                    known.join(", ")
+                )))
             }
-            MonitorChange::Wavelength(nm) => within(nm.0, self.wavelengths.as_ref(), "nm", "wavelength"),
+            MonitorChange::Wavelength(nm) => {
+                within(nm.0, self.wavelengths.as_ref(), "nm", "wavelength")
+            }
             MonitorChange::Alarms(AlarmLevels { low, high }) => {
                 for level in [low, high].into_iter().flatten() {
                     within(level.0, self.alarms.as_ref(), "dBm", "alarm level")?;
                 }
                 match (low, high) {
-                    (Some(low), Some(high)) if low >= high => Err(Error::invalid(format!("the low alarm level {low} lies not below the high one, {high}"))),
+                    (Some(low), Some(high)) if low >= high => Err(Error::invalid(format!(
+                        "the low alarm level {low} lies not below the high one, {high}"
+                    ))),
                     _ => Ok(()),
                 }
             }
@@ -92,15 +111,27 @@ impl PowerMeterCapabilities {
 }
 
 /// Checks that a value lies in a range that is there.
-pub(crate) fn within(value: f64, range: Option<&RangeInclusive<f64>>, unit: &str, what: &str) -> Result<()> {
+pub(crate) fn within(
+    value: f64,
+    range: Option<&RangeInclusive<f64>>,
+    unit: &str,
+    what: &str,
+) -> Result<()> {
     match range {
         None => Err(Error::invalid(format!("this device has no {what} to set"))),
         Some(range) if range.contains(&value) => Ok(()),
-        Some(range) => Err(Error::invalid(format!("the {what} {value} {unit} lies outside {} to {} {unit}", range.start(), range.end()))),
+        Some(range) => Err(Error::invalid(format!(
+            "the {what} {value} {unit} lies outside {} to {} {unit}",
+            range.start(),
+            range.end()
+        ))),
     }
 }
 
-fn serialize_times<S: serde::Serializer>(times: &[Duration], s: S) -> std::result::Result<S::Ok, S::Error> {
+fn serialize_times<S: serde::Serializer>(
+    times: &[Duration],
+    s: S,
+) -> std::result::Result<S::Ok, S::Error> {
     s.collect_seq(times.iter().map(Duration::as_secs_f64))
 }
 
@@ -146,7 +177,13 @@ impl MonitorStatus {
     /// A monitor of which nothing more is known.
     #[must_use]
     pub fn new(port: Port) -> Self {
-        Self { port, wavelength: None, averaging: None, alarms: AlarmLevels::default(), alarmed: None }
+        Self {
+            port,
+            wavelength: None,
+            averaging: None,
+            alarms: AlarmLevels::default(),
+            alarmed: None,
+        }
     }
 }
 
@@ -167,7 +204,10 @@ pub trait PowerMeter: Device {
     /// # Errors
     /// `InvalidInput` for a port without one; transport errors.
     async fn monitor(&self, _port: Port) -> Result<MonitorStatus> {
-        Err(Error::unsupported(Operation::Monitor.name(), "this family does not tell how its monitors are set"))
+        Err(Error::unsupported(
+            Operation::Monitor.name(),
+            "this family does not tell how its monitors are set",
+        ))
     }
 
     /// Sets a monitor, and reads back. An alarm may be the trigger of a protection group: a change of its levels can move light.
@@ -175,7 +215,10 @@ pub trait PowerMeter: Device {
     /// # Errors
     /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn set_monitor(&self, _port: Port, _change: &MonitorChange) -> Result<()> {
-        Err(Error::unsupported(Operation::SetMonitor.name(), "the monitors of this family cannot be set"))
+        Err(Error::unsupported(
+            Operation::SetMonitor.name(),
+            "the monitors of this family cannot be set",
+        ))
     }
 }
 
@@ -188,13 +231,46 @@ mod tests {
         let meter = PowerMeterCapabilities::at([Port(17)])
             .with_averaging([Duration::from_millis(10), Duration::from_millis(20)])
             .with_alarms(DecibelMilliwatts(-50.0)..=DecibelMilliwatts(20.0));
-        assert!(meter.check_port(Port(1)).unwrap_err().message().contains("no power monitor"));
-        assert!(meter.check(&MonitorChange::Averaging(Duration::from_millis(20))).is_ok());
-        assert!(meter.check(&MonitorChange::Averaging(Duration::from_millis(15))).unwrap_err().message().contains("10 ms, 20 ms"));
-        assert!(meter.check(&MonitorChange::Wavelength(Nanometres(1550.0))).unwrap_err().message().contains("no wavelength"));
-        let alarms = |low, high| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(low)), high: Some(DecibelMilliwatts(high)) });
+        assert!(
+            meter
+                .check_port(Port(1))
+                .unwrap_err()
+                .message()
+                .contains("no power monitor")
+        );
+        assert!(
+            meter
+                .check(&MonitorChange::Averaging(Duration::from_millis(20)))
+                .is_ok()
+        );
+        assert!(
+            meter
+                .check(&MonitorChange::Averaging(Duration::from_millis(15)))
+                .unwrap_err()
+                .message()
+                .contains("10 ms, 20 ms")
+        );
+        assert!(
+            meter
+                .check(&MonitorChange::Wavelength(Nanometres(1550.0)))
+                .unwrap_err()
+                .message()
+                .contains("no wavelength")
+        );
+        let alarms = |low, high| {
+            MonitorChange::Alarms(AlarmLevels {
+                low: Some(DecibelMilliwatts(low)),
+                high: Some(DecibelMilliwatts(high)),
+            })
+        };
         assert!(meter.check(&alarms(-30.0, 10.0)).is_ok());
-        assert!(meter.check(&alarms(-60.0, 10.0)).unwrap_err().message().contains("-50 to 20 dBm"));
+        assert!(
+            meter
+                .check(&alarms(-60.0, 10.0))
+                .unwrap_err()
+                .message()
+                .contains("-50 to 20 dBm")
+        );
         assert!(meter.check(&alarms(10.0, -30.0)).is_err());
         assert!(meter.check(&alarms(f64::NAN, 10.0)).is_err());
     }

@@ -87,7 +87,10 @@ impl ProtectionCapabilities {
     /// With these times to wait.
     #[must_use]
     pub fn with_wait_to_restore(mut self, range: RangeInclusive<Duration>, step: Duration) -> Self {
-        (self.wait_to_restore, self.wait_step) = (Some(range.start().as_secs_f64()..=range.end().as_secs_f64()), step);
+        (self.wait_to_restore, self.wait_step) = (
+            Some(range.start().as_secs_f64()..=range.end().as_secs_f64()),
+            step,
+        );
         self
     }
     /// With these thresholds.
@@ -115,17 +118,33 @@ impl ProtectionCapabilities {
     /// `InvalidInput`, naming what would be right.
     pub fn check_setting(&self, setting: &ProtectionSetting) -> Result<()> {
         if !self.settings.contains(&setting.kind()) {
-            return Err(Error::invalid(format!("the {:?} of its groups cannot be set", setting.kind())));
+            return Err(Error::invalid(format!(
+                "the {:?} of its groups cannot be set",
+                setting.kind()
+            )));
         }
         match setting {
             ProtectionSetting::WaitToRestore(time) => {
-                within(time.as_secs_f64(), self.wait_to_restore.as_ref(), "s", "time to wait")?;
-                if time.as_nanos().is_multiple_of(self.wait_step.as_nanos().max(1)) {
+                within(
+                    time.as_secs_f64(),
+                    self.wait_to_restore.as_ref(),
+                    "s",
+                    "time to wait",
+                )?;
+                if time
+                    .as_nanos()
+                    .is_multiple_of(self.wait_step.as_nanos().max(1))
+                {
                     return Ok(());
                 }
-                Err(Error::invalid(format!("the time to wait is set in steps of {} s", self.wait_step.as_secs_f64())))
+                Err(Error::invalid(format!(
+                    "the time to wait is set in steps of {} s",
+                    self.wait_step.as_secs_f64()
+                )))
             }
-            ProtectionSetting::Threshold { level, .. } => within(level.0, self.threshold.as_ref(), "dBm", "threshold"),
+            ProtectionSetting::Threshold { level, .. } => {
+                within(level.0, self.threshold.as_ref(), "dBm", "threshold")
+            }
             _ => Ok(()),
         }
     }
@@ -138,7 +157,10 @@ impl ProtectionCapabilities {
         if self.commands.contains(&command.kind()) {
             return Ok(());
         }
-        Err(Error::invalid(format!("its groups take no command {:?}", command.kind())))
+        Err(Error::invalid(format!(
+            "its groups take no command {:?}",
+            command.kind()
+        )))
     }
 }
 

@@ -63,7 +63,12 @@ impl SwitchCapabilities {
     /// Of this geometry.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, readback: Readback::Device, settling: None, power_loss: Stated::Unknown }
+        Self {
+            geometry,
+            readback: Readback::Device,
+            settling: None,
+            power_loss: Stated::Unknown,
+        }
     }
     /// With this readback.
     #[must_use]
@@ -120,7 +125,13 @@ impl PortStatus {
     /// A port in a state.
     #[must_use]
     pub fn new(port: Port, state: PortState, peer: Option<Port>) -> Self {
-        Self { port, state, peer, power: None, attenuation: None }
+        Self {
+            port,
+            state,
+            peer,
+            power: None,
+            attenuation: None,
+        }
     }
     /// With its power.
     #[must_use]
@@ -147,7 +158,11 @@ impl Applied {
     /// So many steps.
     #[must_use]
     pub fn new(steps: usize, verified: bool, took: Duration) -> Self {
-        Self { steps, verified, took }
+        Self {
+            steps,
+            verified,
+            took,
+        }
     }
 }
 
@@ -169,7 +184,10 @@ pub trait OpticalSwitch: Device {
     /// # Errors
     /// `InvalidInput` for a port that is not there; transport errors.
     async fn ports(&self, _ports: &[Port]) -> Result<Vec<PortStatus>> {
-        Err(Error::unsupported(Operation::Ports.name(), "this family does not tell the state of single ports"))
+        Err(Error::unsupported(
+            Operation::Ports.name(),
+            "this family does not tell the state of single ports",
+        ))
     }
 
     /// Carries out a plan. **Moves light: traffic on the plan's ports is disturbed.**
@@ -191,6 +209,9 @@ pub trait OpticalSwitch: Device {
     /// # Errors
     /// `InvalidInput`, `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn set_port(&self, _port: Port, _enabled: bool) -> Result<()> {
-        Err(Error::unsupported(Operation::SetPort.name(), "this family cannot shut ports"))
+        Err(Error::unsupported(
+            Operation::SetPort.name(),
+            "this family cannot shut ports",
+        ))
     }
 }

@@ -33,14 +33,20 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "Agiltron FF 1x4 and 1x8 (CL/LB driver board), SelfAlign 1xN",
     vendor: "Agiltron",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "serial", example: "agiltron+serial:///dev/ttyUSB0?model=ff&channels=8" }],
+    transports: &[Transport {
+        name: "serial",
+        example: "agiltron+serial:///dev/ttyUSB0?model=ff&channels=8",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[
         Evidence {
             of: EvidenceOf::Protocol,
             what: "PyPI qmi 0.54.2 (FF 1x4, 1x8) and agiltron-selfalign 0.2.0 (1x16) write the very frames that the driver writes, and read the answers alike; both were answered by the emulator",
         },
-        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, on a PTY" },
+        Evidence {
+            of: EvidenceOf::Emulator,
+            what: "this repository's emulator, on a PTY",
+        },
     ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
@@ -49,8 +55,16 @@ pub static INFO: DriverInfo = DriverInfo {
         "SelfAlign: any query; its position is unknown until it has acknowledged a channel",
     ],
     parameters: &[
-        UriParameter { name: "model", help: "ff or selfalign; the device does not tell", required: true },
-        UriParameter { name: "channels", help: "number of channels; the device does not tell", required: true },
+        UriParameter {
+            name: "model",
+            help: "ff or selfalign; the device does not tell",
+            required: true,
+        },
+        UriParameter {
+            name: "channels",
+            help: "number of channels; the device does not tell",
+            required: true,
+        },
     ],
     // Every four bytes are a command on one of the two products, so nothing is sent to find out.
     probes: &[],
@@ -84,7 +98,17 @@ impl Driver for AgiltronDriver {
             .parse_parameter("channels", "a number of channels")?
             .filter(|n| (2..=most).contains(n))
             .ok_or_else(|| Error::invalid(format!("channels= takes a number from 2 to {most}")))?;
-        let line = Wire::new(Resync::Quiet(quiet)).serial(proto::BAUD, false).frames(4).open(&INFO, uri, context).await?;
-        if self_align { Ok(Opened::switch(Arc::new(self_align::SelfAlign::new(line, channels)))) } else { line.switch(ff::Ff { channels }).await }
+        let line = Wire::new(Resync::Quiet(quiet))
+            .serial(proto::BAUD, false)
+            .frames(4)
+            .open(&INFO, uri, context)
+            .await?;
+        if self_align {
+            Ok(Opened::switch(Arc::new(self_align::SelfAlign::new(
+                line, channels,
+            ))))
+        } else {
+            line.switch(ff::Ff { channels }).await
+        }
     }
 }

@@ -37,7 +37,9 @@ impl From<ProtoError> for Error {
 }
 
 fn frame(reply: &[u8]) -> Result<Frame, ProtoError> {
-    reply.try_into().map_err(|_| ProtoError::Length(reply.len()))
+    reply
+        .try_into()
+        .map_err(|_| ProtoError::Length(reply.len()))
 }
 
 /// Fast fibre-optic switches with a CL/LB driver board, 1x4 and 1x8. Channels count from 1 on the wire.
@@ -64,7 +66,11 @@ pub mod ff {
     /// See [`ProtoError`].
     pub fn decode_get(reply: &[u8]) -> Result<u8, ProtoError> {
         let all = frame(reply)?;
-        if all[..2] == [0x01, 0x12] { Err(ProtoError::OtherReply(all)) } else { Ok(all[3]) }
+        if all[..2] == [0x01, 0x12] {
+            Err(ProtoError::OtherReply(all))
+        } else {
+            Ok(all[3])
+        }
     }
 
     /// Checks the echo of a set.
@@ -73,7 +79,11 @@ pub mod ff {
     /// See [`ProtoError`].
     pub fn decode_set(request: Frame, reply: &[u8]) -> Result<(), ProtoError> {
         let all = frame(reply)?;
-        if all == request { Ok(()) } else { Err(ProtoError::OtherReply(all)) }
+        if all == request {
+            Ok(())
+        } else {
+            Err(ProtoError::OtherReply(all))
+        }
     }
 }
 
@@ -104,7 +114,11 @@ pub mod self_align {
     /// See [`ProtoError`].
     pub fn decode_set(reply: &[u8]) -> Result<(), ProtoError> {
         let all = frame(reply)?;
-        if all == ACK { Ok(()) } else { Err(ProtoError::OtherReply(all)) }
+        if all == ACK {
+            Ok(())
+        } else {
+            Err(ProtoError::OtherReply(all))
+        }
     }
 }
 
@@ -126,19 +140,33 @@ mod tests {
 
     #[test]
     fn frames_are_those_of_the_sources() {
-        let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../vectors/agiltron.json")).unwrap();
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../../vectors/agiltron.json")).unwrap();
         let mut seen = 0;
         for v in &vectors {
             let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();
-            let channel = v["meaning"]["channel"].as_u64().map(|c| u32::try_from(c).unwrap());
-            let name = format!("{} {} {}", v["model"].as_str().unwrap(), v["direction"].as_str().unwrap(), v["meaning"]["command"].as_str().unwrap());
+            let channel = v["meaning"]["channel"]
+                .as_u64()
+                .map(|c| u32::try_from(c).unwrap());
+            let name = format!(
+                "{} {} {}",
+                v["model"].as_str().unwrap(),
+                v["direction"].as_str().unwrap(),
+                v["meaning"]["command"].as_str().unwrap()
+            );
             match name.as_str() {
                 "ff request get" => assert_eq!(ff::GET[..], bytes),
-                "ff reply get" => assert_eq!(u32::from(ff::decode_get(&bytes).unwrap()), channel.unwrap()),
+                "ff reply get" => {
+                    assert_eq!(u32::from(ff::decode_get(&bytes).unwrap()), channel.unwrap())
+                }
                 "ff request set" => assert_eq!(ff::set(channel.unwrap()).unwrap()[..], bytes),
-                "ff reply set" => ff::decode_set(ff::set(channel.unwrap()).unwrap(), &bytes).unwrap(),
+                "ff reply set" => {
+                    ff::decode_set(ff::set(channel.unwrap()).unwrap(), &bytes).unwrap()
+                }
                 "selfalign request home" => assert_eq!(self_align::HOME[..], bytes),
-                "selfalign request set" => assert_eq!(self_align::set(channel.unwrap()).unwrap()[..], bytes),
+                "selfalign request set" => {
+                    assert_eq!(self_align::set(channel.unwrap()).unwrap()[..], bytes)
+                }
                 "selfalign reply set" => self_align::decode_set(&bytes).unwrap(),
                 other => panic!("{other}"),
             }
@@ -150,7 +178,10 @@ mod tests {
     #[test]
     fn another_reply_is_told() {
         let set = ff::set(3).unwrap();
-        assert_eq!(ff::decode_set(set, &[1, 0x12, 0, 4]), Err(ProtoError::OtherReply([1, 0x12, 0, 4])));
+        assert_eq!(
+            ff::decode_set(set, &[1, 0x12, 0, 4]),
+            Err(ProtoError::OtherReply([1, 0x12, 0, 4]))
+        );
         assert_eq!(ff::decode_get(&set), Err(ProtoError::OtherReply(set)));
         assert_eq!(ff::decode_get(&[1, 0x11, 0]), Err(ProtoError::Length(3)));
         assert!(self_align::decode_set(&[1, 0x35, 0, 3]).is_err());

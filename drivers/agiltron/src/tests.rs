@@ -6,7 +6,10 @@ use qkd_driver_kit::{
     context::Endpoint,
     link::{memory::Bytes, scripted::plan},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault, reading::Quality};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault,
+    reading::Quality,
+};
 use qkd_switch_hal::{CrossConnects, Plan};
 use std::{
     collections::VecDeque,
@@ -46,7 +49,10 @@ fn answer(sim: &mut Sim, f: [u8; 4]) -> Option<[u8; 4]> {
 }
 
 async fn open(query: &str) -> (Result<Opened>, Arc<Mutex<Sim>>) {
-    let sim = Arc::new(Mutex::new(Sim { channel: 2, ..Sim::default() }));
+    let sim = Arc::new(Mutex::new(Sim {
+        channel: 2,
+        ..Sim::default()
+    }));
     let served = Arc::clone(&sim);
     let endpoint = Bytes::new("switch", move |mut far| {
         let sim = Arc::clone(&served);
@@ -76,7 +82,13 @@ async fn open(query: &str) -> (Result<Opened>, Arc<Mutex<Sim>>) {
         });
     });
     let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
-    (Registry::new().with(driver()).open(&format!("agiltron+mem://switch?{query}"), &context).await, sim)
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("agiltron+mem://switch?{query}"), &context)
+            .await,
+        sim,
+    )
 }
 
 fn state(text: &str) -> CrossConnects {
@@ -89,10 +101,19 @@ async fn ff_moves_and_verifies() {
     let opened = opened.unwrap();
     let switch = opened.as_switch().unwrap();
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
-    let applied = switch.apply(&plan(&opened, "common-7").await.unwrap()).await.unwrap();
+    let applied = switch
+        .apply(&plan(&opened, "common-7").await.unwrap())
+        .await
+        .unwrap();
     assert!(applied.verified && sim.lock().unwrap().channel == 7);
-    assert_eq!(switch.identity().await.unwrap().to_string(), "Agiltron FF 1x8");
-    assert_eq!(switch.capabilities().supports(Operation::Identity), Support::Emulated);
+    assert_eq!(
+        switch.identity().await.unwrap().to_string(),
+        "Agiltron FF 1x8"
+    );
+    assert_eq!(
+        switch.capabilities().supports(Operation::Identity),
+        Support::Emulated
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +122,16 @@ async fn ff_refuses_a_plan_for_a_state_that_has_moved_on() {
     let opened = opened.unwrap();
     let plan = plan(&opened, "common-7").await.unwrap();
     sim.lock().unwrap().channel = 3;
-    assert_eq!(opened.as_switch().unwrap().apply(&plan).await.unwrap_err().kind(), ErrorKind::StateChanged);
+    assert_eq!(
+        opened
+            .as_switch()
+            .unwrap()
+            .apply(&plan)
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::StateChanged
+    );
     assert_eq!(sim.lock().unwrap().channel, 3);
 }
 
@@ -111,9 +141,18 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
     let opened = opened.unwrap();
     let switch = opened.as_switch().unwrap();
     for (prank, kind) in [
-        (Prank::Answer([1, 0x12, 0, 5]), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        (Prank::Answer([1, 0x11, 0, 9]), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        (Prank::Answer([1, 0x11, 0, 0]), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            Prank::Answer([1, 0x12, 0, 5]),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            Prank::Answer([1, 0x11, 0, 9]),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            Prank::Answer([1, 0x11, 0, 0]),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
         (Prank::Silence, ErrorKind::Timeout),
         (Prank::Late, ErrorKind::Timeout),
         (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
@@ -134,10 +173,20 @@ async fn ff_with_another_echo_is_not_taken_for_done() {
     let opened = opened.unwrap();
     let plan = plan(&opened, "common-7").await.unwrap();
     // The reading before the set is answered as ever; the set is echoed wrongly.
-    sim.lock().unwrap().pranks.extend([Prank::Answer([1, 0x11, 0, 2]), Prank::Answer([1, 0x12, 0, 6])]);
+    sim.lock().unwrap().pranks.extend([
+        Prank::Answer([1, 0x11, 0, 2]),
+        Prank::Answer([1, 0x12, 0, 6]),
+    ]);
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest));
-    assert_eq!(error.effect_on_device(), Effect::Partial, "it did move: {error}");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)
+    );
+    assert_eq!(
+        error.effect_on_device(),
+        Effect::Partial,
+        "it did move: {error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,27 +195,64 @@ async fn self_align_never_pretends_to_know() {
     let opened = opened.unwrap();
     let switch = opened.as_switch().unwrap();
     assert!(sim.lock().unwrap().seen.is_empty(), "opening sends nothing");
-    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
-    assert_eq!(switch.health().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        switch.connections().await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
+    assert_eq!(
+        switch.health().await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     let who = switch.identity().await.unwrap();
-    let blind = Plan::blind(&who, &switch.switch_capabilities().geometry, &state("common-14")).unwrap();
+    let blind = Plan::blind(
+        &who,
+        &switch.switch_capabilities().geometry,
+        &state("common-14"),
+    )
+    .unwrap();
     let applied = switch.apply(&blind).await.unwrap();
-    assert_eq!((applied.verified, sim.lock().unwrap().seen.last().copied()), (false, Some([1, 0x35, 0, 13])));
+    assert_eq!(
+        (applied.verified, sim.lock().unwrap().seen.last().copied()),
+        (false, Some([1, 0x35, 0, 13]))
+    );
     let known = switch.connections().await.unwrap();
-    assert_eq!((known.value, known.quality), (state("common-14"), Quality::Stale));
+    assert_eq!(
+        (known.value, known.quality),
+        (state("common-14"), Quality::Stale)
+    );
     let next = plan(&opened, "common-1").await.unwrap();
     sim.lock().unwrap().pranks.push_back(Prank::Silence);
     let error = switch.apply(&next).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
-    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
-    assert_eq!(switch.apply(&next).await.unwrap_err().kind(), ErrorKind::StateChanged);
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
+    assert_eq!(
+        switch.connections().await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
+    assert_eq!(
+        switch.apply(&next).await.unwrap_err().kind(),
+        ErrorKind::StateChanged
+    );
     switch.apply(&blind).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_device_does_not_tell_must_be_given() {
-    for query in ["model=ff", "channels=8", "model=mems&channels=8", "model=ff&channels=1", "model=ff&channels=256", "model=selfalign&channels=x"] {
-        assert_eq!(open(query).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+    for query in [
+        "model=ff",
+        "channels=8",
+        "model=mems&channels=8",
+        "model=ff&channels=1",
+        "model=ff&channels=256",
+        "model=selfalign&channels=x",
+    ] {
+        assert_eq!(
+            open(query).await.0.unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{query}"
+        );
     }
     // A box with more channels than the operator said.
     let (opened, _) = open("model=ff&channels=2").await;

@@ -50,8 +50,14 @@ pub static INFO: DriverInfo = DriverInfo {
     vendor: "DiCon Fiberoptics",
     kinds: &[DeviceKind::OpticalSwitch],
     transports: &[
-        Transport { name: "serial", example: "dicon+serial:///dev/ttyUSB0?model=mems" },
-        Transport { name: "tcp", example: "dicon+tcp://192.0.2.7:10001?model=gp600" },
+        Transport {
+            name: "serial",
+            example: "dicon+serial:///dev/ttyUSB0?model=mems",
+        },
+        Transport {
+            name: "tcp",
+            example: "dicon+tcp://192.0.2.7:10001?model=gp600",
+        },
     ],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
@@ -67,10 +73,23 @@ pub static INFO: DriverInfo = DriverInfo {
         "the MXS-9100 speaks another language, and is not driven",
     ],
     parameters: &[
-        UriParameter { name: "model", help: "mems (serial) or gp600 (TCP, or serial with baud=)", required: true },
-        UriParameter { name: "baud", help: "speed of the serial line; MEMS default 115200, GP600 none: it is not public", required: false },
+        UriParameter {
+            name: "model",
+            help: "mems (serial) or gp600 (TCP, or serial with baud=)",
+            required: true,
+        },
+        UriParameter {
+            name: "baud",
+            help: "speed of the serial line; MEMS default 115200, GP600 none: it is not public",
+            required: false,
+        },
     ],
-    probes: &[Probe::Bytes { transport: "tcp", at: 10_001, send: b"*IDN?\r", expect: "dicon" }],
+    probes: &[Probe::Bytes {
+        transport: "tcp",
+        at: 10_001,
+        send: b"*IDN?\r",
+        expect: "dicon",
+    }],
     resynchronises: "TCP: a new connection. Serial: the identification until this very device's, then quiet for 300 ms; no other query is answered by such a line.",
 };
 
@@ -89,37 +108,83 @@ async fn open_mems(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         return Err(Error::invalid("model=mems is on a serial line"));
     }
     let wire = Wire::new(Resync::Sentinel(QUIET)).serial(proto::mems::BAUD, false);
-    let wire = wire.greeting(proto::mems::IDENTIFY, |reply| proto::mems::decode_identify(reply).ok());
+    let wire = wire.greeting(proto::mems::IDENTIFY, |reply| {
+        proto::mems::decode_identify(reply).ok()
+    });
     let line = wire.open(&INFO, uri, context).await?;
-    let channels = line.call().query("size", proto::mems::CONFIGURATION, proto::mems::decode_configuration).await?;
+    let channels = line
+        .call()
+        .query(
+            "size",
+            proto::mems::CONFIGURATION,
+            proto::mems::decode_configuration,
+        )
+        .await?;
     if !(1..=LARGEST).contains(&channels) {
-        return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch says that it has {channels} channels")));
+        return Err(Error::misbehaved(
+            DeviceMisbehaved::ValueOutOfRange,
+            format!("the switch says that it has {channels} channels"),
+        ));
     }
-    line.switch(mems::Mems { geometry: Geometry::OneByN { channels, dark: true } }).await
+    line.switch(mems::Mems {
+        geometry: Geometry::OneByN {
+            channels,
+            dark: true,
+        },
+    })
+    .await
 }
 
 async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
     let serial = uri.transport() == "serial";
     let baud = uri.parse_parameter("baud", "a line speed, such as 9600")?;
-    let wire = Wire::new(if serial { Resync::Sentinel(QUIET) } else { Resync::Reconnect }).tcp(proto::gp600::TCP_PORT);
+    let wire = Wire::new(if serial {
+        Resync::Sentinel(QUIET)
+    } else {
+        Resync::Reconnect
+    })
+    .tcp(proto::gp600::TCP_PORT);
     let wire = match (serial, baud) {
-        (true, None) => return Err(Error::invalid("the speed of a GP600's RS-232 port is not public: give baud=")),
+        (true, None) => {
+            return Err(Error::invalid(
+                "the speed of a GP600's RS-232 port is not public: give baud=",
+            ));
+        }
         (_, Some(baud)) => wire.serial(baud, false),
         (false, None) => wire,
     };
     let wire = wire.greeting(proto::gp600::IDENTIFY, |reply| {
         let identity = gp600::identity_of(&proto::gp600::decode_identify(reply).ok()?)?;
-        Some(format!("{} {}, serial {}", identity.vendor, identity.model?, identity.serial?))
+        Some(format!(
+            "{} {}, serial {}",
+            identity.vendor, identity.model?, identity.serial?
+        ))
     });
     let line = wire.open(&INFO, uri, context).await?;
     let call = line.call();
-    let configuration = call.query("configuration", proto::gp600::CONFIGURATION, proto::gp600::decode_text).await?;
+    let configuration = call
+        .query(
+            "configuration",
+            proto::gp600::CONFIGURATION,
+            proto::gp600::decode_text,
+        )
+        .await?;
     if configuration != "X1" {
-        return Err(Error::unsupported("open", format!("the switch is configured as {configuration}, and only X1 (one matrix) has a public protocol")));
+        return Err(Error::unsupported(
+            "open",
+            format!(
+                "the switch is configured as {configuration}, and only X1 (one matrix) has a public protocol"
+            ),
+        ));
     }
-    let (inputs, outputs) = call.query("size", proto::gp600::SIZE, proto::gp600::decode_size).await?;
+    let (inputs, outputs) = call
+        .query("size", proto::gp600::SIZE, proto::gp600::decode_size)
+        .await?;
     if [inputs, outputs].iter().any(|n| !(1..=LARGEST).contains(n)) {
-        return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch says that it is {inputs}x{outputs}")));
+        return Err(Error::misbehaved(
+            DeviceMisbehaved::ValueOutOfRange,
+            format!("the switch says that it is {inputs}x{outputs}"),
+        ));
     }
     line.switch(gp600::Gp600 { inputs, outputs }).await
 }

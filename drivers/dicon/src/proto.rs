@@ -31,7 +31,9 @@ pub mod mems {
         let expected = "an identification";
         match text(reply)? {
             "" => Err(Misread::unexpected(expected, "")),
-            other if decode_channel(reply).is_ok() || decode_configuration(reply).is_ok() => Err(Misread::other_reply(expected, other)),
+            other if decode_channel(reply).is_ok() || decode_configuration(reply).is_ok() => {
+                Err(Misread::other_reply(expected, other))
+            }
             name => Ok(name.to_owned()),
         }
     }
@@ -45,7 +47,10 @@ pub mod mems {
         let mut fields = text.split(',').map(|field| field.trim().parse::<u32>());
         match (fields.next(), fields.next()) {
             (Some(Ok(_)), Some(Ok(channels))) => Ok(channels),
-            _ => Err(Misread::unexpected("a list whose second field is the number of channels", text)),
+            _ => Err(Misread::unexpected(
+                "a list whose second field is the number of channels",
+                text,
+            )),
         }
     }
 
@@ -60,7 +65,9 @@ pub mod mems {
         if text[digits..].starts_with(',') {
             return Err(Misread::other_reply(expected, text));
         }
-        text[..digits].parse().map_err(|_| Misread::unexpected(expected, text))
+        text[..digits]
+            .parse()
+            .map_err(|_| Misread::unexpected(expected, text))
     }
 }
 
@@ -148,9 +155,17 @@ pub mod gp600 {
         let fields: Vec<&str> = text.splitn(5, ',').map(str::trim).collect();
         match fields[..] {
             [maker, model, serial, firmware] if !maker.is_empty() && !serial.is_empty() => {
-                Ok(Identification { maker: maker.to_owned(), model: model.to_owned(), serial: serial.to_owned(), firmware: firmware.to_owned() })
+                Ok(Identification {
+                    maker: maker.to_owned(),
+                    model: model.to_owned(),
+                    serial: serial.to_owned(),
+                    firmware: firmware.to_owned(),
+                })
             }
-            _ => Err(Misread::unexpected("maker, model, serial number, firmware", text)),
+            _ => Err(Misread::unexpected(
+                "maker, model, serial number, firmware",
+                text,
+            )),
         }
     }
 
@@ -164,7 +179,9 @@ pub mod gp600 {
 
     fn pair(expected: &'static str, text: &str) -> Result<(u32, u32), Misread> {
         let parse = |field: &str| field.trim().parse().ok();
-        text.split_once(',').and_then(|(a, b)| Some((parse(a)?, parse(b)?))).ok_or_else(|| Misread::unexpected(expected, text))
+        text.split_once(',')
+            .and_then(|(a, b)| Some((parse(a)?, parse(b)?)))
+            .ok_or_else(|| Misread::unexpected(expected, text))
     }
 
     /// Inputs and outputs, in the reply to [`SIZE`].
@@ -195,7 +212,12 @@ pub mod gp600 {
         let text = text(reply)?;
         text.split_once(',')
             .filter(|(code, words)| code.starts_with(['+', '-']) && !words.is_empty())
-            .and_then(|(code, words)| Some(DeviceError { code: code.parse().ok()?, text: words.trim().to_owned() }))
+            .and_then(|(code, words)| {
+                Some(DeviceError {
+                    code: code.parse().ok()?,
+                    text: words.trim().to_owned(),
+                })
+            })
             .ok_or_else(|| Misread::unexpected("a signed error number and its text", text))
     }
 
@@ -205,7 +227,10 @@ pub mod gp600 {
     /// [`Misread`].
     pub fn decode_wavelength(reply: &[u8]) -> Result<f64, Misread> {
         let text = text(reply)?;
-        text.parse().ok().filter(|nm: &f64| nm.is_finite()).ok_or_else(|| Misread::unexpected("a wavelength in nm", text))
+        text.parse()
+            .ok()
+            .filter(|nm: &f64| nm.is_finite())
+            .ok_or_else(|| Misread::unexpected("a wavelength in nm", text))
     }
 
     /// The reply to [`AUTO_SAVE`].
@@ -223,9 +248,22 @@ pub mod gp600 {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let _ = (mems::decode_identify(input), mems::decode_configuration(input), mems::decode_channel(input));
-    let _ = (gp600::decode_identify(input), gp600::decode_text(input), gp600::decode_size(input), gp600::decode_output(2, input));
-    let _ = (gp600::decode_error(input), gp600::decode_wavelength(input), gp600::decode_auto_save(input));
+    let _ = (
+        mems::decode_identify(input),
+        mems::decode_configuration(input),
+        mems::decode_channel(input),
+    );
+    let _ = (
+        gp600::decode_identify(input),
+        gp600::decode_text(input),
+        gp600::decode_size(input),
+        gp600::decode_output(2, input),
+    );
+    let _ = (
+        gp600::decode_error(input),
+        gp600::decode_wavelength(input),
+        gp600::decode_auto_save(input),
+    );
 }
 
 #[cfg(test)]
@@ -237,40 +275,68 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_sources() {
-        let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../vectors/dicon.json")).unwrap();
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../../vectors/dicon.json")).unwrap();
         let mut seen = 0;
         for v in &vectors {
             let (line, meaning) = (v["ascii"].as_str().unwrap(), &v["meaning"]);
             let n = |field: &str| u32::try_from(meaning[field].as_u64().unwrap()).unwrap();
             let reply = line.as_bytes();
-            let which = [v["model"].as_str(), v["direction"].as_str(), v["to"].as_str().or(meaning["command"].as_str())].map(Option::unwrap).join(" ");
+            let which = [
+                v["model"].as_str(),
+                v["direction"].as_str(),
+                v["to"].as_str().or(meaning["command"].as_str()),
+            ]
+            .map(Option::unwrap)
+            .join(" ");
             match which.as_str() {
                 "mems request identify" => assert_eq!(line, mems::IDENTIFY),
                 "mems request configuration" => assert_eq!(line, mems::CONFIGURATION),
                 "mems request channel" => assert_eq!(line, mems::CHANNEL),
                 "mems request set" => assert_eq!(line, mems::set(n("channel"))),
-                "mems reply configuration" => assert_eq!(mems::decode_configuration(reply).unwrap(), n("channels")),
-                "mems reply channel" => assert_eq!(mems::decode_channel(reply).unwrap(), n("channel")),
+                "mems reply configuration" => {
+                    assert_eq!(mems::decode_configuration(reply).unwrap(), n("channels"))
+                }
+                "mems reply channel" => {
+                    assert_eq!(mems::decode_channel(reply).unwrap(), n("channel"))
+                }
                 "gp600 request identify" => assert_eq!(line, gp600::IDENTIFY),
                 "gp600 request configuration" => assert_eq!(line, gp600::CONFIGURATION),
                 "gp600 request size" => assert_eq!(line, gp600::SIZE),
                 "gp600 request error" => assert_eq!(line, gp600::ERROR),
                 "gp600 request wavelengths" => assert_eq!(line, gp600::WAVELENGTHS),
                 "gp600 request wavelength" => assert_eq!(line, gp600::WAVELENGTH),
-                "gp600 request set-wavelength" => assert_eq!(line, gp600::set_wavelength(n("nm").into())),
+                "gp600 request set-wavelength" => {
+                    assert_eq!(line, gp600::set_wavelength(n("nm").into()))
+                }
                 "gp600 request auto-save?" => assert_eq!(line, gp600::AUTO_SAVE),
-                "gp600 request auto-save" => assert_eq!(line, gp600::set_auto_save(meaning["on"].as_bool().unwrap())),
+                "gp600 request auto-save" => {
+                    assert_eq!(line, gp600::set_auto_save(meaning["on"].as_bool().unwrap()))
+                }
                 "gp600 request set" => assert_eq!(line, gp600::set(n("input"), n("output"))),
                 "gp600 request output" => assert_eq!(line, gp600::output(n("input"))),
                 "gp600 reply identify" => {
                     let id = gp600::decode_identify(reply).unwrap();
                     let told = [&id.maker, &id.model, &id.serial, &id.firmware];
-                    assert_eq!(told, ["maker", "model", "serial", "firmware"].map(|f| meaning[f].as_str().unwrap()));
+                    assert_eq!(
+                        told,
+                        ["maker", "model", "serial", "firmware"]
+                            .map(|f| meaning[f].as_str().unwrap())
+                    );
                 }
                 "gp600 reply configuration" => assert_eq!(gp600::decode_text(reply).unwrap(), "X1"),
                 "gp600 reply size" => assert_eq!(gp600::decode_size(reply).unwrap(), (16, 16)),
-                "gp600 reply output" => assert_eq!(gp600::decode_output(n("input"), reply).unwrap(), n("output")),
-                "gp600 reply error" => assert_eq!(gp600::decode_error(reply).unwrap(), gp600::DeviceError { code: 0, text: "No Error".into() }),
+                "gp600 reply output" => assert_eq!(
+                    gp600::decode_output(n("input"), reply).unwrap(),
+                    n("output")
+                ),
+                "gp600 reply error" => assert_eq!(
+                    gp600::decode_error(reply).unwrap(),
+                    gp600::DeviceError {
+                        code: 0,
+                        text: "No Error".into()
+                    }
+                ),
                 // Not sent by the driver.
                 "mems request park" | "gp600 request firmware" | "gp600 request reset" => continue,
                 other => panic!("{other}"),
@@ -282,10 +348,22 @@ mod tests {
 
     #[test]
     fn another_reply_is_told() {
-        assert!(matches!(mems::decode_channel(b"\n1,16\r\n"), Err(Misread::OtherReply { .. })));
-        assert!(matches!(mems::decode_identify(b"\n3\n"), Err(Misread::OtherReply { .. })));
-        assert!(matches!(gp600::decode_output(3, b"2,5\r"), Err(Misread::OtherReply { .. })));
-        assert!(gp600::decode_error(b"2,5\r").is_err() && gp600::decode_size(b"+0, No Error\r").is_err());
+        assert!(matches!(
+            mems::decode_channel(b"\n1,16\r\n"),
+            Err(Misread::OtherReply { .. })
+        ));
+        assert!(matches!(
+            mems::decode_identify(b"\n3\n"),
+            Err(Misread::OtherReply { .. })
+        ));
+        assert!(matches!(
+            gp600::decode_output(3, b"2,5\r"),
+            Err(Misread::OtherReply { .. })
+        ));
+        assert!(
+            gp600::decode_error(b"2,5\r").is_err()
+                && gp600::decode_size(b"+0, No Error\r").is_err()
+        );
         assert_eq!(mems::decode_channel(b"\n12 ok\r\n"), Ok(12));
     }
 

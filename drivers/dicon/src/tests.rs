@@ -5,7 +5,9 @@ use qkd_driver_kit::{
     OpenContext, Opened, Registry,
     link::scripted::{Far, Prank, plan},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, Stated, TransportFault, parameter::ParameterValue};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, ErrorKind, Result, Stated, TransportFault, parameter::ParameterValue,
+};
 use qkd_switch_hal::{Geometry, PowerLoss};
 
 fn module(channel: &mut u32, line: &str) -> String {
@@ -36,7 +38,10 @@ fn matrix(device: &mut Matrix, line: &str) -> String {
         ["SYST:CONF", _] => format!("{}\r", device.configuration),
         ["X1", "DIM", _] => "4,3\r".to_owned(),
         ["SYST:ERR", _] => format!("{}\r", device.errors.pop().unwrap_or("+0, No Error")),
-        ["X1", "CH", input, ""] => format!("{input},{}\r", device.outputs[input.parse::<usize>().unwrap() - 1]),
+        ["X1", "CH", input, ""] => format!(
+            "{input},{}\r",
+            device.outputs[input.parse::<usize>().unwrap() - 1]
+        ),
         _ if device.refuses => {
             device.errors.push("-222, Out of range");
             String::new()
@@ -62,7 +67,10 @@ fn matrix(device: &mut Matrix, line: &str) -> String {
 
 async fn open<D: Send + 'static>(far: &Far<D>, query: &str) -> Result<Opened> {
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\r'));
-    Registry::new().with(driver()).open(&format!("dicon+mem://switch?{query}"), &context).await
+    Registry::new()
+        .with(driver())
+        .open(&format!("dicon+mem://switch?{query}"), &context)
+        .await
 }
 
 async fn open_mems() -> (Opened, Far<u32>) {
@@ -71,7 +79,14 @@ async fn open_mems() -> (Opened, Far<u32>) {
 }
 
 async fn open_gp600() -> (Opened, Far<Matrix>) {
-    let device = Matrix { outputs: [1, 0, 0, 0], errors: Vec::new(), refuses: false, auto_save: false, wavelength: "1550".into(), configuration: "X1" };
+    let device = Matrix {
+        outputs: [1, 0, 0, 0],
+        errors: Vec::new(),
+        refuses: false,
+        auto_save: false,
+        wavelength: "1550".into(),
+        configuration: "X1",
+    };
     let far = Far::new(device, matrix);
     let opened = open(&far, "model=gp600").await.unwrap();
     far.now().seen.clear();
@@ -82,13 +97,34 @@ async fn open_gp600() -> (Opened, Far<Matrix>) {
 async fn the_module_moves_goes_dark_and_verifies() {
     let (opened, far) = open_mems().await;
     let switch = opened.as_switch().unwrap();
-    assert_eq!(switch.switch_capabilities().geometry, Geometry::OneByN { channels: 16, dark: true });
-    assert_eq!(switch.identity().await.unwrap().to_string(), "DiCon MEMS 1x16 SW, rev B");
+    assert_eq!(
+        switch.switch_capabilities().geometry,
+        Geometry::OneByN {
+            channels: 16,
+            dark: true
+        }
+    );
+    assert_eq!(
+        switch.identity().await.unwrap().to_string(),
+        "DiCon MEMS 1x16 SW, rev B"
+    );
     for to in ["common-16", "dark", "common-1"] {
-        assert!(switch.apply(&plan(&opened, to).await.unwrap()).await.unwrap().verified);
+        assert!(
+            switch
+                .apply(&plan(&opened, to).await.unwrap())
+                .await
+                .unwrap()
+                .verified
+        );
         assert_eq!(switch.connections().await.unwrap().value.to_string(), to);
     }
-    let sets: Vec<_> = far.now().seen.iter().filter(|l| l.starts_with("I1 ")).cloned().collect();
+    let sets: Vec<_> = far
+        .now()
+        .seen
+        .iter()
+        .filter(|l| l.starts_with("I1 "))
+        .cloned()
+        .collect();
     assert_eq!(sets, ["I1 16", "I1 0", "I1 1"]);
 }
 
@@ -98,11 +134,25 @@ async fn a_set_that_the_module_does_not_show_is_told() {
     let to_5 = plan(&opened, "common-5").await.unwrap();
     far.prank("I1 5", Prank::Lost);
     let error = opened.as_switch().unwrap().apply(&to_5).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        )
+    );
     // It tells the old channel once more, and then the new one.
     far.prank("I1?", Prank::Answer("\n2\r\n"));
     far.prank("I1?", Prank::Answer("\n2\r\n"));
-    assert!(opened.as_switch().unwrap().apply(&to_5).await.unwrap().verified);
+    assert!(
+        opened
+            .as_switch()
+            .unwrap()
+            .apply(&to_5)
+            .await
+            .unwrap()
+            .verified
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,11 +160,21 @@ async fn wrong_late_and_missing_replies_of_the_module_harm_one_call_only() {
     let (opened, far) = open_mems().await;
     let switch = opened.as_switch().unwrap();
     let wrong = [
-        ("\n1,16\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        ("\nwhat\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("\n17\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            "\n1,16\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            "\nwhat\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "\n17\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
     ];
-    far.harms_one_reading_only(&opened, "I1?", &wrong, "common-2").await;
+    far.harms_one_reading_only(&opened, "I1?", &wrong, "common-2")
+        .await;
     // LF alone ends a line too, and what stands behind a CR leaves nothing in doubt.
     far.prank("I1?", Prank::Answer("\n2\n"));
     far.now().seen.clear();
@@ -128,16 +188,42 @@ async fn the_matrix_is_read_input_by_input_and_asked_for_its_errors() {
     let (opened, far) = open_gp600().await;
     let switch = opened.as_switch().unwrap();
     let capabilities = switch.switch_capabilities();
-    assert_eq!((capabilities.geometry, capabilities.power_loss), (Geometry::matrix(4, 3), Stated::Confirmed(PowerLoss::BootMode)));
-    assert_eq!(switch.identity().await.unwrap().to_string(), "Dicon Fiberoptics Inc GP600, serial 19A0M10D0117, firmware 7.0");
+    assert_eq!(
+        (capabilities.geometry, capabilities.power_loss),
+        (
+            Geometry::matrix(4, 3),
+            Stated::Confirmed(PowerLoss::BootMode)
+        )
+    );
+    assert_eq!(
+        switch.identity().await.unwrap().to_string(),
+        "Dicon Fiberoptics Inc GP600, serial 19A0M10D0117, firmware 7.0"
+    );
     assert_eq!(switch.connections().await.unwrap().value.to_string(), "1-5");
     let plan = plan(&opened, "1-7,4-5").await.unwrap();
     far.now().device.errors.push("-113, Left by somebody else");
     far.now().seen.clear();
     let applied = switch.apply(&plan).await.unwrap();
     assert!(applied.verified && applied.steps == 3);
-    let seen: Vec<_> = far.now().seen.iter().filter(|l| !l.starts_with("X1 CH") || !l.ends_with('?')).cloned().collect();
-    let sets = ["SYST:ERR?", "SYST:ERR?", "X1 CH 1 0", "SYST:ERR?", "SYST:ERR?", "X1 CH 1 3", "SYST:ERR?", "SYST:ERR?", "X1 CH 4 1", "SYST:ERR?"];
+    let seen: Vec<_> = far
+        .now()
+        .seen
+        .iter()
+        .filter(|l| !l.starts_with("X1 CH") || !l.ends_with('?'))
+        .cloned()
+        .collect();
+    let sets = [
+        "SYST:ERR?",
+        "SYST:ERR?",
+        "X1 CH 1 0",
+        "SYST:ERR?",
+        "SYST:ERR?",
+        "X1 CH 1 3",
+        "SYST:ERR?",
+        "SYST:ERR?",
+        "X1 CH 4 1",
+        "SYST:ERR?",
+    ];
     assert_eq!(seen, sets);
     assert_eq!(far.now().device.outputs, [3, 0, 0, 1]);
 }
@@ -149,12 +235,31 @@ async fn a_refused_step_says_what_was_done() {
     let plan = plan(&opened, "2-6").await.unwrap();
     far.now().device.refuses = true;
     let error = switch.apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device(), error.code(), error.words()), (ErrorKind::Refused, Effect::None, Some("-222"), Some("Out of range")));
+    assert_eq!(
+        (
+            error.kind(),
+            error.effect_on_device(),
+            error.code(),
+            error.words()
+        ),
+        (
+            ErrorKind::Refused,
+            Effect::None,
+            Some("-222"),
+            Some("Out of range")
+        )
+    );
     far.now().device.refuses = false;
     // The error of the second step is lost: it was done, and is said to be.
     far.prank("X1 CH 2 2", Prank::Answer(""));
     let error = switch.apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Partial));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Partial
+        )
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,11 +270,25 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
     // A set is not answered: a line that was hung up instead shows in the next exchange, which is over a new one.
     far.prank("X1 CH 3 3", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown), "{error}");
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        ),
+        "{error}"
+    );
     far.prank("SYST:ERR?", Prank::Answer("+0, No Error\r"));
     far.prank("SYST:ERR?", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Transport(TransportFault::HungUp), Effect::Partial), "{error}");
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Transport(TransportFault::HungUp),
+            Effect::Partial
+        ),
+        "{error}"
+    );
     assert!(error.message().contains("done: connect 3-7"), "{error}");
 }
 
@@ -178,48 +297,122 @@ async fn wrong_replies_of_the_matrix_harm_one_call_only() {
     let (opened, far) = open_gp600().await;
     let switch = opened.as_switch().unwrap();
     let wrong = [
-        ("3,2\r", ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        ("+0, No Error\r", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("X1\r", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("2,4\r", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        ("2,1\r", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            "3,2\r",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            "+0, No Error\r",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "X1\r",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "2,4\r",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            "2,1\r",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
     ];
-    far.harms_one_reading_only(&opened, "CH 2?", &wrong, "1-5").await;
-    far.prank("*IDN?", Prank::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r"));
-    assert_eq!(switch.identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    far.harms_one_reading_only(&opened, "CH 2?", &wrong, "1-5")
+        .await;
+    far.prank(
+        "*IDN?",
+        Prank::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r"),
+    );
+    assert_eq!(
+        switch.identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn wavelength_and_auto_save_are_parameters() {
     let (opened, far) = open_gp600().await;
     let device = opened.device();
-    assert_eq!(device.parameter("wavelengths").await.unwrap(), ParameterValue::Text("1310,1550".into()));
-    assert_eq!(device.parameter("auto-save").await.unwrap(), ParameterValue::Flag(false));
-    device.set_parameter("auto-save", &ParameterValue::Flag(true)).await.unwrap();
-    device.set_parameter("wavelength", &ParameterValue::Real(1310.0)).await.unwrap();
-    assert_eq!(device.parameter("wavelength").await.unwrap(), ParameterValue::Real(1310.0));
+    assert_eq!(
+        device.parameter("wavelengths").await.unwrap(),
+        ParameterValue::Text("1310,1550".into())
+    );
+    assert_eq!(
+        device.parameter("auto-save").await.unwrap(),
+        ParameterValue::Flag(false)
+    );
+    device
+        .set_parameter("auto-save", &ParameterValue::Flag(true))
+        .await
+        .unwrap();
+    device
+        .set_parameter("wavelength", &ParameterValue::Real(1310.0))
+        .await
+        .unwrap();
+    assert_eq!(
+        device.parameter("wavelength").await.unwrap(),
+        ParameterValue::Real(1310.0)
+    );
     assert!(far.now().device.auto_save);
     far.prank("WEN 0", Prank::Lost);
-    let error = device.set_parameter("auto-save", &ParameterValue::Flag(false)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
-    assert_eq!(device.set_parameter("wavelengths", &ParameterValue::Text("1".into())).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let error = device
+        .set_parameter("auto-save", &ParameterValue::Flag(false))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+    );
+    assert_eq!(
+        device
+            .set_parameter("wavelengths", &ParameterValue::Text("1".into()))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_devices_and_addresses_are_refused() {
     for query in ["", "model=mxs"] {
-        assert_eq!(open(&Far::new(1, module), query).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+        assert_eq!(
+            open(&Far::new(1, module), query).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{query}"
+        );
     }
     let far = Far::new(1, |_: &mut u32, _: &str| "Acme, Box, 1, 2\r".to_owned());
-    assert_eq!(open(&far, "model=gp600").await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    assert_eq!(
+        open(&far, "model=gp600").await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
     let far = Far::new(1, module);
     far.prank("CF?", Prank::Answer("\n1,0\r\n"));
-    assert_eq!(open(&far, "model=mems").await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange));
+    assert_eq!(
+        open(&far, "model=mems").await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
     let registry = Registry::new().with(driver());
-    for uri in ["dicon+tcp://192.0.2.7?model=mems", "dicon+serial:///dev/null?model=gp600"] {
-        assert_eq!(registry.open(uri, &OpenContext::new()).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{uri}");
+    for uri in [
+        "dicon+tcp://192.0.2.7?model=mems",
+        "dicon+serial:///dev/null?model=gp600",
+    ] {
+        assert_eq!(
+            registry
+                .open(uri, &OpenContext::new())
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput,
+            "{uri}"
+        );
     }
     let (_, far) = open_gp600().await;
     far.now().device.configuration = "X2";
-    assert_eq!(open(&far, "model=gp600").await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        open(&far, "model=gp600").await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }

@@ -27,8 +27,20 @@ pub struct Client {
 impl Client {
     /// About keys shared with the SAE `peer`. `prefix` stands before `/api/v1` in each path.
     #[must_use]
-    pub fn new(link: Arc<dyn HttpLink>, prefix: &str, peer: &str, deadline: Duration, events: EventHub) -> Self {
-        Self { link, prefix: prefix.trim_end_matches('/').into(), peer: peer.into(), deadline, events }
+    pub fn new(
+        link: Arc<dyn HttpLink>,
+        prefix: &str,
+        peer: &str,
+        deadline: Duration,
+        events: EventHub,
+    ) -> Self {
+        Self {
+            link,
+            prefix: prefix.trim_end_matches('/').into(),
+            peer: peer.into(),
+            deadline,
+            events,
+        }
     }
 
     /// The peer.
@@ -45,7 +57,14 @@ impl Client {
     /// A request without a body that reads.
     fn request(&self, call: &'static str) -> HttpRequest {
         let path = proto::path(&self.prefix, &self.peer, call);
-        HttpRequest { name: call, method: Method::Get, path, body: None, changes: false, reply_disclosure: Disclosure::Public }
+        HttpRequest {
+            name: call,
+            method: Method::Get,
+            path,
+            body: None,
+            changes: false,
+            reply_disclosure: Disclosure::Public,
+        }
     }
 
     /// Status (6.1).
@@ -54,11 +73,16 @@ impl Client {
     /// As the KME's answer maps: `Authentication`, `NotFound`, `NotReady`, `Refused`; `Misbehaved`; transport errors.
     pub async fn status(&self) -> Result<Status> {
         let request = self.request("status");
-        let response = self.link.call(request, self.deadline).await.map_err(|e| e.reading("status"))?;
+        let response = self
+            .link
+            .call(request, self.deadline)
+            .await
+            .map_err(|e| e.reading("status"))?;
         if response.status != 200 {
             return Err(refused(&response).effect(Effect::None));
         }
-        proto::decode_status(&response.body).map_err(|e| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, e.to_string()))
+        proto::decode_status(&response.body)
+            .map_err(|e| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, e.to_string()))
     }
 
     /// Get key (6.2): keys that are new to both ends.
@@ -71,12 +95,22 @@ impl Client {
         let taken = self
             .deliver("enc_keys", body, move |keys| {
                 if keys.len() as u64 != count {
-                    return Err((DeviceMisbehaved::WrongKeyCount, format!("{count} keys were asked for and {} came", keys.len())));
+                    return Err((
+                        DeviceMisbehaved::WrongKeyCount,
+                        format!("{count} keys were asked for and {} came", keys.len()),
+                    ));
                 }
                 if let Some(size) = size
                     && let Some(other) = keys.iter().find(|k| k.size() != size)
                 {
-                    return Err((DeviceMisbehaved::WrongKeySize, format!("keys of {size} were asked for, and {} has {}", other.id(), other.size())));
+                    return Err((
+                        DeviceMisbehaved::WrongKeySize,
+                        format!(
+                            "keys of {size} were asked for, and {} has {}",
+                            other.id(),
+                            other.size()
+                        ),
+                    ));
                 }
                 Ok(keys)
             })
@@ -86,8 +120,11 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::NotReady => match self.status().await {
                 Ok(status) if status.stored_key_count.is_some_and(|stored| stored < count) => {
                     let stored = status.stored_key_count.unwrap_or_default();
-                    let new =
-                        Error::new(ErrorKind::Exhausted, format!("{count} keys were asked for, and the KME has {stored}")).effect(error.effect_on_device());
+                    let new = Error::new(
+                        ErrorKind::Exhausted,
+                        format!("{count} keys were asked for, and the KME has {stored}"),
+                    )
+                    .effect(error.effect_on_device());
                     Err(new.caused_by(error))
                 }
                 _ => Err(error),
@@ -104,12 +141,20 @@ impl Client {
         let wanted = ids.to_vec();
         self.deliver("dec_keys", proto::encode_ids(ids), move |keys| {
             let came = keys.len();
-            let mut by_id: HashMap<KeyId, Key> = keys.into_iter().map(|k| (k.id().clone(), k)).collect();
+            let mut by_id: HashMap<KeyId, Key> =
+                keys.into_iter().map(|k| (k.id().clone(), k)).collect();
             let sorted: Vec<Key> = wanted.iter().filter_map(|id| by_id.remove(id)).collect();
             if sorted.len() == wanted.len() && came == wanted.len() {
                 return Ok(sorted);
             }
-            Err((DeviceMisbehaved::WrongKeyCount, format!("{} keys were asked for by id; {came} came, {} of them asked for", wanted.len(), sorted.len())))
+            Err((
+                DeviceMisbehaved::WrongKeyCount,
+                format!(
+                    "{} keys were asked for by id; {came} came, {} of them asked for",
+                    wanted.len(),
+                    sorted.len()
+                ),
+            ))
         })
         .await
     }
@@ -129,7 +174,12 @@ impl Client {
                 this.lost(keys.iter().map(|k| k.id().clone()).collect());
             }
         });
-        receiver.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the call was ended with its runtime").effect(Effect::Unknown)))
+        receiver.await.unwrap_or_else(|_| {
+            Err(
+                Error::new(ErrorKind::Internal, "the call was ended with its runtime")
+                    .effect(Effect::Unknown),
+            )
+        })
     }
 
     async fn fetch(
@@ -139,8 +189,13 @@ impl Client {
         check: impl FnOnce(Vec<Key>) -> Result<Vec<Key>, (DeviceMisbehaved, String)>,
     ) -> Result<Vec<Key>> {
         // Keys that are delivered leave the store.
-        let request =
-            HttpRequest { method: Method::Post, body: Some(body), changes: true, reply_disclosure: Disclosure::Secret(key_spans), ..self.request(call) };
+        let request = HttpRequest {
+            method: Method::Post,
+            body: Some(body),
+            changes: true,
+            reply_disclosure: Disclosure::Secret(key_spans),
+            ..self.request(call)
+        };
         let response = self.link.call(request, self.deadline).await.map_err(|e| {
             let error = e.changing(call);
             if error.effect_on_device() == Effect::Unknown {
@@ -157,27 +212,48 @@ impl Client {
         }
         let void = |ids: Vec<KeyId>, what, why: String| {
             self.lost(ids);
-            Error::misbehaved(what, format!("{why}; the whole batch is void, and so are its twins")).effect(Effect::Unknown)
+            Error::misbehaved(
+                what,
+                format!("{why}; the whole batch is void, and so are its twins"),
+            )
+            .effect(Effect::Unknown)
         };
         let keys = proto::decode_container(&response.body).map_err(|e| {
-            let what = if matches!(e, ProtoError::NotBase64(_)) { DeviceMisbehaved::WrongKeySize } else { DeviceMisbehaved::UnexpectedReply };
+            let what = if matches!(e, ProtoError::NotBase64(_)) {
+                DeviceMisbehaved::WrongKeySize
+            } else {
+                DeviceMisbehaved::UnexpectedReply
+            };
             void(Vec::new(), what, e.to_string())
         })?;
         let ids: Vec<KeyId> = keys.iter().map(|k| k.id.clone()).collect();
-        let keys = keys.into_iter().map(|DeliveredKey { id, bytes }| Key::new(id, bytes)).collect();
+        let keys = keys
+            .into_iter()
+            .map(|DeliveredKey { id, bytes }| Key::new(id, bytes))
+            .collect();
         check(keys).map_err(|(what, why)| void(ids, what, why))
     }
 
     fn lost(&self, ids: Vec<KeyId>) {
-        self.events.publish(Origin::Driver, EventKind::KeyLost { ids });
+        self.events
+            .publish(Origin::Driver, EventKind::KeyLost { ids });
     }
 }
 
 /// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say that nothing was given.
 fn refused(response: &HttpResponse) -> Error {
     let Failure { kind, message } = decode_failure(response.status, &response.body);
-    let effect = if (400..500).contains(&response.status) || response.status == 503 { Effect::None } else { Effect::Unknown };
-    let error = Error::new(kind, format!("the KME answered with status {}", response.status)).effect(effect).vendor_code(response.status.to_string());
+    let effect = if (400..500).contains(&response.status) || response.status == 503 {
+        Effect::None
+    } else {
+        Effect::Unknown
+    };
+    let error = Error::new(
+        kind,
+        format!("the KME answered with status {}", response.status),
+    )
+    .effect(effect)
+    .vendor_code(response.status.to_string());
     match message {
         Some(words) => error.vendor_text(words),
         None => error,
@@ -187,25 +263,38 @@ fn refused(response: &HttpResponse) -> Error {
 /// Where the keys of a container stand. A body that is not surely understood is secret as a whole.
 fn key_spans(body: &[u8]) -> Vec<Range<usize>> {
     const NAME: &[u8] = b"\"key\"";
-    let Ok(keys) = proto::decode_container(body) else { return all_secret(body) };
+    let Ok(keys) = proto::decode_container(body) else {
+        return all_secret(body);
+    };
     if body.contains(&b'\\') {
         return all_secret(body);
     }
     let mut spans = Vec::new();
     let mut at = 0;
-    while let Some(found) = body.get(at..).and_then(|rest| rest.windows(NAME.len()).position(|w| w == NAME)) {
+    while let Some(found) = body
+        .get(at..)
+        .and_then(|rest| rest.windows(NAME.len()).position(|w| w == NAME))
+    {
         at += found + NAME.len();
         let skip = |from: usize, byte: u8| {
             let rest = body.get(from..)?;
             let blank = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
             (rest.get(blank) == Some(&byte)).then_some(from + blank + 1)
         };
-        let Some(start) = skip(at, b':').and_then(|colon| skip(colon, b'"')) else { continue };
-        let Some(length) = body[start..].iter().position(|b| *b == b'"') else { return all_secret(body) };
+        let Some(start) = skip(at, b':').and_then(|colon| skip(colon, b'"')) else {
+            continue;
+        };
+        let Some(length) = body[start..].iter().position(|b| *b == b'"') else {
+            return all_secret(body);
+        };
         spans.push(start..start + length);
         at = start + length;
     }
-    if spans.len() == keys.len() { spans } else { all_secret(body) }
+    if spans.len() == keys.len() {
+        spans
+    } else {
+        all_secret(body)
+    }
 }
 
 #[cfg(test)]
@@ -215,10 +304,20 @@ mod tests {
     #[test]
     fn a_transcript_leaves_out_the_keys_and_nothing_else() {
         let id = "bc490419-7d60-487f-adc1-4ddcc177c139";
-        let body = format!(r#"{{"keys":[{{"key_ID":"{id}","key" : "AAAA"}},{{"key":"BBBB","key_ID":"{id}"}}]}}"#);
-        let secret: Vec<&str> = key_spans(body.as_bytes()).into_iter().map(|r| &body[r]).collect();
+        let body = format!(
+            r#"{{"keys":[{{"key_ID":"{id}","key" : "AAAA"}},{{"key":"BBBB","key_ID":"{id}"}}]}}"#
+        );
+        let secret: Vec<&str> = key_spans(body.as_bytes())
+            .into_iter()
+            .map(|r| &body[r])
+            .collect();
         assert_eq!(secret, ["AAAA", "BBBB"]);
-        for odd in [r#"{"x":"AAAA"}"#, "AAAA", &body.replace("AAAA", r"\/AAA"), &body.replace("key_ID", "key")] {
+        for odd in [
+            r#"{"x":"AAAA"}"#,
+            "AAAA",
+            &body.replace("AAAA", r"\/AAA"),
+            &body.replace("key_ID", "key"),
+        ] {
             assert_eq!(key_spans(odd.as_bytes()), vec![0..odd.len()], "{odd}");
         }
     }

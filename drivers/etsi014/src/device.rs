@@ -3,7 +3,8 @@
 use crate::{client::Client, proto::Status};
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation, QkdModule, Result,
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Key, KeyId,
+    Operation, QkdModule, Result,
     event::EventHub,
     qkd::{KeyRequest, KeyStore, ModuleState, ModuleStatus, QkdCapabilities, Role},
 };
@@ -22,19 +23,36 @@ pub struct Etsi014 {
 fn identity_of(status: &Status) -> Identity {
     let identity = Identity::of("ETSI GS QKD 014");
     match &status.source_kme {
-        Some(kme) => identity.with_serial(kme.chars().filter(|c| !c.is_control()).take(100).collect::<String>()),
+        Some(kme) => identity.with_serial(
+            kme.chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect::<String>(),
+        ),
         None => identity,
     }
 }
 
 impl Etsi014 {
     /// Reads who answers.
-    pub(crate) async fn open(descriptor: Descriptor, client: Client, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        client: Client,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
         let identity = identity_of(&client.status().await?);
-        let capabilities =
-            Capabilities::none().with(&[Op::KeyStore, Op::TakeKeys, Op::TakeKeysById]).with_emulated(&[Op::Identity, Op::Health, Op::ModuleStatus]);
-        Ok(Self { descriptor, capabilities, qkd: QkdCapabilities::new(Role::KeyDelivery), client, events, identity })
+        let capabilities = Capabilities::none()
+            .with(&[Op::KeyStore, Op::TakeKeys, Op::TakeKeysById])
+            .with_emulated(&[Op::Identity, Op::Health, Op::ModuleStatus]);
+        Ok(Self {
+            descriptor,
+            capabilities,
+            qkd: QkdCapabilities::new(Role::KeyDelivery),
+            client,
+            events,
+            identity,
+        })
     }
 
     async fn status_of_same(&self) -> Result<Status> {
@@ -43,7 +61,10 @@ impl Etsi014 {
         if now.same_box(&self.identity) {
             return Ok(status);
         }
-        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers", self.identity)))
+        Err(Error::new(
+            ErrorKind::IdentityChanged,
+            format!("{} was opened, and {now} answers", self.identity),
+        ))
     }
 }
 
@@ -80,7 +101,10 @@ impl QkdModule for Etsi014 {
     /// The standard tells no state of the modules behind a KME; peer and answer are all there is.
     async fn status(&self) -> Result<ModuleStatus> {
         self.status_of_same().await?;
-        Ok(ModuleStatus::new(ModuleState::Unknown, Role::KeyDelivery).with_peer(self.client.peer()))
+        Ok(
+            ModuleStatus::new(ModuleState::Unknown, Role::KeyDelivery)
+                .with_peer(self.client.peer()),
+        )
     }
 
     async fn key_store(&self) -> Result<KeyStore> {

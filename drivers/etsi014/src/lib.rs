@@ -26,8 +26,14 @@ pub static INFO: DriverInfo = DriverInfo {
     vendor: "any",
     kinds: &[DeviceKind::QkdModule],
     transports: &[
-        Transport { name: "https", example: "etsi014+https://192.0.2.3/?peer=sae-bob&credentials=sae-alice" },
-        Transport { name: "http", example: "etsi014+http://192.0.2.3:13003/?peer=sae-bob" },
+        Transport {
+            name: "https",
+            example: "etsi014+https://192.0.2.3/?peer=sae-bob&credentials=sae-alice",
+        },
+        Transport {
+            name: "http",
+            example: "etsi014+http://192.0.2.3:13003/?peer=sae-bob",
+        },
     ],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
@@ -39,7 +45,11 @@ pub static INFO: DriverInfo = DriverInfo {
         "the modules behind a KME: the standard tells no state, QBER or rate",
         "what a KME does with an id asked for twice: the standard has it refuse, some give the key again; the handle refuses it",
     ],
-    parameters: &[UriParameter { name: "peer", help: "id of the SAE with which the keys are shared", required: true }],
+    parameters: &[UriParameter {
+        name: "peer",
+        help: "id of the SAE with which the keys are shared",
+        required: true,
+    }],
     probes: &[],
     resynchronises: "HTTP frames each exchange; a connection whose exchange did not end well is not used again.",
 };
@@ -62,10 +72,14 @@ impl Driver for Etsi014Driver {
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         let descriptor = context.descriptor(&INFO, uri)?;
-        let peer = uri.parameter("peer").ok_or_else(|| Error::invalid("peer= names the SAE with which the keys are shared"))?;
+        let peer = uri
+            .parameter("peer")
+            .ok_or_else(|| Error::invalid("peer= names the SAE with which the keys are shared"))?;
         let events = EventHub::default();
         let link = context.http_link(uri).await?;
         let client = Client::new(link, uri.path(), peer, descriptor.deadline, events.clone());
-        Ok(Opened::module(Arc::new(Etsi014::open(descriptor, client, events).await?)))
+        Ok(Opened::module(Arc::new(
+            Etsi014::open(descriptor, client, events).await?,
+        )))
     }
 }

@@ -38,13 +38,18 @@ pub enum ProtoError {
     #[error("the id of key {0} is not a UUID")]
     NotAnId(usize),
     /// An extension's value that is no JSON, or whose name lacks a vendor's prefix.
-    #[error("extension `{0}`: its name needs a vendor's prefix ending in `_`, and its value must be JSON")]
+    #[error(
+        "extension `{0}`: its name needs a vendor's prefix ending in `_`, and its value must be JSON"
+    )]
     Extension(String),
 }
 
 impl From<serde_json::Error> for ProtoError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Json { line: error.line(), column: error.column() }
+        Self::Json {
+            line: error.line(),
+            column: error.column(),
+        }
     }
 }
 
@@ -132,16 +137,30 @@ pub fn encode_request(request: &KeyRequest) -> Result<Zeroizing<Vec<u8>>, ProtoE
         body.insert("size".into(), size.0.into());
     }
     if !request.additional_receivers.is_empty() {
-        body.insert("additional_slave_SAE_IDs".into(), request.additional_receivers.clone().into());
+        body.insert(
+            "additional_slave_SAE_IDs".into(),
+            request.additional_receivers.clone().into(),
+        );
     }
     for (name, mandatory) in [("extension_mandatory", true), ("extension_optional", false)] {
-        let all = request.extensions.iter().filter(|e| e.mandatory == mandatory).map(|e| {
-            let wrong = || ProtoError::Extension(e.name.clone());
-            // 6.2: `abc_route_type`: a vendor's prefix, ending in `_`.
-            let prefixed = e.name.split_once('_').is_some_and(|(prefix, rest)| !prefix.is_empty() && !rest.is_empty());
-            let value: Value = serde_json::from_str(&e.value).map_err(|_| wrong())?;
-            if prefixed { Ok(json!({ e.name.clone(): value })) } else { Err(wrong()) }
-        });
+        let all = request
+            .extensions
+            .iter()
+            .filter(|e| e.mandatory == mandatory)
+            .map(|e| {
+                let wrong = || ProtoError::Extension(e.name.clone());
+                // 6.2: `abc_route_type`: a vendor's prefix, ending in `_`.
+                let prefixed = e
+                    .name
+                    .split_once('_')
+                    .is_some_and(|(prefix, rest)| !prefix.is_empty() && !rest.is_empty());
+                let value: Value = serde_json::from_str(&e.value).map_err(|_| wrong())?;
+                if prefixed {
+                    Ok(json!({ e.name.clone(): value }))
+                } else {
+                    Err(wrong())
+                }
+            });
         let all = all.collect::<Result<Vec<Value>, _>>()?;
         if !all.is_empty() {
             body.insert(name.into(), all.into());
@@ -153,7 +172,10 @@ pub fn encode_request(request: &KeyRequest) -> Result<Zeroizing<Vec<u8>>, ProtoE
 /// The body of Get key with key IDs (6.4).
 #[must_use]
 pub fn encode_ids(ids: &[KeyId]) -> Zeroizing<Vec<u8>> {
-    let ids: Vec<Value> = ids.iter().map(|id| json!({ "key_ID": id.to_string() })).collect();
+    let ids: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({ "key_ID": id.to_string() }))
+        .collect();
     Zeroizing::new(json!({ "key_IDs": ids }).to_string().into_bytes())
 }
 
@@ -166,7 +188,11 @@ pub fn fuzz(input: &[u8]) {
     }
     if let Ok(text) = std::str::from_utf8(input) {
         let _ = path("", text, "status");
-        let extension = qkd_hal::qkd::Extension { name: text.to_owned(), value: text.to_owned(), mandatory: true };
+        let extension = qkd_hal::qkd::Extension {
+            name: text.to_owned(),
+            value: text.to_owned(),
+            mandatory: true,
+        };
         let _ = encode_request(&KeyRequest::new(1).with_extension(extension));
     }
 }

@@ -19,8 +19,14 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-const ID: [&str; 2] = ["bc490419-7d60-487f-adc1-4ddcc177c139", "0a782fb5-3434-48fe-aa4d-14f41d46cf92"];
-const KEY: [&str; 2] = ["wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+s=", "OeGMPxh1+2RpJpNCYixWHFLYRubpOKCw94FcCI7VdJA="];
+const ID: [&str; 2] = [
+    "bc490419-7d60-487f-adc1-4ddcc177c139",
+    "0a782fb5-3434-48fe-aa4d-14f41d46cf92",
+];
+const KEY: [&str; 2] = [
+    "wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+s=",
+    "OeGMPxh1+2RpJpNCYixWHFLYRubpOKCw94FcCI7VdJA=",
+];
 
 struct Kme {
     name: &'static str,
@@ -38,20 +44,40 @@ impl HttpService for Server {
         if path.ends_with("/status") {
             assert_eq!(method, Method::Get);
             let status = json!({"source_KME_ID": kme.name, "slave_SAE_ID": "sae-bob", "key_size": 256, "stored_key_count": kme.stored, "max_key_count": 100});
-            return HttpResponse { status: 200, body: Zeroizing::new(status.to_string().into_bytes()) };
+            return HttpResponse {
+                status: 200,
+                body: Zeroizing::new(status.to_string().into_bytes()),
+            };
         }
         assert_eq!(method, Method::Post);
-        kme.seen.push((path.to_owned(), serde_json::from_slice(body).unwrap()));
+        kme.seen
+            .push((path.to_owned(), serde_json::from_slice(body).unwrap()));
         let (status, body) = kme.answers.pop_front().unwrap();
-        let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-        HttpResponse { status, body: Zeroizing::new(body.into_bytes()) }
+        let body = body
+            .as_str()
+            .map_or_else(|| body.to_string(), str::to_owned);
+        HttpResponse {
+            status,
+            body: Zeroizing::new(body.into_bytes()),
+        }
     }
 }
 
 async fn open() -> (Opened, Arc<Server>) {
-    let server = Arc::new(Server(Mutex::new(Kme { name: "kme-a", stored: 7, answers: VecDeque::new(), seen: vec![] })));
-    let context = OpenContext::new().with_memory("kme", Endpoint::Http(Arc::clone(&server) as _, Some("sae-alice".into())));
-    let opened = Registry::new().with(driver()).open("etsi014+mem://kme/net1?peer=sae-bob", &context).await;
+    let server = Arc::new(Server(Mutex::new(Kme {
+        name: "kme-a",
+        stored: 7,
+        answers: VecDeque::new(),
+        seen: vec![],
+    })));
+    let context = OpenContext::new().with_memory(
+        "kme",
+        Endpoint::Http(Arc::clone(&server) as _, Some("sae-alice".into())),
+    );
+    let opened = Registry::new()
+        .with(driver())
+        .open("etsi014+mem://kme/net1?peer=sae-bob", &context)
+        .await;
     (opened.unwrap(), server)
 }
 
@@ -68,7 +94,11 @@ fn answer(server: &Server, status: u16, body: Value) {
 }
 
 async fn take(opened: &Opened, count: u32) -> Result<Vec<qkd_hal::Key>> {
-    opened.as_module().unwrap().take_keys(&KeyRequest::new(count).with_size(Bits(256))).await
+    opened
+        .as_module()
+        .unwrap()
+        .take_keys(&KeyRequest::new(count).with_size(Bits(256)))
+        .await
 }
 
 #[tokio::test]
@@ -77,45 +107,98 @@ async fn keys_are_taken_new_and_by_id() {
     let module = opened.as_module().unwrap();
     assert_eq!(module.status().await.unwrap().state, ModuleState::Unknown);
     let store = module.key_store().await.unwrap();
-    assert_eq!((store.stored, store.key_size, store.max_per_request), (Some(7), Some(Bits(256)), None));
+    assert_eq!(
+        (store.stored, store.key_size, store.max_per_request),
+        (Some(7), Some(Bits(256)), None)
+    );
 
     answer(&server, 200, json!({"keys": [key(0)]}));
-    let request = KeyRequest::new(1).with_size(Bits(256)).with_extension(Extension { name: "abc_x".into(), value: "1".into(), mandatory: false });
+    let request = KeyRequest::new(1)
+        .with_size(Bits(256))
+        .with_extension(Extension {
+            name: "abc_x".into(),
+            value: "1".into(),
+            mandatory: false,
+        });
     let keys = module.take_keys(&request).await.unwrap();
     assert_eq!((keys[0].id(), keys[0].expose()[0]), (&id(0), 0xc0));
 
     // Delivered in another order than asked for, and under a capital K.
     let (other, server2) = open().await;
     answer(&server2, 200, json!({"Keys": [key(1), key(0)]}));
-    let twins = other.as_module().unwrap().take_keys_by_id(&[id(0), id(1)]).await.unwrap();
-    assert_eq!(twins.iter().map(|k| k.id().clone()).collect::<Vec<_>>(), [id(0), id(1)]);
+    let twins = other
+        .as_module()
+        .unwrap()
+        .take_keys_by_id(&[id(0), id(1)])
+        .await
+        .unwrap();
+    assert_eq!(
+        twins.iter().map(|k| k.id().clone()).collect::<Vec<_>>(),
+        [id(0), id(1)]
+    );
     assert_eq!(twins[0], keys[0]);
 
     assert_eq!(
         server.0.lock().unwrap().seen,
-        [("/net1/api/v1/keys/sae-bob/enc_keys".into(), json!({"number": 1, "size": 256, "extension_optional": [{"abc_x": 1}]}))]
+        [(
+            "/net1/api/v1/keys/sae-bob/enc_keys".into(),
+            json!({"number": 1, "size": 256, "extension_optional": [{"abc_x": 1}]})
+        )]
     );
-    assert_eq!(server2.0.lock().unwrap().seen, [("/net1/api/v1/keys/sae-bob/dec_keys".into(), json!({"key_IDs": [{"key_ID": ID[0]}, {"key_ID": ID[1]}]}))]);
+    assert_eq!(
+        server2.0.lock().unwrap().seen,
+        [(
+            "/net1/api/v1/keys/sae-bob/dec_keys".into(),
+            json!({"key_IDs": [{"key_ID": ID[0]}, {"key_ID": ID[1]}]})
+        )]
+    );
 }
 
 #[tokio::test]
 async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
     for (count, body, kind) in [
         (1, json!({"keys": []}), DeviceMisbehaved::WrongKeyCount),
-        (1, json!({"keys": [key(0), key(1)]}), DeviceMisbehaved::WrongKeyCount),
-        (1, json!({"keys": [{"key_ID": ID[0], "key": "AAAA"}]}), DeviceMisbehaved::WrongKeySize),
-        (1, json!({"keys": [{"key_ID": ID[0], "key": "!"}]}), DeviceMisbehaved::WrongKeySize),
-        (1, json!({"keys": [{"key_ID": "my key", "key": KEY[0]}]}), DeviceMisbehaved::UnexpectedReply),
-        (2, json!({"keys": [key(0), key(0)]}), DeviceMisbehaved::KeyIdReused),
+        (
+            1,
+            json!({"keys": [key(0), key(1)]}),
+            DeviceMisbehaved::WrongKeyCount,
+        ),
+        (
+            1,
+            json!({"keys": [{"key_ID": ID[0], "key": "AAAA"}]}),
+            DeviceMisbehaved::WrongKeySize,
+        ),
+        (
+            1,
+            json!({"keys": [{"key_ID": ID[0], "key": "!"}]}),
+            DeviceMisbehaved::WrongKeySize,
+        ),
+        (
+            1,
+            json!({"keys": [{"key_ID": "my key", "key": KEY[0]}]}),
+            DeviceMisbehaved::UnexpectedReply,
+        ),
+        (
+            2,
+            json!({"keys": [key(0), key(0)]}),
+            DeviceMisbehaved::KeyIdReused,
+        ),
         (1, json!("<html>"), DeviceMisbehaved::UnexpectedReply),
     ] {
         let (opened, server) = open().await;
         let mut events = opened.device().events();
         answer(&server, 200, body.clone());
         let error = take(&opened, count).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(kind), Effect::Unknown), "{body}");
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (ErrorKind::Misbehaved(kind), Effect::Unknown),
+            "{body}"
+        );
         if kind != DeviceMisbehaved::KeyIdReused {
-            assert!(matches!(events.try_next(), Some(Delivery::Event(e)) if matches!(e.kind, EventKind::KeyLost { .. })), "{body}");
+            assert!(
+                matches!(events.try_next(), Some(Delivery::Event(e)) if matches!(e.kind, EventKind::KeyLost { .. })),
+                "{body}"
+            );
         }
         answer(&server, 200, json!({"keys": [key(1)]}));
         take(&opened, 1).await.unwrap();
@@ -126,17 +209,44 @@ async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
 async fn refusals_keep_the_kmes_words_and_lose_no_key() {
     let (opened, server) = open().await;
     for (status, message, kind, effect) in [
-        (400, "one or more keys specified are not found on KME", ErrorKind::NotFound, Effect::None),
-        (400, "not all extension_mandatory parameters are supported", ErrorKind::Refused, Effect::None),
+        (
+            400,
+            "one or more keys specified are not found on KME",
+            ErrorKind::NotFound,
+            Effect::None,
+        ),
+        (
+            400,
+            "not all extension_mandatory parameters are supported",
+            ErrorKind::Refused,
+            Effect::None,
+        ),
         (401, "", ErrorKind::Authentication, Effect::None),
         (404, "unknown", ErrorKind::NotFound, Effect::None),
-        (503, "key data access error", ErrorKind::NotReady, Effect::None),
+        (
+            503,
+            "key data access error",
+            ErrorKind::NotReady,
+            Effect::None,
+        ),
         (504, "other KME", ErrorKind::NotReady, Effect::Unknown),
     ] {
         answer(&server, status, json!({"message": message}));
-        let error = opened.as_module().unwrap().take_keys_by_id(&[id(0)]).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device()), (kind, effect), "{status}");
-        assert_eq!((error.code(), error.words()), (Some(status.to_string().as_str()), Some(message)));
+        let error = opened
+            .as_module()
+            .unwrap()
+            .take_keys_by_id(&[id(0)])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (kind, effect),
+            "{status}"
+        );
+        assert_eq!(
+            (error.code(), error.words()),
+            (Some(status.to_string().as_str()), Some(message))
+        );
     }
 }
 
@@ -144,9 +254,15 @@ async fn refusals_keep_the_kmes_words_and_lose_no_key() {
 async fn too_few_keys_are_told_from_a_fault() {
     let (opened, server) = open().await;
     answer(&server, 503, json!({"message": "key data access error"}));
-    assert_eq!(take(&opened, 8).await.unwrap_err().kind(), ErrorKind::Exhausted);
+    assert_eq!(
+        take(&opened, 8).await.unwrap_err().kind(),
+        ErrorKind::Exhausted
+    );
     answer(&server, 503, json!({"message": "key data access error"}));
-    assert_eq!(take(&opened, 7).await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        take(&opened, 7).await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
 }
 
 #[tokio::test]
@@ -156,16 +272,30 @@ async fn a_key_is_never_given_twice() {
     take(&opened, 1).await.unwrap();
     // Some servers repeat a delivered key.
     answer(&server, 200, json!({"keys": [key(0)]}));
-    let error = opened.as_module().unwrap().take_keys_by_id(&[id(0)]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused));
+    let error = opened
+        .as_module()
+        .unwrap()
+        .take_keys_by_id(&[id(0)])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused)
+    );
 }
 
 #[tokio::test]
 async fn another_kme_is_noticed() {
     let (opened, server) = open().await;
-    assert_eq!(opened.device().identity().await.unwrap().serial.as_deref(), Some("kme-a"));
+    assert_eq!(
+        opened.device().identity().await.unwrap().serial.as_deref(),
+        Some("kme-a")
+    );
     server.0.lock().unwrap().name = "kme-b";
-    assert_eq!(opened.device().identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    assert_eq!(
+        opened.device().identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
 }
 
 #[tokio::test]
@@ -180,7 +310,9 @@ async fn keys_of_a_caller_that_has_gone_are_told_as_lost() {
         // Polled once, so that the request is on its way, then dropped.
         assert!(futures_poll(&mut call).await);
     }
-    let event = tokio::time::timeout(std::time::Duration::from_secs(1), events.next()).await.unwrap();
+    let event = tokio::time::timeout(std::time::Duration::from_secs(1), events.next())
+        .await
+        .unwrap();
     match event {
         Some(Delivery::Event(e)) => assert_eq!(e.kind, EventKind::KeyLost { ids: vec![id(0)] }),
         other => panic!("{other:?}"),
@@ -189,20 +321,52 @@ async fn keys_of_a_caller_that_has_gone_are_told_as_lost() {
 
 /// Polls once; whether it is still pending.
 async fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
-    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())
+    })
+    .await
 }
 
 #[tokio::test]
 async fn wrong_arguments_reach_no_wire() {
     let (opened, server) = open().await;
     let module = opened.as_module().unwrap();
-    let bad = KeyRequest::new(1).with_extension(Extension { name: "route".into(), value: "1".into(), mandatory: true });
-    for request in [KeyRequest::new(0), KeyRequest::new(1).with_size(Bits(7)), bad] {
-        assert_eq!(module.take_keys(&request).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    let bad = KeyRequest::new(1).with_extension(Extension {
+        name: "route".into(),
+        value: "1".into(),
+        mandatory: true,
+    });
+    for request in [
+        KeyRequest::new(0),
+        KeyRequest::new(1).with_size(Bits(7)),
+        bad,
+    ] {
+        assert_eq!(
+            module.take_keys(&request).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     }
-    assert_eq!(module.take_keys_by_id(&[]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(module.take_keys_by_id(&[id(0), id(0)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        module.take_keys_by_id(&[]).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        module
+            .take_keys_by_id(&[id(0), id(0)])
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
     assert!(server.0.lock().unwrap().seen.is_empty());
     let context = OpenContext::new();
-    assert!(Registry::new().with(driver()).open("etsi014+mem://kme", &context).await.unwrap_err().message().contains("peer"));
+    assert!(
+        Registry::new()
+            .with(driver())
+            .open("etsi014+mem://kme", &context)
+            .await
+            .unwrap_err()
+            .message()
+            .contains("peer")
+    );
 }

@@ -1,6 +1,8 @@
 //! The chassis and its cards: what they tell.
 
-use crate::proto::{self, Channel, Misread, SLOT_NUMBERS, decode_channel, decode_mode, decode_on, name};
+use crate::proto::{
+    self, Channel, Misread, SLOT_NUMBERS, decode_channel, decode_mode, decode_on, name,
+};
 use qkd_driver_kit::{
     link::{
         agent::{Agent, Call, integer},
@@ -51,20 +53,33 @@ pub(crate) struct Card {
 
 /// The slot of a group.
 pub(crate) fn slot(group: &GroupId) -> Result<u32> {
-    let slot = group.0.parse().ok().filter(|n: &u32| SLOT_NUMBERS.contains(n) && n.to_string() == group.0);
+    let slot = group
+        .0
+        .parse()
+        .ok()
+        .filter(|n: &u32| SLOT_NUMBERS.contains(n) && n.to_string() == group.0);
     slot.ok_or_else(|| missing(group))
 }
 
 fn missing(group: &GroupId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no group `{group}`; groups are the slots of OLP cards, 1 to 16"))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("there is no group `{group}`; groups are the slots of OLP cards, 1 to 16"),
+    )
 }
 
 impl Chassis {
     /// The slots whose card answers.
     pub(crate) async fn slots(&self, call: &Call<'_>) -> Result<Vec<u32>> {
-        let names: Vec<Oid> = SLOT_NUMBERS.map(|slot| name(slot, proto::WORK_MODE)).collect();
+        let names: Vec<Oid> = SLOT_NUMBERS
+            .map(|slot| name(slot, proto::WORK_MODE))
+            .collect();
         let values = call.get(&names).await?;
-        Ok(SLOT_NUMBERS.zip(values).filter(|(_, value)| !value.is_absent()).map(|(slot, _)| slot).collect())
+        Ok(SLOT_NUMBERS
+            .zip(values)
+            .filter(|(_, value)| !value.is_absent())
+            .map(|(slot, _)| slot)
+            .collect())
     }
 
     /// # Errors
@@ -86,7 +101,12 @@ impl Chassis {
         if values[1].is_absent() {
             return Err(missing(group));
         }
-        let pair = |at: usize, object| Ok::<_, Misread>([integer(&values[at], object)?, integer(&values[at + 1], object)?]);
+        let pair = |at: usize, object| {
+            Ok::<_, Misread>([
+                integer(&values[at], object)?,
+                integer(&values[at + 1], object)?,
+            ])
+        };
         Ok(Card {
             on: decode_on(&values[0], "State")?,
             mode: decode_mode(&values[1])?,
@@ -99,7 +119,11 @@ impl Chassis {
     }
 
     /// How a group stands.
-    pub(crate) async fn status(&self, group: &GroupId, call: &Call<'_>) -> Result<ProtectionStatus> {
+    pub(crate) async fn status(
+        &self,
+        group: &GroupId,
+        call: &Call<'_>,
+    ) -> Result<ProtectionStatus> {
         let card = self.card(group, call).await?;
         let paths = Channel::ALL.into_iter().zip(0..).map(|(channel, i)| {
             let mut path = PathStatus::new(channel.word());
@@ -108,10 +132,20 @@ impl Chassis {
             path.failed = Some(card.failed(i));
             path
         });
-        let mut status = ProtectionStatus::new(group.clone(), card.mode, card.channel.word().into(), card.request(), paths.collect());
+        let mut status = ProtectionStatus::new(
+            group.clone(),
+            card.mode,
+            card.channel.word().into(),
+            card.request(),
+            paths.collect(),
+        );
         status.preferred = Some(Channel::Main.word().into());
         status.revert = Some(card.back);
-        status.wait_to_restore = self.units.delay.zip(u32::try_from(card.delay).ok()).map(|(unit, n)| unit.saturating_mul(n));
+        status.wait_to_restore = self
+            .units
+            .delay
+            .zip(u32::try_from(card.delay).ok())
+            .map(|(unit, n)| unit.saturating_mul(n));
         self.watch.date(&mut status);
         Ok(status)
     }

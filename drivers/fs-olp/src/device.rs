@@ -11,14 +11,17 @@ use qkd_driver_kit::{
     turns::Turns,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity,
+    Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
     reading::{Reading, Value as Measure},
     units::DecibelMilliwatts,
 };
-use qkd_switch_hal::protection::{CommandKind, GroupId, PathId, ProtectionCapabilities, ProtectionStatus, SettingKind};
+use qkd_switch_hal::protection::{
+    CommandKind, GroupId, PathId, ProtectionCapabilities, ProtectionStatus, SettingKind,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -35,7 +38,11 @@ pub struct FsOlp {
 }
 
 /// Looks at each group, and tells of switch-overs.
-async fn look(chassis: &Chassis, origin: Origin, events: &EventHub) -> Result<Vec<ProtectionStatus>> {
+async fn look(
+    chassis: &Chassis,
+    origin: Origin,
+    events: &EventHub,
+) -> Result<Vec<ProtectionStatus>> {
     let call = chassis.agent.call();
     let mut all = Vec::new();
     for slot in chassis.slots(&call).await? {
@@ -56,9 +63,16 @@ impl Failed {
         for status in groups {
             for path in status.paths {
                 let subject = format!("{}/{}", status.group, path.path);
-                let before = self.0.insert((status.group.clone(), path.path), path.failed);
+                let before = self
+                    .0
+                    .insert((status.group.clone(), path.path), path.failed);
                 if before.is_some_and(|before| before != path.failed) {
-                    let state = if path.failed == Some(true) { "failed" } else { "well" }.to_owned();
+                    let state = if path.failed == Some(true) {
+                        "failed"
+                    } else {
+                        "well"
+                    }
+                    .to_owned();
                     events.publish(Origin::Poll, EventKind::StateChanged { subject, state });
                 }
             }
@@ -80,29 +94,63 @@ async fn watch(chassis: Arc<Chassis>, every: Duration, mut failed: Failed, event
 }
 
 impl FsOlp {
-    pub(crate) async fn open(descriptor: Descriptor, agent: Agent, units: Units, poll: Option<Duration>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        agent: Agent,
+        units: Units,
+        poll: Option<Duration>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
-        let chassis = Arc::new(Chassis { agent, units, watch: Watch::default() });
+        let chassis = Arc::new(Chassis {
+            agent,
+            units,
+            watch: Watch::default(),
+        });
         let identity = identity(&chassis).await?;
         let mut failed = Failed::default();
         failed.note(look(&chassis, Origin::Driver, &events).await?, &events);
         let mut settings = vec![SettingKind::Mode, SettingKind::Revert];
         settings.extend(units.delay.map(|_| SettingKind::WaitToRestore));
         settings.extend(units.power.map(|_| SettingKind::Threshold));
-        let mut protection = ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
+        let mut protection =
+            ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
         if let Some(unit) = units.delay {
-            protection = protection.with_wait_to_restore(Duration::ZERO..=unit.saturating_mul(i32::MAX.unsigned_abs()), unit);
+            protection = protection.with_wait_to_restore(
+                Duration::ZERO..=unit.saturating_mul(i32::MAX.unsigned_abs()),
+                unit,
+            );
         }
         if units.power.is_some() {
             let (least, most) = proto::POWERS;
-            protection = protection.with_threshold(units.power(least.into())..=units.power(most.into()));
+            protection =
+                protection.with_threshold(units.power(least.into())..=units.power(most.into()));
         }
         let capabilities = Capabilities::none()
             .with(&[Op::Identity, Op::Health, Op::Telemetry])
-            .with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand])
-            .with_events(if poll.is_some() { EventSupport::Polled } else { EventSupport::LinkOnly });
-        let poll = poll.map(|every| Beside::run(watch(Arc::clone(&chassis), every, failed, events.clone())));
-        Ok(Self { descriptor, capabilities, protection, chassis, identity, events, turns: Turns::default(), poll })
+            .with(&[
+                Op::ProtectionGroups,
+                Op::ProtectionStatus,
+                Op::SetProtection,
+                Op::ProtectionCommand,
+            ])
+            .with_events(if poll.is_some() {
+                EventSupport::Polled
+            } else {
+                EventSupport::LinkOnly
+            });
+        let poll = poll
+            .map(|every| Beside::run(watch(Arc::clone(&chassis), every, failed, events.clone())));
+        Ok(Self {
+            descriptor,
+            capabilities,
+            protection,
+            chassis,
+            identity,
+            events,
+            turns: Turns::default(),
+            poll,
+        })
     }
 
     /// Who was opened.
@@ -115,9 +163,20 @@ impl FsOlp {
 async fn identity(chassis: &Chassis) -> Result<Identity> {
     let call = chassis.agent.call();
     let slots = chassis.slots(&call).await?;
-    let first = slots.first().ok_or_else(|| Error::new(ErrorKind::NotReady, "no slot of the chassis has an OLP card"))?;
-    let values = call.get(&[proto::DEVICE_TYPE, proto::SERIAL, proto::SOFTWARE].map(|object| name(*first, object))).await?;
-    let mut identity = Identity::of("FS.com").with_model(text(&values[0], "DeviceType")?.unwrap_or_else(|| "OLP".to_owned()));
+    let first = slots.first().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotReady,
+            "no slot of the chassis has an OLP card",
+        )
+    })?;
+    let values = call
+        .get(
+            &[proto::DEVICE_TYPE, proto::SERIAL, proto::SOFTWARE]
+                .map(|object| name(*first, object)),
+        )
+        .await?;
+    let mut identity = Identity::of("FS.com")
+        .with_model(text(&values[0], "DeviceType")?.unwrap_or_else(|| "OLP".to_owned()));
     if let Some(serial) = text(&values[1], "SerialNumber")? {
         identity = identity.with_serial(serial);
     }
@@ -138,7 +197,10 @@ impl Device for FsOlp {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.chassis).await?;
-        self.chassis.agent.recognise(&self.identity, &now, &self.events).await;
+        self.chassis
+            .agent
+            .recognise(&self.identity, &now, &self.events)
+            .await;
         Ok(now)
     }
 
@@ -150,20 +212,47 @@ impl Device for FsOlp {
             if !self.chassis.card(&group, &call).await?.on {
                 faults.push(format!("the card in slot {slot} is off"));
             }
-            let failed = self.chassis.status(&group, &call).await?.paths.into_iter().filter(|p| p.failed == Some(true));
-            faults.extend(failed.map(|p| format!("slot {slot}: the power of path {} is below its switching power", p.path)));
+            let failed = self
+                .chassis
+                .status(&group, &call)
+                .await?
+                .paths
+                .into_iter()
+                .filter(|p| p.failed == Some(true));
+            faults.extend(failed.map(|p| {
+                format!(
+                    "slot {slot}: the power of path {} is below its switching power",
+                    p.path
+                )
+            }));
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.chassis.agent.call();
         let mut all = Vec::new();
         for slot in self.chassis.slots(&call).await? {
-            let values = call.get(&[proto::POWER, proto::POWER + 1, proto::TX_POWER].map(|object| name(slot, object))).await?;
+            let values = call
+                .get(
+                    &[proto::POWER, proto::POWER + 1, proto::TX_POWER]
+                        .map(|object| name(slot, object)),
+                )
+                .await?;
             for (which, value) in ["r1", "r2", "tx"].iter().zip(&values) {
-                let power = self.chassis.units.power(integer(value, "R1Power, R2Power or TxPower")?);
-                all.push(Reading::now(format!("slot.{slot}.{which}.power"), Measure::Number(power.0), DecibelMilliwatts::SYMBOL));
+                let power = self
+                    .chassis
+                    .units
+                    .power(integer(value, "R1Power, R2Power or TxPower")?);
+                all.push(Reading::now(
+                    format!("slot.{slot}.{which}.power"),
+                    Measure::Number(power.0),
+                    DecibelMilliwatts::SYMBOL,
+                ));
             }
         }
         Ok(all)

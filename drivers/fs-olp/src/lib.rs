@@ -17,7 +17,9 @@ use qkd_driver_kit::{
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
     link::agent::Agent,
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use qkd_hal::{
+    Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
+};
 use std::{sync::Arc, time::Duration};
 
 /// What this driver infers.
@@ -45,10 +47,16 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "FS.com and Glsun OLP cards in OAP chassis (OAP-C1-OLP)",
     vendor: "FS.com",
     kinds: &[DeviceKind::ProtectionSwitch],
-    transports: &[Transport { name: "snmp", example: "fs-olp+snmp://192.0.2.21?credentials=noc&delay-unit=s" }],
+    transports: &[Transport {
+        name: "snmp",
+        example: "fs-olp+snmp://192.0.2.21?credentials=noc&delay-unit=s",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
+        },
         Evidence {
             of: EvidenceOf::Emulator,
             what: "this repository's emulator, in memory and over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
@@ -63,15 +71,25 @@ pub static INFO: DriverInfo = DriverInfo {
         "what the path does without power, and how long a switch-over takes",
     ],
     parameters: &[
-        UriParameter { name: "power-scale", help: "0.01, 0.1 or 1: how many dBm one unit of a power is; thresholds are set with it only", required: false },
+        UriParameter {
+            name: "power-scale",
+            help: "0.01, 0.1 or 1: how many dBm one unit of a power is; thresholds are set with it only",
+            required: false,
+        },
         UriParameter {
             name: "delay-unit",
             help: "s, ms or min: what one unit of BackDelay is; the time to wait is told and set with it only",
             required: false,
         },
-        UriParameter { name: "poll", help: "how often the groups are looked at for events, such as 1s, or off; default 1s", required: false },
+        UriParameter {
+            name: "poll",
+            help: "how often the groups are looked at for events, such as 1s, or off; default 1s",
+            required: false,
+        },
     ],
-    probes: &[Probe::SysObjectId { prefix: "1.3.6.1.4.1.40989" }],
+    probes: &[Probe::SysObjectId {
+        prefix: "1.3.6.1.4.1.40989",
+    }],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
 };
 
@@ -91,14 +109,22 @@ fn units(uri: &DeviceUri) -> Result<Units> {
         Some("0.01") => Some(0.01),
         Some("0.1") => Some(0.1),
         Some("1") => Some(1.0),
-        Some(other) => return Err(Error::invalid(format!("power-scale={other}: it takes 0.01, 0.1 or 1"))),
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "power-scale={other}: it takes 0.01, 0.1 or 1"
+            )));
+        }
     };
     let delay = match uri.parameter("delay-unit") {
         None => None,
         Some("s") => Some(Duration::from_secs(1)),
         Some("ms") => Some(Duration::from_millis(1)),
         Some("min") => Some(Duration::from_secs(60)),
-        Some(other) => return Err(Error::invalid(format!("delay-unit={other}: it takes s, ms or min"))),
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "delay-unit={other}: it takes s, ms or min"
+            )));
+        }
     };
     Ok(Units { power, delay })
 }
@@ -109,7 +135,9 @@ fn poll(uri: &DeviceUri) -> Result<Option<Duration>> {
         Some("off") => Ok(None),
         Some(text) => match humantime::parse_duration(text) {
             Ok(every) if every >= Duration::from_millis(10) => Ok(Some(every)),
-            _ => Err(Error::invalid(format!("poll={text}: it takes a time from 10ms on, such as 1s, or off"))),
+            _ => Err(Error::invalid(format!(
+                "poll={text}: it takes a time from 10ms on, such as 1s, or off"
+            ))),
         },
     }
 }
@@ -124,7 +152,10 @@ impl Driver for FsOlpDriver {
         let (units, poll) = (units(uri)?, poll(uri)?);
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+        let agent = Agent::new(
+            context.snmp_link(uri, events.clone()).await?,
+            descriptor.deadline,
+        );
         let device = Arc::new(FsOlp::open(descriptor, agent, units, poll, events).await?);
         Ok(Opened::protection(Arc::clone(&device)).known_as(device.opened_as()))
     }

@@ -11,7 +11,10 @@ use qkd_driver_kit::{
     protecting::{self, Backend},
 };
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured};
-use qkd_switch_hal::protection::{GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting, ProtectionStatus, SwitchCommand};
+use qkd_switch_hal::protection::{
+    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting,
+    ProtectionStatus, SwitchCommand,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,7 +22,14 @@ use tokio::time::Instant;
 const SETTLING: Duration = Duration::from_millis(500);
 
 fn channel(path: &PathId) -> Result<Channel> {
-    Channel::ALL.into_iter().find(|c| c.word() == path.0).ok_or_else(|| Error::invalid(format!("there is no path `{path}`; a card has main and sub")))
+    Channel::ALL
+        .into_iter()
+        .find(|c| c.word() == path.0)
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "there is no path `{path}`; a card has main and sub"
+            ))
+        })
 }
 
 #[async_trait]
@@ -30,13 +40,29 @@ impl Backend for Chassis {
     fn permits(&self, status: &ProtectionStatus, _command: &SwitchCommand) -> Result<()> {
         match status.mode {
             Mode::Manual => Ok(()),
-            Mode::Automatic => Err(Error::new(ErrorKind::NotReady, "the card chooses by itself: set the mode of the group to manual first")),
+            Mode::Automatic => Err(Error::new(
+                ErrorKind::NotReady,
+                "the card chooses by itself: set the mode of the group to manual first",
+            )),
         }
     }
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
-        let path = command.path().ok_or_else(|| Error::unsupported(Operation::ProtectionCommand.name(), format!("the MIB has no `{command}`")))?;
+        let path = command.path().ok_or_else(|| {
+            Error::unsupported(
+                Operation::ProtectionCommand.name(),
+                format!("the MIB has no `{command}`"),
+            )
+        })?;
         let name = name(slot(group)?, proto::CHANNEL);
-        self.agent.by(until).change(Operation::ProtectionCommand.name(), "Channel", name, channel(path)?.value()).await
+        self.agent
+            .by(until)
+            .change(
+                Operation::ProtectionCommand.name(),
+                "Channel",
+                name,
+                channel(path)?.value(),
+            )
+            .await
     }
     fn within(&self) -> Duration {
         SETTLING
@@ -51,11 +77,17 @@ impl Protection for FsOlp {
 
     async fn groups(&self) -> Result<Vec<GroupId>> {
         let slots = self.chassis.slots(&self.chassis.agent.call()).await?;
-        Ok(slots.into_iter().map(|slot| GroupId(slot.to_string())).collect())
+        Ok(slots
+            .into_iter()
+            .map(|slot| GroupId(slot.to_string()))
+            .collect())
     }
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        self.chassis.status(group, &self.chassis.agent.call()).await.map(Measured::now)
+        self.chassis
+            .status(group, &self.chassis.agent.call())
+            .await
+            .map(Measured::now)
     }
 
     async fn set_protection(&self, group: &GroupId, setting: &Setting) -> Result<()> {
@@ -66,12 +98,24 @@ impl Protection for FsOlp {
             Setting::Revert(on) => ("BackMode", proto::BACK_MODE, Value::Integer(i32::from(*on))),
             Setting::WaitToRestore(time) => {
                 let unit = units.delay.unwrap_or(Duration::from_secs(1)).as_secs_f64();
-                ("BackDelay", proto::BACK_DELAY, Value::Integer(steps(time.as_secs_f64(), unit, "s")?))
+                (
+                    "BackDelay",
+                    proto::BACK_DELAY,
+                    Value::Integer(steps(time.as_secs_f64(), unit, "s")?),
+                )
             }
             Setting::Threshold { path, level } => {
-                let receiver = if channel(path)? == Channel::Main { 0 } else { 1 };
+                let receiver = if channel(path)? == Channel::Main {
+                    0
+                } else {
+                    1
+                };
                 let raw = steps(level.0, units.power.unwrap_or(0.01), "dBm")?;
-                ("R1SwitchingPower or R2SwitchingPower", proto::SWITCHING_POWER + receiver, Value::Integer(raw))
+                (
+                    "R1SwitchingPower or R2SwitchingPower",
+                    proto::SWITCHING_POWER + receiver,
+                    Value::Integer(raw),
+                )
             }
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
@@ -79,11 +123,24 @@ impl Protection for FsOlp {
         let _turn = self.turns.take(call.until()).await?;
         // A slot without a card is `NotFound`, and nothing is sent to it.
         self.chassis.card(group, &call).await?;
-        call.change(Operation::SetProtection.name(), object, name(slot(group)?, number), value).await
+        call.change(
+            Operation::SetProtection.name(),
+            object,
+            name(slot(group)?, number),
+            value,
+        )
+        .await
     }
 
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(&*self.chassis, group, command, &self.turns, self.chassis.agent.call().until()).await
+        protecting::command(
+            &*self.chassis,
+            group,
+            command,
+            &self.turns,
+            self.chassis.agent.call().until(),
+        )
+        .await
     }
 }

@@ -84,7 +84,11 @@ pub fn decode_channel(value: &Value) -> Result<Channel, Misread> {
 
 /// WorkMode.
 pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
-    enumeration(value, "WorkMode", &[(0, Mode::Manual), (1, Mode::Automatic)])
+    enumeration(
+        value,
+        "WorkMode",
+        &[(0, Mode::Manual), (1, Mode::Automatic)],
+    )
 }
 
 /// WorkMode to write.
@@ -100,7 +104,9 @@ pub fn decode_on(value: &Value, object: &'static str) -> Result<bool, Misread> {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let number = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let number = input
+        .iter()
+        .fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
     let values = [
         Value::Integer(i32::from_ne_bytes(number.to_ne_bytes())),
         Value::Integer(i32::from(input.first().copied().unwrap_or(0) % 4)),
@@ -109,7 +115,13 @@ pub fn fuzz(input: &[u8]) {
         Value::NoSuchInstance,
     ];
     for value in values {
-        let _ = (decode_channel(&value), decode_mode(&value), decode_on(&value, "x"), integer(&value, "x"), text(&value, "x"));
+        let _ = (
+            decode_channel(&value),
+            decode_mode(&value),
+            decode_on(&value, "x"),
+            integer(&value, "x"),
+            text(&value, "x"),
+        );
     }
 }
 
@@ -120,36 +132,76 @@ mod tests {
 
     #[test]
     fn names_and_values_are_those_of_the_mib() {
-        let vectors: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../../vectors/fs-olp.json")).unwrap();
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../../vectors/fs-olp.json")).unwrap();
         for v in &vectors {
             let (bind, m) = (&v["varbinds"][0], &v["meaning"]);
             let oid: Oid = bind["oid"].as_str().unwrap().parse().unwrap();
             let slot = u32::try_from(m["slot"].as_u64().unwrap()).unwrap();
             let value = match bind["type"].as_str().unwrap() {
-                "INTEGER" => Value::Integer(i32::try_from(bind["value"].as_i64().unwrap()).unwrap()),
+                "INTEGER" => {
+                    Value::Integer(i32::try_from(bind["value"].as_i64().unwrap()).unwrap())
+                }
                 "noSuchObject" => Value::NoSuchObject,
                 _ => Value::text(bind["value"].as_str().unwrap()),
             };
-            match (v["direction"].as_str().unwrap(), m["object"].as_str().unwrap()) {
-                ("get", "serial") => assert_eq!((oid, text(&value, "x").unwrap().as_deref()), (name(slot, SERIAL), m["text"].as_str())),
-                ("get", "state") => assert_eq!((oid, decode_on(&value, "x").ok()), (name(slot, STATE), m["on"].as_bool())),
+            match (
+                v["direction"].as_str().unwrap(),
+                m["object"].as_str().unwrap(),
+            ) {
+                ("get", "serial") => assert_eq!(
+                    (oid, text(&value, "x").unwrap().as_deref()),
+                    (name(slot, SERIAL), m["text"].as_str())
+                ),
+                ("get", "state") => assert_eq!(
+                    (oid, decode_on(&value, "x").ok()),
+                    (name(slot, STATE), m["on"].as_bool())
+                ),
                 ("get", "work-mode") => {
-                    assert_eq!((oid, decode_mode(&value).unwrap().to_string().as_str()), (name(slot, WORK_MODE), m["mode"].as_str().unwrap()))
+                    assert_eq!(
+                        (oid, decode_mode(&value).unwrap().to_string().as_str()),
+                        (name(slot, WORK_MODE), m["mode"].as_str().unwrap())
+                    )
                 }
                 ("set", "work-mode") => {
-                    let wanted = if m["mode"] == "automatic" { Mode::Automatic } else { Mode::Manual };
+                    let wanted = if m["mode"] == "automatic" {
+                        Mode::Automatic
+                    } else {
+                        Mode::Manual
+                    };
                     assert_eq!((oid, value), (name(slot, WORK_MODE), mode(wanted)));
                 }
-                ("get", "channel") => assert_eq!((oid, decode_channel(&value).unwrap().word()), (name(slot, CHANNEL), m["path"].as_str().unwrap())),
+                ("get", "channel") => assert_eq!(
+                    (oid, decode_channel(&value).unwrap().word()),
+                    (name(slot, CHANNEL), m["path"].as_str().unwrap())
+                ),
                 ("set", "channel") => {
-                    let wanted = Channel::ALL.into_iter().find(|c| m["path"] == c.word()).unwrap();
+                    let wanted = Channel::ALL
+                        .into_iter()
+                        .find(|c| m["path"] == c.word())
+                        .unwrap();
                     assert_eq!((oid, value), (name(slot, CHANNEL), wanted.value()));
                 }
-                ("get", "r1-power") => assert_eq!((oid, integer(&value, "x").ok()), (name(slot, POWER), m["raw"].as_i64())),
-                ("get", "r2-power") => assert_eq!((oid, integer(&value, "x").ok()), (name(slot, POWER + 1), m["raw"].as_i64())),
-                ("get", "r2-switching-power") => assert_eq!((oid, integer(&value, "x").ok()), (name(slot, SWITCHING_POWER + 1), m["raw"].as_i64())),
-                ("get", "back-mode") => assert_eq!((oid, decode_on(&value, "x").ok()), (name(slot, BACK_MODE), m["on"].as_bool())),
-                ("get", "back-delay") => assert_eq!((oid, integer(&value, "x").ok()), (name(slot, BACK_DELAY), m["raw"].as_i64())),
+                ("get", "r1-power") => assert_eq!(
+                    (oid, integer(&value, "x").ok()),
+                    (name(slot, POWER), m["raw"].as_i64())
+                ),
+                ("get", "r2-power") => assert_eq!(
+                    (oid, integer(&value, "x").ok()),
+                    (name(slot, POWER + 1), m["raw"].as_i64())
+                ),
+                ("get", "r2-switching-power") => assert_eq!(
+                    (oid, integer(&value, "x").ok()),
+                    (name(slot, SWITCHING_POWER + 1), m["raw"].as_i64())
+                ),
+                ("get", "back-mode") => assert_eq!(
+                    (oid, decode_on(&value, "x").ok()),
+                    (name(slot, BACK_MODE), m["on"].as_bool())
+                ),
+                ("get", "back-delay") => assert_eq!(
+                    (oid, integer(&value, "x").ok()),
+                    (name(slot, BACK_DELAY), m["raw"].as_i64())
+                ),
                 other => panic!("nothing reads {other:?}"),
             }
         }
@@ -158,8 +210,16 @@ mod tests {
 
     #[test]
     fn what_the_mib_does_not_list_is_refused() {
-        assert_eq!(decode_channel(&Value::Integer(0)), Err(Misread::Enumeration { object: "Channel", value: 0 }));
-        assert!(decode_mode(&Value::Integer(2)).is_err() && decode_on(&Value::text("1"), "x").is_err());
+        assert_eq!(
+            decode_channel(&Value::Integer(0)),
+            Err(Misread::Enumeration {
+                object: "Channel",
+                value: 0
+            })
+        );
+        assert!(
+            decode_mode(&Value::Integer(2)).is_err() && decode_on(&Value::text("1"), "x").is_err()
+        );
     }
 
     proptest! {

@@ -48,8 +48,17 @@ const ASSUME: &str = "assume=fs-olp.main-is-r1";
 
 async fn open_with(query: &str, objects: Objects) -> (Result<Opened>, Arc<ScriptedAgent>, Script) {
     let (agent, script) = (ScriptedAgent::new(objects, |_, _| {}), Script::new());
-    let context = OpenContext::new().with_memory("box", agent.endpoint()).with_faults(script.clone());
-    (Registry::new().with(driver()).open(&format!("fs-olp+mem://box?{query}"), &context).await, agent, script)
+    let context = OpenContext::new()
+        .with_memory("box", agent.endpoint())
+        .with_faults(script.clone());
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("fs-olp+mem://box?{query}"), &context)
+            .await,
+        agent,
+        script,
+    )
 }
 
 async fn open(query: &str) -> (Opened, Arc<ScriptedAgent>, Script) {
@@ -58,7 +67,10 @@ async fn open(query: &str) -> (Opened, Arc<ScriptedAgent>, Script) {
 }
 
 async fn event(events: &mut EventStream) -> (Origin, EventKind) {
-    match tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap() {
+    match tokio::time::timeout(Duration::from_secs(5), events.next())
+        .await
+        .unwrap()
+    {
         Some(Delivery::Event(e)) => (e.origin, e.kind.clone()),
         other => panic!("{other:?}"),
     }
@@ -68,7 +80,10 @@ async fn event(events: &mut EventStream) -> (Origin, EventKind) {
 async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
     let (opened, agent, _) = open("delay-unit=s").await;
     let protection = opened.as_protection().unwrap();
-    assert_eq!(opened.device().identity().await.unwrap().to_string(), "FS.com OLP1+1, serial S1");
+    assert_eq!(
+        opened.device().identity().await.unwrap().to_string(),
+        "FS.com OLP1+1, serial S1"
+    );
     assert_eq!(protection.groups().await.unwrap(), ["1".into(), "3".into()]);
     for (mode, channel, r1, back, request) in [
         (1, 1, -500, 0, Request::NoRequest),
@@ -77,29 +92,64 @@ async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
         (1, 2, -500, 1, Request::WaitToRestore),
         (0, 2, -500, 1, Request::ManualSwitch),
     ] {
-        for (object, value) in [(proto::WORK_MODE, mode), (proto::CHANNEL, channel), (proto::POWER, r1), (proto::BACK_MODE, back)] {
+        for (object, value) in [
+            (proto::WORK_MODE, mode),
+            (proto::CHANNEL, channel),
+            (proto::POWER, r1),
+            (proto::BACK_MODE, back),
+        ] {
             agent.put(name(3, object), Value::Integer(value));
         }
         let now = protection.protection(&"3".into()).await.unwrap().value;
-        assert_eq!((now.live.request, now.paths[0].failed), (request, Some(r1 < -2500)));
+        assert_eq!(
+            (now.live.request, now.paths[0].failed),
+            (request, Some(r1 < -2500))
+        );
     }
     let now = protection.protection(&"3".into()).await.unwrap().value;
-    assert_eq!((now.wait_to_restore, now.revert), (Some(Duration::from_secs(60)), Some(true)));
+    assert_eq!(
+        (now.wait_to_restore, now.revert),
+        (Some(Duration::from_secs(60)), Some(true))
+    );
     assert_eq!(now.paths[1].power.unwrap().value.0, -6.0);
     for missing in ["2", "17", "03", "x"] {
-        assert_eq!(protection.protection(&missing.into()).await.unwrap_err().kind(), ErrorKind::NotFound, "{missing}");
+        assert_eq!(
+            protection
+                .protection(&missing.into())
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::NotFound,
+            "{missing}"
+        );
     }
     agent.put(name(1, proto::STATE), Value::Integer(0));
-    assert_eq!(opened.device().health().await.unwrap().state, HealthState::Degraded);
+    assert_eq!(
+        opened.device().health().await.unwrap().state,
+        HealthState::Degraded
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
     let (opened, _, _) = open("").await;
     let protection = opened.as_protection().unwrap();
-    let settings: Vec<_> = protection.protection_capabilities().settings.iter().copied().collect();
+    let settings: Vec<_> = protection
+        .protection_capabilities()
+        .settings
+        .iter()
+        .copied()
+        .collect();
     assert_eq!(settings, [SettingKind::Mode, SettingKind::Revert]);
-    assert_eq!(protection.protection(&"1".into()).await.unwrap().value.wait_to_restore, None);
+    assert_eq!(
+        protection
+            .protection(&"1".into())
+            .await
+            .unwrap()
+            .value
+            .wait_to_restore,
+        None
+    );
     let (opened, agent, _) = open("delay-unit=min&power-scale=0.1").await;
     let protection = opened.as_protection().unwrap();
     for (setting, object, value) in [
@@ -108,40 +158,105 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
         ("mode=manual", proto::WORK_MODE, 0),
         ("revert=on", proto::BACK_MODE, 1),
     ] {
-        protection.set_protection(&"1".into(), &setting.parse().unwrap()).await.unwrap();
-        assert_eq!(agent.taken(), [VarBind::new(name(1, object), Value::Integer(value))]);
+        protection
+            .set_protection(&"1".into(), &setting.parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            agent.taken(),
+            [VarBind::new(name(1, object), Value::Integer(value))]
+        );
     }
-    for wrong in ["wait-to-restore=90", "threshold.sub=-25.55", "threshold.third=-25", "threshold.main=1000", "preferred=sub"] {
-        assert_eq!(protection.set_protection(&"1".into(), &wrong.parse().unwrap()).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
+    for wrong in [
+        "wait-to-restore=90",
+        "threshold.sub=-25.55",
+        "threshold.third=-25",
+        "threshold.main=1000",
+        "preferred=sub",
+    ] {
+        assert_eq!(
+            protection
+                .set_protection(&"1".into(), &wrong.parse().unwrap())
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput,
+            "{wrong}"
+        );
     }
-    assert_eq!(protection.set_protection(&"2".into(), &"revert=on".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        protection
+            .set_protection(&"2".into(), &"revert=on".parse().unwrap())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
     assert!(agent.taken().is_empty());
     for query in ["delay-unit=h", "power-scale=2", "poll=0s", "poll=often"] {
-        assert_eq!(open_with(query, objects()).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+        assert_eq!(
+            open_with(query, objects()).await.0.unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{query}"
+        );
     }
-    assert_eq!(open_with("", Objects::new()).await.0.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        open_with("", Objects::new()).await.0.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn commands_need_manual_mode_and_a_path_that_is_well() {
     let (opened, agent, script) = open(&format!("poll=off&{ASSUME}")).await;
     let protection = opened.as_protection().unwrap();
-    let (group, force, manual) = ("1".into(), SwitchCommand::Force("sub".into()), SwitchCommand::Manual("sub".into()));
+    let (group, force, manual) = (
+        "1".into(),
+        SwitchCommand::Force("sub".into()),
+        SwitchCommand::Manual("sub".into()),
+    );
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
-    assert_eq!(refused(protection.command(&group, &force).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &force).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
     agent.put(name(1, proto::WORK_MODE), Value::Integer(0));
     agent.put(name(1, proto::POWER + 1), Value::Integer(-5000));
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
     assert!(agent.taken().is_empty());
     agent.refuse(ErrorStatus::GenErr);
-    assert_eq!(refused(protection.command(&group, &force).await.unwrap_err()), (ErrorKind::Refused, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &force).await.unwrap_err()),
+        (ErrorKind::Refused, Effect::None)
+    );
     // The first exchange of a command is a reading, the second the command.
     script.strike(1, Fate::Lost);
-    assert_eq!(refused(protection.command(&group, &force).await.unwrap_err()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        refused(protection.command(&group, &force).await.unwrap_err()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     protection.command(&group, &force).await.unwrap();
-    assert_eq!(protection.protection(&group).await.unwrap().value.live.path.0, "sub");
+    assert_eq!(
+        protection
+            .protection(&group)
+            .await
+            .unwrap()
+            .value
+            .live
+            .path
+            .0,
+        "sub"
+    );
     let (opened, _, _) = open("").await;
-    let error = opened.as_protection().unwrap().command(&group, &force).await.unwrap_err();
+    let error = opened
+        .as_protection()
+        .unwrap()
+        .command(&group, &force)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AssumptionNotAccepted);
 }
 
@@ -151,17 +266,46 @@ async fn polling_tells_of_paths_and_switch_overs_until_the_end() {
     let mut events = opened.device().events();
     agent.put(name(3, proto::POWER), Value::Integer(-5000));
     agent.put(name(3, proto::CHANNEL), Value::Integer(2));
-    let over = EventKind::SwitchOver { group: "3".into(), path: "sub".into(), request: "signal-fail".into() };
+    let over = EventKind::SwitchOver {
+        group: "3".into(),
+        path: "sub".into(),
+        request: "signal-fail".into(),
+    };
     assert_eq!(event(&mut events).await, (Origin::Poll, over));
-    assert_eq!(event(&mut events).await, (Origin::Poll, EventKind::StateChanged { subject: "3/main".into(), state: "failed".into() }));
-    assert_eq!(opened.as_protection().unwrap().protection(&"3".into()).await.unwrap().value.live.since.unwrap().1, Origin::Poll);
+    assert_eq!(
+        event(&mut events).await,
+        (
+            Origin::Poll,
+            EventKind::StateChanged {
+                subject: "3/main".into(),
+                state: "failed".into()
+            }
+        )
+    );
+    assert_eq!(
+        opened
+            .as_protection()
+            .unwrap()
+            .protection(&"3".into())
+            .await
+            .unwrap()
+            .value
+            .live
+            .since
+            .unwrap()
+            .1,
+        Origin::Poll
+    );
     opened.device().close().await.unwrap();
     assert_eq!(events.next().await, None);
     let count = script.count();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(script.count(), count, "it still polls");
     let (opened, _, script) = open("poll=off").await;
-    assert_eq!(opened.device().capabilities().events, EventSupport::LinkOnly);
+    assert_eq!(
+        opened.device().capabilities().events,
+        EventSupport::LinkOnly
+    );
     let count = script.count();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(script.count(), count);
@@ -172,15 +316,30 @@ async fn wrong_values_and_other_boxes_are_told() {
     let (opened, agent, _) = open("poll=off").await;
     let protection = opened.as_protection().unwrap();
     for (value, kind) in [
-        (Value::Integer(3), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        (Value::text("main"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        (
+            Value::Integer(3),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            Value::text("main"),
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
     ] {
         agent.put(name(1, proto::CHANNEL), value);
-        assert_eq!(protection.protection(&"1".into()).await.unwrap_err().kind(), kind);
+        assert_eq!(
+            protection.protection(&"1".into()).await.unwrap_err().kind(),
+            kind
+        );
     }
     agent.put(name(1, proto::CHANNEL), Value::Integer(1));
     protection.protection(&"1".into()).await.unwrap();
     agent.put(name(1, proto::SERIAL), Value::text("S9"));
-    assert_eq!(opened.device().identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
-    assert_eq!(protection.protection(&"1".into()).await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    assert_eq!(
+        opened.device().identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
+    assert_eq!(
+        protection.protection(&"1".into()).await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
 }

@@ -7,8 +7,8 @@ use qkd_driver_kit::link::{
     usb::{Read, UsbLink},
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream, Health, Identity, Operation, RandomSource, Result,
-    TransportFault,
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream,
+    Health, Identity, Operation, RandomSource, Result, TransportFault,
     device::HealthState,
     event::EventHub,
     parameter::{ParameterSpec, ParameterType, ParameterValue, find},
@@ -26,7 +26,14 @@ const PACKETS_PER_CHECK: usize = 64;
 /// The most bytes of one call, whatever the rate.
 const MOST: usize = 1 << 24;
 
-const PARAMETERS: &[ParameterSpec] = &[ParameterSpec::read_only("enabled", "whether the module generates", ParameterType::Flag, "").write_only().disruptive()];
+const PARAMETERS: &[ParameterSpec] = &[ParameterSpec::read_only(
+    "enabled",
+    "whether the module generates",
+    ParameterType::Flag,
+    "",
+)
+.write_only()
+.disruptive()];
 
 /// A Quantis USB generator.
 pub struct Quantis {
@@ -38,27 +45,59 @@ pub struct Quantis {
 }
 
 fn misbehaved(error: ProtoError, what: &'static str) -> Error {
-    Error::misbehaved(DeviceMisbehaved::UnexpectedReply, format!("{what}: {error}"))
+    Error::misbehaved(
+        DeviceMisbehaved::UnexpectedReply,
+        format!("{what}: {error}"),
+    )
 }
 
 impl Quantis {
-    pub(crate) async fn open(descriptor: Descriptor, link: Arc<dyn UsbLink>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        link: Arc<dyn UsbLink>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
-        let capabilities = Capabilities::none().with(&[Op::Identity, Op::Health, Op::Telemetry, Op::SetParameter, Op::Random]);
-        let mut device = Self { descriptor, capabilities, random: RandomCapabilities::default(), link, events };
+        let capabilities = Capabilities::none().with(&[
+            Op::Identity,
+            Op::Health,
+            Op::Telemetry,
+            Op::SetParameter,
+            Op::Random,
+        ]);
+        let mut device = Self {
+            descriptor,
+            capabilities,
+            random: RandomCapabilities::default(),
+            link,
+            events,
+        };
         let until = device.until();
-        let mask = device.byte(Request::ModulesMask, "modules mask", until).await?;
-        let kbits = device.word(Request::ModulesRate, "modules rate", until).await?;
+        let mask = device
+            .byte(Request::ModulesMask, "modules mask", until)
+            .await?;
+        let kbits = device
+            .word(Request::ModulesRate, "modules rate", until)
+            .await?;
         if mask == 0 {
-            return Err(Error::new(ErrorKind::NotReady, "the device says that it has no module"));
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                "the device says that it has no module",
+            ));
         }
         let rate = proto::rate(kbits, mask);
         device.random = if rate > 0.0 {
             // What comes within the deadline at the nominal rate, with a fifth of it to spare.
             let bytes = rate / 8.0 * device.descriptor.deadline.as_secs_f64() * 0.8;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 512 bytes and 16 MiB")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to 512 bytes and 16 MiB"
+            )]
             let most = bytes.clamp(PACKET as f64, MOST as f64) as usize;
-            RandomCapabilities::default().with_max_request(most).with_rate(BitsPerSecond(rate))
+            RandomCapabilities::default()
+                .with_max_request(most)
+                .with_rate(BitsPerSecond(rate))
         } else {
             RandomCapabilities::default().with_max_request(1 << 20)
         };
@@ -71,11 +110,16 @@ impl Quantis {
 
     /// Time left, at most that of the vendor's library for one request.
     fn within(until: Instant) -> Duration {
-        until.saturating_duration_since(Instant::now()).min(Duration::from_millis(proto::TIMEOUT_MS))
+        until
+            .saturating_duration_since(Instant::now())
+            .min(Duration::from_millis(proto::TIMEOUT_MS))
     }
 
     async fn read(&self, request: Request, until: Instant) -> Result<Vec<u8>> {
-        self.link.control_in(request.setup(), Self::within(until), Disclosure::Public).await.map_err(|e| e.reading("request"))
+        self.link
+            .control_in(request.setup(), Self::within(until), Disclosure::Public)
+            .await
+            .map_err(|e| e.reading("request"))
     }
 
     async fn byte(&self, request: Request, what: &'static str, until: Instant) -> Result<u8> {
@@ -87,23 +131,51 @@ impl Quantis {
     }
 
     async fn command(&self, request: Request, until: Instant) -> Result<()> {
-        self.link.control_out(request.setup(), &[], Self::within(until), Disclosure::Public).await.map_err(|e| e.changing("request"))
+        self.link
+            .control_out(
+                request.setup(),
+                &[],
+                Self::within(until),
+                Disclosure::Public,
+            )
+            .await
+            .map_err(|e| e.changing("request"))
     }
 
     /// Reads packets; a short one is an error, and what came before it is zeroized.
     async fn packets(&self, count: usize, until: Instant) -> Result<Zeroizing<Vec<u8>>> {
         let within = until.saturating_duration_since(Instant::now());
-        let read = Read { endpoint: ENDPOINT, chunk: PACKET, count, within, disclosure: Disclosure::Secret(all_secret) };
-        let bytes = self.link.bulk_in(read).await.map_err(|e| e.changing("read"))?;
+        let read = Read {
+            endpoint: ENDPOINT,
+            chunk: PACKET,
+            count,
+            within,
+            disclosure: Disclosure::Secret(all_secret),
+        };
+        let bytes = self
+            .link
+            .bulk_in(read)
+            .await
+            .map_err(|e| e.changing("read"))?;
         match proto::check_packets(bytes.len(), count) {
             Ok(()) => Ok(bytes),
-            Err(error) => Err(Error::misbehaved(DeviceMisbehaved::ShortPacket, format!("{error}; they were thrown away")).effect(Effect::Unknown)),
+            Err(error) => Err(Error::misbehaved(
+                DeviceMisbehaved::ShortPacket,
+                format!("{error}; they were thrown away"),
+            )
+            .effect(Effect::Unknown)),
         }
     }
 
     async fn check_modules(&self, until: Instant) -> Result<()> {
-        match self.byte(Request::ModulesStatus, "modules status", until).await? {
-            0 => Err(Error::new(ErrorKind::NotReady, "the device says that no module works")),
+        match self
+            .byte(Request::ModulesStatus, "modules status", until)
+            .await?
+        {
+            0 => Err(Error::new(
+                ErrorKind::NotReady,
+                "the device says that no module works",
+            )),
             _ => Ok(()),
         }
     }
@@ -119,9 +191,12 @@ impl Device for Quantis {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let version = self.word(Request::BoardVersion, "board version", self.until()).await?;
+        let version = self
+            .word(Request::BoardVersion, "board version", self.until())
+            .await?;
         let usb = self.link.identity();
-        let mut identity = Identity::of("ID Quantique").with_model(usb.product_name.unwrap_or_else(|| "Quantis USB".to_owned()));
+        let mut identity = Identity::of("ID Quantique")
+            .with_model(usb.product_name.unwrap_or_else(|| "Quantis USB".to_owned()));
         if let Some(serial) = usb.serial {
             identity = identity.with_serial(serial);
         }
@@ -131,9 +206,15 @@ impl Device for Quantis {
 
     async fn health(&self) -> Result<Health> {
         let until = self.until();
-        let status = self.byte(Request::ModulesStatus, "modules status", until).await?;
-        let mask = self.byte(Request::ModulesMask, "modules mask", until).await?;
-        let faults: Vec<String> = proto::modules(mask & !status).map(|n| format!("module {n} does not work")).collect();
+        let status = self
+            .byte(Request::ModulesStatus, "modules status", until)
+            .await?;
+        let mask = self
+            .byte(Request::ModulesMask, "modules mask", until)
+            .await?;
+        let faults: Vec<String> = proto::modules(mask & !status)
+            .map(|n| format!("module {n} does not work"))
+            .collect();
         Ok(match (status, faults.is_empty()) {
             (0, _) => Health::with_faults(HealthState::Failed, faults),
             (_, false) => Health::with_faults(HealthState::Degraded, faults),
@@ -143,21 +224,49 @@ impl Device for Quantis {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let until = self.until();
-        let mask = self.byte(Request::ModulesMask, "modules mask", until).await?;
-        let kbits = self.word(Request::ModulesRate, "modules rate", until).await?;
+        let mask = self
+            .byte(Request::ModulesMask, "modules mask", until)
+            .await?;
+        let kbits = self
+            .word(Request::ModulesRate, "modules rate", until)
+            .await?;
         let count = |name: &'static str, value: u64| Reading::now(name, Value::Count(value), "");
         let flag = match self.byte(Request::Ais31Flag, "AIS 31 flag", until).await {
             Ok(flag) => count("ais31.flag", u64::from(flag)),
             // Boards from before the request stall it.
-            Err(e) if e.kind() == ErrorKind::Transport(TransportFault::Stall) => count("ais31.flag", 0).with_quality(Quality::Invalid),
+            Err(e) if e.kind() == ErrorKind::Transport(TransportFault::Stall) => {
+                count("ais31.flag", 0).with_quality(Quality::Invalid)
+            }
             Err(e) => return Err(e),
         };
         Ok(vec![
-            count("board.version", u64::from(self.word(Request::BoardVersion, "board version", until).await?)),
+            count(
+                "board.version",
+                u64::from(
+                    self.word(Request::BoardVersion, "board version", until)
+                        .await?,
+                ),
+            ),
             count("modules.mask", u64::from(mask)),
-            count("modules.status", u64::from(self.byte(Request::ModulesStatus, "modules status", until).await?)),
-            count("modules.power", u64::from(self.byte(Request::ModulesPower, "modules power", until).await?)),
-            Reading::now("modules.rate", Value::Number(proto::rate(kbits, mask)), BitsPerSecond::SYMBOL),
+            count(
+                "modules.status",
+                u64::from(
+                    self.byte(Request::ModulesStatus, "modules status", until)
+                        .await?,
+                ),
+            ),
+            count(
+                "modules.power",
+                u64::from(
+                    self.byte(Request::ModulesPower, "modules power", until)
+                        .await?,
+                ),
+            ),
+            Reading::now(
+                "modules.rate",
+                Value::Number(proto::rate(kbits, mask)),
+                BitsPerSecond::SYMBOL,
+            ),
             flag,
         ])
     }
@@ -197,7 +306,10 @@ impl RandomSource for Quantis {
 
     async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>> {
         if length == 0 || length > self.random.max_request {
-            return Err(Error::invalid(format!("{length} bytes were asked for; ask for 1 to {}", self.random.max_request)));
+            return Err(Error::invalid(format!(
+                "{length} bytes were asked for; ask for 1 to {}",
+                self.random.max_request
+            )));
         }
         let until = self.until();
         let mut left = length.div_ceil(PACKET);

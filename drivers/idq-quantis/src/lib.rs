@@ -23,16 +23,41 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "ID Quantique Quantis USB",
     vendor: "ID Quantique",
     kinds: &[DeviceKind::RandomSource],
-    transports: &[Transport { name: "usb", example: "idq-quantis+usb://" }, Transport { name: "usbip", example: "idq-quantis+usbip://192.0.2.4/1-1" }],
+    transports: &[
+        Transport {
+            name: "usb",
+            example: "idq-quantis+usb://",
+        },
+        Transport {
+            name: "usbip",
+            example: "idq-quantis+usbip://192.0.2.4/1-1",
+        },
+    ],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator behind them" },
-        Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over USB/IP" },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator behind them",
+        },
+        Evidence {
+            of: EvidenceOf::Emulator,
+            what: "this repository's emulator, over USB/IP",
+        },
     ],
     assumptions: &[],
-    unknowns: &["how the board version is to be read", "whether a disabled module shows in the modules' status: `enabled` can only be written"],
-    parameters: &[UriParameter { name: "serial", help: "serial number, where several are plugged in", required: false }],
-    probes: &[Probe::Usb { vendor: proto::VENDOR, product: proto::PRODUCT }],
+    unknowns: &[
+        "how the board version is to be read",
+        "whether a disabled module shows in the modules' status: `enabled` can only be written",
+    ],
+    parameters: &[UriParameter {
+        name: "serial",
+        help: "serial number, where several are plugged in",
+        required: false,
+    }],
+    probes: &[Probe::Usb {
+        vendor: proto::VENDOR,
+        product: proto::PRODUCT,
+    }],
     resynchronises: "USB frames each transfer: a reply cannot be taken for another's, and a transfer that timed out is cancelled before the next one.",
 };
 
@@ -54,7 +79,11 @@ impl Driver for QuantisDriver {
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         let descriptor = context.descriptor(&INFO, uri)?;
-        let link = context.usb_link(uri, proto::VENDOR, proto::PRODUCT, 0).await?;
-        Ok(Opened::random(Arc::new(Quantis::open(descriptor, link, EventHub::default()).await?)))
+        let link = context
+            .usb_link(uri, proto::VENDOR, proto::PRODUCT, 0)
+            .await?;
+        Ok(Opened::random(Arc::new(
+            Quantis::open(descriptor, link, EventHub::default()).await?,
+        )))
     }
 }

@@ -74,7 +74,13 @@ impl Request {
     #[must_use]
     pub const fn setup(self) -> Setup {
         let request_type = if self.length() > 0 { READ } else { WRITE };
-        Setup { request_type, request: self as u8, value: 0, index: 0, length: self.length() }
+        Setup {
+            request_type,
+            request: self as u8,
+            value: 0,
+            index: 0,
+            length: self.length(),
+        }
     }
 }
 
@@ -99,7 +105,10 @@ pub enum ProtoError {
 pub fn decode_byte(reply: &[u8]) -> Result<u8, ProtoError> {
     match reply {
         [byte] => Ok(*byte),
-        _ => Err(ProtoError::Length { expected: 1, got: reply.len() }),
+        _ => Err(ProtoError::Length {
+            expected: 1,
+            got: reply.len(),
+        }),
     }
 }
 
@@ -108,7 +117,10 @@ pub fn decode_byte(reply: &[u8]) -> Result<u8, ProtoError> {
 /// # Errors
 /// [`ProtoError::Length`].
 pub fn decode_word(reply: &[u8]) -> Result<u32, ProtoError> {
-    let bytes: [u8; 4] = reply.try_into().map_err(|_| ProtoError::Length { expected: 4, got: reply.len() })?;
+    let bytes: [u8; 4] = reply.try_into().map_err(|_| ProtoError::Length {
+        expected: 4,
+        got: reply.len(),
+    })?;
     Ok(u32::from_le_bytes(bytes))
 }
 
@@ -129,7 +141,11 @@ pub fn rate(kbit_per_s: u32, mask: u8) -> f64 {
 /// [`ProtoError::Length`] if the last packet was short.
 pub fn check_packets(got: usize, packets: usize) -> Result<(), ProtoError> {
     let expected = packets * PACKET;
-    if got == expected { Ok(()) } else { Err(ProtoError::Length { expected, got }) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(ProtoError::Length { expected, got })
+    }
 }
 
 /// Drives every decoder with arbitrary bytes.
@@ -151,11 +167,22 @@ mod tests {
 
     #[test]
     fn setup_packets_are_those_of_the_library() {
-        let setups: Vec<_> = vectors().into_iter().filter(|v| v["direction"] == "setup").collect();
+        let setups: Vec<_> = vectors()
+            .into_iter()
+            .filter(|v| v["direction"] == "setup")
+            .collect();
         assert_eq!(setups.len(), Request::ALL.len());
         for v in setups {
-            let request = Request::ALL.into_iter().find(|r| u64::from(*r as u8) == v["meaning"]["bRequest"]).unwrap();
-            assert_eq!(hex::encode(request.setup().to_bytes()), v["hex"].as_str().unwrap(), "{}", v["name"]);
+            let request = Request::ALL
+                .into_iter()
+                .find(|r| u64::from(*r as u8) == v["meaning"]["bRequest"])
+                .unwrap();
+            assert_eq!(
+                hex::encode(request.setup().to_bytes()),
+                v["hex"].as_str().unwrap(),
+                "{}",
+                v["name"]
+            );
         }
     }
 
@@ -164,10 +191,22 @@ mod tests {
         for v in vectors().iter().filter(|v| v["direction"] == "descriptor") {
             let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();
             if v["meaning"]["descriptor"] == "device" {
-                assert_eq!((u16::from_le_bytes([bytes[8], bytes[9]]), u16::from_le_bytes([bytes[10], bytes[11]])), (VENDOR, PRODUCT));
+                assert_eq!(
+                    (
+                        u16::from_le_bytes([bytes[8], bytes[9]]),
+                        u16::from_le_bytes([bytes[10], bytes[11]])
+                    ),
+                    (VENDOR, PRODUCT)
+                );
             } else {
                 let endpoint = &bytes[18..];
-                assert_eq!((endpoint[2], usize::from(u16::from_le_bytes([endpoint[4], endpoint[5]]))), (ENDPOINT, PACKET));
+                assert_eq!(
+                    (
+                        endpoint[2],
+                        usize::from(u16::from_le_bytes([endpoint[4], endpoint[5]]))
+                    ),
+                    (ENDPOINT, PACKET)
+                );
             }
         }
     }
@@ -180,7 +219,10 @@ mod tests {
             if m["request"] == "get_modules_rate" {
                 assert_eq!(Value::from(decode_word(&bytes).unwrap()), m["kbit_per_s"]);
             } else {
-                assert_eq!(Value::from(modules(decode_byte(&bytes).unwrap()).collect::<Vec<_>>()), m["modules"]);
+                assert_eq!(
+                    Value::from(modules(decode_byte(&bytes).unwrap()).collect::<Vec<_>>()),
+                    m["modules"]
+                );
             }
         }
         assert!((rate(4000, 1) - 4e6).abs() < 1e-6 && (rate(4000, 0b1111) - 16e6).abs() < 1e-6);
@@ -189,7 +231,13 @@ mod tests {
     #[test]
     fn a_short_packet_is_an_error() {
         assert!(check_packets(1024, 2).is_ok());
-        assert_eq!(check_packets(1000, 2), Err(ProtoError::Length { expected: 1024, got: 1000 }));
+        assert_eq!(
+            check_packets(1000, 2),
+            Err(ProtoError::Length {
+                expected: 1024,
+                got: 1000
+            })
+        );
     }
 
     proptest! {

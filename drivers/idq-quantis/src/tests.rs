@@ -6,7 +6,10 @@ use qkd_driver_kit::{
     context::Endpoint,
     link::usb::{Completion, Setup, UsbService},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, device::HealthState, parameter::ParameterValue, reading::Quality};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, device::HealthState,
+    parameter::ParameterValue, reading::Quality,
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -43,7 +46,9 @@ impl UsbService for Generator {
                 _ => "FFFFFFFFFF",
             };
             let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            return Completion::Data([&[u8::try_from(units.len() + 2).unwrap(), 3], &units[..]].concat());
+            return Completion::Data(
+                [&[u8::try_from(units.len() + 2).unwrap(), 3], &units[..]].concat(),
+            );
         }
         sim.requests.push(setup.request);
         match (setup.request_type, setup.request) {
@@ -65,7 +70,11 @@ impl UsbService for Generator {
         }
     }
     fn read(&self, endpoint: u8, length: usize) -> Completion {
-        assert_eq!((endpoint, length), (0x86, 512), "exactly one packet each time");
+        assert_eq!(
+            (endpoint, length),
+            (0x86, 512),
+            "exactly one packet each time"
+        );
         let mut sim = self.0.lock().unwrap();
         match sim.pranks.front().copied() {
             Some(Prank::Pending) => return Completion::Pending,
@@ -89,7 +98,10 @@ impl UsbService for Generator {
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>) {
         let mut device = hex::decode("12010002ff000040ba0a0201000201020301").unwrap();
         device[10] = self.0.lock().unwrap().product;
-        (device, hex::decode("0902190001010080960904000001ff00000007058602000200").unwrap())
+        (
+            device,
+            hex::decode("0902190001010080960904000001ff00000007058602000200").unwrap(),
+        )
     }
     fn generation(&self) -> u64 {
         0
@@ -98,10 +110,24 @@ impl UsbService for Generator {
 }
 
 async fn open_with(product: u8, rate: u32) -> (Result<Opened>, Arc<Generator>) {
-    let sim = Sim { product, status: 1, rate, next: 0, pranks: VecDeque::new(), requests: vec![], packets: 0 };
+    let sim = Sim {
+        product,
+        status: 1,
+        rate,
+        next: 0,
+        pranks: VecDeque::new(),
+        requests: vec![],
+        packets: 0,
+    };
     let generator = Arc::new(Generator(Mutex::new(sim)));
     let context = OpenContext::new().with_memory("rng", Endpoint::Usb(Arc::clone(&generator) as _));
-    (Registry::new().with(driver()).open("idq-quantis+mem://rng", &context).await, generator)
+    (
+        Registry::new()
+            .with(driver())
+            .open("idq-quantis+mem://rng", &context)
+            .await,
+        generator,
+    )
 }
 
 async fn open() -> (Opened, Arc<Generator>) {
@@ -114,7 +140,10 @@ async fn open() -> (Opened, Arc<Generator>) {
 async fn it_says_what_it_is() {
     let (opened, _) = open().await;
     let random = opened.as_random().unwrap();
-    assert_eq!(random.identity().await.unwrap().to_string(), "ID Quantique Quantis USB, serial FFFFFFFFFF, firmware board 16");
+    assert_eq!(
+        random.identity().await.unwrap().to_string(),
+        "ID Quantique Quantis USB, serial FFFFFFFFFF, firmware board 16"
+    );
     assert_eq!(random.random_capabilities().rate.unwrap().0, 4e6);
     // 4 Mbit/s for 5 s, and a fifth to spare.
     assert_eq!(random.random_capabilities().max_request, 2_000_000);
@@ -127,7 +156,11 @@ async fn whole_packets_are_read_and_the_modules_checked_before() {
     let random = opened.as_random().unwrap();
     let bytes = random.random(700).await.unwrap();
     assert_eq!((bytes.len(), bytes[0], bytes[699]), (700, 1, 2));
-    assert_eq!(*random.random(1).await.unwrap(), [3], "no byte is given twice");
+    assert_eq!(
+        *random.random(1).await.unwrap(),
+        [3],
+        "no byte is given twice"
+    );
     assert_eq!(generator.0.lock().unwrap().requests, [0x13, 0x13]);
     random.random(65 * 512).await.unwrap();
     let sim = generator.0.lock().unwrap();
@@ -138,12 +171,25 @@ async fn whole_packets_are_read_and_the_modules_checked_before() {
 async fn a_generator_that_does_not_work_gives_nothing() {
     let (opened, generator) = open().await;
     let random = opened.as_random().unwrap();
-    random.set_parameter("enabled", &ParameterValue::Flag(false)).await.unwrap();
-    assert_eq!(random.random(16).await.unwrap_err().kind(), ErrorKind::NotReady);
+    random
+        .set_parameter("enabled", &ParameterValue::Flag(false))
+        .await
+        .unwrap();
+    assert_eq!(
+        random.random(16).await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
     assert_eq!(random.health().await.unwrap().state, HealthState::Failed);
     assert_eq!(generator.0.lock().unwrap().packets, 0);
-    random.set_parameter("enabled", &ParameterValue::Flag(true)).await.unwrap();
-    assert_eq!(generator.0.lock().unwrap().packets, 8, "4096 bytes are thrown away");
+    random
+        .set_parameter("enabled", &ParameterValue::Flag(true))
+        .await
+        .unwrap();
+    assert_eq!(
+        generator.0.lock().unwrap().packets,
+        8,
+        "4096 bytes are thrown away"
+    );
     random.random(16).await.unwrap();
 }
 
@@ -152,20 +198,32 @@ async fn what_goes_wrong_is_told_and_the_next_call_works() {
     let (opened, generator) = open().await;
     let random = opened.as_random().unwrap();
     for (prank, kind) in [
-        (Prank::Short(100), ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket)),
-        (Prank::Short(0), ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket)),
+        (
+            Prank::Short(100),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket),
+        ),
+        (
+            Prank::Short(0),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket),
+        ),
         (Prank::Pending, ErrorKind::Timeout),
         (Prank::Stall, ErrorKind::Transport(TransportFault::Stall)),
         (Prank::Gone, ErrorKind::Transport(TransportFault::Unplugged)),
     ] {
         generator.0.lock().unwrap().pranks.push_back(prank);
         let error = random.random(600).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device()), (kind, Effect::Unknown));
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (kind, Effect::Unknown)
+        );
         generator.0.lock().unwrap().pranks.clear();
         assert_eq!(random.random(600).await.unwrap().len(), 600);
     }
     // The flag of this generator has no byte.
-    assert_eq!(random.telemetry().await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    assert_eq!(
+        random.telemetry().await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,19 +231,38 @@ async fn wrong_arguments_reach_no_wire() {
     let (opened, generator) = open().await;
     let random = opened.as_random().unwrap();
     for length in [0, 2_000_001] {
-        assert_eq!(random.random(length).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            random.random(length).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     }
-    assert_eq!(random.set_parameter("enabled", &ParameterValue::Integer(1)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(random.parameter("enabled").await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        random
+            .set_parameter("enabled", &ParameterValue::Integer(1))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        random.parameter("enabled").await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     assert!(generator.0.lock().unwrap().requests.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_device_is_refused() {
-    assert_eq!(open_with(3, 4000).await.0.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        open_with(3, 4000).await.0.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     let (opened, _) = open_with(2, 0).await;
     let random = opened.unwrap().as_random().unwrap();
     assert_eq!(random.random_capabilities().rate, None);
     let telemetry = random.telemetry().await.unwrap();
-    assert_eq!((telemetry[5].name.as_ref(), telemetry[5].quality), ("ais31.flag", Quality::Invalid));
+    assert_eq!(
+        (telemetry[5].name.as_ref(), telemetry[5].quality),
+        ("ais31.flag", Quality::Invalid)
+    );
 }

@@ -4,7 +4,8 @@ use crate::proto;
 use async_trait::async_trait;
 use qkd_driver_kit::switching::{Call, Protocol, position};
 use qkd_hal::{
-    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Operation, Result, Stated,
+    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Operation, Result,
+    Stated,
     device::HealthState,
     parameter::{ParameterSpec, ParameterType, ParameterValue},
 };
@@ -24,10 +25,31 @@ const GRACE: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_millis(50);
 
 const PARAMETERS: &[ParameterSpec] = &[
-    ParameterSpec::read_only("relay-drivers", "which of the eight relay drivers are on: a mask", ParameterType::Integer { min: 0, max: 255 }, "").writable(),
-    ParameterSpec::read_only("learn", "the commands that restore the present state", ParameterType::Text { max: proto::BUFFER }, ""),
-    ParameterSpec::read_only("service-requests", "the mask of service requests", ParameterType::Integer { min: 0, max: 255 }, ""),
-    ParameterSpec::read_only("pending", "whether commands wait in the input buffer", ParameterType::Flag, ""),
+    ParameterSpec::read_only(
+        "relay-drivers",
+        "which of the eight relay drivers are on: a mask",
+        ParameterType::Integer { min: 0, max: 255 },
+        "",
+    )
+    .writable(),
+    ParameterSpec::read_only(
+        "learn",
+        "the commands that restore the present state",
+        ParameterType::Text { max: proto::BUFFER },
+        "",
+    ),
+    ParameterSpec::read_only(
+        "service-requests",
+        "the mask of service requests",
+        ParameterType::Integer { min: 0, max: 255 },
+        "",
+    ),
+    ParameterSpec::read_only(
+        "pending",
+        "whether commands wait in the input buffer",
+        ParameterType::Flag,
+        "",
+    ),
 ];
 
 /// An SB switch of so many channels.
@@ -38,17 +60,25 @@ pub(crate) struct Sb {
 /// The identity that a reply tells; `None` for other makers.
 pub(crate) fn identity_of([maker, model, firmware]: [String; 3]) -> Option<Identity> {
     let jds = maker.to_ascii_lowercase().contains("jds");
-    jds.then(|| Identity::of(maker).with_model(model).with_firmware(firmware))
+    jds.then(|| {
+        Identity::of(maker)
+            .with_model(model)
+            .with_firmware(firmware)
+    })
 }
 
 /// Sends a set command that asks for the last error.
 async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()> {
     // What others left in the queue is not ours.
     for left in (0..=proto::ERRORS).rev() {
-        match call.query("last-error", proto::LAST_ERROR, proto::decode_last_error).await? {
+        match call
+            .query("last-error", proto::LAST_ERROR, proto::decode_last_error)
+            .await?
+        {
             0 => break,
             code if left == 0 => {
-                let why = format!("the switch tells more errors than its queue holds, at last {code:03}");
+                let why =
+                    format!("the switch tells more errors than its queue holds, at last {code:03}");
                 return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, why));
             }
             _ => {}
@@ -56,13 +86,19 @@ async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()>
     }
     match call.order(name, message, proto::decode_last_error).await? {
         0 => Ok(()),
-        code => Err(Error::new(ErrorKind::Refused, format!("the switch refused `{name}`")).vendor_code(format!("{code:03}"))),
+        code => Err(
+            Error::new(ErrorKind::Refused, format!("the switch refused `{name}`"))
+                .vendor_code(format!("{code:03}")),
+        ),
     }
 }
 
 impl Sb {
     fn geometry(&self) -> Geometry {
-        Geometry::OneByN { channels: self.channels, dark: true }
+        Geometry::OneByN {
+            channels: self.channels,
+            dark: true,
+        }
     }
 
     /// The longest time to settle: from 0 to the last channel, or back.
@@ -79,7 +115,9 @@ impl Sb {
 #[async_trait]
 impl Protocol for Sb {
     fn switch_capabilities(&self) -> SwitchCapabilities {
-        SwitchCapabilities::new(self.geometry()).with_settling(self.settling()).with_power_loss(Stated::Confirmed(PowerLoss::GoesDark))
+        SwitchCapabilities::new(self.geometry())
+            .with_settling(self.settling())
+            .with_power_loss(Stated::Confirmed(PowerLoss::GoesDark))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -88,44 +126,78 @@ impl Protocol for Sb {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        let told = call.query("identify", proto::IDENTIFY, proto::decode_identify).await?;
+        let told = call
+            .query("identify", proto::IDENTIFY, proto::decode_identify)
+            .await?;
         let words = told.join(", ");
-        identity_of(told).ok_or_else(|| Error::new(ErrorKind::IdentityChanged, format!("`{words}` answers")))
+        identity_of(told)
+            .ok_or_else(|| Error::new(ErrorKind::IdentityChanged, format!("`{words}` answers")))
     }
 
     /// The channel, once the optics have settled.
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
         for _ in 0..self.attempts() {
-            if call.query("condition", proto::CONDITION, proto::decode_condition).await? {
-                return position::paths(&self.geometry(), call.query("channel", proto::CHANNEL, proto::decode_channel).await?);
+            if call
+                .query("condition", proto::CONDITION, proto::decode_condition)
+                .await?
+            {
+                return position::paths(
+                    &self.geometry(),
+                    call.query("channel", proto::CHANNEL, proto::decode_channel)
+                        .await?,
+                );
             }
             call.wait(EVERY).await?;
         }
-        Err(Error::new(ErrorKind::NotReady, "the switch says that it still moves, longer than it takes to settle"))
+        Err(Error::new(
+            ErrorKind::NotReady,
+            "the switch says that it still moves, longer than it takes to settle",
+        ))
     }
 
     /// The manual's loop: clear the status byte, go, ask for the byte until it says that the optics have settled. It also tells what the error queue may not.
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        set(call, "close", proto::close(position::target(&self.geometry(), step)?)).await?;
+        set(
+            call,
+            "close",
+            proto::close(position::target(&self.geometry(), step)?),
+        )
+        .await?;
         let sent = |e: Error| e.effect(Effect::Unknown);
         for _ in 0..self.attempts() {
-            let status = call.query("status", proto::STATUS, proto::decode_status).await.map_err(sent)?;
+            let status = call
+                .query("status", proto::STATUS, proto::decode_status)
+                .await
+                .map_err(sent)?;
             if status.syntax_error || status.parameter_error {
-                let what = if status.syntax_error { "a syntax error" } else { "a parameter error" };
-                return Err(Error::new(ErrorKind::Refused, format!("the status byte tells {what}")).vendor_text(what));
+                let what = if status.syntax_error {
+                    "a syntax error"
+                } else {
+                    "a parameter error"
+                };
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    format!("the status byte tells {what}"),
+                )
+                .vendor_text(what));
             }
             if status.settled {
                 return Ok(());
             }
             call.wait(EVERY).await.map_err(sent)?;
         }
-        Err(sent(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, "the optics did not settle in the time of the manual")))
+        Err(sent(Error::misbehaved(
+            DeviceMisbehaved::ChangeNotApplied,
+            "the optics did not settle in the time of the manual",
+        )))
     }
 
     /// The self-test, and the error that stands.
     async fn health(&self, call: &Call<'_>) -> Result<Health> {
         let failed = call.query("test", proto::TEST, proto::decode_flag).await?;
-        let error = call.query("error", proto::ERROR, proto::decode_number).await?;
+        let error = call
+            .query("error", proto::ERROR, proto::decode_number)
+            .await?;
         let mut faults = Vec::new();
         if failed || error == 330 {
             faults.push("the self-test has failed".to_owned());
@@ -133,7 +205,11 @@ impl Protocol for Sb {
         if ![0, 330].contains(&error) {
             faults.push(format!("error {error:03}"));
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     fn parameters(&self) -> &[ParameterSpec] {
@@ -142,24 +218,50 @@ impl Protocol for Sb {
 
     async fn parameter(&self, call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
         Ok(match name {
-            "relay-drivers" => ParameterValue::Integer(call.query(name, proto::DRIVERS, proto::decode_number).await?.into()),
-            "service-requests" => ParameterValue::Integer(call.query(name, proto::REQUEST_MASK, proto::decode_number).await?.into()),
-            "pending" => ParameterValue::Flag(!call.query(name, proto::COMPLETE, proto::decode_flag).await?),
+            "relay-drivers" => ParameterValue::Integer(
+                call.query(name, proto::DRIVERS, proto::decode_number)
+                    .await?
+                    .into(),
+            ),
+            "service-requests" => ParameterValue::Integer(
+                call.query(name, proto::REQUEST_MASK, proto::decode_number)
+                    .await?
+                    .into(),
+            ),
+            "pending" => ParameterValue::Flag(
+                !call
+                    .query(name, proto::COMPLETE, proto::decode_flag)
+                    .await?,
+            ),
             _ => ParameterValue::Text(call.query(name, proto::LEARN, proto::decode_learn).await?),
         })
     }
 
-    async fn set_parameter(&self, call: &Call<'_>, name: &'static str, value: &ParameterValue) -> Result<()> {
+    async fn set_parameter(
+        &self,
+        call: &Call<'_>,
+        name: &'static str,
+        value: &ParameterValue,
+    ) -> Result<()> {
         let mask = match value {
             ParameterValue::Integer(mask) => u8::try_from(*mask).ok(),
             _ => None,
         };
-        let mask = mask.ok_or_else(|| Error::invalid(format!("`{value}` is no mask of eight relay drivers")))?;
+        let mask = mask.ok_or_else(|| {
+            Error::invalid(format!("`{value}` is no mask of eight relay drivers"))
+        })?;
         set(call, name, proto::set_drivers(mask)).await?;
-        let now = self.parameter(call, name).await.map_err(|e| e.effect(Effect::Unknown))?;
+        let now = self
+            .parameter(call, name)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
         if now == *value {
             return Ok(());
         }
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("mask {value} was accepted, and the switch shows {now}")).effect(Effect::Unknown))
+        Err(Error::misbehaved(
+            DeviceMisbehaved::ChangeNotApplied,
+            format!("mask {value} was accepted, and the switch shows {now}"),
+        )
+        .effect(Effect::Unknown))
     }
 }

@@ -32,7 +32,10 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "JDS Uniphase (HP) SB series 1xN switches",
     vendor: "JDS Uniphase",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "serial", example: "jdsu-sb+serial:///dev/ttyS0" }],
+    transports: &[Transport {
+        name: "serial",
+        example: "jdsu-sb+serial:///dev/ttyS0",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
@@ -75,9 +78,15 @@ impl Driver for JdsuSbDriver {
             })
             .open(&INFO, uri, context)
             .await?;
-        let channels = line.call().query("size", proto::SIZE, proto::decode_channel).await?;
+        let channels = line
+            .call()
+            .query("size", proto::SIZE, proto::decode_channel)
+            .await?;
         if !(1..=proto::MOST_CHANNELS).contains(&channels) {
-            return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch says that it has {channels} channels")));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::ValueOutOfRange,
+                format!("the switch says that it has {channels} channels"),
+            ));
         }
         line.switch(device::Sb { channels }).await
     }

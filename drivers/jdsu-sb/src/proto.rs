@@ -73,7 +73,9 @@ pub fn decode_identify(reply: &[u8]) -> Result<[String; 3], Misread> {
     let text = text(reply)?;
     let mut fields = text.splitn(4, ',').map(|f| f.trim().to_owned());
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
-        (Some(maker), Some(model), Some(firmware), None) if !maker.is_empty() => Ok([maker, model, firmware]),
+        (Some(maker), Some(model), Some(firmware), None) if !maker.is_empty() => {
+            Ok([maker, model, firmware])
+        }
         _ => Err(Misread::unexpected("maker, model, firmware", text)),
     }
 }
@@ -81,7 +83,11 @@ pub fn decode_identify(reply: &[u8]) -> Result<[String; 3], Misread> {
 /// The three digits of a reply to [`LAST_ERROR`] or [`STATUS`].
 fn three(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
     let digits = text(reply)?;
-    if digits.len() == 3 { number(expected, reply) } else { Err(Misread::unexpected(expected, digits)) }
+    if digits.len() == 3 {
+        number(expected, reply)
+    } else {
+        Err(Misread::unexpected(expected, digits))
+    }
 }
 
 /// The channel, or the number of channels.
@@ -90,7 +96,11 @@ fn three(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
 /// [`Misread`]; a number of three digits is a status byte or an error.
 pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
     let expected = "a channel";
-    if three(expected, reply).is_ok() { Err(Misread::other_reply(expected, text(reply)?)) } else { number(expected, reply) }
+    if three(expected, reply).is_ok() {
+        Err(Misread::other_reply(expected, text(reply)?))
+    } else {
+        number(expected, reply)
+    }
 }
 
 /// Whether the optics have settled: the condition register is 4, or 0 while they move.
@@ -124,9 +134,15 @@ pub struct Status {
 /// [`Misread`].
 pub fn decode_status(reply: &[u8]) -> Result<Status, Misread> {
     let expected = "a status byte of three digits";
-    let byte = u8::try_from(three(expected, reply)?).map_err(|_| Misread::unexpected(expected, &String::from_utf8_lossy(reply)))?;
+    let byte = u8::try_from(three(expected, reply)?)
+        .map_err(|_| Misread::unexpected(expected, &String::from_utf8_lossy(reply)))?;
     let bit = |n: u8| byte & (1 << n) != 0;
-    Ok(Status { self_test_failed: bit(7), syntax_error: bit(5), settled: bit(2), parameter_error: bit(0) })
+    Ok(Status {
+        self_test_failed: bit(7),
+        syntax_error: bit(5),
+        settled: bit(2),
+        parameter_error: bit(0),
+    })
 }
 
 /// The code in the reply to [`LAST_ERROR`]; 0 is none. Only 330, a failed self-test, is public beside.
@@ -170,8 +186,18 @@ pub fn decode_learn(reply: &[u8]) -> Result<String, Misread> {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let _ = (decode_identify(input), decode_channel(input), decode_condition(input), decode_status(input));
-    let _ = (decode_last_error(input), decode_number(input), decode_flag(input), decode_learn(input));
+    let _ = (
+        decode_identify(input),
+        decode_channel(input),
+        decode_condition(input),
+        decode_status(input),
+    );
+    let _ = (
+        decode_last_error(input),
+        decode_number(input),
+        decode_flag(input),
+        decode_learn(input),
+    );
 }
 
 #[cfg(test)]
@@ -182,15 +208,26 @@ mod tests {
 
     #[test]
     fn messages_are_those_of_the_manual() {
-        let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../vectors/jdsu-sb.json")).unwrap();
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../../vectors/jdsu-sb.json")).unwrap();
         let mut seen = 0;
         for v in &vectors {
             let (line, meaning) = (v["ascii"].as_str().unwrap(), &v["meaning"]);
             let n = |field: &str| u32::try_from(meaning[field].as_u64().unwrap()).unwrap();
-            let (reply, is) = (line.as_bytes(), |field: &str| meaning[field].as_bool().unwrap());
+            let (reply, is) = (line.as_bytes(), |field: &str| {
+                meaning[field].as_bool().unwrap()
+            });
             // The driver puts its sets between others: the manual's stands among them.
-            let among = |message: String| assert!(message.trim_end().split(';').any(|c| c == line.trim_end()), "{message}");
-            match (v["direction"].as_str().unwrap(), v["to"].as_str().or(meaning["command"].as_str()).unwrap()) {
+            let among = |message: String| {
+                assert!(
+                    message.trim_end().split(';').any(|c| c == line.trim_end()),
+                    "{message}"
+                )
+            };
+            match (
+                v["direction"].as_str().unwrap(),
+                v["to"].as_str().or(meaning["command"].as_str()).unwrap(),
+            ) {
                 ("request", "identify") => assert_eq!(line, IDENTIFY),
                 ("request", "close") => among(close(n("channel"))),
                 ("request", "clear-status") => among(close(1)),
@@ -206,15 +243,26 @@ mod tests {
                 ("request", "mask?") => assert_eq!(line, REQUEST_MASK),
                 ("request", "test") => assert_eq!(line, TEST),
                 ("request", "learn") => assert_eq!(line, LEARN),
-                ("reply", "identify") => assert_eq!(decode_identify(reply).unwrap(), ["maker", "model", "firmware"].map(|f| meaning[f].as_str().unwrap())),
+                ("reply", "identify") => assert_eq!(
+                    decode_identify(reply).unwrap(),
+                    ["maker", "model", "firmware"].map(|f| meaning[f].as_str().unwrap())
+                ),
                 ("reply", "channel") => assert_eq!(decode_channel(reply).unwrap(), n("channel")),
                 ("reply", "size") => assert_eq!(decode_channel(reply).unwrap(), n("channels")),
-                ("reply", "drivers?" | "mask?") => assert_eq!(decode_number(reply).unwrap(), n("mask")),
-                ("reply", "condition") => assert_eq!(decode_condition(reply).unwrap(), is("settled")),
+                ("reply", "drivers?" | "mask?") => {
+                    assert_eq!(decode_number(reply).unwrap(), n("mask"))
+                }
+                ("reply", "condition") => {
+                    assert_eq!(decode_condition(reply).unwrap(), is("settled"))
+                }
                 ("reply", "complete") => assert_eq!(decode_flag(reply).unwrap(), is("complete")),
-                ("reply", "status") => assert_eq!(decode_status(reply).unwrap().settled, is("settled")),
+                ("reply", "status") => {
+                    assert_eq!(decode_status(reply).unwrap().settled, is("settled"))
+                }
                 ("reply", "error") => assert_eq!(decode_last_error(reply).unwrap(), n("code")),
-                ("reply", "condition-error") => assert_eq!(decode_number(reply).unwrap(), n("code")),
+                ("reply", "condition-error") => {
+                    assert_eq!(decode_number(reply).unwrap(), n("code"))
+                }
                 ("reply", "test") => assert_eq!(decode_flag(reply).unwrap(), !is("passed")),
                 ("reply", "learn") => assert_eq!(decode_learn(reply).unwrap(), line.trim_end()),
                 // Not sent by the driver: single relay drivers, masks of service requests, resets.
@@ -233,10 +281,22 @@ mod tests {
 
     #[test]
     fn a_status_byte_is_no_channel() {
-        assert!(matches!(decode_channel(b"004\r\n"), Err(Misread::OtherReply { .. })));
-        assert!(decode_status(b"4\r\n").is_err() && decode_status(b"256\r\n").is_err() && decode_last_error(b"0\r\n").is_err());
+        assert!(matches!(
+            decode_channel(b"004\r\n"),
+            Err(Misread::OtherReply { .. })
+        ));
+        assert!(
+            decode_status(b"4\r\n").is_err()
+                && decode_status(b"256\r\n").is_err()
+                && decode_last_error(b"0\r\n").is_err()
+        );
         let refused = decode_status(b"161\r\n").unwrap();
-        assert!(refused.self_test_failed && refused.syntax_error && refused.parameter_error && !refused.settled);
+        assert!(
+            refused.self_test_failed
+                && refused.syntax_error
+                && refused.parameter_error
+                && !refused.settled
+        );
     }
 
     proptest! {

@@ -6,7 +6,10 @@ use qkd_driver_kit::{
     link::scripted::{Far, Prank, plan},
     wrap::fault::{Fate, Script},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Stated, Support, TransportFault, device::HealthState, parameter::ParameterValue};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Stated, Support, TransportFault,
+    device::HealthState, parameter::ParameterValue,
+};
 use qkd_switch_hal::{Geometry, PowerLoss};
 use std::time::Duration;
 
@@ -52,7 +55,9 @@ fn answer(device: &mut Sb, message: &str) -> String {
             }
             (_, _) if device.refuses != (0, 0) => {
                 device.status |= device.refuses.0;
-                device.errors.extend([device.refuses.1].iter().filter(|e| **e > 0));
+                device
+                    .errors
+                    .extend([device.refuses.1].iter().filter(|e| **e > 0));
                 continue;
             }
             ("CLOSE", channel) => {
@@ -80,9 +85,22 @@ impl Sb {
 }
 
 async fn open_with(context: OpenContext) -> (Result<Opened>, Far<Sb>) {
-    let far = Far::new(Sb { channel: 2, slow: 3, ..Sb::default() }, answer);
+    let far = Far::new(
+        Sb {
+            channel: 2,
+            slow: 3,
+            ..Sb::default()
+        },
+        answer,
+    );
     let context = context.with_memory("switch", far.endpoint(b'\r'));
-    (Registry::new().with(driver()).open("jdsu-sb+mem://switch", &context).await, far)
+    (
+        Registry::new()
+            .with(driver())
+            .open("jdsu-sb+mem://switch", &context)
+            .await,
+        far,
+    )
 }
 
 async fn open() -> (Opened, Far<Sb>) {
@@ -94,11 +112,29 @@ async fn open() -> (Opened, Far<Sb>) {
 async fn it_says_what_it_is() {
     let (opened, _) = open().await;
     let switch = opened.as_switch().unwrap();
-    assert_eq!(switch.identity().await.unwrap().to_string(), "JDS Uniphase SB Switch, firmware 2.00");
+    assert_eq!(
+        switch.identity().await.unwrap().to_string(),
+        "JDS Uniphase SB Switch, firmware 2.00"
+    );
     let capabilities = switch.switch_capabilities();
-    assert_eq!(capabilities.geometry, Geometry::OneByN { channels: 8, dark: true });
-    assert_eq!((capabilities.settling, capabilities.power_loss), (Some(Duration::from_millis(384)), Stated::Confirmed(PowerLoss::GoesDark)));
-    assert_eq!(switch.capabilities().supports(Operation::Health), Support::Applied);
+    assert_eq!(
+        capabilities.geometry,
+        Geometry::OneByN {
+            channels: 8,
+            dark: true
+        }
+    );
+    assert_eq!(
+        (capabilities.settling, capabilities.power_loss),
+        (
+            Some(Duration::from_millis(384)),
+            Stated::Confirmed(PowerLoss::GoesDark)
+        )
+    );
+    assert_eq!(
+        switch.capabilities().supports(Operation::Health),
+        Support::Applied
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,9 +146,34 @@ async fn it_goes_waits_until_it_has_settled_and_verifies() {
     far.now().seen.clear();
     assert!(switch.apply(&to_7).await.unwrap().verified);
     let seen = far.now().seen.clone();
-    assert_eq!(seen, ["CNB?", "CLOSE?", "LERR?", "LERR?", "LERR?", "CSB;CLOSE 7;LERR?", "STB?", "STB?", "STB?", "STB?", "CNB?", "CLOSE?"]);
-    assert!(switch.apply(&plan(&opened, "dark").await.unwrap()).await.unwrap().verified);
-    assert_eq!(switch.connections().await.unwrap().value.to_string(), "dark");
+    assert_eq!(
+        seen,
+        [
+            "CNB?",
+            "CLOSE?",
+            "LERR?",
+            "LERR?",
+            "LERR?",
+            "CSB;CLOSE 7;LERR?",
+            "STB?",
+            "STB?",
+            "STB?",
+            "STB?",
+            "CNB?",
+            "CLOSE?"
+        ]
+    );
+    assert!(
+        switch
+            .apply(&plan(&opened, "dark").await.unwrap())
+            .await
+            .unwrap()
+            .verified
+    );
+    assert_eq!(
+        switch.connections().await.unwrap().value.to_string(),
+        "dark"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,10 +181,22 @@ async fn a_refusal_is_told_wherever_it_stands() {
     let (opened, far) = open().await;
     let switch = opened.as_switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
-    for (refuses, code, words) in [((0, 222), Some("222"), None), ((1, 0), None, Some("a parameter error")), ((32, 0), None, Some("a syntax error"))] {
+    for (refuses, code, words) in [
+        ((0, 222), Some("222"), None),
+        ((1, 0), None, Some("a parameter error")),
+        ((32, 0), None, Some("a syntax error")),
+    ] {
         far.now().device.refuses = refuses;
         let error = switch.apply(&to_7).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device(), error.code(), error.words()), (ErrorKind::Refused, Effect::None, code, words));
+        assert_eq!(
+            (
+                error.kind(),
+                error.effect_on_device(),
+                error.code(),
+                error.words()
+            ),
+            (ErrorKind::Refused, Effect::None, code, words)
+        );
     }
     far.now().device.refuses = (0, 0);
     assert!(switch.apply(&to_7).await.unwrap().verified);
@@ -136,12 +209,28 @@ async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
     let to_7 = plan(&opened, "common-7").await.unwrap();
     far.now().device.errors = vec![330; 9];
     let error = switch.apply(&to_7).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::None));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+            Effect::None
+        )
+    );
     far.now().device.errors.clear();
     far.now().device.slow = 1_000;
     let error = switch.apply(&to_7).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown), "{error}");
-    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        ),
+        "{error}"
+    );
+    assert_eq!(
+        switch.connections().await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,13 +240,28 @@ async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
     let to_7 = plan(&opened, "common-7").await.unwrap();
     far.prank("CLOSE 7", Prank::Lost);
     let error = switch.apply(&to_7).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     far.prank("CLOSE 7", Prank::HangUp);
     let error = switch.apply(&to_7).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Transport(TransportFault::HungUp), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Transport(TransportFault::HungUp),
+            Effect::Unknown
+        )
+    );
     far.prank("CLOSE 7", Prank::Answer("7\r\n"));
     let error = switch.apply(&to_7).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+            Effect::Unknown
+        )
+    );
     assert!(switch.apply(&to_7).await.unwrap().verified);
 }
 
@@ -166,14 +270,30 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
     let (opened, far) = open().await;
     let switch = opened.as_switch().unwrap();
     let wrong = [
-        ("004\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        ("what\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("9\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            "004\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            "what\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "9\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
     ];
-    far.harms_one_reading_only(&opened, "CLOSE?", &wrong, "common-2").await;
+    far.harms_one_reading_only(&opened, "CLOSE?", &wrong, "common-2")
+        .await;
     far.prank("CLOSE?", Prank::Twice);
     switch.connections().await.unwrap();
-    assert!(switch.apply(&plan(&opened, "common-1").await.unwrap()).await.unwrap().verified);
+    assert!(
+        switch
+            .apply(&plan(&opened, "common-1").await.unwrap())
+            .await
+            .unwrap()
+            .verified
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,23 +315,68 @@ async fn health_and_parameters() {
     let device = opened.device();
     assert_eq!(device.health().await.unwrap().state, HealthState::Ok);
     far.now().device.failed = true;
-    assert_eq!(device.health().await.unwrap().faults, ["the self-test has failed"]);
-    device.set_parameter("relay-drivers", &ParameterValue::Integer(129)).await.unwrap();
-    assert_eq!(device.parameter("relay-drivers").await.unwrap(), ParameterValue::Integer(129));
-    assert_eq!(device.parameter("learn").await.unwrap(), ParameterValue::Text("CLOSE 2;XDRS 129;SRE 0".into()));
-    assert_eq!(device.parameter("pending").await.unwrap(), ParameterValue::Flag(false));
-    assert_eq!(device.parameter("service-requests").await.unwrap(), ParameterValue::Integer(0));
-    assert_eq!(device.set_parameter("relay-drivers", &ParameterValue::Integer(256)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(device.set_parameter("learn", &ParameterValue::Text("CLOSE 1".into())).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        device.health().await.unwrap().faults,
+        ["the self-test has failed"]
+    );
+    device
+        .set_parameter("relay-drivers", &ParameterValue::Integer(129))
+        .await
+        .unwrap();
+    assert_eq!(
+        device.parameter("relay-drivers").await.unwrap(),
+        ParameterValue::Integer(129)
+    );
+    assert_eq!(
+        device.parameter("learn").await.unwrap(),
+        ParameterValue::Text("CLOSE 2;XDRS 129;SRE 0".into())
+    );
+    assert_eq!(
+        device.parameter("pending").await.unwrap(),
+        ParameterValue::Flag(false)
+    );
+    assert_eq!(
+        device.parameter("service-requests").await.unwrap(),
+        ParameterValue::Integer(0)
+    );
+    assert_eq!(
+        device
+            .set_parameter("relay-drivers", &ParameterValue::Integer(256))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        device
+            .set_parameter("learn", &ParameterValue::Text("CLOSE 1".into()))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Unsupported
+    );
     far.prank("XDRS 1;", Prank::Answer("000\r\n"));
-    let error = device.set_parameter("relay-drivers", &ParameterValue::Integer(1)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
+    let error = device
+        .set_parameter("relay-drivers", &ParameterValue::Integer(1))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_make_is_refused() {
     let far = Far::new((), |(): &mut (), _: &str| "Acme, Box, 1\r\n".to_owned());
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\r'));
-    let error = Registry::new().with(driver()).open("jdsu-sb+mem://switch", &context).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    let error = Registry::new()
+        .with(driver())
+        .open("jdsu-sb+mem://switch", &context)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
 }

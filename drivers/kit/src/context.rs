@@ -95,7 +95,9 @@ impl OpenContext {
     }
     /// The in-memory endpoints, by name.
     pub fn memory(&self) -> impl Iterator<Item = (&str, &Endpoint)> {
-        self.memory.iter().map(|(name, endpoint)| (name.as_str(), endpoint))
+        self.memory
+            .iter()
+            .map(|(name, endpoint)| (name.as_str(), endpoint))
     }
     /// Recording what goes over every link.
     #[must_use]
@@ -118,7 +120,10 @@ impl OpenContext {
     /// With the process's receiver of SNMP notifications.
     #[cfg(feature = "snmp")]
     #[must_use]
-    pub fn with_notifications(mut self, receiver: crate::link::snmp_udp::NotificationReceiver) -> Self {
+    pub fn with_notifications(
+        mut self,
+        receiver: crate::link::snmp_udp::NotificationReceiver,
+    ) -> Self {
         self.notifications = Some(receiver);
         self
     }
@@ -148,11 +153,17 @@ impl OpenContext {
     /// # Errors
     /// `InvalidInput` if the URI's is no time, or none from 1 ms to 10 min.
     pub fn deadline(&self, uri: &DeviceUri) -> Result<Duration> {
-        let Some(text) = uri.parameter("deadline") else { return Ok(self.deadline.unwrap_or(Duration::from_secs(5))) };
+        let Some(text) = uri.parameter("deadline") else {
+            return Ok(self.deadline.unwrap_or(Duration::from_secs(5)));
+        };
         humantime::parse_duration(text)
             .ok()
             .filter(|d| (Duration::from_millis(1)..=Duration::from_secs(600)).contains(d))
-            .ok_or_else(|| Error::invalid(format!("deadline={text}: it takes a time from 1ms to 10m, such as 5s")))
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "deadline={text}: it takes a time from 1ms to 10m, such as 5s"
+                ))
+            })
     }
 
     /// The descriptor of a device that this driver opens by this URI.
@@ -160,7 +171,11 @@ impl OpenContext {
     /// # Errors
     /// As [`deadline`](Self::deadline).
     pub fn descriptor(&self, info: &'static DriverInfo, uri: &DeviceUri) -> Result<Descriptor> {
-        let named = uri.parameters().iter().filter(|(name, _)| name == "assume").map(|(_, id)| id.clone());
+        let named = uri
+            .parameters()
+            .iter()
+            .filter(|(name, _)| name == "assume")
+            .map(|(_, id)| id.clone());
         Ok(Descriptor::new(info.name, uri.to_string(), info.maturity)
             .with_kinds(info.kinds)
             .with_assumptions(info.assumptions, named.chain(self.accepted.iter().cloned()))
@@ -181,19 +196,36 @@ impl OpenContext {
     fn endpoint(&self, uri: &DeviceUri) -> Result<&Endpoint> {
         self.memory.get(uri.host()).ok_or_else(|| {
             let names: Vec<_> = self.memory.keys().map(String::as_str).collect();
-            Error::new(ErrorKind::Unreachable, format!("there is no in-memory endpoint `{}`; there are: {}", uri.host(), names.join(", ")))
+            Error::new(
+                ErrorKind::Unreachable,
+                format!(
+                    "there is no in-memory endpoint `{}`; there are: {}",
+                    uri.host(),
+                    names.join(", ")
+                ),
+            )
         })
     }
 
     fn wrong_level(uri: &DeviceUri) -> Error {
-        Error::invalid(format!("the in-memory endpoint `{}` is of another level than driver {} needs", uri.host(), uri.driver()))
+        Error::invalid(format!(
+            "the in-memory endpoint `{}` is of another level than driver {} needs",
+            uri.host(),
+            uri.driver()
+        ))
     }
 
     /// A byte link to the device: `serial`, `tcp`, `unix` or `mem`.
     ///
     /// # Errors
     /// `InvalidInput` for an address that is none; what the link's opening answers.
-    pub async fn byte_link(&self, uri: &DeviceUri, port: u16, serial: Option<Serial>, options: LineOptions) -> Result<Arc<dyn ByteLink>> {
+    pub async fn byte_link(
+        &self,
+        uri: &DeviceUri,
+        port: u16,
+        serial: Option<Serial>,
+        options: LineOptions,
+    ) -> Result<Arc<dyn ByteLink>> {
         if let Some(replay) = &self.replay {
             return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
         }
@@ -202,31 +234,52 @@ impl OpenContext {
             Some(fates) => Box::new(Faulty::new(connector, Arc::clone(fates))),
             None => connector,
         };
-        let link = LineLink::open(connector, options, self.deadline(uri)?).await.map_err(|mut e| {
-            // Noise, or a line that cannot be read at the other end, is what a wrong speed looks like.
-            if uri.transport() == "serial" && !matches!(e.kind, ErrorKind::Busy | ErrorKind::Unreachable) {
-                e.detail.push_str("; is the line's speed right? baud= sets it");
-            }
-            e.reading("open")
-        })?;
+        let link = LineLink::open(connector, options, self.deadline(uri)?)
+            .await
+            .map_err(|mut e| {
+                // Noise, or a line that cannot be read at the other end, is what a wrong speed looks like.
+                if uri.transport() == "serial"
+                    && !matches!(e.kind, ErrorKind::Busy | ErrorKind::Unreachable)
+                {
+                    e.detail
+                        .push_str("; is the line's speed right? baud= sets it");
+                }
+                e.reading("open")
+            })?;
         Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::Traced::new(link as Arc<dyn ByteLink>, transcript.clone())),
+            Some(transcript) => Arc::new(traced::Traced::new(
+                link as Arc<dyn ByteLink>,
+                transcript.clone(),
+            )),
             None => link,
         })
     }
 
-    #[allow(unused_variables, reason = "some features need neither port nor serial settings")]
-    fn connector(&self, uri: &DeviceUri, port: u16, serial: Option<Serial>) -> Result<Box<dyn Connector>> {
+    #[allow(
+        unused_variables,
+        reason = "some features need neither port nor serial settings"
+    )]
+    fn connector(
+        &self,
+        uri: &DeviceUri,
+        port: u16,
+        serial: Option<Serial>,
+    ) -> Result<Box<dyn Connector>> {
         match uri.transport() {
             MEMORY => match self.endpoint(uri)? {
                 Endpoint::Bytes(connector) => Ok(Box::new(memory::Shared(Arc::clone(connector)))),
                 _ => Err(Self::wrong_level(uri)),
             },
-            "tcp" | "unix" if uri.parameter("baud").is_some() => Err(Error::invalid(format!("{uri}: baud= is of serial lines"))),
+            "tcp" | "unix" if uri.parameter("baud").is_some() => {
+                Err(Error::invalid(format!("{uri}: baud= is of serial lines")))
+            }
             #[cfg(feature = "tcp")]
             "tcp" => {
                 if uri.host().is_empty() {
-                    return Err(Error::invalid(format!("{uri} names no host; write {}+tcp://192.0.2.7", uri.driver())));
+                    return Err(Error::invalid(format!(
+                        "{uri} names no host; write {}+tcp://192.0.2.7",
+                        uri.driver()
+                    )));
                 }
                 Ok(Box::new(crate::link::tcp::Tcp::new(uri.authority(port))))
             }
@@ -234,14 +287,27 @@ impl OpenContext {
             "unix" => Ok(Box::new(crate::link::tcp::Unix::new(uri.path()))),
             #[cfg(feature = "serial")]
             "serial" => {
-                let settings = serial.ok_or_else(|| Error::invalid(format!("driver {} has no serial settings", uri.driver())))?;
+                let settings = serial.ok_or_else(|| {
+                    Error::invalid(format!("driver {} has no serial settings", uri.driver()))
+                })?;
                 if uri.path().is_empty() || !uri.host().is_empty() {
-                    return Err(Error::invalid(format!("{uri} names no serial port; write {}+serial:///dev/ttyS0", uri.driver())));
+                    return Err(Error::invalid(format!(
+                        "{uri} names no serial port; write {}+serial:///dev/ttyS0",
+                        uri.driver()
+                    )));
                 }
-                let baud = uri.parse_parameter("baud", "a line speed, such as 38400")?.unwrap_or(settings.baud);
-                Ok(Box::new(crate::link::serial::SerialPort::new(uri.path(), baud, settings.hardware_flow)))
+                let baud = uri
+                    .parse_parameter("baud", "a line speed, such as 38400")?
+                    .unwrap_or(settings.baud);
+                Ok(Box::new(crate::link::serial::SerialPort::new(
+                    uri.path(),
+                    baud,
+                    settings.hardware_flow,
+                )))
             }
-            other => Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+            other => Err(Error::invalid(format!(
+                "this program was built without the transport `{other}`"
+            ))),
         }
     }
 
@@ -256,18 +322,31 @@ impl OpenContext {
         }
         let link: Arc<dyn SnmpLink> = match uri.transport() {
             MEMORY => match self.endpoint(uri)? {
-                Endpoint::Snmp(service) => Arc::new(memory::Snmp::new(uri.host(), Arc::clone(service))),
+                Endpoint::Snmp(service) => {
+                    Arc::new(memory::Snmp::new(uri.host(), Arc::clone(service)))
+                }
                 _ => return Err(Self::wrong_level(uri)),
             },
             #[cfg(feature = "snmp")]
             "snmp" => {
-                let security = crate::link::snmp_udp::Security::from_entry(&self.credentials(uri)?)?;
+                let security =
+                    crate::link::snmp_udp::Security::from_entry(&self.credentials(uri)?)?;
                 let address = uri.authority(161);
-                crate::link::snmp_udp::UdpSnmp::open(&address, security, self.deadline(uri)?, events, self.notifications.clone())
-                    .await
-                    .map_err(|e| e.reading("open"))?
+                crate::link::snmp_udp::UdpSnmp::open(
+                    &address,
+                    security,
+                    self.deadline(uri)?,
+                    events,
+                    self.notifications.clone(),
+                )
+                .await
+                .map_err(|e| e.reading("open"))?
             }
-            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+            other => {
+                return Err(Error::invalid(format!(
+                    "this program was built without the transport `{other}`"
+                )));
+            }
         };
         let link = match &self.fates {
             Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn SnmpLink>,
@@ -284,35 +363,71 @@ impl OpenContext {
     /// # Errors
     /// `NotFound`, `Busy`, `Unreachable`, `InvalidInput`.
     #[allow(unused_variables, reason = "some features need no ids")]
-    pub async fn usb_link(&self, uri: &DeviceUri, vendor: u16, product: u16, interface: u8) -> Result<Arc<dyn UsbLink>> {
+    pub async fn usb_link(
+        &self,
+        uri: &DeviceUri,
+        vendor: u16,
+        product: u16,
+        interface: u8,
+    ) -> Result<Arc<dyn UsbLink>> {
         if let Some(replay) = &self.replay {
             return Ok(Arc::clone(replay) as Arc<dyn UsbLink>);
         }
         let link: Arc<dyn UsbLink> = match uri.transport() {
             MEMORY => match self.endpoint(uri)? {
-                Endpoint::Usb(service) => Arc::new(memory::Usb::open(uri.host(), Arc::clone(service), vendor, product).map_err(|e| e.reading("open"))?),
+                Endpoint::Usb(service) => Arc::new(
+                    memory::Usb::open(uri.host(), Arc::clone(service), vendor, product)
+                        .map_err(|e| e.reading("open"))?,
+                ),
                 _ => return Err(Self::wrong_level(uri)),
             },
             #[cfg(feature = "usb-system")]
-            "usb" => crate::link::usb_host::HostUsb::open(vendor, product, interface, uri.parameter("serial"), self.deadline(uri)?)
-                .await
-                .map_err(|e| e.reading("open"))?,
+            "usb" => crate::link::usb_host::HostUsb::open(
+                vendor,
+                product,
+                interface,
+                uri.parameter("serial"),
+                self.deadline(uri)?,
+            )
+            .await
+            .map_err(|e| e.reading("open"))?,
             #[cfg(feature = "tcp")]
             "usbip" => {
                 let busid = uri.path().trim_start_matches('/');
                 if uri.host().is_empty() || busid.is_empty() {
-                    return Err(Error::invalid(format!("{uri} names no host and bus id; write {}+usbip://192.0.2.4/1-1", uri.driver())));
+                    return Err(Error::invalid(format!(
+                        "{uri} names no host and bus id; write {}+usbip://192.0.2.4/1-1",
+                        uri.driver()
+                    )));
                 }
-                crate::link::usbip::UsbIp::open(&uri.authority(3240), busid, vendor, product, self.deadline(uri)?).await.map_err(|e| e.reading("open"))?
+                crate::link::usbip::UsbIp::open(
+                    &uri.authority(3240),
+                    busid,
+                    vendor,
+                    product,
+                    self.deadline(uri)?,
+                )
+                .await
+                .map_err(|e| e.reading("open"))?
             }
-            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+            other => {
+                return Err(Error::invalid(format!(
+                    "this program was built without the transport `{other}`"
+                )));
+            }
         };
         if let Some(wanted) = uri.parameter("serial")
             && link.identity().serial.as_deref() != Some(wanted)
         {
-            let found = link.identity().serial.map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
+            let found = link
+                .identity()
+                .serial
+                .map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
             link.close().await;
-            return Err(Error::new(ErrorKind::NotFound, format!("{uri}: the serial number of the device there is {found}")));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{uri}: the serial number of the device there is {found}"),
+            ));
         }
         let link = match &self.fates {
             Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn UsbLink>,
@@ -334,14 +449,24 @@ impl OpenContext {
         }
         let link: Arc<dyn HttpLink> = match uri.transport() {
             MEMORY => match self.endpoint(uri)? {
-                Endpoint::Http(service, client) => Arc::new(memory::Http::new(uri.host(), Arc::clone(service), client.clone())),
+                Endpoint::Http(service, client) => Arc::new(memory::Http::new(
+                    uri.host(),
+                    Arc::clone(service),
+                    client.clone(),
+                )),
                 _ => return Err(Self::wrong_level(uri)),
             },
             #[cfg(feature = "http")]
-            "https" => crate::link::https::Https::open(&uri.authority(443), Some(&self.credentials(uri)?))?,
+            "https" => {
+                crate::link::https::Https::open(&uri.authority(443), Some(&self.credentials(uri)?))?
+            }
             #[cfg(feature = "http")]
             "http" => crate::link::https::Https::open(&uri.authority(80), None)?,
-            other => return Err(Error::invalid(format!("this program was built without the transport `{other}`"))),
+            other => {
+                return Err(Error::invalid(format!(
+                    "this program was built without the transport `{other}`"
+                )));
+            }
         };
         let link = match &self.fates {
             Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn HttpLink>,
@@ -356,6 +481,9 @@ impl OpenContext {
 
 impl std::fmt::Debug for OpenContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenContext").field("accepted", &self.accepted).field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("OpenContext")
+            .field("accepted", &self.accepted)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }

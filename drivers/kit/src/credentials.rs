@@ -35,7 +35,18 @@ use zeroize::Zeroizing;
 pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
 
 /// The fields that an entry may have.
-pub const FIELDS: [&str; 10] = ["user", "password", "auth_protocol", "auth_password", "priv_protocol", "priv_password", "community", "ca", "cert", "key"];
+pub const FIELDS: [&str; 10] = [
+    "user",
+    "password",
+    "auth_protocol",
+    "auth_password",
+    "priv_protocol",
+    "priv_password",
+    "community",
+    "ca",
+    "cert",
+    "key",
+];
 
 /// One entry. Shows the names of its fields only.
 #[derive(Clone, Default)]
@@ -48,12 +59,16 @@ impl Entry {
     /// An empty entry.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), fields: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            fields: BTreeMap::new(),
+        }
     }
     /// With a field.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<String>) -> Self {
-        self.fields.insert(field.to_owned(), Zeroizing::new(value.into()));
+        self.fields
+            .insert(field.to_owned(), Zeroizing::new(value.into()));
         self
     }
     /// Its name.
@@ -71,7 +86,12 @@ impl Entry {
     /// # Errors
     /// `Authentication`, naming entry and field.
     pub fn require(&self, field: &str) -> Result<&str> {
-        self.get(field).ok_or_else(|| Error::new(ErrorKind::Authentication, format!("credentials `{}` have no `{field}`", self.name)))
+        self.get(field).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Authentication,
+                format!("credentials `{}` have no `{field}`", self.name),
+            )
+        })
     }
     /// The contents of the PEM file that a field names.
     ///
@@ -79,21 +99,39 @@ impl Entry {
     /// `Authentication`, naming entry, field and file.
     pub fn pem(&self, field: &str) -> Result<Zeroizing<Vec<u8>>> {
         let path = self.require(field)?;
-        let problem = |why: String| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} file {path} {why}", self.name));
+        let problem = |why: String| {
+            Error::new(
+                ErrorKind::Authentication,
+                format!("credentials `{}`: {field} file {path} {why}", self.name),
+            )
+        };
         // A private key is a secret as any other; certificates are not.
         if field == "key" {
-            let mode = std::fs::metadata(path).map_err(|e| problem(format!("cannot be read: {e}")))?.permissions().mode() & 0o777;
+            let mode = std::fs::metadata(path)
+                .map_err(|e| problem(format!("cannot be read: {e}")))?
+                .permissions()
+                .mode()
+                & 0o777;
             if mode & 0o077 != 0 {
-                return Err(problem(format!("may be read by others (mode {mode:03o}); make it yours alone with chmod 600")));
+                return Err(problem(format!(
+                    "may be read by others (mode {mode:03o}); make it yours alone with chmod 600"
+                )));
             }
         }
-        std::fs::read(path).map(Zeroizing::new).map_err(|e| problem(format!("cannot be read: {e}")))
+        std::fs::read(path)
+            .map(Zeroizing::new)
+            .map_err(|e| problem(format!("cannot be read: {e}")))
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({}: {})", self.name, self.fields.keys().cloned().collect::<Vec<_>>().join(", "))
+        write!(
+            f,
+            "Entry({}: {})",
+            self.name,
+            self.fields.keys().cloned().collect::<Vec<_>>().join(", ")
+        )
     }
 }
 
@@ -118,13 +156,21 @@ impl Credentials {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let shown = path.display();
-        let problem = |why: String| Error::new(ErrorKind::Authentication, format!("credentials file {shown}: {why}"));
+        let problem = |why: String| {
+            Error::new(
+                ErrorKind::Authentication,
+                format!("credentials file {shown}: {why}"),
+            )
+        };
         let meta = std::fs::metadata(path).map_err(|e| problem(e.to_string()))?;
         let mode = meta.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(problem(format!("others may read it (mode {mode:03o}); make it yours alone with chmod 600")));
+            return Err(problem(format!(
+                "others may read it (mode {mode:03o}); make it yours alone with chmod 600"
+            )));
         }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?);
+        let text =
+            Zeroizing::new(std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?);
         let tables: BTreeMap<String, BTreeMap<String, String>> =
             // The parser's own words may repeat a value.
             toml::from_str(&text).map_err(|e| {
@@ -142,10 +188,16 @@ impl Credentials {
                     FIELDS.join(", ")
                 )));
             }
-            let fields = fields.into_iter().map(|(k, v)| (k, Zeroizing::new(v))).collect();
+            let fields = fields
+                .into_iter()
+                .map(|(k, v)| (k, Zeroizing::new(v)))
+                .collect();
             entries.insert(name.clone(), Entry { name, fields });
         }
-        Ok(Self { file: Some(path.to_owned()), entries })
+        Ok(Self {
+            file: Some(path.to_owned()),
+            entries,
+        })
     }
 
     /// Adds an entry made in this process.
@@ -160,18 +212,39 @@ impl Credentials {
     /// # Errors
     /// `Authentication`, naming where it was looked for.
     pub fn entry(&self, name: &str) -> Result<Entry> {
-        let mut entry = self.entries.get(name).cloned().unwrap_or_else(|| Entry::new(name));
-        let upper: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let mut entry = self
+            .entries
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| Entry::new(name));
+        let upper: String = name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_uppercase()
+                } else {
+                    '_'
+                }
+            })
+            .collect();
         for field in FIELDS {
-            if let Ok(value) = std::env::var(format!("{ENVIRONMENT}{upper}_{}", field.to_ascii_uppercase())) {
+            if let Ok(value) = std::env::var(format!(
+                "{ENVIRONMENT}{upper}_{}",
+                field.to_ascii_uppercase()
+            )) {
                 entry = entry.with(field, value);
             }
         }
         if entry.fields.is_empty() {
-            let file = self.file.as_ref().map_or_else(|| "no credentials file was given".to_owned(), |f| format!("{} has no such entry", f.display()));
+            let file = self.file.as_ref().map_or_else(
+                || "no credentials file was given".to_owned(),
+                |f| format!("{} has no such entry", f.display()),
+            );
             return Err(Error::new(
                 ErrorKind::Authentication,
-                format!("there are no credentials `{name}`: {file}, and no variable {ENVIRONMENT}{upper}_... is set"),
+                format!(
+                    "there are no credentials `{name}`: {file}, and no variable {ENVIRONMENT}{upper}_... is set"
+                ),
             ));
         }
         Ok(entry)
@@ -179,7 +252,12 @@ impl Credentials {
 }
 
 fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
-    span.map_or_else(String::new, |s| format!(" (line {})", text[..s.start.min(text.len())].matches('\n').count() + 1))
+    span.map_or_else(String::new, |s| {
+        format!(
+            " (line {})",
+            text[..s.start.min(text.len())].matches('\n').count() + 1
+        )
+    })
 }
 
 #[cfg(test)]
@@ -209,8 +287,20 @@ mod tests {
         let entry = credentials.entry("noc").unwrap();
         assert_eq!(entry.require("auth_password").unwrap(), "hunter22");
         assert!(!format!("{credentials:?}").contains("hunter22"));
-        assert!(entry.require("priv_password").unwrap_err().message().contains("`noc` have no `priv_password`"));
-        assert!(credentials.entry("nobody").unwrap_err().message().contains("no such entry"));
+        assert!(
+            entry
+                .require("priv_password")
+                .unwrap_err()
+                .message()
+                .contains("`noc` have no `priv_password`")
+        );
+        assert!(
+            credentials
+                .entry("nobody")
+                .unwrap_err()
+                .message()
+                .contains("no such entry")
+        );
     }
 
     #[test]
@@ -223,7 +313,10 @@ mod tests {
         ] {
             let (_dir, path) = file(text, 0o600);
             let error = format!("{:?}", Credentials::from_file(&path).unwrap_err());
-            assert!(!error.contains("hunter22") && !error.contains("7022"), "{error}");
+            assert!(
+                !error.contains("hunter22") && !error.contains("7022"),
+                "{error}"
+            );
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::context::OpenContext;
 use async_trait::async_trait;
 use qkd_hal::{
-    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Maturity, QkdModule, RandomSource, Result,
+    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Maturity, QkdModule,
+    RandomSource, Result,
     checked::{Checked, Gate},
 };
 use qkd_switch_hal::{Attenuator, OpticalSwitch, PowerMeter, Protection};
@@ -113,9 +114,21 @@ pub struct DriverInfo {
 
 /// Parameters that every driver's URI takes.
 pub const COMMON_PARAMETERS: &[UriParameter] = &[
-    UriParameter { name: "credentials", help: "name of an entry in the credentials file", required: false },
-    UriParameter { name: "assume", help: "id of an assumption that holds for this device; may be repeated", required: false },
-    UriParameter { name: "deadline", help: "within which each call ends, such as 5s or 500ms; default 5s", required: false },
+    UriParameter {
+        name: "credentials",
+        help: "name of an entry in the credentials file",
+        required: false,
+    },
+    UriParameter {
+        name: "assume",
+        help: "id of an assumption that holds for this device; may be repeated",
+        required: false,
+    },
+    UriParameter {
+        name: "deadline",
+        help: "within which each call ends, such as 5s or 500ms; default 5s",
+        required: false,
+    },
 ];
 
 /// A driver.
@@ -157,7 +170,11 @@ impl Opened {
     /// A device, whose handles are then added.
     pub fn of<T: Device + 'static>(device: Arc<T>) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        Self { device: Arc::new(Checked::new(device, Arc::clone(&gate))), gate, handles: Handles::default() }
+        Self {
+            device: Arc::new(Checked::new(device, Arc::clone(&gate))),
+            gate,
+            handles: Handles::default(),
+        }
     }
 
     /// A QKD module.
@@ -236,7 +253,11 @@ impl Opened {
     #[must_use]
     pub fn unchecked(device: Arc<dyn Device>, handles: Handles) -> Self {
         let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
-        Self { device, gate, handles }
+        Self {
+            device,
+            gate,
+            handles,
+        }
     }
 
     /// What it has as any device.
@@ -304,7 +325,15 @@ impl Opened {
         handle.clone().ok_or_else(|| {
             let descriptor = self.device.descriptor();
             let kinds: Vec<_> = descriptor.kinds.iter().map(ToString::to_string).collect();
-            Error::unsupported("open", format!("{} is no {wanted}; it is: {}", descriptor.uri, kinds.join(", "))).on(descriptor.uri.as_str())
+            Error::unsupported(
+                "open",
+                format!(
+                    "{} is no {wanted}; it is: {}",
+                    descriptor.uri,
+                    kinds.join(", ")
+                ),
+            )
+            .on(descriptor.uri.as_str())
         })
     }
 }

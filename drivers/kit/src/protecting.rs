@@ -39,7 +39,13 @@ pub trait Backend: Send + Sync {
 ///
 /// # Errors
 /// As [`Protection::command`](qkd_switch_hal::protection::Protection::command).
-pub async fn command(backend: &dyn Backend, group: &GroupId, command: &SwitchCommand, turns: &Turns, until: Instant) -> Result<()> {
+pub async fn command(
+    backend: &dyn Backend,
+    group: &GroupId,
+    command: &SwitchCommand,
+    turns: &Turns,
+    until: Instant,
+) -> Result<()> {
     let _turn = turns.take(until).await?;
     let before = backend.status(group, until).await?;
     before.permits(command)?;
@@ -48,17 +54,26 @@ pub async fn command(backend: &dyn Backend, group: &GroupId, command: &SwitchCom
     let settled = Instant::now() + backend.within();
     loop {
         let asked = Instant::now();
-        let now = backend.status(group, until).await.map_err(|e| e.effect(Effect::Unknown))?;
+        let now = backend
+            .status(group, until)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
         if shows(&now, command) {
             return Ok(());
         }
         let (live, request) = (now.live.path, now.live.request);
         if asked >= settled {
-            let why = format!("`{command}` was accepted, and the signal of group {group} is on path {live}: {request}");
-            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
+            let why = format!(
+                "`{command}` was accepted, and the signal of group {group} is on path {live}: {request}"
+            );
+            return Err(
+                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
+            );
         }
         if asked + EVERY >= until {
-            let why = format!("`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}: {request}");
+            let why = format!(
+                "`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}: {request}"
+            );
             return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
         }
         sleep(EVERY).await;
@@ -68,8 +83,13 @@ pub async fn command(backend: &dyn Backend, group: &GroupId, command: &SwitchCom
 /// Whether a group stands as a command wants it.
 fn shows(now: &ProtectionStatus, command: &SwitchCommand) -> bool {
     match (command, now.live.request) {
-        (SwitchCommand::Lockout, request) => matches!(request, Request::LockoutOfProtection | Request::Unknown),
-        (SwitchCommand::Clear, request) => !matches!(request, Request::LockoutOfProtection | Request::ForcedSwitch),
+        (SwitchCommand::Lockout, request) => {
+            matches!(request, Request::LockoutOfProtection | Request::Unknown)
+        }
+        (SwitchCommand::Clear, request) => !matches!(
+            request,
+            Request::LockoutOfProtection | Request::ForcedSwitch
+        ),
         (command, _) => command.path() == Some(&now.live.path),
     }
 }
@@ -93,13 +113,23 @@ impl Watch {
             Some((known, _)) if *known == path => false,
             known => {
                 let over = known.is_some();
-                last.insert(status.group.clone(), (path.clone(), over.then(|| (SystemTime::now(), origin))));
+                last.insert(
+                    status.group.clone(),
+                    (path.clone(), over.then(|| (SystemTime::now(), origin))),
+                );
                 over
             }
         });
         if over {
             let (group, request) = (status.group.0.clone(), status.live.request.to_string());
-            events.publish(origin, EventKind::SwitchOver { group, path: path.0, request });
+            events.publish(
+                origin,
+                EventKind::SwitchOver {
+                    group,
+                    path: path.0,
+                    request,
+                },
+            );
         }
         over
     }
@@ -107,9 +137,19 @@ impl Watch {
     /// The device told of a switch-over: tells of it, unless that path is known to be live.
     pub fn told(&self, group: GroupId, path: PathId, request: Request, events: &EventHub) {
         let live = (path.clone(), Some((SystemTime::now(), Origin::Device)));
-        let known = self.with(|last| last.insert(group.clone(), live).is_some_and(|(known, _)| known == path));
+        let known = self.with(|last| {
+            last.insert(group.clone(), live)
+                .is_some_and(|(known, _)| known == path)
+        });
         if !known {
-            events.publish(Origin::Device, EventKind::SwitchOver { group: group.0, path: path.0, request: request.to_string() });
+            events.publish(
+                Origin::Device,
+                EventKind::SwitchOver {
+                    group: group.0,
+                    path: path.0,
+                    request: request.to_string(),
+                },
+            );
         }
     }
 
@@ -121,7 +161,11 @@ impl Watch {
 
     /// Fills in since when the live path has been so, where an event told of it.
     pub fn date(&self, status: &mut ProtectionStatus) {
-        status.live.since = self.with(|last| last.get(&status.group).filter(|(path, _)| *path == status.live.path).and_then(|(_, since)| *since));
+        status.live.since = self.with(|last| {
+            last.get(&status.group)
+                .filter(|(path, _)| *path == status.live.path)
+                .and_then(|(_, since)| *since)
+        });
     }
 }
 
@@ -135,8 +179,15 @@ mod tests {
     fn a_switch_over_is_told_once_and_dates_the_path() {
         let (watch, events) = (Watch::default(), EventHub::default());
         let mut told = events.subscribe();
-        let stands =
-            |path: &str| ProtectionStatus::new("1".into(), Mode::Automatic, path.into(), Request::SignalFail, vec![PathStatus::new("a"), PathStatus::new("b")]);
+        let stands = |path: &str| {
+            ProtectionStatus::new(
+                "1".into(),
+                Mode::Automatic,
+                path.into(),
+                Request::SignalFail,
+                vec![PathStatus::new("a"), PathStatus::new("b")],
+            )
+        };
         let mut now = stands("a");
         assert!(!watch.note(&now, Origin::Poll, &events));
         watch.date(&mut now);
@@ -144,13 +195,27 @@ mod tests {
         let mut now = stands("b");
         watch.date(&mut now);
         assert_eq!(now.live.since, None, "nobody has told of it yet");
-        assert!(watch.note(&now, Origin::Device, &events) && !watch.note(&now, Origin::Device, &events));
+        assert!(
+            watch.note(&now, Origin::Device, &events) && !watch.note(&now, Origin::Device, &events)
+        );
         watch.date(&mut now);
         assert_eq!(now.live.since.unwrap().1, Origin::Device);
-        let Some(Delivery::Event(event)) = told.try_next() else { panic!() };
-        assert_eq!(event.kind, EventKind::SwitchOver { group: "1".into(), path: "b".into(), request: "signal-fail".into() });
+        let Some(Delivery::Event(event)) = told.try_next() else {
+            panic!()
+        };
+        assert_eq!(
+            event.kind,
+            EventKind::SwitchOver {
+                group: "1".into(),
+                path: "b".into(),
+                request: "signal-fail".into()
+            }
+        );
         watch.told("1".into(), "b".into(), Request::SignalFail, &events);
-        assert_eq!((told.try_next(), watch.live(&"1".into())), (None, Some("b".into())));
+        assert_eq!(
+            (told.try_next(), watch.live(&"1".into())),
+            (None, Some("b".into()))
+        );
         watch.told("1".into(), "a".into(), Request::NoRequest, &events);
         assert!(told.try_next().is_some() && watch.live(&"2".into()).is_none());
     }

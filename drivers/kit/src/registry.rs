@@ -39,10 +39,18 @@ impl Registry {
     /// # Errors
     /// `NotFound`, naming those that exist.
     pub fn driver(&self, name: &str) -> Result<&dyn Driver> {
-        self.drivers().find(|d| d.info().name == name).ok_or_else(|| {
-            let names: Vec<_> = self.drivers().map(|d| d.info().name).collect();
-            Error::new(ErrorKind::NotFound, format!("there is no driver `{name}`; there are: {}", names.join(", ")))
-        })
+        self.drivers()
+            .find(|d| d.info().name == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = self.drivers().map(|d| d.info().name).collect();
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "there is no driver `{name}`; there are: {}",
+                        names.join(", ")
+                    ),
+                )
+            })
     }
 
     /// Opens a device by URI.
@@ -64,20 +72,54 @@ impl Registry {
         let memory = uri.transport() == crate::context::MEMORY;
         if !memory && !info.transports.iter().any(|t| t.name == uri.transport()) {
             let known: Vec<_> = info.transports.iter().map(|t| t.example).collect();
-            return Err(Error::invalid(format!("driver {} has no transport `{}`; it opens: {}", info.name, uri.transport(), known.join(", "))));
+            return Err(Error::invalid(format!(
+                "driver {} has no transport `{}`; it opens: {}",
+                info.name,
+                uri.transport(),
+                known.join(", ")
+            )));
         }
         for (name, _) in uri.parameters() {
-            if !info.parameters.iter().chain(COMMON_PARAMETERS).any(|p| p.name == name) {
-                let known: Vec<_> = info.parameters.iter().chain(COMMON_PARAMETERS).map(|p| p.name).collect();
-                return Err(Error::invalid(format!("driver {} has no parameter `{name}`; it takes: {}", info.name, known.join(", "))));
+            if !info
+                .parameters
+                .iter()
+                .chain(COMMON_PARAMETERS)
+                .any(|p| p.name == name)
+            {
+                let known: Vec<_> = info
+                    .parameters
+                    .iter()
+                    .chain(COMMON_PARAMETERS)
+                    .map(|p| p.name)
+                    .collect();
+                return Err(Error::invalid(format!(
+                    "driver {} has no parameter `{name}`; it takes: {}",
+                    info.name,
+                    known.join(", ")
+                )));
             }
         }
-        if let Some(missing) = info.parameters.iter().find(|p| p.required && uri.parameter(p.name).is_none()) {
-            return Err(Error::invalid(format!("parameter `{}` is missing: {}", missing.name, missing.help)));
+        if let Some(missing) = info
+            .parameters
+            .iter()
+            .find(|p| p.required && uri.parameter(p.name).is_none())
+        {
+            return Err(Error::invalid(format!(
+                "parameter `{}` is missing: {}",
+                missing.name, missing.help
+            )));
         }
-        if let Some((_, id)) = uri.parameters().iter().find(|(name, id)| name == "assume" && !info.assumptions.iter().any(|a| a.id == id)) {
+        if let Some((_, id)) = uri
+            .parameters()
+            .iter()
+            .find(|(name, id)| name == "assume" && !info.assumptions.iter().any(|a| a.id == id))
+        {
             let known: Vec<_> = info.assumptions.iter().map(|a| a.id).collect();
-            return Err(Error::invalid(format!("driver {} makes no assumption `{id}`; it makes: {}", info.name, known.join(", "))));
+            return Err(Error::invalid(format!(
+                "driver {} makes no assumption `{id}`; it makes: {}",
+                info.name,
+                known.join(", ")
+            )));
         }
         let begun = context.transcript_now();
         driver.open(uri, context).await.map_err(|e| {
@@ -89,6 +131,8 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.drivers().map(|d| d.info().name)).finish()
+        f.debug_list()
+            .entries(self.drivers().map(|d| d.info().name))
+            .finish()
     }
 }

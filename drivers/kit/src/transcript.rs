@@ -67,7 +67,13 @@ pub struct Record {
 #[must_use]
 pub fn parts(message: &[u8], disclosure: Disclosure) -> Vec<Part> {
     let mut secret: Vec<Range<usize>> = match disclosure {
-        Disclosure::Undeclared => return if message.is_empty() { Vec::new() } else { vec![Part::Length(message.len())] },
+        Disclosure::Undeclared => {
+            return if message.is_empty() {
+                Vec::new()
+            } else {
+                vec![Part::Length(message.len())]
+            };
+        }
         Disclosure::Public => Vec::new(),
         Disclosure::Secret(spans) => spans(message),
     };
@@ -97,7 +103,9 @@ fn public(bytes: &[u8]) -> Option<Part> {
     if bytes.is_empty() {
         return None;
     }
-    let printable = bytes.iter().all(|b| matches!(b, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    let printable = bytes
+        .iter()
+        .all(|b| matches!(b, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
     Some(match std::str::from_utf8(bytes) {
         Ok(text) if printable => Part::Text(text.to_owned()),
         _ => Part::Hex(hex::encode(bytes)),
@@ -120,7 +128,10 @@ impl Transcript {
     /// Into memory; see [`records`](Self::records).
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { begun: SystemTime::now(), sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))) }
+        Self {
+            begun: SystemTime::now(),
+            sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))),
+        }
     }
     /// Into a file, a line for each exchange.
     ///
@@ -128,19 +139,26 @@ impl Transcript {
     /// What making the file answers.
     pub fn to_file(path: impl AsRef<Path>) -> std::io::Result<Self> {
         let file = std::fs::File::create(path)?;
-        Ok(Self { begun: SystemTime::now(), sink: Arc::new(Mutex::new(Sink::File(std::io::BufWriter::new(file)))) })
+        Ok(Self {
+            begun: SystemTime::now(),
+            sink: Arc::new(Mutex::new(Sink::File(std::io::BufWriter::new(file)))),
+        })
     }
     /// Since it began, in microseconds.
     pub(crate) fn now(&self) -> u64 {
-        self.begun.elapsed().map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+        self.begun
+            .elapsed()
+            .map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
     }
     /// Adds an exchange.
     pub fn push(&self, record: Record) {
         match &mut *self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
             Sink::Memory(records) => records.push(record),
             Sink::File(file) => {
-                let written =
-                    serde_json::to_writer(&mut *file, &record).map_err(std::io::Error::from).and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush());
+                let written = serde_json::to_writer(&mut *file, &record)
+                    .map_err(std::io::Error::from)
+                    .and_then(|()| file.write_all(b"\n"))
+                    .and_then(|()| file.flush());
                 if let Err(error) = written {
                     tracing::error!(%error, "the transcript could not be written");
                 }
@@ -165,7 +183,10 @@ pub fn parse(text: &str) -> Result<Vec<Record>, String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(i, line)| serde_json::from_str(line).map_err(|e| format!("line {} is no record of a transcript: {e}", i + 1)))
+        .map(|(i, line)| {
+            serde_json::from_str(line)
+                .map_err(|e| format!("line {} is no record of a transcript: {e}", i + 1))
+        })
         .collect()
 }
 
@@ -175,16 +196,43 @@ mod tests {
 
     #[test]
     fn secrets_leave_their_length_only() {
-        let disclosure = Disclosure::Secret(|m| m.windows(4).position(|w| w == b"key:").map(|at| at + 4..m.len()).into_iter().collect());
-        assert_eq!(parts(b"id:7 key:AAAA==", disclosure), [Part::Text("id:7 key:".into()), Part::Secret(4), Part::Text("==".into())]);
-        assert_eq!(parts(b"anything", Disclosure::Undeclared), [Part::Length(8)]);
-        assert_eq!(parts(&[1, 0x35], Disclosure::Public), [Part::Hex("0135".into())]);
+        let disclosure = Disclosure::Secret(|m| {
+            m.windows(4)
+                .position(|w| w == b"key:")
+                .map(|at| at + 4..m.len())
+                .into_iter()
+                .collect()
+        });
+        assert_eq!(
+            parts(b"id:7 key:AAAA==", disclosure),
+            [
+                Part::Text("id:7 key:".into()),
+                Part::Secret(4),
+                Part::Text("==".into())
+            ]
+        );
+        assert_eq!(
+            parts(b"anything", Disclosure::Undeclared),
+            [Part::Length(8)]
+        );
+        assert_eq!(
+            parts(&[1, 0x35], Disclosure::Public),
+            [Part::Hex("0135".into())]
+        );
     }
 
     #[test]
     fn spans_beyond_the_message_do_no_harm() {
         #[allow(clippy::single_range_in_vec_init, reason = "these are spans")]
         let disclosure = Disclosure::Secret(|_| vec![5..9, 0..2, 1..3, 100..200]);
-        assert_eq!(parts(b"abcdefg", disclosure), [Part::Secret(2), Part::Secret(1), Part::Text("de".into()), Part::Secret(2)]);
+        assert_eq!(
+            parts(b"abcdefg", disclosure),
+            [
+                Part::Secret(2),
+                Part::Secret(1),
+                Part::Text("de".into()),
+                Part::Secret(2)
+            ]
+        );
     }
 }

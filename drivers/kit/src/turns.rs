@@ -16,6 +16,8 @@ impl Turns {
     /// # Errors
     /// `Timeout`, if it does not come by then.
     pub async fn take(&self, until: Instant) -> Result<MutexGuard<'_, ()>> {
-        timeout_at(until, self.0.lock()).await.map_err(|_| Error::new(ErrorKind::Timeout, "other changes took until the deadline"))
+        timeout_at(until, self.0.lock())
+            .await
+            .map_err(|_| Error::new(ErrorKind::Timeout, "other changes took until the deadline"))
     }
 }

@@ -20,7 +20,13 @@ impl Protocol for Eol {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().with(&[Operation::Identity, Operation::Connections, Operation::Apply]).with_emulated(&[Operation::Health])
+        Capabilities::none()
+            .with(&[
+                Operation::Identity,
+                Operation::Connections,
+                Operation::Apply,
+            ])
+            .with_emulated(&[Operation::Health])
     }
 
     fn settling(&self) -> Settling {
@@ -28,16 +34,36 @@ impl Protocol for Eol {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        Ok(Identity::of("LEONI").with_firmware(call.query("firmware", proto::FIRMWARE, proto::decode_firmware).await?))
+        Ok(Identity::of("LEONI").with_firmware(
+            call.query("firmware", proto::FIRMWARE, proto::decode_firmware)
+                .await?,
+        ))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        let channel = call.query("channel", proto::CHANNEL, proto::decode_channel).await?;
-        position::paths(&self.geometry, if self.cross_first && matches!(channel, 1 | 2) { 3 - channel } else { channel })
+        let channel = call
+            .query("channel", proto::CHANNEL, proto::decode_channel)
+            .await?;
+        position::paths(
+            &self.geometry,
+            if self.cross_first && matches!(channel, 1 | 2) {
+                3 - channel
+            } else {
+                channel
+            },
+        )
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
         let position = position::target(&self.geometry, step)?;
-        call.tell("set", proto::set(if self.cross_first { 3 - position } else { position })).await
+        call.tell(
+            "set",
+            proto::set(if self.cross_first {
+                3 - position
+            } else {
+                position
+            }),
+        )
+        .await
     }
 }

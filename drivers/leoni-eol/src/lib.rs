@@ -8,7 +8,9 @@ mod tests;
 
 use async_trait::async_trait;
 use qkd_driver_kit::driver::{Evidence, EvidenceOf, Transport, UriParameter};
-use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, link::line::Resync, switching::Wire};
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened, link::line::Resync, switching::Wire,
+};
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
 use std::time::Duration;
@@ -20,9 +22,15 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "LEONI eol 1x2, 1x4 and 2x2 switches",
     vendor: "LEONI",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "serial", example: "leoni-eol+serial:///dev/ttyUSB0?model=1x4" }],
+    transports: &[Transport {
+        name: "serial",
+        example: "leoni-eol+serial:///dev/ttyUSB0?model=1x4",
+    }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, in memory and on a PTY" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, in memory and on a PTY",
+    }],
     assumptions: &[],
     unknowns: &[
         "the reply to an unknown command or channel; the query that tells the type: model= must be given",
@@ -30,8 +38,16 @@ pub static INFO: DriverInfo = DriverInfo {
         "how long a channel takes to settle; how it stands after power-up, and whether the paths hold without power",
     ],
     parameters: &[
-        UriParameter { name: "model", help: "1x2, 1x4 or 2x2", required: true },
-        UriParameter { name: "ch1", help: "bar or cross: what channel 1 of a 2x2 is; required with model=2x2", required: false },
+        UriParameter {
+            name: "model",
+            help: "1x2, 1x4 or 2x2",
+            required: true,
+        },
+        UriParameter {
+            name: "ch1",
+            help: "bar or cross: what channel 1 of a 2x2 is; required with model=2x2",
+            required: false,
+        },
     ],
     probes: &[],
     resynchronises: "`firmware?` until this box's very answer, then quiet for 300 ms; a channel is digits only, which are never taken for it.",
@@ -57,15 +73,24 @@ impl Driver for LeoniEolDriver {
         let (geometry, cross_first) = match (uri.parameter("model"), uri.parameter("ch1")) {
             (Some("1x2"), None) => (Geometry::one_by(2), false),
             (Some("1x4"), None) => (Geometry::one_by(4), false),
-            (Some("2x2"), Some(first @ ("bar" | "cross"))) => (Geometry::Crossbar, first == "cross"),
-            _ => return Err(Error::invalid("model= takes 1x2, 1x4, or 2x2 together with ch1=bar or ch1=cross")),
+            (Some("2x2"), Some(first @ ("bar" | "cross"))) => {
+                (Geometry::Crossbar, first == "cross")
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "model= takes 1x2, 1x4, or 2x2 together with ch1=bar or ch1=cross",
+                ));
+            }
         };
         Wire::new(Resync::Sentinel(Duration::from_millis(300)))
             .serial(proto::BAUD, false)
             .greeting(proto::FIRMWARE, |reply| proto::decode_firmware(reply).ok())
             .open(&INFO, uri, context)
             .await?
-            .switch(device::Eol { geometry, cross_first })
+            .switch(device::Eol {
+                geometry,
+                cross_first,
+            })
             .await
     }
 }

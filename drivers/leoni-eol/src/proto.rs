@@ -21,7 +21,10 @@ pub fn set(channel: u32) -> String {
 /// [`Misread`]; so for both decoders.
 pub fn decode_firmware(reply: &[u8]) -> Result<String, Misread> {
     let got = text(reply)?;
-    got.strip_prefix("ver").filter(|v| !v.is_empty()).map(str::to_owned).ok_or_else(|| Misread::unexpected("ver and a number", got))
+    got.strip_prefix("ver")
+        .filter(|v| !v.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| Misread::unexpected("ver and a number", got))
 }
 
 /// The channel in the reply to [`CHANNEL`].
@@ -42,20 +45,38 @@ mod tests {
     #[test]
     fn vectors() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/leoni-eol.json");
-        let vectors: Vec<serde_json::Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
         for vector in &vectors {
             let (ascii, meaning) = (vector["ascii"].as_str().unwrap(), &vector["meaning"]);
-            match (vector["direction"].as_str().unwrap(), meaning["command"].as_str(), vector["to"].as_str()) {
+            match (
+                vector["direction"].as_str().unwrap(),
+                meaning["command"].as_str(),
+                vector["to"].as_str(),
+            ) {
                 ("request", Some("firmware"), _) => assert_eq!(ascii, FIRMWARE),
                 ("request", Some("channel"), _) => assert_eq!(ascii, CHANNEL),
-                ("request", Some("set"), _) => assert_eq!(ascii, set(meaning["channel"].as_u64().unwrap().try_into().unwrap())),
-                ("reply", _, Some("firmware")) => assert_eq!(decode_firmware(ascii.as_bytes()).unwrap(), meaning["firmware"].as_str().unwrap()),
-                ("reply", _, Some("channel")) => assert_eq!(u64::from(decode_channel(ascii.as_bytes()).unwrap()), meaning["channel"].as_u64().unwrap()),
+                ("request", Some("set"), _) => assert_eq!(
+                    ascii,
+                    set(meaning["channel"].as_u64().unwrap().try_into().unwrap())
+                ),
+                ("reply", _, Some("firmware")) => assert_eq!(
+                    decode_firmware(ascii.as_bytes()).unwrap(),
+                    meaning["firmware"].as_str().unwrap()
+                ),
+                ("reply", _, Some("channel")) => assert_eq!(
+                    u64::from(decode_channel(ascii.as_bytes()).unwrap()),
+                    meaning["channel"].as_u64().unwrap()
+                ),
                 other => panic!("nothing reads {other:?}"),
             }
         }
         assert_eq!(vectors.len(), 5);
-        assert!(decode_firmware(b"2\r\n").is_err() && decode_channel(b"ver3.27\r\n").is_err() && decode_firmware(b"ver\r\n").is_err());
+        assert!(
+            decode_firmware(b"2\r\n").is_err()
+                && decode_channel(b"ver3.27\r\n").is_err()
+                && decode_firmware(b"ver\r\n").is_err()
+        );
     }
 
     proptest! {

@@ -21,25 +21,71 @@ fn answer(channel: &mut u32, request: &str) -> String {
 async fn open(query: &str) -> (Result<Opened>, Far<u32>) {
     let far = Far::new(1, answer);
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
-    (Registry::new().with(driver()).open(&format!("leoni-eol+mem://switch?{query}"), &context).await, far)
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("leoni-eol+mem://switch?{query}"), &context)
+            .await,
+        far,
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_model_moves_and_verifies() {
-    for (query, to, sent) in
-        [("model=1x2", "common-2", "ch2"), ("model=1x4", "common-4", "ch4"), ("model=2x2&ch1=bar", "1-4,2-3", "ch2"), ("model=2x2&ch1=cross", "1-3,2-4", "ch2")]
-    {
+    for (query, to, sent) in [
+        ("model=1x2", "common-2", "ch2"),
+        ("model=1x4", "common-4", "ch4"),
+        ("model=2x2&ch1=bar", "1-4,2-3", "ch2"),
+        ("model=2x2&ch1=cross", "1-3,2-4", "ch2"),
+    ] {
         let (opened, far) = open(query).await;
         let opened = opened.unwrap();
         let wanted = plan(&opened, to).await.unwrap();
         far.now().seen.clear();
-        assert!(opened.as_switch().unwrap().apply(&wanted).await.unwrap().verified);
+        assert!(
+            opened
+                .as_switch()
+                .unwrap()
+                .apply(&wanted)
+                .await
+                .unwrap()
+                .verified
+        );
         assert_eq!(far.now().seen, ["ch?", sent, "ch?"]);
-        assert_eq!(opened.as_switch().unwrap().connections().await.unwrap().value.to_string(), to);
-        assert_eq!(opened.as_switch().unwrap().identity().await.unwrap().to_string(), "LEONI, firmware 3.27");
+        assert_eq!(
+            opened
+                .as_switch()
+                .unwrap()
+                .connections()
+                .await
+                .unwrap()
+                .value
+                .to_string(),
+            to
+        );
+        assert_eq!(
+            opened
+                .as_switch()
+                .unwrap()
+                .identity()
+                .await
+                .unwrap()
+                .to_string(),
+            "LEONI, firmware 3.27"
+        );
     }
-    for query in ["", "model=1x8", "model=2x2", "model=2x2&ch1=up", "model=1x2&ch1=bar"] {
-        assert_eq!(open(query).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+    for query in [
+        "",
+        "model=1x8",
+        "model=2x2",
+        "model=2x2&ch1=up",
+        "model=1x2&ch1=bar",
+    ] {
+        assert_eq!(
+            open(query).await.0.unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{query}"
+        );
     }
 }
 
@@ -50,8 +96,22 @@ async fn a_lost_set_is_told_and_the_next_one_works() {
     let to = plan(&opened, "common-3").await.unwrap();
     far.prank("ch3", Prank::Lost);
     let error = opened.as_switch().unwrap().apply(&to).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
-    assert!(opened.as_switch().unwrap().apply(&to).await.unwrap().verified);
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        )
+    );
+    assert!(
+        opened
+            .as_switch()
+            .unwrap()
+            .apply(&to)
+            .await
+            .unwrap()
+            .verified
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,12 +120,28 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
     let opened = opened.unwrap();
     let switch = opened.as_switch().unwrap();
     let wrong = [
-        ("ver3.27\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("5\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        ("\u{fffd}\r\n", ErrorKind::Transport(TransportFault::Framing)),
+        (
+            "ver3.27\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "5\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            "\u{fffd}\r\n",
+            ErrorKind::Transport(TransportFault::Framing),
+        ),
     ];
-    far.harms_one_reading_only(&opened, "ch?", &wrong, "common-1").await;
+    far.harms_one_reading_only(&opened, "ch?", &wrong, "common-1")
+        .await;
     far.prank("ch?", Prank::Twice);
     switch.connections().await.unwrap();
-    assert!(switch.apply(&plan(&opened, "common-2").await.unwrap()).await.unwrap().verified);
+    assert!(
+        switch
+            .apply(&plan(&opened, "common-2").await.unwrap())
+            .await
+            .unwrap()
+            .verified
+    );
 }

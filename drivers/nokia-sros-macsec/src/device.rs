@@ -3,8 +3,8 @@
 use crate::{
     events::listen,
     proto::{
-        self, AdminState, EncryptType, OperState, RowStatus, SLOTS, cak_text, ckn_from_text, ckn_text, decode_active_psk, decode_octets, decode_row_status,
-        decode_text, decode_truth,
+        self, AdminState, EncryptType, OperState, RowStatus, SLOTS, cak_text, ckn_from_text,
+        ckn_text, decode_active_psk, decode_octets, decode_row_status, decode_text, decode_truth,
         oid::{self, Port},
         optional_number,
     },
@@ -13,10 +13,14 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::link::snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind};
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind,
+    EventStream, Health, Identity, Key, KeyId, Operation, Result,
     capability::EventSupport,
     device::HealthState,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode, Slot, Staged, TrafficCounters},
+    encryptor::{
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode,
+        Slot, Staged, TrafficCounters,
+    },
     event::EventHub,
     reading::{Reading, Value as Measure},
     units::Bits,
@@ -79,7 +83,11 @@ struct SlotRow {
 }
 
 impl SrosMacsec {
-    pub(crate) async fn open(descriptor: Descriptor, link: Arc<dyn SnmpLink>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        link: Arc<dyn SnmpLink>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
         let capabilities = Capabilities::none()
             .with(&[
@@ -98,39 +106,85 @@ impl SrosMacsec {
             .with_events(EventSupport::Native);
         let traps = listen(link.as_ref(), events.clone());
         let encryptor = EncryptorCapabilities::slots(SLOTS, true, &[Bits(128), Bits(256)]);
-        let device = Self { descriptor, capabilities, encryptor, link, events, baselines: Mutex::default(), traps };
+        let device = Self {
+            descriptor,
+            capabilities,
+            encryptor,
+            link,
+            events,
+            baselines: Mutex::default(),
+            traps,
+        };
         device.associations().await?;
         Ok(device)
     }
 
     async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
-        let binds = self.link.get(oids, self.descriptor.deadline).await.map_err(|e| e.reading("get"))?;
+        let binds = self
+            .link
+            .get(oids, self.descriptor.deadline)
+            .await
+            .map_err(|e| e.reading("get"))?;
         if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
-            return Err(Error::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, "the agent answered for other names than were asked for"));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::ReplyForAnotherRequest,
+                "the agent answered for other names than were asked for",
+            ));
         }
         Ok(binds.into_iter().map(|b| b.value).collect())
     }
 
     async fn walk(&self, entry: &[u32], column: u32) -> Result<Vec<(Vec<u32>, Value)>> {
         let root = oid::column(entry, column);
-        let binds = self.link.walk(&root, self.descriptor.deadline).await.map_err(|e| e.reading("walk"))?;
-        binds.into_iter().map(|VarBind { oid, value }| Ok((oid.below(&root).ok_or_else(|| wrong(proto::ProtoError::Index))?.to_vec(), value))).collect()
+        let binds = self
+            .link
+            .walk(&root, self.descriptor.deadline)
+            .await
+            .map_err(|e| e.reading("walk"))?;
+        binds
+            .into_iter()
+            .map(|VarBind { oid, value }| {
+                Ok((
+                    oid.below(&root)
+                        .ok_or_else(|| wrong(proto::ProtoError::Index))?
+                        .to_vec(),
+                    value,
+                ))
+            })
+            .collect()
     }
 
     async fn set(&self, request: SetRequest, operation: &'static str) -> Result<()> {
-        self.link.set(request, self.descriptor.deadline).await.map(drop).map_err(|e| e.changing(operation))
+        self.link
+            .set(request, self.descriptor.deadline)
+            .await
+            .map(drop)
+            .map_err(|e| e.changing(operation))
     }
 
     async fn associations(&self) -> Result<Vec<String>> {
         let rows = self.walk(oid::ca::ENTRY, oid::ca::ROW_STATUS).await?;
-        rows.iter().map(|(index, _)| oid::decode_ca(index).map_err(wrong)).collect()
+        rows.iter()
+            .map(|(index, _)| oid::decode_ca(index).map_err(wrong))
+            .collect()
     }
 
     /// Index and active slot of an association, which must be there.
     async fn association(&self, channel: &ChannelId) -> Result<(Vec<u32>, u8)> {
-        let missing = || Error::new(ErrorKind::NotFound, format!("there is no connectivity association `{channel}`"));
+        let missing = || {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no connectivity association `{channel}`"),
+            )
+        };
         let index = oid::ca_index(&channel.0).ok_or_else(missing)?;
-        let active = self.get(&[oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index)]).await?;
+        let active = self
+            .get(&[oid::of_ca(
+                oid::static_cak::ENTRY,
+                oid::static_cak::ACTIVE_PSK,
+                &index,
+            )])
+            .await?;
         if active[0].is_absent() {
             return Err(missing());
         }
@@ -138,12 +192,21 @@ impl SrosMacsec {
     }
 
     async fn slot(&self, ca: &[u32], slot: u8) -> Result<SlotRow> {
-        let columns = [oid::psk::ROW_STATUS, oid::psk::LAST_CHANGED, oid::psk::CAK_NAME];
-        let values = self.get(&columns.map(|c| oid::of_slot(c, ca, slot))).await?;
+        let columns = [
+            oid::psk::ROW_STATUS,
+            oid::psk::LAST_CHANGED,
+            oid::psk::CAK_NAME,
+        ];
+        let values = self
+            .get(&columns.map(|c| oid::of_slot(c, ca, slot)))
+            .await?;
         Ok(SlotRow {
             exists: decode_row_status(&values[0]).map_err(wrong)?.is_some(),
-            changed: optional_number(&values[1], "tmnxMacsecPreSharedKeyLastChangd").map_err(wrong)?,
-            ckn: decode_octets(&values[2], "tmnxMacsecPreSharedKeyCakName").map_err(wrong)?.and_then(ckn_from_text),
+            changed: optional_number(&values[1], "tmnxMacsecPreSharedKeyLastChangd")
+                .map_err(wrong)?,
+            ckn: decode_octets(&values[2], "tmnxMacsecPreSharedKeyCakName")
+                .map_err(wrong)?
+                .and_then(ckn_from_text),
         })
     }
 
@@ -151,7 +214,11 @@ impl SrosMacsec {
     async fn ports(&self, ca: &str) -> Result<Vec<Port>> {
         let mut ports = Vec::new();
         for (index, value) in self.walk(oid::port::ENTRY, oid::port::CA_NAME).await? {
-            if decode_text(&value, "tmnxMacsecPortCaName").map_err(wrong)?.as_deref() == Some(ca) {
+            if decode_text(&value, "tmnxMacsecPortCaName")
+                .map_err(wrong)?
+                .as_deref()
+                == Some(ca)
+            {
                 ports.push(oid::decode_port(&index).map_err(wrong)?);
             }
         }
@@ -161,16 +228,38 @@ impl SrosMacsec {
     /// What the statistics of one port show of one CKN.
     async fn look(&self, port: Port, ckn: &KeyId) -> Result<Baseline> {
         use oid::mka;
-        let columns = [mka::OPER_STATE, mka::LATEST_SAK_KI, mka::SAK_INSTALLED_TX, mka::SAK_INSTALLED_RX, mka::CKN_NOT_FOUND, mka::ICV_CHECK_FAILED];
+        let columns = [
+            mka::OPER_STATE,
+            mka::LATEST_SAK_KI,
+            mka::SAK_INSTALLED_TX,
+            mka::SAK_INSTALLED_RX,
+            mka::CKN_NOT_FOUND,
+            mka::ICV_CHECK_FAILED,
+        ];
         let mut names = columns.map(|c| oid::of_mka(c, port, ckn)).to_vec();
         names.push(oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, port));
-        names.push(oid::of_port(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED, port));
+        names.push(oid::of_port(
+            oid::port_stats::ENTRY,
+            oid::port_stats::TX_UNTAGGED,
+            port,
+        ));
         let v = self.get(&names).await?;
-        let count = |value: &Value| optional_number(value, "tmnxMacsecMkaStats").map(Option::unwrap_or_default).map_err(wrong);
+        let count = |value: &Value| {
+            optional_number(value, "tmnxMacsecMkaStats")
+                .map(Option::unwrap_or_default)
+                .map_err(wrong)
+        };
         Ok(Baseline {
             port,
-            state: if v[0].is_absent() { None } else { Some(proto::decode_oper_state(&v[0]).map_err(wrong)?) },
-            sak: decode_octets(&v[1], "tmnxMacsecMkaStatsLatestSakKi").map_err(wrong)?.map(<[u8]>::to_vec).unwrap_or_default(),
+            state: if v[0].is_absent() {
+                None
+            } else {
+                Some(proto::decode_oper_state(&v[0]).map_err(wrong)?)
+            },
+            sak: decode_octets(&v[1], "tmnxMacsecMkaStatsLatestSakKi")
+                .map_err(wrong)?
+                .map(<[u8]>::to_vec)
+                .unwrap_or_default(),
             installed_tx: count(&v[2])?,
             installed_rx: count(&v[3])?,
             unknown_ckn: count(&v[4])?,
@@ -199,13 +288,21 @@ impl Device for SrosMacsec {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let v = self.get(&[Oid::from(oid::SYS_DESCR), Oid::from(oid::SYS_NAME)]).await?;
+        let v = self
+            .get(&[Oid::from(oid::SYS_DESCR), Oid::from(oid::SYS_NAME)])
+            .await?;
         let mut identity = Identity::of("Nokia");
-        if let Some(descr) = decode_text(&v[0], "sysDescr").map_err(wrong)?.filter(|t| !t.is_empty()) {
+        if let Some(descr) = decode_text(&v[0], "sysDescr")
+            .map_err(wrong)?
+            .filter(|t| !t.is_empty())
+        {
             identity = identity.with_model(descr);
         }
         // TIMETRA-MACSEC-MIB has no serial number: the node's name tells one box from another.
-        if let Some(name) = decode_text(&v[1], "sysName").map_err(wrong)?.filter(|t| !t.is_empty()) {
+        if let Some(name) = decode_text(&v[1], "sysName")
+            .map_err(wrong)?
+            .filter(|t| !t.is_empty())
+        {
             identity = identity.with_serial(name);
         }
         Ok(identity)
@@ -216,23 +313,42 @@ impl Device for SrosMacsec {
         for ca in self.associations().await? {
             let status = self.channel(&ChannelId(ca.clone())).await?;
             if matches!(status.state, ChannelState::Failed) {
-                faults.push(format!("{ca}: MKA is {}", status.vendor_state.unwrap_or_default()));
+                faults.push(format!(
+                    "{ca}: MKA is {}",
+                    status.vendor_state.unwrap_or_default()
+                ));
             }
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
         for ca in self.associations().await? {
             let (index, active) = self.association(&ChannelId(ca.clone())).await?;
-            all.push(Reading::now(format!("{ca}.active-psk"), Measure::Count(u64::from(active)), ""));
-            let Some(ckn) = self.slot(&index, active).await?.ckn else { continue };
+            all.push(Reading::now(
+                format!("{ca}.active-psk"),
+                Measure::Count(u64::from(active)),
+                "",
+            ));
+            let Some(ckn) = self.slot(&index, active).await?.ckn else {
+                continue;
+            };
             for seen in self.look_at_all(&ca, &ckn).await? {
                 let port = seen.port.id;
-                let count = |name: &str, value: u64| Reading::now(format!("{ca}.{port}.{name}"), Measure::Count(value), "");
+                let count = |name: &str, value: u64| {
+                    Reading::now(format!("{ca}.{port}.{name}"), Measure::Count(value), "")
+                };
                 let word = seen.state.map_or("absent", OperState::word);
-                all.push(Reading::now(format!("{ca}.{port}.mka-state"), Measure::Text(word.to_owned()), ""));
+                all.push(Reading::now(
+                    format!("{ca}.{port}.mka-state"),
+                    Measure::Text(word.to_owned()),
+                    "",
+                ));
                 all.push(count("sak-installed-tx", seen.installed_tx));
                 all.push(count("sak-installed-rx", seen.installed_rx));
                 all.push(count("encrypted", seen.encrypted));
@@ -256,13 +372,21 @@ impl Device for SrosMacsec {
 
 impl SrosMacsec {
     fn remember(&self, channel: &ChannelId, key: &KeyId, stood: Vec<Baseline>) {
-        self.baselines.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.0.clone(), (key.clone(), stood));
+        self.baselines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(channel.0.clone(), (key.clone(), stood));
     }
 
     /// How the ports stood before this key was rolled to.
     fn remembered(&self, staged: &Staged) -> Option<Vec<Baseline>> {
-        let all = self.baselines.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&staged.channel.0).filter(|(key, _)| *key == staged.key_id).map(|(_, stood)| stood.clone())
+        let all = self
+            .baselines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.get(&staged.channel.0)
+            .filter(|(key, _)| *key == staged.key_id)
+            .map(|(_, stood)| stood.clone())
     }
 }
 
@@ -273,13 +397,24 @@ impl Encryptor for SrosMacsec {
     }
 
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        Ok(self.associations().await?.into_iter().map(ChannelId).collect())
+        Ok(self
+            .associations()
+            .await?
+            .into_iter()
+            .map(ChannelId)
+            .collect())
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         let (index, active) = self.association(channel).await?;
-        let columns = [oid::ca::ADMIN_STATE, oid::ca::ENCRYPT, oid::ca::CIPHER_SUITE];
-        let v = self.get(&columns.map(|c| oid::of_ca(oid::ca::ENTRY, c, &index))).await?;
+        let columns = [
+            oid::ca::ADMIN_STATE,
+            oid::ca::ENCRYPT,
+            oid::ca::CIPHER_SUITE,
+        ];
+        let v = self
+            .get(&columns.map(|c| oid::of_ca(oid::ca::ENTRY, c, &index)))
+            .await?;
         let in_service = proto::decode_admin_state(&v[0]).map_err(wrong)? == AdminState::InService;
         let encrypts = decode_truth(&v[1], "tmnxMacsecConnAssocMacsecEncrypt").map_err(wrong)?;
         let mut slots = Vec::new();
@@ -290,7 +425,10 @@ impl Encryptor for SrosMacsec {
             }
         }
         let ports = self.ports(&channel.0).await?;
-        let ckn = slots.iter().find(|s| s.active).and_then(|s| s.key_id.clone());
+        let ckn = slots
+            .iter()
+            .find(|s| s.active)
+            .and_then(|s| s.key_id.clone());
         let mut states = Vec::new();
         if let Some(ckn) = &ckn {
             for port in &ports {
@@ -314,7 +452,13 @@ impl Encryptor for SrosMacsec {
         // Obsolete, and absent on newer releases; there is no public successor.
         let mut modes = Vec::new();
         for port in &ports {
-            let v = self.get(&[oid::of_port(oid::port::ENTRY, oid::port::RX_TRAFFIC_ENCRYPTION, *port)]).await?;
+            let v = self
+                .get(&[oid::of_port(
+                    oid::port::ENTRY,
+                    oid::port::RX_TRAFFIC_ENCRYPTION,
+                    *port,
+                )])
+                .await?;
             modes.push(decode_truth(&v[0], "tmnxMacsecPortRxTrafficEncrption").map_err(wrong)?);
         }
         let mode = if modes.contains(&Some(false)) {
@@ -324,8 +468,14 @@ impl Encryptor for SrosMacsec {
         } else {
             FailureMode::Unknown
         };
-        let words: Vec<&str> = states.iter().map(|s| s.map_or("absent", OperState::word)).collect();
-        let mut status = ChannelStatus::new(channel.clone(), state).with_slots(slots).with_failure_mode(mode).with_vendor_state(words.join(","));
+        let words: Vec<&str> = states
+            .iter()
+            .map(|s| s.map_or("absent", OperState::word))
+            .collect();
+        let mut status = ChannelStatus::new(channel.clone(), state)
+            .with_slots(slots)
+            .with_failure_mode(mode)
+            .with_vendor_state(words.join(","));
         if !v[2].is_absent() {
             status = status.with_cipher(proto::decode_cipher(&v[2]).map_err(wrong)?);
         }
@@ -334,14 +484,26 @@ impl Encryptor for SrosMacsec {
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         if self.link.security() < SecurityLevel::AuthPriv {
-            return Err(Error::new(ErrorKind::Authentication, "a key is written over SNMPv3 authPriv only; give credentials with both passwords"));
+            return Err(Error::new(
+                ErrorKind::Authentication,
+                "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
+            ));
         }
-        let (Some(kind), Some(mut cak)) = (EncryptType::for_key(key.expose().len()), cak_text(key.expose())) else {
-            return Err(Error::invalid(format!("a CAK has 128 or 256 bit; a key of {} was given", key.size())));
+        let (Some(kind), Some(mut cak)) = (
+            EncryptType::for_key(key.expose().len()),
+            cak_text(key.expose()),
+        ) else {
+            return Err(Error::invalid(format!(
+                "a CAK has 128 or 256 bit; a key of {} was given",
+                key.size()
+            )));
         };
         let (index, active) = self.association(channel).await?;
         if self.slot(&index, active).await?.ckn.as_ref() == Some(key.id()) {
-            return Err(Error::invalid(format!("key {} is the one in use", key.id())));
+            return Err(Error::invalid(format!(
+                "key {} is the one in use",
+                key.id()
+            )));
         }
         let idle = SLOTS + 1 - active;
         let before = self.slot(&index, idle).await?;
@@ -352,7 +514,10 @@ impl Encryptor for SrosMacsec {
         }
         let request = request
             .with(name(oid::psk::ENCRYPT_TYPE), Value::Integer(kind as i32))
-            .with_secret(name(oid::psk::CAK), Value::OctetString(std::mem::take(&mut *cak)))
+            .with_secret(
+                name(oid::psk::CAK),
+                Value::OctetString(std::mem::take(&mut *cak)),
+            )
             .with(name(oid::psk::CAK_NAME), Value::text(ckn_text(key.id())));
         cak.zeroize();
         // Looked at before the far end can act: whichever end moves first makes the key server roll for both.
@@ -360,24 +525,50 @@ impl Encryptor for SrosMacsec {
         self.set(request, "stage").await?;
         // The name's instance may come with the slot, and need not count failures from zero.
         for old in stood.iter_mut().filter(|old| old.state.is_none()) {
-            let new = self.look(old.port, key.id()).await.map_err(|e| e.effect(Effect::Unknown))?;
+            let new = self
+                .look(old.port, key.id())
+                .await
+                .map_err(|e| e.effect(Effect::Unknown))?;
             (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
         }
         self.remember(channel, key.id(), stood);
-        let after = self.slot(&index, idle).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if after.ckn.as_ref() != Some(key.id()) || (before.exists && after.ckn == before.ckn && after.changed == before.changed) {
-            let why = format!("the agent accepted slot {idle}, but its name or its time of change does not show it");
-            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
+        let after = self
+            .slot(&index, idle)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
+        if after.ckn.as_ref() != Some(key.id())
+            || (before.exists && after.ckn == before.ckn && after.changed == before.changed)
+        {
+            let why = format!(
+                "the agent accepted slot {idle}, but its name or its time of change does not show it"
+            );
+            return Err(
+                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
+            );
         }
-        let proof = format!("slot {idle} shows this name, last changed at {} (sysUpTime, 1/100 s)", after.changed.unwrap_or_default());
-        Ok(Staged::new(channel.clone(), key.id().clone(), Some(idle), proof))
+        let proof = format!(
+            "slot {idle} shows this name, last changed at {} (sysUpTime, 1/100 s)",
+            after.changed.unwrap_or_default()
+        );
+        Ok(Staged::new(
+            channel.clone(),
+            key.id().clone(),
+            Some(idle),
+            proof,
+        ))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let (index, active) = self.association(&staged.channel).await?;
-        let slot = staged.slot.filter(|s| (1..=SLOTS).contains(s)).ok_or_else(|| Error::invalid("the staged key names no slot of this box"))?;
+        let slot = staged
+            .slot
+            .filter(|s| (1..=SLOTS).contains(s))
+            .ok_or_else(|| Error::invalid("the staged key names no slot of this box"))?;
         if self.slot(&index, slot).await?.ckn.as_ref() != Some(&staged.key_id) {
-            return Err(Error::new(ErrorKind::NotReady, format!("slot {slot} does not hold key {}", staged.key_id)));
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                format!("slot {slot} does not hold key {}", staged.key_id),
+            ));
         }
         if active == slot {
             return Ok(());
@@ -387,8 +578,15 @@ impl Encryptor for SrosMacsec {
             self.remember(&staged.channel, &staged.key_id, stood);
         }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
-        self.set(SetRequest::new().with(name, Value::Gauge32(u32::from(slot))), "activate").await?;
-        let (_, now) = self.association(&staged.channel).await.map_err(|e| e.effect(Effect::Unknown))?;
+        self.set(
+            SetRequest::new().with(name, Value::Gauge32(u32::from(slot))),
+            "activate",
+        )
+        .await?;
+        let (_, now) = self
+            .association(&staged.channel)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
         if now == slot {
             return Ok(());
         }
@@ -399,13 +597,22 @@ impl Encryptor for SrosMacsec {
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         let (_, active) = self.association(&staged.channel).await?;
         if Some(active) != staged.slot {
-            return Ok(Confirmation::new(false, format!("slot {active} is active, not the staged one")));
+            return Ok(Confirmation::new(
+                false,
+                format!("slot {active} is active, not the staged one"),
+            ));
         }
         let Some(before) = self.remembered(staged) else {
-            return Ok(Confirmation::new(false, "the key was neither staged nor activated through this handle, so that there is nothing to compare with"));
+            return Ok(Confirmation::new(
+                false,
+                "the key was neither staged nor activated through this handle, so that there is nothing to compare with",
+            ));
         };
         if before.is_empty() {
-            return Ok(Confirmation::new(false, "the connectivity association is bound to no port"));
+            return Ok(Confirmation::new(
+                false,
+                "the connectivity association is bound to no port",
+            ));
         }
         let end = Instant::now() + self.encryptor.confirmation;
         let mut agreed: Option<Instant> = None;
@@ -438,17 +645,34 @@ impl Encryptor for SrosMacsec {
         if staged.slot != Some(active) {
             return Err(Error::new(
                 ErrorKind::NotReady,
-                format!("slot {active} is still the active one: activate and confirm before the old key is destroyed"),
+                format!(
+                    "slot {active} is still the active one: activate and confirm before the old key is destroyed"
+                ),
             ));
         }
         let old = SLOTS + 1 - active;
         if !self.slot(&index, old).await?.exists {
             return Ok(());
         }
-        self.set(SetRequest::new().with(oid::of_slot(oid::psk::ROW_STATUS, &index, old), RowStatus::Destroy.into()), "retire").await?;
-        if self.slot(&index, old).await.map_err(|e| e.effect(Effect::Unknown))?.exists {
-            let why = format!("the agent accepted the destruction of slot {old}, and still shows it");
-            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown));
+        self.set(
+            SetRequest::new().with(
+                oid::of_slot(oid::psk::ROW_STATUS, &index, old),
+                RowStatus::Destroy.into(),
+            ),
+            "retire",
+        )
+        .await?;
+        if self
+            .slot(&index, old)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?
+            .exists
+        {
+            let why =
+                format!("the agent accepted the destruction of slot {old}, and still shows it");
+            return Err(
+                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
+            );
         }
         Ok(())
     }
@@ -458,7 +682,10 @@ impl Encryptor for SrosMacsec {
         let mut request = SetRequest::new();
         for number in 1..=SLOTS {
             if self.slot(&index, number).await?.exists {
-                request = request.with(oid::of_slot(oid::psk::ROW_STATUS, &index, number), RowStatus::Destroy.into());
+                request = request.with(
+                    oid::of_slot(oid::psk::ROW_STATUS, &index, number),
+                    RowStatus::Destroy.into(),
+                );
             }
         }
         if request.binds().is_empty() {
@@ -466,9 +693,17 @@ impl Encryptor for SrosMacsec {
         }
         self.set(request, "zeroize").await?;
         for number in 1..=SLOTS {
-            if self.slot(&index, number).await.map_err(|e| e.effect(Effect::Unknown))?.exists {
-                let why = format!("the agent accepted the destruction of slot {number}, and still shows it");
-                return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Partial));
+            if self
+                .slot(&index, number)
+                .await
+                .map_err(|e| e.effect(Effect::Unknown))?
+                .exists
+            {
+                let why = format!(
+                    "the agent accepted the destruction of slot {number}, and still shows it"
+                );
+                return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+                    .effect(Effect::Partial));
             }
         }
         Ok(())
@@ -477,22 +712,52 @@ impl Encryptor for SrosMacsec {
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
         self.association(channel).await?;
         let ports = self.ports(&channel.0).await?;
-        let of = |entry: &[u32], column: u32| ports.iter().map(|p| oid::of_port(entry, column, *p)).collect::<Vec<_>>();
+        let of = |entry: &[u32], column: u32| {
+            ports
+                .iter()
+                .map(|p| oid::of_port(entry, column, *p))
+                .collect::<Vec<_>>()
+        };
         let tagged = |rows: Vec<(Vec<u32>, Value)>| -> Vec<Value> {
-            rows.into_iter().filter(|(index, _)| ports.iter().any(|p| index.starts_with(&[p.id, p.sub]))).map(|(_, v)| v).collect()
+            rows.into_iter()
+                .filter(|(index, _)| ports.iter().any(|p| index.starts_with(&[p.id, p.sub])))
+                .map(|(_, v)| v)
+                .collect()
         };
         let mut counters = TrafficCounters::default();
         if ports.is_empty() {
             return Ok(counters);
         }
-        counters.encrypted = sum(&self.get(&of(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED)).await?, "tmnxMacsecTxSCStatsEncryptedPkts")?;
-        counters.clear = sum(&self.get(&of(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED)).await?, "tmnxMacsecPortStatsTxUntaggdPkts")?;
+        counters.encrypted = sum(
+            &self
+                .get(&of(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED))
+                .await?,
+            "tmnxMacsecTxSCStatsEncryptedPkts",
+        )?;
+        counters.clear = sum(
+            &self
+                .get(&of(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED))
+                .await?,
+            "tmnxMacsecPortStatsTxUntaggdPkts",
+        )?;
         let mut refused = of(oid::port_stats::ENTRY, oid::port_stats::RX_NO_TAG);
         refused.extend(of(oid::port_stats::ENTRY, oid::port_stats::RX_BAD_TAG));
         counters.refused = sum(&self.get(&refused).await?, "tmnxMacsecPortStatsRx")?;
-        counters.accepted = sum(&tagged(self.walk(oid::rx_sc::ENTRY, oid::rx_sc::OK).await?), "tmnxMacsecRxSCStatsOKPkts")?;
-        counters.unknown_key = sum(&tagged(self.walk(oid::mka::ENTRY, oid::mka::CKN_NOT_FOUND).await?), "tmnxMacsecMkaStatsCknNotFound")?;
-        counters.integrity_failures = sum(&tagged(self.walk(oid::mka::ENTRY, oid::mka::ICV_CHECK_FAILED).await?), "tmnxMacsecMkaStatsIcvCheckFailed")?;
+        counters.accepted = sum(
+            &tagged(self.walk(oid::rx_sc::ENTRY, oid::rx_sc::OK).await?),
+            "tmnxMacsecRxSCStatsOKPkts",
+        )?;
+        counters.unknown_key = sum(
+            &tagged(self.walk(oid::mka::ENTRY, oid::mka::CKN_NOT_FOUND).await?),
+            "tmnxMacsecMkaStatsCknNotFound",
+        )?;
+        counters.integrity_failures = sum(
+            &tagged(
+                self.walk(oid::mka::ENTRY, oid::mka::ICV_CHECK_FAILED)
+                    .await?,
+            ),
+            "tmnxMacsecMkaStatsIcvCheckFailed",
+        )?;
         Ok(counters)
     }
 }

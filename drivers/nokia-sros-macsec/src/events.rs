@@ -27,14 +27,27 @@ pub(crate) fn listen(link: &dyn SnmpLink, events: EventHub) -> JoinHandle<()> {
 }
 
 fn event(trap: &Trap) -> EventKind {
-    let subject = trap.ca.clone().or(trap.port.map(|p| p.to_string())).unwrap_or_else(|| "macsec".to_owned());
+    let subject = trap
+        .ca
+        .clone()
+        .or(trap.port.map(|p| p.to_string()))
+        .unwrap_or_else(|| "macsec".to_owned());
     let name = trap.kind.name().to_owned();
     match (trap.kind, trap.state, trap.active_psk) {
-        (TrapKind::OperStateChanged, Some(state), _) => EventKind::StateChanged { subject, state: state.word().to_owned() },
-        (TrapKind::PskRollover, _, Some(slot)) => EventKind::StateChanged { subject, state: format!("slot {slot} active") },
-        (TrapKind::MkaReplayAttempt | TrapKind::DataReplayAttempt, ..) => {
-            EventKind::Alarm { code: name, text: "a replay was refused".to_owned(), subject: Some(subject), severity: Severity::Warning }
-        }
+        (TrapKind::OperStateChanged, Some(state), _) => EventKind::StateChanged {
+            subject,
+            state: state.word().to_owned(),
+        },
+        (TrapKind::PskRollover, _, Some(slot)) => EventKind::StateChanged {
+            subject,
+            state: format!("slot {slot} active"),
+        },
+        (TrapKind::MkaReplayAttempt | TrapKind::DataReplayAttempt, ..) => EventKind::Alarm {
+            code: name,
+            text: "a replay was refused".to_owned(),
+            subject: Some(subject),
+            severity: Severity::Warning,
+        },
         _ => {
             let mut detail = subject;
             if let Some(ckn) = &trap.ckn {

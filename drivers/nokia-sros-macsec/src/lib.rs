@@ -57,11 +57,20 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "Nokia SR OS, MACsec with static CAKs (TIMETRA-MACSEC-MIB)",
     vendor: "Nokia",
     kinds: &[DeviceKind::Encryptor],
-    transports: &[Transport { name: "snmp", example: "nokia-sros-macsec+snmp://192.0.2.9?credentials=noc" }],
+    transports: &[Transport {
+        name: "snmp",
+        example: "nokia-sros-macsec+snmp://192.0.2.9?credentials=noc",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver" },
-        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver",
+        },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
+        },
         Evidence {
             of: EvidenceOf::Emulator,
             what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
@@ -75,7 +84,9 @@ pub static INFO: DriverInfo = DriverInfo {
         "port numbers of scheme D",
     ],
     parameters: &[],
-    probes: &[Probe::SysObjectId { prefix: "1.3.6.1.4.1.6527" }],
+    probes: &[Probe::SysObjectId {
+        prefix: "1.3.6.1.4.1.6527",
+    }],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
 };
 
@@ -99,6 +110,8 @@ impl Driver for SrosMacsecDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let link = context.snmp_link(uri, events.clone()).await?;
-        Ok(Opened::encryptor(Arc::new(SrosMacsec::open(descriptor, link, events).await?)))
+        Ok(Opened::encryptor(Arc::new(
+            SrosMacsec::open(descriptor, link, events).await?,
+        )))
     }
 }

@@ -129,7 +129,10 @@ impl EncryptType {
 /// See [`ProtoError`]; so for all decoders.
 pub fn number(value: &Value, object: &'static str) -> Result<u64, ProtoError> {
     match value {
-        Value::Integer(v) => u64::try_from(*v).map_err(|_| ProtoError::Enumeration { object, value: i64::from(*v) }),
+        Value::Integer(v) => u64::try_from(*v).map_err(|_| ProtoError::Enumeration {
+            object,
+            value: i64::from(*v),
+        }),
         Value::Gauge32(v) | Value::Counter32(v) | Value::TimeTicks(v) => Ok(u64::from(*v)),
         Value::Counter64(v) => Ok(*v),
         _ => Err(ProtoError::Type { object }),
@@ -138,7 +141,11 @@ pub fn number(value: &Value, object: &'static str) -> Result<u64, ProtoError> {
 
 /// The same, `None` where the agent lacks it.
 pub fn optional_number(value: &Value, object: &'static str) -> Result<Option<u64>, ProtoError> {
-    if value.is_absent() { Ok(None) } else { number(value, object).map(Some) }
+    if value.is_absent() {
+        Ok(None)
+    } else {
+        number(value, object).map(Some)
+    }
 }
 
 fn enumeration<T>(value: &Value, object: &'static str, known: &[(u64, T)]) -> Result<T, ProtoError>
@@ -146,7 +153,14 @@ where
     T: Copy,
 {
     let n = number(value, object)?;
-    known.iter().find(|(k, _)| *k == n).map(|(_, t)| *t).ok_or(ProtoError::Enumeration { object, value: i64::try_from(n).unwrap_or(i64::MAX) })
+    known
+        .iter()
+        .find(|(k, _)| *k == n)
+        .map(|(_, t)| *t)
+        .ok_or(ProtoError::Enumeration {
+            object,
+            value: i64::try_from(n).unwrap_or(i64::MAX),
+        })
 }
 
 /// RowStatus as it is read; `None` where there is no such row.
@@ -154,28 +168,63 @@ pub fn decode_row_status(value: &Value) -> Result<Option<RowStatus>, ProtoError>
     if value.is_absent() {
         return Ok(None);
     }
-    enumeration(value, "RowStatus", &[(1, RowStatus::Active), (2, RowStatus::NotInService), (3, RowStatus::NotReady)]).map(Some)
+    enumeration(
+        value,
+        "RowStatus",
+        &[
+            (1, RowStatus::Active),
+            (2, RowStatus::NotInService),
+            (3, RowStatus::NotReady),
+        ],
+    )
+    .map(Some)
 }
 
 /// TmnxAdminState.
 pub fn decode_admin_state(value: &Value) -> Result<AdminState, ProtoError> {
-    enumeration(value, "TmnxAdminState", &[(1, AdminState::Noop), (2, AdminState::InService), (3, AdminState::OutOfService)])
+    enumeration(
+        value,
+        "TmnxAdminState",
+        &[
+            (1, AdminState::Noop),
+            (2, AdminState::InService),
+            (3, AdminState::OutOfService),
+        ],
+    )
 }
 
 /// TmnxOperState.
 pub fn decode_oper_state(value: &Value) -> Result<OperState, ProtoError> {
-    let known = [(1, OperState::Unknown), (2, OperState::InService), (3, OperState::OutOfService), (4, OperState::Transition)];
+    let known = [
+        (1, OperState::Unknown),
+        (2, OperState::InService),
+        (3, OperState::OutOfService),
+        (4, OperState::Transition),
+    ];
     enumeration(value, "TmnxOperState", &known)
 }
 
 /// TruthValue; `None` where the agent lacks it.
 pub fn decode_truth(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
-    if value.is_absent() { Ok(None) } else { enumeration(value, object, &[(1, true), (2, false)]).map(Some) }
+    if value.is_absent() {
+        Ok(None)
+    } else {
+        enumeration(value, object, &[(1, true), (2, false)]).map(Some)
+    }
 }
 
 /// The MIB's word for a data cipher suite.
 pub fn decode_cipher(value: &Value) -> Result<&'static str, ProtoError> {
-    enumeration(value, "CipherSuite", &[(1, "gcm-aes-128"), (2, "gcm-aes-256"), (3, "gcm-aes-xpn-128"), (4, "gcm-aes-xpn-256")])
+    enumeration(
+        value,
+        "CipherSuite",
+        &[
+            (1, "gcm-aes-128"),
+            (2, "gcm-aes-256"),
+            (3, "gcm-aes-xpn-128"),
+            (4, "gcm-aes-xpn-256"),
+        ],
+    )
 }
 
 /// tmnxMacsecStaticCakActivePsk, 1 or 2.
@@ -184,7 +233,10 @@ pub fn decode_active_psk(value: &Value) -> Result<u8, ProtoError> {
 }
 
 /// Octets, at most 64 of them; `None` where the agent lacks them.
-pub fn decode_octets<'a>(value: &'a Value, object: &'static str) -> Result<Option<&'a [u8]>, ProtoError> {
+pub fn decode_octets<'a>(
+    value: &'a Value,
+    object: &'static str,
+) -> Result<Option<&'a [u8]>, ProtoError> {
     match value {
         Value::OctetString(bytes) if bytes.len() <= 255 => Ok(Some(bytes)),
         value if value.is_absent() => Ok(None),
@@ -194,7 +246,12 @@ pub fn decode_octets<'a>(value: &'a Value, object: &'static str) -> Result<Optio
 
 /// A name or text, printable characters only; `None` where the agent lacks it.
 pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>, ProtoError> {
-    Ok(decode_octets(value, object)?.map(|bytes| String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()))
+    Ok(decode_octets(value, object)?.map(|bytes| {
+        String::from_utf8_lossy(bytes)
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect()
+    }))
 }
 
 /// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32 bytes.
@@ -203,7 +260,9 @@ pub fn ckn_from_text(text: &[u8]) -> Option<KeyId> {
     if text.len() > 2 * KeyId::MAX {
         return None;
     }
-    hex::decode(text).ok().and_then(|bytes| KeyId::from_bytes(&bytes))
+    hex::decode(text)
+        .ok()
+        .and_then(|bytes| KeyId::from_bytes(&bytes))
 }
 
 /// The CakName text of a key id.
@@ -224,7 +283,9 @@ pub fn cak_text(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     use qkd_driver_kit::link::snmp::{Notification, Oid, VarBind};
-    let n = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let n = input
+        .iter()
+        .fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
     let small = input.first().copied().unwrap_or(0) % 8;
     let values = [
         Value::Integer(i32::from_ne_bytes(n.to_ne_bytes())),
@@ -234,16 +295,39 @@ pub fn fuzz(input: &[u8]) {
         Value::NoSuchInstance,
     ];
     let ids: Vec<u32> = input.iter().map(|b| u32::from(*b)).collect();
-    let _ = (oid::decode_ca(&ids), oid::decode_ca_slot(&ids), oid::decode_port(&ids), oid::decode_mka(&ids));
+    let _ = (
+        oid::decode_ca(&ids),
+        oid::decode_ca_slot(&ids),
+        oid::decode_port(&ids),
+        oid::decode_mka(&ids),
+    );
     let _ = (ckn_from_text(input), cak_text(input));
     for scheme in [PortScheme::A, PortScheme::B, PortScheme::C, PortScheme::D] {
         let _ = port_name(n, scheme);
     }
     for value in values {
-        let _ = (decode_row_status(&value), decode_admin_state(&value), decode_oper_state(&value), decode_truth(&value, "x"), decode_cipher(&value));
-        let _ = (decode_active_psk(&value), decode_octets(&value, "x"), decode_text(&value, "x"), optional_number(&value, "x"));
-        let binds = trap::CARRIED.iter().map(|prefix| VarBind::new(Oid::from(*prefix).child(&ids), value.clone())).collect();
-        let _ = decode_trap(&Notification { trap: Oid::from(oid::NOTIFICATIONS).child(&[u32::from(small)]), uptime: n, binds });
+        let _ = (
+            decode_row_status(&value),
+            decode_admin_state(&value),
+            decode_oper_state(&value),
+            decode_truth(&value, "x"),
+            decode_cipher(&value),
+        );
+        let _ = (
+            decode_active_psk(&value),
+            decode_octets(&value, "x"),
+            decode_text(&value, "x"),
+            optional_number(&value, "x"),
+        );
+        let binds = trap::CARRIED
+            .iter()
+            .map(|prefix| VarBind::new(Oid::from(*prefix).child(&ids), value.clone()))
+            .collect();
+        let _ = decode_trap(&Notification {
+            trap: Oid::from(oid::NOTIFICATIONS).child(&[u32::from(small)]),
+            uptime: n,
+            binds,
+        });
     }
 }
 

@@ -40,27 +40,43 @@ pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> Verdict {
     for (old, new) in before.iter().zip(now) {
         let port = new.port.id;
         if new.clear > old.clear {
-            return Verdict::Mismatch(format!("port {port}: {} packets went out in clear since the roll", new.clear - old.clear));
+            return Verdict::Mismatch(format!(
+                "port {port}: {} packets went out in clear since the roll",
+                new.clear - old.clear
+            ));
         }
         if new.icv_failed > old.icv_failed {
-            return Verdict::Mismatch(format!("port {port}: IcvCheckFailed grows: the far end has another key under this name"));
+            return Verdict::Mismatch(format!(
+                "port {port}: IcvCheckFailed grows: the far end has another key under this name"
+            ));
         }
         if new.unknown_ckn > old.unknown_ckn {
-            return Verdict::Mismatch(format!("port {port}: CknNotFound grows: the far end uses a name that this end lacks"));
+            return Verdict::Mismatch(format!(
+                "port {port}: CknNotFound grows: the far end uses a name that this end lacks"
+            ));
         }
         if new.state != Some(OperState::InService) {
-            return Verdict::NotYet(format!("port {port}: the MKA instance of the new name is {}", new.state.map_or("absent", OperState::word)));
+            return Verdict::NotYet(format!(
+                "port {port}: the MKA instance of the new name is {}",
+                new.state.map_or("absent", OperState::word)
+            ));
         }
         if new.sak.is_empty() || new.sak == old.sak {
             return Verdict::NotYet(format!("port {port}: no new SAK"));
         }
         if new.installed_tx <= old.installed_tx || new.installed_rx <= old.installed_rx {
-            return Verdict::NotYet(format!("port {port}: the new SAK is not installed for both directions"));
+            return Verdict::NotYet(format!(
+                "port {port}: the new SAK is not installed for both directions"
+            ));
         }
         traffic &= new.encrypted > old.encrypted;
         let grown = new.encrypted.saturating_sub(old.encrypted);
         evidence.push(format!("port {port}: MKA inService, new SAK installed for both directions, {grown} packets encrypted since, none in clear"));
     }
     let evidence = evidence.join("; ");
-    if traffic { Verdict::Protects(evidence) } else { Verdict::AgreedWithoutTraffic(evidence) }
+    if traffic {
+        Verdict::Protects(evidence)
+    } else {
+        Verdict::AgreedWithoutTraffic(evidence)
+    }
 }

@@ -21,7 +21,10 @@ use std::{
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
-const PORT: Port = Port { id: 35_684_352, sub: 1 };
+const PORT: Port = Port {
+    id: 35_684_352,
+    sub: 1,
+};
 
 #[derive(Default)]
 struct State {
@@ -42,11 +45,24 @@ fn ca() -> Vec<u32> {
 
 impl SnmpService for Agent {
     fn get(&self, name: &Oid) -> Value {
-        self.0.lock().unwrap().objects.get(name).cloned().unwrap_or(Value::NoSuchInstance)
+        self.0
+            .lock()
+            .unwrap()
+            .objects
+            .get(name)
+            .cloned()
+            .unwrap_or(Value::NoSuchInstance)
     }
     fn next(&self, name: &Oid) -> Option<VarBind> {
         let state = self.0.lock().unwrap();
-        state.objects.range((std::ops::Bound::Excluded(name.clone()), std::ops::Bound::Unbounded)).next().map(|(o, v)| VarBind::new(o.clone(), v.clone()))
+        state
+            .objects
+            .range((
+                std::ops::Bound::Excluded(name.clone()),
+                std::ops::Bound::Unbounded,
+            ))
+            .next()
+            .map(|(o, v)| VarBind::new(o.clone(), v.clone()))
     }
     fn set(&self, _id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let mut state = self.0.lock().unwrap();
@@ -58,9 +74,15 @@ impl SnmpService for Agent {
         }
         state.ticks += 1;
         for bind in binds {
-            let slot = bind.oid.below(&oid::column(oid::psk::ENTRY, oid::psk::ROW_STATUS)).map(<[u32]>::to_vec);
+            let slot = bind
+                .oid
+                .below(&oid::column(oid::psk::ENTRY, oid::psk::ROW_STATUS))
+                .map(<[u32]>::to_vec);
             match (slot, &bind.value) {
-                (Some(slot), Value::Integer(6)) => state.objects.retain(|o, _| o.below(&Oid::from(oid::psk::ENTRY)).is_none_or(|t| t[1..] != slot)),
+                (Some(slot), Value::Integer(6)) => state.objects.retain(|o, _| {
+                    o.below(&Oid::from(oid::psk::ENTRY))
+                        .is_none_or(|t| t[1..] != slot)
+                }),
                 (Some(_), Value::Integer(4)) => {
                     state.objects.insert(bind.oid.clone(), Value::Integer(1));
                 }
@@ -68,22 +90,46 @@ impl SnmpService for Agent {
                     state.objects.insert(bind.oid.clone(), bind.value.clone());
                 }
             }
-            if let Some([.., slot]) = bind.oid.below(&oid::column(oid::psk::ENTRY, oid::psk::CAK_NAME)) {
+            if let Some([.., slot]) = bind
+                .oid
+                .below(&oid::column(oid::psk::ENTRY, oid::psk::CAK_NAME))
+            {
                 let changed = Value::TimeTicks(state.ticks);
-                state.objects.insert(oid::of_slot(oid::psk::LAST_CHANGED, &ca(), u8::try_from(*slot).unwrap()), changed);
+                state.objects.insert(
+                    oid::of_slot(oid::psk::LAST_CHANGED, &ca(), u8::try_from(*slot).unwrap()),
+                    changed,
+                );
             }
-            if let (true, Value::Gauge32(slot)) = (bind.oid == oid::of_ca(oid::static_cak::ENTRY, 3, &ca()), &bind.value) {
+            if let (true, Value::Gauge32(slot)) = (
+                bind.oid == oid::of_ca(oid::static_cak::ENTRY, 3, &ca()),
+                &bind.value,
+            ) {
                 let name = oid::of_slot(oid::psk::CAK_NAME, &ca(), u8::try_from(*slot).unwrap());
-                let Some(Value::OctetString(text)) = state.objects.get(&name).cloned() else { continue };
+                let Some(Value::OctetString(text)) = state.objects.get(&name).cloned() else {
+                    continue;
+                };
                 let ckn = KeyId::from_bytes(&hex::decode(text).unwrap()).unwrap();
                 let mismatch = state.mismatch;
-                let mut put = |column, value| state.objects.insert(oid::of_mka(column, PORT, &ckn), value);
-                put(oid::mka::OPER_STATE, Value::Integer(if mismatch { 4 } else { 2 }));
-                put(oid::mka::LATEST_SAK_KI, Value::OctetString(ckn.as_bytes().to_vec()));
+                let mut put =
+                    |column, value| state.objects.insert(oid::of_mka(column, PORT, &ckn), value);
+                put(
+                    oid::mka::OPER_STATE,
+                    Value::Integer(if mismatch { 4 } else { 2 }),
+                );
+                put(
+                    oid::mka::LATEST_SAK_KI,
+                    Value::OctetString(ckn.as_bytes().to_vec()),
+                );
                 put(oid::mka::SAK_INSTALLED_TX, Value::Counter64(1));
                 put(oid::mka::SAK_INSTALLED_RX, Value::Counter64(1));
-                put(oid::mka::ICV_CHECK_FAILED, Value::Counter64(u64::from(mismatch)));
-                state.objects.insert(oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT), Value::Counter64(1000));
+                put(
+                    oid::mka::ICV_CHECK_FAILED,
+                    Value::Counter64(u64::from(mismatch)),
+                );
+                state.objects.insert(
+                    oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT),
+                    Value::Counter64(1000),
+                );
             }
         }
         Ok(())
@@ -100,20 +146,47 @@ async fn open() -> (Opened, Arc<Agent>) {
         (at_ca(oid::ca::ADMIN_STATE), Value::Integer(2)),
         (at_ca(oid::ca::ENCRYPT), Value::Integer(1)),
         (at_ca(oid::ca::CIPHER_SUITE), Value::Integer(2)),
-        (oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &ca()), Value::Gauge32(1)),
-        (oid::of_port(oid::port::ENTRY, oid::port::CA_NAME, PORT), Value::text("ca1")),
-        (oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT), Value::Counter64(5)),
-        (oid::of_port(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED, PORT), Value::Counter64(0)),
+        (
+            oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &ca()),
+            Value::Gauge32(1),
+        ),
+        (
+            oid::of_port(oid::port::ENTRY, oid::port::CA_NAME, PORT),
+            Value::text("ca1"),
+        ),
+        (
+            oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT),
+            Value::Counter64(5),
+        ),
+        (
+            oid::of_port(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED, PORT),
+            Value::Counter64(0),
+        ),
         (Oid::from(oid::SYS_NAME), Value::text("sr1")),
     ];
-    let state = State { objects: objects.into(), ..State::default() };
+    let state = State {
+        objects: objects.into(),
+        ..State::default()
+    };
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
-    let context = OpenContext::new().with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _)).accepting(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
-    (Registry::new().with(driver()).open("nokia-sros-macsec+mem://box", &context).await.unwrap(), agent)
+    let context = OpenContext::new()
+        .with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _))
+        .accepting(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
+    (
+        Registry::new()
+            .with(driver())
+            .open("nokia-sros-macsec+mem://box", &context)
+            .await
+            .unwrap(),
+        agent,
+    )
 }
 
 fn key(n: u8) -> Key {
-    Key::new(KeyId::from_bytes(&[n; 16]).unwrap(), Zeroizing::new(vec![0xa0 | n; 32]))
+    Key::new(
+        KeyId::from_bytes(&[n; 16]).unwrap(),
+        Zeroizing::new(vec![0xa0 | n; 32]),
+    )
 }
 
 async fn roll(opened: &Opened, n: u8) -> Staged {
@@ -130,19 +203,52 @@ async fn keys_roll_between_the_two_slots() {
     for (n, slot) in [(1, 2), (2, 1), (3, 2)] {
         let staged = roll(&opened, n).await;
         assert_eq!(staged.slot, Some(slot));
-        let cak = agent.0.lock().unwrap().objects[&oid::of_slot(oid::psk::CAK, &ca(), slot)].clone();
+        let cak =
+            agent.0.lock().unwrap().objects[&oid::of_slot(oid::psk::CAK, &ca(), slot)].clone();
         assert_eq!(cak, Value::text(format!("a{n}").repeat(32)));
-        agent.0.lock().unwrap().objects.insert(oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT), Value::Counter64(2000 + u64::from(n)));
+        agent.0.lock().unwrap().objects.insert(
+            oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT),
+            Value::Counter64(2000 + u64::from(n)),
+        );
         let confirmation = encryptor.confirm(&staged).await.unwrap();
         assert!(confirmation.confirmed, "{confirmation:?}");
         encryptor.retire(&staged).await.unwrap();
         let status = encryptor.channel(&"ca1".into()).await.unwrap();
-        assert_eq!((status.state, status.failure_mode, status.cipher.as_deref()), (ChannelState::Encrypting, FailureMode::Unknown, Some("gcm-aes-256")));
-        assert_eq!(status.slots.iter().map(|s| (s.number, s.key_id.clone(), s.active)).collect::<Vec<_>>(), [(slot, Some(key(n).id().clone()), true)]);
+        assert_eq!(
+            (status.state, status.failure_mode, status.cipher.as_deref()),
+            (
+                ChannelState::Encrypting,
+                FailureMode::Unknown,
+                Some("gcm-aes-256")
+            )
+        );
+        assert_eq!(
+            status
+                .slots
+                .iter()
+                .map(|s| (s.number, s.key_id.clone(), s.active))
+                .collect::<Vec<_>>(),
+            [(slot, Some(key(n).id().clone()), true)]
+        );
     }
-    assert!(encryptor.counters(&"ca1".into()).await.unwrap().encrypted.unwrap() > 2000);
+    assert!(
+        encryptor
+            .counters(&"ca1".into())
+            .await
+            .unwrap()
+            .encrypted
+            .unwrap()
+            > 2000
+    );
     encryptor.zeroize(&"ca1".into()).await.unwrap();
-    assert!(encryptor.channel(&"ca1".into()).await.unwrap().slots.is_empty());
+    assert!(
+        encryptor
+            .channel(&"ca1".into())
+            .await
+            .unwrap()
+            .slots
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,8 +256,16 @@ async fn another_key_at_the_far_end_is_not_confirmed() {
     let (opened, agent) = open().await;
     agent.0.lock().unwrap().mismatch = true;
     let staged = roll(&opened, 1).await;
-    let confirmation = opened.as_encryptor().unwrap().confirm(&staged).await.unwrap();
-    assert!(!confirmation.confirmed && confirmation.evidence.contains("IcvCheckFailed"), "{confirmation:?}");
+    let confirmation = opened
+        .as_encryptor()
+        .unwrap()
+        .confirm(&staged)
+        .await
+        .unwrap();
+    assert!(
+        !confirmation.confirmed && confirmation.evidence.contains("IcvCheckFailed"),
+        "{confirmation:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +279,11 @@ async fn an_accepted_set_that_does_not_show_is_told() {
         encryptor.activate(&staged).await.unwrap_err(),
         encryptor.zeroize(&"ca1".into()).await.unwrap_err(),
     ] {
-        assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), "{error}");
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            "{error}"
+        );
     }
     agent.0.lock().unwrap().deaf = false;
     encryptor.activate(&staged).await.unwrap();
@@ -177,20 +295,61 @@ async fn refusals_and_wrong_arguments_change_nothing() {
     let encryptor = opened.as_encryptor().unwrap();
     agent.0.lock().unwrap().refuse = true;
     let error = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device(), error.code()), (ErrorKind::Refused, Effect::None, Some("inconsistentValue(12)")));
+    assert_eq!(
+        (error.kind(), error.effect_on_device(), error.code()),
+        (
+            ErrorKind::Refused,
+            Effect::None,
+            Some("inconsistentValue(12)")
+        )
+    );
     assert!(!format!("{error:?}").contains("a1a1"));
     agent.0.lock().unwrap().refuse = false;
     let short = Key::new(key(1).id().clone(), Zeroizing::new(vec![1; 24]));
-    assert_eq!(encryptor.stage(&"ca1".into(), &short).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(encryptor.stage(&"nowhere".into(), &key(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        encryptor
+            .stage(&"ca1".into(), &short)
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        encryptor
+            .stage(&"nowhere".into(), &key(1))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
     let staged = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap();
-    assert_eq!(encryptor.retire(&staged).await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        encryptor.retire(&staged).await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
     let other = Staged::new("ca1".into(), key(9).id().clone(), Some(2), "");
-    assert_eq!(encryptor.activate(&other).await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        encryptor.activate(&other).await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
     encryptor.activate(&staged).await.unwrap();
-    assert_eq!(encryptor.stage(&"ca1".into(), &key(1)).await.unwrap_err().kind(), ErrorKind::InvalidInput, "it is the key in use");
-    agent.0.lock().unwrap().objects.insert(oid::of_ca(oid::static_cak::ENTRY, 3, &ca()), Value::Gauge32(7));
-    assert_eq!(encryptor.channel(&"ca1".into()).await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange));
+    assert_eq!(
+        encryptor
+            .stage(&"ca1".into(), &key(1))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput,
+        "it is the key in use"
+    );
+    agent.0.lock().unwrap().objects.insert(
+        oid::of_ca(oid::static_cak::ENTRY, 3, &ca()),
+        Value::Gauge32(7),
+    );
+    assert_eq!(
+        encryptor.channel(&"ca1".into()).await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,10 +357,29 @@ async fn notifications_become_events() {
     let (opened, agent) = open().await;
     let mut events = opened.device().events();
     let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &ca());
-    let binds = vec![VarBind::new(Oid::from(oid::NOTIFY_PORT).child(&[0]), Value::Gauge32(PORT.id)), VarBind::new(name, Value::Gauge32(2))];
-    agent.1.send(Notification { trap: Oid::from(oid::NOTIFICATIONS).child(&[7]), uptime: 1, binds }).unwrap();
+    let binds = vec![
+        VarBind::new(
+            Oid::from(oid::NOTIFY_PORT).child(&[0]),
+            Value::Gauge32(PORT.id),
+        ),
+        VarBind::new(name, Value::Gauge32(2)),
+    ];
+    agent
+        .1
+        .send(Notification {
+            trap: Oid::from(oid::NOTIFICATIONS).child(&[7]),
+            uptime: 1,
+            binds,
+        })
+        .unwrap();
     match events.next().await {
-        Some(Delivery::Event(e)) => assert_eq!(e.kind, EventKind::StateChanged { subject: "ca1".into(), state: "slot 2 active".into() }),
+        Some(Delivery::Event(e)) => assert_eq!(
+            e.kind,
+            EventKind::StateChanged {
+                subject: "ca1".into(),
+                state: "slot 2 active".into()
+            }
+        ),
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,10 @@ use crate::{
     encryptor::Rolls,
     power,
     protection::{self, Groups},
-    proto::{self, PskEncoding, aps::LosEncoding, decode_number, decode_severity, decode_status, decode_text, decode_truth, oid},
+    proto::{
+        self, PskEncoding, aps::LosEncoding, decode_number, decode_severity, decode_status,
+        decode_text, decode_truth, oid,
+    },
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
@@ -15,7 +18,8 @@ use qkd_driver_kit::{
     turns::Turns,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health,
+    Identity, Operation, Result,
     capability::EventSupport,
     device::HealthState,
     encryptor::EncryptorCapabilities,
@@ -61,22 +65,48 @@ async fn take(groups: Arc<Groups>, events: EventHub, notification: Option<Notifi
 }
 
 impl PacketLight {
-    pub(crate) async fn open(descriptor: Descriptor, agent: Agent, encoding: PskEncoding, los: Option<LosEncoding>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        agent: Agent,
+        encoding: PskEncoding,
+        los: Option<LosEncoding>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
         let mut capabilities = Capabilities::none()
-            .with(&[Op::Identity, Op::Health, Op::Telemetry, Op::Channels, Op::Channel, Op::Stage, Op::Activate, Op::Confirm, Op::SetEncryption])
+            .with(&[
+                Op::Identity,
+                Op::Health,
+                Op::Telemetry,
+                Op::Channels,
+                Op::Channel,
+                Op::Stage,
+                Op::Activate,
+                Op::Confirm,
+                Op::SetEncryption,
+            ])
             .with_events(EventSupport::Native);
         let groups = Arc::new(Groups::new(agent.clone(), los));
         let listener = (Arc::clone(&groups), events.clone());
-        let traps = Beside::listen(agent.link(), move |notification| take(Arc::clone(&listener.0), listener.1.clone(), notification));
+        let traps = Beside::listen(agent.link(), move |notification| {
+            take(Arc::clone(&listener.0), listener.1.clone(), notification)
+        });
         let capability = agent.call().get(&[Oid::from(oid::CAPABILITY)]).await?;
         if decode_number(&capability[0], "slmSysEncryptionCapability")? == Some(1) {
-            return Err(Error::unsupported("open", "the box says that it cannot encrypt (slmSysEncryptionCapability is 1)"));
+            return Err(Error::unsupported(
+                "open",
+                "the box says that it cannot encrypt (slmSysEncryptionCapability is 1)",
+            ));
         }
         let mut kinds = vec![DeviceKind::Encryptor];
         if !groups.rows(&agent.call()).await?.is_empty() {
             kinds.push(DeviceKind::ProtectionSwitch);
-            capabilities = capabilities.with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand]);
+            capabilities = capabilities.with(&[
+                Op::ProtectionGroups,
+                Op::ProtectionStatus,
+                Op::SetProtection,
+                Op::ProtectionCommand,
+            ]);
             groups.look(Origin::Driver, &events).await;
         }
         let monitors = power::monitors(&agent.call()).await?;
@@ -122,7 +152,9 @@ impl PacketLight {
     }
 
     pub(crate) async fn rows(&self) -> Result<Vec<u32>> {
-        Ok(proto::decode_rows(&self.walk(oid::column(oid::IF_INDEX)).await?)?)
+        Ok(proto::decode_rows(
+            &self.walk(oid::column(oid::IF_INDEX)).await?,
+        )?)
     }
 }
 
@@ -136,7 +168,9 @@ impl Device for PacketLight {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let system = self.get(&[Oid::from(oid::SYS_OBJECT_ID), Oid::from(oid::SYS_DESCR)]).await?;
+        let system = self
+            .get(&[Oid::from(oid::SYS_OBJECT_ID), Oid::from(oid::SYS_DESCR)])
+            .await?;
         let known = match &system[0] {
             Value::ObjectId(id) => oid::model(id).map(str::to_owned),
             _ => None,
@@ -145,7 +179,10 @@ impl Device for PacketLight {
         if let Some(model) = known.or(decode_text(&system[1], "sysDescr")?) {
             identity = identity.with_model(model);
         }
-        let first = |rows: Vec<(Vec<u32>, Value)>| rows.iter().find_map(|(_, value)| decode_text(value, "slEntPhysical").ok().flatten());
+        let first = |rows: Vec<(Vec<u32>, Value)>| {
+            rows.iter()
+                .find_map(|(_, value)| decode_text(value, "slEntPhysical").ok().flatten())
+        };
         if let Some(serial) = first(self.walk(Oid::from(oid::SERIAL)).await?) {
             identity = identity.with_serial(serial);
         }
@@ -162,11 +199,17 @@ impl Device for PacketLight {
         for (index, value) in self.walk(oid::alarm(oid::ALARM_SEVERITY)).await? {
             let severity = decode_severity(&value)?;
             if let ([row, kind], true) = (index.as_slice(), severity != Severity::Cleared) {
-                faults.push(format!("{} ({kind}) at {row}, {severity:?}", proto::alarm_name(*kind)));
+                faults.push(format!(
+                    "{} ({kind}) at {row}, {severity:?}",
+                    proto::alarm_name(*kind)
+                ));
             }
         }
         Ok(match oper {
-            Some(2) => Health::with_faults(HealthState::Failed, [vec!["the node says that it is down".to_owned()], faults].concat()),
+            Some(2) => Health::with_faults(
+                HealthState::Failed,
+                [vec!["the node says that it is down".to_owned()], faults].concat(),
+            ),
             _ if faults.is_empty() => Health::ok(),
             _ => Health::with_faults(HealthState::Degraded, faults),
         })
@@ -179,14 +222,26 @@ impl Device for PacketLight {
             let values = self.get(&columns.map(|c| oid::instance(c, row))).await?;
             for (name, value) in [("status", &values[0]), ("protected-status", &values[1])] {
                 if let Some(status) = decode_status(value)? {
-                    all.push(Reading::now(format!("channel.{row}.{name}"), Measure::Text(status.word().to_owned()), ""));
+                    all.push(Reading::now(
+                        format!("channel.{row}.{name}"),
+                        Measure::Text(status.word().to_owned()),
+                        "",
+                    ));
                 }
             }
             if let Some(minutes) = decode_number(&values[2], "slSecuEncryptionKeyExchangePeriod")? {
-                all.push(Reading::now(format!("channel.{row}.key-exchange-period"), Measure::Count(minutes.unsigned_abs()), "min"));
+                all.push(Reading::now(
+                    format!("channel.{row}.key-exchange-period"),
+                    Measure::Count(minutes.unsigned_abs()),
+                    "min",
+                ));
             }
             if let Some(lock) = decode_truth(&values[3], "slSecuEncryptionLock")? {
-                all.push(Reading::now(format!("channel.{row}.lock"), Measure::Flag(lock), ""));
+                all.push(Reading::now(
+                    format!("channel.{row}.lock"),
+                    Measure::Flag(lock),
+                    "",
+                ));
             }
         }
         Ok(all)

@@ -11,7 +11,9 @@ use qkd_driver_kit::link::{
 };
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, KeyId, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged},
+    encryptor::{
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged,
+    },
     event::Severity,
 };
 use std::{
@@ -47,15 +49,28 @@ pub(crate) type Rolls = Arc<Mutex<HashMap<u32, Roll>>>;
 impl PacketLight {
     /// The row of a channel, which must be there.
     async fn row(&self, channel: &ChannelId) -> Result<(u32, Status)> {
-        let missing = || Error::new(ErrorKind::NotFound, format!("there is no channel `{channel}`; channels are ifIndex numbers of encrypting uplinks"));
+        let missing = || {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "there is no channel `{channel}`; channels are ifIndex numbers of encrypting uplinks"
+                ),
+            )
+        };
         let row: u32 = channel.0.parse().map_err(|_| missing())?;
         let status = self.get(&[oid::instance(oid::STATUS, row)]).await?;
         Ok((row, decode_status(&status[0])?.ok_or_else(missing)?))
     }
 
     async fn key_exchange_failed(&self, row: u32) -> Result<bool> {
-        let severity = self.get(&[oid::alarm(oid::ALARM_SEVERITY).child(&[row, proto::KEY_EXCHANGE_FAILED])]).await?;
-        if severity[0].is_absent() { Ok(false) } else { Ok(decode_severity(&severity[0])? != Severity::Cleared) }
+        let severity = self
+            .get(&[oid::alarm(oid::ALARM_SEVERITY).child(&[row, proto::KEY_EXCHANGE_FAILED])])
+            .await?;
+        if severity[0].is_absent() {
+            Ok(false)
+        } else {
+            Ok(decode_severity(&severity[0])? != Severity::Cleared)
+        }
     }
 
     /// Watches a row, so that also the end that was not forced can tell that it left `active` and came back.
@@ -68,7 +83,9 @@ impl PacketLight {
                     && let Ok(Some(status)) = decode_status(&values[0])
                 {
                     let mut rolls = rolls.lock().unwrap_or_else(PoisonError::into_inner);
-                    let Some(roll) = rolls.get_mut(&row) else { return };
+                    let Some(roll) = rolls.get_mut(&row) else {
+                        return;
+                    };
                     // An exchange begins there: one that has not begun takes the secret that is written.
                     roll.armed |= status == Status::Init;
                     match (status, roll.left) {
@@ -103,7 +120,12 @@ impl Encryptor for PacketLight {
     }
 
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        Ok(self.rows().await?.into_iter().map(|row| ChannelId(row.to_string())).collect())
+        Ok(self
+            .rows()
+            .await?
+            .into_iter()
+            .map(|row| ChannelId(row.to_string()))
+            .collect())
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
@@ -122,11 +144,18 @@ impl Encryptor for PacketLight {
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         if self.agent.link().security() < SecurityLevel::AuthPriv {
-            return Err(Error::new(ErrorKind::Authentication, "a key is written over SNMPv3 authPriv only; give credentials with both passwords"));
+            return Err(Error::new(
+                ErrorKind::Authentication,
+                "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
+            ));
         }
         let (row, status) = self.row(channel).await?;
         let mut text = self.encoding.encode(key.expose()).ok_or_else(|| {
-            Error::invalid(format!("a key of {} is longer than the {} characters of slSecuEncryptionPreShared", key.size(), proto::PRE_SHARED_LIMIT))
+            Error::invalid(format!(
+                "a key of {} is longer than the {} characters of slSecuEncryptionPreShared",
+                key.size(),
+                proto::PRE_SHARED_LIMIT
+            ))
         })?;
         // The request zeroizes its values when it is dropped.
         let value = Value::OctetString(std::mem::take(&mut *text));
@@ -151,14 +180,21 @@ impl Encryptor for PacketLight {
         };
         self.with(|rolls| rolls.insert(row, roll));
         self.watch(row);
-        Ok(Staged::new(channel.clone(), key.id().clone(), None, "the agent accepted the SET; the object is never read, since it may answer with the key"))
+        Ok(Staged::new(
+            channel.clone(),
+            key.id().clone(),
+            None,
+            "the agent accepted the SET; the object is never read, since it may answer with the key",
+        ))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let (row, _) = self.row(&staged.channel).await?;
         // What the row did before the exchange is forced tells nothing of this key.
         let known = self.with(|rolls| {
-            let roll = rolls.get_mut(&row).filter(|roll| roll.key == staged.key_id)?;
+            let roll = rolls
+                .get_mut(&row)
+                .filter(|roll| roll.key == staged.key_id)?;
             (roll.armed, roll.left, roll.back) = (true, None, None);
             roll.watcher = None;
             Some(())
@@ -173,7 +209,8 @@ impl Encryptor for PacketLight {
             ));
         }
         // The value is not specified: any write restarts the exchange.
-        let request = SetRequest::new().with(oid::instance(oid::FORCE_INIT, row), Value::Integer(1));
+        let request =
+            SetRequest::new().with(oid::instance(oid::FORCE_INIT, row), Value::Integer(1));
         self.agent.call().set("activate", request).await?;
         self.watch(row);
         Ok(())
@@ -183,30 +220,64 @@ impl Encryptor for PacketLight {
         let (row, _) = self.row(&staged.channel).await?;
         let end = Instant::now() + self.encryptor.confirmation;
         let (left, back) = loop {
-            let seen = self.with(|rolls| rolls.get(&row).filter(|roll| roll.key == staged.key_id).map(|roll| (roll.left, roll.back, roll.failed_before)));
+            let seen = self.with(|rolls| {
+                rolls
+                    .get(&row)
+                    .filter(|roll| roll.key == staged.key_id)
+                    .map(|roll| (roll.left, roll.back, roll.failed_before))
+            });
             let Some((left, back, failed_before)) = seen else {
-                return Ok(Confirmation::new(false, format!("key {} is not the one last staged on channel {row} through this handle", staged.key_id)));
+                return Ok(Confirmation::new(
+                    false,
+                    format!(
+                        "key {} is not the one last staged on channel {row} through this handle",
+                        staged.key_id
+                    ),
+                ));
             };
-            if back.is_some() || Instant::now() >= end || (!failed_before && self.key_exchange_failed(row).await?) {
+            if back.is_some()
+                || Instant::now() >= end
+                || (!failed_before && self.key_exchange_failed(row).await?)
+            {
                 break (left, back);
             }
             tokio::time::sleep(WATCH).await;
         };
         let (_, now) = self.row(&staged.channel).await?;
         let failed = self.key_exchange_failed(row).await?;
-        let alarm = if failed { "alarm encKeyExchangeFailed (223) is raised" } else { "no alarm 223" };
+        let alarm = if failed {
+            "alarm encKeyExchangeFailed (223) is raised"
+        } else {
+            "no alarm 223"
+        };
         Ok(match (left, back) {
-            (Some(left), Some(back)) if now == Status::Active && !failed => {
-                Confirmation::new(true, format!("status left active and is active again; {alarm}")).with_gap(back.duration_since(left))
-            }
-            (None, _) => Confirmation::new(false, format!("status never left active since the key was staged; {alarm}")),
-            _ => Confirmation::new(false, format!("status left active and is {}; {alarm}", now.word())),
+            (Some(left), Some(back)) if now == Status::Active && !failed => Confirmation::new(
+                true,
+                format!("status left active and is active again; {alarm}"),
+            )
+            .with_gap(back.duration_since(left)),
+            (None, _) => Confirmation::new(
+                false,
+                format!("status never left active since the key was staged; {alarm}"),
+            ),
+            _ => Confirmation::new(
+                false,
+                format!("status left active and is {}; {alarm}", now.word()),
+            ),
         })
     }
 
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
         let (row, _) = self.row(channel).await?;
         let name = oid::instance(oid::ENABLE, row);
-        self.agent.call().change("set-encryption", "slSecuEncryptionEnable", name, proto::truth(on)).await
+        self.agent
+            .call()
+            .change(
+                "set-encryption",
+                "slSecuEncryptionEnable",
+                name,
+                proto::truth(on),
+            )
+            .await
     }
 }

@@ -18,7 +18,9 @@ use qkd_driver_kit::{
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
     link::agent::Agent,
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use qkd_hal::{
+    Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
+};
 use std::sync::Arc;
 
 /// What this driver infers.
@@ -49,7 +51,11 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         statement: "A power above 32767 tenths of a dBm is the two's complement of a negative one.",
         source: "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 dBm",
         disproof: "A threshold that was set to -30.0 dBm at the box is read as another value.",
-        operations: &[Operation::ProtectionStatus, Operation::Power, Operation::Monitor],
+        operations: &[
+            Operation::ProtectionStatus,
+            Operation::Power,
+            Operation::Monitor,
+        ],
     },
 ];
 
@@ -59,12 +65,25 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "PacketLight encrypting transponders and their OEM variants (SL-SECU-MIB)",
     vendor: "PacketLight Networks",
-    kinds: &[DeviceKind::Encryptor, DeviceKind::ProtectionSwitch, DeviceKind::PowerMeter],
-    transports: &[Transport { name: "snmp", example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex" }],
+    kinds: &[
+        DeviceKind::Encryptor,
+        DeviceKind::ProtectionSwitch,
+        DeviceKind::PowerMeter,
+    ],
+    transports: &[Transport {
+        name: "snmp",
+        example: "packetlight+snmp://192.0.2.9?credentials=noc&psk-encoding=hex",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver" },
-        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver",
+        },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
+        },
         Evidence {
             of: EvidenceOf::Emulator,
             what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator, its encryption and its protection",
@@ -81,14 +100,20 @@ pub static INFO: DriverInfo = DriverInfo {
         "whether an active row of optical protection takes each change; what its path does without power",
     ],
     parameters: &[
-        UriParameter { name: "psk-encoding", help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public", required: true },
+        UriParameter {
+            name: "psk-encoding",
+            help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public",
+            required: true,
+        },
         UriParameter {
             name: "los-encoding",
             help: "signed or twos-complement: how a negative threshold is written; not public, and thresholds are set with it only",
             required: false,
         },
     ],
-    probes: &[Probe::SysObjectId { prefix: "1.3.6.1.4.1.4515" }],
+    probes: &[Probe::SysObjectId {
+        prefix: "1.3.6.1.4.1.4515",
+    }],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
 };
 
@@ -109,17 +134,32 @@ impl Driver for PacketLightDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        let encoding = uri.parameter("psk-encoding").and_then(PskEncoding::from_word).ok_or_else(|| Error::invalid("psk-encoding= takes hex or base64"))?;
+        let encoding = uri
+            .parameter("psk-encoding")
+            .and_then(PskEncoding::from_word)
+            .ok_or_else(|| Error::invalid("psk-encoding= takes hex or base64"))?;
         let los = uri.parameter("los-encoding");
-        let los = los.map(|word| LosEncoding::from_word(word).ok_or_else(|| Error::invalid("los-encoding= takes signed or twos-complement"))).transpose()?;
+        let los = los
+            .map(|word| {
+                LosEncoding::from_word(word)
+                    .ok_or_else(|| Error::invalid("los-encoding= takes signed or twos-complement"))
+            })
+            .transpose()?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+        let agent = Agent::new(
+            context.snmp_link(uri, events.clone()).await?,
+            descriptor.deadline,
+        );
         let device = Arc::new(PacketLight::open(descriptor, agent, encoding, los, events).await?);
         let mut opened = Opened::encryptor(Arc::clone(&device));
         if device.is(DeviceKind::ProtectionSwitch) {
             opened = opened.and_protection(Arc::clone(&device) as _);
         }
-        Ok(if device.is(DeviceKind::PowerMeter) { opened.and_meter(device) } else { opened })
+        Ok(if device.is(DeviceKind::PowerMeter) {
+            opened.and_meter(device)
+        } else {
+            opened
+        })
     }
 }

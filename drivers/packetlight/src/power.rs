@@ -18,7 +18,15 @@ use qkd_switch_hal::{MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
 /// The ports that tell their power, by ifIndex.
 pub(crate) async fn monitors(call: &Call<'_>) -> Result<Vec<Port>> {
     let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
-    rows.iter().map(|(index, _)| if let [port] = index.as_slice() { Ok(Port(*port)) } else { Err(ProtoError::Name.into()) }).collect()
+    rows.iter()
+        .map(|(index, _)| {
+            if let [port] = index.as_slice() {
+                Ok(Port(*port))
+            } else {
+                Err(ProtoError::Name.into())
+            }
+        })
+        .collect()
 }
 
 #[async_trait]
@@ -31,7 +39,10 @@ impl PowerMeter for PacketLight {
         ports.iter().try_for_each(|p| self.meter.check_port(*p))?;
         let names: Vec<Oid> = ports.iter().map(|p| of_port(PORT_POWER, p.0)).collect();
         let values = self.get(&names).await?;
-        values.iter().map(|v| Ok(Measured::now(decode_power(v, "InPowerLevel")?))).collect()
+        values
+            .iter()
+            .map(|v| Ok(Measured::now(decode_power(v, "InPowerLevel")?)))
+            .collect()
     }
 
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {

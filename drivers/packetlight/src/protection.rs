@@ -5,8 +5,8 @@ use crate::{
     proto::{
         ProtoError,
         aps::{
-            self, ActiveRequest, ChannelStatus, Connection, LosEncoding, SwitchOver, decode_channel_status, decode_connection, decode_power, decode_request,
-            decode_second,
+            self, ActiveRequest, ChannelStatus, Connection, LosEncoding, SwitchOver,
+            decode_channel_status, decode_connection, decode_power, decode_request, decode_second,
         },
     },
 };
@@ -25,8 +25,8 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::protection::{
-    CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities, ProtectionSetting as Setting, ProtectionStatus, Request, SettingKind,
-    SwitchCommand,
+    CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
+    ProtectionSetting as Setting, ProtectionStatus, Request, SettingKind, SwitchCommand,
 };
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -40,13 +40,26 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What can be set and commanded.
 pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
-    let mut settings = vec![SettingKind::Mode, SettingKind::Revert, SettingKind::WaitToRestore];
+    let mut settings = vec![
+        SettingKind::Mode,
+        SettingKind::Revert,
+        SettingKind::WaitToRestore,
+    ];
     settings.extend(los.map(|_| SettingKind::Threshold));
-    let commands = [CommandKind::Clear, CommandKind::Lockout, CommandKind::Force, CommandKind::Manual];
-    let capabilities = ProtectionCapabilities::new(&settings, &commands).with_wait_to_restore(MINUTE..=12 * MINUTE, MINUTE).with_switching(SWITCHING);
+    let commands = [
+        CommandKind::Clear,
+        CommandKind::Lockout,
+        CommandKind::Force,
+        CommandKind::Manual,
+    ];
+    let capabilities = ProtectionCapabilities::new(&settings, &commands)
+        .with_wait_to_restore(MINUTE..=12 * MINUTE, MINUTE)
+        .with_switching(SWITCHING);
     match los {
         // From -50.0 dBm on (text of the MIB); the most is that of 16 bits.
-        Some(_) => capabilities.with_threshold(DecibelMilliwatts(-50.0)..=DecibelMilliwatts(f64::from(i16::MAX) / 10.0)),
+        Some(_) => capabilities.with_threshold(
+            DecibelMilliwatts(-50.0)..=DecibelMilliwatts(f64::from(i16::MAX) / 10.0),
+        ),
         None => capabilities,
     }
 }
@@ -72,15 +85,27 @@ struct Row {
 }
 
 fn missing(group: &GroupId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no group `{group}`; groups are ifIndex numbers of working user ports"))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("there is no group `{group}`; groups are ifIndex numbers of working user ports"),
+    )
 }
 
 fn row(group: &GroupId) -> Result<u32> {
-    group.0.parse().ok().filter(|n: &u32| n.to_string() == group.0).ok_or_else(|| missing(group))
+    group
+        .0
+        .parse()
+        .ok()
+        .filter(|n: &u32| n.to_string() == group.0)
+        .ok_or_else(|| missing(group))
 }
 
 fn connection(path: &PathId) -> Result<Connection> {
-    Connection::of(path).ok_or_else(|| Error::invalid(format!("there is no path `{path}`; a group has working and protection")))
+    Connection::of(path).ok_or_else(|| {
+        Error::invalid(format!(
+            "there is no path `{path}`; a group has working and protection"
+        ))
+    })
 }
 
 /// When the last switch-over was: the agent tells its sysUpTime then, 0 for never.
@@ -88,19 +113,37 @@ fn since(last: &Value, now: &Value) -> Result<Option<SystemTime>, ProtoError> {
     let last = optional(last, |v| integer(v, "optApsConfigChanLastSwitchover"))?.filter(|t| *t > 0);
     let now = optional(now, |v| integer(v, "sysUpTime"))?;
     // A time after now is of before the agent's restart.
-    let ago = last.zip(now).and_then(|(last, now)| u64::try_from(now - last).ok());
-    Ok(ago.and_then(|hundredths| SystemTime::now().checked_sub(Duration::from_millis(hundredths * 10))))
+    let ago = last
+        .zip(now)
+        .and_then(|(last, now)| u64::try_from(now - last).ok());
+    Ok(ago.and_then(|hundredths| {
+        SystemTime::now().checked_sub(Duration::from_millis(hundredths * 10))
+    }))
 }
 
 impl Groups {
     pub(crate) fn new(agent: Agent, los: Option<LosEncoding>) -> Self {
-        Self { agent, los, watch: Watch::default() }
+        Self {
+            agent,
+            los,
+            watch: Watch::default(),
+        }
     }
 
     /// The groups that are there.
     pub(crate) async fn rows(&self, call: &Call<'_>) -> Result<Vec<GroupId>> {
-        let rows = call.walk(&Oid::from(aps::ENTRY).child(&[aps::ENABLE])).await?;
-        rows.iter().map(|(index, _)| if let [group] = index.as_slice() { Ok(GroupId(group.to_string())) } else { Err(ProtoError::Name.into()) }).collect()
+        let rows = call
+            .walk(&Oid::from(aps::ENTRY).child(&[aps::ENABLE]))
+            .await?;
+        rows.iter()
+            .map(|(index, _)| {
+                if let [group] = index.as_slice() {
+                    Ok(GroupId(group.to_string()))
+                } else {
+                    Err(ProtoError::Name.into())
+                }
+            })
+            .collect()
     }
 
     async fn row(&self, group: &GroupId, call: &Call<'_>) -> Result<Row> {
@@ -137,19 +180,36 @@ impl Groups {
 
     async fn stands(&self, group: &GroupId, call: &Call<'_>) -> Result<ProtectionStatus> {
         let row = self.row(group, call).await?;
-        let paths = Connection::ALL.into_iter().zip(row.status.failed).map(|(connection, failed)| {
-            let mut path = PathStatus::new(connection.word());
-            (path.failed, path.threshold) = (Some(failed), row.threshold);
-            path
-        });
-        let mode = if row.enabled { Mode::Automatic } else { Mode::Manual };
-        let mut status = ProtectionStatus::new(group.clone(), mode, row.active.word().into(), row.request(), paths.collect());
+        let paths =
+            Connection::ALL
+                .into_iter()
+                .zip(row.status.failed)
+                .map(|(connection, failed)| {
+                    let mut path = PathStatus::new(connection.word());
+                    (path.failed, path.threshold) = (Some(failed), row.threshold);
+                    path
+                });
+        let mode = if row.enabled {
+            Mode::Automatic
+        } else {
+            Mode::Manual
+        };
+        let mut status = ProtectionStatus::new(
+            group.clone(),
+            mode,
+            row.active.word().into(),
+            row.request(),
+            paths.collect(),
+        );
         status.preferred = Some(Connection::Working.word().into());
         status.revert = Some(row.revertive);
         status.wait_to_restore = u32::try_from(row.wait).ok().map(|minutes| MINUTE * minutes);
         status.switch_overs = row.switchovers.and_then(|n| u64::try_from(n).ok());
         self.watch.date(&mut status);
-        status.live.since = row.since.map(|at| (at, Origin::Device)).or(status.live.since);
+        status.live.since = row
+            .since
+            .map(|at| (at, Origin::Device))
+            .or(status.live.since);
         Ok(status)
     }
 
@@ -170,7 +230,14 @@ impl Groups {
             Ok(now) => drop(self.watch.note(&now, Origin::Device, events)),
             Err(_) => {
                 let path = told.connection.word().to_owned();
-                events.publish(Origin::Device, EventKind::SwitchOver { group: group.0, path, request: Request::Unknown.to_string() });
+                events.publish(
+                    Origin::Device,
+                    EventKind::SwitchOver {
+                        group: group.0,
+                        path,
+                        request: Request::Unknown.to_string(),
+                    },
+                );
             }
         }
     }
@@ -187,7 +254,9 @@ impl Row {
             (ActiveRequest::ForceSwitch, _) => Request::ForcedSwitch,
             (ActiveRequest::Manual, _) => Request::ManualSwitch,
             (ActiveRequest::SignalFailure, _) => Request::SignalFail,
-            (ActiveRequest::Revertive | ActiveRequest::Other, Connection::Working) => Request::NoRequest,
+            (ActiveRequest::Revertive | ActiveRequest::Other, Connection::Working) => {
+                Request::NoRequest
+            }
             (_, Connection::Protection) if self.status.failed[0] => Request::SignalFail,
             (_, Connection::Protection) if self.revertive => Request::WaitToRestore,
             (_, Connection::Protection) => Request::DoNotRevert,
@@ -211,9 +280,16 @@ impl Backend for Groups {
     }
     async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
         let operation = Operation::ProtectionCommand.name();
-        let value = aps::command(command).ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;
+        let value = aps::command(command)
+            .ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;
         // What the object shows after a command is not said: the state of the group is read back.
-        self.agent.by(until).set(operation, SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value)).await
+        self.agent
+            .by(until)
+            .set(
+                operation,
+                SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value),
+            )
+            .await
     }
     fn within(&self) -> Duration {
         SETTLING
@@ -231,23 +307,39 @@ impl Protection for PacketLight {
     }
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        self.groups.stands(group, &self.agent.call()).await.map(Measured::now)
+        self.groups
+            .stands(group, &self.agent.call())
+            .await
+            .map(Measured::now)
     }
 
     async fn set_protection(&self, group: &GroupId, setting: &Setting) -> Result<()> {
         self.protection.check_setting(setting)?;
         let (object, column, value) = match setting {
-            Setting::Mode(mode) => ("optApsConfigEnable", aps::ENABLE, aps::second(*mode == Mode::Automatic)),
+            Setting::Mode(mode) => (
+                "optApsConfigEnable",
+                aps::ENABLE,
+                aps::second(*mode == Mode::Automatic),
+            ),
             Setting::Revert(on) => ("optApsConfigRevertive", aps::REVERTIVE, aps::second(*on)),
             Setting::WaitToRestore(time) => {
                 let minutes = steps(time.as_secs_f64(), MINUTE.as_secs_f64(), "s")?;
-                ("optApsConfigWaitToRestore", aps::WAIT_TO_RESTORE, Value::Gauge32(minutes.unsigned_abs()))
+                (
+                    "optApsConfigWaitToRestore",
+                    aps::WAIT_TO_RESTORE,
+                    Value::Gauge32(minutes.unsigned_abs()),
+                )
             }
             Setting::Threshold { path, level } => {
                 // One threshold for both.
                 connection(path)?;
-                let tenths = i16::try_from(steps(level.0, 0.1, "dBm")?).map_err(|_| Error::invalid(format!("{level} is beyond 16 bits")))?;
-                ("optApsConfigLosThreshold", aps::LOS_THRESHOLD, self.groups.los.unwrap_or(LosEncoding::Signed).value(tenths))
+                let tenths = i16::try_from(steps(level.0, 0.1, "dBm")?)
+                    .map_err(|_| Error::invalid(format!("{level} is beyond 16 bits")))?;
+                (
+                    "optApsConfigLosThreshold",
+                    aps::LOS_THRESHOLD,
+                    self.groups.los.unwrap_or(LosEncoding::Signed).value(tenths),
+                )
             }
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
@@ -255,11 +347,24 @@ impl Protection for PacketLight {
         let _turn = self.turns.take(call.until()).await?;
         // A group that is not there is `NotFound`: a SET might create its row.
         self.groups.row(group, &call).await?;
-        call.change(Operation::SetProtection.name(), object, aps::of(column, row(group)?), value).await
+        call.change(
+            Operation::SetProtection.name(),
+            object,
+            aps::of(column, row(group)?),
+            value,
+        )
+        .await
     }
 
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(&*self.groups, group, command, &self.turns, self.agent.call().until()).await
+        protecting::command(
+            &*self.groups,
+            group,
+            command,
+            &self.turns,
+            self.agent.call().until(),
+        )
+        .await
     }
 }

@@ -72,8 +72,12 @@ impl PskEncoding {
     pub fn encode(self, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(vec![0; key.len().checked_mul(2)?.checked_add(4)?]);
         let length = match self {
-            Self::Hex => hex::encode_to_slice(key, &mut text[..key.len() * 2]).ok().map(|()| key.len() * 2)?,
-            Self::Base64 => base64::engine::general_purpose::STANDARD.encode_slice(key, &mut text).ok()?,
+            Self::Hex => hex::encode_to_slice(key, &mut text[..key.len() * 2])
+                .ok()
+                .map(|()| key.len() * 2)?,
+            Self::Base64 => base64::engine::general_purpose::STANDARD
+                .encode_slice(key, &mut text)
+                .ok()?,
         };
         text.truncate(length);
         (length <= PRE_SHARED_LIMIT).then_some(text)
@@ -85,7 +89,12 @@ impl PskEncoding {
 /// # Errors
 /// See [`ProtoError`]; so for all decoders.
 pub fn decode_status(value: &Value) -> Result<Option<Status>, ProtoError> {
-    let known = [(1, Status::Init), (2, Status::Exchange), (3, Status::Kdf), (4, Status::Active)];
+    let known = [
+        (1, Status::Init),
+        (2, Status::Exchange),
+        (3, Status::Kdf),
+        (4, Status::Active),
+    ];
     optional(value, |v| enumeration(v, "slSecuEncryptionStatus", &known))
 }
 
@@ -108,14 +117,27 @@ pub fn decode_number(value: &Value, object: &'static str) -> Result<Option<i64>,
 /// slAlarmSeverity, as ITU-T X.733 names them.
 pub fn decode_severity(value: &Value) -> Result<Severity, ProtoError> {
     use Severity::{Cleared, Critical, Indeterminate, Major, Minor};
-    enumeration(value, "slAlarmSeverity", &[(0, Cleared), (1, Critical), (2, Major), (3, Minor), (4, Cleared), (5, Indeterminate)])
+    enumeration(
+        value,
+        "slAlarmSeverity",
+        &[
+            (0, Cleared),
+            (1, Critical),
+            (2, Major),
+            (3, Minor),
+            (4, Cleared),
+            (5, Indeterminate),
+        ],
+    )
 }
 
 /// The rows of a walk of slSecuEncryptionIfIndex: ifIndex is both the index and the value.
 pub fn decode_rows(walk: &[(Vec<u32>, Value)]) -> Result<Vec<u32>, ProtoError> {
     walk.iter()
         .map(|(rest, value)| match rest.as_slice() {
-            [index] if integer(value, "slSecuEncryptionIfIndex")? == i64::from(*index) => Ok(*index),
+            [index] if integer(value, "slSecuEncryptionIfIndex")? == i64::from(*index) => {
+                Ok(*index)
+            }
             _ => Err(ProtoError::Name),
         })
         .collect()
@@ -143,7 +165,9 @@ pub const KEY_EXCHANGE_FAILED: u32 = 223;
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     use qkd_driver_kit::link::snmp::{Notification, Oid, VarBind};
-    let number = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let number = input
+        .iter()
+        .fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
     let values = [
         Value::Integer(i32::from_ne_bytes(number.to_ne_bytes())),
         Value::Integer(i32::from(input.first().copied().unwrap_or(0) % 8)),
@@ -153,13 +177,26 @@ pub fn fuzz(input: &[u8]) {
     ];
     let ids: Vec<u32> = input.iter().map(|b| u32::from(*b)).collect();
     for value in values {
-        let _ = (decode_status(&value), decode_truth(&value, "x"), decode_severity(&value), decode_text(&value, "x"), decode_number(&value, "x"));
+        let _ = (
+            decode_status(&value),
+            decode_truth(&value, "x"),
+            decode_severity(&value),
+            decode_text(&value, "x"),
+            decode_number(&value, "x"),
+        );
         aps::fuzz(&value, &ids);
         let below = Oid::new(oid::TRAP.to_vec());
         let bind = |name: Oid| VarBind::new(name, value.clone());
         let _ = decode_rows(&[(ids.clone(), value.clone())]);
-        let binds = (1..=8).map(|c| bind(oid::alarm(c).child(&ids))).chain([bind(Oid::new(oid::ALARM_ACTIVE.to_vec()))]).collect();
-        let _ = decode_trap(&Notification { trap: below, uptime: number, binds });
+        let binds = (1..=8)
+            .map(|c| bind(oid::alarm(c).child(&ids)))
+            .chain([bind(Oid::new(oid::ALARM_ACTIVE.to_vec()))])
+            .collect();
+        let _ = decode_trap(&Notification {
+            trap: below,
+            uptime: number,
+            binds,
+        });
     }
     for encoding in [PskEncoding::Hex, PskEncoding::Base64] {
         let _ = encoding.encode(input);

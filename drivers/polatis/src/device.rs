@@ -5,8 +5,8 @@ use crate::product;
 use async_trait::async_trait;
 use qkd_driver_kit::{protecting, switching, turns::Turns};
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error, EventKind, EventStream, Health, Identity, Operation, Result, Stated,
-    Support,
+    Capabilities, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error, EventKind,
+    EventStream, Health, Identity, Operation, Result, Stated, Support,
     device::HealthState,
     event::{EventHub, Origin},
     parameter::{ParameterSpec, ParameterValue, find},
@@ -14,9 +14,13 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, MonitorChange, MonitorStatus, OpticalSwitch, Plan, Port,
-    PortState, PortStatus, PowerLoss, PowerMeter, PowerMeterCapabilities, Step, SwitchCapabilities,
-    protection::{GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand},
+    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, CrossConnects,
+    Geometry, MonitorChange, MonitorStatus, OpticalSwitch, Plan, Port, PortState, PortStatus,
+    PowerLoss, PowerMeter, PowerMeterCapabilities, Step, SwitchCapabilities,
+    protection::{
+        GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
+        SwitchCommand,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -41,17 +45,29 @@ pub struct Polatis {
 
 impl Polatis {
     /// Reads who answers, how large it is, and what it has.
-    pub(crate) async fn open(descriptor: Descriptor, interface: Box<dyn Interface>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        interface: Box<dyn Interface>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
         let until = Instant::now() + descriptor.deadline;
         let identity = interface.identity(until).await?;
         let model = identity.model.clone().unwrap_or_default();
         let Some(size) = product::size(&model) else {
-            return Err(Error::unsupported("open", format!("product code {model} tells no size; any-to-any switches have no public protocol")));
+            return Err(Error::unsupported(
+                "open",
+                format!(
+                    "product code {model} tells no size; any-to-any switches have no public protocol"
+                ),
+            ));
         };
         let told = interface.size(until).await?;
         if told != size || size.0 == 0 || size.1 == 0 {
-            let why = format!("product code {model} says {}x{}, and the switch says {}x{}", size.0, size.1, told.0, told.1);
+            let why = format!(
+                "product code {model} says {}x{}, and the switch says {}x{}",
+                size.0, size.1, told.0, told.1
+            );
             return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, why));
         }
         let geometry = Geometry::matrix(size.0, size.1);
@@ -59,7 +75,13 @@ impl Polatis {
         let mut kinds = vec![DeviceKind::OpticalSwitch];
         // Where the interface tells of failed ports, `fitted` says so.
         let mut capabilities = Capabilities::none()
-            .with(&[Op::Identity, Op::Connections, Op::Ports, Op::Apply, Op::SetPort])
+            .with(&[
+                Op::Identity,
+                Op::Connections,
+                Op::Ports,
+                Op::Apply,
+                Op::SetPort,
+            ])
             .with_emulated(&[Op::Health])
             .with(&fitted.operations)
             .with_events(fitted.events);
@@ -76,12 +98,18 @@ impl Polatis {
         }
         if fitted.protection.is_some() {
             kinds.push(DeviceKind::ProtectionSwitch);
-            capabilities = capabilities.with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand]);
+            capabilities = capabilities.with(&[
+                Op::ProtectionGroups,
+                Op::ProtectionStatus,
+                Op::SetProtection,
+                Op::ProtectionCommand,
+            ]);
         }
         Ok(Self {
             descriptor: descriptor.with_kinds(&kinds),
             capabilities,
-            switch: SwitchCapabilities::new(geometry).with_power_loss(Stated::Confirmed(PowerLoss::BootMode)),
+            switch: SwitchCapabilities::new(geometry)
+                .with_power_loss(Stated::Confirmed(PowerLoss::BootMode)),
             protection: fitted.protection.clone().unwrap_or_default(),
             fitted,
             interface,
@@ -104,7 +132,14 @@ impl Polatis {
 
     /// Refuses what needs power monitors where there are none.
     fn monitored(&self, operation: Operation) -> Result<()> {
-        if self.is(DeviceKind::PowerMeter) { Ok(()) } else { Err(Error::unsupported(operation.name(), "this model has no power monitors")) }
+        if self.is(DeviceKind::PowerMeter) {
+            Ok(())
+        } else {
+            Err(Error::unsupported(
+                operation.name(),
+                "this model has no power monitors",
+            ))
+        }
     }
 
     fn until(&self) -> Instant {
@@ -119,21 +154,40 @@ impl Polatis {
             geometry
                 .check(connection)
                 .and_then(|()| state.insert(connection))
-                .map_err(|e| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch tells an impossible state: {}", e.message())))?;
+                .map_err(|e| {
+                    Error::misbehaved(
+                        DeviceMisbehaved::ValueOutOfRange,
+                        format!("the switch tells an impossible state: {}", e.message()),
+                    )
+                })?;
         }
         Ok(state)
     }
 
-    async fn measure(&self, ports: &[Port], until: Instant) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        Ok(self.interface.power(ports, until).await?.into_iter().map(Measured::now).collect())
+    async fn measure(
+        &self,
+        ports: &[Port],
+        until: Instant,
+    ) -> Result<Vec<Measured<DecibelMilliwatts>>> {
+        Ok(self
+            .interface
+            .power(ports, until)
+            .await?
+            .into_iter()
+            .map(Measured::now)
+            .collect())
     }
 
     fn check_ports(&self, ports: &[Port]) -> Result<()> {
-        ports.iter().try_for_each(|p| self.switch.geometry.check_port(*p))
+        ports
+            .iter()
+            .try_for_each(|p| self.switch.geometry.check_port(*p))
     }
 
     fn groups(&self, operation: Operation) -> Result<&crate::snmp::Groups> {
-        self.interface.groups().ok_or_else(|| Error::unsupported(operation.name(), "only SNMP serves protection groups"))
+        self.interface.groups().ok_or_else(|| {
+            Error::unsupported(operation.name(), "only SNMP serves protection groups")
+        })
     }
 }
 
@@ -155,7 +209,12 @@ impl Device for Polatis {
         }
         if !now.same_box(&self.identity) {
             // The check around the handles refuses from now on; nothing more goes to a box that nobody opened.
-            self.events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
+            self.events.publish(
+                Origin::Driver,
+                EventKind::IdentityChanged {
+                    found: now.to_string(),
+                },
+            );
             self.interface.close().await;
         }
         Ok(now)
@@ -164,13 +223,25 @@ impl Device for Polatis {
     async fn health(&self) -> Result<Health> {
         if self.capabilities.supports(Operation::Health) == Support::Emulated {
             // This interface has no word for a failed port: it answers, and that is all.
-            return self.interface.size(self.until()).await.map(|_| Health::ok());
+            return self
+                .interface
+                .size(self.until())
+                .await
+                .map(|_| Health::ok());
         }
         let ports: Vec<Port> = self.switch.geometry.ports().collect();
         let states = self.interface.states(&ports, self.until()).await?;
-        let failed = ports.iter().zip(states).filter(|(_, s)| *s == PortState::Failed).map(|(p, _)| format!("port {p} has failed"));
+        let failed = ports
+            .iter()
+            .zip(states)
+            .filter(|(_, s)| *s == PortState::Failed)
+            .map(|(p, _)| format!("port {p} has failed"));
         let faults: Vec<String> = failed.collect();
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
@@ -180,7 +251,14 @@ impl Device for Polatis {
         Ok(ports
             .iter()
             .zip(power)
-            .map(|(port, m)| Reading::now(format!("port.{port}.power"), Value::Number(m.value.0), DecibelMilliwatts::SYMBOL).with_quality(m.quality))
+            .map(|(port, m)| {
+                Reading::now(
+                    format!("port.{port}.power"),
+                    Value::Number(m.value.0),
+                    DecibelMilliwatts::SYMBOL,
+                )
+                .with_quality(m.quality)
+            })
             .collect())
     }
 
@@ -196,10 +274,15 @@ impl Device for Polatis {
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
         let spec = find(self.interface.parameters(), name)?;
         if !spec.writable {
-            return Err(Error::unsupported(Operation::SetParameter.name(), format!("`{name}` can only be read")));
+            return Err(Error::unsupported(
+                Operation::SetParameter.name(),
+                format!("`{name}` can only be read"),
+            ));
         }
         spec.check(value)?;
-        self.interface.set_parameter(spec.name, value, self.until()).await
+        self.interface
+            .set_parameter(spec.name, value, self.until())
+            .await
     }
 
     fn events(&self) -> EventStream {
@@ -227,10 +310,22 @@ impl OpticalSwitch for Polatis {
         self.check_ports(ports)?;
         let until = self.until();
         let state = self.state(until).await?;
-        let asked: Vec<Port> = if ports.is_empty() { self.switch.geometry.ports().collect() } else { ports.to_vec() };
+        let asked: Vec<Port> = if ports.is_empty() {
+            self.switch.geometry.ports().collect()
+        } else {
+            ports.to_vec()
+        };
         let states = self.interface.states(&asked, until).await?;
-        let monitored: Vec<Port> = asked.iter().copied().filter(|p| self.fitted.meter.monitors.contains(p)).collect();
-        let power: BTreeMap<Port, _> = monitored.iter().copied().zip(self.measure(&monitored, until).await?).collect();
+        let monitored: Vec<Port> = asked
+            .iter()
+            .copied()
+            .filter(|p| self.fitted.meter.monitors.contains(p))
+            .collect();
+        let power: BTreeMap<Port, _> = monitored
+            .iter()
+            .copied()
+            .zip(self.measure(&monitored, until).await?)
+            .collect();
         Ok(asked
             .into_iter()
             .zip(states)
@@ -246,7 +341,12 @@ impl OpticalSwitch for Polatis {
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         let until = self.until();
-        let run = Run { device: self, plan, until, read: Mutex::default() };
+        let run = Run {
+            device: self,
+            plan,
+            until,
+            read: Mutex::default(),
+        };
         switching::apply(&run, &self.identity, plan, &self.turns, until).await
     }
 
@@ -255,10 +355,23 @@ impl OpticalSwitch for Polatis {
         let until = self.until();
         self.interface.begin(until).await?;
         self.interface.set_port(port, enabled, until).await?;
-        let wanted = if enabled { PortState::Enabled } else { PortState::Disabled };
-        match self.interface.states(&[port], until).await.map_err(|e| e.effect(Effect::Unknown))?.as_slice() {
+        let wanted = if enabled {
+            PortState::Enabled
+        } else {
+            PortState::Disabled
+        };
+        match self
+            .interface
+            .states(&[port], until)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?
+            .as_slice()
+        {
             [now] if *now == wanted => Ok(()),
-            now => Err(not_applied(format!("{wanted:?} for port {port}"), format!("{now:?}"))),
+            now => Err(not_applied(
+                format!("{wanted:?} for port {port}"),
+                format!("{now:?}"),
+            )),
         }
     }
 }
@@ -273,19 +386,34 @@ struct Run<'a> {
 }
 
 fn pairs<'a>(connections: impl IntoIterator<Item = &'a CrossConnect>) -> Vec<Pair> {
-    connections.into_iter().map(|c| (c.ingress.0, c.egress.0)).collect()
+    connections
+        .into_iter()
+        .map(|c| (c.ingress.0, c.egress.0))
+        .collect()
 }
 
 impl Run<'_> {
     /// The whole wanted state, if the interface can replace all and the plan declares every port: only then may a command touch all others.
     fn replacement(&self) -> Option<Vec<Pair>> {
-        let Polatis { interface, switch, .. } = self.device;
-        if !interface.replaces() || !switch.geometry.ports().all(|p| self.plan.ports().contains(&p)) {
+        let Polatis {
+            interface, switch, ..
+        } = self.device;
+        if !interface.replaces()
+            || !switch
+                .geometry
+                .ports()
+                .all(|p| self.plan.ports().contains(&p))
+        {
             return None;
         }
-        let present = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let present = self
+            .read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let wanted = self.plan.result(&present).ok()?;
-        (wanted.len() <= interface.pairs_per_command()).then(|| pairs(&wanted.iter().collect::<Vec<_>>()))
+        (wanted.len() <= interface.pairs_per_command())
+            .then(|| pairs(&wanted.iter().collect::<Vec<_>>()))
     }
 }
 
@@ -301,15 +429,28 @@ impl switching::Backend for Run<'_> {
         let interface = &self.device.interface;
         interface.begin(self.until).await.map_err(|e| (0, e))?;
         if let Some(wanted) = self.replacement() {
-            return interface.change(Change::Only(&wanted), self.until).await.map_err(|e| (0, e));
+            return interface
+                .change(Change::Only(&wanted), self.until)
+                .await
+                .map_err(|e| (0, e));
         }
         // Removes stand before adds in every plan; neighbours of one kind go in one command.
         let mut sent = 0;
         for group in steps.chunk_by(|a, b| a.adds().is_empty() == b.adds().is_empty()) {
             for part in group.chunks(interface.pairs_per_command()) {
-                let (removes, adds) = (pairs(part.iter().flat_map(Step::removes)), pairs(part.iter().flat_map(Step::adds)));
-                let change = if adds.is_empty() { Change::Remove(&removes) } else { Change::Add(&adds) };
-                interface.change(change, self.until).await.map_err(|e| (sent, e))?;
+                let (removes, adds) = (
+                    pairs(part.iter().flat_map(Step::removes)),
+                    pairs(part.iter().flat_map(Step::adds)),
+                );
+                let change = if adds.is_empty() {
+                    Change::Remove(&removes)
+                } else {
+                    Change::Add(&adds)
+                };
+                interface
+                    .change(change, self.until)
+                    .await
+                    .map_err(|e| (sent, e))?;
                 sent += part.len();
             }
         }
@@ -325,7 +466,9 @@ impl PowerMeter for Polatis {
 
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
         self.monitored(Operation::Power)?;
-        ports.iter().try_for_each(|p| self.fitted.meter.check_port(*p))?;
+        ports
+            .iter()
+            .try_for_each(|p| self.fitted.meter.check_port(*p))?;
         self.measure(ports, self.until()).await
     }
 
@@ -340,8 +483,19 @@ impl PowerMeter for Polatis {
         let until = self.until();
         let _turn = self.settings.take(until).await?;
         self.interface.set_monitor(port, change, until).await?;
-        let now = self.interface.monitor(port, until).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if self.stands(&now, change) { Ok(()) } else { Err(not_applied(format!("{change:?} at port {port}"), format!("{now:?}"))) }
+        let now = self
+            .interface
+            .monitor(port, until)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
+        if self.stands(&now, change) {
+            Ok(())
+        } else {
+            Err(not_applied(
+                format!("{change:?} at port {port}"),
+                format!("{now:?}"),
+            ))
+        }
     }
 }
 
@@ -358,7 +512,9 @@ impl Polatis {
         match change {
             MonitorChange::Wavelength(nm) => now.wavelength.is_some_and(|w| self.near(w.0, nm.0)),
             MonitorChange::Averaging(time) => now.averaging == Some(*time),
-            MonitorChange::Alarms(wanted) => level(now.alarms.low, wanted.low) && level(now.alarms.high, wanted.high),
+            MonitorChange::Alarms(wanted) => {
+                level(now.alarms.low, wanted.low) && level(now.alarms.high, wanted.high)
+            }
             _ => false,
         }
     }
@@ -366,7 +522,16 @@ impl Polatis {
     fn is_at(&self, now: &Attenuation, wanted: &Attenuation) -> bool {
         match (now, wanted) {
             (Attenuation::OutputPower(a), Attenuation::OutputPower(b)) => self.near(a.0, b.0),
-            (Attenuation::Relative { below: a, reference: at }, Attenuation::Relative { below: b, reference }) => self.near(a.0, b.0) && at == reference,
+            (
+                Attenuation::Relative {
+                    below: a,
+                    reference: at,
+                },
+                Attenuation::Relative {
+                    below: b,
+                    reference,
+                },
+            ) => self.near(a.0, b.0) && at == reference,
             (now, wanted) => now == wanted,
         }
     }
@@ -391,8 +556,16 @@ impl Attenuator for Polatis {
         let until = self.until();
         let _turn = self.settings.take(until).await?;
         self.interface.set_attenuation(port, wanted, until).await?;
-        let now = self.interface.attenuation(port, until).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if self.is_at(&now, wanted) { Ok(()) } else { Err(not_applied(format!("{wanted} at port {port}"), now)) }
+        let now = self
+            .interface
+            .attenuation(port, until)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
+        if self.is_at(&now, wanted) {
+            Ok(())
+        } else {
+            Err(not_applied(format!("{wanted} at port {port}"), now))
+        }
     }
 }
 
@@ -403,22 +576,36 @@ impl Protection for Polatis {
     }
 
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        Polatis::groups(self, Operation::ProtectionGroups)?.list(self.until()).await
+        Polatis::groups(self, Operation::ProtectionGroups)?
+            .list(self.until())
+            .await
     }
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        Polatis::groups(self, Operation::ProtectionStatus)?.stands(group, self.until()).await.map(Measured::now)
+        Polatis::groups(self, Operation::ProtectionStatus)?
+            .stands(group, self.until())
+            .await
+            .map(Measured::now)
     }
 
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         self.protection.check_setting(setting)?;
         let until = self.until();
         let _turn = self.settings.take(until).await?;
-        Polatis::groups(self, Operation::SetProtection)?.set(group, setting, until).await
+        Polatis::groups(self, Operation::SetProtection)?
+            .set(group, setting, until)
+            .await
     }
 
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(Polatis::groups(self, Operation::ProtectionCommand)?, group, command, &self.settings, self.until()).await
+        protecting::command(
+            Polatis::groups(self, Operation::ProtectionCommand)?,
+            group,
+            command,
+            &self.settings,
+            self.until(),
+        )
+        .await
     }
 }

@@ -8,7 +8,8 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState, PowerMeterCapabilities, protection::ProtectionCapabilities,
+    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState,
+    PowerMeterCapabilities, protection::ProtectionCapabilities,
 };
 use std::fmt::Display;
 use std::time::Duration;
@@ -28,8 +29,11 @@ pub(crate) fn averaging(code: i64) -> Option<Duration> {
 
 /// The code of an averaging time.
 pub(crate) fn averaging_code(time: Duration) -> Result<u8> {
-    let at = AVERAGING_MS.iter().position(|ms| Duration::from_millis(*ms) == time);
-    at.and_then(|i| u8::try_from(i + 1).ok()).ok_or_else(|| Error::invalid(format!("no code stands for {} ms", time.as_millis())))
+    let at = AVERAGING_MS
+        .iter()
+        .position(|ms| Duration::from_millis(*ms) == time);
+    at.and_then(|i| u8::try_from(i + 1).ok())
+        .ok_or_else(|| Error::invalid(format!("no code stands for {} ms", time.as_millis())))
 }
 
 /// The most that 32 bits of thousandths hold; narrower bounds are not public.
@@ -59,7 +63,10 @@ pub(crate) struct Fitted {
 }
 
 fn unserved<T>(operation: Operation) -> Result<T> {
-    Err(Error::unsupported(operation.name(), "this interface of the switch does not serve it"))
+    Err(Error::unsupported(
+        operation.name(),
+        "this interface of the switch does not serve it",
+    ))
 }
 
 /// Why a change that was accepted is none.
@@ -104,7 +111,12 @@ pub(crate) trait Interface: Send + Sync {
         unserved(Operation::Monitor)
     }
     /// Sets a monitor, and reads back.
-    async fn set_monitor(&self, _port: Port, _change: &MonitorChange, _until: Instant) -> Result<()> {
+    async fn set_monitor(
+        &self,
+        _port: Port,
+        _change: &MonitorChange,
+        _until: Instant,
+    ) -> Result<()> {
         unserved(Operation::SetMonitor)
     }
     /// To what an attenuator is set.
@@ -112,7 +124,12 @@ pub(crate) trait Interface: Send + Sync {
         unserved(Operation::Attenuation)
     }
     /// Sets an attenuator; not read back.
-    async fn set_attenuation(&self, _port: Port, _wanted: &Attenuation, _until: Instant) -> Result<()> {
+    async fn set_attenuation(
+        &self,
+        _port: Port,
+        _wanted: &Attenuation,
+        _until: Instant,
+    ) -> Result<()> {
         unserved(Operation::SetAttenuation)
     }
     /// The least difference that the wire can tell, in dB or nm.
@@ -127,7 +144,12 @@ pub(crate) trait Interface: Send + Sync {
         unserved(Operation::GetParameter)
     }
     /// Writes one that is writable and takes this value, and reads back.
-    async fn set_parameter(&self, _name: &'static str, _value: &ParameterValue, _until: Instant) -> Result<()> {
+    async fn set_parameter(
+        &self,
+        _name: &'static str,
+        _value: &ParameterValue,
+        _until: Instant,
+    ) -> Result<()> {
         unserved(Operation::SetParameter)
     }
 

@@ -20,7 +20,9 @@ use qkd_driver_kit::{
     driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
     link::agent::Agent,
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use qkd_hal::{
+    Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
+};
 use std::sync::Arc;
 
 /// What this driver infers.
@@ -82,11 +84,25 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "Polatis / HUBER+SUHNER Series 1000, 6000, 7000, OST, VST",
     vendor: "HUBER+SUHNER Polatis",
-    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::PowerMeter, DeviceKind::Attenuator, DeviceKind::ProtectionSwitch],
+    kinds: &[
+        DeviceKind::OpticalSwitch,
+        DeviceKind::PowerMeter,
+        DeviceKind::Attenuator,
+        DeviceKind::ProtectionSwitch,
+    ],
     transports: &[
-        Transport { name: "tcp", example: "polatis+tcp://192.0.2.7:5025" },
-        Transport { name: "serial", example: "polatis+serial:///dev/ttyS0?baud=38400" },
-        Transport { name: "snmp", example: "polatis+snmp://192.0.2.7?credentials=noc" },
+        Transport {
+            name: "tcp",
+            example: "polatis+tcp://192.0.2.7:5025",
+        },
+        Transport {
+            name: "serial",
+            example: "polatis+serial:///dev/ttyS0?baud=38400",
+        },
+        Transport {
+            name: "snmp",
+            example: "polatis+snmp://192.0.2.7?credentials=noc",
+        },
     ],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
@@ -106,7 +122,11 @@ pub static INFO: DriverInfo = DriverInfo {
         "the modes FIX and CONV of attenuators, which are shown and never set",
     ],
     parameters: &[
-        UriParameter { name: "protocol", help: "scpi, tl1 or snmp; default scpi, and snmp on snmp", required: false },
+        UriParameter {
+            name: "protocol",
+            help: "scpi, tl1 or snmp; default scpi, and snmp on snmp",
+            required: false,
+        },
         UriParameter {
             name: "baud",
             help: "speed of the serial line; default 38400 for SCPI (assumption polatis.serial-38400), needed for TL1",
@@ -119,9 +139,21 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     probes: &[
-        Probe::Bytes { transport: "tcp", at: 5025, send: b"*idn?\n", expect: "polatis" },
-        Probe::Bytes { transport: "serial", at: 38_400, send: b"\r\n*idn?\r\n", expect: "polatis" },
-        Probe::SysObjectId { prefix: "1.3.6.1.4.1.26592" },
+        Probe::Bytes {
+            transport: "tcp",
+            at: 5025,
+            send: b"*idn?\n",
+            expect: "polatis",
+        },
+        Probe::Bytes {
+            transport: "serial",
+            at: 38_400,
+            send: b"\r\n*idn?\r\n",
+            expect: "polatis",
+        },
+        Probe::SysObjectId {
+            prefix: "1.3.6.1.4.1.26592",
+        },
     ],
     resynchronises: "TCP: a new connection; TL1 also knows its replies by their tags. Serial: `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no other query is answered \
                      by four fields with this maker, product and serial, or by this serial number. SNMP matches replies by request id.",
@@ -160,14 +192,22 @@ impl Protocol {
             None | Some("scpi") => Self::Scpi,
             Some("tl1") => Self::Tl1,
             Some("snmp") => Self::Snmp,
-            Some(other) => return Err(Error::invalid(format!("protocol={other}: it takes scpi, tl1 or snmp"))),
+            Some(other) => {
+                return Err(Error::invalid(format!(
+                    "protocol={other}: it takes scpi, tl1 or snmp"
+                )));
+            }
         };
         let wrong = |why: &str| Err(Error::invalid(format!("{uri}: {why}")));
         match (transport, protocol) {
             ("snmp", Self::Scpi | Self::Tl1) => wrong("SCPI and TL1 go over tcp and serial"),
             ("tcp" | "serial", Self::Snmp) => wrong("SNMP goes over snmp"),
-            ("serial", Self::Tl1) if uri.parameter("baud").is_none() => wrong("the speed of the USB serial port is not public: give baud="),
-            _ if protocol != Self::Snmp && uri.parameter("power-scale").is_some() => wrong("power-scale= is of SNMP"),
+            ("serial", Self::Tl1) if uri.parameter("baud").is_none() => {
+                wrong("the speed of the USB serial port is not public: give baud=")
+            }
+            _ if protocol != Self::Snmp && uri.parameter("power-scale").is_some() => {
+                wrong("power-scale= is of SNMP")
+            }
             _ => Ok(protocol),
         }
     }
@@ -184,26 +224,42 @@ impl Driver for PolatisDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let serial = uri.transport() == "serial";
-        let relative = descriptor.accepted.contains("polatis.relative-level-is-below");
-        let settings = Some(Serial { baud: scpi::proto::SERIAL_BAUD, hardware_flow: false });
+        let relative = descriptor
+            .accepted
+            .contains("polatis.relative-level-is-below");
+        let settings = Some(Serial {
+            baud: scpi::proto::SERIAL_BAUD,
+            hardware_flow: false,
+        });
         let interface: Box<dyn Interface> = match protocol {
             Protocol::Scpi => {
                 let options = scpi::options(serial, descriptor.deadline, events.clone());
-                let link = context.byte_link(uri, scpi::proto::TCP_PORT, settings, options).await?;
+                let link = context
+                    .byte_link(uri, scpi::proto::TCP_PORT, settings, options)
+                    .await?;
                 Box::new(scpi::Scpi::new(link, scpi::line_end(serial)))
             }
             Protocol::Tl1 => {
                 let session = tl1::Session::of(uri, context)?;
                 let options = session.options(serial, descriptor.deadline, events.clone());
-                let link = context.byte_link(uri, tl1::proto::TCP_PORT, settings, options).await?;
+                let link = context
+                    .byte_link(uri, tl1::proto::TCP_PORT, settings, options)
+                    .await?;
                 Box::new(tl1::Tl1::new(link, session, relative))
             }
             Protocol::Snmp => {
-                let scale = uri.parse_parameter("power-scale", "the dBm of one step, such as 0.001")?.unwrap_or(0.001);
+                let scale = uri
+                    .parse_parameter("power-scale", "the dBm of one step, such as 0.001")?
+                    .unwrap_or(0.001);
                 if !(1e-6..=1.0).contains(&scale) {
-                    return Err(Error::invalid(format!("power-scale={scale}: it takes the dBm of one step, such as 0.001")));
+                    return Err(Error::invalid(format!(
+                        "power-scale={scale}: it takes the dBm of one step, such as 0.001"
+                    )));
                 }
-                let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+                let agent = Agent::new(
+                    context.snmp_link(uri, events.clone()).await?,
+                    descriptor.deadline,
+                );
                 Box::new(snmp::Snmp::new(agent, scale, relative, events.clone()))
             }
         };
@@ -215,6 +271,10 @@ impl Driver for PolatisDriver {
         if device.is(DeviceKind::Attenuator) {
             opened = opened.and_attenuator(Arc::clone(&device) as _);
         }
-        Ok(if device.is(DeviceKind::ProtectionSwitch) { opened.and_protection(device) } else { opened })
+        Ok(if device.is(DeviceKind::ProtectionSwitch) {
+            opened.and_protection(device)
+        } else {
+            opened
+        })
     }
 }

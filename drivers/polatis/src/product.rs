@@ -14,10 +14,16 @@ pub enum Monitors {
 /// The size: `-(\d+)x(\d+)-` (id:27402672866, id:29512349446). `None` for codes without one, such as any-to-any (`cc`) switches.
 #[must_use]
 pub fn size(code: &str) -> Option<(u32, u32)> {
-    code.split('-').filter_map(|part| part.split_once('x')).find_map(|(n, m)| {
-        let digits = |t: &str| (!t.is_empty() && t.len() <= 4 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
-        Some((digits(n)?, digits(m)?))
-    })
+    code.split('-')
+        .filter_map(|part| part.split_once('x'))
+        .find_map(|(n, m)| {
+            let digits = |t: &str| {
+                (!t.is_empty() && t.len() <= 4 && t.bytes().all(|b| b.is_ascii_digit()))
+                    .then(|| t.parse().ok())
+                    .flatten()
+            };
+            Some((digits(n)?, digits(m)?))
+        })
 }
 
 /// The monitors.

@@ -13,7 +13,8 @@ use qkd_driver_kit::{
     turns::Turns,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity,
+    Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
@@ -52,54 +53,110 @@ async fn take(unit: Arc<Unit>, events: EventHub, notification: Option<Notificati
         None => None,
         Some(_) => return,
     };
-    let origin = if alarm.is_some() { Origin::Device } else { Origin::Poll };
+    let origin = if alarm.is_some() {
+        Origin::Device
+    } else {
+        Origin::Poll
+    };
     let over = match unit.standing(&unit.agent.call()).await {
         Ok(now) => unit.watch.note(&unit.status(&now), origin, &events),
         Err(_) => false,
     };
     if let (false, Some(alarm)) = (over, alarm) {
-        let kind = EventKind::Alarm { code: alarm.state.to_owned(), text: alarm.text, subject: Some(alarm.object.to_string()), severity: alarm.severity };
+        let kind = EventKind::Alarm {
+            code: alarm.state.to_owned(),
+            text: alarm.text,
+            subject: Some(alarm.object.to_string()),
+            severity: alarm.severity,
+        };
         events.publish(Origin::Device, kind);
     }
 }
 
 impl ScteHms {
-    pub(crate) async fn open(descriptor: Descriptor, agent: Agent, unit: Option<u32>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        agent: Agent,
+        unit: Option<u32>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
         let unit = Arc::new(Unit::find(agent, unit).await?);
         let listener = (Arc::clone(&unit), events.clone());
         // Before the first reading: a switch-over after it is told of.
-        let traps = Beside::listen(unit.agent.link(), move |notification| take(Arc::clone(&listener.0), listener.1.clone(), notification));
+        let traps = Beside::listen(unit.agent.link(), move |notification| {
+            take(Arc::clone(&listener.0), listener.1.clone(), notification)
+        });
         let now = unit.standing(&unit.agent.call()).await?;
         unit.watch.note(&unit.status(&now), Origin::Driver, &events);
         let identity = identity(&unit).await?;
 
-        let mut settings = vec![SettingKind::Mode, SettingKind::Preferred, SettingKind::Revert];
+        let mut settings = vec![
+            SettingKind::Mode,
+            SettingKind::Preferred,
+            SettingKind::Revert,
+        ];
         settings.extend(now.wait.map(|_| SettingKind::WaitToRestore));
-        let thresholds = unit.shape == Shape::Ab && now.inputs.iter().all(|i| i.threshold.is_some());
+        let thresholds =
+            unit.shape == Shape::Ab && now.inputs.iter().all(|i| i.threshold.is_some());
         settings.extend(thresholds.then_some(SettingKind::Threshold));
-        let mut protection = ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
+        let mut protection =
+            ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
         if now.wait.is_some() {
-            protection = protection.with_wait_to_restore(Duration::ZERO..=Duration::from_secs_f64(MOST), Duration::from_secs(1));
+            protection = protection.with_wait_to_restore(
+                Duration::ZERO..=Duration::from_secs_f64(MOST),
+                Duration::from_secs(1),
+            );
         }
         if thresholds {
-            protection = protection.with_threshold(DecibelMilliwatts(-MOST / 10.0)..=DecibelMilliwatts(MOST / 10.0));
+            protection = protection
+                .with_threshold(DecibelMilliwatts(-MOST / 10.0)..=DecibelMilliwatts(MOST / 10.0));
         }
-        let geometry = if unit.shape == Shape::Ab { Geometry::one_by(2) } else { Geometry::Crossbar };
+        let geometry = if unit.shape == Shape::Ab {
+            Geometry::one_by(2)
+        } else {
+            Geometry::Crossbar
+        };
         let mut capabilities = Capabilities::none()
-            .with(&[Op::Identity, Op::Health, Op::Telemetry, Op::Connections, Op::Apply])
-            .with(&[Op::ProtectionGroups, Op::ProtectionStatus, Op::SetProtection, Op::ProtectionCommand])
+            .with(&[
+                Op::Identity,
+                Op::Health,
+                Op::Telemetry,
+                Op::Connections,
+                Op::Apply,
+            ])
+            .with(&[
+                Op::ProtectionGroups,
+                Op::ProtectionStatus,
+                Op::SetProtection,
+                Op::ProtectionCommand,
+            ])
             .with_events(EventSupport::Native);
         let measures = now.inputs.iter().all(|i| i.level.is_some());
         let (descriptor, meter) = if measures {
             capabilities = capabilities.with(&[Op::Power, Op::Monitor]);
             (descriptor, PowerMeterCapabilities::at([Port(1), Port(2)]))
         } else {
-            (descriptor.with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]), PowerMeterCapabilities::default())
+            (
+                descriptor.with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]),
+                PowerMeterCapabilities::default(),
+            )
         };
         let switch = SwitchCapabilities::new(geometry);
         let (turns, plans) = Default::default();
-        Ok(Self { descriptor, capabilities, protection, switch, meter, unit, identity, events, turns, plans, traps })
+        Ok(Self {
+            descriptor,
+            capabilities,
+            protection,
+            switch,
+            meter,
+            unit,
+            identity,
+            events,
+            turns,
+            plans,
+            traps,
+        })
     }
 
     /// Who was opened.
@@ -116,7 +173,9 @@ impl ScteHms {
 /// What the entity table tells of a switch, and sysDescr where it has no model.
 async fn identity(unit: &Unit) -> Result<Identity> {
     let columns = [oid::MAKER, oid::MODEL, oid::SERIAL, oid::SOFTWARE];
-    let mut names = columns.map(|c| oid::column(oid::PHYSICAL, c).child(&[unit.index])).to_vec();
+    let mut names = columns
+        .map(|c| oid::column(oid::PHYSICAL, c).child(&[unit.index]))
+        .to_vec();
     names.push(oid::SYS_DESCR.into());
     let values = unit.agent.call().get(&names).await?;
     let told = |i: usize| text(&values[i], "entPhysicalEntry");
@@ -144,36 +203,65 @@ impl Device for ScteHms {
 
     async fn identity(&self) -> Result<Identity> {
         let now = identity(&self.unit).await?;
-        self.unit.agent.recognise(&self.identity, &now, &self.events).await;
+        self.unit
+            .agent
+            .recognise(&self.identity, &now, &self.events)
+            .await;
         Ok(now)
     }
 
     async fn health(&self) -> Result<Health> {
         let now = self.unit.standing(&self.unit.agent.call()).await?;
-        let mut faults: Vec<String> =
-            ["A", "B"].iter().zip(now.inputs).filter(|(_, i)| i.failed).map(|(name, _)| format!("input {name} is in fault")).collect();
+        let mut faults: Vec<String> = ["A", "B"]
+            .iter()
+            .zip(now.inputs)
+            .filter(|(_, i)| i.failed)
+            .map(|(name, _)| format!("input {name} is in fault"))
+            .collect();
         if now.failover {
-            faults.push(format!("failover: the switch stands at {}, and {} is preferred", now.state.name(), now.control.name()));
+            faults.push(format!(
+                "failover: the switch stands at {}, and {} is preferred",
+                now.state.name(),
+                now.control.name()
+            ));
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.unit.agent.call();
         let now = self.unit.standing(&call).await?;
-        let values = call.get(&[oid::BOTH_INPUTS, oid::WAVELENGTH, oid::HYSTERESIS].map(|c| self.unit.name(c))).await?;
+        let values = call
+            .get(&[oid::BOTH_INPUTS, oid::WAVELENGTH, oid::HYSTERESIS].map(|c| self.unit.name(c)))
+            .await?;
         let mut all = vec![Reading::now("failover", Measure::Flag(now.failover), "")];
         for (name, input) in ["a", "b"].iter().zip(now.inputs) {
-            all.push(Reading::now(format!("input.{name}.fault"), Measure::Flag(input.failed), ""));
-            all.extend(input.level.map(|p| Reading::now(format!("input.{name}.power"), Measure::Number(p.0), DecibelMilliwatts::SYMBOL)));
+            all.push(Reading::now(
+                format!("input.{name}.fault"),
+                Measure::Flag(input.failed),
+                "",
+            ));
+            all.extend(input.level.map(|p| {
+                Reading::now(
+                    format!("input.{name}.power"),
+                    Measure::Number(p.0),
+                    DecibelMilliwatts::SYMBOL,
+                )
+            }));
         }
-        if let Some(fault) = optional(&values[0], |v| decode_fault(v, "heOpSwitchBothInputStatus"))? {
+        if let Some(fault) = optional(&values[0], |v| decode_fault(v, "heOpSwitchBothInputStatus"))?
+        {
             all.push(Reading::now("both-inputs-low", Measure::Flag(fault), ""));
         }
         #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
-        for (at, object, name, unit, scale) in
-            [(1, "heOpSwitchSelectWavelength", "wavelength", "nm", 100.0), (2, "heOpSwitchHysteresis", "hysteresis", "dB", 10.0)]
-        {
+        for (at, object, name, unit, scale) in [
+            (1, "heOpSwitchSelectWavelength", "wavelength", "nm", 100.0),
+            (2, "heOpSwitchHysteresis", "hysteresis", "dB", 10.0),
+        ] {
             if let Some(n) = optional(&values[at], |v| integer(v, object))? {
                 all.push(Reading::now(name, Measure::Number(n as f64 / scale), unit));
             }

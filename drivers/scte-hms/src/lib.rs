@@ -26,7 +26,11 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a 2x2 crossbar.",
     source: "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a crossbar (two, two), and no object that tells which of them a unit is",
     disproof: "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is refused with inconsistentValue.",
-    operations: &[Operation::Apply, Operation::SetProtection, Operation::ProtectionCommand],
+    operations: &[
+        Operation::Apply,
+        Operation::SetProtection,
+        Operation::ProtectionCommand,
+    ],
 }];
 
 /// What is known of this driver without a device.
@@ -35,11 +39,21 @@ pub static INFO: DriverInfo = DriverInfo {
     version: env!("CARGO_PKG_VERSION"),
     family: "A/B and 2x2 protection switches of ANSI/SCTE 85-4 (SCTE-HMS-HE-OPTICAL-SWITCH-MIB)",
     vendor: "any (ANSI/SCTE standard)",
-    kinds: &[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch, DeviceKind::PowerMeter],
-    transports: &[Transport { name: "snmp", example: "scte-hms+snmp://192.0.2.20?credentials=noc" }],
+    kinds: &[
+        DeviceKind::OpticalSwitch,
+        DeviceKind::ProtectionSwitch,
+        DeviceKind::PowerMeter,
+    ],
+    transports: &[Transport {
+        name: "snmp",
+        example: "scte-hms+snmp://192.0.2.20?credentials=noc",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence { of: EvidenceOf::Transport, what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator" },
+        Evidence {
+            of: EvidenceOf::Transport,
+            what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
+        },
         Evidence {
             of: EvidenceOf::Emulator,
             what: "this repository's emulator, in memory and over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
@@ -52,7 +66,11 @@ pub static INFO: DriverInfo = DriverInfo {
         "the bounds of thresholds and of the time to wait: the MIB sets none beyond an Integer32",
         "how a 2x2 chooses in automatic mode which input is due: its paths name their inputs only",
     ],
-    parameters: &[UriParameter { name: "unit", help: "entPhysicalIndex of the switch; needed where the agent has several", required: false }],
+    parameters: &[UriParameter {
+        name: "unit",
+        help: "entPhysicalIndex of the switch; needed where the agent has several",
+        required: false,
+    }],
     // The standard gives no sysObjectID: each vendor has its own.
     probes: &[],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
@@ -78,9 +96,18 @@ impl Driver for ScteHmsDriver {
         let unit = uri.parse_parameter("unit", "an entPhysicalIndex")?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(context.snmp_link(uri, events.clone()).await?, descriptor.deadline);
+        let agent = Agent::new(
+            context.snmp_link(uri, events.clone()).await?,
+            descriptor.deadline,
+        );
         let device = Arc::new(ScteHms::open(descriptor, agent, unit, events).await?);
-        let opened = Opened::protection(Arc::clone(&device)).known_as(device.opened_as()).and_switch(Arc::clone(&device) as _);
-        Ok(if device.measures() { opened.and_meter(device) } else { opened })
+        let opened = Opened::protection(Arc::clone(&device))
+            .known_as(device.opened_as())
+            .and_switch(Arc::clone(&device) as _);
+        Ok(if device.measures() {
+            opened.and_meter(device)
+        } else {
+            opened
+        })
     }
 }

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use qkd_driver_kit::switching::{self, Backend, Settling, position};
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured, units::DecibelMilliwatts};
 use qkd_switch_hal::{
-    Applied, CrossConnects, Geometry, MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, PowerMeterCapabilities, Step, SwitchCapabilities,
+    Applied, CrossConnects, Geometry, MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter,
+    PowerMeterCapabilities, Step, SwitchCapabilities,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,12 +26,19 @@ struct Run<'a> {
 #[async_trait]
 impl Backend for Run<'_> {
     async fn read(&self) -> Result<CrossConnects> {
-        let state = self.unit.standing(&self.unit.agent.by(self.until)).await?.state;
+        let state = self
+            .unit
+            .standing(&self.unit.agent.by(self.until))
+            .await?
+            .state;
         let number = match state {
             Position::PathA | Position::Bar => 1,
             Position::PathB | Position::Cross => 2,
             Position::BothA | Position::BothB => {
-                let why = format!("the switch stands at {}: one input feeds both outputs, which no cross-connects can show", state.name());
+                let why = format!(
+                    "the switch stands at {}: one input feeds both outputs, which no cross-connects can show",
+                    state.name()
+                );
                 return Err(Error::new(ErrorKind::NotReady, why));
             }
         };
@@ -59,13 +67,23 @@ impl Run<'_> {
             _ => Position::PathB,
         };
         manual(self.unit.standing(&call).await?.mode)?;
-        call.change(Operation::Apply.name(), "heOpSwitchControl", self.unit.name(oid::CONTROL), to.value()).await
+        call.change(
+            Operation::Apply.name(),
+            "heOpSwitchControl",
+            self.unit.name(oid::CONTROL),
+            to.value(),
+        )
+        .await
     }
 }
 
 impl ScteHms {
     fn run(&self) -> Run<'_> {
-        Run { unit: &self.unit, geometry: self.switch.geometry, until: self.unit.agent.call().until() }
+        Run {
+            unit: &self.unit,
+            geometry: self.switch.geometry,
+            until: self.unit.agent.call().until(),
+        }
     }
 }
 
@@ -98,14 +116,20 @@ impl PowerMeter for ScteHms {
         for port in ports {
             self.meter.check_port(*port)?;
             let level = now.inputs[usize::from(port.0 == 2)].level;
-            all.push(Measured::now(level.ok_or_else(|| Error::new(ErrorKind::NotReady, format!("the agent no longer tells the power at port {port}")))?));
+            all.push(Measured::now(level.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotReady,
+                    format!("the agent no longer tells the power at port {port}"),
+                )
+            })?));
         }
         Ok(all)
     }
 
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
         self.meter.check_port(port)?;
-        let input = self.unit.standing(&self.unit.agent.call()).await?.inputs[usize::from(port.0 == 2)];
+        let input =
+            self.unit.standing(&self.unit.agent.call()).await?.inputs[usize::from(port.0 == 2)];
         let mut status = MonitorStatus::new(port);
         status.alarms.low = input.threshold;
         status.alarmed = Some(input.failed);

@@ -11,7 +11,10 @@ use qkd_driver_kit::{
     protecting::{self, Backend},
 };
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured};
-use qkd_switch_hal::protection::{GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting, ProtectionStatus, SwitchCommand};
+use qkd_switch_hal::protection::{
+    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting,
+    ProtectionStatus, SwitchCommand,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,7 +25,11 @@ impl Unit {
     fn position(&self, path: &PathId) -> Result<Position> {
         self.shape.position(path).ok_or_else(|| {
             let known: Vec<_> = self.shape.positions().iter().map(|p| p.name()).collect();
-            Error::invalid(format!("group {} has no path `{path}`; it has: {}", self.index, known.join(", ")))
+            Error::invalid(format!(
+                "group {} has no path `{path}`; it has: {}",
+                self.index,
+                known.join(", ")
+            ))
         })
     }
 }
@@ -31,7 +38,10 @@ impl Unit {
 pub(crate) fn manual(mode: Mode) -> Result<()> {
     match mode {
         Mode::Manual => Ok(()),
-        Mode::Automatic => Err(Error::new(ErrorKind::NotReady, "the switch chooses by itself: set its mode to manual first")),
+        Mode::Automatic => Err(Error::new(
+            ErrorKind::NotReady,
+            "the switch chooses by itself: set its mode to manual first",
+        )),
     }
 }
 
@@ -39,15 +49,31 @@ pub(crate) fn manual(mode: Mode) -> Result<()> {
 impl Backend for Unit {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         self.check(group)?;
-        Ok(Unit::status(self, &self.standing(&self.agent.by(until)).await?))
+        Ok(Unit::status(
+            self,
+            &self.standing(&self.agent.by(until)).await?,
+        ))
     }
     fn permits(&self, status: &ProtectionStatus, _command: &SwitchCommand) -> Result<()> {
         manual(status.mode)
     }
     async fn give(&self, _group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
-        let path = command.path().ok_or_else(|| Error::unsupported(Operation::ProtectionCommand.name(), format!("the MIB has no `{command}`")))?;
+        let path = command.path().ok_or_else(|| {
+            Error::unsupported(
+                Operation::ProtectionCommand.name(),
+                format!("the MIB has no `{command}`"),
+            )
+        })?;
         let position = self.position(path)?;
-        self.agent.by(until).change(Operation::ProtectionCommand.name(), "heOpSwitchControl", self.name(oid::CONTROL), position.value()).await
+        self.agent
+            .by(until)
+            .change(
+                Operation::ProtectionCommand.name(),
+                "heOpSwitchControl",
+                self.name(oid::CONTROL),
+                position.value(),
+            )
+            .await
     }
     fn within(&self) -> Duration {
         SETTLING
@@ -62,11 +88,16 @@ impl Protection for ScteHms {
 
     async fn groups(&self) -> Result<Vec<GroupId>> {
         // Asked, so that a row that has gone is not told.
-        self.unit.standing(&self.unit.agent.call()).await.map(|_| vec![self.unit.group()])
+        self.unit
+            .standing(&self.unit.agent.call())
+            .await
+            .map(|_| vec![self.unit.group()])
     }
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        Backend::status(&*self.unit, group, self.unit.agent.call().until()).await.map(Measured::now)
+        Backend::status(&*self.unit, group, self.unit.agent.call().until())
+            .await
+            .map(Measured::now)
     }
 
     async fn set_protection(&self, group: &GroupId, setting: &Setting) -> Result<()> {
@@ -74,25 +105,51 @@ impl Protection for ScteHms {
         self.protection.check_setting(setting)?;
         let call = self.unit.agent.call();
         let (object, name, value) = match setting {
-            Setting::Mode(mode) => ("heOpSwitchMode", self.unit.name(oid::MODE), proto::mode(*mode)),
-            Setting::Preferred(path) => ("heOpSwitchControl", self.unit.name(oid::CONTROL), self.unit.position(path)?.value()),
-            Setting::Revert(on) => ("heOpSwitchRevertEnable", self.unit.name(oid::REVERT), proto::revert(*on)),
-            Setting::WaitToRestore(time) => {
-                ("heOpSwitchWaitToRestoreTime", self.unit.name(oid::WAIT_TO_RESTORE), Value::Integer(steps(time.as_secs_f64(), 1.0, "s")?))
-            }
+            Setting::Mode(mode) => (
+                "heOpSwitchMode",
+                self.unit.name(oid::MODE),
+                proto::mode(*mode),
+            ),
+            Setting::Preferred(path) => (
+                "heOpSwitchControl",
+                self.unit.name(oid::CONTROL),
+                self.unit.position(path)?.value(),
+            ),
+            Setting::Revert(on) => (
+                "heOpSwitchRevertEnable",
+                self.unit.name(oid::REVERT),
+                proto::revert(*on),
+            ),
+            Setting::WaitToRestore(time) => (
+                "heOpSwitchWaitToRestoreTime",
+                self.unit.name(oid::WAIT_TO_RESTORE),
+                Value::Integer(steps(time.as_secs_f64(), 1.0, "s")?),
+            ),
             Setting::Threshold { path, level } => {
                 let row = self.unit.inputs[self.unit.position(path)?.inputs()[0]];
                 let name = oid::input(oid::THRESHOLD, self.unit.index, row);
-                ("heOpSwitchSetInputPowerThreshold", name, Value::Integer(steps(level.0, 0.1, "dBm")?))
+                (
+                    "heOpSwitchSetInputPowerThreshold",
+                    name,
+                    Value::Integer(steps(level.0, 0.1, "dBm")?),
+                )
             }
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
         let _turn = self.turns.take(call.until()).await?;
-        call.change(Operation::SetProtection.name(), object, name, value).await
+        call.change(Operation::SetProtection.name(), object, name, value)
+            .await
     }
 
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(&*self.unit, group, command, &self.turns, self.unit.agent.call().until()).await
+        protecting::command(
+            &*self.unit,
+            group,
+            command,
+            &self.turns,
+            self.unit.agent.call().until(),
+        )
+        .await
     }
 }

@@ -41,13 +41,21 @@ impl Shape {
     pub fn positions(self) -> &'static [Position] {
         match self {
             Self::Ab => &[Position::PathA, Position::PathB],
-            Self::Crossbar => &[Position::Bar, Position::Cross, Position::BothA, Position::BothB],
+            Self::Crossbar => &[
+                Position::Bar,
+                Position::Cross,
+                Position::BothA,
+                Position::BothB,
+            ],
         }
     }
     /// The position of this name.
     #[must_use]
     pub fn position(self, path: &PathId) -> Option<Position> {
-        self.positions().iter().copied().find(|p| p.name() == path.0)
+        self.positions()
+            .iter()
+            .copied()
+            .find(|p| p.name() == path.0)
     }
 }
 
@@ -110,7 +118,11 @@ pub fn decode_position(value: &Value, object: &'static str) -> Result<Position, 
 
 /// heOpSwitchMode: automatic(1), manual(2).
 pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
-    enumeration(value, "heOpSwitchMode", &[(1, Mode::Automatic), (2, Mode::Manual)])
+    enumeration(
+        value,
+        "heOpSwitchMode",
+        &[(1, Mode::Automatic), (2, Mode::Manual)],
+    )
 }
 
 /// heOpSwitchMode to write.
@@ -143,7 +155,9 @@ pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliw
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let number = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let number = input
+        .iter()
+        .fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
     let ids: Vec<u32> = input.iter().map(|b| u32::from(*b)).collect();
     let values = [
         Value::Integer(i32::from_ne_bytes(number.to_ne_bytes())),
@@ -154,9 +168,22 @@ pub fn fuzz(input: &[u8]) {
         Value::NoSuchInstance,
     ];
     for value in values {
-        let _ = (decode_position(&value, "x"), decode_mode(&value), decode_revert(&value), decode_fault(&value, "x"), decode_power(&value, "x"));
-        let binds = (2..=6).map(|c| VarBind::new(oid::log(c).child(&ids), value.clone())).collect();
-        let _ = decode_trap(&Notification { trap: Oid::from(oid::ALARM_EVENT), uptime: number, binds });
+        let _ = (
+            decode_position(&value, "x"),
+            decode_mode(&value),
+            decode_revert(&value),
+            decode_fault(&value, "x"),
+            decode_power(&value, "x"),
+        );
+        let binds = (2..=6)
+            .map(|c| VarBind::new(oid::log(c).child(&ids), value.clone()))
+            .collect();
+        let _ = decode_trap(&Notification {
+            trap: Oid::from(oid::ALARM_EVENT),
+            uptime: number,
+            binds,
+        });
     }
-    let _ = Shape::of_outputs(input.len()).map(|s| s.position(&PathId(String::from_utf8_lossy(input).into_owned())));
+    let _ = Shape::of_outputs(input.len())
+        .map(|s| s.position(&PathId(String::from_utf8_lossy(input).into_owned())));
 }

@@ -43,16 +43,28 @@ fn objects(outputs: u32) -> Objects {
         (name(oid::FAILOVER), Value::Integer(1)),
         (name(oid::WAIT_TO_RESTORE), Value::Integer(60)),
         (name(oid::HYSTERESIS), Value::Integer(15)),
-        (Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]), Value::text("S1")),
+        (
+            Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]),
+            Value::text("S1"),
+        ),
     ]
     .into();
     for input in [1, 2] {
-        all.insert(oid::input(oid::INPUT_STATUS, UNIT, input), Value::Integer(1));
+        all.insert(
+            oid::input(oid::INPUT_STATUS, UNIT, input),
+            Value::Integer(1),
+        );
         all.insert(oid::input(oid::LEVEL, UNIT, input), Value::Integer(-53));
-        all.insert(oid::input(oid::THRESHOLD, UNIT, input), Value::Integer(-250));
+        all.insert(
+            oid::input(oid::THRESHOLD, UNIT, input),
+            Value::Integer(-250),
+        );
     }
     for output in 1..=outputs {
-        all.insert(oid::column(oid::OUTPUT, oid::OUTPUT_DESCRIPTION).child(&[UNIT, output]), Value::text("Output"));
+        all.insert(
+            oid::column(oid::OUTPUT, oid::OUTPUT_DESCRIPTION).child(&[UNIT, output]),
+            Value::text("Output"),
+        );
     }
     all
 }
@@ -65,20 +77,36 @@ struct Bench {
 
 async fn bench(objects: Objects, query: &str) -> Bench {
     let (agent, script) = (ScriptedAgent::new(objects, react), Script::new());
-    let context = OpenContext::new().with_memory("box", agent.endpoint()).with_faults(script.clone());
-    let opened = Registry::new().with(driver()).open(&format!("scte-hms+mem://box?{query}"), &context).await;
-    Bench { opened, agent, script }
+    let context = OpenContext::new()
+        .with_memory("box", agent.endpoint())
+        .with_faults(script.clone());
+    let opened = Registry::new()
+        .with(driver())
+        .open(&format!("scte-hms+mem://box?{query}"), &context)
+        .await;
+    Bench {
+        opened,
+        agent,
+        script,
+    }
 }
 
 const ASSUME: &str = "assume=scte-hms.outputs-tell-the-shape";
 
 async fn open(outputs: u32) -> (Opened, Arc<ScriptedAgent>, Script) {
-    let Bench { opened, agent, script } = bench(objects(outputs), ASSUME).await;
+    let Bench {
+        opened,
+        agent,
+        script,
+    } = bench(objects(outputs), ASSUME).await;
     (opened.unwrap(), agent, script)
 }
 
 async fn event(events: &mut EventStream) -> (Origin, EventKind) {
-    match tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap() {
+    match tokio::time::timeout(Duration::from_secs(5), events.next())
+        .await
+        .unwrap()
+    {
         Some(Delivery::Event(e)) => (e.origin, e.kind.clone()),
         other => panic!("{other:?}"),
     }
@@ -87,7 +115,10 @@ async fn event(events: &mut EventStream) -> (Origin, EventKind) {
 fn alarm(agent: &ScriptedAgent) {
     let column = |c| oid::log(c).child(&[1]);
     let object = Value::ObjectId(oid::input(oid::INPUT_STATUS, UNIT, 1));
-    let binds = vec![VarBind::new(column(oid::LOG_OID), object), VarBind::new(column(oid::LOG_STATE), Value::Integer(6))];
+    let binds = vec![
+        VarBind::new(column(oid::LOG_OID), object),
+        VarBind::new(column(oid::LOG_STATE), Value::Integer(6)),
+    ];
     agent.notify(oid::ALARM_EVENT.into(), binds);
 }
 
@@ -107,16 +138,31 @@ async fn each_state_has_the_reason_that_the_mib_gives_it() {
     ] {
         agent.put(name(oid::MODE), Value::Integer(mode));
         agent.put(name(oid::STATE), Value::Integer(state));
-        agent.put(name(oid::FAILOVER), Value::Integer(if state == 1 { 1 } else { 2 }));
-        agent.put(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(input));
+        agent.put(
+            name(oid::FAILOVER),
+            Value::Integer(if state == 1 { 1 } else { 2 }),
+        );
+        agent.put(
+            oid::input(oid::INPUT_STATUS, UNIT, 1),
+            Value::Integer(input),
+        );
         agent.put(name(oid::REVERT), Value::Integer(revert));
         let now = protection.protection(&group).await.unwrap().value;
-        assert_eq!((now.live.request, now.live.path.0.as_str()), (request, if state == 1 { "a" } else { "b" }));
+        assert_eq!(
+            (now.live.request, now.live.path.0.as_str()),
+            (request, if state == 1 { "a" } else { "b" })
+        );
         assert_eq!(now.paths[0].failed, Some(input == 2));
     }
     let now = protection.protection(&group).await.unwrap().value;
-    assert_eq!((now.paths[1].port, now.paths[1].threshold), (Some(Port(2)), Some(DecibelMilliwatts(-25.0))));
-    assert_eq!(protection.protection(&"8".into()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        (now.paths[1].port, now.paths[1].threshold),
+        (Some(Port(2)), Some(DecibelMilliwatts(-25.0)))
+    );
+    assert_eq!(
+        protection.protection(&"8".into()).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,26 +174,62 @@ async fn settings_are_set_and_read_back() {
         ("preferred=b", name(oid::CONTROL), 2),
         ("revert=off", name(oid::REVERT), 1),
         ("wait-to-restore=30", name(oid::WAIT_TO_RESTORE), 30),
-        ("threshold.b=-22.5", oid::input(oid::THRESHOLD, UNIT, 2), -225),
+        (
+            "threshold.b=-22.5",
+            oid::input(oid::THRESHOLD, UNIT, 2),
+            -225,
+        ),
         ("mode=manual", name(oid::MODE), 2),
     ] {
-        protection.set_protection(&group, &setting.parse().unwrap()).await.unwrap();
+        protection
+            .set_protection(&group, &setting.parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(agent.taken(), [VarBind::new(oid, Value::Integer(value))]);
     }
-    for (setting, kind) in
-        [("preferred=c", ErrorKind::InvalidInput), ("threshold.a=-22.55", ErrorKind::InvalidInput), ("wait-to-restore=1.5", ErrorKind::InvalidInput)]
-    {
-        assert_eq!(protection.set_protection(&group, &setting.parse().unwrap()).await.unwrap_err().kind(), kind, "{setting}");
+    for (setting, kind) in [
+        ("preferred=c", ErrorKind::InvalidInput),
+        ("threshold.a=-22.55", ErrorKind::InvalidInput),
+        ("wait-to-restore=1.5", ErrorKind::InvalidInput),
+    ] {
+        assert_eq!(
+            protection
+                .set_protection(&group, &setting.parse().unwrap())
+                .await
+                .unwrap_err()
+                .kind(),
+            kind,
+            "{setting}"
+        );
     }
     assert!(agent.taken().is_empty());
     agent.refuse(ErrorStatus::InconsistentValue);
-    let refused = protection.set_protection(&group, &"revert=on".parse().unwrap()).await.unwrap_err();
-    assert_eq!((refused.kind(), refused.effect_on_device(), refused.code()), (ErrorKind::Refused, Effect::None, Some("inconsistentValue(12)")));
+    let refused = protection
+        .set_protection(&group, &"revert=on".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.effect_on_device(), refused.code()),
+        (
+            ErrorKind::Refused,
+            Effect::None,
+            Some("inconsistentValue(12)")
+        )
+    );
     script.strike(0, Fate::Lost);
-    let lost = protection.set_protection(&group, &"revert=on".parse().unwrap()).await.unwrap_err();
-    assert_eq!((lost.kind(), lost.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    let lost = protection
+        .set_protection(&group, &"revert=on".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (lost.kind(), lost.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     assert_eq!(agent.value(&name(oid::REVERT)), Some(Value::Integer(2)));
-    protection.set_protection(&group, &"revert=on".parse().unwrap()).await.unwrap();
+    protection
+        .set_protection(&group, &"revert=on".parse().unwrap())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,14 +239,33 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
     let (group, b) = ("7".into(), "b".into());
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
     let forced = SwitchCommand::Force(b);
-    assert_eq!(refused(protection.command(&group, &forced).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &forced).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
     assert!(agent.taken().is_empty());
-    protection.set_protection(&group, &"mode=manual".parse().unwrap()).await.unwrap();
+    protection
+        .set_protection(&group, &"mode=manual".parse().unwrap())
+        .await
+        .unwrap();
     agent.put(oid::input(oid::INPUT_STATUS, UNIT, 2), Value::Integer(2));
     let manual = SwitchCommand::Manual("b".into());
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
     protection.command(&group, &forced).await.unwrap();
-    assert_eq!(protection.protection(&group).await.unwrap().value.live.path.0, "b");
+    assert_eq!(
+        protection
+            .protection(&group)
+            .await
+            .unwrap()
+            .value
+            .live
+            .path
+            .0,
+        "b"
+    );
     // An agent that takes the command and does not move.
     agent.put(name(oid::MODE), Value::Integer(2));
     agent.put(name(oid::STATE), Value::Integer(1));
@@ -177,9 +278,24 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
         |_, _| {},
     );
     let context = OpenContext::new().with_memory("box", stuck.endpoint());
-    let opened = Registry::new().with(driver()).open(&format!("scte-hms+mem://box?{ASSUME}"), &context).await.unwrap();
-    let error = opened.as_protection().unwrap().command(&group, &forced).await.unwrap_err();
-    assert_eq!(refused(error), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+    let opened = Registry::new()
+        .with(driver())
+        .open(&format!("scte-hms+mem://box?{ASSUME}"), &context)
+        .await
+        .unwrap();
+    let error = opened
+        .as_protection()
+        .unwrap()
+        .command(&group, &forced)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused(error),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        )
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,17 +303,44 @@ async fn alarms_are_switch_overs_or_alarms_and_date_the_live_path() {
     let (opened, agent, _) = open(1).await;
     let protection = opened.as_protection().unwrap();
     let mut events = protection.events();
-    assert_eq!(protection.protection(&"7".into()).await.unwrap().value.live.since, None);
+    assert_eq!(
+        protection
+            .protection(&"7".into())
+            .await
+            .unwrap()
+            .value
+            .live
+            .since,
+        None
+    );
     agent.put(name(oid::STATE), Value::Integer(2));
     agent.put(name(oid::FAILOVER), Value::Integer(2));
     agent.put(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
     alarm(&agent);
-    let over = EventKind::SwitchOver { group: "7".into(), path: "b".into(), request: "signal-fail".into() };
+    let over = EventKind::SwitchOver {
+        group: "7".into(),
+        path: "b".into(),
+        request: "signal-fail".into(),
+    };
     assert_eq!(event(&mut events).await, (Origin::Device, over));
-    assert_eq!(protection.protection(&"7".into()).await.unwrap().value.live.since.unwrap().1, Origin::Device);
+    assert_eq!(
+        protection
+            .protection(&"7".into())
+            .await
+            .unwrap()
+            .value
+            .live
+            .since
+            .unwrap()
+            .1,
+        Origin::Device
+    );
     alarm(&agent);
     let (origin, kind) = event(&mut events).await;
-    assert!(origin == Origin::Device && matches!(kind, EventKind::Alarm { code, .. } if code == "discreteMajor"));
+    assert!(
+        origin == Origin::Device
+            && matches!(kind, EventKind::Alarm { code, .. } if code == "discreteMajor")
+    );
     agent.notify(Oid::from([1, 3]), Vec::new());
     opened.device().close().await.unwrap();
     assert_eq!(events.next().await, None);
@@ -210,19 +353,58 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
     let present = switch.connections().await.unwrap().value;
     assert_eq!(present.to_string(), "1-3,2-4");
     let who = switch.identity().await.unwrap();
-    let cross = Plan::new(&who, &switch.switch_capabilities().geometry, &present, &"1-4,2-3".parse().unwrap(), &Scope::Touched).unwrap();
+    let cross = Plan::new(
+        &who,
+        &switch.switch_capabilities().geometry,
+        &present,
+        &"1-4,2-3".parse().unwrap(),
+        &Scope::Touched,
+    )
+    .unwrap();
     let error = switch.apply(&cross).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::NotReady, Effect::None));
-    protection.set_protection(&"7".into(), &"mode=manual".parse().unwrap()).await.unwrap();
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::NotReady, Effect::None)
+    );
+    protection
+        .set_protection(&"7".into(), &"mode=manual".parse().unwrap())
+        .await
+        .unwrap();
     assert!(switch.apply(&cross).await.unwrap().verified);
     agent.put(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
     let now = protection.protection(&"7".into()).await.unwrap().value;
-    assert_eq!(now.paths.iter().map(|p| p.failed.unwrap()).collect::<Vec<_>>(), [true, true, true, false]);
-    assert!(!protection.protection_capabilities().settings.contains(&SettingKind::Threshold));
-    protection.command(&"7".into(), &SwitchCommand::Manual("both-b".into())).await.unwrap();
+    assert_eq!(
+        now.paths
+            .iter()
+            .map(|p| p.failed.unwrap())
+            .collect::<Vec<_>>(),
+        [true, true, true, false]
+    );
+    assert!(
+        !protection
+            .protection_capabilities()
+            .settings
+            .contains(&SettingKind::Threshold)
+    );
+    protection
+        .command(&"7".into(), &SwitchCommand::Manual("both-b".into()))
+        .await
+        .unwrap();
     let both = switch.connections().await.unwrap_err();
-    assert!(both.kind() == ErrorKind::NotReady && both.message().contains("both-b"), "{both}");
-    assert_eq!(opened.as_meter().unwrap().power(&[Port(2), Port(1)]).await.unwrap()[0].value, DecibelMilliwatts(-5.3));
+    assert!(
+        both.kind() == ErrorKind::NotReady && both.message().contains("both-b"),
+        "{both}"
+    );
+    assert_eq!(
+        opened
+            .as_meter()
+            .unwrap()
+            .power(&[Port(2), Port(1)])
+            .await
+            .unwrap()[0]
+            .value,
+        DecibelMilliwatts(-5.3)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,11 +417,41 @@ async fn what_the_agent_lacks_is_not_declared() {
     }
     let opened = bench(few, "").await.opened.unwrap();
     let protection = opened.as_protection().unwrap();
-    let settings: Vec<_> = protection.protection_capabilities().settings.iter().copied().collect();
-    assert_eq!(settings, [SettingKind::Mode, SettingKind::Preferred, SettingKind::Revert]);
-    assert!(opened.as_meter().is_err() && opened.device().capabilities().supports(Operation::Power) == Support::Unsupported);
-    assert_eq!(protection.protection(&"7".into()).await.unwrap().value.wait_to_restore, None);
-    assert_eq!(protection.set_protection(&"7".into(), &"revert=on".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::AssumptionNotAccepted);
+    let settings: Vec<_> = protection
+        .protection_capabilities()
+        .settings
+        .iter()
+        .copied()
+        .collect();
+    assert_eq!(
+        settings,
+        [
+            SettingKind::Mode,
+            SettingKind::Preferred,
+            SettingKind::Revert
+        ]
+    );
+    assert!(
+        opened.as_meter().is_err()
+            && opened.device().capabilities().supports(Operation::Power) == Support::Unsupported
+    );
+    assert_eq!(
+        protection
+            .protection(&"7".into())
+            .await
+            .unwrap()
+            .value
+            .wait_to_restore,
+        None
+    );
+    assert_eq!(
+        protection
+            .set_protection(&"7".into(), &"revert=on".parse().unwrap())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::AssumptionNotAccepted
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,31 +459,71 @@ async fn wrong_values_and_lost_replies_harm_one_call_only() {
     let (opened, agent, script) = open(1).await;
     let protection = opened.as_protection().unwrap();
     for (value, kind) in [
-        (Value::Integer(9), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        (Value::Integer(4), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        (Value::text("1"), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        (
+            Value::Integer(9),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            Value::Integer(4),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            Value::text("1"),
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
     ] {
         agent.put(name(oid::STATE), value);
-        assert_eq!(protection.protection(&"7".into()).await.unwrap_err().kind(), kind);
+        assert_eq!(
+            protection.protection(&"7".into()).await.unwrap_err().kind(),
+            kind
+        );
     }
     agent.put(name(oid::STATE), Value::Integer(1));
     script.strike(0, Fate::Lost);
-    assert_eq!(protection.protection(&"7".into()).await.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(protection.protection(&"7".into()).await.unwrap().value.mode, Mode::Automatic);
-    agent.put(Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]), Value::text("S2"));
-    assert_eq!(opened.device().identity().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
-    assert_eq!(protection.protection(&"7".into()).await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    assert_eq!(
+        protection.protection(&"7".into()).await.unwrap_err().kind(),
+        ErrorKind::Timeout
+    );
+    assert_eq!(
+        protection.protection(&"7".into()).await.unwrap().value.mode,
+        Mode::Automatic
+    );
+    agent.put(
+        Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]),
+        Value::text("S2"),
+    );
+    assert_eq!(
+        opened.device().identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
+    assert_eq!(
+        protection.protection(&"7".into()).await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_switch_is_chosen() {
     let mut two = objects(1);
     two.insert(oid::unit(oid::MODE, 8), Value::Integer(1));
-    for (query, kind) in [("", ErrorKind::InvalidInput), ("unit=9", ErrorKind::InvalidInput), ("unit=x", ErrorKind::InvalidInput)] {
-        assert_eq!(bench(two.clone(), query).await.opened.unwrap_err().kind(), kind);
+    for (query, kind) in [
+        ("", ErrorKind::InvalidInput),
+        ("unit=9", ErrorKind::InvalidInput),
+        ("unit=x", ErrorKind::InvalidInput),
+    ] {
+        assert_eq!(
+            bench(two.clone(), query).await.opened.unwrap_err().kind(),
+            kind
+        );
     }
     assert!(bench(two, "unit=7").await.opened.is_ok());
-    assert_eq!(bench(Objects::new(), "").await.opened.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        bench(Objects::new(), "").await.opened.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
     let odd = bench(objects(3), "").await.opened.unwrap_err();
-    assert_eq!(odd.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange));
+    assert_eq!(
+        odd.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
 }

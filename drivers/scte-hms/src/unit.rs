@@ -1,12 +1,16 @@
 //! One switch of an agent: what it tells.
 
-use crate::proto::{Position, Shape, decode_fault, decode_mode, decode_position, decode_power, decode_revert, oid};
+use crate::proto::{
+    Position, Shape, decode_fault, decode_mode, decode_position, decode_power, decode_revert, oid,
+};
 use qkd_driver_kit::link::{
     agent::{Agent, Call, integer, optional},
     snmp::Oid,
 };
 use qkd_driver_kit::protecting::Watch;
-use qkd_hal::{DeviceMisbehaved, Error, ErrorKind, Result, reading::Measured, units::DecibelMilliwatts};
+use qkd_hal::{
+    DeviceMisbehaved, Error, ErrorKind, Result, reading::Measured, units::DecibelMilliwatts,
+};
 use qkd_switch_hal::{
     Port,
     protection::{GroupId, Mode, PathStatus, ProtectionStatus, Request},
@@ -49,26 +53,58 @@ impl Unit {
     pub(crate) async fn find(agent: Agent, wanted: Option<u32>) -> Result<Self> {
         let call = agent.call();
         let rows = call.walk(&oid::column(oid::UNIT, oid::MODE)).await?;
-        let units: Vec<u32> = rows.iter().filter_map(|(rest, _)| rest.first().copied()).collect();
+        let units: Vec<u32> = rows
+            .iter()
+            .filter_map(|(rest, _)| rest.first().copied())
+            .collect();
         let index = match (wanted, units.as_slice()) {
-            (_, []) => return Err(Error::new(ErrorKind::NotReady, "the agent has no row in heOpSwitchUnitTable: it is no HMS optical switch")),
+            (_, []) => {
+                return Err(Error::new(
+                    ErrorKind::NotReady,
+                    "the agent has no row in heOpSwitchUnitTable: it is no HMS optical switch",
+                ));
+            }
             (Some(index), units) if units.contains(&index) => index,
             (None, [only]) => *only,
             (wanted, units) => {
-                let what = wanted.map_or_else(|| "several switches".to_owned(), |w| format!("no switch {w}"));
-                return Err(Error::invalid(format!("the agent has {what}; name one with unit=, of: {units:?}")));
+                let what = wanted.map_or_else(
+                    || "several switches".to_owned(),
+                    |w| format!("no switch {w}"),
+                );
+                return Err(Error::invalid(format!(
+                    "the agent has {what}; name one with unit=, of: {units:?}"
+                )));
             }
         };
         let rows = |entry, column| {
             let root = oid::column(entry, column).child(&[index]);
-            async move { call.walk(&root).await.map(|rows| rows.into_iter().filter_map(|(rest, _)| rest.first().copied()).collect::<Vec<u32>>()) }
+            async move {
+                call.walk(&root).await.map(|rows| {
+                    rows.into_iter()
+                        .filter_map(|(rest, _)| rest.first().copied())
+                        .collect::<Vec<u32>>()
+                })
+            }
         };
-        let odd = |what: &str, n: usize| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("switch {index} has {n} {what}"));
+        let odd = |what: &str, n: usize| {
+            Error::misbehaved(
+                DeviceMisbehaved::ValueOutOfRange,
+                format!("switch {index} has {n} {what}"),
+            )
+        };
         let inputs = rows(oid::INPUT, oid::INPUT_STATUS).await?;
-        let inputs = <[u32; 2]>::try_from(inputs).map_err(|rows| odd("inputs, where two are due", rows.len()))?;
+        let inputs = <[u32; 2]>::try_from(inputs)
+            .map_err(|rows| odd("inputs, where two are due", rows.len()))?;
         let outputs = rows(oid::OUTPUT, oid::OUTPUT_DESCRIPTION).await?.len();
-        let shape = Shape::of_outputs(outputs).ok_or_else(|| odd("outputs, where one or two are due", outputs))?;
-        Ok(Self { agent, index, shape, inputs, watch: Watch::default() })
+        let shape = Shape::of_outputs(outputs)
+            .ok_or_else(|| odd("outputs, where one or two are due", outputs))?;
+        Ok(Self {
+            agent,
+            index,
+            shape,
+            inputs,
+            watch: Watch::default(),
+        })
     }
 
     pub(crate) fn group(&self) -> GroupId {
@@ -81,7 +117,10 @@ impl Unit {
         if *group == self.group() {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::NotFound, format!("there is no group {group}; the one group is {}", self.index)))
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no group {group}; the one group is {}", self.index),
+            ))
         }
     }
 
@@ -90,17 +129,31 @@ impl Unit {
     }
 
     pub(crate) async fn standing(&self, call: &Call<'_>) -> Result<Standing> {
-        let unit = [oid::MODE, oid::CONTROL, oid::REVERT, oid::STATE, oid::FAILOVER, oid::WAIT_TO_RESTORE];
+        let unit = [
+            oid::MODE,
+            oid::CONTROL,
+            oid::REVERT,
+            oid::STATE,
+            oid::FAILOVER,
+            oid::WAIT_TO_RESTORE,
+        ];
         let mut names: Vec<Oid> = unit.map(|c| self.name(c)).to_vec();
         for row in self.inputs {
-            names.extend([oid::INPUT_STATUS, oid::LEVEL, oid::THRESHOLD].map(|c| oid::input(c, self.index, row)));
+            names.extend(
+                [oid::INPUT_STATUS, oid::LEVEL, oid::THRESHOLD]
+                    .map(|c| oid::input(c, self.index, row)),
+            );
         }
         let values = call.get(&names).await?;
         let input = |at: usize| -> Result<Input> {
             Ok(Input {
                 failed: decode_fault(&values[at], "heOpSwitchInputStatus")?,
-                level: optional(&values[at + 1], |v| decode_power(v, "heOpSwitchInputOpticalLevel"))?,
-                threshold: optional(&values[at + 2], |v| decode_power(v, "heOpSwitchSetInputPowerThreshold"))?,
+                level: optional(&values[at + 1], |v| {
+                    decode_power(v, "heOpSwitchInputOpticalLevel")
+                })?,
+                threshold: optional(&values[at + 2], |v| {
+                    decode_power(v, "heOpSwitchSetInputPowerThreshold")
+                })?,
             })
         };
         let wait = optional(&values[5], |v| integer(v, "heOpSwitchWaitToRestoreTime"))?;
@@ -110,12 +163,21 @@ impl Unit {
             revert: decode_revert(&values[2])?,
             state: decode_position(&values[3], "heOpSwitchState")?,
             failover: decode_fault(&values[4], "heOpSwitchFailoverStatus")?,
-            wait: wait.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
+            wait: wait
+                .and_then(|s| u64::try_from(s).ok())
+                .map(Duration::from_secs),
             inputs: [input(unit.len())?, input(unit.len() + 3)?],
         };
-        for (object, position) in [("heOpSwitchControl", standing.control), ("heOpSwitchState", standing.state)] {
+        for (object, position) in [
+            ("heOpSwitchControl", standing.control),
+            ("heOpSwitchState", standing.state),
+        ] {
             if !self.shape.positions().contains(&position) {
-                let why = format!("{object} is {}, where the outputs tell of {:?}", position.name(), self.shape);
+                let why = format!(
+                    "{object} is {}, where the outputs tell of {:?}",
+                    position.name(),
+                    self.shape
+                );
                 return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, why));
             }
         }
@@ -124,9 +186,20 @@ impl Unit {
 
     /// How the group stands.
     pub(crate) fn status(&self, now: &Standing) -> ProtectionStatus {
-        let paths = self.shape.positions().iter().map(|p| self.path(*p, now)).collect();
+        let paths = self
+            .shape
+            .positions()
+            .iter()
+            .map(|p| self.path(*p, now))
+            .collect();
         let path = |p: Position| p.name().into();
-        let mut status = ProtectionStatus::new(self.group(), now.mode, path(now.state), now.request(), paths);
+        let mut status = ProtectionStatus::new(
+            self.group(),
+            now.mode,
+            path(now.state),
+            now.request(),
+            paths,
+        );
         status.preferred = Some(path(now.control));
         (status.revert, status.wait_to_restore) = (Some(now.revert), now.wait);
         self.watch.date(&mut status);

@@ -19,15 +19,25 @@ impl Protocol for Template {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        self.state(call).await.map(|_| Identity::of("Nobody").with_model("1x4"))
+        self.state(call)
+            .await
+            .map(|_| Identity::of("Nobody").with_model("1x4"))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
         // `query` changes nothing: a transcript tells it from an `order`, and its errors leave the effect at none.
-        position::paths(&GEOMETRY, call.query("get", proto::GET, proto::decode_get).await?)
+        position::paths(
+            &GEOMETRY,
+            call.query("get", proto::GET, proto::decode_get).await?,
+        )
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.order("set", proto::set(position::target(&GEOMETRY, step)?), proto::decode_set).await
+        call.order(
+            "set",
+            proto::set(position::target(&GEOMETRY, step)?),
+            proto::decode_set,
+        )
+        .await
     }
 }

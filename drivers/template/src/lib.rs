@@ -7,7 +7,9 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, driver::Transport, link::line::Resync, switching::Wire};
+use qkd_driver_kit::{
+    Driver, DriverInfo, OpenContext, Opened, driver::Transport, link::line::Resync, switching::Wire,
+};
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};
 
 /// What is known of this driver without a device.
@@ -17,7 +19,10 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "none: a driver to copy",
     vendor: "nobody",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "tcp", example: "template+tcp://192.0.2.7:4000" }],
+    transports: &[Transport {
+        name: "tcp",
+        example: "template+tcp://192.0.2.7:4000",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[],
     assumptions: &[],
@@ -44,6 +49,11 @@ impl Driver for TemplateDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        Wire::new(Resync::Reconnect).tcp(4000).open(&INFO, uri, context).await?.switch(device::Template).await
+        Wire::new(Resync::Reconnect)
+            .tcp(4000)
+            .open(&INFO, uri, context)
+            .await?
+            .switch(device::Template)
+            .await
     }
 }

@@ -20,7 +20,9 @@ pub fn set(position: u32) -> String {
 /// [`Misread`].
 pub fn decode_get(reply: &[u8]) -> Result<u32, Misread> {
     let got = text(reply)?;
-    got.strip_prefix('P').and_then(|n| n.parse().ok()).ok_or_else(|| Misread::unexpected("P and a number", got))
+    got.strip_prefix('P')
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(|| Misread::unexpected("P and a number", got))
 }
 
 /// The reply to [`set`].
@@ -46,7 +48,14 @@ mod tests {
 
     #[test]
     fn a_reply_answers_its_own_request_only() {
-        assert_eq!((set(3).as_str(), decode_get(b"P3\r\n"), decode_set(b"OK\r\n")), ("P3\n", Ok(3), Ok(())));
+        assert_eq!(
+            (
+                set(3).as_str(),
+                decode_get(b"P3\r\n"),
+                decode_set(b"OK\r\n")
+            ),
+            ("P3\n", Ok(3), Ok(()))
+        );
         assert!(decode_get(b"OK\r\n").is_err() && decode_set(b"P3\r\n").is_err());
     }
 

@@ -38,7 +38,14 @@ async fn open() -> (Opened, Pranks) {
         });
     });
     let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
-    (Registry::new().with(driver()).open("template+mem://switch", &context).await.unwrap(), pranks)
+    (
+        Registry::new()
+            .with(driver())
+            .open("template+mem://switch", &context)
+            .await
+            .unwrap(),
+        pranks,
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,9 +54,19 @@ async fn it_moves_and_verifies() {
     let switch = opened.as_switch().unwrap();
     let present = switch.connections().await.unwrap().value;
     let who = switch.identity().await.unwrap();
-    let plan = Plan::new(&who, &switch.switch_capabilities().geometry, &present, &"common-3".parse().unwrap(), &Scope::Touched).unwrap();
+    let plan = Plan::new(
+        &who,
+        &switch.switch_capabilities().geometry,
+        &present,
+        &"common-3".parse().unwrap(),
+        &Scope::Touched,
+    )
+    .unwrap();
     assert!(switch.apply(&plan).await.unwrap().verified);
-    assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-3");
+    assert_eq!(
+        switch.connections().await.unwrap().value.to_string(),
+        "common-3"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,12 +74,21 @@ async fn what_goes_wrong_is_told_and_the_next_call_works() {
     let (opened, pranks) = open().await;
     let switch = opened.as_switch().unwrap();
     for (prank, kind) in [
-        ("OK\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("P9\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            "OK\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "P9\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
         ("", ErrorKind::Timeout),
     ] {
         pranks.lock().unwrap().push_back(prank);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
-        assert_eq!(switch.connections().await.unwrap().value.to_string(), "common-1");
+        assert_eq!(
+            switch.connections().await.unwrap().value.to_string(),
+            "common-1"
+        );
     }
 }

@@ -8,7 +8,8 @@ use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
 /// PnPQ polls each 300 ms for up to 3 s; qudi throws the first reading after a set away.
-const SETTLING: Settling = Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).first_is_old();
+const SETTLING: Settling =
+    Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).first_is_old();
 
 /// An OSW12 or OSW22.
 pub(crate) struct Osw {
@@ -23,7 +24,9 @@ impl Protocol for Osw {
 
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
-        Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Apply]).with_emulated(&[Op::Health])
+        Capabilities::none()
+            .with(&[Op::Identity, Op::Connections, Op::Apply])
+            .with_emulated(&[Op::Health])
     }
 
     fn settling(&self) -> Settling {
@@ -32,15 +35,24 @@ impl Protocol for Osw {
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
         let board = call.query("type", proto::TYPE, proto::decode_type).await?;
-        let firmware = call.query("identify", proto::IDENTIFY, proto::decode_identify).await?;
-        Ok(Identity::of("Thorlabs").with_model(board).with_firmware(firmware))
+        let firmware = call
+            .query("identify", proto::IDENTIFY, proto::decode_identify)
+            .await?;
+        Ok(Identity::of("Thorlabs")
+            .with_model(board)
+            .with_firmware(firmware))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        position::paths(&self.geometry, call.query("position", proto::POSITION, proto::decode_position).await?)
+        position::paths(
+            &self.geometry,
+            call.query("position", proto::POSITION, proto::decode_position)
+                .await?,
+        )
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.tell("set", proto::set(position::target(&self.geometry, step)?)).await
+        call.tell("set", proto::set(position::target(&self.geometry, step)?))
+            .await
     }
 }

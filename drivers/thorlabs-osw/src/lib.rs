@@ -24,7 +24,10 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "Thorlabs OSW12 1x2 and OSW22 2x2 MEMS switches",
     vendor: "Thorlabs",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "serial", example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22" }],
+    transports: &[Transport {
+        name: "serial",
+        example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
@@ -37,7 +40,14 @@ pub static INFO: DriverInfo = DriverInfo {
         "how it stands after power-up, and whether the paths hold without power",
         "how long a path takes to settle",
     ],
-    parameters: &[UriParameter { name: "model", help: "osw12 (1x2) or osw22 (2x2 crossbar)", required: true }, FLOW],
+    parameters: &[
+        UriParameter {
+            name: "model",
+            help: "osw12 (1x2) or osw22 (2x2 crossbar)",
+            required: true,
+        },
+        FLOW,
+    ],
     // What the answer begins with is not public.
     probes: &[],
     resynchronises: "`I?` until this board's very name, then quiet for 300 ms; a position is one digit, which is never taken for a name.",

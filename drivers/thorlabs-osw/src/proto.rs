@@ -54,7 +54,11 @@ pub fn decode_type(reply: &[u8]) -> Result<String, Misread> {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let _ = (decode_position(input), decode_identify(input), decode_type(input));
+    let _ = (
+        decode_position(input),
+        decode_identify(input),
+        decode_type(input),
+    );
 }
 
 #[cfg(test)]
@@ -65,16 +69,27 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_sources() {
-        let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../vectors/thorlabs-osw.json")).unwrap();
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../../vectors/thorlabs-osw.json")).unwrap();
         for v in &vectors {
             let line = v["ascii"].as_str().unwrap();
-            let position = v["meaning"]["position"].as_u64().map(|p| u32::try_from(p).unwrap());
-            match (v["direction"].as_str().unwrap(), v["meaning"]["command"].as_str().or(v["to"].as_str()).unwrap()) {
+            let position = v["meaning"]["position"]
+                .as_u64()
+                .map(|p| u32::try_from(p).unwrap());
+            match (
+                v["direction"].as_str().unwrap(),
+                v["meaning"]["command"]
+                    .as_str()
+                    .or(v["to"].as_str())
+                    .unwrap(),
+            ) {
                 ("request", "identify") => assert_eq!(line, IDENTIFY),
                 ("request", "type") => assert_eq!(line, TYPE),
                 ("request", "position") => assert_eq!(line, POSITION),
                 ("request", "set") => assert_eq!(line, set(position.unwrap())),
-                ("reply", "position") => assert_eq!(decode_position(line.as_bytes()).ok(), position),
+                ("reply", "position") => {
+                    assert_eq!(decode_position(line.as_bytes()).ok(), position)
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -83,7 +98,10 @@ mod tests {
 
     #[test]
     fn a_position_is_no_name() {
-        assert!(matches!(decode_identify(b"2\r\n"), Err(Misread::OtherReply { .. })));
+        assert!(matches!(
+            decode_identify(b"2\r\n"),
+            Err(Misread::OtherReply { .. })
+        ));
         assert!(decode_position(b"OSW22 1.0\r\n").is_err() && decode_identify(b"\r\n").is_err());
     }
 

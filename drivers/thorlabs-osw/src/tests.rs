@@ -34,9 +34,22 @@ fn answer(device: &mut Board, line: &str) -> String {
 }
 
 async fn open_with(query: &str) -> (Result<Opened>, Far<Board>) {
-    let far = Far::new(Board { position: 1, old: (1, 0), lag: 1 }, answer);
+    let far = Far::new(
+        Board {
+            position: 1,
+            old: (1, 0),
+            lag: 1,
+        },
+        answer,
+    );
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
-    (Registry::new().with(driver()).open(&format!("thorlabs-osw+mem://switch?{query}"), &context).await, far)
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("thorlabs-osw+mem://switch?{query}"), &context)
+            .await,
+        far,
+    )
 }
 
 async fn open() -> (Opened, Far<Board>) {
@@ -48,13 +61,22 @@ async fn open() -> (Opened, Far<Board>) {
 async fn it_moves_and_verifies_though_the_first_reading_is_old() {
     let (opened, far) = open().await;
     let switch = opened.as_switch().unwrap();
-    assert_eq!(switch.identity().await.unwrap().to_string(), "Thorlabs 22, firmware OSW22-1310E 1.02");
+    assert_eq!(
+        switch.identity().await.unwrap().to_string(),
+        "Thorlabs 22, firmware OSW22-1310E 1.02"
+    );
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
     far.now().seen.clear();
     let applied = switch.apply(&cross).await.unwrap();
-    assert!(applied.verified && applied.took < Duration::from_millis(300), "{applied:?}");
+    assert!(
+        applied.verified && applied.took < Duration::from_millis(300),
+        "{applied:?}"
+    );
     assert_eq!(far.now().seen, ["S?", "S 2", "S?", "S?"]);
-    assert_eq!(switch.connections().await.unwrap().value.to_string(), "1-4,2-3");
+    assert_eq!(
+        switch.connections().await.unwrap().value.to_string(),
+        "1-4,2-3"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,8 +84,14 @@ async fn a_reading_that_stays_old_is_polled() {
     let (opened, far) = open().await;
     let switch = opened.as_switch().unwrap();
     far.now().device.lag = 4;
-    let applied = switch.apply(&plan(&opened, "1-4,2-3").await.unwrap()).await.unwrap();
-    assert!(applied.verified && applied.took >= Duration::from_millis(900), "{applied:?}");
+    let applied = switch
+        .apply(&plan(&opened, "1-4,2-3").await.unwrap())
+        .await
+        .unwrap();
+    assert!(
+        applied.verified && applied.took >= Duration::from_millis(900),
+        "{applied:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +101,13 @@ async fn a_lost_set_is_told_after_the_time_in_which_it_must_show() {
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
     far.prank("S 2", Prank::Lost);
     let error = switch.apply(&cross).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        )
+    );
     assert!(switch.apply(&cross).await.unwrap().verified);
 }
 
@@ -85,11 +119,18 @@ async fn what_the_deadline_leaves_unsure_is_no_good_reading() {
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
     far.now().device.lag = 9;
     let error = switch.apply(&cross).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown), "{error}");
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown),
+        "{error}"
+    );
     far.now().device.old.1 = 100;
     // The rest of the 3 s is polled away, and what the switch tells then is the truth.
     let now = switch.connections().await.unwrap();
-    assert_eq!((now.value.to_string().as_str(), now.quality), ("1-3,2-4", Quality::Good));
+    assert_eq!(
+        (now.value.to_string().as_str(), now.quality),
+        ("1-3,2-4", Quality::Good)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +144,10 @@ async fn an_old_position_is_stale_when_the_deadline_is_short() {
     assert_eq!(switch.connections().await.unwrap().quality, Quality::Stale);
     far.now().device.old.1 = 0;
     let now = switch.connections().await.unwrap();
-    assert_eq!((now.value.to_string().as_str(), now.quality), ("1-4,2-3", Quality::Good));
+    assert_eq!(
+        (now.value.to_string().as_str(), now.quality),
+        ("1-4,2-3", Quality::Good)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,28 +155,61 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
     let (opened, far) = open().await;
     let switch = opened.as_switch().unwrap();
     let wrong = [
-        ("OSW22-1310E 1.02\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("3\r\n", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        ("\u{fffd}\r\n", ErrorKind::Transport(TransportFault::Framing)),
+        (
+            "OSW22-1310E 1.02\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "3\r\n",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            "\u{fffd}\r\n",
+            ErrorKind::Transport(TransportFault::Framing),
+        ),
     ];
-    far.harms_one_reading_only(&opened, "S?", &wrong, "1-3,2-4").await;
+    far.harms_one_reading_only(&opened, "S?", &wrong, "1-3,2-4")
+        .await;
     far.prank("S?", Prank::Twice);
     switch.connections().await.unwrap();
-    assert!(switch.apply(&plan(&opened, "1-4,2-3").await.unwrap()).await.unwrap().verified);
+    assert!(
+        switch
+            .apply(&plan(&opened, "1-4,2-3").await.unwrap())
+            .await
+            .unwrap()
+            .verified
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_board_closes_the_handle_and_models_are_checked() {
     let (opened, far) = open_with("model=osw12").await;
     let opened = opened.unwrap();
-    assert_eq!(opened.as_switch().unwrap().connections().await.unwrap().value.to_string(), "common-1");
+    assert_eq!(
+        opened
+            .as_switch()
+            .unwrap()
+            .connections()
+            .await
+            .unwrap()
+            .value
+            .to_string(),
+        "common-1"
+    );
     far.prank("S?", Prank::HangUp);
     far.prank("I?", Prank::Answer("OSW12-850E 2.0\r\n"));
     far.prank("I?", Prank::Answer("OSW12-850E 2.0\r\n"));
     let switch = opened.as_switch().unwrap();
     switch.connections().await.unwrap_err();
-    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    assert_eq!(
+        switch.connections().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
     for query in ["", "model=osw44", "model=osw12&flow=some"] {
-        assert_eq!(open_with(query).await.0.unwrap_err().kind(), ErrorKind::InvalidInput, "{query}");
+        assert_eq!(
+            open_with(query).await.0.unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{query}"
+        );
     }
 }

@@ -8,7 +8,8 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_etsi014::Client;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation, QkdModule, Result,
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream,
+    Health, Identity, Key, KeyId, Operation, QkdModule, Result,
     device::HealthState,
     event::EventHub,
     parameter::{ParameterSpec, ParameterValue},
@@ -29,14 +30,34 @@ pub struct Qline {
 }
 
 fn lacks(operation: Operation) -> Error {
-    Error::unsupported(operation.name(), "give kme= and peer= in the URI to reach the keys of this node")
+    Error::unsupported(
+        operation.name(),
+        "give kme= and peer= in the URI to reach the keys of this node",
+    )
 }
 
 impl Qline {
-    pub(crate) async fn open(descriptor: Descriptor, side: Side, wire: Wire, keys: Option<Client>, events: EventHub) -> Result<Self> {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        side: Side,
+        wire: Wire,
+        keys: Option<Client>,
+        events: EventHub,
+    ) -> Result<Self> {
         use Operation as Op;
-        let role = if side == Side::Alice { Role::Transmitter } else { Role::Receiver };
-        let mut capabilities = Capabilities::none().with(&[Op::Health, Op::Telemetry, Op::ModuleStatus, Op::SetParameter]).with_emulated(&[Op::Identity]);
+        let role = if side == Side::Alice {
+            Role::Transmitter
+        } else {
+            Role::Receiver
+        };
+        let mut capabilities = Capabilities::none()
+            .with(&[
+                Op::Health,
+                Op::Telemetry,
+                Op::ModuleStatus,
+                Op::SetParameter,
+            ])
+            .with_emulated(&[Op::Identity]);
         if side == Side::Alice {
             capabilities = capabilities.with(&[Op::Performance, Op::Start, Op::Calibrate]);
         }
@@ -48,15 +69,35 @@ impl Qline {
             let (each, steps) = (wire.calibration, Hws::calibration().len());
             qkd = qkd.with_long_orders(each, each * u32::try_from(steps).unwrap_or(u32::MAX));
         }
-        let device = Self { descriptor, capabilities, qkd, side, wire, keys, events };
+        let device = Self {
+            descriptor,
+            capabilities,
+            qkd,
+            side,
+            wire,
+            keys,
+            events,
+        };
         device.wire.observe(Mon::Link, Mon::decode_link).await?;
         // A server does not answer what the other end alone knows.
         let told = match side {
-            Side::Alice => device.wire.observe(Mon::NodeStats, Mon::decode_node_stats).await.map(drop),
-            Side::Bob => device.wire.observe(Mon::Counts, Mon::decode_counts).await.map(drop),
+            Side::Alice => device
+                .wire
+                .observe(Mon::NodeStats, Mon::decode_node_stats)
+                .await
+                .map(drop),
+            Side::Bob => device
+                .wire
+                .observe(Mon::Counts, Mon::decode_counts)
+                .await
+                .map(drop),
         };
         told.map_err(|e| match e.kind() {
-            ErrorKind::Timeout => Error::new(ErrorKind::Timeout, format!("it answers, but not what {side:?} answers: is role= right?")).caused_by(e),
+            ErrorKind::Timeout => Error::new(
+                ErrorKind::Timeout,
+                format!("it answers, but not what {side:?} answers: is role= right?"),
+            )
+            .caused_by(e),
             _ => e,
         })?;
         Ok(device)
@@ -66,10 +107,21 @@ impl Qline {
     async fn run(&self, command: &Hws) -> Result<()> {
         match self.wire.command(command).await? {
             Outcome::Done(_) => Ok(()),
-            Outcome::Failed(words) => Err(Error::new(ErrorKind::Refused, format!("`{}` failed", command.word())).effect(Effect::Partial).vendor_text(words)),
-            Outcome::Unknown(words) => Err(Error::new(ErrorKind::Refused, format!("`{}` is not known, or an error was raised in it", command.word()))
-                .effect(Effect::Unknown)
-                .vendor_text(words)),
+            Outcome::Failed(words) => Err(Error::new(
+                ErrorKind::Refused,
+                format!("`{}` failed", command.word()),
+            )
+            .effect(Effect::Partial)
+            .vendor_text(words)),
+            Outcome::Unknown(words) => Err(Error::new(
+                ErrorKind::Refused,
+                format!(
+                    "`{}` is not known, or an error was raised in it",
+                    command.word()
+                ),
+            )
+            .effect(Effect::Unknown)
+            .vendor_text(words)),
         }
     }
 }
@@ -86,7 +138,13 @@ impl Device for Qline {
     /// The protocol has no identification: it is the role, after the server answered.
     async fn identity(&self) -> Result<Identity> {
         self.wire.observe(Mon::Link, Mon::decode_link).await?;
-        Ok(Identity::of("Veriqloud").with_model(if self.side == Side::Alice { "Qline Alice" } else { "Qline Bob" }))
+        Ok(
+            Identity::of("Veriqloud").with_model(if self.side == Side::Alice {
+                "Qline Alice"
+            } else {
+                "Qline Bob"
+            }),
+        )
     }
 
     async fn health(&self) -> Result<Health> {
@@ -100,7 +158,11 @@ impl Device for Qline {
         }
         let servers = self.wire.observe(Mon::Servers, Mon::decode_servers).await?;
         faults.extend(
-            ["hw", "hws", "gc", "rng"].iter().zip(servers).filter(|(_, code)| *code != 0).map(|(name, code)| format!("server {name} is not active ({code})")),
+            ["hw", "hws", "gc", "rng"]
+                .iter()
+                .zip(servers)
+                .filter(|(_, code)| *code != 0)
+                .map(|(name, code)| format!("server {name} is not active ({code})")),
         );
         let rng = self.wire.observe(Mon::RngStatus, Mon::decode_int).await?;
         if rng != 0 {
@@ -109,25 +171,54 @@ impl Device for Qline {
         if self.wire.observe(Mon::WhiteRabbit, Mon::decode_int).await? != 0 {
             faults.push("no address on the White Rabbit network".to_owned());
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(if faults.is_empty() {
+            Health::ok()
+        } else {
+            Health::with_faults(HealthState::Degraded, faults)
+        })
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
-        let number = |name: &'static str, value: f64, unit: &'static str| Reading::now(name, Value::Number(value), unit);
-        let mut all = vec![number("global-counter", self.wire.observe(Mon::GlobalCounter, Mon::decode_double).await?, "")];
+        let number = |name: &'static str, value: f64, unit: &'static str| {
+            Reading::now(name, Value::Number(value), unit)
+        };
+        let mut all = vec![number(
+            "global-counter",
+            self.wire
+                .observe(Mon::GlobalCounter, Mon::decode_double)
+                .await?,
+            "",
+        )];
         match self.side {
             Side::Alice => {
-                let last = self.wire.observe(Mon::NodeStats, Mon::decode_node_stats).await?;
-                all.push(Reading::now("key.last-length", Value::Count(u64::from(last.key_length.unsigned_abs())), Bits::SYMBOL));
+                let last = self
+                    .wire
+                    .observe(Mon::NodeStats, Mon::decode_node_stats)
+                    .await?;
+                all.push(Reading::now(
+                    "key.last-length",
+                    Value::Count(u64::from(last.key_length.unsigned_abs())),
+                    Bits::SYMBOL,
+                ));
                 all.push(number("key.qber", last.qber, Ratio::SYMBOL));
             }
             Side::Bob => {
                 let c = self.wire.observe(Mon::Counts, Mon::decode_counts).await?;
                 // Counted in 0.1 s, as the vendor's client has it.
-                for (name, value) in [("detector.counts", c.total), ("detector.click0", c.click0), ("detector.click1", c.click1)] {
+                for (name, value) in [
+                    ("detector.counts", c.total),
+                    ("detector.click0", c.click0),
+                    ("detector.click1", c.click1),
+                ] {
                     all.push(number(name, f64::from(value) * 10.0, Hertz::SYMBOL));
                 }
-                all.push(number("detector.temperature", self.wire.observe(Mon::DetectorTemperature, Mon::decode_double).await?, Celsius::SYMBOL));
+                all.push(number(
+                    "detector.temperature",
+                    self.wire
+                        .observe(Mon::DetectorTemperature, Mon::decode_double)
+                        .await?,
+                    Celsius::SYMBOL,
+                ));
             }
         }
         Ok(all)
@@ -138,7 +229,9 @@ impl Device for Qline {
     }
 
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
-        self.wire.set(&settings::command(self.side, name, value)?).await
+        self.wire
+            .set(&settings::command(self.side, name, value)?)
+            .await
     }
 
     fn events(&self) -> EventStream {
@@ -177,36 +270,55 @@ impl QkdModule for Qline {
 
     async fn performance(&self) -> Result<Performance> {
         if self.side == Side::Bob {
-            return Err(Error::unsupported(Operation::Performance.name(), "Bob's server has no such command: ask Alice"));
+            return Err(Error::unsupported(
+                Operation::Performance.name(),
+                "Bob's server has no such command: ask Alice",
+            ));
         }
-        let last = self.wire.observe(Mon::NodeStats, Mon::decode_node_stats).await?;
+        let last = self
+            .wire
+            .observe(Mon::NodeStats, Mon::decode_node_stats)
+            .await?;
         let mut performance = Performance::default();
         // 0 and 0: there is no key yet.
         if (last.key_length, last.qber) == (0, 0.0) {
             return Ok(performance);
         }
-        let length = u64::try_from(last.key_length)
-            .map_err(|_| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the device tells a key of {} bit", last.key_length)))?;
+        let length = u64::try_from(last.key_length).map_err(|_| {
+            Error::misbehaved(
+                DeviceMisbehaved::ValueOutOfRange,
+                format!("the device tells a key of {} bit", last.key_length),
+            )
+        })?;
         performance.last_block = Some(Measured::now(Bits(length)));
         performance.qber = Some(Measured::now(Ratio(last.qber)));
         Ok(performance)
     }
 
     async fn key_store(&self) -> Result<KeyStore> {
-        let keys = self.keys.as_ref().ok_or_else(|| lacks(Operation::KeyStore))?;
+        let keys = self
+            .keys
+            .as_ref()
+            .ok_or_else(|| lacks(Operation::KeyStore))?;
         Ok(keys.status().await?.key_store())
     }
 
     async fn start(&self) -> Result<()> {
         if self.side == Side::Bob {
-            return Err(Error::unsupported(Operation::Start.name(), "Alice is the entry for both ends"));
+            return Err(Error::unsupported(
+                Operation::Start.name(),
+                "Alice is the entry for both ends",
+            ));
         }
         self.run(&Hws::Start).await
     }
 
     async fn calibrate(&self) -> Result<()> {
         if self.side == Side::Bob {
-            return Err(Error::unsupported(Operation::Calibrate.name(), "Alice is the entry for both ends"));
+            return Err(Error::unsupported(
+                Operation::Calibrate.name(),
+                "Alice is the entry for both ends",
+            ));
         }
         let mut done: Vec<String> = Vec::new();
         for step in Hws::calibration() {
@@ -217,13 +329,27 @@ impl QkdModule for Qline {
                     continue;
                 }
                 Ok(Outcome::Failed(words) | Outcome::Unknown(words)) => {
-                    Error::new(ErrorKind::Refused, format!("`{}` failed", step.word())).effect(Effect::Partial).vendor_text(words)
+                    Error::new(ErrorKind::Refused, format!("`{}` failed", step.word()))
+                        .effect(Effect::Partial)
+                        .vendor_text(words)
                 }
                 Err(error) => error,
             };
-            let told = if done.is_empty() { "nothing".to_owned() } else { done.join(", ") };
-            let effect = if done.is_empty() { outcome.effect_on_device() } else { Effect::Partial };
-            let mut error = Error::new(outcome.kind(), format!("{}; done before: {told}", outcome.message())).effect(effect);
+            let told = if done.is_empty() {
+                "nothing".to_owned()
+            } else {
+                done.join(", ")
+            };
+            let effect = if done.is_empty() {
+                outcome.effect_on_device()
+            } else {
+                Effect::Partial
+            };
+            let mut error = Error::new(
+                outcome.kind(),
+                format!("{}; done before: {told}", outcome.message()),
+            )
+            .effect(effect);
             if let Some(words) = outcome.words() {
                 error = error.vendor_text(words);
             }
@@ -233,10 +359,18 @@ impl QkdModule for Qline {
     }
 
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
-        self.keys.as_ref().ok_or_else(|| lacks(Operation::TakeKeys))?.take(request).await
+        self.keys
+            .as_ref()
+            .ok_or_else(|| lacks(Operation::TakeKeys))?
+            .take(request)
+            .await
     }
 
     async fn take_keys_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
-        self.keys.as_ref().ok_or_else(|| lacks(Operation::TakeKeysById))?.take_by_id(ids).await
+        self.keys
+            .as_ref()
+            .ok_or_else(|| lacks(Operation::TakeKeysById))?
+            .take_by_id(ids)
+            .await
     }
 }

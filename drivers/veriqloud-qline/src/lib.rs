@@ -17,7 +17,9 @@ use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, Opened,
     driver::{Evidence, EvidenceOf, Transport, UriParameter},
 };
-use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub};
+use qkd_hal::{
+    Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
+};
 use std::{sync::Arc, time::Duration};
 
 /// What this driver infers.
@@ -45,9 +47,15 @@ pub static INFO: DriverInfo = DriverInfo {
     family: "Veriqloud Qline (KIWI), BB84 in time bins",
     vendor: "Veriqloud",
     kinds: &[DeviceKind::QkdModule],
-    transports: &[Transport { name: "tcp", example: "veriqloud-qline+tcp://192.0.2.5:13002?role=alice&kme=http://192.0.2.5:13003&peer=sae-bob" }],
+    transports: &[Transport {
+        name: "tcp",
+        example: "veriqloud-qline+tcp://192.0.2.5:13002?role=alice&kme=http://192.0.2.5:13003&peer=sae-bob",
+    }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence { of: EvidenceOf::Emulator, what: "this repository's emulator, over TCP" }],
+    evidence: &[Evidence {
+        of: EvidenceOf::Emulator,
+        what: "this repository's emulator, over TCP",
+    }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "the secret key rate: only the length of the last key is told",
@@ -56,12 +64,36 @@ pub static INFO: DriverInfo = DriverInfo {
         "stop: the raw key's start and stop run over a local socket only",
     ],
     parameters: &[
-        UriParameter { name: "role", help: "alice or bob; no query tells", required: true },
-        UriParameter { name: "hw-port", help: "port of hw; default 13000", required: false },
-        UriParameter { name: "hws-port", help: "port of hws; default 13001", required: false },
-        UriParameter { name: "calibration-deadline", help: "within which each command of hws ends; default 5m", required: false },
-        UriParameter { name: "kme", help: "the node's ETSI GS QKD 014 server, such as http://192.0.2.5:13003", required: false },
-        UriParameter { name: "peer", help: "id of the SAE with which the keys are shared; goes with kme", required: false },
+        UriParameter {
+            name: "role",
+            help: "alice or bob; no query tells",
+            required: true,
+        },
+        UriParameter {
+            name: "hw-port",
+            help: "port of hw; default 13000",
+            required: false,
+        },
+        UriParameter {
+            name: "hws-port",
+            help: "port of hws; default 13001",
+            required: false,
+        },
+        UriParameter {
+            name: "calibration-deadline",
+            help: "within which each command of hws ends; default 5m",
+            required: false,
+        },
+        UriParameter {
+            name: "kme",
+            help: "the node's ETSI GS QKD 014 server, such as http://192.0.2.5:13003",
+            required: false,
+        },
+        UriParameter {
+            name: "peer",
+            help: "id of the SAE with which the keys are shared; goes with kme",
+            required: false,
+        },
     ],
     probes: &[],
     resynchronises: "A new connection: there are no request ids, and what a server still sends goes to the old one. hw and hws get a connection for each command.",
@@ -98,24 +130,44 @@ impl Driver for QlineDriver {
                 .and_then(|(n, unit)| n.parse::<u64>().ok().map(|n| n.saturating_mul(unit)))
                 .filter(|s| (1..=3600).contains(s))
                 .map(Duration::from_secs)
-                .ok_or_else(|| Error::invalid("calibration-deadline= takes a time from 1s to 60m"))?,
+                .ok_or_else(|| {
+                    Error::invalid("calibration-deadline= takes a time from 1s to 60m")
+                })?,
         };
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let keys = match (uri.parameter("kme"), uri.parameter("peer")) {
             (None, None) => None,
             (Some(kme), Some(peer)) => {
-                let mut at: DeviceUri =
-                    format!("etsi014+{kme}").parse().map_err(|_| Error::invalid(format!("kme={kme}: it takes http://host:port or https://host:port")))?;
+                let mut at: DeviceUri = format!("etsi014+{kme}").parse().map_err(|_| {
+                    Error::invalid(format!(
+                        "kme={kme}: it takes http://host:port or https://host:port"
+                    ))
+                })?;
                 if let Some(name) = uri.parameter("credentials") {
                     at = at.with_parameter("credentials", name);
                 }
                 let link = context.http_link(&at).await?;
-                Some(Client::new(link, at.path(), peer, descriptor.deadline, events.clone()))
+                Some(Client::new(
+                    link,
+                    at.path(),
+                    peer,
+                    descriptor.deadline,
+                    events.clone(),
+                ))
             }
             _ => return Err(Error::invalid("kme= and peer= go together")),
         };
-        let wire = wire::Wire::open(uri, context, descriptor.deadline, calibration, events.clone()).await?;
-        Ok(Opened::module(Arc::new(Qline::open(descriptor, side, wire, keys, events).await?)))
+        let wire = wire::Wire::open(
+            uri,
+            context,
+            descriptor.deadline,
+            calibration,
+            events.clone(),
+        )
+        .await?;
+        Ok(Opened::module(Arc::new(
+            Qline::open(descriptor, side, wire, keys, events).await?,
+        )))
     }
 }

@@ -101,11 +101,22 @@ pub fn frame(fields: &[Field], seen: &[u8]) -> Frame {
                 _ => return Frame::Incomplete,
             },
             Field::Data | Field::Array => {
-                let Some(head) = rest.first_chunk::<4>() else { return Frame::Incomplete };
-                let limit = if *field == Field::Data { PICTURE_LIMIT } else { ARRAY_LIMIT };
+                let Some(head) = rest.first_chunk::<4>() else {
+                    return Frame::Incomplete;
+                };
+                let limit = if *field == Field::Data {
+                    PICTURE_LIMIT
+                } else {
+                    ARRAY_LIMIT
+                };
                 match usize::try_from(i32::from_le_bytes(*head)) {
                     Ok(n) if n <= limit => 4 + n,
-                    _ => return Frame::Garbled(format!("a block of {} bytes was announced", i32::from_le_bytes(*head))),
+                    _ => {
+                        return Frame::Garbled(format!(
+                            "a block of {} bytes was announced",
+                            i32::from_le_bytes(*head)
+                        ));
+                    }
                 }
             }
         };
@@ -167,11 +178,19 @@ impl<'a> Reader<'a> {
         if items.checked_mul(4) != Some(block.0.len()) {
             return Err(ProtoError::Array);
         }
-        let all = block.0.chunks_exact(4).map(|c| i32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        let all = block
+            .0
+            .chunks_exact(4)
+            .map(|c| i32::from_le_bytes([c[0], c[1], c[2], c[3]]))
+            .collect();
         Ok((rows, columns, all))
     }
     pub(crate) fn end(self) -> Result<(), ProtoError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ProtoError::Trailing(self.0.len())) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ProtoError::Trailing(self.0.len()))
+        }
     }
 }
 
@@ -205,9 +224,25 @@ pub fn fuzz(input: &[u8]) {
     for command in Mon::ALL {
         let _ = frame(command.reply(), input);
     }
-    let _ = (Mon::decode_link(input), Mon::decode_counts(input), Mon::decode_gates(input), Mon::decode_figures(input), Mon::decode_int(input));
-    let _ = (Mon::decode_double(input), Mon::decode_text(input), Mon::decode_servers(input), Mon::decode_fifos(input), Mon::decode_node_stats(input));
-    let _ = (Hw::decode_info(input), Hw::decode_counter(input), Hw::decode_counts(input));
+    let _ = (
+        Mon::decode_link(input),
+        Mon::decode_counts(input),
+        Mon::decode_gates(input),
+        Mon::decode_figures(input),
+        Mon::decode_int(input),
+    );
+    let _ = (
+        Mon::decode_double(input),
+        Mon::decode_text(input),
+        Mon::decode_servers(input),
+        Mon::decode_fifos(input),
+        Mon::decode_node_stats(input),
+    );
+    let _ = (
+        Hw::decode_info(input),
+        Hw::decode_counter(input),
+        Hw::decode_counts(input),
+    );
     for command in [Hws::Init, Hws::LoopFindGates, Hws::Load("x".to_owned())] {
         let _ = command.frame(input);
         let _ = decode_hws(&command, input);

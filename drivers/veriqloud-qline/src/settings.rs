@@ -7,25 +7,73 @@ use qkd_hal::{
     parameter::{ParameterSpec, ParameterType, ParameterValue, find},
 };
 
-const fn real(name: &'static str, title: &'static str, min: f64, max: f64, unit: &'static str) -> ParameterSpec {
-    ParameterSpec::read_only(name, title, ParameterType::Real { min, max }, unit).write_only().disruptive()
+const fn real(
+    name: &'static str,
+    title: &'static str,
+    min: f64,
+    max: f64,
+    unit: &'static str,
+) -> ParameterSpec {
+    ParameterSpec::read_only(name, title, ParameterType::Real { min, max }, unit)
+        .write_only()
+        .disruptive()
 }
-const fn choice(name: &'static str, title: &'static str, words: &'static [&'static str]) -> ParameterSpec {
-    ParameterSpec::read_only(name, title, ParameterType::Choice(words), "").write_only().disruptive()
+const fn choice(
+    name: &'static str,
+    title: &'static str,
+    words: &'static [&'static str],
+) -> ParameterSpec {
+    ParameterSpec::read_only(name, title, ParameterType::Choice(words), "")
+        .write_only()
+        .disruptive()
 }
-const fn integer(name: &'static str, title: &'static str, min: i64, max: i64, unit: &'static str) -> ParameterSpec {
-    ParameterSpec::read_only(name, title, ParameterType::Integer { min, max }, unit).write_only().disruptive()
+const fn integer(
+    name: &'static str,
+    title: &'static str,
+    min: i64,
+    max: i64,
+    unit: &'static str,
+) -> ParameterSpec {
+    ParameterSpec::read_only(name, title, ParameterType::Integer { min, max }, unit)
+        .write_only()
+        .disruptive()
 }
 
-const PM_MODE: ParameterSpec = choice("pm-mode", "sequence of the phase modulator", &["seq64", "seq64tight", "fake_rng", "true_rng", "off"]);
-const INSERT_ZEROS: ParameterSpec = choice("insert-zeros", "zeros in the sequence, for feedback", &["on", "off"]);
-const PM_SHIFT: ParameterSpec = integer("pm-shift", "shift of the phase modulator's signal, in steps of 1.25 ns", 0, i32::MAX as i64, "");
+const PM_MODE: ParameterSpec = choice(
+    "pm-mode",
+    "sequence of the phase modulator",
+    &["seq64", "seq64tight", "fake_rng", "true_rng", "off"],
+);
+const INSERT_ZEROS: ParameterSpec = choice(
+    "insert-zeros",
+    "zeros in the sequence, for feedback",
+    &["on", "off"],
+);
+const PM_SHIFT: ParameterSpec = integer(
+    "pm-shift",
+    "shift of the phase modulator's signal, in steps of 1.25 ns",
+    0,
+    i32::MAX as i64,
+    "",
+);
 
 const ALICE: &[ParameterSpec] = &[
     real("vca", "voltage-controlled attenuator", 0.0, 5.0, "V"),
-    real("am-bias", "bias of the amplitude modulator", -10.0, 10.0, "V"),
+    real(
+        "am-bias",
+        "bias of the amplitude modulator",
+        -10.0,
+        10.0,
+        "V",
+    ),
     real("qdistance", "separation of the double pulse", -1.0, 1.0, ""),
-    integer("am-shift", "shift of the pulse generation, in steps of 1.25 ns", 0, i32::MAX as i64, ""),
+    integer(
+        "am-shift",
+        "shift of the pulse generation, in steps of 1.25 ns",
+        0,
+        i32::MAX as i64,
+        "",
+    ),
     PM_MODE,
     PM_SHIFT,
     INSERT_ZEROS,
@@ -33,9 +81,25 @@ const ALICE: &[ParameterSpec] = &[
 
 const BOB: &[ParameterSpec] = &[
     choice("spd-mode", "mode of the detector", &["free", "gated"]),
-    integer("spd-deadtime", "dead time of the detector; 15 gated, 50 free running", 0, 1_000, "µs"),
-    choice("spd-eff", "efficiency of the detector, in percent; 20 is recommended", &["10", "20", "30"]),
-    integer("spd-delay", "delay of the detector's gate", 0, i32::MAX as i64, "ps"),
+    integer(
+        "spd-deadtime",
+        "dead time of the detector; 15 gated, 50 free running",
+        0,
+        1_000,
+        "µs",
+    ),
+    choice(
+        "spd-eff",
+        "efficiency of the detector, in percent; 20 is recommended",
+        &["10", "20", "30"],
+    ),
+    integer(
+        "spd-delay",
+        "delay of the detector's gate",
+        0,
+        i32::MAX as i64,
+        "ps",
+    ),
     PM_MODE,
     PM_SHIFT,
     INSERT_ZEROS,
@@ -53,10 +117,17 @@ pub(crate) fn of(side: Side) -> &'static [ParameterSpec] {
 pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<Hw> {
     let spec = find(of(side), name)?;
     spec.check(value)?;
-    let int = |v: i64| i32::try_from(v).map(Argument::Int).map_err(|_| Error::invalid(format!("{name}={v} does not fit onto the wire")));
+    let int = |v: i64| {
+        i32::try_from(v)
+            .map(Argument::Int)
+            .map_err(|_| Error::invalid(format!("{name}={v} does not fit onto the wire")))
+    };
     let argument = match value {
         // The efficiency is a choice for people and an integer on the wire.
-        ParameterValue::Text(word) if spec.name == "spd-eff" => Argument::Int(word.parse().map_err(|_| Error::invalid("spd-eff takes 10, 20 or 30"))?),
+        ParameterValue::Text(word) if spec.name == "spd-eff" => Argument::Int(
+            word.parse()
+                .map_err(|_| Error::invalid("spd-eff takes 10, 20 or 30"))?,
+        ),
         ParameterValue::Text(word) => Argument::Text(word.clone()),
         ParameterValue::Integer(v) => int(*v)?,
         ParameterValue::Real(v) => Argument::Double(*v),

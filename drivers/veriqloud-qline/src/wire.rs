@@ -40,57 +40,127 @@ fn error(unanswered: Unanswered<ProtoError>, command: &str, does: Does) -> Error
         Unanswered::Link(e) if does == Does::Changes => e.changing("command"),
         Unanswered::Link(e) => e.reading("query"),
         Unanswered::Reply(e) => {
-            let what = if matches!(e, ProtoError::Unexpected(_)) { DeviceMisbehaved::ReplyForAnotherRequest } else { DeviceMisbehaved::UnexpectedReply };
-            let effect = if does == Does::Changes { Effect::Unknown } else { Effect::None };
+            let what = if matches!(e, ProtoError::Unexpected(_)) {
+                DeviceMisbehaved::ReplyForAnotherRequest
+            } else {
+                DeviceMisbehaved::UnexpectedReply
+            };
+            let effect = if does == Does::Changes {
+                Effect::Unknown
+            } else {
+                Effect::None
+            };
             Error::misbehaved(what, format!("`{command}`: {e}")).effect(effect)
         }
     }
 }
 
 impl Wire {
-    pub(crate) async fn open(uri: &DeviceUri, context: &OpenContext, deadline: Duration, calibration: Duration, events: EventHub) -> Result<Self> {
-        let port = |name: &str, default: u16| uri.parse_parameter(name, "a port").map(|p| p.unwrap_or(default));
-        let (hw, hws) = (port("hw-port", proto::HW_PORT)?, port("hws-port", proto::HWS_PORT)?);
-        let mon = context.byte_link(uri, proto::MON_PORT, None, options(events)).await?;
+    pub(crate) async fn open(
+        uri: &DeviceUri,
+        context: &OpenContext,
+        deadline: Duration,
+        calibration: Duration,
+        events: EventHub,
+    ) -> Result<Self> {
+        let port = |name: &str, default: u16| {
+            uri.parse_parameter(name, "a port")
+                .map(|p| p.unwrap_or(default))
+        };
+        let (hw, hws) = (
+            port("hw-port", proto::HW_PORT)?,
+            port("hws-port", proto::HWS_PORT)?,
+        );
+        let mon = context
+            .byte_link(uri, proto::MON_PORT, None, options(events))
+            .await?;
         let other = |server: &str, port: u16| -> Result<(DeviceUri, u16)> {
             // In memory, each server is an endpoint of its own.
-            let at = if uri.transport() == MEMORY { format!("{}-{server}", uri.host()) } else { bracketed(uri.host()) };
-            Ok((format!("{}+{}://{at}", uri.driver(), uri.transport()).parse::<DeviceUri>()?, port))
+            let at = if uri.transport() == MEMORY {
+                format!("{}-{server}", uri.host())
+            } else {
+                bracketed(uri.host())
+            };
+            Ok((
+                format!("{}+{}://{at}", uri.driver(), uri.transport()).parse::<DeviceUri>()?,
+                port,
+            ))
         };
-        Ok(Self { context: context.clone(), mon, hw: other("hw", hw)?, hws: other("hws", hws)?, deadline, calibration })
+        Ok(Self {
+            context: context.clone(),
+            mon,
+            hw: other("hw", hw)?,
+            hws: other("hws", hws)?,
+            deadline,
+            calibration,
+        })
     }
 
     /// A query of `mon`.
-    pub(crate) async fn observe<T>(&self, command: Mon, decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static) -> Result<T> {
-        let exchange = Exchange::new("mon", command.encode(), self.deadline).reply(move |seen| proto::frame(command.reply(), seen), Disclosure::Public).reads();
-        ask(self.mon.as_ref(), exchange, decode).await.map_err(|e| error(e, command.word(), Does::Reads))
+    pub(crate) async fn observe<T>(
+        &self,
+        command: Mon,
+        decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let exchange = Exchange::new("mon", command.encode(), self.deadline)
+            .reply(
+                move |seen| proto::frame(command.reply(), seen),
+                Disclosure::Public,
+            )
+            .reads();
+        ask(self.mon.as_ref(), exchange, decode)
+            .await
+            .map_err(|e| error(e, command.word(), Does::Reads))
     }
 
     /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and hung up, is all there is to see.
     pub(crate) async fn set(&self, command: &Hw) -> Result<()> {
-        let request = command.encode().map_err(|e| Error::invalid(e.to_string()))?;
-        let link = self.context.byte_link(&self.hw.0, self.hw.1, None, options(EventHub::new(1))).await?;
+        let request = command
+            .encode()
+            .map_err(|e| Error::invalid(e.to_string()))?;
+        let link = self
+            .context
+            .byte_link(&self.hw.0, self.hw.1, None, options(EventHub::new(1)))
+            .await?;
         // The empty command goes in the same write: a length of 0.
         let request = [request, vec![0, 0]].concat();
-        let exchange = Exchange::new("hw", request, self.deadline).reply(|_: &[u8]| Frame::Incomplete, Disclosure::Public);
+        let exchange = Exchange::new("hw", request, self.deadline)
+            .reply(|_: &[u8]| Frame::Incomplete, Disclosure::Public);
         let outcome = link.exchange(exchange).await;
         link.close().await;
         match outcome {
             Err(e) if e.ended => Ok(()),
             Err(e) => Err(e.changing("set")),
-            Ok(_) => Err(Error::new(ErrorKind::Internal, "a frame that never ends has ended").effect(Effect::Unknown)),
+            Ok(_) => Err(
+                Error::new(ErrorKind::Internal, "a frame that never ends has ended")
+                    .effect(Effect::Unknown),
+            ),
         }
     }
 
     /// A command of `hws`.
     pub(crate) async fn command(&self, command: &Hws) -> Result<Outcome> {
-        let request = command.encode().map_err(|e| Error::invalid(e.to_string()))?;
-        let link = self.context.byte_link(&self.hws.0, self.hws.1, None, options(EventHub::new(1))).await?;
+        let request = command
+            .encode()
+            .map_err(|e| Error::invalid(e.to_string()))?;
+        let link = self
+            .context
+            .byte_link(&self.hws.0, self.hws.1, None, options(EventHub::new(1)))
+            .await?;
         let (framed, decoded) = (command.clone(), command.clone());
-        let exchange = Exchange::new("hws", request, self.calibration).reply(move |seen: &[u8]| -> Frame { framed.frame(seen) }, Disclosure::Public);
-        let outcome = ask(link.as_ref(), exchange, move |reply| decode_hws(&decoded, reply)).await.map_err(|e| error(e, &command.word(), Does::Changes));
+        let exchange = Exchange::new("hws", request, self.calibration).reply(
+            move |seen: &[u8]| -> Frame { framed.frame(seen) },
+            Disclosure::Public,
+        );
+        let outcome = ask(link.as_ref(), exchange, move |reply| {
+            decode_hws(&decoded, reply)
+        })
+        .await
+        .map_err(|e| error(e, &command.word(), Does::Changes));
         // The empty command; if it is lost, the server sees the connection end.
-        let _ = link.exchange(Exchange::new("hws", vec![0], self.deadline).reads()).await;
+        let _ = link
+            .exchange(Exchange::new("hws", vec![0], self.deadline).reads())
+            .await;
         link.close().await;
         outcome
     }
@@ -105,5 +175,9 @@ fn options(events: EventHub) -> LineOptions {
 }
 
 fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
 }

@@ -74,7 +74,9 @@ enum Command {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    text.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).ok_or_else(|| format!("`{text}` is no NAME=VALUE"))
+    text.split_once('=')
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .ok_or_else(|| format!("`{text}` is no NAME=VALUE"))
 }
 
 fn say(value: &impl serde::Serialize) -> io::Result<()> {
@@ -88,42 +90,86 @@ fn say(value: &impl serde::Serialize) -> io::Result<()> {
 async fn main() -> ExitCode {
     // A core dump would hold keys.
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_EMU_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_EMU_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
     match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read us has gone.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) { 2 } else { 1 })
+            ExitCode::from(
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) {
+                    2
+                } else {
+                    1
+                },
+            )
         }
     }
 }
 
 async fn run(command: Command) -> io::Result<()> {
     match command {
-        Command::List { output: Output::Json } => {
-            let all: Vec<_> = profile::all().iter().map(|p| json!({"name": p.name, "title": p.title, "settings": p.settings})).collect();
+        Command::List {
+            output: Output::Json,
+        } => {
+            let all: Vec<_> = profile::all()
+                .iter()
+                .map(|p| json!({"name": p.name, "title": p.title, "settings": p.settings}))
+                .collect();
             say(&all)
         }
-        Command::List { output: Output::Table } => {
+        Command::List {
+            output: Output::Table,
+        } => {
             let mut out = io::stdout().lock();
             for p in profile::all() {
                 writeln!(out, "{:26} {}", p.name, p.title)?;
                 for s in p.settings {
-                    writeln!(out, "    --set {}=…  {}{}", s.name, s.help, if s.live { " (also while running)" } else { "" })?;
+                    writeln!(
+                        out,
+                        "    --set {}=…  {}{}",
+                        s.name,
+                        s.help,
+                        if s.live { " (also while running)" } else { "" }
+                    )?;
                 }
             }
             Ok(())
         }
-        Command::Run { profile, listen, pty_link, set, fault, seed } => {
-            let running = profile::start(&profile, &Options { listen, pty_link, set, faults: fault, seed }).await?;
+        Command::Run {
+            profile,
+            listen,
+            pty_link,
+            set,
+            fault,
+            seed,
+        } => {
+            let running = profile::start(
+                &profile,
+                &Options {
+                    listen,
+                    pty_link,
+                    set,
+                    faults: fault,
+                    seed,
+                },
+            )
+            .await?;
             say(running.ready())?;
             serve(BTreeMap::from([(String::new(), running)])).await
         }
         Command::Up { file } => {
-            let text = std::fs::read_to_string(&file).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+            let text = std::fs::read_to_string(&file)
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
             let all = Testbed::parse(&text)?.start().await?;
             for (name, running) in &all {
                 let mut line = serde_json::to_value(running.ready())?;
@@ -139,7 +185,11 @@ async fn run(command: Command) -> io::Result<()> {
 /// The lines of standard input, until it closes. Read by a thread of its own, for whoever ends us must not wait for a line: a runtime waits for its threads.
 fn orders() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
     let (lines, received) = tokio::sync::mpsc::channel(16);
-    std::thread::spawn(move || io::stdin().lines().try_for_each(|line| lines.blocking_send(line)));
+    std::thread::spawn(move || {
+        io::stdin()
+            .lines()
+            .try_for_each(|line| lines.blocking_send(line))
+    });
     received
 }
 
@@ -170,7 +220,11 @@ fn order(all: &BTreeMap<String, Running>, line: &str) -> Result<(), String> {
         Some(only) => (only, line),
         None => {
             let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
-            (all.get(name).ok_or_else(|| format!("there is no emulator `{name}`"))?, rest)
+            (
+                all.get(name)
+                    .ok_or_else(|| format!("there is no emulator `{name}`"))?,
+                rest,
+            )
         }
     };
     match rest.split_once(' ') {
@@ -179,6 +233,8 @@ fn order(all: &BTreeMap<String, Running>, line: &str) -> Result<(), String> {
             let (name, value) = assignment(text.trim())?;
             running.set(&name, &value)
         }
-        _ => Err(format!("`{rest}` is no order: write `fault SPEC` or `set NAME=VALUE`")),
+        _ => Err(format!(
+            "`{rest}` is no order: write `fault SPEC` or `set NAME=VALUE`"
+        )),
     }
 }

@@ -22,11 +22,17 @@ impl Face {
     }
     /// Who the device says that it is.
     pub fn identity(&self) -> Identity {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.identity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
     /// Another box answers from now on.
     pub fn become_another(&self, serial: &str) {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).serial = Some(serial.to_owned());
+        self.identity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .serial = Some(serial.to_owned());
     }
 }
 

@@ -46,7 +46,10 @@ impl Gate {
         if self.full.load(Ordering::Relaxed) {
             return Err(Refusal::Full);
         }
-        match self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+        match self
+            .next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+        {
             Ok(_) => Err(Refusal::Refused),
             Err(_) => Ok(()),
         }
@@ -57,7 +60,10 @@ impl Gate {
     /// If it is refused.
     pub fn admits(&self) -> Result<bool, Refusal> {
         self.pass()?;
-        Ok(self.ignored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err())
+        Ok(self
+            .ignored
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_err())
     }
     /// Whether the next change would be refused, without counting it.
     ///

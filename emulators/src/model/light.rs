@@ -10,5 +10,9 @@ pub const DARK: f64 = -60.0;
 
 /// What a monitor reads: without light, it is out of its range.
 pub(super) fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
-    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK { Quality::OutOfRange } else { Quality::Good })
+    Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= DARK {
+        Quality::OutOfRange
+    } else {
+        Quality::Good
+    })
 }

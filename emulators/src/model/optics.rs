@@ -15,13 +15,21 @@ const PER_DB: f64 = std::f64::consts::LN_10 / 10.0;
 /// Binary entropy.
 #[must_use]
 pub fn entropy(x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 { 0.0 } else { -x * x.log2() - (1.0 - x) * (1.0 - x).log2() }
+    if x <= 0.0 || x >= 1.0 {
+        0.0
+    } else {
+        -x * x.log2() - (1.0 - x) * (1.0 - x).log2()
+    }
 }
 
 /// The most secret bits per use of a channel with this transmittance.
 #[must_use]
 pub fn plob(transmittance: f64) -> f64 {
-    if transmittance >= 1.0 { f64::INFINITY } else { -(-transmittance.max(0.0)).ln_1p() / std::f64::consts::LN_2 }
+    if transmittance >= 1.0 {
+        f64::INFINITY
+    } else {
+        -(-transmittance.max(0.0)).ln_1p() / std::f64::consts::LN_2
+    }
 }
 
 /// A decoy-state BB84 system.
@@ -49,9 +57,29 @@ pub struct Bb84 {
 
 impl Bb84 {
     /// GYS (2004), with the intensities of MQZL, at 2 MHz.
-    pub const GYS: Self = Self { clock: 2e6, mu: 0.48, nu: None, y0: 1.7e-6, eta: 0.045, e_det: 0.033, f: 1.22, q: 0.5, gate: 1e-9 };
+    pub const GYS: Self = Self {
+        clock: 2e6,
+        mu: 0.48,
+        nu: None,
+        y0: 1.7e-6,
+        eta: 0.045,
+        e_det: 0.033,
+        f: 1.22,
+        q: 0.5,
+        gate: 1e-9,
+    };
     /// A modern 1 GHz system with gated detectors.
-    pub const GIGAHERTZ: Self = Self { clock: 1e9, mu: 0.48, nu: Some(0.05), y0: 1.2e-6, eta: 0.2, e_det: 0.01, f: 1.16, q: 0.5, gate: 1e-9 };
+    pub const GIGAHERTZ: Self = Self {
+        clock: 1e9,
+        mu: 0.48,
+        nu: Some(0.05),
+        y0: 1.2e-6,
+        eta: 0.2,
+        e_det: 0.01,
+        f: 1.16,
+        q: 0.5,
+        gate: 1e-9,
+    };
 }
 
 /// What a system does over a channel.
@@ -81,19 +109,36 @@ impl Bb84 {
         let gain = |mu: f64| y0 + 1.0 - (-eta * mu).exp();
         let errors = |mu: f64| E0 * y0 + self.e_det * (1.0 - (-eta * mu).exp());
         let q_mu = gain(self.mu).min(1.0);
-        let qber = if q_mu > 0.0 { errors(self.mu) / q_mu } else { E0 };
+        let qber = if q_mu > 0.0 {
+            errors(self.mu) / q_mu
+        } else {
+            E0
+        };
         let (y1, e1) = match self.nu {
             None => (y0 + eta, (E0 * y0 + self.e_det * eta) / (y0 + eta)),
             Some(nu) => {
                 let mu = self.mu;
-                let y1 = mu / (mu * nu - nu * nu) * (gain(nu) * nu.exp() - q_mu * mu.exp() * nu * nu / (mu * mu) - (mu * mu - nu * nu) / (mu * mu) * y0);
+                let y1 = mu / (mu * nu - nu * nu)
+                    * (gain(nu) * nu.exp()
+                        - q_mu * mu.exp() * nu * nu / (mu * mu)
+                        - (mu * mu - nu * nu) / (mu * mu) * y0);
                 (y1, (errors(nu) * nu.exp() - E0 * y0) / (y1 * nu))
             }
         };
         let q1 = y1.max(0.0) * self.mu * (-self.mu).exp();
-        let private = if (0.0..0.5).contains(&e1) { 1.0 - entropy(e1) } else { 0.0 };
+        let private = if (0.0..0.5).contains(&e1) {
+            1.0 - entropy(e1)
+        } else {
+            0.0
+        };
         let per_pulse = (self.q * (q1 * private - q_mu * self.f * entropy(qber.min(0.5)))).max(0.0);
-        Rates { gain: q_mu, qber, y1, e1, per_pulse }
+        Rates {
+            gain: q_mu,
+            qber,
+            y1,
+            e1,
+            per_pulse,
+        }
     }
 }
 
@@ -129,7 +174,15 @@ impl Fibre {
     /// Standard fibre of this length, a quantum channel at 1547.7 nm and a filter of 0.8 nm, nothing else in it.
     #[must_use]
     pub fn of(length: f64) -> Self {
-        Self { length, alpha: 0.2, excess: Decibels(0.0), wavelength: 1547.7, filter: 0.8, classical: Vec::new(), stray: None }
+        Self {
+            length,
+            alpha: 0.2,
+            excess: Decibels(0.0),
+            wavelength: 1547.7,
+            filter: 0.8,
+            classical: Vec::new(),
+            stray: None,
+        }
     }
     /// Loss from end to end.
     #[must_use]
@@ -139,7 +192,20 @@ impl Fibre {
     /// Noise at the receiver, in photons per second.
     #[must_use]
     pub fn noise(&self) -> f64 {
-        let raman: f64 = self.classical.iter().map(|c| raman_forward(c.launch.to_watts(), c.rho, self.filter, self.length, self.alpha, self.alpha)).sum();
+        let raman: f64 = self
+            .classical
+            .iter()
+            .map(|c| {
+                raman_forward(
+                    c.launch.to_watts(),
+                    c.rho,
+                    self.filter,
+                    self.length,
+                    self.alpha,
+                    self.alpha,
+                )
+            })
+            .sum();
         let stray = self.stray.map_or(0.0, DecibelMilliwatts::to_watts);
         (raman * self.excess.transmittance().0 + stray) * self.wavelength * 1e-9 / HC
     }
@@ -147,15 +213,33 @@ impl Fibre {
 
 /// Raman noise at the far end, in watts; attenuations of the classical and the quantum channel in dB/km.
 #[must_use]
-pub fn raman_forward(launch: f64, rho: f64, filter: f64, length: f64, classical: f64, quantum: f64) -> f64 {
+pub fn raman_forward(
+    launch: f64,
+    rho: f64,
+    filter: f64,
+    length: f64,
+    classical: f64,
+    quantum: f64,
+) -> f64 {
     let (c, q) = (classical * PER_DB, quantum * PER_DB);
-    let scattered = if (q - c).abs() < 1e-9 { length * (-q * length).exp() } else { ((-c * length).exp() - (-q * length).exp()) / (q - c) };
+    let scattered = if (q - c).abs() < 1e-9 {
+        length * (-q * length).exp()
+    } else {
+        ((-c * length).exp() - (-q * length).exp()) / (q - c)
+    };
     launch * rho * filter * scattered
 }
 
 /// Raman noise at the near end, in watts.
 #[must_use]
-pub fn raman_backward(launch: f64, rho: f64, filter: f64, length: f64, classical: f64, quantum: f64) -> f64 {
+pub fn raman_backward(
+    launch: f64,
+    rho: f64,
+    filter: f64,
+    length: f64,
+    classical: f64,
+    quantum: f64,
+) -> f64 {
     let sum = (classical + quantum) * PER_DB;
     launch * rho * filter * (1.0 - (-sum * length).exp()) / sum
 }
@@ -166,19 +250,70 @@ mod tests {
     use proptest::prelude::*;
 
     fn close(got: f64, want: f64, relative: f64) {
-        assert!((got - want).abs() <= want.abs() * relative, "{got} is not {want}");
+        assert!(
+            (got - want).abs() <= want.abs() * relative,
+            "{got} is not {want}"
+        );
     }
 
     #[test]
     fn decoy_bb84_gives_the_published_system() {
         // L, Qμ, Eμ, Y1, e1, R with infinitely many decoys, R with weak (0.05) and vacuum.
         for (l, q, e, y1, e1, r, weak) in [
-            (0.0, 2.137_009e-2, 0.033_037, 4.500_170e-2, 0.033_018, 2.554_588e-3, 2.414_245e-3),
-            (25.0, 6.429_380e-3, 0.033_123, 1.343_592e-2, 0.033_059, 7.543_964e-4, 7.113_164e-4),
-            (50.0, 1.924_950e-3, 0.033_412, 4.012_329e-3, 0.033_198, 2.225_961e-4, 2.096_250e-4),
-            (100.0, 1.732_602e-4, 0.037_582, 3.591_477e-4, 0.035_211, 1.718_444e-5, 1.602_005e-5),
-            (120.0, 6.692_883e-5, 0.044_862, 1.375_978e-4, 0.038_770, 4.814_562e-6, 4.368_615e-6),
-            (140.0, 2.649_981e-5, 0.062_959, 5.336_691e-5, 0.047_876, 2.464_667e-7, 7.377_906e-8),
+            (
+                0.0,
+                2.137_009e-2,
+                0.033_037,
+                4.500_170e-2,
+                0.033_018,
+                2.554_588e-3,
+                2.414_245e-3,
+            ),
+            (
+                25.0,
+                6.429_380e-3,
+                0.033_123,
+                1.343_592e-2,
+                0.033_059,
+                7.543_964e-4,
+                7.113_164e-4,
+            ),
+            (
+                50.0,
+                1.924_950e-3,
+                0.033_412,
+                4.012_329e-3,
+                0.033_198,
+                2.225_961e-4,
+                2.096_250e-4,
+            ),
+            (
+                100.0,
+                1.732_602e-4,
+                0.037_582,
+                3.591_477e-4,
+                0.035_211,
+                1.718_444e-5,
+                1.602_005e-5,
+            ),
+            (
+                120.0,
+                6.692_883e-5,
+                0.044_862,
+                1.375_978e-4,
+                0.038_770,
+                4.814_562e-6,
+                4.368_615e-6,
+            ),
+            (
+                140.0,
+                2.649_981e-5,
+                0.062_959,
+                5.336_691e-5,
+                0.047_876,
+                2.464_667e-7,
+                7.377_906e-8,
+            ),
         ] {
             let t = Decibels(0.21 * l).transmittance().0;
             let rates = Bb84::GYS.rates(t, 0.0);
@@ -187,13 +322,28 @@ mod tests {
             close(rates.y1, y1, 1e-6);
             close(rates.e1, e1, 2e-5);
             close(rates.per_pulse, r, 1e-6);
-            close(Bb84 { nu: Some(0.05), ..Bb84::GYS }.rates(t, 0.0).per_pulse, weak, 1e-6);
+            close(
+                Bb84 {
+                    nu: Some(0.05),
+                    ..Bb84::GYS
+                }
+                .rates(t, 0.0)
+                .per_pulse,
+                weak,
+                1e-6,
+            );
         }
     }
 
     #[test]
     fn the_ceiling() {
-        for (db, k) in [(1.0, 2.281_584), (3.0, 1.003_430), (10.0, 0.152_003_1), (20.0, 1.449_957e-2), (40.0, 1.442_767e-4)] {
+        for (db, k) in [
+            (1.0, 2.281_584),
+            (3.0, 1.003_430),
+            (10.0, 0.152_003_1),
+            (20.0, 1.449_957e-2),
+            (40.0, 1.442_767e-4),
+        ] {
             close(plob(Decibels(db).transmittance().0), k, 1e-6);
         }
         assert_eq!(plob(1.0), f64::INFINITY);
@@ -201,24 +351,65 @@ mod tests {
 
     #[test]
     fn raman_noise() {
-        close(raman_forward(1e-3, 3e-9, 0.8, 25.0, 0.2, 0.2), 1.8974e-11, 1e-4);
-        close(raman_backward(1e-3, 3e-9, 0.8, 25.0, 0.2, 0.2), 2.3452e-11, 1e-4);
-        close(raman_forward(1e-3, 2.421e-12, 0.8, 25.0, 0.2, 0.33), 1.0781e-14, 1e-3);
-        for (l, w) in [(1.0, 2.2920e-12), (10.0, 1.5143e-11), (50.0, 1.2000e-11), (100.0, 2.4000e-12)] {
+        close(
+            raman_forward(1e-3, 3e-9, 0.8, 25.0, 0.2, 0.2),
+            1.8974e-11,
+            1e-4,
+        );
+        close(
+            raman_backward(1e-3, 3e-9, 0.8, 25.0, 0.2, 0.2),
+            2.3452e-11,
+            1e-4,
+        );
+        close(
+            raman_forward(1e-3, 2.421e-12, 0.8, 25.0, 0.2, 0.33),
+            1.0781e-14,
+            1e-3,
+        );
+        for (l, w) in [
+            (1.0, 2.2920e-12),
+            (10.0, 1.5143e-11),
+            (50.0, 1.2000e-11),
+            (100.0, 2.4000e-12),
+        ] {
             close(raman_forward(1e-3, 3e-9, 0.8, l, 0.2, 0.2), w, 1e-4);
         }
-        let fibre = Fibre { classical: vec![Classical { launch: DecibelMilliwatts(0.0), rho: 3e-9 }], ..Fibre::of(25.0) };
+        let fibre = Fibre {
+            classical: vec![Classical {
+                launch: DecibelMilliwatts(0.0),
+                rho: 3e-9,
+            }],
+            ..Fibre::of(25.0)
+        };
         close(fibre.noise(), 1.4783e8, 1e-4);
     }
 
     #[test]
     fn classical_light_ends_the_key() {
         // GYS over 25 km at 0.21 dB/km: QBER and rate for launch powers per channel.
-        for (dbm, qber, rate) in [(-30.0, 0.0336, 7.43e-4), (-20.0, 0.0379, 6.41e-4), (-10.0, 0.0769, 0.0), (0.0, 0.271, 0.0)] {
-            let fibre = Fibre { classical: vec![Classical { launch: DecibelMilliwatts(dbm), rho: 3e-9 }], ..Fibre::of(25.0) };
-            let rates = Bb84::GYS.rates(Decibels(0.21 * 25.0).transmittance().0, fibre.noise() * 1e-9);
+        for (dbm, qber, rate) in [
+            (-30.0, 0.0336, 7.43e-4),
+            (-20.0, 0.0379, 6.41e-4),
+            (-10.0, 0.0769, 0.0),
+            (0.0, 0.271, 0.0),
+        ] {
+            let fibre = Fibre {
+                classical: vec![Classical {
+                    launch: DecibelMilliwatts(dbm),
+                    rho: 3e-9,
+                }],
+                ..Fibre::of(25.0)
+            };
+            let rates = Bb84::GYS.rates(
+                Decibels(0.21 * 25.0).transmittance().0,
+                fibre.noise() * 1e-9,
+            );
             close(rates.qber, qber, 0.01);
-            if rate == 0.0 { assert_eq!(rates.per_pulse, 0.0) } else { close(rates.per_pulse, rate, 0.01) }
+            if rate == 0.0 {
+                assert_eq!(rates.per_pulse, 0.0)
+            } else {
+                close(rates.per_pulse, rate, 0.01)
+            }
         }
     }
 

@@ -15,10 +15,14 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Key, KeyId, Operation, QkdModule, Result,
+    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Key, KeyId, Operation,
+    QkdModule, Result,
     device::HealthState,
     event::Origin,
-    qkd::{KeyRequest, KeyStore, ModuleState, ModuleStatus, Performance, QkdCapabilities, Redelivery, Role},
+    qkd::{
+        KeyRequest, KeyStore, ModuleState, ModuleStatus, Performance, QkdCapabilities, Redelivery,
+        Role,
+    },
     reading::{Measured, Reading, Value},
     units::{Bits, BitsPerSecond, DecibelMilliwatts, Decibels, Ratio},
 };
@@ -61,7 +65,11 @@ pub struct Timings {
 
 impl Default for Timings {
     fn default() -> Self {
-        Self { synchronise: Duration::from_millis(300), align: Duration::from_secs(60), calibrate: Duration::from_secs(180) }
+        Self {
+            synchronise: Duration::from_millis(300),
+            align: Duration::from_secs(60),
+            calibrate: Duration::from_secs(180),
+        }
     }
 }
 
@@ -93,7 +101,14 @@ pub struct LinkConfig {
 impl Default for LinkConfig {
     /// A 1 GHz system over 25 km, running, with room for 100,000 keys of 512 bit of which a tenth is there.
     fn default() -> Self {
-        Self { system: Bb84::GIGAHERTZ, fibre: Fibre::of(25.0), timings: Timings::default(), capacity: 51_200_000, stored: 5_120_000, running: true }
+        Self {
+            system: Bb84::GIGAHERTZ,
+            fibre: Fibre::of(25.0),
+            timings: Timings::default(),
+            capacity: 51_200_000,
+            stored: 5_120_000,
+            running: true,
+        }
     }
 }
 
@@ -127,7 +142,10 @@ impl Core {
         }
         let mut fibre = state.fibre.clone();
         fibre.excess = Decibels(fibre.excess.0 + state.extra_loss);
-        self.config.system.rates(fibre.loss().transmittance().0, fibre.noise() * self.config.system.gate)
+        self.config.system.rates(
+            fibre.loss().transmittance().0,
+            fibre.noise() * self.config.system.gate,
+        )
     }
     fn key_rate(&self, state: &State) -> f64 {
         self.rates_of(state).per_pulse * self.config.system.clock
@@ -141,7 +159,9 @@ impl Core {
             && !state.failed
         {
             let begin = ready.max(state.settled);
-            state.bits = (state.bits + self.key_rate(&state) * now.saturating_sub(begin).as_secs_f64()).min(self.config.capacity as f64);
+            state.bits = (state.bits
+                + self.key_rate(&state) * now.saturating_sub(begin).as_secs_f64())
+            .min(self.config.capacity as f64);
         }
         state.settled = now;
         state
@@ -193,8 +213,16 @@ impl QkdLink {
             orders: 0,
             random: ChaCha12Rng::seed_from_u64(seed),
         };
-        let core = Arc::new(Core { clock, config, state: Mutex::new(state) });
-        Arc::new(Self { pool: Arc::new(Pool::new(Tap(core.clone()))), core, gate: Gate::default() })
+        let core = Arc::new(Core {
+            clock,
+            config,
+            state: Mutex::new(state),
+        });
+        Arc::new(Self {
+            pool: Arc::new(Pool::new(Tap(core.clone()))),
+            core,
+            gate: Gate::default(),
+        })
     }
     /// The keys, as a source for key delivery.
     #[must_use]
@@ -228,8 +256,13 @@ impl QkdLink {
         if state.failed || state.cut {
             return Phase::Error;
         }
-        let Some(ready) = state.ready else { return Phase::Idle };
-        let (left, times) = (ready.saturating_sub(state.settled), self.core.config.timings);
+        let Some(ready) = state.ready else {
+            return Phase::Idle;
+        };
+        let (left, times) = (
+            ready.saturating_sub(state.settled),
+            self.core.config.timings,
+        );
         match left {
             Duration::ZERO => Phase::Generating,
             left if left <= times.calibrate => Phase::Calibrating,
@@ -246,7 +279,11 @@ impl QkdLink {
     /// Secret key rate now, in bit/s.
     #[must_use]
     pub fn key_rate(&self) -> f64 {
-        if self.phase() == Phase::Generating { self.core.key_rate(&self.core.lock()) } else { 0.0 }
+        if self.phase() == Phase::Generating {
+            self.core.key_rate(&self.core.lock())
+        } else {
+            0.0
+        }
     }
     /// What commands can change, as text. Not the keys that are made meanwhile.
     #[must_use]
@@ -254,8 +291,15 @@ impl QkdLink {
         let (keys, twins) = self.pool.taken();
         let waiting = self.pool.waiting();
         let state = self.core.lock();
-        let module = if state.ready.is_some() { "started" } else { "stopped" };
-        format!("module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}", state.orders, state.failed)
+        let module = if state.ready.is_some() {
+            "started"
+        } else {
+            "stopped"
+        };
+        format!(
+            "module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}",
+            state.orders, state.failed
+        )
     }
     /// Starts from the first phase.
     ///
@@ -326,7 +370,9 @@ impl Faulty for QkdLink {
             DeviceFault::Cut(_) => self.path(|s| s.cut = true),
             // More loss does no harm to the alignment: no new phases.
             DeviceFault::LossDb(db) => self.core.settle().extra_loss = *db,
-            DeviceFault::Leak(dbm) => self.core.settle().fibre.stray = Some(DecibelMilliwatts(*dbm)),
+            DeviceFault::Leak(dbm) => {
+                self.core.settle().fibre.stray = Some(DecibelMilliwatts(*dbm))
+            }
             DeviceFault::Reboot => self.reboot(),
             DeviceFault::Fail => self.set_failed(true),
             DeviceFault::Refuse(n) => self.gate.refuse(*n),
@@ -342,7 +388,11 @@ impl Faulty for QkdLink {
                         state.bits = 0.0;
                         Ok(())
                     }
-                    _ => return Err(format!("`{order}` is nothing that an operator of a QKD link does: start, stop, calibrate, drain")),
+                    _ => {
+                        return Err(format!(
+                            "`{order}` is nothing that an operator of a QKD link does: start, stop, calibrate, drain"
+                        ));
+                    }
                 };
                 done.map_err(|r| format!("{r:?}"))?;
             }
@@ -377,12 +427,37 @@ impl QkdEnd {
     #[must_use]
     pub fn new(link: Arc<QkdLink>, role: Role, name: &str, peer: &str) -> Self {
         use Operation as O;
-        let operations =
-            [O::Identity, O::Health, O::Telemetry, O::ModuleStatus, O::Performance, O::KeyStore, O::Start, O::Stop, O::Calibrate, O::TakeKeys, O::TakeKeysById];
-        let limits = QkdCapabilities::new(role).with_redelivery(Redelivery::Refused).with_reinitialisation(link.timings().total());
-        let identity = Identity::of("model").with_model("decoy BB84").with_serial(name);
-        let face = Face::new(DeviceKind::QkdModule, identity, Capabilities::none().with(&operations));
-        Self { face, link, name: name.to_owned(), peer: peer.to_owned(), limits }
+        let operations = [
+            O::Identity,
+            O::Health,
+            O::Telemetry,
+            O::ModuleStatus,
+            O::Performance,
+            O::KeyStore,
+            O::Start,
+            O::Stop,
+            O::Calibrate,
+            O::TakeKeys,
+            O::TakeKeysById,
+        ];
+        let limits = QkdCapabilities::new(role)
+            .with_redelivery(Redelivery::Refused)
+            .with_reinitialisation(link.timings().total());
+        let identity = Identity::of("model")
+            .with_model("decoy BB84")
+            .with_serial(name);
+        let face = Face::new(
+            DeviceKind::QkdModule,
+            identity,
+            Capabilities::none().with(&operations),
+        );
+        Self {
+            face,
+            link,
+            name: name.to_owned(),
+            peer: peer.to_owned(),
+            limits,
+        }
     }
     /// What all devices have.
     #[must_use]
@@ -390,25 +465,44 @@ impl QkdEnd {
         &self.face
     }
     fn changed(&self, state: &str) {
-        self.face.events.publish(Origin::Device, EventKind::StateChanged { subject: "module".into(), state: state.into() });
+        self.face.events.publish(
+            Origin::Device,
+            EventKind::StateChanged {
+                subject: "module".into(),
+                state: state.into(),
+            },
+        );
     }
 }
 
 fn refused(operation: Operation, refusal: Refusal) -> Error {
-    Error::new(ErrorKind::Refused, format!("the module refused: {refusal:?}")).during(operation.name())
+    Error::new(
+        ErrorKind::Refused,
+        format!("the module refused: {refusal:?}"),
+    )
+    .during(operation.name())
 }
 
 fn no_keys(error: SourceError) -> Error {
     match error {
         SourceError::NotEnough => Error::new(ErrorKind::Exhausted, "not enough keys are stored"),
-        SourceError::NotFound => Error::new(ErrorKind::NotFound, "an id is unknown, or was delivered before"),
-        SourceError::NotAllowed => Error::new(ErrorKind::Authentication, "this end was not named when the key was taken"),
+        SourceError::NotFound => Error::new(
+            ErrorKind::NotFound,
+            "an id is unknown, or was delivered before",
+        ),
+        SourceError::NotAllowed => Error::new(
+            ErrorKind::Authentication,
+            "this end was not named when the key was taken",
+        ),
         SourceError::Failed(why) => Error::new(ErrorKind::Internal, why),
     }
 }
 
 fn handed_over(items: Vec<KeyItem>) -> Vec<Key> {
-    items.into_iter().map(|item| Key::new(item.id.into(), item.bytes)).collect()
+    items
+        .into_iter()
+        .map(|item| Key::new(item.id.into(), item.bytes))
+        .collect()
 }
 
 impl_device! { QkdEnd, face,
@@ -441,7 +535,9 @@ impl QkdModule for QkdEnd {
             Phase::Generating => ModuleState::Generating,
             Phase::Error => ModuleState::Error,
         };
-        Ok(ModuleStatus::new(state, self.limits.role).with_vendor_state(format!("{phase:?}")).with_peer(&self.peer))
+        Ok(ModuleStatus::new(state, self.limits.role)
+            .with_vendor_state(format!("{phase:?}"))
+            .with_peer(&self.peer))
     }
     async fn performance(&self) -> Result<Performance> {
         let mut performance = Performance::default();
@@ -453,10 +549,15 @@ impl QkdModule for QkdEnd {
     }
     async fn key_store(&self) -> Result<KeyStore> {
         let (stored, capacity) = self.link.pool.count(SIZES.0);
-        Ok(KeyStore::default().with_stored(stored, capacity).with_sizes(Bits(SIZES.0), Bits(SIZES.1), Bits(SIZES.2)).with_limits(4096, 16))
+        Ok(KeyStore::default()
+            .with_stored(stored, capacity)
+            .with_sizes(Bits(SIZES.0), Bits(SIZES.1), Bits(SIZES.2))
+            .with_limits(4096, 16))
     }
     async fn start(&self) -> Result<()> {
-        self.link.start().map_err(|r| refused(Operation::Start, r))?;
+        self.link
+            .start()
+            .map_err(|r| refused(Operation::Start, r))?;
         self.changed("starting");
         Ok(())
     }
@@ -466,7 +567,9 @@ impl QkdModule for QkdEnd {
         Ok(())
     }
     async fn calibrate(&self) -> Result<()> {
-        self.link.calibrate().map_err(|r| refused(Operation::Calibrate, r))?;
+        self.link
+            .calibrate()
+            .map_err(|r| refused(Operation::Calibrate, r))?;
         self.changed("calibrating");
         let clock = self.link.clock();
         tokio::time::sleep(clock.really(self.link.timings().calibrate)).await;
@@ -474,23 +577,43 @@ impl QkdModule for QkdEnd {
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         let size = request.size.map_or(SIZES.0, |s| s.0);
-        if request.count == 0 || request.count > 4096 || !size.is_multiple_of(8) || !(SIZES.1..=SIZES.2).contains(&size) {
-            return Err(Error::invalid("1 to 4096 keys of 64 to 1024 bit, a multiple of 8"));
+        if request.count == 0
+            || request.count > 4096
+            || !size.is_multiple_of(8)
+            || !(SIZES.1..=SIZES.2).contains(&size)
+        {
+            return Err(Error::invalid(
+                "1 to 4096 keys of 64 to 1024 bit, a multiple of 8",
+            ));
         }
         if !request.extensions.iter().all(|e| !e.mandatory) {
             return Err(Error::invalid("no extension is supported"));
         }
         let mut slaves = vec![self.peer.clone()];
         slaves.extend(request.additional_receivers.iter().cloned());
-        let grant = Grant { master: self.name.clone(), slaves };
-        self.link.pool.take(&grant, request.count as usize, size).map(handed_over).map_err(no_keys)
+        let grant = Grant {
+            master: self.name.clone(),
+            slaves,
+        };
+        self.link
+            .pool
+            .take(&grant, request.count as usize, size)
+            .map(handed_over)
+            .map_err(no_keys)
     }
     async fn take_keys_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
         if ids.is_empty() || (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
             return Err(Error::invalid("at least one id, each once"));
         }
-        let ids: Vec<_> = ids.iter().filter_map(|id| Uuid::from_slice(id.as_bytes()).ok()).collect();
-        self.link.pool.take_by_id(&self.peer, &self.name, &ids).map(handed_over).map_err(no_keys)
+        let ids: Vec<_> = ids
+            .iter()
+            .filter_map(|id| Uuid::from_slice(id.as_bytes()).ok())
+            .collect();
+        self.link
+            .pool
+            .take_by_id(&self.peer, &self.name, &ids)
+            .map(handed_over)
+            .map_err(no_keys)
     }
 }
 
@@ -503,7 +626,10 @@ mod tests {
         (QkdLink::new(config, clock.clone(), 5), clock)
     }
     fn ends(link: &Arc<QkdLink>) -> (QkdEnd, QkdEnd) {
-        (QkdEnd::new(link.clone(), Role::Transmitter, "a", "b"), QkdEnd::new(link.clone(), Role::Receiver, "b", "a"))
+        (
+            QkdEnd::new(link.clone(), Role::Transmitter, "a", "b"),
+            QkdEnd::new(link.clone(), Role::Receiver, "b", "a"),
+        )
     }
 
     #[tokio::test]
@@ -513,14 +639,31 @@ mod tests {
         let keys = a.take_keys(&KeyRequest::new(5)).await.unwrap();
         let ids: Vec<_> = keys.iter().map(|k| k.id().clone()).collect();
         assert_eq!(b.take_keys_by_id(&ids).await.unwrap(), keys);
-        assert_eq!(b.take_keys_by_id(&ids).await.unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(a.take_keys_by_id(&ids).await.unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(b.take_keys_by_id(&[ids[0].clone(), ids[0].clone()]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            b.take_keys_by_id(&ids).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        assert_eq!(
+            a.take_keys_by_id(&ids).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        assert_eq!(
+            b.take_keys_by_id(&[ids[0].clone(), ids[0].clone()])
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput
+        );
     }
 
     #[tokio::test]
     async fn the_store_fills_by_the_rate_after_the_phases() {
-        let (link, clock) = link(LinkConfig { running: false, stored: 0, capacity: u64::MAX / 2, ..LinkConfig::default() });
+        let (link, clock) = link(LinkConfig {
+            running: false,
+            stored: 0,
+            capacity: u64::MAX / 2,
+            ..LinkConfig::default()
+        });
         assert_eq!(link.phase(), Phase::Idle);
         link.start().unwrap();
         clock.advance(Duration::from_millis(400));
@@ -528,13 +671,19 @@ mod tests {
         clock.advance(Duration::from_secs(61));
         assert_eq!(link.phase(), Phase::Calibrating);
         let (a, _) = ends(&link);
-        assert_eq!(a.take_keys(&KeyRequest::new(1)).await.unwrap_err().kind(), ErrorKind::Exhausted);
+        assert_eq!(
+            a.take_keys(&KeyRequest::new(1)).await.unwrap_err().kind(),
+            ErrorKind::Exhausted
+        );
         clock.advance(link.timings().total());
         assert_eq!(link.phase(), Phase::Generating);
         let before = link.pool.count(8).0;
         clock.advance(Duration::from_secs(10));
         let bits = (link.pool.count(8).0 - before) as f64 * 8.0;
-        assert!((bits / (link.key_rate() * 10.0) - 1.0).abs() < 1e-3, "{bits}");
+        assert!(
+            (bits / (link.key_rate() * 10.0) - 1.0).abs() < 1e-3,
+            "{bits}"
+        );
         link.stop().unwrap();
         let stored = link.pool.count(8).0;
         clock.advance(Duration::from_secs(10));
@@ -571,8 +720,16 @@ mod tests {
     fn seeds_repeat_keys() {
         let keys = |seed| {
             let link = QkdLink::new(LinkConfig::default(), Clock::manual(), seed);
-            let grant = Grant { master: "a".into(), slaves: vec!["b".into()] };
-            link.keys().take(&grant, 3, 256).unwrap().into_iter().map(|k| (k.id, k.bytes.to_vec())).collect::<Vec<_>>()
+            let grant = Grant {
+                master: "a".into(),
+                slaves: vec!["b".into()],
+            };
+            link.keys()
+                .take(&grant, 3, 256)
+                .unwrap()
+                .into_iter()
+                .map(|k| (k.id, k.bytes.to_vec()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(keys(1), keys(1));
         assert_ne!(keys(1), keys(2));

@@ -3,8 +3,8 @@
 use super::{Face, face::impl_device};
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Error, ErrorKind, Health, Identity, Operation, RandomSource, Result, device::HealthState, random::RandomCapabilities,
-    units::BitsPerSecond,
+    Capabilities, DeviceKind, Error, ErrorKind, Health, Identity, Operation, RandomSource, Result,
+    device::HealthState, random::RandomCapabilities, units::BitsPerSecond,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -30,11 +30,23 @@ impl Random {
     /// A generator of 4 Mbit/s, as a Quantis USB has, with this serial number.
     #[must_use]
     pub fn new(seed: u64, serial: &str) -> Self {
-        let identity = Identity::of("id Quantique").with_model("Quantis USB").with_serial(serial);
+        let identity = Identity::of("id Quantique")
+            .with_model("Quantis USB")
+            .with_serial(serial);
         let rate_kbit = 4000;
         Self {
-            face: Face::new(DeviceKind::RandomSource, identity, Capabilities::none().with(&[Operation::Identity, Operation::Health, Operation::Random])),
-            limits: RandomCapabilities::default().with_max_request(16 << 20).with_rate(BitsPerSecond(f64::from(rate_kbit) * 1e3)),
+            face: Face::new(
+                DeviceKind::RandomSource,
+                identity,
+                Capabilities::none().with(&[
+                    Operation::Identity,
+                    Operation::Health,
+                    Operation::Random,
+                ]),
+            ),
+            limits: RandomCapabilities::default()
+                .with_max_request(16 << 20)
+                .with_rate(BitsPerSecond(f64::from(rate_kbit) * 1e3)),
             generator: Mutex::new(ChaCha12Rng::seed_from_u64(seed)),
             enabled: AtomicBool::new(true),
             failed: AtomicBool::new(false),
@@ -98,11 +110,18 @@ impl Random {
     #[must_use]
     pub fn state(&self) -> String {
         let failed = self.failed.load(Ordering::Relaxed);
-        format!("enabled: {}\nfailed: {failed}\ntests requested: {}", self.is_enabled(), self.tests_requested())
+        format!(
+            "enabled: {}\nfailed: {failed}\ntests requested: {}",
+            self.is_enabled(),
+            self.tests_requested()
+        )
     }
     /// The next bytes.
     pub fn fill(&self, bytes: &mut [u8]) {
-        self.generator.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+        self.generator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(bytes);
     }
 }
 
@@ -119,7 +138,10 @@ impl RandomSource for Random {
     }
     async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>> {
         if length == 0 || length > self.limits.max_request {
-            return Err(Error::invalid(format!("the length must be from 1 to {}, not {length}", self.limits.max_request)));
+            return Err(Error::invalid(format!(
+                "the length must be from 1 to {}, not {length}",
+                self.limits.max_request
+            )));
         }
         if !self.is_working() {
             return Err(Error::new(ErrorKind::NotReady, "no module works"));

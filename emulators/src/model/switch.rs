@@ -20,12 +20,13 @@ use aps::Aps;
 use async_trait::async_trait;
 use monitor::{Monitor, Voa, VoaMode};
 use qkd_hal::{
-    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, Stated, device::HealthState, event::Origin,
-    reading::Measured,
+    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation,
+    Result, Stated, device::HealthState, event::Origin, reading::Measured,
 };
 use qkd_switch_hal::{
-    Applied, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PortStatus, PowerLoss,
-    PowerMeterCapabilities, SwitchCapabilities, protection::ProtectionCapabilities,
+    Applied, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan,
+    Port, PortState, PortStatus, PowerLoss, PowerMeterCapabilities, SwitchCapabilities,
+    protection::ProtectionCapabilities,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,9 +103,17 @@ impl Switch {
     /// A switch without connections (where there is no dark: at its first channel, or bar), with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
     #[must_use]
     pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
-        let mut operations = vec![Operation::Identity, Operation::Health, Operation::Connections, Operation::Apply];
+        let mut operations = vec![
+            Operation::Identity,
+            Operation::Health,
+            Operation::Connections,
+            Operation::Apply,
+        ];
         let mut limits = SwitchCapabilities::new(geometry).with_settling(SETTLING);
-        let (mut meter, mut attenuator) = (PowerMeterCapabilities::default(), AttenuatorCapabilities::default());
+        let (mut meter, mut attenuator) = (
+            PowerMeterCapabilities::default(),
+            AttenuatorCapabilities::default(),
+        );
         let matrix = matches!(geometry, Geometry::Matrix { .. });
         if matrix {
             operations.extend([
@@ -124,9 +133,17 @@ impl Switch {
             let egress = || geometry.ports().filter(|p| geometry.is_egress(*p));
             (meter, attenuator) = instruments::capabilities(egress(), egress());
         }
-        let input = geometry.ports().filter(|p| geometry.is_ingress(*p)).map(|p| (p.0, 0.0)).collect();
+        let input = geometry
+            .ports()
+            .filter(|p| geometry.is_ingress(*p))
+            .map(|p| (p.0, 0.0))
+            .collect();
         Self {
-            face: Face::new(DeviceKind::OpticalSwitch, identity, Capabilities::none().with(&operations)),
+            face: Face::new(
+                DeviceKind::OpticalSwitch,
+                identity,
+                Capabilities::none().with(&operations),
+            ),
             limits,
             attenuator,
             protection: instruments::protection(),
@@ -145,7 +162,11 @@ impl Switch {
                 extra_loss: 0.0,
                 stray: None,
                 boot: BootMode::Dark,
-                monitors: meter.monitors.iter().map(|p| (p.0, Monitor::default())).collect(),
+                monitors: meter
+                    .monitors
+                    .iter()
+                    .map(|p| (p.0, Monitor::default()))
+                    .collect(),
                 voas: BTreeMap::new(),
                 labels: BTreeMap::new(),
                 aps: Aps::default(),
@@ -158,7 +179,10 @@ impl Switch {
     pub fn with_all_monitors(mut self) -> Self {
         let geometry = self.limits.geometry;
         (self.meter, _) = instruments::capabilities(geometry.ports(), std::iter::empty());
-        self.lock().monitors = geometry.ports().map(|p| (p.0, Monitor::default())).collect();
+        self.lock().monitors = geometry
+            .ports()
+            .map(|p| (p.0, Monitor::default()))
+            .collect();
         self
     }
     /// A switch that refuses a connection to a port in use.
@@ -178,7 +202,11 @@ impl Switch {
     pub fn without_monitors(mut self) -> Self {
         self.meter.monitors.clear();
         self.lock().monitors.clear();
-        self.face.capabilities = self.face.capabilities.without(&[Operation::Power, Operation::Monitor, Operation::SetMonitor]);
+        self.face.capabilities = self.face.capabilities.without(&[
+            Operation::Power,
+            Operation::Monitor,
+            Operation::SetMonitor,
+        ]);
         self
     }
     /// What all devices have.
@@ -209,11 +237,28 @@ impl Switch {
     #[must_use]
     pub fn state(&self) -> String {
         let state = self.lock();
-        let State { connections, saved, disabled, failed, boot, monitors, voas, labels, aps, .. } = &*state;
-        let mut text = format!("connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}");
+        let State {
+            connections,
+            saved,
+            disabled,
+            failed,
+            boot,
+            monitors,
+            voas,
+            labels,
+            aps,
+            ..
+        } = &*state;
+        let mut text = format!(
+            "connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}"
+        );
         // What stands as delivered goes without saying: a large matrix has hundreds of each.
         let usual = Monitor::default().to_string();
-        for (port, monitor) in monitors.iter().map(|(p, m)| (p, m.to_string())).filter(|(_, m)| *m != usual) {
+        for (port, monitor) in monitors
+            .iter()
+            .map(|(p, m)| (p, m.to_string()))
+            .filter(|(_, m)| *m != usual)
+        {
             text.push_str(&format!("\nmonitor {port}: {monitor}"));
         }
         for (port, voa) in voas.iter().filter(|(_, v)| v.mode != VoaMode::None) {
@@ -242,7 +287,10 @@ impl Switch {
     fn check(&self, state: &State, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
         let geometry = &self.limits.geometry;
         for (ingress, egress) in pairs {
-            for (port, right) in [(*ingress, geometry.is_ingress(Port(*ingress))), (*egress, geometry.is_egress(Port(*egress)))] {
+            for (port, right) in [
+                (*ingress, geometry.is_ingress(Port(*ingress))),
+                (*egress, geometry.is_egress(Port(*egress))),
+            ] {
                 if !right {
                     return Err(Rejected::NoSuchPort(port));
                 }
@@ -257,7 +305,8 @@ impl Switch {
     fn connect(&self, state: &mut State, pairs: &[(u32, u32)]) {
         for (ingress, egress) in pairs {
             // The one mirror of a crossbar makes both paths.
-            let other = matches!(self.limits.geometry, Geometry::Crossbar).then(|| (3 - ingress, 7 - egress));
+            let other = matches!(self.limits.geometry, Geometry::Crossbar)
+                .then(|| (3 - ingress, 7 - egress));
             for (ingress, egress) in [(*ingress, *egress)].into_iter().chain(other) {
                 state.connections.remove(Port(ingress));
                 state.connections.remove(Port(egress));
@@ -281,7 +330,10 @@ impl Switch {
         let mut state = self.lock();
         self.check(&state, pairs)?;
         if !self.reroutes
-            && let Some(busy) = pairs.iter().flat_map(|(i, e)| [*i, *e]).find(|p| state.connections.at(Port(*p)).is_some())
+            && let Some(busy) = pairs
+                .iter()
+                .flat_map(|(i, e)| [*i, *e])
+                .find(|p| state.connections.at(Port(*p)).is_some())
         {
             return Err(Rejected::Busy(busy));
         }
@@ -309,7 +361,10 @@ impl Switch {
         }
         let before = std::mem::take(&mut state.connections);
         self.connect(&mut state, pairs);
-        let gone = before.iter().filter(|c| !state.connections.contains(*c)).map(|c| (c.ingress.0, c.egress.0));
+        let gone = before
+            .iter()
+            .filter(|c| !state.connections.contains(*c))
+            .map(|c| (c.ingress.0, c.egress.0));
         self.switched(gone.chain(pairs.iter().copied()));
         state.settle(self);
         Ok(())
@@ -330,7 +385,11 @@ impl Switch {
         if !self.gate.admits().map_err(Rejected::Gate)? {
             return Ok(());
         }
-        let gone: Vec<_> = ports.iter().filter_map(|p| state.connections.remove(Port(*p))).map(|c| (c.ingress.0, c.egress.0)).collect();
+        let gone: Vec<_> = ports
+            .iter()
+            .filter_map(|p| state.connections.remove(Port(*p)))
+            .map(|c| (c.ingress.0, c.egress.0))
+            .collect();
         self.switched(gone.into_iter());
         state.settle(self);
         Ok(())
@@ -436,26 +495,42 @@ impl Switch {
         }
         state.settle(self);
         drop(state);
-        self.face.events.publish(Origin::Device, EventKind::Restarted);
+        self.face
+            .events
+            .publish(Origin::Device, EventKind::Restarted);
     }
 
     /// A second operator: `connect:1-17,2-18`, `disconnect:3`, `clear`, `disable:4`, `enable:4`.
     fn operator(&self, order: &str) -> std::result::Result<(), String> {
         let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
-        let list = || rest.split(',').map(|p| p.parse::<u32>().map_err(|_| format!("`{p}` is no port"))).collect::<std::result::Result<Vec<_>, _>>();
+        let list = || {
+            rest.split(',')
+                .map(|p| p.parse::<u32>().map_err(|_| format!("`{p}` is no port")))
+                .collect::<std::result::Result<Vec<_>, _>>()
+        };
         if matches!(verb, "disconnect" | "clear") && !self.limits.geometry.can_be_dark() {
             return Err("a switch that cannot be dark has nothing to disconnect".to_owned());
         }
         let done = match verb {
             "connect" => {
-                let pairs: CrossConnects = rest.parse().map_err(|e: Error| e.message().to_owned())?;
-                self.add(&pairs.iter().map(|c| (c.ingress.0, c.egress.0)).collect::<Vec<_>>())
+                let pairs: CrossConnects =
+                    rest.parse().map_err(|e: Error| e.message().to_owned())?;
+                self.add(
+                    &pairs
+                        .iter()
+                        .map(|c| (c.ingress.0, c.egress.0))
+                        .collect::<Vec<_>>(),
+                )
             }
             "disconnect" => self.remove(&list()?),
             "clear" => self.remove_all(),
             "disable" => self.enable(&list()?, false),
             "enable" => self.enable(&list()?, true),
-            _ => return Err(format!("`{verb}` is nothing that an operator of a switch does: connect, disconnect, clear, disable, enable")),
+            _ => {
+                return Err(format!(
+                    "`{verb}` is nothing that an operator of a switch does: connect, disconnect, clear, disable, enable"
+                ));
+            }
         };
         done.map_err(|e| format!("the switch rejected it: {e:?}"))
     }
@@ -481,7 +556,9 @@ impl Faulty for Switch {
                 }
                 self.tell(SwitchEvent::PortFailed(*port));
             }
-            DeviceFault::Cut(None) => self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect(),
+            DeviceFault::Cut(None) => {
+                self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect()
+            }
             DeviceFault::Cut(Some(port)) => {
                 // Of a protection group, `17/18`: the path to port 18.
                 let (_, port) = port.rsplit_once('/').unwrap_or(("", port));
@@ -512,11 +589,19 @@ fn initial(geometry: &Geometry) -> CrossConnects {
         Geometry::Crossbar => &[(1, 3), (2, 4)],
         _ => &[],
     };
-    pairs.iter().map(|(ingress, egress)| CrossConnect::new(*ingress, *egress)).collect::<Result<_>>().unwrap_or_default()
+    pairs
+        .iter()
+        .map(|(ingress, egress)| CrossConnect::new(*ingress, *egress))
+        .collect::<Result<_>>()
+        .unwrap_or_default()
 }
 
 fn refused(operation: Operation, rejected: Rejected) -> Error {
-    let kind = if matches!(rejected, Rejected::NoSuchPort(_)) { ErrorKind::NotFound } else { ErrorKind::Refused };
+    let kind = if matches!(rejected, Rejected::NoSuchPort(_)) {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::Refused
+    };
     Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
 }
 
@@ -536,12 +621,20 @@ impl OpticalSwitch for Switch {
         Ok(Measured::now(self.connected()))
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
-        let all = if ports.is_empty() { self.limits.geometry.ports().collect() } else { ports.to_vec() };
+        let all = if ports.is_empty() {
+            self.limits.geometry.ports().collect()
+        } else {
+            ports.to_vec()
+        };
         all.into_iter()
             .map(|p| {
                 self.limits.geometry.check_port(p)?;
                 let status = PortStatus::new(p, self.port_state(p.0), self.peer(p.0).map(Port));
-                Ok(if self.is_monitored(p.0) { status.with_power(measured(self.power_at(p.0))) } else { status })
+                Ok(if self.is_monitored(p.0) {
+                    status.with_power(measured(self.power_at(p.0)))
+                } else {
+                    status
+                })
             })
             .collect()
     }
@@ -549,19 +642,36 @@ impl OpticalSwitch for Switch {
         let start = self.clock.now();
         plan.check(&self.connected())?;
         for (done, step) in plan.steps().iter().enumerate() {
-            let pairs: Vec<_> = step.adds().iter().map(|c| (c.ingress.0, c.egress.0)).collect();
+            let pairs: Vec<_> = step
+                .adds()
+                .iter()
+                .map(|c| (c.ingress.0, c.egress.0))
+                .collect();
             let gone: Vec<_> = step.removes().iter().map(|c| c.ingress.0).collect();
             // A move to nowhere goes dark.
-            let result = if pairs.is_empty() { self.remove(&gone) } else { self.add(&pairs) };
+            let result = if pairs.is_empty() {
+                self.remove(&gone)
+            } else {
+                self.add(&pairs)
+            };
             if let Err(rejected) = result {
-                let effect = if done == 0 { Effect::None } else { Effect::Partial };
+                let effect = if done == 0 {
+                    Effect::None
+                } else {
+                    Effect::Partial
+                };
                 return Err(refused(Operation::Apply, rejected).effect(effect));
             }
         }
-        Ok(Applied::new(plan.steps().len(), true, self.clock.now().saturating_sub(start)))
+        Ok(Applied::new(
+            plan.steps().len(),
+            true,
+            self.clock.now().saturating_sub(start),
+        ))
     }
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
-        self.enable(&[port.0], enabled).map_err(|r| refused(Operation::SetPort, r))
+        self.enable(&[port.0], enabled)
+            .map_err(|r| refused(Operation::SetPort, r))
     }
 }
 
@@ -578,7 +688,11 @@ mod tests {
         let s = switch(Geometry::Crossbar);
         assert_eq!(s.connected().to_string(), "1-3,2-4");
         s.add(&[(2, 3)]).unwrap();
-        assert_eq!(s.connected().to_string(), "1-4,2-3", "one half makes the other");
+        assert_eq!(
+            s.connected().to_string(),
+            "1-4,2-3",
+            "one half makes the other"
+        );
         assert_eq!(s.remove(&[1]), Err(Rejected::NeverDark));
         assert_eq!(s.remove_all(), Err(Rejected::NeverDark));
         assert_eq!(s.add(&[(3, 1)]), Err(Rejected::NoSuchPort(3)));
@@ -593,7 +707,10 @@ mod tests {
 
     #[test]
     fn one_by_n_is_dark_only_where_it_can_be() {
-        let s = switch(Geometry::OneByN { channels: 8, dark: true });
+        let s = switch(Geometry::OneByN {
+            channels: 8,
+            dark: true,
+        });
         assert!(s.connected().is_empty());
         s.add(&[(0, 3)]).unwrap();
         s.add(&[(0, 8)]).unwrap();

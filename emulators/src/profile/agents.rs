@@ -1,6 +1,9 @@
 //! SNMP agents on their wires: what the profiles of all SNMP families share.
 
-use super::{Credentials, InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid, private};
+use super::{
+    Credentials, InMemory, Options, Profile, Ready, Running, Setting, controls::Controls,
+    options::invalid, private,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -15,9 +18,21 @@ const USER: &str = "noc";
 const AUTH_PASSWORD: &str = "emulated-auth";
 const PRIV_PASSWORD: &str = "emulated-priv";
 
-pub(super) const TRAP_TARGET: Setting = Setting { name: "trap-target", help: "host:port to which both ends send their traps; default: none", live: false };
-pub(super) const COMMUNITY: Setting = Setting { name: "community", help: "SNMPv2c community that may read; default: none", live: false };
-pub(super) const TIME_FACTOR: Setting = Setting { name: "time-factor", help: "how much faster than real the model's time runs; default 1", live: false };
+pub(super) const TRAP_TARGET: Setting = Setting {
+    name: "trap-target",
+    help: "host:port to which both ends send their traps; default: none",
+    live: false,
+};
+pub(super) const COMMUNITY: Setting = Setting {
+    name: "community",
+    help: "SNMPv2c community that may read; default: none",
+    live: false,
+};
+pub(super) const TIME_FACTOR: Setting = Setting {
+    name: "time-factor",
+    help: "how much faster than real the model's time runs; default 1",
+    live: false,
+};
 
 pub(super) fn clock(options: &Options) -> io::Result<Clock> {
     Ok(Clock::scaled(options.number("time-factor", 1.0)?))
@@ -33,13 +48,39 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    pub(super) fn new<A: SnmpAgent + Faulty + 'static>(options: &Options, agents: Vec<Arc<A>>, driver: &'static str, parameters: &'static str) -> Self {
-        let faults: Vec<_> =
-            (0..).zip(&agents).map(|(end, agent)| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(agent) as Arc<dyn Faulty>))).collect();
-        let agents: Vec<_> = agents.into_iter().map(|agent| agent as Arc<dyn SnmpAgent>).collect();
+    pub(super) fn new<A: SnmpAgent + Faulty + 'static>(
+        options: &Options,
+        agents: Vec<Arc<A>>,
+        driver: &'static str,
+        parameters: &'static str,
+    ) -> Self {
+        let faults: Vec<_> = (0..)
+            .zip(&agents)
+            .map(|(end, agent)| {
+                Faults::new(
+                    options.seed.wrapping_add(end),
+                    Some(Arc::clone(agent) as Arc<dyn Faulty>),
+                )
+            })
+            .collect();
+        let agents: Vec<_> = agents
+            .into_iter()
+            .map(|agent| agent as Arc<dyn SnmpAgent>)
+            .collect();
         let shown = agents.clone();
-        let controls = Controls::new(faults, move || shown.iter().map(|agent| agent.state()).collect::<Vec<_>>().join("\n"));
-        Self { controls, agents, driver, parameters }
+        let controls = Controls::new(faults, move || {
+            shown
+                .iter()
+                .map(|agent| agent.state())
+                .collect::<Vec<_>>()
+                .join("\n")
+        });
+        Self {
+            controls,
+            agents,
+            driver,
+            parameters,
+        }
     }
 }
 
@@ -57,7 +98,9 @@ impl Served {
     pub(super) fn new(options: &Options, ready: &mut Ready) -> io::Result<Self> {
         let traps = match options.text("trap-target", "") {
             "" => None,
-            text => Some(text.parse().map_err(|_| invalid(format!("trap-target={text}: it is such as 127.0.0.1:162")))?),
+            text => Some(text.parse().map_err(|_| {
+                invalid(format!("trap-target={text}: it is such as 127.0.0.1:162"))
+            })?),
         };
         ready.credentials = Some(Credentials {
             user: USER.to_owned(),
@@ -71,7 +114,12 @@ impl Served {
             "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
         );
         ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
-        Ok(Self { user: User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?, traps, community: options.text("community", "").to_owned(), files })
+        Ok(Self {
+            user: User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?,
+            traps,
+            community: options.text("community", "").to_owned(),
+            files,
+        })
     }
 
     /// Puts an agent at an address, and tells in `ready` how a driver opens it.
@@ -92,19 +140,44 @@ impl Served {
         }
         let server = snmp::Server::bind(address, agent, served).await?;
         let address = server.address();
-        ready.endpoint("snmp", address, Some(format!("{driver}+snmp://{address}?credentials={USER}{parameters}")));
+        ready.endpoint(
+            "snmp",
+            address,
+            Some(format!(
+                "{driver}+snmp://{address}?credentials={USER}{parameters}"
+            )),
+        );
         Ok(server)
     }
 }
 
-pub(super) async fn start(profile: &'static Profile, options: &Options, agents: io::Result<Agents>) -> io::Result<Running> {
-    let Agents { controls, agents, driver, parameters } = agents?;
+pub(super) async fn start(
+    profile: &'static Profile,
+    options: &Options,
+    agents: io::Result<Agents>,
+) -> io::Result<Running> {
+    let Agents {
+        controls,
+        agents,
+        driver,
+        parameters,
+    } = agents?;
     let mut ready = Ready::new(profile.name);
     let served = Served::new(options, &mut ready)?;
     let mut servers = Vec::new();
     for (place, agent) in (0..).zip(agents) {
         let faults = controls.faults(usize::from(place));
-        servers.push(served.bind(&mut ready, options.address(place), agent, faults, (driver, parameters)).await?);
+        servers.push(
+            served
+                .bind(
+                    &mut ready,
+                    options.address(place),
+                    agent,
+                    faults,
+                    (driver, parameters),
+                )
+                .await?,
+        );
     }
     let mut running = Running::new(ready, controls);
     for server in servers {
@@ -114,14 +187,29 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, agents: 
     Ok(running)
 }
 
-pub(super) fn in_memory(profile: &'static Profile, agents: io::Result<Agents>) -> io::Result<InMemory> {
-    let Agents { controls, agents, driver, parameters } = agents?;
+pub(super) fn in_memory(
+    profile: &'static Profile,
+    agents: io::Result<Agents>,
+) -> io::Result<InMemory> {
+    let Agents {
+        controls,
+        agents,
+        driver,
+        parameters,
+    } = agents?;
     let mut memory = InMemory::new(controls);
     let alone = agents.len() == 1;
     for (end, agent) in (1..).zip(agents) {
-        let name = if alone { profile.name.to_owned() } else { format!("{}-{end}", profile.name) };
+        let name = if alone {
+            profile.name.to_owned()
+        } else {
+            format!("{}-{end}", profile.name)
+        };
         memory.uri(driver, &name, &parameters.replacen('&', "?", 1));
-        memory.endpoint(name, Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
+        memory.endpoint(
+            name,
+            Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>),
+        );
         memory.run(async move { snmp::tick(agent.as_ref()).await });
     }
     Ok(memory)

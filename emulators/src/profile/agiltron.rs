@@ -26,13 +26,25 @@ pub(super) struct Kind {
     pub(super) settings: &'static [Setting],
 }
 
-pub(super) static FF: Kind =
-    Kind { model: Model::Ff, word: "ff", channels: 4, settings: &[Setting { name: "channels", help: "how many channels; default 4", live: false }] };
+pub(super) static FF: Kind = Kind {
+    model: Model::Ff,
+    word: "ff",
+    channels: 4,
+    settings: &[Setting {
+        name: "channels",
+        help: "how many channels; default 4",
+        live: false,
+    }],
+};
 pub(super) static SELF_ALIGN: Kind = Kind {
     model: Model::SelfAlign,
     word: "selfalign",
     channels: 16,
-    settings: &[Setting { name: "channels", help: "how many channels; default 16", live: false }],
+    settings: &[Setting {
+        name: "channels",
+        help: "how many channels; default 16",
+        live: false,
+    }],
 };
 
 fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
@@ -40,18 +52,37 @@ fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
     // The frame has one byte for the channel.
     let channels = options.channels(kind.channels, 255)?;
     let clock = Clock::default();
-    let switch = Arc::new(Switch::new(Identity::of("Agiltron"), Geometry::one_by(channels), clock.clone()));
+    let switch = Arc::new(Switch::new(
+        Identity::of("Agiltron"),
+        Geometry::one_by(channels),
+        clock.clone(),
+    ));
     let faults = Faults::new(options.seed, Some(Arc::clone(&switch) as Arc<dyn Faulty>));
     let shown = Arc::clone(&switch);
     let controls = Controls::new([faults], move || shown.state());
-    let service = Arc::new(move || Box::new(Agiltron::new(model, Arc::clone(&switch))) as Box<dyn Session>);
-    Ok(Line { driver: "agiltron", parameters: format!("model={}&channels={channels}", kind.word), controls, service, clock })
+    let service =
+        Arc::new(move || Box::new(Agiltron::new(model, Arc::clone(&switch))) as Box<dyn Session>);
+    Ok(Line {
+        driver: "agiltron",
+        parameters: format!("model={}&channels={channels}", kind.word),
+        controls,
+        service,
+        clock,
+    })
 }
 
-pub(super) fn start(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<Running> {
+pub(super) fn start(
+    profile: &'static Profile,
+    options: &Options,
+    kind: &Kind,
+) -> io::Result<Running> {
     build(options, kind)?.on_serial(profile, options, BAUD, "")
 }
 
-pub(super) fn in_memory(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<InMemory> {
+pub(super) fn in_memory(
+    profile: &'static Profile,
+    options: &Options,
+    kind: &Kind,
+) -> io::Result<InMemory> {
     Ok(build(options, kind)?.in_memory(profile))
 }

@@ -15,10 +15,21 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    pub(super) fn new(faults: impl Into<Vec<Faults>>, state: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { faults: faults.into(), live: BTreeMap::new(), state: Box::new(state) }
+    pub(super) fn new(
+        faults: impl Into<Vec<Faults>>,
+        state: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            faults: faults.into(),
+            live: BTreeMap::new(),
+            state: Box::new(state),
+        }
     }
-    pub(super) fn live(&mut self, name: &'static str, set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) {
+    pub(super) fn live(
+        &mut self,
+        name: &'static str,
+        set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    ) {
         self.live.insert(name, Box::new(set));
     }
     /// The faults of an end, from 0.
@@ -28,16 +39,28 @@ impl Controls {
     /// Which end is meant, and what is to happen there. `1:` or `2:` before the fault picks the end; without, it is the first.
     pub(super) fn find(&self, spec: &str) -> Result<(&Faults, FaultSpec), String> {
         let (end, spec) = match spec.split_once(':') {
-            Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => (n.parse::<usize>().unwrap_or(0), rest),
+            Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => {
+                (n.parse::<usize>().unwrap_or(0), rest)
+            }
             _ => (1, spec),
         };
-        let faults = end.checked_sub(1).and_then(|i| self.faults.get(i)).ok_or_else(|| format!("there is no end {end}; there are {}", self.faults.len()))?;
+        let faults = end
+            .checked_sub(1)
+            .and_then(|i| self.faults.get(i))
+            .ok_or_else(|| format!("there is no end {end}; there are {}", self.faults.len()))?;
         Ok((faults, spec.parse()?))
     }
     pub(super) fn set(&self, name: &str, value: &str) -> Result<(), String> {
         let set = self.live.get(name).ok_or_else(|| {
             let names: Vec<_> = self.live.keys().copied().collect();
-            format!("`{name}` cannot be set while running; what can: {}", if names.is_empty() { "nothing".to_owned() } else { names.join(", ") })
+            format!(
+                "`{name}` cannot be set while running; what can: {}",
+                if names.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    names.join(", ")
+                }
+            )
         })?;
         set(value)
     }

@@ -1,6 +1,8 @@
 //! DiCon switches.
 
-use super::{InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid};
+use super::{
+    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -15,51 +17,113 @@ const MEMS_BAUD: u32 = 115_200;
 const GP600_BAUD: u32 = 9600;
 
 pub(super) const MEMS: &[Setting] = &[
-    Setting { name: "channels", help: "how many channels; default 16", live: false },
-    Setting { name: "id", help: "what ID? tells, one line of free text; default: MEMS 1xN", live: false },
+    Setting {
+        name: "channels",
+        help: "how many channels; default 16",
+        live: false,
+    },
+    Setting {
+        name: "id",
+        help: "what ID? tells, one line of free text; default: MEMS 1xN",
+        live: false,
+    },
 ];
 
 pub(super) const GP600: &[Setting] = &[
-    Setting { name: "size", help: "inputs and outputs, such as 16x16, which is the default", live: false },
-    Setting { name: "serial", help: "serial number; default 19A0M10D0117", live: false },
-    Setting { name: "firmware", help: "firmware version; default 7.0", live: false },
-    Setting { name: "wavelengths", help: "calibrated wavelengths in nm; default 1310,1550", live: false },
-    Setting { name: "baud", help: "speed of the serial line, which is not public; default 9600", live: false },
-    Setting { name: "busy-port", help: "what connecting an output in use does, which is not public: reroute (default) or refuse", live: false },
+    Setting {
+        name: "size",
+        help: "inputs and outputs, such as 16x16, which is the default",
+        live: false,
+    },
+    Setting {
+        name: "serial",
+        help: "serial number; default 19A0M10D0117",
+        live: false,
+    },
+    Setting {
+        name: "firmware",
+        help: "firmware version; default 7.0",
+        live: false,
+    },
+    Setting {
+        name: "wavelengths",
+        help: "calibrated wavelengths in nm; default 1310,1550",
+        live: false,
+    },
+    Setting {
+        name: "baud",
+        help: "speed of the serial line, which is not public; default 9600",
+        live: false,
+    },
+    Setting {
+        name: "busy-port",
+        help: "what connecting an output in use does, which is not public: reroute (default) or refuse",
+        live: false,
+    },
 ];
 
 fn mems_line(options: &Options) -> io::Result<Line> {
     let channels = options.channels(16, 999)?;
-    let identity = Identity::of("DiCon").with_model(options.text("id", &format!("MEMS 1x{channels}")));
+    let identity =
+        Identity::of("DiCon").with_model(options.text("id", &format!("MEMS 1x{channels}")));
     let clock = Clock::default();
-    let device = DiconMems::new(Arc::new(Switch::new(identity, Geometry::OneByN { channels, dark: true }, clock.clone())));
-    let faults = Faults::new(options.seed, Some(Arc::new(device.clone()) as Arc<dyn Faulty>));
+    let device = DiconMems::new(Arc::new(Switch::new(
+        identity,
+        Geometry::OneByN {
+            channels,
+            dark: true,
+        },
+        clock.clone(),
+    )));
+    let faults = Faults::new(
+        options.seed,
+        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+    );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line { driver: "dicon", parameters: "model=mems".to_owned(), controls, service, clock })
+    Ok(Line {
+        driver: "dicon",
+        parameters: "model=mems".to_owned(),
+        controls,
+        service,
+        clock,
+    })
 }
 
 fn gp600_line(options: &Options) -> io::Result<Line> {
     let (inputs, outputs) = options.size("16x16")?;
     let text = options.text("wavelengths", "1310,1550");
-    let wavelengths: Vec<u32> =
-        text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| invalid(format!("wavelengths={text}: they are such as 1310,1550")))?;
+    let wavelengths: Vec<u32> = text
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|_| invalid(format!("wavelengths={text}: they are such as 1310,1550")))?;
     let identity = Identity::of("Dicon Fiberoptics Inc")
         .with_model("GP600")
         .with_serial(options.text("serial", "19A0M10D0117"))
         .with_firmware(options.text("firmware", "7.0"));
     let clock = Clock::default();
-    let switch = Switch::new(identity, Geometry::matrix(inputs, outputs), clock.clone()).without_monitors();
+    let switch =
+        Switch::new(identity, Geometry::matrix(inputs, outputs), clock.clone()).without_monitors();
     let mut device = DiconGp600::new(Arc::new(switch), wavelengths);
     if !options.reroutes()? {
         device = device.refusing_busy_outputs();
     }
-    let faults = Faults::new(options.seed, Some(Arc::new(device.clone()) as Arc<dyn Faulty>));
+    let faults = Faults::new(
+        options.seed,
+        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+    );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line { driver: "dicon", parameters: "model=gp600".to_owned(), controls, service, clock })
+    Ok(Line {
+        driver: "dicon",
+        parameters: "model=gp600".to_owned(),
+        controls,
+        service,
+        clock,
+    })
 }
 
 pub(super) fn mems(profile: &'static Profile, options: &Options) -> io::Result<Running> {
@@ -72,9 +136,14 @@ pub(super) fn mems_in_memory(profile: &'static Profile, options: &Options) -> io
 
 pub(super) async fn gp600(profile: &'static Profile, options: &Options) -> io::Result<Running> {
     let baud = options.number("baud", GP600_BAUD)?;
-    gp600_line(options)?.on_tcp_and_serial(profile, options, baud, &format!("baud={baud}")).await
+    gp600_line(options)?
+        .on_tcp_and_serial(profile, options, baud, &format!("baud={baud}"))
+        .await
 }
 
-pub(super) fn gp600_in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+pub(super) fn gp600_in_memory(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<InMemory> {
     Ok(gp600_line(options)?.in_memory(profile))
 }

@@ -21,8 +21,16 @@ pub(super) const PACKETLIGHT: &[Setting] = &[
     TRAP_TARGET,
     COMMUNITY,
     TIME_FACTOR,
-    Setting { name: "oem", help: "true: an OEM agent without columns 7 and 8; default false", live: false },
-    Setting { name: "aps", help: "false: no optical protection at the boxes; default true", live: false },
+    Setting {
+        name: "oem",
+        help: "true: an OEM agent without columns 7 and 8; default false",
+        live: false,
+    },
+    Setting {
+        name: "aps",
+        help: "false: no optical protection at the boxes; default true",
+        live: false,
+    },
 ];
 pub(super) const NOKIA: &[Setting] = &[TRAP_TARGET, COMMUNITY, TIME_FACTOR];
 
@@ -39,28 +47,48 @@ pub(super) fn packetlight(options: &Options) -> io::Result<Agents> {
     };
     let link = ForcedLink::new(clock(options)?, b"emulated initial secret");
     let agents = [0, 1].map(|end| {
-        let identity = Identity::of("PacketLight").with_model("PL-1000TE Crypto").with_serial(format!("PL{:05}", 101 + end)).with_firmware("1.0");
+        let identity = Identity::of("PacketLight")
+            .with_model("PL-1000TE Crypto")
+            .with_serial(format!("PL{:05}", 101 + end))
+            .with_firmware("1.0");
         let end = Arc::new(ForcedEnd::new(Arc::clone(&link), end, "uplink-1", identity));
         let mut named = packetlight::Options::named(&format!("pl-{}", ["a", "b"][end.end()]));
         named.oem = oem;
         if aps {
-            named.protection = Some(protection::packetlight(end.face().identity(), named.if_index, link.clock().clone()));
+            named.protection = Some(protection::packetlight(
+                end.face().identity(),
+                named.if_index,
+                link.clock().clone(),
+            ));
         }
         packetlight::agent(end, named)
     });
-    Ok(Agents::new(options, agents.into(), "packetlight", "&psk-encoding=hex"))
+    Ok(Agents::new(
+        options,
+        agents.into(),
+        "packetlight",
+        "&psk-encoding=hex",
+    ))
 }
 
 pub(super) fn nokia(options: &Options) -> io::Result<Agents> {
     let link = MkaLink::new(clock(options)?, options.seed);
     // As delivered: both ends hold one key, and use it.
     for end in [0, 1] {
-        link.write_slot(end, 1, b"emulated initial", Zeroizing::new(b"emulated initial key of 32 octets"[..32].to_vec()))
-            .and_then(|()| link.set_active(end, 1))
-            .map_err(|e| io::Error::other(format!("{e:?}")))?;
+        link.write_slot(
+            end,
+            1,
+            b"emulated initial",
+            Zeroizing::new(b"emulated initial key of 32 octets"[..32].to_vec()),
+        )
+        .and_then(|()| link.set_active(end, 1))
+        .map_err(|e| io::Error::other(format!("{e:?}")))?;
     }
     let agents = [0, 1].map(|end| {
-        let identity = Identity::of("Nokia").with_model("7750 SR-1").with_serial(format!("NS{:05}", 201 + end)).with_firmware("TiMOS-C-16.0.R4");
+        let identity = Identity::of("Nokia")
+            .with_model("7750 SR-1")
+            .with_serial(format!("NS{:05}", 201 + end))
+            .with_firmware("TiMOS-C-16.0.R4");
         let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));
         let named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
         nokia::agent(end, named)

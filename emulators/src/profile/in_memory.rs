@@ -25,17 +25,30 @@ pub struct InMemory {
 
 impl InMemory {
     pub(super) fn new(controls: Controls) -> Self {
-        Self { controls, uris: Vec::new(), endpoints: Vec::new(), bytes: false, tasks: JoinSet::new() }
+        Self {
+            controls,
+            uris: Vec::new(),
+            endpoints: Vec::new(),
+            bytes: false,
+            tasks: JoinSet::new(),
+        }
     }
     /// Adds the URI of an end.
     pub(super) fn uri(&mut self, driver: &str, name: &str, parameters: &str) {
-        self.uris.push(format!("{driver}+{MEMORY}://{name}{parameters}"));
+        self.uris
+            .push(format!("{driver}+{MEMORY}://{name}{parameters}"));
     }
     pub(super) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
         self.endpoints.push((name.into(), endpoint));
     }
     /// Adds an endpoint that speaks bytes.
-    pub(super) fn bytes(&mut self, name: &str, service: Arc<dyn ByteService>, faults: Faults, clock: crate::Clock) {
+    pub(super) fn bytes(
+        &mut self,
+        name: &str,
+        service: Arc<dyn ByteService>,
+        faults: Faults,
+        clock: crate::Clock,
+    ) {
         self.bytes = true;
         self.endpoint(name, shell::memory::attach(name, service, faults, clock));
     }
@@ -52,7 +65,11 @@ impl InMemory {
     /// Adds its endpoints to a context. They work as long as the context lives; what devices tell by themselves ends with this value.
     #[must_use]
     pub fn attach(&self, context: OpenContext) -> OpenContext {
-        self.endpoints.iter().fold(context, |context, (name, endpoint)| context.with_memory(name, endpoint.clone()))
+        self.endpoints
+            .iter()
+            .fold(context, |context, (name, endpoint)| {
+                context.with_memory(name, endpoint.clone())
+            })
     }
 
     /// Applies a fault, as [`Running::fault`](super::Running::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes

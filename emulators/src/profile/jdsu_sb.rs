@@ -1,6 +1,8 @@
 //! JDS Uniphase SB switches.
 
-use super::{InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid};
+use super::{
+    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -17,29 +19,73 @@ use std::{io, sync::Arc};
 const BAUD: u32 = 1200;
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { name: "channels", help: "how many channels, at most 48; default 16", live: false },
-    Setting { name: "firmware", help: "firmware version; default 2.00", live: false },
-    Setting { name: "parameter-error-code", help: "number of a parameter error in LERR?, which is not public; default 200", live: false },
-    Setting { name: "syntax-error-code", help: "number of a syntax error in LERR?, which is not public; default 100", live: false },
+    Setting {
+        name: "channels",
+        help: "how many channels, at most 48; default 16",
+        live: false,
+    },
+    Setting {
+        name: "firmware",
+        help: "firmware version; default 2.00",
+        live: false,
+    },
+    Setting {
+        name: "parameter-error-code",
+        help: "number of a parameter error in LERR?, which is not public; default 200",
+        live: false,
+    },
+    Setting {
+        name: "syntax-error-code",
+        help: "number of a syntax error in LERR?, which is not public; default 100",
+        live: false,
+    },
 ];
 
 fn build(options: &Options) -> io::Result<Line> {
     let code = |name, default| {
-        options
-            .number(name, default)
-            .and_then(|code| if (1..=999).contains(&code) { Ok(code) } else { Err(invalid(format!("{name}={code}: it has three digits"))) })
+        options.number(name, default).and_then(|code| {
+            if (1..=999).contains(&code) {
+                Ok(code)
+            } else {
+                Err(invalid(format!("{name}={code}: it has three digits")))
+            }
+        })
     };
     let Codes { syntax, parameter } = Codes::default();
-    let codes = Codes { syntax: code("syntax-error-code", syntax)?, parameter: code("parameter-error-code", parameter)? };
+    let codes = Codes {
+        syntax: code("syntax-error-code", syntax)?,
+        parameter: code("parameter-error-code", parameter)?,
+    };
     let channels = options.channels(16, 48)?;
-    let identity = Identity::of("JDS Uniphase").with_model("SB Switch").with_firmware(options.text("firmware", "2.00"));
+    let identity = Identity::of("JDS Uniphase")
+        .with_model("SB Switch")
+        .with_firmware(options.text("firmware", "2.00"));
     let clock = Clock::default();
-    let device = JdsuSb::new(Arc::new(Switch::new(identity, Geometry::OneByN { channels, dark: true }, clock.clone())), codes);
-    let faults = Faults::new(options.seed, Some(Arc::new(device.clone()) as Arc<dyn Faulty>));
+    let device = JdsuSb::new(
+        Arc::new(Switch::new(
+            identity,
+            Geometry::OneByN {
+                channels,
+                dark: true,
+            },
+            clock.clone(),
+        )),
+        codes,
+    );
+    let faults = Faults::new(
+        options.seed,
+        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+    );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line { driver: "jdsu-sb", parameters: String::new(), controls, service, clock })
+    Ok(Line {
+        driver: "jdsu-sb",
+        parameters: String::new(),
+        controls,
+        service,
+        clock,
+    })
 }
 
 pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {

@@ -1,6 +1,8 @@
 //! LEONI eol switches.
 
-use super::{InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid};
+use super::{
+    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -14,9 +16,21 @@ use std::{io, sync::Arc};
 const BAUD: u32 = 57_600;
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { name: "model", help: "1x2 (default), 1x4 or 2x2", live: false },
-    Setting { name: "firmware", help: "firmware version; default 3.27", live: false },
-    Setting { name: "power-up", help: "where it stands after a loss of power, which is not public: first (default: channel 1) or keep", live: false },
+    Setting {
+        name: "model",
+        help: "1x2 (default), 1x4 or 2x2",
+        live: false,
+    },
+    Setting {
+        name: "firmware",
+        help: "firmware version; default 3.27",
+        live: false,
+    },
+    Setting {
+        name: "power-up",
+        help: "where it stands after a loss of power, which is not public: first (default: channel 1) or keep",
+        live: false,
+    },
 ];
 
 fn build(options: &Options) -> io::Result<Line> {
@@ -28,14 +42,24 @@ fn build(options: &Options) -> io::Result<Line> {
         _ => return Err(invalid(format!("model={model}: it is 1x2, 1x4 or 2x2"))),
     };
     let clock = Clock::default();
-    let identity = Identity::of("LEONI").with_model(format!("eol {model}")).with_firmware(options.text("firmware", "3.27"));
-    let switch = Arc::new(Switch::new(identity, geometry, clock.clone()).with_boot_mode(options.boot_mode()?));
+    let identity = Identity::of("LEONI")
+        .with_model(format!("eol {model}"))
+        .with_firmware(options.text("firmware", "3.27"));
+    let switch = Arc::new(
+        Switch::new(identity, geometry, clock.clone()).with_boot_mode(options.boot_mode()?),
+    );
     let device = LeoniEol::new(Arc::clone(&switch));
     let faults = Faults::new(options.seed, Some(switch as Arc<dyn Faulty>));
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line { driver: "leoni-eol", parameters: format!("model={model}"), controls, service, clock })
+    Ok(Line {
+        driver: "leoni-eol",
+        parameters: format!("model={model}"),
+        controls,
+        service,
+        clock,
+    })
 }
 
 pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {

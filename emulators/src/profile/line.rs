@@ -17,36 +17,85 @@ pub(super) struct Line {
 }
 
 fn query(parameters: &[&str]) -> String {
-    let given: Vec<_> = parameters.iter().copied().filter(|p| !p.is_empty()).collect();
-    if given.is_empty() { String::new() } else { format!("?{}", given.join("&")) }
+    let given: Vec<_> = parameters
+        .iter()
+        .copied()
+        .filter(|p| !p.is_empty())
+        .collect();
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", given.join("&"))
+    }
 }
 
 impl Line {
     /// On a pseudo-terminal of this speed; `serial` are parameters of its URI only.
-    pub(super) fn on_serial(self, profile: &'static Profile, options: &Options, baud: u32, serial: &str) -> io::Result<Running> {
+    pub(super) fn on_serial(
+        self,
+        profile: &'static Profile,
+        options: &Options,
+        baud: u32,
+        serial: &str,
+    ) -> io::Result<Running> {
         self.run(profile, options, baud, serial, None)
     }
 
     /// On TCP, and on a pseudo-terminal.
-    pub(super) async fn on_tcp_and_serial(self, profile: &'static Profile, options: &Options, baud: u32, serial: &str) -> io::Result<Running> {
+    pub(super) async fn on_tcp_and_serial(
+        self,
+        profile: &'static Profile,
+        options: &Options,
+        baud: u32,
+        serial: &str,
+    ) -> io::Result<Running> {
         let listener = TcpListener::bind(options.address(0)).await?;
         self.run(profile, options, baud, serial, Some(listener))
     }
 
-    fn run(self, profile: &'static Profile, options: &Options, baud: u32, serial: &str, tcp: Option<TcpListener>) -> io::Result<Running> {
-        let Self { driver, parameters, controls, service, clock } = self;
+    fn run(
+        self,
+        profile: &'static Profile,
+        options: &Options,
+        baud: u32,
+        serial: &str,
+        tcp: Option<TcpListener>,
+    ) -> io::Result<Running> {
+        let Self {
+            driver,
+            parameters,
+            controls,
+            service,
+            clock,
+        } = self;
         let faults = controls.faults(0);
         let mut ready = Ready::new(profile.name);
         if let Some(listener) = &tcp {
             let address = listener.local_addr()?;
-            ready.endpoint("tcp", address, Some(format!("{driver}+tcp://{address}{}", query(&[&parameters]))));
+            ready.endpoint(
+                "tcp",
+                address,
+                Some(format!("{driver}+tcp://{address}{}", query(&[&parameters]))),
+            );
         }
         let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), faults.clone())?;
         let path = port.path().display().to_string();
-        ready.endpoint("serial", &path, Some(format!("{driver}+serial://{path}{}", query(&[&parameters, serial]))));
+        ready.endpoint(
+            "serial",
+            &path,
+            Some(format!(
+                "{driver}+serial://{path}{}",
+                query(&[&parameters, serial])
+            )),
+        );
         let mut running = Running::new(ready, controls);
         if let Some(listener) = tcp {
-            running.serve(shell::tcp::serve(listener, Arc::clone(&service), faults.clone(), clock.clone()));
+            running.serve(shell::tcp::serve(
+                listener,
+                Arc::clone(&service),
+                faults.clone(),
+                clock.clone(),
+            ));
         }
         running.serve(shell::pty::serve(port, baud, service, faults, clock));
         Ok(running)

@@ -36,7 +36,12 @@ use std::{
 /// A file that only its owner may read.
 fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
     let path = folder.join(name);
-    std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?
+        .write_all(text.as_bytes())?;
     Ok(path.display().to_string())
 }
 
@@ -199,7 +204,13 @@ static PROFILES: [Profile; 18] = [
 fn find(name: &str, options: &Options) -> io::Result<&'static Profile> {
     let profile = all().iter().find(|p| p.name == name).ok_or_else(|| {
         let names: Vec<_> = all().iter().map(|p| p.name).collect();
-        io::Error::new(io::ErrorKind::NotFound, format!("there is no profile `{name}`; there are: {}", names.join(", ")))
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!(
+                "there is no profile `{name}`; there are: {}",
+                names.join(", ")
+            ),
+        )
     })?;
     options.check(profile)?;
     Ok(profile)
@@ -213,9 +224,15 @@ pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
     let profile = find(name, options)?;
     let running = (profile.start)(profile, options).await?;
     if options.pty_link.is_some() && !running.ready().endpoints.iter().any(|e| e.bus == "serial") {
-        return Err(options::invalid(format!("profile {name} has no pseudo-terminal to link to")));
+        return Err(options::invalid(format!(
+            "profile {name} has no pseudo-terminal to link to"
+        )));
     }
-    options.faults.iter().try_for_each(|spec| running.fault(spec)).map_err(options::invalid)?;
+    options
+        .faults
+        .iter()
+        .try_for_each(|spec| running.fault(spec))
+        .map_err(options::invalid)?;
     Ok(running)
 }
 
@@ -226,9 +243,15 @@ pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
 pub fn in_memory(name: &str, options: &Options) -> io::Result<InMemory> {
     let profile = find(name, options)?;
     if options.listen.is_some() || options.pty_link.is_some() {
-        return Err(options::invalid(format!("profile {name} has no address in memory")));
+        return Err(options::invalid(format!(
+            "profile {name} has no address in memory"
+        )));
     }
     let memory = (profile.in_memory)(profile, options)?;
-    options.faults.iter().try_for_each(|spec| memory.fault(spec)).map_err(options::invalid)?;
+    options
+        .faults
+        .iter()
+        .try_for_each(|spec| memory.fault(spec))
+        .map_err(options::invalid)?;
     Ok(memory)
 }

@@ -54,11 +54,19 @@ impl Options {
     }
 
     pub(super) fn check(&self, profile: &Profile) -> io::Result<()> {
-        match self.set.iter().find(|(name, _)| !profile.settings.iter().any(|s| s.name == name)) {
+        match self
+            .set
+            .iter()
+            .find(|(name, _)| !profile.settings.iter().any(|s| s.name == name))
+        {
             None => Ok(()),
             Some((name, _)) => {
                 let names: Vec<_> = profile.settings.iter().map(|s| s.name).collect();
-                Err(invalid(format!("profile {} has no setting `{name}`; it takes: {}", profile.name, names.join(", "))))
+                Err(invalid(format!(
+                    "profile {} has no setting `{name}`; it takes: {}",
+                    profile.name,
+                    names.join(", ")
+                )))
             }
         }
     }
@@ -73,13 +81,23 @@ impl Options {
     }
 
     pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
-        self.set.iter().rev().find(|(n, _)| n == name).map_or(default, |(_, v)| v)
+        self.set
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map_or(default, |(_, v)| v)
     }
 
     /// The number of channels of a 1×N switch.
     pub(super) fn channels(&self, default: u32, most: u32) -> io::Result<u32> {
         let channels = self.number("channels", default)?;
-        if (2..=most).contains(&channels) { Ok(channels) } else { Err(invalid(format!("channels={channels}: there are 2 to {most}"))) }
+        if (2..=most).contains(&channels) {
+            Ok(channels)
+        } else {
+            Err(invalid(format!(
+                "channels={channels}: there are 2 to {most}"
+            )))
+        }
     }
 
     /// The size of a matrix, such as 16x16.
@@ -88,14 +106,20 @@ impl Options {
         size.split_once('x')
             .and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)))
             .filter(|(n, m)| (1..=1024).contains(n) && (1..=1024).contains(m))
-            .ok_or_else(|| invalid(format!("size={size}: it is such as 16x16, with 1 to 1024 ports on each side")))
+            .ok_or_else(|| {
+                invalid(format!(
+                    "size={size}: it is such as 16x16, with 1 to 1024 ports on each side"
+                ))
+            })
     }
     /// What a connection to a port in use does: `busy-port=reroute` or `refuse`.
     pub(super) fn reroutes(&self) -> io::Result<bool> {
         match self.text("busy-port", "reroute") {
             "reroute" => Ok(true),
             "refuse" => Ok(false),
-            other => Err(invalid(format!("busy-port={other}: it is reroute or refuse"))),
+            other => Err(invalid(format!(
+                "busy-port={other}: it is reroute or refuse"
+            ))),
         }
     }
     /// What a switch without dark does at power-up: `power-up=first` (the first channel, or bar) or `keep`.
@@ -110,7 +134,9 @@ impl Options {
     pub(super) fn number<T: FromStr>(&self, name: &str, default: T) -> io::Result<T> {
         match self.set.iter().rev().find(|(n, _)| n == name) {
             None => Ok(default),
-            Some((_, text)) => text.parse().map_err(|_| invalid(format!("{name}={text}: that is no number for it"))),
+            Some((_, text)) => text
+                .parse()
+                .map_err(|_| invalid(format!("{name}={text}: that is no number for it"))),
         }
     }
 }

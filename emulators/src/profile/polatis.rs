@@ -26,14 +26,46 @@ use std::{io, sync::Arc};
 pub(super) const SETTINGS: &[Setting] = &[
     TRAP_TARGET,
     COMMUNITY,
-    Setting { name: "monitors", help: "egress (default) or all: which ports have power monitors, of a product code with any", live: false },
-    Setting { name: "aps", help: "a protection group, as working>protecting@trigger, such as 1>2@17; default: none", live: false },
-    Setting { name: "size", help: "ingress and egress ports, such as 16x16; default: the profile's", live: false },
-    Setting { name: "serial", help: "serial number; default 002414", live: false },
-    Setting { name: "firmware", help: "firmware version; default 6.5.2.18", live: false },
-    Setting { name: "baud", help: "speed of the serial console; default 38400", live: false },
-    Setting { name: "busy-port", help: "what connecting a port in use does: reroute (default) or refuse", live: false },
-    Setting { name: "input", help: "light into an ingress port, as port:dBm, such as 3:-12.5; default 0 dBm into each", live: true },
+    Setting {
+        name: "monitors",
+        help: "egress (default) or all: which ports have power monitors, of a product code with any",
+        live: false,
+    },
+    Setting {
+        name: "aps",
+        help: "a protection group, as working>protecting@trigger, such as 1>2@17; default: none",
+        live: false,
+    },
+    Setting {
+        name: "size",
+        help: "ingress and egress ports, such as 16x16; default: the profile's",
+        live: false,
+    },
+    Setting {
+        name: "serial",
+        help: "serial number; default 002414",
+        live: false,
+    },
+    Setting {
+        name: "firmware",
+        help: "firmware version; default 6.5.2.18",
+        live: false,
+    },
+    Setting {
+        name: "baud",
+        help: "speed of the serial console; default 38400",
+        live: false,
+    },
+    Setting {
+        name: "busy-port",
+        help: "what connecting a port in use does: reroute (default) or refuse",
+        live: false,
+    },
+    Setting {
+        name: "input",
+        help: "light into an ingress port, as port:dBm, such as 3:-12.5; default 0 dBm into each",
+        live: true,
+    },
 ];
 
 /// Product codes.
@@ -46,7 +78,11 @@ fn protect(switch: &Switch, group: &str) -> Option<()> {
     let (protecting, trigger) = rest.split_once('@')?;
     let port = |text: &str| text.parse::<u32>().ok().filter(|p| switch.has(*p));
     let (working, protecting, trigger) = (port(working)?, port(protecting)?, port(trigger)?);
-    switch.change_monitors(&[trigger], |m| (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)).ok()?;
+    switch
+        .change_monitors(&[trigger], |m| {
+            (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)
+        })
+        .ok()?;
     switch
         .change_aps(|aps| {
             aps.groups.entry(working).or_default().insert(protecting, 1);
@@ -66,11 +102,17 @@ struct Device {
 }
 
 fn build(options: &Options, code: &str) -> io::Result<Device> {
-    let own = code.split('-').find(|p| p.contains('x')).unwrap_or_default();
+    let own = code
+        .split('-')
+        .find(|p| p.contains('x'))
+        .unwrap_or_default();
     let size = options.text("size", own);
     let code = code.replace(own, size);
     let (ingress, egress) = options.size(own)?;
-    let identity = Identity::of("Polatis").with_model(&code).with_serial(options.text("serial", "002414")).with_firmware(options.text("firmware", "6.5.2.18"));
+    let identity = Identity::of("Polatis")
+        .with_model(&code)
+        .with_serial(options.text("serial", "002414"))
+        .with_firmware(options.text("firmware", "6.5.2.18"));
     let clock = Clock::default();
     let mut switch = Switch::new(identity, Geometry::matrix(ingress, egress), clock.clone());
     // Product codes with I-OST have no power monitors (devicecontrol-polatis).
@@ -86,23 +128,44 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
         other => return Err(invalid(format!("monitors={other}: it is egress or all"))),
     };
     for (_, group) in options.set.iter().filter(|(name, _)| name == "aps") {
-        protect(&switch, group).ok_or_else(|| invalid(format!("aps={group}: it is working>protecting@trigger, such as 1>2@17, each a port")))?;
+        protect(&switch, group).ok_or_else(|| {
+            invalid(format!(
+                "aps={group}: it is working>protecting@trigger, such as 1>2@17, each a port"
+            ))
+        })?;
     }
     let switch = Arc::new(switch);
     let wire = Polatis::new(Arc::clone(&switch));
     let tl1 = Tl1::new(Arc::clone(&switch));
-    let agent = polatis::agent(Arc::clone(&switch), NodeOptions::named("polatis", polatis::ENTERPRISE));
+    let agent = polatis::agent(
+        Arc::clone(&switch),
+        NodeOptions::named("polatis", polatis::ENTERPRISE),
+    );
     let (shown, flaps) = (wire.clone(), tl1.clone());
-    let faults = |end: u64, device: Arc<dyn Faulty>| Faults::new(options.seed.wrapping_add(end), Some(device));
+    let faults = |end: u64, device: Arc<dyn Faulty>| {
+        Faults::new(options.seed.wrapping_add(end), Some(device))
+    };
     let model = || Arc::clone(&switch) as Arc<dyn Faulty>;
-    let ends = [faults(0, model()), faults(1, model()), faults(2, model()), faults(3, Arc::clone(&agent) as Arc<dyn Faulty>)];
-    let mut controls = Controls::new(ends, move || format!("{}\n{}", shown.state(), flaps.state()));
+    let ends = [
+        faults(0, model()),
+        faults(1, model()),
+        faults(2, model()),
+        faults(3, Arc::clone(&agent) as Arc<dyn Faulty>),
+    ];
+    let mut controls = Controls::new(ends, move || {
+        format!("{}\n{}", shown.state(), flaps.state())
+    });
     controls.live("input", move |value| {
         let wrong = || format!("input={value}: it is port:dBm, such as 3:-12.5");
         let (port, power) = value.split_once(':').ok_or_else(wrong)?;
-        let (port, power): (u32, f64) = (port.parse().map_err(|_| wrong())?, power.parse().map_err(|_| wrong())?);
+        let (port, power): (u32, f64) = (
+            port.parse().map_err(|_| wrong())?,
+            power.parse().map_err(|_| wrong())?,
+        );
         if !(1..=ingress).contains(&port) || !(-100.0..=30.0).contains(&power) {
-            return Err(format!("input={value}: the ingress ports are 1 to {ingress}, powers from -100 to 30 dBm"));
+            return Err(format!(
+                "input={value}: the ingress ports are 1 to {ingress}, powers from -100 to 30 dBm"
+            ));
         }
         switch.set_input(port, power);
         Ok(())
@@ -121,8 +184,19 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     })
 }
 
-pub(super) async fn start(profile: &'static Profile, options: &Options, code: &str) -> io::Result<Running> {
-    let Device { controls, scpi, console, tl1, agent, clock } = build(options, code)?;
+pub(super) async fn start(
+    profile: &'static Profile,
+    options: &Options,
+    code: &str,
+) -> io::Result<Running> {
+    let Device {
+        controls,
+        scpi,
+        console,
+        tl1,
+        agent,
+        clock,
+    } = build(options, code)?;
     let baud = options.number("baud", 38_400)?;
     let mut ready = Ready::new(profile.name);
     let served = Served::new(options, &mut ready)?;
@@ -131,23 +205,56 @@ pub(super) async fn start(profile: &'static Profile, options: &Options, code: &s
     ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}")));
     let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), controls.faults(1))?;
     let path = port.path().display().to_string();
-    ready.endpoint("serial", &path, Some(format!("polatis+serial://{path}?baud={baud}")));
+    ready.endpoint(
+        "serial",
+        &path,
+        Some(format!("polatis+serial://{path}?baud={baud}")),
+    );
     let tl1_listener = tokio::net::TcpListener::bind(options.address(1)).await?;
     let address = tl1_listener.local_addr()?;
-    ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}?protocol=tl1")));
-    let server = served.bind(&mut ready, options.address(2), agent, controls.faults(3), ("polatis", "")).await?;
+    ready.endpoint(
+        "tcp",
+        address,
+        Some(format!("polatis+tcp://{address}?protocol=tl1")),
+    );
+    let server = served
+        .bind(
+            &mut ready,
+            options.address(2),
+            agent,
+            controls.faults(3),
+            ("polatis", ""),
+        )
+        .await?;
     let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
     let mut running = Running::new(ready, controls);
     running.serve(shell::tcp::serve(listener, scpi, of_scpi, clock.clone()));
-    running.serve(shell::pty::serve(port, baud, console, of_console, clock.clone()));
+    running.serve(shell::pty::serve(
+        port,
+        baud,
+        console,
+        of_console,
+        clock.clone(),
+    ));
     running.serve(shell::tcp::serve(tl1_listener, tl1, of_tl1, clock));
     running.serve(server.run());
     running.keep(served.files);
     Ok(running)
 }
 
-pub(super) fn in_memory(profile: &'static Profile, options: &Options, code: &str) -> io::Result<InMemory> {
-    let Device { controls, scpi, console, tl1, agent, clock } = build(options, code)?;
+pub(super) fn in_memory(
+    profile: &'static Profile,
+    options: &Options,
+    code: &str,
+) -> io::Result<InMemory> {
+    let Device {
+        controls,
+        scpi,
+        console,
+        tl1,
+        agent,
+        clock,
+    } = build(options, code)?;
     let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
     let mut memory = InMemory::new(controls);
     let name = |wire: &str| format!("{}{wire}", profile.name);
@@ -158,7 +265,10 @@ pub(super) fn in_memory(profile: &'static Profile, options: &Options, code: &str
     memory.uri("polatis", &name("-tl1"), "?protocol=tl1");
     memory.bytes(&name("-tl1"), tl1, of_tl1, clock);
     memory.uri("polatis", &name("-snmp"), "?protocol=snmp");
-    memory.endpoint(name("-snmp"), Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
+    memory.endpoint(
+        name("-snmp"),
+        Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>),
+    );
     memory.run(async move { shell::snmp::tick(agent.as_ref()).await });
     Ok(memory)
 }

@@ -17,24 +17,48 @@ use qkd_switch_hal::{
 };
 use std::{io, sync::Arc, time::Duration};
 
-const INPUT: Setting = Setting { name: "input", help: "light of a path, as path:dBm or group/path:dBm, such as b:-12.5; default -5 dBm on each", live: true };
+const INPUT: Setting = Setting {
+    name: "input",
+    help: "light of a path, as path:dBm or group/path:dBm, such as b:-12.5; default -5 dBm on each",
+    live: true,
+};
 
 pub(super) const SCTE: &[Setting] = &[
     TRAP_TARGET,
     COMMUNITY,
     TIME_FACTOR,
     INPUT,
-    Setting { name: "serial", help: "serial number, which the agent does not tell; for its name", live: false },
-    Setting { name: "mode", help: "automatic (default) or manual", live: false },
+    Setting {
+        name: "serial",
+        help: "serial number, which the agent does not tell; for its name",
+        live: false,
+    },
+    Setting {
+        name: "mode",
+        help: "automatic (default) or manual",
+        live: false,
+    },
 ];
 pub(super) const OLP: &[Setting] = &[
     TRAP_TARGET,
     COMMUNITY,
     TIME_FACTOR,
     INPUT,
-    Setting { name: "slots", help: "slots with a card, of sixteen, such as 1,3; default 1,2", live: false },
-    Setting { name: "serial", help: "serial number of the chassis' cards; default G40989", live: false },
-    Setting { name: "delay-unit", help: "s, ms or min: what one unit of a delay is; no source tells; default s", live: false },
+    Setting {
+        name: "slots",
+        help: "slots with a card, of sixteen, such as 1,3; default 1,2",
+        live: false,
+    },
+    Setting {
+        name: "serial",
+        help: "serial number of the chassis' cards; default G40989",
+        live: false,
+    },
+    Setting {
+        name: "delay-unit",
+        help: "s, ms or min: what one unit of a delay is; no source tells; default s",
+        live: false,
+    },
 ];
 
 /// Paths of this light and threshold, in dBm.
@@ -48,27 +72,64 @@ fn powers(range: std::ops::RangeInclusive<f64>) -> std::ops::RangeInclusive<Deci
     DecibelMilliwatts(*range.start())..=DecibelMilliwatts(*range.end())
 }
 
-const ALL: &[SettingKind] = &[SettingKind::Mode, SettingKind::Preferred, SettingKind::Revert, SettingKind::WaitToRestore, SettingKind::Threshold];
+const ALL: &[SettingKind] = &[
+    SettingKind::Mode,
+    SettingKind::Preferred,
+    SettingKind::Revert,
+    SettingKind::WaitToRestore,
+    SettingKind::Threshold,
+];
 
 pub(super) fn scte(options: &Options, kind: scte::Kind) -> io::Result<Agents> {
     let clock = clock(options)?;
-    let name = format!("hms-{}", options.text("serial", if kind == scte::Kind::Ab { "ab" } else { "2x2" }));
-    let paths = kind.paths().iter().map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec())).collect();
-    let mut group = Group::with_needs(paths, vec![Input::new(LIGHT, THRESHOLD), Input::new(LIGHT - 1.0, THRESHOLD)]);
+    let name = format!(
+        "hms-{}",
+        options.text("serial", if kind == scte::Kind::Ab { "ab" } else { "2x2" })
+    );
+    let paths = kind
+        .paths()
+        .iter()
+        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
+        .collect();
+    let mut group = Group::with_needs(
+        paths,
+        vec![
+            Input::new(LIGHT, THRESHOLD),
+            Input::new(LIGHT - 1.0, THRESHOLD),
+        ],
+    );
     group.mode = match options.text("mode", "automatic") {
         "automatic" => Mode::Automatic,
         "manual" => Mode::Manual,
         other => return Err(invalid(format!("mode={other}: it is automatic or manual"))),
     };
     // Of a 2×2 switch, both inputs feed a path: it has no threshold of its own.
-    let (geometry, settings) = if kind == scte::Kind::Ab { (Geometry::one_by(2), ALL) } else { (Geometry::Crossbar, &ALL[..4]) };
+    let (geometry, settings) = if kind == scte::Kind::Ab {
+        (Geometry::one_by(2), ALL)
+    } else {
+        (Geometry::Crossbar, &ALL[..4])
+    };
     let limits = ProtectionCapabilities::new(settings, &[CommandKind::Force, CommandKind::Manual])
         .with_wait_to_restore(seconds(0..=2_147_483_647), Duration::from_secs(1))
         .with_threshold(powers(-50.0..=20.0));
-    let model = Protector::new(Identity::of("SCTE HMS"), limits, vec![("1".into(), group)], clock).with_switch(SwitchCapabilities::new(geometry));
+    let model = Protector::new(
+        Identity::of("SCTE HMS"),
+        limits,
+        vec![("1".into(), group)],
+        clock,
+    )
+    .with_switch(SwitchCapabilities::new(geometry));
     let model = Arc::new(model);
-    let agent = scte::agent(Arc::clone(&model), kind, NodeOptions::named(&name, scte::ENTERPRISE));
-    with_input(options, Agents::new(options, vec![agent], "scte-hms", ""), &model)
+    let agent = scte::agent(
+        Arc::clone(&model),
+        kind,
+        NodeOptions::named(&name, scte::ENTERPRISE),
+    );
+    with_input(
+        options,
+        Agents::new(options, vec![agent], "scte-hms", ""),
+        &model,
+    )
 }
 
 pub(super) fn olp(options: &Options) -> io::Result<Agents> {
@@ -81,38 +142,96 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
     };
     let mut groups = Vec::new();
     for slot in options.text("slots", "1,2").split(',') {
-        let slot: u32 = slot.trim().parse().ok().filter(|n| (1..=16).contains(n)).ok_or_else(|| invalid(format!("slots: `{slot}` is no slot from 1 to 16")))?;
-        groups.push((slot, Group::of(&olp::PATHS, vec![Input::new(LIGHT, THRESHOLD), Input::new(LIGHT - 1.0, THRESHOLD)])));
+        let slot: u32 = slot
+            .trim()
+            .parse()
+            .ok()
+            .filter(|n| (1..=16).contains(n))
+            .ok_or_else(|| invalid(format!("slots: `{slot}` is no slot from 1 to 16")))?;
+        groups.push((
+            slot,
+            Group::of(
+                &olp::PATHS,
+                vec![
+                    Input::new(LIGHT, THRESHOLD),
+                    Input::new(LIGHT - 1.0, THRESHOLD),
+                ],
+            ),
+        ));
     }
     groups.sort_by_key(|(slot, _)| *slot);
     groups.dedup_by_key(|(slot, _)| *slot);
-    let groups = groups.into_iter().map(|(slot, group)| (GroupId(slot.to_string()), group)).collect();
-    let identity = Identity::of("FS.com").with_model("OLP").with_serial(options.text("serial", "G40989")).with_firmware("1.0");
+    let groups = groups
+        .into_iter()
+        .map(|(slot, group)| (GroupId(slot.to_string()), group))
+        .collect();
+    let identity = Identity::of("FS.com")
+        .with_model("OLP")
+        .with_serial(options.text("serial", "G40989"))
+        .with_firmware("1.0");
     let limits = ProtectionCapabilities::new(
-        &[SettingKind::Mode, SettingKind::Revert, SettingKind::WaitToRestore, SettingKind::Threshold],
+        &[
+            SettingKind::Mode,
+            SettingKind::Revert,
+            SettingKind::WaitToRestore,
+            SettingKind::Threshold,
+        ],
         &[CommandKind::Force, CommandKind::Manual],
     )
     .with_wait_to_restore(Duration::ZERO..=unit.saturating_mul(i32::MAX as u32), unit)
     .with_threshold(powers(-99.99..=99.99));
     let model = Arc::new(Protector::new(identity, limits, groups, clock));
-    let agent = olp::agent(Arc::clone(&model), unit, NodeOptions::named("oap", olp::ENTERPRISE));
-    with_input(options, Agents::new(options, vec![agent], "fs-olp", ""), &model)
+    let agent = olp::agent(
+        Arc::clone(&model),
+        unit,
+        NodeOptions::named("oap", olp::ENTERPRISE),
+    );
+    with_input(
+        options,
+        Agents::new(options, vec![agent], "fs-olp", ""),
+        &model,
+    )
 }
 
 /// The optical protection of a PacketLight box whose working network port is `uplink`. The layout of these numbers is not public; these are examples.
-pub(super) fn packetlight(identity: Identity, uplink: u32, clock: Clock) -> (packetlight::Ports, Arc<Protector>) {
-    let ports = packetlight::Ports { user: [uplink - 256, uplink - 128], net: [uplink, uplink + 128] };
-    let mut group = Group::of(&packetlight::PATHS, vec![Input::new(LIGHT, THRESHOLD), Input::new(LIGHT - 1.0, THRESHOLD)]);
+pub(super) fn packetlight(
+    identity: Identity,
+    uplink: u32,
+    clock: Clock,
+) -> (packetlight::Ports, Arc<Protector>) {
+    let ports = packetlight::Ports {
+        user: [uplink - 256, uplink - 128],
+        net: [uplink, uplink + 128],
+    };
+    let mut group = Group::of(
+        &packetlight::PATHS,
+        vec![
+            Input::new(LIGHT, THRESHOLD),
+            Input::new(LIGHT - 1.0, THRESHOLD),
+        ],
+    );
     group.wait_to_restore = Duration::from_secs(300);
     let limits = ProtectionCapabilities::new(
-        &[SettingKind::Mode, SettingKind::Revert, SettingKind::WaitToRestore],
-        &[CommandKind::Clear, CommandKind::Lockout, CommandKind::Force, CommandKind::Manual],
+        &[
+            SettingKind::Mode,
+            SettingKind::Revert,
+            SettingKind::WaitToRestore,
+        ],
+        &[
+            CommandKind::Clear,
+            CommandKind::Lockout,
+            CommandKind::Force,
+            CommandKind::Manual,
+        ],
     )
     .with_wait_to_restore(seconds(60..=720), Duration::from_secs(60))
     .with_switching(Duration::from_millis(50))
     .with_power_loss(Stated::<PowerLoss>::Unknown);
     let id = GroupId(ports.user[0].to_string());
-    (ports, Arc::new(Protector::new(identity, limits, vec![(id, group)], clock)))
+    (
+        ports,
+        Arc::new(Protector::new(identity, limits, vec![(id, group)], clock)),
+    )
 }
 
 /// The setting `input`, at the start and while it runs.
@@ -121,7 +240,11 @@ fn with_input(options: &Options, mut agents: Agents, model: &Arc<Protector>) -> 
     agents.controls.live("input", move |value| {
         let wrong = || format!("input={value}: it is path:dBm or group/path:dBm, such as b:-12.5");
         let (path, power) = value.rsplit_once(':').ok_or_else(wrong)?;
-        let power: f64 = power.parse().ok().filter(|p| (-100.0..=30.0).contains(p)).ok_or_else(wrong)?;
+        let power: f64 = power
+            .parse()
+            .ok()
+            .filter(|p| (-100.0..=30.0).contains(p))
+            .ok_or_else(wrong)?;
         model.set_input(path, power)
     });
     for (_, value) in options.set.iter().filter(|(name, _)| name == "input") {

@@ -1,6 +1,9 @@
 //! Linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and Veriqloud Qlines.
 
-use super::{InMemory, Options, Profile, Ready, Running, Sae, Setting, Tls, controls::Controls, options::invalid, private};
+use super::{
+    InMemory, Options, Profile, Ready, Running, Sae, Setting, Tls, controls::Controls,
+    options::invalid, private,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -25,12 +28,36 @@ const MASTER: &str = "sae-alice";
 const SLAVE: &str = "sae-bob";
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { name: "length", help: "fibre between the ends, in km; default 25; a change begins the initialisation anew", live: true },
-    Setting { name: "time-factor", help: "how much faster than real the model's time runs; default 1", live: false },
-    Setting { name: "stored", help: "keys stored at the beginning, in bits; default 5120000", live: false },
-    Setting { name: "running", help: "whether the link generates keys from the beginning: true (default) or false", live: false },
-    Setting { name: "key-size", help: "default size of a key, in bits; default 256 (Qline: 512)", live: false },
-    Setting { name: "max-per-request", help: "the most keys of one request; default 128", live: false },
+    Setting {
+        name: "length",
+        help: "fibre between the ends, in km; default 25; a change begins the initialisation anew",
+        live: true,
+    },
+    Setting {
+        name: "time-factor",
+        help: "how much faster than real the model's time runs; default 1",
+        live: false,
+    },
+    Setting {
+        name: "stored",
+        help: "keys stored at the beginning, in bits; default 5120000",
+        live: false,
+    },
+    Setting {
+        name: "running",
+        help: "whether the link generates keys from the beginning: true (default) or false",
+        live: false,
+    },
+    Setting {
+        name: "key-size",
+        help: "default size of a key, in bits; default 256 (Qline: 512)",
+        live: false,
+    },
+    Setting {
+        name: "max-per-request",
+        help: "the most keys of one request; default 128",
+        live: false,
+    },
     Setting {
         name: "unknown-key-status",
         help: "status for an unknown key id: 400 (default, the standard's) or another that a KME is known to answer, such as 404",
@@ -52,11 +79,19 @@ fn link(options: &Options) -> io::Result<Arc<QkdLink>> {
         running,
         ..LinkConfig::default()
     };
-    Ok(QkdLink::new(config, Clock::scaled(options.number("time-factor", 1.0)?), options.seed))
+    Ok(QkdLink::new(
+        config,
+        Clock::scaled(options.number("time-factor", 1.0)?),
+        options.seed,
+    ))
 }
 
 fn fibre(length: f64) -> Result<Fibre, String> {
-    if (0.0..=500.0).contains(&length) { Ok(Fibre::of(length)) } else { Err(format!("length={length}: it is 0 to 500 km")) }
+    if (0.0..=500.0).contains(&length) {
+        Ok(Fibre::of(length))
+    } else {
+        Err(format!("length={length}: it is 0 to 500 km"))
+    }
 }
 
 /// Both KMEs of a pair.
@@ -65,26 +100,52 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
         let mut config = Config::new(id, peer, local, remote);
         config.key_size = options.number("key-size", key_size)?;
         config.max_per_request = options.number("max-per-request", config.max_per_request)?;
-        config.unknown_key_status = options.number("unknown-key-status", config.unknown_key_status)?;
+        config.unknown_key_status =
+            options.number("unknown-key-status", config.unknown_key_status)?;
         if !config.key_size.is_multiple_of(8)
             || !(config.min_key_size..=config.max_key_size).contains(&config.key_size)
             || !(100..=599).contains(&config.unknown_key_status)
         {
-            return Err(invalid(format!("key-size is {} to {}, a multiple of 8; a status is 100 to 599", config.min_key_size, config.max_key_size)));
+            return Err(invalid(format!(
+                "key-size is {} to {}, a multiple of 8; a status is 100 to 599",
+                config.min_key_size, config.max_key_size
+            )));
         }
         Ok(config)
     };
-    Ok([Arc::new(Kme::new(config("kme-a", "kme-b", MASTER, SLAVE)?, link.keys())), Arc::new(Kme::new(config("kme-b", "kme-a", SLAVE, MASTER)?, link.keys()))])
+    Ok([
+        Arc::new(Kme::new(
+            config("kme-a", "kme-b", MASTER, SLAVE)?,
+            link.keys(),
+        )),
+        Arc::new(Kme::new(
+            config("kme-b", "kme-a", SLAVE, MASTER)?,
+            link.keys(),
+        )),
+    ])
 }
 
 /// Faults, settings and state of a link; `more` is the state beside the link's.
-fn controls(options: &Options, link: &Arc<QkdLink>, more: impl Fn() -> String + Send + Sync + 'static) -> Controls {
-    let faults = [1, 2].map(|end| Faults::new(options.seed.wrapping_add(end), Some(Arc::clone(link) as Arc<dyn Faulty>)));
+fn controls(
+    options: &Options,
+    link: &Arc<QkdLink>,
+    more: impl Fn() -> String + Send + Sync + 'static,
+) -> Controls {
+    let faults = [1, 2].map(|end| {
+        Faults::new(
+            options.seed.wrapping_add(end),
+            Some(Arc::clone(link) as Arc<dyn Faulty>),
+        )
+    });
     let shown = Arc::clone(link);
     let mut controls = Controls::new(faults, move || shown.state() + &more());
     let link = Arc::clone(link);
     controls.live("length", move |value| {
-        let new = fibre(value.parse().map_err(|_| format!("length={value}: that is no number"))?)?;
+        let new = fibre(
+            value
+                .parse()
+                .map_err(|_| format!("length={value}: that is no number"))?,
+        )?;
         link.set_fibre(|fibre| fibre.length = new.length);
         Ok(())
     });
@@ -96,14 +157,20 @@ const ENDS: [(&str, &str); 2] = [(MASTER, SLAVE), (SLAVE, MASTER)];
 
 fn build_etsi014(options: &Options) -> io::Result<(Controls, [Arc<Kme>; 2])> {
     let link = link(options)?;
-    Ok((controls(options, &link, String::new), kmes(&link, options, 256)?))
+    Ok((
+        controls(options, &link, String::new),
+        kmes(&link, options, 256)?,
+    ))
 }
 
 pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
     let (controls, kmes) = build_etsi014(options)?;
     let pki = TestPki::new("qkd-emu test CA").map_err(io::Error::other)?;
     let server = pki.server("kme").map_err(io::Error::other)?;
-    let [master, slave] = [pki.client(MASTER).map_err(io::Error::other)?, pki.client(SLAVE).map_err(io::Error::other)?];
+    let [master, slave] = [
+        pki.client(MASTER).map_err(io::Error::other)?,
+        pki.client(SLAVE).map_err(io::Error::other)?,
+    ];
     let files = tempfile::tempdir()?;
     let file = |name: &str, text: &str| private(files.path(), name, text);
     let tls = Tls {
@@ -113,30 +180,54 @@ pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io:
         slave_cert: file("sae-bob.pem", &slave.cert)?,
         slave_key: file("sae-bob.key", &slave.key)?,
     };
-    let entry = |name: &str, cert: &str, key: &str| format!("[{name}]\nca = {:?}\ncert = {cert:?}\nkey = {key:?}\n", tls.ca);
-    let credentials = file("credentials.toml", &(entry(MASTER, &tls.cert, &tls.key) + &entry(SLAVE, &tls.slave_cert, &tls.slave_key)))?;
+    let entry = |name: &str, cert: &str, key: &str| {
+        format!(
+            "[{name}]\nca = {:?}\ncert = {cert:?}\nkey = {key:?}\n",
+            tls.ca
+        )
+    };
+    let credentials = file(
+        "credentials.toml",
+        &(entry(MASTER, &tls.cert, &tls.key) + &entry(SLAVE, &tls.slave_cert, &tls.slave_key)),
+    )?;
     let mut ready = Ready::new(profile.name);
     let mut listeners = Vec::new();
     for (place, (own, peer)) in (0..).zip(ENDS) {
         let listener = TcpListener::bind(options.address(place)).await?;
         let address = listener.local_addr()?;
-        ready.endpoint("http", address, Some(format!("etsi014+https://{address}/?peer={peer}&credentials={own}")));
+        ready.endpoint(
+            "http",
+            address,
+            Some(format!(
+                "etsi014+https://{address}/?peer={peer}&credentials={own}"
+            )),
+        );
         listeners.push(listener);
     }
     ready.tls = Some(tls);
-    ready.sae = Some(Sae { master: MASTER.to_owned(), slave: SLAVE.to_owned() });
+    ready.sae = Some(Sae {
+        master: MASTER.to_owned(),
+        slave: SLAVE.to_owned(),
+    });
     ready.credentials_file = Some(credentials);
     let callers = Callers::mutual_tls(&pki.ca(), &server.cert, &server.key)?;
     let faults = [0, 1].map(|end| controls.faults(end));
     let mut running = Running::new(ready, controls);
     for ((listener, kme), faults) in listeners.into_iter().zip(kmes).zip(faults) {
-        running.serve(server::serve(listener, Arc::new(OnWire::new(kme, faults)), callers.clone()));
+        running.serve(server::serve(
+            listener,
+            Arc::new(OnWire::new(kme, faults)),
+            callers.clone(),
+        ));
     }
     running.keep(files);
     Ok(running)
 }
 
-pub(super) fn etsi014_in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+pub(super) fn etsi014_in_memory(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<InMemory> {
     let (controls, kmes) = build_etsi014(options)?;
     let mut memory = InMemory::new(controls);
     for ((end, (own, peer)), kme) in (1..).zip(ENDS).zip(kmes) {
@@ -163,7 +254,10 @@ struct QlineEnd {
     kme: Arc<Kme>,
 }
 
-fn service<S: Session + 'static>(node: &Arc<Node>, session: fn(Arc<Node>) -> S) -> Arc<dyn ByteService> {
+fn service<S: Session + 'static>(
+    node: &Arc<Node>,
+    session: fn(Arc<Node>) -> S,
+) -> Arc<dyn ByteService> {
     let node = Arc::clone(node);
     Arc::new(move || Box::new(session(Arc::clone(&node))) as Box<dyn Session>)
 }
@@ -186,7 +280,12 @@ fn build_qline(options: &Options) -> io::Result<(Controls, Clock, [QlineEnd; 2])
     };
     let ends = [end(&nodes[0], ENDS[0], a), end(&nodes[1], ENDS[1], b)];
     let clock = link.clock().clone();
-    let controls = controls(options, &link, move || nodes.iter().map(|node| format!("\n{}", node.state())).collect());
+    let controls = controls(options, &link, move || {
+        nodes
+            .iter()
+            .map(|node| format!("\n{}", node.state()))
+            .collect()
+    });
     Ok((controls, clock, ends))
 }
 
@@ -208,7 +307,11 @@ pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::R
         };
         let kme = bind().await?;
         let (mon_at, hw_at, kme_at) = (mon.local_addr()?, hw.local_addr()?, kme.local_addr()?);
-        let mut uri = format!("veriqloud-qline+tcp://{mon_at}?role={}&hw-port={}", end.role, hw_at.port());
+        let mut uri = format!(
+            "veriqloud-qline+tcp://{mon_at}?role={}&hw-port={}",
+            end.role,
+            hw_at.port()
+        );
         ready.endpoint("tcp", mon_at, None);
         ready.endpoint("tcp", hw_at, None);
         if let Some((listener, service)) = hws {
@@ -219,27 +322,47 @@ pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::R
         }
         uri.push_str(&format!("&kme=http://{kme_at}&peer={}", end.peer));
         ready.endpoint("http", kme_at, Some(uri));
-        served.extend([(mon, end.mon, controls.faults(n)), (hw, end.hw, controls.faults(n))]);
+        served.extend([
+            (mon, end.mon, controls.faults(n)),
+            (hw, end.hw, controls.faults(n)),
+        ]);
         kms.push((kme, OnWire::new(end.kme, controls.faults(n)), end.own));
     }
-    ready.sae = Some(Sae { master: MASTER.to_owned(), slave: SLAVE.to_owned() });
+    ready.sae = Some(Sae {
+        master: MASTER.to_owned(),
+        slave: SLAVE.to_owned(),
+    });
     let mut running = Running::new(ready, controls);
     for (listener, service, faults) in served {
         running.serve(shell::tcp::serve(listener, service, faults, clock.clone()));
     }
     for (listener, kme, own) in kms {
-        running.serve(server::serve(listener, Arc::new(kme), Callers::Everybody(own.to_owned())));
+        running.serve(server::serve(
+            listener,
+            Arc::new(kme),
+            Callers::Everybody(own.to_owned()),
+        ));
     }
     Ok(running)
 }
 
-pub(super) fn qline_in_memory(profile: &'static Profile, options: &Options) -> io::Result<InMemory> {
+pub(super) fn qline_in_memory(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<InMemory> {
     let (controls, clock, ends) = build_qline(options)?;
     let faults = [0, 1].map(|end| controls.faults(end));
     let mut memory = InMemory::new(controls);
     for ((n, end), faults) in (1..).zip(ends).zip(faults) {
         let name = format!("{}-{n}", profile.name);
-        memory.uri("veriqloud-qline", &name, &format!("?role={}&kme={MEMORY}://{name}-kme&peer={}", end.role, end.peer));
+        memory.uri(
+            "veriqloud-qline",
+            &name,
+            &format!(
+                "?role={}&kme={MEMORY}://{name}-kme&peer={}",
+                end.role, end.peer
+            ),
+        );
         memory.bytes(&name, end.mon, faults.clone(), clock.clone());
         memory.bytes(&format!("{name}-hw"), end.hw, faults.clone(), clock.clone());
         if let Some(hws) = end.hws {

@@ -1,6 +1,8 @@
 //! ID Quantique Quantis, exported over USB/IP.
 
-use super::{InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid};
+use super::{
+    InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::{DeviceFault, Faulty},
@@ -15,8 +17,16 @@ use qkd_driver_kit::{context::Endpoint, link::usb::UsbService};
 use std::{io, sync::Arc};
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { name: "serial", help: "serial number; default FFFFFFFFFF", live: false },
-    Setting { name: "bus-id", help: "USB/IP bus id; default 1-1", live: false },
+    Setting {
+        name: "serial",
+        help: "serial number; default FFFFFFFFFF",
+        live: false,
+    },
+    Setting {
+        name: "bus-id",
+        help: "USB/IP bus id; default 1-1",
+        live: false,
+    },
 ];
 
 /// The device behind its wire, for faults.
@@ -41,7 +51,9 @@ impl Faulty for Device {
                 self.random.set_enabled(true);
             }
             other => {
-                return Err(format!("a Quantis has no fault {other:?}; it has unplug, stall, short, fail, identity, operator=disable, operator=enable, clear"));
+                return Err(format!(
+                    "a Quantis has no fault {other:?}; it has unplug, stall, short, fail, identity, operator=disable, operator=enable, clear"
+                ));
             }
         }
         self.usb.kick();
@@ -50,9 +62,18 @@ impl Faulty for Device {
 }
 
 fn build(options: &Options) -> (Controls, Arc<dyn UsbService>) {
-    let random = Arc::new(Random::new(options.seed, options.text("serial", "FFFFFFFFFF")));
+    let random = Arc::new(Random::new(
+        options.seed,
+        options.text("serial", "FFFFFFFFFF"),
+    ));
     let usb = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
-    let faults = Faults::new(options.seed, Some(Arc::new(Device { usb: Arc::clone(&usb), random: Arc::clone(&random) })));
+    let faults = Faults::new(
+        options.seed,
+        Some(Arc::new(Device {
+            usb: Arc::clone(&usb),
+            random: Arc::clone(&random),
+        })),
+    );
     (Controls::new([faults], move || random.state()), usb)
 }
 
@@ -66,11 +87,22 @@ pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::R
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     let mut ready = Ready::new(profile.name);
-    ready.endpoint("usbip", address, Some(format!("idq-quantis+usbip://{address}/{bus_id}")));
+    ready.endpoint(
+        "usbip",
+        address,
+        Some(format!("idq-quantis+usbip://{address}/{bus_id}")),
+    );
     let mut running = Running::new(ready, controls);
     let taken = Arc::default();
-    let service: Arc<dyn ByteService> = Arc::new(move || Box::new(UsbIp::new(Arc::clone(&usb), &bus_id, Arc::clone(&taken))) as Box<dyn Session>);
-    running.serve(shell::tcp::serve(listener, service, faults, Clock::default()));
+    let service: Arc<dyn ByteService> = Arc::new(move || {
+        Box::new(UsbIp::new(Arc::clone(&usb), &bus_id, Arc::clone(&taken))) as Box<dyn Session>
+    });
+    running.serve(shell::tcp::serve(
+        listener,
+        service,
+        faults,
+        Clock::default(),
+    ));
     Ok(running)
 }
 

@@ -80,10 +80,27 @@ pub struct Ready {
 
 impl Ready {
     pub(super) fn new(profile: &'static str) -> Self {
-        Self { profile, uri: String::new(), uris: Vec::new(), endpoints: Vec::new(), credentials: None, tls: None, sae: None, credentials_file: None }
+        Self {
+            profile,
+            uri: String::new(),
+            uris: Vec::new(),
+            endpoints: Vec::new(),
+            credentials: None,
+            tls: None,
+            sae: None,
+            credentials_file: None,
+        }
     }
-    pub(super) fn endpoint(&mut self, bus: &'static str, address: impl ToString, uri: Option<String>) {
-        self.endpoints.push(Endpoint { bus, address: address.to_string() });
+    pub(super) fn endpoint(
+        &mut self,
+        bus: &'static str,
+        address: impl ToString,
+        uri: Option<String>,
+    ) {
+        self.endpoints.push(Endpoint {
+            bus,
+            address: address.to_string(),
+        });
         if let Some(uri) = uri {
             if self.uri.is_empty() {
                 self.uri.clone_from(&uri);
@@ -104,7 +121,12 @@ pub struct Running {
 
 impl Running {
     pub(super) fn new(ready: Ready, controls: Controls) -> Self {
-        Self { ready, controls, tasks: JoinSet::new(), _files: None }
+        Self {
+            ready,
+            controls,
+            tasks: JoinSet::new(),
+            _files: None,
+        }
     }
     pub(super) fn serve(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);

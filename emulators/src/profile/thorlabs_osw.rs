@@ -1,6 +1,8 @@
 //! Thorlabs OSW switches.
 
-use super::{InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid};
+use super::{
+    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+};
 use crate::{
     Clock, Faults,
     fault::Faulty,
@@ -22,41 +24,95 @@ pub(super) struct Kind {
     geometry: Geometry,
 }
 
-pub(super) static OSW12: Kind = Kind { word: "osw12", code: "OSW12-1310E", geometry: Geometry::one_by(2) };
-pub(super) static OSW22: Kind = Kind { word: "osw22", code: "OSW22-1310E", geometry: Geometry::Crossbar };
+pub(super) static OSW12: Kind = Kind {
+    word: "osw12",
+    code: "OSW12-1310E",
+    geometry: Geometry::one_by(2),
+};
+pub(super) static OSW22: Kind = Kind {
+    word: "osw22",
+    code: "OSW22-1310E",
+    geometry: Geometry::Crossbar,
+};
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { name: "type", help: "what T? tells; default: the product's code", live: false },
-    Setting { name: "firmware", help: "what I? tells; default: OSW board, firmware 1.0", live: false },
-    Setting { name: "startup", help: "for how long after it was opened it does not hear; default 1s", live: false },
-    Setting { name: "power-up", help: "where it stands after a loss of power, which is not public: first (default: port 1, or bar) or keep", live: false },
-    Setting { name: "stale-reads", help: "how many answers to S? tell the old state after a set; default 1", live: true },
+    Setting {
+        name: "type",
+        help: "what T? tells; default: the product's code",
+        live: false,
+    },
+    Setting {
+        name: "firmware",
+        help: "what I? tells; default: OSW board, firmware 1.0",
+        live: false,
+    },
+    Setting {
+        name: "startup",
+        help: "for how long after it was opened it does not hear; default 1s",
+        live: false,
+    },
+    Setting {
+        name: "power-up",
+        help: "where it stands after a loss of power, which is not public: first (default: port 1, or bar) or keep",
+        live: false,
+    },
+    Setting {
+        name: "stale-reads",
+        help: "how many answers to S? tell the old state after a set; default 1",
+        live: true,
+    },
 ];
 
 fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
     let startup = options.text("startup", "1s");
-    let startup = humantime::parse_duration(startup).map_err(|e| invalid(format!("startup={startup}: {e}")))?;
+    let startup = humantime::parse_duration(startup)
+        .map_err(|e| invalid(format!("startup={startup}: {e}")))?;
     let clock = Clock::default();
-    let identity = Identity::of("Thorlabs").with_model(options.text("type", kind.code)).with_firmware(options.text("firmware", "OSW board, firmware 1.0"));
-    let switch = Arc::new(Switch::new(identity, kind.geometry, clock.clone()).with_boot_mode(options.boot_mode()?));
+    let identity = Identity::of("Thorlabs")
+        .with_model(options.text("type", kind.code))
+        .with_firmware(options.text("firmware", "OSW board, firmware 1.0"));
+    let switch = Arc::new(
+        Switch::new(identity, kind.geometry, clock.clone()).with_boot_mode(options.boot_mode()?),
+    );
     let device = ThorlabsOsw::new(Arc::clone(&switch), startup);
     device.set_stale_reads(options.number("stale-reads", 1)?);
-    let faults = Faults::new(options.seed, Some(Arc::new(device.clone()) as Arc<dyn Faulty>));
+    let faults = Faults::new(
+        options.seed,
+        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+    );
     let mut controls = Controls::new([faults], move || switch.state());
     let live = device.clone();
     controls.live("stale-reads", move |value| {
-        live.set_stale_reads(value.parse().map_err(|_| format!("stale-reads={value}: that is no number for it"))?);
+        live.set_stale_reads(
+            value
+                .parse()
+                .map_err(|_| format!("stale-reads={value}: that is no number for it"))?,
+        );
         Ok(())
     });
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line { driver: "thorlabs-osw", parameters: format!("model={}", kind.word), controls, service, clock })
+    Ok(Line {
+        driver: "thorlabs-osw",
+        parameters: format!("model={}", kind.word),
+        controls,
+        service,
+        clock,
+    })
 }
 
-pub(super) fn start(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<Running> {
+pub(super) fn start(
+    profile: &'static Profile,
+    options: &Options,
+    kind: &Kind,
+) -> io::Result<Running> {
     // A pseudo-terminal has no CTS.
     build(options, kind)?.on_serial(profile, options, BAUD, "flow=none")
 }
 
-pub(super) fn in_memory(profile: &'static Profile, options: &Options, kind: &Kind) -> io::Result<InMemory> {
+pub(super) fn in_memory(
+    profile: &'static Profile,
+    options: &Options,
+    kind: &Kind,
+) -> io::Result<InMemory> {
     Ok(build(options, kind)?.in_memory(profile))
 }

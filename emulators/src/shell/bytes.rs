@@ -30,7 +30,12 @@ async fn next_late(late: &Late) {
 ///
 /// # Errors
 /// Those of the stream.
-pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut dyn Session, faults: &Faults, clock: &Clock) -> io::Result<bool> {
+pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    session: &mut dyn Session,
+    faults: &Faults,
+    clock: &Clock,
+) -> io::Result<bool> {
     let mut buffer = vec![0; 16 * 1024];
     let mut late = Late::new();
     loop {
@@ -64,7 +69,13 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &
 }
 
 /// Sends replies in turn; `true` if the line was hung up.
-async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, replies: Vec<Reply>, faults: &Faults, clock: &Clock, late: &mut Late) -> io::Result<bool> {
+async fn answer<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    replies: Vec<Reply>,
+    faults: &Faults,
+    clock: &Clock,
+    late: &mut Late,
+) -> io::Result<bool> {
     for reply in replies {
         let after = clock.really(reply.after);
         if !after.is_zero() {
@@ -86,7 +97,12 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, replies: Vec<Reply>, faul
 }
 
 /// Sends one reply as the faults want it; `true` if the line was hung up.
-async fn deliver<S: AsyncWrite + Unpin>(stream: &mut S, faults: &Faults, bytes: Vec<u8>, late: &mut Late) -> io::Result<bool> {
+async fn deliver<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    faults: &Faults,
+    bytes: Vec<u8>,
+    late: &mut Late,
+) -> io::Result<bool> {
     let delivery = faults.deliver(bytes);
     if !delivery.delay.is_zero() {
         sleep(delivery.delay).await;
@@ -128,7 +144,16 @@ mod tests {
     struct Orders(Arc<AtomicU8>);
     impl Session for Orders {
         fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-            bytes.iter().map(|b| if *b == b'!' { Reply::silent() } else { Reply::bytes([self.0.load(Ordering::SeqCst)]) }).collect()
+            bytes
+                .iter()
+                .map(|b| {
+                    if *b == b'!' {
+                        Reply::silent()
+                    } else {
+                        Reply::bytes([self.0.load(Ordering::SeqCst)])
+                    }
+                })
+                .collect()
         }
     }
     struct Count(Arc<AtomicU8>);
@@ -143,9 +168,13 @@ mod tests {
     async fn a_fault_of_the_device_comes_between_two_requests_that_came_at_once() {
         let orders = Arc::default();
         let faults = Faults::new(1, Some(Arc::new(Count(Arc::clone(&orders)))));
-        faults.add("operator=x@after=1@once".parse::<FaultSpec>().unwrap()).unwrap();
+        faults
+            .add("operator=x@after=1@once".parse::<FaultSpec>().unwrap())
+            .unwrap();
         let (mut near, mut far) = tokio::io::duplex(64);
-        tokio::spawn(async move { drive(&mut far, &mut Orders(orders), &faults, &Clock::default()).await });
+        tokio::spawn(async move {
+            drive(&mut far, &mut Orders(orders), &faults, &Clock::default()).await
+        });
         near.write_all(b"?!?").await.unwrap();
         let mut answers = [9; 2];
         near.read_exact(&mut answers).await.unwrap();

@@ -9,15 +9,18 @@ use tokio::io::DuplexStream;
 /// An endpoint whose connections are served by an emulator that speaks bytes, with its faults. Connections are made within a tokio runtime.
 #[must_use]
 pub fn attach(name: &str, service: Arc<dyn ByteService>, faults: Faults, clock: Clock) -> Endpoint {
-    Endpoint::Bytes(Arc::new(memory::Bytes::new(name, move |mut stream: DuplexStream| {
-        let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = faults.restart() => {}
-                ended = drive(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection broke");
-                },
-            }
-        });
-    })))
+    Endpoint::Bytes(Arc::new(memory::Bytes::new(
+        name,
+        move |mut stream: DuplexStream| {
+            let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = faults.restart() => {}
+                    ended = drive(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection broke");
+                    },
+                }
+            });
+        },
+    )))
 }

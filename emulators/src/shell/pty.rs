@@ -54,12 +54,21 @@ impl Port {
     /// # Errors
     /// If there is no PTY left, or the link cannot be made. A link that exists is replaced; a file is not.
     pub fn open(baud: u32, link: Option<&Path>, noise: Faults) -> io::Result<Self> {
-        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).map_err(os)?;
+        let master =
+            posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
+                .map_err(os)?;
         grantpt(&master).map_err(os)?;
         unlockpt(&master).map_err(os)?;
         let path = PathBuf::from(ptsname_r(&master).map_err(os)?);
         // Until it was open once, Linux does not tell that nobody has it open.
-        drop(nix::fcntl::open(&path, OFlag::O_RDWR | OFlag::O_NOCTTY, nix::sys::stat::Mode::empty()).map_err(os)?);
+        drop(
+            nix::fcntl::open(
+                &path,
+                OFlag::O_RDWR | OFlag::O_NOCTTY,
+                nix::sys::stat::Mode::empty(),
+            )
+            .map_err(os)?,
+        );
         if let Some(link) = link {
             if link.is_symlink() {
                 std::fs::remove_file(link)?;
@@ -69,7 +78,15 @@ impl Port {
         let master: OwnedFd = master.into();
         let reader = Receiver::from_owned_fd_unchecked(master.try_clone()?)?;
         let writer = Sender::from_owned_fd_unchecked(master.try_clone()?)?;
-        Ok(Self { reader, writer, master, path, link: link.map(Path::to_owned), baud, noise })
+        Ok(Self {
+            reader,
+            writer,
+            master,
+            path,
+            link: link.map(Path::to_owned),
+            baud,
+            noise,
+        })
     }
 
     /// The path by which programs open it: the link, if there is one.
@@ -81,7 +98,15 @@ impl Port {
     /// Whether nobody has it open.
     fn is_closed(&self) -> bool {
         let mut polled = [PollFd::new(&self.master, PollFlags::IN)];
-        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+        poll(
+            &mut polled,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        )
+        .is_ok()
+            && polled[0].revents().contains(PollFlags::HUP)
     }
 
     /// Registers the master with tokio anew. What tokio once knows as closed it never forgets, and a port that is opened again would be asked without end.
@@ -109,7 +134,11 @@ impl Drop for Port {
 }
 
 impl AsyncRead for Port {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let known = self.reader.ready(Interest::READABLE).now_or_never();
         // Somebody closed it, and somebody has it open again.
         if matches!(known, Some(Ok(ready)) if ready.is_read_closed()) && !self.is_closed() {
@@ -123,7 +152,11 @@ impl AsyncRead for Port {
 }
 
 impl AsyncWrite for Port {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let mut out = bytes.to_vec();
         self.spoil(&mut out);
         Pin::new(&mut self.writer).poll_write(context, &out)
@@ -137,7 +170,13 @@ impl AsyncWrite for Port {
 }
 
 /// Serves until dropped. A port that was hung up comes back as a new PTY, to which the link then points.
-pub async fn serve(mut port: Port, baud: u32, service: Arc<dyn ByteService>, faults: Faults, clock: Clock) {
+pub async fn serve(
+    mut port: Port,
+    baud: u32,
+    service: Arc<dyn ByteService>,
+    faults: Faults,
+    clock: Clock,
+) {
     let mut session = service.connect();
     loop {
         match drive(&mut port, session.as_mut(), &faults, &clock).await {
@@ -184,12 +223,20 @@ mod tests {
     struct Next;
     impl Session for Next {
         fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-            bytes.iter().map(|b| Reply::bytes([b.wrapping_add(1)])).collect()
+            bytes
+                .iter()
+                .map(|b| Reply::bytes([b.wrapping_add(1)]))
+                .collect()
         }
     }
 
     fn open(path: &Path, speed: u32) -> File {
-        let file = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path).unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOCTTY.bits())
+            .open(path)
+            .unwrap();
         let mut settings = tcgetattr(&file).unwrap();
         settings.make_raw();
         settings.set_speed(speed).unwrap();
@@ -225,7 +272,9 @@ mod tests {
         assert_ne!(wrong, b"bcdefghi");
 
         // A hang-up ends the open file; the link leads to a new port.
-        faults.add("hangup@once".parse::<FaultSpec>().unwrap()).unwrap();
+        faults
+            .add("hangup@once".parse::<FaultSpec>().unwrap())
+            .unwrap();
         let path = link.clone();
         tokio::task::spawn_blocking(move || {
             let old = std::fs::read_link(&path).unwrap();
@@ -233,7 +282,9 @@ mod tests {
             file.write_all(b"x").unwrap();
             assert!(file.read(&mut [0; 1]).map_or(true, |n| n == 0), "hung up");
             let deadline = std::time::Instant::now() + Duration::from_secs(5);
-            while std::fs::read_link(&path).map_or(true, |now| now == old && !now.exists()) && std::time::Instant::now() < deadline {
+            while std::fs::read_link(&path).map_or(true, |now| now == old && !now.exists())
+                && std::time::Instant::now() < deadline
+            {
                 std::thread::sleep(Duration::from_millis(5));
             }
             drop(file);
@@ -251,7 +302,10 @@ mod tests {
     struct Closed(bool);
     impl Session for Closed {
         fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-            bytes.iter().map(|_| Reply::bytes([u8::from(std::mem::take(&mut self.0))])).collect()
+            bytes
+                .iter()
+                .map(|_| Reply::bytes([u8::from(std::mem::take(&mut self.0))]))
+                .collect()
         }
         fn closed(&mut self) {
             self.0 = true;
@@ -263,7 +317,8 @@ mod tests {
         let faults = Faults::new(1, None);
         let port = Port::open(9600, None, faults.clone()).unwrap();
         let path = port.path().to_owned();
-        let service: Arc<dyn ByteService> = Arc::new(|| Box::new(Closed::default()) as Box<dyn Session>);
+        let service: Arc<dyn ByteService> =
+            Arc::new(|| Box::new(Closed::default()) as Box<dyn Session>);
         let server = tokio::spawn(serve(port, 9600, service, faults, Clock::default()));
         // Whoever opens it within the time after which it is looked at again may come unnoticed, so each waits for longer than that.
         for _ in 0..2 {
@@ -273,7 +328,11 @@ mod tests {
                 let mut file = open(&path, 9600);
                 [ask(&mut file, b"a"), ask(&mut file, b"b")].concat()
             });
-            assert_eq!(told.await.unwrap(), [1, 0], "before it was opened, not since");
+            assert_eq!(
+                told.await.unwrap(),
+                [1, 0],
+                "before it was opened, not since"
+            );
         }
         server.abort();
     }

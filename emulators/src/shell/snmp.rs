@@ -44,7 +44,9 @@ pub struct User {
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +59,10 @@ impl User {
         let keys = MasterKeys::new(AuthProtocol::Sha256, auth_password.as_bytes())
             .and_then(|k| k.with_privacy(PrivProtocol::Aes128, priv_password.as_bytes()))
             .map_err(other)?;
-        Ok(Self { name: name.to_owned(), keys })
+        Ok(Self {
+            name: name.to_owned(),
+            keys,
+        })
     }
     /// His name.
     #[must_use]
@@ -83,7 +88,12 @@ impl Options {
     /// For this user; nothing else.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user, community: None, traps: None, faults: None }
+        Self {
+            user,
+            community: None,
+            traps: None,
+            faults: None,
+        }
     }
     /// Adds a v2c community that may read.
     #[must_use]
@@ -118,11 +128,20 @@ pub struct Server {
     address: SocketAddr,
 }
 
-async fn build(address: SocketAddr, service: &Arc<dyn SnmpAgent>, options: &Options) -> io::Result<Agent> {
+async fn build(
+    address: SocketAddr,
+    service: &Arc<dyn SnmpAgent>,
+    options: &Options,
+) -> io::Result<Agent> {
     let node = service.node();
     let boots = *node.boots().borrow();
-    let before = async_snmp::PersistedAuthoritativeEngine::new(node.engine_id().to_vec(), boots.saturating_sub(1).max(1)).map_err(other)?;
-    let keep = |_: &async_snmp::PersistedAuthoritativeEngine| Ok::<(), std::convert::Infallible>(());
+    let before = async_snmp::PersistedAuthoritativeEngine::new(
+        node.engine_id().to_vec(),
+        boots.saturating_sub(1).max(1),
+    )
+    .map_err(other)?;
+    let keep =
+        |_: &async_snmp::PersistedAuthoritativeEngine| Ok::<(), std::convert::Infallible>(());
     let engine = if boots > 1 {
         async_snmp::AuthoritativeEngine::restart(before, keep)
     } else {
@@ -139,9 +158,20 @@ async fn build(address: SocketAddr, service: &Arc<dyn SnmpAgent>, options: &Opti
         .recv_buffer_size(None)
         .vacm(|v| {
             v.group(user.name.clone(), SecurityModel::Usm, "users")
-                .group(options.community.clone().unwrap_or_default(), SecurityModel::V2c, "readers")
-                .access("users", SecurityModel::Usm, SecurityLevel::AuthPriv, |a| a.read_view("all").write_view("all").notify_view("all"))
-                .access("readers", SecurityModel::V2c, SecurityLevel::NoAuthNoPriv, |a| a.read_view("all"))
+                .group(
+                    options.community.clone().unwrap_or_default(),
+                    SecurityModel::V2c,
+                    "readers",
+                )
+                .access("users", SecurityModel::Usm, SecurityLevel::AuthPriv, |a| {
+                    a.read_view("all").write_view("all").notify_view("all")
+                })
+                .access(
+                    "readers",
+                    SecurityModel::V2c,
+                    SecurityLevel::NoAuthNoPriv,
+                    |a| a.read_view("all"),
+                )
                 .view("all", |v| v.include(oid!(1, 3, 6, 1)))
         });
     if let Some(community) = &options.community {
@@ -149,10 +179,15 @@ async fn build(address: SocketAddr, service: &Arc<dyn SnmpAgent>, options: &Opti
     }
     if let Some(target) = options.traps {
         let sink = NotificationSinkId::new("traps").map_err(other)?;
-        let config = UsmConfig::new(user.name).with_master_keys(user.keys).map_err(other)?;
+        let config = UsmConfig::new(user.name)
+            .with_master_keys(user.keys)
+            .map_err(other)?;
         builder = builder.trap_sink(sink, target.to_string(), config);
     }
-    builder.build().await.map_err(|e| io::Error::other(e.to_string()))
+    builder
+        .build()
+        .await
+        .map_err(|e| io::Error::other(e.to_string()))
 }
 
 impl Server {
@@ -160,18 +195,35 @@ impl Server {
     ///
     /// # Errors
     /// If it cannot be had, or the engine id or a password is none.
-    pub async fn bind(address: SocketAddr, service: Arc<dyn SnmpAgent>, options: Options) -> io::Result<Self> {
-        let inner = if options.faults.is_some() { SocketAddr::new(address.ip(), 0) } else { address };
+    pub async fn bind(
+        address: SocketAddr,
+        service: Arc<dyn SnmpAgent>,
+        options: Options,
+    ) -> io::Result<Self> {
+        let inner = if options.faults.is_some() {
+            SocketAddr::new(address.ip(), 0)
+        } else {
+            address
+        };
         let agent = build(inner, &service, &options).await?;
         let relay = match &options.faults {
             None => None,
-            Some(faults) => Some(relay::Relay::bind(address, within_host(agent.local_addr()), faults.clone()).await?),
+            Some(faults) => Some(
+                relay::Relay::bind(address, within_host(agent.local_addr()), faults.clone())
+                    .await?,
+            ),
         };
         let address = match &relay {
             None => agent.local_addr(),
             Some(relay) => relay.address()?,
         };
-        Ok(Self { agent, service, options, relay, address })
+        Ok(Self {
+            agent,
+            service,
+            options,
+            relay,
+            address,
+        })
     }
 
     /// Where it is reached.
@@ -182,7 +234,13 @@ impl Server {
 
     /// Serves until dropped.
     pub async fn run(self) {
-        let Self { mut agent, service, options, relay, .. } = self;
+        let Self {
+            mut agent,
+            service,
+            options,
+            relay,
+            ..
+        } = self;
         let relayed = async {
             match &relay {
                 Some(relay) => Box::pin(relay.run()).await,
@@ -210,7 +268,8 @@ impl Server {
                 }
                 // Its socket closes with it.
                 // Boxed, as is everything that is rarely done: a quiet agent is to be small.
-                let failed = Box::pin(build(SocketAddr::new(inner.ip(), 0), &service, &options)).await;
+                let failed =
+                    Box::pin(build(SocketAddr::new(inner.ip(), 0), &service, &options)).await;
                 drop(std::mem::replace(
                     &mut agent,
                     match failed {
@@ -277,7 +336,11 @@ async fn tell(agent: &Agent, service: &dyn SnmpAgent) {
 ///
 /// # Errors
 /// As [`Server::bind`].
-pub async fn serve(address: SocketAddr, service: Arc<dyn SnmpAgent>, options: Options) -> io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+pub async fn serve(
+    address: SocketAddr,
+    service: Arc<dyn SnmpAgent>,
+    options: Options,
+) -> io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
     let server = Server::bind(address, service, options).await?;
     Ok((server.address(), tokio::spawn(server.run())))
 }

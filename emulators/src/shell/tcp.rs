@@ -6,7 +6,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// Serves until dropped; all connections end with it.
-pub async fn serve(listener: TcpListener, service: Arc<dyn ByteService>, faults: Faults, clock: Clock) {
+pub async fn serve(
+    listener: TcpListener,
+    service: Arc<dyn ByteService>,
+    faults: Faults,
+    clock: Clock,
+) {
     let mut connections = JoinSet::new();
     loop {
         let mut stream = tokio::select! {

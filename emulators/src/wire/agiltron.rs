@@ -47,7 +47,12 @@ impl Agiltron {
     /// In front of a 1×N model.
     #[must_use]
     pub fn new(model: Model, switch: Arc<Switch>) -> Self {
-        Self { model, switch, buffer: Vec::new(), last: Duration::ZERO }
+        Self {
+            model,
+            switch,
+            buffer: Vec::new(),
+            last: Duration::ZERO,
+        }
     }
 
     fn set(&self, channel: u32, reply: [u8; 4]) -> Reply {
@@ -60,12 +65,20 @@ impl Agiltron {
     fn frame(&self, frame: [u8; 4]) -> Reply {
         match (self.model, frame) {
             (Model::Ff, [START, FF_GET, 0, 0]) => {
-                let channel = self.switch.peer(Port::COMMON.0).and_then(|c| u8::try_from(c).ok()).unwrap_or(0);
+                let channel = self
+                    .switch
+                    .peer(Port::COMMON.0)
+                    .and_then(|c| u8::try_from(c).ok())
+                    .unwrap_or(0);
                 Reply::bytes([START, FF_GET, 0, channel])
             }
             // Channel 0 is the common port's own number in the model, and no channel on the wire.
-            (Model::Ff, [START, FF_SET, 0, channel]) if channel > 0 => self.set(u32::from(channel), frame),
-            (Model::SelfAlign, [START, SELF_ALIGN_SET, 0, channel]) => self.set(u32::from(channel) + 1, [START, SELF_ALIGN_SET, 0xff, 0xff]),
+            (Model::Ff, [START, FF_SET, 0, channel]) if channel > 0 => {
+                self.set(u32::from(channel), frame)
+            }
+            (Model::SelfAlign, [START, SELF_ALIGN_SET, 0, channel]) => {
+                self.set(u32::from(channel) + 1, [START, SELF_ALIGN_SET, 0xff, 0xff])
+            }
             (Model::SelfAlign, [START, SELF_ALIGN_HOME, 0, 0]) => {
                 self.set(1, frame);
                 Reply::silent()
@@ -94,7 +107,11 @@ impl Session for Agiltron {
 pub fn fuzz(input: &[u8]) {
     for model in [Model::Ff, Model::SelfAlign] {
         let identity = qkd_hal::Identity::of("Agiltron");
-        let switch = Switch::new(identity, qkd_switch_hal::Geometry::one_by(8), crate::Clock::manual());
+        let switch = Switch::new(
+            identity,
+            qkd_switch_hal::Geometry::one_by(8),
+            crate::Clock::manual(),
+        );
         Agiltron::new(model, Arc::new(switch)).feed(input);
     }
 }
@@ -106,7 +123,11 @@ mod tests {
 
     fn line(model: Model, channels: u32) -> (Agiltron, Arc<Switch>, Clock) {
         let clock = Clock::manual();
-        let switch = Arc::new(Switch::new(qkd_hal::Identity::of("Agiltron"), qkd_switch_hal::Geometry::one_by(channels), clock.clone()));
+        let switch = Arc::new(Switch::new(
+            qkd_hal::Identity::of("Agiltron"),
+            qkd_switch_hal::Geometry::one_by(channels),
+            clock.clone(),
+        ));
         (Agiltron::new(model, switch.clone()), switch, clock)
     }
     fn ask(line: &mut Agiltron, bytes: &[u8]) -> Vec<u8> {
@@ -119,7 +140,13 @@ mod tests {
         assert_eq!(ask(&mut l, &[1, 0x11, 0, 0]), [1, 0x11, 0, 1]);
         assert_eq!(ask(&mut l, &[1, 0x12, 0, 3]), [1, 0x12, 0, 3]);
         assert_eq!(ask(&mut l, &[1, 0x11, 0, 0])[3], 3);
-        for bad in [[1, 0x12, 0, 0], [1, 0x12, 0, 5], [1, 0x12, 1, 2], [2, 0x12, 0, 2], [1, 0x35, 0, 1]] {
+        for bad in [
+            [1, 0x12, 0, 0],
+            [1, 0x12, 0, 5],
+            [1, 0x12, 1, 2],
+            [2, 0x12, 0, 2],
+            [1, 0x35, 0, 1],
+        ] {
             assert_eq!(ask(&mut l, &bad), [0; 0], "{bad:?}");
         }
         assert_eq!(switch.peer(0), Some(3));

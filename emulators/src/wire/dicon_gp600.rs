@@ -69,8 +69,17 @@ impl DiconGp600 {
             Geometry::Matrix { ingress, egress } => (ingress, egress),
             _ => (0, 0),
         };
-        let registers = Arc::new(Mutex::new(Registers { errors: VecDeque::new(), wavelength: 0 }));
-        Self { switch, size, wavelengths: wavelengths.into(), refuses_busy: false, registers }
+        let registers = Arc::new(Mutex::new(Registers {
+            errors: VecDeque::new(),
+            wavelength: 0,
+        }));
+        Self {
+            switch,
+            size,
+            wavelengths: wavelengths.into(),
+            refuses_busy: false,
+            registers,
+        }
     }
     /// A switch that refuses an output in use.
     #[must_use]
@@ -81,7 +90,10 @@ impl DiconGp600 {
     /// A new connection.
     #[must_use]
     pub fn session(&self) -> Line {
-        Line { device: self.clone(), lines: Lines::new(b'\r', LINE) }
+        Line {
+            device: self.clone(),
+            lines: Lines::new(b'\r', LINE),
+        }
     }
     /// What commands can change, as text.
     #[must_use]
@@ -89,10 +101,15 @@ impl DiconGp600 {
         format!("{}\nwavelength: {}", self.switch.state(), self.wavelength())
     }
     fn registers(&self) -> MutexGuard<'_, Registers> {
-        self.registers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
     fn wavelength(&self) -> u32 {
-        self.wavelengths.get(self.registers().wavelength).copied().unwrap_or(0)
+        self.wavelengths
+            .get(self.registers().wavelength)
+            .copied()
+            .unwrap_or(0)
     }
 
     fn connect(&self, input: &str, output: &str) -> Result<(), &'static str> {
@@ -102,7 +119,8 @@ impl DiconGp600 {
             0 => self.switch.remove(&[input]),
             output => {
                 let egress = inputs + output;
-                if self.refuses_busy && self.switch.peer(egress).is_some_and(|other| other != input) {
+                if self.refuses_busy && self.switch.peer(egress).is_some_and(|other| other != input)
+                {
                     return Err(CONFLICT);
                 }
                 self.switch.add(&[(input, egress)])
@@ -120,15 +138,29 @@ impl DiconGp600 {
             ["*IDN?"] => {
                 let i = self.switch.face().identity();
                 let or = |o: Option<String>| o.unwrap_or_default();
-                format!("{}, {}, {}, {}", i.vendor, or(i.model), or(i.serial), or(i.firmware))
+                format!(
+                    "{}, {}, {}, {}",
+                    i.vendor,
+                    or(i.model),
+                    or(i.serial),
+                    or(i.firmware)
+                )
             }
             ["VER?"] => self.switch.face().identity().firmware.unwrap_or_default(),
             ["SYST:CONF?"] => "X1".to_owned(),
-            ["SYST:ERR?"] => self.registers().errors.pop_front().unwrap_or("+0, No Error").to_owned(),
+            ["SYST:ERR?"] => self
+                .registers()
+                .errors
+                .pop_front()
+                .unwrap_or("+0, No Error")
+                .to_owned(),
             ["X1", "DIM?"] => list(&[inputs, outputs]),
             ["X1", "CH", query] if query.ends_with('?') => {
                 let input = number(query.trim_end_matches('?'), 1..=inputs)?;
-                list(&[input, self.switch.peer(input).map_or(0, |egress| egress - inputs)])
+                list(&[
+                    input,
+                    self.switch.peer(input).map_or(0, |egress| egress - inputs),
+                ])
             }
             ["X1", "CH", input, output] => {
                 self.connect(input, output)?;
@@ -138,8 +170,15 @@ impl DiconGp600 {
             ["X1", "W?"] => self.wavelength().to_string(),
             ["X1", "W", nm] => {
                 let nm: u32 = nm.parse().map_err(|_| COMMAND)?;
-                self.switch.gate().pass().map_err(|r| rejected(Rejected::Gate(r)))?;
-                self.registers().wavelength = self.wavelengths.iter().position(|w| *w == nm).ok_or(RANGE)?;
+                self.switch
+                    .gate()
+                    .pass()
+                    .map_err(|r| rejected(Rejected::Gate(r)))?;
+                self.registers().wavelength = self
+                    .wavelengths
+                    .iter()
+                    .position(|w| *w == nm)
+                    .ok_or(RANGE)?;
                 return Ok(None);
             }
             ["RESET"] => {
@@ -147,7 +186,13 @@ impl DiconGp600 {
                 return Ok(None);
             }
             ["WEN", on @ ("0" | "1")] => {
-                self.switch.set_boot_mode(if *on == "1" { BootMode::Auto } else { BootMode::Dark }).map_err(rejected)?;
+                self.switch
+                    .set_boot_mode(if *on == "1" {
+                        BootMode::Auto
+                    } else {
+                        BootMode::Dark
+                    })
+                    .map_err(rejected)?;
                 return Ok(None);
             }
             ["WEN?"] => u8::from(self.switch.boot_mode() == BootMode::Auto).to_string(),
@@ -172,13 +217,22 @@ impl DiconGp600 {
 }
 
 fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| COMMAND).and_then(|n| if range.contains(&n) { Ok(n) } else { Err(RANGE) })
+    text.parse().map_err(|_| COMMAND).and_then(|n| {
+        if range.contains(&n) {
+            Ok(n)
+        } else {
+            Err(RANGE)
+        }
+    })
 }
 
 impl Faulty for DiconGp600 {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         if *fault == DeviceFault::Reboot {
-            *self.registers() = Registers { errors: VecDeque::new(), wavelength: 0 };
+            *self.registers() = Registers {
+                errors: VecDeque::new(),
+                wavelength: 0,
+            };
         }
         self.switch.apply(fault)
     }
@@ -192,13 +246,21 @@ pub struct Line {
 
 impl Session for Line {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-        bytes.iter().filter_map(|b| self.lines.push(*b)).map(|line| self.device.line(&line)).collect()
+        bytes
+            .iter()
+            .filter_map(|b| self.lines.push(*b))
+            .map(|line| self.device.line(&line))
+            .collect()
     }
 }
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let switch = Switch::new(qkd_hal::Identity::of("Dicon Fiberoptics Inc"), Geometry::matrix(4, 4), crate::Clock::manual());
+    let switch = Switch::new(
+        qkd_hal::Identity::of("Dicon Fiberoptics Inc"),
+        Geometry::matrix(4, 4),
+        crate::Clock::manual(),
+    );
     let mut line = DiconGp600::new(Arc::new(switch), [1310, 1550]).session();
     line.feed(input);
     line.feed(b"\r");
@@ -211,14 +273,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn matrix(refuses: bool) -> (Line, DiconGp600) {
-        let identity = qkd_hal::Identity::of("Dicon Fiberoptics Inc").with_model("GP600").with_serial("19A0M10D0117").with_firmware("7.0");
+        let identity = qkd_hal::Identity::of("Dicon Fiberoptics Inc")
+            .with_model("GP600")
+            .with_serial("19A0M10D0117")
+            .with_firmware("7.0");
         let switch = Switch::new(identity, Geometry::matrix(16, 8), Clock::manual());
         let device = DiconGp600::new(Arc::new(switch), [1310, 1550]);
-        let device = if refuses { device.refusing_busy_outputs() } else { device };
+        let device = if refuses {
+            device.refusing_busy_outputs()
+        } else {
+            device
+        };
         (device.session(), device)
     }
     fn ask(line: &mut Line, command: &str) -> String {
-        line.feed(format!("{command}\r").as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+        line.feed(format!("{command}\r").as_bytes())
+            .into_iter()
+            .map(|r| String::from_utf8(r.bytes).unwrap())
+            .collect()
     }
 
     #[test]
@@ -275,12 +347,18 @@ mod tests {
         ask(&mut l, "X1 CH 1 2\rX1 CH 1 1");
         device.switch.gate().refuse(1);
         ask(&mut l, "X1 CH 1 0");
-        assert_eq!(device.session().feed(b"SYST:ERR?\r")[0].bytes, b"-200, Execution Error\r", "whoever asks first");
+        assert_eq!(
+            device.session().feed(b"SYST:ERR?\r")[0].bytes,
+            b"-200, Execution Error\r",
+            "whoever asks first"
+        );
         assert_eq!(device.switch.connected().to_string(), "1-17");
         for _ in 0..20 {
             ask(&mut l, "X");
         }
-        let told = (0..20).take_while(|_| !ask(&mut l, "SYST:ERR?").starts_with("+0")).count();
+        let told = (0..20)
+            .take_while(|_| !ask(&mut l, "SYST:ERR?").starts_with("+0"))
+            .count();
         assert_eq!(told, ERRORS);
     }
 
@@ -294,7 +372,12 @@ mod tests {
         ask(&mut l, "WEN 1\rX1 CH 2 2\rX1 W 1550\rX");
         device.apply(&DeviceFault::Reboot).unwrap();
         assert_eq!(
-            [ask(&mut l, "X1 CH 2?"), ask(&mut l, "WEN?"), ask(&mut l, "X1 W?"), ask(&mut l, "SYST:ERR?")],
+            [
+                ask(&mut l, "X1 CH 2?"),
+                ask(&mut l, "WEN?"),
+                ask(&mut l, "X1 W?"),
+                ask(&mut l, "SYST:ERR?")
+            ],
             ["2,2\r", "1\r", "1310\r", "+0, No Error\r"]
         );
         ask(&mut l, "WEN 0");

@@ -31,12 +31,18 @@ impl DiconMems {
     /// In front of a 1×N model that can be dark.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
-        Self { switch, echo: Arc::default() }
+        Self {
+            switch,
+            echo: Arc::default(),
+        }
     }
     /// The line.
     #[must_use]
     pub fn session(&self) -> Line {
-        Line { device: self.clone(), lines: Lines::new(b'\r', LINE) }
+        Line {
+            device: self.clone(),
+            lines: Lines::new(b'\r', LINE),
+        }
     }
     /// What commands can change, as text.
     #[must_use]
@@ -69,7 +75,9 @@ impl DiconMems {
         let answer = match line {
             "ID?" => self.switch.face().identity().model.unwrap_or_default(),
             "CF?" => {
-                let Geometry::OneByN { channels, .. } = self.switch.geometry() else { return Vec::new() };
+                let Geometry::OneByN { channels, .. } = self.switch.geometry() else {
+                    return Vec::new();
+                };
                 format!("1,{channels}")
             }
             "I1?" => self.switch.peer(Port::COMMON.0).unwrap_or(0).to_string(),
@@ -118,7 +126,14 @@ impl Session for Line {
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let switch = Switch::new(qkd_hal::Identity::of("DiCon"), Geometry::OneByN { channels: 8, dark: true }, crate::Clock::manual());
+    let switch = Switch::new(
+        qkd_hal::Identity::of("DiCon"),
+        Geometry::OneByN {
+            channels: 8,
+            dark: true,
+        },
+        crate::Clock::manual(),
+    );
     let mut line = DiconMems::new(Arc::new(switch)).session();
     line.feed(input);
     line.feed(b"\r");
@@ -132,11 +147,21 @@ mod tests {
 
     fn module() -> (Line, DiconMems) {
         let identity = qkd_hal::Identity::of("DiCon").with_model("MEMS 1x16");
-        let device = DiconMems::new(Arc::new(Switch::new(identity, Geometry::OneByN { channels: 16, dark: true }, Clock::manual())));
+        let device = DiconMems::new(Arc::new(Switch::new(
+            identity,
+            Geometry::OneByN {
+                channels: 16,
+                dark: true,
+            },
+            Clock::manual(),
+        )));
         (device.session(), device)
     }
     fn ask(line: &mut Line, command: &str) -> String {
-        line.feed(format!("{command}\r").as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+        line.feed(format!("{command}\r").as_bytes())
+            .into_iter()
+            .map(|r| String::from_utf8(r.bytes).unwrap())
+            .collect()
     }
 
     #[test]

@@ -15,7 +15,10 @@ impl HttpService for InMemory {
     fn call(&self, client: Option<&str>, method: Method, path: &str, body: &[u8]) -> HttpResponse {
         let verb = if method == Method::Get { "GET" } else { "POST" };
         let reply = self.0.handle(client, verb, path, body);
-        HttpResponse { status: reply.status, body: reply.body.unwrap_or_default() }
+        HttpResponse {
+            status: reply.status,
+            body: reply.body.unwrap_or_default(),
+        }
     }
 }
 
@@ -38,20 +41,32 @@ impl OnWire {
 
 #[async_trait]
 impl Answer for OnWire {
-    async fn answer(&self, sae: Option<&str>, method: &str, path_and_query: &str, body: &[u8]) -> Option<Reply> {
+    async fn answer(
+        &self,
+        sae: Option<&str>,
+        method: &str,
+        path_and_query: &str,
+        body: &[u8],
+    ) -> Option<Reply> {
         let reply = self.kme.handle(sae, method, path_and_query, body);
         if self.faults.is_quiet() {
             return Some(reply);
         }
         // Even a response without a body is a message that can be lost.
-        let whole = reply.body.as_ref().map_or_else(|| b"{}".to_vec(), |b| b.to_vec());
+        let whole = reply
+            .body
+            .as_ref()
+            .map_or_else(|| b"{}".to_vec(), |b| b.to_vec());
         let delivery = self.faults.deliver(whole);
         sleep(delivery.delay).await;
         if delivery.hang_up {
             return None;
         }
         if delivery.flood {
-            return Some(Reply { status: reply.status, body: Some(Zeroizing::new(vec![b' '; FLOOD])) });
+            return Some(Reply {
+                status: reply.status,
+                body: Some(Zeroizing::new(vec![b' '; FLOOD])),
+            });
         }
         let bytes = match (delivery.now.into_iter().next(), delivery.late) {
             (Some(bytes), _) => bytes,
@@ -63,6 +78,9 @@ impl Answer for OnWire {
         };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         sleep(delivery.pace * length).await;
-        Some(Reply { status: reply.status, body: reply.body.map(|_| Zeroizing::new(bytes)) })
+        Some(Reply {
+            status: reply.status,
+            body: reply.body.map(|_| Zeroizing::new(bytes)),
+        })
     }
 }

@@ -58,7 +58,10 @@ pub struct Codes {
 
 impl Default for Codes {
     fn default() -> Self {
-        Self { syntax: 100, parameter: 200 }
+        Self {
+            syntax: 100,
+            parameter: 200,
+        }
     }
 }
 
@@ -90,24 +93,40 @@ impl JdsuSb {
     /// In front of a 1×N model that can be dark.
     #[must_use]
     pub fn new(switch: Arc<Switch>, codes: Codes) -> Self {
-        Self { switch, codes, registers: Arc::default() }
+        Self {
+            switch,
+            codes,
+            registers: Arc::default(),
+        }
     }
     /// The line.
     #[must_use]
     pub fn session(&self) -> Line {
-        Line { device: self.clone(), lines: Lines::new(b'\r', INPUT_BUFFER) }
+        Line {
+            device: self.clone(),
+            lines: Lines::new(b'\r', INPUT_BUFFER),
+        }
     }
     /// What commands can change, as text. Status and errors are not in it: reading changes them.
     #[must_use]
     pub fn state(&self) -> String {
         let (switch, registers) = (self.switch.state(), self.registers());
-        format!("{switch}\ndrivers: {}\nservice request mask: {}", registers.drivers, registers.mask)
+        format!(
+            "{switch}\ndrivers: {}\nservice request mask: {}",
+            registers.drivers, registers.mask
+        )
     }
 
     /// The registers as they are now.
     fn registers(&self) -> MutexGuard<'_, Registers> {
-        let mut registers = self.registers.lock().unwrap_or_else(PoisonError::into_inner);
-        if registers.moving.is_some_and(|end| self.switch.clock().now() >= end) {
+        let mut registers = self
+            .registers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if registers
+            .moving
+            .is_some_and(|end| self.switch.clock().now() >= end)
+        {
             registers.moving = None;
             registers.status |= bit::SETTLED;
         }
@@ -117,15 +136,23 @@ impl JdsuSb {
         self.switch.peer(Port::COMMON.0).unwrap_or(0)
     }
     fn channels(&self) -> u32 {
-        let Geometry::OneByN { channels, .. } = self.switch.geometry() else { return 0 };
+        let Geometry::OneByN { channels, .. } = self.switch.geometry() else {
+            return 0;
+        };
         channels
     }
 
     fn close(&self, channel: u32) -> Result<(), Wrong> {
         let distance = channel.abs_diff(self.channel());
-        let done = if channel == 0 { self.switch.remove(&[Port::COMMON.0]) } else { self.switch.add(&[(Port::COMMON.0, channel)]) };
+        let done = if channel == 0 {
+            self.switch.remove(&[Port::COMMON.0])
+        } else {
+            self.switch.add(&[(Port::COMMON.0, channel)])
+        };
         done.map_err(|_| Wrong::Parameter)?;
-        let time = distance.checked_sub(1).map_or(Duration::ZERO, |further| FIRST_CHANNEL + FURTHER_CHANNEL * further);
+        let time = distance.checked_sub(1).map_or(Duration::ZERO, |further| {
+            FIRST_CHANNEL + FURTHER_CHANNEL * further
+        });
         self.registers().moving = Some(self.switch.clock().now() + time);
         Ok(())
     }
@@ -138,7 +165,12 @@ impl JdsuSb {
         let answer = match (mnemonic.as_str(), parameters.as_slice()) {
             ("IDN?", []) => {
                 let i = self.switch.face().identity();
-                format!("{}, {}, {}", i.vendor, i.model.unwrap_or_default(), i.firmware.unwrap_or_default())
+                format!(
+                    "{}, {}, {}",
+                    i.vendor,
+                    i.model.unwrap_or_default(),
+                    i.firmware.unwrap_or_default()
+                )
             }
             ("CLOSE", [channel]) => {
                 self.close(number(channel, 0..=self.channels())?)?;
@@ -170,7 +202,12 @@ impl JdsuSb {
                 return Ok(None);
             }
             ("XDRS?", []) => self.registers().drivers.to_string(),
-            ("CNB?", []) => if self.registers().moving.is_some() { "0" } else { "4" }.to_owned(),
+            ("CNB?", []) => if self.registers().moving.is_some() {
+                "0"
+            } else {
+                "4"
+            }
+            .to_owned(),
             ("OPC?", []) => if pending { "0" } else { "1" }.to_owned(),
             ("STB?", []) => {
                 let mut registers = self.registers();
@@ -196,7 +233,12 @@ impl JdsuSb {
             }
             ("SRE?", []) => self.registers().mask.to_string(),
             ("LERR?", []) => format!("{:03}", self.registers().errors.pop_back().unwrap_or(0)),
-            ("ERR?", []) => if self.registers().defect { SELF_TEST_FAILED } else { 0 }.to_string(),
+            ("ERR?", []) => if self.registers().defect {
+                SELF_TEST_FAILED
+            } else {
+                0
+            }
+            .to_string(),
             ("TST?", []) => {
                 let mut registers = self.registers();
                 if registers.defect {
@@ -206,23 +248,43 @@ impl JdsuSb {
             }
             ("LRN?", []) => {
                 let registers = self.registers();
-                format!("CLOSE {};XDRS {};SRE {}", self.channel(), registers.drivers, registers.mask)
+                format!(
+                    "CLOSE {};XDRS {};SRE {}",
+                    self.channel(),
+                    registers.drivers,
+                    registers.mask
+                )
             }
-            ("CLOSE" | "XDR" | "XDR?" | "XDRS" | "SRE" | "CLOSE?", _) => return Err(Wrong::Parameter),
+            ("CLOSE" | "XDR" | "XDR?" | "XDRS" | "SRE" | "CLOSE?", _) => {
+                return Err(Wrong::Parameter);
+            }
             _ => return Err(Wrong::Syntax),
         };
         Ok(Some(answer))
     }
 
     fn message(&self, message: &str, pending: bool) -> Reply {
-        let mut commands = message.split(';').map(str::trim).filter(|c| !c.is_empty()).peekable();
+        let mut commands = message
+            .split(';')
+            .map(str::trim)
+            .filter(|c| !c.is_empty())
+            .peekable();
         while let Some(command) = commands.next() {
-            let is_query = command.split_whitespace().next().is_some_and(|m| m.ends_with('?'));
-            let done = if is_query && commands.peek().is_some() { Err(Wrong::Syntax) } else { self.run(command, pending) };
+            let is_query = command
+                .split_whitespace()
+                .next()
+                .is_some_and(|m| m.ends_with('?'));
+            let done = if is_query && commands.peek().is_some() {
+                Err(Wrong::Syntax)
+            } else {
+                self.run(command, pending)
+            };
             match done {
                 Ok(None) => {}
                 Ok(Some(answer)) => return Reply::bytes(answer + "\r\n"),
-                Err(Wrong::Parameter) => fail(&mut self.registers(), bit::PARAMETER, self.codes.parameter),
+                Err(Wrong::Parameter) => {
+                    fail(&mut self.registers(), bit::PARAMETER, self.codes.parameter)
+                }
                 Err(Wrong::Syntax) => {
                     fail(&mut self.registers(), bit::SYNTAX, self.codes.syntax);
                     break;
@@ -244,7 +306,10 @@ fn fail(registers: &mut Registers, bit: u8, code: u16) {
 /// `10`, `10.0` and `1.0e1` are ten.
 fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, Wrong> {
     let value: f64 = text.parse().map_err(|_| Wrong::Parameter)?;
-    range.into_iter().find(|n| f64::from(*n) == value).ok_or(Wrong::Parameter)
+    range
+        .into_iter()
+        .find(|n| f64::from(*n) == value)
+        .ok_or(Wrong::Parameter)
 }
 
 fn byte(text: &str) -> Result<u8, Wrong> {
@@ -262,7 +327,10 @@ impl Faulty for JdsuSb {
             }
             DeviceFault::Reboot => {
                 let mut registers = self.registers();
-                *registers = Registers { defect: registers.defect, ..Registers::default() };
+                *registers = Registers {
+                    defect: registers.defect,
+                    ..Registers::default()
+                };
             }
             DeviceFault::Clear => self.registers().defect = false,
             _ => {}
@@ -300,7 +368,14 @@ impl Session for Line {
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     let identity = qkd_hal::Identity::of("JDS Uniphase");
-    let switch = Switch::new(identity, Geometry::OneByN { channels: 8, dark: true }, crate::Clock::manual());
+    let switch = Switch::new(
+        identity,
+        Geometry::OneByN {
+            channels: 8,
+            dark: true,
+        },
+        crate::Clock::manual(),
+    );
     let mut line = JdsuSb::new(Arc::new(switch), Codes::default()).session();
     line.feed(input);
     line.feed(b"\r");
@@ -314,14 +389,31 @@ mod tests {
 
     fn line() -> (Line, JdsuSb, Clock) {
         let clock = Clock::manual();
-        let identity = qkd_hal::Identity::of("JDS Uniphase").with_model("SB Switch").with_firmware("2.00");
-        let switch = Switch::new(identity, Geometry::OneByN { channels: 48, dark: true }, clock.clone());
+        let identity = qkd_hal::Identity::of("JDS Uniphase")
+            .with_model("SB Switch")
+            .with_firmware("2.00");
+        let switch = Switch::new(
+            identity,
+            Geometry::OneByN {
+                channels: 48,
+                dark: true,
+            },
+            clock.clone(),
+        );
         let device = JdsuSb::new(Arc::new(switch), Codes::default());
         (device.session(), device, clock)
     }
     fn ask(line: &mut Line, message: &str) -> String {
         let replies = line.feed(format!("{message}\r").as_bytes());
-        replies.into_iter().map(|r| String::from_utf8(r.bytes).unwrap().trim_end_matches("\r\n").to_owned()).collect()
+        replies
+            .into_iter()
+            .map(|r| {
+                String::from_utf8(r.bytes)
+                    .unwrap()
+                    .trim_end_matches("\r\n")
+                    .to_owned()
+            })
+            .collect()
     }
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -364,13 +456,30 @@ mod tests {
     fn a_move_takes_its_time_and_the_documented_loop_sees_its_end() {
         let (mut l, _, clock) = line();
         ask(&mut l, "CSB;CLOSE 5");
-        assert_eq!((ask(&mut l, "CNB?"), ask(&mut l, "STB?")), ("0".into(), "000".into()));
-        assert_eq!(ask(&mut l, "CLOSE?"), "5", "what was commanded, though it still moves");
+        assert_eq!(
+            (ask(&mut l, "CNB?"), ask(&mut l, "STB?")),
+            ("0".into(), "000".into())
+        );
+        assert_eq!(
+            ask(&mut l, "CLOSE?"),
+            "5",
+            "what was commanded, though it still moves"
+        );
         clock.advance(ms(300 + 4 * 12 - 1));
-        assert_eq!((ask(&mut l, "CNB?"), ask(&mut l, "STB?")), ("0".into(), "000".into()));
+        assert_eq!(
+            (ask(&mut l, "CNB?"), ask(&mut l, "STB?")),
+            ("0".into(), "000".into())
+        );
         clock.advance(ms(1));
-        assert_eq!((ask(&mut l, "CNB?"), ask(&mut l, "STB?")), ("4".into(), "004".into()));
-        assert_eq!(ask(&mut l, "STB?"), "004", "it stays: there was no service request");
+        assert_eq!(
+            (ask(&mut l, "CNB?"), ask(&mut l, "STB?")),
+            ("4".into(), "004".into())
+        );
+        assert_eq!(
+            ask(&mut l, "STB?"),
+            "004",
+            "it stays: there was no service request"
+        );
         assert_eq!(ask(&mut l, "CSB;STB?"), "000");
         assert_eq!(ask(&mut l, "CNB?"), "4", "the condition is no event");
         assert_eq!(ask(&mut l, "CLOSE 5;STB?"), "004", "already there");
@@ -387,7 +496,10 @@ mod tests {
         assert_eq!(ask(&mut l, "STB?"), "068");
         assert_eq!(ask(&mut l, "STB?"), "000");
         ask(&mut l, "CLOSE 99");
-        assert_eq!((ask(&mut l, "STB?"), ask(&mut l, "STB?")), ("001".into(), "001".into()));
+        assert_eq!(
+            (ask(&mut l, "STB?"), ask(&mut l, "STB?")),
+            ("001".into(), "001".into())
+        );
         assert_eq!(ask(&mut l, "CLR;SRE?"), "0");
         assert_eq!(ask(&mut l, "STB?"), "000");
     }
@@ -414,7 +526,11 @@ mod tests {
             ("\u{1}\u{2}", "032", "100"),
         ] {
             assert_eq!(ask(&mut l, message), "", "{message}");
-            assert_eq!((ask(&mut l, "STB?").as_str(), ask(&mut l, "LERR?").as_str()), (status, code), "{message}");
+            assert_eq!(
+                (ask(&mut l, "STB?").as_str(), ask(&mut l, "LERR?").as_str()),
+                (status, code),
+                "{message}"
+            );
             assert_eq!(ask(&mut l, "LERR?"), "000");
             ask(&mut l, "CSB");
             assert_eq!(device.channel(), 0, "{message}");
@@ -423,7 +539,15 @@ mod tests {
         assert_eq!(ask(&mut l, "CLOSE 3;CLOSE 99;CLOSE?"), "3");
         assert_eq!(ask(&mut l, "CLOSE 4;NONSENSE;CLOSE 5;CLOSE?"), "");
         assert_eq!(device.channel(), 4);
-        assert_eq!((ask(&mut l, "LERR?"), ask(&mut l, "LERR?"), ask(&mut l, "LERR?")), ("100".into(), "200".into(), "000".into()), "the last first");
+        assert_eq!(
+            (
+                ask(&mut l, "LERR?"),
+                ask(&mut l, "LERR?"),
+                ask(&mut l, "LERR?")
+            ),
+            ("100".into(), "200".into(), "000".into()),
+            "the last first"
+        );
         for _ in 0..4 {
             ask(&mut l, "CLOSE 99");
         }
@@ -452,7 +576,13 @@ mod tests {
     fn commands_that_wait_are_told() {
         let (mut l, ..) = line();
         let replies = l.feed(b"OPC?\rCLOSE 4\rOPC?\r");
-        assert_eq!(replies.iter().map(|r| r.bytes.as_slice()).collect::<Vec<_>>(), [&b"0\r\n"[..], b"", b"1\r\n"]);
+        assert_eq!(
+            replies
+                .iter()
+                .map(|r| r.bytes.as_slice())
+                .collect::<Vec<_>>(),
+            [&b"0\r\n"[..], b"", b"1\r\n"]
+        );
     }
 
     #[test]
@@ -464,11 +594,19 @@ mod tests {
         assert_eq!(ask(&mut l, "STB?"), "000");
         device.apply(&DeviceFault::Fail).unwrap();
         assert_eq!(
-            (ask(&mut l, "STB?"), ask(&mut l, "LERR?"), ask(&mut l, "ERR?"), ask(&mut l, "TST?")),
+            (
+                ask(&mut l, "STB?"),
+                ask(&mut l, "LERR?"),
+                ask(&mut l, "ERR?"),
+                ask(&mut l, "TST?")
+            ),
             ("128".into(), "330".into(), "330".into(), "1".into())
         );
         device.apply(&DeviceFault::Clear).unwrap();
-        assert_eq!((ask(&mut l, "ERR?"), ask(&mut l, "TST?")), ("0".into(), "0".into()));
+        assert_eq!(
+            (ask(&mut l, "ERR?"), ask(&mut l, "TST?")),
+            ("0".into(), "0".into())
+        );
     }
 
     proptest! {

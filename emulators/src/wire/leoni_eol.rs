@@ -31,23 +31,40 @@ impl LeoniEol {
     /// In front of a 1×N or a crossbar.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
-        Self { switch, address: Arc::new(AtomicU32::new(*ADDRESSES.start())) }
+        Self {
+            switch,
+            address: Arc::new(AtomicU32::new(*ADDRESSES.start())),
+        }
     }
     /// The line.
     #[must_use]
     pub fn session(&self) -> Line {
-        Line { device: self.clone(), lines: Lines::new(b'\n', LINE) }
+        Line {
+            device: self.clone(),
+            lines: Lines::new(b'\n', LINE),
+        }
     }
     /// What commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
-        format!("{}\ni2c: {}", self.switch.state(), self.address.load(Ordering::Relaxed))
+        format!(
+            "{}\ni2c: {}",
+            self.switch.state(),
+            self.address.load(Ordering::Relaxed)
+        )
     }
 
     fn line(&self, line: &str) -> Reply {
-        let number = |prefix| line.strip_prefix(prefix).filter(|n| n.bytes().all(|b| b.is_ascii_digit())).and_then(|n| n.parse::<u32>().ok());
+        let number = |prefix| {
+            line.strip_prefix(prefix)
+                .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|n| n.parse::<u32>().ok())
+        };
         let answer = match line {
-            "firmware?" => format!("ver{}", self.switch.face().identity().firmware.unwrap_or_default()),
+            "firmware?" => format!(
+                "ver{}",
+                self.switch.face().identity().firmware.unwrap_or_default()
+            ),
             "ch?" => position(&self.switch).to_string(),
             "i2c?" => self.address.load(Ordering::Relaxed).to_string(),
             _ => {
@@ -71,13 +88,21 @@ pub struct Line {
 
 impl Session for Line {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
-        bytes.iter().filter_map(|b| self.lines.push(*b)).map(|line| self.device.line(&line)).collect()
+        bytes
+            .iter()
+            .filter_map(|b| self.lines.push(*b))
+            .map(|line| self.device.line(&line))
+            .collect()
     }
 }
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let switch = Switch::new(qkd_hal::Identity::of("LEONI"), qkd_switch_hal::Geometry::one_by(4), crate::Clock::manual());
+    let switch = Switch::new(
+        qkd_hal::Identity::of("LEONI"),
+        qkd_switch_hal::Geometry::one_by(4),
+        crate::Clock::manual(),
+    );
     let mut line = LeoniEol::new(Arc::new(switch)).session();
     line.feed(input);
     line.feed(b"\r\n");
@@ -91,28 +116,54 @@ mod tests {
     use qkd_switch_hal::Geometry;
 
     fn eol(geometry: Geometry) -> (Line, LeoniEol) {
-        let switch = Switch::new(qkd_hal::Identity::of("LEONI").with_firmware("3.27"), geometry, Clock::manual());
+        let switch = Switch::new(
+            qkd_hal::Identity::of("LEONI").with_firmware("3.27"),
+            geometry,
+            Clock::manual(),
+        );
         let device = LeoniEol::new(Arc::new(switch));
         (device.session(), device)
     }
     fn ask(line: &mut Line, command: &str) -> String {
-        line.feed(format!("{command}\r\n").as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+        line.feed(format!("{command}\r\n").as_bytes())
+            .into_iter()
+            .map(|r| String::from_utf8(r.bytes).unwrap())
+            .collect()
     }
 
     #[test]
     fn the_commands_of_the_manual() {
         let (mut l, device) = eol(Geometry::one_by(4));
-        for (command, reply) in
-            [("firmware?", "ver3.27\r\n"), ("ch?", "1\r\n"), ("ch3", ""), ("ch?", "3\r\n"), ("i2c?", "10\r\n"), ("i2c99", ""), ("i2c?", "99\r\n")]
-        {
+        for (command, reply) in [
+            ("firmware?", "ver3.27\r\n"),
+            ("ch?", "1\r\n"),
+            ("ch3", ""),
+            ("ch?", "3\r\n"),
+            ("i2c?", "10\r\n"),
+            ("i2c99", ""),
+            ("i2c?", "99\r\n"),
+        ] {
             assert_eq!(ask(&mut l, command), reply, "{command}");
         }
-        for wrong in ["ch5", "ch0", "ch", "ch 2", "ch+2", "i2c9", "i2c100", "type?", "ch99999999999"] {
+        for wrong in [
+            "ch5",
+            "ch0",
+            "ch",
+            "ch 2",
+            "ch+2",
+            "i2c9",
+            "i2c100",
+            "type?",
+            "ch99999999999",
+        ] {
             assert_eq!(ask(&mut l, wrong), "", "{wrong}");
         }
         device.switch.gate().refuse(1);
         ask(&mut l, "ch2");
-        assert_eq!((ask(&mut l, "ch?"), ask(&mut l, "i2c?")), ("3\r\n".into(), "99\r\n".into()));
+        assert_eq!(
+            (ask(&mut l, "ch?"), ask(&mut l, "i2c?")),
+            ("3\r\n".into(), "99\r\n".into())
+        );
     }
 
     #[test]

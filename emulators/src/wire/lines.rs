@@ -11,7 +11,11 @@ pub(super) struct Lines {
 impl Lines {
     /// Lines that end with this byte.
     pub(super) fn new(end: u8, limit: usize) -> Self {
-        Self { end, limit, buffer: Vec::new() }
+        Self {
+            end,
+            limit,
+            buffer: Vec::new(),
+        }
     }
     /// Takes a byte; gives the line that ends with it, without white space around it. An empty one is none.
     pub(super) fn push(&mut self, byte: u8) -> Option<String> {

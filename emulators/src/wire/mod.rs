@@ -32,7 +32,10 @@ impl Reply {
     /// These bytes, at once.
     #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { bytes: bytes.into(), ..Self::default() }
+        Self {
+            bytes: bytes.into(),
+            ..Self::default()
+        }
     }
     /// No bytes: the request was taken.
     #[must_use]
@@ -42,7 +45,10 @@ impl Reply {
     /// Hangs up.
     #[must_use]
     pub fn hang_up() -> Self {
-        Self { close: true, ..Self::default() }
+        Self {
+            close: true,
+            ..Self::default()
+        }
     }
     /// After a time.
     #[must_use]

@@ -107,7 +107,10 @@ const HEADERS: &[(&str, Command)] = &[
 ];
 
 fn word_matches(pattern: &str, word: &str) -> bool {
-    let short: String = pattern.chars().filter(|c| !c.is_ascii_lowercase()).collect();
+    let short: String = pattern
+        .chars()
+        .filter(|c| !c.is_ascii_lowercase())
+        .collect();
     word.eq_ignore_ascii_case(pattern) || word.eq_ignore_ascii_case(&short)
 }
 
@@ -122,7 +125,10 @@ fn lookup(header: &str) -> Option<Command> {
             }
         }
     };
-    HEADERS.iter().find(|(pattern, _)| fits(pattern)).map(|(_, command)| *command)
+    HEADERS
+        .iter()
+        .find(|(pattern, _)| fits(pattern))
+        .map(|(_, command)| *command)
 }
 
 /// Splits at `separator`, but not within parentheses or quotes.
@@ -146,9 +152,18 @@ fn split(text: &str, separator: char) -> Vec<&str> {
 
 /// `(@1,2,5:7)`; `(@)` is empty.
 fn list(text: &str) -> Result<Vec<u32>, ScpiError> {
-    let inner = text.trim().strip_prefix("(@").and_then(|t| t.strip_suffix(')')).ok_or(DATA_TYPE)?.trim();
+    let inner = text
+        .trim()
+        .strip_prefix("(@")
+        .and_then(|t| t.strip_suffix(')'))
+        .ok_or(DATA_TYPE)?
+        .trim();
     let mut ports = Vec::new();
-    for item in inner.split(',').map(str::trim).filter(|_| !inner.is_empty()) {
+    for item in inner
+        .split(',')
+        .map(str::trim)
+        .filter(|_| !inner.is_empty())
+    {
         let number = |t: &str| t.trim().parse::<u32>().map_err(|_| SYNTAX);
         let (first, last) = match item.split_once(':') {
             Some((a, b)) => (number(a)?, number(b)?),
@@ -163,7 +178,10 @@ fn list(text: &str) -> Result<Vec<u32>, ScpiError> {
 }
 
 fn show_list(ports: impl Iterator<Item = u32>) -> String {
-    format!("(@{})", ports.map(|p| p.to_string()).collect::<Vec<_>>().join(","))
+    format!(
+        "(@{})",
+        ports.map(|p| p.to_string()).collect::<Vec<_>>().join(",")
+    )
 }
 
 /// The settings of the network port, which change nothing here.
@@ -180,13 +198,21 @@ impl Polatis {
     /// In front of a model.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
-        let network = ["192.168.1.1", "0.0.0.0", "255.255.255.0", "192.168.1.255"].map(str::to_owned);
-        Self { switch, network: Arc::new(Mutex::new(network)) }
+        let network =
+            ["192.168.1.1", "0.0.0.0", "255.255.255.0", "192.168.1.255"].map(str::to_owned);
+        Self {
+            switch,
+            network: Arc::new(Mutex::new(network)),
+        }
     }
     /// What commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
-        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
+        let network = self
+            .network
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join(" ");
         format!("{}\nnetwork: {network}", self.switch.state())
     }
     /// A new connection over TCP, where replies end in CR LF.
@@ -200,7 +226,14 @@ impl Polatis {
         self.ending("\r")
     }
     fn ending(&self, line_end: &'static str) -> Scpi {
-        Scpi { device: self.clone(), line_end, buffer: Vec::new(), overrun: false, errors: VecDeque::new(), settled: Duration::ZERO }
+        Scpi {
+            device: self.clone(),
+            line_end,
+            buffer: Vec::new(),
+            overrun: false,
+            errors: VecDeque::new(),
+            settled: Duration::ZERO,
+        }
     }
 }
 
@@ -226,30 +259,60 @@ impl Scpi {
     /// One line: the reply, or `None` if it has none, and how long it takes.
     fn line(&mut self, line: &str) -> Reply {
         let (mut answers, mut path, mut after) = (Vec::new(), String::new(), Duration::ZERO);
-        for command in split(line, ';').into_iter().map(str::trim).filter(|c| !c.is_empty()) {
-            let (header, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+        for command in split(line, ';')
+            .into_iter()
+            .map(str::trim)
+            .filter(|c| !c.is_empty())
+        {
+            let (header, rest) = command
+                .split_once(char::is_whitespace)
+                .unwrap_or((command, ""));
             let full = match header.strip_prefix(':') {
                 Some(absolute) => absolute.to_owned(),
                 None if header.starts_with('*') => header.to_owned(),
                 None => format!("{path}{header}"),
             };
             if !header.starts_with('*') {
-                path = full.rfind(':').map(|i| full[..=i].to_owned()).unwrap_or_default();
+                path = full
+                    .rfind(':')
+                    .map(|i| full[..=i].to_owned())
+                    .unwrap_or_default();
             }
-            let arguments: Vec<_> = split(rest, ',').into_iter().map(str::trim).filter(|_| !rest.trim().is_empty()).collect();
-            let done = lookup(&full).ok_or(UNDEFINED).and_then(|c| self.run(c, &arguments, &mut after));
+            let arguments: Vec<_> = split(rest, ',')
+                .into_iter()
+                .map(str::trim)
+                .filter(|_| !rest.trim().is_empty())
+                .collect();
+            let done = lookup(&full)
+                .ok_or(UNDEFINED)
+                .and_then(|c| self.run(c, &arguments, &mut after));
             match done {
                 Ok(Some(answer)) => answers.push(answer),
                 Ok(None) => {}
                 Err(error) => self.error(error),
             }
         }
-        if answers.is_empty() { Reply::silent() } else { Reply::bytes(answers.join(";") + self.line_end).after(after) }
+        if answers.is_empty() {
+            Reply::silent()
+        } else {
+            Reply::bytes(answers.join(";") + self.line_end).after(after)
+        }
     }
 
-    fn run(&mut self, command: Command, arguments: &[&str], after: &mut Duration) -> Result<Option<String>, ScpiError> {
+    fn run(
+        &mut self,
+        command: Command,
+        arguments: &[&str],
+        after: &mut Duration,
+    ) -> Result<Option<String>, ScpiError> {
         let switch = self.device.switch.clone();
-        let none = || if arguments.is_empty() { Ok(()) } else { Err(NOT_ALLOWED) };
+        let none = || {
+            if arguments.is_empty() {
+                Ok(())
+            } else {
+                Err(NOT_ALLOWED)
+            }
+        };
         let one = || match arguments {
             [] => Err(MISSING),
             [one] => Ok(*one),
@@ -260,7 +323,13 @@ impl Scpi {
                 none()?;
                 let i = switch.face().identity();
                 let or = |o: Option<String>| o.unwrap_or_default();
-                return Ok(Some(format!("{},{},{},{}", i.vendor, or(i.model), or(i.serial), or(i.firmware))));
+                return Ok(Some(format!(
+                    "{},{},{},{}",
+                    i.vendor,
+                    or(i.model),
+                    or(i.serial),
+                    or(i.firmware)
+                )));
             }
             Command::ClearStatus => {
                 none()?;
@@ -278,12 +347,20 @@ impl Scpi {
             }
             Command::Size => {
                 none()?;
-                let Geometry::Matrix { ingress, egress } = switch.geometry() else { return Err(EXECUTION) };
+                let Geometry::Matrix { ingress, egress } = switch.geometry() else {
+                    return Err(EXECUTION);
+                };
                 return Ok(Some(format!("{ingress},{egress}")));
             }
             Command::Add | Command::Only => {
                 // A third parameter, the mode, is seen in the sources without its values: it is taken and does nothing.
-                let ([i, e] | [i, e, _]) = arguments else { return Err(if arguments.len() < 2 { MISSING } else { NOT_ALLOWED }) };
+                let ([i, e] | [i, e, _]) = arguments else {
+                    return Err(if arguments.len() < 2 {
+                        MISSING
+                    } else {
+                        NOT_ALLOWED
+                    });
+                };
                 let (ingress, egress) = (list(i)?, list(e)?);
                 if ingress.len() != egress.len() {
                     return Err(MISSING);
@@ -297,7 +374,13 @@ impl Scpi {
                 self.moved();
             }
             Command::Subtract => {
-                let [i, e] = arguments else { return Err(if arguments.len() < 2 { MISSING } else { NOT_ALLOWED }) };
+                let [i, e] = arguments else {
+                    return Err(if arguments.len() < 2 {
+                        MISSING
+                    } else {
+                        NOT_ALLOWED
+                    });
+                };
                 let (mut ports, egress) = (list(i)?, list(e)?);
                 // Pairs that are not connected to each other are left alone (our choice).
                 if !egress.is_empty() {
@@ -316,18 +399,31 @@ impl Scpi {
             Command::Connections => {
                 none()?;
                 let now = switch.connected();
-                return Ok(Some(format!("{},{}", show_list(now.iter().map(|c| c.ingress.0)), show_list(now.iter().map(|c| c.egress.0)))));
+                return Ok(Some(format!(
+                    "{},{}",
+                    show_list(now.iter().map(|c| c.ingress.0)),
+                    show_list(now.iter().map(|c| c.egress.0))
+                )));
             }
             Command::Peer => {
                 let port: u32 = one()?.parse().map_err(|_| DATA_TYPE)?;
                 if !switch.has(port) {
                     return Err(RANGE);
                 }
-                return Ok(Some(format!("\"{}\"", switch.peer(port).map(|p| p.to_string()).unwrap_or_default())));
+                return Ok(Some(format!(
+                    "\"{}\"",
+                    switch.peer(port).map(|p| p.to_string()).unwrap_or_default()
+                )));
             }
-            Command::Disable | Command::Enable => switch.enable(&list(one()?)?, command == Command::Enable)?,
+            Command::Disable | Command::Enable => {
+                switch.enable(&list(one()?)?, command == Command::Enable)?
+            }
             Command::PortStates => {
-                let ports = if arguments.is_empty() { switch.geometry().ports().map(|p| p.0).collect() } else { list(one()?)? };
+                let ports = if arguments.is_empty() {
+                    switch.geometry().ports().map(|p| p.0).collect()
+                } else {
+                    list(one()?)?
+                };
                 if ports.iter().any(|p| !switch.has(*p)) {
                     return Err(RANGE);
                 }
@@ -352,7 +448,10 @@ impl Scpi {
                 if ports.iter().any(|p| !switch.is_monitored(*p)) {
                     return Err(NO_HARDWARE);
                 }
-                let powers: Vec<_> = ports.into_iter().map(|p| format!("{:.1}", switch.power_at(p))).collect();
+                let powers: Vec<_> = ports
+                    .into_iter()
+                    .map(|p| format!("{:.1}", switch.power_at(p)))
+                    .collect();
                 return Ok(Some(format!("({})", powers.join(","))));
             }
             Command::BootMode => {
@@ -366,33 +465,73 @@ impl Scpi {
             }
             Command::SetBootMode => {
                 let word = one()?;
-                let modes = [("DARK", BootMode::Dark), ("RESTore", BootMode::Restore), ("AUTosave", BootMode::Auto)];
-                let mode = modes.iter().find(|(p, _)| word_matches(p, word)).ok_or(ILLEGAL)?.1;
+                let modes = [
+                    ("DARK", BootMode::Dark),
+                    ("RESTore", BootMode::Restore),
+                    ("AUTosave", BootMode::Auto),
+                ];
+                let mode = modes
+                    .iter()
+                    .find(|(p, _)| word_matches(p, word))
+                    .ok_or(ILLEGAL)?
+                    .1;
                 switch.set_boot_mode(mode)?;
             }
             Command::Network => {
                 none()?;
-                let [ip, gateway, mask, broadcast] = self.device.network.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                return Ok(Some(format!("IP=\"{ip}\" Gateway=\"{gateway}\" Mask=\"{mask}\" Broadcast=\"{broadcast}\"")));
+                let [ip, gateway, mask, broadcast] = self
+                    .device
+                    .network
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                return Ok(Some(format!(
+                    "IP=\"{ip}\" Gateway=\"{gateway}\" Mask=\"{mask}\" Broadcast=\"{broadcast}\""
+                )));
             }
             Command::SetNetwork => {
                 if arguments.is_empty() || arguments.len() > 4 {
-                    return Err(if arguments.is_empty() { MISSING } else { NOT_ALLOWED });
+                    return Err(if arguments.is_empty() {
+                        MISSING
+                    } else {
+                        NOT_ALLOWED
+                    });
                 }
-                let addresses: Option<Vec<std::net::Ipv4Addr>> = arguments.iter().map(|a| a.trim_matches('"').parse().ok()).collect();
-                let mut network = self.device.network.lock().unwrap_or_else(PoisonError::into_inner);
+                let addresses: Option<Vec<std::net::Ipv4Addr>> = arguments
+                    .iter()
+                    .map(|a| a.trim_matches('"').parse().ok())
+                    .collect();
+                let mut network = self
+                    .device
+                    .network
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 for (setting, address) in network.iter_mut().zip(addresses.ok_or(ILLEGAL)?) {
                     *setting = address.to_string();
                 }
             }
             Command::NextError => {
                 none()?;
-                return Ok(Some(self.errors.pop_front().map_or("0, \"No error\"".into(), |e| format!("{}, \"{}\"", e.0, e.1))));
+                return Ok(Some(
+                    self.errors
+                        .pop_front()
+                        .map_or("0, \"No error\"".into(), |e| {
+                            format!("{}, \"{}\"", e.0, e.1)
+                        }),
+                ));
             }
             Command::AllErrors => {
                 none()?;
-                let all: Vec<_> = self.errors.drain(..).map(|e| format!("{}, \"{}\"", e.0, e.1)).collect();
-                return Ok(Some(if all.is_empty() { "0, \"No error\"".into() } else { all.join(",") }));
+                let all: Vec<_> = self
+                    .errors
+                    .drain(..)
+                    .map(|e| format!("{}, \"{}\"", e.0, e.1))
+                    .collect();
+                return Ok(Some(if all.is_empty() {
+                    "0, \"No error\"".into()
+                } else {
+                    all.join(",")
+                }));
             }
         }
         Ok(None)
@@ -449,35 +588,66 @@ mod tests {
     use qkd_hal::Identity;
 
     fn session() -> (Scpi, Arc<Switch>) {
-        let identity = Identity::of("Polatis").with_model("N-OST-24x24-LA1-DMHNS").with_serial("002414").with_firmware("6.5.2.18");
-        let switch = Arc::new(Switch::new(identity, Geometry::matrix(24, 24), Clock::manual()));
+        let identity = Identity::of("Polatis")
+            .with_model("N-OST-24x24-LA1-DMHNS")
+            .with_serial("002414")
+            .with_firmware("6.5.2.18");
+        let switch = Arc::new(Switch::new(
+            identity,
+            Geometry::matrix(24, 24),
+            Clock::manual(),
+        ));
         (Polatis::new(switch.clone()).session(), switch)
     }
     fn ask(s: &mut Scpi, line: &str) -> String {
-        s.feed(line.as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+        s.feed(line.as_bytes())
+            .into_iter()
+            .map(|r| String::from_utf8(r.bytes).unwrap())
+            .collect()
     }
 
     #[test]
     fn the_published_exchange() {
         let (mut s, _) = session();
         for (line, reply) in [
-            ("*idn?\n", "Polatis,N-OST-24x24-LA1-DMHNS,002414,6.5.2.18\r\n"),
+            (
+                "*idn?\n",
+                "Polatis,N-OST-24x24-LA1-DMHNS,002414,6.5.2.18\r\n",
+            ),
             (":oxc:swit:size?\n", "24,24\r\n"),
             (":oxc:swit:conn:add (@1,2),(@25,26)\n", ""),
             (":oxc:swit:conn:stat?\n", "(@1,2),(@25,26)\r\n"),
             (":oxc:swit:conn:port? 1\n", "\"25\"\r\n"),
             (":oxc:swit:conn:port? 3\n", "\"\"\r\n"),
-            (":oxc:swit:conn:add (@3),(@27);:syst:err?\n", "0, \"No error\"\r\n"),
+            (
+                ":oxc:swit:conn:add (@3),(@27);:syst:err?\n",
+                "0, \"No error\"\r\n",
+            ),
             (":OXC:SWITch:DISConnect:ALL\r\n", ""),
             (":OXC:SWITch:CONNect:STATe?\r", "(@),(@)\r\n"),
-            ("oxc:swit:conn:only (@1,2,3),(@27,30,26); stat?\n", "(@1,2,3),(@27,30,26)\r\n"),
-            (":oxc:swit:conn:sub (@1,2),(@)\n:oxc:swit:conn:stat?\n", "(@3),(@26)\r\n"),
+            (
+                "oxc:swit:conn:only (@1,2,3),(@27,30,26); stat?\n",
+                "(@1,2,3),(@27,30,26)\r\n",
+            ),
+            (
+                ":oxc:swit:conn:sub (@1,2),(@)\n:oxc:swit:conn:stat?\n",
+                "(@3),(@26)\r\n",
+            ),
             ("*CLS;:OXC:SWITch:CONNect:PORT? 26;*OPC?\n", "\"3\";1\r\n"),
-            (":oxc:swit:port:dis (@2,4)\n:oxc:swit:port:stat? (@2,3)\n", "(D,E)\r\n"),
-            (":oxc:swit:port:enab (@2,4)\n:oxc:swit:port:stat? (@2,3)\n", "(E,E)\r\n"),
+            (
+                ":oxc:swit:port:dis (@2,4)\n:oxc:swit:port:stat? (@2,3)\n",
+                "(D,E)\r\n",
+            ),
+            (
+                ":oxc:swit:port:enab (@2,4)\n:oxc:swit:port:stat? (@2,3)\n",
+                "(E,E)\r\n",
+            ),
             (":oxc:boot:mode AUT\n:oxc:boot:mode?\n", "AUT\r\n"),
             (":pmon:pow? (@26,27)\n", "(-1.0,-60.0)\r\n"),
-            (":syst:comm:netw:addr?\n", "IP=\"192.168.1.1\" Gateway=\"0.0.0.0\" Mask=\"255.255.255.0\" Broadcast=\"192.168.1.255\"\r\n"),
+            (
+                ":syst:comm:netw:addr?\n",
+                "IP=\"192.168.1.1\" Gateway=\"0.0.0.0\" Mask=\"255.255.255.0\" Broadcast=\"192.168.1.255\"\r\n",
+            ),
         ] {
             assert_eq!(ask(&mut s, line), reply, "{line}");
         }
@@ -501,7 +671,10 @@ mod tests {
             (":oxc:swit:conn:add (@1:4294967295),(@26)", -223),
         ] {
             assert_eq!(ask(&mut s, &format!("{line}\n")), "", "{line}");
-            assert!(ask(&mut s, ":syst:err?\n").starts_with(&format!("{code}, ")), "{line}");
+            assert!(
+                ask(&mut s, ":syst:err?\n").starts_with(&format!("{code}, ")),
+                "{line}"
+            );
         }
         assert_eq!(switch.connected().to_string(), "1-25");
         switch.gate().refuse(1);
@@ -510,13 +683,20 @@ mod tests {
             ask(&mut s, "x\n");
         }
         let all = ask(&mut s, ":syst:err:all?\n");
-        assert!(all.matches("-113").count() == 9 && all.contains("-350"), "{all}");
+        assert!(
+            all.matches("-113").count() == 9 && all.contains("-350"),
+            "{all}"
+        );
     }
 
     #[test]
     fn bytes_may_come_in_any_pieces() {
         let (mut s, _) = session();
-        let replies: Vec<_> = b"*id".chunks(1).chain(b"n?\r\n".chunks(1)).flat_map(|b| s.feed(b)).collect();
+        let replies: Vec<_> = b"*id"
+            .chunks(1)
+            .chain(b"n?\r\n".chunks(1))
+            .flat_map(|b| s.feed(b))
+            .collect();
         assert_eq!(replies.len(), 1);
         s.feed(&vec![b'x'; LINE * 2]);
         assert!(ask(&mut s, "\n:syst:err?\n").starts_with("-363"));

@@ -46,7 +46,12 @@ impl ThorlabsOsw {
     /// In front of a 1×2 or a crossbar, which does not hear for so long after it was opened. After a set, one answer is stale.
     #[must_use]
     pub fn new(switch: Arc<Switch>, startup: Duration) -> Self {
-        Self { switch, startup, stale_reads: Arc::new(AtomicU32::new(1)), stale: Arc::default() }
+        Self {
+            switch,
+            startup,
+            stale_reads: Arc::new(AtomicU32::new(1)),
+            stale: Arc::default(),
+        }
     }
     /// How many answers are stale after each set from now on.
     pub fn set_stale_reads(&self, n: u32) {
@@ -55,14 +60,21 @@ impl ThorlabsOsw {
     /// The port, opened now.
     #[must_use]
     pub fn session(&self) -> Line {
-        Line { opened: self.switch.clock().now(), device: self.clone(), lines: Lines::new(b'\n', LINE) }
+        Line {
+            opened: self.switch.clock().now(),
+            device: self.clone(),
+            lines: Lines::new(b'\n', LINE),
+        }
     }
 
     fn set(&self, wanted: u32) {
         let before = position(&self.switch);
         if go(&self.switch, wanted).is_ok() {
             let answers = self.stale_reads.load(Ordering::Relaxed);
-            *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Stale { answers, position: before };
+            *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Stale {
+                answers,
+                position: before,
+            };
         }
     }
     fn told(&self) -> u32 {
@@ -113,7 +125,11 @@ impl Session for Line {
         if self.device.switch.clock().now().saturating_sub(self.opened) < self.device.startup {
             return Vec::new();
         }
-        bytes.iter().filter_map(|b| self.lines.push(*b)).map(|line| self.device.line(&line)).collect()
+        bytes
+            .iter()
+            .filter_map(|b| self.lines.push(*b))
+            .map(|line| self.device.line(&line))
+            .collect()
     }
     fn closed(&mut self) {
         self.opened = self.device.switch.clock().now();
@@ -123,7 +139,11 @@ impl Session for Line {
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let switch = Switch::new(qkd_hal::Identity::of("Thorlabs"), qkd_switch_hal::Geometry::Crossbar, crate::Clock::manual());
+    let switch = Switch::new(
+        qkd_hal::Identity::of("Thorlabs"),
+        qkd_switch_hal::Geometry::Crossbar,
+        crate::Clock::manual(),
+    );
     let mut line = ThorlabsOsw::new(Arc::new(switch), Duration::ZERO).session();
     line.feed(input);
     line.feed(b"\n");
@@ -140,11 +160,22 @@ mod tests {
 
     fn osw(geometry: Geometry) -> (ThorlabsOsw, Clock) {
         let clock = Clock::manual();
-        let identity = qkd_hal::Identity::of("Thorlabs").with_model("OSW22-1310E").with_firmware("board 1.0");
-        (ThorlabsOsw::new(Arc::new(Switch::new(identity, geometry, clock.clone())), STARTUP), clock)
+        let identity = qkd_hal::Identity::of("Thorlabs")
+            .with_model("OSW22-1310E")
+            .with_firmware("board 1.0");
+        (
+            ThorlabsOsw::new(
+                Arc::new(Switch::new(identity, geometry, clock.clone())),
+                STARTUP,
+            ),
+            clock,
+        )
     }
     fn ask(line: &mut Line, command: &str) -> String {
-        line.feed(format!("{command}\n").as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+        line.feed(format!("{command}\n").as_bytes())
+            .into_iter()
+            .map(|r| String::from_utf8(r.bytes).unwrap())
+            .collect()
     }
 
     #[test]
@@ -155,10 +186,21 @@ mod tests {
         assert_eq!(ask(&mut l, "S?"), "1\r\n");
         assert_eq!(ask(&mut l, "S 2"), "");
         assert_eq!(device.switch.connected().to_string(), "1-4,2-3");
-        assert_eq!([ask(&mut l, "S?"), ask(&mut l, "S?"), ask(&mut l, "S?")], ["1\r\n", "2\r\n", "2\r\n"]);
+        assert_eq!(
+            [ask(&mut l, "S?"), ask(&mut l, "S?"), ask(&mut l, "S?")],
+            ["1\r\n", "2\r\n", "2\r\n"]
+        );
         device.set_stale_reads(2);
         ask(&mut l, "S 1");
-        assert_eq!([ask(&mut l, "S?"), ask(&mut l, "T?"), ask(&mut l, "S?"), ask(&mut l, "S?")], ["2\r\n", "OSW22-1310E\r\n", "2\r\n", "1\r\n"]);
+        assert_eq!(
+            [
+                ask(&mut l, "S?"),
+                ask(&mut l, "T?"),
+                ask(&mut l, "S?"),
+                ask(&mut l, "S?")
+            ],
+            ["2\r\n", "OSW22-1310E\r\n", "2\r\n", "1\r\n"]
+        );
         device.set_stale_reads(0);
         assert_eq!(ask(&mut l, "S 2\nS?"), "2\r\n");
         assert_eq!(ask(&mut l, "I?\r"), "board 1.0\r\n");

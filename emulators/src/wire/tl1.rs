@@ -44,7 +44,10 @@ impl Tl1 {
     /// In front of a model.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
-        Self { switch, kept: Arc::default() }
+        Self {
+            switch,
+            kept: Arc::default(),
+        }
     }
     /// What commands can change beside the model, as text.
     #[must_use]
@@ -84,7 +87,10 @@ pub struct Connection {
 
 impl Connection {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.device.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.device
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
     fn now(&self) -> Duration {
         self.device.switch.clock().now()
@@ -106,13 +112,23 @@ impl Connection {
         };
         let done = matches!(&result, Ok(done) if done.moved);
         let reply = Reply::bytes(framing::response(now, &tag, result.map(|done| done.lines)));
-        if done { reply.after(crate::model::switch::SETTLING) } else { reply }
+        if done {
+            reply.after(crate::model::switch::SETTLING)
+        } else {
+            reply
+        }
     }
 
     fn autonomous(&mut self, event: &SwitchEvent) -> Option<String> {
         let (code, verb, line) = command::report(event)?;
         self.told += 1;
-        Some(framing::autonomous(self.now(), code, self.told, verb, &line))
+        Some(framing::autonomous(
+            self.now(),
+            code,
+            self.told,
+            verb,
+            &line,
+        ))
     }
 }
 
@@ -152,7 +168,11 @@ impl Session for Connection {
 /// Feeds bytes to a connection on which somebody has logged in: they are answered or denied, whatever they are.
 pub fn fuzz(input: &[u8]) {
     let identity = qkd_hal::Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
-    let switch = Switch::new(identity, qkd_switch_hal::Geometry::matrix(4, 4), crate::Clock::manual());
+    let switch = Switch::new(
+        identity,
+        qkd_switch_hal::Geometry::matrix(4, 4),
+        crate::Clock::manual(),
+    );
     let mut connection = Tl1::new(Arc::new(switch)).session();
     connection.feed(b"ACT-USER::root:1::root;");
     connection.feed(input);

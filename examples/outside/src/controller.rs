@@ -14,7 +14,11 @@ pub struct Line {
 
 impl Line {
     /// Moves the line to its spare if the main way is dark; `None` if there was nothing to do.
-    pub async fn protect(&self, switch: &dyn OpticalSwitch, meter: &dyn PowerMeter) -> Result<Option<Applied>> {
+    pub async fn protect(
+        &self,
+        switch: &dyn OpticalSwitch,
+        meter: &dyn PowerMeter,
+    ) -> Result<Option<Applied>> {
         let power = meter.power(&[self.main]).await?[0];
         if power.value.0 >= self.floor {
             return Ok(None);
@@ -24,8 +28,21 @@ impl Line {
         if present.peer(self.ingress) == Some(self.spare) {
             return Err(Error::new(ErrorKind::NotReady, "both ways are dark"));
         }
-        let wanted = present.edited(&geometry, &[], &[CrossConnect { ingress: self.ingress, egress: self.spare }])?;
-        let plan = Plan::new(&switch.identity().await?, &geometry, &present, &wanted, &Scope::Touched)?;
+        let wanted = present.edited(
+            &geometry,
+            &[],
+            &[CrossConnect {
+                ingress: self.ingress,
+                egress: self.spare,
+            }],
+        )?;
+        let plan = Plan::new(
+            &switch.identity().await?,
+            &geometry,
+            &present,
+            &wanted,
+            &Scope::Touched,
+        )?;
         switch.apply(&plan).await.map(Some)
     }
 }
@@ -34,24 +51,43 @@ impl Line {
 mod tests {
     use super::*;
     use qkd_hal::{Identity, reading::Measured, units::DecibelMilliwatts};
-    use qkd_switch_hal::{Geometry, SwitchCapabilities, mock::{MockOpticalSwitch, MockPowerMeter}};
+    use qkd_switch_hal::{
+        Geometry, SwitchCapabilities,
+        mock::{MockOpticalSwitch, MockPowerMeter},
+    };
     use std::time::Duration;
 
-    const LINE: Line = Line { ingress: Port(1), main: Port(9), spare: Port(10), floor: -30.0 };
+    const LINE: Line = Line {
+        ingress: Port(1),
+        main: Port(9),
+        spare: Port(10),
+        floor: -30.0,
+    };
 
     /// A switch whose paths are these.
     fn switch(paths: &'static str) -> MockOpticalSwitch {
         let mut switch = MockOpticalSwitch::new();
-        switch.expect_switch_capabilities().return_const(SwitchCapabilities::new(Geometry::matrix(8, 8)));
-        switch.expect_connections().returning(|| Ok(Measured::now(paths.parse()?)));
-        switch.expect_identity().returning(|| Ok(Identity::of("any")));
+        switch
+            .expect_switch_capabilities()
+            .return_const(SwitchCapabilities::new(Geometry::matrix(8, 8)));
+        switch
+            .expect_connections()
+            .returning(|| Ok(Measured::now(paths.parse()?)));
+        switch
+            .expect_identity()
+            .returning(|| Ok(Identity::of("any")));
         switch
     }
 
     /// A meter whose every port has this power.
     fn meter(power: f64) -> MockPowerMeter {
         let mut meter = MockPowerMeter::new();
-        meter.expect_power().returning(move |ports| Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(power))).collect()));
+        meter.expect_power().returning(move |ports| {
+            Ok(ports
+                .iter()
+                .map(|_| Measured::now(DecibelMilliwatts(power)))
+                .collect())
+        });
         meter
     }
 
@@ -59,10 +95,22 @@ mod tests {
     async fn a_dark_line_moves_to_its_spare_and_takes_nothing_else_along() {
         let mut switch = switch("1-9,2-11");
         switch.expect_apply().times(1).returning(|plan| {
-            assert_eq!(plan.steps().iter().map(ToString::to_string).collect::<Vec<_>>(), ["disconnect 1-9", "connect 1-10"]);
+            assert_eq!(
+                plan.steps()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+                ["disconnect 1-9", "connect 1-10"]
+            );
             Ok(Applied::new(2, true, Duration::ZERO))
         });
-        assert!(LINE.protect(&switch, &meter(-50.0)).await.unwrap().unwrap().verified);
+        assert!(
+            LINE.protect(&switch, &meter(-50.0))
+                .await
+                .unwrap()
+                .unwrap()
+                .verified
+        );
     }
 
     #[tokio::test]
@@ -72,6 +120,9 @@ mod tests {
         assert_eq!(LINE.protect(&lit, &meter(-10.0)).await.unwrap(), None);
         let mut dark = switch("1-10");
         dark.expect_apply().never();
-        assert_eq!(LINE.protect(&dark, &meter(-50.0)).await.unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(
+            LINE.protect(&dark, &meter(-50.0)).await.unwrap_err().kind(),
+            ErrorKind::NotReady
+        );
     }
 }

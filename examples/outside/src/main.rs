@@ -4,8 +4,13 @@ use qkd_driver_kit::{OpenContext, Registry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> qkd_hal::Result<()> {
-    let uri = std::env::args().nth(1).unwrap_or_else(|| "acme+tcp://192.0.2.8".to_owned());
-    let opened = Registry::new().with(Acme).open(&uri, &OpenContext::new()).await?;
+    let uri = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "acme+tcp://192.0.2.8".to_owned());
+    let opened = Registry::new()
+        .with(Acme)
+        .open(&uri, &OpenContext::new())
+        .await?;
     println!("{}", opened.device().identity().await?);
     Ok(())
 }

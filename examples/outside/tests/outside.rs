@@ -9,10 +9,21 @@ use tokio::{
 
 #[test]
 fn twenty_lines_or_fewer() {
-    let lines = |text: &str| text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with("//!")).count();
+    let lines = |text: &str| {
+        text.lines()
+            .filter(|l| !l.trim().is_empty() && !l.starts_with("//!"))
+            .count()
+    };
     let driver = lines(include_str!("../src/lib.rs"));
-    for program in [include_str!("../src/main.rs"), include_str!("../src/bin/acme-conform.rs")] {
-        assert!(driver + lines(program) <= 20, "{driver} and {} lines", lines(program));
+    for program in [
+        include_str!("../src/main.rs"),
+        include_str!("../src/bin/acme-conform.rs"),
+    ] {
+        assert!(
+            driver + lines(program) <= 20,
+            "{driver} and {} lines",
+            lines(program)
+        );
     }
 }
 
@@ -35,9 +46,21 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
             }
         }
     });
-    let output = Command::new(env!("CARGO_BIN_EXE_outside")).arg(&uri).stdin(Stdio::null()).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "Polatis N-OST-4x4-LA1-DMHNS, serial 1, firmware 6.5");
+    let output = Command::new(env!("CARGO_BIN_EXE_outside"))
+        .arg(&uri)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "Polatis N-OST-4x4-LA1-DMHNS, serial 1, firmware 6.5"
+    );
 }
 
 /// The vendor's own conformance binary runs the whole suite on his own driver, here against an emulated box at an address, and tells a defect from none.
@@ -45,16 +68,28 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
 async fn a_vendors_own_binary_runs_the_suite() {
     use qkd_emulators::profile::{self, Options};
     let folder = tempfile::tempdir().unwrap();
-    let running = profile::start("polatis-16x16", &Options::default()).await.unwrap();
+    let running = profile::start("polatis-16x16", &Options::default())
+        .await
+        .unwrap();
     let address = running.ready().endpoints[0].address.clone();
     let dut = folder.path().join("acme.toml");
-    std::fs::write(&dut, format!("profile = \"matrix-switch\"\nuri = \"acme+tcp://{address}\"\ndeadline = \"1s\"\n")).unwrap();
+    std::fs::write(
+        &dut,
+        format!("profile = \"matrix-switch\"\nuri = \"acme+tcp://{address}\"\ndeadline = \"1s\"\n"),
+    )
+    .unwrap();
     let run = async |out: &str| {
         let out = folder.path().join(out);
         let mut command = Command::new(env!("CARGO_BIN_EXE_acme-conform"));
-        command.arg("run").arg(&dut).args(["--only", "SWI", "--only", "DEV-01", "--out"]).arg(&out);
+        command
+            .arg("run")
+            .arg(&dut)
+            .args(["--only", "SWI", "--only", "DEV-01", "--out"])
+            .arg(&out);
         let output = command.stdin(Stdio::null()).output().await.unwrap();
-        let results: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+        let results: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap())
+                .unwrap();
         (output.status.code(), results)
     };
     let (code, results) = run("honest").await;

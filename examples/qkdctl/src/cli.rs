@@ -62,7 +62,11 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    #[arg(help = "Device URIs, or names of the inventory", value_name = "DEVICE", required = true)]
+    #[arg(
+        help = "Device URIs, or names of the inventory",
+        value_name = "DEVICE",
+        required = true
+    )]
     pub(crate) devices: Vec<String>,
     /// How often devices are read, 100ms or more.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
@@ -79,8 +83,14 @@ pub(crate) struct Watch {
 }
 
 fn interval(text: &str) -> Result<humantime::Duration, String> {
-    let time: humantime::Duration = text.parse().map_err(|e| format!("{e}; write a time such as 2s"))?;
-    if time.as_millis() < 100 { Err("100ms is the least".to_owned()) } else { Ok(time) }
+    let time: humantime::Duration = text
+        .parse()
+        .map_err(|e| format!("{e}; write a time such as 2s"))?;
+    if time.as_millis() < 100 {
+        Err("100ms is the least".to_owned())
+    } else {
+        Ok(time)
+    }
 }
 
 const CONFORM_HELP: &str = "\
@@ -132,7 +142,9 @@ pub(crate) enum Command {
         device: String,
     },
     /// Reads parameters and telemetry.
-    #[command(after_help = "Examples:\n  qkdctl get polatis+tcp://192.0.2.7\n  qkdctl get polatis+tcp://192.0.2.7 boot-mode")]
+    #[command(
+        after_help = "Examples:\n  qkdctl get polatis+tcp://192.0.2.7\n  qkdctl get polatis+tcp://192.0.2.7 boot-mode"
+    )]
     Get {
         #[arg(help = DEVICE_HELP)]
         device: String,
@@ -140,7 +152,9 @@ pub(crate) enum Command {
         name: Option<String>,
     },
     /// Writes a parameter. A dry run unless --yes.
-    #[command(after_help = "Example:\n  qkdctl set polatis+tcp://192.0.2.7 boot-mode=autosave --yes")]
+    #[command(
+        after_help = "Example:\n  qkdctl set polatis+tcp://192.0.2.7 boot-mode=autosave --yes"
+    )]
     Set {
         #[arg(help = DEVICE_HELP)]
         device: String,
@@ -160,7 +174,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Encryptor(EncryptorCommand),
     /// Reads random bytes of a quantum random number generator into a file.
-    #[command(after_help = "Example:\n  qkdctl random idq-quantis+usb:// --bytes 4096 --to random.bin")]
+    #[command(
+        after_help = "Example:\n  qkdctl random idq-quantis+usb:// --bytes 4096 --to random.bin"
+    )]
     Random {
         #[arg(help = DEVICE_HELP)]
         device: String,
@@ -184,16 +200,22 @@ pub(crate) enum Command {
     #[command(after_help = CONFORM_HELP)]
     Conform(qkd_conformance::cli::run::Arguments),
     /// Says what this machine lacks: permissions, udev rules, files, ports, clock. Reads only.
-    #[command(after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json")]
+    #[command(
+        after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json"
+    )]
     Doctor,
     /// Prints completions for a shell.
-    #[command(after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl")]
+    #[command(
+        after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Prints the manual page; with --to, writes a page for each command.
-    #[command(after_help = "Examples:\n  qkdctl man | man -l -\n  qkdctl man --to ~/.local/share/man/man1")]
+    #[command(
+        after_help = "Examples:\n  qkdctl man | man -l -\n  qkdctl man --to ~/.local/share/man/man1"
+    )]
     Man {
         /// A folder.
         #[arg(long, value_name = "FOLDER")]
@@ -246,7 +268,9 @@ pub(crate) enum SwitchCommand {
         change: Change,
     },
     /// Carries out a change. A dry run unless --yes.
-    #[command(after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 --disconnect 3 --yes")]
+    #[command(
+        after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 --disconnect 3 --yes"
+    )]
     Apply {
         #[arg(help = DEVICE_HELP)]
         device: String,
@@ -432,7 +456,9 @@ pub(crate) enum EncryptorCommand {
         yes: bool,
     },
     /// Rolls a pair over to a fresh key of a QKD pair: stage on both, activate, confirm on both, retire. A dry run unless --yes.
-    #[command(after_help = "Example:\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b --yes")]
+    #[command(
+        after_help = "Example:\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b --yes"
+    )]
     Roll {
         #[arg(help = DEVICE_HELP)]
         device: String,

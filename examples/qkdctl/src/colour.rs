@@ -56,7 +56,13 @@ mod tests {
 
     #[test]
     fn the_word_stays_without_its_colour() {
-        for tone in [Tone::Good, Tone::Caution, Tone::Bad, Tone::Quiet, Tone::Strong] {
+        for tone in [
+            Tone::Good,
+            Tone::Caution,
+            Tone::Bad,
+            Tone::Quiet,
+            Tone::Strong,
+        ] {
             let painted = paint(tone, "ok");
             assert_ne!(painted, "ok");
             assert_eq!(anstream::adapter::strip_str(&painted).to_string(), "ok");

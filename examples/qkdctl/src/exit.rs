@@ -30,7 +30,10 @@ pub(crate) fn code(error: &Error) -> u8 {
     }
     match error.kind() {
         ErrorKind::InvalidInput | ErrorKind::NotFound => 2,
-        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Closed => 3,
+        ErrorKind::Unreachable
+        | ErrorKind::Timeout
+        | ErrorKind::Transport(_)
+        | ErrorKind::Closed => 3,
         ErrorKind::Busy => 4,
         ErrorKind::Unsupported | ErrorKind::AssumptionNotAccepted => 5,
         ErrorKind::Authentication => 6,
@@ -48,6 +51,9 @@ mod tests {
     #[test]
     fn a_possible_change_outweighs_the_kind() {
         assert_eq!(code(&Error::new(ErrorKind::Timeout, "x")), 3);
-        assert_eq!(code(&Error::new(ErrorKind::Timeout, "x").effect(Effect::Unknown)), 8);
+        assert_eq!(
+            code(&Error::new(ErrorKind::Timeout, "x").effect(Effect::Unknown)),
+            8
+        );
     }
 }

@@ -31,11 +31,15 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let problem = |why: String| Error::invalid(format!("inventory file {}: {why}", path.display()));
+        let problem =
+            |why: String| Error::invalid(format!("inventory file {}: {why}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
         let inventory: Self = toml::from_str(&text).map_err(|e| problem(e.message().to_owned()))?;
         for (name, device) in &inventory.devices {
-            device.uri.parse::<DeviceUri>().map_err(|e| problem(format!("device `{name}`: {}", e.message())))?;
+            device
+                .uri
+                .parse::<DeviceUri>()
+                .map_err(|e| problem(format!("device `{name}`: {}", e.message())))?;
         }
         Ok(inventory)
     }
@@ -54,13 +58,20 @@ impl Inventory {
             )
         })?;
         let uri: DeviceUri = found.uri.parse()?;
-        Ok(found.assume.iter().fold(uri, |uri, id| uri.with_parameter("assume", id)))
+        Ok(found
+            .assume
+            .iter()
+            .fold(uri, |uri, id| uri.with_parameter("assume", id)))
     }
 }
 
 /// What a person wrote, as an error may repeat it: not where there may be a secret in it.
 pub(crate) fn quoted(text: &str) -> String {
-    if text.contains(['?', '@', '=']) { "what was given".to_owned() } else { format!("`{text}`") }
+    if text.contains(['?', '@', '=']) {
+        "what was given".to_owned()
+    } else {
+        format!("`{text}`")
+    }
 }
 
 #[cfg(test)]
@@ -69,10 +80,30 @@ mod tests {
 
     #[test]
     fn names_become_uris_with_their_assumptions() {
-        let inventory: Inventory = toml::from_str("[devices.sw1]\nuri = 'polatis+tcp://192.0.2.7'\nassume = ['a', 'b']\n").unwrap();
-        assert_eq!(inventory.resolve("sw1").unwrap().to_string(), "polatis+tcp://192.0.2.7?assume=a&assume=b");
-        assert_eq!(inventory.resolve("x+tcp://h").unwrap().to_string(), "x+tcp://h");
-        assert!(inventory.resolve("polatis+tcp:h?password=hunter22").unwrap_err().message().starts_with("what was given is neither"));
-        assert!(inventory.resolve("sw2").unwrap_err().message().contains("it names: sw1"));
+        let inventory: Inventory =
+            toml::from_str("[devices.sw1]\nuri = 'polatis+tcp://192.0.2.7'\nassume = ['a', 'b']\n")
+                .unwrap();
+        assert_eq!(
+            inventory.resolve("sw1").unwrap().to_string(),
+            "polatis+tcp://192.0.2.7?assume=a&assume=b"
+        );
+        assert_eq!(
+            inventory.resolve("x+tcp://h").unwrap().to_string(),
+            "x+tcp://h"
+        );
+        assert!(
+            inventory
+                .resolve("polatis+tcp:h?password=hunter22")
+                .unwrap_err()
+                .message()
+                .starts_with("what was given is neither")
+        );
+        assert!(
+            inventory
+                .resolve("sw2")
+                .unwrap_err()
+                .message()
+                .contains("it names: sw1")
+        );
     }
 }

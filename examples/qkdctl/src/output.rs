@@ -19,10 +19,15 @@ pub(crate) fn line(text: &str) {
 }
 
 /// Prints a result: `table` for people, `value` as JSON.
-pub(crate) fn print(output: Output, value: &impl Serialize, table: impl FnOnce() -> String) -> qkd_hal::Result<()> {
+pub(crate) fn print(
+    output: Output,
+    value: &impl Serialize,
+    table: impl FnOnce() -> String,
+) -> qkd_hal::Result<()> {
     match output {
         Output::Json => {
-            let text = serde_json::to_string_pretty(value).map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))?;
+            let text = serde_json::to_string_pretty(value)
+                .map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))?;
             line(&text);
         }
         Output::Table => line(table().trim_end()),
@@ -41,11 +46,25 @@ pub(crate) fn print_error(output: Output, error: &Error) {
             eprintln!("{value:#}");
         }
         Output::Table => {
-            let place = [error.device(), error.operation()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let place = [error.device(), error.operation()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": ");
             let colon = if place.is_empty() { "" } else { ": " };
-            anstream::eprintln!("{} {place}{colon}{}", paint(Tone::Bad, "error:"), error.message());
+            anstream::eprintln!(
+                "{} {place}{colon}{}",
+                paint(Tone::Bad, "error:"),
+                error.message()
+            );
             if let Some(words) = error.words().or(error.code()) {
-                eprintln!("  the device says: {}{words}", error.code().filter(|_| error.words().is_some()).map_or_else(String::new, |c| format!("{c}: ")));
+                eprintln!(
+                    "  the device says: {}{words}",
+                    error
+                        .code()
+                        .filter(|_| error.words().is_some())
+                        .map_or_else(String::new, |c| format!("{c}: "))
+                );
             }
             eprintln!("  what:   {}", error.kind());
             eprintln!("  effect: {}", error.effect_on_device());
@@ -57,14 +76,23 @@ pub(crate) fn print_error(output: Output, error: &Error) {
 /// A table with these columns.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(columns.to_vec());
+    table
+        .load_preset(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(columns.to_vec());
     table
 }
 
 /// A list of pairs, the names in a column of their own.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .collect()
 }
 
 /// How a quality is marked behind a value; good ones are not.

@@ -10,7 +10,11 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     fn new(output: Output, length: Option<u64>, template: &str) -> Self {
         let seen = output == Output::Table && std::io::stderr().is_terminal();
-        let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if seen {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(length, target);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -20,7 +24,11 @@ impl Progress {
     }
     /// Of so many bytes.
     pub(crate) fn bytes(output: Output, length: usize) -> Self {
-        Self::new(output, Some(length as u64), "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+        Self::new(
+            output,
+            Some(length as u64),
+            "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+        )
     }
     /// Of work whose length nobody knows.
     fn work(output: Output, what: impl Into<String>) -> Self {
@@ -54,7 +62,11 @@ impl Drop for Progress {
 }
 
 /// Shows that work runs, for as long as it does.
-pub(crate) async fn during<T>(output: Output, what: impl Into<String>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn during<T>(
+    output: Output,
+    what: impl Into<String>,
+    work: impl Future<Output = T>,
+) -> T {
     let _shown = Progress::work(output, what);
     work.await
 }

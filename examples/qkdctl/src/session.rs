@@ -7,7 +7,9 @@ use crate::{
     lock::{self, Lock, Use},
 };
 use etcetera::AppStrategy;
-use qkd_driver_kit::{OpenContext, Opened, Registry, credentials::Credentials, transcript::Transcript};
+use qkd_driver_kit::{
+    OpenContext, Opened, Registry, credentials::Credentials, transcript::Transcript,
+};
 use qkd_hal::{DeviceUri, Error, Result};
 use std::path::PathBuf;
 
@@ -32,12 +34,18 @@ fn default(name: &str) -> Option<PathBuf> {
 
 /// The credentials file: the one named, or the one in the usual place.
 pub(crate) fn credentials_file(global: &Global) -> Option<PathBuf> {
-    global.credentials.clone().or_else(|| default("credentials.toml"))
+    global
+        .credentials
+        .clone()
+        .or_else(|| default("credentials.toml"))
 }
 
 /// The inventory file: the one named, or the one in the usual place.
 pub(crate) fn inventory_file(global: &Global) -> Option<PathBuf> {
-    global.inventory.clone().or_else(|| default("inventory.toml"))
+    global
+        .inventory
+        .clone()
+        .or_else(|| default("inventory.toml"))
 }
 
 impl Session {
@@ -51,16 +59,35 @@ impl Session {
             None => Inventory::default(),
         };
         let registry = qkd_drivers_all::registry();
-        let known: Vec<&str> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id).collect();
-        if let Some(unknown) = global.assume.iter().find(|id| !known.contains(&id.as_str())) {
-            return Err(Error::invalid(format!("no driver has an assumption `{unknown}`; there are: {}", known.join(", "))));
+        let known: Vec<&str> = registry
+            .drivers()
+            .flat_map(|d| d.info().assumptions)
+            .map(|a| a.id)
+            .collect();
+        if let Some(unknown) = global
+            .assume
+            .iter()
+            .find(|id| !known.contains(&id.as_str()))
+        {
+            return Err(Error::invalid(format!(
+                "no driver has an assumption `{unknown}`; there are: {}",
+                known.join(", ")
+            )));
         }
-        let mut context = OpenContext::new().with_credentials(credentials.clone()).accepting(global.assume.iter().cloned());
+        let mut context = OpenContext::new()
+            .with_credentials(credentials.clone())
+            .accepting(global.assume.iter().cloned());
         if let Some(path) = &global.transcript {
-            let transcript = Transcript::to_file(path).map_err(|e| Error::invalid(format!("transcript file {}: {e}", path.display())))?;
+            let transcript = Transcript::to_file(path)
+                .map_err(|e| Error::invalid(format!("transcript file {}: {e}", path.display())))?;
             context = context.recording(transcript);
         }
-        Ok(Self { registry, inventory, context, credentials })
+        Ok(Self {
+            registry,
+            inventory,
+            context,
+            credentials,
+        })
     }
 
     pub(crate) async fn open(&self, device: &str, what: Use) -> Result<Device> {

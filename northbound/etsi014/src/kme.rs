@@ -75,13 +75,21 @@ pub struct Reply {
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({}, {} bytes)", self.status, self.body.as_ref().map_or(0, |b| b.len()))
+        write!(
+            f,
+            "Reply({}, {} bytes)",
+            self.status,
+            self.body.as_ref().map_or(0, |b| b.len())
+        )
     }
 }
 
 impl Reply {
     fn json(status: u16, value: &Value) -> Self {
-        Self { status, body: Some(Zeroizing::new(value.to_string().into_bytes())) }
+        Self {
+            status,
+            body: Some(Zeroizing::new(value.to_string().into_bytes())),
+        }
     }
     /// An error with a message (6.5).
     #[must_use]
@@ -91,11 +99,19 @@ impl Reply {
     /// 401 has no body.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self { status: 401, body: None }
+        Self {
+            status: 401,
+            body: None,
+        }
     }
     /// A Key container (6.3). Written by hand into one allocation, so that no copy of a key is left behind.
     fn keys(keys: &[KeyItem]) -> Self {
-        let mut body = Zeroizing::new(Vec::with_capacity(16 + keys.iter().map(|k| 72 + k.bytes.len().div_ceil(3) * 4).sum::<usize>()));
+        let mut body = Zeroizing::new(Vec::with_capacity(
+            16 + keys
+                .iter()
+                .map(|k| 72 + k.bytes.len().div_ceil(3) * 4)
+                .sum::<usize>(),
+        ));
         body.extend_from_slice(b"{\"keys\":[");
         for (i, key) in keys.iter().enumerate() {
             if i > 0 {
@@ -108,7 +124,10 @@ impl Reply {
             body.extend_from_slice(b"\"}");
         }
         body.extend_from_slice(b"]}");
-        Self { status: 200, body: Some(body) }
+        Self {
+            status: 200,
+            body: Some(body),
+        }
     }
 }
 
@@ -123,7 +142,11 @@ impl Kme {
     /// A KME in front of a source.
     #[must_use]
     pub fn new(config: Config, source: Arc<dyn KeySource>) -> Self {
-        Self { config, source, failing: AtomicBool::new(false) }
+        Self {
+            config,
+            source,
+            failing: AtomicBool::new(false),
+        }
     }
     /// What it is.
     #[must_use]
@@ -141,8 +164,16 @@ impl Kme {
     /// 2. A path, a method or a body that cannot be read: 404, 405, 400.
     /// 3. The call itself.
     #[must_use]
-    pub fn handle(&self, sae: Option<&str>, method: &str, path_and_query: &str, body: &[u8]) -> Reply {
-        let Some(caller) = sae.filter(|s| self.config.local.contains(*s)) else { return Reply::unauthorized() };
+    pub fn handle(
+        &self,
+        sae: Option<&str>,
+        method: &str,
+        path_and_query: &str,
+        body: &[u8],
+    ) -> Reply {
+        let Some(caller) = sae.filter(|s| self.config.local.contains(*s)) else {
+            return Reply::unauthorized();
+        };
         let (named, call) = match read(method, path_and_query, body) {
             Ok(read) => read,
             Err(Unreadable::NoSuchPath) => return Reply::error(404, "no such path"),
@@ -155,9 +186,13 @@ impl Kme {
         match call {
             Call::Status => self.status(caller, &named),
             Call::EncKeys(request) => self.enc_keys(caller, named, request),
-            Call::DecKeys(ids) if ids.len() as u64 > self.config.max_per_request => {
-                Reply::error(400, &format!("key_IDs holds more than max_key_per_request {}", self.config.max_per_request))
-            }
+            Call::DecKeys(ids) if ids.len() as u64 > self.config.max_per_request => Reply::error(
+                400,
+                &format!(
+                    "key_IDs holds more than max_key_per_request {}",
+                    self.config.max_per_request
+                ),
+            ),
             Call::DecKeys(ids) => match self.source.take_by_id(&named, caller, &ids) {
                 Ok(keys) => Reply::keys(&keys),
                 Err(error) => self.failure(error),
@@ -184,39 +219,77 @@ impl Kme {
 
     fn enc_keys(&self, master: &str, slave: String, request: KeyRequest) -> Reply {
         let c = &self.config;
-        let (number, size) = (request.number.unwrap_or(1), request.size.unwrap_or(c.key_size));
+        let (number, size) = (
+            request.number.unwrap_or(1),
+            request.size.unwrap_or(c.key_size),
+        );
         if let Err(message) = self.check(&slave, number, size, &request) {
             return Reply::error(400, &message);
         }
         let mut slaves = vec![slave];
         slaves.extend(request.additional_slaves);
-        let Ok(count) = usize::try_from(number) else { return Reply::error(400, "number is too large") };
-        match self.source.take(&Grant { master: master.to_owned(), slaves }, count, size) {
+        let Ok(count) = usize::try_from(number) else {
+            return Reply::error(400, "number is too large");
+        };
+        match self.source.take(
+            &Grant {
+                master: master.to_owned(),
+                slaves,
+            },
+            count,
+            size,
+        ) {
             Ok(keys) => Reply::keys(&keys),
             Err(error) => self.failure(error),
         }
     }
 
-    fn check(&self, slave: &str, number: u64, size: u64, request: &KeyRequest) -> Result<(), String> {
+    fn check(
+        &self,
+        slave: &str,
+        number: u64,
+        size: u64,
+        request: &KeyRequest,
+    ) -> Result<(), String> {
         let c = &self.config;
         if !size.is_multiple_of(8) {
             return Err("size shall be a multiple of 8".into());
         }
         if !(c.min_key_size..=c.max_key_size).contains(&size) {
-            return Err(format!("size shall be from min_key_size {} to max_key_size {}", c.min_key_size, c.max_key_size));
+            return Err(format!(
+                "size shall be from min_key_size {} to max_key_size {}",
+                c.min_key_size, c.max_key_size
+            ));
         }
         if !(1..=c.max_per_request).contains(&number) {
-            return Err(format!("number shall be from 1 to max_key_per_request {}", c.max_per_request));
+            return Err(format!(
+                "number shall be from 1 to max_key_per_request {}",
+                c.max_per_request
+            ));
         }
         if request.additional_slaves.len() as u64 > c.max_additional {
-            return Err(format!("additional_slave_SAE_IDs holds more than max_SAE_ID_count {}", c.max_additional));
+            return Err(format!(
+                "additional_slave_SAE_IDs holds more than max_SAE_ID_count {}",
+                c.max_additional
+            ));
         }
-        if let Some(unknown) = std::iter::once(slave).chain(request.additional_slaves.iter().map(String::as_str)).find(|s| !c.remote.contains(*s)) {
-            return Err(format!("SAE {} is not known to this KME", unknown.escape_debug()));
+        if let Some(unknown) = std::iter::once(slave)
+            .chain(request.additional_slaves.iter().map(String::as_str))
+            .find(|s| !c.remote.contains(*s))
+        {
+            return Err(format!(
+                "SAE {} is not known to this KME",
+                unknown.escape_debug()
+            ));
         }
-        let options = |list: &[Map<String, Value>]| list.iter().flat_map(|o| o.clone()).collect::<Vec<_>>();
+        let options =
+            |list: &[Map<String, Value>]| list.iter().flat_map(|o| o.clone()).collect::<Vec<_>>();
         let supported = |(name, _): &(String, Value)| c.extensions.contains_key(name);
-        let met = |(name, value): &(String, Value)| c.extensions.get(name).is_some_and(|v| v.is_empty() || v.contains(value));
+        let met = |(name, value): &(String, Value)| {
+            c.extensions
+                .get(name)
+                .is_some_and(|v| v.is_empty() || v.contains(value))
+        };
         let mandatory = options(&request.mandatory);
         if !mandatory.iter().all(supported) {
             return Err("not all extension_mandatory parameters are supported".into());
@@ -232,7 +305,10 @@ impl Kme {
 
     fn failure(&self, error: SourceError) -> Reply {
         match error {
-            SourceError::NotFound => Reply::error(self.config.unknown_key_status, "one or more keys specified are not found on KME"),
+            SourceError::NotFound => Reply::error(
+                self.config.unknown_key_status,
+                "one or more keys specified are not found on KME",
+            ),
             SourceError::NotAllowed => Reply::unauthorized(),
             SourceError::NotEnough => Reply::error(503, "not enough keys are stored"),
             SourceError::Failed(_) => Reply::error(503, "key data access error"),
@@ -243,7 +319,11 @@ impl Kme {
 /// Drives the request decoder with arbitrary bytes: a method byte, then path, then body, parted by newlines.
 pub fn fuzz(input: &[u8]) {
     let mut parts = input.splitn(3, |b| *b == b'\n');
-    let method = if parts.next().is_some_and(|m| m.first() == Some(&b'G')) { "GET" } else { "POST" };
+    let method = if parts.next().is_some_and(|m| m.first() == Some(&b'G')) {
+        "GET"
+    } else {
+        "POST"
+    };
     let path = String::from_utf8_lossy(parts.next().unwrap_or_default());
     drop(read(method, &path, parts.next().unwrap_or_default()));
 }

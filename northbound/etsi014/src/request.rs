@@ -40,11 +40,24 @@ fn bad<T>(message: impl Into<String>) -> Result<T, Unreadable> {
 }
 
 /// The SAE id of the path, and the call.
-pub(crate) fn read(method: &str, path_and_query: &str, body: &[u8]) -> Result<(String, Call), Unreadable> {
-    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    let mut parts = path.strip_prefix("/api/v1/keys/").ok_or(Unreadable::NoSuchPath)?.split('/');
-    let (Some(sae), Some(operation), None) = (parts.next(), parts.next(), parts.next()) else { return Err(Unreadable::NoSuchPath) };
-    let Some(sae) = percent_decode(sae).filter(|s| !s.is_empty()) else { return bad("the SAE id of the path is not UTF-8 in percent-encoding") };
+pub(crate) fn read(
+    method: &str,
+    path_and_query: &str,
+    body: &[u8],
+) -> Result<(String, Call), Unreadable> {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    let mut parts = path
+        .strip_prefix("/api/v1/keys/")
+        .ok_or(Unreadable::NoSuchPath)?
+        .split('/');
+    let (Some(sae), Some(operation), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Unreadable::NoSuchPath);
+    };
+    let Some(sae) = percent_decode(sae).filter(|s| !s.is_empty()) else {
+        return bad("the SAE id of the path is not UTF-8 in percent-encoding");
+    };
     let call = match (operation, method) {
         ("status", "GET") => Call::Status,
         ("enc_keys", "GET") => Call::EncKeys(from_query(query)?),
@@ -72,14 +85,21 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split('&').filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, "")))
+    query
+        .split('&')
+        .filter(|p| !p.is_empty())
+        .map(|p| p.split_once('=').unwrap_or((p, "")))
 }
 
 /// `?number=..&size=..` (5.2: GET is for these two only).
 fn from_query(query: &str) -> Result<KeyRequest, Unreadable> {
     let mut request = KeyRequest::default();
     for (name, value) in pairs(query) {
-        let number = || value.parse().map_err(|_| Unreadable::Bad(format!("{name} is not a whole number")));
+        let number = || {
+            value
+                .parse()
+                .map_err(|_| Unreadable::Bad(format!("{name} is not a whole number")))
+        };
         match name {
             "number" => request.number = Some(number()?),
             "size" => request.size = Some(number()?),
@@ -117,21 +137,32 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
     map.retain(|_, value| !value.is_null());
     let number = |name: &str| match map.get(name) {
         None => Ok(None),
-        Some(v) => v.as_u64().map(Some).ok_or_else(|| Unreadable::Bad(format!("{name} is not a whole number"))),
+        Some(v) => v
+            .as_u64()
+            .map(Some)
+            .ok_or_else(|| Unreadable::Bad(format!("{name} is not a whole number"))),
     };
     let objects = |name: &str| match map.get(name) {
         None => Ok(Vec::new()),
-        Some(Value::Array(list)) => {
-            list.iter().map(|v| v.as_object().cloned()).collect::<Option<_>>().ok_or_else(|| Unreadable::Bad(format!("{name} is not an array of objects")))
-        }
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|v| v.as_object().cloned())
+            .collect::<Option<_>>()
+            .ok_or_else(|| Unreadable::Bad(format!("{name} is not an array of objects"))),
         Some(_) => bad(format!("{name} is not an array of objects")),
     };
     let additional_slaves = match map.get("additional_slave_SAE_IDs") {
         None => Vec::new(),
         Some(list) => list
             .as_array()
-            .and_then(|l| l.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<_>>())
-            .ok_or_else(|| Unreadable::Bad("additional_slave_SAE_IDs is not an array of strings".into()))?,
+            .and_then(|l| {
+                l.iter()
+                    .map(|v| v.as_str().map(str::to_owned))
+                    .collect::<Option<_>>()
+            })
+            .ok_or_else(|| {
+                Unreadable::Bad("additional_slave_SAE_IDs is not an array of strings".into())
+            })?,
     };
     Ok(KeyRequest {
         number: number("number")?,
@@ -145,7 +176,18 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
 /// `{"key_IDs":[{"key_ID":..}]}` (6.4)
 fn ids_from_body(body: &[u8]) -> Result<Vec<Uuid>, Unreadable> {
     let map = object(body)?;
-    let list = map.get("key_IDs").and_then(Value::as_array).filter(|l| !l.is_empty());
-    let Some(list) = list else { return bad("key_IDs is not a filled array") };
-    list.iter().map(|item| item.get("key_ID").and_then(Value::as_str).map_or_else(|| bad("key_ID is missing"), uuid)).collect()
+    let list = map
+        .get("key_IDs")
+        .and_then(Value::as_array)
+        .filter(|l| !l.is_empty());
+    let Some(list) = list else {
+        return bad("key_IDs is not a filled array");
+    };
+    list.iter()
+        .map(|item| {
+            item.get("key_ID")
+                .and_then(Value::as_str)
+                .map_or_else(|| bad("key_ID is missing"), uuid)
+        })
+        .collect()
 }

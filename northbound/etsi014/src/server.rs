@@ -29,12 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[async_trait]
 pub trait Answer: Send + Sync {
     /// Answers a request; `None` hangs up without an answer.
-    async fn answer(&self, sae: Option<&str>, method: &str, path_and_query: &str, body: &[u8]) -> Option<Reply>;
+    async fn answer(
+        &self,
+        sae: Option<&str>,
+        method: &str,
+        path_and_query: &str,
+        body: &[u8],
+    ) -> Option<Reply>;
 }
 
 #[async_trait]
 impl Answer for Kme {
-    async fn answer(&self, sae: Option<&str>, method: &str, path_and_query: &str, body: &[u8]) -> Option<Reply> {
+    async fn answer(
+        &self,
+        sae: Option<&str>,
+        method: &str,
+        path_and_query: &str,
+        body: &[u8],
+    ) -> Option<Reply> {
         Some(self.handle(sae, method, path_and_query, body))
     }
 }
@@ -54,14 +66,21 @@ impl Callers {
     /// # Errors
     /// If a text is not what it should be.
     pub fn mutual_tls(ca: &str, cert: &str, key: &str) -> io::Result<Self> {
-        let wrong = |e: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, e.to_string());
+        let wrong =
+            |e: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, e.to_string());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-            roots.add(root.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
+            roots
+                .add(root.map_err(|e| wrong(&e))?)
+                .map_err(|e| wrong(&e))?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().map_err(|e| wrong(&e))?;
-        let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+            .build()
+            .map_err(|e| wrong(&e))?;
+        let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| wrong(&e))?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| wrong(&e))?;
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -93,14 +112,21 @@ pub async fn serve(listener: TcpListener, answer: Arc<dyn Answer>, callers: Call
         connections.spawn(async move {
             match callers {
                 Callers::Everybody(sae) => connection(stream, answer, Some(sae)).await,
-                Callers::Certificates(config) => match timeout(PATIENCE, TlsAcceptor::from(config).accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        let sae = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).and_then(common_name);
-                        connection(stream, answer, sae).await;
+                Callers::Certificates(config) => {
+                    match timeout(PATIENCE, TlsAcceptor::from(config).accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            let sae = stream
+                                .get_ref()
+                                .1
+                                .peer_certificates()
+                                .and_then(|c| c.first())
+                                .and_then(common_name);
+                            connection(stream, answer, sae).await;
+                        }
+                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!("TLS handshake took too long"),
                     }
-                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!("TLS handshake took too long"),
-                },
+                }
             }
         });
     }
@@ -109,28 +135,54 @@ pub async fn serve(listener: TcpListener, answer: Arc<dyn Answer>, callers: Call
 /// The SAE id: the common name of the client's certificate.
 fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    certificate.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned)
+    certificate
+        .subject()
+        .iter_common_name()
+        .next()?
+        .as_str()
+        .ok()
+        .map(str::to_owned)
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Arc<dyn Answer>, sae: Option<String>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: Arc<dyn Answer>,
+    sae: Option<String>,
+) {
     let service = service_fn(|request| respond(answer.as_ref(), sae.as_deref(), request));
-    let http =
-        hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).serve_connection(TokioIo::new(stream), service).await;
+    let http = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = http {
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn respond(answer: &dyn Answer, sae: Option<&str>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HungUp> {
+async fn respond(
+    answer: &dyn Answer,
+    sae: Option<&str>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, HungUp> {
     let (head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
     let reply = match timeout(PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(body)) => answer.answer(sae, head.method.as_str(), path, &body.to_bytes()).await.ok_or(HungUp)?,
+        Ok(Ok(body)) => answer
+            .answer(sae, head.method.as_str(), path, &body.to_bytes())
+            .await
+            .ok_or(HungUp)?,
         _ => Reply::error(400, "the body is too long or incomplete"),
     };
-    let mut response = Response::new(Full::new(reply.body.map(Bytes::from_owner).unwrap_or_default()));
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    let mut response = Response::new(Full::new(
+        reply.body.map(Bytes::from_owner).unwrap_or_default(),
+    ));
+    *response.status_mut() = hyper::StatusCode::from_u16(reply.status)
+        .unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }
 

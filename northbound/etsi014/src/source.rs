@@ -57,7 +57,12 @@ pub trait KeySource: Send + Sync {
     ///
     /// # Errors
     /// `NotFound`, `NotAllowed`, `Failed`.
-    fn take_by_id(&self, master: &str, slave: &str, ids: &[Uuid]) -> Result<Vec<KeyItem>, SourceError>;
+    fn take_by_id(
+        &self,
+        master: &str,
+        slave: &str,
+        ids: &[Uuid],
+    ) -> Result<Vec<KeyItem>, SourceError>;
 }
 
 /// Where a [`Pool`] draws its bytes from.
@@ -97,7 +102,12 @@ impl Pool {
     /// A pool that draws from `material`.
     #[must_use]
     pub fn new(material: impl Material + 'static) -> Self {
-        Self(Mutex::new(Inner { material: Box::new(material), twins: HashMap::new(), repeats: false, taken: (0, 0) }))
+        Self(Mutex::new(Inner {
+            material: Box::new(material),
+            twins: HashMap::new(),
+            repeats: false,
+            taken: (0, 0),
+        }))
     }
     /// Whether a twin can be taken again and again, which some KMEs in the field allow and the standard does not.
     pub fn set_repeats(&self, repeats: bool) {
@@ -126,15 +136,22 @@ impl KeySource for Pool {
     fn count(&self, bits: u64) -> (u64, u64) {
         let mut inner = self.lock();
         let size = (bits / 8).max(1);
-        (inner.material.available() / size, inner.material.capacity() / size)
+        (
+            inner.material.available() / size,
+            inner.material.capacity() / size,
+        )
     }
 
     fn take(&self, grant: &Grant, count: usize, bits: u64) -> Result<Vec<KeyItem>, SourceError> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let size = usize::try_from(bits / 8).map_err(|_| SourceError::NotEnough)?;
-        let total = (size as u64).checked_mul(count as u64).ok_or(SourceError::NotEnough)?;
-        if total > inner.material.available() || inner.twins.len().saturating_add(count) > MOST_WAITING {
+        let total = (size as u64)
+            .checked_mul(count as u64)
+            .ok_or(SourceError::NotEnough)?;
+        if total > inner.material.available()
+            || inner.twins.len().saturating_add(count) > MOST_WAITING
+        {
             return Err(SourceError::NotEnough);
         }
         let mut keys = Vec::with_capacity(count);
@@ -142,29 +159,52 @@ impl KeySource for Pool {
             let mut bytes = Zeroizing::new(vec![0; size]);
             inner.material.draw(&mut bytes);
             let id = inner.material.id();
-            inner.twins.insert(id, Twin { bytes: bytes.clone(), grant: grant.clone(), delivered: Vec::new() });
+            inner.twins.insert(
+                id,
+                Twin {
+                    bytes: bytes.clone(),
+                    grant: grant.clone(),
+                    delivered: Vec::new(),
+                },
+            );
             keys.push(KeyItem { id, bytes });
         }
         inner.taken.0 += keys.len() as u64;
         Ok(keys)
     }
 
-    fn take_by_id(&self, master: &str, slave: &str, ids: &[Uuid]) -> Result<Vec<KeyItem>, SourceError> {
+    fn take_by_id(
+        &self,
+        master: &str,
+        slave: &str,
+        ids: &[Uuid],
+    ) -> Result<Vec<KeyItem>, SourceError> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         for (i, id) in ids.iter().enumerate() {
-            let twin = inner.twins.get(id).filter(|t| t.grant.master == master).ok_or(SourceError::NotFound)?;
+            let twin = inner
+                .twins
+                .get(id)
+                .filter(|t| t.grant.master == master)
+                .ok_or(SourceError::NotFound)?;
             if !twin.grant.slaves.iter().any(|s| s == slave) {
                 return Err(SourceError::NotAllowed);
             }
-            if ids[..i].contains(id) || (!inner.repeats && twin.delivered.iter().any(|s| s == slave)) {
+            if ids[..i].contains(id)
+                || (!inner.repeats && twin.delivered.iter().any(|s| s == slave))
+            {
                 return Err(SourceError::NotFound);
             }
         }
         let mut keys = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(twin) = inner.twins.get_mut(id) else { return Err(SourceError::NotFound) };
-            keys.push(KeyItem { id: *id, bytes: twin.bytes.clone() });
+            let Some(twin) = inner.twins.get_mut(id) else {
+                return Err(SourceError::NotFound);
+            };
+            keys.push(KeyItem {
+                id: *id,
+                bytes: twin.bytes.clone(),
+            });
             twin.delivered.push(slave.to_owned());
             if !inner.repeats && twin.grant.slaves.iter().all(|s| twin.delivered.contains(s)) {
                 inner.twins.remove(id);

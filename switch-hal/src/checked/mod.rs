@@ -3,7 +3,9 @@
 mod optics;
 mod protection;
 
-use crate::{Applied, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities};
+use crate::{
+    Applied, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities,
+};
 use async_trait::async_trait;
 use qkd_hal::{Operation, Result, checked::Checked, reading::Measured};
 
@@ -13,7 +15,9 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
         self.inner().switch_capabilities()
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
-        self.gate().run(Operation::Connections, self.inner().connections()).await
+        self.gate()
+            .run(Operation::Connections, self.inner().connections())
+            .await
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
         self.gate()
@@ -28,8 +32,13 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
         self.gate()
             .run(Operation::Apply, async {
                 let geometry = self.inner().switch_capabilities().geometry;
-                plan.ports().iter().try_for_each(|p| geometry.check_port(*p))?;
-                plan.steps().iter().flat_map(Step::adds).try_for_each(|c| geometry.check(*c))?;
+                plan.ports()
+                    .iter()
+                    .try_for_each(|p| geometry.check_port(*p))?;
+                plan.steps()
+                    .iter()
+                    .flat_map(Step::adds)
+                    .try_for_each(|c| geometry.check(*c))?;
                 self.inner().apply(plan).await
             })
             .await
@@ -37,7 +46,10 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
         self.gate()
             .run(Operation::SetPort, async {
-                self.inner().switch_capabilities().geometry.check_port(port)?;
+                self.inner()
+                    .switch_capabilities()
+                    .geometry
+                    .check_port(port)?;
                 self.inner().set_port(port, enabled).await
             })
             .await

@@ -1,6 +1,9 @@
 //! Power meters and attenuators.
 
-use crate::{Attenuation, Attenuator, AttenuatorCapabilities, MonitorChange, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
+use crate::{
+    Attenuation, Attenuator, AttenuatorCapabilities, MonitorChange, MonitorStatus, Port,
+    PowerMeter, PowerMeterCapabilities,
+};
 use async_trait::async_trait;
 use qkd_hal::{Operation, Result, checked::Checked, reading::Measured, units::DecibelMilliwatts};
 

@@ -1,6 +1,8 @@
 //! Protection switches.
 
-use crate::protection::{GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand};
+use crate::protection::{
+    GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand,
+};
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Error, Operation, Result, checked::Checked, reading::Measured};
 
@@ -10,13 +12,17 @@ impl Protection for Checked<dyn Protection> {
         self.inner().protection_capabilities()
     }
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        self.gate().run(Operation::ProtectionGroups, self.inner().groups()).await
+        self.gate()
+            .run(Operation::ProtectionGroups, self.inner().groups())
+            .await
     }
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         self.gate()
             .run(Operation::ProtectionStatus, async {
                 let status = self.inner().protection(group).await?;
-                status.value.path(&status.value.live.path).map_err(|e| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, e.message()))?;
+                status.value.path(&status.value.live.path).map_err(|e| {
+                    Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, e.message())
+                })?;
                 Ok(status)
             })
             .await
@@ -24,7 +30,9 @@ impl Protection for Checked<dyn Protection> {
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         self.gate()
             .run(Operation::SetProtection, async {
-                self.inner().protection_capabilities().check_setting(setting)?;
+                self.inner()
+                    .protection_capabilities()
+                    .check_setting(setting)?;
                 self.inner().set_protection(group, setting).await
             })
             .await
@@ -32,7 +40,9 @@ impl Protection for Checked<dyn Protection> {
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
         self.gate()
             .run(Operation::ProtectionCommand, async {
-                self.inner().protection_capabilities().check_command(command)?;
+                self.inner()
+                    .protection_capabilities()
+                    .check_command(command)?;
                 self.inner().command(group, command).await
             })
             .await

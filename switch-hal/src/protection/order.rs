@@ -17,7 +17,11 @@ pub enum Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Automatic { "automatic" } else { "manual" })
+        f.write_str(if *self == Self::Automatic {
+            "automatic"
+        } else {
+            "manual"
+        })
     }
 }
 
@@ -89,9 +93,21 @@ impl FromStr for ProtectionSetting {
     type Err = Error;
     /// `mode=automatic`, `preferred=b`, `revert=off`, `wait-to-restore=60` (in seconds), `threshold.b=-25` (in dBm).
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |what: &str| Error::invalid(format!("`{text}` is no setting of a protection group: {what}"));
-        let (name, value) = text.split_once('=').ok_or_else(|| wrong("it is a name and a value, such as mode=automatic"))?;
-        let number = |unit: &str| value.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| wrong(&format!("the value is a number of {unit}")));
+        let wrong = |what: &str| {
+            Error::invalid(format!(
+                "`{text}` is no setting of a protection group: {what}"
+            ))
+        };
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| wrong("it is a name and a value, such as mode=automatic"))?;
+        let number = |unit: &str| {
+            value
+                .parse::<f64>()
+                .ok()
+                .filter(|v| v.is_finite())
+                .ok_or_else(|| wrong(&format!("the value is a number of {unit}")))
+        };
         match name {
             "mode" => match value {
                 "automatic" => Ok(Self::Mode(Mode::Automatic)),
@@ -105,12 +121,18 @@ impl FromStr for ProtectionSetting {
                 _ => Err(wrong("revert is on or off")),
             },
             "wait-to-restore" => {
-                let time = Duration::try_from_secs_f64(number("seconds")?).map_err(|_| wrong("the value is a number of seconds, not below zero"))?;
+                let time = Duration::try_from_secs_f64(number("seconds")?)
+                    .map_err(|_| wrong("the value is a number of seconds, not below zero"))?;
                 Ok(Self::WaitToRestore(time))
             }
             _ => match name.strip_prefix("threshold.") {
-                Some(path) => Ok(Self::Threshold { path: path.into(), level: DecibelMilliwatts(number("dBm")?) }),
-                None => Err(wrong("the names are mode, preferred, revert, wait-to-restore and threshold.PATH")),
+                Some(path) => Ok(Self::Threshold {
+                    path: path.into(),
+                    level: DecibelMilliwatts(number("dBm")?),
+                }),
+                None => Err(wrong(
+                    "the names are mode, preferred, revert, wait-to-restore and threshold.PATH",
+                )),
             },
         }
     }
@@ -183,9 +205,16 @@ mod tests {
 
     #[test]
     fn settings_are_read_as_they_are_written() {
-        for text in
-            ["mode=automatic", "mode=manual", "preferred=b", "revert=on", "revert=off", "wait-to-restore=60", "wait-to-restore=0.5", "threshold.b=-25.5"]
-        {
+        for text in [
+            "mode=automatic",
+            "mode=manual",
+            "preferred=b",
+            "revert=on",
+            "revert=off",
+            "wait-to-restore=60",
+            "wait-to-restore=0.5",
+            "threshold.b=-25.5",
+        ] {
             assert_eq!(text.parse::<ProtectionSetting>().unwrap().to_string(), text);
         }
         for (text, says) in [

@@ -2,7 +2,9 @@
 
 use super::{GroupId, Mode, PathId, ProtectionSetting, SettingKind, SwitchCommand};
 use crate::Port;
-use qkd_hal::{Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts};
+use qkd_hal::{
+    Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts,
+};
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt, time::Duration, time::SystemTime};
 
@@ -59,7 +61,10 @@ pub struct Live {
     pub since: Option<(SystemTime, Origin)>,
 }
 
-fn serialize_since<S: serde::Serializer>(since: &Option<(SystemTime, Origin)>, s: S) -> std::result::Result<S::Ok, S::Error> {
+fn serialize_since<S: serde::Serializer>(
+    since: &Option<(SystemTime, Origin)>,
+    s: S,
+) -> std::result::Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Since {
         #[serde(serialize_with = "qkd_hal::reading::serialize_time")]
@@ -89,7 +94,13 @@ impl PathStatus {
     /// A path of which nothing more is known.
     #[must_use]
     pub fn new(path: impl Into<PathId>) -> Self {
-        Self { path: path.into(), port: None, power: None, threshold: None, failed: None }
+        Self {
+            path: path.into(),
+            port: None,
+            power: None,
+            threshold: None,
+            failed: None,
+        }
     }
 }
 
@@ -119,8 +130,27 @@ pub struct ProtectionStatus {
 impl ProtectionStatus {
     /// A group that stands on a path.
     #[must_use]
-    pub fn new(group: GroupId, mode: Mode, live: PathId, request: Request, paths: Vec<PathStatus>) -> Self {
-        Self { group, mode, preferred: None, live: Live { path: live, request, since: None }, revert: None, wait_to_restore: None, paths, switch_overs: None }
+    pub fn new(
+        group: GroupId,
+        mode: Mode,
+        live: PathId,
+        request: Request,
+        paths: Vec<PathStatus>,
+    ) -> Self {
+        Self {
+            group,
+            mode,
+            preferred: None,
+            live: Live {
+                path: live,
+                request,
+                since: None,
+            },
+            revert: None,
+            wait_to_restore: None,
+            paths,
+            switch_overs: None,
+        }
     }
 
     /// One of its paths.
@@ -130,17 +160,31 @@ impl ProtectionStatus {
     pub fn path(&self, path: &PathId) -> Result<&PathStatus> {
         self.paths.iter().find(|p| p.path == *path).ok_or_else(|| {
             let known: Vec<_> = self.paths.iter().map(|p| p.path.0.as_str()).collect();
-            Error::invalid(format!("group {} has no path `{path}`; it has: {}", self.group, known.join(", ")))
+            Error::invalid(format!(
+                "group {} has no path `{path}`; it has: {}",
+                self.group,
+                known.join(", ")
+            ))
         })
     }
 
     /// The settings as they stand, as far as the device tells and `settable` names them. The mode comes last: what depends on it is set before.
     #[must_use]
     pub fn settings(&self, settable: &BTreeSet<SettingKind>) -> Vec<ProtectionSetting> {
-        let mut all: Vec<_> = self.preferred.iter().cloned().map(ProtectionSetting::Preferred).collect();
+        let mut all: Vec<_> = self
+            .preferred
+            .iter()
+            .cloned()
+            .map(ProtectionSetting::Preferred)
+            .collect();
         all.extend(self.revert.map(ProtectionSetting::Revert));
         all.extend(self.wait_to_restore.map(ProtectionSetting::WaitToRestore));
-        all.extend(self.paths.iter().filter_map(|p| Some(ProtectionSetting::Threshold { path: p.path.clone(), level: p.threshold? })));
+        all.extend(self.paths.iter().filter_map(|p| {
+            Some(ProtectionSetting::Threshold {
+                path: p.path.clone(),
+                level: p.threshold?,
+            })
+        }));
         all.push(ProtectionSetting::Mode(self.mode));
         all.retain(|s| settable.contains(&s.kind()));
         all
@@ -149,8 +193,16 @@ impl ProtectionStatus {
     /// Whether the group is protected now: it would go over by itself, and there is a path that is known to be well.
     #[must_use]
     pub fn is_protected(&self) -> bool {
-        let held = matches!(self.live.request, Request::ForcedSwitch | Request::LockoutOfProtection);
-        self.mode == Mode::Automatic && !held && self.paths.iter().any(|p| p.path != self.live.path && p.failed == Some(false))
+        let held = matches!(
+            self.live.request,
+            Request::ForcedSwitch | Request::LockoutOfProtection
+        );
+        self.mode == Mode::Automatic
+            && !held
+            && self
+                .paths
+                .iter()
+                .any(|p| p.path != self.live.path && p.failed == Some(false))
     }
 
     /// Whether a command may be given as the group stands. A manual switch needs a path that is known to be well, and no stronger command; a forced one needs
@@ -159,13 +211,25 @@ impl ProtectionStatus {
     /// # Errors
     /// `InvalidInput` for a path that is not there; `NotReady`, with the reason.
     pub fn permits(&self, command: &SwitchCommand) -> Result<()> {
-        let Some(path) = command.path() else { return Ok(()) };
+        let Some(path) = command.path() else {
+            return Ok(());
+        };
         let path = self.path(path)?;
-        let SwitchCommand::Manual(_) = command else { return Ok(()) };
+        let SwitchCommand::Manual(_) = command else {
+            return Ok(());
+        };
         let why = match (self.live.request, path.failed) {
-            (Request::ForcedSwitch | Request::LockoutOfProtection, _) => format!("a {} stands; clear it first", self.live.request),
-            (_, Some(true)) => format!("path {} has failed; only a forced switch goes there", path.path),
-            (_, None) => format!("path {} is not known to be well; only a forced switch goes there", path.path),
+            (Request::ForcedSwitch | Request::LockoutOfProtection, _) => {
+                format!("a {} stands; clear it first", self.live.request)
+            }
+            (_, Some(true)) => format!(
+                "path {} has failed; only a forced switch goes there",
+                path.path
+            ),
+            (_, None) => format!(
+                "path {} is not known to be well; only a forced switch goes there",
+                path.path
+            ),
             (_, Some(false)) => return Ok(()),
         };
         Err(Error::new(ErrorKind::NotReady, why))
@@ -179,22 +243,43 @@ mod tests {
     fn group(request: Request, failed: Option<bool>) -> ProtectionStatus {
         let mut b = PathStatus::new("b");
         b.failed = failed;
-        ProtectionStatus::new("1".into(), Mode::Automatic, "a".into(), request, vec![PathStatus::new("a"), b])
+        ProtectionStatus::new(
+            "1".into(),
+            Mode::Automatic,
+            "a".into(),
+            request,
+            vec![PathStatus::new("a"), b],
+        )
     }
 
     #[test]
     fn a_manual_switch_asks_and_a_forced_one_does_not() {
         let manual = SwitchCommand::Manual("b".into());
-        assert!(group(Request::NoRequest, Some(false)).permits(&manual).is_ok());
-        for (request, failed) in
-            [(Request::NoRequest, Some(true)), (Request::NoRequest, None), (Request::ForcedSwitch, Some(false)), (Request::LockoutOfProtection, Some(false))]
-        {
+        assert!(
+            group(Request::NoRequest, Some(false))
+                .permits(&manual)
+                .is_ok()
+        );
+        for (request, failed) in [
+            (Request::NoRequest, Some(true)),
+            (Request::NoRequest, None),
+            (Request::ForcedSwitch, Some(false)),
+            (Request::LockoutOfProtection, Some(false)),
+        ] {
             let group = group(request, failed);
-            assert_eq!(group.permits(&manual).unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(
+                group.permits(&manual).unwrap_err().kind(),
+                ErrorKind::NotReady
+            );
             assert!(group.permits(&SwitchCommand::Force("b".into())).is_ok());
         }
-        let unknown = group(Request::NoRequest, Some(false)).permits(&SwitchCommand::Force("c".into())).unwrap_err();
-        assert_eq!((unknown.kind(), unknown.message().contains("a, b")), (ErrorKind::InvalidInput, true));
+        let unknown = group(Request::NoRequest, Some(false))
+            .permits(&SwitchCommand::Force("c".into()))
+            .unwrap_err();
+        assert_eq!(
+            (unknown.kind(), unknown.message().contains("a, b")),
+            (ErrorKind::InvalidInput, true)
+        );
     }
 
     #[test]

@@ -56,9 +56,22 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(session: Arc<Session>, stand: Stand, uris: Vec<String>, context: OpenContext) -> Self {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        stand: Stand,
+        uris: Vec<String>,
+        context: OpenContext,
+    ) -> Self {
         let (transcript, script) = (Transcript::in_memory(), Script::new());
-        Self { session, stand, uris, context: context.recording(transcript.clone()), transcript, script, seen: Mutex::default() }
+        Self {
+            session,
+            stand,
+            uris,
+            context: context.recording(transcript.clone()),
+            transcript,
+            script,
+            seen: Mutex::default(),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -76,19 +89,28 @@ impl Bench {
         for (name, value) in parameters {
             uri = uri.with_parameter(*name, *value);
         }
-        self.open_uri(&uri, self.context.clone().with_faults(self.script.clone())).await
+        self.open_uri(&uri, self.context.clone().with_faults(self.script.clone()))
+            .await
     }
 
     /// Opens the far end.
     pub(crate) async fn open_peer(&self) -> Result<Opened, Stop> {
-        let uri = self.uris.get(1).ok_or_else(|| Stop::Disabled("there is no far end: name it with peer =".to_owned()))?;
-        Ok(self.open_uri(&uri.parse().map_err(Stop::from)?, self.context.clone()).await?)
+        let uri = self
+            .uris
+            .get(1)
+            .ok_or_else(|| Stop::Disabled("there is no far end: name it with peer =".to_owned()))?;
+        Ok(self
+            .open_uri(&uri.parse().map_err(Stop::from)?, self.context.clone())
+            .await?)
     }
 
     /// Opens the device without the assumptions that were accepted.
     pub(crate) async fn open_without_assumptions(&self) -> Outcome<Opened> {
         let uri = self.uris[0].parse()?;
-        let context = self.session.context(false).recording(self.transcript.clone());
+        let context = self
+            .session
+            .context(false)
+            .recording(self.transcript.clone());
         let context = match &self.stand {
             Stand::Memory(emulator) => emulator.attach(context),
             _ => context,
@@ -101,7 +123,11 @@ impl Bench {
         let patience = Instant::now() + Duration::from_millis(500);
         loop {
             match self.session.registry.open_uri(uri, &context).await {
-                Err(error) if error.kind() == ErrorKind::Busy && self.session.dut.on().has_wall_time() && Instant::now() < patience => {
+                Err(error)
+                    if error.kind() == ErrorKind::Busy
+                        && self.session.dut.on().has_wall_time()
+                        && Instant::now() < patience =>
+                {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 result => return result.inspect_err(|e| self.print(e)),
@@ -118,20 +144,31 @@ impl Bench {
     pub(crate) fn touchable(&self) -> Result<impl Fn(Port) -> bool + use<'_>, Stop> {
         let named = &self.session.dut.ports;
         if named.is_empty() && self.session.dut.on() == On::Device {
-            return Err(Stop::Disabled("name the ports that may be touched with ports = [..]".to_owned()));
+            return Err(Stop::Disabled(
+                "name the ports that may be touched with ports = [..]".to_owned(),
+            ));
         }
         Ok(move |port: Port| named.is_empty() || named.contains(&port.0))
     }
 
     /// Calls an operation; notes how long it took, whether it ended within its time, and what its error printed.
-    pub(crate) async fn call<T>(&self, operation: Operation, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    pub(crate) async fn call<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
         let begun = Instant::now();
         let result = call.await;
         let took = begun.elapsed();
         let allowed = self.session.allowed(operation);
         if took > allowed {
-            let ended = result.as_ref().err().map_or_else(|| "it succeeded".to_owned(), ToString::to_string);
-            self.seen().overruns.push(format!("{operation} took {took:?}, and has {allowed:?}: {ended}"));
+            let ended = result
+                .as_ref()
+                .err()
+                .map_or_else(|| "it succeeded".to_owned(), ToString::to_string);
+            self.seen().overruns.push(format!(
+                "{operation} took {took:?}, and has {allowed:?}: {ended}"
+            ));
         }
         match &result {
             Ok(_) => self.seen().timings.push((operation, took)),
@@ -164,7 +201,12 @@ impl Bench {
     }
 
     /// Makes a call whose exchange behind `skip` others meets this fate; its result, and whether it came to that exchange. All pass again behind it.
-    pub(crate) async fn struck<T>(&self, skip: usize, fate: Fate, call: impl Future<Output = T>) -> (T, bool) {
+    pub(crate) async fn struck<T>(
+        &self,
+        skip: usize,
+        fate: Fate,
+        call: impl Future<Output = T>,
+    ) -> (T, bool) {
         self.script.strike(skip, fate);
         let result = call.await;
         let struck = self.script.struck();
@@ -181,7 +223,10 @@ impl Bench {
     pub(crate) fn silent_since(&self, count: usize) -> Verdict {
         match self.records().get(count) {
             None => Ok(()),
-            Some(record) => Err(Stop::Fails(format!("`{}` was sent, where nothing may be", record.name))),
+            Some(record) => Err(Stop::Fails(format!(
+                "`{}` was sent, where nothing may be",
+                record.name
+            ))),
         }
     }
 
@@ -191,7 +236,11 @@ impl Bench {
         let result = match &self.stand {
             Stand::Memory(emulator) => emulator.fault(&spec),
             Stand::Wire(running) => running.fault(&spec),
-            Stand::None => return Err(Stop::Disabled("it needs an emulator, whose device can be faulted".to_owned())),
+            Stand::None => {
+                return Err(Stop::Disabled(
+                    "it needs an emulator, whose device can be faulted".to_owned(),
+                ));
+            }
         };
         result.map_err(|why| Stop::NotApplicable(format!("its emulator has no such fault: {why}")))
     }
@@ -209,7 +258,9 @@ impl Bench {
     pub(crate) fn truthful(&self, before: &Option<String>, error: &Error) -> Verdict {
         let changed = before.is_some() && *before != self.state();
         if changed && error.effect_on_device() == Effect::None {
-            return Err(Stop::Fails(format!("the device changed, and the error denies it: {error}")));
+            return Err(Stop::Fails(format!(
+                "the device changed, and the error denies it: {error}"
+            )));
         }
         Ok(())
     }
@@ -255,15 +306,25 @@ impl Bench {
         let records = self.records();
         let mut wrong = seen.overruns;
         let recorded = serde_json::to_string(&records).unwrap_or_else(|e| {
-            wrong.push(format!("the transcript could not be searched for secrets: {e}"));
+            wrong.push(format!(
+                "the transcript could not be searched for secrets: {e}"
+            ));
             String::new()
         });
-        for (place, text) in [("the transcript", &recorded), ("what errors and handles print", &seen.printed)] {
+        for (place, text) in [
+            ("the transcript", &recorded),
+            ("what errors and handles print", &seen.printed),
+        ] {
             if seen.secrets.iter().any(|secret| shows(text, secret)) {
                 wrong.push(format!("a secret stands in {place}"));
             }
         }
-        Notes { records, timings: seen.timings, put_back: seen.put_back.join("; "), wrong }
+        Notes {
+            records,
+            timings: seen.timings,
+            put_back: seen.put_back.join("; "),
+            wrong,
+        }
     }
 }
 
@@ -283,14 +344,25 @@ fn shows(text: &str, secret: &[u8]) -> bool {
     let parts = match secret.len() {
         0..=PART => vec![secret],
         // In base64, a part shows from one place in three; the three that begin one after another are sure to hold it.
-        n => [0, 1, 2, (n - PART) / 2, n - PART].into_iter().filter_map(|at| secret.get(at..at + PART)).collect(),
+        n => [0, 1, 2, (n - PART) / 2, n - PART]
+            .into_iter()
+            .filter_map(|at| secret.get(at..at + PART))
+            .collect(),
     };
     parts.into_iter().any(|part| {
         let hex = Zeroizing::new(hex::encode(part));
         let upper = Zeroizing::new(hex.to_uppercase());
         let base64 = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(part));
-        let printed = Zeroizing::new(part.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-        [&hex, &upper, &base64, &printed].iter().any(|form| text.contains(form.as_str())) || std::str::from_utf8(part).is_ok_and(|plain| text.contains(plain))
+        let printed = Zeroizing::new(
+            part.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+        [&hex, &upper, &base64, &printed]
+            .iter()
+            .any(|form| text.contains(form.as_str()))
+            || std::str::from_utf8(part).is_ok_and(|plain| text.contains(plain))
     })
 }
 
@@ -301,7 +373,12 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_each_of_its_forms() {
         let secret = *b"0123456789\xff\xfe";
-        for text in ["30313233343536373839fffe", "30313233343536373839FFFE", "x MDEyMzQ1Njc4Of/+ y", "[48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 255, 254]"] {
+        for text in [
+            "30313233343536373839fffe",
+            "30313233343536373839FFFE",
+            "x MDEyMzQ1Njc4Of/+ y",
+            "[48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 255, 254]",
+        ] {
             assert!(shows(text, &secret), "{text}");
         }
         assert!(!shows("nothing here", &secret));

@@ -21,7 +21,9 @@ pub(crate) fn look_random(bits: &[bool]) -> Result<(), String> {
     let expected = 2.0 * n * share * (1.0 - share);
     let deviation = (runs - expected) / (2.0 * n.sqrt() * share * (1.0 - share));
     if deviation.abs() > LIMIT {
-        return Err(format!("{n} bits change {runs} times, and {expected:.0} times in random bits"));
+        return Err(format!(
+            "{n} bits change {runs} times, and {expected:.0} times in random bits"
+        ));
     }
     // The same block over and over passes both.
     let mut blocks = std::collections::BTreeSet::new();
@@ -50,9 +52,21 @@ mod tests {
             .collect();
         look_random(&good).unwrap();
         assert!(look_random(&[true; 4096]).is_err());
-        assert!(look_random(&[true, false].repeat(2048)).unwrap_err().contains("change"));
-        assert!(look_random(&good[..1280].repeat(3)).unwrap_err().contains("twice"));
-        let biased: Vec<bool> = good.iter().enumerate().map(|(n, b)| *b || n % 4 == 0).collect();
+        assert!(
+            look_random(&[true, false].repeat(2048))
+                .unwrap_err()
+                .contains("change")
+        );
+        assert!(
+            look_random(&good[..1280].repeat(3))
+                .unwrap_err()
+                .contains("twice")
+        );
+        let biased: Vec<bool> = good
+            .iter()
+            .enumerate()
+            .map(|(n, b)| *b || n % 4 == 0)
+            .collect();
         assert!(look_random(&biased).is_err());
         assert!(look_random(&good[..10]).is_err());
     }

@@ -15,7 +15,8 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnect, CrossConnects, Geometry, MonitorChange, Plan, Port, Readback,
+    AlarmLevels, Attenuation, CrossConnect, CrossConnects, Geometry, MonitorChange, Plan, Port,
+    Readback,
     protection::{CommandKind, GroupId, Mode, ProtectionSetting, SettingKind, SwitchCommand},
 };
 
@@ -48,14 +49,32 @@ impl Call {
     ///
     /// # Errors
     /// `NotApplicable` where there is nothing to call it with.
-    pub(crate) async fn prepare(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
+    pub(crate) async fn prepare(
+        b: &Bench,
+        opened: &Opened,
+        operation: Op,
+    ) -> std::result::Result<Self, Stop> {
         Ok(match operation {
-            Op::Confirm | Op::Stage | Op::Activate | Op::Retire | Op::Zeroize | Op::SetEncryption => return Self::of_encryptor(b, opened, operation).await,
+            Op::Confirm
+            | Op::Stage
+            | Op::Activate
+            | Op::Retire
+            | Op::Zeroize
+            | Op::SetEncryption => return Self::of_encryptor(b, opened, operation).await,
             Op::SetParameter => {
                 let device = opened.device();
-                let spec = device.parameters().iter().find(|p| p.writable).ok_or_else(|| Stop::NotApplicable("it has none to write".to_owned()))?;
-                let present = if spec.readable { device.parameter(spec.name).await? } else { ParameterValue::Text(String::new()) };
-                let value = another_value(spec, &present).ok_or_else(|| Stop::NotApplicable("no other value is known".to_owned()))?;
+                let spec = device
+                    .parameters()
+                    .iter()
+                    .find(|p| p.writable)
+                    .ok_or_else(|| Stop::NotApplicable("it has none to write".to_owned()))?;
+                let present = if spec.readable {
+                    device.parameter(spec.name).await?
+                } else {
+                    ParameterValue::Text(String::new())
+                };
+                let value = another_value(spec, &present)
+                    .ok_or_else(|| Stop::NotApplicable("no other value is known".to_owned()))?;
                 Self::Set(spec.name, value)
             }
             Op::Start => Self::Start,
@@ -70,69 +89,150 @@ impl Call {
             Op::Apply => {
                 let switch = opened.as_switch()?;
                 if switch.switch_capabilities().readback == Readback::LastAcknowledged {
-                    let wanted: CrossConnects = std::iter::once(CrossConnect::new(0, 2)).collect::<Result<_>>()?;
-                    Self::Apply(Box::new(Plan::blind(&stood::identity(&*switch).await?, &switch.switch_capabilities().geometry, &wanted)?))
+                    let wanted: CrossConnects =
+                        std::iter::once(CrossConnect::new(0, 2)).collect::<Result<_>>()?;
+                    Self::Apply(Box::new(Plan::blind(
+                        &stood::identity(&*switch).await?,
+                        &switch.switch_capabilities().geometry,
+                        &wanted,
+                    )?))
                 } else {
                     let present = switch.connections().await?.value;
                     // Two paths of a matrix: there is something between the first step and the last.
                     let mut wanted = change(b, &*switch, &present).await?;
-                    if matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) {
+                    if matches!(
+                        switch.switch_capabilities().geometry,
+                        Geometry::Matrix { .. }
+                    ) {
                         wanted = change(b, &*switch, &wanted).await?;
                     }
                     Self::Apply(Box::new(stood::plan(&*switch, &present, &wanted).await?))
                 }
             }
-            Op::SetPort => Self::SetPort(opened.as_switch()?.switch_capabilities().geometry.ports().last().unwrap_or(Port(1))),
+            Op::SetPort => Self::SetPort(
+                opened
+                    .as_switch()?
+                    .switch_capabilities()
+                    .geometry
+                    .ports()
+                    .last()
+                    .unwrap_or(Port(1)),
+            ),
             Op::SetMonitor => {
                 let meter = opened.as_meter()?;
                 let declared = meter.meter_capabilities();
-                let port = declared.monitors.iter().next_back().copied().ok_or_else(|| Stop::NotApplicable("it has no monitor".to_owned()))?;
-                let low = declared
-                    .alarms
-                    .as_ref()
-                    .map(|r| MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts((-30.0_f64).clamp(*r.start(), *r.end()))), high: None }));
-                Self::Monitor(port, low.ok_or_else(|| Stop::NotApplicable("it has no alarm to set".to_owned()))?)
+                let port = declared
+                    .monitors
+                    .iter()
+                    .next_back()
+                    .copied()
+                    .ok_or_else(|| Stop::NotApplicable("it has no monitor".to_owned()))?;
+                let low = declared.alarms.as_ref().map(|r| {
+                    MonitorChange::Alarms(AlarmLevels {
+                        low: Some(DecibelMilliwatts((-30.0_f64).clamp(*r.start(), *r.end()))),
+                        high: None,
+                    })
+                });
+                Self::Monitor(
+                    port,
+                    low.ok_or_else(|| Stop::NotApplicable("it has no alarm to set".to_owned()))?,
+                )
             }
             Op::SetAttenuation => {
                 let attenuator = opened.as_attenuator()?;
-                let port = attenuator.attenuator_capabilities().ports.iter().next_back().copied();
-                Self::Attenuate(port.ok_or_else(|| Stop::NotApplicable("it has no attenuator".to_owned()))?, Attenuation::Maximum)
+                let port = attenuator
+                    .attenuator_capabilities()
+                    .ports
+                    .iter()
+                    .next_back()
+                    .copied();
+                Self::Attenuate(
+                    port.ok_or_else(|| Stop::NotApplicable("it has no attenuator".to_owned()))?,
+                    Attenuation::Maximum,
+                )
             }
-            Op::SetProtection | Op::ProtectionCommand => return Self::of_protection(opened, operation).await,
+            Op::SetProtection | Op::ProtectionCommand => {
+                return Self::of_protection(opened, operation).await;
+            }
             read => Self::Read(read),
         })
     }
 
     async fn of_protection(opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
         let protection = opened.as_protection()?;
-        let group = protection.groups().await?.into_iter().next().ok_or_else(|| Stop::NotApplicable("it has no group".to_owned()))?;
+        let group = protection
+            .groups()
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Stop::NotApplicable("it has no group".to_owned()))?;
         let now = protection.protection(&group).await?.value;
         let declared = protection.protection_capabilities();
         if operation == Op::SetProtection {
-            let other = now.settings(&declared.settings).into_iter().find_map(|setting| match setting {
-                ProtectionSetting::Revert(on) => Some(ProtectionSetting::Revert(!on)),
-                ProtectionSetting::Mode(Mode::Automatic) => Some(ProtectionSetting::Mode(Mode::Manual)),
-                ProtectionSetting::Mode(Mode::Manual) => Some(ProtectionSetting::Mode(Mode::Automatic)),
-                _ => None,
-            });
-            return Ok(Self::Protect(group, other.ok_or_else(|| Stop::NotApplicable("it has no setting of which another value is known".to_owned()))?));
+            let other = now
+                .settings(&declared.settings)
+                .into_iter()
+                .find_map(|setting| match setting {
+                    ProtectionSetting::Revert(on) => Some(ProtectionSetting::Revert(!on)),
+                    ProtectionSetting::Mode(Mode::Automatic) => {
+                        Some(ProtectionSetting::Mode(Mode::Manual))
+                    }
+                    ProtectionSetting::Mode(Mode::Manual) => {
+                        Some(ProtectionSetting::Mode(Mode::Automatic))
+                    }
+                    _ => None,
+                });
+            return Ok(Self::Protect(
+                group,
+                other.ok_or_else(|| {
+                    Stop::NotApplicable(
+                        "it has no setting of which another value is known".to_owned(),
+                    )
+                })?,
+            ));
         }
         if declared.commands.contains(&CommandKind::Lockout) {
             return Ok(Self::Command(group, SwitchCommand::Lockout));
         }
         // Without commands that stand, the operator's hand needs manual mode.
         if declared.settings.contains(&SettingKind::Mode) && now.mode == Mode::Automatic {
-            protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+            protection
+                .set_protection(&group, &ProtectionSetting::Mode(Mode::Manual))
+                .await?;
         }
-        let other = now.paths.iter().find(|p| p.path != now.live.path).map(|p| p.path.clone());
-        Ok(Self::Command(group, SwitchCommand::Force(other.ok_or_else(|| Stop::NotApplicable("the group has one path".to_owned()))?)))
+        let other = now
+            .paths
+            .iter()
+            .find(|p| p.path != now.live.path)
+            .map(|p| p.path.clone());
+        Ok(Self::Command(
+            group,
+            SwitchCommand::Force(
+                other.ok_or_else(|| Stop::NotApplicable("the group has one path".to_owned()))?,
+            ),
+        ))
     }
 
-    async fn of_encryptor(b: &Bench, opened: &Opened, operation: Op) -> std::result::Result<Self, Stop> {
+    async fn of_encryptor(
+        b: &Bench,
+        opened: &Opened,
+        operation: Op,
+    ) -> std::result::Result<Self, Stop> {
         let near = opened.as_encryptor()?;
-        let channel = near.channels().await?.into_iter().next().ok_or_else(|| Stop::NotApplicable("it has no channel".to_owned()))?;
+        let channel = near
+            .channels()
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Stop::NotApplicable("it has no channel".to_owned()))?;
         settled(b, &*near, &channel).await?;
-        let bits = near.encryptor_capabilities().key_sizes.iter().map(|s| s.0).max().unwrap_or(256);
+        let bits = near
+            .encryptor_capabilities()
+            .key_sizes
+            .iter()
+            .map(|s| s.0)
+            .max()
+            .unwrap_or(256);
         let key = made_up_key(usize::try_from(bits / 8).unwrap_or(32));
         Ok(match operation {
             Op::Zeroize => Self::Zeroize(channel),
@@ -142,8 +242,16 @@ impl Call {
             // Confirmed and retired is what was rolled at both ends.
             _ => {
                 let far = b.open_peer().await?.as_encryptor()?;
-                let there = far.channels().await?.into_iter().next().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?;
-                let staged = [near.stage(&channel, &key).await?, far.stage(&there, &key).await?];
+                let there = far
+                    .channels()
+                    .await?
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?;
+                let staged = [
+                    near.stage(&channel, &key).await?,
+                    far.stage(&there, &key).await?,
+                ];
                 near.activate(&staged[0]).await?;
                 if near.encryptor_capabilities().activate_both {
                     far.activate(&staged[1]).await?;
@@ -170,8 +278,16 @@ impl Call {
             Self::Start => opened.as_module()?.start().await,
             Self::Stop => opened.as_module()?.stop().await,
             Self::Calibrate => opened.as_module()?.calibrate().await,
-            Self::Take => opened.as_module()?.take_keys(&KeyRequest::new(1)).await.map(drop),
-            Self::TakeById(id) => opened.as_module()?.take_keys_by_id(std::slice::from_ref(id)).await.map(drop),
+            Self::Take => opened
+                .as_module()?
+                .take_keys(&KeyRequest::new(1))
+                .await
+                .map(drop),
+            Self::TakeById(id) => opened
+                .as_module()?
+                .take_keys_by_id(std::slice::from_ref(id))
+                .await
+                .map(drop),
             Self::Stage(channel, key) => opened.as_encryptor()?.stage(channel, key).await.map(drop),
             Self::Activate(staged) => opened.as_encryptor()?.activate(staged).await,
             Self::Confirm(staged) => opened.as_encryptor()?.confirm(staged).await.map(drop),
@@ -181,8 +297,12 @@ impl Call {
             Self::Apply(plan) => opened.as_switch()?.apply(plan).await.map(drop),
             Self::SetPort(port) => opened.as_switch()?.set_port(*port, false).await,
             Self::Monitor(port, change) => opened.as_meter()?.set_monitor(*port, change).await,
-            Self::Attenuate(port, wanted) => opened.as_attenuator()?.set_attenuation(*port, wanted).await,
-            Self::Protect(group, setting) => opened.as_protection()?.set_protection(group, setting).await,
+            Self::Attenuate(port, wanted) => {
+                opened.as_attenuator()?.set_attenuation(*port, wanted).await
+            }
+            Self::Protect(group, setting) => {
+                opened.as_protection()?.set_protection(group, setting).await
+            }
             Self::Command(group, command) => opened.as_protection()?.command(group, command).await,
         }
     }

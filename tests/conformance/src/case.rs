@@ -35,7 +35,11 @@ pub(crate) fn fails<T>(why: impl Into<String>) -> Result<T, Stop> {
 
 /// It fails unless this holds.
 pub(crate) fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Verdict {
-    if condition { Ok(()) } else { Err(Stop::Fails(otherwise())) }
+    if condition {
+        Ok(())
+    } else {
+        Err(Stop::Fails(otherwise()))
+    }
 }
 
 /// What must end in an error; gives it on.
@@ -85,8 +89,20 @@ pub struct Case {
 
 impl Case {
     /// A positive case that observes.
-    pub(crate) const fn new(id: &'static str, title: &'static str, needs: &'static [Need], body: Body) -> Self {
-        Self { id, title, negative: false, impact: Impact::Observe, needs, body }
+    pub(crate) const fn new(
+        id: &'static str,
+        title: &'static str,
+        needs: &'static [Need],
+        body: Body,
+    ) -> Self {
+        Self {
+            id,
+            title,
+            negative: false,
+            impact: Impact::Observe,
+            needs,
+            body,
+        }
     }
     /// It does something wrong, or lets something go wrong.
     pub(crate) const fn negative(mut self) -> Self {

@@ -83,7 +83,10 @@ impl Dut {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut dut = Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         if dut.name.is_empty() {
-            dut.name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+            dut.name = path
+                .file_stem()
+                .map(|s| s.to_string_lossy().into_owned())
+                .unwrap_or_default();
         }
         // A recording lies beside the file that names it.
         if let (Some(recording), Some(folder)) = (&mut dut.recording, path.parent()) {
@@ -108,18 +111,47 @@ impl Dut {
     /// A sentence that says what is wrong, and what would be right.
     pub fn check(&self) -> Result<(), String> {
         if self.profile.is_empty() {
-            return Err(format!("profile is missing; there are: {}", profile::all().keys().cloned().collect::<Vec<_>>().join(", ")));
+            return Err(format!(
+                "profile is missing; there are: {}",
+                profile::all()
+                    .keys()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
         }
         self.profile()?;
-        match [self.uri.is_some(), self.emulator.is_some(), self.recording.is_some()].iter().filter(|x| **x).count() {
+        match [
+            self.uri.is_some(),
+            self.emulator.is_some(),
+            self.recording.is_some(),
+        ]
+        .iter()
+        .filter(|x| **x)
+        .count()
+        {
             1 => {}
-            0 => return Err("it names no device: write uri = …, emulator = … or recording = …".to_owned()),
-            _ => return Err("it names several devices: uri, emulator and recording exclude each other".to_owned()),
+            0 => {
+                return Err(
+                    "it names no device: write uri = …, emulator = … or recording = …".to_owned(),
+                );
+            }
+            _ => {
+                return Err(
+                    "it names several devices: uri, emulator and recording exclude each other"
+                        .to_owned(),
+                );
+            }
         }
         for uri in self.uri.iter().chain(&self.peer) {
             uri.parse::<DeviceUri>().map_err(|e| e.to_string())?;
         }
-        if self.emulator.is_none() && (!self.settings.is_empty() || !self.faults.is_empty() || self.on_wire || self.end.is_some()) {
+        if self.emulator.is_none()
+            && (!self.settings.is_empty()
+                || !self.faults.is_empty()
+                || self.on_wire
+                || self.end.is_some())
+        {
             return Err("settings, faults, on_wire and end belong to an emulator".to_owned());
         }
         if self.end == Some(0) {
@@ -131,10 +163,16 @@ impl Dut {
         self.deadline()?;
         for deviation in &self.deviations {
             if requirement::find(&deviation.requirement).is_none() {
-                return Err(format!("a deviation names the requirement `{}`, which does not exist", deviation.requirement));
+                return Err(format!(
+                    "a deviation names the requirement `{}`, which does not exist",
+                    deviation.requirement
+                ));
             }
             if deviation.reason.trim().is_empty() {
-                return Err(format!("the deviation from {} has no reason", deviation.requirement));
+                return Err(format!(
+                    "the deviation from {} has no reason",
+                    deviation.requirement
+                ));
             }
             deviation
                 .expires
@@ -157,12 +195,17 @@ impl Dut {
     /// # Errors
     /// If it is no time, or none that a URI may have.
     pub fn deadline(&self) -> Result<Option<Duration>, String> {
-        let Some(text) = self.deadline.as_deref() else { return Ok(None) };
-        let time = humantime::parse_duration(text).map_err(|e| format!("deadline = {text}: {e}; write a time such as 2s"))?;
+        let Some(text) = self.deadline.as_deref() else {
+            return Ok(None);
+        };
+        let time = humantime::parse_duration(text)
+            .map_err(|e| format!("deadline = {text}: {e}; write a time such as 2s"))?;
         if (Duration::from_millis(1)..=Duration::from_secs(600)).contains(&time) {
             Ok(Some(time))
         } else {
-            Err(format!("deadline = {text}: it takes a time from 1ms to 10m, such as 2s"))
+            Err(format!(
+                "deadline = {text}: it takes a time from 1ms to 10m, such as 2s"
+            ))
         }
     }
 
@@ -170,8 +213,16 @@ impl Dut {
     #[must_use]
     pub fn key(&self) -> String {
         let recording = self.recording.as_ref().map(|p| p.display().to_string());
-        let what = self.uri.as_ref().or(self.emulator.as_ref()).or(recording.as_ref());
-        format!("{} at {}", self.name, what.map_or("nothing", String::as_str))
+        let what = self
+            .uri
+            .as_ref()
+            .or(self.emulator.as_ref())
+            .or(recording.as_ref());
+        format!(
+            "{} at {}",
+            self.name,
+            what.map_or("nothing", String::as_str)
+        )
     }
 
     /// What answers.
@@ -188,11 +239,19 @@ impl Dut {
     /// What may be touched, in words.
     #[must_use]
     pub fn scope(&self) -> Option<String> {
-        let list = |what: &str, all: Vec<String>| (!all.is_empty()).then(|| format!("{what} {}", all.join(", ")));
+        let list = |what: &str, all: Vec<String>| {
+            (!all.is_empty()).then(|| format!("{what} {}", all.join(", ")))
+        };
         let parts: Vec<String> = [
-            list("ports", self.ports.iter().map(ToString::to_string).collect()),
+            list(
+                "ports",
+                self.ports.iter().map(ToString::to_string).collect(),
+            ),
             list("channel", self.channel.iter().cloned().collect()),
-            list("the far end's channel", self.peer_channel.iter().cloned().collect()),
+            list(
+                "the far end's channel",
+                self.peer_channel.iter().cloned().collect(),
+            ),
             list("parameters", self.parameters.clone()),
             self.keys.then(|| "keys".to_owned()),
             self.generation.then(|| "key generation".to_owned()),
@@ -212,19 +271,52 @@ mod tests {
     fn what_is_wrong_is_told() {
         for (text, says) in [
             ("", "profile is missing"),
-            ("profile = 'nonsense'\nuri = 'a+b://c'", "no profile `nonsense`"),
+            (
+                "profile = 'nonsense'\nuri = 'a+b://c'",
+                "no profile `nonsense`",
+            ),
             ("profile = 'matrix-switch'", "names no device"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nemulator = 'x'", "several devices"),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\nemulator = 'x'",
+                "several devices",
+            ),
             ("profile = 'matrix-switch'\nuri = 'x'", "x"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nfaults = ['loss']", "belong to an emulator"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\nimpact = 'huge'", "huge"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = 'soon'", "write a time such as 2s"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = '0s'", "from 1ms to 10m"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = '1000000000y'", "from 1ms to 10m"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\ncolour = 'red'", "colour"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'XXX-1'\nreason = 'r'\nexpires = '2027-01-01'", "XXX-1"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = ' '\nexpires = '2027-01-01'", "no reason"),
-            ("profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = 'r'\nexpires = 'never'", "no date"),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\nfaults = ['loss']",
+                "belong to an emulator",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\nimpact = 'huge'",
+                "huge",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = 'soon'",
+                "write a time such as 2s",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = '0s'",
+                "from 1ms to 10m",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\ndeadline = '1000000000y'",
+                "from 1ms to 10m",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\ncolour = 'red'",
+                "colour",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'XXX-1'\nreason = 'r'\nexpires = '2027-01-01'",
+                "XXX-1",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = ' '\nexpires = '2027-01-01'",
+                "no reason",
+            ),
+            (
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = 'r'\nexpires = 'never'",
+                "no date",
+            ),
         ] {
             let error = Dut::parse(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

@@ -85,17 +85,32 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<Cell>, Strin
     let mut work = Vec::new();
     for dut in duts {
         if dut.emulator.is_none() || dut.on_wire {
-            return Err(format!("{}: the fault matrix is of emulators in memory", dut.name));
+            return Err(format!(
+                "{}: the fault matrix is of emulators in memory",
+                dut.name
+            ));
         }
         let allowed = dut.impact;
-        let session = Arc::new(Session::prepare(registry, &Credentials::default(), dut, allowed, None).await?);
+        let session = Arc::new(
+            Session::prepare(registry, &Credentials::default(), dut, allowed, None).await?,
+        );
         crate::runner::declare(&session).await?;
-        let capabilities = session.declared().map(|d| d.capabilities.clone()).ok_or("it was not opened")?;
-        for operation in Operation::ALL.iter().copied().filter(|op| capabilities.supports(*op) != Support::Unsupported) {
+        let capabilities = session
+            .declared()
+            .map(|d| d.capabilities.clone())
+            .ok_or("it was not opened")?;
+        for operation in Operation::ALL
+            .iter()
+            .copied()
+            .filter(|op| capabilities.supports(*op) != Support::Unsupported)
+        {
             for fault in FAULTS {
                 work.push((Arc::clone(&session), operation, fault));
             }
         }
     }
-    Ok(side_by_side(work.len(), |n| work.get(n).map(|(session, operation, fault)| trial::cell(session, *operation, *fault))))
+    Ok(side_by_side(work.len(), |n| {
+        work.get(n)
+            .map(|(session, operation, fault)| trial::cell(session, *operation, *fault))
+    }))
 }

@@ -62,13 +62,35 @@ impl fmt::Display for Stood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connections(paths) => write!(f, "connections {paths}"),
-            Self::Port(port, enabled) => write!(f, "port {port} {}", if *enabled { "enabled" } else { "disabled" }),
+            Self::Port(port, enabled) => write!(
+                f,
+                "port {port} {}",
+                if *enabled { "enabled" } else { "disabled" }
+            ),
             Self::Parameter(name, value) => write!(f, "{name}={value}"),
-            Self::Protection { group, settings, live } => write!(f, "group {group}: {}, on {live}", settings.join(", ")),
-            Self::Monitor { port, low, high, averaging, wavelength } => {
-                write!(f, "monitor {port}: alarms {low:?} to {high:?} dBm, averaging {averaging:?} s, {wavelength:?} nm")
+            Self::Protection {
+                group,
+                settings,
+                live,
+            } => write!(f, "group {group}: {}, on {live}", settings.join(", ")),
+            Self::Monitor {
+                port,
+                low,
+                high,
+                averaging,
+                wavelength,
+            } => {
+                write!(
+                    f,
+                    "monitor {port}: alarms {low:?} to {high:?} dBm, averaging {averaging:?} s, {wavelength:?} nm"
+                )
             }
-            Self::Attenuation { port, mode, level, reference } => write!(f, "attenuator {port}: {mode} {level:?} {reference:?}"),
+            Self::Attenuation {
+                port,
+                mode,
+                level,
+                reference,
+            } => write!(f, "attenuator {port}: {mode} {level:?} {reference:?}"),
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -106,10 +128,17 @@ impl Journal {
     /// # Errors
     /// If there is one already: an interrupted run is resumed, or its folder is another's.
     pub fn begin(path: &Path, suite: &str) -> Result<Self, String> {
-        let file = File::options().write(true).create_new(true).open(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => format!("{} is of a run that did not end: go on with --resume, or remove it", path.display()),
-            _ => format!("{}: {e}", path.display()),
-        })?;
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::AlreadyExists => format!(
+                    "{} is of a run that did not end: go on with --resume, or remove it",
+                    path.display()
+                ),
+                _ => format!("{}: {e}", path.display()),
+            })?;
         let journal = Self(Arc::new(Mutex::new(file)));
         journal.write(&Line::Suite(suite.to_owned()))?;
         Ok(journal)
@@ -120,18 +149,26 @@ impl Journal {
     /// # Errors
     /// If there is none, or it is of another version of the suite.
     pub fn resume(path: &Path, suite: &str) -> Result<(Self, Past), String> {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}; there is nothing to resume", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| format!("{}: {e}; there is nothing to resume", path.display()))?;
         let past = Past::read(&text, suite).map_err(|e| format!("{}: {e}", path.display()))?;
-        let mut file = File::options().append(true).open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let mut file = File::options()
+            .append(true)
+            .open(path)
+            .map_err(|e| format!("{}: {e}", path.display()))?;
         if !text.ends_with('\n') {
-            file.write_all(b"\n").map_err(|e| format!("{}: {e}", path.display()))?;
+            file.write_all(b"\n")
+                .map_err(|e| format!("{}: {e}", path.display()))?;
         }
         Ok((Self(Arc::new(Mutex::new(file))), past))
     }
 
     fn write(&self, line: &Line) -> Result<(), String> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = serde_json::to_string(line).map_err(std::io::Error::from).and_then(|text| writeln!(file, "{text}")).and_then(|()| file.sync_data());
+        let written = serde_json::to_string(line)
+            .map_err(std::io::Error::from)
+            .and_then(|text| writeln!(file, "{text}"))
+            .and_then(|()| file.sync_data());
         written.map_err(|e| format!("the journal could not be written: {e}"))
     }
 
@@ -177,7 +214,9 @@ impl Past {
                 Err(e) => return Err(format!("this is no journal: {e}")),
             };
             match line {
-                Line::Suite(of) if of != suite => return Err(format!("it is of {of}, and this is {suite}: begin anew")),
+                Line::Suite(of) if of != suite => {
+                    return Err(format!("it is of {of}, and this is {suite}: begin anew"));
+                }
                 Line::Suite(_) => {}
                 Line::Begin(dut, case) => {
                     past.torn.insert(dut, (case, Vec::new()));
@@ -188,7 +227,11 @@ impl Past {
                     }
                 }
                 Line::End(dut, result) => {
-                    if past.torn.get(&dut).is_some_and(|(case, _)| *case == result.id) {
+                    if past
+                        .torn
+                        .get(&dut)
+                        .is_some_and(|(case, _)| *case == result.id)
+                    {
                         past.torn.remove(&dut);
                     }
                     past.ended.entry(dut).or_default().push(*result);
@@ -210,8 +253,18 @@ mod tests {
 {"stood":["a",{"connections":"1-17"}]}
 {"end":["a",{"id":"SWI-0"#;
         let past = Past::read(text, "qkd-conform 1").unwrap();
-        assert_eq!(past.torn["a"], ("SWI-08/x".to_owned(), vec![Stood::Connections("1-17".to_owned())]));
-        assert!(Past::read(text, "qkd-conform 2").unwrap_err().contains("begin anew"));
+        assert_eq!(
+            past.torn["a"],
+            (
+                "SWI-08/x".to_owned(),
+                vec![Stood::Connections("1-17".to_owned())]
+            )
+        );
+        assert!(
+            Past::read(text, "qkd-conform 2")
+                .unwrap_err()
+                .contains("begin anew")
+        );
         assert!(Past::read("hello", "x").is_err());
     }
 }

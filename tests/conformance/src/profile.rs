@@ -20,20 +20,30 @@ pub struct Profile {
 impl Profile {
     /// Its requirements, in order.
     pub fn requirements(&self) -> impl Iterator<Item = &'static Requirement> + '_ {
-        requirement::all()
-            .iter()
-            .filter(|r| self.requires.iter().any(|want| r.id == *want || r.id.strip_prefix(want).is_some_and(|rest| rest.starts_with('-'))))
+        requirement::all().iter().filter(|r| {
+            self.requires.iter().any(|want| {
+                r.id == *want
+                    || r.id
+                        .strip_prefix(want)
+                        .is_some_and(|rest| rest.starts_with('-'))
+            })
+        })
     }
     /// The operations that a device of this kind must declare.
     pub fn must(&self) -> impl Iterator<Item = Operation> + '_ {
-        Operation::ALL.iter().copied().filter(|op| self.must.iter().any(|name| name == op.name()))
+        Operation::ALL
+            .iter()
+            .copied()
+            .filter(|op| self.must.iter().any(|name| name == op.name()))
     }
 }
 
 /// All profiles, by name.
 #[must_use]
 pub fn all() -> &'static BTreeMap<String, Profile> {
-    static ALL: LazyLock<BTreeMap<String, Profile>> = LazyLock::new(|| toml::from_str(include_str!("../profiles.toml")).expect("built in, and tested"));
+    static ALL: LazyLock<BTreeMap<String, Profile>> = LazyLock::new(|| {
+        toml::from_str(include_str!("../profiles.toml")).expect("built in, and tested")
+    });
     &ALL
 }
 
@@ -44,7 +54,10 @@ pub fn all() -> &'static BTreeMap<String, Profile> {
 pub fn find(name: &str) -> Result<&'static Profile, String> {
     all().get(name).ok_or_else(|| {
         let names: Vec<_> = all().keys().map(String::as_str).collect();
-        format!("there is no profile `{name}`; there are: {}", names.join(", "))
+        format!(
+            "there is no profile `{name}`; there are: {}",
+            names.join(", ")
+        )
     })
 }
 
@@ -56,9 +69,19 @@ mod tests {
     fn what_profiles_name_exists() {
         for (name, profile) in all() {
             assert!(profile.requirements().count() > 30, "{name}");
-            assert_eq!(profile.must().count(), profile.must.len(), "{name}: an operation that is none: {:?}", profile.must);
+            assert_eq!(
+                profile.must().count(),
+                profile.must.len(),
+                "{name}: an operation that is none: {:?}",
+                profile.must
+            );
             for want in &profile.requires {
-                assert!(requirement::all().iter().any(|r| r.id.starts_with(want.as_str())), "{name}: {want}");
+                assert!(
+                    requirement::all()
+                        .iter()
+                        .any(|r| r.id.starts_with(want.as_str())),
+                    "{name}: {want}"
+                );
             }
         }
     }

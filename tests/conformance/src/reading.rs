@@ -19,32 +19,59 @@ pub(crate) async fn try_steady(b: &Bench, opened: &Opened) -> Result<Result<Stri
     let can = |op| opened.device().capabilities().supports(op) == Support::Applied;
     if can(Op::Connections) {
         let switch = opened.as_switch()?;
-        return Ok(b.call(Op::Connections, switch.connections()).await.map(|now| now.value.to_string()));
+        return Ok(b
+            .call(Op::Connections, switch.connections())
+            .await
+            .map(|now| now.value.to_string()));
     }
     if can(Op::Channels) {
         let encryptor = opened.as_encryptor()?;
-        return Ok(b.call(Op::Channels, encryptor.channels()).await.map(|all| format!("{all:?}")));
+        return Ok(b
+            .call(Op::Channels, encryptor.channels())
+            .await
+            .map(|all| format!("{all:?}")));
     }
     if can(Op::KeyStore) {
         let module = opened.as_module()?;
         let sizes = b.call(Op::KeyStore, module.key_store()).await;
-        return Ok(sizes.map(|s| format!("{:?}", (s.capacity, s.key_size, s.min_key_size, s.max_key_size, s.max_per_request))));
+        return Ok(sizes.map(|s| {
+            format!(
+                "{:?}",
+                (
+                    s.capacity,
+                    s.key_size,
+                    s.min_key_size,
+                    s.max_key_size,
+                    s.max_per_request
+                )
+            )
+        }));
     }
     if can(Op::ModuleStatus) {
         let module = opened.as_module()?;
-        return Ok(b.call(Op::ModuleStatus, module.status()).await.map(|s| format!("{s:?}")));
+        return Ok(b
+            .call(Op::ModuleStatus, module.status())
+            .await
+            .map(|s| format!("{s:?}")));
     }
     if can(Op::Health) {
         let device = opened.device();
-        return Ok(b.call(Op::Health, device.health()).await.map(|h| format!("{h:?}")));
+        return Ok(b
+            .call(Op::Health, device.health())
+            .await
+            .map(|h| format!("{h:?}")));
     }
-    Err(Stop::NotApplicable("it cannot be asked anything".to_owned()))
+    Err(Stop::NotApplicable(
+        "it cannot be asked anything".to_owned(),
+    ))
 }
 
 /// Calls every declared operation that reads, in order. Which wire it goes over is the driver's business.
 pub(crate) async fn each(b: &Bench, opened: &Opened) -> Vec<(Op, Result<()>)> {
     let mut all = Vec::new();
-    for op in Op::ALL.iter().copied().filter(|op| !op.changes() && opened.device().capabilities().supports(*op) != Support::Unsupported) {
+    for op in Op::ALL.iter().copied().filter(|op| {
+        !op.changes() && opened.device().capabilities().supports(*op) != Support::Unsupported
+    }) {
         if let Some(result) = read(b, opened, op).await {
             all.push((op, result));
         }
@@ -58,8 +85,14 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
     // Of a closed or silent box no channel is known; and an operation that is not declared needs none.
     let declared = device.capabilities().supports(op) != Support::Unsupported;
     let channel = async |encryptor: &dyn qkd_hal::Encryptor| {
-        let all = if declared { encryptor.channels().await.unwrap_or_default() } else { Vec::new() };
-        all.into_iter().next().unwrap_or_else(|| ChannelId::from("none"))
+        let all = if declared {
+            encryptor.channels().await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        all.into_iter()
+            .next()
+            .unwrap_or_else(|| ChannelId::from("none"))
     };
     Some(match op {
         Op::Identity => b.call(op, device.identity()).await.map(drop),
@@ -69,10 +102,22 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             let name = device.parameters().iter().find(|p| p.readable)?.name;
             b.call(op, device.parameter(name)).await.map(drop)
         }
-        Op::ModuleStatus => b.call(op, opened.as_module().ok()?.status()).await.map(drop),
-        Op::Performance => b.call(op, opened.as_module().ok()?.performance()).await.map(drop),
-        Op::KeyStore => b.call(op, opened.as_module().ok()?.key_store()).await.map(drop),
-        Op::Channels => b.call(op, opened.as_encryptor().ok()?.channels()).await.map(drop),
+        Op::ModuleStatus => b
+            .call(op, opened.as_module().ok()?.status())
+            .await
+            .map(drop),
+        Op::Performance => b
+            .call(op, opened.as_module().ok()?.performance())
+            .await
+            .map(drop),
+        Op::KeyStore => b
+            .call(op, opened.as_module().ok()?.key_store())
+            .await
+            .map(drop),
+        Op::Channels => b
+            .call(op, opened.as_encryptor().ok()?.channels())
+            .await
+            .map(drop),
         Op::Channel => {
             let encryptor = opened.as_encryptor().ok()?;
             let channel = channel(&*encryptor).await;
@@ -83,11 +128,22 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             let channel = channel(&*encryptor).await;
             b.call(op, encryptor.counters(&channel)).await.map(drop)
         }
-        Op::Connections => b.call(op, opened.as_switch().ok()?.connections()).await.map(drop),
-        Op::Ports => b.call(op, opened.as_switch().ok()?.ports(&[])).await.map(drop),
+        Op::Connections => b
+            .call(op, opened.as_switch().ok()?.connections())
+            .await
+            .map(drop),
+        Op::Ports => b
+            .call(op, opened.as_switch().ok()?.ports(&[]))
+            .await
+            .map(drop),
         Op::Power => {
             let meter = opened.as_meter().ok()?;
-            let monitors: Vec<_> = meter.meter_capabilities().monitors.iter().copied().collect();
+            let monitors: Vec<_> = meter
+                .meter_capabilities()
+                .monitors
+                .iter()
+                .copied()
+                .collect();
             b.call(op, meter.power(&monitors)).await.map(drop)
         }
         Op::Monitor => {
@@ -97,10 +153,18 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
         }
         Op::Attenuation => {
             let attenuator = opened.as_attenuator().ok()?;
-            let port = attenuator.attenuator_capabilities().ports.iter().next().copied()?;
+            let port = attenuator
+                .attenuator_capabilities()
+                .ports
+                .iter()
+                .next()
+                .copied()?;
             b.call(op, attenuator.attenuation(port)).await.map(drop)
         }
-        Op::ProtectionGroups => b.call(op, opened.as_protection().ok()?.groups()).await.map(drop),
+        Op::ProtectionGroups => b
+            .call(op, opened.as_protection().ok()?.groups())
+            .await
+            .map(drop),
         Op::ProtectionStatus => {
             let protection = opened.as_protection().ok()?;
             let group = protection.groups().await.ok()?.into_iter().next()?;
@@ -116,19 +180,30 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
 
 /// The time that devices take for what takes time: ten minutes of virtual time, or one on the wall.
 pub(crate) fn patience(b: &Bench) -> Duration {
-    Duration::from_secs(if b.session.dut.on().has_wall_time() { 60 } else { 600 })
+    Duration::from_secs(if b.session.dut.on().has_wall_time() {
+        60
+    } else {
+        600
+    })
 }
 
 /// How long is waited between two questions.
 pub(crate) fn pause(b: &Bench) -> Duration {
-    Duration::from_millis(if b.session.dut.on().has_wall_time() { 50 } else { 500 })
+    Duration::from_millis(if b.session.dut.on().has_wall_time() {
+        50
+    } else {
+        500
+    })
 }
 
 /// Whether something becomes so, within [`patience`].
 ///
 /// # Errors
 /// Those of the question.
-pub(crate) async fn until<F: Future<Output = Result<bool>>>(b: &Bench, question: impl Fn() -> F) -> Result<bool, Stop> {
+pub(crate) async fn until<F: Future<Output = Result<bool>>>(
+    b: &Bench,
+    question: impl Fn() -> F,
+) -> Result<bool, Stop> {
     let (end, pause) = (Instant::now() + patience(b), pause(b));
     loop {
         match question().await {
@@ -146,5 +221,11 @@ pub(crate) async fn until<F: Future<Output = Result<bool>>>(b: &Bench, question:
 
 /// Whether an error has one of the kinds that a wire's fault may have: typed, and a reading's.
 pub(crate) fn is_of_the_wire(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Misbehaved(_) | ErrorKind::Unreachable)
+    matches!(
+        error.kind(),
+        ErrorKind::Timeout
+            | ErrorKind::Transport(_)
+            | ErrorKind::Misbehaved(_)
+            | ErrorKind::Unreachable
+    )
 }

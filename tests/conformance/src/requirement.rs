@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::LazyLock};
 
 /// What testing does to a device, at worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Impact {
     /// It reads, or is refused before anything is sent.
@@ -20,7 +22,12 @@ pub enum Impact {
 
 impl Impact {
     /// All, the least first.
-    pub const ALL: [Self; 4] = [Self::Observe, Self::Reversible, Self::Disruptive, Self::Destructive];
+    pub const ALL: [Self; 4] = [
+        Self::Observe,
+        Self::Reversible,
+        Self::Disruptive,
+        Self::Destructive,
+    ];
 
     /// Its name.
     #[must_use]
@@ -38,7 +45,9 @@ impl Impact {
         match self {
             Self::Observe => "reads only",
             Self::Reversible => "changes what carries no traffic, and puts it back",
-            Self::Disruptive => "may interrupt traffic or key generation for a moment, and puts back what it changed",
+            Self::Disruptive => {
+                "may interrupt traffic or key generation for a moment, and puts back what it changed"
+            }
             Self::Destructive => "spends or destroys what cannot be put back, such as keys",
         }
     }
@@ -53,7 +62,14 @@ impl fmt::Display for Impact {
 impl FromStr for Impact {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|i| i.name() == text).ok_or_else(|| format!("`{text}` is no impact; it is observe, reversible, disruptive or destructive"))
+        Self::ALL
+            .into_iter()
+            .find(|i| i.name() == text)
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is no impact; it is observe, reversible, disruptive or destructive"
+                )
+            })
     }
 }
 
@@ -81,7 +97,11 @@ pub fn all() -> &'static [Requirement] {
     struct File {
         requirement: Vec<Requirement>,
     }
-    static ALL: LazyLock<Vec<Requirement>> = LazyLock::new(|| toml::from_str::<File>(TEXT).expect("built in, and tested").requirement);
+    static ALL: LazyLock<Vec<Requirement>> = LazyLock::new(|| {
+        toml::from_str::<File>(TEXT)
+            .expect("built in, and tested")
+            .requirement
+    });
     &ALL
 }
 

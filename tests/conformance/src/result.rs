@@ -123,7 +123,12 @@ pub struct DeviceFacts {
 
 impl From<qkd_hal::Identity> for DeviceFacts {
     fn from(i: qkd_hal::Identity) -> Self {
-        Self { vendor: i.vendor, model: i.model, serial: i.serial, firmware: i.firmware }
+        Self {
+            vendor: i.vendor,
+            model: i.model,
+            serial: i.serial,
+            firmware: i.firmware,
+        }
     }
 }
 
@@ -181,7 +186,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Pass, Self::Fail, Self::Error, Self::Waived, Self::Disabled, Self::NotApplicable];
+    pub const ALL: [Self; 6] = [
+        Self::Pass,
+        Self::Fail,
+        Self::Error,
+        Self::Waived,
+        Self::Disabled,
+        Self::NotApplicable,
+    ];
 
     /// In words, for a report.
     #[must_use]
@@ -219,7 +231,11 @@ impl RequirementResult {
     /// How one of its cases counts: a failure of a waived requirement is waived.
     #[must_use]
     pub fn counts(&self, case: &CaseResult) -> Outcome {
-        if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail { Outcome::Waived } else { case.outcome }
+        if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail {
+            Outcome::Waived
+        } else {
+            case.outcome
+        }
     }
 }
 
@@ -322,7 +338,10 @@ impl Run {
     /// How many requirements ended so.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.requirements.iter().filter(|r| r.outcome == outcome).count()
+        self.requirements
+            .iter()
+            .filter(|r| r.outcome == outcome)
+            .count()
     }
     /// All cases, in order.
     pub fn cases(&self) -> impl Iterator<Item = &CaseResult> {
@@ -335,7 +354,10 @@ impl Run {
         if any(Outcome::Fail) {
             Verdict::DoesNotConform
         // A case that could not tell is not waived with those that failed.
-        } else if self.cases().any(|c| c.outcome == Outcome::Error) || self.interrupted || !any(Outcome::Pass) {
+        } else if self.cases().any(|c| c.outcome == Outcome::Error)
+            || self.interrupted
+            || !any(Outcome::Pass)
+        {
             Verdict::Inconclusive
         } else if any(Outcome::Disabled) || self.cases().any(|c| c.outcome == Outcome::Disabled) {
             Verdict::ConformsAsTested
@@ -349,7 +371,11 @@ impl Results {
     /// The worst verdict of all.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.runs.iter().map(Run::verdict).max().unwrap_or(Verdict::Inconclusive)
+        self.runs
+            .iter()
+            .map(Run::verdict)
+            .max()
+            .unwrap_or(Verdict::Inconclusive)
     }
 
     /// Reads a result file.
@@ -361,9 +387,13 @@ impl Results {
         struct Head {
             schema: u32,
         }
-        let head: Head = serde_json::from_str(text).map_err(|e| format!("this is no result file: {e}"))?;
+        let head: Head =
+            serde_json::from_str(text).map_err(|e| format!("this is no result file: {e}"))?;
         if head.schema != SCHEMA {
-            return Err(format!("this result file has schema {}; this program reads {SCHEMA}", head.schema));
+            return Err(format!(
+                "this result file has schema {}; this program reads {SCHEMA}",
+                head.schema
+            ));
         }
         serde_json::from_str(text).map_err(|e| format!("this result file is damaged: {e}"))
     }

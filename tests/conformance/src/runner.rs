@@ -43,11 +43,21 @@ pub struct Request {
 
 impl Request {
     fn wants(&self, case: &Case) -> bool {
-        self.only.is_empty() || self.only.iter().any(|prefix| case.id.starts_with(prefix.as_str()))
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|prefix| case.id.starts_with(prefix.as_str()))
     }
     /// What an earlier run found out; one that could not tell, or did not run for what was missing, is tried again.
     fn known(&self, dut: &str, case: &str) -> Option<&CaseResult> {
-        let last = self.past.ended.get(dut)?.iter().rev().find(|r| r.id == case);
+        let last = self
+            .past
+            .ended
+            .get(dut)?
+            .iter()
+            .rev()
+            .find(|r| r.id == case);
         last.filter(|r| !matches!(r.outcome, Outcome::Error | Outcome::Disabled))
     }
 }
@@ -75,19 +85,34 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
         if let Need::Op(operation) = need
             && !session.can(*operation)
         {
-            return Some((Outcome::NotApplicable, format!("the device does not declare {operation}")));
+            return Some((
+                Outcome::NotApplicable,
+                format!("the device does not declare {operation}"),
+            ));
         }
     }
     if case.impact > session.allowed {
-        return Some((Outcome::Disabled, format!("it is {}, and {} is what was allowed", case.impact, session.allowed)));
+        return Some((
+            Outcome::Disabled,
+            format!(
+                "it is {}, and {} is what was allowed",
+                case.impact, session.allowed
+            ),
+        ));
     }
     case.needs.iter().find_map(|need| {
         let why = match need {
             Need::Live if on == On::Recording => "a recording does not answer by itself",
-            Need::Emulator if !matches!(on, On::EmulatorInMemory | On::EmulatorOnWire) => "it needs an emulator, whose device can be faulted",
-            Need::Memory if on != On::EmulatorInMemory => "it needs an emulator in memory, where time is virtual",
+            Need::Emulator if !matches!(on, On::EmulatorInMemory | On::EmulatorOnWire) => {
+                "it needs an emulator, whose device can be faulted"
+            }
+            Need::Memory if on != On::EmulatorInMemory => {
+                "it needs an emulator in memory, where time is virtual"
+            }
             Need::Wire if !on.has_wall_time() => "it needs a real wire",
-            Need::Peer if on == On::Recording => "a recording of two ends draws their secrets apart",
+            Need::Peer if on == On::Recording => {
+                "a recording of two ends draws their secrets apart"
+            }
             _ => return None,
         };
         Some((Outcome::Disabled, why.to_owned()))
@@ -96,16 +121,28 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
 
 /// The cases of a session's profile, in order.
 fn cases_of(session: &Session) -> Vec<&'static Case> {
-    let wanted: Vec<&str> = session.profile.requirements().map(|r| r.id.as_str()).collect();
-    cases::all().iter().filter(|c| wanted.contains(&c.requirement())).collect()
+    let wanted: Vec<&str> = session
+        .profile
+        .requirements()
+        .map(|r| r.id.as_str())
+        .collect();
+    cases::all()
+        .iter()
+        .filter(|c| wanted.contains(&c.requirement()))
+        .collect()
 }
 
 /// What a run will do to the device, in words; said before it begins.
 fn announcement(session: &Session, request: &Request) -> String {
-    let runs = |case: &&Case| request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none();
+    let runs = |case: &&Case| {
+        request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none()
+    };
     let chosen: Vec<_> = cases_of(session).into_iter().filter(runs).collect();
     let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
-    let changing: Vec<_> = chosen.iter().filter(|c| c.impact > Impact::Observe).collect();
+    let changing: Vec<_> = chosen
+        .iter()
+        .filter(|c| c.impact > Impact::Observe)
+        .collect();
     if changing.is_empty() {
         text.push_str("; they read only, or are refused before anything is sent");
     }
@@ -113,7 +150,8 @@ fn announcement(session: &Session, request: &Request) -> String {
         let of: Vec<_> = changing.iter().filter(|c| c.impact == impact).collect();
         if !of.is_empty() {
             text.push_str(&format!("\n  {impact} ({}):", impact.meaning()));
-            of.iter().for_each(|c| text.push_str(&format!("\n    {:32} {}", c.id, c.title)));
+            of.iter()
+                .for_each(|c| text.push_str(&format!("\n    {:32} {}", c.id, c.title)));
         }
     }
     if !changing.is_empty() {
@@ -154,7 +192,11 @@ pub(crate) async fn declare(session: &Arc<Session>) -> Result<(), String> {
 
 /// The runtime of one case in memory: one thread, virtual time.
 pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|e| format!("no runtime: {e}"))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .map_err(|e| format!("no runtime: {e}"))
 }
 
 /// What a case measured.
@@ -192,17 +234,28 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         Ok(bench) => bench,
         Err(why) => {
             (result.outcome, result.why) = (Outcome::Error, why);
-            return Done { result, timings: Vec::new(), left_changed: false, gone: false };
+            return Done {
+                result,
+                timings: Vec::new(),
+                left_changed: false,
+                gone: false,
+            };
         }
     };
     let before = bench.state();
     let begun = tokio::time::Instant::now();
     let body = AssertUnwindSafe((case.body)(&bench)).catch_unwind();
-    let patience = if session.dut.on() == On::EmulatorInMemory { Duration::from_secs(3600 * 24) } else { PATIENCE };
+    let patience = if session.dut.on() == On::EmulatorInMemory {
+        Duration::from_secs(3600 * 24)
+    } else {
+        PATIENCE
+    };
     let verdict = match tokio::time::timeout(patience, body).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(panic)) => Err(Stop::Fails(format!("it panicked: {}", panic_text(&*panic)))),
-        Err(_) => Err(Stop::Fails(format!("a call did not end within {patience:?}"))),
+        Err(_) => Err(Stop::Fails(format!(
+            "a call did not end within {patience:?}"
+        ))),
     };
     result.seconds = begun.elapsed().as_secs_f64();
     bench.script().clear();
@@ -242,23 +295,42 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         }
     }
     if !left.is_empty() {
-        let told: Vec<_> = left.iter().map(|(stood, why)| stood::could_not(stood, why)).collect();
-        let before = if result.why.is_empty() { String::new() } else { format!("; and before that: {}", result.why) };
+        let told: Vec<_> = left
+            .iter()
+            .map(|(stood, why)| stood::could_not(stood, why))
+            .collect();
+        let before = if result.why.is_empty() {
+            String::new()
+        } else {
+            format!("; and before that: {}", result.why)
+        };
         (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
     }
     // A device that was pulled out has failed no requirement: nobody can tell.
-    let gone = session.dut.on().has_wall_time() && matches!(result.outcome, Outcome::Fail | Outcome::Error) && !answers(session).await;
+    let gone = session.dut.on().has_wall_time()
+        && matches!(result.outcome, Outcome::Fail | Outcome::Error)
+        && !answers(session).await;
     if gone {
-        (result.outcome, result.why) = (Outcome::Error, format!("the device does not answer any more: {}", result.why));
+        (result.outcome, result.why) = (
+            Outcome::Error,
+            format!("the device does not answer any more: {}", result.why),
+        );
     }
     result.put_back = notes.put_back;
     result.transcript = notes.records;
-    Done { result, timings: notes.timings, left_changed: !left.is_empty(), gone }
+    Done {
+        result,
+        timings: notes.timings,
+        left_changed: !left.is_empty(),
+        gone,
+    }
 }
 
 /// Whether the device can be opened, at once or within some seconds: one that restarts comes back.
 async fn answers(session: &Arc<Session>) -> bool {
-    let Ok(bench) = session.bench(None).await else { return false };
+    let Ok(bench) = session.bench(None).await else {
+        return false;
+    };
     let end = Instant::now() + Duration::from_secs(10);
     let datagrams = bench.uris()[0].contains("+snmp://");
     loop {
@@ -283,11 +355,18 @@ async fn answers(session: &Arc<Session>) -> bool {
 
 /// A model's state without its counts of orders: those that were carried out stay carried out, whatever is put back.
 fn lasting(state: &str) -> Vec<&str> {
-    state.lines().filter(|line| !line.trim_start().starts_with("orders: ")).collect()
+    state
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("orders: "))
+        .collect()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_default()
 }
 
 /// Runs all cases of a session. The present runtime serves a session that is not in memory; one that is has a runtime for each case, on two threads.
@@ -318,14 +397,20 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
         } else if !request.wants(case) {
             put_aside(case, Outcome::Disabled, "it was filtered out".to_owned());
         } else if !session.was_recorded(case.id) {
-            put_aside(case, Outcome::Disabled, "the recording has no pass of it".to_owned());
+            put_aside(
+                case,
+                Outcome::Disabled,
+                "the recording has no pass of it".to_owned(),
+            );
         } else if let Some((outcome, why)) = hindrance(session, case) {
             put_aside(case, outcome, why);
         } else {
             to_run.push(case);
         }
     }
-    let (old, new): (Vec<&'static Case>, Vec<_>) = to_run.into_iter().partition(|c| request.known(&key, c.id).is_some());
+    let (old, new): (Vec<&'static Case>, Vec<_>) = to_run
+        .into_iter()
+        .partition(|c| request.known(&key, c.id).is_some());
     for case in old {
         if let Some(result) = request.known(&key, case.id) {
             results.insert(case.id, result.clone());
@@ -347,19 +432,29 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
             done.push(case_done);
             if gone {
                 never_begun = format!("the device went away during {}", case.id);
-                watcher.warn(&format!("{dut}: {never_begun}; nothing more is asked of it"));
+                watcher.warn(&format!(
+                    "{dut}: {never_begun}; nothing more is asked of it"
+                ));
                 break;
             }
             if left_changed {
                 request.left_changed.store(true, Ordering::Relaxed);
-                never_begun = format!("what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the device", case.id);
+                never_begun = format!(
+                    "what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the device",
+                    case.id
+                );
                 watcher.warn(&format!("{dut}: {never_begun}"));
                 break;
             }
         }
         done
     };
-    for Done { result, timings: mut times, .. } in done {
+    for Done {
+        result,
+        timings: mut times,
+        ..
+    } in done
+    {
         timings.append(&mut times);
         if let Some(case) = chosen.iter().find(|c| c.id == result.id) {
             results.insert(case.id, result);
@@ -367,9 +462,15 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     }
     let interrupted = request.stop.load(Ordering::Relaxed);
     for case in &chosen {
-        results.entry(case.id).or_insert_with(|| ended(case, Outcome::Disabled, never_begun.clone()));
+        results
+            .entry(case.id)
+            .or_insert_with(|| ended(case, Outcome::Disabled, never_begun.clone()));
     }
-    let mut requirements: Vec<_> = session.profile.requirements().map(|r| gather(r, &results)).collect();
+    let mut requirements: Vec<_> = session
+        .profile
+        .requirements()
+        .map(|r| gather(r, &results))
+        .collect();
     let deviations = waive(&mut requirements, &session.dut.deviations);
     let declared = session.declared();
     let uris = uris(session).await;
@@ -386,7 +487,11 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
         device: declared.and_then(|d| d.identity.clone()).map(Into::into),
         capabilities: declared.map_or_else(Vec::new, |d| {
             let words = serde_json::to_value(&d.capabilities).unwrap_or_default();
-            words.as_object().map_or_else(Vec::new, |m| m.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect())
+            words.as_object().map_or_else(Vec::new, |m| {
+                m.iter()
+                    .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
+                    .collect()
+            })
         }),
         opening: declared.map_or_else(Vec::new, |d| d.opening.clone()),
         requirements,
@@ -398,20 +503,37 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
 }
 
 /// Puts back what an earlier run, ended in the middle of a case, has changed. If that fails, nothing more is done to the device.
-async fn after_earlier(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Result<(), String> {
-    let Some((case, stood)) = request.past.torn.get(&session.dut.key()) else { return Ok(()) };
-    watcher.tell(&format!("{}: the earlier run was ended in the middle of {case}", session.dut.name));
-    if session.dut.on() == On::EmulatorInMemory || stood::put_back_all(session, stood, watcher).await {
+async fn after_earlier(
+    session: &Arc<Session>,
+    request: &Request,
+    watcher: &dyn Watcher,
+) -> Result<(), String> {
+    let Some((case, stood)) = request.past.torn.get(&session.dut.key()) else {
+        return Ok(());
+    };
+    watcher.tell(&format!(
+        "{}: the earlier run was ended in the middle of {case}",
+        session.dut.name
+    ));
+    if session.dut.on() == On::EmulatorInMemory
+        || stood::put_back_all(session, stood, watcher).await
+    {
         return Ok(());
     }
     request.left_changed.store(true, Ordering::Relaxed);
-    Err(format!("what {case} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was done to the device"))
+    Err(format!(
+        "what {case} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was done to the device"
+    ))
 }
 
 async fn uris(session: &Arc<Session>) -> Vec<String> {
     let of_bench = if session.dut.on() == On::EmulatorInMemory {
         let session = Arc::clone(session);
-        blocking(move || virtual_runtime()?.block_on(async { session.bench(None).await.map(|b| b.uris().to_vec()) })).await
+        blocking(move || {
+            virtual_runtime()?
+                .block_on(async { session.bench(None).await.map(|b| b.uris().to_vec()) })
+        })
+        .await
     } else {
         session.bench(None).await.map(|b: Bench| b.uris().to_vec())
     };
@@ -419,18 +541,28 @@ async fn uris(session: &Arc<Session>) -> Vec<String> {
 }
 
 /// Runs what blocks on a thread of its own: a runtime cannot be entered from within another.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(format!("it panicked: {e}")))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(format!("it panicked: {e}")))
 }
 
-async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, watcher: &dyn Watcher) -> Done {
+async fn one(
+    session: &Arc<Session>,
+    request: &Request,
+    case: &'static Case,
+    watcher: &dyn Watcher,
+) -> Done {
     let journal = request.journal.as_ref();
     if let Some(journal) = journal {
         journal.begin_case(&session.dut.key(), case.id);
     }
     let done = run_case(session, case).await;
     // One that left something changed has not ended for the journal: to resume puts it back.
-    if let Some(journal) = journal.filter(|_| !done.left_changed || session.dut.on() != On::Device) {
+    if let Some(journal) = journal.filter(|_| !done.left_changed || session.dut.on() != On::Device)
+    {
         journal.end_case(&session.dut.key(), &done.result);
     }
     watcher.ended(&done.result);
@@ -438,21 +570,48 @@ async fn one(session: &Arc<Session>, request: &Request, case: &'static Case, wat
 }
 
 /// Each case has a runtime of virtual time of its own.
-fn all_in_memory(session: &Arc<Session>, request: &Request, cases: &[&'static Case], watcher: &dyn Watcher) -> Vec<Done> {
+fn all_in_memory(
+    session: &Arc<Session>,
+    request: &Request,
+    cases: &[&'static Case],
+    watcher: &dyn Watcher,
+) -> Vec<Done> {
     side_by_side(cases.len(), |n| {
-        let case = cases.get(n).filter(|_| !request.stop.load(Ordering::Relaxed))?;
+        let case = cases
+            .get(n)
+            .filter(|_| !request.stop.load(Ordering::Relaxed))?;
         Some(match virtual_runtime() {
             Ok(runtime) => runtime.block_on(one(session, request, case, watcher)),
-            Err(why) => Done { result: ended(case, Outcome::Error, why), timings: Vec::new(), left_changed: false, gone: false },
+            Err(why) => Done {
+                result: ended(case, Outcome::Error, why),
+                timings: Vec::new(),
+                left_changed: false,
+                gone: false,
+            },
         })
     })
 }
 
 /// A requirement ends as the worst of its cases that ran.
-fn gather(requirement: &Requirement, results: &BTreeMap<&'static str, CaseResult>) -> RequirementResult {
-    let cases: Vec<CaseResult> = cases::all().iter().filter(|c| c.requirement() == requirement.id).filter_map(|c| results.get(c.id).cloned()).collect();
+fn gather(
+    requirement: &Requirement,
+    results: &BTreeMap<&'static str, CaseResult>,
+) -> RequirementResult {
+    let cases: Vec<CaseResult> = cases::all()
+        .iter()
+        .filter(|c| c.requirement() == requirement.id)
+        .filter_map(|c| results.get(c.id).cloned())
+        .collect();
     let any = |outcome| cases.iter().any(|c| c.outcome == outcome);
-    let outcome = [Outcome::Fail, Outcome::Error, Outcome::Pass, Outcome::Disabled].into_iter().find(|o| any(*o)).unwrap_or(Outcome::NotApplicable);
+    let outcome = [
+        Outcome::Fail,
+        Outcome::Error,
+        Outcome::Pass,
+        Outcome::Disabled,
+    ]
+    .into_iter()
+    .find(|o| any(*o))
+    .unwrap_or(Outcome::NotApplicable);
     RequirementResult {
         id: requirement.id.clone(),
         sentence: requirement.sentence.clone(),
@@ -465,13 +624,21 @@ fn gather(requirement: &Requirement, results: &BTreeMap<&'static str, CaseResult
 
 /// Applies the deviations that are in force.
 fn waive(requirements: &mut [RequirementResult], deviations: &[Deviation]) -> Vec<Deviation> {
-    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
+    let today = jiff::tz::TimeZone::UTC
+        .to_datetime(jiff::Timestamp::now())
+        .date();
     deviations
         .iter()
         .map(|deviation| {
             let mut deviation = deviation.clone();
-            if let Some(requirement) = requirements.iter_mut().find(|r| r.id == deviation.requirement && r.outcome == Outcome::Fail) {
-                let in_force = deviation.expires.parse::<jiff::civil::Date>().is_ok_and(|last| last >= today);
+            if let Some(requirement) = requirements
+                .iter_mut()
+                .find(|r| r.id == deviation.requirement && r.outcome == Outcome::Fail)
+            {
+                let in_force = deviation
+                    .expires
+                    .parse::<jiff::civil::Date>()
+                    .is_ok_and(|last| last >= today);
                 deviation.used = if in_force { Use::Waived } else { Use::Expired };
                 if in_force {
                     requirement.outcome = Outcome::Waived;
@@ -484,13 +651,21 @@ fn waive(requirements: &mut [RequirementResult], deviations: &[Deviation]) -> Ve
 
 fn percentiles(timings: Timings) -> Vec<Timing> {
     let mut by: BTreeMap<Operation, Vec<f64>> = BTreeMap::new();
-    timings.into_iter().for_each(|(operation, took)| by.entry(operation).or_default().push(took.as_secs_f64()));
+    timings
+        .into_iter()
+        .for_each(|(operation, took)| by.entry(operation).or_default().push(took.as_secs_f64()));
     by.into_iter()
         .map(|(operation, mut all)| {
             all.sort_by(f64::total_cmp);
             // The nearest rank.
             let at = |p: f64| all[((p * all.len() as f64).ceil() as usize).clamp(1, all.len()) - 1];
-            Timing { operation: operation.name().to_owned(), calls: all.len(), p50: at(0.5), p99: at(0.99), max: at(1.0) }
+            Timing {
+                operation: operation.name().to_owned(),
+                calls: all.len(),
+                p50: at(0.5),
+                p99: at(0.99),
+                max: at(1.0),
+            }
         })
         .collect()
 }
@@ -501,9 +676,17 @@ mod tests {
 
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
-        let all = (1..=100).map(|ms| (Operation::Identity, Duration::from_millis(ms))).collect();
+        let all = (1..=100)
+            .map(|ms| (Operation::Identity, Duration::from_millis(ms)))
+            .collect();
         let of = percentiles(all);
-        assert_eq!((of[0].calls, of[0].p50, of[0].p99, of[0].max), (100, 0.05, 0.099, 0.1));
-        assert_eq!(percentiles(vec![(Operation::Health, Duration::from_secs(1))])[0].p99, 1.0);
+        assert_eq!(
+            (of[0].calls, of[0].p50, of[0].p99, of[0].max),
+            (100, 0.05, 0.099, 0.1)
+        );
+        assert_eq!(
+            percentiles(vec![(Operation::Health, Duration::from_secs(1))])[0].p99,
+            1.0
+        );
     }
 }

@@ -8,9 +8,14 @@ use crate::{
     requirement::Impact,
     result::{AssumptionFacts, DriverFacts, On, Results, Run},
 };
-use qkd_driver_kit::{OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay};
+use qkd_driver_kit::{
+    OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay,
+};
 use qkd_emulators::profile::{self as emulators, Options, Running};
-use qkd_hal::{Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities, qkd::QkdCapabilities};
+use qkd_hal::{
+    Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities,
+    qkd::QkdCapabilities,
+};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -46,34 +51,70 @@ impl Session {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the file.
-    pub(crate) async fn prepare(registry: &Registry, credentials: &Credentials, dut: Dut, allowed: Impact, journal: Option<Journal>) -> Result<Self, String> {
+    pub(crate) async fn prepare(
+        registry: &Registry,
+        credentials: &Credentials,
+        dut: Dut,
+        allowed: Impact,
+        journal: Option<Journal>,
+    ) -> Result<Self, String> {
         dut.check()?;
         let profile = dut.profile()?;
         let mut credentials = credentials.clone();
         let (mut running, mut recording) = (None, None);
         match dut.on() {
             On::EmulatorOnWire => {
-                let started = emulators::start(dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&dut)).await.map_err(|e| e.to_string())?;
+                let started = emulators::start(
+                    dut.emulator.as_deref().unwrap_or_default(),
+                    &emulator_options(&dut),
+                )
+                .await
+                .map_err(|e| e.to_string())?;
                 if let Some(file) = &started.ready().credentials_file {
                     let own = Credentials::from_file(file).map_err(|e| e.to_string())?;
-                    for name in started.ready().uris.iter().filter_map(|u| u.parse::<qkd_hal::DeviceUri>().ok()?.parameter("credentials").map(str::to_owned)) {
-                        credentials = credentials.with(own.entry(&name).map_err(|e| e.to_string())?);
+                    for name in started.ready().uris.iter().filter_map(|u| {
+                        u.parse::<qkd_hal::DeviceUri>()
+                            .ok()?
+                            .parameter("credentials")
+                            .map(str::to_owned)
+                    }) {
+                        credentials =
+                            credentials.with(own.entry(&name).map_err(|e| e.to_string())?);
                     }
                 }
                 running = Some(Arc::new(started));
             }
             On::Recording => {
                 let path = dut.recording.clone().unwrap_or_default();
-                let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-                let results = Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|e| format!("{}: {e}", path.display()))?;
+                let results =
+                    Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
                 let names: Vec<String> = results.runs.iter().map(|r| r.dut.clone()).collect();
                 let one = names.len() == 1;
                 let run = results.runs.into_iter().find(|r| one || r.dut == dut.name);
-                recording = Some(run.ok_or_else(|| format!("{}: it has no run of `{}`; it has: {}", path.display(), dut.name, names.join(", ")))?);
+                recording = Some(run.ok_or_else(|| {
+                    format!(
+                        "{}: it has no run of `{}`; it has: {}",
+                        path.display(),
+                        dut.name,
+                        names.join(", ")
+                    )
+                })?);
             }
             On::EmulatorInMemory | On::Device => {}
         }
-        Ok(Self { dut, profile, registry: registry.clone(), allowed, credentials, running, recording, declared: OnceLock::new(), journal })
+        Ok(Self {
+            dut,
+            profile,
+            registry: registry.clone(),
+            allowed,
+            credentials,
+            running,
+            recording,
+            declared: OnceLock::new(),
+            journal,
+        })
     }
 
     /// The end of the emulator that is under test, counted from 1.
@@ -96,8 +137,14 @@ impl Session {
     /// The device and its far end, out of all URIs of an emulator.
     fn ends(&self, uris: &[String]) -> Result<Vec<String>, String> {
         let emulator = self.dut.emulator.as_deref().unwrap_or_default();
-        let near = uris.get(self.end() - 1).ok_or_else(|| format!("end = {}: {emulator} has {}", self.end(), uris.len()))?;
-        let far = if emulator.ends_with("-pair") { uris.iter().find(|u| *u != near) } else { None };
+        let near = uris
+            .get(self.end() - 1)
+            .ok_or_else(|| format!("end = {}: {emulator} has {}", self.end(), uris.len()))?;
+        let far = if emulator.ends_with("-pair") {
+            uris.iter().find(|u| *u != near)
+        } else {
+            None
+        };
         Ok(std::iter::once(near).chain(far).cloned().collect())
     }
 
@@ -107,26 +154,51 @@ impl Session {
         let context = self.context(true);
         let (stand, uris, context) = match self.dut.on() {
             On::EmulatorInMemory => {
-                let emulator =
-                    emulators::in_memory(self.dut.emulator.as_deref().unwrap_or_default(), &emulator_options(&self.dut)).map_err(|e| e.to_string())?;
+                let emulator = emulators::in_memory(
+                    self.dut.emulator.as_deref().unwrap_or_default(),
+                    &emulator_options(&self.dut),
+                )
+                .map_err(|e| e.to_string())?;
                 let uris = self.ends(emulator.uris())?;
                 let context = emulator.attach(context);
                 (Stand::Memory(emulator), uris, context)
             }
             On::EmulatorOnWire => {
                 let running = self.running.clone().ok_or("the emulator does not run")?;
-                (Stand::Wire(Arc::clone(&running)), self.ends(&running.ready().uris)?, context)
+                (
+                    Stand::Wire(Arc::clone(&running)),
+                    self.ends(&running.ready().uris)?,
+                    context,
+                )
             }
             On::Recording => {
-                let run = self.recording.as_ref().ok_or("the recording was not read")?;
+                let run = self
+                    .recording
+                    .as_ref()
+                    .ok_or("the recording was not read")?;
                 let records = match case {
                     None => run.opening.clone(),
-                    Some(id) => run.cases().find(|c| c.id == id).map(|c| c.transcript.clone()).unwrap_or_default(),
+                    Some(id) => run
+                        .cases()
+                        .find(|c| c.id == id)
+                        .map(|c| c.transcript.clone())
+                        .unwrap_or_default(),
                 };
-                let uris = std::iter::once(&run.uri).chain(&run.peer).cloned().collect();
-                (Stand::None, uris, context.replaying(Replay::new(records, 1)))
+                let uris = std::iter::once(&run.uri)
+                    .chain(&run.peer)
+                    .cloned()
+                    .collect();
+                (
+                    Stand::None,
+                    uris,
+                    context.replaying(Replay::new(records, 1)),
+                )
             }
-            On::Device => (Stand::None, self.dut.uri.iter().chain(&self.dut.peer).cloned().collect(), context),
+            On::Device => (
+                Stand::None,
+                self.dut.uri.iter().chain(&self.dut.peer).cloned().collect(),
+                context,
+            ),
         };
         Ok(Bench::new(Arc::clone(self), stand, uris, context))
     }
@@ -140,11 +212,25 @@ impl Session {
             Support::Unsupported => None,
             _ => Some(device.identity().await.map_err(|e| e.to_string())?),
         };
-        let encryptor = opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone());
-        let module = opened.as_module().ok().map(|m| m.qkd_capabilities().clone());
-        let (descriptor, capabilities) = (device.descriptor().clone(), device.capabilities().clone());
+        let encryptor = opened
+            .as_encryptor()
+            .ok()
+            .map(|e| e.encryptor_capabilities().clone());
+        let module = opened
+            .as_module()
+            .ok()
+            .map(|m| m.qkd_capabilities().clone());
+        let (descriptor, capabilities) =
+            (device.descriptor().clone(), device.capabilities().clone());
         let _ = device.close().await;
-        let _ = self.declared.set(Declared { identity, descriptor, capabilities, encryptor, module, opening: bench.records() });
+        let _ = self.declared.set(Declared {
+            identity,
+            descriptor,
+            capabilities,
+            encryptor,
+            module,
+            opening: bench.records(),
+        });
         Ok(())
     }
 
@@ -155,12 +241,14 @@ impl Session {
 
     /// Whether it declares an operation.
     pub(crate) fn can(&self, operation: Operation) -> bool {
-        self.declared().is_some_and(|d| d.capabilities.supports(operation) != Support::Unsupported)
+        self.declared()
+            .is_some_and(|d| d.capabilities.supports(operation) != Support::Unsupported)
     }
 
     /// The deadline of each call.
     pub(crate) fn deadline(&self) -> Duration {
-        self.declared().map_or(Duration::from_secs(5), |d| d.descriptor.deadline)
+        self.declared()
+            .map_or(Duration::from_secs(5), |d| d.descriptor.deadline)
     }
 
     /// The time within which a call of an operation ends.
@@ -168,18 +256,35 @@ impl Session {
         let deadline = self.deadline();
         let module = self.declared().and_then(|d| d.module.as_ref());
         let base = match operation {
-            Operation::Start | Operation::Stop => module.and_then(|m| m.orders).map_or(deadline, |longer| longer.max(deadline)),
-            Operation::Calibrate => module.and_then(|m| m.calibration).map_or(deadline, |longer| longer.max(deadline)),
-            Operation::Confirm => deadline + self.declared().and_then(|d| d.encryptor.as_ref()).map_or(Duration::ZERO, |e| e.confirmation),
+            Operation::Start | Operation::Stop => module
+                .and_then(|m| m.orders)
+                .map_or(deadline, |longer| longer.max(deadline)),
+            Operation::Calibrate => module
+                .and_then(|m| m.calibration)
+                .map_or(deadline, |longer| longer.max(deadline)),
+            Operation::Confirm => {
+                deadline
+                    + self
+                        .declared()
+                        .and_then(|d| d.encryptor.as_ref())
+                        .map_or(Duration::ZERO, |e| e.confirmation)
+            }
             _ => deadline,
         };
         // A clock has its grain, and a machine other work to do.
-        base + Duration::from_millis(if self.dut.on().has_wall_time() { 500 } else { 20 })
+        base + Duration::from_millis(if self.dut.on().has_wall_time() {
+            500
+        } else {
+            20
+        })
     }
 
     /// What a run on it can be replayed from.
     pub(crate) fn was_recorded(&self, case: &str) -> bool {
-        self.recording.as_ref().is_none_or(|run| run.cases().any(|c| c.id == case && c.outcome == crate::result::Outcome::Pass))
+        self.recording.as_ref().is_none_or(|run| {
+            run.cases()
+                .any(|c| c.id == case && c.outcome == crate::result::Outcome::Pass)
+        })
     }
 
     /// Writes down, before a change, how things stood.
@@ -187,7 +292,9 @@ impl Session {
     /// # Errors
     /// If it could not be written: then nothing may be changed.
     pub(crate) fn journal(&self, how_it_stood: &Stood) -> Result<(), String> {
-        self.journal.as_ref().map_or(Ok(()), |journal| journal.about_to_change(&self.dut.key(), how_it_stood))
+        self.journal.as_ref().map_or(Ok(()), |journal| {
+            journal.about_to_change(&self.dut.key(), how_it_stood)
+        })
     }
 
     /// What is known of the driver.
@@ -233,9 +340,17 @@ impl Session {
 }
 
 fn emulator_options(dut: &Dut) -> Options {
-    let mut options = Options { faults: dut.faults.clone(), ..Options::default().seeded(7) };
+    let mut options = Options {
+        faults: dut.faults.clone(),
+        ..Options::default().seeded(7)
+    };
     for (name, value) in &dut.settings {
-        options = options.with(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        options = options.with(
+            name,
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        );
     }
     options
 }

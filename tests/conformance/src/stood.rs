@@ -15,8 +15,12 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnect, CrossConnects, MonitorChange, OpticalSwitch, Plan, Port, Scope,
-    protection::{CommandKind, GroupId, Mode, PathId, Protection, ProtectionSetting, ProtectionStatus, SettingKind, SwitchCommand},
+    AlarmLevels, Attenuation, CrossConnect, CrossConnects, MonitorChange, OpticalSwitch, Plan,
+    Port, Scope,
+    protection::{
+        CommandKind, GroupId, Mode, PathId, Protection, ProtectionSetting, ProtectionStatus,
+        SettingKind, SwitchCommand,
+    },
 };
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -26,12 +30,25 @@ pub(crate) async fn change_to(switch: &dyn OpticalSwitch, wanted: &CrossConnects
     if present == *wanted {
         return Ok(());
     }
-    switch.apply(&plan(switch, &present, wanted).await?).await.map(drop)
+    switch
+        .apply(&plan(switch, &present, wanted).await?)
+        .await
+        .map(drop)
 }
 
 /// The plan from one state to another.
-pub(crate) async fn plan(switch: &dyn OpticalSwitch, present: &CrossConnects, wanted: &CrossConnects) -> Result<Plan> {
-    Plan::new(&identity(switch).await?, &switch.switch_capabilities().geometry, present, wanted, &Scope::Touched)
+pub(crate) async fn plan(
+    switch: &dyn OpticalSwitch,
+    present: &CrossConnects,
+    wanted: &CrossConnects,
+) -> Result<Plan> {
+    Plan::new(
+        &identity(switch).await?,
+        &switch.switch_capabilities().geometry,
+        present,
+        wanted,
+        &Scope::Touched,
+    )
 }
 
 /// Who the switch says that it is, or its maker where it cannot say.
@@ -48,7 +65,11 @@ async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
         Stood::Connections(paths) => {
             let switch = opened.as_switch()?;
             let (present, stood) = (switch.connections().await?.value, paths.parse()?);
-            let wanted = if dut.on() == On::Device { within(&dut.ports, &present, &stood)? } else { stood };
+            let wanted = if dut.on() == On::Device {
+                within(&dut.ports, &present, &stood)?
+            } else {
+                stood
+            };
             change_to(&*switch, &wanted).await
         }
         Stood::Port(port, enabled) => opened.as_switch()?.set_port(Port(*port), *enabled).await,
@@ -57,29 +78,68 @@ async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
             let value = qkd_hal::parameter::find(device.parameters(), name)?.parse(value)?;
             device.set_parameter(name, &value).await
         }
-        Stood::Monitor { port, low, high, averaging, wavelength } => {
+        Stood::Monitor {
+            port,
+            low,
+            high,
+            averaging,
+            wavelength,
+        } => {
             let meter = opened.as_meter()?;
             let level = |l: &Option<f64>| l.map(DecibelMilliwatts);
-            let mut changes = vec![MonitorChange::Alarms(AlarmLevels { low: level(low), high: level(high) })];
+            let mut changes = vec![MonitorChange::Alarms(AlarmLevels {
+                low: level(low),
+                high: level(high),
+            })];
             changes.extend(averaging.map(|s| MonitorChange::Averaging(Duration::from_secs_f64(s))));
             changes.extend(wavelength.map(|nm| MonitorChange::Wavelength(Nanometres(nm))));
-            for change in changes.iter().filter(|c| meter.meter_capabilities().check(c).is_ok()) {
+            for change in changes
+                .iter()
+                .filter(|c| meter.meter_capabilities().check(c).is_ok())
+            {
                 meter.set_monitor(Port(*port), change).await?;
             }
             Ok(())
         }
-        Stood::Attenuation { port, mode, level, reference } => {
+        Stood::Attenuation {
+            port,
+            mode,
+            level,
+            reference,
+        } => {
             let wanted = match (mode.as_str(), level, reference) {
                 ("transparent", ..) => Attenuation::Transparent,
                 ("maximum", ..) => Attenuation::Maximum,
                 ("loss", Some(db), _) => Attenuation::Loss(Decibels(*db)),
                 ("output-power", Some(dbm), _) => Attenuation::OutputPower(DecibelMilliwatts(*dbm)),
-                ("relative", Some(db), Some(port)) => Attenuation::Relative { below: Decibels(*db), reference: Port(*port) },
-                _ => return Err(Error::invalid(format!("an attenuator cannot be set to `{mode}`"))),
+                ("relative", Some(db), Some(port)) => Attenuation::Relative {
+                    below: Decibels(*db),
+                    reference: Port(*port),
+                },
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "an attenuator cannot be set to `{mode}`"
+                    )));
+                }
             };
-            opened.as_attenuator()?.set_attenuation(Port(*port), &wanted).await
+            opened
+                .as_attenuator()?
+                .set_attenuation(Port(*port), &wanted)
+                .await
         }
-        Stood::Protection { group, settings, live } => put_back_group(&*opened.as_protection()?, &group.as_str().into(), settings, &live.as_str().into()).await,
+        Stood::Protection {
+            group,
+            settings,
+            live,
+        } => {
+            put_back_group(
+                &*opened.as_protection()?,
+                &group.as_str().into(),
+                settings,
+                &live.as_str().into(),
+            )
+            .await
+        }
         Stood::Other(_) => Ok(()),
     }
 }
@@ -93,18 +153,36 @@ impl Stood {
             Attenuation::Relative { below, reference } => (Some(below.0), Some(reference.0)),
             _ => (None, None),
         };
-        Self::Attenuation { port: port.0, mode: now.mode().to_owned(), level, reference }
+        Self::Attenuation {
+            port: port.0,
+            mode: now.mode().to_owned(),
+            level,
+            reference,
+        }
     }
 }
 
 /// How a protection group stands, for the journal.
 pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> Stood {
-    let settings = now.settings(&protection.protection_capabilities().settings).iter().map(ToString::to_string).collect();
-    Stood::Protection { group: now.group.0.clone(), settings, live: now.live.path.0.clone() }
+    let settings = now
+        .settings(&protection.protection_capabilities().settings)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Stood::Protection {
+        group: now.group.0.clone(),
+        settings,
+        live: now.live.path.0.clone(),
+    }
 }
 
 /// First no command stands; then the signal goes back to its path, the settings back to theirs, and the mode last of all.
-async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: &[String], live: &PathId) -> Result<()> {
+async fn put_back_group(
+    protection: &dyn Protection,
+    group: &GroupId,
+    settings: &[String],
+    live: &PathId,
+) -> Result<()> {
     let commands = &protection.protection_capabilities().commands;
     if commands.contains(&CommandKind::Clear) {
         protection.command(group, &SwitchCommand::Clear).await?;
@@ -113,15 +191,29 @@ async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: 
     if now.live.path != *live && commands.contains(&CommandKind::Force) {
         // A box without standing commands takes it in manual mode only.
         let stands = commands.contains(&CommandKind::Clear);
-        if !stands && now.mode == Mode::Automatic && protection.protection_capabilities().settings.contains(&SettingKind::Mode) {
-            protection.set_protection(group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+        if !stands
+            && now.mode == Mode::Automatic
+            && protection
+                .protection_capabilities()
+                .settings
+                .contains(&SettingKind::Mode)
+        {
+            protection
+                .set_protection(group, &ProtectionSetting::Mode(Mode::Manual))
+                .await?;
         }
-        protection.command(group, &SwitchCommand::Force(live.clone())).await?;
+        protection
+            .command(group, &SwitchCommand::Force(live.clone()))
+            .await?;
         if commands.contains(&CommandKind::Clear) {
             protection.command(group, &SwitchCommand::Clear).await?;
         }
     }
-    let stands = protection.protection(group).await?.value.settings(&protection.protection_capabilities().settings);
+    let stands = protection
+        .protection(group)
+        .await?
+        .value
+        .settings(&protection.protection_capabilities().settings);
     for setting in settings {
         let setting: ProtectionSetting = setting.parse()?;
         if !stands.contains(&setting) {
@@ -134,10 +226,17 @@ async fn put_back_group(protection: &dyn Protection, group: &GroupId, settings: 
 /// The paths of these ports as they stood, and all others as they are now: what somebody else has changed meanwhile is not ours to put back.
 fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
     if ports.is_empty() {
-        return Err(Error::invalid("the file of the device names no ports that may be touched"));
+        return Err(Error::invalid(
+            "the file of the device names no ports that may be touched",
+        ));
     }
-    let named = |path: &CrossConnect| ports.contains(&path.ingress.0) || ports.contains(&path.egress.0);
-    present.iter().filter(|path| !named(path)).chain(stood.iter().filter(named)).collect()
+    let named =
+        |path: &CrossConnect| ports.contains(&path.ingress.0) || ports.contains(&path.egress.0);
+    present
+        .iter()
+        .filter(|path| !named(path))
+        .chain(stood.iter().filter(named))
+        .collect()
 }
 
 /// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
@@ -145,7 +244,12 @@ fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Resu
 ///
 /// # Errors
 /// The case's own; `Broken` if it could not be put back.
-pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, change: impl Future<Output = Verdict>) -> Verdict {
+pub(crate) async fn putting_back(
+    bench: &Bench,
+    opened: &Opened,
+    stood: Stood,
+    change: impl Future<Output = Verdict>,
+) -> Verdict {
     bench.changing(&stood)?;
     let verdict = change.await;
     bench.script().clear();
@@ -163,7 +267,10 @@ pub(crate) async fn putting_back(bench: &Bench, opened: &Opened, stood: Stood, c
         }
     }
     verdict?;
-    Err(Stop::Broken(format!("it could not be put back over the handle that changed it: {}", last.map_or_else(String::new, |e| e.to_string()))))
+    Err(Stop::Broken(format!(
+        "it could not be put back over the handle that changed it: {}",
+        last.map_or_else(String::new, |e| e.to_string())
+    )))
 }
 
 /// Puts back, over a new handle, what a case has left changed. What cannot be, with the reason.
@@ -185,7 +292,11 @@ pub(crate) async fn put_back_left(bench: &Bench) -> Vec<(Stood, String)> {
 }
 
 /// After an interruption: puts back what the journal says, as far as that is possible, and tells. Whether all was put back that can be.
-pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher: &dyn Watcher) -> bool {
+pub(crate) async fn put_back_all(
+    session: &Arc<Session>,
+    all: &[Stood],
+    watcher: &dyn Watcher,
+) -> bool {
     let mut whole = true;
     for stood in all {
         if let Stood::Other(what) = stood {
@@ -195,7 +306,9 @@ pub(crate) async fn put_back_all(session: &Arc<Session>, all: &[Stood], watcher:
         let result = async {
             let bench = session.bench(None).await?;
             let opened = bench.open().await.map_err(|e| e.to_string())?;
-            let done = put_back(&session.dut, &opened, stood).await.map_err(|e| e.to_string());
+            let done = put_back(&session.dut, &opened, stood)
+                .await
+                .map_err(|e| e.to_string());
             let _ = opened.device().close().await;
             done
         };

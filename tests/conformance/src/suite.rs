@@ -26,7 +26,10 @@ impl Suite {
     /// A suite over these drivers.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, credentials: Credentials::from_environment() }
+        Self {
+            registry,
+            credentials: Credentials::from_environment(),
+        }
     }
     /// With credentials.
     #[must_use]
@@ -40,16 +43,27 @@ impl Suite {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the file, or that its file does not allow so much.
-    pub async fn ready(&self, dut: Dut, impact: Option<Impact>, journal: Option<Journal>) -> Result<Ready, String> {
+    pub async fn ready(
+        &self,
+        dut: Dut,
+        impact: Option<Impact>,
+        journal: Option<Journal>,
+    ) -> Result<Ready, String> {
         let emulated = dut.emulator.is_some();
-        let asked = impact.unwrap_or(if emulated { dut.impact } else { Impact::Observe });
+        let asked = impact.unwrap_or(if emulated {
+            dut.impact
+        } else {
+            Impact::Observe
+        });
         if asked > dut.impact {
             return Err(format!(
                 "{}: {asked} was asked for, and its file allows {}; write impact = \"{asked}\" into it if that is right",
                 dut.name, dut.impact
             ));
         }
-        Ok(Ready(Arc::new(Session::prepare(&self.registry, &self.credentials, dut, asked, journal).await?)))
+        Ok(Ready(Arc::new(
+            Session::prepare(&self.registry, &self.credentials, dut, asked, journal).await?,
+        )))
     }
 
     /// Runs all, one after the other. Must be called within a runtime of several threads.
@@ -61,7 +75,13 @@ impl Suite {
                 runs.push(runner::run(&ready.0, request, watcher).await);
             }
         }
-        Results { schema: result::SCHEMA, suite: about(), begun: format!("{begun:.0}"), seconds: clock.elapsed().as_secs_f64(), runs }
+        Results {
+            schema: result::SCHEMA,
+            suite: about(),
+            begun: format!("{begun:.0}"),
+            seconds: clock.elapsed().as_secs_f64(),
+            runs,
+        }
     }
 }
 
@@ -80,5 +100,9 @@ impl Ready {
 /// What this suite is.
 #[must_use]
 pub fn about() -> result::Suite {
-    result::Suite { name: "qkd-conform".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), requirements: requirement::digest() }
+    result::Suite {
+        name: "qkd-conform".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        requirements: requirement::digest(),
+    }
 }

@@ -7,18 +7,28 @@ use std::sync::{
 
 /// Does pieces of work from 0 to `count` on as many threads as the machine has; the results in their order. A piece that gives `None` ends its thread: what nobody has
 /// begun by then is not done. Must be called within a runtime of several threads.
-pub(crate) fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
+pub(crate) fn side_by_side<T: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Option<T> + Sync,
+) -> Vec<T> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let worker = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(result) = (n < count).then(|| work(n)).flatten() else { return };
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((n, result));
+            let Some(result) = (n < count).then(|| work(n)).flatten() else {
+                return;
+            };
+            done.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((n, result));
         }
     };
     tokio::task::block_in_place(|| {
         std::thread::scope(|threads| {
-            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).min(count) {
+            for _ in 0..std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .min(count)
+            {
                 threads.spawn(worker);
             }
         });

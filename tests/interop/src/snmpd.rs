@@ -28,7 +28,12 @@ fn binary() -> io::Result<PathBuf> {
         .iter()
         .map(PathBuf::from)
         .find(|p| p.exists())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "snmpd is not installed (Debian: apt-get install snmpd)"))
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                "snmpd is not installed (Debian: apt-get install snmpd)",
+            )
+        })
 }
 
 impl Snmpd {
@@ -40,7 +45,11 @@ impl Snmpd {
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("persistent"))?;
-        let mut agent = Self { child: Self::spawn(&folder, port)?, port, folder };
+        let mut agent = Self {
+            child: Self::spawn(&folder, port)?,
+            port,
+            folder,
+        };
         agent.wait()?;
         Ok(agent)
     }
@@ -70,8 +79,9 @@ impl Snmpd {
     fn wait(&mut self) -> io::Result<()> {
         // An SNMPv2c GET of sysUpTime.0, written out: asked until it is answered.
         let question = [
-            0x30, 0x26, 0x02, 0x01, 0x01, 0x04, 0x06, b'p', b'u', b'b', b'l', b'i', b'c', 0xa0, 0x19, 0x02, 0x01, 0x01, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00,
-            0x30, 0x0e, 0x30, 0x0c, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x02, 0x01, 0x01, 0x03, 0x00, 0x05, 0x00,
+            0x30, 0x26, 0x02, 0x01, 0x01, 0x04, 0x06, b'p', b'u', b'b', b'l', b'i', b'c', 0xa0,
+            0x19, 0x02, 0x01, 0x01, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x30, 0x0e, 0x30, 0x0c,
+            0x06, 0x08, 0x2b, 0x06, 0x01, 0x02, 0x01, 0x01, 0x03, 0x00, 0x05, 0x00,
         ];
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -85,7 +95,10 @@ impl Snmpd {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "snmpd does not answer"))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "snmpd does not answer",
+        ))
     }
 
     /// Ends it and starts it again: the same engine, one boot later.
@@ -94,7 +107,9 @@ impl Snmpd {
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> io::Result<()> {
         // SIGTERM, so that it writes its boots down.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let _ = self.child.wait();
         self.child = Self::spawn(&self.folder, self.port)?;
         self.wait()

@@ -19,7 +19,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{path::Path, sync::Arc};
 
-const INPUTS: usize = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+const INPUTS: usize = if cfg!(debug_assertions) {
+    20_000
+} else {
+    1_000_000
+};
 
 /// The most bytes that decoding may hold at once: what was measured on the vectors, with room; a length field of 4 GiB would need far more.
 fn allowance(input: usize) -> u64 {
@@ -28,8 +32,11 @@ fn allowance(input: usize) -> u64 {
 
 /// The raw messages of a vectors file, whatever its entries are called.
 fn seeds(file: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(file);
-    let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../vectors")
+        .join(file);
+    let value: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let mut found = Vec::new();
     collect(&value, &mut found);
     assert!(found.len() >= 5, "{file} has only {} messages", found.len());
@@ -41,8 +48,12 @@ fn collect(value: &serde_json::Value, found: &mut Vec<Vec<u8>>) {
         serde_json::Value::Object(map) => {
             for (name, value) in map {
                 match (name.as_str(), value) {
-                    ("hex", serde_json::Value::String(text)) => found.extend(hex::decode(text).ok()),
-                    ("ascii" | "text", serde_json::Value::String(text)) => found.push(text.clone().into_bytes()),
+                    ("hex", serde_json::Value::String(text)) => {
+                        found.extend(hex::decode(text).ok())
+                    }
+                    ("ascii" | "text", serde_json::Value::String(text)) => {
+                        found.push(text.clone().into_bytes())
+                    }
                     ("json", value) => found.push(value.to_string().into_bytes()),
                     (_, serde_json::Value::String(text)) => found.push(text.clone().into_bytes()),
                     (_, value) => collect(value, found),
@@ -82,7 +93,9 @@ fn mutate(dice: &mut ChaCha8Rng, seeds: &[Vec<u8>], out: &mut Vec<u8>) {
             }
             5 if !out.is_empty() => {
                 let i = at(dice, out.len());
-                out[i] = [0, 1, 0x7f, 0x80, 0xff, b'0', b'9', b'"', b'(', b',', b'@', b'\r', b'\n'][dice.random_range(0..13)];
+                out[i] = [
+                    0, 1, 0x7f, 0x80, 0xff, b'0', b'9', b'"', b'(', b',', b'@', b'\r', b'\n',
+                ][dice.random_range(0..13)];
             }
             6 => {
                 // A number where one stood, far too large.
@@ -180,7 +193,12 @@ fn emulated_polatis_tl1() {
         "ED-PORT-LABEL::2:1:::LABEL=\"to B, no: C\";RTRV-PORT-LABEL::2:1:;",
         "ENT-PORT-FLAP::1:1:::A=1;OPR-PORT-FLAP::1:1:;RTRV-PORT-FLAP::1:1:;RLS-PORT-FLAP::1:1:;",
     ];
-    exercise("emulated_polatis_tl1", &seeds.map(|s| s.as_bytes().to_vec()), 0, qkd_emulators::wire::tl1::fuzz);
+    exercise(
+        "emulated_polatis_tl1",
+        &seeds.map(|s| s.as_bytes().to_vec()),
+        0,
+        qkd_emulators::wire::tl1::fuzz,
+    );
 }
 
 /// GET, GETNEXT and SET of arbitrary names and values, from those that the agent has: each row as it stands, and with small numbers in it, which most enumerations take.
@@ -189,10 +207,15 @@ fn agent(name: &str, new: fn() -> Arc<dyn SnmpAgent>) {
     while let Some(row) = asked.next(&at) {
         at = row.oid.clone();
         seeds.push(snmp::encoded(&row));
-        let others = [Value::Integer(1), Value::Integer(2), Value::Gauge32(5)].map(|value| snmp::encoded(&VarBind::new(row.oid.clone(), value)));
+        let others = [Value::Integer(1), Value::Integer(2), Value::Gauge32(5)]
+            .map(|value| snmp::encoded(&VarBind::new(row.oid.clone(), value)));
         seeds.push(others.concat());
     }
-    assert!(seeds.len() >= 40, "{name} has only {} messages", seeds.len());
+    assert!(
+        seeds.len() >= 40,
+        "{name} has only {} messages",
+        seeds.len()
+    );
     // Each input gets an agent of its own, which is more than the input warrants.
     let asked = allocation_counter::measure(|| drop(new())).bytes_max;
     exercise(name, &seeds, asked, |input| snmp::run(&*new(), input));
@@ -214,14 +237,18 @@ agents! {
 
 #[test]
 fn emulated_usbip() {
-    let device: Arc<dyn UsbService> = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))));
+    let device: Arc<dyn UsbService> =
+        Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))));
     // The vectors are control transfers: each as USB/IP carries it, behind an import.
     let mut seeds = seeds("idq-quantis.json");
     for (sequence, seed) in (1_u32..).zip(seeds.clone()) {
         let mut setup = seed;
         setup.resize(8, 0);
         for (endpoint, length) in [(0, 64), (6, 512)] {
-            let mut message: Vec<u8> = [1, sequence, 0x1_0002, 1, endpoint, 0, length, 0, 0, 0].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+            let mut message: Vec<u8> = [1, sequence, 0x1_0002, 1, endpoint, 0, length, 0, 0, 0]
+                .iter()
+                .flat_map(|n: &u32| n.to_be_bytes())
+                .collect();
             message.extend_from_slice(&setup);
             seeds.push(message);
         }
@@ -232,18 +259,29 @@ fn emulated_usbip() {
     seeds.push(import);
     seeds.push(vec![1, 0x11, 0x80, 5, 0, 0, 0, 0]);
     // A transfer may be 1 MiB long, and is held once more in its reply.
-    exercise("emulated_usbip", &seeds, 2 << 20, |input| qkd_emulators::wire::usb::usbip::fuzz(input, Arc::clone(&device)));
+    exercise("emulated_usbip", &seeds, 2 << 20, |input| {
+        qkd_emulators::wire::usb::usbip::fuzz(input, Arc::clone(&device))
+    });
 }
 
 #[test]
 fn northbound_etsi014() {
     let bodies = seeds("etsi014.json");
     let mut seeds = Vec::new();
-    for path in ["/api/v1/keys/sae-b/status", "/api/v1/keys/sae-b/enc_keys", "/api/v1/keys/sae-a/dec_keys?key_ID=bc490419-7d60-487f-adc1-4ddcc177c139"] {
+    for path in [
+        "/api/v1/keys/sae-b/status",
+        "/api/v1/keys/sae-b/enc_keys",
+        "/api/v1/keys/sae-a/dec_keys?key_ID=bc490419-7d60-487f-adc1-4ddcc177c139",
+    ] {
         for body in &bodies {
             seeds.push([b"GET\n", path.as_bytes(), b"\n"].concat());
             seeds.push([b"POST\n", path.as_bytes(), b"\n", body].concat());
         }
     }
-    exercise("northbound_etsi014", &seeds, 0, qkd_northbound_etsi014::fuzz);
+    exercise(
+        "northbound_etsi014",
+        &seeds,
+        0,
+        qkd_northbound_etsi014::fuzz,
+    );
 }

@@ -126,7 +126,11 @@ impl Opened {
                 let mut transfers = lock(&self.transfers);
                 let pending = std::mem::take(&mut transfers.pending);
                 for urb in pending {
-                    if self.run(urb) { self.done(&mut transfers, urb) } else { transfers.pending.push(urb) }
+                    if self.run(urb) {
+                        self.done(&mut transfers, urb)
+                    } else {
+                        transfers.pending.push(urb)
+                    }
                 }
             }
             self.service.changed(generation, Duration::from_millis(20));
@@ -142,14 +146,22 @@ impl Opened {
             return true;
         };
         // SAFETY: libusb gives a buffer of `length` bytes that lives until the URB is reaped.
-        let data: &mut [u8] = if length == 0 { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(urb.buffer, length) } };
+        let data: &mut [u8] = if length == 0 {
+            &mut []
+        } else {
+            unsafe { std::slice::from_raw_parts_mut(urb.buffer, length) }
+        };
         let (completion, room): (_, &mut [u8]) = if urb.kind == CONTROL {
             let Some((head, stage)) = data.split_first_chunk_mut::<8>() else {
                 (urb.status, urb.actual) = (-libc::EINVAL, 0);
                 return true;
             };
             let setup = Setup::from_bytes(*head);
-            (self.service.control(setup, if setup.is_in() { &[] } else { stage }), stage)
+            (
+                self.service
+                    .control(setup, if setup.is_in() { &[] } else { stage }),
+                stage,
+            )
         } else if urb.endpoint & 0x80 != 0 {
             (self.service.read(urb.endpoint, length), data)
         } else {
@@ -163,7 +175,10 @@ impl Opened {
                 let n = bytes.len().min(room.len());
                 room[..n].copy_from_slice(&bytes[..n]);
                 // More than asked for is babble.
-                (if bytes.len() > n { -libc::EOVERFLOW } else { 0 }, c_int::try_from(n).unwrap_or(c_int::MAX))
+                (
+                    if bytes.len() > n { -libc::EOVERFLOW } else { 0 },
+                    c_int::try_from(n).unwrap_or(c_int::MAX),
+                )
             }
             Completion::Gone => {
                 self.unplug();
@@ -183,13 +198,19 @@ impl Opened {
     /// `USBDEVFS_SUBMITURB`
     pub(crate) fn submit(&self, urb: UrbAt) {
         let mut transfers = lock(&self.transfers);
-        if self.run(urb) { self.done(&mut transfers, urb) } else { transfers.pending.push(urb) }
+        if self.run(urb) {
+            self.done(&mut transfers, urb)
+        } else {
+            transfers.pending.push(urb)
+        }
     }
 
     /// `USBDEVFS_DISCARDURB`; `false` if it is not pending.
     pub(crate) fn discard(&self, urb: UrbAt) -> bool {
         let mut transfers = lock(&self.transfers);
-        let Some(i) = transfers.pending.iter().position(|p| *p == urb) else { return false };
+        let Some(i) = transfers.pending.iter().position(|p| *p == urb) else {
+            return false;
+        };
         transfers.pending.remove(i);
         // SAFETY: it was pending, so it is submitted and not reaped.
         let it = unsafe { urb.urb() };
@@ -218,7 +239,16 @@ impl Opened {
 
     /// A standard request that the kernel makes on libusb's behalf.
     pub(crate) fn standard(&self, request_type: u8, request: u8, value: u16, index: u16) -> c_int {
-        match self.service.control(Setup { request_type, request, value, index, length: 0 }, &[]) {
+        match self.service.control(
+            Setup {
+                request_type,
+                request,
+                value,
+                index,
+                length: 0,
+            },
+            &[],
+        ) {
             Completion::Gone => libc::ENODEV,
             Completion::Stall => libc::EPIPE,
             _ => 0,
@@ -227,7 +257,10 @@ impl Opened {
 
     /// `USBDEVFS_CONTROL`: bytes moved, or the error number.
     pub(crate) fn control(&self, setup: Setup, data: &mut [u8]) -> Result<usize, c_int> {
-        match self.service.control(setup, if setup.is_in() { &[] } else { data }) {
+        match self
+            .service
+            .control(setup, if setup.is_in() { &[] } else { data })
+        {
             Completion::Data(bytes) => {
                 let n = bytes.len().min(data.len());
                 data[..n].copy_from_slice(&bytes[..n]);
@@ -300,8 +333,10 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A root hub (1d6b:0002). Every bus keeps one: libusb refuses to start on a bus without a readable device.
-const HUB: [u8; 43] =
-    [18, 1, 0, 2, 9, 0, 1, 64, 0x6b, 0x1d, 2, 0, 0, 6, 0, 0, 0, 1, 9, 2, 25, 0, 1, 1, 0, 0xe0, 0, 9, 4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12];
+const HUB: [u8; 43] = [
+    18, 1, 0, 2, 9, 0, 1, 64, 0x6b, 0x1d, 2, 0, 0, 6, 0, 0, 0, 1, 9, 2, 25, 0, 1, 1, 0, 0xe0, 0, 9,
+    4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12,
+];
 
 fn put_bus(directory: &Path) -> io::Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -331,7 +366,10 @@ pub struct Plugged {
 /// If that address is taken, or the stand-in directory cannot be written.
 pub fn plug(bus: u8, address: u8, service: Arc<dyn UsbService>) -> io::Result<Plugged> {
     if !(2..=127).contains(&address) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a device's address is from 2 to 127"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a device's address is from 2 to 127",
+        ));
     }
     let path = format!("/dev/bus/usb/{bus:03}/{address:03}");
     let directory = root().join(format!("{bus:03}"));
@@ -341,11 +379,18 @@ pub fn plug(bus: u8, address: u8, service: Arc<dyn UsbService>) -> io::Result<Pl
     {
         let mut registry = registry();
         if registry.plugged.contains_key(&path) {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{path} is plugged already")));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("{path} is plugged already"),
+            ));
         }
         registry.plugged.insert(path.clone(), service.clone());
     }
-    let plugged = Plugged { path, file, service };
+    let plugged = Plugged {
+        path,
+        file,
+        service,
+    };
     put_bus(&directory)?;
     put(&plugged.file, &descriptors)?;
     Ok(plugged)
@@ -357,7 +402,12 @@ impl Drop for Plugged {
         let opened: Vec<_> = {
             let mut registry = registry();
             registry.plugged.remove(&self.path);
-            registry.opened.values().filter(|o| Arc::ptr_eq(&o.service, &self.service)).cloned().collect()
+            registry
+                .opened
+                .values()
+                .filter(|o| Arc::ptr_eq(&o.service, &self.service))
+                .cloned()
+                .collect()
         };
         opened.iter().for_each(|o| o.unplug());
     }

@@ -31,7 +31,13 @@ fn mapped(path: &CStr) -> Option<CString> {
         [b'/', rest @ ..] => rest,
         _ => return None,
     };
-    CString::new(root().join(Path::new(std::ffi::OsStr::from_bytes(rest))).as_os_str().as_bytes()).ok()
+    CString::new(
+        root()
+            .join(Path::new(std::ffi::OsStr::from_bytes(rest)))
+            .as_os_str()
+            .as_bytes(),
+    )
+    .ok()
 }
 
 /// `statfs(2)`: hides sysfs, so that libusb lists devices by usbfs.
@@ -58,7 +64,12 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     static REAL: OnceLock<Option<OpenDir>> = OnceLock::new();
     let real = REAL.get_or_init(|| {
         // SAFETY: dlsym with a C string; the symbol, if there is one, is libc's opendir.
-        unsafe { std::mem::transmute::<*mut libc::c_void, Option<OpenDir>>(libc::dlsym(libc::RTLD_NEXT, c"opendir".as_ptr())) }
+        unsafe {
+            std::mem::transmute::<*mut libc::c_void, Option<OpenDir>>(libc::dlsym(
+                libc::RTLD_NEXT,
+                c"opendir".as_ptr(),
+            ))
+        }
     });
     let Some(real) = real else {
         fail(libc::ENOSYS);
@@ -84,7 +95,15 @@ pub unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: libc::mod
         return open_device(&name.to_string_lossy()).unwrap_or_else(fail);
     }
     // SAFETY: a C string that lives through the call, and the caller's flags.
-    unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, here.as_ref().map_or(path, |p| p.as_ptr()), flags, mode as c_int) as c_int }
+    unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            here.as_ref().map_or(path, |p| p.as_ptr()),
+            flags,
+            mode as c_int,
+        ) as c_int
+    }
 }
 
 /// `close(2)`: forgets opened devices.
@@ -115,7 +134,11 @@ const CAPABILITIES: u32 = 0x01 | 0x04 | 0x10;
 /// As `ioctl(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
-    let device = if (request >> 8) & 0xff == c_ulong::from(b'U') { opened(fd) } else { None };
+    let device = if (request >> 8) & 0xff == c_ulong::from(b'U') {
+        opened(fd)
+    } else {
+        None
+    };
     let Some(device) = device else {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) as c_int };
@@ -132,8 +155,14 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
             let setup = Setup::from_bytes(transfer.setup);
             let length = usize::from(setup.length);
             // SAFETY: its data has wLength bytes.
-            let data: &mut [u8] = if length == 0 { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(transfer.data, length) } };
-            device.control(setup, data).map_or_else(fail, |n| c_int::try_from(n).unwrap_or(c_int::MAX))
+            let data: &mut [u8] = if length == 0 {
+                &mut []
+            } else {
+                unsafe { std::slice::from_raw_parts_mut(transfer.data, length) }
+            };
+            device
+                .control(setup, data)
+                .map_or_else(fail, |n| c_int::try_from(n).unwrap_or(c_int::MAX))
         }
         // GETDRIVER: no kernel driver is bound.
         8 => fail(libc::ENODATA),

@@ -26,13 +26,20 @@ struct Echo {
 
 impl UsbModel for Echo {
     fn device_descriptor(&self) -> Vec<u8> {
-        vec![18, 1, 0, 2, 0xff, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 1, 2, 3, 1]
+        vec![
+            18, 1, 0, 2, 0xff, 0, 0, 64, 0x09, 0x12, 1, 0, 0, 1, 1, 2, 3, 1,
+        ]
     }
     fn configuration_descriptor(&self) -> Vec<u8> {
-        vec![9, 2, 32, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 2, 0xff, 0, 0, 0, 7, 5, 0x81, 2, 0, 2, 0, 7, 5, 0x02, 2, 0, 2, 0]
+        vec![
+            9, 2, 32, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 2, 0xff, 0, 0, 0, 7, 5, 0x81, 2, 0, 2, 0,
+            7, 5, 0x02, 2, 0, 2, 0,
+        ]
     }
     fn string(&self, index: u8) -> Option<String> {
-        ["Maker", "Echo", "SN0001"].get(usize::from(index) - 1).map(|s| (*s).to_owned())
+        ["Maker", "Echo", "SN0001"]
+            .get(usize::from(index) - 1)
+            .map(|s| (*s).to_owned())
     }
     fn request(&self, setup: Setup, _data: &[u8]) -> Completion {
         match (setup.request_type, setup.request) {
@@ -48,10 +55,14 @@ impl UsbModel for Echo {
         if std::mem::take(&mut *self.stall.lock().unwrap()) {
             return Completion::Stall;
         }
-        self.packets.lock().unwrap().pop_front().map_or(Completion::Pending, |mut p| {
-            p.truncate(length);
-            Completion::Data(p)
-        })
+        self.packets
+            .lock()
+            .unwrap()
+            .pop_front()
+            .map_or(Completion::Pending, |mut p| {
+                p.truncate(length);
+                Completion::Data(p)
+            })
     }
     fn write(&self, _endpoint: u8, data: &[u8]) -> Completion {
         self.packets.lock().unwrap().push_back(data.to_vec());
@@ -61,7 +72,12 @@ impl UsbModel for Echo {
 
 fn open(bus: u8, address: u8) -> DeviceHandle<Context> {
     let context = Context::new().unwrap();
-    let device = context.devices().unwrap().iter().find(|d| (d.bus_number(), d.address()) == (bus, address)).expect("libusb lists it");
+    let device = context
+        .devices()
+        .unwrap()
+        .iter()
+        .find(|d| (d.bus_number(), d.address()) == (bus, address))
+        .expect("libusb lists it");
     let handle = device.open().unwrap();
     handle.claim_interface(0).unwrap();
     handle
@@ -76,12 +92,24 @@ fn strings_control_and_bulk() {
     let _plugged = plug(1, 2, echo()).unwrap();
     let handle = open(1, 2);
     let descriptor = handle.device().device_descriptor().unwrap();
-    assert_eq!((descriptor.vendor_id(), descriptor.product_id()), (0x1209, 1));
-    assert_eq!(handle.read_serial_number_string_ascii(&descriptor).unwrap(), "SN0001");
+    assert_eq!(
+        (descriptor.vendor_id(), descriptor.product_id()),
+        (0x1209, 1)
+    );
+    assert_eq!(
+        handle.read_serial_number_string_ascii(&descriptor).unwrap(),
+        "SN0001"
+    );
     let mut two = [0; 2];
-    assert_eq!(handle.read_control(0xc0, 0x42, 0x1234, 0, &mut two, SECOND), Ok(2));
+    assert_eq!(
+        handle.read_control(0xc0, 0x42, 0x1234, 0, &mut two, SECOND),
+        Ok(2)
+    );
     assert_eq!(two, [0x34, 0x12]);
-    assert_eq!(handle.read_control(0xc0, 0x77, 0, 0, &mut two, SECOND), Err(Error::Pipe));
+    assert_eq!(
+        handle.read_control(0xc0, 0x77, 0, 0, &mut two, SECOND),
+        Err(Error::Pipe)
+    );
     let mut buffer = [0; 64];
     for i in 0u32..1000 {
         assert_eq!(handle.write_bulk(2, &i.to_le_bytes(), SECOND), Ok(4));
@@ -95,7 +123,10 @@ fn a_read_without_data_times_out_and_harms_nothing() {
     let _plugged = plug(1, 3, echo()).unwrap();
     let handle = open(1, 3);
     let (mut buffer, start) = ([0; 64], Instant::now());
-    assert_eq!(handle.read_bulk(0x81, &mut buffer, Duration::from_millis(50)), Err(Error::Timeout));
+    assert_eq!(
+        handle.read_bulk(0x81, &mut buffer, Duration::from_millis(50)),
+        Err(Error::Timeout)
+    );
     assert!((50..1000).contains(&start.elapsed().as_millis()));
     handle.write_bulk(2, b"after", SECOND).unwrap();
     assert_eq!(handle.read_bulk(0x81, &mut buffer, SECOND), Ok(5));
@@ -122,8 +153,15 @@ fn a_stall_halts_the_endpoint_until_it_is_cleared() {
     handle.write_bulk(2, b"x", SECOND).unwrap();
     handle.write_control(0x40, 0x43, 0, 0, &[], SECOND).unwrap();
     let mut buffer = [0; 64];
-    assert_eq!(handle.read_bulk(0x81, &mut buffer, SECOND), Err(Error::Pipe));
-    assert_eq!(handle.read_bulk(0x81, &mut buffer, SECOND), Err(Error::Pipe), "halted");
+    assert_eq!(
+        handle.read_bulk(0x81, &mut buffer, SECOND),
+        Err(Error::Pipe)
+    );
+    assert_eq!(
+        handle.read_bulk(0x81, &mut buffer, SECOND),
+        Err(Error::Pipe),
+        "halted"
+    );
     handle.clear_halt(0x81).unwrap();
     assert_eq!(handle.read_bulk(0x81, &mut buffer, SECOND), Ok(1));
 }
@@ -137,12 +175,22 @@ fn pulling_the_device_out_is_no_device_at_once() {
         drop(plugged);
     });
     let (mut buffer, start) = ([0; 64], Instant::now());
-    assert_eq!(handle.read_bulk(0x81, &mut buffer, 10 * SECOND), Err(Error::NoDevice));
+    assert_eq!(
+        handle.read_bulk(0x81, &mut buffer, 10 * SECOND),
+        Err(Error::NoDevice)
+    );
     assert!(start.elapsed() < 5 * SECOND, "no time-out");
     puller.join().unwrap();
     assert_eq!(handle.write_bulk(2, b"x", SECOND), Err(Error::NoDevice));
     drop(handle);
-    assert!(Context::new().unwrap().devices().unwrap().iter().all(|d| (d.bus_number(), d.address()) != (2, 2)));
+    assert!(
+        Context::new()
+            .unwrap()
+            .devices()
+            .unwrap()
+            .iter()
+            .all(|d| (d.bus_number(), d.address()) != (2, 2))
+    );
     let _again = plug(2, 2, echo()).unwrap();
     open(2, 2).write_bulk(2, b"x", SECOND).unwrap();
 }
@@ -174,23 +222,37 @@ fn an_address_holds_one_device() {
 
 #[test]
 fn a_quantis_gives_what_its_model_gives() {
-    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "FFFFFFFFFF")))));
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(
+        3,
+        "FFFFFFFFFF",
+    )))));
     let service: Arc<dyn UsbService> = device.clone();
     let _plugged = plug(5, 2, service).unwrap();
     let handle = open(5, 2);
     let descriptor = handle.device().device_descriptor().unwrap();
-    assert_eq!((descriptor.vendor_id(), descriptor.product_id()), (0x0aba, 0x0102));
-    assert_eq!(handle.read_product_string_ascii(&descriptor).unwrap(), "Quantis USB");
+    assert_eq!(
+        (descriptor.vendor_id(), descriptor.product_id()),
+        (0x0aba, 0x0102)
+    );
+    assert_eq!(
+        handle.read_product_string_ascii(&descriptor).unwrap(),
+        "Quantis USB"
+    );
     let mut status = [0; 1];
     let mut state = || {
-        handle.read_control(0xc1, 0x13, 0, 0, &mut status, SECOND).unwrap();
+        handle
+            .read_control(0xc1, 0x13, 0, 0, &mut status, SECOND)
+            .unwrap();
         status[0]
     };
     assert_eq!(state(), 1);
     handle.write_control(0x41, 0x11, 0, 0, &[], SECOND).unwrap();
     assert_eq!(state(), 0, "disabled");
     let mut packet = [0; 512];
-    assert_eq!(handle.read_bulk(0x86, &mut packet, Duration::from_millis(30)), Err(Error::Timeout));
+    assert_eq!(
+        handle.read_bulk(0x86, &mut packet, Duration::from_millis(30)),
+        Err(Error::Timeout)
+    );
     handle.write_control(0x41, 0x12, 0, 0, &[], SECOND).unwrap();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(512));
     let mut same = [0; 512];
@@ -199,7 +261,10 @@ fn a_quantis_gives_what_its_model_gives() {
     device.model().shorten_next();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(256));
     device.model().stall_next();
-    assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Err(Error::Pipe));
+    assert_eq!(
+        handle.read_bulk(0x86, &mut packet, SECOND),
+        Err(Error::Pipe)
+    );
     handle.clear_halt(0x86).unwrap();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(512));
 }

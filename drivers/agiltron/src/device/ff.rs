@@ -25,15 +25,22 @@ impl Protocol for Ff {
 
     /// What the URI says, once something has answered.
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        self.state(call).await.map(|_| Identity::of("Agiltron").with_model(format!("FF 1x{}", self.channels)))
+        self.state(call)
+            .await
+            .map(|_| Identity::of("Agiltron").with_model(format!("FF 1x{}", self.channels)))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        position::paths(&self.geometry(), call.query("get", ff::GET, ff::decode_get).await?.into())
+        position::paths(
+            &self.geometry(),
+            call.query("get", ff::GET, ff::decode_get).await?.into(),
+        )
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        let request = ff::set(position::target(&self.geometry(), step)?).map_err(|e: ProtoError| Error::invalid(e.to_string()))?;
-        call.order("set", request, move |reply| ff::decode_set(request, reply)).await
+        let request = ff::set(position::target(&self.geometry(), step)?)
+            .map_err(|e: ProtoError| Error::invalid(e.to_string()))?;
+        call.order("set", request, move |reply| ff::decode_set(request, reply))
+            .await
     }
 }

@@ -4,10 +4,14 @@ use crate::proto::self_align;
 use async_trait::async_trait;
 use qkd_driver_kit::switching::Line;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Operation,
+    Result,
     reading::{Measured, Quality},
 };
-use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Readback, Step, SwitchCapabilities};
+use qkd_switch_hal::{
+    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Readback, Step,
+    SwitchCapabilities,
+};
 use std::time::SystemTime;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -27,8 +31,11 @@ impl SelfAlign {
         Self {
             line,
             // It can be asked nothing: not even whether it is there.
-            capabilities: Capabilities::none().with(&[Op::Apply]).with_emulated(&[Op::Identity, Op::Connections]),
-            switch: SwitchCapabilities::new(Geometry::one_by(channels)).with_readback(Readback::LastAcknowledged),
+            capabilities: Capabilities::none()
+                .with(&[Op::Apply])
+                .with_emulated(&[Op::Identity, Op::Connections]),
+            switch: SwitchCapabilities::new(Geometry::one_by(channels))
+                .with_readback(Readback::LastAcknowledged),
             identity: Identity::of("Agiltron").with_model(format!("SelfAlign 1x{channels}")),
             acknowledged: Mutex::new(None),
         }
@@ -55,7 +62,10 @@ impl Device for SelfAlign {
     }
 
     async fn health(&self) -> Result<Health> {
-        Err(Error::unsupported(Operation::Health.name(), "SelfAlign has no query"))
+        Err(Error::unsupported(
+            Operation::Health.name(),
+            "SelfAlign has no query",
+        ))
     }
 
     fn events(&self) -> EventStream {
@@ -76,10 +86,15 @@ impl OpticalSwitch for SelfAlign {
 
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         match *self.acknowledged.lock().await {
-            Some((channel, when)) => Ok(Measured { value: at(channel)?, at: when, quality: Quality::Stale }),
-            None => {
-                Err(Error::new(ErrorKind::NotReady, "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: apply a blind plan first"))
-            }
+            Some((channel, when)) => Ok(Measured {
+                value: at(channel)?,
+                at: when,
+                quality: Quality::Stale,
+            }),
+            None => Err(Error::new(
+                ErrorKind::NotReady,
+                "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: apply a blind plan first",
+            )),
         }
     }
 
@@ -87,22 +102,37 @@ impl OpticalSwitch for SelfAlign {
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         let begun = Instant::now();
         if !plan.device().same_box(&self.identity) {
-            return Err(Error::new(ErrorKind::IdentityChanged, format!("the plan was made for {}, and this is {}", plan.device(), self.identity)));
+            return Err(Error::new(
+                ErrorKind::IdentityChanged,
+                format!(
+                    "the plan was made for {}, and this is {}",
+                    plan.device(),
+                    self.identity
+                ),
+            ));
         }
         let mut acknowledged = self.acknowledged.lock().await;
         if plan.fingerprint().is_some() {
             let Some((channel, _)) = *acknowledged else {
-                return Err(Error::new(ErrorKind::StateChanged, "the position is not known any more, and the plan was made from one: plan blind"));
+                return Err(Error::new(
+                    ErrorKind::StateChanged,
+                    "the position is not known any more, and the plan was made from one: plan blind",
+                ));
             };
             plan.check(&at(channel)?)?;
         }
-        let Some(path) = plan.steps().iter().flat_map(Step::adds).next_back() else { return Ok(Applied::new(0, false, begun.elapsed())) };
+        let Some(path) = plan.steps().iter().flat_map(Step::adds).next_back() else {
+            return Ok(Applied::new(0, false, begun.elapsed()));
+        };
         self.switch.geometry.check(*path)?;
         let channel = path.egress.0;
         let request = self_align::set(channel).map_err(|e| Error::invalid(e.to_string()))?;
         // Whatever happens from here on, the old position is no longer known.
         *acknowledged = None;
-        self.line.call().order("set", request, self_align::decode_set).await?;
+        self.line
+            .call()
+            .order("set", request, self_align::decode_set)
+            .await?;
         *acknowledged = Some((channel, SystemTime::now()));
         Ok(Applied::new(1, false, begun.elapsed()))
     }

@@ -17,9 +17,30 @@ const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::fr
 const ERRORS: usize = 16;
 
 const PARAMETERS: &[ParameterSpec] = &[
-    ParameterSpec::read_only("auto-save", "whether the paths come back after a loss of power", ParameterType::Flag, "").writable(),
-    ParameterSpec::read_only("wavelength", "for which the paths are calibrated", ParameterType::Real { min: 1.0, max: 10_000.0 }, "nm").writable().disruptive(),
-    ParameterSpec::read_only("wavelengths", "for which they can be, in the switch's words", ParameterType::Text { max: 256 }, ""),
+    ParameterSpec::read_only(
+        "auto-save",
+        "whether the paths come back after a loss of power",
+        ParameterType::Flag,
+        "",
+    )
+    .writable(),
+    ParameterSpec::read_only(
+        "wavelength",
+        "for which the paths are calibrated",
+        ParameterType::Real {
+            min: 1.0,
+            max: 10_000.0,
+        },
+        "nm",
+    )
+    .writable()
+    .disruptive(),
+    ParameterSpec::read_only(
+        "wavelengths",
+        "for which they can be, in the switch's words",
+        ParameterType::Text { max: 256 },
+        "",
+    ),
 ];
 
 /// A GP600 of so many inputs and outputs.
@@ -31,7 +52,12 @@ pub(crate) struct Gp600 {
 /// The identity that a reply tells; `None` for other makers.
 pub(crate) fn identity_of(id: &Identification) -> Option<Identity> {
     let dicon = id.maker.to_ascii_lowercase().contains("dicon");
-    dicon.then(|| Identity::of(&id.maker).with_model(&id.model).with_serial(&id.serial).with_firmware(&id.firmware))
+    dicon.then(|| {
+        Identity::of(&id.maker)
+            .with_model(&id.model)
+            .with_serial(&id.serial)
+            .with_firmware(&id.firmware)
+    })
 }
 
 async fn next_error(call: &Call<'_>) -> Result<DeviceError> {
@@ -45,27 +71,39 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
     while next_error(call).await?.code != 0 {
         left -= 1;
         if left == 0 {
-            return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, format!("the switch tells one error after another, more than {ERRORS}")));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::UnexpectedReply,
+                format!("the switch tells one error after another, more than {ERRORS}"),
+            ));
         }
     }
     call.tell(name, request).await?;
-    match next_error(call).await.map_err(|e| e.effect(Effect::Unknown))? {
+    match next_error(call)
+        .await
+        .map_err(|e| e.effect(Effect::Unknown))?
+    {
         DeviceError { code: 0, .. } => Ok(()),
-        DeviceError { code, text } => {
-            Err(Error::new(ErrorKind::Refused, format!("the switch refused `{name}`")).vendor_code(code.to_string()).vendor_text(text))
-        }
+        DeviceError { code, text } => Err(Error::new(
+            ErrorKind::Refused,
+            format!("the switch refused `{name}`"),
+        )
+        .vendor_code(code.to_string())
+        .vendor_text(text)),
     }
 }
 
 #[async_trait]
 impl Protocol for Gp600 {
     fn switch_capabilities(&self) -> SwitchCapabilities {
-        SwitchCapabilities::new(Geometry::matrix(self.inputs, self.outputs)).with_power_loss(Stated::Confirmed(PowerLoss::BootMode))
+        SwitchCapabilities::new(Geometry::matrix(self.inputs, self.outputs))
+            .with_power_loss(Stated::Confirmed(PowerLoss::BootMode))
     }
 
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
-        Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Apply]).with_emulated(&[Op::Health])
+        Capabilities::none()
+            .with(&[Op::Identity, Op::Connections, Op::Apply])
+            .with_emulated(&[Op::Health])
     }
 
     fn settling(&self) -> Settling {
@@ -73,18 +111,36 @@ impl Protocol for Gp600 {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        let id = call.query("identify", gp600::IDENTIFY, gp600::decode_identify).await?;
-        identity_of(&id).ok_or_else(|| Error::new(ErrorKind::IdentityChanged, format!("a device of {} answers", id.maker)))
+        let id = call
+            .query("identify", gp600::IDENTIFY, gp600::decode_identify)
+            .await?;
+        identity_of(&id).ok_or_else(|| {
+            Error::new(
+                ErrorKind::IdentityChanged,
+                format!("a device of {} answers", id.maker),
+            )
+        })
     }
 
     /// One question for each input: the switch knows none for all, and nothing public says that it takes a second before it has answered the first.
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
         let mut state = CrossConnects::dark();
         for input in 1..=self.inputs {
-            let output = call.query("output", gp600::output(input), move |reply| gp600::decode_output(input, reply)).await?;
+            let output = call
+                .query("output", gp600::output(input), move |reply| {
+                    gp600::decode_output(input, reply)
+                })
+                .await?;
             if output > 0 {
-                let twice = |e: Error| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch tells an impossible state: {}", e.message()));
-                state.insert(CrossConnect::new(input, self.inputs.saturating_add(output))).map_err(twice)?;
+                let twice = |e: Error| {
+                    Error::misbehaved(
+                        DeviceMisbehaved::ValueOutOfRange,
+                        format!("the switch tells an impossible state: {}", e.message()),
+                    )
+                };
+                state
+                    .insert(CrossConnect::new(input, self.inputs.saturating_add(output)))
+                    .map_err(twice)?;
             }
         }
         Ok(state)
@@ -105,23 +161,44 @@ impl Protocol for Gp600 {
 
     async fn parameter(&self, call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
         Ok(match name {
-            "auto-save" => ParameterValue::Flag(call.query(name, gp600::AUTO_SAVE, gp600::decode_auto_save).await?),
-            "wavelength" => ParameterValue::Real(call.query(name, gp600::WAVELENGTH, gp600::decode_wavelength).await?),
-            _ => ParameterValue::Text(call.query(name, gp600::WAVELENGTHS, gp600::decode_text).await?),
+            "auto-save" => ParameterValue::Flag(
+                call.query(name, gp600::AUTO_SAVE, gp600::decode_auto_save)
+                    .await?,
+            ),
+            "wavelength" => ParameterValue::Real(
+                call.query(name, gp600::WAVELENGTH, gp600::decode_wavelength)
+                    .await?,
+            ),
+            _ => ParameterValue::Text(
+                call.query(name, gp600::WAVELENGTHS, gp600::decode_text)
+                    .await?,
+            ),
         })
     }
 
-    async fn set_parameter(&self, call: &Call<'_>, name: &'static str, value: &ParameterValue) -> Result<()> {
+    async fn set_parameter(
+        &self,
+        call: &Call<'_>,
+        name: &'static str,
+        value: &ParameterValue,
+    ) -> Result<()> {
         let request = match value {
             ParameterValue::Flag(on) => gp600::set_auto_save(*on),
             ParameterValue::Real(nanometres) => gp600::set_wavelength(*nanometres),
             other => return Err(Error::invalid(format!("`{other}` is no value of {name}"))),
         };
         command(call, name, request).await?;
-        let now = self.parameter(call, name).await.map_err(|e| e.effect(Effect::Unknown))?;
+        let now = self
+            .parameter(call, name)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
         if now == *value {
             return Ok(());
         }
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, format!("{name} {value} was accepted, and the switch shows {now}")).effect(Effect::Unknown))
+        Err(Error::misbehaved(
+            DeviceMisbehaved::ChangeNotApplied,
+            format!("{name} {value} was accepted, and the switch shows {now}"),
+        )
+        .effect(Effect::Unknown))
     }
 }

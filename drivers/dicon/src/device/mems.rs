@@ -23,7 +23,9 @@ impl Protocol for Mems {
 
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
-        Capabilities::none().with(&[Op::Identity, Op::Connections, Op::Apply]).with_emulated(&[Op::Health])
+        Capabilities::none()
+            .with(&[Op::Identity, Op::Connections, Op::Apply])
+            .with_emulated(&[Op::Health])
     }
 
     fn settling(&self) -> Settling {
@@ -31,14 +33,22 @@ impl Protocol for Mems {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        Ok(Identity::of("DiCon").with_model(call.query("identify", mems::IDENTIFY, mems::decode_identify).await?))
+        Ok(Identity::of("DiCon").with_model(
+            call.query("identify", mems::IDENTIFY, mems::decode_identify)
+                .await?,
+        ))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        position::paths(&self.geometry, call.query("channel", mems::CHANNEL, mems::decode_channel).await?)
+        position::paths(
+            &self.geometry,
+            call.query("channel", mems::CHANNEL, mems::decode_channel)
+                .await?,
+        )
     }
 
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.tell("set", mems::set(position::target(&self.geometry, step)?)).await
+        call.tell("set", mems::set(position::target(&self.geometry, step)?))
+            .await
     }
 }

@@ -75,7 +75,8 @@ impl<'de> Deserialize<'de> for Container {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                keys.map(Container).ok_or_else(|| serde::de::Error::missing_field("keys"))
+                keys.map(Container)
+                    .ok_or_else(|| serde::de::Error::missing_field("keys"))
             }
         }
         deserializer.deserialize_map(Items)
@@ -116,7 +117,11 @@ pub fn decode_container(body: &[u8]) -> Result<Vec<DeliveredKey>, ProtoError> {
         .enumerate()
         .map(|(i, entry)| {
             let id = entry.id.parse().map_err(|_| ProtoError::NotAnId(i))?;
-            let bytes = entry.key.0.filter(|bytes| !bytes.is_empty()).ok_or(ProtoError::NotBase64(i))?;
+            let bytes = entry
+                .key
+                .0
+                .filter(|bytes| !bytes.is_empty())
+                .ok_or(ProtoError::NotBase64(i))?;
             Ok(DeliveredKey { id, bytes })
         })
         .collect()

@@ -20,11 +20,24 @@ struct Body {
 /// What a status and its error body mean. The standard has 400, 401 and 503 only; 401 has no body.
 #[must_use]
 pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
-    let message = serde_json::from_slice::<Body>(body).ok().and_then(|b| b.message);
-    let message: Option<String> = message.map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
-    let says = |words: &[&str]| message.as_deref().is_some_and(|m| words.iter().any(|w| m.to_ascii_lowercase().contains(w)));
+    let message = serde_json::from_slice::<Body>(body)
+        .ok()
+        .and_then(|b| b.message);
+    let message: Option<String> =
+        message.map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
+    let says = |words: &[&str]| {
+        message
+            .as_deref()
+            .is_some_and(|m| words.iter().any(|w| m.to_ascii_lowercase().contains(w)))
+    };
     // The standard has no code for this: servers use 400 or 503.
-    let no_keys = says(&["not enough", "insufficient", "no key available", "no keys available", "exhausted"]);
+    let no_keys = says(&[
+        "not enough",
+        "insufficient",
+        "no key available",
+        "no keys available",
+        "exhausted",
+    ]);
     let kind = match status {
         400 | 503 if no_keys => ErrorKind::Exhausted,
         // `one or more keys specified are not found on KME`

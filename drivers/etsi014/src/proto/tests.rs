@@ -13,11 +13,19 @@ fn request(m: &Value) -> KeyRequest {
         request = request.with_size(Bits(bits));
     }
     if let Some(saes) = m["additional"].as_array() {
-        request = request.with_additional_receivers(saes.iter().map(|s| s.as_str().unwrap().to_owned()).collect());
+        request = request.with_additional_receivers(
+            saes.iter()
+                .map(|s| s.as_str().unwrap().to_owned())
+                .collect(),
+        );
     }
     for (list, mandatory) in [("mandatory", true), ("optional", false)] {
         for pair in m[list].as_array().into_iter().flatten() {
-            request = request.with_extension(Extension { name: pair[0].as_str().unwrap().into(), value: pair[1].to_string(), mandatory });
+            request = request.with_extension(Extension {
+                name: pair[0].as_str().unwrap().into(),
+                value: pair[1].to_string(),
+                mandatory,
+            });
         }
     }
     request
@@ -32,11 +40,22 @@ fn bodies_are_those_of_the_standard() {
         match v["kind"].as_str().unwrap() {
             "status" => {
                 let s = decode_status(&body).unwrap().key_store();
-                assert_eq!((s.key_size, s.stored), (Some(Bits(m["key_size_bits"].as_u64().unwrap())), m["stored"].as_u64()));
+                assert_eq!(
+                    (s.key_size, s.stored),
+                    (
+                        Some(Bits(m["key_size_bits"].as_u64().unwrap())),
+                        m["stored"].as_u64()
+                    )
+                );
             }
             "key-request" => assert_eq!(parsed(&encode_request(&request(m)).unwrap()), v["json"]),
             "key-ids" => {
-                let ids: Vec<KeyId> = m["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().parse().unwrap()).collect();
+                let ids: Vec<KeyId> = m["ids"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|id| id.as_str().unwrap().parse().unwrap())
+                    .collect();
                 assert_eq!(parsed(&encode_ids(&ids)), v["json"]);
             }
             "container" => {
@@ -46,11 +65,20 @@ fn bodies_are_those_of_the_standard() {
                 assert!(keys.iter().all(|k| k.bytes.len() as u64 * 8 == m["bits"]));
             }
             "error" => {
-                let failure = decode_failure(u16::try_from(v["status"].as_u64().unwrap()).unwrap(), &body);
-                assert_eq!(failure.kind.name(), m["kind"].as_str().unwrap(), "{}", v["name"]);
+                let failure =
+                    decode_failure(u16::try_from(v["status"].as_u64().unwrap()).unwrap(), &body);
+                assert_eq!(
+                    failure.kind.name(),
+                    m["kind"].as_str().unwrap(),
+                    "{}",
+                    v["name"]
+                );
                 assert_eq!(failure.message.as_deref(), v["json"]["message"].as_str());
             }
-            "path" => assert_eq!(path("", m["sae"].as_str().unwrap(), m["call"].as_str().unwrap()), v["ascii"].as_str().unwrap()),
+            "path" => assert_eq!(
+                path("", m["sae"].as_str().unwrap(), m["call"].as_str().unwrap()),
+                v["ascii"].as_str().unwrap()
+            ),
             other => panic!("{other}"),
         }
         seen += 1;
@@ -69,10 +97,19 @@ fn no_error_repeats_what_stood_in_the_body() {
         "SECRET",
     ] {
         let error = decode_container(body.as_bytes()).unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+        assert!(
+            !format!("{error} {error:?}").contains("SECRET"),
+            "{error:?}"
+        );
     }
-    let keys = decode_container(br#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAAA"}]}"#).unwrap();
-    assert_eq!(format!("{keys:?}"), "[DeliveredKey(bc490419-7d60-487f-adc1-4ddcc177c139, 3 bytes)]");
+    let keys = decode_container(
+        br#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAAA"}]}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        format!("{keys:?}"),
+        "[DeliveredKey(bc490419-7d60-487f-adc1-4ddcc177c139, 3 bytes)]"
+    );
 }
 
 #[test]
@@ -83,15 +120,26 @@ fn an_escaped_slash_is_still_base64() {
 
 #[test]
 fn unknown_statuses_are_not_guessed_at() {
-    assert!(matches!(decode_failure(302, b"").kind, ErrorKind::Misbehaved(_)));
+    assert!(matches!(
+        decode_failure(302, b"").kind,
+        ErrorKind::Misbehaved(_)
+    ));
     assert_eq!(decode_failure(500, b"<html>").kind, ErrorKind::Refused);
-    assert_eq!(decode_failure(503, br#"{"message":"Not enough keys"}"#).kind, ErrorKind::Exhausted);
+    assert_eq!(
+        decode_failure(503, br#"{"message":"Not enough keys"}"#).kind,
+        ErrorKind::Exhausted
+    );
 }
 
 #[test]
 fn extensions_need_a_vendors_prefix() {
-    let with =
-        |name: &str, value: &str| encode_request(&KeyRequest::new(1).with_extension(Extension { name: name.into(), value: value.into(), mandatory: true }));
+    let with = |name: &str, value: &str| {
+        encode_request(&KeyRequest::new(1).with_extension(Extension {
+            name: name.into(),
+            value: value.into(),
+            mandatory: true,
+        }))
+    };
     assert!(with("abc_route_type", "\"direct\"").is_ok());
     assert!(with("route", "1").is_err() && with("_x", "1").is_err() && with("abc_x", "{").is_err());
 }

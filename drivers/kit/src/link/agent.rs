@@ -74,17 +74,32 @@ pub fn integer(value: &Value, object: &'static str) -> Result<i64, Misread> {
 ///
 /// # Errors
 /// [`Misread`].
-pub fn enumeration<T: Copy>(value: &Value, object: &'static str, known: &[(i64, T)]) -> Result<T, Misread> {
+pub fn enumeration<T: Copy>(
+    value: &Value,
+    object: &'static str,
+    known: &[(i64, T)],
+) -> Result<T, Misread> {
     let n = integer(value, object)?;
-    known.iter().find(|(k, _)| *k == n).map(|(_, t)| *t).ok_or(Misread::Enumeration { object, value: n })
+    known
+        .iter()
+        .find(|(k, _)| *k == n)
+        .map(|(_, t)| *t)
+        .ok_or(Misread::Enumeration { object, value: n })
 }
 
 /// What `decode` makes of a value; `None` where the agent lacks it.
 ///
 /// # Errors
 /// [`Misread`].
-pub fn optional<T>(value: &Value, decode: impl FnOnce(&Value) -> Result<T, Misread>) -> Result<Option<T>, Misread> {
-    if value.is_absent() { Ok(None) } else { decode(value).map(Some) }
+pub fn optional<T>(
+    value: &Value,
+    decode: impl FnOnce(&Value) -> Result<T, Misread>,
+) -> Result<Option<T>, Misread> {
+    if value.is_absent() {
+        Ok(None)
+    } else {
+        decode(value).map(Some)
+    }
 }
 
 /// A text without control characters and the white space around it; `None` where the agent lacks it or it is empty.
@@ -94,7 +109,10 @@ pub fn optional<T>(value: &Value, decode: impl FnOnce(&Value) -> Result<T, Misre
 pub fn text(value: &Value, object: &'static str) -> Result<Option<String>, Misread> {
     match value {
         Value::OctetString(bytes) => {
-            let text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect();
+            let text: String = String::from_utf8_lossy(bytes)
+                .chars()
+                .filter(|c| !c.is_control())
+                .collect();
             Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
         }
         value if value.is_absent() => Ok(None),
@@ -110,7 +128,13 @@ pub fn steps(value: f64, step: f64, unit: &str) -> Result<i32> {
     let n = value / step;
     // Beyond 2^31 the cast saturates, and so differs from `n`.
     let whole = n.round() as i32;
-    if (n - f64::from(whole)).abs() < 1e-6 { Ok(whole) } else { Err(Error::invalid(format!("{value} {unit} is not set in steps of {step} {unit}"))) }
+    if (n - f64::from(whole)).abs() < 1e-6 {
+        Ok(whole)
+    } else {
+        Err(Error::invalid(format!(
+            "{value} {unit} is not set in steps of {step} {unit}"
+        )))
+    }
 }
 
 /// An SNMP agent.
@@ -146,7 +170,12 @@ impl Agent {
     /// if it [knows](crate::Opened::known_as) who was opened, refuses every later call.
     pub async fn recognise(&self, opened: &Identity, now: &Identity, events: &EventHub) {
         if !now.same_box(opened) {
-            events.publish(Origin::Driver, EventKind::IdentityChanged { found: now.to_string() });
+            events.publish(
+                Origin::Driver,
+                EventKind::IdentityChanged {
+                    found: now.to_string(),
+                },
+            );
             self.link.close().await;
         }
     }
@@ -175,9 +204,17 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(ReplyForAnotherRequest)` if other names are answered.
     pub async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
-        let binds = self.agent.link.get(oids, self.left()).await.map_err(|e| e.reading("get"))?;
+        let binds = self
+            .agent
+            .link
+            .get(oids, self.left())
+            .await
+            .map_err(|e| e.reading("get"))?;
         if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
-            return Err(Error::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, "the agent answered for other names than were asked for"));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::ReplyForAnotherRequest,
+                "the agent answered for other names than were asked for",
+            ));
         }
         Ok(binds.into_iter().map(|b| b.value).collect())
     }
@@ -187,8 +224,21 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Misbehaved(UnexpectedReply)` for a name that does not stand there.
     pub async fn walk(&self, root: &Oid) -> Result<Vec<(Vec<u32>, Value)>> {
-        let binds = self.agent.link.walk(root, self.left()).await.map_err(|e| e.reading("walk"))?;
-        binds.into_iter().map(|bind| Ok((bind.oid.below(root).ok_or(Misread::Name)?.to_vec(), bind.value))).collect()
+        let binds = self
+            .agent
+            .link
+            .walk(root, self.left())
+            .await
+            .map_err(|e| e.reading("walk"))?;
+        binds
+            .into_iter()
+            .map(|bind| {
+                Ok((
+                    bind.oid.below(root).ok_or(Misread::Name)?.to_vec(),
+                    bind.value,
+                ))
+            })
+            .collect()
     }
 
     /// Sets what is not read back here.
@@ -196,22 +246,40 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
     pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
-        self.agent.link.set(request, self.left()).await.map(drop).map_err(|e| e.changing(operation))
+        self.agent
+            .link
+            .set(request, self.left())
+            .await
+            .map(drop)
+            .map_err(|e| e.changing(operation))
     }
 
     /// Sets a number, and reads it back.
     ///
     /// # Errors
     /// As [`set`](Self::set); `Misbehaved(ChangeNotApplied)` if the agent shows another value; what goes wrong in reading back has effect `Unknown`.
-    pub async fn change(&self, operation: &'static str, object: &'static str, name: Oid, value: Value) -> Result<()> {
+    pub async fn change(
+        &self,
+        operation: &'static str,
+        object: &'static str,
+        name: Oid,
+        value: Value,
+    ) -> Result<()> {
         let wanted = integer(&value, object)?;
-        self.set(operation, SetRequest::new().with(name.clone(), value)).await?;
-        let shown = self.get(&[name]).await.and_then(|v| Ok(integer(&v[0], object)?)).map_err(|e| e.during(operation).effect(Effect::Unknown))?;
+        self.set(operation, SetRequest::new().with(name.clone(), value))
+            .await?;
+        let shown = self
+            .get(&[name])
+            .await
+            .and_then(|v| Ok(integer(&v[0], object)?))
+            .map_err(|e| e.during(operation).effect(Effect::Unknown))?;
         if shown == wanted {
             return Ok(());
         }
         let why = format!("the agent accepted {wanted} for {object}, and shows {shown}");
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).during(operation).effect(Effect::Unknown))
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+            .during(operation)
+            .effect(Effect::Unknown))
     }
 }
 
@@ -226,7 +294,10 @@ impl Beside {
     }
 
     /// Hands each notification of the agent to `take`, until the link ends. `None`: some came faster than they were taken, and are lost.
-    pub fn listen<F: Future<Output = ()> + Send>(link: &dyn SnmpLink, take: impl Fn(Option<Notification>) -> F + Send + 'static) -> Self {
+    pub fn listen<F: Future<Output = ()> + Send>(
+        link: &dyn SnmpLink,
+        take: impl Fn(Option<Notification>) -> F + Send + 'static,
+    ) -> Self {
         let mut notifications = link.notifications();
         Self::run(async move {
             loop {
@@ -257,12 +328,33 @@ mod tests {
 
     #[test]
     fn values_are_those_of_the_mib_or_said_not_to_be() {
-        assert_eq!(enumeration(&Value::Integer(2), "x", &[(1, 'a'), (2, 'b')]), Ok('b'));
-        assert_eq!(enumeration(&Value::Integer(3), "x", &[(1, 'a')]), Err(Misread::Enumeration { object: "x", value: 3 }));
-        assert_eq!(integer(&Value::text("2"), "x"), Err(Misread::Type { object: "x" }));
-        assert_eq!(integer(&Value::NoSuchObject, "x"), Err(Misread::Absent { object: "x" }));
-        assert_eq!(optional(&Value::NoSuchInstance, |v| integer(v, "x")), Ok(None));
-        assert_eq!(text(&Value::text(" OLP\0 "), "x"), Ok(Some("OLP".to_owned())));
+        assert_eq!(
+            enumeration(&Value::Integer(2), "x", &[(1, 'a'), (2, 'b')]),
+            Ok('b')
+        );
+        assert_eq!(
+            enumeration(&Value::Integer(3), "x", &[(1, 'a')]),
+            Err(Misread::Enumeration {
+                object: "x",
+                value: 3
+            })
+        );
+        assert_eq!(
+            integer(&Value::text("2"), "x"),
+            Err(Misread::Type { object: "x" })
+        );
+        assert_eq!(
+            integer(&Value::NoSuchObject, "x"),
+            Err(Misread::Absent { object: "x" })
+        );
+        assert_eq!(
+            optional(&Value::NoSuchInstance, |v| integer(v, "x")),
+            Ok(None)
+        );
+        assert_eq!(
+            text(&Value::text(" OLP\0 "), "x"),
+            Ok(Some("OLP".to_owned()))
+        );
     }
 
     #[test]

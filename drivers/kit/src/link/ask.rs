@@ -47,9 +47,11 @@ pub async fn ask<T, E: Display + Send + 'static>(
     }
     match link.exchange(exchange).await {
         Ok(reply) => decode(&reply).map_err(Unanswered::Reply),
-        Err(error) => Err(match wrong.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(reply) => Unanswered::Reply(reply),
-            None => Unanswered::Link(error),
-        }),
+        Err(error) => Err(
+            match wrong.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(reply) => Unanswered::Reply(reply),
+                None => Unanswered::Link(error),
+            },
+        ),
     }
 }

@@ -71,7 +71,11 @@ impl Exchange {
 
     /// Sets how the reply is recognised, and what of it may be recorded.
     #[must_use]
-    pub fn reply(mut self, framer: impl FnMut(&[u8]) -> Frame + Send + 'static, disclosure: Disclosure) -> Self {
+    pub fn reply(
+        mut self,
+        framer: impl FnMut(&[u8]) -> Frame + Send + 'static,
+        disclosure: Disclosure,
+    ) -> Self {
         self.framer = Some(Box::new(framer));
         self.reply_disclosure = disclosure;
         self
@@ -113,15 +117,25 @@ pub trait ByteLink: Send + Sync {
 /// A reply of exactly `length` bytes.
 pub fn fixed(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     move |seen| {
-        if seen.len() >= length { Frame::Complete(length) } else { Frame::Incomplete }
+        if seen.len() >= length {
+            Frame::Complete(length)
+        } else {
+            Frame::Incomplete
+        }
     }
 }
 
 /// A line that ends in CR, LF or CR LF, of at most `limit` bytes. Empty lines before it are skipped by the caller's decoder.
 pub fn line(limit: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     move |seen| {
-        let start = seen.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        match seen[start..].iter().position(|b| matches!(b, b'\r' | b'\n')) {
+        let start = seen
+            .iter()
+            .take_while(|b| matches!(b, b'\r' | b'\n'))
+            .count();
+        match seen[start..]
+            .iter()
+            .position(|b| matches!(b, b'\r' | b'\n'))
+        {
             Some(end) => {
                 let mut n = start + end + 1;
                 if seen[n - 1] == b'\r' && seen.get(n) == Some(&b'\n') {
@@ -129,7 +143,9 @@ pub fn line(limit: usize) -> impl FnMut(&[u8]) -> Frame + Send {
                 }
                 Frame::Complete(n)
             }
-            None if seen.len() > limit => Frame::Garbled(format!("no end of line within {limit} bytes")),
+            None if seen.len() > limit => {
+                Frame::Garbled(format!("no end of line within {limit} bytes"))
+            }
             None => Frame::Incomplete,
         }
     }

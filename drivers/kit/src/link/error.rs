@@ -21,7 +21,13 @@ pub struct LinkError {
 impl LinkError {
     /// An error of `kind`, before anything was sent.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), sent: false, ended: false, code: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            sent: false,
+            ended: false,
+            code: None,
+        }
     }
 
     /// Of a link that was closed.
@@ -64,12 +70,18 @@ impl LinkError {
     /// unless the device itself refused it.
     #[must_use]
     pub fn changing(self, operation: &'static str) -> Error {
-        let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) { Effect::Unknown } else { Effect::None };
+        let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) {
+            Effect::Unknown
+        } else {
+            Effect::None
+        };
         self.with_effect(operation, effect)
     }
 
     fn with_effect(self, operation: &'static str, effect: Effect) -> Error {
-        let mut error = Error::new(self.kind, self.detail).during(operation).effect(effect);
+        let mut error = Error::new(self.kind, self.detail)
+            .during(operation)
+            .effect(effect);
         if let Some(code) = self.code {
             error = error.vendor_code(code);
         }

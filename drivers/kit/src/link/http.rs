@@ -45,7 +45,8 @@ pub trait HttpLink: Send + Sync {
     ///
     /// # Errors
     /// `Timeout`, `Unreachable`, `Authentication` (the TLS handshake failed), `Transport` (cut, overrun), `Closed`.
-    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError>;
+    async fn call(&self, request: HttpRequest, within: Duration)
+    -> Result<HttpResponse, LinkError>;
     /// The name of the far end.
     fn address(&self) -> String;
     /// Ends the link.

@@ -80,7 +80,16 @@ impl LineOptions {
     /// Options with a way to resynchronise; replies have at most 64 KiB.
     #[must_use]
     pub fn new(resync: Resync, events: EventHub) -> Self {
-        Self { resync, prefaces: Vec::new(), greeting: None, pace: Duration::ZERO, startup: Duration::ZERO, blank: b"", reply_limit: 64 * 1024, events }
+        Self {
+            resync,
+            prefaces: Vec::new(),
+            greeting: None,
+            pace: Duration::ZERO,
+            startup: Duration::ZERO,
+            blank: b"",
+            reply_limit: 64 * 1024,
+            events,
+        }
     }
     /// With an exchange before the greeting, behind those that are there.
     #[must_use]
@@ -89,7 +98,10 @@ impl LineOptions {
         exchange: impl Fn() -> Exchange + Send + Sync + 'static,
         accept: impl Fn(&[u8]) -> Result<(), LinkError> + Send + Sync + 'static,
     ) -> Self {
-        self.prefaces.push(Preface { exchange: Box::new(exchange), accept: Box::new(accept) });
+        self.prefaces.push(Preface {
+            exchange: Box::new(exchange),
+            accept: Box::new(accept),
+        });
         self
     }
     /// With a greeting.
@@ -99,7 +111,10 @@ impl LineOptions {
         exchange: impl Fn() -> Exchange + Send + Sync + 'static,
         identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.greeting = Some(Greeting { exchange: Box::new(exchange), identify: Box::new(identify) });
+        self.greeting = Some(Greeting {
+            exchange: Box::new(exchange),
+            identify: Box::new(identify),
+        });
         self
     }
     /// With a least time between exchanges.
@@ -146,7 +161,11 @@ impl LineLink {
     ///
     /// # Errors
     /// What the connector answers; `Misbehaved` if the greeting's answer is none.
-    pub async fn open(connector: Box<dyn Connector>, options: LineOptions, within: Duration) -> Result<Arc<Self>, LinkError> {
+    pub async fn open(
+        connector: Box<dyn Connector>,
+        options: LineOptions,
+        within: Duration,
+    ) -> Result<Arc<Self>, LinkError> {
         let address = connector.address();
         let mut owner = Owner {
             connector,
@@ -173,7 +192,10 @@ impl LineLink {
 impl ByteLink for LineLink {
     async fn exchange(&self, exchange: Exchange) -> Reply {
         let deadline = Instant::now() + exchange.within;
-        turn::submit(&self.jobs, deadline, |turn, reply| Job::Exchange(exchange, deadline, turn, reply)).await
+        turn::submit(&self.jobs, deadline, |turn, reply| {
+            Job::Exchange(exchange, deadline, turn, reply)
+        })
+        .await
     }
     fn address(&self) -> String {
         self.address.clone()
@@ -227,7 +249,11 @@ impl Owner {
                     if turn.take() && !reply.is_closed() {
                         let outcome = self.serve(exchange, deadline).await;
                         if let Err(unread) = reply.send(outcome) {
-                            tracing::debug!(address = self.connector.address(), ok = unread.is_ok(), "the caller has gone; its reply was zeroized");
+                            tracing::debug!(
+                                address = self.connector.address(),
+                                ok = unread.is_ok(),
+                                "the caller has gone; its reply was zeroized"
+                            );
                         }
                     }
                 }
@@ -237,13 +263,19 @@ impl Owner {
 
     /// While nobody asks: notices a hang-up at once, and bytes that nobody asked for.
     async fn watch(&mut self) {
-        let Some(stream) = &mut self.stream else { return std::future::pending().await };
+        let Some(stream) = &mut self.stream else {
+            return std::future::pending().await;
+        };
         let mut scratch = Zeroizing::new([0u8; 512]);
         match stream.read(scratch.as_mut_slice()).await {
             Ok(0) | Err(_) => self.drop_line("it was hung up while idle"),
             Ok(n) => {
                 if !scratch[..n].iter().all(|b| self.options.blank.contains(b)) {
-                    tracing::debug!(address = self.connector.address(), bytes = n, "bytes came that nobody asked for");
+                    tracing::debug!(
+                        address = self.connector.address(),
+                        bytes = n,
+                        "bytes came that nobody asked for"
+                    );
                     self.doubt();
                 }
                 self.count_unasked(n);
@@ -274,7 +306,12 @@ impl Owner {
         self.in_doubt = false;
         if !self.lost {
             self.lost = true;
-            self.options.events.publish(Origin::Driver, EventKind::LinkLost { reason: why.to_owned() });
+            self.options.events.publish(
+                Origin::Driver,
+                EventKind::LinkLost {
+                    reason: why.to_owned(),
+                },
+            );
         }
     }
 
@@ -311,7 +348,12 @@ impl Owner {
             };
             match resynchronised {
                 // It never stopped sending, and was cut off: a new connection may be in step.
-                Err(error) if self.stream.is_none() && error.kind == ErrorKind::Transport(TransportFault::Overrun) => self.connect(deadline).await?,
+                Err(error)
+                    if self.stream.is_none()
+                        && error.kind == ErrorKind::Transport(TransportFault::Overrun) =>
+                {
+                    self.connect(deadline).await?
+                }
                 other => other?,
             }
             self.in_doubt = false;
@@ -323,7 +365,11 @@ impl Owner {
         if let Err(wait) = self.backoff.may_try(deadline) {
             return Err(LinkError::new(
                 ErrorKind::Unreachable,
-                format!("{} did not answer; the next attempt comes in {} ms", self.connector.address(), wait.as_millis()),
+                format!(
+                    "{} did not answer; the next attempt comes in {} ms",
+                    self.connector.address(),
+                    wait.as_millis()
+                ),
             ));
         }
         self.backoff.wait().await;
@@ -350,14 +396,18 @@ impl Owner {
         self.backoff.succeeded();
         if self.lost {
             self.lost = false;
-            self.options.events.publish(Origin::Driver, EventKind::LinkRestored);
+            self.options
+                .events
+                .publish(Origin::Driver, EventKind::LinkRestored);
         }
         Ok(())
     }
 
     async fn greet(&mut self, deadline: Instant) -> Result<(), LinkError> {
         // After a loss a serial line may still bring what an earlier request asked for.
-        if let (true, Resync::Quiet(time) | Resync::Sentinel(time)) = (self.lost, self.options.resync) {
+        if let (true, Resync::Quiet(time) | Resync::Sentinel(time)) =
+            (self.lost, self.options.resync)
+        {
             self.quiet(time, deadline).await?;
         }
         for i in 0..self.options.prefaces.len() {
@@ -381,24 +431,38 @@ impl Owner {
     }
 
     fn names_another(&self, reply: &[u8]) -> bool {
-        let found = self.options.greeting.as_ref().and_then(|g| (g.identify)(reply));
+        let found = self
+            .options
+            .greeting
+            .as_ref()
+            .and_then(|g| (g.identify)(reply));
         found.is_some() && self.identity.is_some() && found != self.identity
     }
 
     fn check_identity(&mut self, reply: &[u8]) -> Result<(), LinkError> {
-        let Some(greeting) = &self.options.greeting else { return Ok(()) };
+        let Some(greeting) = &self.options.greeting else {
+            return Ok(());
+        };
         let Some(found) = (greeting.identify)(reply) else {
             return Err(LinkError::new(
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
-                format!("what answers at {} does not say that it is such a device; check the address, and the line speed", self.connector.address()),
+                format!(
+                    "what answers at {} does not say that it is such a device; check the address, and the line speed",
+                    self.connector.address()
+                ),
             ));
         };
         match &self.identity {
             None => self.identity = Some(found),
             Some(known) if *known == found => {}
             Some(known) => {
-                let error = LinkError::new(ErrorKind::IdentityChanged, format!("{known} was opened, and {found} answers now; the handle is closed"));
-                self.options.events.publish(Origin::Driver, EventKind::IdentityChanged { found });
+                let error = LinkError::new(
+                    ErrorKind::IdentityChanged,
+                    format!("{known} was opened, and {found} answers now; the handle is closed"),
+                );
+                self.options
+                    .events
+                    .publish(Origin::Driver, EventKind::IdentityChanged { found });
                 self.failed = Some(error.clone());
                 return Err(error);
             }
@@ -412,9 +476,14 @@ impl Owner {
             // Silence counts over calls: a deadline shorter than it does not keep the line in doubt for ever.
             let end = self.heard + time;
             if end > deadline {
-                return Err(LinkError::new(ErrorKind::Timeout, "the line did not fall silent within the deadline"));
+                return Err(LinkError::new(
+                    ErrorKind::Timeout,
+                    "the line did not fall silent within the deadline",
+                ));
             }
-            let Some(stream) = &mut self.stream else { return Ok(()) };
+            let Some(stream) = &mut self.stream else {
+                return Ok(());
+            };
             match timeout_at(end, stream.read(scratch.as_mut_slice())).await {
                 Err(_) => return Ok(()),
                 Ok(Ok(n)) if n > 0 => {
@@ -430,11 +499,19 @@ impl Owner {
     }
 
     fn never_silent(&self) -> LinkError {
-        LinkError::new(ErrorKind::Transport(TransportFault::Overrun), format!("{} never stops sending; the line was cut", self.connector.address()))
+        LinkError::new(
+            ErrorKind::Transport(TransportFault::Overrun),
+            format!(
+                "{} never stops sending; the line was cut",
+                self.connector.address()
+            ),
+        )
     }
 
     async fn sentinel(&mut self, quiet: Duration, deadline: Instant) -> Result<(), LinkError> {
-        let Some(greeting) = &self.options.greeting else { return self.quiet(quiet, deadline).await };
+        let Some(greeting) = &self.options.greeting else {
+            return self.quiet(quiet, deadline).await;
+        };
         let mut exchange = (greeting.exchange)();
         self.write(&exchange.request, deadline).await?;
         self.buffer.clear();
@@ -445,13 +522,21 @@ impl Owner {
                 match framer(&self.buffer) {
                     Frame::Complete(n) => {
                         let n = n.min(self.buffer.len());
-                        let found = self.options.greeting.as_ref().and_then(|g| (g.identify)(&self.buffer[..n]));
+                        let found = self
+                            .options
+                            .greeting
+                            .as_ref()
+                            .and_then(|g| (g.identify)(&self.buffer[..n]));
                         if found.is_some() && (self.identity.is_none() || found == self.identity) {
                             break;
                         }
                         stranger |= found.is_some();
                         self.buffer.drain(..n);
-                        exchange = self.options.greeting.as_ref().map_or(exchange, |g| (g.exchange)());
+                        exchange = self
+                            .options
+                            .greeting
+                            .as_ref()
+                            .map_or(exchange, |g| (g.exchange)());
                         continue;
                     }
                     Frame::Garbled(_) => {
@@ -480,7 +565,12 @@ impl Owner {
     }
 
     async fn write(&mut self, request: &[u8], deadline: Instant) -> Result<(), LinkError> {
-        let Some(stream) = &mut self.stream else { return Err(LinkError::new(ErrorKind::Unreachable, "there is no connection")) };
+        let Some(stream) = &mut self.stream else {
+            return Err(LinkError::new(
+                ErrorKind::Unreachable,
+                "there is no connection",
+            ));
+        };
         let sent = timeout_at(deadline, async {
             stream.write_all(request).await?;
             stream.flush().await
@@ -491,16 +581,28 @@ impl Owner {
             Ok(Err(_)) => Err(self.hung_up(true)),
             Err(_) => {
                 self.doubt();
-                Err(LinkError::new(ErrorKind::Timeout, "the device did not take the request within the deadline").sent())
+                Err(LinkError::new(
+                    ErrorKind::Timeout,
+                    "the device did not take the request within the deadline",
+                )
+                .sent())
             }
         }
     }
 
     /// Reads what comes next into the buffer.
     async fn fill(&mut self, deadline: Instant) -> Result<(), LinkError> {
-        let Some(stream) = &mut self.stream else { return Err(LinkError::new(ErrorKind::Unreachable, "there is no connection")) };
+        let Some(stream) = &mut self.stream else {
+            return Err(LinkError::new(
+                ErrorKind::Unreachable,
+                "there is no connection",
+            ));
+        };
         match timeout_at(deadline, stream.read_buf(&mut *self.buffer)).await {
-            Ok(Ok(0)) => Err(LinkError { ended: true, ..self.hung_up(true) }),
+            Ok(Ok(0)) => Err(LinkError {
+                ended: true,
+                ..self.hung_up(true)
+            }),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(self.hung_up(true)),
             Err(_) => {
@@ -509,7 +611,10 @@ impl Owner {
                     0 => "no reply came".to_owned(),
                     n => format!("{n} bytes came, which are no complete reply,"),
                 };
-                Err(LinkError::new(ErrorKind::Timeout, format!("{seen} within the deadline")).sent())
+                Err(
+                    LinkError::new(ErrorKind::Timeout, format!("{seen} within the deadline"))
+                        .sent(),
+                )
             }
         }
     }
@@ -522,7 +627,10 @@ impl Owner {
 
     fn hung_up(&mut self, sent: bool) -> LinkError {
         self.drop_line("the line was hung up");
-        let error = LinkError::new(ErrorKind::Transport(TransportFault::HungUp), format!("{} hung up", self.connector.address()));
+        let error = LinkError::new(
+            ErrorKind::Transport(TransportFault::HungUp),
+            format!("{} hung up", self.connector.address()),
+        );
         if sent { error.sent() } else { error }
     }
 
@@ -533,7 +641,10 @@ impl Owner {
             tokio::time::sleep_until((last + self.options.pace).min(deadline)).await;
         }
         if Instant::now() >= deadline {
-            return Err(LinkError::new(ErrorKind::Timeout, "the deadline passed before the request's turn came; nothing was sent"));
+            return Err(LinkError::new(
+                ErrorKind::Timeout,
+                "the deadline passed before the request's turn came; nothing was sent",
+            ));
         }
         self.buffer.clear();
         self.write(&exchange.request, deadline).await?;
@@ -548,7 +659,10 @@ impl Owner {
                     let mut reply = Zeroizing::new(Vec::with_capacity(n));
                     reply.extend_from_slice(&self.buffer[..n]);
                     // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
-                    if !self.buffer[n..].iter().all(|b| self.options.blank.contains(b)) {
+                    if !self.buffer[n..]
+                        .iter()
+                        .all(|b| self.options.blank.contains(b))
+                    {
                         self.doubt();
                     }
                     self.unasked = 0;
@@ -557,14 +671,18 @@ impl Owner {
                 }
                 Frame::Garbled(why) => {
                     self.doubt();
-                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), why).sent());
+                    return Err(
+                        LinkError::new(ErrorKind::Transport(TransportFault::Framing), why).sent(),
+                    );
                 }
                 Frame::Incomplete if self.buffer.len() > self.options.reply_limit => {
                     self.doubt();
                     let limit = self.options.reply_limit;
-                    return Err(
-                        LinkError::new(ErrorKind::Transport(TransportFault::Overrun), format!("more than {limit} bytes came and no end of the reply")).sent()
-                    );
+                    return Err(LinkError::new(
+                        ErrorKind::Transport(TransportFault::Overrun),
+                        format!("more than {limit} bytes came and no end of the reply"),
+                    )
+                    .sent());
                 }
                 Frame::Incomplete => self.fill(deadline).await?,
             }

@@ -4,7 +4,9 @@ use super::{
     Disclosure, LinkError,
     bytes::{ByteStream, Connector},
     http::{HttpLink, HttpRequest, HttpResponse, HttpService},
-    snmp::{ErrorStatus, Notification, Oid, SecurityLevel, SetRequest, SnmpLink, SnmpService, VarBind},
+    snmp::{
+        ErrorStatus, Notification, Oid, SecurityLevel, SetRequest, SnmpLink, SnmpService, VarBind,
+    },
     usb::{Completion, Read, Setup, UsbIdentity, UsbLink, UsbService},
 };
 use async_trait::async_trait;
@@ -45,7 +47,10 @@ pub struct Bytes<F> {
 impl<F: Fn(DuplexStream) + Send + Sync> Bytes<F> {
     /// An endpoint; `serve` gets the far end of each new connection, and normally spawns a task on it.
     pub fn new(name: impl Into<String>, serve: F) -> Self {
-        Self { name: name.into(), serve }
+        Self {
+            name: name.into(),
+            serve,
+        }
     }
 }
 
@@ -72,10 +77,19 @@ pub struct Snmp {
 impl Snmp {
     /// A link to this agent.
     pub fn new(name: impl Into<String>, service: Arc<dyn SnmpService>) -> Self {
-        Self { name: name.into(), service, request_id: AtomicI32::new(1), closed: AtomicBool::new(false) }
+        Self {
+            name: name.into(),
+            service,
+            request_id: AtomicI32::new(1),
+            closed: AtomicBool::new(false),
+        }
     }
     fn open(&self) -> Result<(), LinkError> {
-        if self.closed.load(Ordering::Acquire) { Err(LinkError::closed()) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            Err(LinkError::closed())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -83,14 +97,21 @@ impl Snmp {
 impl SnmpLink for Snmp {
     async fn get(&self, oids: &[Oid], _within: Duration) -> Result<Vec<VarBind>, LinkError> {
         self.open()?;
-        Ok(oids.iter().map(|oid| VarBind::new(oid.clone(), self.service.get(oid))).collect())
+        Ok(oids
+            .iter()
+            .map(|oid| VarBind::new(oid.clone(), self.service.get(oid)))
+            .collect())
     }
     async fn set(&self, request: SetRequest, _within: Duration) -> Result<i32, LinkError> {
         self.open()?;
         let id = self.request_id.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         match self.service.set(id, request.binds()) {
             Ok(()) => Ok(id),
-            Err((status, index)) => Err(refused(status as u32, index, request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid))),
+            Err((status, index)) => Err(refused(
+                status as u32,
+                index,
+                request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid),
+            )),
         }
     }
     async fn walk(&self, root: &Oid, _within: Duration) -> Result<Vec<VarBind>, LinkError> {
@@ -102,7 +123,10 @@ impl SnmpLink for Snmp {
                 break;
             }
             if next.oid <= at {
-                return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing), format!("behind {at} the agent names {}", next.oid)));
+                return Err(LinkError::new(
+                    ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing),
+                    format!("behind {at} the agent names {}", next.oid),
+                ));
             }
             at = next.oid.clone();
             found.push(next);
@@ -147,10 +171,23 @@ pub(crate) fn refused(status: u32, index: usize, oid: Option<&Oid>) -> LinkError
         _ => "an unknown error-status",
     };
     let at = oid.map_or_else(String::new, |oid| format!(" of {oid} (varbind {index})"));
-    let kind = if status == ErrorStatus::AuthorizationError as u32 { ErrorKind::Authentication } else { ErrorKind::Refused };
-    let error = LinkError::new(kind, format!("the agent refused{at}: {name}")).sent().with_code(format!("{name}({status})"));
+    let kind = if status == ErrorStatus::AuthorizationError as u32 {
+        ErrorKind::Authentication
+    } else {
+        ErrorKind::Refused
+    };
+    let error = LinkError::new(kind, format!("the agent refused{at}: {name}"))
+        .sent()
+        .with_code(format!("{name}({status})"));
     // RFC 3416, 4.2.5: with commitFailed nothing was changed; with undoFailed something was.
-    if status == 15 { LinkError { kind: ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), ..error } } else { error }
+    if status == 15 {
+        LinkError {
+            kind: ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            ..error
+        }
+    } else {
+        error
+    }
 }
 
 /// Transfers. A pending transfer asks the service again each millisecond of the runtime's time.
@@ -170,10 +207,22 @@ impl Usb {
     ///
     /// # Errors
     /// `NotFound` if its ids are others; what a standard request answers.
-    pub fn open(name: impl Into<String>, service: Arc<dyn UsbService>, vendor: u16, product: u16) -> Result<Self, LinkError> {
+    pub fn open(
+        name: impl Into<String>,
+        service: Arc<dyn UsbService>,
+        vendor: u16,
+        product: u16,
+    ) -> Result<Self, LinkError> {
         let identity = who(&*service)?;
         check_ids(&identity, vendor, product)?;
-        Ok(Self { name: name.into(), service, identity, gone: AtomicBool::new(false), over: OnceLock::new(), closed: AtomicBool::new(false) })
+        Ok(Self {
+            name: name.into(),
+            service,
+            identity,
+            gone: AtomicBool::new(false),
+            over: OnceLock::new(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Whether the device that was pulled out is the one that is there again.
@@ -187,23 +236,47 @@ impl Usb {
         // One that is gone still has descriptors here, and no strings.
         let found = who(&*self.service)?;
         if found.serial.is_none() && self.identity.serial.is_some() {
-            return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out"));
+            return Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::Unplugged),
+                "the device was pulled out",
+            ));
         }
         if found != self.identity {
-            let what = |i: &UsbIdentity| i.serial.clone().unwrap_or_else(|| "no serial number".to_owned());
+            let what = |i: &UsbIdentity| {
+                i.serial
+                    .clone()
+                    .unwrap_or_else(|| "no serial number".to_owned())
+            };
             let error = LinkError::new(
                 ErrorKind::IdentityChanged,
-                format!("{} was opened, and {} answers now; the handle is closed", what(&self.identity), what(&found)),
+                format!(
+                    "{} was opened, and {} answers now; the handle is closed",
+                    what(&self.identity),
+                    what(&found)
+                ),
             );
             return Err(self.over.get_or_init(|| error).clone());
         }
         // As at opening: configuration 1.
-        self.service.control(Setup { request_type: 0, request: 9, value: 1, index: 0, length: 0 }, &[]);
+        self.service.control(
+            Setup {
+                request_type: 0,
+                request: 9,
+                value: 1,
+                index: 0,
+                length: 0,
+            },
+            &[],
+        );
         self.gone.store(false, Ordering::Release);
         Ok(())
     }
 
-    async fn complete(&self, within: Duration, mut transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
+    async fn complete(
+        &self,
+        within: Duration,
+        mut transfer: impl FnMut(&dyn UsbService) -> Completion + Send,
+    ) -> Result<Completion, LinkError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(LinkError::closed());
         }
@@ -212,13 +285,27 @@ impl Usb {
         loop {
             match transfer(self.service.as_ref()) {
                 Completion::Pending if Instant::now() >= end => {
-                    return Err(LinkError::new(ErrorKind::Timeout, "the device had nothing to say within the deadline").sent());
+                    return Err(LinkError::new(
+                        ErrorKind::Timeout,
+                        "the device had nothing to say within the deadline",
+                    )
+                    .sent());
                 }
                 Completion::Pending => sleep(Duration::from_millis(1).min(within)).await,
-                Completion::Stall => return Err(LinkError::new(ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled").sent()),
+                Completion::Stall => {
+                    return Err(LinkError::new(
+                        ErrorKind::Transport(TransportFault::Stall),
+                        "the endpoint stalled",
+                    )
+                    .sent());
+                }
                 Completion::Gone => {
                     self.gone.store(true, Ordering::Release);
-                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out").sent());
+                    return Err(LinkError::new(
+                        ErrorKind::Transport(TransportFault::Unplugged),
+                        "the device was pulled out",
+                    )
+                    .sent());
                 }
                 done => return Ok(done),
             }
@@ -226,7 +313,12 @@ impl Usb {
     }
 
     /// A transfer of an endpoint, whose halt is ended if it stalls.
-    async fn transfer(&self, endpoint: u8, within: Duration, transfer: impl FnMut(&dyn UsbService) -> Completion + Send) -> Result<Completion, LinkError> {
+    async fn transfer(
+        &self,
+        endpoint: u8,
+        within: Duration,
+        transfer: impl FnMut(&dyn UsbService) -> Completion + Send,
+    ) -> Result<Completion, LinkError> {
         let result = self.complete(within, transfer).await;
         if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
             self.service.control(Setup::clear_halt(endpoint), &[]);
@@ -235,9 +327,16 @@ impl Usb {
     }
 
     async fn read(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let mut all = Zeroizing::new(Vec::with_capacity(read.chunk.saturating_mul(read.count).min(1 << 24)));
+        let mut all = Zeroizing::new(Vec::with_capacity(
+            read.chunk.saturating_mul(read.count).min(1 << 24),
+        ));
         for _ in 0..read.count {
-            if let Completion::Data(mut bytes) = self.transfer(read.endpoint | 0x80, read.within, |s| s.read(read.endpoint, read.chunk)).await? {
+            if let Completion::Data(mut bytes) = self
+                .transfer(read.endpoint | 0x80, read.within, |s| {
+                    s.read(read.endpoint, read.chunk)
+                })
+                .await?
+            {
                 all.extend_from_slice(&bytes);
                 let short = bytes.len() < read.chunk;
                 zeroize::Zeroize::zeroize(&mut bytes);
@@ -254,7 +353,13 @@ impl Usb {
 fn who(service: &dyn UsbService) -> Result<UsbIdentity, LinkError> {
     let (device, _) = service.descriptors();
     identity_of(&device, |index| {
-        let setup = Setup { request_type: 0x80, request: 6, value: 0x0300 | u16::from(index), index: 0x0409, length: 255 };
+        let setup = Setup {
+            request_type: 0x80,
+            request: 6,
+            value: 0x0300 | u16::from(index),
+            index: 0x0409,
+            length: 255,
+        };
         match service.control(setup, &[]) {
             Completion::Data(text) => Some(text),
             _ => None,
@@ -263,17 +368,40 @@ fn who(service: &dyn UsbService) -> Result<UsbIdentity, LinkError> {
 }
 
 /// Reads the identity out of a device descriptor; `string` fetches a string descriptor.
-pub(crate) fn identity_of(device: &[u8], string: impl Fn(u8) -> Option<Vec<u8>>) -> Result<UsbIdentity, LinkError> {
-    let word = |at: usize| device.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    let (Some(vendor), Some(product), Some(release), Some(strings)) = (word(8), word(10), word(12), device.get(14..17)) else {
-        return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), "the device descriptor is cut short"));
+pub(crate) fn identity_of(
+    device: &[u8],
+    string: impl Fn(u8) -> Option<Vec<u8>>,
+) -> Result<UsbIdentity, LinkError> {
+    let word = |at: usize| {
+        device
+            .get(at..at + 2)
+            .map(|b| u16::from_le_bytes([b[0], b[1]]))
+    };
+    let (Some(vendor), Some(product), Some(release), Some(strings)) =
+        (word(8), word(10), word(12), device.get(14..17))
+    else {
+        return Err(LinkError::new(
+            ErrorKind::Transport(TransportFault::Framing),
+            "the device descriptor is cut short",
+        ));
     };
     let text = |index: u8| {
         let bytes = (index != 0).then(|| string(index)).flatten()?;
-        let units: Vec<u16> = bytes.get(2..)?.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+        let units: Vec<u16> = bytes
+            .get(2..)?
+            .chunks_exact(2)
+            .map(|c| u16::from_le_bytes([c[0], c[1]]))
+            .collect();
         Some(String::from_utf16_lossy(&units))
     };
-    Ok(UsbIdentity { vendor, product, release, manufacturer: text(strings[0]), product_name: text(strings[1]), serial: text(strings[2]) })
+    Ok(UsbIdentity {
+        vendor,
+        product,
+        release,
+        manufacturer: text(strings[0]),
+        product_name: text(strings[1]),
+        serial: text(strings[2]),
+    })
 }
 
 pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Result<(), LinkError> {
@@ -282,26 +410,51 @@ pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Resul
     }
     Err(LinkError::new(
         ErrorKind::NotFound,
-        format!("the device there is {:04x}:{:04x}, and {vendor:04x}:{product:04x} is what this driver opens", found.vendor, found.product),
+        format!(
+            "the device there is {:04x}:{:04x}, and {vendor:04x}:{product:04x} is what this driver opens",
+            found.vendor, found.product
+        ),
     ))
 }
 
 #[async_trait]
 impl UsbLink for Usb {
-    async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
         match self.complete(within, |s| s.control(setup, &[])).await? {
             Completion::Data(bytes) => Ok(bytes),
             _ => Ok(Vec::new()),
         }
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
-        self.complete(within, |s| s.control(setup, data)).await.map(drop)
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
+        self.complete(within, |s| s.control(setup, data))
+            .await
+            .map(drop)
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read).await
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
-        match self.transfer(endpoint, within, |s| s.write(endpoint, data)).await? {
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
+        match self
+            .transfer(endpoint, within, |s| s.write(endpoint, data))
+            .await?
+        {
             Completion::Accepted(n) => Ok(n),
             _ => Ok(0),
         }
@@ -330,20 +483,38 @@ pub struct Http {
 
 impl Http {
     /// A link to this server.
-    pub fn new(name: impl Into<String>, service: Arc<dyn HttpService>, client: Option<String>) -> Self {
-        Self { name: name.into(), service, client, closed: AtomicBool::new(false) }
+    pub fn new(
+        name: impl Into<String>,
+        service: Arc<dyn HttpService>,
+        client: Option<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            service,
+            client,
+            closed: AtomicBool::new(false),
+        }
     }
 }
 
 #[async_trait]
 impl HttpLink for Http {
-    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
+    async fn call(
+        &self,
+        request: HttpRequest,
+        within: Duration,
+    ) -> Result<HttpResponse, LinkError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(LinkError::closed());
         }
         let body = request.body.as_ref().map_or(&[][..], |b| b.as_slice());
-        let answer = async { self.service.call(self.client.as_deref(), request.method, &request.path, body) };
-        timeout(within, answer).await.map_err(|_| LinkError::new(ErrorKind::Timeout, "no response within the deadline").sent())
+        let answer = async {
+            self.service
+                .call(self.client.as_deref(), request.method, &request.path, body)
+        };
+        timeout(within, answer).await.map_err(|_| {
+            LinkError::new(ErrorKind::Timeout, "no response within the deadline").sent()
+        })
     }
     fn address(&self) -> String {
         format!("mem://{}", self.name)

@@ -38,7 +38,13 @@ pub enum Prank {
 pub async fn plan(opened: &Opened, to: &str) -> Result<Plan> {
     let switch = opened.as_switch()?;
     let (who, present) = (switch.identity().await?, switch.connections().await?.value);
-    Plan::new(&who, &switch.switch_capabilities().geometry, &present, &to.parse()?, &Scope::Touched)
+    Plan::new(
+        &who,
+        &switch.switch_capabilities().geometry,
+        &present,
+        &to.parse()?,
+        &Scope::Touched,
+    )
 }
 
 /// The far end.
@@ -64,7 +70,12 @@ impl<D> Clone for Far<D> {
 impl<D: Send + 'static> Far<D> {
     /// A device; `answer` is given each request without its end, and tells the bytes of the reply.
     pub fn new(device: D, answer: fn(&mut D, &str) -> String) -> Self {
-        Self(Arc::new(Mutex::new(Scripted { device, pranks: VecDeque::new(), seen: Vec::new(), answer })))
+        Self(Arc::new(Mutex::new(Scripted {
+            device,
+            pranks: VecDeque::new(),
+            seen: Vec::new(),
+            answer,
+        })))
     }
 
     /// The far end, now.
@@ -90,27 +101,56 @@ impl<D: Send + 'static> Far<D> {
     ///
     /// # Panics
     /// If not.
-    pub async fn harms_one_reading_only(&self, opened: &Opened, query: &'static str, wrong: &[(&'static str, ErrorKind)], stands: &str) {
-        let wrong = wrong.iter().map(|(reply, kind)| (Prank::Answer(reply), *kind));
+    pub async fn harms_one_reading_only(
+        &self,
+        opened: &Opened,
+        query: &'static str,
+        wrong: &[(&'static str, ErrorKind)],
+        stands: &str,
+    ) {
+        let wrong = wrong
+            .iter()
+            .map(|(reply, kind)| (Prank::Answer(reply), *kind));
         let lost = [
             (Prank::Silence, ErrorKind::Timeout),
-            (Prank::Late(Duration::from_millis(5_100)), ErrorKind::Timeout),
+            (
+                Prank::Late(Duration::from_millis(5_100)),
+                ErrorKind::Timeout,
+            ),
             (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
         ];
         for (prank, kind) in wrong.chain(lost) {
             self.prank(query, prank);
-            let read = async || opened.as_switch()?.connections().await.map(|now| now.value.to_string());
+            let read = async || {
+                opened
+                    .as_switch()?
+                    .connections()
+                    .await
+                    .map(|now| now.value.to_string())
+            };
             assert_eq!(read().await.map_err(|e| e.kind()), Err(kind), "{prank:?}");
-            assert_eq!(read().await.map_err(|e| e.kind()).as_deref(), Ok(stands), "after {prank:?}");
+            assert_eq!(
+                read().await.map_err(|e| e.kind()).as_deref(),
+                Ok(stands),
+                "after {prank:?}"
+            );
         }
     }
 
     /// The reply to a request, and after which time; `None` hangs up.
     fn reply(&self, request: &str) -> Option<(String, Duration)> {
         let mut now = self.now();
-        let Scripted { device, pranks, seen, answer } = &mut *now;
+        let Scripted {
+            device,
+            pranks,
+            seen,
+            answer,
+        } = &mut *now;
         seen.push(request.to_owned());
-        let due = pranks.iter().position(|(text, _)| request.contains(text)).and_then(|i| pranks.remove(i));
+        let due = pranks
+            .iter()
+            .position(|(text, _)| request.contains(text))
+            .and_then(|i| pranks.remove(i));
         let mut answer = || answer(device, request);
         Some(match due.map(|(_, prank)| prank) {
             None => (answer(), Duration::ZERO),
@@ -130,7 +170,9 @@ impl<D: Send + 'static> Far<D> {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
         while stream.read_until(end, &mut line).await.is_ok_and(|n| n > 0) {
-            let Some((reply, after)) = self.reply(String::from_utf8_lossy(&line).trim()) else { return };
+            let Some((reply, after)) = self.reply(String::from_utf8_lossy(&line).trim()) else {
+                return;
+            };
             line.clear();
             sleep(after).await;
             if stream.write_all(reply.as_bytes()).await.is_err() {

@@ -29,8 +29,16 @@ impl ScriptedAgent {
     /// With these objects; `react` makes of a varbind that was set what the device does, beyond keeping it.
     #[must_use]
     pub fn new(objects: Objects, react: fn(&mut Objects, &VarBind)) -> Arc<Self> {
-        let state = Mutex::new(State { objects, refuse: None, set: Vec::new() });
-        Arc::new(Self { state, react, notifications: broadcast::channel(64).0 })
+        let state = Mutex::new(State {
+            objects,
+            refuse: None,
+            set: Vec::new(),
+        });
+        Arc::new(Self {
+            state,
+            react,
+            notifications: broadcast::channel(64).0,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -66,7 +74,11 @@ impl ScriptedAgent {
     }
     /// Sends a notification, if anybody listens.
     pub fn notify(&self, trap: Oid, binds: Vec<VarBind>) {
-        let _ = self.notifications.send(Notification { trap, uptime: 1, binds });
+        let _ = self.notifications.send(Notification {
+            trap,
+            uptime: 1,
+            binds,
+        });
     }
 }
 
@@ -75,7 +87,11 @@ impl SnmpService for ScriptedAgent {
         self.value(oid).unwrap_or(Value::NoSuchInstance)
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
-        self.lock().objects.range((Bound::Excluded(oid.clone()), Bound::Unbounded)).next().map(|(o, v)| VarBind::new(o.clone(), v.clone()))
+        self.lock()
+            .objects
+            .range((Bound::Excluded(oid.clone()), Bound::Unbounded))
+            .next()
+            .map(|(o, v)| VarBind::new(o.clone(), v.clone()))
     }
     fn set(&self, _id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let mut state = self.lock();

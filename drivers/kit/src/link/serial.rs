@@ -27,11 +27,19 @@ pub struct SerialPort {
 impl SerialPort {
     /// At this path, with this line speed.
     pub fn new(path: impl Into<String>, baud: u32, hardware_flow: bool) -> Self {
-        Self { path: path.into(), baud, hardware_flow }
+        Self {
+            path: path.into(),
+            baud,
+            hardware_flow,
+        }
     }
 
     fn open(&self) -> Result<SerialStream, LinkError> {
-        let flow = if self.hardware_flow { FlowControl::Hardware } else { FlowControl::None };
+        let flow = if self.hardware_flow {
+            FlowControl::Hardware
+        } else {
+            FlowControl::None
+        };
         let stream = tokio_serial::new(&self.path, self.baud)
             .data_bits(DataBits::Eight)
             .parity(Parity::None)
@@ -48,15 +56,32 @@ impl SerialPort {
         use tokio_serial::ErrorKind as K;
         let path = &self.path;
         // EBUSY of TIOCEXCL comes as NoDevice, and a lock that is held says so in its text alone.
-        if error.kind == K::NoDevice && std::path::Path::new(path).exists() || error.description.contains("lock") {
-            return LinkError::new(ErrorKind::Busy, format!("serial port {path} is in use by another program"));
+        if error.kind == K::NoDevice && std::path::Path::new(path).exists()
+            || error.description.contains("lock")
+        {
+            return LinkError::new(
+                ErrorKind::Busy,
+                format!("serial port {path} is in use by another program"),
+            );
         }
         match error.kind {
-            K::NoDevice | K::Io(io::ErrorKind::NotFound) => LinkError::new(ErrorKind::Unreachable, format!("there is no serial port {path}")),
-            K::Io(io::ErrorKind::PermissionDenied) => {
-                LinkError::new(ErrorKind::Unreachable, format!("this user may not open serial port {path}; is it in the group that owns it (often `dialout`)?"))
-            }
-            _ => LinkError::new(ErrorKind::Transport(TransportFault::System), format!("serial port {path} cannot be set to {} baud 8N1: {error}", self.baud)),
+            K::NoDevice | K::Io(io::ErrorKind::NotFound) => LinkError::new(
+                ErrorKind::Unreachable,
+                format!("there is no serial port {path}"),
+            ),
+            K::Io(io::ErrorKind::PermissionDenied) => LinkError::new(
+                ErrorKind::Unreachable,
+                format!(
+                    "this user may not open serial port {path}; is it in the group that owns it (often `dialout`)?"
+                ),
+            ),
+            _ => LinkError::new(
+                ErrorKind::Transport(TransportFault::System),
+                format!(
+                    "serial port {path} cannot be set to {} baud 8N1: {error}",
+                    self.baud
+                ),
+            ),
         }
     }
 }
@@ -78,13 +103,21 @@ impl Connector for SerialPort {
 struct Line(SerialStream);
 
 impl AsyncRead for Line {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

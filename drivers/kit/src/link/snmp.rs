@@ -132,7 +132,10 @@ impl Value {
     /// Whether the agent said that there is no such thing.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::NoSuchObject | Self::NoSuchInstance | Self::EndOfMibView)
+        matches!(
+            self,
+            Self::NoSuchObject | Self::NoSuchInstance | Self::EndOfMibView
+        )
     }
     /// Text, from an octet string.
     pub fn text(value: impl AsRef<[u8]>) -> Self {
@@ -168,7 +171,10 @@ impl SetRequest {
     /// An empty request.
     #[must_use]
     pub fn new() -> Self {
-        Self { binds: Vec::new(), secret: Vec::new() }
+        Self {
+            binds: Vec::new(),
+            secret: Vec::new(),
+        }
     }
     /// Adds a varbind.
     #[must_use]

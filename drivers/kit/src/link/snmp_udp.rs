@@ -81,7 +81,8 @@ impl UdpSnmp {
         events: EventHub,
         receiver: Option<NotificationReceiver>,
     ) -> Result<Arc<Self>, LinkError> {
-        let unreachable = |why: String| LinkError::new(ErrorKind::Unreachable, format!("{address}: {why}"));
+        let unreachable =
+            |why: String| LinkError::new(ErrorKind::Unreachable, format!("{address}: {why}"));
         let address = tokio::time::timeout(within, lookup_host(address))
             .await
             .map_err(|_| unreachable("the name was not resolved within the deadline".to_owned()))?
@@ -101,7 +102,11 @@ impl UdpSnmp {
             events,
         });
         let (notifications, listener) = broadcast::channel(256);
-        let link = Self { notifications, _listener: listener, shared };
+        let link = Self {
+            notifications,
+            _listener: listener,
+            shared,
+        };
         // sysObjectID.0 (RFC 3418) shows that an agent is there, snmpEngineID.0 (RFC 3411) which one.
         let first = link.get(&[Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]), Oid::from(ENGINE_ID)], within).await.map_err(|mut e| {
             if e.kind == ErrorKind::Timeout && link.security() == SecurityLevel::AuthPriv {
@@ -109,18 +114,35 @@ impl UdpSnmp {
             }
             e
         })?;
-        if let Some(VarBind { value: Value::OctetString(id), .. }) = first.get(1) {
-            *link.shared.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
+        if let Some(VarBind {
+            value: Value::OctetString(id),
+            ..
+        }) = first.get(1)
+        {
+            *link
+                .shared
+                .engine
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
         }
         if let Some(receiver) = receiver {
-            let engine = link.shared.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let engine = link
+                .shared
+                .engine
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             receiver.forward(address.ip(), engine, &link.notifications);
         }
         Ok(Arc::new(link))
     }
 
     /// Runs `exchange` in a task of its own, which outlives a caller that goes away.
-    async fn run<T: Send + 'static, F>(&self, within: Duration, exchange: impl FnOnce(Arc<Shared>, Instant) -> F) -> Result<T, LinkError>
+    async fn run<T: Send + 'static, F>(
+        &self,
+        within: Duration,
+        exchange: impl FnOnce(Arc<Shared>, Instant) -> F,
+    ) -> Result<T, LinkError>
     where
         F: Future<Output = Result<T, LinkError>> + Send + 'static,
     {
@@ -133,7 +155,9 @@ impl UdpSnmp {
                 self.shared.note(&result);
                 result
             }
-            Err(_) => Err(LinkError::new(ErrorKind::Internal, "the exchange's task ended early").sent()),
+            Err(_) => {
+                Err(LinkError::new(ErrorKind::Internal, "the exchange's task ended early").sent())
+            }
         }
     }
 }
@@ -145,7 +169,10 @@ impl SnmpLink for UdpSnmp {
             return Ok(Vec::new());
         }
         let oids: Arc<[Oid]> = oids.into();
-        self.run(within, move |shared, deadline| async move { shared.read(Read::Get(oids), deadline).await }).await
+        self.run(within, move |shared, deadline| async move {
+            shared.read(Read::Get(oids), deadline).await
+        })
+        .await
     }
 
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
@@ -156,9 +183,15 @@ impl SnmpLink for UdpSnmp {
             ));
         }
         if self.shared.security.usm().is_none() {
-            return Err(LinkError::new(ErrorKind::Authentication, "SNMPv2c is for reading only; a change goes over SNMPv3, so give credentials with a user"));
+            return Err(LinkError::new(
+                ErrorKind::Authentication,
+                "SNMPv2c is for reading only; a change goes over SNMPv3, so give credentials with a user",
+            ));
         }
-        self.run(within, move |shared, deadline| async move { shared.set(request, deadline).await }).await
+        self.run(within, move |shared, deadline| async move {
+            shared.set(request, deadline).await
+        })
+        .await
     }
 
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
@@ -170,8 +203,12 @@ impl SnmpLink for UdpSnmp {
                 let rows = shared.read(Read::Bulk(at.clone()), deadline).await?;
                 // The end of a table is told by a name behind it; nothing at all is a row that cannot be read.
                 if rows.is_empty() {
-                    let what = format!("the reply to GETBULK behind {at} holds no row that can be read");
-                    return Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), what));
+                    let what =
+                        format!("the reply to GETBULK behind {at} holds no row that can be read");
+                    return Err(LinkError::new(
+                        ErrorKind::Transport(TransportFault::Framing),
+                        what,
+                    ));
                 }
                 for row in rows {
                     if row.oid.below(&root).is_none() || row.value == Value::EndOfMibView {
@@ -179,11 +216,17 @@ impl SnmpLink for UdpSnmp {
                     }
                     if row.oid <= at {
                         let what = format!("behind {at} the agent names {}", row.oid);
-                        return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing), what));
+                        return Err(LinkError::new(
+                            ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing),
+                            what,
+                        ));
                     }
                     if found.len() >= WALK_LIMIT {
                         let what = format!("the walk of {root} has more than {WALK_LIMIT} rows");
-                        return Err(LinkError::new(ErrorKind::Transport(TransportFault::Overrun), what));
+                        return Err(LinkError::new(
+                            ErrorKind::Transport(TransportFault::Overrun),
+                            what,
+                        ));
                     }
                     at = row.oid.clone();
                     found.push(row);
@@ -218,9 +261,17 @@ impl Shared {
     fn note<T>(&self, result: &Result<T, LinkError>) {
         match result {
             // One that waited in the queue tells nothing of the agent.
-            Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) && !e.is_queued() => {
+            Err(e)
+                if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable)
+                    && !e.is_queued() =>
+            {
                 if !self.lost.swap(true, Ordering::AcqRel) {
-                    self.events.publish(Origin::Driver, EventKind::LinkLost { reason: e.detail.clone() });
+                    self.events.publish(
+                        Origin::Driver,
+                        EventKind::LinkLost {
+                            reason: e.detail.clone(),
+                        },
+                    );
                 }
             }
             Ok(_) => {
@@ -233,23 +284,44 @@ impl Shared {
     }
 
     fn timeout(&self) -> LinkError {
-        LinkError::new(ErrorKind::Timeout, format!("agent {} did not answer within the deadline", self.address))
+        LinkError::new(
+            ErrorKind::Timeout,
+            format!("agent {} did not answer within the deadline", self.address),
+        )
     }
 
     async fn session(&self, deadline: Instant) -> Result<AsyncSession, LinkError> {
-        if let Some(session) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(session) = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
             return Ok(session);
         }
         // Sessions start far apart, so that a request id names one exchange of this link.
         let first = self.next_id.fetch_add(1 << 16, Ordering::Relaxed) & 0x3fff_ffff;
-        let socket = |e: std::io::Error| LinkError::new(ErrorKind::Unreachable, format!("no socket to {}: {e}", self.address));
+        let socket = |e: std::io::Error| {
+            LinkError::new(
+                ErrorKind::Unreachable,
+                format!("no socket to {}: {e}", self.address),
+            )
+        };
         let Some(usm) = self.security.usm() else {
-            return AsyncSession::new_v2c(self.address, self.security.community().as_bytes(), first).await.map_err(socket);
+            return AsyncSession::new_v2c(
+                self.address,
+                self.security.community().as_bytes(),
+                first,
+            )
+            .await
+            .map_err(socket);
         };
         let mut left = ATTEMPTS;
         let mut session = loop {
             // A new one for each attempt: the late answer to one would be taken for that to the next, and its clock for wrong.
-            let mut session = AsyncSession::new_v3(self.address, first, usm.clone()).await.map_err(socket)?;
+            let mut session = AsyncSession::new_v3(self.address, first, usm.clone())
+                .await
+                .map_err(socket)?;
             let end = attempt_end(deadline, left);
             left -= 1;
             match timeout_at(end, session.init()).await {
@@ -275,14 +347,31 @@ impl Shared {
 
     /// A session must reach the agent that was opened, not another that took its address.
     fn same_agent(&self, answer: &Answer) -> Result<(), LinkError> {
-        let Some(known) = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return Ok(()) };
+        let Some(known) = self
+            .engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+        else {
+            return Ok(());
+        };
         match answer {
             Answer::Values(values) => match values.first() {
-                Some(VarBind { value: Value::OctetString(found), .. }) if *found != known => {
+                Some(VarBind {
+                    value: Value::OctetString(found),
+                    ..
+                }) if *found != known => {
                     self.closed.store(true, Ordering::Release);
                     let (known, found) = (hex::encode(&known), hex::encode(found));
-                    self.events.publish(Origin::Driver, EventKind::IdentityChanged { found: found.clone() });
-                    let what = format!("SNMP engine {known} was opened, and {found} answers now; the handle is closed");
+                    self.events.publish(
+                        Origin::Driver,
+                        EventKind::IdentityChanged {
+                            found: found.clone(),
+                        },
+                    );
+                    let what = format!(
+                        "SNMP engine {known} was opened, and {found} answers now; the handle is closed"
+                    );
                     Err(LinkError::new(ErrorKind::IdentityChanged, what))
                 }
                 _ => Ok(()),
@@ -293,16 +382,25 @@ impl Shared {
 
     /// All of them know the engine as it was.
     fn forget_sessions(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn give_back(&self, session: AsyncSession) {
         if !self.closed.load(Ordering::Acquire) {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session);
         }
     }
 
-    async fn permit(&self, deadline: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, LinkError> {
+    async fn permit(
+        &self,
+        deadline: Instant,
+    ) -> Result<tokio::sync::SemaphorePermit<'_>, LinkError> {
         match timeout_at(deadline, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(LinkError::queued()),
@@ -326,7 +424,11 @@ impl Shared {
     }
 
     /// What the agent answers to a read, and a session on which it has just done so.
-    async fn answered(&self, what: &Read, deadline: Instant) -> Result<(Answer, AsyncSession), LinkError> {
+    async fn answered(
+        &self,
+        what: &Read,
+        deadline: Instant,
+    ) -> Result<(Answer, AsyncSession), LinkError> {
         let mut left = ATTEMPTS;
         let mut sent = false;
         // One more turn for each restart of the agent that a reply tells of.
@@ -337,7 +439,14 @@ impl Shared {
             let mut session = match self.session(end).await {
                 Ok(session) => session,
                 // A datagram of the session's own questions was lost, or was noise: one attempt of this question.
-                Err(e) if left > 0 && Instant::now() < deadline && matches!(e.kind, ErrorKind::Timeout | ErrorKind::Transport(TransportFault::Framing)) => {
+                Err(e)
+                    if left > 0
+                        && Instant::now() < deadline
+                        && matches!(
+                            e.kind,
+                            ErrorKind::Timeout | ErrorKind::Transport(TransportFault::Framing)
+                        ) =>
+                {
                     continue;
                 }
                 Err(e) => return Err(if sent { e.sent() } else { e }),
@@ -351,7 +460,8 @@ impl Shared {
                     self.give_back(session);
                 }
                 // A late reply to an earlier exchange, or noise: the session is spent, the question stands.
-                Ok(Err(snmp2::Error::RequestIdMismatch)) if left > 0 && Instant::now() < deadline => {}
+                Ok(Err(snmp2::Error::RequestIdMismatch))
+                    if left > 0 && Instant::now() < deadline => {}
                 // Another engine, or the same after a restart: a new session finds out which.
                 Ok(Err(ref error)) if restarts > 0 && is_another_engine(error) => {
                     restarts -= 1;
@@ -369,15 +479,31 @@ impl Shared {
     /// A SET leaves once, on a session that has just been answered: it knows the agent's clock, so that no restart long past refuses it. What goes
     /// wrong from there on leaves it open whether the agent acted: a reply that tells of a new clock may be the answer itself.
     async fn set(&self, request: SetRequest, deadline: Instant) -> Result<i32, LinkError> {
-        let _one = timeout_at(deadline, self.sets.lock()).await.map_err(|_| LinkError::queued())?;
+        let _one = timeout_at(deadline, self.sets.lock())
+            .await
+            .map_err(|_| LinkError::queued())?;
         let _permit = self.permit(deadline).await?;
-        let oids: Vec<_> = request.binds().iter().map(|b| native_oid(&b.oid)).collect::<Result<_, _>>()?;
-        let named: Vec<_> = request.binds().iter().zip(&oids).map(|(b, oid)| Ok((oid, native(&b.value)?))).collect::<Result<_, LinkError>>()?;
+        let oids: Vec<_> = request
+            .binds()
+            .iter()
+            .map(|b| native_oid(&b.oid))
+            .collect::<Result<_, _>>()?;
+        let named: Vec<_> = request
+            .binds()
+            .iter()
+            .zip(&oids)
+            .map(|(b, oid)| Ok((oid, native(&b.value)?)))
+            .collect::<Result<_, LinkError>>()?;
         // Only the question before it was sent; nothing changed yet.
         let unchanged = |e: LinkError| LinkError::new(e.kind, e.detail);
-        let (answer, mut session) = self.answered(&Read::Get([Oid::from(ENGINE_ID)].into()), deadline).await.map_err(unchanged)?;
+        let (answer, mut session) = self
+            .answered(&Read::Get([Oid::from(ENGINE_ID)].into()), deadline)
+            .await
+            .map_err(unchanged)?;
         self.same_agent(&answer)?;
-        let outcome = timeout_at(deadline, session.set(&named)).await.map(|r| r.map(|pdu| (pdu.req_id, pdu.error_status, pdu.error_index)));
+        let outcome = timeout_at(deadline, session.set(&named))
+            .await
+            .map(|r| r.map(|pdu| (pdu.req_id, pdu.error_status, pdu.error_index)));
         match outcome {
             Ok(Ok((id, 0, _))) => {
                 self.give_back(session);
@@ -386,7 +512,11 @@ impl Shared {
             Ok(Ok((_, status, index))) => {
                 self.give_back(session);
                 let index = usize::try_from(index).unwrap_or(0);
-                Err(refused(status, index, request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid)))
+                Err(refused(
+                    status,
+                    index,
+                    request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid),
+                ))
             }
             Ok(Err(error)) => Err(self.fail(&error).sent()),
             Err(_) => Err(self.timeout().sent()),
@@ -398,20 +528,44 @@ impl Shared {
         let address = self.address;
         let say = |kind, what: &str| LinkError::new(kind, format!("agent {address}: {what}"));
         match error {
-            E::AuthFailure(snmp2::v3::AuthErrorKind::ReplyNotEncrypted) => say(ErrorKind::Authentication, "the reply was not encrypted"),
-            E::AuthFailure(why) => say(ErrorKind::Authentication, &format!("SNMPv3 failed: {why}; check user, protocols and passwords")),
-            E::AuthUpdated => say(ErrorKind::Authentication, "the agent refuses our idea of its clock"),
-            E::RequestIdMismatch => say(ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest), "the reply belongs to another request"),
-            E::CommunityMismatch => say(ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), "the reply has another community or user"),
-            // A report in place of a response: RFC 3414's counters of refused messages.
-            E::AsnWrongType if self.security.usm().is_some() => {
-                say(ErrorKind::Authentication, "it reports that it refused the message; check user, protocols and passwords")
+            E::AuthFailure(snmp2::v3::AuthErrorKind::ReplyNotEncrypted) => {
+                say(ErrorKind::Authentication, "the reply was not encrypted")
             }
+            E::AuthFailure(why) => say(
+                ErrorKind::Authentication,
+                &format!("SNMPv3 failed: {why}; check user, protocols and passwords"),
+            ),
+            E::AuthUpdated => say(
+                ErrorKind::Authentication,
+                "the agent refuses our idea of its clock",
+            ),
+            E::RequestIdMismatch => say(
+                ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+                "the reply belongs to another request",
+            ),
+            E::CommunityMismatch => say(
+                ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+                "the reply has another community or user",
+            ),
+            // A report in place of a response: RFC 3414's counters of refused messages.
+            E::AsnWrongType if self.security.usm().is_some() => say(
+                ErrorKind::Authentication,
+                "it reports that it refused the message; check user, protocols and passwords",
+            ),
             // A UDP socket tells of a closed port as a failed receive.
             E::Receive | E::Send => say(ErrorKind::Unreachable, "nothing listens there"),
-            E::Crypto(_) => say(ErrorKind::Authentication, "the reply could not be decrypted"),
-            E::BufferOverflow | E::ValueOutOfRange => say(ErrorKind::InvalidInput, "the request is too large for one PDU"),
-            _ => say(ErrorKind::Transport(TransportFault::Framing), "the reply is no SNMP message"),
+            E::Crypto(_) => say(
+                ErrorKind::Authentication,
+                "the reply could not be decrypted",
+            ),
+            E::BufferOverflow | E::ValueOutOfRange => say(
+                ErrorKind::InvalidInput,
+                "the request is too large for one PDU",
+            ),
+            _ => say(
+                ErrorKind::Transport(TransportFault::Framing),
+                "the reply is no SNMP message",
+            ),
         }
     }
 }
@@ -419,12 +573,25 @@ impl Shared {
 /// The agent did not act on the message: it was made for another engine, or another of its boots.
 fn is_another_engine(error: &snmp2::Error) -> bool {
     use snmp2::v3::AuthErrorKind as K;
-    matches!(error, snmp2::Error::AuthFailure(K::EngineIdMismatch | K::EngineBootsMismatch | K::EngineTimeMismatch))
+    matches!(
+        error,
+        snmp2::Error::AuthFailure(
+            K::EngineIdMismatch | K::EngineBootsMismatch | K::EngineTimeMismatch
+        )
+    )
 }
 
 fn is_noise(error: &snmp2::Error) -> bool {
     use snmp2::Error as E;
-    matches!(error, E::AsnParse | E::AsnInvalidLen | E::AsnUnsupportedType | E::AsnEof | E::AsnIntOverflow | E::UnsupportedVersion)
+    matches!(
+        error,
+        E::AsnParse
+            | E::AsnInvalidLen
+            | E::AsnUnsupportedType
+            | E::AsnEof
+            | E::AsnIntOverflow
+            | E::UnsupportedVersion
+    )
 }
 
 /// When an attempt ends: the time that is left, shared among the attempts that are left.
@@ -445,8 +612,15 @@ async fn ask(session: &mut AsyncSession, what: &Read) -> Result<Answer, snmp2::E
             (session.get(&oid).await?, Some(1))
         }
         Read::Get(oids) => {
-            let native: Vec<_> = oids.iter().map(native_oid).collect::<Result<_, _>>().map_err(|_| snmp2::Error::ValueOutOfRange)?;
-            (session.get_many(&native.iter().collect::<Vec<_>>()).await?, Some(oids.len()))
+            let native: Vec<_> = oids
+                .iter()
+                .map(native_oid)
+                .collect::<Result<_, _>>()
+                .map_err(|_| snmp2::Error::ValueOutOfRange)?;
+            (
+                session.get_many(&native.iter().collect::<Vec<_>>()).await?,
+                Some(oids.len()),
+            )
         }
         Read::Bulk(oid) => {
             let oid = native_oid(oid).map_err(|_| snmp2::Error::ValueOutOfRange)?;
@@ -454,7 +628,10 @@ async fn ask(session: &mut AsyncSession, what: &Read) -> Result<Answer, snmp2::E
         }
     };
     if pdu.error_status != 0 {
-        return Ok(Answer::Refused(pdu.error_status, usize::try_from(pdu.error_index).unwrap_or(0)));
+        return Ok(Answer::Refused(
+            pdu.error_status,
+            usize::try_from(pdu.error_index).unwrap_or(0),
+        ));
     }
     let mut values = Vec::with_capacity(exactly.unwrap_or(REPETITIONS as usize));
     for (oid, value) in pdu.varbinds.clone() {
@@ -465,7 +642,10 @@ async fn ask(session: &mut AsyncSession, what: &Read) -> Result<Answer, snmp2::E
         return Err(snmp2::Error::AsnParse);
     }
     if let Read::Get(oids) = what
-        && oids.iter().zip(&values).any(|(asked, got)| *asked != got.oid)
+        && oids
+            .iter()
+            .zip(&values)
+            .any(|(asked, got)| *asked != got.oid)
     {
         return Err(snmp2::Error::RequestIdMismatch);
     }
@@ -474,7 +654,12 @@ async fn ask(session: &mut AsyncSession, what: &Read) -> Result<Answer, snmp2::E
 
 fn native_oid(oid: &Oid) -> Result<snmp2::Oid<'static>, LinkError> {
     let ids: Vec<u64> = oid.ids().iter().map(|id| u64::from(*id)).collect();
-    snmp2::Oid::from(&ids).map_err(|_| LinkError::new(ErrorKind::InvalidInput, format!("{oid} is not an object identifier")))
+    snmp2::Oid::from(&ids).map_err(|_| {
+        LinkError::new(
+            ErrorKind::InvalidInput,
+            format!("{oid} is not an object identifier"),
+        )
+    })
 }
 
 fn ours(oid: &snmp2::Oid<'_>) -> Result<Oid, snmp2::Error> {
@@ -496,7 +681,10 @@ fn native(value: &Value) -> Result<snmp2::Value<'_>, LinkError> {
         Value::Opaque(v) => snmp2::Value::Opaque(v),
         Value::Null => snmp2::Value::Null,
         Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView => {
-            return Err(LinkError::new(ErrorKind::InvalidInput, "an exception is no value to set"));
+            return Err(LinkError::new(
+                ErrorKind::InvalidInput,
+                "an exception is no value to set",
+            ));
         }
     })
 }

@@ -23,7 +23,12 @@ impl Tcp {
 }
 
 pub(crate) async fn connect(address: &str, within: Duration) -> Result<TcpStream, LinkError> {
-    let fail = |why: String| LinkError::new(ErrorKind::Unreachable, format!("no connection to {address}: {why}"));
+    let fail = |why: String| {
+        LinkError::new(
+            ErrorKind::Unreachable,
+            format!("no connection to {address}: {why}"),
+        )
+    };
     let stream = timeout(within, TcpStream::connect(address))
         .await
         .map_err(|_| fail(format!("nothing answered within {} ms", within.as_millis())))?
@@ -55,9 +60,16 @@ impl Unix {
 #[async_trait]
 impl Connector for Unix {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
-        let fail = |why: String| LinkError::new(ErrorKind::Unreachable, format!("no connection to {}: {why}", self.0.display()));
-        let stream =
-            timeout(within, UnixStream::connect(&self.0)).await.map_err(|_| fail("nothing answered in time".to_owned()))?.map_err(|e| fail(e.to_string()))?;
+        let fail = |why: String| {
+            LinkError::new(
+                ErrorKind::Unreachable,
+                format!("no connection to {}: {why}", self.0.display()),
+            )
+        };
+        let stream = timeout(within, UnixStream::connect(&self.0))
+            .await
+            .map_err(|_| fail("nothing answered in time".to_owned()))?
+            .map_err(|e| fail(e.to_string()))?;
         Ok(Box::new(stream))
     }
     fn address(&self) -> String {

@@ -33,12 +33,18 @@ impl Misread {
     /// Of a reply that is not what was expected.
     #[must_use]
     pub fn unexpected(expected: &'static str, got: &str) -> Self {
-        Self::Unexpected { expected, got: got.chars().take(QUOTED).collect() }
+        Self::Unexpected {
+            expected,
+            got: got.chars().take(QUOTED).collect(),
+        }
     }
     /// Of a reply to another request.
     #[must_use]
     pub fn other_reply(expected: &'static str, got: &str) -> Self {
-        Self::OtherReply { expected, got: got.chars().take(QUOTED).collect() }
+        Self::OtherReply {
+            expected,
+            got: got.chars().take(QUOTED).collect(),
+        }
     }
 }
 
@@ -46,9 +52,15 @@ impl From<Misread> for Error {
     fn from(misread: Misread) -> Self {
         let message = misread.to_string();
         match misread {
-            Misread::NotText(_) => Self::new(ErrorKind::Transport(TransportFault::Framing), message),
-            Misread::Unexpected { .. } => Self::misbehaved(DeviceMisbehaved::UnexpectedReply, message),
-            Misread::OtherReply { .. } => Self::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, message),
+            Misread::NotText(_) => {
+                Self::new(ErrorKind::Transport(TransportFault::Framing), message)
+            }
+            Misread::Unexpected { .. } => {
+                Self::misbehaved(DeviceMisbehaved::UnexpectedReply, message)
+            }
+            Misread::OtherReply { .. } => {
+                Self::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, message)
+            }
         }
     }
 }
@@ -61,7 +73,9 @@ pub fn text(reply: &[u8]) -> Result<&str, Misread> {
     let inner = reply.trim_ascii();
     match std::str::from_utf8(inner) {
         Ok(text) if inner.iter().all(|b| matches!(b, b' '..=b'~')) => Ok(text),
-        _ => Err(Misread::NotText(String::from_utf8_lossy(&inner[..inner.len().min(QUOTED)]).into_owned())),
+        _ => Err(Misread::NotText(
+            String::from_utf8_lossy(&inner[..inner.len().min(QUOTED)]).into_owned(),
+        )),
     }
 }
 
@@ -72,7 +86,10 @@ pub fn text(reply: &[u8]) -> Result<&str, Misread> {
 pub fn number(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
     let text = text(reply)?;
     // `parse` would take a sign.
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| Misread::unexpected(expected, text))
+    text.parse()
+        .ok()
+        .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or_else(|| Misread::unexpected(expected, text))
 }
 
 #[cfg(test)]
@@ -83,8 +100,14 @@ mod tests {
     fn a_number_is_digits_only() {
         assert_eq!(number("a channel", b"\n12\r\n"), Ok(12));
         for wrong in ["+1", "-1", "1.0", "", "1 2", "99999999999"] {
-            assert_eq!(number("a channel", wrong.as_bytes()), Err(Misread::unexpected("a channel", wrong)));
+            assert_eq!(
+                number("a channel", wrong.as_bytes()),
+                Err(Misread::unexpected("a channel", wrong))
+            );
         }
-        assert!(matches!(number("a channel", b"\xb1\r\n"), Err(Misread::NotText(_))));
+        assert!(matches!(
+            number("a channel", b"\xb1\r\n"),
+            Err(Misread::NotText(_))
+        ));
     }
 }

@@ -25,7 +25,11 @@ impl Turn {
     }
 
     /// The owner's answer. A call whose turn did not come within its deadline ends then, and was not sent; one that was begun ends by its owner's clock.
-    pub(super) async fn answer<T>(&self, mut answer: oneshot::Receiver<Result<T, LinkError>>, deadline: Instant) -> Result<T, LinkError> {
+    pub(super) async fn answer<T>(
+        &self,
+        mut answer: oneshot::Receiver<Result<T, LinkError>>,
+        deadline: Instant,
+    ) -> Result<T, LinkError> {
         let closed = |_| {
             let error = LinkError::closed();
             // An owner that had begun may have sent it.
@@ -41,7 +45,11 @@ impl Turn {
         }
         match timeout_at(deadline + GRACE, answer).await {
             Ok(outcome) => outcome.unwrap_or_else(closed),
-            Err(_) => Err(LinkError::new(ErrorKind::Timeout, "the operating system did not return within the deadline").sent()),
+            Err(_) => Err(LinkError::new(
+                ErrorKind::Timeout,
+                "the operating system did not return within the deadline",
+            )
+            .sent()),
         }
     }
 }

@@ -26,8 +26,21 @@ impl Setup {
     /// The eight bytes on the wire.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 8] {
-        let (v, i, l) = (self.value.to_le_bytes(), self.index.to_le_bytes(), self.length.to_le_bytes());
-        [self.request_type, self.request, v[0], v[1], i[0], i[1], l[0], l[1]]
+        let (v, i, l) = (
+            self.value.to_le_bytes(),
+            self.index.to_le_bytes(),
+            self.length.to_le_bytes(),
+        );
+        [
+            self.request_type,
+            self.request,
+            v[0],
+            v[1],
+            i[0],
+            i[1],
+            l[0],
+            l[1],
+        ]
     }
     /// From the eight bytes on the wire.
     #[must_use]
@@ -87,12 +100,23 @@ pub trait UsbLink: Send + Sync {
     ///
     /// # Errors
     /// `Timeout`, `Transport` (stall, unplugged), `Unreachable`, `Closed`.
-    async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError>;
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError>;
     /// A control transfer with a data stage to the device, or none.
     ///
     /// # Errors
     /// As [`control_in`](Self::control_in).
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError>;
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<(), LinkError>;
     /// Reads from a bulk endpoint, until all chunks came or one was short, whose bytes end the result.
     ///
     /// # Errors
@@ -102,7 +126,13 @@ pub trait UsbLink: Send + Sync {
     ///
     /// # Errors
     /// As [`control_in`](Self::control_in).
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError>;
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<usize, LinkError>;
     /// Reads from an interrupt endpoint, as [`bulk_in`](Self::bulk_in).
     ///
     /// # Errors
@@ -120,7 +150,13 @@ impl Setup {
     /// The standard request that ends the halt of an endpoint.
     #[must_use]
     pub const fn clear_halt(endpoint: u8) -> Self {
-        Self { request_type: 0x02, request: 1, value: 0, index: endpoint as u16, length: 0 }
+        Self {
+            request_type: 0x02,
+            request: 1,
+            value: 0,
+            index: endpoint as u16,
+            length: 0,
+        }
     }
 }
 

@@ -48,12 +48,21 @@ pub fn list() -> Result<Vec<Listed>, LinkError> {
     };
     let mut found = Vec::new();
     for device in context.devices().map_err(|e| fail(e, "listing"))?.iter() {
-        let Ok(descriptor) = device.device_descriptor() else { continue };
-        let mut identity = UsbIdentity { vendor: descriptor.vendor_id(), product: descriptor.product_id(), ..UsbIdentity::default() };
+        let Ok(descriptor) = device.device_descriptor() else {
+            continue;
+        };
+        let mut identity = UsbIdentity {
+            vendor: descriptor.vendor_id(),
+            product: descriptor.product_id(),
+            ..UsbIdentity::default()
+        };
         if let Ok(handle) = device.open() {
             identity = read_identity(&handle, &descriptor);
         }
-        found.push(Listed { place: (device.bus_number(), device.address()), identity });
+        found.push(Listed {
+            place: (device.bus_number(), device.address()),
+            identity,
+        });
     }
     Ok(found)
 }
@@ -73,15 +82,42 @@ fn read_identity(handle: &Handle, descriptor: &rusb::DeviceDescriptor) -> UsbIde
 fn fail(error: rusb::Error, what: &str) -> LinkError {
     use rusb::Error as E;
     let (kind, why) = match error {
-        E::Timeout => (ErrorKind::Timeout, "nothing came within the deadline".to_owned()),
-        E::NoDevice => (ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out".to_owned()),
-        E::Pipe => (ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled".to_owned()),
-        E::Overflow => (ErrorKind::Transport(TransportFault::Overrun), "the device sent more than was asked for".to_owned()),
-        E::Busy => (ErrorKind::Busy, "the interface is in use by another program".to_owned()),
-        E::Access => (ErrorKind::Unreachable, "this user may not open the device; a udev rule gives access".to_owned()),
-        E::NotFound => (ErrorKind::NotFound, "the device has no such interface or endpoint".to_owned()),
-        E::InvalidParam => (ErrorKind::InvalidInput, "libusb refuses the arguments".to_owned()),
-        other => (ErrorKind::Transport(TransportFault::System), other.to_string()),
+        E::Timeout => (
+            ErrorKind::Timeout,
+            "nothing came within the deadline".to_owned(),
+        ),
+        E::NoDevice => (
+            ErrorKind::Transport(TransportFault::Unplugged),
+            "the device was pulled out".to_owned(),
+        ),
+        E::Pipe => (
+            ErrorKind::Transport(TransportFault::Stall),
+            "the endpoint stalled".to_owned(),
+        ),
+        E::Overflow => (
+            ErrorKind::Transport(TransportFault::Overrun),
+            "the device sent more than was asked for".to_owned(),
+        ),
+        E::Busy => (
+            ErrorKind::Busy,
+            "the interface is in use by another program".to_owned(),
+        ),
+        E::Access => (
+            ErrorKind::Unreachable,
+            "this user may not open the device; a udev rule gives access".to_owned(),
+        ),
+        E::NotFound => (
+            ErrorKind::NotFound,
+            "the device has no such interface or endpoint".to_owned(),
+        ),
+        E::InvalidParam => (
+            ErrorKind::InvalidInput,
+            "libusb refuses the arguments".to_owned(),
+        ),
+        other => (
+            ErrorKind::Transport(TransportFault::System),
+            other.to_string(),
+        ),
     };
     LinkError::new(kind, format!("USB {what}: {why}"))
 }
@@ -106,10 +142,18 @@ impl Owner {
             if let Some(known) = &self.known
                 && *known != identity
             {
-                let name = |i: &UsbIdentity| i.serial.clone().unwrap_or_else(|| "a device without serial number".to_owned());
+                let name = |i: &UsbIdentity| {
+                    i.serial
+                        .clone()
+                        .unwrap_or_else(|| "a device without serial number".to_owned())
+                };
                 let error = LinkError::new(
                     ErrorKind::IdentityChanged,
-                    format!("{} was opened, and {} is plugged in now; the handle is closed", name(known), name(&identity)),
+                    format!(
+                        "{} was opened, and {} is plugged in now; the handle is closed",
+                        name(known),
+                        name(&identity)
+                    ),
                 );
                 self.over = Some(error.clone());
                 return Err(error);
@@ -117,18 +161,24 @@ impl Owner {
             self.known = Some(identity);
             self.handle = Some(handle);
         }
-        self.handle.as_ref().ok_or_else(|| LinkError::new(ErrorKind::Internal, "no USB handle"))
+        self.handle
+            .as_ref()
+            .ok_or_else(|| LinkError::new(ErrorKind::Internal, "no USB handle"))
     }
 
     fn find(&self) -> Result<(Handle, UsbIdentity), LinkError> {
         let context = Context::new().map_err(|e| match e {
-            rusb::Error::Other | rusb::Error::Io => LinkError::new(ErrorKind::Unreachable, "this machine shows no USB bus"),
+            rusb::Error::Other | rusb::Error::Io => {
+                LinkError::new(ErrorKind::Unreachable, "this machine shows no USB bus")
+            }
             e => fail(e, "open"),
         })?;
         let mut seen = Vec::new();
         let mut refused = None;
         for device in context.devices().map_err(|e| fail(e, "open"))?.iter() {
-            let Ok(descriptor) = device.device_descriptor() else { continue };
+            let Ok(descriptor) = device.device_descriptor() else {
+                continue;
+            };
             if (descriptor.vendor_id(), descriptor.product_id()) != (self.vendor, self.product) {
                 continue;
             }
@@ -145,19 +195,40 @@ impl Owner {
                 continue;
             }
             if handle.active_configuration() != Ok(1) {
-                handle.set_active_configuration(1).map_err(|e| fail(e, "set configuration 1"))?;
+                handle
+                    .set_active_configuration(1)
+                    .map_err(|e| fail(e, "set configuration 1"))?;
             }
-            handle.claim_interface(self.interface).map_err(|e| fail(e, "claim interface"))?;
+            handle
+                .claim_interface(self.interface)
+                .map_err(|e| fail(e, "claim interface"))?;
             return Ok((handle, identity));
         }
         Err(refused.unwrap_or_else(|| {
-            let others = if seen.is_empty() { String::new() } else { format!("; those there have the serial numbers {}", seen.join(", ")) };
-            let wanted = self.serial.as_ref().map_or_else(String::new, |s| format!(" with serial number {s}"));
-            LinkError::new(ErrorKind::Unreachable, format!("no USB device {:04x}:{:04x}{wanted} is plugged in{others}", self.vendor, self.product))
+            let others = if seen.is_empty() {
+                String::new()
+            } else {
+                format!("; those there have the serial numbers {}", seen.join(", "))
+            };
+            let wanted = self
+                .serial
+                .as_ref()
+                .map_or_else(String::new, |s| format!(" with serial number {s}"));
+            LinkError::new(
+                ErrorKind::Unreachable,
+                format!(
+                    "no USB device {:04x}:{:04x}{wanted} is plugged in{others}",
+                    self.vendor, self.product
+                ),
+            )
         }))
     }
 
-    fn run<T>(&mut self, what: &str, transfer: impl FnOnce(&Handle) -> Result<T, rusb::Error>) -> Result<T, LinkError> {
+    fn run<T>(
+        &mut self,
+        what: &str,
+        transfer: impl FnOnce(&Handle) -> Result<T, rusb::Error>,
+    ) -> Result<T, LinkError> {
         let outcome = transfer(self.open()?);
         outcome.map_err(|e| {
             if e == rusb::Error::NoDevice {
@@ -168,7 +239,12 @@ impl Owner {
     }
 
     /// A transfer of an endpoint, whose halt is ended if it stalls.
-    fn transfer<T>(&mut self, what: &str, endpoint: u8, transfer: impl FnOnce(&Handle) -> Result<T, rusb::Error>) -> Result<T, LinkError> {
+    fn transfer<T>(
+        &mut self,
+        what: &str,
+        endpoint: u8,
+        transfer: impl FnOnce(&Handle) -> Result<T, rusb::Error>,
+    ) -> Result<T, LinkError> {
         let result = self.run(what, transfer);
         if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
             let _ = self.run("clear halt", |handle| handle.clear_halt(endpoint));
@@ -188,7 +264,11 @@ impl Left {
     /// What is left, in whole milliseconds of libusb and never its zero, which stands for ever.
     fn now(self) -> rusb::Result<Duration> {
         let left = self.within.saturating_sub(self.begun.elapsed());
-        if left.is_zero() { Err(rusb::Error::Timeout) } else { Ok(left.max(Duration::from_millis(1))) }
+        if left.is_zero() {
+            Err(rusb::Error::Timeout)
+        } else {
+            Ok(left.max(Duration::from_millis(1)))
+        }
     }
 }
 
@@ -197,14 +277,31 @@ impl HostUsb {
     ///
     /// # Errors
     /// `Unreachable` if there is none or this user may not; `Busy`; `Timeout`.
-    pub async fn open(vendor: u16, product: u16, interface: u8, serial: Option<&str>, within: Duration) -> Result<Arc<Self>, LinkError> {
-        let mut owner = Owner { vendor, product, interface, serial: serial.map(str::to_owned), handle: None, known: None, over: None };
+    pub async fn open(
+        vendor: u16,
+        product: u16,
+        interface: u8,
+        serial: Option<&str>,
+        within: Duration,
+    ) -> Result<Arc<Self>, LinkError> {
+        let mut owner = Owner {
+            vendor,
+            product,
+            interface,
+            serial: serial.map(str::to_owned),
+            handle: None,
+            known: None,
+            over: None,
+        };
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, opened) = oneshot::channel();
         std::thread::Builder::new()
             .name(format!("usb-{vendor:04x}-{product:04x}"))
             .spawn(move || {
-                let outcome = owner.open().map(drop).map(|()| owner.known.clone().unwrap_or_default());
+                let outcome = owner
+                    .open()
+                    .map(drop)
+                    .map(|()| owner.known.clone().unwrap_or_default());
                 let failed = outcome.is_err();
                 let _ = ready.send(outcome);
                 if !failed {
@@ -214,8 +311,18 @@ impl HostUsb {
             .map_err(|e| LinkError::new(ErrorKind::Internal, format!("no thread: {e}")))?;
         let identity = tokio::time::timeout(within, opened)
             .await
-            .map_err(|_| LinkError::new(ErrorKind::Timeout, "the USB device was not opened within the deadline"))?
-            .unwrap_or_else(|_| Err(LinkError::new(ErrorKind::Internal, "the USB thread ended early")))?;
+            .map_err(|_| {
+                LinkError::new(
+                    ErrorKind::Timeout,
+                    "the USB device was not opened within the deadline",
+                )
+            })?
+            .unwrap_or_else(|_| {
+                Err(LinkError::new(
+                    ErrorKind::Internal,
+                    "the USB thread ended early",
+                ))
+            })?;
         Ok(Arc::new(Self { jobs, identity }))
     }
 
@@ -234,7 +341,8 @@ impl HostUsb {
             }
         });
         self.jobs.send(job).map_err(|_| LinkError::closed())?;
-        turn.answer(answer, tokio::time::Instant::now() + within).await
+        turn.answer(answer, tokio::time::Instant::now() + within)
+            .await
     }
 
     async fn read(
@@ -247,7 +355,9 @@ impl HostUsb {
             let mut all = Zeroizing::new(vec![0; read.chunk.saturating_mul(read.count)]);
             let mut length = 0;
             for chunk in all.chunks_exact_mut(read.chunk.max(1)) {
-                let n = owner.transfer(what, read.endpoint | Direction::In as u8, |handle| transfer(handle, read.endpoint, chunk, left.now()?))?;
+                let n = owner.transfer(what, read.endpoint | Direction::In as u8, |handle| {
+                    transfer(handle, read.endpoint, chunk, left.now()?)
+                })?;
                 length += n;
                 if n < read.chunk {
                     break;
@@ -262,42 +372,95 @@ impl HostUsb {
 
 #[async_trait]
 impl UsbLink for HostUsb {
-    async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
         self.call(within, move |owner, left| {
             let mut data = vec![0; usize::from(setup.length)];
-            let n = owner.run("control transfer", |h| h.read_control(setup.request_type, setup.request, setup.value, setup.index, &mut data, left.now()?))?;
+            let n = owner.run("control transfer", |h| {
+                h.read_control(
+                    setup.request_type,
+                    setup.request,
+                    setup.value,
+                    setup.index,
+                    &mut data,
+                    left.now()?,
+                )
+            })?;
             data.truncate(n);
             Ok(data)
         })
         .await
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
         let data = Zeroizing::new(data.to_vec());
         self.call(within, move |owner, left| {
-            let n = owner.run("control transfer", |h| h.write_control(setup.request_type, setup.request, setup.value, setup.index, &data, left.now()?))?;
+            let n = owner.run("control transfer", |h| {
+                h.write_control(
+                    setup.request_type,
+                    setup.request,
+                    setup.value,
+                    setup.index,
+                    &data,
+                    left.now()?,
+                )
+            })?;
             if n == data.len() {
                 Ok(())
             } else {
-                Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), format!("{n} of {} bytes were taken", data.len())).sent())
+                Err(LinkError::new(
+                    ErrorKind::Transport(TransportFault::Framing),
+                    format!("{n} of {} bytes were taken", data.len()),
+                )
+                .sent())
             }
         })
         .await
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.read(read, "bulk read", |h, endpoint, buffer, within| h.read_bulk(endpoint | Direction::In as u8, buffer, within)).await
+        self.read(read, "bulk read", |h, endpoint, buffer, within| {
+            h.read_bulk(endpoint | Direction::In as u8, buffer, within)
+        })
+        .await
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
         let data = Zeroizing::new(data.to_vec());
-        self.call(within, move |owner, left| owner.transfer("bulk write", endpoint, |h| h.write_bulk(endpoint, &data, left.now()?))).await
+        self.call(within, move |owner, left| {
+            owner.transfer("bulk write", endpoint, |h| {
+                h.write_bulk(endpoint, &data, left.now()?)
+            })
+        })
+        .await
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.read(read, "interrupt read", |h, endpoint, buffer, within| h.read_interrupt(endpoint | Direction::In as u8, buffer, within)).await
+        self.read(read, "interrupt read", |h, endpoint, buffer, within| {
+            h.read_interrupt(endpoint | Direction::In as u8, buffer, within)
+        })
+        .await
     }
     fn identity(&self) -> UsbIdentity {
         self.identity.clone()
     }
     fn address(&self) -> String {
-        format!("usb {:04x}:{:04x}", self.identity.vendor, self.identity.product)
+        format!(
+            "usb {:04x}:{:04x}",
+            self.identity.vendor, self.identity.product
+        )
     }
     async fn close(&self) {
         let (done, closed) = oneshot::channel();

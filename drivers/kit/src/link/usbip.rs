@@ -66,8 +66,21 @@ impl UsbIp {
     ///
     /// # Errors
     /// `Unreachable`; `NotFound` if the server does not export it, or it has other ids; `Busy` if another host has it.
-    pub async fn open(address: &str, busid: &str, vendor: u16, product: u16, within: Duration) -> Result<Arc<Self>, LinkError> {
-        let mut owner = Owner { address: address.to_owned(), busid: busid.to_owned(), ids: (vendor, product), connection: None, known: None, over: None };
+    pub async fn open(
+        address: &str,
+        busid: &str,
+        vendor: u16,
+        product: u16,
+        within: Duration,
+    ) -> Result<Arc<Self>, LinkError> {
+        let mut owner = Owner {
+            address: address.to_owned(),
+            busid: busid.to_owned(),
+            ids: (vendor, product),
+            connection: None,
+            known: None,
+            over: None,
+        };
         owner.ready(Instant::now() + within).await?;
         let identity = owner.known.clone().unwrap_or_default();
         let (jobs, mut inbox) = mpsc::channel(16);
@@ -87,12 +100,19 @@ impl UsbIp {
                 }
             }
         });
-        Ok(Arc::new(Self { jobs, identity, address: format!("usbip://{address}/{busid}") }))
+        Ok(Arc::new(Self {
+            jobs,
+            identity,
+            address: format!("usbip://{address}/{busid}"),
+        }))
     }
 
     async fn submit(&self, urb: Urb) -> Reply {
         let deadline = Instant::now() + urb.within;
-        turn::submit(&self.jobs, deadline, |turn, reply| Job::Submit(urb, deadline, turn, reply)).await
+        turn::submit(&self.jobs, deadline, |turn, reply| {
+            Job::Submit(urb, deadline, turn, reply)
+        })
+        .await
     }
 }
 
@@ -113,11 +133,17 @@ struct Connection {
 }
 
 fn cut(address: &str) -> LinkError {
-    LinkError::new(ErrorKind::Transport(TransportFault::Unplugged), format!("the USB/IP server {address} has gone, and the device with it")).sent()
+    LinkError::new(
+        ErrorKind::Transport(TransportFault::Unplugged),
+        format!("the USB/IP server {address} has gone, and the device with it"),
+    )
+    .sent()
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+    bytes
+        .get(at..at + 4)
+        .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 impl Owner {
@@ -129,29 +155,65 @@ impl Owner {
         if self.connection.is_some() {
             return Ok(());
         }
-        let late = || LinkError::new(ErrorKind::Timeout, format!("the USB/IP server {} did not answer within the deadline", self.address));
-        let mut connection = timeout_at(deadline, import(&self.address, &self.busid, deadline)).await.map_err(|_| late())??;
-        let set_configuration = Setup { request_type: 0, request: 9, value: 1, index: 0, length: 0 };
+        let late = || {
+            LinkError::new(
+                ErrorKind::Timeout,
+                format!(
+                    "the USB/IP server {} did not answer within the deadline",
+                    self.address
+                ),
+            )
+        };
+        let mut connection = timeout_at(deadline, import(&self.address, &self.busid, deadline))
+            .await
+            .map_err(|_| late())??;
+        let set_configuration = Setup {
+            request_type: 0,
+            request: 9,
+            value: 1,
+            index: 0,
+            length: 0,
+        };
         let identity = timeout_at(deadline, async {
-            connection.transfer(0, Some(set_configuration), &[], 0).await?;
+            connection
+                .transfer(0, Some(set_configuration), &[], 0)
+                .await?;
             let device = connection.descriptor(0x0100, 0, 18).await?;
             let mut strings = Vec::new();
             for index in device.get(14..17).unwrap_or_default() {
                 if *index != 0 {
-                    strings.push((*index, connection.descriptor(0x0300 | u16::from(*index), 0x0409, 255).await?));
+                    strings.push((
+                        *index,
+                        connection
+                            .descriptor(0x0300 | u16::from(*index), 0x0409, 255)
+                            .await?,
+                    ));
                 }
             }
-            identity_of(&device, |index| strings.iter().find(|(i, _)| *i == index).map(|(_, s)| s.clone()))
+            identity_of(&device, |index| {
+                strings
+                    .iter()
+                    .find(|(i, _)| *i == index)
+                    .map(|(_, s)| s.clone())
+            })
         })
         .await
         .map_err(|_| late())??;
         check_ids(&identity, self.ids.0, self.ids.1)?;
         match &self.known {
             Some(known) if *known != identity => {
-                let name = |i: &UsbIdentity| i.serial.clone().unwrap_or_else(|| "a device without serial number".to_owned());
+                let name = |i: &UsbIdentity| {
+                    i.serial
+                        .clone()
+                        .unwrap_or_else(|| "a device without serial number".to_owned())
+                };
                 let error = LinkError::new(
                     ErrorKind::IdentityChanged,
-                    format!("{} was opened, and {} is there now; the handle is closed", name(known), name(&identity)),
+                    format!(
+                        "{} was opened, and {} is there now; the handle is closed",
+                        name(known),
+                        name(&identity)
+                    ),
                 );
                 self.over = Some(error.clone());
                 return Err(error);
@@ -164,11 +226,17 @@ impl Owner {
 
     async fn serve(&mut self, urb: Urb, deadline: Instant) -> Reply {
         self.ready(deadline).await?;
-        let mut all = Zeroizing::new(Vec::with_capacity(urb.chunk.saturating_mul(urb.count).min(TRANSFER_LIMIT)));
+        let mut all = Zeroizing::new(Vec::with_capacity(
+            urb.chunk.saturating_mul(urb.count).min(TRANSFER_LIMIT),
+        ));
         let mut taken = 0;
         for _ in 0..urb.count.max(1) {
-            let Some(connection) = &mut self.connection else { return Err(cut(&self.address)) };
-            let outcome = connection.bounded(urb.endpoint, urb.setup, &urb.out, urb.chunk, deadline).await;
+            let Some(connection) = &mut self.connection else {
+                return Err(cut(&self.address));
+            };
+            let outcome = connection
+                .bounded(urb.endpoint, urb.setup, &urb.out, urb.chunk, deadline)
+                .await;
             match outcome {
                 Ok((data, n)) => {
                     all.extend_from_slice(&data);
@@ -178,7 +246,10 @@ impl Owner {
                     }
                 }
                 Err(error) => {
-                    if matches!(error.kind, ErrorKind::Transport(TransportFault::Unplugged | TransportFault::Framing)) {
+                    if matches!(
+                        error.kind,
+                        ErrorKind::Transport(TransportFault::Unplugged | TransportFault::Framing)
+                    ) {
                         self.connection = None;
                     }
                     return Err(error);
@@ -191,59 +262,125 @@ impl Owner {
 
 async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connection, LinkError> {
     if busid.len() >= 32 {
-        return Err(LinkError::new(ErrorKind::InvalidInput, format!("`{busid}` is no bus id: it has at most 31 characters, such as 1-1")));
+        return Err(LinkError::new(
+            ErrorKind::InvalidInput,
+            format!("`{busid}` is no bus id: it has at most 31 characters, such as 1-1"),
+        ));
     }
-    let mut stream = tcp::connect(address, deadline.saturating_duration_since(Instant::now())).await?;
+    let mut stream =
+        tcp::connect(address, deadline.saturating_duration_since(Instant::now())).await?;
     let mut request = Vec::with_capacity(40);
     request.extend(VERSION.to_be_bytes());
     request.extend(OP_REQ_IMPORT.to_be_bytes());
     request.extend([0; 4]);
     request.extend(busid.as_bytes());
     request.resize(40, 0);
-    let gone = |_| LinkError::new(ErrorKind::Unreachable, format!("{address} does not answer as a USB/IP server"));
+    let gone = |_| {
+        LinkError::new(
+            ErrorKind::Unreachable,
+            format!("{address} does not answer as a USB/IP server"),
+        )
+    };
     stream.write_all(&request).await.map_err(gone)?;
     let mut head = [0; 8];
     stream.read_exact(&mut head).await.map_err(gone)?;
-    let (version, code, status) = (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]), word(&head, 4));
+    let (version, code, status) = (
+        u16::from_be_bytes([head[0], head[1]]),
+        u16::from_be_bytes([head[2], head[3]]),
+        word(&head, 4),
+    );
     if version != VERSION || code != OP_REP_IMPORT {
-        return Err(LinkError::new(ErrorKind::Unreachable, format!("{address} answers, but not as a USB/IP server of version 1.1.1")));
+        return Err(LinkError::new(
+            ErrorKind::Unreachable,
+            format!("{address} answers, but not as a USB/IP server of version 1.1.1"),
+        ));
     }
     match status {
         0 => {}
         // ST_DEV_BUSY of the kernel's tools/usb/usbip/libsrc/usbip_common.h; every other status is a device that can't be had.
-        2 => return Err(LinkError::new(ErrorKind::Busy, format!("device {busid} at {address} is in use by another host"))),
-        other => return Err(LinkError::new(ErrorKind::NotFound, format!("{address} exports no device {busid} (status {other})"))),
+        2 => {
+            return Err(LinkError::new(
+                ErrorKind::Busy,
+                format!("device {busid} at {address} is in use by another host"),
+            ));
+        }
+        other => {
+            return Err(LinkError::new(
+                ErrorKind::NotFound,
+                format!("{address} exports no device {busid} (status {other})"),
+            ));
+        }
     }
     let mut record = [0; RECORD];
     stream.read_exact(&mut record).await.map_err(gone)?;
-    Ok(Connection { stream, address: address.to_owned(), devid: (word(&record, 288) << 16) | (word(&record, 292) & 0xffff), sequence: 0 })
+    Ok(Connection {
+        stream,
+        address: address.to_owned(),
+        devid: (word(&record, 288) << 16) | (word(&record, 292) & 0xffff),
+        sequence: 0,
+    })
 }
 
 impl Connection {
-    async fn descriptor(&mut self, value: u16, index: u16, length: u16) -> Result<Vec<u8>, LinkError> {
-        let setup = Setup { request_type: 0x80, request: 6, value, index, length };
-        Ok(self.transfer(0x80, Some(setup), &[], usize::from(length)).await?.0.to_vec())
+    async fn descriptor(
+        &mut self,
+        value: u16,
+        index: u16,
+        length: u16,
+    ) -> Result<Vec<u8>, LinkError> {
+        let setup = Setup {
+            request_type: 0x80,
+            request: 6,
+            value,
+            index,
+            length,
+        };
+        Ok(self
+            .transfer(0x80, Some(setup), &[], usize::from(length))
+            .await?
+            .0
+            .to_vec())
     }
 
     /// A transfer that is taken back at the deadline.
-    async fn bounded(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize, deadline: Instant) -> Reply {
+    async fn bounded(
+        &mut self,
+        endpoint: u8,
+        setup: Option<Setup>,
+        out: &[u8],
+        length: usize,
+        deadline: Instant,
+    ) -> Reply {
         let gone = cut(&self.address);
-        let Ok(sent) = timeout_at(deadline, self.send(endpoint, setup, out, length)).await else { return Err(gone) };
+        let Ok(sent) = timeout_at(deadline, self.send(endpoint, setup, out, length)).await else {
+            return Err(gone);
+        };
         let sequence = sent.map_err(|_| gone.clone())?;
         if timeout_at(deadline, self.readable()).await.is_err() {
             return self.unlink(sequence, endpoint & 0x80 != 0).await;
         }
         // A reply has begun; a server that stops in the middle of it gets as long again.
         let grace = deadline + Duration::from_secs(1);
-        timeout_at(grace, self.receive(sequence, endpoint & 0x80 != 0, length)).await.unwrap_or(Err(gone))
+        timeout_at(grace, self.receive(sequence, endpoint & 0x80 != 0, length))
+            .await
+            .unwrap_or(Err(gone))
     }
 
     async fn readable(&self) {
         let _ = self.stream.readable().await;
     }
 
-    async fn transfer(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize) -> Reply {
-        let sequence = self.send(endpoint, setup, out, length).await.map_err(|_| cut(&self.address))?;
+    async fn transfer(
+        &mut self,
+        endpoint: u8,
+        setup: Option<Setup>,
+        out: &[u8],
+        length: usize,
+    ) -> Reply {
+        let sequence = self
+            .send(endpoint, setup, out, length)
+            .await
+            .map_err(|_| cut(&self.address))?;
         self.receive(sequence, endpoint & 0x80 != 0, length).await
     }
 
@@ -258,9 +395,20 @@ impl Connection {
         (head, self.sequence)
     }
 
-    async fn send(&mut self, endpoint: u8, setup: Option<Setup>, out: &[u8], length: usize) -> std::io::Result<u32> {
+    async fn send(
+        &mut self,
+        endpoint: u8,
+        setup: Option<Setup>,
+        out: &[u8],
+        length: usize,
+    ) -> std::io::Result<u32> {
         let (mut head, sequence) = self.header(CMD_SUBMIT, endpoint);
-        let size = u32::try_from(if endpoint & 0x80 != 0 { length } else { out.len() }).unwrap_or(u32::MAX);
+        let size = u32::try_from(if endpoint & 0x80 != 0 {
+            length
+        } else {
+            out.len()
+        })
+        .unwrap_or(u32::MAX);
         head[24..28].copy_from_slice(&size.to_be_bytes());
         // number_of_packets of a transfer that is not isochronous.
         head[32..36].copy_from_slice(&u32::MAX.to_be_bytes());
@@ -278,13 +426,25 @@ impl Connection {
 
     async fn receive(&mut self, sequence: u32, is_in: bool, length: usize) -> Reply {
         let mut head = [0; 48];
-        self.stream.read_exact(&mut head).await.map_err(|_| cut(&self.address))?;
-        let framing = |what: &str| LinkError::new(ErrorKind::Transport(TransportFault::Framing), format!("USB/IP: {what}")).sent();
+        self.stream
+            .read_exact(&mut head)
+            .await
+            .map_err(|_| cut(&self.address))?;
+        let framing = |what: &str| {
+            LinkError::new(
+                ErrorKind::Transport(TransportFault::Framing),
+                format!("USB/IP: {what}"),
+            )
+            .sent()
+        };
         if word(&head, 0) != RET_SUBMIT || word(&head, 4) != sequence {
             return Err(framing("the reply belongs to no request of ours"));
         }
         let actual = word(&head, 24) as usize;
-        #[expect(clippy::cast_possible_wrap, reason = "an error number, in two's complement")]
+        #[expect(
+            clippy::cast_possible_wrap,
+            reason = "an error number, in two's complement"
+        )]
         let status = word(&head, 20) as i32;
         let mut data = Zeroizing::new(Vec::new());
         // An IN transfer that failed may have brought some data too, which follows all the same.
@@ -293,14 +453,29 @@ impl Connection {
                 return Err(framing("the server sent more than was asked for"));
             }
             data.resize(actual, 0);
-            self.stream.read_exact(&mut data).await.map_err(|_| cut(&self.address))?;
+            self.stream
+                .read_exact(&mut data)
+                .await
+                .map_err(|_| cut(&self.address))?;
         }
         match status {
             0 => Ok((data, actual)),
-            EPIPE => Err(LinkError::new(ErrorKind::Transport(TransportFault::Stall), "the endpoint stalled").sent()),
+            EPIPE => Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::Stall),
+                "the endpoint stalled",
+            )
+            .sent()),
             ENODEV | ESHUTDOWN => Err(cut(&self.address)),
-            EOVERFLOW => Err(LinkError::new(ErrorKind::Transport(TransportFault::Overrun), "the device sent more than was asked for").sent()),
-            other => Err(LinkError::new(ErrorKind::Transport(TransportFault::System), format!("the transfer ended with status {other}")).sent()),
+            EOVERFLOW => Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::Overrun),
+                "the device sent more than was asked for",
+            )
+            .sent()),
+            other => Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::System),
+                format!("the transfer ended with status {other}"),
+            )
+            .sent()),
         }
     }
 
@@ -331,7 +506,11 @@ impl Connection {
         })
         .await;
         match taken_back {
-            Ok(Some(())) => Err(LinkError::new(ErrorKind::Timeout, "the device had nothing to say within the deadline").sent()),
+            Ok(Some(())) => Err(LinkError::new(
+                ErrorKind::Timeout,
+                "the device had nothing to say within the deadline",
+            )
+            .sent()),
             _ => Err(cut(&self.address)),
         }
     }
@@ -339,11 +518,25 @@ impl Connection {
 
 impl UsbIp {
     /// After a stall, within what is left of the call's time.
-    async fn clear_halt<T: Sync>(&self, endpoint: u8, result: &Result<T, LinkError>, deadline: Instant) {
+    async fn clear_halt<T: Sync>(
+        &self,
+        endpoint: u8,
+        result: &Result<T, LinkError>,
+        deadline: Instant,
+    ) {
         let within = deadline.saturating_duration_since(Instant::now());
-        if !within.is_zero() && matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
+        if !within.is_zero()
+            && matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall))
+        {
             let setup = Some(Setup::clear_halt(endpoint));
-            let urb = Urb { endpoint: 0, setup, out: Zeroizing::default(), chunk: 0, count: 1, within };
+            let urb = Urb {
+                endpoint: 0,
+                setup,
+                out: Zeroizing::default(),
+                chunk: 0,
+                count: 1,
+                within,
+            };
             let _ = self.submit(urb).await;
         }
     }
@@ -351,27 +544,76 @@ impl UsbIp {
 
 #[async_trait]
 impl UsbLink for UsbIp {
-    async fn control_in(&self, setup: Setup, within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        let urb = Urb { endpoint: 0x80, setup: Some(setup), out: Zeroizing::default(), chunk: usize::from(setup.length), count: 1, within };
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
+        let urb = Urb {
+            endpoint: 0x80,
+            setup: Some(setup),
+            out: Zeroizing::default(),
+            chunk: usize::from(setup.length),
+            count: 1,
+            within,
+        };
         Ok(self.submit(urb).await?.0.to_vec())
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
-        let urb = Urb { endpoint: 0, setup: Some(setup), out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
+        let urb = Urb {
+            endpoint: 0,
+            setup: Some(setup),
+            out: Zeroizing::new(data.to_vec()),
+            chunk: 0,
+            count: 1,
+            within,
+        };
         match self.submit(urb).await?.1 {
             n if n == data.len() => Ok(()),
-            n => Err(LinkError::new(ErrorKind::Transport(TransportFault::Framing), format!("{n} of {} bytes were taken", data.len())).sent()),
+            n => Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::Framing),
+                format!("{n} of {} bytes were taken", data.len()),
+            )
+            .sent()),
         }
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let (endpoint, deadline) = (read.endpoint | 0x80, Instant::now() + read.within);
-        let urb = Urb { endpoint, setup: None, out: Zeroizing::default(), chunk: read.chunk, count: read.count, within: read.within };
+        let urb = Urb {
+            endpoint,
+            setup: None,
+            out: Zeroizing::default(),
+            chunk: read.chunk,
+            count: read.count,
+            within: read.within,
+        };
         let result = self.submit(urb).await;
         self.clear_halt(endpoint, &result, deadline).await;
         Ok(result?.0)
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
         let (endpoint, deadline) = (endpoint & 0x0f, Instant::now() + within);
-        let urb = Urb { endpoint, setup: None, out: Zeroizing::new(data.to_vec()), chunk: 0, count: 1, within };
+        let urb = Urb {
+            endpoint,
+            setup: None,
+            out: Zeroizing::new(data.to_vec()),
+            chunk: 0,
+            count: 1,
+            within,
+        };
         let result = self.submit(urb).await;
         self.clear_halt(endpoint, &result, deadline).await;
         Ok(result?.1)

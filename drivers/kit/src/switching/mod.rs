@@ -36,11 +36,23 @@ pub trait Backend: Send + Sync {
 ///
 /// # Errors
 /// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None` if its turn did not come.
-pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turns: &Turns, until: Instant) -> Result<Applied> {
+pub async fn apply(
+    backend: &dyn Backend,
+    identity: &Identity,
+    plan: &Plan,
+    turns: &Turns,
+    until: Instant,
+) -> Result<Applied> {
     let begun = Instant::now();
     let _turn = turns.take(until).await?;
     if !plan.device().same_box(identity) {
-        return Err(Error::new(ErrorKind::IdentityChanged, format!("the plan was made for {}, and this is {identity}", plan.device())));
+        return Err(Error::new(
+            ErrorKind::IdentityChanged,
+            format!(
+                "the plan was made for {}, and this is {identity}",
+                plan.device()
+            ),
+        ));
     }
     let before = backend.read().await?;
     plan.check(&before)?;
@@ -48,26 +60,44 @@ pub async fn apply(backend: &dyn Backend, identity: &Identity, plan: &Plan, turn
     if plan.is_empty() {
         return Ok(Applied::new(0, true, begun.elapsed()));
     }
-    let shows = |state: &CrossConnects| Fingerprint::of(state, plan.covered()) == Fingerprint::of(&wanted, plan.covered());
+    let shows = |state: &CrossConnects| {
+        Fingerprint::of(state, plan.covered()) == Fingerprint::of(&wanted, plan.covered())
+    };
     if let Err((sent, error)) = backend.run(plan.steps()).await {
         return Err(failed(backend, plan, &before, sent, error, until, shows).await);
     }
     let steps = plan.steps().len();
-    let told = settling::read(backend, Some(Instant::now()), until, shows).await.map_err(|e| {
-        Error::new(e.kind(), format!("all {steps} steps were sent, but the state could not be read back: {}", e.message())).effect(Effect::Unknown).caused_by(e)
-    })?;
+    let told = settling::read(backend, Some(Instant::now()), until, shows)
+        .await
+        .map_err(|e| {
+            Error::new(
+                e.kind(),
+                format!(
+                    "all {steps} steps were sent, but the state could not be read back: {}",
+                    e.message()
+                ),
+            )
+            .effect(Effect::Unknown)
+            .caused_by(e)
+        })?;
     let after = match told {
         Told::Wanted(_) => return Ok(Applied::new(steps, true, begun.elapsed())),
         Told::Other(after) => after,
         Told::Unsettled(after) => {
-            let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
+            let (now, aim) = (
+                after.touching(plan.covered()),
+                wanted.touching(plan.covered()),
+            );
             let why = format!(
                 "all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle"
             );
             return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
         }
     };
-    let (now, aim) = (after.touching(plan.covered()), wanted.touching(plan.covered()));
+    let (now, aim) = (
+        after.touching(plan.covered()),
+        wanted.touching(plan.covered()),
+    );
     // A path that nobody in this plan asked for was made by somebody else; anything else the device did not do.
     let foreign = now.iter().any(|c| !aim.contains(c) && !before.contains(c));
     Err(if foreign {
@@ -96,21 +126,36 @@ async fn failed(
     wanted: impl Fn(&CrossConnects) -> bool,
 ) -> Error {
     let steps = plan.steps();
-    let list = |steps: &[Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let list = |steps: &[Step]| {
+        steps
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
     let mut done = Vec::new();
     // What the device did not take has not to settle.
     let since = (sent > 0 || error.effect_on_device() != Effect::None).then(Instant::now);
     let (told, effect) = match settling::read(backend, since, until, wanted).await {
         Ok(Told::Wanted(now) | Told::Other(now) | Told::Unsettled(now)) => {
             for step in steps {
-                if step.removes().iter().all(|c| !now.contains(*c)) && step.adds().iter().all(|c| now.contains(*c)) {
+                if step.removes().iter().all(|c| !now.contains(*c))
+                    && step.adds().iter().all(|c| now.contains(*c))
+                {
                     done.push(step.clone());
                 }
             }
             let stands = now.touching(plan.covered());
             let untouched = stands == before.touching(plan.covered());
             (
-                format!("done: {}; the ports stand at {stands}", if done.is_empty() { "nothing".to_owned() } else { list(&done) }),
+                format!(
+                    "done: {}; the ports stand at {stands}",
+                    if done.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        list(&done)
+                    }
+                ),
                 // A step that was accepted before, or may yet be carried out, is not undone by not being seen.
                 match (untouched, sent) {
                     (true, 0) => error.effect_on_device(),
@@ -121,11 +166,23 @@ async fn failed(
         }
         Err(_) => {
             let sure = list(&steps[..sent.min(steps.len())]);
-            (format!("sent before: {}; the state could not be read", if sure.is_empty() { "nothing" } else { &sure }), Effect::Unknown)
+            (
+                format!(
+                    "sent before: {}; the state could not be read",
+                    if sure.is_empty() { "nothing" } else { &sure }
+                ),
+                Effect::Unknown,
+            )
         }
     };
-    let at = steps.get(sent).map_or_else(String::new, |s| format!(" at `{s}`"));
-    let mut new = Error::new(error.kind(), format!("the change stopped{at}: {}; {told}", error.message())).effect(effect);
+    let at = steps
+        .get(sent)
+        .map_or_else(String::new, |s| format!(" at `{s}`"));
+    let mut new = Error::new(
+        error.kind(),
+        format!("the change stopped{at}: {}; {told}", error.message()),
+    )
+    .effect(effect);
     if let Some(code) = error.code() {
         new = new.vendor_code(code);
     }

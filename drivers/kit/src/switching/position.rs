@@ -12,12 +12,22 @@ use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Port, Step};
 pub fn paths(geometry: &Geometry, position: u32) -> Result<CrossConnects> {
     let pairs: &[(u32, u32)] = match (geometry, position) {
         (Geometry::OneByN { dark: true, .. }, 0) => &[],
-        (Geometry::OneByN { channels, .. }, n) if (1..=*channels).contains(&n) => &[(Port::COMMON.0, n)],
+        (Geometry::OneByN { channels, .. }, n) if (1..=*channels).contains(&n) => {
+            &[(Port::COMMON.0, n)]
+        }
         (Geometry::Crossbar, 1) => &[(1, 3), (2, 4)],
         (Geometry::Crossbar, 2) => &[(1, 4), (2, 3)],
-        _ => return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch says that it stands at position {position}: {geometry}"))),
+        _ => {
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::ValueOutOfRange,
+                format!("the switch says that it stands at position {position}: {geometry}"),
+            ));
+        }
     };
-    pairs.iter().map(|(ingress, egress)| CrossConnect::new(*ingress, *egress)).collect()
+    pairs
+        .iter()
+        .map(|(ingress, egress)| CrossConnect::new(*ingress, *egress))
+        .collect()
 }
 
 /// The position to which a step leads.
@@ -28,8 +38,14 @@ pub fn target(geometry: &Geometry, step: &Step) -> Result<u32> {
     match (geometry, step.adds()) {
         (Geometry::OneByN { dark: true, .. }, []) => Ok(0),
         (Geometry::OneByN { .. }, [path]) => Ok(path.egress.0),
-        (Geometry::Crossbar, [path, ..]) => Ok(if path.egress.0 - path.ingress.0 == 2 { 1 } else { 2 }),
-        _ => Err(Error::invalid(format!("`{step}` leads to no position: {geometry}"))),
+        (Geometry::Crossbar, [path, ..]) => Ok(if path.egress.0 - path.ingress.0 == 2 {
+            1
+        } else {
+            2
+        }),
+        _ => Err(Error::invalid(format!(
+            "`{step}` leads to no position: {geometry}"
+        ))),
     }
 }
 
@@ -39,17 +55,36 @@ mod tests {
 
     #[test]
     fn each_position_is_reached_by_the_step_to_its_paths() {
-        let dark = Geometry::OneByN { channels: 3, dark: true };
-        for (geometry, positions) in [(dark, 0..=3), (Geometry::one_by(3), 1..=3), (Geometry::Crossbar, 1..=2)] {
+        let dark = Geometry::OneByN {
+            channels: 3,
+            dark: true,
+        };
+        for (geometry, positions) in [
+            (dark, 0..=3),
+            (Geometry::one_by(3), 1..=3),
+            (Geometry::Crossbar, 1..=2),
+        ] {
             for position in positions.clone() {
                 let to = paths(&geometry, position).unwrap();
                 geometry.check_state(&to).unwrap();
-                let step = Step::Move { from: Vec::new(), to: to.iter().collect() };
+                let step = Step::Move {
+                    from: Vec::new(),
+                    to: to.iter().collect(),
+                };
                 assert_eq!(target(&geometry, &step).unwrap(), position);
             }
             assert!(paths(&geometry, positions.end() + 1).is_err());
             assert!(positions.contains(&0) || paths(&geometry, 0).is_err());
         }
-        assert!(target(&Geometry::one_by(3), &Step::Move { from: Vec::new(), to: Vec::new() }).is_err());
+        assert!(
+            target(
+                &Geometry::one_by(3),
+                &Step::Move {
+                    from: Vec::new(),
+                    to: Vec::new()
+                }
+            )
+            .is_err()
+        );
     }
 }

@@ -19,12 +19,20 @@ pub struct Settling {
 
 impl Settling {
     /// What it tells is always the truth: one reading is enough.
-    pub const NONE: Self = Self { within: Duration::ZERO, every: Duration::ZERO, first_is_old: false };
+    pub const NONE: Self = Self {
+        within: Duration::ZERO,
+        every: Duration::ZERO,
+        first_is_old: false,
+    };
 
     /// It tells the truth within this time at the latest, and is asked this often.
     #[must_use]
     pub const fn polled(within: Duration, every: Duration) -> Self {
-        Self { within, every, first_is_old: false }
+        Self {
+            within,
+            every,
+            first_is_old: false,
+        }
     }
 
     /// The same, and the first reading after a set is thrown away.
@@ -46,7 +54,12 @@ pub(super) enum Told {
 }
 
 /// Reads until the state is wanted, or the device must have settled from what was sent at `since` (`None`: nothing was), or `until` comes.
-pub(super) async fn read(backend: &dyn Backend, since: Option<Instant>, until: Instant, wanted: impl Fn(&CrossConnects) -> bool) -> Result<Told> {
+pub(super) async fn read(
+    backend: &dyn Backend,
+    since: Option<Instant>,
+    until: Instant,
+    wanted: impl Fn(&CrossConnects) -> bool,
+) -> Result<Told> {
     let settling = backend.settling();
     let settled = since.map_or_else(Instant::now, |since| since + settling.within);
     loop {

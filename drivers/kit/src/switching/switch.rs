@@ -8,7 +8,8 @@ use super::{
 use crate::turns::Turns;
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health, Identity, Operation, Result,
+    Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health,
+    Identity, Operation, Result,
     parameter::{ParameterSpec, ParameterValue, find},
     reading::{Measured, Quality, Reading},
 };
@@ -25,7 +26,9 @@ pub trait Protocol: Send + Sync + 'static {
     /// What it can do beside parameters, which are declared by themselves. No I/O. By default who it is and how it is are not in the protocol.
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
-        Capabilities::none().with(&[Op::Connections, Op::Apply]).with_emulated(&[Op::Identity, Op::Health])
+        Capabilities::none()
+            .with(&[Op::Connections, Op::Apply])
+            .with_emulated(&[Op::Identity, Op::Health])
     }
 
     /// How long after a step [`state`](Self::state) may still tell the old one. No I/O.
@@ -49,7 +52,10 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Reads telemetry.
     async fn telemetry(&self, _call: &Call<'_>) -> Result<Vec<Reading>> {
-        Err(Error::unsupported(Operation::Telemetry.name(), "this family has none"))
+        Err(Error::unsupported(
+            Operation::Telemetry.name(),
+            "this family has none",
+        ))
     }
 
     /// The parameters. No I/O.
@@ -59,12 +65,23 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Reads a parameter, which is one of [`parameters`](Self::parameters).
     async fn parameter(&self, _call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
-        Err(Error::unsupported(Operation::GetParameter.name(), format!("`{name}` cannot be read")))
+        Err(Error::unsupported(
+            Operation::GetParameter.name(),
+            format!("`{name}` cannot be read"),
+        ))
     }
 
     /// Writes a parameter, which is writable and takes this value, and reads it back.
-    async fn set_parameter(&self, _call: &Call<'_>, name: &'static str, _value: &ParameterValue) -> Result<()> {
-        Err(Error::unsupported(Operation::SetParameter.name(), format!("`{name}` cannot be written")))
+    async fn set_parameter(
+        &self,
+        _call: &Call<'_>,
+        name: &'static str,
+        _value: &ParameterValue,
+    ) -> Result<()> {
+        Err(Error::unsupported(
+            Operation::SetParameter.name(),
+            format!("`{name}` cannot be written"),
+        ))
     }
 }
 
@@ -80,8 +97,14 @@ struct Sent {
 impl Sent {
     fn shown(&self, state: &CrossConnects) -> bool {
         let added = |c| self.steps.iter().any(|s| s.adds().contains(&c));
-        let (adds, removes) = (self.steps.iter().flat_map(Step::adds), self.steps.iter().flat_map(Step::removes));
-        adds.into_iter().all(|c| state.contains(*c)) && removes.into_iter().all(|c| added(*c) || !state.contains(*c))
+        let (adds, removes) = (
+            self.steps.iter().flat_map(Step::adds),
+            self.steps.iter().flat_map(Step::removes),
+        );
+        adds.into_iter().all(|c| state.contains(*c))
+            && removes
+                .into_iter()
+                .all(|c| added(*c) || !state.contains(*c))
     }
 }
 
@@ -107,23 +130,44 @@ impl<P: Protocol> Switch<P> {
             capabilities = capabilities.with(&[Op::SetParameter]);
         }
         let switch = protocol.switch_capabilities();
-        let mut device = Self { line, protocol, capabilities, switch, identity: Identity::default(), turns: Turns::default(), sent: Mutex::new(None) };
+        let mut device = Self {
+            line,
+            protocol,
+            capabilities,
+            switch,
+            identity: Identity::default(),
+            turns: Turns::default(),
+            sent: Mutex::new(None),
+        };
         let call = device.line.call();
         let identity = device.protocol.identity(&call).await?;
-        Run { device: &device, call }.read().await?;
+        Run {
+            device: &device,
+            call,
+        }
+        .read()
+        .await?;
         device.identity = identity;
         Ok(device)
     }
 
     /// From now on, and until it must have settled, the device may tell the state before these steps.
     fn note(&self, steps: &[Step]) {
-        let sent = Sent { steps: steps.to_vec(), at: Instant::now(), unread: self.protocol.settling().first_is_old };
+        let sent = Sent {
+            steps: steps.to_vec(),
+            at: Instant::now(),
+            unread: self.protocol.settling().first_is_old,
+        };
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
     }
 
     /// The last steps, while they are known.
     fn sent<T>(&self, look: impl FnOnce(&mut Sent) -> T) -> Option<T> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(look)
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+            .map(look)
     }
 }
 
@@ -136,13 +180,20 @@ struct Run<'a, P> {
 #[async_trait]
 impl<P: Protocol> Backend for Run<'_, P> {
     async fn read(&self) -> Result<CrossConnects> {
-        let Switch { protocol, switch, .. } = self.device;
+        let Switch {
+            protocol, switch, ..
+        } = self.device;
         if self.device.sent(|s| s.unread) == Some(true) {
             protocol.state(&self.call).await?;
             self.device.sent(|s| s.unread = false);
         }
         let state = protocol.state(&self.call).await?;
-        let impossible = |e: Error| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("the switch tells an impossible state: {}", e.message()));
+        let impossible = |e: Error| {
+            Error::misbehaved(
+                DeviceMisbehaved::ValueOutOfRange,
+                format!("the switch tells an impossible state: {}", e.message()),
+            )
+        };
         switch.geometry.check_state(&state).map_err(impossible)?;
         Ok(state)
     }
@@ -151,7 +202,11 @@ impl<P: Protocol> Backend for Run<'_, P> {
         for (i, step) in steps.iter().enumerate() {
             // Before, since a step that fails may have been taken; and after, since the device has settled from the last one on.
             self.device.note(steps);
-            self.device.protocol.step(&self.call, step).await.map_err(|e| (i, e))?;
+            self.device
+                .protocol
+                .step(&self.call, step)
+                .await
+                .map_err(|e| (i, e))?;
         }
         self.device.note(steps);
         Ok(())
@@ -175,7 +230,10 @@ impl<P: Protocol> Device for Switch<P> {
         if now.same_box(&self.identity) {
             return Ok(now);
         }
-        Err(Error::new(ErrorKind::IdentityChanged, format!("{} was opened, and {now} answers now", self.identity)))
+        Err(Error::new(
+            ErrorKind::IdentityChanged,
+            format!("{} was opened, and {now} answers now", self.identity),
+        ))
     }
     async fn health(&self) -> Result<Health> {
         self.protocol.health(&self.line.call()).await
@@ -189,17 +247,25 @@ impl<P: Protocol> Device for Switch<P> {
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
         let spec = find(self.parameters(), name)?;
         if !spec.readable {
-            return Err(Error::unsupported(Operation::GetParameter.name(), format!("`{name}` can only be written")));
+            return Err(Error::unsupported(
+                Operation::GetParameter.name(),
+                format!("`{name}` can only be written"),
+            ));
         }
         self.protocol.parameter(&self.line.call(), spec.name).await
     }
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
         let spec = find(self.parameters(), name)?;
         if !spec.writable {
-            return Err(Error::unsupported(Operation::SetParameter.name(), format!("`{name}` can only be read")));
+            return Err(Error::unsupported(
+                Operation::SetParameter.name(),
+                format!("`{name}` can only be read"),
+            ));
         }
         spec.check(value)?;
-        self.protocol.set_parameter(&self.line.call(), spec.name, value).await
+        self.protocol
+            .set_parameter(&self.line.call(), spec.name, value)
+            .await
     }
     fn events(&self) -> EventStream {
         self.line.events()
@@ -222,14 +288,23 @@ impl<P: Protocol> OpticalSwitch for Switch<P> {
         let run = Run { device: self, call };
         let sent = self.sent(|s| s.clone());
         let shown = |state: &CrossConnects| sent.as_ref().is_none_or(|s| s.shown(state));
-        Ok(match settling::read(&run, sent.as_ref().map(|s| s.at), call.until(), shown).await? {
-            Told::Wanted(state) | Told::Other(state) => Measured::now(state),
-            Told::Unsettled(state) => Measured::now(state).with_quality(Quality::Stale),
-        })
+        Ok(
+            match settling::read(&run, sent.as_ref().map(|s| s.at), call.until(), shown).await? {
+                Told::Wanted(state) | Told::Other(state) => Measured::now(state),
+                Told::Unsettled(state) => Measured::now(state).with_quality(Quality::Stale),
+            },
+        )
     }
 
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         let call = self.line.call();
-        apply(&Run { device: self, call }, &self.identity, plan, &self.turns, call.until()).await
+        apply(
+            &Run { device: self, call },
+            &self.identity,
+            plan,
+            &self.turns,
+            call.until(),
+        )
+        .await
     }
 }

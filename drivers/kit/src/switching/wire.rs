@@ -12,12 +12,18 @@ use crate::{
         line::{Identify, LineOptions, Resync},
     },
 };
-use qkd_hal::{Descriptor, DeviceUri, Effect, Error, ErrorKind, EventStream, Result, event::EventHub};
+use qkd_hal::{
+    Descriptor, DeviceUri, Effect, Error, ErrorKind, EventStream, Result, event::EventHub,
+};
 use std::{fmt::Display, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// The parameter of URIs that [`flow`] reads.
-pub const FLOW: UriParameter = UriParameter { name: "flow", help: "rts-cts, or none for cables without these lines; default rts-cts", required: false };
+pub const FLOW: UriParameter = UriParameter {
+    name: "flow",
+    help: "rts-cts, or none for cables without these lines; default rts-cts",
+    required: false,
+};
 
 /// Whether a serial line has RTS/CTS flow control, by the URI's `flow=`.
 ///
@@ -27,7 +33,9 @@ pub fn flow(uri: &DeviceUri) -> Result<bool> {
     match uri.parameter("flow") {
         None | Some("rts-cts") => Ok(true),
         Some("none") => Ok(false),
-        Some(other) => Err(Error::invalid(format!("flow={other}: it takes rts-cts or none"))),
+        Some(other) => Err(Error::invalid(format!(
+            "flow={other}: it takes rts-cts or none"
+        ))),
     }
 }
 
@@ -61,12 +69,22 @@ impl Wire {
     /// Brought back in step in this way; replies are lines of at most 256 bytes, and blank ones mean nothing.
     #[must_use]
     pub fn new(resync: Resync) -> Self {
-        Self { resync, serial: None, port: 0, replies: Replies::Lines(256), startup: Duration::ZERO, greeting: None }
+        Self {
+            resync,
+            serial: None,
+            port: 0,
+            replies: Replies::Lines(256),
+            startup: Duration::ZERO,
+            greeting: None,
+        }
     }
     /// Over serial lines of this speed, 8N1.
     #[must_use]
     pub fn serial(mut self, baud: u32, rts_cts: bool) -> Self {
-        self.serial = Some(Serial { baud, hardware_flow: rts_cts });
+        self.serial = Some(Serial {
+            baud,
+            hardware_flow: rts_cts,
+        });
         self
     }
     /// Over TCP, by default at this port.
@@ -90,7 +108,11 @@ impl Wire {
     /// The request that tells who is there, and how its reply is read: a name that stays the same, `None` for another make.
     /// Run after each connect, and to bring the line back in step with [`Resync::Sentinel`].
     #[must_use]
-    pub fn greeting(mut self, request: impl Into<Vec<u8>>, identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub fn greeting(
+        mut self,
+        request: impl Into<Vec<u8>>,
+        identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         self.greeting = Some((request.into(), Box::new(identify)));
         self
     }
@@ -99,19 +121,37 @@ impl Wire {
     ///
     /// # Errors
     /// As [`OpenContext::byte_link`].
-    pub async fn open(self, info: &'static DriverInfo, uri: &DeviceUri, context: &OpenContext) -> Result<Line> {
+    pub async fn open(
+        self,
+        info: &'static DriverInfo,
+        uri: &DeviceUri,
+        context: &OpenContext,
+    ) -> Result<Line> {
         let descriptor = context.descriptor(info, uri)?;
         let (replies, deadline, events) = (self.replies, descriptor.deadline, EventHub::default());
-        let mut options = LineOptions::new(self.resync, events.clone()).reply_limit(512).startup(self.startup);
+        let mut options = LineOptions::new(self.resync, events.clone())
+            .reply_limit(512)
+            .startup(self.startup);
         if matches!(replies, Replies::Lines(_)) {
             options = options.blank(b"\r\n");
         }
         if let Some((request, identify)) = self.greeting {
-            let exchange = move || Exchange::new("identify", request.clone(), deadline).reads().reply(replies.framer(), Disclosure::Public);
+            let exchange = move || {
+                Exchange::new("identify", request.clone(), deadline)
+                    .reads()
+                    .reply(replies.framer(), Disclosure::Public)
+            };
             options = options.greeting(exchange, identify);
         }
-        let link = context.byte_link(uri, self.port, self.serial, options).await?;
-        Ok(Line { descriptor, link, events, replies })
+        let link = context
+            .byte_link(uri, self.port, self.serial, options)
+            .await?;
+        Ok(Line {
+            descriptor,
+            link,
+            events,
+            replies,
+        })
     }
 }
 
@@ -127,7 +167,10 @@ impl Line {
     /// A call that begins now.
     #[must_use]
     pub fn call(&self) -> Call<'_> {
-        Call { line: self, until: Instant::now() + self.descriptor.deadline }
+        Call {
+            line: self,
+            until: Instant::now() + self.descriptor.deadline,
+        }
     }
 
     /// Of the device at the other end.
@@ -153,7 +196,9 @@ impl Line {
     /// # Errors
     /// What the protocol answers.
     pub async fn switch<P: Protocol>(self, protocol: P) -> Result<Opened> {
-        Ok(Opened::switch(Arc::new(Switch::open(self, protocol).await?)))
+        Ok(Opened::switch(Arc::new(
+            Switch::open(self, protocol).await?,
+        )))
     }
 }
 
@@ -172,7 +217,11 @@ impl Call<'_> {
     }
 
     fn exchange(&self, name: &'static str, request: impl Into<Vec<u8>>) -> Exchange {
-        Exchange::new(name, request, self.until.saturating_duration_since(Instant::now()))
+        Exchange::new(
+            name,
+            request,
+            self.until.saturating_duration_since(Instant::now()),
+        )
     }
 
     /// Asks something that changes nothing.
@@ -185,7 +234,10 @@ impl Call<'_> {
         request: impl Into<Vec<u8>>,
         decode: impl Fn(&[u8]) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T> {
-        let exchange = self.exchange(name, request).reads().reply(self.line.replies.framer(), Disclosure::Public);
+        let exchange = self
+            .exchange(name, request)
+            .reads()
+            .reply(self.line.replies.framer(), Disclosure::Public);
         match ask(self.line.link.as_ref(), exchange, decode).await {
             Ok(value) => Ok(value),
             Err(Unanswered::Link(error)) => Err(error.reading(name)),
@@ -203,7 +255,9 @@ impl Call<'_> {
         request: impl Into<Vec<u8>>,
         decode: impl Fn(&[u8]) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T> {
-        let exchange = self.exchange(name, request).reply(self.line.replies.framer(), Disclosure::Public);
+        let exchange = self
+            .exchange(name, request)
+            .reply(self.line.replies.framer(), Disclosure::Public);
         match ask(self.line.link.as_ref(), exchange, decode).await {
             Ok(value) => Ok(value),
             Err(Unanswered::Link(error)) => Err(error.changing(name)),
@@ -216,7 +270,12 @@ impl Call<'_> {
     /// # Errors
     /// Those of the link.
     pub async fn tell(&self, name: &'static str, request: impl Into<Vec<u8>>) -> Result<()> {
-        self.line.link.exchange(self.exchange(name, request)).await.map(drop).map_err(|e| e.changing(name))
+        self.line
+            .link
+            .exchange(self.exchange(name, request))
+            .await
+            .map(drop)
+            .map_err(|e| e.changing(name))
     }
 
     /// Waits before the next exchange.
@@ -225,7 +284,10 @@ impl Call<'_> {
     /// `Timeout` at once, if the deadline comes first.
     pub async fn wait(&self, time: Duration) -> Result<()> {
         if Instant::now() + time >= self.until {
-            return Err(Error::new(ErrorKind::Timeout, "the device was not ready within the deadline"));
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "the device was not ready within the deadline",
+            ));
         }
         sleep(time).await;
         Ok(())

@@ -37,9 +37,15 @@ impl Replay {
     #[must_use]
     pub fn new(records: impl IntoIterator<Item = Record>, seed: u64) -> Self {
         // An opening that failed is told in a transcript, and was no exchange.
-        let exchanges = records.into_iter().filter(|r| !(r.name == "open" && r.request.is_empty() && r.reply.is_empty()));
+        let exchanges = records
+            .into_iter()
+            .filter(|r| !(r.name == "open" && r.request.is_empty() && r.reply.is_empty()));
         let state = Mutex::new((exchanges.collect(), ChaCha8Rng::seed_from_u64(seed)));
-        Self { state, usb: UsbIdentity::default(), notifications: broadcast::channel(1).0 }
+        Self {
+            state,
+            usb: UsbIdentity::default(),
+            notifications: broadcast::channel(1).0,
+        }
     }
     /// With what a USB device's descriptors said.
     #[must_use]
@@ -50,7 +56,11 @@ impl Replay {
     /// How many exchanges were not asked for yet.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.len()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .len()
     }
 
     /// The reply to the next request, as the parts' bytes.
@@ -58,20 +68,33 @@ impl Replay {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (records, dice) = &mut *state;
         let Some(record) = records.pop_front() else {
-            return Err(LinkError::new(ErrorKind::Transport(TransportFault::HungUp), "the transcript has ended").sent());
+            return Err(LinkError::new(
+                ErrorKind::Transport(TransportFault::HungUp),
+                "the transcript has ended",
+            )
+            .sent());
         };
         let wanted: Vec<u8> = request.iter().flat_map(|w| w.0.iter().copied()).collect();
         let wanted = Zeroizing::new(wanted);
         // A transcript is a file: its lengths may be anything.
         let mut rest = wanted.as_slice();
         let same = record.request.iter().all(|part| {
-            let Some((here, behind)) = rest.split_at_checked(part.len()) else { return false };
+            let Some((here, behind)) = rest.split_at_checked(part.len()) else {
+                return false;
+            };
             rest = behind;
             part.known().is_none_or(|known| known == here)
         });
         if !same || !rest.is_empty() {
-            let what = format!("the transcript has another request here (`{}`)", record.name);
-            return Err(LinkError::new(ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), what).sent());
+            let what = format!(
+                "the transcript has another request here (`{}`)",
+                record.name
+            );
+            return Err(LinkError::new(
+                ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+                what,
+            )
+            .sent());
         }
         if let Outcome::Error(kind) = &record.outcome {
             let kind = match kind.as_str() {
@@ -138,7 +161,8 @@ fn join(parts: &[Zeroizing<Vec<u8>>]) -> Zeroizing<Vec<u8>> {
 }
 
 fn text_of(bytes: &[u8]) -> Result<&str, LinkError> {
-    std::str::from_utf8(bytes).map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript is damaged"))
+    std::str::from_utf8(bytes)
+        .map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript is damaged"))
 }
 
 #[async_trait]
@@ -165,17 +189,28 @@ fn varbinds(parts: &[Zeroizing<Vec<u8>>]) -> Result<Vec<VarBind>, LinkError> {
     let mut rest = parts;
     while let Some((first, tail)) = rest.split_first() {
         let (oid, kind) = prefix(text_of(first)?).ok_or_else(damaged)?;
-        let values = tail.iter().position(|p| std::str::from_utf8(p).ok().and_then(prefix).is_some()).unwrap_or(tail.len());
+        let values = tail
+            .iter()
+            .position(|p| std::str::from_utf8(p).ok().and_then(prefix).is_some())
+            .unwrap_or(tail.len());
         let value = join(&tail[..values]);
         rest = &tail[values..];
-        let number = || text_of(&value).ok().and_then(|t| t.parse::<u64>().ok()).ok_or_else(damaged);
+        let number = || {
+            text_of(&value)
+                .ok()
+                .and_then(|t| t.parse::<u64>().ok())
+                .ok_or_else(damaged)
+        };
         let number32 = || number().and_then(|n| u32::try_from(n).map_err(|_| damaged()));
         let value = match kind {
             'i' => Value::Integer(text_of(&value)?.parse().map_err(|_| damaged())?),
             's' => Value::OctetString(value.to_vec()),
             'o' => Value::ObjectId(text_of(&value)?.parse().map_err(|_| damaged())?),
             'a' => {
-                let bytes: Vec<u8> = text_of(&value)?.split('.').filter_map(|b| b.parse().ok()).collect();
+                let bytes: Vec<u8> = text_of(&value)?
+                    .split('.')
+                    .filter_map(|b| b.parse().ok())
+                    .collect();
                 Value::IpAddress(bytes.try_into().map_err(|_| damaged())?)
             }
             'c' => Value::Counter32(number32()?),
@@ -198,13 +233,29 @@ fn varbinds(parts: &[Zeroizing<Vec<u8>>]) -> Result<Vec<VarBind>, LinkError> {
 #[async_trait]
 impl SnmpLink for Replay {
     async fn get(&self, oids: &[Oid], _within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        varbinds(&self.answer(&oids.iter().map(|o| o.to_string().into()).collect::<Vec<_>>())?)
+        varbinds(
+            &self.answer(
+                &oids
+                    .iter()
+                    .map(|o| o.to_string().into())
+                    .collect::<Vec<_>>(),
+            )?,
+        )
     }
     async fn set(&self, request: SetRequest, _within: Duration) -> Result<i32, LinkError> {
         // The values are compared by the recorder's own rendering.
-        let sent: Vec<Want<'_>> = request.binds().iter().map(|b| Want(crate::wrap::traced::rendered(b).into())).collect();
+        let sent: Vec<Want<'_>> = request
+            .binds()
+            .iter()
+            .map(|b| Want(crate::wrap::traced::rendered(b).into()))
+            .collect();
         let reply = join(&self.answer(&sent)?);
-        text_of(&reply)?.parse().map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's request id is damaged"))
+        text_of(&reply)?.parse().map_err(|_| {
+            LinkError::new(
+                ErrorKind::Internal,
+                "the transcript's request id is damaged",
+            )
+        })
     }
     async fn walk(&self, root: &Oid, _within: Duration) -> Result<Vec<VarBind>, LinkError> {
         varbinds(&self.answer(&[root.to_string().into()])?)
@@ -223,18 +274,44 @@ impl SnmpLink for Replay {
 
 #[async_trait]
 impl UsbLink for Replay {
-    async fn control_in(&self, setup: Setup, _within: Duration, _disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
+    async fn control_in(
+        &self,
+        setup: Setup,
+        _within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
         Ok(join(&self.answer(&[setup.to_bytes().as_slice().into()])?).to_vec())
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], _within: Duration, _disclosure: Disclosure) -> Result<(), LinkError> {
-        self.answer(&[setup.to_bytes().as_slice().into(), data.into()]).map(drop)
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        _within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
+        self.answer(&[setup.to_bytes().as_slice().into(), data.into()])
+            .map(drop)
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        Ok(join(&self.answer(&[format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk).into()])?))
+        Ok(join(
+            &self.answer(&[format!(
+                "endpoint {:#04x}, {} x {}",
+                read.endpoint, read.count, read.chunk
+            )
+            .into()])?,
+        ))
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], _within: Duration, _disclosure: Disclosure) -> Result<usize, LinkError> {
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        _within: Duration,
+        _disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
         let reply = join(&self.answer(&[format!("endpoint {endpoint:#04x}").into(), data.into()])?);
-        text_of(&reply)?.parse().map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's count is damaged"))
+        text_of(&reply)?
+            .parse()
+            .map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's count is damaged"))
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         UsbLink::bulk_in(self, read).await
@@ -250,14 +327,26 @@ impl UsbLink for Replay {
 
 #[async_trait]
 impl HttpLink for Replay {
-    async fn call(&self, request: HttpRequest, _within: Duration) -> Result<HttpResponse, LinkError> {
-        let verb = if request.method == Method::Get { "GET" } else { "POST" };
+    async fn call(
+        &self,
+        request: HttpRequest,
+        _within: Duration,
+    ) -> Result<HttpResponse, LinkError> {
+        let verb = if request.method == Method::Get {
+            "GET"
+        } else {
+            "POST"
+        };
         let body = request.body.as_ref().map_or(&[][..], |b| b.as_slice());
         let parts = self.answer(&[format!("{verb} {}\n", request.path).into(), body.into()])?;
-        let damaged = || LinkError::new(ErrorKind::Internal, "the transcript's response is damaged");
+        let damaged =
+            || LinkError::new(ErrorKind::Internal, "the transcript's response is damaged");
         let (status, body) = parts.split_first().ok_or_else(damaged)?;
         let status = text_of(status)?.trim().parse().map_err(|_| damaged())?;
-        Ok(HttpResponse { status, body: join(body) })
+        Ok(HttpResponse {
+            status,
+            body: join(body),
+        })
     }
     fn address(&self) -> String {
         "replay".to_owned()

@@ -154,7 +154,15 @@ impl LinkFaults {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let dice = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Self { loss: 0.0, delay: Duration::ZERO, duplicate: 0.0, damage: 0.0, speed: None, seed, dice }
+        Self {
+            loss: 0.0,
+            delay: Duration::ZERO,
+            duplicate: 0.0,
+            damage: 0.0,
+            speed: None,
+            seed,
+            dice,
+        }
     }
     /// With this probability a message is lost.
     #[must_use]
@@ -191,9 +199,14 @@ impl LinkFaults {
 impl Fates for LinkFaults {
     fn next(&self) -> Vec<Fate> {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut roll = |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
+        let mut roll =
+            |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
         let mut fates = Vec::new();
-        for (probability, fate) in [(self.loss, Fate::Lost), (self.damage, Fate::Damaged), (self.duplicate, Fate::Twice)] {
+        for (probability, fate) in [
+            (self.loss, Fate::Lost),
+            (self.damage, Fate::Damaged),
+            (self.duplicate, Fate::Twice),
+        ] {
             if roll(probability) {
                 fates.push(fate);
             }
@@ -220,7 +233,11 @@ pub struct Faulty<L> {
 impl<L> Faulty<L> {
     /// Puts faults around a link.
     pub fn new(inner: L, fates: Arc<dyn Fates>) -> Self {
-        Self { inner, fates, former: tokio::sync::Mutex::default() }
+        Self {
+            inner,
+            fates,
+            former: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -304,7 +321,12 @@ impl Connector for Faulty<Box<dyn Connector>> {
         let (mut from_device, mut to_device) = tokio::io::split(stream);
         let (mut from_host, to_host) = tokio::io::split(far);
         let dice = ChaCha8Rng::seed_from_u64(self.fates.seed());
-        let mut way = Way { to_host, fates: Arc::clone(&self.fates), dice, late: Vec::new() };
+        let mut way = Way {
+            to_host,
+            fates: Arc::clone(&self.fates),
+            dice,
+            late: Vec::new(),
+        };
         *former = Some(tokio::spawn(async move {
             let back = async {
                 let mut buffer = Zeroizing::new(vec![0; 4096]);
@@ -362,8 +384,14 @@ fn on_usb(fate: Fate) -> Met {
         Fate::Lost => Met::Lost,
         Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
         Fate::CutShort => Met::Halved,
-        Fate::HangsUp => Met::Fails(ErrorKind::Transport(TransportFault::Unplugged), "the device was pulled out"),
-        Fate::Floods => Met::Fails(ErrorKind::Transport(TransportFault::Overrun), "the device sent more than was asked for"),
+        Fate::HangsUp => Met::Fails(
+            ErrorKind::Transport(TransportFault::Unplugged),
+            "the device was pulled out",
+        ),
+        Fate::Floods => Met::Fails(
+            ErrorKind::Transport(TransportFault::Overrun),
+            "the device sent more than was asked for",
+        ),
     }
 }
 
@@ -373,8 +401,14 @@ fn on_http(fate: Fate) -> Met {
         Fate::Passes | Fate::Twice | Fate::Slow(_) => Met::Passes,
         Fate::Lost => Met::Lost,
         Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
-        Fate::CutShort | Fate::HangsUp => fails(TransportFault::HungUp, "the connection broke before the response was complete"),
-        Fate::Damaged => fails(TransportFault::Framing, "the response was damaged on the way"),
+        Fate::CutShort | Fate::HangsUp => fails(
+            TransportFault::HungUp,
+            "the connection broke before the response was complete",
+        ),
+        Fate::Damaged => fails(
+            TransportFault::Framing,
+            "the response was damaged on the way",
+        ),
         Fate::Floods => fails(TransportFault::Overrun, "the response does not end"),
     }
 }
@@ -426,13 +460,16 @@ impl<L> Faulty<L> {
 #[async_trait]
 impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        self.meet(within, on_snmp, self.inner.get(oids, within), whole).await
+        self.meet(within, on_snmp, self.inner.get(oids, within), whole)
+            .await
     }
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
-        self.meet(within, on_snmp, self.inner.set(request, within), whole).await
+        self.meet(within, on_snmp, self.inner.set(request, within), whole)
+            .await
     }
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        self.meet(within, on_snmp, self.inner.walk(root, within), whole).await
+        self.meet(within, on_snmp, self.inner.walk(root, within), whole)
+            .await
     }
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.inner.notifications()
@@ -450,20 +487,61 @@ impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
 
 #[async_trait]
 impl UsbLink for Faulty<Arc<dyn UsbLink>> {
-    async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        self.meet(within, on_usb, self.inner.control_in(setup, within, disclosure), half).await
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
+        self.meet(
+            within,
+            on_usb,
+            self.inner.control_in(setup, within, disclosure),
+            half,
+        )
+        .await
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError> {
-        self.meet(within, on_usb, self.inner.control_out(setup, data, within, disclosure), whole).await
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
+        self.meet(
+            within,
+            on_usb,
+            self.inner.control_out(setup, data, within, disclosure),
+            whole,
+        )
+        .await
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.meet(read.within, on_usb, self.inner.bulk_in(read), |data| half(data)).await
+        self.meet(read.within, on_usb, self.inner.bulk_in(read), |data| {
+            half(data)
+        })
+        .await
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError> {
-        self.meet(within, on_usb, self.inner.bulk_out(endpoint, data, within, disclosure), whole).await
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
+        self.meet(
+            within,
+            on_usb,
+            self.inner.bulk_out(endpoint, data, within, disclosure),
+            whole,
+        )
+        .await
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        self.meet(read.within, on_usb, self.inner.interrupt_in(read), |data| half(data)).await
+        self.meet(read.within, on_usb, self.inner.interrupt_in(read), |data| {
+            half(data)
+        })
+        .await
     }
     fn identity(&self) -> UsbIdentity {
         self.inner.identity()
@@ -478,8 +556,13 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
 
 #[async_trait]
 impl HttpLink for Faulty<Arc<dyn HttpLink>> {
-    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
-        self.meet(within, on_http, self.inner.call(request, within), whole).await
+    async fn call(
+        &self,
+        request: HttpRequest,
+        within: Duration,
+    ) -> Result<HttpResponse, LinkError> {
+        self.meet(within, on_http, self.inner.call(request, within), whole)
+            .await
     }
     fn address(&self) -> String {
         self.inner.address()

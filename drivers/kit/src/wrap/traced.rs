@@ -32,10 +32,24 @@ impl<L> Traced<L> {
     /// What is known before the exchange.
     fn begin(&self, link: String, name: &str, changes: bool, request: Vec<Part>) -> Record {
         let at_us = self.transcript.now();
-        Record { at_us, link, name: name.to_owned(), changes, request, reply: Vec::new(), outcome: Outcome::Ok, took_us: 0 }
+        Record {
+            at_us,
+            link,
+            name: name.to_owned(),
+            changes,
+            request,
+            reply: Vec::new(),
+            outcome: Outcome::Ok,
+            took_us: 0,
+        }
     }
 
-    fn end<T>(&self, mut record: Record, result: &Result<T, LinkError>, reply: impl FnOnce(&T) -> Vec<Part>) {
+    fn end<T>(
+        &self,
+        mut record: Record,
+        result: &Result<T, LinkError>,
+        reply: impl FnOnce(&T) -> Vec<Part>,
+    ) {
         match result {
             Ok(value) => record.reply = reply(value),
             Err(error) => record.outcome = Outcome::Error(error.kind.name().to_owned()),
@@ -86,7 +100,14 @@ fn halves(bind: &VarBind) -> (String, Zeroizing<Vec<u8>>) {
 fn varbind(bind: &VarBind, secret: bool) -> Vec<Part> {
     let (prefix, value) = halves(bind);
     let mut out = vec![Part::Text(prefix)];
-    out.extend(parts(&value, if secret { Disclosure::Secret(all_secret) } else { Disclosure::Public }));
+    out.extend(parts(
+        &value,
+        if secret {
+            Disclosure::Secret(all_secret)
+        } else {
+            Disclosure::Public
+        },
+    ));
     out
 }
 
@@ -115,14 +136,24 @@ impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
         result
     }
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError> {
-        let sent = request.binds().iter().enumerate().flat_map(|(i, b)| varbind(b, request.is_secret(i))).collect();
+        let sent = request
+            .binds()
+            .iter()
+            .enumerate()
+            .flat_map(|(i, b)| varbind(b, request.is_secret(i)))
+            .collect();
         let record = self.begin(self.inner.address(), "set", true, sent);
         let result = self.inner.set(request, within).await;
         self.end(record, &result, |id| vec![Part::Text(id.to_string())]);
         result
     }
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError> {
-        let record = self.begin(self.inner.address(), "walk", false, names(std::slice::from_ref(root)));
+        let record = self.begin(
+            self.inner.address(),
+            "walk",
+            false,
+            names(std::slice::from_ref(root)),
+        );
         let result = self.inner.walk(root, within).await;
         self.end(record, &result, |binds| varbinds(binds));
         result
@@ -143,37 +174,71 @@ impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
 
 #[async_trait]
 impl UsbLink for Traced<Arc<dyn UsbLink>> {
-    async fn control_in(&self, setup: Setup, within: Duration, disclosure: Disclosure) -> Result<Vec<u8>, LinkError> {
-        let record = self.begin(self.inner.address(), "control-in", false, vec![Part::Hex(hex::encode(setup.to_bytes()))]);
+    async fn control_in(
+        &self,
+        setup: Setup,
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<Vec<u8>, LinkError> {
+        let record = self.begin(
+            self.inner.address(),
+            "control-in",
+            false,
+            vec![Part::Hex(hex::encode(setup.to_bytes()))],
+        );
         let result = self.inner.control_in(setup, within, disclosure).await;
         self.end(record, &result, |data| parts(data, disclosure));
         result
     }
-    async fn control_out(&self, setup: Setup, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<(), LinkError> {
+    async fn control_out(
+        &self,
+        setup: Setup,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<(), LinkError> {
         let mut sent = vec![Part::Hex(hex::encode(setup.to_bytes()))];
         sent.extend(parts(data, disclosure));
         let record = self.begin(self.inner.address(), "control-out", true, sent);
-        let result = self.inner.control_out(setup, data, within, disclosure).await;
+        let result = self
+            .inner
+            .control_out(setup, data, within, disclosure)
+            .await;
         self.end(record, &result, |()| Vec::new());
         result
     }
     async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
+        let asked = vec![Part::Text(format!(
+            "endpoint {:#04x}, {} x {}",
+            read.endpoint, read.count, read.chunk
+        ))];
         let record = self.begin(self.inner.address(), "bulk-in", false, asked);
         let result = self.inner.bulk_in(read).await;
         self.end(record, &result, |data| parts(data, read.disclosure));
         result
     }
-    async fn bulk_out(&self, endpoint: u8, data: &[u8], within: Duration, disclosure: Disclosure) -> Result<usize, LinkError> {
+    async fn bulk_out(
+        &self,
+        endpoint: u8,
+        data: &[u8],
+        within: Duration,
+        disclosure: Disclosure,
+    ) -> Result<usize, LinkError> {
         let mut sent = vec![Part::Text(format!("endpoint {endpoint:#04x}"))];
         sent.extend(parts(data, disclosure));
         let record = self.begin(self.inner.address(), "bulk-out", true, sent);
-        let result = self.inner.bulk_out(endpoint, data, within, disclosure).await;
+        let result = self
+            .inner
+            .bulk_out(endpoint, data, within, disclosure)
+            .await;
         self.end(record, &result, |n| vec![Part::Text(n.to_string())]);
         result
     }
     async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
-        let asked = vec![Part::Text(format!("endpoint {:#04x}, {} x {}", read.endpoint, read.count, read.chunk))];
+        let asked = vec![Part::Text(format!(
+            "endpoint {:#04x}, {} x {}",
+            read.endpoint, read.count, read.chunk
+        ))];
         let record = self.begin(self.inner.address(), "interrupt-in", false, asked);
         let result = self.inner.interrupt_in(read).await;
         self.end(record, &result, |data| parts(data, read.disclosure));
@@ -192,11 +257,22 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
 
 #[async_trait]
 impl HttpLink for Traced<Arc<dyn HttpLink>> {
-    async fn call(&self, request: HttpRequest, within: Duration) -> Result<HttpResponse, LinkError> {
+    async fn call(
+        &self,
+        request: HttpRequest,
+        within: Duration,
+    ) -> Result<HttpResponse, LinkError> {
         let disclosure = request.reply_disclosure;
-        let verb = if request.method == Method::Get { "GET" } else { "POST" };
+        let verb = if request.method == Method::Get {
+            "GET"
+        } else {
+            "POST"
+        };
         let mut sent = vec![Part::Text(format!("{verb} {}\n", request.path))];
-        sent.extend(parts(request.body.as_ref().map_or(&[], |b| b.as_slice()), Disclosure::Public));
+        sent.extend(parts(
+            request.body.as_ref().map_or(&[], |b| b.as_slice()),
+            Disclosure::Public,
+        ));
         let record = self.begin(self.inner.address(), request.name, request.changes, sent);
         let result = self.inner.call(request, within).await;
         self.end(record, &result, |response| {

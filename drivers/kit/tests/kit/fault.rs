@@ -65,7 +65,11 @@ fn a_script_strikes_the_exchange_it_names_and_no_other() {
 #[test]
 fn chance_repeats_by_its_seed() {
     let run = |seed| {
-        let faults = LinkFaults::seeded(seed).loss(0.3).damage(0.3).duplicate(0.3).delay(SHORT);
+        let faults = LinkFaults::seeded(seed)
+            .loss(0.3)
+            .damage(0.3)
+            .duplicate(0.3)
+            .delay(SHORT);
         (0..64).flat_map(|_| faults.next()).collect::<Vec<_>>()
     };
     assert_eq!(run(7), run(7));
@@ -78,26 +82,38 @@ fn chance_repeats_by_its_seed() {
 async fn byte_line(script: &Script) -> (Arc<LineLink>, Done) {
     let done = Done::default();
     let device = done.clone();
-    let connector: Box<dyn Connector> = Box::new(memory::Bytes::new("device", move |stream: DuplexStream| {
-        let done = device.clone();
-        tokio::spawn(async move {
-            let (reader, mut writer) = tokio::io::split(stream);
-            let mut lines = BufReader::new(reader).lines();
-            while let Ok(Some(_)) = lines.next_line().await {
-                let reply = format!("reply {}\n", done.one_more());
-                if writer.write_all(reply.as_bytes()).await.is_err() {
-                    return;
+    let connector: Box<dyn Connector> =
+        Box::new(memory::Bytes::new("device", move |stream: DuplexStream| {
+            let done = device.clone();
+            tokio::spawn(async move {
+                let (reader, mut writer) = tokio::io::split(stream);
+                let mut lines = BufReader::new(reader).lines();
+                while let Ok(Some(_)) = lines.next_line().await {
+                    let reply = format!("reply {}\n", done.one_more());
+                    if writer.write_all(reply.as_bytes()).await.is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-    }));
+            });
+        }));
     let options = LineOptions::new(Resync::Reconnect, EventHub::default());
-    (LineLink::open(Box::new(Faulty::new(connector, Arc::new(script.clone()))), options, WITHIN).await.unwrap(), done)
+    (
+        LineLink::open(
+            Box::new(Faulty::new(connector, Arc::new(script.clone()))),
+            options,
+            WITHIN,
+        )
+        .await
+        .unwrap(),
+        done,
+    )
 }
 
 async fn ask(link: &LineLink) -> Result<String, LinkError> {
     let exchange = Exchange::new("ask", "ask\n", WITHIN).reply(line(100), Disclosure::Public);
-    link.exchange(exchange).await.map(|r| String::from_utf8_lossy(&r).into_owned())
+    link.exchange(exchange)
+        .await
+        .map(|r| String::from_utf8_lossy(&r).into_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +131,10 @@ async fn bytes_meet_their_fates_and_the_next_exchange_is_whole() {
         (Fate::HangsUp, Err(hung_up)),
         (Fate::Slow(100), Ok("reply 2\n")),
         (Fate::Slow(1), Err(ErrorKind::Timeout)),
-        (Fate::Floods, Err(ErrorKind::Transport(TransportFault::Framing))),
+        (
+            Fate::Floods,
+            Err(ErrorKind::Transport(TransportFault::Framing)),
+        ),
     ] {
         let script = Script::new();
         let (link, done) = byte_line(&script).await;
@@ -124,7 +143,9 @@ async fn bytes_meet_their_fates_and_the_next_exchange_is_whole() {
         let begun = Instant::now();
         match (ask(&link).await, wanted) {
             (Ok(reply), Ok(wanted)) => assert_eq!(reply, wanted, "{fate:?}"),
-            (Err(error), Err(wanted)) => assert!(error.kind == wanted && error.sent, "{fate:?}: {error:?}"),
+            (Err(error), Err(wanted)) => {
+                assert!(error.kind == wanted && error.sent, "{fate:?}: {error:?}")
+            }
             (got, wanted) => panic!("{fate:?}: {got:?}, not {wanted:?}"),
         }
         assert!(begun.elapsed() <= WITHIN, "{fate:?}");
@@ -138,19 +159,27 @@ async fn bytes_meet_their_fates_and_the_next_exchange_is_whole() {
 async fn a_late_message_lets_those_behind_it_pass() {
     let script = Script::new();
     script.strike(0, Fate::Late(SHORT));
-    let connector: Box<dyn Connector> = Box::new(memory::Bytes::new("device", |mut stream: DuplexStream| {
-        tokio::spawn(async move {
-            for word in ["first\n", "second\n"] {
-                stream.write_all(word.as_bytes()).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
-    }));
-    let stream = Faulty::new(connector, Arc::new(script)).connect(WITHIN).await.unwrap();
+    let connector: Box<dyn Connector> =
+        Box::new(memory::Bytes::new("device", |mut stream: DuplexStream| {
+            tokio::spawn(async move {
+                for word in ["first\n", "second\n"] {
+                    stream.write_all(word.as_bytes()).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+        }));
+    let stream = Faulty::new(connector, Arc::new(script))
+        .connect(WITHIN)
+        .await
+        .unwrap();
     let mut lines = BufReader::new(stream).lines();
     assert_eq!(lines.next_line().await.unwrap().unwrap(), "second");
     assert_eq!(lines.next_line().await.unwrap().unwrap(), "first");
-    assert_eq!(lines.next_line().await.unwrap(), None, "the device has hung up");
+    assert_eq!(
+        lines.next_line().await.unwrap(),
+        None,
+        "the device has hung up"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,9 +187,17 @@ async fn damage_is_one_bit() {
     let script = Script::new();
     script.strike(0, Fate::Damaged);
     let (link, _) = byte_line(&script).await;
-    let exchange = Exchange::new("ask", "ask\n", WITHIN).reply(qkd_driver_kit::link::bytes::fixed(8), Disclosure::Public);
+    let exchange = Exchange::new("ask", "ask\n", WITHIN)
+        .reply(qkd_driver_kit::link::bytes::fixed(8), Disclosure::Public);
     let reply = link.exchange(exchange).await.unwrap();
-    assert_eq!(reply.iter().zip(b"reply 1\n").map(|(a, b)| (a ^ b).count_ones()).sum::<u32>(), 1);
+    assert_eq!(
+        reply
+            .iter()
+            .zip(b"reply 1\n")
+            .map(|(a, b)| (a ^ b).count_ones())
+            .sum::<u32>(),
+        1
+    );
 }
 
 struct Agent(Done);
@@ -182,18 +219,32 @@ impl SnmpService for Agent {
 }
 
 /// Strikes the one exchange that `call` makes; what came of it, and how long it took.
-async fn struck<T>(script: &Script, fate: Fate, call: impl Future<Output = Result<T, LinkError>>) -> (Result<T, ErrorKind>, Duration) {
+async fn struck<T>(
+    script: &Script,
+    fate: Fate,
+    call: impl Future<Output = Result<T, LinkError>>,
+) -> (Result<T, ErrorKind>, Duration) {
     script.strike(0, fate);
     let begun = Instant::now();
     let result = call.await;
     assert!(script.struck());
-    (result.map_err(|e| if e.sent { e.kind } else { panic!("{fate:?}: {e:?} was sent") }), begun.elapsed())
+    (
+        result.map_err(|e| {
+            if e.sent {
+                e.kind
+            } else {
+                panic!("{fate:?}: {e:?} was sent")
+            }
+        }),
+        begun.elapsed(),
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
     let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn SnmpLink> = Arc::new(memory::Snmp::new("agent", Arc::new(Agent(done.clone()))));
+    let inner: Arc<dyn SnmpLink> =
+        Arc::new(memory::Snmp::new("agent", Arc::new(Agent(done.clone()))));
     let link = Faulty::new(inner, Arc::new(script.clone()));
     let oid = Oid::from([1, 3]);
     let lost = (Err(ErrorKind::Timeout), WITHIN);
@@ -212,9 +263,18 @@ async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
     .into_iter()
     .enumerate()
     {
-        let (result, took) = struck(&script, fate, link.set(SetRequest::new().with(oid.clone(), Value::Integer(1)), WITHIN)).await;
+        let (result, took) = struck(
+            &script,
+            fate,
+            link.set(
+                SetRequest::new().with(oid.clone(), Value::Integer(1)),
+                WITHIN,
+            ),
+        )
+        .await;
         assert_eq!((result.map(drop), took), wanted, "set, {fate:?}");
-        let (result, took) = struck(&script, fate, link.get(std::slice::from_ref(&oid), WITHIN)).await;
+        let (result, took) =
+            struck(&script, fate, link.get(std::slice::from_ref(&oid), WITHIN)).await;
         assert_eq!((result.map(drop), took), wanted, "get, {fate:?}");
         let (result, took) = struck(&script, fate, link.walk(&oid, WITHIN)).await;
         assert_eq!((result.map(drop), took), wanted, "walk, {fate:?}");
@@ -222,7 +282,10 @@ async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
     }
     link.close().await;
     let before = script.count();
-    assert_eq!(link.get(&[oid], WITHIN).await.unwrap_err().kind, ErrorKind::Closed);
+    assert_eq!(
+        link.get(&[oid], WITHIN).await.unwrap_err().kind,
+        ErrorKind::Closed
+    );
     assert_eq!(script.count(), before, "nothing was sent");
 }
 
@@ -255,9 +318,16 @@ impl UsbService for Gadget {
 #[tokio::test(start_paused = true)]
 async fn usb_meets_its_fates_after_the_device_took_the_data() {
     let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn UsbLink> = Arc::new(memory::Usb::open("gadget", Arc::new(Gadget(done.clone())), 0, 0).unwrap());
+    let inner: Arc<dyn UsbLink> =
+        Arc::new(memory::Usb::open("gadget", Arc::new(Gadget(done.clone())), 0, 0).unwrap());
     let link = Faulty::new(inner, Arc::new(script.clone()));
-    let setup = |request_type| Setup { request_type, request: 1, value: 0, index: 0, length: 0 };
+    let setup = |request_type| Setup {
+        request_type,
+        request: 1,
+        value: 0,
+        index: 0,
+        length: 0,
+    };
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (fate, wanted) in [
         (Fate::Passes, Ok(512)),
@@ -271,17 +341,46 @@ async fn usb_meets_its_fates_after_the_device_took_the_data() {
         (Fate::HangsUp, fault(TransportFault::Unplugged)),
         (Fate::Floods, fault(TransportFault::Overrun)),
     ] {
-        let read = Read { endpoint: 0x86, chunk: 512, count: 1, within: WITHIN, disclosure: Disclosure::Undeclared };
+        let read = Read {
+            endpoint: 0x86,
+            chunk: 512,
+            count: 1,
+            within: WITHIN,
+            disclosure: Disclosure::Undeclared,
+        };
         let (result, _) = struck(&script, fate, link.bulk_in(read)).await;
         assert_eq!(result.map(|data| data.len()), wanted, "bulk in, {fate:?}");
         let (result, _) = struck(&script, fate, link.interrupt_in(read)).await;
-        assert_eq!(result.map(|data| data.len()), wanted, "interrupt in, {fate:?}");
-        let (result, _) = struck(&script, fate, link.control_in(setup(0xc0), WITHIN, Disclosure::Public)).await;
-        assert_eq!(result.map(|data| data.len()), wanted.map(|n| n * 18 / 512), "control in, {fate:?}");
+        assert_eq!(
+            result.map(|data| data.len()),
+            wanted,
+            "interrupt in, {fate:?}"
+        );
+        let (result, _) = struck(
+            &script,
+            fate,
+            link.control_in(setup(0xc0), WITHIN, Disclosure::Public),
+        )
+        .await;
+        assert_eq!(
+            result.map(|data| data.len()),
+            wanted.map(|n| n * 18 / 512),
+            "control in, {fate:?}"
+        );
         let before = done.count();
-        let (result, _) = struck(&script, fate, link.control_out(setup(0x40), &[], WITHIN, Disclosure::Public)).await;
+        let (result, _) = struck(
+            &script,
+            fate,
+            link.control_out(setup(0x40), &[], WITHIN, Disclosure::Public),
+        )
+        .await;
         assert_eq!(result, wanted.map(drop), "control out, {fate:?}");
-        let (result, _) = struck(&script, fate, link.bulk_out(2, &[1; 9], WITHIN, Disclosure::Public)).await;
+        let (result, _) = struck(
+            &script,
+            fate,
+            link.bulk_out(2, &[1; 9], WITHIN, Disclosure::Public),
+        )
+        .await;
         assert_eq!(result, wanted.map(|_| 9), "bulk out, {fate:?}");
         assert_eq!(done.count(), before + 2, "{fate:?}: it was carried out");
     }
@@ -290,16 +389,29 @@ async fn usb_meets_its_fates_after_the_device_took_the_data() {
 struct Server(Done);
 
 impl HttpService for Server {
-    fn call(&self, _client: Option<&str>, _method: Method, _path: &str, _body: &[u8]) -> HttpResponse {
+    fn call(
+        &self,
+        _client: Option<&str>,
+        _method: Method,
+        _path: &str,
+        _body: &[u8],
+    ) -> HttpResponse {
         self.0.one_more();
-        HttpResponse { status: 200, body: Zeroizing::new(b"{}".to_vec()) }
+        HttpResponse {
+            status: 200,
+            body: Zeroizing::new(b"{}".to_vec()),
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn http_meets_its_fates_after_the_server_acted() {
     let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn HttpLink> = Arc::new(memory::Http::new("server", Arc::new(Server(done.clone())), None));
+    let inner: Arc<dyn HttpLink> = Arc::new(memory::Http::new(
+        "server",
+        Arc::new(Server(done.clone())),
+        None,
+    ));
     let link = Faulty::new(inner, Arc::new(script.clone()));
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (n, (fate, wanted)) in [
@@ -317,8 +429,14 @@ async fn http_meets_its_fates_after_the_server_acted() {
     .into_iter()
     .enumerate()
     {
-        let request =
-            HttpRequest { name: "take", method: Method::Get, path: "/".to_owned(), body: None, changes: true, reply_disclosure: Disclosure::Undeclared };
+        let request = HttpRequest {
+            name: "take",
+            method: Method::Get,
+            path: "/".to_owned(),
+            body: None,
+            changes: true,
+            reply_disclosure: Disclosure::Undeclared,
+        };
         let (result, _) = struck(&script, fate, link.call(request, WITHIN)).await;
         assert_eq!(result.map(|r| r.status), wanted, "{fate:?}");
         assert_eq!(done.count(), n + 1, "{fate:?}");

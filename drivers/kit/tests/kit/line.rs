@@ -47,7 +47,12 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
             let mut lines = BufReader::new(reader).lines();
             while let Ok(Some(request)) = lines.next_line().await {
                 match script(&request) {
-                    Act::Say(text) => writer.lock().await.write_all(text.as_bytes()).await.unwrap(),
+                    Act::Say(text) => writer
+                        .lock()
+                        .await
+                        .write_all(text.as_bytes())
+                        .await
+                        .unwrap(),
                     Act::SayLate(delay, text) => {
                         let writer = Arc::clone(&writer);
                         tokio::spawn(async move {
@@ -56,7 +61,12 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
                         });
                     }
                     Act::Echo(delay, text) => {
-                        writer.lock().await.write_all(text.repeat(2).as_bytes()).await.unwrap();
+                        writer
+                            .lock()
+                            .await
+                            .write_all(text.repeat(2).as_bytes())
+                            .await
+                            .unwrap();
                         let writer = Arc::clone(&writer);
                         tokio::spawn(async move {
                             sleep(delay).await;
@@ -73,7 +83,9 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
                             }
                         }
                     }
-                    Act::Flood => while writer.lock().await.write_all(&[b'x'; 1024]).await.is_ok() {},
+                    Act::Flood => {
+                        while writer.lock().await.write_all(&[b'x'; 1024]).await.is_ok() {}
+                    }
                 }
             }
         });
@@ -89,19 +101,45 @@ struct Rig {
 async fn rig(resync: Resync, script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Rig {
     let (events, connects) = (EventHub::default(), Arc::new(AtomicUsize::new(0)));
     let options = LineOptions::new(resync, events.clone()).greeting(
-        || Exchange::new("identify", "who\n", Duration::from_secs(1)).reply(line(100), Disclosure::Public),
-        |reply| std::str::from_utf8(reply).ok()?.trim().strip_prefix("me ").map(str::to_owned),
+        || {
+            Exchange::new("identify", "who\n", Duration::from_secs(1))
+                .reply(line(100), Disclosure::Public)
+        },
+        |reply| {
+            std::str::from_utf8(reply)
+                .ok()?
+                .trim()
+                .strip_prefix("me ")
+                .map(str::to_owned)
+        },
     );
-    let link = LineLink::open(device(Arc::new(script), Arc::clone(&connects)), options, Duration::from_secs(1)).await.unwrap();
-    Rig { link, events, connects }
+    let link = LineLink::open(
+        device(Arc::new(script), Arc::clone(&connects)),
+        options,
+        Duration::from_secs(1),
+    )
+    .await
+    .unwrap();
+    Rig {
+        link,
+        events,
+        connects,
+    }
 }
 
 async fn ask(link: &dyn ByteLink, what: &str) -> Result<String, LinkError> {
-    let exchange = Exchange::new("ask", format!("{what}\n"), Duration::from_millis(500)).reply(line(1000), Disclosure::Public);
-    link.exchange(exchange).await.map(|reply| String::from_utf8_lossy(&reply).trim().to_owned())
+    let exchange = Exchange::new("ask", format!("{what}\n"), Duration::from_millis(500))
+        .reply(line(1000), Disclosure::Public);
+    link.exchange(exchange)
+        .await
+        .map(|reply| String::from_utf8_lossy(&reply).trim().to_owned())
 }
 
-const WAYS: [Resync; 3] = [Resync::Reconnect, Resync::Quiet(Duration::from_secs(1)), Resync::Sentinel(Duration::from_millis(50))];
+const WAYS: [Resync; 3] = [
+    Resync::Reconnect,
+    Resync::Quiet(Duration::from_secs(1)),
+    Resync::Sentinel(Duration::from_millis(50)),
+];
 
 #[tokio::test(start_paused = true)]
 async fn a_late_reply_reaches_nobody() {
@@ -112,42 +150,70 @@ async fn a_late_reply_reaches_nobody() {
             _ => Act::Say("answer to quick\r\n"),
         })
         .await;
-        assert_eq!(ask(&*rig.link, "slow").await.unwrap_err().kind, ErrorKind::Timeout, "{resync:?}");
-        let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
+        assert_eq!(
+            ask(&*rig.link, "slow").await.unwrap_err().kind,
+            ErrorKind::Timeout,
+            "{resync:?}"
+        );
+        let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
+            .reply(line(1000), Disclosure::Public);
         let reply = rig.link.exchange(exchange).await.unwrap();
         assert_eq!(&reply[..], b"answer to quick\r\n", "{resync:?}");
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(ask(&*rig.link, "quick").await.unwrap(), "answer to quick", "{resync:?}");
+        assert_eq!(
+            ask(&*rig.link, "quick").await.unwrap(),
+            "answer to quick",
+            "{resync:?}"
+        );
     }
 }
 
 /// The silence that brings a line back in step counts from the doubt on, however long nothing was said before.
 #[tokio::test(start_paused = true)]
 async fn an_echo_after_a_long_silence_reaches_nobody() {
-    let rig = rig(Resync::Quiet(Duration::from_secs(1)), |request| match request {
-        "who" => Act::Say("me 7\r\n"),
-        "echo" => Act::Echo(Duration::from_millis(300), "answer to echo\r\n"),
-        _ => Act::SayLate(Duration::from_millis(500), "answer to quick\r\n"),
-    })
+    let rig = rig(
+        Resync::Quiet(Duration::from_secs(1)),
+        |request| match request {
+            "who" => Act::Say("me 7\r\n"),
+            "echo" => Act::Echo(Duration::from_millis(300), "answer to echo\r\n"),
+            _ => Act::SayLate(Duration::from_millis(500), "answer to quick\r\n"),
+        },
+    )
     .await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(ask(&*rig.link, "echo").await.unwrap(), "answer to echo");
-    let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
-    assert_eq!(&rig.link.exchange(exchange).await.unwrap()[..], b"answer to quick\r\n");
+    let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
+        .reply(line(1000), Disclosure::Public);
+    assert_eq!(
+        &rig.link.exchange(exchange).await.unwrap()[..],
+        b"answer to quick\r\n"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_to_the_sentinels_own_question_reaches_nobody() {
     let asked = AtomicUsize::new(0);
-    let rig = rig(Resync::Sentinel(Duration::from_millis(400)), move |request| match request {
-        "who" if asked.fetch_add(1, Ordering::Relaxed) == 1 => Act::SayLate(Duration::from_millis(700), "me 7\r\n"),
-        "who" => Act::SayLate(Duration::from_millis(50), "me 7\r\n"),
-        _ => Act::Say("answer\r\n"),
-    })
+    let rig = rig(
+        Resync::Sentinel(Duration::from_millis(400)),
+        move |request| match request {
+            "who" if asked.fetch_add(1, Ordering::Relaxed) == 1 => {
+                Act::SayLate(Duration::from_millis(700), "me 7\r\n")
+            }
+            "who" => Act::SayLate(Duration::from_millis(50), "me 7\r\n"),
+            _ => Act::Say("answer\r\n"),
+        },
+    )
     .await;
-    assert_eq!(ask(&*rig.link, "who").await.unwrap_err().kind, ErrorKind::Timeout);
-    let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
-    assert_eq!(&rig.link.exchange(exchange).await.unwrap()[..], b"answer\r\n");
+    assert_eq!(
+        ask(&*rig.link, "who").await.unwrap_err().kind,
+        ErrorKind::Timeout
+    );
+    let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
+        .reply(line(1000), Disclosure::Public);
+    assert_eq!(
+        &rig.link.exchange(exchange).await.unwrap()[..],
+        b"answer\r\n"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,8 +226,13 @@ async fn a_doubled_reply_answers_once() {
         })
         .await;
         assert_eq!(ask(&*rig.link, "twice").await.unwrap(), "two");
-        let exchange = Exchange::new("ask", "once\n", Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
-        assert_eq!(&rig.link.exchange(exchange).await.unwrap()[..], b"one\r\n", "{resync:?}");
+        let exchange = Exchange::new("ask", "once\n", Duration::from_secs(5))
+            .reply(line(1000), Disclosure::Public);
+        assert_eq!(
+            &rig.link.exchange(exchange).await.unwrap()[..],
+            b"one\r\n",
+            "{resync:?}"
+        );
     }
 }
 
@@ -175,7 +246,10 @@ async fn a_hang_up_is_told_at_once_and_the_next_call_works() {
     .await;
     let mut events = rig.events.subscribe();
     let begun = Instant::now();
-    assert_eq!(ask(&*rig.link, "bye").await.unwrap_err().kind, ErrorKind::Transport(TransportFault::HungUp));
+    assert_eq!(
+        ask(&*rig.link, "bye").await.unwrap_err().kind,
+        ErrorKind::Transport(TransportFault::HungUp)
+    );
     assert!(begun.elapsed() < Duration::from_millis(10), "no time-out");
     assert_eq!(ask(&*rig.link, "hi").await.unwrap(), "hello");
     let kinds: Vec<_> = std::iter::from_fn(|| events.try_next())
@@ -184,7 +258,13 @@ async fn a_hang_up_is_told_at_once_and_the_next_call_works() {
             Delivery::Lost(n) => panic!("lost {n}"),
         })
         .collect();
-    assert!(matches!(&kinds[..], [EventKind::LinkLost { .. }, EventKind::LinkRestored]), "{kinds:?}");
+    assert!(
+        matches!(
+            &kinds[..],
+            [EventKind::LinkLost { .. }, EventKind::LinkRestored]
+        ),
+        "{kinds:?}"
+    );
     assert_eq!(rig.connects.load(Ordering::Relaxed), 2);
 }
 
@@ -201,20 +281,41 @@ async fn another_device_after_a_reconnect_closes_the_handle() {
     let _ = ask(&*rig.link, "bye").await;
     let error = ask(&*rig.link, "hi").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::IdentityChanged);
-    assert!(error.detail.contains('7') && error.detail.contains('8') && !error.sent, "{error:?}");
-    assert_eq!(ask(&*rig.link, "hi").await.unwrap_err().kind, ErrorKind::IdentityChanged, "it stays closed");
-    assert!(std::iter::from_fn(|| events.try_next()).any(|d| matches!(d, Delivery::Event(e) if matches!(e.kind, EventKind::IdentityChanged { .. }))));
+    assert!(
+        error.detail.contains('7') && error.detail.contains('8') && !error.sent,
+        "{error:?}"
+    );
+    assert_eq!(
+        ask(&*rig.link, "hi").await.unwrap_err().kind,
+        ErrorKind::IdentityChanged,
+        "it stays closed"
+    );
+    assert!(std::iter::from_fn(|| events.try_next()).any(
+        |d| matches!(d, Delivery::Event(e) if matches!(e.kind, EventKind::IdentityChanged { .. }))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_answer_as_such_a_device_is_not_opened() {
     let options = LineOptions::new(Resync::Reconnect, EventHub::default()).greeting(
-        || Exchange::new("identify", "who\n", Duration::from_secs(1)).reply(line(100), Disclosure::Public),
+        || {
+            Exchange::new("identify", "who\n", Duration::from_secs(1))
+                .reply(line(100), Disclosure::Public)
+        },
         |reply| reply.starts_with(b"me ").then(|| "me".to_owned()),
     );
-    let connector = device(Arc::new(|_: &str| Act::Say("somebody else\r\n")), Arc::default());
-    let error = LineLink::open(connector, options, Duration::from_secs(1)).await.err().unwrap();
-    assert_eq!(error.kind, ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    let connector = device(
+        Arc::new(|_: &str| Act::Say("somebody else\r\n")),
+        Arc::default(),
+    );
+    let error = LineLink::open(connector, options, Duration::from_secs(1))
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.kind,
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +334,11 @@ async fn a_caller_that_goes_away_leaves_the_line_usable() {
     let abandoned = tokio::time::timeout(Duration::from_millis(10), ask(&*rig.link, "slow")).await;
     assert!(abandoned.is_err());
     assert_eq!(ask(&*rig.link, "quick").await.unwrap(), "answer to quick");
-    assert_eq!(rig.connects.load(Ordering::Relaxed), 1, "the abandoned exchange ran to its end");
+    assert_eq!(
+        rig.connects.load(Ordering::Relaxed),
+        1,
+        "the abandoned exchange ran to its end"
+    );
     // One that goes before its turn is never sent.
     let (link, waiting) = (
         Arc::clone(&rig.link),
@@ -261,19 +366,33 @@ async fn every_call_ends() {
             _ => Act::Say("hello\r\n"),
         })
         .await;
-        for (what, kind) in [("nothing", ErrorKind::Timeout), ("trickle", ErrorKind::Timeout)] {
+        for (what, kind) in [
+            ("nothing", ErrorKind::Timeout),
+            ("trickle", ErrorKind::Timeout),
+        ] {
             let begun = Instant::now();
             assert_eq!(ask(&*rig.link, what).await.unwrap_err().kind, kind);
             assert!(begun.elapsed() <= Duration::from_millis(501), "{what}");
             sleep(Duration::from_secs(30)).await;
-            let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(60)).reply(line(1000), Disclosure::Public);
-            assert_eq!(&rig.link.exchange(exchange).await.unwrap()[..], b"hello\r\n", "{what} {resync:?}");
+            let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(60))
+                .reply(line(1000), Disclosure::Public);
+            assert_eq!(
+                &rig.link.exchange(exchange).await.unwrap()[..],
+                b"hello\r\n",
+                "{what} {resync:?}"
+            );
         }
         let error = ask(&*rig.link, "flood").await.unwrap_err();
-        assert!(matches!(error.kind, ErrorKind::Transport(TransportFault::Framing)), "{error:?}");
+        assert!(
+            matches!(error.kind, ErrorKind::Transport(TransportFault::Framing)),
+            "{error:?}"
+        );
         let begun = Instant::now();
         let _ = ask(&*rig.link, "hi").await;
-        assert!(begun.elapsed() <= Duration::from_secs(2), "a flood never wedges the line: {resync:?}");
+        assert!(
+            begun.elapsed() <= Duration::from_secs(2),
+            "a flood never wedges the line: {resync:?}"
+        );
     }
 }
 
@@ -289,7 +408,10 @@ async fn many_callers_get_their_own_answers() {
         let link = Arc::clone(&rig.link);
         tokio::spawn(async move {
             let what = if i % 3 == 0 { "a" } else { "b" };
-            assert_eq!(ask(&*link, what).await.unwrap(), format!("answer to {what}"));
+            assert_eq!(
+                ask(&*link, what).await.unwrap(),
+                format!("answer to {what}")
+            );
         })
     });
     for call in calls.collect::<Vec<_>>() {
@@ -302,7 +424,10 @@ async fn a_closed_link_says_so() {
     let rig = rig(Resync::Reconnect, |_| Act::Say("me 7\r\n")).await;
     rig.link.close().await;
     rig.link.close().await;
-    assert_eq!(ask(&*rig.link, "hi").await.unwrap_err().kind, ErrorKind::Closed);
+    assert_eq!(
+        ask(&*rig.link, "hi").await.unwrap_err().kind,
+        ErrorKind::Closed
+    );
 }
 
 #[tokio::test]
@@ -317,16 +442,26 @@ async fn over_tcp_a_refused_connection_backs_off_and_comes_back() {
         let _ = stream.write_all(b"hello\n").await;
     };
     let first = tokio::spawn(serve(listener));
-    let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), Duration::from_secs(5)).await.unwrap();
+    let link = LineLink::open(
+        connector,
+        LineOptions::new(Resync::Reconnect, EventHub::default()),
+        Duration::from_secs(5),
+    )
+    .await
+    .unwrap();
     assert_eq!(ask(&*link, "hi").await.unwrap(), "hello");
     first.await.unwrap();
     let mut kinds = Vec::new();
     for _ in 0..3 {
         kinds.push(ask(&*link, "hi").await.unwrap_err().kind);
     }
-    assert!(kinds[1..].iter().all(|k| *k == ErrorKind::Unreachable), "{kinds:?}");
+    assert!(
+        kinds[1..].iter().all(|k| *k == ErrorKind::Unreachable),
+        "{kinds:?}"
+    );
     tokio::spawn(serve(tokio::net::TcpListener::bind(address).await.unwrap()));
-    let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(10)).reply(line(100), Disclosure::Public);
+    let exchange =
+        Exchange::new("ask", "hi\n", Duration::from_secs(10)).reply(line(100), Disclosure::Public);
     assert_eq!(&link.exchange(exchange).await.unwrap()[..], b"hello\n");
 }
 
@@ -336,18 +471,33 @@ async fn a_call_behind_a_slow_one_ends_by_its_own_deadline_and_is_not_sent() {
     let seen = Arc::clone(&log);
     let rig = rig(Resync::Reconnect, move |request| {
         seen.lock().unwrap().push(request.to_owned());
-        if request == "who" { Act::Say("me 7\r\n") } else { Act::Nothing }
+        if request == "who" {
+            Act::Say("me 7\r\n")
+        } else {
+            Act::Nothing
+        }
     })
     .await;
     let patient = tokio::spawn({
         let link = Arc::clone(&rig.link);
-        async move { link.exchange(Exchange::new("ask", "slow\n", Duration::from_secs(60)).reply(line(1000), Disclosure::Public)).await.map(drop) }
+        async move {
+            link.exchange(
+                Exchange::new("ask", "slow\n", Duration::from_secs(60))
+                    .reply(line(1000), Disclosure::Public),
+            )
+            .await
+            .map(drop)
+        }
     });
     tokio::task::yield_now().await;
     let begun = Instant::now();
     let error = ask(&*rig.link, "hasty").await.unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, false));
-    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(patient.await.unwrap().unwrap_err().kind, ErrorKind::Timeout);
     assert!(!log.lock().unwrap().contains(&"hasty".to_owned()));
 }
@@ -362,9 +512,14 @@ async fn what_came_unasked_right_before_a_request_does_not_answer_it() {
             _ => Act::SayLate(Duration::from_millis(50), "its own\r\n"),
         })
         .await;
-        let late = |text: &'static str| Exchange::new("ask", text, Duration::from_secs(5)).reply(line(1000), Disclosure::Public);
+        let late = |text: &'static str| {
+            Exchange::new("ask", text, Duration::from_secs(5)).reply(line(1000), Disclosure::Public)
+        };
         // Both stand in the queue before the owner could look at the line.
-        let (first, second) = tokio::join!(rig.link.exchange(late("double\n")), rig.link.exchange(late("other\n")));
+        let (first, second) = tokio::join!(
+            rig.link.exchange(late("double\n")),
+            rig.link.exchange(late("other\n"))
+        );
         assert_eq!(&first.unwrap()[..], b"first\r\n", "{resync:?}");
         assert_eq!(&second.unwrap()[..], b"its own\r\n", "{resync:?}");
     }

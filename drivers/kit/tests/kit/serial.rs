@@ -19,8 +19,12 @@ fn pty() -> (File, String, std::os::fd::OwnedFd) {
     let pair = openpty(None, None).unwrap();
     let mut raw = nix::sys::termios::tcgetattr(pair.slave.as_fd()).unwrap();
     nix::sys::termios::cfmakeraw(&mut raw);
-    nix::sys::termios::tcsetattr(pair.slave.as_fd(), nix::sys::termios::SetArg::TCSANOW, &raw).unwrap();
-    let name = nix::unistd::ttyname(pair.slave.as_fd()).unwrap().display().to_string();
+    nix::sys::termios::tcsetattr(pair.slave.as_fd(), nix::sys::termios::SetArg::TCSANOW, &raw)
+        .unwrap();
+    let name = nix::unistd::ttyname(pair.slave.as_fd())
+        .unwrap()
+        .display()
+        .to_string();
     (File::from(pair.master), name, pair.slave)
 }
 
@@ -33,7 +37,10 @@ async fn a_hang_up_is_a_typed_error_at_once() {
     let (mut master, name, slave) = pty();
     let link = LineLink::open(
         Box::new(SerialPort::new(&name, 38400, false)),
-        LineOptions::new(Resync::Quiet(Duration::from_millis(20)), EventHub::default()),
+        LineOptions::new(
+            Resync::Quiet(Duration::from_millis(20)),
+            EventHub::default(),
+        ),
         Duration::from_secs(5),
     )
     .await
@@ -47,8 +54,17 @@ async fn a_hang_up_is_a_typed_error_at_once() {
         let _ = master.read(&mut buffer);
         // The master's end closes: the line hangs up.
     });
-    assert_eq!(&link.exchange(exchange(Duration::from_secs(5))).await.unwrap()[..], b"hello\r\n");
-    let error = link.exchange(exchange(Duration::from_secs(60))).await.unwrap_err();
+    assert_eq!(
+        &link
+            .exchange(exchange(Duration::from_secs(5)))
+            .await
+            .unwrap()[..],
+        b"hello\r\n"
+    );
+    let error = link
+        .exchange(exchange(Duration::from_secs(60)))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transport(TransportFault::HungUp));
     device.join().unwrap();
 }
@@ -56,17 +72,33 @@ async fn a_hang_up_is_a_typed_error_at_once() {
 #[tokio::test]
 async fn a_second_opener_is_told_which_port_is_busy() {
     let (_master, name, _slave) = pty();
-    let first = SerialPort::new(&name, 9600, false).connect(Duration::from_secs(1)).await.unwrap();
-    let error = SerialPort::new(&name, 9600, false).connect(Duration::from_secs(1)).await.err().unwrap();
+    let first = SerialPort::new(&name, 9600, false)
+        .connect(Duration::from_secs(1))
+        .await
+        .unwrap();
+    let error = SerialPort::new(&name, 9600, false)
+        .connect(Duration::from_secs(1))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind, ErrorKind::Busy);
     assert!(error.detail.contains(&name), "{error}");
     drop(first);
-    assert!(SerialPort::new(&name, 9600, false).connect(Duration::from_secs(1)).await.is_ok());
+    assert!(
+        SerialPort::new(&name, 9600, false)
+            .connect(Duration::from_secs(1))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn a_port_that_is_not_there_is_named() {
-    let error = SerialPort::new("/dev/no-such-port", 9600, false).connect(Duration::from_secs(1)).await.err().unwrap();
+    let error = SerialPort::new("/dev/no-such-port", 9600, false)
+        .connect(Duration::from_secs(1))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind, ErrorKind::Unreachable);
     assert!(error.detail.contains("/dev/no-such-port"));
 }
@@ -82,8 +114,23 @@ async fn flow_control_by_rts_and_cts_can_be_set_on_a_pseudo_terminal() {
         master.write_all(b"hello\r\n").unwrap();
         master
     });
-    let options = LineOptions::new(Resync::Quiet(Duration::from_millis(20)), EventHub::default());
-    let link = LineLink::open(Box::new(SerialPort::new(&name, 1200, true)), options, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(&link.exchange(exchange(Duration::from_secs(5))).await.unwrap()[..], b"hello\r\n");
+    let options = LineOptions::new(
+        Resync::Quiet(Duration::from_millis(20)),
+        EventHub::default(),
+    );
+    let link = LineLink::open(
+        Box::new(SerialPort::new(&name, 1200, true)),
+        options,
+        Duration::from_secs(5),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        &link
+            .exchange(exchange(Duration::from_secs(5)))
+            .await
+            .unwrap()[..],
+        b"hello\r\n"
+    );
     device.join().unwrap();
 }

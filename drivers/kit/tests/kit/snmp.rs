@@ -67,11 +67,21 @@ async fn agent(script: impl Fn(usize) -> Act + Send + 'static) -> (SocketAddr, A
 }
 
 fn community() -> Security {
-    Security::V2c { community: Zeroizing::new("public".to_owned()) }
+    Security::V2c {
+        community: Zeroizing::new("public".to_owned()),
+    }
 }
 
 async fn open(address: SocketAddr, events: EventHub) -> Arc<UdpSnmp> {
-    UdpSnmp::open(&address.to_string(), community(), Duration::from_secs(3), events, None).await.unwrap()
+    UdpSnmp::open(
+        &address.to_string(),
+        community(),
+        Duration::from_secs(3),
+        events,
+        None,
+    )
+    .await
+    .unwrap()
 }
 
 fn name(n: u32) -> Oid {
@@ -90,29 +100,64 @@ async fn lost_late_doubled_and_garbled_replies_neither_answer_nor_wedge() {
     .await;
     let link = open(address, EventHub::default()).await;
     for n in 1..30 {
-        let got = link.get(&[name(n)], Duration::from_millis(900)).await.unwrap();
+        let got = link
+            .get(&[name(n)], Duration::from_millis(900))
+            .await
+            .unwrap();
         assert_eq!(got[0].oid, name(n), "each question gets its own answer");
     }
 }
 
 #[tokio::test]
 async fn a_loss_and_a_return_are_told_once() {
-    let (address, _) = agent(|turn| if (2..=4).contains(&turn) { Act::Lose } else { Act::Answer }).await;
+    let (address, _) = agent(|turn| {
+        if (2..=4).contains(&turn) {
+            Act::Lose
+        } else {
+            Act::Answer
+        }
+    })
+    .await;
     let events = EventHub::default();
     let mut stream = events.subscribe();
     let link = open(address, events).await;
-    let error = link.get(&[name(1)], Duration::from_millis(300)).await.unwrap_err();
+    let error = link
+        .get(&[name(1)], Duration::from_millis(300))
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true));
-    link.get(&[name(1)], Duration::from_millis(300)).await.unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| stream.try_next()).filter_map(|d| if let Delivery::Event(e) = d { Some(e.kind.clone()) } else { None }).collect();
-    assert!(matches!(&told[..], [EventKind::LinkLost { .. }, EventKind::LinkRestored]), "{told:?}");
+    link.get(&[name(1)], Duration::from_millis(300))
+        .await
+        .unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| stream.try_next())
+        .filter_map(|d| {
+            if let Delivery::Event(e) = d {
+                Some(e.kind.clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert!(
+        matches!(
+            &told[..],
+            [EventKind::LinkLost { .. }, EventKind::LinkRestored]
+        ),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
 async fn v2c_changes_nothing() {
     let (address, count) = agent(|_| Act::Answer).await;
     let link = open(address, EventHub::default()).await;
-    let error = link.set(SetRequest::new().with(name(1), Value::Integer(1)), Duration::from_millis(300)).await.unwrap_err();
+    let error = link
+        .set(
+            SetRequest::new().with(name(1), Value::Integer(1)),
+            Duration::from_millis(300),
+        )
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Authentication, false));
     assert_eq!(*count.lock().unwrap(), 1, "opened, and nothing else");
 }
@@ -122,7 +167,13 @@ async fn key_material_never_goes_below_auth_priv() {
     let (address, count) = agent(|_| Act::Answer).await;
     let link = open(address, EventHub::default()).await;
     let before = *count.lock().unwrap();
-    let error = link.set(SetRequest::new().with_secret(name(1), Value::text("hunter22")), Duration::from_millis(300)).await.unwrap_err();
+    let error = link
+        .set(
+            SetRequest::new().with_secret(name(1), Value::text("hunter22")),
+            Duration::from_millis(300),
+        )
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Authentication, false));
     assert!(!format!("{error:?}").contains("hunter22"));
     assert_eq!(*count.lock().unwrap(), before, "nothing was sent");
@@ -130,7 +181,23 @@ async fn key_material_never_goes_below_auth_priv() {
 
 #[tokio::test]
 async fn nobody_there_is_told_at_once() {
-    let port = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = UdpSnmp::open(&port.to_string(), community(), Duration::from_secs(30), EventHub::default(), None).await.err().unwrap();
-    assert!(matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout), "{error:?}");
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = UdpSnmp::open(
+        &port.to_string(),
+        community(),
+        Duration::from_secs(30),
+        EventHub::default(),
+        None,
+    )
+    .await
+    .err()
+    .unwrap();
+    assert!(
+        matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout),
+        "{error:?}"
+    );
 }

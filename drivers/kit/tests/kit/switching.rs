@@ -11,12 +11,18 @@ use qkd_driver_kit::{
     },
     switching::{Call, Protocol, Settling, Wire, position},
 };
-use qkd_hal::{DeviceKind, DeviceMisbehaved, DeviceUri, Effect, ErrorKind, Identity, Maturity, Operation, Result, Support, reading::Quality};
+use qkd_hal::{
+    DeviceKind, DeviceMisbehaved, DeviceUri, Effect, ErrorKind, Identity, Maturity, Operation,
+    Result, Support, reading::Quality,
+};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 use tokio::time::Instant;
 
-const GEOMETRY: Geometry = Geometry::OneByN { channels: 4, dark: true };
+const GEOMETRY: Geometry = Geometry::OneByN {
+    channels: 4,
+    dark: true,
+};
 const WITHIN: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(100);
 const STARTUP: Duration = Duration::from_millis(700);
@@ -35,12 +41,25 @@ impl Protocol for Toy {
         self.state(call).await.map(|_| Identity::of("Nobody"))
     }
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        position::paths(&GEOMETRY, call.query("get", "?\n", |reply| number("a channel", reply)).await?)
+        position::paths(
+            &GEOMETRY,
+            call.query("get", "?\n", |reply| number("a channel", reply))
+                .await?,
+        )
     }
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
         match position::target(&GEOMETRY, step)? {
             // Channel 4 is answered, the others are not.
-            4 => call.order("set", "4\n", |reply| if reply == b"ok\r\n" { Ok(()) } else { Err(Misread::unexpected("ok", "")) }).await,
+            4 => {
+                call.order("set", "4\n", |reply| {
+                    if reply == b"ok\r\n" {
+                        Ok(())
+                    } else {
+                        Err(Misread::unexpected("ok", ""))
+                    }
+                })
+                .await
+            }
             n => call.tell("set", format!("{n}\n")).await,
         }
     }
@@ -52,7 +71,10 @@ static INFO: DriverInfo = DriverInfo {
     family: "none",
     vendor: "nobody",
     kinds: &[DeviceKind::OpticalSwitch],
-    transports: &[Transport { name: "tcp", example: "toy+tcp://192.0.2.7" }],
+    transports: &[Transport {
+        name: "tcp",
+        example: "toy+tcp://192.0.2.7",
+    }],
     maturity: Maturity::Emulated,
     evidence: &[],
     assumptions: &[],
@@ -70,7 +92,12 @@ impl Driver for ToyDriver {
         &INFO
     }
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        Wire::new(Resync::Quiet(EVERY)).startup(STARTUP).open(&INFO, uri, context).await?.switch(Toy).await
+        Wire::new(Resync::Quiet(EVERY))
+            .startup(STARTUP)
+            .open(&INFO, uri, context)
+            .await?
+            .switch(Toy)
+            .await
     }
 }
 
@@ -84,19 +111,45 @@ struct Device {
 
 fn answer(device: &mut Device, line: &str) -> String {
     match line {
-        "?" => format!("{}\r\n", if Instant::now() < device.truth { device.old } else { device.channel }),
+        "?" => format!(
+            "{}\r\n",
+            if Instant::now() < device.truth {
+                device.old
+            } else {
+                device.channel
+            }
+        ),
         set => {
             (device.old, device.truth) = (device.channel, Instant::now() + device.lag);
             device.channel = set.parse().unwrap();
-            if device.channel == 4 { "ok\r\n".to_owned() } else { String::new() }
+            if device.channel == 4 {
+                "ok\r\n".to_owned()
+            } else {
+                String::new()
+            }
         }
     }
 }
 
 async fn open(query: &str) -> (Opened, Far<Device>) {
-    let far = Far::new(Device { channel: 1, old: 1, truth: Instant::now(), lag: Duration::ZERO }, answer);
+    let far = Far::new(
+        Device {
+            channel: 1,
+            old: 1,
+            truth: Instant::now(),
+            lag: Duration::ZERO,
+        },
+        answer,
+    );
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
-    (Registry::new().with(ToyDriver).open(&format!("toy+mem://switch{query}"), &context).await.unwrap(), far)
+    (
+        Registry::new()
+            .with(ToyDriver)
+            .open(&format!("toy+mem://switch{query}"), &context)
+            .await
+            .unwrap(),
+        far,
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,14 +159,23 @@ async fn a_whole_device_of_three_methods() {
     assert!(begun.elapsed() >= STARTUP, "nothing was sent before");
     let switch = opened.as_switch().unwrap();
     for to in ["common-4", "common-2", "dark"] {
-        let applied = switch.apply(&plan(&opened, to).await.unwrap()).await.unwrap();
+        let applied = switch
+            .apply(&plan(&opened, to).await.unwrap())
+            .await
+            .unwrap();
         assert!(applied.verified && applied.took < EVERY);
     }
     assert_eq!(far.now().device.channel, 0);
-    assert_eq!(switch.capabilities().supports(Operation::GetParameter), Support::Unsupported);
+    assert_eq!(
+        switch.capabilities().supports(Operation::GetParameter),
+        Support::Unsupported
+    );
     switch.health().await.unwrap();
     switch.close().await.unwrap();
-    assert_eq!(switch.connections().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        switch.connections().await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,13 +183,25 @@ async fn an_old_state_is_polled_until_the_new_one_shows() {
     let (opened, far) = open("").await;
     let switch = opened.as_switch().unwrap();
     far.now().device.lag = WITHIN - Duration::from_millis(50);
-    let applied = switch.apply(&plan(&opened, "common-3").await.unwrap()).await.unwrap();
-    assert!(applied.verified && applied.took >= WITHIN - EVERY, "{applied:?}");
+    let applied = switch
+        .apply(&plan(&opened, "common-3").await.unwrap())
+        .await
+        .unwrap();
+    assert!(
+        applied.verified && applied.took >= WITHIN - EVERY,
+        "{applied:?}"
+    );
     // Longer than it may: it is not believed that it will.
     let next = plan(&opened, "common-2").await.unwrap();
     far.now().device.lag = WITHIN * 2;
     let error = switch.apply(&next).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
+            Effect::Unknown
+        )
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,10 +211,16 @@ async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
     let to_3 = plan(&opened, "common-3").await.unwrap();
     far.now().device.lag = Duration::from_secs(60);
     let error = switch.apply(&to_3).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     // Whoever asks while it must not have settled waits, and what comes after that is the truth.
     let told = switch.connections().await.unwrap();
-    assert_eq!((told.value.to_string().as_str(), told.quality), ("common-1", Quality::Good));
+    assert_eq!(
+        (told.value.to_string().as_str(), told.quality),
+        ("common-1", Quality::Good)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,8 +231,17 @@ async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
     far.prank("4", Prank::Answer("no\r\n"));
     let begun = Instant::now();
     let error = switch.apply(&to_4).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply), Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+            Effect::Unknown
+        )
+    );
     assert!(begun.elapsed() >= WITHIN, "it may have been carried out");
     assert!(switch.apply(&to_4).await.unwrap().verified);
-    assert_eq!(switch.apply(&to_4).await.unwrap_err().kind(), ErrorKind::StateChanged);
+    assert_eq!(
+        switch.apply(&to_4).await.unwrap_err().kind(),
+        ErrorKind::StateChanged
+    );
 }

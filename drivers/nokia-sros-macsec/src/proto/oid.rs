@@ -151,7 +151,9 @@ pub fn ca_index(name: &str) -> Option<Vec<u32>> {
 }
 
 fn prefixed(bytes: &[u8]) -> Vec<u32> {
-    std::iter::once(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).chain(bytes.iter().map(|b| u32::from(*b))).collect()
+    std::iter::once(u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+        .chain(bytes.iter().map(|b| u32::from(*b)))
+        .collect()
 }
 
 /// An instance in a table of connectivity associations.
@@ -163,7 +165,9 @@ pub fn of_ca(entry: &[u32], column: u32, ca: &[u32]) -> Oid {
 /// An instance in the table of pre-shared keys.
 #[must_use]
 pub fn of_slot(column: u32, ca: &[u32], slot: u8) -> Oid {
-    self::column(psk::ENTRY, column).child(ca).child(&[u32::from(slot)])
+    self::column(psk::ENTRY, column)
+        .child(ca)
+        .child(&[u32::from(slot)])
 }
 
 /// An instance in a table of ports.
@@ -175,7 +179,9 @@ pub fn of_port(entry: &[u32], column: u32, port: Port) -> Oid {
 /// An instance in the table of MKA instances.
 #[must_use]
 pub fn of_mka(column: u32, port: Port, ckn: &KeyId) -> Oid {
-    self::column(mka::ENTRY, column).child(&[port.id, port.sub]).child(&prefixed(ckn.as_bytes()))
+    self::column(mka::ENTRY, column)
+        .child(&[port.id, port.sub])
+        .child(&prefixed(ckn.as_bytes()))
 }
 
 /// A port and sub-port.
@@ -188,13 +194,18 @@ pub struct Port {
 }
 
 fn octets(ids: &[u32]) -> Result<Vec<u8>, ProtoError> {
-    ids.iter().map(|id| u8::try_from(*id).map_err(|_| ProtoError::Index)).collect()
+    ids.iter()
+        .map(|id| u8::try_from(*id).map_err(|_| ProtoError::Index))
+        .collect()
 }
 
 /// Takes a length-prefixed string off an index.
 fn split(index: &[u32], limit: usize) -> Result<(Vec<u8>, &[u32]), ProtoError> {
     let (length, rest) = index.split_first().ok_or(ProtoError::Index)?;
-    let length = usize::try_from(*length).ok().filter(|n| (1..=limit).contains(n) && *n <= rest.len()).ok_or(ProtoError::Index)?;
+    let length = usize::try_from(*length)
+        .ok()
+        .filter(|n| (1..=limit).contains(n) && *n <= rest.len())
+        .ok_or(ProtoError::Index)?;
     Ok((octets(&rest[..length])?, &rest[length..]))
 }
 
@@ -204,7 +215,9 @@ fn split(index: &[u32], limit: usize) -> Result<(Vec<u8>, &[u32]), ProtoError> {
 /// [`ProtoError::Index`].
 pub fn decode_ca(index: &[u32]) -> Result<String, ProtoError> {
     match split(index, NAME_LIMIT)? {
-        (name, []) if name.iter().all(u8::is_ascii_graphic) => String::from_utf8(name).map_err(|_| ProtoError::Index),
+        (name, []) if name.iter().all(u8::is_ascii_graphic) => {
+            String::from_utf8(name).map_err(|_| ProtoError::Index)
+        }
         _ => Err(ProtoError::Index),
     }
 }
@@ -240,7 +253,10 @@ pub fn decode_port(index: &[u32]) -> Result<Port, ProtoError> {
 pub fn decode_mka(index: &[u32]) -> Result<(Port, KeyId), ProtoError> {
     let (port, rest) = index.split_at_checked(2).ok_or(ProtoError::Index)?;
     match split(rest, KeyId::MAX)? {
-        (ckn, []) => Ok((decode_port(port)?, KeyId::from_bytes(&ckn).ok_or(ProtoError::Index)?)),
+        (ckn, []) => Ok((
+            decode_port(port)?,
+            KeyId::from_bytes(&ckn).ok_or(ProtoError::Index)?,
+        )),
         _ => Err(ProtoError::Index),
     }
 }

@@ -36,9 +36,18 @@ pub fn port_name(id: u32, scheme: PortScheme) -> String {
         return format!("lag-{}", bits(0, 10));
     }
     match scheme {
-        PortScheme::A if bits(29, 3) == 0 => format!("{}/{}/{}", bits(25, 4), bits(21, 4), bits(15, 6)),
-        PortScheme::B if bits(28, 4) == 0b0110 => format!("{}/{}/{}", bits(18, 5), bits(14, 4), bits(3, 7)),
-        PortScheme::C if bits(29, 3) == 0 => format!("{}/{}/{}", bits(25, 4), bits(21, 2), bits(23, 2) << 6 | bits(15, 6)),
+        PortScheme::A if bits(29, 3) == 0 => {
+            format!("{}/{}/{}", bits(25, 4), bits(21, 4), bits(15, 6))
+        }
+        PortScheme::B if bits(28, 4) == 0b0110 => {
+            format!("{}/{}/{}", bits(18, 5), bits(14, 4), bits(3, 7))
+        }
+        PortScheme::C if bits(29, 3) == 0 => format!(
+            "{}/{}/{}",
+            bits(25, 4),
+            bits(21, 2),
+            bits(23, 2) << 6 | bits(15, 6)
+        ),
         _ => id.to_string(),
     }
 }

@@ -19,7 +19,12 @@ fn value(json: &Json) -> Value {
 }
 
 fn binds(json: &Json) -> Vec<VarBind> {
-    json["varbinds"].as_array().unwrap().iter().map(|b| VarBind::new(b["oid"].as_str().unwrap().parse().unwrap(), value(b))).collect()
+    json["varbinds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| VarBind::new(b["oid"].as_str().unwrap().parse().unwrap(), value(b)))
+        .collect()
 }
 
 #[test]
@@ -30,36 +35,100 @@ fn names_and_values_are_those_of_the_mib() {
         let ckn = || m["ckn"].as_str().unwrap().parse::<KeyId>().unwrap();
         let ca = || oid::ca_index(m["ca"].as_str().unwrap()).unwrap();
         let slot = || u8::try_from(m["slot"].as_u64().unwrap()).unwrap();
-        let port = || oid::Port { id: u32::try_from(m["port"].as_u64().unwrap()).unwrap(), sub: 1 };
-        let binds = if v["varbinds"].is_null() { vec![] } else { binds(&v) };
+        let port = || oid::Port {
+            id: u32::try_from(m["port"].as_u64().unwrap()).unwrap(),
+            sub: 1,
+        };
+        let binds = if v["varbinds"].is_null() {
+            vec![]
+        } else {
+            binds(&v)
+        };
         match m["operation"].as_str().unwrap() {
             "stage" => {
                 let key = hex::decode(m["cak"].as_str().unwrap()).unwrap();
                 let expected = vec![
-                    VarBind::new(oid::of_slot(oid::psk::ROW_STATUS, &ca(), slot()), RowStatus::CreateAndGo.into()),
-                    VarBind::new(oid::of_slot(oid::psk::ENCRYPT_TYPE, &ca(), slot()), Value::Integer(EncryptType::for_key(key.len()).unwrap() as i32)),
-                    VarBind::new(oid::of_slot(oid::psk::CAK, &ca(), slot()), Value::text(&*cak_text(&key).unwrap())),
-                    VarBind::new(oid::of_slot(oid::psk::CAK_NAME, &ca(), slot()), Value::text(ckn_text(&ckn()))),
+                    VarBind::new(
+                        oid::of_slot(oid::psk::ROW_STATUS, &ca(), slot()),
+                        RowStatus::CreateAndGo.into(),
+                    ),
+                    VarBind::new(
+                        oid::of_slot(oid::psk::ENCRYPT_TYPE, &ca(), slot()),
+                        Value::Integer(EncryptType::for_key(key.len()).unwrap() as i32),
+                    ),
+                    VarBind::new(
+                        oid::of_slot(oid::psk::CAK, &ca(), slot()),
+                        Value::text(&*cak_text(&key).unwrap()),
+                    ),
+                    VarBind::new(
+                        oid::of_slot(oid::psk::CAK_NAME, &ca(), slot()),
+                        Value::text(ckn_text(&ckn())),
+                    ),
                 ];
                 assert_eq!(binds, expected);
             }
             "activate" => {
-                assert_eq!(binds, [VarBind::new(oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &ca()), Value::Gauge32(2))]);
+                assert_eq!(
+                    binds,
+                    [VarBind::new(
+                        oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &ca()),
+                        Value::Gauge32(2)
+                    )]
+                );
                 assert_eq!(decode_active_psk(&binds[0].value).unwrap(), slot());
             }
-            "retire" => assert_eq!(binds, [VarBind::new(oid::of_slot(oid::psk::ROW_STATUS, &ca(), slot()), RowStatus::Destroy.into())]),
+            "retire" => assert_eq!(
+                binds,
+                [VarBind::new(
+                    oid::of_slot(oid::psk::ROW_STATUS, &ca(), slot()),
+                    RowStatus::Destroy.into()
+                )]
+            ),
             "oper-state" => {
-                assert_eq!(binds[0].oid, oid::of_mka(oid::mka::OPER_STATE, port(), &ckn()));
-                assert_eq!(oid::decode_mka(binds[0].oid.below(&oid::column(oid::mka::ENTRY, 39)).unwrap()).unwrap(), (port(), ckn()));
-                assert_eq!(decode_oper_state(&binds[0].value).unwrap().word(), m["state"].as_str().unwrap());
+                assert_eq!(
+                    binds[0].oid,
+                    oid::of_mka(oid::mka::OPER_STATE, port(), &ckn())
+                );
+                assert_eq!(
+                    oid::decode_mka(
+                        binds[0]
+                            .oid
+                            .below(&oid::column(oid::mka::ENTRY, 39))
+                            .unwrap()
+                    )
+                    .unwrap(),
+                    (port(), ckn())
+                );
+                assert_eq!(
+                    decode_oper_state(&binds[0].value).unwrap().word(),
+                    m["state"].as_str().unwrap()
+                );
             }
-            "encrypted" => assert_eq!(binds[0].oid, oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, port())),
+            "encrypted" => assert_eq!(
+                binds[0].oid,
+                oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, port())
+            ),
             "trap" => {
-                let trap = Notification { trap: v["trap"].as_str().unwrap().parse().unwrap(), uptime: 0, binds };
+                let trap = Notification {
+                    trap: v["trap"].as_str().unwrap().parse().unwrap(),
+                    uptime: 0,
+                    binds,
+                };
                 let trap = decode_trap(&trap).unwrap().unwrap();
-                assert_eq!((trap.kind.name(), trap.port), (m["name"].as_str().unwrap(), Some(port().id)));
-                assert_eq!(trap.active_psk.map(Json::from).unwrap_or_default(), m["slot"]);
-                assert_eq!(trap.ckn.map(|k| Json::from(hex::encode(k.as_bytes()))).unwrap_or_default(), m["ckn"]);
+                assert_eq!(
+                    (trap.kind.name(), trap.port),
+                    (m["name"].as_str().unwrap(), Some(port().id))
+                );
+                assert_eq!(
+                    trap.active_psk.map(Json::from).unwrap_or_default(),
+                    m["slot"]
+                );
+                assert_eq!(
+                    trap.ckn
+                        .map(|k| Json::from(hex::encode(k.as_bytes())))
+                        .unwrap_or_default(),
+                    m["ckn"]
+                );
                 assert_eq!(trap.ca.as_deref(), m["ca"].as_str());
             }
             "port-name" => {
@@ -83,7 +152,13 @@ fn the_size_of_a_key_gives_its_type() {
 #[test]
 fn what_the_mib_does_not_list_is_refused() {
     assert!(oid::ca_index("").is_none() && oid::ca_index(&"x".repeat(33)).is_none());
-    assert_eq!(decode_active_psk(&Value::Gauge32(3)), Err(ProtoError::Enumeration { object: "tmnxMacsecStaticCakActivePsk", value: 3 }));
+    assert_eq!(
+        decode_active_psk(&Value::Gauge32(3)),
+        Err(ProtoError::Enumeration {
+            object: "tmnxMacsecStaticCakActivePsk",
+            value: 3
+        })
+    );
     assert!(decode_oper_state(&Value::text("2")).is_err());
     for index in [&[][..], &[3, 97, 97], &[1, 300], &[1, 97, 98], &[0]] {
         assert_eq!(oid::decode_ca(index), Err(ProtoError::Index), "{index:?}");

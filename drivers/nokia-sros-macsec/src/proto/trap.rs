@@ -1,6 +1,9 @@
 //! Notifications of TIMETRA-MACSEC-MIB. They carry the CKN, never the key.
 
-use super::{OperState, ProtoError, ckn_from_text, decode_active_psk, decode_octets, decode_oper_state, decode_text, number, oid};
+use super::{
+    OperState, ProtoError, ckn_from_text, decode_active_psk, decode_octets, decode_oper_state,
+    decode_text, number, oid,
+};
 use qkd_driver_kit::link::snmp::{Notification, Oid, Value};
 use qkd_hal::KeyId;
 
@@ -62,7 +65,10 @@ impl TrapKind {
     /// The MIB's name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind, _)| *kind == self).map_or("", |(_, _, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, kind, _)| *kind == self)
+            .map_or("", |(_, _, name)| name)
     }
 }
 
@@ -91,7 +97,15 @@ const ACTIVE_PSK: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 3, 1, 3];
 const OPER_STATE: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 3, 2, 1, 39];
 
 /// What the notifications carry that is read here.
-pub(crate) const CARRIED: [&[u32]; 7] = [CAK_NAME, PORT_CA_NAME, ACTIVE_PSK, OPER_STATE, oid::NOTIFY_PORT, oid::NOTIFY_VLAN, oid::NOTIFY_AN];
+pub(crate) const CARRIED: [&[u32]; 7] = [
+    CAK_NAME,
+    PORT_CA_NAME,
+    ACTIVE_PSK,
+    OPER_STATE,
+    oid::NOTIFY_PORT,
+    oid::NOTIFY_VLAN,
+    oid::NOTIFY_AN,
+];
 
 /// The MACsec notification in a message; `None` for others. Varbinds are found by name, so that further ones do no harm.
 ///
@@ -99,13 +113,19 @@ pub(crate) const CARRIED: [&[u32]; 7] = [CAK_NAME, PORT_CA_NAME, ACTIVE_PSK, OPE
 /// [`ProtoError`] for values of another type.
 pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoError> {
     let kind = match notification.trap.below(&Oid::from(oid::NOTIFICATIONS)) {
-        Some([n]) => TrapKind::ALL.iter().find(|(number, _, _)| number == n).map(|(_, kind, _)| *kind),
+        Some([n]) => TrapKind::ALL
+            .iter()
+            .find(|(number, _, _)| number == n)
+            .map(|(_, kind, _)| *kind),
         _ => None,
     };
     let Some(kind) = kind else { return Ok(None) };
     let find = |prefix: &[u32]| -> Option<(&Value, &[u32])> {
         let prefix = Oid::from(prefix);
-        notification.binds.iter().find_map(|bind| bind.oid.below(&prefix).map(|index| (&bind.value, index)))
+        notification
+            .binds
+            .iter()
+            .find_map(|bind| bind.oid.below(&prefix).map(|index| (&bind.value, index)))
     };
     let ckn_bind = find(CAK_NAME);
     // The names of slot and static CAK carry the connectivity association in their index.
@@ -113,17 +133,31 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoErr
         .and_then(|(_, index)| oid::decode_ca_slot(index).ok().map(|(ca, _)| ca))
         .or_else(|| find(ACTIVE_PSK).and_then(|(_, index)| oid::decode_ca(index).ok()));
     let ca = match find(PORT_CA_NAME) {
-        Some((value, _)) => decode_text(value, "tmnxMacsecPortCaName")?.filter(|name| !name.is_empty()),
+        Some((value, _)) => {
+            decode_text(value, "tmnxMacsecPortCaName")?.filter(|name| !name.is_empty())
+        }
         None => ca_of_index,
     };
-    let port = find(oid::NOTIFY_PORT).map(|(v, _)| number(v, "tmnxMacsecNotifyPortId")).transpose()?;
+    let port = find(oid::NOTIFY_PORT)
+        .map(|(v, _)| number(v, "tmnxMacsecNotifyPortId"))
+        .transpose()?;
     Ok(Some(Trap {
         kind,
         port: port.and_then(|p| u32::try_from(p).ok()),
         ca,
-        ckn: ckn_bind.map(|(v, _)| decode_octets(v, "tmnxMacsecPreSharedKeyCakName")).transpose()?.flatten().and_then(ckn_from_text),
-        active_psk: find(ACTIVE_PSK).map(|(v, _)| decode_active_psk(v)).transpose()?,
-        association: find(oid::NOTIFY_AN).map(|(v, _)| number(v, "tmnxMacsecNotifyAssociationNum")).transpose()?,
-        state: find(OPER_STATE).map(|(v, _)| decode_oper_state(v)).transpose()?,
+        ckn: ckn_bind
+            .map(|(v, _)| decode_octets(v, "tmnxMacsecPreSharedKeyCakName"))
+            .transpose()?
+            .flatten()
+            .and_then(ckn_from_text),
+        active_psk: find(ACTIVE_PSK)
+            .map(|(v, _)| decode_active_psk(v))
+            .transpose()?,
+        association: find(oid::NOTIFY_AN)
+            .map(|(v, _)| number(v, "tmnxMacsecNotifyAssociationNum"))
+            .transpose()?,
+        state: find(OPER_STATE)
+            .map(|(v, _)| decode_oper_state(v))
+            .transpose()?,
     }))
 }

@@ -33,7 +33,10 @@ pub const ACTIVE_REQUEST: u32 = 20;
 /// optApsConfigLosThreshold, 0.1 dBm, read-write.
 pub const LOS_THRESHOLD: u32 = 22;
 /// optApsTrapSwitchover, and as it is below slOptApsTraps0, with slmTrapLogId behind.
-pub const TRAPS: [&[u32]; 2] = [&[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 1], &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 0, 1]];
+pub const TRAPS: [&[u32]; 2] = [
+    &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 1],
+    &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 0, 1],
+];
 
 /// The port table of SL-OSW-MIB, by ifIndex.
 pub const PORT: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 1, 17, 1, 1, 1];
@@ -88,7 +91,11 @@ impl Connection {
 /// # Errors
 /// [`ProtoError`]; so for all decoders.
 pub fn decode_connection(value: &Value) -> Result<Connection, ProtoError> {
-    enumeration(value, "optApsConfigActiveConnectionRx", &[(1, Connection::Working), (2, Connection::Protection)])
+    enumeration(
+        value,
+        "optApsConfigActiveConnectionRx",
+        &[(1, Connection::Working), (2, Connection::Protection)],
+    )
 }
 
 /// An enumeration of two whose second is on: optApsConfigEnable, optApsConfigRevertive.
@@ -121,7 +128,12 @@ pub fn decode_channel_status(value: &Value) -> Result<ChannelStatus, ProtoError>
     match value {
         Value::OctetString(bits) => {
             let bit = |n: u8| bits.first().is_some_and(|octet| octet & (0x80 >> n) != 0);
-            Ok(ChannelStatus { locked_out: bit(0), failed: [bit(1), bit(2)], switched: bit(3), locked_out_remote: bit(4) })
+            Ok(ChannelStatus {
+                locked_out: bit(0),
+                failed: [bit(1), bit(2)],
+                switched: bit(3),
+                locked_out_remote: bit(4),
+            })
         }
         value if value.is_absent() => Err(ProtoError::Absent { object: OBJECT }),
         _ => Err(ProtoError::Type { object: OBJECT }),
@@ -148,14 +160,23 @@ pub enum ActiveRequest {
 /// optApsConfigActiveRequest.
 pub fn decode_request(value: &Value) -> Result<ActiveRequest, ProtoError> {
     use ActiveRequest as R;
-    let known = [(1, R::Other), (2, R::Revertive), (3, R::Manual), (4, R::SignalFailure), (5, R::ForceSwitch), (6, R::LockOut)];
+    let known = [
+        (1, R::Other),
+        (2, R::Revertive),
+        (3, R::Manual),
+        (4, R::SignalFailure),
+        (5, R::ForceSwitch),
+        (6, R::LockOut),
+    ];
     enumeration(value, "optApsConfigActiveRequest", &known)
 }
 
 /// optApsConfigSwitchCommand for a command. The switch *of* a line moves the traffic off it (ITU-T G.808.1): to go to protection, working is switched.
 #[must_use]
 pub fn command(command: &SwitchCommand) -> Option<Value> {
-    let to = |path: &PathId, away: [i32; 2]| Connection::of(path).map(|c| away[usize::from(c == Connection::Working)]);
+    let to = |path: &PathId, away: [i32; 2]| {
+        Connection::of(path).map(|c| away[usize::from(c == Connection::Working)])
+    };
     let number = match command {
         SwitchCommand::Clear => Some(1),
         SwitchCommand::Lockout => Some(2),
@@ -198,7 +219,9 @@ impl LosEncoding {
 /// A power in tenths of a dBm: negative numbers as they are, and those above 32767 as 16 bits of two's complement.
 pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, ProtoError> {
     let n = integer(value, object)?;
-    let tenths = i16::try_from(n).or_else(|_| u16::try_from(n).map(u16::cast_signed)).map_err(|_| ProtoError::Enumeration { object, value: n })?;
+    let tenths = i16::try_from(n)
+        .or_else(|_| u16::try_from(n).map(u16::cast_signed))
+        .map_err(|_| ProtoError::Enumeration { object, value: n })?;
     Ok(DecibelMilliwatts(f64::from(tenths) / 10.0))
 }
 
@@ -221,19 +244,41 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<SwitchOver>, Pr
     }
     let find = |column| -> &Value {
         let below = Oid::from(ENTRY).child(&[column]);
-        notification.binds.iter().find(|b: &&VarBind| b.oid.below(&below).is_some()).map_or(&Value::NoSuchInstance, |b| &b.value)
+        notification
+            .binds
+            .iter()
+            .find(|b: &&VarBind| b.oid.below(&below).is_some())
+            .map_or(&Value::NoSuchInstance, |b| &b.value)
     };
     const OBJECT: &str = "optApsConfigUserWorkingIndex";
     let index = integer(find(USER_WORKING), OBJECT)?;
-    let group = u32::try_from(index).map_err(|_| ProtoError::Enumeration { object: OBJECT, value: index })?;
-    Ok(Some(SwitchOver { group, connection: decode_connection(find(ACTIVE_RX))? }))
+    let group = u32::try_from(index).map_err(|_| ProtoError::Enumeration {
+        object: OBJECT,
+        value: index,
+    })?;
+    Ok(Some(SwitchOver {
+        group,
+        connection: decode_connection(find(ACTIVE_RX))?,
+    }))
 }
 
 pub(super) fn fuzz(value: &Value, ids: &[u32]) {
-    let _ = (decode_connection(value), decode_second(value, "x"), decode_channel_status(value), decode_request(value), decode_power(value, "x"));
+    let _ = (
+        decode_connection(value),
+        decode_second(value, "x"),
+        decode_channel_status(value),
+        decode_request(value),
+        decode_power(value, "x"),
+    );
     for trap in TRAPS {
-        let binds = [USER_WORKING, ACTIVE_RX].map(|c| VarBind::new(Oid::from(ENTRY).child(&[c]).child(ids), value.clone())).to_vec();
-        let _ = decode_trap(&Notification { trap: trap.into(), uptime: 1, binds });
+        let binds = [USER_WORKING, ACTIVE_RX]
+            .map(|c| VarBind::new(Oid::from(ENTRY).child(&[c]).child(ids), value.clone()))
+            .to_vec();
+        let _ = decode_trap(&Notification {
+            trap: trap.into(),
+            uptime: 1,
+            binds,
+        });
     }
 }
 
@@ -246,16 +291,40 @@ pub(super) mod tests {
         let m = &v["meaning"];
         let index = u32::try_from(m["row"].as_u64().unwrap()).unwrap();
         let (name, value) = (&binds[0].oid, &binds[0].value);
-        match (v["direction"].as_str().unwrap(), m["object"].as_str().unwrap()) {
-            ("get", "aps-enable") => assert_eq!((name, decode_second(value, "x").ok()), (&of(ENABLE, index), m["on"].as_bool())),
-            ("get", "aps-active-rx") => assert_eq!((name, decode_connection(value).unwrap().word()), (&of(ACTIVE_RX, index), m["path"].as_str().unwrap())),
-            ("set", "aps-wait-to-restore") => assert_eq!((name, value), (&of(WAIT_TO_RESTORE, index), &Value::Gauge32(5))),
-            ("set", "aps-revertive") => assert_eq!((name, value), (&of(REVERTIVE, index), &second(true))),
-            ("get", "aps-chan-status") => {
-                let bits = ChannelStatus { failed: [true, false], switched: true, ..ChannelStatus::default() };
-                assert_eq!((name, decode_channel_status(value).unwrap()), (&of(CHAN_STATUS, index), bits));
+        match (
+            v["direction"].as_str().unwrap(),
+            m["object"].as_str().unwrap(),
+        ) {
+            ("get", "aps-enable") => assert_eq!(
+                (name, decode_second(value, "x").ok()),
+                (&of(ENABLE, index), m["on"].as_bool())
+            ),
+            ("get", "aps-active-rx") => assert_eq!(
+                (name, decode_connection(value).unwrap().word()),
+                (&of(ACTIVE_RX, index), m["path"].as_str().unwrap())
+            ),
+            ("set", "aps-wait-to-restore") => assert_eq!(
+                (name, value),
+                (&of(WAIT_TO_RESTORE, index), &Value::Gauge32(5))
+            ),
+            ("set", "aps-revertive") => {
+                assert_eq!((name, value), (&of(REVERTIVE, index), &second(true)))
             }
-            ("get", "aps-active-request") => assert_eq!((name, decode_request(value).unwrap()), (&of(ACTIVE_REQUEST, index), ActiveRequest::SignalFailure)),
+            ("get", "aps-chan-status") => {
+                let bits = ChannelStatus {
+                    failed: [true, false],
+                    switched: true,
+                    ..ChannelStatus::default()
+                };
+                assert_eq!(
+                    (name, decode_channel_status(value).unwrap()),
+                    (&of(CHAN_STATUS, index), bits)
+                );
+            }
+            ("get", "aps-active-request") => assert_eq!(
+                (name, decode_request(value).unwrap()),
+                (&of(ACTIVE_REQUEST, index), ActiveRequest::SignalFailure)
+            ),
             ("set", "aps-switch-command") => {
                 let path = m["path"].as_str().unwrap_or_default().into();
                 let wanted = match m["command"].as_str().unwrap() {
@@ -264,13 +333,26 @@ pub(super) mod tests {
                     "force" => SwitchCommand::Force(path),
                     _ => SwitchCommand::Manual(path),
                 };
-                assert_eq!((name, Some(value)), (&of(SWITCH_COMMAND, index), command(&wanted).as_ref()));
+                assert_eq!(
+                    (name, Some(value)),
+                    (&of(SWITCH_COMMAND, index), command(&wanted).as_ref())
+                );
             }
-            ("get", "osw-power") => assert_eq!((name, decode_power(value, "x").unwrap().0), (&of_port(PORT_POWER, index), m["dbm"].as_f64().unwrap())),
+            ("get", "osw-power") => assert_eq!(
+                (name, decode_power(value, "x").unwrap().0),
+                (&of_port(PORT_POWER, index), m["dbm"].as_f64().unwrap())
+            ),
             ("trap", "aps-switchover") => {
-                let trap = Notification { trap: v["trap"].as_str().unwrap().parse().unwrap(), uptime: 1, binds: binds.to_vec() };
+                let trap = Notification {
+                    trap: v["trap"].as_str().unwrap().parse().unwrap(),
+                    uptime: 1,
+                    binds: binds.to_vec(),
+                };
                 let told = decode_trap(&trap).unwrap().unwrap();
-                assert_eq!((told.group, told.connection.word()), (index, m["path"].as_str().unwrap()));
+                assert_eq!(
+                    (told.group, told.connection.word()),
+                    (index, m["path"].as_str().unwrap())
+                );
             }
             other => panic!("nothing reads {other:?}"),
         }
@@ -281,14 +363,29 @@ pub(super) mod tests {
         for (n, dbm) in [(-300, -30.0), (65_236, -30.0), (25, 2.5), (0, 0.0)] {
             assert_eq!(decode_power(&Value::Integer(n), "x").unwrap().0, dbm);
         }
-        assert!(decode_power(&Value::Integer(65_536), "x").is_err() && decode_power(&Value::Integer(-32_769), "x").is_err());
-        assert_eq!((LosEncoding::Signed.value(-300), LosEncoding::TwosComplement.value(-300)), (Value::Integer(-300), Value::Integer(65_236)));
+        assert!(
+            decode_power(&Value::Integer(65_536), "x").is_err()
+                && decode_power(&Value::Integer(-32_769), "x").is_err()
+        );
+        assert_eq!(
+            (
+                LosEncoding::Signed.value(-300),
+                LosEncoding::TwosComplement.value(-300)
+            ),
+            (Value::Integer(-300), Value::Integer(65_236))
+        );
     }
 
     #[test]
     fn what_the_mib_does_not_list_is_refused() {
-        assert!(decode_connection(&Value::Integer(3)).is_err() && decode_request(&Value::Integer(7)).is_err());
-        assert_eq!(decode_channel_status(&Value::OctetString(Vec::new())), Ok(ChannelStatus::default()));
+        assert!(
+            decode_connection(&Value::Integer(3)).is_err()
+                && decode_request(&Value::Integer(7)).is_err()
+        );
+        assert_eq!(
+            decode_channel_status(&Value::OctetString(Vec::new())),
+            Ok(ChannelStatus::default())
+        );
         assert!(command(&SwitchCommand::Force("x".into())).is_none());
     }
 }

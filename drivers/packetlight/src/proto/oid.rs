@@ -64,7 +64,10 @@ pub const ENTERPRISE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515];
 
 /// Models by sysObjectID (SL-MAIN-MIB nodes).
 const MODELS: &[(&[u32], &str)] = &[
-    (&[1, 3, 6, 1, 4, 1, 4515, 100, 1, 1000, 8], "PL-1000TE Crypto"),
+    (
+        &[1, 3, 6, 1, 4, 1, 4515, 100, 1, 1000, 8],
+        "PL-1000TE Crypto",
+    ),
     (&[1, 3, 6, 1, 4, 1, 4515, 100, 1, 2500, 1], "PL-2000M"),
     (&[1, 3, 6, 1, 4, 1, 4515, 100, 1, 2800, 20], "PL-4000M"),
     (&[1, 3, 6, 1, 4, 1, 4515, 100, 1, 2800, 10], "PL-4000T"),
@@ -74,7 +77,10 @@ const MODELS: &[(&[u32], &str)] = &[
 /// The model that a sysObjectID names.
 #[must_use]
 pub fn model(object_id: &Oid) -> Option<&'static str> {
-    MODELS.iter().find(|(prefix, _)| object_id.ids().starts_with(prefix)).map(|(_, name)| *name)
+    MODELS
+        .iter()
+        .find(|(prefix, _)| object_id.ids().starts_with(prefix))
+        .map(|(_, name)| *name)
 }
 
 /// A column of slSecuEncryptionEntry.

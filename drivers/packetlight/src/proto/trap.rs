@@ -30,13 +30,22 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, ProtoEr
     if ![oid::TRAP, oid::TRAP_PROXY].contains(&notification.trap.ids()) {
         return Ok(None);
     }
-    let find = |prefix: &Oid| notification.binds.iter().find(|bind| bind.oid.below(prefix).is_some()).map(|bind| &bind.value);
+    let find = |prefix: &Oid| {
+        notification
+            .binds
+            .iter()
+            .find(|bind| bind.oid.below(prefix).is_some())
+            .map(|bind| &bind.value)
+    };
     let column = |c: u32| find(&oid::alarm(c));
     let number = |value: Option<&Value>, object| -> Result<u32, ProtoError> {
         let value = integer(value.ok_or(ProtoError::Name)?, object)?;
         u32::try_from(value).map_err(|_| ProtoError::Enumeration { object, value })
     };
-    let active = find(&Oid::from(oid::ALARM_ACTIVE)).map(|v| decode_truth(v, "slAlarmActive")).transpose()?.flatten();
+    let active = find(&Oid::from(oid::ALARM_ACTIVE))
+        .map(|v| decode_truth(v, "slAlarmActive"))
+        .transpose()?
+        .flatten();
     let severity = match active {
         Some(false) => Severity::Cleared,
         _ => column(oid::ALARM_SEVERITY).map_or(Ok(Severity::Indeterminate), decode_severity)?,
@@ -45,7 +54,14 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, ProtoEr
         if_index: number(column(oid::ALARM_IF_INDEX), "slAlarmIfIndex")?,
         kind: number(column(oid::ALARM_TYPE), "slAlarmType")?,
         severity,
-        service_affecting: column(oid::ALARM_SERVICE).map(|v| decode_truth(v, "slAlarmServiceAffect")).transpose()?.flatten(),
-        text: column(oid::ALARM_TEXT).map(|v| decode_text(v, "slAlarmText")).transpose()?.flatten().unwrap_or_default(),
+        service_affecting: column(oid::ALARM_SERVICE)
+            .map(|v| decode_truth(v, "slAlarmServiceAffect"))
+            .transpose()?
+            .flatten(),
+        text: column(oid::ALARM_TEXT)
+            .map(|v| decode_text(v, "slAlarmText"))
+            .transpose()?
+            .flatten()
+            .unwrap_or_default(),
     }))
 }

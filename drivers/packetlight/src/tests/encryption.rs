@@ -42,14 +42,29 @@ impl SnmpService for Agent {
         if *name == oid::instance(oid::STATUS, ROW)
             && let Some(begun) = state.forced
         {
-            let stage = if state.fails { 2 } else { 1 + i32::try_from(begun.elapsed().as_secs()).unwrap().min(3) };
+            let stage = if state.fails {
+                2
+            } else {
+                1 + i32::try_from(begun.elapsed().as_secs()).unwrap().min(3)
+            };
             return Value::Integer(stage);
         }
-        state.objects.get(name).cloned().unwrap_or(Value::NoSuchInstance)
+        state
+            .objects
+            .get(name)
+            .cloned()
+            .unwrap_or(Value::NoSuchInstance)
     }
     fn next(&self, name: &Oid) -> Option<VarBind> {
         let state = self.0.lock().unwrap();
-        state.objects.range((std::ops::Bound::Excluded(name.clone()), std::ops::Bound::Unbounded)).next().map(|(o, v)| VarBind::new(o.clone(), v.clone()))
+        state
+            .objects
+            .range((
+                std::ops::Bound::Excluded(name.clone()),
+                std::ops::Bound::Unbounded,
+            ))
+            .next()
+            .map(|(o, v)| VarBind::new(o.clone(), v.clone()))
     }
     fn set(&self, _id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let mut state = self.0.lock().unwrap();
@@ -69,25 +84,47 @@ impl SnmpService for Agent {
     }
 }
 
-const ASSUME: &str = "assume=packetlight.preshared-at-next-exchange&assume=packetlight.force-init-one-end";
+const ASSUME: &str =
+    "assume=packetlight.preshared-at-next-exchange&assume=packetlight.force-init-one-end";
 
-async fn open_with(query: &str, change: impl FnOnce(&mut BTreeMap<Oid, Value>)) -> (Result<Opened>, Arc<Agent>) {
+async fn open_with(
+    query: &str,
+    change: impl FnOnce(&mut BTreeMap<Oid, Value>),
+) -> (Result<Opened>, Arc<Agent>) {
     let mut objects: BTreeMap<Oid, Value> = [
-        (oid::instance(oid::IF_INDEX, ROW), Value::Integer(i32::try_from(ROW).unwrap())),
+        (
+            oid::instance(oid::IF_INDEX, ROW),
+            Value::Integer(i32::try_from(ROW).unwrap()),
+        ),
         (oid::instance(oid::ENABLE, ROW), Value::Integer(1)),
         (oid::instance(oid::STATUS, ROW), Value::Integer(4)),
         (oid::instance(oid::PERIOD, ROW), Value::Integer(60)),
         (Oid::from(oid::CAPABILITY), Value::Integer(2)),
         (Oid::from(oid::OPER_STATUS), Value::Integer(1)),
-        (Oid::from(oid::SYS_OBJECT_ID), Value::ObjectId("1.3.6.1.4.1.4515.100.1.1000.8".parse().unwrap())),
+        (
+            Oid::from(oid::SYS_OBJECT_ID),
+            Value::ObjectId("1.3.6.1.4.1.4515.100.1.1000.8".parse().unwrap()),
+        ),
         (Oid::from(oid::SERIAL).child(&[1]), Value::text("PL123")),
     ]
     .into();
     change(&mut objects);
-    let state = State { objects, forced: None, fails: false, refuse: None, read_secret: false };
+    let state = State {
+        objects,
+        forced: None,
+        fails: false,
+        refuse: None,
+        read_secret: false,
+    };
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
     let context = OpenContext::new().with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _));
-    (Registry::new().with(driver()).open(&format!("packetlight+mem://box?{query}"), &context).await, agent)
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("packetlight+mem://box?{query}"), &context)
+            .await,
+        agent,
+    )
 }
 
 async fn open() -> (Opened, Arc<Agent>) {
@@ -96,7 +133,10 @@ async fn open() -> (Opened, Arc<Agent>) {
 }
 
 fn key() -> Key {
-    Key::new("bc490419-7d60-487f-adc1-4ddcc177c139".parse().unwrap(), zeroize::Zeroizing::new(vec![0xab; 32]))
+    Key::new(
+        "bc490419-7d60-487f-adc1-4ddcc177c139".parse().unwrap(),
+        zeroize::Zeroizing::new(vec![0xab; 32]),
+    )
 }
 
 fn channel() -> ChannelId {
@@ -108,9 +148,15 @@ async fn a_roll_is_confirmed_with_its_gap_and_the_secret_never_read() {
     let (opened, agent) = open().await;
     let encryptor = opened.as_encryptor().unwrap();
     assert_eq!(encryptor.channels().await.unwrap(), [channel()]);
-    assert_eq!(encryptor.channel(&channel()).await.unwrap().state, ChannelState::Encrypting);
+    assert_eq!(
+        encryptor.channel(&channel()).await.unwrap().state,
+        ChannelState::Encrypting
+    );
     let staged = encryptor.stage(&channel(), &key()).await.unwrap();
-    assert_eq!(agent.0.lock().unwrap().objects[&oid::instance(oid::PRE_SHARED, ROW)], Value::text("ab".repeat(32)));
+    assert_eq!(
+        agent.0.lock().unwrap().objects[&oid::instance(oid::PRE_SHARED, ROW)],
+        Value::text("ab".repeat(32))
+    );
     encryptor.activate(&staged).await.unwrap();
     let confirmation = encryptor.confirm(&staged).await.unwrap();
     assert!(confirmation.confirmed, "{confirmation:?}");
@@ -125,14 +171,33 @@ async fn a_failed_exchange_is_not_confirmed() {
     let (opened, agent) = open().await;
     let encryptor = opened.as_encryptor().unwrap();
     let staged = encryptor.stage(&channel(), &key()).await.unwrap();
-    assert!(encryptor.confirm(&staged).await.unwrap().evidence.contains("never left active"));
+    assert!(
+        encryptor
+            .confirm(&staged)
+            .await
+            .unwrap()
+            .evidence
+            .contains("never left active")
+    );
     agent.0.lock().unwrap().fails = true;
     encryptor.activate(&staged).await.unwrap();
-    agent.0.lock().unwrap().objects.insert(oid::alarm(oid::ALARM_SEVERITY).child(&[ROW, 223]), Value::Integer(1));
+    agent.0.lock().unwrap().objects.insert(
+        oid::alarm(oid::ALARM_SEVERITY).child(&[ROW, 223]),
+        Value::Integer(1),
+    );
     let confirmation = encryptor.confirm(&staged).await.unwrap();
-    assert!(!confirmation.confirmed && confirmation.evidence.contains("223"), "{confirmation:?}");
-    assert_eq!(encryptor.channel(&channel()).await.unwrap().state, ChannelState::Failed);
-    assert_eq!(encryptor.health().await.unwrap().state, HealthState::Degraded);
+    assert!(
+        !confirmation.confirmed && confirmation.evidence.contains("223"),
+        "{confirmation:?}"
+    );
+    assert_eq!(
+        encryptor.channel(&channel()).await.unwrap().state,
+        ChannelState::Failed
+    );
+    assert_eq!(
+        encryptor.health().await.unwrap().state,
+        HealthState::Degraded
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,34 +206,84 @@ async fn refusals_and_wrong_values_harm_one_call_only() {
     let encryptor = opened.as_encryptor().unwrap();
     agent.0.lock().unwrap().refuse = Some(ErrorStatus::WrongLength);
     let error = encryptor.stage(&channel(), &key()).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some("wrongLength(8)")));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Refused, Some("wrongLength(8)"))
+    );
     assert!(!format!("{error:?}").contains("abab"));
-    agent.0.lock().unwrap().objects.insert(oid::instance(oid::STATUS, ROW), Value::Integer(9));
-    assert_eq!(encryptor.channel(&channel()).await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange));
-    agent.0.lock().unwrap().objects.insert(oid::instance(oid::STATUS, ROW), Value::Integer(4));
-    assert_eq!(encryptor.channel(&"7".into()).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(encryptor.channel(&"x".into()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    agent
+        .0
+        .lock()
+        .unwrap()
+        .objects
+        .insert(oid::instance(oid::STATUS, ROW), Value::Integer(9));
+    assert_eq!(
+        encryptor.channel(&channel()).await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
+    agent
+        .0
+        .lock()
+        .unwrap()
+        .objects
+        .insert(oid::instance(oid::STATUS, ROW), Value::Integer(4));
+    assert_eq!(
+        encryptor.channel(&"7".into()).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        encryptor.channel(&"x".into()).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     let long = Key::new(key().id().clone(), zeroize::Zeroizing::new(vec![1; 128]));
-    assert_eq!(encryptor.stage(&channel(), &long).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        encryptor.stage(&channel(), &long).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
     let staged = encryptor.stage(&channel(), &key()).await.unwrap();
     encryptor.activate(&staged).await.unwrap();
     encryptor.set_encryption(&channel(), false).await.unwrap();
-    assert_eq!(encryptor.channel(&channel()).await.unwrap().state, ChannelState::Disabled);
-    assert_eq!(encryptor.capabilities().supports(Operation::Zeroize), Support::Unsupported);
+    assert_eq!(
+        encryptor.channel(&channel()).await.unwrap().state,
+        ChannelState::Disabled
+    );
+    assert_eq!(
+        encryptor.capabilities().supports(Operation::Zeroize),
+        Support::Unsupported
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_public_must_be_accepted_or_given() {
     let (opened, _) = open_with("psk-encoding=hex", |_| {}).await;
     let encryptor = opened.unwrap().as_encryptor().unwrap();
-    assert_eq!(encryptor.stage(&channel(), &key()).await.unwrap_err().kind(), ErrorKind::AssumptionNotAccepted);
-    assert_eq!(encryptor.identity().await.unwrap().to_string(), "PacketLight PL-1000TE Crypto, serial PL123");
-    for (query, kind) in [("", ErrorKind::InvalidInput), ("psk-encoding=text", ErrorKind::InvalidInput)] {
+    assert_eq!(
+        encryptor
+            .stage(&channel(), &key())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::AssumptionNotAccepted
+    );
+    assert_eq!(
+        encryptor.identity().await.unwrap().to_string(),
+        "PacketLight PL-1000TE Crypto, serial PL123"
+    );
+    for (query, kind) in [
+        ("", ErrorKind::InvalidInput),
+        ("psk-encoding=text", ErrorKind::InvalidInput),
+    ] {
         assert_eq!(open_with(query, |_| {}).await.0.unwrap_err().kind(), kind);
     }
-    let none = open_with("psk-encoding=hex", |o| o.retain(|name, _| name.below(&Oid::from(oid::ENTRY)).is_none())).await;
+    let none = open_with("psk-encoding=hex", |o| {
+        o.retain(|name, _| name.below(&Oid::from(oid::ENTRY)).is_none())
+    })
+    .await;
     assert_eq!(none.0.unwrap_err().kind(), ErrorKind::NotReady);
-    let cannot = open_with("psk-encoding=hex", |o| drop(o.insert(Oid::from(oid::CAPABILITY), Value::Integer(1)))).await;
+    let cannot = open_with("psk-encoding=hex", |o| {
+        drop(o.insert(Oid::from(oid::CAPABILITY), Value::Integer(1)))
+    })
+    .await;
     assert_eq!(cannot.0.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
@@ -178,13 +293,28 @@ async fn traps_become_events() {
     let mut events = opened.device().events();
     let name = |c: u32| oid::alarm(c).child(&[ROW, 223]);
     let binds = vec![
-        VarBind::new(name(oid::ALARM_IF_INDEX), Value::Integer(i32::try_from(ROW).unwrap())),
+        VarBind::new(
+            name(oid::ALARM_IF_INDEX),
+            Value::Integer(i32::try_from(ROW).unwrap()),
+        ),
         VarBind::new(name(oid::ALARM_TYPE), Value::Integer(223)),
         VarBind::new(name(oid::ALARM_SEVERITY), Value::Integer(1)),
     ];
-    agent.1.send(Notification { trap: Oid::from(oid::TRAP_PROXY), uptime: 1, binds }).unwrap();
-    match tokio::time::timeout(Duration::from_secs(1), events.next()).await.unwrap() {
-        Some(Delivery::Event(e)) => assert!(matches!(&e.kind, EventKind::Alarm { code, .. } if code == "223")),
+    agent
+        .1
+        .send(Notification {
+            trap: Oid::from(oid::TRAP_PROXY),
+            uptime: 1,
+            binds,
+        })
+        .unwrap();
+    match tokio::time::timeout(Duration::from_secs(1), events.next())
+        .await
+        .unwrap()
+    {
+        Some(Delivery::Event(e)) => {
+            assert!(matches!(&e.kind, EventKind::Alarm { code, .. } if code == "223"))
+        }
         other => panic!("{other:?}"),
     }
 }

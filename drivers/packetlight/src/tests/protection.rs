@@ -37,8 +37,11 @@ fn react(objects: &mut Objects, bind: &VarBind) {
     if bind.oid != name(aps::SWITCH_COMMAND) {
         return;
     }
-    let Value::Integer(command) = bind.value else { return };
-    let (active, request) = [(1, 1), (1, 6), (2, 5), (1, 5), (2, 3), (1, 3)][usize::try_from(command - 1).unwrap()];
+    let Value::Integer(command) = bind.value else {
+        return;
+    };
+    let (active, request) =
+        [(1, 1), (1, 6), (2, 5), (1, 5), (2, 3), (1, 3)][usize::try_from(command - 1).unwrap()];
     objects.insert(name(aps::ACTIVE_RX), Value::Integer(active));
     objects.insert(name(aps::ACTIVE_REQUEST), Value::Integer(request));
 }
@@ -69,9 +72,19 @@ const ASSUME: &str = "assume=packetlight.switch-of-moves-away";
 
 async fn open_with(query: &str, objects: Objects) -> (Opened, Arc<ScriptedAgent>, Script) {
     let (agent, script) = (ScriptedAgent::new(objects, react), Script::new());
-    let context = OpenContext::new().with_memory("box", agent.endpoint()).with_faults(script.clone());
+    let context = OpenContext::new()
+        .with_memory("box", agent.endpoint())
+        .with_faults(script.clone());
     let uri = format!("packetlight+mem://box?psk-encoding=hex&{ASSUME}{query}");
-    (Registry::new().with(driver()).open(&uri, &context).await.unwrap(), agent, script)
+    (
+        Registry::new()
+            .with(driver())
+            .open(&uri, &context)
+            .await
+            .unwrap(),
+        agent,
+        script,
+    )
 }
 
 async fn open() -> (Opened, Arc<ScriptedAgent>, Script) {
@@ -85,8 +98,14 @@ async fn the_row_is_told_as_it_stands() {
     let group = protection.groups().await.unwrap().remove(0);
     assert_eq!(group.0, GROUP.to_string());
     let now = protection.protection(&group).await.unwrap().value;
-    assert_eq!((now.mode, now.live.path.0.as_str(), now.live.request), (Mode::Automatic, "working", Request::NoRequest));
-    assert_eq!((now.wait_to_restore, now.revert, now.switch_overs), (Some(Duration::from_secs(300)), Some(true), Some(3)));
+    assert_eq!(
+        (now.mode, now.live.path.0.as_str(), now.live.request),
+        (Mode::Automatic, "working", Request::NoRequest)
+    );
+    assert_eq!(
+        (now.wait_to_restore, now.revert, now.switch_overs),
+        (Some(Duration::from_secs(300)), Some(true), Some(3))
+    );
     assert_eq!(now.paths[0].threshold, Some(DecibelMilliwatts(-30.0)));
     let (at, origin) = now.live.since.unwrap();
     let ago = SystemTime::now().duration_since(at).unwrap().as_secs();
@@ -104,14 +123,33 @@ async fn the_row_is_told_as_it_stands() {
         agent.put(name(aps::ACTIVE_REQUEST), Value::Integer(request));
         agent.put(name(aps::CHAN_STATUS), Value::OctetString(vec![bits]));
         let now = protection.protection(&group).await.unwrap().value;
-        assert_eq!((now.live.request, now.paths[0].failed), (is, Some(bits & 0x40 != 0)));
+        assert_eq!(
+            (now.live.request, now.paths[0].failed),
+            (is, Some(bits & 0x40 != 0))
+        );
     }
     for missing in ["1", "x", "01294848"] {
-        assert_eq!(protection.protection(&missing.into()).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            protection
+                .protection(&missing.into())
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::NotFound
+        );
     }
     // The agent has restarted since: what it tells of before counts no more.
     agent.put(aps::SYS_UP_TIME.into(), Value::TimeTicks(100));
-    assert_eq!(protection.protection(&group).await.unwrap().value.live.since, None);
+    assert_eq!(
+        protection
+            .protection(&group)
+            .await
+            .unwrap()
+            .value
+            .live
+            .since,
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,22 +165,51 @@ async fn commands_move_the_signal_and_are_read_back() {
         (SwitchCommand::Lockout, 2),
     ] {
         protection.command(&group, &command).await.unwrap();
-        assert_eq!(agent.taken(), [VarBind::new(name(aps::SWITCH_COMMAND), Value::Integer(value))]);
+        assert_eq!(
+            agent.taken(),
+            [VarBind::new(
+                name(aps::SWITCH_COMMAND),
+                Value::Integer(value)
+            )]
+        );
     }
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
     // A lockout stands.
     let manual = SwitchCommand::Manual("protection".into());
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
-    protection.command(&group, &SwitchCommand::Clear).await.unwrap();
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
+    protection
+        .command(&group, &SwitchCommand::Clear)
+        .await
+        .unwrap();
     agent.put(name(aps::CHAN_STATUS), Value::OctetString(vec![0x20]));
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::NotReady, Effect::None)
+    );
     agent.put(name(aps::CHAN_STATUS), Value::OctetString(Vec::new()));
     agent.refuse(ErrorStatus::InconsistentValue);
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::Refused, Effect::None));
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::Refused, Effect::None)
+    );
     script.strike(1, Fate::Lost);
-    assert_eq!(refused(protection.command(&group, &manual).await.unwrap_err()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        refused(protection.command(&group, &manual).await.unwrap_err()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     agent.put(name(aps::ENABLE), Value::Integer(1));
-    assert_eq!(refused(protection.command(&group, &SwitchCommand::Force("working".into())).await.unwrap_err()), (ErrorKind::NotReady, Effect::None));
+    assert_eq!(
+        refused(
+            protection
+                .command(&group, &SwitchCommand::Force("working".into()))
+                .await
+                .unwrap_err()
+        ),
+        (ErrorKind::NotReady, Effect::None)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,24 +217,67 @@ async fn settings_are_set_and_read_back_and_thresholds_only_in_a_given_encoding(
     let (opened, agent, _) = open().await;
     let protection = opened.as_protection().unwrap();
     let group = GROUP.to_string().as_str().into();
-    assert!(!protection.protection_capabilities().settings.contains(&SettingKind::Threshold));
+    assert!(
+        !protection
+            .protection_capabilities()
+            .settings
+            .contains(&SettingKind::Threshold)
+    );
     for (setting, column, value) in [
         ("mode=manual", aps::ENABLE, Value::Integer(1)),
         ("revert=off", aps::REVERTIVE, Value::Integer(1)),
-        ("wait-to-restore=720", aps::WAIT_TO_RESTORE, Value::Gauge32(12)),
+        (
+            "wait-to-restore=720",
+            aps::WAIT_TO_RESTORE,
+            Value::Gauge32(12),
+        ),
     ] {
-        protection.set_protection(&group, &setting.parse().unwrap()).await.unwrap();
+        protection
+            .set_protection(&group, &setting.parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(agent.taken(), [VarBind::new(name(column), value)]);
     }
-    for wrong in ["wait-to-restore=90", "wait-to-restore=0", "wait-to-restore=780", "threshold.working=-30"] {
-        assert_eq!(protection.set_protection(&group, &wrong.parse().unwrap()).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
+    for wrong in [
+        "wait-to-restore=90",
+        "wait-to-restore=0",
+        "wait-to-restore=780",
+        "threshold.working=-30",
+    ] {
+        assert_eq!(
+            protection
+                .set_protection(&group, &wrong.parse().unwrap())
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput,
+            "{wrong}"
+        );
     }
-    assert_eq!(protection.set_protection(&"7".into(), &"revert=on".parse().unwrap()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        protection
+            .set_protection(&"7".into(), &"revert=on".parse().unwrap())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
     assert!(agent.taken().is_empty());
     for (encoding, value) in [("signed", -285), ("twos-complement", 65_251)] {
         let (opened, agent, _) = open_with(&format!("&los-encoding={encoding}"), objects()).await;
-        opened.as_protection().unwrap().set_protection(&group, &"threshold.working=-28.5".parse().unwrap()).await.unwrap();
-        assert_eq!(agent.taken(), [VarBind::new(name(aps::LOS_THRESHOLD), Value::Integer(value))]);
+        opened
+            .as_protection()
+            .unwrap()
+            .set_protection(&group, &"threshold.working=-28.5".parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            agent.taken(),
+            [VarBind::new(
+                name(aps::LOS_THRESHOLD),
+                Value::Integer(value)
+            )]
+        );
     }
 }
 
@@ -177,21 +287,41 @@ async fn both_traps_are_switch_overs() {
     let mut events = opened.device().events();
     let trap = |trap: &[u32], active: i32| {
         let binds = vec![
-            VarBind::new(name(aps::USER_WORKING), Value::Integer(i32::try_from(GROUP).unwrap())),
+            VarBind::new(
+                name(aps::USER_WORKING),
+                Value::Integer(i32::try_from(GROUP).unwrap()),
+            ),
             VarBind::new(name(aps::ACTIVE_RX), Value::Integer(active)),
         ];
         agent.put(name(aps::ACTIVE_RX), Value::Integer(active));
-        agent.put(name(aps::ACTIVE_REQUEST), Value::Integer(if active == 2 { 4 } else { 2 }));
+        agent.put(
+            name(aps::ACTIVE_REQUEST),
+            Value::Integer(if active == 2 { 4 } else { 2 }),
+        );
         agent.notify(trap.into(), binds);
     };
-    for (which, active, path, request) in [(0, 2, "protection", "signal-fail"), (1, 1, "working", "no-request"), (0, 2, "protection", "unknown")] {
+    for (which, active, path, request) in [
+        (0, 2, "protection", "signal-fail"),
+        (1, 1, "working", "no-request"),
+        (0, 2, "protection", "unknown"),
+    ] {
         if request == "unknown" {
             // The state cannot be read: what the trap tells is passed on.
             script.strike(0, Fate::Lost);
         }
         trap(aps::TRAPS[which], active);
-        let Some(Delivery::Event(event)) = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap() else { panic!() };
-        let over = EventKind::SwitchOver { group: GROUP.to_string(), path: path.into(), request: request.into() };
+        let Some(Delivery::Event(event)) =
+            tokio::time::timeout(Duration::from_secs(20), events.next())
+                .await
+                .unwrap()
+        else {
+            panic!()
+        };
+        let over = EventKind::SwitchOver {
+            group: GROUP.to_string(),
+            path: path.into(),
+            request: request.into(),
+        };
         assert_eq!((event.origin, &event.kind), (Origin::Device, &over));
     }
 }
@@ -200,14 +330,32 @@ async fn both_traps_are_switch_overs() {
 async fn a_box_is_only_what_its_rows_say() {
     let (opened, agent, _) = open().await;
     let meter = opened.as_meter().unwrap();
-    assert_eq!(meter.power(&[Port(9)]).await.unwrap()[0].value, DecibelMilliwatts(-5.3));
-    assert_eq!(meter.monitor(Port(9)).await.unwrap().alarms.low, Some(DecibelMilliwatts(-30.0)));
-    assert_eq!(meter.power(&[Port(1)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        meter.power(&[Port(9)]).await.unwrap()[0].value,
+        DecibelMilliwatts(-5.3)
+    );
+    assert_eq!(
+        meter.monitor(Port(9)).await.unwrap().alarms.low,
+        Some(DecibelMilliwatts(-30.0))
+    );
+    assert_eq!(
+        meter.power(&[Port(1)]).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
     agent.put(aps::of_port(aps::PORT_POWER, 9), Value::Integer(70_000));
-    assert_eq!(meter.power(&[Port(9)]).await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange));
+    assert_eq!(
+        meter.power(&[Port(9)]).await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
     let mut few = objects();
-    few.retain(|name, _| name.below(&Oid::from(aps::ENTRY)).is_none() && name.below(&Oid::from(aps::PORT)).is_none());
+    few.retain(|name, _| {
+        name.below(&Oid::from(aps::ENTRY)).is_none() && name.below(&Oid::from(aps::PORT)).is_none()
+    });
     let (opened, _, _) = open_with("", few).await;
     assert_eq!(opened.device().descriptor().kinds, [DeviceKind::Encryptor]);
-    assert!(opened.as_protection().is_err() && opened.as_meter().is_err() && opened.as_encryptor().is_ok());
+    assert!(
+        opened.as_protection().is_err()
+            && opened.as_meter().is_err()
+            && opened.as_encryptor().is_ok()
+    );
 }

@@ -33,14 +33,30 @@ const PAIRS_PER_COMMAND: usize = 100;
 const BOOT_MODES: &[&str] = &["dark", "restore", "autosave"];
 
 const PARAMETERS: &[ParameterSpec] = &[
-    ParameterSpec::read_only("boot-mode", "what the paths do at power-up", ParameterType::Choice(BOOT_MODES), "").writable(),
-    ParameterSpec::read_only("network-address", "address of the management interface", ParameterType::Text { max: 64 }, ""),
+    ParameterSpec::read_only(
+        "boot-mode",
+        "what the paths do at power-up",
+        ParameterType::Choice(BOOT_MODES),
+        "",
+    )
+    .writable(),
+    ParameterSpec::read_only(
+        "network-address",
+        "address of the management interface",
+        ParameterType::Text { max: 64 },
+        "",
+    ),
 ];
 
 /// The identity that a reply to `*idn?` tells; `None` for other makers.
 fn identity_of(id: &Identification) -> Option<Identity> {
     let polatis = id.maker.to_ascii_lowercase().contains("polatis");
-    polatis.then(|| Identity::of(&id.maker).with_model(&id.product_code).with_serial(&id.serial).with_firmware(&id.firmware))
+    polatis.then(|| {
+        Identity::of(&id.maker)
+            .with_model(&id.product_code)
+            .with_serial(&id.serial)
+            .with_firmware(&id.firmware)
+    })
 }
 
 /// The exchange of a command.
@@ -48,14 +64,22 @@ fn exchange(command: &Command, line_end: &str, until: Instant) -> Exchange {
     let mut request = command.line();
     request.push_str(line_end);
     let within = until.saturating_duration_since(Instant::now());
-    let exchange = Exchange::new("scpi", request, within).reply(line(proto::LINE_LIMIT), Disclosure::Public);
-    if command.changes() { exchange } else { exchange.reads() }
+    let exchange =
+        Exchange::new("scpi", request, within).reply(line(proto::LINE_LIMIT), Disclosure::Public);
+    if command.changes() {
+        exchange
+    } else {
+        exchange.reads()
+    }
 }
 
 /// What a wrong reply is, told by what else it could be.
 fn misbehaved(error: &ProtoError, reply_to: &Command) -> Error {
     match error {
-        ProtoError::NotText => Error::new(ErrorKind::Transport(TransportFault::Framing), error.to_string()),
+        ProtoError::NotText => Error::new(
+            ErrorKind::Transport(TransportFault::Framing),
+            error.to_string(),
+        ),
         ProtoError::Shape { got, .. } => {
             let bytes = got.as_bytes();
             // One of the other queries' replies came, whole: it is late, or somebody else's.
@@ -65,10 +89,17 @@ fn misbehaved(error: &ProtoError, reply_to: &Command) -> Error {
                 || proto::decode_peer(bytes).is_ok()
                 || proto::decode_error(bytes).is_ok()
                 || proto::decode_boot_mode(bytes).is_ok();
-            let what = if other { DeviceMisbehaved::ReplyForAnotherRequest } else { DeviceMisbehaved::UnexpectedReply };
+            let what = if other {
+                DeviceMisbehaved::ReplyForAnotherRequest
+            } else {
+                DeviceMisbehaved::UnexpectedReply
+            };
             Error::misbehaved(what, format!("`{reply_to}`: {error}"))
         }
-        ProtoError::Count { .. } => Error::misbehaved(DeviceMisbehaved::UnexpectedReply, format!("`{reply_to}`: {error}")),
+        ProtoError::Count { .. } => Error::misbehaved(
+            DeviceMisbehaved::UnexpectedReply,
+            format!("`{reply_to}`: {error}"),
+        ),
     }
 }
 
@@ -79,21 +110,34 @@ pub(crate) fn line_end(serial: bool) -> &'static str {
 
 /// How the line is used.
 pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> LineOptions {
-    let resync = if serial { Resync::Sentinel(Duration::from_millis(300)) } else { Resync::Reconnect };
-    LineOptions::new(resync, events).reply_limit(proto::LINE_LIMIT + 2).greeting(
-        move || {
-            let mut identify = exchange(&Command::Identify, line_end(serial), Instant::now() + deadline);
-            if serial {
-                // Ends whatever half a line stands in the console since somebody else spoke there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
-                identify.request.splice(0..0, *b"\r\n");
-            }
-            identify
-        },
-        |reply| {
-            let identity = identity_of(&proto::decode_identity(reply).ok()?)?;
-            Some(format!("{} {}, serial {}", identity.vendor, identity.model?, identity.serial?))
-        },
-    )
+    let resync = if serial {
+        Resync::Sentinel(Duration::from_millis(300))
+    } else {
+        Resync::Reconnect
+    };
+    LineOptions::new(resync, events)
+        .reply_limit(proto::LINE_LIMIT + 2)
+        .greeting(
+            move || {
+                let mut identify = exchange(
+                    &Command::Identify,
+                    line_end(serial),
+                    Instant::now() + deadline,
+                );
+                if serial {
+                    // Ends whatever half a line stands in the console since somebody else spoke there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
+                    identify.request.splice(0..0, *b"\r\n");
+                }
+                identify
+            },
+            |reply| {
+                let identity = identity_of(&proto::decode_identity(reply).ok()?)?;
+                Some(format!(
+                    "{} {}, serial {}",
+                    identity.vendor, identity.model?, identity.serial?
+                ))
+            },
+        )
 }
 
 /// SCPI of a switch.
@@ -106,11 +150,26 @@ pub(crate) struct Scpi {
 
 impl Scpi {
     pub(crate) fn new(link: Arc<dyn ByteLink>, line_end: &'static str) -> Self {
-        Self { link, line_end, ports: OnceLock::new() }
+        Self {
+            link,
+            line_end,
+            ports: OnceLock::new(),
+        }
     }
 
-    async fn query<T>(&self, command: &Command, until: Instant, decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static) -> Result<T> {
-        match ask(self.link.as_ref(), exchange(command, self.line_end, until), decode).await {
+    async fn query<T>(
+        &self,
+        command: &Command,
+        until: Instant,
+        decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static,
+    ) -> Result<T> {
+        match ask(
+            self.link.as_ref(),
+            exchange(command, self.line_end, until),
+            decode,
+        )
+        .await
+        {
             Ok(value) => Ok(value),
             Err(Unanswered::Link(error)) => Err(error.reading("query")),
             Err(Unanswered::Reply(error)) => Err(misbehaved(&error, command)),
@@ -119,13 +178,24 @@ impl Scpi {
 
     /// Sends a set command with the error query behind it.
     async fn set(&self, command: &Command, until: Instant) -> Result<()> {
-        match ask(self.link.as_ref(), exchange(command, self.line_end, until), proto::decode_error).await {
+        match ask(
+            self.link.as_ref(),
+            exchange(command, self.line_end, until),
+            proto::decode_error,
+        )
+        .await
+        {
             Ok(error) if error.code == 0 => Ok(()),
-            Ok(error) => {
-                Err(Error::new(ErrorKind::Refused, format!("the switch refused `{command}`")).vendor_code(error.code.to_string()).vendor_text(error.text))
-            }
+            Ok(error) => Err(Error::new(
+                ErrorKind::Refused,
+                format!("the switch refused `{command}`"),
+            )
+            .vendor_code(error.code.to_string())
+            .vendor_text(error.text)),
             Err(Unanswered::Link(error)) => Err(error.changing("set")),
-            Err(Unanswered::Reply(error)) => Err(misbehaved(&error, command).effect(Effect::Unknown)),
+            Err(Unanswered::Reply(error)) => {
+                Err(misbehaved(&error, command).effect(Effect::Unknown))
+            }
         }
     }
 }
@@ -133,13 +203,24 @@ impl Scpi {
 #[async_trait]
 impl Interface for Scpi {
     async fn identity(&self, until: Instant) -> Result<Identity> {
-        let id = self.query(&Command::Identify, until, proto::decode_identity).await?;
-        identity_of(&id)
-            .ok_or_else(|| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, format!("a device of {} answers, which is no Polatis switch", id.maker)))
+        let id = self
+            .query(&Command::Identify, until, proto::decode_identity)
+            .await?;
+        identity_of(&id).ok_or_else(|| {
+            Error::misbehaved(
+                DeviceMisbehaved::UnexpectedReply,
+                format!(
+                    "a device of {} answers, which is no Polatis switch",
+                    id.maker
+                ),
+            )
+        })
     }
 
     async fn size(&self, until: Instant) -> Result<Pair> {
-        let (ingress, egress) = self.query(&Command::Size, until, proto::decode_size).await?;
+        let (ingress, egress) = self
+            .query(&Command::Size, until, proto::decode_size)
+            .await?;
         let _ = self.ports.set(ingress as usize + egress as usize);
         Ok((ingress, egress))
     }
@@ -151,18 +232,31 @@ impl Interface for Scpi {
             Monitors::Egress => geometry.is_egress(*p),
             Monitors::All => true,
         });
-        Ok(Fitted { meter: PowerMeterCapabilities::at(monitored), operations: vec![Operation::Health], ..Fitted::default() })
+        Ok(Fitted {
+            meter: PowerMeterCapabilities::at(monitored),
+            operations: vec![Operation::Health],
+            ..Fitted::default()
+        })
     }
 
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>> {
-        self.query(&Command::Connections, until, proto::decode_connections).await
+        self.query(&Command::Connections, until, proto::decode_connections)
+            .await
     }
 
     async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>> {
         let count = ports.len();
         // All ports need no list, which would be long.
-        let list = if self.ports.get() == Some(&count) && ports.is_sorted() { Vec::new() } else { ports.iter().map(|p| p.0).collect() };
-        let states = self.query(&Command::States(list), until, move |reply| proto::decode_states(reply, count)).await?;
+        let list = if self.ports.get() == Some(&count) && ports.is_sorted() {
+            Vec::new()
+        } else {
+            ports.iter().map(|p| p.0).collect()
+        };
+        let states = self
+            .query(&Command::States(list), until, move |reply| {
+                proto::decode_states(reply, count)
+            })
+            .await?;
         let shown = states.into_iter().map(|s| match s {
             State::Enabled => PortState::Enabled,
             State::Disabled => PortState::Disabled,
@@ -181,7 +275,9 @@ impl Interface for Scpi {
 
     /// Forgets errors that somebody else's commands left in the queue, so that the next one is ours.
     async fn begin(&self, until: Instant) -> Result<()> {
-        self.set(&Command::Clear, until).await.map_err(|e| e.effect(Effect::None))
+        self.set(&Command::Clear, until)
+            .await
+            .map_err(|e| e.effect(Effect::None))
     }
 
     async fn change(&self, change: Change<'_>, until: Instant) -> Result<()> {
@@ -195,7 +291,11 @@ impl Interface for Scpi {
     }
 
     async fn set_port(&self, port: Port, enabled: bool, until: Instant) -> Result<()> {
-        let command = if enabled { Command::Enable(vec![port.0]) } else { Command::Disable(vec![port.0]) };
+        let command = if enabled {
+            Command::Enable(vec![port.0])
+        } else {
+            Command::Disable(vec![port.0])
+        };
         self.set(&command, until).await
     }
 
@@ -204,7 +304,11 @@ impl Interface for Scpi {
         for part in ports.chunks(proto::POWER_QUERY_LIMIT) {
             let count = part.len();
             let command = Command::Power(part.iter().map(|p| p.0).collect());
-            let dbm = self.query(&command, until, move |reply| proto::decode_power(reply, count)).await?;
+            let dbm = self
+                .query(&command, until, move |reply| {
+                    proto::decode_power(reply, count)
+                })
+                .await?;
             all.extend(dbm.into_iter().map(DecibelMilliwatts));
         }
         Ok(all)
@@ -221,14 +325,25 @@ impl Interface for Scpi {
     async fn parameter(&self, name: &'static str, until: Instant) -> Result<ParameterValue> {
         match name {
             "boot-mode" => {
-                let mode = self.query(&Command::BootMode, until, proto::decode_boot_mode).await?;
+                let mode = self
+                    .query(&Command::BootMode, until, proto::decode_boot_mode)
+                    .await?;
                 Ok(ParameterValue::Text(word(mode).to_owned()))
             }
-            _ => Ok(ParameterValue::Text(self.query(&Command::Network(false), until, proto::decode_network).await?.address)),
+            _ => Ok(ParameterValue::Text(
+                self.query(&Command::Network(false), until, proto::decode_network)
+                    .await?
+                    .address,
+            )),
         }
     }
 
-    async fn set_parameter(&self, _name: &'static str, value: &ParameterValue, until: Instant) -> Result<()> {
+    async fn set_parameter(
+        &self,
+        _name: &'static str,
+        value: &ParameterValue,
+        until: Instant,
+    ) -> Result<()> {
         // Only the boot mode is writable.
         let wanted = match value.to_string().as_str() {
             "dark" => BootMode::Dark,
@@ -237,8 +352,18 @@ impl Interface for Scpi {
         };
         self.begin(until).await?;
         self.set(&Command::SetBootMode(wanted), until).await?;
-        let now = self.query(&Command::BootMode, until, proto::decode_boot_mode).await.map_err(|e| e.effect(Effect::Unknown))?;
-        if now == wanted { Ok(()) } else { Err(not_applied(format!("boot mode {}", word(wanted)), word(now))) }
+        let now = self
+            .query(&Command::BootMode, until, proto::decode_boot_mode)
+            .await
+            .map_err(|e| e.effect(Effect::Unknown))?;
+        if now == wanted {
+            Ok(())
+        } else {
+            Err(not_applied(
+                format!("boot mode {}", word(wanted)),
+                word(now),
+            ))
+        }
     }
 
     async fn close(&self) {

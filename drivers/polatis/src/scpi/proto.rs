@@ -6,8 +6,8 @@
 mod reply;
 
 pub use reply::{
-    ScpiError, decode_boot_mode, decode_complete, decode_connections, decode_error, decode_identity, decode_network, decode_peer, decode_power, decode_size,
-    decode_states,
+    ScpiError, decode_boot_mode, decode_complete, decode_connections, decode_error,
+    decode_identity, decode_network, decode_peer, decode_power, decode_size, decode_states,
 };
 
 use crate::product;
@@ -233,7 +233,12 @@ impl fmt::Display for Command {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let _ = decode_identity(input).map(|i| (product::size(&i.product_code), product::monitors(&i.product_code)));
+    let _ = decode_identity(input).map(|i| {
+        (
+            product::size(&i.product_code),
+            product::monitors(&i.product_code),
+        )
+    });
     let _ = decode_size(input);
     let _ = decode_connections(input);
     let _ = decode_peer(input);

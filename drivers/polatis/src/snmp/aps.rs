@@ -20,7 +20,8 @@ use qkd_hal::{
 use qkd_switch_hal::{
     Port,
     protection::{
-        CommandKind, GroupId, Mode, PathId, PathStatus, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+        CommandKind, GroupId, Mode, PathId, PathStatus, ProtectionCapabilities, ProtectionSetting,
+        ProtectionStatus, Request, SettingKind, SwitchCommand,
     },
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -31,7 +32,10 @@ const SETTLING: Duration = Duration::from_millis(500);
 
 /// What can be set and commanded.
 pub(crate) fn capabilities() -> ProtectionCapabilities {
-    ProtectionCapabilities::new(&[SettingKind::Mode], &[CommandKind::Clear, CommandKind::Lockout])
+    ProtectionCapabilities::new(
+        &[SettingKind::Mode],
+        &[CommandKind::Clear, CommandKind::Lockout],
+    )
 }
 
 /// The groups of the box.
@@ -47,64 +51,128 @@ fn path(port: u32) -> PathId {
 }
 
 fn missing(group: &GroupId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no group `{group}`; groups are named by their working ports"))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("there is no group `{group}`; groups are named by their working ports"),
+    )
 }
 
 impl Groups {
     pub(super) fn new(agent: Agent, scale: f64, monitors: BTreeSet<Port>) -> Self {
-        Self { agent, scale, monitors, watch: Watch::default() }
+        Self {
+            agent,
+            scale,
+            monitors,
+            watch: Watch::default(),
+        }
     }
 
     /// Working and protecting port of each row.
     async fn rows(&self, call: &Call<'_>) -> Result<Vec<(u32, u32)>> {
         let rows = call.walk(&Oid::from(oid::APS_PRIORITY)).await?;
-        rows.iter().map(|(index, _)| if let [working, protecting] = index[..] { Ok((working, protecting)) } else { Err(proto::Misread::Name.into()) }).collect()
+        rows.iter()
+            .map(|(index, _)| {
+                if let [working, protecting] = index[..] {
+                    Ok((working, protecting))
+                } else {
+                    Err(proto::Misread::Name.into())
+                }
+            })
+            .collect()
     }
 
     pub(crate) async fn list(&self, until: Instant) -> Result<Vec<GroupId>> {
-        let working: BTreeSet<u32> = self.rows(&self.agent.by(until)).await?.into_iter().map(|(working, _)| working).collect();
-        Ok(working.into_iter().map(|port| GroupId(port.to_string())).collect())
+        let working: BTreeSet<u32> = self
+            .rows(&self.agent.by(until))
+            .await?
+            .into_iter()
+            .map(|(working, _)| working)
+            .collect();
+        Ok(working
+            .into_iter()
+            .map(|port| GroupId(port.to_string()))
+            .collect())
     }
 
     /// The ports of a group, the working one first.
     async fn ports(&self, group: &GroupId, call: &Call<'_>) -> Result<Vec<u32>> {
-        let working: u32 = group.0.parse().ok().filter(|n: &u32| n.to_string() == group.0).ok_or_else(|| missing(group))?;
+        let working: u32 = group
+            .0
+            .parse()
+            .ok()
+            .filter(|n: &u32| n.to_string() == group.0)
+            .ok_or_else(|| missing(group))?;
         let rows = self.rows(call).await?;
         let mut ports = vec![working];
-        ports.extend(rows.into_iter().filter(|(w, _)| *w == working).map(|(_, protecting)| protecting));
-        if ports.len() > 1 { Ok(ports) } else { Err(missing(group)) }
+        ports.extend(
+            rows.into_iter()
+                .filter(|(w, _)| *w == working)
+                .map(|(_, protecting)| protecting),
+        );
+        if ports.len() > 1 {
+            Ok(ports)
+        } else {
+            Err(missing(group))
+        }
     }
 
     pub(crate) async fn stands(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         let call = self.agent.by(until);
         let ports = self.ports(group, &call).await?;
-        let mut names = vec![oid::of(oid::APS_DESIRED, ports[0]), oid::of(oid::APS_CONDITION, ports[0])];
+        let mut names = vec![
+            oid::of(oid::APS_DESIRED, ports[0]),
+            oid::of(oid::APS_CONDITION, ports[0]),
+        ];
         names.extend(ports.iter().map(|p| oid::of(oid::PATCH, *p)));
         let values = call.get(&names).await?;
-        let (mode, condition) = (proto::decode_mode(&values[0])?, proto::decode_condition(&values[1])?);
-        let lit: Vec<bool> = values[2..].iter().map(|v| Ok(proto::decode_patch(v)?.is_some())).collect::<Result<_>>()?;
+        let (mode, condition) = (
+            proto::decode_mode(&values[0])?,
+            proto::decode_condition(&values[1])?,
+        );
+        let lit: Vec<bool> = values[2..]
+            .iter()
+            .map(|v| Ok(proto::decode_patch(v)?.is_some()))
+            .collect::<Result<_>>()?;
 
         // The signal is where the path is; where no path tells it, where the last notification said.
-        let over: Vec<u32> = ports[1..].iter().zip(&lit[1..]).filter(|(_, lit)| **lit).map(|(p, _)| *p).collect();
+        let over: Vec<u32> = ports[1..]
+            .iter()
+            .zip(&lit[1..])
+            .filter(|(_, lit)| **lit)
+            .map(|(p, _)| *p)
+            .collect();
         let live = match (lit[0], over.as_slice()) {
             (true, _) => path(ports[0]),
             (false, [protecting]) => path(*protecting),
-            (false, _) => self.watch.live(group).filter(|p| ports.iter().any(|port| path(*port) == *p)).unwrap_or_else(|| path(ports[0])),
+            (false, _) => self
+                .watch
+                .live(group)
+                .filter(|p| ports.iter().any(|port| path(*port) == *p))
+                .unwrap_or_else(|| path(ports[0])),
         };
         let request = match condition {
             Condition::InhibitProtection => Request::LockoutOfProtection,
             _ if live != path(ports[0]) => Request::SignalFail,
             _ => Request::NoRequest,
         };
-        let watched: Vec<u32> = ports.iter().copied().filter(|p| self.monitors.contains(&Port(*p))).collect();
+        let watched: Vec<u32> = ports
+            .iter()
+            .copied()
+            .filter(|p| self.monitors.contains(&Port(*p)))
+            .collect();
         let gauges = gauges(&call, &watched, self.scale).await?;
         let paths = ports.iter().map(|port| {
             let mut status = PathStatus::new(path(*port));
             status.port = Some(Port(*port));
-            if let Some(Gauge { power, alarms, on }) = watched.iter().position(|p| p == port).map(|i| gauges[i]) {
+            if let Some(Gauge { power, alarms, on }) =
+                watched.iter().position(|p| p == port).map(|i| gauges[i])
+            {
                 status.power = Some(Measured::now(power));
                 status.threshold = alarms.low;
-                status.failed = on.then(|| alarms.low.is_some_and(|low| power < low) || alarms.high.is_some_and(|high| power > high));
+                status.failed = on.then(|| {
+                    alarms.low.is_some_and(|low| power < low)
+                        || alarms.high.is_some_and(|high| power > high)
+                });
             }
             status
         });
@@ -114,11 +182,26 @@ impl Groups {
         Ok(status)
     }
 
-    pub(crate) async fn set(&self, group: &GroupId, setting: &ProtectionSetting, until: Instant) -> Result<()> {
-        let ProtectionSetting::Mode(mode) = setting else { return Err(Error::invalid(format!("there is no object for `{setting}`"))) };
+    pub(crate) async fn set(
+        &self,
+        group: &GroupId,
+        setting: &ProtectionSetting,
+        until: Instant,
+    ) -> Result<()> {
+        let ProtectionSetting::Mode(mode) = setting else {
+            return Err(Error::invalid(format!(
+                "there is no object for `{setting}`"
+            )));
+        };
         let call = self.agent.by(until);
         let working = self.ports(group, &call).await?[0];
-        call.change(Operation::SetProtection.name(), "polatisApsPortDesiredState", oid::of(oid::APS_DESIRED, working), proto::mode(*mode)).await
+        call.change(
+            Operation::SetProtection.name(),
+            "polatisApsPortDesiredState",
+            oid::of(oid::APS_DESIRED, working),
+            proto::mode(*mode),
+        )
+        .await
     }
 
     /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with the next notification.
@@ -133,7 +216,8 @@ impl Groups {
 
     /// The box tells of a switch-over.
     pub(super) fn gone_over(&self, group: u32, port: u32, request: Request, events: &EventHub) {
-        self.watch.told(GroupId(group.to_string()), path(port), request, events);
+        self.watch
+            .told(GroupId(group.to_string()), path(port), request, events);
     }
 }
 
@@ -145,7 +229,10 @@ impl Backend for Groups {
     /// A group that does not switch by itself has nothing to be locked out of.
     fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
         match (command, status.mode) {
-            (SwitchCommand::Lockout, Mode::Manual) => Err(Error::new(ErrorKind::NotReady, "the group is out of service: set its mode to automatic first")),
+            (SwitchCommand::Lockout, Mode::Manual) => Err(Error::new(
+                ErrorKind::NotReady,
+                "the group is out of service: set its mode to automatic first",
+            )),
             _ => Ok(()),
         }
     }
@@ -154,11 +241,23 @@ impl Backend for Groups {
         let condition = match command {
             SwitchCommand::Lockout => Condition::InhibitProtection,
             SwitchCommand::Clear => Condition::None,
-            other => return Err(Error::unsupported(operation, format!("there is no object for `{other}`"))),
+            other => {
+                return Err(Error::unsupported(
+                    operation,
+                    format!("there is no object for `{other}`"),
+                ));
+            }
         };
         let call = self.agent.by(until);
         let working = self.ports(group, &call).await?[0];
-        call.set(operation, SetRequest::new().with(oid::of(oid::APS_DESIRED_CONDITION, working), Value::Integer(condition as i32))).await
+        call.set(
+            operation,
+            SetRequest::new().with(
+                oid::of(oid::APS_DESIRED_CONDITION, working),
+                Value::Integer(condition as i32),
+            ),
+        )
+        .await
     }
     fn within(&self) -> Duration {
         SETTLING
@@ -168,5 +267,7 @@ impl Backend for Groups {
 /// Whether the agent has the table.
 pub(super) async fn is_there(call: &Call<'_>) -> Result<bool> {
     let rows = call.walk(&Oid::from(oid::APS_DESIRED)).await?;
-    rows.first().map_or(Ok(false), |(_, value)| Ok(integer(value, "polatisApsPortDesiredState").is_ok()))
+    rows.first().map_or(Ok(false), |(_, value)| {
+        Ok(integer(value, "polatisApsPortDesiredState").is_ok())
+    })
 }

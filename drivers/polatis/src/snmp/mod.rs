@@ -22,7 +22,9 @@ use qkd_hal::{
     event::{EventHub, Origin},
     units::{DecibelMilliwatts, Decibels},
 };
-use qkd_switch_hal::{Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState};
+use qkd_switch_hal::{
+    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState,
+};
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
@@ -44,14 +46,22 @@ pub(crate) struct Snmp {
 async fn take(groups: Option<Arc<Groups>>, events: EventHub, notification: Option<Notification>) {
     match notification.as_ref().map(proto::decode_trap) {
         Some(Ok(Some(Told::Event(kind)))) => drop(events.publish(Origin::Device, kind)),
-        Some(Ok(Some(Told::SwitchOver { group, port, request }))) => {
+        Some(Ok(Some(Told::SwitchOver {
+            group,
+            port,
+            request,
+        }))) => {
             if let Some(groups) = groups {
                 groups.gone_over(group, port, request, &events);
             }
         }
         Some(Ok(Some(Told::Protection)) | Err(_)) | None => {
             // Lost ones may have told of a switch-over.
-            let origin = if notification.is_some() { Origin::Device } else { Origin::Poll };
+            let origin = if notification.is_some() {
+                Origin::Device
+            } else {
+                Origin::Poll
+            };
             if let Some(groups) = groups {
                 groups.look(origin, &events).await;
             }
@@ -62,19 +72,41 @@ async fn take(groups: Option<Arc<Groups>>, events: EventHub, notification: Optio
 
 /// The only sub-identifier of a row's name.
 fn row(index: &[u32]) -> Result<u32> {
-    if let [port] = index { Ok(*port) } else { Err(proto::Misread::Name.into()) }
+    if let [port] = index {
+        Ok(*port)
+    } else {
+        Err(proto::Misread::Name.into())
+    }
 }
 
 async fn rows(call: &Call<'_>, column: &[u32], geometry: &Geometry) -> Result<Vec<Port>> {
-    let ports: Vec<Port> = call.walk(&Oid::from(column)).await?.iter().map(|(index, _)| row(index).map(Port)).collect::<Result<_>>()?;
-    let strange = |e: Error| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("a row: {}", e.message()));
-    ports.iter().try_for_each(|p| geometry.check_port(*p)).map_err(strange)?;
+    let ports: Vec<Port> = call
+        .walk(&Oid::from(column))
+        .await?
+        .iter()
+        .map(|(index, _)| row(index).map(Port))
+        .collect::<Result<_>>()?;
+    let strange = |e: Error| {
+        Error::misbehaved(
+            DeviceMisbehaved::ValueOutOfRange,
+            format!("a row: {}", e.message()),
+        )
+    };
+    ports
+        .iter()
+        .try_for_each(|p| geometry.check_port(*p))
+        .map_err(strange)?;
     Ok(ports)
 }
 
 /// The pairs that a column of peers tells; `None` if two rows contradict each other.
 fn pairs(patches: &[(u32, Option<u32>)]) -> Option<Vec<Pair>> {
-    let peer = |port: u32| patches.iter().find(|(p, _)| *p == port).and_then(|(_, peer)| *peer);
+    let peer = |port: u32| {
+        patches
+            .iter()
+            .find(|(p, _)| *p == port)
+            .and_then(|(_, peer)| *peer)
+    };
     let mut all = Vec::new();
     for (port, to) in patches {
         if let Some(to) = to {
@@ -91,12 +123,26 @@ fn pairs(patches: &[(u32, Option<u32>)]) -> Option<Vec<Pair>> {
 
 impl Snmp {
     pub(crate) fn new(agent: Agent, scale: f64, relative: bool, events: EventHub) -> Self {
-        Self { agent, events, scale, relative, ports: OnceLock::new(), groups: OnceLock::new(), traps: OnceLock::new() }
+        Self {
+            agent,
+            events,
+            scale,
+            relative,
+            ports: OnceLock::new(),
+            groups: OnceLock::new(),
+            traps: OnceLock::new(),
+        }
     }
 
     /// Sets a path: by the row of its ingress port.
     async fn patch(&self, ingress: u32, peer: u32, until: Instant) -> Result<()> {
-        self.agent.by(until).set(Operation::Apply.name(), SetRequest::new().with(oid::of(oid::PATCH, ingress), Value::Gauge32(peer))).await
+        self.agent
+            .by(until)
+            .set(
+                Operation::Apply.name(),
+                SetRequest::new().with(oid::of(oid::PATCH, ingress), Value::Gauge32(peer)),
+            )
+            .await
     }
 }
 
@@ -106,7 +152,10 @@ impl Interface for Snmp {
         let names = [oid::PRODUCT_CODE, oid::SERIAL_NUMBER, oid::FIRMWARE].map(Oid::from);
         let values = self.agent.by(until).get(&names).await?;
         let Some(model) = text(&values[0], "polatisSysInfoProductCode")? else {
-            return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, "the agent has no polatisSysInfoProductCode: it is no Polatis switch"));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::UnexpectedReply,
+                "the agent has no polatisSysInfoProductCode: it is no Polatis switch",
+            ));
         };
         let mut identity = Identity::of("Polatis").with_model(model);
         if let Some(serial) = text(&values[1], "polatisSysInfoSerialNumber")? {
@@ -119,33 +168,50 @@ impl Interface for Snmp {
     }
 
     async fn size(&self, until: Instant) -> Result<Pair> {
-        let (ingress, egress) = proto::decode_size(&self.agent.by(until).get(&[Oid::from(oid::SIZE)]).await?[0])?;
+        let (ingress, egress) =
+            proto::decode_size(&self.agent.by(until).get(&[Oid::from(oid::SIZE)]).await?[0])?;
         let _ = self.ports.set(ingress as usize + egress as usize);
         Ok((ingress, egress))
     }
 
     async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted> {
         let call = self.agent.by(until);
-        let mut fitted = Fitted { operations: vec![Operation::Health], events: EventSupport::Native, ..Fitted::default() };
+        let mut fitted = Fitted {
+            operations: vec![Operation::Health],
+            events: EventSupport::Native,
+            ..Fitted::default()
+        };
         let monitors = rows(&call, oid::POWER, geometry).await?;
         if !monitors.is_empty() {
             fitted.meter = meter(monitors);
-            fitted.operations.extend([Operation::Monitor, Operation::SetMonitor]);
+            fitted
+                .operations
+                .extend([Operation::Monitor, Operation::SetMonitor]);
         }
         let attenuators = rows(&call, oid::VOA_LEVEL, geometry).await?;
         if !attenuators.is_empty() {
-            fitted.attenuator = AttenuatorCapabilities::at(attenuators).with_ends().with_output_power(powers());
+            fitted.attenuator = AttenuatorCapabilities::at(attenuators)
+                .with_ends()
+                .with_output_power(powers());
             if self.relative {
-                fitted.attenuator = fitted.attenuator.with_relative(Decibels(0.0)..=Decibels(MOST));
+                fitted.attenuator = fitted
+                    .attenuator
+                    .with_relative(Decibels(0.0)..=Decibels(MOST));
             }
         }
         if aps::is_there(&call).await? {
             fitted.protection = Some(aps::capabilities());
-            let _ = self.groups.set(Arc::new(Groups::new(self.agent.clone(), self.scale, fitted.meter.monitors.clone())));
+            let _ = self.groups.set(Arc::new(Groups::new(
+                self.agent.clone(),
+                self.scale,
+                fitted.meter.monitors.clone(),
+            )));
         }
         // Before the groups are looked at: a switch-over after that is told of.
         let listener = (self.groups.get().cloned(), self.events.clone());
-        let traps = Beside::listen(self.agent.link(), move |notification| take(listener.0.clone(), listener.1.clone(), notification));
+        let traps = Beside::listen(self.agent.link(), move |notification| {
+            take(listener.0.clone(), listener.1.clone(), notification)
+        });
         let _ = self.traps.set(traps);
         if let Some(groups) = self.groups.get() {
             groups.look(Origin::Driver, &self.events).await;
@@ -158,21 +224,41 @@ impl Interface for Snmp {
         let call = self.agent.by(until);
         for _ in 0..2 {
             let column = call.walk(&Oid::from(oid::PATCH)).await?;
-            let patches = column.iter().map(|(index, value)| Ok((row(index)?, proto::decode_patch(value)?))).collect::<Result<Vec<_>>>()?;
-            if self.ports.get().is_some_and(|ports| *ports != patches.len()) {
-                let why = format!("polatisOxcPortPatch has {} rows, which is not one for each port", patches.len());
+            let patches = column
+                .iter()
+                .map(|(index, value)| Ok((row(index)?, proto::decode_patch(value)?)))
+                .collect::<Result<Vec<_>>>()?;
+            if self
+                .ports
+                .get()
+                .is_some_and(|ports| *ports != patches.len())
+            {
+                let why = format!(
+                    "polatisOxcPortPatch has {} rows, which is not one for each port",
+                    patches.len()
+                );
                 return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, why));
             }
             if let Some(pairs) = pairs(&patches) {
                 return Ok(pairs);
             }
         }
-        Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, "of polatisOxcPortPatch, the rows of two connected ports contradict each other"))
+        Err(Error::misbehaved(
+            DeviceMisbehaved::UnexpectedReply,
+            "of polatisOxcPortPatch, the rows of two connected ports contradict each other",
+        ))
     }
 
     async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>> {
-        let names: Vec<Oid> = ports.iter().map(|p| oid::of(oid::PORT_STATE, p.0)).collect();
-        monitors::get(&self.agent.by(until), &names).await?.iter().map(|v| Ok(proto::decode_port_state(v)?)).collect()
+        let names: Vec<Oid> = ports
+            .iter()
+            .map(|p| oid::of(oid::PORT_STATE, p.0))
+            .collect();
+        monitors::get(&self.agent.by(until), &names)
+            .await?
+            .iter()
+            .map(|v| Ok(proto::decode_port_state(v)?))
+            .collect()
     }
 
     /// No public client sets several in one PDU.
@@ -186,14 +272,19 @@ impl Interface for Snmp {
             Change::Remove(pairs) => (pairs, true),
         };
         for (ingress, egress) in pairs {
-            self.patch(*ingress, if ends { 0 } else { *egress }, until).await?;
+            self.patch(*ingress, if ends { 0 } else { *egress }, until)
+                .await?;
         }
         Ok(())
     }
 
     async fn set_port(&self, port: Port, enabled: bool, until: Instant) -> Result<()> {
-        let request = SetRequest::new().with(oid::of(oid::PORT_DESIRED, port.0), proto::desired(enabled));
-        self.agent.by(until).set(Operation::SetPort.name(), request).await
+        let request =
+            SetRequest::new().with(oid::of(oid::PORT_DESIRED, port.0), proto::desired(enabled));
+        self.agent
+            .by(until)
+            .set(Operation::SetPort.name(), request)
+            .await
     }
 
     async fn power(&self, ports: &[Port], until: Instant) -> Result<Vec<DecibelMilliwatts>> {
@@ -209,7 +300,13 @@ impl Interface for Snmp {
     }
 
     async fn attenuation(&self, port: Port, until: Instant) -> Result<Attenuation> {
-        let names = [oid::VOA_LEVEL, oid::VOA_REFERENCE, oid::VOA_STATE, oid::VOA_DESIRED].map(|column| oid::of(column, port.0));
+        let names = [
+            oid::VOA_LEVEL,
+            oid::VOA_REFERENCE,
+            oid::VOA_STATE,
+            oid::VOA_DESIRED,
+        ]
+        .map(|column| oid::of(column, port.0));
         let values = self.agent.by(until).get(&names).await?;
         let level = || proto::decode_milli(&values[0], "polatisVoaLevel");
         let state = match proto::decode_voa_state(&values[2], "polatisVoaCurrentState")? {
@@ -222,8 +319,15 @@ impl Interface for Snmp {
             VoaState::Absolute => Attenuation::OutputPower(DecibelMilliwatts(level()?)),
             VoaState::Relative => {
                 let reference = integer(&values[1], "polatisVoaRefport")?;
-                let reference = u32::try_from(reference).map_err(|_| proto::Misread::Enumeration { object: "polatisVoaRefport", value: reference })?;
-                Attenuation::Relative { below: Decibels(level()?), reference: Port(reference) }
+                let reference =
+                    u32::try_from(reference).map_err(|_| proto::Misread::Enumeration {
+                        object: "polatisVoaRefport",
+                        value: reference,
+                    })?;
+                Attenuation::Relative {
+                    below: Decibels(level()?),
+                    reference: Port(reference),
+                }
             }
             VoaState::Maximum => Attenuation::Maximum,
             VoaState::Fixed => Attenuation::Other("fixed".to_owned()),
@@ -232,7 +336,12 @@ impl Interface for Snmp {
     }
 
     /// Level, then state, in one PDU, as ONOS does.
-    async fn set_attenuation(&self, port: Port, wanted: &Attenuation, until: Instant) -> Result<()> {
+    async fn set_attenuation(
+        &self,
+        port: Port,
+        wanted: &Attenuation,
+        until: Instant,
+    ) -> Result<()> {
         let object = |column| oid::of(column, port.0);
         let level = |value: f64, unit| Ok::<_, Error>(Value::Integer(steps(value, 0.001, unit)?));
         let mut request = SetRequest::new();
@@ -244,13 +353,23 @@ impl Interface for Snmp {
                 VoaState::Absolute
             }
             Attenuation::Relative { below, reference } => {
-                request = request.with(object(oid::VOA_LEVEL), level(below.0, "dB")?).with(object(oid::VOA_REFERENCE), Value::Gauge32(reference.0));
+                request = request
+                    .with(object(oid::VOA_LEVEL), level(below.0, "dB")?)
+                    .with(object(oid::VOA_REFERENCE), Value::Gauge32(reference.0));
                 VoaState::Relative
             }
-            other => return Err(Error::unsupported(Operation::SetAttenuation.name(), format!("there is no object for `{other}`"))),
+            other => {
+                return Err(Error::unsupported(
+                    Operation::SetAttenuation.name(),
+                    format!("there is no object for `{other}`"),
+                ));
+            }
         };
         let request = request.with(object(oid::VOA_DESIRED), Value::Integer(state as i32));
-        self.agent.by(until).set(Operation::SetAttenuation.name(), request).await
+        self.agent
+            .by(until)
+            .set(Operation::SetAttenuation.name(), request)
+            .await
     }
 
     fn resolution(&self) -> f64 {

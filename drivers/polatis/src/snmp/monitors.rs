@@ -35,44 +35,91 @@ pub(super) struct Gauge {
 
 fn power(value: &Value, scale: f64) -> Result<DecibelMilliwatts> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
-    Ok(DecibelMilliwatts(integer(value, "polatisOpmPower")? as f64 * scale))
+    Ok(DecibelMilliwatts(
+        integer(value, "polatisOpmPower")? as f64 * scale,
+    ))
 }
 
 /// The alarm of a monitor, from its edge, low and high threshold and mode.
 fn alarms(values: &[Value]) -> Result<(AlarmLevels, bool)> {
-    let (edge, on) = (proto::decode_edge(&values[0])?, proto::decode_alarm_on(&values[3])?);
-    let (low, high) = (proto::decode_milli(&values[1], "polatisOpmAlarmLowThresh")?, proto::decode_milli(&values[2], "polatisOpmAlarmHighThresh")?);
+    let (edge, on) = (
+        proto::decode_edge(&values[0])?,
+        proto::decode_alarm_on(&values[3])?,
+    );
+    let (low, high) = (
+        proto::decode_milli(&values[1], "polatisOpmAlarmLowThresh")?,
+        proto::decode_milli(&values[2], "polatisOpmAlarmHighThresh")?,
+    );
     let level = |watched: bool, dbm| (on && watched).then_some(DecibelMilliwatts(dbm));
-    Ok((AlarmLevels { low: level(edge != Edge::High, low), high: level(edge != Edge::Low, high) }, on))
+    Ok((
+        AlarmLevels {
+            low: level(edge != Edge::High, low),
+            high: level(edge != Edge::Low, high),
+        },
+        on,
+    ))
 }
 
-const ALARM: [&[u32]; 4] = [oid::ALARM_EDGE, oid::ALARM_LOW, oid::ALARM_HIGH, oid::ALARM_MODE];
+const ALARM: [&[u32]; 4] = [
+    oid::ALARM_EDGE,
+    oid::ALARM_LOW,
+    oid::ALARM_HIGH,
+    oid::ALARM_MODE,
+];
 
 /// What monitors measure and watch.
 pub(super) async fn gauges(call: &Call<'_>, ports: &[u32], scale: f64) -> Result<Vec<Gauge>> {
-    let of = |port: &u32| [oid::POWER].into_iter().chain(ALARM).map(|column| oid::of(column, *port)).collect::<Vec<_>>();
+    let of = |port: &u32| {
+        [oid::POWER]
+            .into_iter()
+            .chain(ALARM)
+            .map(|column| oid::of(column, *port))
+            .collect::<Vec<_>>()
+    };
     let values = get(call, &ports.iter().flat_map(of).collect::<Vec<_>>()).await?;
     let gauge = |row: &[Value]| {
         let (alarms, on) = alarms(&row[1..])?;
-        Ok(Gauge { power: power(&row[0], scale)?, alarms, on })
+        Ok(Gauge {
+            power: power(&row[0], scale)?,
+            alarms,
+            on,
+        })
     };
     values.chunks(1 + ALARM.len()).map(gauge).collect()
 }
 
 /// The power at ports.
-pub(super) async fn powers(call: &Call<'_>, ports: &[Port], scale: f64) -> Result<Vec<DecibelMilliwatts>> {
+pub(super) async fn powers(
+    call: &Call<'_>,
+    ports: &[Port],
+    scale: f64,
+) -> Result<Vec<DecibelMilliwatts>> {
     let names: Vec<Oid> = ports.iter().map(|p| oid::of(oid::POWER, p.0)).collect();
-    get(call, &names).await?.iter().map(|v| power(v, scale)).collect()
+    get(call, &names)
+        .await?
+        .iter()
+        .map(|v| power(v, scale))
+        .collect()
 }
 
 /// How a monitor is set. Whether its alarm stands, no object tells.
 pub(super) async fn status(call: &Call<'_>, port: Port) -> Result<MonitorStatus> {
-    let names: Vec<Oid> = [oid::OPM_WAVELENGTH, oid::OPM_ATIME].into_iter().chain(ALARM).map(|column| oid::of(column, port.0)).collect();
+    let names: Vec<Oid> = [oid::OPM_WAVELENGTH, oid::OPM_ATIME]
+        .into_iter()
+        .chain(ALARM)
+        .map(|column| oid::of(column, port.0))
+        .collect();
     let values = call.get(&names).await?;
     let mut status = MonitorStatus::new(port);
-    status.wavelength = Some(Nanometres(proto::decode_milli(&values[0], "polatisOpmWavelength")?));
+    status.wavelength = Some(Nanometres(proto::decode_milli(
+        &values[0],
+        "polatisOpmWavelength",
+    )?));
     let code = integer(&values[1], "polatisOpmAtime")?;
-    status.averaging = Some(averaging(code).ok_or(proto::Misread::Enumeration { object: "polatisOpmAtime", value: code })?);
+    status.averaging = Some(averaging(code).ok_or(proto::Misread::Enumeration {
+        object: "polatisOpmAtime",
+        value: code,
+    })?);
     status.alarms = alarms(&values[2..])?.0;
     Ok(status)
 }
@@ -80,10 +127,17 @@ pub(super) async fn status(call: &Call<'_>, port: Port) -> Result<MonitorStatus>
 /// Sets a monitor, all of it in one PDU.
 pub(super) async fn set(call: &Call<'_>, port: Port, change: &MonitorChange) -> Result<()> {
     let object = |column| oid::of(column, port.0);
-    let milli = |dbm: DecibelMilliwatts| Ok::<_, Error>(Value::Integer(steps(dbm.0, 0.001, "dBm")?));
+    let milli =
+        |dbm: DecibelMilliwatts| Ok::<_, Error>(Value::Integer(steps(dbm.0, 0.001, "dBm")?));
     let request = match change {
-        MonitorChange::Wavelength(nm) => SetRequest::new().with(object(oid::OPM_WAVELENGTH), Value::Gauge32(steps(nm.0, 0.001, "nm")?.unsigned_abs())),
-        MonitorChange::Averaging(time) => SetRequest::new().with(object(oid::OPM_ATIME), Value::Gauge32(averaging_code(*time)?.into())),
+        MonitorChange::Wavelength(nm) => SetRequest::new().with(
+            object(oid::OPM_WAVELENGTH),
+            Value::Gauge32(steps(nm.0, 0.001, "nm")?.unsigned_abs()),
+        ),
+        MonitorChange::Averaging(time) => SetRequest::new().with(
+            object(oid::OPM_ATIME),
+            Value::Gauge32(averaging_code(*time)?.into()),
+        ),
         MonitorChange::Alarms(AlarmLevels { low, high }) => {
             let mut request = SetRequest::new();
             for (column, level) in [(oid::ALARM_LOW, low), (oid::ALARM_HIGH, high)] {
@@ -100,9 +154,17 @@ pub(super) async fn set(call: &Call<'_>, port: Port, change: &MonitorChange) -> 
             if let Some(edge) = edge {
                 request = request.with(object(oid::ALARM_EDGE), Value::Integer(edge as i32));
             }
-            request.with(object(oid::ALARM_MODE), Value::Integer(if edge.is_some() { 3 } else { 1 }))
+            request.with(
+                object(oid::ALARM_MODE),
+                Value::Integer(if edge.is_some() { 3 } else { 1 }),
+            )
         }
-        other => return Err(Error::unsupported(Operation::SetMonitor.name(), format!("there is no object for {other:?}"))),
+        other => {
+            return Err(Error::unsupported(
+                Operation::SetMonitor.name(),
+                format!("there is no object for {other:?}"),
+            ));
+        }
     };
     call.set(Operation::SetMonitor.name(), request).await
 }

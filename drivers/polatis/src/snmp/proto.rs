@@ -22,21 +22,42 @@ use qkd_switch_hal::{PortState, protection::Mode};
 /// # Errors
 /// [`Misread`]; so for all decoders.
 pub fn decode_size(value: &Value) -> Result<(u32, u32), Misread> {
-    let size = text(value, "polatisOxcSize")?.ok_or(Misread::Absent { object: "polatisOxcSize" })?;
-    let number = |t: &str| (t.len() <= 6 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
-    size.split_once('x').and_then(|(n, m)| Some((number(n)?, number(m)?))).ok_or(Misread::Type { object: "polatisOxcSize" })
+    let size = text(value, "polatisOxcSize")?.ok_or(Misread::Absent {
+        object: "polatisOxcSize",
+    })?;
+    let number = |t: &str| {
+        (t.len() <= 6 && t.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| t.parse().ok())
+            .flatten()
+    };
+    size.split_once('x')
+        .and_then(|(n, m)| Some((number(n)?, number(m)?)))
+        .ok_or(Misread::Type {
+            object: "polatisOxcSize",
+        })
 }
 
 /// polatisOxcPortPatch: the other port; 0 for none.
 pub fn decode_patch(value: &Value) -> Result<Option<u32>, Misread> {
     let n = integer(value, "polatisOxcPortPatch")?;
-    let port = u32::try_from(n).map_err(|_| Misread::Enumeration { object: "polatisOxcPortPatch", value: n })?;
+    let port = u32::try_from(n).map_err(|_| Misread::Enumeration {
+        object: "polatisOxcPortPatch",
+        value: n,
+    })?;
     Ok(Some(port).filter(|p| *p != 0))
 }
 
 /// polatisOxcPortCurrentState: enabled(1), disabled(2), failed(3).
 pub fn decode_port_state(value: &Value) -> Result<PortState, Misread> {
-    enumeration(value, "polatisOxcPortCurrentState", &[(1, PortState::Enabled), (2, PortState::Disabled), (3, PortState::Failed)])
+    enumeration(
+        value,
+        "polatisOxcPortCurrentState",
+        &[
+            (1, PortState::Enabled),
+            (2, PortState::Disabled),
+            (3, PortState::Failed),
+        ],
+    )
 }
 
 /// polatisOxcPortDesiredState to write: enable(1), disable(2).
@@ -65,12 +86,20 @@ pub enum Edge {
 
 /// polatisOpmAlarmEdge.
 pub fn decode_edge(value: &Value) -> Result<Edge, Misread> {
-    enumeration(value, "polatisOpmAlarmEdge", &[(1, Edge::Low), (2, Edge::High), (3, Edge::Both)])
+    enumeration(
+        value,
+        "polatisOpmAlarmEdge",
+        &[(1, Edge::Low), (2, Edge::High), (3, Edge::Both)],
+    )
 }
 
 /// polatisOpmAlarmMode: whether it is on, in off(1), single(2), continuous(3).
 pub fn decode_alarm_on(value: &Value) -> Result<bool, Misread> {
-    enumeration(value, "polatisOpmAlarmMode", &[(1, false), (2, true), (3, true)])
+    enumeration(
+        value,
+        "polatisOpmAlarmMode",
+        &[(1, false), (2, true), (3, true)],
+    )
 }
 
 /// State of an attenuator.
@@ -94,13 +123,25 @@ pub enum VoaState {
 /// polatisVoaCurrentState or polatisVoaDesiredState.
 pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState, Misread> {
     use VoaState as S;
-    let known = [S::Disabled, S::Absolute, S::Relative, S::Maximum, S::Fixed, S::Pending].map(|s| (s as i64, s));
+    let known = [
+        S::Disabled,
+        S::Absolute,
+        S::Relative,
+        S::Maximum,
+        S::Fixed,
+        S::Pending,
+    ]
+    .map(|s| (s as i64, s));
     enumeration(value, object, &known)
 }
 
 /// polatisApsPortDesiredState: is(1) switches by itself, oos(2) does not.
 pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
-    enumeration(value, "polatisApsPortDesiredState", &[(1, Mode::Automatic), (2, Mode::Manual)])
+    enumeration(
+        value,
+        "polatisApsPortDesiredState",
+        &[(1, Mode::Automatic), (2, Mode::Manual)],
+    )
 }
 
 /// polatisApsPortDesiredState to write.
@@ -124,12 +165,22 @@ pub enum Condition {
 /// polatisApsPortCurrentCond.
 pub fn decode_condition(value: &Value) -> Result<Condition, Misread> {
     use Condition as C;
-    enumeration(value, "polatisApsPortCurrentCond", &[(1, C::None), (2, C::InhibitProtection), (3, C::InhibitWorking)])
+    enumeration(
+        value,
+        "polatisApsPortCurrentCond",
+        &[
+            (1, C::None),
+            (2, C::InhibitProtection),
+            (3, C::InhibitWorking),
+        ],
+    )
 }
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let number = input.iter().fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
+    let number = input
+        .iter()
+        .fold(0u32, |n, b| n.rotate_left(5) ^ u32::from(*b));
     let small = u32::from(input.first().copied().unwrap_or(0) % 24);
     let values = [
         Value::Integer(i32::from_ne_bytes(number.to_ne_bytes())),
@@ -139,12 +190,43 @@ pub fn fuzz(input: &[u8]) {
         Value::NoSuchInstance,
     ];
     for value in values {
-        let _ = (decode_size(&value), decode_patch(&value), decode_port_state(&value), decode_milli(&value, "x"), decode_edge(&value));
-        let _ = (decode_alarm_on(&value), decode_voa_state(&value, "x"), decode_mode(&value), decode_condition(&value));
-        for family in [oid::OXC_TRAPS, oid::OPM_TRAPS, oid::VOA_TRAPS, oid::APS_TRAPS, oid::SYSTEM_TRAPS] {
-            let names = [oid::OXC_BINDS, oid::OPM_BINDS, oid::APS_BINDS, oid::EVENT_BINDS];
-            let binds = names.iter().flat_map(|n| (1..=8).map(|c| VarBind::new(Oid::from(*n).child(&[c]), value.clone()))).collect();
-            let _ = decode_trap(&Notification { trap: Oid::from(family).child(&[0, small]), uptime: number, binds });
+        let _ = (
+            decode_size(&value),
+            decode_patch(&value),
+            decode_port_state(&value),
+            decode_milli(&value, "x"),
+            decode_edge(&value),
+        );
+        let _ = (
+            decode_alarm_on(&value),
+            decode_voa_state(&value, "x"),
+            decode_mode(&value),
+            decode_condition(&value),
+        );
+        for family in [
+            oid::OXC_TRAPS,
+            oid::OPM_TRAPS,
+            oid::VOA_TRAPS,
+            oid::APS_TRAPS,
+            oid::SYSTEM_TRAPS,
+        ] {
+            let names = [
+                oid::OXC_BINDS,
+                oid::OPM_BINDS,
+                oid::APS_BINDS,
+                oid::EVENT_BINDS,
+            ];
+            let binds = names
+                .iter()
+                .flat_map(|n| {
+                    (1..=8).map(|c| VarBind::new(Oid::from(*n).child(&[c]), value.clone()))
+                })
+                .collect();
+            let _ = decode_trap(&Notification {
+                trap: Oid::from(family).child(&[0, small]),
+                uptime: number,
+                binds,
+            });
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::driver;
 use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
-use qkd_hal::{DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault, parameter::ParameterValue};
+use qkd_hal::{
+    DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault,
+    parameter::ParameterValue,
+};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, PortState, Scope};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -37,11 +40,16 @@ type Shared = Arc<Mutex<Sim>>;
 
 impl Sim {
     fn list(text: &str) -> Vec<u32> {
-        text.trim_matches(['(', ')', '@']).split(',').filter_map(|p| p.trim().parse().ok()).collect()
+        text.trim_matches(['(', ')', '@'])
+            .split(',')
+            .filter_map(|p| p.trim().parse().ok())
+            .collect()
     }
 
     fn answer(&mut self, line: &str) -> Option<String> {
-        let (command, tail) = line.split_once(";:").map_or((line, None), |(c, t)| (c, Some(t)));
+        let (command, tail) = line
+            .split_once(";:")
+            .map_or((line, None), |(c, t)| (c, Some(t)));
         let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
         let (first, second) = argument.split_once("),(").unwrap_or((argument, ""));
         let (ingress, egress) = (Self::list(first), Self::list(second));
@@ -49,15 +57,38 @@ impl Sim {
             "*idn?" => Some(format!("Polatis,{},002414,6.5.2.18", self.code)),
             ":oxc:swit:size?" => Some("4,4".to_owned()),
             ":oxc:swit:conn:stat?" => {
-                let join = |v: Vec<&u32>| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-                Some(format!("(@{}),(@{})", join(self.pairs.keys().collect()), join(self.pairs.values().collect())))
+                let join = |v: Vec<&u32>| {
+                    v.iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(",")
+                };
+                Some(format!(
+                    "(@{}),(@{})",
+                    join(self.pairs.keys().collect()),
+                    join(self.pairs.values().collect())
+                ))
             }
             ":oxc:swit:port:stat?" => {
-                let asked = if argument.is_empty() { (1..=8).collect() } else { ingress.clone() };
-                let letters: Vec<&str> = asked.iter().map(|p| if self.disabled.contains(p) { "D" } else { "E" }).collect();
+                let asked = if argument.is_empty() {
+                    (1..=8).collect()
+                } else {
+                    ingress.clone()
+                };
+                let letters: Vec<&str> = asked
+                    .iter()
+                    .map(|p| if self.disabled.contains(p) { "D" } else { "E" })
+                    .collect();
                 Some(format!("({})", letters.join(",")))
             }
-            ":pmon:pow?" => Some(format!("({})", ingress.iter().map(|p| format!("-{p}.5")).collect::<Vec<_>>().join(","))),
+            ":pmon:pow?" => Some(format!(
+                "({})",
+                ingress
+                    .iter()
+                    .map(|p| format!("-{p}.5"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
             ":oxc:boot:mode?" => Some(self.mode.clone()),
             _ => None,
         };
@@ -94,7 +125,13 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
         let (reply, late) = {
             let mut sim = sim.lock().unwrap();
             sim.seen.push(text.clone());
-            let prank = sim.pranks.front().filter(|(on, _)| text.contains(on)).is_some().then(|| sim.pranks.pop_front()).flatten();
+            let prank = sim
+                .pranks
+                .front()
+                .filter(|(on, _)| text.contains(on))
+                .is_some()
+                .then(|| sim.pranks.pop_front())
+                .flatten();
             match prank {
                 Some((_, Prank::HangUp)) => return,
                 Some((_, Prank::Silence)) => (None, false),
@@ -107,7 +144,10 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
             tokio::time::sleep(Duration::from_secs(7)).await;
         }
         if let Some(reply) = reply
-            && far.write_all(format!("{reply}\r\n").as_bytes()).await.is_err()
+            && far
+                .write_all(format!("{reply}\r\n").as_bytes())
+                .await
+                .is_err()
         {
             return;
         }
@@ -115,13 +155,23 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
 }
 
 async fn open_code(code: &'static str) -> (qkd_hal::Result<Opened>, Shared) {
-    let sim: Shared = Arc::new(Mutex::new(Sim { code, mode: "AUT".into(), ..Sim::default() }));
+    let sim: Shared = Arc::new(Mutex::new(Sim {
+        code,
+        mode: "AUT".into(),
+        ..Sim::default()
+    }));
     let served = Arc::clone(&sim);
     let endpoint = Bytes::new("switch", move |far| {
         tokio::spawn(serve(far, Arc::clone(&served)));
     });
     let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
-    (Registry::new().with(driver()).open("polatis+mem://switch", &context).await, sim)
+    (
+        Registry::new()
+            .with(driver())
+            .open("polatis+mem://switch", &context)
+            .await,
+        sim,
+    )
 }
 
 async fn open() -> (Opened, Shared) {
@@ -137,7 +187,14 @@ fn set(text: &str) -> CrossConnects {
 async fn plan(opened: &Opened, wanted: &str, scope: Scope) -> Plan {
     let switch = opened.as_switch().unwrap();
     let present = switch.connections().await.unwrap().value;
-    Plan::new(&switch.identity().await.unwrap(), &switch.switch_capabilities().geometry, &present, &set(wanted), &scope).unwrap()
+    Plan::new(
+        &switch.identity().await.unwrap(),
+        &switch.switch_capabilities().geometry,
+        &present,
+        &set(wanted),
+        &scope,
+    )
+    .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,23 +202,49 @@ async fn it_says_what_it_is() {
     let (opened, _) = open().await;
     let switch = opened.as_switch().unwrap();
     let identity = switch.identity().await.unwrap();
-    assert_eq!(identity.to_string(), "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18");
+    assert_eq!(
+        identity.to_string(),
+        "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18"
+    );
     let meter = opened.as_meter().unwrap();
-    assert_eq!(meter.meter_capabilities().monitors.iter().map(|p| p.0).collect::<Vec<_>>(), [5, 6, 7, 8]);
+    assert_eq!(
+        meter
+            .meter_capabilities()
+            .monitors
+            .iter()
+            .map(|p| p.0)
+            .collect::<Vec<_>>(),
+        [5, 6, 7, 8]
+    );
     assert_eq!(switch.telemetry().await.unwrap().len(), 4);
     let (opened, _) = open_code("I-OST-4x4-LU1-DMHNS").await;
     let opened = opened.unwrap();
-    assert_eq!(opened.device().capabilities().supports(Operation::Power), Support::Unsupported);
-    assert_eq!(opened.device().descriptor().kinds, [DeviceKind::OpticalSwitch]);
-    assert_eq!(opened.as_meter().err().unwrap().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        opened.device().capabilities().supports(Operation::Power),
+        Support::Unsupported
+    );
+    assert_eq!(
+        opened.device().descriptor().kinds,
+        [DeviceKind::OpticalSwitch]
+    );
+    assert_eq!(
+        opened.as_meter().err().unwrap().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_devices_and_sizes_are_refused() {
     for (code, kind) in [
-        ("N-OST-8x8-LA1", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
+        (
+            "N-OST-8x8-LA1",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
         ("N-OST-48xcc-LA1", ErrorKind::Unsupported),
-        ("x,y,z", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
+        (
+            "x,y,z",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
     ] {
         assert_eq!(open_code(code).await.0.unwrap_err().kind(), kind, "{code}");
     }
@@ -193,7 +276,13 @@ async fn replace_everything_needs_every_port_declared() {
     sim.lock().unwrap().pairs.insert(1, 5);
     let plan = plan(&opened, "2-6", Scope::All).await;
     opened.as_switch().unwrap().apply(&plan).await.unwrap();
-    assert!(sim.lock().unwrap().seen.iter().any(|l| l.starts_with(":oxc:swit:conn:only (@2),(@6)")));
+    assert!(
+        sim.lock()
+            .unwrap()
+            .seen
+            .iter()
+            .any(|l| l.starts_with(":oxc:swit:conn:only (@2),(@6)"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +292,10 @@ async fn a_switch_that_has_moved_on_is_left_alone() {
     sim.lock().unwrap().pairs.insert(1, 8);
     sim.lock().unwrap().seen.clear();
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::StateChanged, Effect::None));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::StateChanged, Effect::None)
+    );
     assert_eq!(sim.lock().unwrap().seen, [":oxc:swit:conn:stat?"]);
 }
 
@@ -213,7 +305,10 @@ async fn what_somebody_else_changes_meanwhile_is_told() {
     sim.lock().unwrap().foreign = Some((1, 8));
     let plan = plan(&opened, "1-5", Scope::Touched).await;
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::StateChanged, Effect::Partial));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::StateChanged, Effect::Partial)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +317,10 @@ async fn a_refused_step_says_what_was_done() {
     let plan = plan(&opened, "1-5", Scope::Touched).await;
     sim.lock().unwrap().refuse = true;
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device(), error.code()), (ErrorKind::Refused, Effect::None, Some("-222")));
+    assert_eq!(
+        (error.kind(), error.effect_on_device(), error.code()),
+        (ErrorKind::Refused, Effect::None, Some("-222"))
+    );
     assert!(error.message().contains("done: nothing"), "{error}");
     sim.lock().unwrap().refuse = false;
     opened.as_switch().unwrap().apply(&plan).await.unwrap();
@@ -233,9 +331,15 @@ async fn half_a_plan_is_partial() {
     let (opened, sim) = open().await;
     sim.lock().unwrap().pairs.insert(1, 5);
     let plan = plan(&opened, "1-6", Scope::Touched).await;
-    sim.lock().unwrap().pranks.push_back(("conn:add", Prank::Answer("-350, \"Queue overflow\"")));
+    sim.lock()
+        .unwrap()
+        .pranks
+        .push_back(("conn:add", Prank::Answer("-350, \"Queue overflow\"")));
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Refused, Effect::Partial));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Refused, Effect::Partial)
+    );
     assert!(error.message().contains("done: disconnect 1-5"), "{error}");
 }
 
@@ -244,15 +348,40 @@ async fn a_reply_to_another_query_is_told_and_the_next_call_works() {
     let (opened, sim) = open().await;
     let switch = opened.as_switch().unwrap();
     for (reply, kind) in [
-        ("4,4", ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        ("\"5\"", ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
-        ("what", ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)),
-        ("(@1),(@9)", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        ("(@1,1),(@5,6)", ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)),
-        ("\u{fffd}\u{fffd}", ErrorKind::Transport(TransportFault::Framing)),
+        (
+            "4,4",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            "\"5\"",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
+        (
+            "what",
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        ),
+        (
+            "(@1),(@9)",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            "(@1,1),(@5,6)",
+            ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
+        ),
+        (
+            "\u{fffd}\u{fffd}",
+            ErrorKind::Transport(TransportFault::Framing),
+        ),
     ] {
-        sim.lock().unwrap().pranks.push_back(("conn:stat", Prank::Answer(reply)));
-        assert_eq!(switch.connections().await.unwrap_err().kind(), kind, "{reply}");
+        sim.lock()
+            .unwrap()
+            .pranks
+            .push_back(("conn:stat", Prank::Answer(reply)));
+        assert_eq!(
+            switch.connections().await.unwrap_err().kind(),
+            kind,
+            "{reply}"
+        );
         assert!(switch.connections().await.unwrap().value.is_empty());
     }
 }
@@ -261,9 +390,11 @@ async fn a_reply_to_another_query_is_told_and_the_next_call_works() {
 async fn silence_a_late_reply_and_a_hang_up_harm_one_call_only() {
     let (opened, sim) = open().await;
     let switch = opened.as_switch().unwrap();
-    for (prank, kind) in
-        [(Prank::Silence, ErrorKind::Timeout), (Prank::Late("(@1),(@5)"), ErrorKind::Timeout), (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp))]
-    {
+    for (prank, kind) in [
+        (Prank::Silence, ErrorKind::Timeout),
+        (Prank::Late("(@1),(@5)"), ErrorKind::Timeout),
+        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+    ] {
         sim.lock().unwrap().pranks.push_back(("conn:stat", prank));
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert!(switch.connections().await.unwrap().value.is_empty());
@@ -274,12 +405,25 @@ async fn silence_a_late_reply_and_a_hang_up_harm_one_call_only() {
 async fn a_lost_answer_to_a_set_leaves_the_effect_open() {
     let (opened, sim) = open().await;
     let switch = opened.as_switch().unwrap();
-    sim.lock().unwrap().pranks.push_back(("port:dis", Prank::Silence));
+    sim.lock()
+        .unwrap()
+        .pranks
+        .push_back(("port:dis", Prank::Silence));
     let error = switch.set_port(Port(3), false).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
     switch.set_port(Port(3), false).await.unwrap();
     let status = switch.ports(&[Port(3), Port(5)]).await.unwrap();
-    assert_eq!((status[0].state, status[0].power.is_none(), status[1].power.map(|m| m.value.0)), (PortState::Disabled, true, Some(-5.5)));
+    assert_eq!(
+        (
+            status[0].state,
+            status[0].power.is_none(),
+            status[1].power.map(|m| m.value.0)
+        ),
+        (PortState::Disabled, true, Some(-5.5))
+    );
     assert_eq!(switch.ports(&[]).await.unwrap().len(), 8);
 }
 
@@ -287,19 +431,54 @@ async fn a_lost_answer_to_a_set_leaves_the_effect_open() {
 async fn wrong_arguments_reach_no_wire() {
     let (opened, sim) = open().await;
     let switch = opened.as_switch().unwrap();
-    assert_eq!(switch.ports(&[Port(9)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(switch.set_port(Port(0), true).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(opened.as_meter().unwrap().power(&[Port(1)]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(switch.set_parameter("boot-mode", &ParameterValue::Text("bright".into())).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(switch.set_parameter("network-address", &ParameterValue::Text("x".into())).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        switch.ports(&[Port(9)]).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        switch.set_port(Port(0), true).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        opened
+            .as_meter()
+            .unwrap()
+            .power(&[Port(1)])
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        switch
+            .set_parameter("boot-mode", &ParameterValue::Text("bright".into()))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        switch
+            .set_parameter("network-address", &ParameterValue::Text("x".into()))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Unsupported
+    );
     let foreign = Plan::new(
         &qkd_hal::Identity::of("x"),
         &switch.switch_capabilities().geometry,
         &CrossConnects::dark(),
-        &[CrossConnect::new(1, 5)].into_iter().collect::<qkd_hal::Result<_>>().unwrap(),
+        &[CrossConnect::new(1, 5)]
+            .into_iter()
+            .collect::<qkd_hal::Result<_>>()
+            .unwrap(),
         &Scope::Touched,
     );
-    assert_eq!(switch.apply(&foreign.unwrap()).await.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    assert_eq!(
+        switch.apply(&foreign.unwrap()).await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
     assert!(sim.lock().unwrap().seen.is_empty());
 }
 
@@ -307,10 +486,25 @@ async fn wrong_arguments_reach_no_wire() {
 async fn the_boot_mode_is_a_parameter() {
     let (opened, sim) = open().await;
     let device = opened.device();
-    assert_eq!(device.parameter("boot-mode").await.unwrap().to_string(), "autosave");
-    device.set_parameter("boot-mode", &ParameterValue::Text("dark".into())).await.unwrap();
+    assert_eq!(
+        device.parameter("boot-mode").await.unwrap().to_string(),
+        "autosave"
+    );
+    device
+        .set_parameter("boot-mode", &ParameterValue::Text("dark".into()))
+        .await
+        .unwrap();
     assert_eq!(sim.lock().unwrap().mode, "DARK");
-    sim.lock().unwrap().pranks.push_back(("mode REST", Prank::Answer("0, \"No error\"")));
-    let error = device.set_parameter("boot-mode", &ParameterValue::Text("restore".into())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
+    sim.lock()
+        .unwrap()
+        .pranks
+        .push_back(("mode REST", Prank::Answer("0, \"No error\"")));
+    let error = device
+        .set_parameter("boot-mode", &ParameterValue::Text("restore".into()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+    );
 }

@@ -6,7 +6,9 @@ use qkd_driver_kit::{
     context::Endpoint,
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
-use qkd_hal::{DeviceMisbehaved, ErrorKind, EventKind, Result, event::Delivery, units::DecibelMilliwatts};
+use qkd_hal::{
+    DeviceMisbehaved, ErrorKind, EventKind, Result, event::Delivery, units::DecibelMilliwatts,
+};
 use qkd_switch_hal::{
     AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, Scope,
     protection::{GroupId, Mode, ProtectionSetting, Request, SwitchCommand},
@@ -27,17 +29,29 @@ struct Agent {
 
 impl SnmpService for Agent {
     fn get(&self, name: &Oid) -> Value {
-        self.objects.lock().unwrap().get(name).cloned().unwrap_or(Value::NoSuchInstance)
+        self.objects
+            .lock()
+            .unwrap()
+            .get(name)
+            .cloned()
+            .unwrap_or(Value::NoSuchInstance)
     }
     fn next(&self, name: &Oid) -> Option<VarBind> {
         let objects = self.objects.lock().unwrap();
-        objects.range((Bound::Excluded(name.clone()), Bound::Unbounded)).next().map(|(o, v)| VarBind::new(o.clone(), v.clone()))
+        objects
+            .range((Bound::Excluded(name.clone()), Bound::Unbounded))
+            .next()
+            .map(|(o, v)| VarBind::new(o.clone(), v.clone()))
     }
     fn set(&self, _id: i32, binds: &[VarBind]) -> std::result::Result<(), (ErrorStatus, usize)> {
         let mut objects = self.objects.lock().unwrap();
         for bind in binds {
             let old = objects.insert(bind.oid.clone(), bind.value.clone());
-            if let (Some([port]), Value::Gauge32(peer), true) = (bind.oid.below(&Oid::from(oid::PATCH)), &bind.value, self.mirrors) {
+            if let (Some([port]), Value::Gauge32(peer), true) = (
+                bind.oid.below(&Oid::from(oid::PATCH)),
+                &bind.value,
+                self.mirrors,
+            ) {
                 if let Some(Value::Gauge32(old)) = old.filter(|v| *v != Value::Gauge32(0)) {
                     objects.insert(oid::of(oid::PATCH, old), Value::Gauge32(0));
                 }
@@ -45,9 +59,11 @@ impl SnmpService for Agent {
                     objects.insert(oid::of(oid::PATCH, *peer), Value::Gauge32(*port));
                 }
             }
-            for (desired, current) in
-                [(oid::APS_DESIRED_CONDITION, oid::APS_CONDITION), (oid::VOA_DESIRED, oid::VOA_STATE), (oid::PORT_DESIRED, oid::PORT_STATE)]
-            {
+            for (desired, current) in [
+                (oid::APS_DESIRED_CONDITION, oid::APS_CONDITION),
+                (oid::VOA_DESIRED, oid::VOA_STATE),
+                (oid::PORT_DESIRED, oid::PORT_STATE),
+            ] {
                 if let Some([port]) = bind.oid.below(&Oid::from(desired)) {
                     objects.insert(oid::of(current, *port), bind.value.clone());
                 }
@@ -60,7 +76,11 @@ impl SnmpService for Agent {
     }
 }
 
-async fn try_open(query: &str, mirrors: bool, change: impl FnOnce(&mut BTreeMap<Oid, Value>)) -> (Result<Opened>, Arc<Agent>) {
+async fn try_open(
+    query: &str,
+    mirrors: bool,
+    change: impl FnOnce(&mut BTreeMap<Oid, Value>),
+) -> (Result<Opened>, Arc<Agent>) {
     let mut objects: BTreeMap<Oid, Value> = [
         (oid::PRODUCT_CODE, Value::text("N-OST-2x2-LA1-DMHNS")),
         (oid::SERIAL_NUMBER, Value::text("002414")),
@@ -71,27 +91,62 @@ async fn try_open(query: &str, mirrors: bool, change: impl FnOnce(&mut BTreeMap<
     .into();
     for port in 1..=4 {
         objects.insert(oid::of(oid::PATCH, port), Value::Gauge32(0));
-        for one in [oid::PORT_STATE, oid::APS_DESIRED, oid::APS_CONDITION, oid::APS_DESIRED_CONDITION] {
+        for one in [
+            oid::PORT_STATE,
+            oid::APS_DESIRED,
+            oid::APS_CONDITION,
+            oid::APS_DESIRED_CONDITION,
+        ] {
             objects.insert(oid::of(one, port), Value::Integer(1));
         }
     }
     for port in 3..=4 {
-        for (column, value) in [(oid::POWER, -12_340), (oid::ALARM_EDGE, 1), (oid::ALARM_LOW, -30_000), (oid::ALARM_HIGH, 0), (oid::ALARM_MODE, 1)] {
+        for (column, value) in [
+            (oid::POWER, -12_340),
+            (oid::ALARM_EDGE, 1),
+            (oid::ALARM_LOW, -30_000),
+            (oid::ALARM_HIGH, 0),
+            (oid::ALARM_MODE, 1),
+        ] {
             objects.insert(oid::of(column, port), Value::Integer(value));
         }
-        for (column, value) in [(oid::OPM_WAVELENGTH, 1_550_000), (oid::OPM_ATIME, 4), (oid::VOA_REFERENCE, 0)] {
+        for (column, value) in [
+            (oid::OPM_WAVELENGTH, 1_550_000),
+            (oid::OPM_ATIME, 4),
+            (oid::VOA_REFERENCE, 0),
+        ] {
             objects.insert(oid::of(column, port), Value::Gauge32(value));
         }
-        for (column, value) in [(oid::VOA_LEVEL, 0), (oid::VOA_STATE, 1), (oid::VOA_DESIRED, 1)] {
+        for (column, value) in [
+            (oid::VOA_LEVEL, 0),
+            (oid::VOA_STATE, 1),
+            (oid::VOA_DESIRED, 1),
+        ] {
             objects.insert(oid::of(column, port), Value::Integer(value));
         }
     }
     // The working port 3, which port 4 protects.
-    objects.insert(Oid::from(oid::APS_PRIORITY).child(&[3, 4]), Value::Gauge32(1));
+    objects.insert(
+        Oid::from(oid::APS_PRIORITY).child(&[3, 4]),
+        Value::Gauge32(1),
+    );
     change(&mut objects);
-    let agent = Arc::new(Agent { objects: Mutex::new(objects), mirrors, traps: broadcast::channel(16).0 });
-    let context = OpenContext::new().with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>));
-    (Registry::new().with(driver()).open(&format!("polatis+mem://box?protocol=snmp{query}"), &context).await, agent)
+    let agent = Arc::new(Agent {
+        objects: Mutex::new(objects),
+        mirrors,
+        traps: broadcast::channel(16).0,
+    });
+    let context = OpenContext::new().with_memory(
+        "box",
+        Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>),
+    );
+    (
+        Registry::new()
+            .with(driver())
+            .open(&format!("polatis+mem://box?protocol=snmp{query}"), &context)
+            .await,
+        agent,
+    )
 }
 
 const ASSUME: &str = "&assume=polatis.inhswpr-is-lockout";
@@ -105,34 +160,74 @@ async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
     let switch = opened.as_switch()?;
     let present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
-    let plan = Plan::new(&switch.identity().await?, &switch.switch_capabilities().geometry, &present, &wanted, &Scope::Touched)?;
+    let plan = Plan::new(
+        &switch.identity().await?,
+        &switch.switch_capabilities().geometry,
+        &present,
+        &wanted,
+        &Scope::Touched,
+    )?;
     switch.apply(&plan).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn paths_are_set_by_their_ingress_row() {
     let (opened, agent) = open().await;
-    assert_eq!(opened.device().identity().await.unwrap().to_string(), "Polatis N-OST-2x2-LA1-DMHNS, serial 002414, firmware 6.5.2.18");
+    assert_eq!(
+        opened.device().identity().await.unwrap().to_string(),
+        "Polatis N-OST-2x2-LA1-DMHNS, serial 002414, firmware 6.5.2.18"
+    );
     apply(&opened, "1-3,2-4").await.unwrap();
     apply(&opened, "1-4").await.unwrap();
     assert_eq!(agent.get(&oid::of(oid::PATCH, 1)), Value::Gauge32(4));
-    assert_eq!(opened.as_switch().unwrap().connections().await.unwrap().value.to_string(), "1-4");
-    opened.as_switch().unwrap().set_port(Port(2), false).await.unwrap();
+    assert_eq!(
+        opened
+            .as_switch()
+            .unwrap()
+            .connections()
+            .await
+            .unwrap()
+            .value
+            .to_string(),
+        "1-4"
+    );
+    opened
+        .as_switch()
+        .unwrap()
+        .set_port(Port(2), false)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_contradict_each_other_are_told() {
     let (opened, _agent) = try_open("", false, |_| {}).await;
     let error = apply(&opened.unwrap(), "1-3").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
     let (opened, _agent) = try_open("", true, |o| drop(o.remove(&oid::of(oid::PATCH, 2)))).await;
-    assert!(opened.unwrap().as_switch().unwrap().connections().await.unwrap_err().message().contains("3 rows"));
+    assert!(
+        opened
+            .unwrap()
+            .as_switch()
+            .unwrap()
+            .connections()
+            .await
+            .unwrap_err()
+            .message()
+            .contains("3 rows")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_agents_are_refused() {
     let (opened, _) = try_open("", true, |o| drop(o.remove(&Oid::from(oid::PRODUCT_CODE)))).await;
-    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply));
+    assert_eq!(
+        opened.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+    );
     let (opened, _) = try_open("&power-scale=0", true, |_| {}).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
@@ -141,7 +236,13 @@ async fn other_agents_are_refused() {
 async fn powers_are_thousandths_unless_the_uri_says_otherwise() {
     for (query, dbm) in [("", -12.34), ("&power-scale=0.01", -123.4)] {
         let (opened, _) = try_open(query, true, |_| {}).await;
-        let power = opened.unwrap().as_meter().unwrap().power(&[Port(3)]).await.unwrap();
+        let power = opened
+            .unwrap()
+            .as_meter()
+            .unwrap()
+            .power(&[Port(3)])
+            .await
+            .unwrap();
         assert!((power[0].value.0 - dbm).abs() < 1e-9);
     }
 }
@@ -150,20 +251,47 @@ async fn powers_are_thousandths_unless_the_uri_says_otherwise() {
 async fn monitors_and_attenuators_are_set_and_read_back() {
     let (opened, _) = open().await;
     let (meter, voa) = (opened.as_meter().unwrap(), opened.as_attenuator().unwrap());
-    let levels = AlarmLevels { low: Some(DecibelMilliwatts(-25.5)), high: Some(DecibelMilliwatts(3.0)) };
-    meter.set_monitor(Port(3), &MonitorChange::Alarms(levels)).await.unwrap();
+    let levels = AlarmLevels {
+        low: Some(DecibelMilliwatts(-25.5)),
+        high: Some(DecibelMilliwatts(3.0)),
+    };
+    meter
+        .set_monitor(Port(3), &MonitorChange::Alarms(levels))
+        .await
+        .unwrap();
     assert_eq!(meter.monitor(Port(3)).await.unwrap().alarms, levels);
-    for wanted in [Attenuation::OutputPower(DecibelMilliwatts(-10.0)), Attenuation::Maximum, Attenuation::Transparent] {
+    for wanted in [
+        Attenuation::OutputPower(DecibelMilliwatts(-10.0)),
+        Attenuation::Maximum,
+        Attenuation::Transparent,
+    ] {
         voa.set_attenuation(Port(4), &wanted).await.unwrap();
         assert_eq!(voa.attenuation(Port(4)).await.unwrap(), wanted);
     }
-    let relative = Attenuation::Relative { below: qkd_hal::units::Decibels(3.0), reference: Port(3) };
-    assert_eq!(voa.set_attenuation(Port(4), &relative).await.unwrap_err().kind(), ErrorKind::InvalidInput, "its sign was not accepted");
+    let relative = Attenuation::Relative {
+        below: qkd_hal::units::Decibels(3.0),
+        reference: Port(3),
+    };
+    assert_eq!(
+        voa.set_attenuation(Port(4), &relative)
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidInput,
+        "its sign was not accepted"
+    );
 }
 
 fn trap(family: &[u32], number: u32, entry: &[u32], columns: &[(u32, i32)]) -> Notification {
-    let binds = columns.iter().map(|(c, n)| VarBind::new(Oid::from(entry).child(&[*c]), Value::Integer(*n))).collect();
-    Notification { trap: Oid::from(family).child(&[0, number]), uptime: 0, binds }
+    let binds = columns
+        .iter()
+        .map(|(c, n)| VarBind::new(Oid::from(entry).child(&[*c]), Value::Integer(*n)))
+        .collect();
+    Notification {
+        trap: Oid::from(family).child(&[0, number]),
+        uptime: 0,
+        binds,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,30 +299,83 @@ async fn a_group_stands_where_its_path_is() {
     let (opened, agent) = open().await;
     let (group, switch) = (GroupId::from("3"), opened.as_protection().unwrap());
     assert_eq!(switch.groups().await.unwrap(), std::slice::from_ref(&group));
-    assert_eq!(switch.protection(&"1".into()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        switch.protection(&"1".into()).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     apply(&opened, "1-3").await.unwrap();
-    assert_eq!(switch.protection(&group).await.unwrap().value.live.path.0, "3");
+    assert_eq!(
+        switch.protection(&group).await.unwrap().value.live.path.0,
+        "3"
+    );
     let mut events = opened.device().events();
     // The box goes over, and says so in two revisions of the same notification.
-    agent.set(0, &[VarBind::new(oid::of(oid::PATCH, 1), Value::Gauge32(4))]).unwrap();
+    agent
+        .set(
+            0,
+            &[VarBind::new(oid::of(oid::PATCH, 1), Value::Gauge32(4))],
+        )
+        .unwrap();
     for revision in [1, 2] {
-        agent.traps.send(trap(oid::APS_TRAPS, revision, oid::APS_BINDS, &[(1, 1), (2, 1), (3, 3), (4, 4)])).unwrap();
+        agent
+            .traps
+            .send(trap(
+                oid::APS_TRAPS,
+                revision,
+                oid::APS_BINDS,
+                &[(1, 1), (2, 1), (3, 3), (4, 4)],
+            ))
+            .unwrap();
     }
-    let Delivery::Event(event) = events.next().await.unwrap() else { panic!() };
-    assert_eq!(event.kind, EventKind::SwitchOver { group: "3".into(), path: "4".into(), request: "signal-fail".into() });
+    let Delivery::Event(event) = events.next().await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        event.kind,
+        EventKind::SwitchOver {
+            group: "3".into(),
+            path: "4".into(),
+            request: "signal-fail".into()
+        }
+    );
     let now = switch.protection(&group).await.unwrap().value;
-    assert_eq!((now.live.path.0.as_str(), now.live.request), ("4", Request::SignalFail));
+    assert_eq!(
+        (now.live.path.0.as_str(), now.live.request),
+        ("4", Request::SignalFail)
+    );
     assert!(now.live.since.is_some() && events.try_next().is_none());
-    switch.command(&group, &SwitchCommand::Lockout).await.unwrap();
-    assert_eq!(switch.protection(&group).await.unwrap().value.live.request, Request::LockoutOfProtection);
+    switch
+        .command(&group, &SwitchCommand::Lockout)
+        .await
+        .unwrap();
+    assert_eq!(
+        switch.protection(&group).await.unwrap().value.live.request,
+        Request::LockoutOfProtection
+    );
     switch.command(&group, &SwitchCommand::Clear).await.unwrap();
-    switch.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await.unwrap();
-    assert_eq!(switch.command(&group, &SwitchCommand::Lockout).await.unwrap_err().kind(), ErrorKind::NotReady);
+    switch
+        .set_protection(&group, &ProtectionSetting::Mode(Mode::Manual))
+        .await
+        .unwrap();
+    assert_eq!(
+        switch
+            .command(&group, &SwitchCommand::Lockout)
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotReady
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_inhswpr_does_must_be_accepted() {
     let (opened, _agent) = try_open("", true, |_| {}).await;
-    let error = opened.unwrap().as_protection().unwrap().command(&"3".into(), &SwitchCommand::Lockout).await.unwrap_err();
+    let error = opened
+        .unwrap()
+        .as_protection()
+        .unwrap()
+        .command(&"3".into(), &SwitchCommand::Lockout)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AssumptionNotAccepted);
 }

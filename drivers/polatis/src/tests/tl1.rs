@@ -6,8 +6,12 @@ use qkd_driver_kit::{
     credentials::{Credentials, Entry},
     link::scripted::{Far, Prank},
 };
-use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, units::DecibelMilliwatts};
-use qkd_switch_hal::{AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, PortState, Scope};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, units::DecibelMilliwatts,
+};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, PortState, Scope,
+};
 use std::collections::BTreeMap;
 
 struct Sim {
@@ -25,10 +29,19 @@ fn list(text: &str) -> Vec<u32> {
     text.split('&').filter_map(|p| p.parse().ok()).collect()
 }
 
-fn lines(sim: &mut Sim, verb: &str, aid: &str, tail: &str) -> std::result::Result<Vec<String>, &'static str> {
+fn lines(
+    sim: &mut Sim,
+    verb: &str,
+    aid: &str,
+    tail: &str,
+) -> std::result::Result<Vec<String>, &'static str> {
     if verb == "ACT-USER" {
         sim.logged_in = tail == format!("::{}", sim.password);
-        return if sim.logged_in { Ok(vec![]) } else { Err("PICC") };
+        return if sim.logged_in {
+            Ok(vec![])
+        } else {
+            Err("PICC")
+        };
     }
     if !sim.logged_in {
         return Err("PLNA");
@@ -48,7 +61,8 @@ fn lines(sim: &mut Sim, verb: &str, aid: &str, tail: &str) -> std::result::Resul
         ("RTRV-PATCH", _) => sim.pairs.iter().map(|(i, e)| format!("{i},{e}")).collect(),
         ("ENT-PATCH", _) => {
             let (ingress, egress) = aid.split_once(',').unwrap();
-            sim.pairs.extend(list(ingress).into_iter().zip(list(egress)));
+            sim.pairs
+                .extend(list(ingress).into_iter().zip(list(egress)));
             vec![]
         }
         ("DLT-PATCH", _) => {
@@ -63,8 +77,23 @@ fn lines(sim: &mut Sim, verb: &str, aid: &str, tail: &str) -> std::result::Resul
             sim.closed.retain(|p| !list(aid).contains(p));
             vec![]
         }
-        ("RTRV-PORT-SHUTTER", _) => list(aid).into_iter().map(|p| format!("{p}:{}", if sim.closed.contains(&p) { "SHUT" } else { "OPEN" })).collect(),
-        ("RTRV-PORT-POWER", _) => list(aid).into_iter().map(|p| format!("{p}:-{p}.25")).collect(),
+        ("RTRV-PORT-SHUTTER", _) => list(aid)
+            .into_iter()
+            .map(|p| {
+                format!(
+                    "{p}:{}",
+                    if sim.closed.contains(&p) {
+                        "SHUT"
+                    } else {
+                        "OPEN"
+                    }
+                )
+            })
+            .collect(),
+        ("RTRV-PORT-POWER", _) => list(aid)
+            .into_iter()
+            .map(|p| format!("{p}:-{p}.25"))
+            .collect(),
         ("RTRV-PORT-PMON", _) => vec![format!("{aid}:1550.0,0.5,4")],
         ("RTRV-TH-PMON", _) => vec![format!("{aid}:{}", sim.threshold)],
         ("SET-TH-PMON", _) => {
@@ -74,7 +103,11 @@ fn lines(sim: &mut Sim, verb: &str, aid: &str, tail: &str) -> std::result::Resul
         }
         ("RTRV-STATE-PMON", _) => vec![format!("{aid}:CONT&TRIGGERED")],
         ("SET-PORT-ATTEN", _) => {
-            sim.voa = tail.strip_prefix(":::MODE=ABS,LEVEL=(").and_then(|t| t.strip_suffix(')')).unwrap().to_owned();
+            sim.voa = tail
+                .strip_prefix(":::MODE=ABS,LEVEL=(")
+                .and_then(|t| t.strip_suffix(')'))
+                .unwrap()
+                .to_owned();
             vec![]
         }
         ("RTRV-PORT-ATTEN", _) => vec![format!("{aid}:ABS,{},", sim.voa)],
@@ -83,7 +116,11 @@ fn lines(sim: &mut Sim, verb: &str, aid: &str, tail: &str) -> std::result::Resul
 }
 
 fn answer(sim: &mut Sim, request: &str) -> String {
-    let (verb, rest) = request.trim_end_matches(';').split_once("::").or_else(|| request.trim_end_matches(';').split_once(':')).unwrap();
+    let (verb, rest) = request
+        .trim_end_matches(';')
+        .split_once("::")
+        .or_else(|| request.trim_end_matches(';').split_once(':'))
+        .unwrap();
     let (aid, rest) = rest.split_once(':').unwrap();
     let end = rest.find(':').unwrap();
     let (tag, tail) = rest.split_at(end);
@@ -91,21 +128,42 @@ fn answer(sim: &mut Sim, request: &str) -> String {
     // Something that nobody asked for comes first.
     let unasked = "\r\n   sw 26-07-01 12:00:00\r\nA  9 REPT EVT\r\n   \"5:LOS\"\r\n;\r\n";
     let body = match told {
-        Ok(lines) => format!("COMPLD\r\n{}", lines.iter().map(|l| format!("   \"{l}\"\r\n")).collect::<String>()),
+        Ok(lines) => format!(
+            "COMPLD\r\n{}",
+            lines
+                .iter()
+                .map(|l| format!("   \"{l}\"\r\n"))
+                .collect::<String>()
+        ),
         Err(code) => format!("DENY\r\n   {code}\r\n   /* no, {} */\r\n", sim.password),
     };
     format!("{unasked}\r\n   sw 26-07-01 12:00:00\r\nM  {tag} {body};\r\n")
 }
 
 fn far(password: &'static str) -> Far<Sim> {
-    let sim = Sim { password, logged_in: false, deny: None, pairs: BTreeMap::new(), closed: vec![], threshold: "OFF,LOW,10.0,-40.0".into(), voa: "0.0".into() };
+    let sim = Sim {
+        password,
+        logged_in: false,
+        deny: None,
+        pairs: BTreeMap::new(),
+        closed: vec![],
+        threshold: "OFF,LOW,10.0,-40.0".into(),
+        voa: "0.0".into(),
+    };
     Far::new(sim, answer)
 }
 
 async fn try_open(far: &Far<Sim>, query: &str) -> Result<Opened> {
-    let entry = Entry::new("lab").with("user", "noc").with("password", "hunter2");
-    let context = OpenContext::new().with_credentials(Credentials::from_environment().with(entry)).with_memory("box", far.endpoint(b';'));
-    Registry::new().with(driver()).open(&format!("polatis+mem://box?protocol=tl1{query}"), &context).await
+    let entry = Entry::new("lab")
+        .with("user", "noc")
+        .with("password", "hunter2");
+    let context = OpenContext::new()
+        .with_credentials(Credentials::from_environment().with(entry))
+        .with_memory("box", far.endpoint(b';'));
+    Registry::new()
+        .with(driver())
+        .open(&format!("polatis+mem://box?protocol=tl1{query}"), &context)
+        .await
 }
 
 async fn open() -> (Opened, Far<Sim>) {
@@ -119,7 +177,13 @@ async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
     let switch = opened.as_switch()?;
     let present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
-    let plan = Plan::new(&switch.identity().await?, &switch.switch_capabilities().geometry, &present, &wanted, &Scope::Touched)?;
+    let plan = Plan::new(
+        &switch.identity().await?,
+        &switch.switch_capabilities().geometry,
+        &present,
+        &wanted,
+        &Scope::Touched,
+    )?;
     switch.apply(&plan).await.map(drop)
 }
 
@@ -127,18 +191,39 @@ async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
 async fn it_logs_in_and_says_what_it_is() {
     let far = far("hunter2");
     let opened = try_open(&far, "&credentials=lab").await.unwrap();
-    assert!(far.now().seen[0].starts_with("ACT-USER::noc:") && far.now().seen[1].starts_with("OPR-ARC-EQPT::REPMGR:"));
-    assert_eq!(opened.device().identity().await.unwrap().to_string(), "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18");
-    assert_eq!(opened.device().capabilities().supports(Operation::Health), Support::Emulated, "it answers; a failed port is not told");
-    assert_eq!(opened.as_meter().unwrap().power(&[Port(5)]).await.unwrap()[0].value.0, -5.25);
+    assert!(
+        far.now().seen[0].starts_with("ACT-USER::noc:")
+            && far.now().seen[1].starts_with("OPR-ARC-EQPT::REPMGR:")
+    );
+    assert_eq!(
+        opened.device().identity().await.unwrap().to_string(),
+        "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18"
+    );
+    assert_eq!(
+        opened.device().capabilities().supports(Operation::Health),
+        Support::Emulated,
+        "it answers; a failed port is not told"
+    );
+    assert_eq!(
+        opened.as_meter().unwrap().power(&[Port(5)]).await.unwrap()[0]
+            .value
+            .0,
+        -5.25
+    );
     assert!(opened.as_protection().is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_login_is_told_without_the_password() {
-    let error = try_open(&far("other"), "&credentials=lab").await.unwrap_err();
+    let error = try_open(&far("other"), "&credentials=lab")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
-    assert!(error.message().contains("PICC") && !format!("{error:?}").contains("hunter2") && !format!("{error:?}").contains("other"));
+    assert!(
+        error.message().contains("PICC")
+            && !format!("{error:?}").contains("hunter2")
+            && !format!("{error:?}").contains("other")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,11 +232,33 @@ async fn a_plan_goes_in_lists_and_is_read_back() {
     apply(&opened, "1-5,2-6").await.unwrap();
     apply(&opened, "1-6,3-7").await.unwrap();
     assert_eq!(far.now().device.pairs, BTreeMap::from([(1, 6), (3, 7)]));
-    let seen: Vec<String> = far.now().seen.iter().filter(|l| !l.starts_with("RTRV")).map(|l| l.splitn(5, ':').take(3).collect::<Vec<_>>().join(":")).collect();
-    assert_eq!(seen, ["ENT-PATCH::1&2,5&6", "DLT-PATCH::1&2", "ENT-PATCH::1&3,6&7"]);
-    opened.as_switch().unwrap().set_port(Port(3), false).await.unwrap();
+    let seen: Vec<String> = far
+        .now()
+        .seen
+        .iter()
+        .filter(|l| !l.starts_with("RTRV"))
+        .map(|l| l.splitn(5, ':').take(3).collect::<Vec<_>>().join(":"))
+        .collect();
     assert_eq!(
-        opened.as_switch().unwrap().ports(&[Port(3), Port(1)]).await.unwrap().iter().map(|p| p.state).collect::<Vec<_>>(),
+        seen,
+        ["ENT-PATCH::1&2,5&6", "DLT-PATCH::1&2", "ENT-PATCH::1&3,6&7"]
+    );
+    opened
+        .as_switch()
+        .unwrap()
+        .set_port(Port(3), false)
+        .await
+        .unwrap();
+    assert_eq!(
+        opened
+            .as_switch()
+            .unwrap()
+            .ports(&[Port(3), Port(1)])
+            .await
+            .unwrap()
+            .iter()
+            .map(|p| p.state)
+            .collect::<Vec<_>>(),
         [PortState::Disabled, PortState::Enabled]
     );
 }
@@ -161,17 +268,42 @@ async fn a_denial_was_not_done_and_says_why() {
     let (opened, far) = open().await;
     far.now().device.deny = Some(("ENT-PATCH", "IIAC"));
     let error = apply(&opened, "1-5").await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device(), error.code()), (ErrorKind::Refused, Effect::None, Some("IIAC")));
+    assert_eq!(
+        (error.kind(), error.effect_on_device(), error.code()),
+        (ErrorKind::Refused, Effect::None, Some("IIAC"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_has_ended_is_begun_again() {
     let (opened, far) = open().await;
     far.now().device.logged_in = false;
-    assert!(opened.as_switch().unwrap().connections().await.unwrap().value.is_empty());
+    assert!(
+        opened
+            .as_switch()
+            .unwrap()
+            .connections()
+            .await
+            .unwrap()
+            .value
+            .is_empty()
+    );
     far.now().device.logged_in = false;
-    opened.as_switch().unwrap().set_port(Port(3), false).await.unwrap();
-    assert_eq!(far.now().seen.iter().filter(|l| l.starts_with("OPR-PORT-SHUTTER")).count(), 2, "denied, then done");
+    opened
+        .as_switch()
+        .unwrap()
+        .set_port(Port(3), false)
+        .await
+        .unwrap();
+    assert_eq!(
+        far.now()
+            .seen
+            .iter()
+            .filter(|l| l.starts_with("OPR-PORT-SHUTTER"))
+            .count(),
+        2,
+        "denied, then done"
+    );
     assert_eq!(far.now().device.closed, [3]);
 }
 
@@ -181,9 +313,15 @@ async fn another_tag_and_silence_harm_one_call_only() {
     let switch = opened.as_switch().unwrap();
     let other = "\r\n   sw 26-07-01 12:00:00\r\nM  999999 COMPLD\r\n;\r\n";
     for (prank, kind) in [
-        (Prank::Answer(other), ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)),
+        (
+            Prank::Answer(other),
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        ),
         (Prank::Silence, ErrorKind::Timeout),
-        (Prank::Late(std::time::Duration::from_secs(7)), ErrorKind::Timeout),
+        (
+            Prank::Late(std::time::Duration::from_secs(7)),
+            ErrorKind::Timeout,
+        ),
     ] {
         far.prank("RTRV-PATCH", prank);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
@@ -191,28 +329,61 @@ async fn another_tag_and_silence_harm_one_call_only() {
     }
     far.prank("OPR-PORT-SHUTTER", Prank::Silence);
     let error = switch.set_port(Port(3), false).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn monitors_and_attenuators_are_set_and_read_back() {
     let (opened, far) = open().await;
     let meter = opened.as_meter().unwrap();
-    let levels = AlarmLevels { low: Some(DecibelMilliwatts(-30.0)), high: None };
-    assert_eq!(meter.monitor(Port(5)).await.unwrap().alarms, AlarmLevels::default());
-    meter.set_monitor(Port(5), &MonitorChange::Alarms(levels)).await.unwrap();
+    let levels = AlarmLevels {
+        low: Some(DecibelMilliwatts(-30.0)),
+        high: None,
+    };
+    assert_eq!(
+        meter.monitor(Port(5)).await.unwrap().alarms,
+        AlarmLevels::default()
+    );
+    meter
+        .set_monitor(Port(5), &MonitorChange::Alarms(levels))
+        .await
+        .unwrap();
     let now = meter.monitor(Port(5)).await.unwrap();
     assert_eq!((now.alarms, now.alarmed), (levels, Some(true)));
     let voa = opened.as_attenuator().unwrap();
-    voa.set_attenuation(Port(6), &Attenuation::OutputPower(DecibelMilliwatts(-10.0))).await.unwrap();
+    voa.set_attenuation(Port(6), &Attenuation::OutputPower(DecibelMilliwatts(-10.0)))
+        .await
+        .unwrap();
     assert_eq!(far.now().device.voa, "-10.0");
-    for wrong in [Attenuation::Other("CONV".into()), Attenuation::Loss(qkd_hal::units::Decibels(3.0))] {
-        assert_eq!(voa.set_attenuation(Port(6), &wrong).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    for wrong in [
+        Attenuation::Other("CONV".into()),
+        Attenuation::Loss(qkd_hal::units::Decibels(3.0)),
+    ] {
+        assert_eq!(
+            voa.set_attenuation(Port(6), &wrong)
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::InvalidInput
+        );
     }
 }
 
 #[tokio::test]
 async fn the_speed_of_the_usb_port_must_be_named() {
-    let error = Registry::new().with(driver()).open("polatis+serial:///dev/null?protocol=tl1", &OpenContext::new()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::InvalidInput && error.message().contains("baud="), "{error}");
+    let error = Registry::new()
+        .with(driver())
+        .open(
+            "polatis+serial:///dev/null?protocol=tl1",
+            &OpenContext::new(),
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::InvalidInput && error.message().contains("baud="),
+        "{error}"
+    );
 }

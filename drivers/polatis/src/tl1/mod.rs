@@ -16,7 +16,10 @@ use qkd_hal::{
     DeviceMisbehaved, Effect, Error, Identity, Operation, Result,
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
-use qkd_switch_hal::{AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState, PowerMeterCapabilities};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port,
+    PortState, PowerMeterCapabilities,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -40,7 +43,11 @@ fn left(until: Instant) -> Duration {
 
 impl Tl1 {
     pub(crate) fn new(link: Arc<dyn ByteLink>, session: Session, relative: bool) -> Self {
-        Self { link, session, relative }
+        Self {
+            link,
+            session,
+            relative,
+        }
     }
 
     /// One exchange; the outer result is the link's and the reader's, the inner one the switch's.
@@ -55,13 +62,25 @@ impl Tl1 {
             Answer::Done(lines) => decode(&lines).map(Ok),
             Answer::Denied(denial) => Ok(Err(denial)),
         };
-        match ask(self.link.as_ref(), Session::exchange(command, tag, left(until)), read).await {
+        match ask(
+            self.link.as_ref(),
+            Session::exchange(command, tag, left(until)),
+            read,
+        )
+        .await
+        {
             Ok(answer) => Ok(answer),
-            Err(Unanswered::Link(error)) if command.changes() => Err(error.changing(command.verb())),
+            Err(Unanswered::Link(error)) if command.changes() => {
+                Err(error.changing(command.verb()))
+            }
             Err(Unanswered::Link(error)) => Err(error.reading(command.verb())),
             Err(Unanswered::Reply(error)) => {
                 let error = Error::from(error).during(command.verb());
-                Err(if command.changes() { error.effect(Effect::Unknown) } else { error })
+                Err(if command.changes() {
+                    error.effect(Effect::Unknown)
+                } else {
+                    error
+                })
             }
         }
     }
@@ -76,7 +95,11 @@ impl Tl1 {
         match self.once(command, until, decode.clone()).await? {
             Err(denial) if denial.code == NOT_LOGGED_IN => {
                 let tag = self.session.tag();
-                let reply = self.link.exchange(self.session.login(tag, left(until))).await.map_err(|e| e.reading("login"))?;
+                let reply = self
+                    .link
+                    .exchange(self.session.login(tag, left(until)))
+                    .await
+                    .map_err(|e| e.reading("login"))?;
                 Session::entered(&reply, tag).map_err(|e| e.reading("login"))?;
                 self.once(command, until, decode).await
             }
@@ -90,7 +113,9 @@ impl Tl1 {
         until: Instant,
         decode: impl Fn(&[String]) -> Result<T, Misread> + Clone + Send + 'static,
     ) -> Result<T> {
-        self.answer(&command, until, decode).await?.map_err(|denial| Session::refused(&command, denial))
+        self.answer(&command, until, decode)
+            .await?
+            .map_err(|denial| Session::refused(&command, denial))
     }
 
     async fn order(&self, command: Command, until: Instant) -> Result<()> {
@@ -113,7 +138,10 @@ impl Tl1 {
     }
 
     async fn threshold(&self, port: u32, until: Instant) -> Result<Threshold> {
-        self.ask(Command::Threshold(port), until, move |lines| proto::decode_threshold(lines, port)).await
+        self.ask(Command::Threshold(port), until, move |lines| {
+            proto::decode_threshold(lines, port)
+        })
+        .await
     }
 }
 
@@ -143,7 +171,10 @@ fn attenuation(voa: Voa) -> Attenuation {
         ("NONE", ..) => Attenuation::Transparent,
         ("MAX", ..) => Attenuation::Maximum,
         ("ABS", Some(level), _) => Attenuation::OutputPower(DecibelMilliwatts(level)),
-        ("REL", Some(level), Some(reference)) => Attenuation::Relative { below: Decibels(level), reference: Port(reference) },
+        ("REL", Some(level), Some(reference)) => Attenuation::Relative {
+            below: Decibels(level),
+            reference: Port(reference),
+        },
         _ => Attenuation::Other(voa.mode),
     }
 }
@@ -153,10 +184,21 @@ impl Interface for Tl1 {
     async fn identity(&self, until: Instant) -> Result<Identity> {
         let told = self.ask(Command::NeType, until, proto::decode_type).await?;
         if !told.vendor.to_ascii_lowercase().contains("polatis") {
-            return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, format!("a device of {} answers, which is no Polatis switch", told.vendor)));
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::UnexpectedReply,
+                format!(
+                    "a device of {} answers, which is no Polatis switch",
+                    told.vendor
+                ),
+            ));
         }
-        let serial = self.ask(Command::Inventory, until, proto::decode_serial).await?;
-        Ok(Identity::of(told.vendor).with_model(told.model).with_serial(serial).with_firmware(told.version))
+        let serial = self
+            .ask(Command::Inventory, until, proto::decode_serial)
+            .await?;
+        Ok(Identity::of(told.vendor)
+            .with_model(told.model)
+            .with_serial(serial)
+            .with_firmware(told.version))
     }
 
     async fn size(&self, until: Instant) -> Result<Pair> {
@@ -165,37 +207,65 @@ impl Interface for Tl1 {
 
     async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted> {
         let mut fitted = Fitted::default();
-        let monitors = self.config(Command::Monitors, until, proto::decode_monitors).await?.unwrap_or_default();
+        let monitors = self
+            .config(Command::Monitors, until, proto::decode_monitors)
+            .await?
+            .unwrap_or_default();
         for port in &monitors {
-            geometry.check_port(Port(*port)).map_err(|e| Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, format!("a monitor: {}", e.message())))?;
+            geometry.check_port(Port(*port)).map_err(|e| {
+                Error::misbehaved(
+                    DeviceMisbehaved::ValueOutOfRange,
+                    format!("a monitor: {}", e.message()),
+                )
+            })?;
         }
         if !monitors.is_empty() {
             fitted.meter = meter(monitors.into_iter().map(Port));
-            fitted.operations.extend([Operation::Monitor, Operation::SetMonitor]);
+            fitted
+                .operations
+                .extend([Operation::Monitor, Operation::SetMonitor]);
         }
-        let voa = self.config(Command::VoaConfig, until, proto::decode_voa_config).await?.unwrap_or_default();
+        let voa = self
+            .config(Command::VoaConfig, until, proto::decode_voa_config)
+            .await?
+            .unwrap_or_default();
         if voa.any() {
-            fitted.attenuator = AttenuatorCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p))).with_ends();
+            fitted.attenuator =
+                AttenuatorCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p)))
+                    .with_ends();
             if voa.absolute {
                 fitted.attenuator = fitted.attenuator.with_output_power(powers());
             }
             if voa.relative && self.relative {
-                fitted.attenuator = fitted.attenuator.with_relative(Decibels(0.0)..=Decibels(MOST));
+                fitted.attenuator = fitted
+                    .attenuator
+                    .with_relative(Decibels(0.0)..=Decibels(MOST));
             }
         }
         Ok(fitted)
     }
 
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>> {
-        self.ask(Command::Connections, until, proto::decode_connections).await
+        self.ask(Command::Connections, until, proto::decode_connections)
+            .await
     }
 
     async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>> {
         let mut all = Vec::with_capacity(ports.len());
         for part in ports.chunks(PORTS_PER_COMMAND) {
             let numbers: Vec<u32> = part.iter().map(|p| p.0).collect();
-            let open = self.ask(Command::Shutters(numbers.clone()), until, move |lines| proto::decode_open(lines, &numbers)).await?;
-            all.extend(open.into_iter().map(|open| if open { PortState::Enabled } else { PortState::Disabled }));
+            let open = self
+                .ask(Command::Shutters(numbers.clone()), until, move |lines| {
+                    proto::decode_open(lines, &numbers)
+                })
+                .await?;
+            all.extend(open.into_iter().map(|open| {
+                if open {
+                    PortState::Enabled
+                } else {
+                    PortState::Disabled
+                }
+            }));
         }
         Ok(all)
     }
@@ -220,7 +290,11 @@ impl Interface for Tl1 {
         let mut all = Vec::with_capacity(ports.len());
         for part in ports.chunks(PORTS_PER_COMMAND) {
             let numbers: Vec<u32> = part.iter().map(|p| p.0).collect();
-            let dbm = self.ask(Command::Power(numbers.clone()), until, move |lines| proto::decode_power(lines, &numbers)).await?;
+            let dbm = self
+                .ask(Command::Power(numbers.clone()), until, move |lines| {
+                    proto::decode_power(lines, &numbers)
+                })
+                .await?;
             all.extend(dbm.into_iter().map(DecibelMilliwatts));
         }
         Ok(all)
@@ -228,9 +302,17 @@ impl Interface for Tl1 {
 
     async fn monitor(&self, port: Port, until: Instant) -> Result<MonitorStatus> {
         let at = port.0;
-        let monitor = self.ask(Command::Monitor(at), until, move |lines| proto::decode_monitor(lines, at)).await?;
+        let monitor = self
+            .ask(Command::Monitor(at), until, move |lines| {
+                proto::decode_monitor(lines, at)
+            })
+            .await?;
         let threshold = self.threshold(at, until).await?;
-        let alarmed = self.ask(Command::Alarm(at), until, move |lines| proto::decode_alarmed(lines, at)).await?;
+        let alarmed = self
+            .ask(Command::Alarm(at), until, move |lines| {
+                proto::decode_alarmed(lines, at)
+            })
+            .await?;
         let mut status = MonitorStatus::new(port);
         status.wavelength = Some(Nanometres(monitor.wavelength));
         status.averaging = averaging(i64::from(monitor.averaging));
@@ -243,29 +325,57 @@ impl Interface for Tl1 {
         let at = port.0;
         if let MonitorChange::Alarms(wanted) = change {
             let threshold = self.threshold(at, until).await?;
-            return self.order(Command::SetThreshold(at, watching(threshold, wanted)), until).await;
+            return self
+                .order(
+                    Command::SetThreshold(at, watching(threshold, wanted)),
+                    until,
+                )
+                .await;
         }
-        let mut monitor = self.ask(Command::Monitor(at), until, move |lines| proto::decode_monitor(lines, at)).await?;
+        let mut monitor = self
+            .ask(Command::Monitor(at), until, move |lines| {
+                proto::decode_monitor(lines, at)
+            })
+            .await?;
         match change {
             MonitorChange::Wavelength(nm) => monitor.wavelength = nm.0,
             MonitorChange::Averaging(time) => monitor.averaging = averaging_code(*time)?,
-            other => return Err(Error::unsupported(Operation::SetMonitor.name(), format!("TL1 has no {other:?}"))),
+            other => {
+                return Err(Error::unsupported(
+                    Operation::SetMonitor.name(),
+                    format!("TL1 has no {other:?}"),
+                ));
+            }
         }
         self.order(Command::SetMonitor(at, monitor), until).await
     }
 
     async fn attenuation(&self, port: Port, until: Instant) -> Result<Attenuation> {
         let at = port.0;
-        self.ask(Command::Voa(at), until, move |lines| proto::decode_voa(lines, at)).await.map(attenuation)
+        self.ask(Command::Voa(at), until, move |lines| {
+            proto::decode_voa(lines, at)
+        })
+        .await
+        .map(attenuation)
     }
 
-    async fn set_attenuation(&self, port: Port, wanted: &Attenuation, until: Instant) -> Result<()> {
+    async fn set_attenuation(
+        &self,
+        port: Port,
+        wanted: &Attenuation,
+        until: Instant,
+    ) -> Result<()> {
         let mode = match wanted {
             Attenuation::Transparent => VoaMode::None,
             Attenuation::Maximum => VoaMode::Maximum,
             Attenuation::OutputPower(power) => VoaMode::Absolute(power.0),
             Attenuation::Relative { below, reference } => VoaMode::Relative(below.0, reference.0),
-            other => return Err(Error::unsupported(Operation::SetAttenuation.name(), format!("TL1 has no `{other}`"))),
+            other => {
+                return Err(Error::unsupported(
+                    Operation::SetAttenuation.name(),
+                    format!("TL1 has no `{other}`"),
+                ));
+            }
         };
         self.order(Command::SetVoa(port.0, mode), until).await
     }
@@ -287,5 +397,8 @@ pub(crate) fn powers() -> std::ops::RangeInclusive<DecibelMilliwatts> {
 
 /// What TL1 and SNMP set of the monitors.
 pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
-    PowerMeterCapabilities::at(ports).with_averaging((1..=8).filter_map(averaging)).with_wavelengths(Nanometres(0.0)..=Nanometres(MOST)).with_alarms(powers())
+    PowerMeterCapabilities::at(ports)
+        .with_averaging((1..=8).filter_map(averaging))
+        .with_wavelengths(Nanometres(0.0)..=Nanometres(MOST))
+        .with_alarms(powers())
 }

@@ -15,8 +15,9 @@ pub(crate) use command::{login, password_of};
 pub use message::{Answer, Denial, MESSAGE_LIMIT, decode, decode_any, frame};
 pub use qkd_driver_kit::link::text::Misread;
 pub use reply::{
-    AlarmMode, Edge, Monitor, Type, Voa, VoaConfig, decode_alarmed, decode_connections, decode_monitor, decode_monitors, decode_open, decode_power,
-    decode_serial, decode_size, decode_threshold, decode_type, decode_voa, decode_voa_config,
+    AlarmMode, Edge, Monitor, Type, Voa, VoaConfig, decode_alarmed, decode_connections,
+    decode_monitor, decode_monitors, decode_open, decode_power, decode_serial, decode_size,
+    decode_threshold, decode_type, decode_voa, decode_voa_config,
 };
 
 /// TL1 over TCP (interface table of a real unit, id:36743106339).
@@ -27,9 +28,24 @@ pub fn fuzz(input: &[u8]) {
     let _ = frame()(input);
     let lines = match decode(input, 5) {
         Ok(Answer::Done(lines)) => lines,
-        _ => String::from_utf8_lossy(input).lines().map(str::to_owned).collect(),
+        _ => String::from_utf8_lossy(input)
+            .lines()
+            .map(str::to_owned)
+            .collect(),
     };
-    let _ = (decode_type(&lines), decode_serial(&lines), decode_size(&lines), decode_connections(&lines), decode_monitors(&lines), decode_voa_config(&lines));
-    let _ = (decode_open(&lines, &[5]), decode_power(&lines, &[5, 17]), decode_monitor(&lines, 17), decode_threshold(&lines, 17));
+    let _ = (
+        decode_type(&lines),
+        decode_serial(&lines),
+        decode_size(&lines),
+        decode_connections(&lines),
+        decode_monitors(&lines),
+        decode_voa_config(&lines),
+    );
+    let _ = (
+        decode_open(&lines, &[5]),
+        decode_power(&lines, &[5, 17]),
+        decode_monitor(&lines, 17),
+        decode_threshold(&lines, 17),
+    );
     let _ = (decode_alarmed(&lines, 17), decode_voa(&lines, 17));
 }

@@ -9,7 +9,9 @@ use qkd_driver_kit::{
         line::{LineOptions, Resync},
     },
 };
-use qkd_hal::{DeviceMisbehaved, DeviceUri, Error, ErrorKind, Result, TransportFault, event::EventHub};
+use qkd_hal::{
+    DeviceMisbehaved, DeviceUri, Error, ErrorKind, Result, TransportFault, event::EventHub,
+};
 use std::{
     sync::{
         Arc,
@@ -40,17 +42,32 @@ const HALF: u32 = 499_999;
 /// What a denied login is.
 fn denied(denial: &Denial) -> (ErrorKind, String) {
     // PICC: bad login (id:36840253885). The switch's words are left out: they might repeat what was sent.
-    let kind = if denial.code == "PICC" { ErrorKind::Authentication } else { ErrorKind::Refused };
-    (kind, format!("the switch does not let this user in ({}); credentials= names an entry with user and password", denial.code))
+    let kind = if denial.code == "PICC" {
+        ErrorKind::Authentication
+    } else {
+        ErrorKind::Refused
+    };
+    (
+        kind,
+        format!(
+            "the switch does not let this user in ({}); credentials= names an entry with user and password",
+            denial.code
+        ),
+    )
 }
 
 fn misread(error: &Misread) -> LinkError {
     let kind = match error {
         Misread::NotText(_) => ErrorKind::Transport(TransportFault::Framing),
-        Misread::OtherReply { .. } => ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
+        Misread::OtherReply { .. } => {
+            ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)
+        }
         Misread::Unexpected { .. } => ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
     };
-    LinkError::new(kind, "the login was answered by something else; check the address, and the line speed")
+    LinkError::new(
+        kind,
+        "the login was answered by something else; check the address, and the line speed",
+    )
 }
 
 impl Session {
@@ -60,13 +77,21 @@ impl Session {
             let entry = context.credentials(uri)?;
             let (user, password) = (entry.require("user")?, entry.require("password")?);
             if !proto::is_plain(user) || !proto::is_plain(password) {
-                return Err(Error::invalid(format!("credentials `{}`: TL1 takes users and passwords without blanks and ; : , & = \" \\", entry.name())));
+                return Err(Error::invalid(format!(
+                    "credentials `{}`: TL1 takes users and passwords without blanks and ; : , & = \" \\",
+                    entry.name()
+                )));
             }
             (user.to_owned(), Zeroizing::new(password.to_owned()))
         } else {
             (DEFAULT.to_owned(), Zeroizing::new(DEFAULT.to_owned()))
         };
-        Ok(Self(Arc::new(Inner { user, password, tag: AtomicU32::default(), line_tag: AtomicU32::default() })))
+        Ok(Self(Arc::new(Inner {
+            user,
+            password,
+            tag: AtomicU32::default(),
+            line_tag: AtomicU32::default(),
+        })))
     }
 
     /// A tag that no earlier request of this handle had.
@@ -104,13 +129,27 @@ impl Session {
 
     /// The exchange of a command.
     pub(crate) fn exchange(command: &Command, tag: u32, within: Duration) -> Exchange {
-        let exchange = Exchange::new(command.verb(), command.request(tag), within).reply(proto::frame(), Disclosure::Public);
-        if command.changes() { exchange } else { exchange.reads() }
+        let exchange = Exchange::new(command.verb(), command.request(tag), within)
+            .reply(proto::frame(), Disclosure::Public);
+        if command.changes() {
+            exchange
+        } else {
+            exchange.reads()
+        }
     }
 
     /// How the line is used: each connection logs in, silences what comes unasked, and asks for the serial number.
-    pub(crate) fn options(&self, serial: bool, deadline: Duration, events: EventHub) -> LineOptions {
-        let resync = if serial { Resync::Sentinel(Duration::from_millis(300)) } else { Resync::Reconnect };
+    pub(crate) fn options(
+        &self,
+        serial: bool,
+        deadline: Duration,
+        events: EventHub,
+    ) -> LineOptions {
+        let resync = if serial {
+            Resync::Sentinel(Duration::from_millis(300))
+        } else {
+            Resync::Reconnect
+        };
         // The tag that a preface was sent with.
         let (sent, of_login) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let (login, login_sent) = (self.clone(), Arc::clone(&of_login));
@@ -139,12 +178,18 @@ impl Session {
                     Self::exchange(&Command::Silence, tag, deadline)
                 },
                 // A switch that cannot be silenced is listened to: what it sends unasked is skipped.
-                move |reply| proto::decode(reply, sent.load(Ordering::Relaxed)).map(drop).map_err(|e| misread(&e)),
+                move |reply| {
+                    proto::decode(reply, sent.load(Ordering::Relaxed))
+                        .map(drop)
+                        .map_err(|e| misread(&e))
+                },
             )
             .greeting(
                 move || Self::exchange(&Command::Inventory, greet.line_tag(), deadline),
                 |reply| match proto::decode_any(reply) {
-                    Ok(Answer::Done(lines)) => proto::decode_serial(&lines).ok().map(|serial| format!("serial {serial}")),
+                    Ok(Answer::Done(lines)) => proto::decode_serial(&lines)
+                        .ok()
+                        .map(|serial| format!("serial {serial}")),
                     _ => None,
                 },
             )
@@ -152,6 +197,11 @@ impl Session {
 
     /// What a denial of a command is: it was not done.
     pub(crate) fn refused(command: &Command, denial: Denial) -> Error {
-        Error::new(ErrorKind::Refused, format!("the switch denied {}", command.verb())).vendor_code(denial.code).vendor_text(denial.text)
+        Error::new(
+            ErrorKind::Refused,
+            format!("the switch denied {}", command.verb()),
+        )
+        .vendor_code(denial.code)
+        .vendor_text(denial.text)
     }
 }

@@ -39,12 +39,31 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, Misread
     if notification.trap.ids() != oid::ALARM_EVENT {
         return Ok(None);
     }
-    let find = |column| notification.binds.iter().find(|b| b.oid.below(&oid::log(column)).is_some()).map_or(&Value::NoSuchInstance, |b| &b.value);
+    let find = |column| {
+        notification
+            .binds
+            .iter()
+            .find(|b| b.oid.below(&oid::log(column)).is_some())
+            .map_or(&Value::NoSuchInstance, |b| &b.value)
+    };
     let object = match find(oid::LOG_OID) {
         Value::ObjectId(object) => object.clone(),
-        value if value.is_absent() => return Err(Misread::Absent { object: "heCommonLogOID" }),
-        _ => return Err(Misread::Type { object: "heCommonLogOID" }),
+        value if value.is_absent() => {
+            return Err(Misread::Absent {
+                object: "heCommonLogOID",
+            });
+        }
+        _ => {
+            return Err(Misread::Type {
+                object: "heCommonLogOID",
+            });
+        }
     };
     let (state, severity) = enumeration(find(oid::LOG_STATE), "heCommonLogState", &STATES)?;
-    Ok(Some(Alarm { object, state, severity, text: text(find(oid::LOG_TEXT), "heCommonLogText")?.unwrap_or_default() }))
+    Ok(Some(Alarm {
+        object,
+        state,
+        severity,
+        text: text(find(oid::LOG_TEXT), "heCommonLogText")?.unwrap_or_default(),
+    }))
 }

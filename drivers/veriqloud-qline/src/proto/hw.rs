@@ -57,7 +57,9 @@ impl Hw {
                 for argument in arguments {
                     match argument {
                         Argument::Int(v) => out.extend_from_slice(&v.to_le_bytes()),
-                        Argument::Double(v) if v.is_finite() => out.extend_from_slice(&v.to_le_bytes()),
+                        Argument::Double(v) if v.is_finite() => {
+                            out.extend_from_slice(&v.to_le_bytes())
+                        }
                         Argument::Double(_) => return Err(ProtoError::Argument),
                         Argument::Text(text) => text16(&mut out, text)?,
                     }
@@ -73,7 +75,12 @@ impl Hw {
     /// See [`ProtoError`]; so for all decoders.
     pub fn decode_info(reply: &[u8]) -> Result<String, ProtoError> {
         let mut reader = Reader::new(reply);
-        let text = reader.text16()?.lines().map(plain).collect::<Vec<_>>().join("\n");
+        let text = reader
+            .text16()?
+            .lines()
+            .map(plain)
+            .collect::<Vec<_>>()
+            .join("\n");
         reader.end()?;
         Ok(text)
     }

@@ -58,7 +58,10 @@ impl Hws {
     /// Whether servers exist that do not know it: it is in `local/hws.py` of 2026 and not in older lists of commands.
     #[must_use]
     pub fn is_newer(&self) -> bool {
-        matches!(self, Self::FindAm2Bias | Self::Find("fd_a_long" | "fd_b_long"))
+        matches!(
+            self,
+            Self::FindAm2Bias | Self::Find("fd_a_long" | "fd_b_long")
+        )
     }
 
     /// The end of its reply. A picture before the text is told by its length, whose highest byte is 0 below 16 MiB; a text has a letter there.
@@ -87,7 +90,19 @@ impl Hws {
             Self::VcaPercent(95),
             Self::LoopFindGates,
         ];
-        all.extend(["fs_b", "fs_a", "fd_b", "fd_b_long", "fd_a", "fd_a_long", "fz_a", "fz_b"].map(Self::Find));
+        all.extend(
+            [
+                "fs_b",
+                "fs_a",
+                "fd_b",
+                "fd_b_long",
+                "fd_a",
+                "fd_a_long",
+                "fz_a",
+                "fz_b",
+            ]
+            .map(Self::Find),
+        );
         all.push(Self::AdjustAm);
         all
     }

@@ -135,7 +135,9 @@ impl Mon {
     #[must_use]
     pub fn exists_at(self, side: Side) -> bool {
         match self {
-            Self::Counts | Self::Gates | Self::Figures | Self::DetectorTemperature => side == Side::Bob,
+            Self::Counts | Self::Gates | Self::Figures | Self::DetectorTemperature => {
+                side == Side::Bob
+            }
             Self::NodeStats => side == Side::Alice,
             _ => true,
         }
@@ -151,7 +153,9 @@ impl Mon {
             Self::Counts => &[Int, Int, Int],
             Self::Gates => &[Array],
             Self::Figures => &[Array, Array, Array, Array, Array, Array],
-            Self::RngStatus | Self::Clock | Self::SlowDac | Self::FastDac | Self::WhiteRabbit => &[Int],
+            Self::RngStatus | Self::Clock | Self::SlowDac | Self::FastDac | Self::WhiteRabbit => {
+                &[Int]
+            }
             Self::DetectorTemperature | Self::GlobalCounter => &[Double],
             Self::FifoStatus => &[Int, Int, Int, Int, Int, Int],
             Self::Servers => &[Int, Int, Int, Int],
@@ -168,7 +172,10 @@ impl Mon {
         out
     }
 
-    fn whole<T>(reply: &[u8], read: impl FnOnce(&mut Reader<'_>) -> Result<T, ProtoError>) -> Result<T, ProtoError> {
+    fn whole<T>(
+        reply: &[u8],
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, ProtoError>,
+    ) -> Result<T, ProtoError> {
         let mut reader = Reader::new(reply);
         let value = read(&mut reader)?;
         reader.end()?;
@@ -197,7 +204,13 @@ impl Mon {
 
     /// Of [`Mon::Counts`].
     pub fn decode_counts(reply: &[u8]) -> Result<Counts, ProtoError> {
-        Self::whole(reply, |r| Ok(Counts { total: r.int()?, click0: r.int()?, click1: r.int()? }))
+        Self::whole(reply, |r| {
+            Ok(Counts {
+                total: r.int()?,
+                click0: r.int()?,
+                click1: r.int()?,
+            })
+        })
     }
 
     /// Of [`Mon::Gates`].
@@ -232,11 +245,18 @@ impl Mon {
 
     /// Of [`Mon::FifoStatus`].
     pub fn decode_fifos(reply: &[u8]) -> Result<[i32; 6], ProtoError> {
-        Self::whole(reply, |r| Ok([r.int()?, r.int()?, r.int()?, r.int()?, r.int()?, r.int()?]))
+        Self::whole(reply, |r| {
+            Ok([r.int()?, r.int()?, r.int()?, r.int()?, r.int()?, r.int()?])
+        })
     }
 
     /// Of [`Mon::NodeStats`].
     pub fn decode_node_stats(reply: &[u8]) -> Result<NodeStats, ProtoError> {
-        Self::whole(reply, |r| Ok(NodeStats { key_length: r.int()?, qber: r.double()? }))
+        Self::whole(reply, |r| {
+            Ok(NodeStats {
+                key_length: r.int()?,
+                qber: r.double()?,
+            })
+        })
     }
 }

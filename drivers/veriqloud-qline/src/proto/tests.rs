@@ -7,19 +7,39 @@ fn vectors() -> Vec<Value> {
 }
 
 fn hws(word: &str) -> Hws {
-    Hws::calibration().into_iter().chain([Hws::Start, Hws::FindVca(None)]).find(|c| c.word() == word).unwrap_or_else(|| panic!("{word}"))
+    Hws::calibration()
+        .into_iter()
+        .chain([Hws::Start, Hws::FindVca(None)])
+        .find(|c| c.word() == word)
+        .unwrap_or_else(|| panic!("{word}"))
 }
 
 #[test]
 fn bytes_are_those_of_the_vendor() {
     let mut seen = 0;
     for v in vectors() {
-        let (bytes, m) = (hex::decode(v["hex"].as_str().unwrap()).unwrap(), &v["meaning"]);
+        let (bytes, m) = (
+            hex::decode(v["hex"].as_str().unwrap()).unwrap(),
+            &v["meaning"],
+        );
         let command = m["command"].as_str().unwrap();
         let is = |field: &str, got: Value| assert_eq!(got, m[field], "{}", v["name"]);
-        match (v["server"].as_str().unwrap(), v["direction"].as_str().unwrap(), command) {
-            ("mon", "request", word) => assert_eq!(Mon::ALL.into_iter().find(|c| c.word() == word).unwrap().encode(), bytes),
-            ("mon", "reply", "get_link") => is("link", Mon::decode_link(&bytes).unwrap().words().into()),
+        match (
+            v["server"].as_str().unwrap(),
+            v["direction"].as_str().unwrap(),
+            command,
+        ) {
+            ("mon", "request", word) => assert_eq!(
+                Mon::ALL
+                    .into_iter()
+                    .find(|c| c.word() == word)
+                    .unwrap()
+                    .encode(),
+                bytes
+            ),
+            ("mon", "reply", "get_link") => {
+                is("link", Mon::decode_link(&bytes).unwrap().words().into())
+            }
             ("mon", "reply", "get_counts") => {
                 let c = Mon::decode_counts(&bytes).unwrap();
                 is("counts", vec![c.total, c.click0, c.click1].into());
@@ -38,10 +58,23 @@ fn bytes_are_those_of_the_vendor() {
                 is("key_length", s.key_length.into());
                 is("qber", s.qber.into());
             }
-            ("hw", "request", "set_vca") => assert_eq!(Hw::Set("set_vca", vec![Argument::Double(m["volt"].as_f64().unwrap())]).encode().unwrap(), bytes),
+            ("hw", "request", "set_vca") => assert_eq!(
+                Hw::Set(
+                    "set_vca",
+                    vec![Argument::Double(m["volt"].as_f64().unwrap())]
+                )
+                .encode()
+                .unwrap(),
+                bytes
+            ),
             ("hws", "request", word) => assert_eq!(hws(word).encode().unwrap(), bytes),
-            ("hws", "reply", word) => match (decode_hws(&hws(word), &bytes).unwrap(), m["outcome"].as_str().unwrap()) {
-                (Outcome::Done(text), "done") | (Outcome::Failed(text), "failed") | (Outcome::Unknown(text), "unknown") => is("text", text.into()),
+            ("hws", "reply", word) => match (
+                decode_hws(&hws(word), &bytes).unwrap(),
+                m["outcome"].as_str().unwrap(),
+            ) {
+                (Outcome::Done(text), "done")
+                | (Outcome::Failed(text), "failed")
+                | (Outcome::Unknown(text), "unknown") => is("text", text.into()),
                 (got, wanted) => panic!("{got:?} instead of {wanted}"),
             },
             other => panic!("{other:?}"),
@@ -53,11 +86,21 @@ fn bytes_are_those_of_the_vendor() {
 
 #[test]
 fn a_reply_is_framed_byte_by_byte() {
-    for v in vectors().iter().filter(|v| v["direction"] == "reply" && v["server"] == "mon" && v["meaning"]["command"] != "nai") {
+    for v in vectors().iter().filter(|v| {
+        v["direction"] == "reply" && v["server"] == "mon" && v["meaning"]["command"] != "nai"
+    }) {
         let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();
-        let command = Mon::ALL.into_iter().find(|c| c.word() == v["meaning"]["command"]).unwrap();
+        let command = Mon::ALL
+            .into_iter()
+            .find(|c| c.word() == v["meaning"]["command"])
+            .unwrap();
         for cut in 0..bytes.len() {
-            assert_eq!(frame(command.reply(), &bytes[..cut]), Frame::Incomplete, "{} cut at {cut}", v["name"]);
+            assert_eq!(
+                frame(command.reply(), &bytes[..cut]),
+                Frame::Incomplete,
+                "{} cut at {cut}",
+                v["name"]
+            );
         }
         assert_eq!(frame(command.reply(), &bytes), Frame::Complete(bytes.len()));
     }
@@ -68,17 +111,32 @@ fn a_picture_before_the_text_is_skipped() {
     let text = b"\x14loop_find_gates done";
     let with = [&[3, 0, 0, 0, 1, 2, 3], &text[..]].concat();
     for reply in [&with[..], &text[..]] {
-        assert_eq!(Hws::LoopFindGates.frame(reply), Frame::Complete(reply.len()));
-        assert_eq!(decode_hws(&Hws::LoopFindGates, reply).unwrap(), Outcome::Done("loop_find_gates done".into()));
+        assert_eq!(
+            Hws::LoopFindGates.frame(reply),
+            Frame::Complete(reply.len())
+        );
+        assert_eq!(
+            decode_hws(&Hws::LoopFindGates, reply).unwrap(),
+            Outcome::Done("loop_find_gates done".into())
+        );
     }
 }
 
 #[test]
 fn announced_sizes_are_bounded() {
-    assert!(matches!(frame(&[Field::Array], &i32::MAX.to_le_bytes()), Frame::Garbled(_)));
-    assert!(matches!(frame(&[Field::Data], &(-1i32).to_le_bytes()), Frame::Garbled(_)));
+    assert!(matches!(
+        frame(&[Field::Array], &i32::MAX.to_le_bytes()),
+        Frame::Garbled(_)
+    ));
+    assert!(matches!(
+        frame(&[Field::Data], &(-1i32).to_le_bytes()),
+        Frame::Garbled(_)
+    ));
     // 8 bytes follow, but two rows of three would need 24 more.
-    assert_eq!(Mon::decode_gates(&[8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]), Err(ProtoError::Array));
+    assert_eq!(
+        Mon::decode_gates(&[8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
+        Err(ProtoError::Array)
+    );
 }
 
 #[test]
@@ -96,12 +154,20 @@ fn a_pickle_is_never_asked_for() {
 #[test]
 fn an_answer_to_another_command_is_told() {
     let reply = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    assert!(matches!(decode_hws(&Hws::Start, &reply("init done")), Err(ProtoError::Unexpected(_))));
-    assert_eq!(Mon::decode_link(&[1, 0, b'x']), Err(ProtoError::Unexpected("x".into())));
+    assert!(matches!(
+        decode_hws(&Hws::Start, &reply("init done")),
+        Err(ProtoError::Unexpected(_))
+    ));
+    assert_eq!(
+        Mon::decode_link(&[1, 0, b'x']),
+        Err(ProtoError::Unexpected("x".into()))
+    );
     let mut long = reply("start done");
     long.push(0);
     assert_eq!(decode_hws(&Hws::Start, &long), Err(ProtoError::Trailing(1)));
-    assert!(Hws::Save("a_b".into()).encode().is_err() && Hws::Save("../x".into()).encode().is_err());
+    assert!(
+        Hws::Save("a_b".into()).encode().is_err() && Hws::Save("../x".into()).encode().is_err()
+    );
 }
 
 proptest! {

@@ -16,8 +16,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, Operation, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged},
+    Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, Operation,
+    Result,
+    encryptor::{
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged,
+    },
     units::Bits,
 };
 use std::{
@@ -102,8 +105,15 @@ impl State {
     /// The next moment at which something changes by itself.
     fn next(&self) -> Duration {
         let in_try = self.settled.saturating_sub(self.began);
-        let period = self.ends.iter().map(|e| e.period).filter(|p| !p.is_zero()).min();
-        let step = [INIT, EXCHANGE, DERIVATION].into_iter().find(|t| *t > in_try);
+        let period = self
+            .ends
+            .iter()
+            .map(|e| e.period)
+            .filter(|p| !p.is_zero())
+            .min();
+        let step = [INIT, EXCHANGE, DERIVATION]
+            .into_iter()
+            .find(|t| *t > in_try);
         self.began
             + match (self.agreed, step) {
                 (Some(false), _) => RETRY,
@@ -168,8 +178,22 @@ impl ForcedLink {
             stage: Stage::Init,
         };
         let settled = clock.now();
-        let state = State { ends: [end(), end()], began: settled, agreed: None, settled, cut: false, traffic: Default::default(), meters: Default::default() };
-        Arc::new(Self { clock, offered: 1000.0, gates: Default::default(), state: Mutex::new(state), listeners: Listeners::default() })
+        let state = State {
+            ends: [end(), end()],
+            began: settled,
+            agreed: None,
+            settled,
+            cut: false,
+            traffic: Default::default(),
+            meters: Default::default(),
+        };
+        Arc::new(Self {
+            clock,
+            offered: 1000.0,
+            gates: Default::default(),
+            state: Mutex::new(state),
+            listeners: Listeners::default(),
+        })
     }
     /// Tells what happens, with the number of the end. What happens by itself is told at the next call of any method, such as [`tick`](Self::tick).
     pub fn listen(&self, listener: impl Fn(usize, &ForcedEvent) + Send + Sync + 'static) {
@@ -193,7 +217,8 @@ impl ForcedLink {
     fn with<T>(&self, run: impl FnOnce(&mut State) -> T) -> T {
         let now = self.clock.now();
         let mut events = Vec::new();
-        let mut guard: MutexGuard<'_, State> = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard: MutexGuard<'_, State> =
+            self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         while state.next() <= now {
             let at = state.next();
@@ -201,7 +226,9 @@ impl ForcedLink {
             let in_try = at.saturating_sub(state.began);
             if state.agreed.is_none() && in_try >= EXCHANGE {
                 state.agreed = Some(state.secrets_agree());
-            } else if (state.agreed == Some(false) && in_try >= RETRY) || (state.agreed == Some(true) && in_try > DERIVATION) {
+            } else if (state.agreed == Some(false) && in_try >= RETRY)
+                || (state.agreed == Some(true) && in_try > DERIVATION)
+            {
                 state.restart(at);
             }
             state.tell(&mut events);
@@ -214,7 +241,11 @@ impl ForcedLink {
         result
     }
 
-    fn change(&self, end: usize, edit: impl FnOnce(&mut State, &mut usize)) -> std::result::Result<(), Refusal> {
+    fn change(
+        &self,
+        end: usize,
+        edit: impl FnOnce(&mut State, &mut usize),
+    ) -> std::result::Result<(), Refusal> {
         self.gates[end & 1].pass()?;
         self.with(|s| edit(s, &mut (end & 1)));
         Ok(())
@@ -224,7 +255,9 @@ impl ForcedLink {
     /// # Errors
     /// If it is refused.
     pub fn set_secret(&self, end: usize, secret: &[u8]) -> std::result::Result<(), Refusal> {
-        self.change(end, |s, e| s.ends[*e].secret = Some(Zeroizing::new(secret.to_vec())))
+        self.change(end, |s, e| {
+            s.ends[*e].secret = Some(Zeroizing::new(secret.to_vec()))
+        })
     }
     /// Restarts the state machine of both ends.
     ///
@@ -303,7 +336,8 @@ impl ForcedLink {
         self.with(|s| s.traffic[end & 1])
     }
     fn alarm(&self, end: usize, text: &str) {
-        self.listeners.tell(vec![(end & 1, ForcedEvent::Alarm(text.to_owned()))]);
+        self.listeners
+            .tell(vec![(end & 1, ForcedEvent::Alarm(text.to_owned()))]);
     }
 }
 
@@ -321,9 +355,22 @@ impl ForcedEnd {
     #[must_use]
     pub fn new(link: Arc<ForcedLink>, end: usize, channel: &str, identity: Identity) -> Self {
         use Operation as O;
-        let operations = [O::Identity, O::Health, O::Channels, O::Channel, O::Stage, O::Activate, O::Confirm, O::SetEncryption];
+        let operations = [
+            O::Identity,
+            O::Health,
+            O::Channels,
+            O::Channel,
+            O::Stage,
+            O::Activate,
+            O::Confirm,
+            O::SetEncryption,
+        ];
         Self {
-            face: Face::new(DeviceKind::Encryptor, identity, Capabilities::none().with(&operations)),
+            face: Face::new(
+                DeviceKind::Encryptor,
+                identity,
+                Capabilities::none().with(&operations),
+            ),
             link,
             end,
             channel: channel.into(),
@@ -349,13 +396,19 @@ impl ForcedEnd {
         if *channel == self.channel {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::NotFound, format!("there is no channel {channel}; there is {}", self.channel)))
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no channel {channel}; there is {}", self.channel),
+            ))
         }
     }
 }
 
 fn refused(operation: Operation) -> impl Fn(Refusal) -> Error {
-    move |r| Error::new(ErrorKind::Refused, format!("the encryptor refused: {r:?}")).during(operation.name())
+    move |r| {
+        Error::new(ErrorKind::Refused, format!("the encryptor refused: {r:?}"))
+            .during(operation.name())
+    }
 }
 
 impl Faulty for ForcedEnd {
@@ -375,7 +428,11 @@ impl Faulty for ForcedEnd {
                     "force-init" => self.link.force_init(self.end),
                     "disable" => self.link.set_enabled(self.end, false),
                     "enable" => self.link.set_enabled(self.end, true),
-                    _ => return Err(format!("`{order}` is nothing that an operator of this encryptor does: force-init, disable, enable")),
+                    _ => {
+                        return Err(format!(
+                            "`{order}` is nothing that an operator of this encryptor does: force-init, disable, enable"
+                        ));
+                    }
                 };
                 done.map_err(|r| format!("{r:?}"))?;
             }
@@ -424,25 +481,42 @@ impl Encryptor for ForcedEnd {
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
         if !self.limits.key_sizes.contains(&key.size()) {
-            return Err(Error::invalid(format!("a key of 128 or 256 bit is needed, not {}", key.size())));
+            return Err(Error::invalid(format!(
+                "a key of 128 or 256 bit is needed, not {}",
+                key.size()
+            )));
         }
         let text = Zeroizing::new(hex::encode(key.expose()));
-        self.link.set_secret(self.end, text.as_bytes()).map_err(refused(Operation::Stage))?;
-        Ok(Staged::new(channel.clone(), key.id().clone(), None, "accepted"))
+        self.link
+            .set_secret(self.end, text.as_bytes())
+            .map_err(refused(Operation::Stage))?;
+        Ok(Staged::new(
+            channel.clone(),
+            key.id().clone(),
+            None,
+            "accepted",
+        ))
     }
     async fn activate(&self, staged: &Staged) -> Result<()> {
         self.known(&staged.channel)?;
-        self.link.force_init(self.end).map_err(refused(Operation::Activate))
+        self.link
+            .force_init(self.end)
+            .map_err(refused(Operation::Activate))
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         self.known(&staged.channel)?;
         tokio::time::sleep(self.link.clock().really(GAP)).await;
         let active = self.link.stage() == Stage::Active;
-        Ok(Confirmation::new(active, format!("{:?}", self.link.stage())))
+        Ok(Confirmation::new(
+            active,
+            format!("{:?}", self.link.stage()),
+        ))
     }
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
         self.known(channel)?;
-        self.link.set_enabled(self.end, on).map_err(refused(Operation::SetEncryption))
+        self.link
+            .set_enabled(self.end, on)
+            .map_err(refused(Operation::SetEncryption))
     }
 }
 
@@ -464,7 +538,11 @@ mod tests {
         let dropped = link.traffic_from(0).dropped();
         (0..2).for_each(|end| link.set_secret(end, b"second").unwrap());
         clock.advance(Duration::from_secs(5));
-        assert_eq!(link.traffic_from(0).dropped(), dropped, "staging drops nothing");
+        assert_eq!(
+            link.traffic_from(0).dropped(),
+            dropped,
+            "staging drops nothing"
+        );
         link.force_init(0).unwrap();
         let mut seen = Vec::new();
         for _ in 0..40 {
@@ -474,7 +552,15 @@ mod tests {
                 seen.push(stage);
             }
         }
-        assert_eq!(seen, [Stage::Init, Stage::Exchange, Stage::Derivation, Stage::Active]);
+        assert_eq!(
+            seen,
+            [
+                Stage::Init,
+                Stage::Exchange,
+                Stage::Derivation,
+                Stage::Active
+            ]
+        );
         assert_eq!(link.traffic_from(0).dropped() - dropped, 2000);
     }
 
@@ -499,7 +585,10 @@ mod tests {
         link.set_secret(1, b"mine").unwrap();
         clock.advance(RETRY + GAP);
         assert_eq!((link.stage(), link.has_failed(0)), (Stage::Active, false));
-        assert_eq!(*events.lock().unwrap(), [(0, true), (1, true), (0, false), (1, false)]);
+        assert_eq!(
+            *events.lock().unwrap(),
+            [(0, true), (1, true), (0, false), (1, false)]
+        );
     }
 
     #[test]

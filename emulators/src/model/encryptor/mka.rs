@@ -17,8 +17,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, KeyId, Operation, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode, Slot, Staged, TrafficCounters},
+    Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, KeyId, Operation,
+    Result,
+    encryptor::{
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode,
+        Slot, Staged, TrafficCounters,
+    },
     units::Bits,
 };
 use rand::{Rng, SeedableRng};
@@ -118,10 +122,18 @@ struct State {
 
 impl End {
     fn active_key(&self) -> Option<&Psk> {
-        self.slots.get(usize::from(self.active) - 1)?.as_ref().filter(|_| self.in_service)
+        self.slots
+            .get(usize::from(self.active) - 1)?
+            .as_ref()
+            .filter(|_| self.in_service)
     }
     fn holds(&self, key: &Psk) -> bool {
-        self.in_service && self.slots.iter().flatten().any(|p| p.ckn == key.ckn && p.cak == key.cak)
+        self.in_service
+            && self
+                .slots
+                .iter()
+                .flatten()
+                .any(|p| p.ckn == key.ckn && p.cak == key.cak)
     }
     fn knows(&self, key: &Psk) -> bool {
         self.slots.iter().flatten().any(|p| p.ckn == key.ckn)
@@ -134,7 +146,9 @@ impl State {
     }
     fn is_live(&self) -> bool {
         let [a, b] = &self.ends;
-        !self.cut && a.active_key().is_some_and(|k| b.holds(k)) && b.active_key().is_some_and(|k| a.holds(k))
+        !self.cut
+            && a.active_key().is_some_and(|k| b.holds(k))
+            && b.active_key().is_some_and(|k| a.holds(k))
     }
 }
 
@@ -185,7 +199,14 @@ impl MkaLink {
             cut: false,
             random: ChaCha12Rng::seed_from_u64(seed),
         };
-        Arc::new(Self { clock, offered: 1000.0, hello: 2.0, gates: Default::default(), state: Mutex::new(state), listeners: Listeners::default() })
+        Arc::new(Self {
+            clock,
+            offered: 1000.0,
+            hello: 2.0,
+            gates: Default::default(),
+            state: Mutex::new(state),
+            listeners: Listeners::default(),
+        })
     }
     /// Tells what happens, with the number of the end.
     pub fn listen(&self, listener: impl Fn(usize, &MkaEvent) + Send + Sync + 'static) {
@@ -223,13 +244,19 @@ impl MkaLink {
                 // Without a live peer there is no SAK to send with.
                 _ => traffic.blocked += frames,
             }
-            let hellos = state.ends[from].hello.frames(if key.is_some() { seconds } else { 0.0 }, 1.0 / self.hello);
+            let hellos = state.ends[from]
+                .hello
+                .frames(if key.is_some() { seconds } else { 0.0 }, 1.0 / self.hello);
             state.ends[from].counters.messages += hellos;
             if let (Some(key), false) = (key, state.cut) {
                 let other = &mut state.ends[1 - from];
                 if other.in_service && !other.holds(&key) {
                     let missed = other.mismatch.frames(seconds, 1.0 / self.hello);
-                    if other.knows(&key) { other.counters.icv_failed += missed } else { other.counters.ckn_not_found += missed }
+                    if other.knows(&key) {
+                        other.counters.icv_failed += missed
+                    } else {
+                        other.counters.ckn_not_found += missed
+                    }
                 }
             }
         }
@@ -245,7 +272,10 @@ impl MkaLink {
         let live = state.is_live();
         let server = state.server();
         if live {
-            let ckn = state.ends[server].active_key().map(|k| k.ckn.clone()).unwrap_or_default();
+            let ckn = state.ends[server]
+                .active_key()
+                .map(|k| k.ckn.clone())
+                .unwrap_or_default();
             if !was_live {
                 for end in 0..2 {
                     state.ends[end].counters.new_live_peer += 1;
@@ -257,7 +287,12 @@ impl MkaLink {
                 let mut ki = [0; 16];
                 state.random.fill_bytes(&mut ki[..12]);
                 ki[12..].copy_from_slice(&state.keys.to_be_bytes());
-                let sak = Sak { an: (state.keys & 3) as u8, ki, number: state.keys, ckn };
+                let sak = Sak {
+                    an: (state.keys & 3) as u8,
+                    ki,
+                    number: state.keys,
+                    ckn,
+                };
                 state.previous = state.sak.replace(sak.clone());
                 state.ends[server].counters.sak_generated += 1;
                 events.push((server, MkaEvent::SakCreated(sak.clone())));
@@ -280,18 +315,34 @@ impl MkaLink {
     }
 
     fn slot(number: u8) -> std::result::Result<usize, MkaRefusal> {
-        if (1..=2).contains(&number) { Ok(usize::from(number) - 1) } else { Err(MkaRefusal::NoSuchSlot) }
+        if (1..=2).contains(&number) {
+            Ok(usize::from(number) - 1)
+        } else {
+            Err(MkaRefusal::NoSuchSlot)
+        }
     }
 
     /// Writes a slot, 1 or 2.
     ///
     /// # Errors
     /// See [`MkaRefusal`].
-    pub fn write_slot(&self, end: usize, number: u8, ckn: &[u8], cak: Zeroizing<Vec<u8>>) -> std::result::Result<(), MkaRefusal> {
+    pub fn write_slot(
+        &self,
+        end: usize,
+        number: u8,
+        ckn: &[u8],
+        cak: Zeroizing<Vec<u8>>,
+    ) -> std::result::Result<(), MkaRefusal> {
         let slot = Self::slot(number)?;
         self.gates[end & 1].pass().map_err(MkaRefusal::Gate)?;
         let changed = self.clock.now();
-        self.change(|s, _| s.ends[end & 1].slots[slot] = Some(Psk { ckn: ckn.to_vec(), cak, changed }));
+        self.change(|s, _| {
+            s.ends[end & 1].slots[slot] = Some(Psk {
+                ckn: ckn.to_vec(),
+                cak,
+                changed,
+            })
+        });
         Ok(())
     }
     /// Empties a slot.
@@ -301,7 +352,9 @@ impl MkaLink {
     pub fn destroy_slot(&self, end: usize, number: u8) -> std::result::Result<(), MkaRefusal> {
         let slot = Self::slot(number)?;
         self.gates[end & 1].pass().map_err(MkaRefusal::Gate)?;
-        self.change(|s, _| s.ends[end & 1].slots[slot].take()).map(drop).ok_or(MkaRefusal::EmptySlot)
+        self.change(|s, _| s.ends[end & 1].slots[slot].take())
+            .map(drop)
+            .ok_or(MkaRefusal::EmptySlot)
     }
     /// Sends with another slot.
     ///
@@ -336,10 +389,18 @@ impl MkaLink {
     pub fn state(&self, end: usize) -> String {
         let state = self.settle();
         let end = &state.ends[end & 1];
-        let mut lines = vec![format!("active: {}, priority: {}, in service: {}", end.active, end.priority, end.in_service)];
+        let mut lines = vec![format!(
+            "active: {}, priority: {}, in service: {}",
+            end.active, end.priority, end.in_service
+        )];
         for (slot, key) in (1..).zip(&end.slots) {
             lines.push(match key {
-                Some(key) => format!("slot {slot}: {} ({}), written at {} ms", hex::encode(&key.ckn), fingerprint(&key.cak), key.changed.as_millis()),
+                Some(key) => format!(
+                    "slot {slot}: {} ({}), written at {} ms",
+                    hex::encode(&key.ckn),
+                    fingerprint(&key.cak),
+                    key.changed.as_millis()
+                ),
                 None => format!("slot {slot}: empty"),
             });
         }
@@ -349,7 +410,9 @@ impl MkaLink {
     #[must_use]
     pub fn slot_of(&self, end: usize, number: u8) -> Option<(Vec<u8>, Duration, bool)> {
         let slot = Self::slot(number).ok()?;
-        self.settle().ends[end & 1].slots[slot].as_ref().map(|p| (p.ckn.clone(), p.changed, p.cak.len() == 32))
+        self.settle().ends[end & 1].slots[slot]
+            .as_ref()
+            .map(|p| (p.ckn.clone(), p.changed, p.cak.len() == 32))
     }
     /// The active slot.
     #[must_use]
@@ -390,19 +453,34 @@ impl MkaLink {
 }
 
 /// One end's view, for faults.
-pub(crate) fn apply(link: &MkaLink, face: [&Face; 2], end: usize, fault: &DeviceFault) -> std::result::Result<(), String> {
+pub(crate) fn apply(
+    link: &MkaLink,
+    face: [&Face; 2],
+    end: usize,
+    fault: &DeviceFault,
+) -> std::result::Result<(), String> {
     match fault {
         DeviceFault::Refuse(n) => link.gate(end).refuse(*n),
         DeviceFault::Full => link.gate(end).set_full(true),
         DeviceFault::Identity(serial) => face[end & 1].become_another(serial),
         DeviceFault::Cut(_) => link.change(|s, _| s.cut = true),
-        DeviceFault::Alarm(text) => link.listeners.tell(vec![(end, MkaEvent::Alarm(text.clone()))]),
+        DeviceFault::Alarm(text) => link
+            .listeners
+            .tell(vec![(end, MkaEvent::Alarm(text.clone()))]),
         DeviceFault::Fail => link.set_in_service(end, false),
         DeviceFault::Operator(order) => {
             let done = match order.split_once(':') {
-                Some(("activate", n)) => link.set_active(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?),
-                Some(("destroy", n)) => link.destroy_slot(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?),
-                _ => return Err(format!("`{order}` is nothing that an operator of a MACsec end does: activate:N, destroy:N")),
+                Some(("activate", n)) => {
+                    link.set_active(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?)
+                }
+                Some(("destroy", n)) => {
+                    link.destroy_slot(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?)
+                }
+                _ => {
+                    return Err(format!(
+                        "`{order}` is nothing that an operator of a MACsec end does: activate:N, destroy:N"
+                    ));
+                }
             };
             done.map_err(|r| format!("{r:?}"))?;
         }
@@ -432,9 +510,24 @@ impl MkaEnd {
     #[must_use]
     pub fn new(link: Arc<MkaLink>, end: usize, channel: &str, identity: Identity) -> Self {
         use Operation as O;
-        let operations = [O::Identity, O::Health, O::Channels, O::Channel, O::Stage, O::Activate, O::Confirm, O::Retire, O::Zeroize, O::Counters];
+        let operations = [
+            O::Identity,
+            O::Health,
+            O::Channels,
+            O::Channel,
+            O::Stage,
+            O::Activate,
+            O::Confirm,
+            O::Retire,
+            O::Zeroize,
+            O::Counters,
+        ];
         Self {
-            face: Face::new(DeviceKind::Encryptor, identity, Capabilities::none().with(&operations)),
+            face: Face::new(
+                DeviceKind::Encryptor,
+                identity,
+                Capabilities::none().with(&operations),
+            ),
             link,
             end,
             channel: channel.into(),
@@ -465,7 +558,10 @@ impl MkaEnd {
         if *channel == self.channel {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::NotFound, format!("there is no channel {channel}; there is {}", self.channel)))
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no channel {channel}; there is {}", self.channel),
+            ))
         }
     }
 }
@@ -477,7 +573,11 @@ impl Faulty for MkaEnd {
 }
 
 fn refused(operation: Operation, refusal: MkaRefusal) -> Error {
-    let kind = if refusal == MkaRefusal::EmptySlot { ErrorKind::NotReady } else { ErrorKind::Refused };
+    let kind = if refusal == MkaRefusal::EmptySlot {
+        ErrorKind::NotReady
+    } else {
+        ErrorKind::Refused
+    };
     Error::new(kind, format!("the encryptor refused: {refusal:?}")).during(operation.name())
 }
 
@@ -498,38 +598,76 @@ impl Encryptor for MkaEnd {
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         self.known(channel)?;
         let active = self.link.active(self.end);
-        let slots = (1..=2).filter_map(|n| self.link.slot_of(self.end, n).map(|(ckn, ..)| Slot::new(n, KeyId::from_bytes(&ckn), n == active))).collect();
+        let slots = (1..=2)
+            .filter_map(|n| {
+                self.link
+                    .slot_of(self.end, n)
+                    .map(|(ckn, ..)| Slot::new(n, KeyId::from_bytes(&ckn), n == active))
+            })
+            .collect();
         let state = match () {
             () if !self.link.is_in_service(self.end) => ChannelState::Disabled,
             () if self.link.saks().0.is_some() => ChannelState::Encrypting,
             () => ChannelState::Initialising,
         };
-        Ok(ChannelStatus::new(self.channel.clone(), state).with_slots(slots).with_failure_mode(FailureMode::Block))
+        Ok(ChannelStatus::new(self.channel.clone(), state)
+            .with_slots(slots)
+            .with_failure_mode(FailureMode::Block))
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
         if !self.limits.key_sizes.contains(&key.size()) {
-            return Err(Error::invalid(format!("a key of 128 or 256 bit is needed, not {}", key.size())));
+            return Err(Error::invalid(format!(
+                "a key of 128 or 256 bit is needed, not {}",
+                key.size()
+            )));
         }
         let slot = 3 - self.link.active(self.end);
         let cak = Zeroizing::new(key.expose().to_vec());
-        self.link.write_slot(self.end, slot, key.id().as_bytes(), cak).map_err(|r| refused(Operation::Stage, r))?;
-        Ok(Staged::new(channel.clone(), key.id().clone(), Some(slot), "written"))
+        self.link
+            .write_slot(self.end, slot, key.id().as_bytes(), cak)
+            .map_err(|r| refused(Operation::Stage, r))?;
+        Ok(Staged::new(
+            channel.clone(),
+            key.id().clone(),
+            Some(slot),
+            "written",
+        ))
     }
     async fn activate(&self, staged: &Staged) -> Result<()> {
         self.known(&staged.channel)?;
-        self.link.set_active(self.end, staged.slot.unwrap_or_default()).map_err(|r| refused(Operation::Activate, r))
+        self.link
+            .set_active(self.end, staged.slot.unwrap_or_default())
+            .map_err(|r| refused(Operation::Activate, r))
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         self.known(&staged.channel)?;
-        let protects = self.link.saks().0.is_some_and(|s| s.ckn == staged.key_id.as_bytes());
-        Ok(Confirmation::new(protects, if protects { "the SAK was distributed under this key" } else { "no SAK under this key" }))
+        let protects = self
+            .link
+            .saks()
+            .0
+            .is_some_and(|s| s.ckn == staged.key_id.as_bytes());
+        Ok(Confirmation::new(
+            protects,
+            if protects {
+                "the SAK was distributed under this key"
+            } else {
+                "no SAK under this key"
+            },
+        ))
     }
     async fn retire(&self, staged: &Staged) -> Result<()> {
         self.known(&staged.channel)?;
         let slot = staged.slot.filter(|s| *s == self.link.active(self.end));
-        let Some(slot) = slot else { return Err(Error::new(ErrorKind::NotReady, "the key before this one is still in use")) };
-        self.link.destroy_slot(self.end, 3 - slot).map_err(|r| refused(Operation::Retire, r))
+        let Some(slot) = slot else {
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                "the key before this one is still in use",
+            ));
+        };
+        self.link
+            .destroy_slot(self.end, 3 - slot)
+            .map_err(|r| refused(Operation::Retire, r))
     }
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
         self.known(channel)?;
@@ -543,7 +681,11 @@ impl Encryptor for MkaEnd {
     }
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
         self.known(channel)?;
-        let (sent, received, mka) = (self.link.traffic_from(self.end), self.link.traffic_from(1 - self.end), self.link.counters(self.end));
+        let (sent, received, mka) = (
+            self.link.traffic_from(self.end),
+            self.link.traffic_from(1 - self.end),
+            self.link.counters(self.end),
+        );
         let mut counters = TrafficCounters::default();
         counters.encrypted = Some(sent.encrypted);
         counters.accepted = Some(received.accepted);
@@ -564,21 +706,31 @@ mod tests {
         (MkaLink::new(clock.clone(), 1), clock)
     }
     fn write(link: &MkaLink, end: usize, slot: u8, name: u8, key: u8) {
-        link.write_slot(end, slot, &[name; 16], Zeroizing::new(vec![key; 32])).unwrap();
+        link.write_slot(end, slot, &[name; 16], Zeroizing::new(vec![key; 32]))
+            .unwrap();
     }
 
     #[test]
     fn traffic_needs_the_same_key_at_both_ends() {
         let (link, clock) = pair();
         clock.advance(Duration::from_secs(1));
-        assert_eq!(link.traffic_from(0), Traffic { blocked: 1000, ..Traffic::default() });
+        assert_eq!(
+            link.traffic_from(0),
+            Traffic {
+                blocked: 1000,
+                ..Traffic::default()
+            }
+        );
         write(&link, 0, 1, 1, 1);
         clock.advance(Duration::from_secs(1));
         assert_eq!(link.traffic_from(0).dropped(), 2000);
         write(&link, 1, 1, 1, 1);
         clock.advance(Duration::from_secs(1));
         let sent = link.traffic_from(0);
-        assert_eq!((sent.encrypted, sent.accepted, sent.dropped()), (1000, 1000, 2000));
+        assert_eq!(
+            (sent.encrypted, sent.accepted, sent.dropped()),
+            (1000, 1000, 2000)
+        );
     }
 
     #[test]
@@ -601,11 +753,17 @@ mod tests {
             link.destroy_slot(end, 1).unwrap();
             step();
         }
-        assert_eq!(link.traffic_from(0).dropped() + link.traffic_from(1).dropped(), 0);
+        assert_eq!(
+            link.traffic_from(0).dropped() + link.traffic_from(1).dropped(),
+            0
+        );
         assert_eq!(link.traffic_from(0).accepted, 4200);
         let after = link.saks().0.unwrap();
         assert!(after.number == before.number + 1 && after.ki != before.ki && after.ckn == [2; 16]);
-        assert_eq!((link.counters(0).ckn_not_found, link.counters(0).icv_failed), (0, 0));
+        assert_eq!(
+            (link.counters(0).ckn_not_found, link.counters(0).icv_failed),
+            (0, 0)
+        );
     }
 
     #[test]
@@ -614,10 +772,16 @@ mod tests {
         write(&link, 0, 1, 1, 1);
         write(&link, 1, 1, 2, 1);
         clock.advance(Duration::from_secs(10));
-        assert_eq!((link.counters(1).ckn_not_found, link.counters(1).icv_failed), (5, 0));
+        assert_eq!(
+            (link.counters(1).ckn_not_found, link.counters(1).icv_failed),
+            (5, 0)
+        );
         write(&link, 1, 1, 1, 9);
         clock.advance(Duration::from_secs(10));
-        assert_eq!((link.counters(1).ckn_not_found, link.counters(1).icv_failed), (5, 5));
+        assert_eq!(
+            (link.counters(1).ckn_not_found, link.counters(1).icv_failed),
+            (5, 5)
+        );
         assert_eq!(link.set_active(0, 2), Err(MkaRefusal::EmptySlot));
         assert_eq!(link.traffic_from(0).accepted, 0);
     }
@@ -631,7 +795,10 @@ mod tests {
         (0..2).for_each(|end| write(&link, end, 1, 1, 1));
         link.destroy_slot(0, 1).unwrap();
         let seen = seen.lock().unwrap();
-        assert!(seen.contains(&(0, MkaEvent::Established)) && seen.contains(&(1, MkaEvent::Ended)), "{seen:?}");
+        assert!(
+            seen.contains(&(0, MkaEvent::Established)) && seen.contains(&(1, MkaEvent::Ended)),
+            "{seen:?}"
+        );
         assert_eq!(link.saks().0, None);
     }
 }

@@ -19,7 +19,10 @@ impl<E> Default for Listeners<E> {
 
 impl<E> Listeners<E> {
     pub(crate) fn add(&self, listener: impl Fn(usize, &E) + Send + Sync + 'static) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Box::new(listener));
     }
     pub(crate) fn tell(&self, events: Vec<(usize, E)>) {
         if events.is_empty() {

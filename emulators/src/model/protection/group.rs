@@ -20,7 +20,12 @@ impl Input {
     /// An input that is well.
     #[must_use]
     pub fn new(level: f64, threshold: f64) -> Self {
-        Self { level, cut: false, threshold, failed: false }
+        Self {
+            level,
+            cut: false,
+            threshold,
+            failed: false,
+        }
     }
     /// Whether it has failed.
     #[must_use]
@@ -87,7 +92,14 @@ impl Group {
     /// A group whose every path needs the input of its number. It stands on the first, which is the preferred one.
     #[must_use]
     pub fn of(paths: &[&str], inputs: Vec<Input>) -> Self {
-        Self::with_needs(paths.iter().enumerate().map(|(n, name)| ((*name).to_owned(), vec![n])).collect(), inputs)
+        Self::with_needs(
+            paths
+                .iter()
+                .enumerate()
+                .map(|(n, name)| ((*name).to_owned(), vec![n]))
+                .collect(),
+            inputs,
+        )
     }
     /// A group whose paths need several inputs.
     #[must_use]
@@ -131,7 +143,11 @@ impl Group {
     #[must_use]
     pub fn level(&self, input: usize) -> f64 {
         let input = &self.inputs[input];
-        if input.cut { DARK } else { (input.level - self.extra_loss).max(DARK) }
+        if input.cut {
+            DARK
+        } else {
+            (input.level - self.extra_loss).max(DARK)
+        }
     }
     /// Where the signal is.
     #[must_use]
@@ -187,7 +203,11 @@ impl Group {
             let level = self.level(n);
             let hysteresis = self.hysteresis.max(0.0);
             let input = &mut self.inputs[n];
-            let failed = if input.failed { level < input.threshold + hysteresis } else { level < input.threshold };
+            let failed = if input.failed {
+                level < input.threshold + hysteresis
+            } else {
+                level < input.threshold
+            };
             self.signal_failures += u64::from(failed && !input.failed);
             input.failed = failed;
         }
@@ -197,7 +217,9 @@ impl Group {
             return None;
         }
         match self.standing {
-            Some(Standing::Lockout) => return self.go(self.preferred, Request::LockoutOfProtection, now),
+            Some(Standing::Lockout) => {
+                return self.go(self.preferred, Request::LockoutOfProtection, now);
+            }
             Some(Standing::Force(path)) => return self.go(path, Request::ForcedSwitch, now),
             // A failure is stronger than a manual switch, and ends it.
             Some(Standing::Manual(path)) if self.failed(path) => self.standing = None,
@@ -210,7 +232,11 @@ impl Group {
                 return None;
             };
             let leave_at = *self.leave_at.get_or_insert(now + self.hold_off);
-            return if now >= leave_at { self.go(other, Request::SignalFail, leave_at) } else { None };
+            return if now >= leave_at {
+                self.go(other, Request::SignalFail, leave_at)
+            } else {
+                None
+            };
         }
         self.leave_at = None;
         if self.live == self.preferred {
@@ -234,7 +260,9 @@ impl Group {
 
     /// A path that is well; the preferred one first.
     fn well(&self) -> Option<usize> {
-        std::iter::once(self.preferred).chain(0..self.paths.len()).find(|p| !self.failed(*p))
+        std::iter::once(self.preferred)
+            .chain(0..self.paths.len())
+            .find(|p| !self.failed(*p))
     }
 }
 
@@ -247,7 +275,10 @@ mod tests {
     }
 
     fn group() -> Group {
-        let mut group = Group::of(&["a", "b"], vec![Input::new(-5.0, -20.0), Input::new(-6.0, -20.0)]);
+        let mut group = Group::of(
+            &["a", "b"],
+            vec![Input::new(-5.0, -20.0), Input::new(-6.0, -20.0)],
+        );
         group.wait_to_restore = s(60);
         group
     }
@@ -257,16 +288,37 @@ mod tests {
         let mut group = group();
         assert_eq!(group.evaluate(s(1)), None);
         group.inputs[0].cut = true;
-        assert_eq!(group.evaluate(s(2)), Some(Change { at: s(2), to: 1, request: Request::SignalFail }));
-        assert_eq!((group.evaluate(s(3)), group.request()), (None, Request::SignalFail));
+        assert_eq!(
+            group.evaluate(s(2)),
+            Some(Change {
+                at: s(2),
+                to: 1,
+                request: Request::SignalFail
+            })
+        );
+        assert_eq!(
+            (group.evaluate(s(3)), group.request()),
+            (None, Request::SignalFail)
+        );
         group.inputs[0].cut = false;
-        assert_eq!((group.evaluate(s(10)), group.request()), (None, Request::WaitToRestore));
+        assert_eq!(
+            (group.evaluate(s(10)), group.request()),
+            (None, Request::WaitToRestore)
+        );
         // A relapse begins the wait anew.
         group.inputs[0].cut = true;
         group.evaluate(s(40));
         group.inputs[0].cut = false;
         assert_eq!((group.evaluate(s(50)), group.evaluate(s(80))), (None, None));
-        assert_eq!(group.evaluate(s(200)), Some(Change { at: s(110), to: 0, request: Request::NoRequest }), "when it was due, not when somebody looked");
+        assert_eq!(
+            group.evaluate(s(200)),
+            Some(Change {
+                at: s(110),
+                to: 0,
+                request: Request::NoRequest
+            }),
+            "when it was due, not when somebody looked"
+        );
         assert_eq!((group.switch_overs(), group.signal_failures()), (2, 2));
     }
 
@@ -277,7 +329,10 @@ mod tests {
         group.inputs[0].cut = true;
         group.evaluate(s(1));
         group.inputs[0].cut = false;
-        assert_eq!((group.evaluate(s(500)), group.live(), group.request()), (None, 1, Request::DoNotRevert));
+        assert_eq!(
+            (group.evaluate(s(500)), group.live(), group.request()),
+            (None, 1, Request::DoNotRevert)
+        );
         group.extra_loss = 50.0;
         assert_eq!((group.evaluate(s(501)), group.live()), (None, 1));
     }
@@ -291,9 +346,17 @@ mod tests {
         assert!(group.put(1, s(2)).is_some());
         group.mode = Mode::Automatic;
         group.standing = Some(Standing::Force(0));
-        assert_eq!(group.evaluate(s(3)).map(|c| c.request), Some(Request::ForcedSwitch), "forced to a dark path");
+        assert_eq!(
+            group.evaluate(s(3)).map(|c| c.request),
+            Some(Request::ForcedSwitch),
+            "forced to a dark path"
+        );
         group.standing = Some(Standing::Manual(0));
-        assert_eq!(group.evaluate(s(4)).map(|c| (c.to, c.request)), Some((1, Request::SignalFail)), "a failure ends a manual switch");
+        assert_eq!(
+            group.evaluate(s(4)).map(|c| (c.to, c.request)),
+            Some((1, Request::SignalFail)),
+            "a failure ends a manual switch"
+        );
         assert_eq!(group.standing, None);
     }
 

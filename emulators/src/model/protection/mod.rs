@@ -16,12 +16,15 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Operation, Result, device::HealthState, event::Origin, reading::Measured,
-    units::DecibelMilliwatts,
+    Capabilities, DeviceKind, Error, ErrorKind, EventKind, Health, Identity, Operation, Result,
+    device::HealthState, event::Origin, reading::Measured, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Step, SwitchCapabilities,
-    protection::{GroupId, Live, Mode, PathId, PathStatus, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand},
+    protection::{
+        GroupId, Live, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
+        ProtectionSetting, ProtectionStatus, SwitchCommand,
+    },
 };
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -56,7 +59,12 @@ pub struct Protector {
 impl Protector {
     /// A box with these groups.
     #[must_use]
-    pub fn new(identity: Identity, limits: ProtectionCapabilities, groups: Vec<(GroupId, Group)>, clock: Clock) -> Self {
+    pub fn new(
+        identity: Identity,
+        limits: ProtectionCapabilities,
+        groups: Vec<(GroupId, Group)>,
+        clock: Clock,
+    ) -> Self {
         let operations = [
             Operation::Identity,
             Operation::Health,
@@ -66,7 +74,11 @@ impl Protector {
             Operation::ProtectionCommand,
         ];
         Self {
-            face: Face::new(DeviceKind::ProtectionSwitch, identity, Capabilities::none().with(&operations)),
+            face: Face::new(
+                DeviceKind::ProtectionSwitch,
+                identity,
+                Capabilities::none().with(&operations),
+            ),
             limits,
             switch: None,
             gate: Gate::default(),
@@ -79,8 +91,14 @@ impl Protector {
     #[must_use]
     pub fn with_switch(mut self, switch: SwitchCapabilities) -> Self {
         self.switch = Some(switch);
-        self.face.capabilities = self.face.capabilities.with(&[Operation::Connections, Operation::Apply]);
-        self.face.descriptor = self.face.descriptor.with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]);
+        self.face.capabilities = self
+            .face
+            .capabilities
+            .with(&[Operation::Connections, Operation::Apply]);
+        self.face.descriptor = self
+            .face
+            .descriptor
+            .with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]);
         self
     }
     /// What all devices have.
@@ -105,7 +123,14 @@ impl Protector {
     fn publish(&self, id: &GroupId, group: &Group, change: Option<Change>) {
         if let Some(change) = change {
             let path = group.paths().nth(change.to).unwrap_or_default().to_owned();
-            self.face.events.publish(Origin::Device, EventKind::SwitchOver { group: id.0.clone(), path, request: change.request.to_string() });
+            self.face.events.publish(
+                Origin::Device,
+                EventKind::SwitchOver {
+                    group: id.0.clone(),
+                    path,
+                    request: change.request.to_string(),
+                },
+            );
         }
     }
 
@@ -121,7 +146,10 @@ impl Protector {
     /// Looks at a group as it stands now.
     pub fn look<T>(&self, id: &GroupId, look: impl FnOnce(&Group) -> T) -> Option<T> {
         self.tick();
-        self.lock().iter().find(|(g, _)| g == id).map(|(_, group)| look(group))
+        self.lock()
+            .iter()
+            .find(|(g, _)| g == id)
+            .map(|(_, group)| look(group))
     }
     /// All groups that there are.
     #[must_use]
@@ -131,7 +159,12 @@ impl Protector {
     /// Changes a group past all gates: light, faults.
     pub fn touch(&self, id: &GroupId, change: impl FnOnce(&mut Group)) -> bool {
         self.tick();
-        let found = self.lock().iter_mut().find(|(g, _)| g == id).map(|(_, group)| change(group)).is_some();
+        let found = self
+            .lock()
+            .iter_mut()
+            .find(|(g, _)| g == id)
+            .map(|(_, group)| change(group))
+            .is_some();
         self.tick();
         found
     }
@@ -149,7 +182,10 @@ impl Protector {
         let now = self.clock.now();
         {
             let mut groups = self.lock();
-            let (id, group) = groups.iter_mut().find(|(g, _)| g == id).ok_or(Rejected::NoSuchGroup)?;
+            let (id, group) = groups
+                .iter_mut()
+                .find(|(g, _)| g == id)
+                .ok_or(Rejected::NoSuchGroup)?;
             let mut changed = group.clone();
             let done = change(&mut changed, now)?;
             if !self.gate.admits().map_err(Rejected::Gate)? {
@@ -177,9 +213,17 @@ impl Protector {
     ///
     /// # Errors
     /// See [`Rejected`].
-    pub fn stand(&self, id: &GroupId, standing: Option<Standing>) -> std::result::Result<(), Rejected> {
+    pub fn stand(
+        &self,
+        id: &GroupId,
+        standing: Option<Standing>,
+    ) -> std::result::Result<(), Rejected> {
         self.order(id, |group, _| match standing {
-            Some(Standing::Force(path) | Standing::Manual(path)) if path >= group.paths().count() => Err(Rejected::NoSuchPath),
+            Some(Standing::Force(path) | Standing::Manual(path))
+                if path >= group.paths().count() =>
+            {
+                Err(Rejected::NoSuchPath)
+            }
             _ => {
                 group.standing = standing;
                 Ok(None)
@@ -209,8 +253,14 @@ impl Protector {
     }
 
     /// The named path or input: `a`, or `3/a` of group 3.
-    fn named(&self, text: &str, each: impl Fn(&mut Group, usize)) -> std::result::Result<(), String> {
-        let (group, path) = text.split_once('/').map_or((None, text), |(g, p)| (Some(g), p));
+    fn named(
+        &self,
+        text: &str,
+        each: impl Fn(&mut Group, usize),
+    ) -> std::result::Result<(), String> {
+        let (group, path) = text
+            .split_once('/')
+            .map_or((None, text), |(g, p)| (Some(g), p));
         let mut found = false;
         for (id, g) in &mut *self.lock() {
             let n = g.paths().position(|name| name == path);
@@ -219,7 +269,13 @@ impl Protector {
                 each(g, n);
             }
         }
-        if found { Ok(()) } else { Err(format!("`{text}` is no path: one such as `a`, or `3/a` of group 3")) }
+        if found {
+            Ok(())
+        } else {
+            Err(format!(
+                "`{text}` is no path: one such as `a`, or `3/a` of group 3"
+            ))
+        }
     }
 
     /// Gives the inputs of a path, `a`, or `3/a` of group 3, another level, in dBm.
@@ -253,18 +309,32 @@ impl Protector {
                 g.put(n, now);
             })?,
             "force" => self.named(rest, |g, n| g.standing = Some(Standing::Force(n)))?,
-            _ => return Err(format!("`{verb}` is nothing that an operator of a protection switch does: manual, force, clear, automatic")),
+            _ => {
+                return Err(format!(
+                    "`{verb}` is nothing that an operator of a protection switch does: manual, force, clear, automatic"
+                ));
+            }
         }
         Ok(())
     }
 
     fn path(&self, id: &GroupId, path: &PathId) -> Result<usize> {
         let found = self.look(id, |g| g.paths().position(|p| p == path.0));
-        found.ok_or_else(|| no_group(id))?.ok_or_else(|| Error::invalid(format!("group {id} has no path `{path}`")))
+        found
+            .ok_or_else(|| no_group(id))?
+            .ok_or_else(|| Error::invalid(format!("group {id} has no path `{path}`")))
     }
     fn position(&self) -> Result<(GroupId, SwitchCapabilities)> {
-        let missing = || Error::unsupported(Operation::Connections.name(), "this box is no switch of its own");
-        Ok((self.ids().into_iter().next().ok_or_else(missing)?, self.switch.clone().ok_or_else(missing)?))
+        let missing = || {
+            Error::unsupported(
+                Operation::Connections.name(),
+                "this box is no switch of its own",
+            )
+        };
+        Ok((
+            self.ids().into_iter().next().ok_or_else(missing)?,
+            self.switch.clone().ok_or_else(missing)?,
+        ))
     }
 }
 
@@ -277,7 +347,11 @@ pub fn connections_of(geometry: Geometry, position: usize) -> Option<CrossConnec
         (Geometry::Crossbar, 1) => &[(1, 4), (2, 3)],
         _ => return None,
     };
-    pairs.iter().map(|(i, e)| CrossConnect::new(*i, *e)).collect::<Result<_>>().ok()
+    pairs
+        .iter()
+        .map(|(i, e)| CrossConnect::new(*i, *e))
+        .collect::<Result<_>>()
+        .ok()
 }
 
 fn no_group(id: &GroupId) -> Error {
@@ -305,7 +379,9 @@ impl Faulty for Protector {
         let all = |change: &dyn Fn(&mut Group)| self.lock().iter_mut().for_each(|(_, g)| change(g));
         match fault {
             DeviceFault::Reboot => {
-                self.face.events.publish(Origin::Device, EventKind::Restarted);
+                self.face
+                    .events
+                    .publish(Origin::Device, EventKind::Restarted);
             }
             DeviceFault::Refuse(n) => self.gate.refuse(*n),
             DeviceFault::Ignore(n) => self.gate.ignore(*n),
@@ -363,8 +439,17 @@ impl Protection for Protector {
                 }
                 path
             };
-            let mut status = ProtectionStatus::new(id.clone(), g.mode, names[g.live()].clone(), g.request(), (0..names.len()).map(path).collect());
-            status.live = Live { since: g.since().map(|at| (self.started + at, Origin::Device)), ..status.live };
+            let mut status = ProtectionStatus::new(
+                id.clone(),
+                g.mode,
+                names[g.live()].clone(),
+                g.request(),
+                (0..names.len()).map(path).collect(),
+            );
+            status.live = Live {
+                since: g.since().map(|at| (self.started + at, Origin::Device)),
+                ..status.live
+            };
             status.preferred = Some(names[g.preferred].clone());
             status.revert = Some(g.revert);
             status.wait_to_restore = Some(g.wait_to_restore);
@@ -375,7 +460,9 @@ impl Protection for Protector {
     }
     async fn set_protection(&self, id: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         let path = match setting {
-            ProtectionSetting::Preferred(path) | ProtectionSetting::Threshold { path, .. } => self.path(id, path)?,
+            ProtectionSetting::Preferred(path) | ProtectionSetting::Threshold { path, .. } => {
+                self.path(id, path)?
+            }
             _ => 0,
         };
         let done = self.order(id, |g, _| {
@@ -398,9 +485,15 @@ impl Protection for Protector {
     async fn command(&self, id: &GroupId, command: &SwitchCommand) -> Result<()> {
         let status = self.protection(id).await?.value;
         status.permits(command)?;
-        let path = command.path().map(|p| self.path(id, p)).transpose()?.unwrap_or_default();
+        let path = command
+            .path()
+            .map(|p| self.path(id, p))
+            .transpose()?
+            .unwrap_or_default();
         let done = match (status.mode, command) {
-            (Mode::Manual, SwitchCommand::Force(_) | SwitchCommand::Manual(_)) => self.put(id, path),
+            (Mode::Manual, SwitchCommand::Force(_) | SwitchCommand::Manual(_)) => {
+                self.put(id, path)
+            }
             (_, SwitchCommand::Clear) => self.stand(id, None),
             (_, SwitchCommand::Lockout) => self.stand(id, Some(Standing::Lockout)),
             (_, SwitchCommand::Force(_)) => self.stand(id, Some(Standing::Force(path))),
@@ -415,20 +508,35 @@ impl OpticalSwitch for Protector {
     /// # Panics
     /// If it was not made [`with_switch`](Protector::with_switch).
     fn switch_capabilities(&self) -> &SwitchCapabilities {
-        self.switch.as_ref().expect("a box that was made with a switch")
+        self.switch
+            .as_ref()
+            .expect("a box that was made with a switch")
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let (id, switch) = self.position()?;
         let position = self.look(&id, Group::live).unwrap_or_default();
         let shown = connections_of(switch.geometry, position);
-        shown.map(Measured::now).ok_or_else(|| Error::new(ErrorKind::NotReady, format!("it stands where cross-connects cannot show it: path {position}")))
+        shown.map(Measured::now).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotReady,
+                format!("it stands where cross-connects cannot show it: path {position}"),
+            )
+        })
     }
     async fn apply(&self, plan: &Plan) -> Result<Applied> {
         let (id, switch) = self.position()?;
         plan.check(&self.connections().await?.value)?;
-        let wanted: CrossConnects = plan.steps().iter().flat_map(Step::adds).copied().collect::<Result<_>>()?;
-        if let Some(position) = (0..2).find(|n| !wanted.is_empty() && connections_of(switch.geometry, *n) == Some(wanted.clone())) {
-            self.put(&id, position).map_err(|r| refused(Operation::Apply, r))?;
+        let wanted: CrossConnects = plan
+            .steps()
+            .iter()
+            .flat_map(Step::adds)
+            .copied()
+            .collect::<Result<_>>()?;
+        if let Some(position) = (0..2).find(|n| {
+            !wanted.is_empty() && connections_of(switch.geometry, *n) == Some(wanted.clone())
+        }) {
+            self.put(&id, position)
+                .map_err(|r| refused(Operation::Apply, r))?;
         }
         Ok(Applied::new(plan.steps().len(), true, Duration::ZERO))
     }

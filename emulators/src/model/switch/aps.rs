@@ -46,17 +46,31 @@ impl Aps {
     }
     /// The working ports that go over when this port loses its signal.
     pub(super) fn triggered_by(&self, port: u32) -> Vec<u32> {
-        let of = |(working, ports): (&u32, &BTreeSet<u32>)| ports.contains(&port).then_some(*working);
+        let of =
+            |(working, ports): (&u32, &BTreeSet<u32>)| ports.contains(&port).then_some(*working);
         self.triggers
             .iter()
             .filter_map(of)
-            .filter(|w| !self.out_of_service.contains(w) && !self.over.contains_key(w) && self.condition(*w) != Condition::ToProtection)
+            .filter(|w| {
+                !self.out_of_service.contains(w)
+                    && !self.over.contains_key(w)
+                    && self.condition(*w) != Condition::ToProtection
+            })
             .collect()
     }
     /// The protecting ports of a working port, the first choice first.
     pub(super) fn choices(&self, working: u32) -> Vec<u32> {
-        let mut all: Vec<(u32, u32)> = self.groups.get(&working).into_iter().flatten().map(|(port, priority)| (*priority, *port)).collect();
+        let mut all: Vec<(u32, u32)> = self
+            .groups
+            .get(&working)
+            .into_iter()
+            .flatten()
+            .map(|(port, priority)| (*priority, *port))
+            .collect();
         all.sort_unstable();
-        all.into_iter().map(|(_, port)| port).filter(|p| !self.out_of_service.contains(p)).collect()
+        all.into_iter()
+            .map(|(_, port)| port)
+            .filter(|p| !self.out_of_service.contains(p))
+            .collect()
     }
 }

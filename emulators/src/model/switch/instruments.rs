@@ -15,10 +15,11 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, MonitorChange, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities,
+    AlarmLevels, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, MonitorChange,
+    MonitorStatus, Port, PowerMeter, PowerMeterCapabilities,
     protection::{
-        CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, Request, SettingKind,
-        SwitchCommand,
+        CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
+        ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
     },
 };
 use std::time::Duration;
@@ -65,38 +66,69 @@ pub enum SwitchEvent {
 }
 
 /// The capabilities of the instruments of a matrix, in the units of the contract.
-pub(super) fn capabilities(monitors: impl Iterator<Item = Port>, egress: impl Iterator<Item = Port>) -> (PowerMeterCapabilities, AttenuatorCapabilities) {
+pub(super) fn capabilities(
+    monitors: impl Iterator<Item = Port>,
+    egress: impl Iterator<Item = Port>,
+) -> (PowerMeterCapabilities, AttenuatorCapabilities) {
     let powers = DecibelMilliwatts(-60.0)..=DecibelMilliwatts(25.0);
-    let meter =
-        PowerMeterCapabilities::at(monitors).with_averaging(AVERAGING).with_wavelengths(Nanometres(1260.0)..=Nanometres(1675.0)).with_alarms(powers.clone());
-    let voa = AttenuatorCapabilities::at(egress).with_ends().with_output_power(powers).with_relative(Decibels(0.0)..=Decibels(40.0));
+    let meter = PowerMeterCapabilities::at(monitors)
+        .with_averaging(AVERAGING)
+        .with_wavelengths(Nanometres(1260.0)..=Nanometres(1675.0))
+        .with_alarms(powers.clone());
+    let voa = AttenuatorCapabilities::at(egress)
+        .with_ends()
+        .with_output_power(powers)
+        .with_relative(Decibels(0.0)..=Decibels(40.0));
     (meter, voa)
 }
 
 pub(super) fn protection() -> ProtectionCapabilities {
-    ProtectionCapabilities::new(&[SettingKind::Mode], &[CommandKind::Clear, CommandKind::Lockout])
+    ProtectionCapabilities::new(
+        &[SettingKind::Mode],
+        &[CommandKind::Clear, CommandKind::Lockout],
+    )
 }
 
 impl State {
     /// What leaves at an egress port without its attenuator, or enters at an ingress port.
     fn light(&self, switch: &Switch, port: u32) -> Option<f64> {
-        let blocked = |p: u32| self.disabled.contains(&p) || self.failed.contains(&p) || self.cut.contains(&p);
+        let blocked = |p: u32| {
+            self.disabled.contains(&p) || self.failed.contains(&p) || self.cut.contains(&p)
+        };
         if switch.limits.geometry.is_ingress(Port(port)) {
-            return (!self.cut.contains(&port)).then(|| self.input.get(&port).copied()).flatten();
+            return (!self.cut.contains(&port))
+                .then(|| self.input.get(&port).copied())
+                .flatten();
         }
-        let ingress = self.connections.peer(Port(port)).map(|p| p.0).filter(|i| !blocked(*i) && !blocked(port))?;
-        self.input.get(&ingress).map(|input| input - switch.loss - self.extra_loss)
+        let ingress = self
+            .connections
+            .peer(Port(port))
+            .map(|p| p.0)
+            .filter(|i| !blocked(*i) && !blocked(port))?;
+        self.input
+            .get(&ingress)
+            .map(|input| input - switch.loss - self.extra_loss)
     }
 
     /// What the monitor of a port shows, in dBm, not below [`DARK`].
     pub(super) fn power(&self, switch: &Switch, port: u32) -> f64 {
         let light = self.light(switch, port).map(|light| {
             let voa = self.voas.get(&port).copied().unwrap_or_default();
-            let reference = voa.reference.filter(|r| *r != port && voa.mode == VoaMode::Relative).and_then(|r| self.light(switch, r));
+            let reference = voa
+                .reference
+                .filter(|r| *r != port && voa.mode == VoaMode::Relative)
+                .and_then(|r| self.light(switch, r));
             voa.passes(light, reference)
         });
-        let watts = [light, self.stray].into_iter().flatten().map(|dbm| DecibelMilliwatts(dbm).to_watts()).sum();
-        let offset = self.monitors.get(&port).map_or(0.0, |m| f64::from(m.offset) / 1000.0);
+        let watts = [light, self.stray]
+            .into_iter()
+            .flatten()
+            .map(|dbm| DecibelMilliwatts(dbm).to_watts())
+            .sum();
+        let offset = self
+            .monitors
+            .get(&port)
+            .map_or(0.0, |m| f64::from(m.offset) / 1000.0);
         (DecibelMilliwatts::from_watts(watts).0 + offset).max(DARK)
     }
 
@@ -108,7 +140,9 @@ impl State {
             let ports: Vec<u32> = self.monitors.keys().copied().collect();
             for port in ports {
                 let level = self.power(switch, port);
-                let Some(monitor) = self.monitors.get_mut(&port) else { continue };
+                let Some(monitor) = self.monitors.get_mut(&port) else {
+                    continue;
+                };
                 for (kind, raised) in monitor.evaluate(level) {
                     switch.tell(SwitchEvent::Alarm(port, kind, raised));
                     if kind == AlarmKind::Los && raised {
@@ -116,7 +150,9 @@ impl State {
                     }
                 }
             }
-            self.aps.over.retain(|_, (protecting, connected)| self.connections.peer(Port(*protecting)) == Some(Port(*connected)));
+            self.aps.over.retain(|_, (protecting, connected)| {
+                self.connections.peer(Port(*protecting)) == Some(Port(*connected))
+            });
             let mut moved = false;
             for port in lost {
                 for working in self.aps.triggered_by(port) {
@@ -131,9 +167,17 @@ impl State {
 
     /// Moves the path of a working port to the best protecting port; whether it could.
     fn go_over(&mut self, switch: &Switch, working: u32) -> bool {
-        let Some(connected) = self.connections.peer(Port(working)) else { return false };
-        let free = |p: &u32| self.connections.at(Port(*p)).is_none() && !self.failed.contains(p) && !self.disabled.contains(p);
-        let Some(protecting) = self.aps.choices(working).into_iter().find(free) else { return false };
+        let Some(connected) = self.connections.peer(Port(working)) else {
+            return false;
+        };
+        let free = |p: &u32| {
+            self.connections.at(Port(*p)).is_none()
+                && !self.failed.contains(p)
+                && !self.disabled.contains(p)
+        };
+        let Some(protecting) = self.aps.choices(working).into_iter().find(free) else {
+            return false;
+        };
         self.repatch(switch, working, protecting, connected);
         self.aps.over.insert(working, (protecting, connected.0));
         switch.protected(true, connected.0, working, protecting);
@@ -152,7 +196,11 @@ impl State {
         self.connections.remove(Port(from));
         self.connections.remove(Port(to));
         let ingress = switch.limits.geometry.is_ingress(Port(to));
-        let (ingress, egress) = if ingress { (to, connected.0) } else { (connected.0, to) };
+        let (ingress, egress) = if ingress {
+            (to, connected.0)
+        } else {
+            (connected.0, to)
+        };
         let _ = self.connections.insert(CrossConnect::new(ingress, egress));
     }
 }
@@ -167,10 +215,26 @@ impl Switch {
         let _ = self.happenings.send(event);
     }
     fn protected(&self, over: bool, connected: u32, working: u32, protecting: u32) {
-        self.tell(SwitchEvent::Protected { over, connected, working, protecting });
+        self.tell(SwitchEvent::Protected {
+            over,
+            connected,
+            working,
+            protecting,
+        });
         let path = if over { protecting } else { working };
-        let request = if over { Request::SignalFail } else { Request::LockoutOfProtection };
-        self.face.events.publish(Origin::Device, EventKind::SwitchOver { group: working.to_string(), path: path.to_string(), request: request.to_string() });
+        let request = if over {
+            Request::SignalFail
+        } else {
+            Request::LockoutOfProtection
+        };
+        self.face.events.publish(
+            Origin::Device,
+            EventKind::SwitchOver {
+                group: working.to_string(),
+                path: path.to_string(),
+                request: request.to_string(),
+            },
+        );
     }
 
     /// The monitor of a port.
@@ -182,7 +246,11 @@ impl Switch {
     ///
     /// # Errors
     /// See [`Rejected`].
-    pub fn change_monitors(&self, ports: &[u32], change: impl Fn(&mut Monitor)) -> std::result::Result<(), Rejected> {
+    pub fn change_monitors(
+        &self,
+        ports: &[u32],
+        change: impl Fn(&mut Monitor),
+    ) -> std::result::Result<(), Rejected> {
         let mut state = self.lock();
         if let Some(port) = ports.iter().find(|p| !state.monitors.contains_key(p)) {
             return Err(Rejected::NoSuchPort(*port));
@@ -190,7 +258,10 @@ impl Switch {
         if !self.gate.admits().map_err(Rejected::Gate)? {
             return Ok(());
         }
-        ports.iter().filter_map(|p| state.monitors.get_mut(p).map(&change)).for_each(drop);
+        ports
+            .iter()
+            .filter_map(|p| state.monitors.get_mut(p).map(&change))
+            .for_each(drop);
         state.settle(self);
         Ok(())
     }
@@ -198,14 +269,20 @@ impl Switch {
     /// The attenuator of a port.
     #[must_use]
     pub fn voa(&self, port: u32) -> Option<Voa> {
-        self.attenuator.ports.contains(&Port(port)).then(|| self.lock().voas.get(&port).copied().unwrap_or_default())
+        self.attenuator
+            .ports
+            .contains(&Port(port))
+            .then(|| self.lock().voas.get(&port).copied().unwrap_or_default())
     }
     /// Sets attenuators; all or none.
     ///
     /// # Errors
     /// See [`Rejected`].
     pub fn set_voas(&self, ports: &[u32], voa: Voa) -> std::result::Result<(), Rejected> {
-        if let Some(port) = ports.iter().find(|p| !self.attenuator.ports.contains(&Port(**p))) {
+        if let Some(port) = ports
+            .iter()
+            .find(|p| !self.attenuator.ports.contains(&Port(**p)))
+        {
             return Err(Rejected::NoSuchPort(*port));
         }
         if let Some(reference) = voa.reference.filter(|r| !self.has(*r)) {
@@ -260,16 +337,27 @@ impl Switch {
         }
         let mut state = self.lock();
         change(&mut state.aps);
-        state.aps.conditions.retain(|_, condition| *condition != Condition::None);
-        let back: Vec<u32> = state.aps.over.keys().copied().filter(|w| state.aps.condition(*w) == Condition::ToProtection).collect();
-        back.into_iter().for_each(|working| state.go_back(self, working));
+        state
+            .aps
+            .conditions
+            .retain(|_, condition| *condition != Condition::None);
+        let back: Vec<u32> = state
+            .aps
+            .over
+            .keys()
+            .copied()
+            .filter(|w| state.aps.condition(*w) == Condition::ToProtection)
+            .collect();
+        back.into_iter()
+            .for_each(|working| state.go_back(self, working));
         state.settle(self);
         Ok(())
     }
 
     fn group(&self, id: &GroupId) -> Result<(u32, Vec<u32>)> {
         let working = id.0.parse::<u32>().ok();
-        let found = working.and_then(|w| Some((w, self.aps().groups.get(&w)?.keys().copied().collect())));
+        let found =
+            working.and_then(|w| Some((w, self.aps().groups.get(&w)?.keys().copied().collect())));
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no group {id}")))
     }
 }
@@ -288,11 +376,19 @@ impl PowerMeter for Switch {
         let monitor = self.monitor_of(port.0).unwrap_or_default();
         let mut status = MonitorStatus::new(port);
         status.wavelength = Some(Nanometres(f64::from(monitor.wavelength) / 1000.0));
-        status.averaging = AVERAGING.get(usize::from(monitor.averaging).wrapping_sub(1)).copied();
+        status.averaging = AVERAGING
+            .get(usize::from(monitor.averaging).wrapping_sub(1))
+            .copied();
         let los = monitor.los;
-        let level = |counts: bool, limit: i32| (counts && los.mode != AlarmMode::Off).then(|| DecibelMilliwatts(f64::from(limit) / 1000.0));
+        let level = |counts: bool, limit: i32| {
+            (counts && los.mode != AlarmMode::Off)
+                .then(|| DecibelMilliwatts(f64::from(limit) / 1000.0))
+        };
         use super::monitor::Edge;
-        status.alarms = AlarmLevels { low: level(los.edge != Edge::High, los.low), high: level(los.edge != Edge::Low, los.high) };
+        status.alarms = AlarmLevels {
+            low: level(los.edge != Edge::High, los.low),
+            high: level(los.edge != Edge::Low, los.high),
+        };
         status.alarmed = Some(los.raised());
         Ok(status)
     }
@@ -302,10 +398,19 @@ impl PowerMeter for Switch {
         let milli = |power: DecibelMilliwatts| (power.0 * 1000.0).round() as i32;
         let done = self.change_monitors(&[port.0], |monitor| match change {
             MonitorChange::Wavelength(nm) => monitor.wavelength = (nm.0 * 1000.0).round() as u32,
-            MonitorChange::Averaging(time) => monitor.averaging = AVERAGING.iter().position(|t| t == time).map_or(monitor.averaging, |n| n as u8 + 1),
+            MonitorChange::Averaging(time) => {
+                monitor.averaging = AVERAGING
+                    .iter()
+                    .position(|t| t == time)
+                    .map_or(monitor.averaging, |n| n as u8 + 1)
+            }
             MonitorChange::Alarms(AlarmLevels { low, high }) => {
                 use super::monitor::Edge;
-                monitor.los.mode = if low.is_none() && high.is_none() { AlarmMode::Off } else { AlarmMode::Continuous };
+                monitor.los.mode = if low.is_none() && high.is_none() {
+                    AlarmMode::Off
+                } else {
+                    AlarmMode::Continuous
+                };
                 monitor.los.edge = match (low, high) {
                     (Some(_), Some(_)) => Edge::Both,
                     (None, Some(_)) => Edge::High,
@@ -333,7 +438,10 @@ impl Attenuator for Switch {
             (VoaMode::None, _) => Attenuation::Transparent,
             (VoaMode::Maximum, _) => Attenuation::Maximum,
             (VoaMode::Absolute, _) => Attenuation::OutputPower(DecibelMilliwatts(level)),
-            (VoaMode::Relative, Some(reference)) => Attenuation::Relative { below: Decibels(level), reference: Port(reference) },
+            (VoaMode::Relative, Some(reference)) => Attenuation::Relative {
+                below: Decibels(level),
+                reference: Port(reference),
+            },
             (mode, _) => Attenuation::Other(format!("{mode:?}").to_lowercase()),
         })
     }
@@ -342,11 +450,21 @@ impl Attenuator for Switch {
         let milli = |value: f64| (value * 1000.0).round() as i32;
         let (mode, level, reference) = match wanted {
             Attenuation::OutputPower(power) => (VoaMode::Absolute, milli(power.0), None),
-            Attenuation::Relative { below, reference } => (VoaMode::Relative, milli(below.0), Some(reference.0)),
+            Attenuation::Relative { below, reference } => {
+                (VoaMode::Relative, milli(below.0), Some(reference.0))
+            }
             Attenuation::Maximum => (VoaMode::Maximum, 0, None),
             _ => (VoaMode::None, 0, None),
         };
-        self.set_voas(&[port.0], Voa { mode, level, reference }).map_err(|r| refused(Operation::SetAttenuation, r))
+        self.set_voas(
+            &[port.0],
+            Voa {
+                mode,
+                level,
+                reference,
+            },
+        )
+        .map_err(|r| refused(Operation::SetAttenuation, r))
     }
 }
 
@@ -356,7 +474,12 @@ impl Protection for Switch {
         &self.protection
     }
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        Ok(self.aps().groups.keys().map(|w| GroupId(w.to_string())).collect())
+        Ok(self
+            .aps()
+            .groups
+            .keys()
+            .map(|w| GroupId(w.to_string()))
+            .collect())
     }
     async fn protection(&self, id: &GroupId) -> Result<Measured<ProtectionStatus>> {
         let (working, protecting) = self.group(id)?;
@@ -376,15 +499,30 @@ impl Protection for Switch {
             (Some(_), _) => Request::SignalFail,
             (None, _) => Request::NoRequest,
         };
-        let mode = if aps.out_of_service.contains(&working) { Mode::Manual } else { Mode::Automatic };
-        let paths = std::iter::once(working).chain(protecting).map(path).collect();
-        let mut status = ProtectionStatus::new(id.clone(), mode, PathId(over.unwrap_or(working).to_string()), request, paths);
+        let mode = if aps.out_of_service.contains(&working) {
+            Mode::Manual
+        } else {
+            Mode::Automatic
+        };
+        let paths = std::iter::once(working)
+            .chain(protecting)
+            .map(path)
+            .collect();
+        let mut status = ProtectionStatus::new(
+            id.clone(),
+            mode,
+            PathId(over.unwrap_or(working).to_string()),
+            request,
+            paths,
+        );
         status.preferred = Some(PathId(working.to_string()));
         Ok(Measured::now(status))
     }
     async fn set_protection(&self, id: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         let (working, _) = self.group(id)?;
-        let ProtectionSetting::Mode(mode) = setting else { return Err(Error::invalid("only the mode of a group can be set")) };
+        let ProtectionSetting::Mode(mode) = setting else {
+            return Err(Error::invalid("only the mode of a group can be set"));
+        };
         let done = self.change_aps(|aps| {
             if *mode == Mode::Automatic {
                 aps.out_of_service.remove(&working);
@@ -397,7 +535,11 @@ impl Protection for Switch {
     async fn command(&self, id: &GroupId, command: &SwitchCommand) -> Result<()> {
         let (working, _) = self.group(id)?;
         self.protection(id).await?.value.permits(command)?;
-        let condition = if *command == SwitchCommand::Lockout { Condition::ToProtection } else { Condition::None };
+        let condition = if *command == SwitchCommand::Lockout {
+            Condition::ToProtection
+        } else {
+            Condition::None
+        };
         let done = self.change_aps(|aps| {
             aps.conditions.insert(working, condition);
         });
@@ -419,7 +561,11 @@ mod tests {
         Switch::new(Identity::of("any"), Geometry::matrix(4, 4), Clock::manual())
     }
     fn alarm(switch: &Switch, port: u32) {
-        switch.change_monitors(&[port], |m| (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)).unwrap();
+        switch
+            .change_monitors(&[port], |m| {
+                (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)
+            })
+            .unwrap();
     }
 
     #[test]
@@ -435,16 +581,38 @@ mod tests {
             })
             .unwrap();
         let mut happenings = switch.happenings();
-        switch.apply(&DeviceFault::Cut(Some("1/1".to_owned()))).unwrap();
+        switch
+            .apply(&DeviceFault::Cut(Some("1/1".to_owned())))
+            .unwrap();
         assert_eq!(switch.connected().to_string(), "2-6,3-5");
-        assert_eq!(happenings.try_recv().unwrap(), SwitchEvent::Alarm(5, AlarmKind::Los, true));
-        assert_eq!(happenings.try_recv().unwrap(), SwitchEvent::Protected { over: true, connected: 5, working: 1, protecting: 3 });
-        assert_eq!(happenings.try_recv().unwrap(), SwitchEvent::Alarm(5, AlarmKind::Los, false));
+        assert_eq!(
+            happenings.try_recv().unwrap(),
+            SwitchEvent::Alarm(5, AlarmKind::Los, true)
+        );
+        assert_eq!(
+            happenings.try_recv().unwrap(),
+            SwitchEvent::Protected {
+                over: true,
+                connected: 5,
+                working: 1,
+                protecting: 3
+            }
+        );
+        assert_eq!(
+            happenings.try_recv().unwrap(),
+            SwitchEvent::Alarm(5, AlarmKind::Los, false)
+        );
         // To inhibit the protection brings it back, dark as it is.
-        switch.change_aps(|aps| aps.conditions = [(1, Condition::ToProtection)].into()).unwrap();
+        switch
+            .change_aps(|aps| aps.conditions = [(1, Condition::ToProtection)].into())
+            .unwrap();
         assert_eq!(switch.connected().to_string(), "1-5,2-6");
         switch.change_aps(|aps| aps.conditions.clear()).unwrap();
-        assert_eq!(switch.connected().to_string(), "1-5,2-6", "the alarm stood already: nothing new has happened");
+        assert_eq!(
+            switch.connected().to_string(),
+            "1-5,2-6",
+            "the alarm stood already: nothing new has happened"
+        );
     }
 
     #[test]
@@ -466,10 +634,34 @@ mod tests {
     fn attenuators_act_on_what_monitors_show() {
         let switch = switch();
         switch.add(&[(1, 5), (2, 6)]).unwrap();
-        switch.set_voas(&[5], Voa { mode: VoaMode::Absolute, level: -12_000, reference: None }).unwrap();
+        switch
+            .set_voas(
+                &[5],
+                Voa {
+                    mode: VoaMode::Absolute,
+                    level: -12_000,
+                    reference: None,
+                },
+            )
+            .unwrap();
         assert!((switch.power_at(5) + 12.0).abs() < 1e-9);
-        switch.set_voas(&[6], Voa { mode: VoaMode::Relative, level: 3_000, reference: Some(5) }).unwrap();
-        assert!((switch.power_at(6) + 4.0).abs() < 1e-9, "relative to the light at 5 before its attenuator");
-        assert_eq!(switch.set_voas(&[1], Voa::default()), Err(Rejected::NoSuchPort(1)));
+        switch
+            .set_voas(
+                &[6],
+                Voa {
+                    mode: VoaMode::Relative,
+                    level: 3_000,
+                    reference: Some(5),
+                },
+            )
+            .unwrap();
+        assert!(
+            (switch.power_at(6) + 4.0).abs() < 1e-9,
+            "relative to the light at 5 before its attenuator"
+        );
+        assert_eq!(
+            switch.set_voas(&[1], Voa::default()),
+            Err(Rejected::NoSuchPort(1))
+        );
     }
 }

@@ -49,7 +49,13 @@ pub struct Alarm {
 
 impl Alarm {
     fn off() -> Self {
-        Self { mode: AlarmMode::Off, edge: Edge::Low, low: -50_000, high: 25_000, raised: false }
+        Self {
+            mode: AlarmMode::Off,
+            edge: Edge::Low,
+            low: -50_000,
+            high: 25_000,
+            raised: false,
+        }
     }
     /// Whether it stands.
     #[must_use]
@@ -98,10 +104,18 @@ pub struct Monitor {
 /// As it is set. The limits of an alarm that is off are of no account.
 impl fmt::Display for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} pm, offset {}, averaging {}", self.wavelength, self.offset, self.averaging)?;
+        write!(
+            f,
+            "{} pm, offset {}, averaging {}",
+            self.wavelength, self.offset, self.averaging
+        )?;
         for (name, alarm) in [("LOS", &self.los), ("degraded", &self.degraded)] {
             if alarm.mode != AlarmMode::Off {
-                write!(f, ", {name} {:?} {:?} {} to {}", alarm.mode, alarm.edge, alarm.low, alarm.high)?;
+                write!(
+                    f,
+                    ", {name} {:?} {:?} {} to {}",
+                    alarm.mode, alarm.edge, alarm.low, alarm.high
+                )?;
             }
         }
         Ok(())
@@ -110,7 +124,13 @@ impl fmt::Display for Monitor {
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { wavelength: 1_550_000, offset: 0, averaging: 4, los: Alarm::off(), degraded: Alarm::off() }
+        Self {
+            wavelength: 1_550_000,
+            offset: 0,
+            averaging: 4,
+            los: Alarm::off(),
+            degraded: Alarm::off(),
+        }
     }
 }
 
@@ -118,15 +138,26 @@ impl Monitor {
     /// One of its alarms.
     #[must_use]
     pub fn alarm(&self, kind: AlarmKind) -> &Alarm {
-        if kind == AlarmKind::Los { &self.los } else { &self.degraded }
+        if kind == AlarmKind::Los {
+            &self.los
+        } else {
+            &self.degraded
+        }
     }
     /// One of its alarms, to set it.
     pub fn alarm_mut(&mut self, kind: AlarmKind) -> &mut Alarm {
-        if kind == AlarmKind::Los { &mut self.los } else { &mut self.degraded }
+        if kind == AlarmKind::Los {
+            &mut self.los
+        } else {
+            &mut self.degraded
+        }
     }
     /// Lets a level, in dBm, act on its alarms; those that were raised (`true`) or cleared by that.
     pub(super) fn evaluate(&mut self, level: f64) -> Vec<(AlarmKind, bool)> {
-        [AlarmKind::Los, AlarmKind::Degraded].into_iter().filter_map(|kind| Some((kind, self.alarm_mut(kind).evaluate(level)?))).collect()
+        [AlarmKind::Los, AlarmKind::Degraded]
+            .into_iter()
+            .filter_map(|kind| Some((kind, self.alarm_mut(kind).evaluate(level)?)))
+            .collect()
     }
 }
 
@@ -160,7 +191,11 @@ pub struct Voa {
 
 impl Default for Voa {
     fn default() -> Self {
-        Self { mode: VoaMode::None, level: 0, reference: None }
+        Self {
+            mode: VoaMode::None,
+            level: 0,
+            reference: None,
+        }
     }
 }
 
@@ -176,7 +211,9 @@ impl Voa {
             VoaMode::Fixed => light - level.clamp(0.0, MAXIMUM),
             VoaMode::Maximum => light - MAXIMUM,
             VoaMode::Absolute => light.min(level).max(light - MAXIMUM),
-            VoaMode::Relative => light.min(reference.unwrap_or(light) - level).max(light - MAXIMUM),
+            VoaMode::Relative => light
+                .min(reference.unwrap_or(light) - level)
+                .max(light - MAXIMUM),
         }
     }
 }
@@ -189,11 +226,28 @@ mod tests {
     fn alarms_follow_or_stay() {
         let mut monitor = Monitor::default();
         assert!(monitor.evaluate(-60.0).is_empty(), "off");
-        monitor.los = Alarm { mode: AlarmMode::Continuous, low: -30_000, ..Alarm::off() };
-        monitor.degraded = Alarm { mode: AlarmMode::Single, edge: Edge::Both, low: -20_000, high: 5_000, raised: false };
-        assert_eq!(monitor.evaluate(-40.0), [(AlarmKind::Los, true), (AlarmKind::Degraded, true)]);
+        monitor.los = Alarm {
+            mode: AlarmMode::Continuous,
+            low: -30_000,
+            ..Alarm::off()
+        };
+        monitor.degraded = Alarm {
+            mode: AlarmMode::Single,
+            edge: Edge::Both,
+            low: -20_000,
+            high: 5_000,
+            raised: false,
+        };
+        assert_eq!(
+            monitor.evaluate(-40.0),
+            [(AlarmKind::Los, true), (AlarmKind::Degraded, true)]
+        );
         assert_eq!(monitor.evaluate(-40.0), []);
-        assert_eq!(monitor.evaluate(-10.0), [(AlarmKind::Los, false)], "a single alarm stays");
+        assert_eq!(
+            monitor.evaluate(-10.0),
+            [(AlarmKind::Los, false)],
+            "a single alarm stays"
+        );
         monitor.degraded.clear();
         assert_eq!(monitor.evaluate(-10.0), []);
         assert_eq!(monitor.evaluate(6.0), [(AlarmKind::Degraded, true)]);
@@ -201,7 +255,11 @@ mod tests {
 
     #[test]
     fn an_attenuator_only_takes_light_away() {
-        let voa = |mode, level| Voa { mode, level, reference: Some(1) };
+        let voa = |mode, level| Voa {
+            mode,
+            level,
+            reference: Some(1),
+        };
         assert_eq!(voa(VoaMode::Absolute, -10_000).passes(-3.0, None), -10.0);
         assert_eq!(voa(VoaMode::Absolute, 0).passes(-3.0, None), -3.0);
         assert_eq!(voa(VoaMode::Relative, 5_000).passes(-3.0, Some(-4.0)), -9.0);

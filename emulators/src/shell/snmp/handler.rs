@@ -3,8 +3,9 @@
 use crate::wire::snmp::SnmpAgent;
 use async_snmp::{
     handler::{
-        BoxFuture, GetNextResult, GetResult, HandlerResult, MibHandler, PreparedSet, RequestContext, SetCommitError, SetCommitResult, SetTestError,
-        SetTestResult, SetUndoError, SetUndoResult,
+        BoxFuture, GetNextResult, GetResult, HandlerResult, MibHandler, PreparedSet,
+        RequestContext, SetCommitError, SetCommitResult, SetTestError, SetTestResult, SetUndoError,
+        SetUndoResult,
     },
     value::Value as Theirs,
 };
@@ -102,7 +103,10 @@ pub(super) struct Handler {
 
 impl Handler {
     pub(super) fn new(service: Arc<dyn SnmpAgent>) -> Self {
-        Self { service, desk: Desk::default() }
+        Self {
+            service,
+            desk: Desk::default(),
+        }
     }
     fn test(&self, oid: &async_snmp::Oid, value: &Theirs) -> Result<(), ErrorStatus> {
         let value = value_in(value).ok_or(ErrorStatus::WrongType)?;
@@ -125,20 +129,38 @@ impl Drop for Prepared {
 
 impl PreparedSet for Prepared {
     /// The first commit of a PDU sets everything; the others find nothing left to do.
-    fn commit<'a>(&'a mut self, context: &'a RequestContext, _oid: &'a async_snmp::Oid, _value: &'a Theirs) -> BoxFuture<'a, SetCommitResult> {
+    fn commit<'a>(
+        &'a mut self,
+        context: &'a RequestContext,
+        _oid: &'a async_snmp::Oid,
+        _value: &'a Theirs,
+    ) -> BoxFuture<'a, SetCommitResult> {
         let all = std::mem::take(&mut *lock(&self.desk));
-        let done = if all.0.is_empty() { Ok(()) } else { self.service.set(context.request_id(), &all.0) };
+        let done = if all.0.is_empty() {
+            Ok(())
+        } else {
+            self.service.set(context.request_id(), &all.0)
+        };
         Box::pin(async move { done.map_err(|_| SetCommitError::Failed) })
     }
     /// Only a first commit can fail. The model takes whole PDUs: all that can go wrong is found by the test before, but for a refusal that was asked for as
     /// a fault, which comes before anything is placed.
-    fn undo<'a>(&'a mut self, _context: &'a RequestContext, _oid: &'a async_snmp::Oid, _value: &'a Theirs) -> BoxFuture<'a, SetUndoResult> {
+    fn undo<'a>(
+        &'a mut self,
+        _context: &'a RequestContext,
+        _oid: &'a async_snmp::Oid,
+        _value: &'a Theirs,
+    ) -> BoxFuture<'a, SetUndoResult> {
         Box::pin(async { Ok::<(), SetUndoError>(()) })
     }
 }
 
 impl MibHandler for Handler {
-    fn get<'a>(&'a self, _context: &'a RequestContext, oid: &'a async_snmp::Oid) -> BoxFuture<'a, HandlerResult<GetResult>> {
+    fn get<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        oid: &'a async_snmp::Oid,
+    ) -> BoxFuture<'a, HandlerResult<GetResult>> {
         Box::pin(async move {
             Ok(match self.service.get(&oid_in(oid)) {
                 Value::NoSuchObject => GetResult::NoSuchObject,
@@ -147,13 +169,32 @@ impl MibHandler for Handler {
             })
         })
     }
-    fn get_next<'a>(&'a self, _context: &'a RequestContext, oid: &'a async_snmp::Oid) -> BoxFuture<'a, HandlerResult<GetNextResult>> {
-        Box::pin(async move { Ok(self.service.next(&oid_in(oid)).map_or(GetNextResult::EndOfMibView, |bind| GetNextResult::Value(bind_out(bind)))) })
+    fn get_next<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        oid: &'a async_snmp::Oid,
+    ) -> BoxFuture<'a, HandlerResult<GetNextResult>> {
+        Box::pin(async move {
+            Ok(self
+                .service
+                .next(&oid_in(oid))
+                .map_or(GetNextResult::EndOfMibView, |bind| {
+                    GetNextResult::Value(bind_out(bind))
+                }))
+        })
     }
-    fn test_set<'a>(&'a self, _context: &'a RequestContext, oid: &'a async_snmp::Oid, value: &'a Theirs) -> BoxFuture<'a, SetTestResult> {
+    fn test_set<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        oid: &'a async_snmp::Oid,
+        value: &'a Theirs,
+    ) -> BoxFuture<'a, SetTestResult> {
         Box::pin(async move {
             match self.test(oid, value) {
-                Ok(()) => Ok(Box::new(Prepared { service: self.service.clone(), desk: self.desk.clone() }) as Box<dyn PreparedSet>),
+                Ok(()) => Ok(Box::new(Prepared {
+                    service: self.service.clone(),
+                    desk: self.desk.clone(),
+                }) as Box<dyn PreparedSet>),
                 Err(status) => {
                     // With a first varbind there is no `Prepared` yet that would do it.
                     drop(std::mem::take(&mut *lock(&self.desk)));

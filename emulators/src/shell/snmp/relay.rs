@@ -20,8 +20,16 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) async fn bind(address: SocketAddr, agent: SocketAddr, faults: Faults) -> io::Result<Self> {
-        Ok(Self { front: Arc::new(UdpSocket::bind(address).await?), agent, faults })
+    pub(super) async fn bind(
+        address: SocketAddr,
+        agent: SocketAddr,
+        faults: Faults,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            front: Arc::new(UdpSocket::bind(address).await?),
+            agent,
+            faults,
+        })
     }
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.front.local_addr()
@@ -56,7 +64,12 @@ impl Relay {
                     Ok(back) => {
                         let back = Arc::new(back);
                         clients.insert(client, back.clone());
-                        tasks.spawn(replies(back.clone(), self.front.clone(), client, self.faults.clone()));
+                        tasks.spawn(replies(
+                            back.clone(),
+                            self.front.clone(),
+                            client,
+                            self.faults.clone(),
+                        ));
                         back
                     }
                     Err(error) => {
@@ -77,7 +90,12 @@ impl Relay {
 }
 
 /// Hands a client's replies on, as the faults want it, until he is silent for long.
-async fn replies(back: Arc<UdpSocket>, front: Arc<UdpSocket>, client: SocketAddr, faults: Faults) -> SocketAddr {
+async fn replies(
+    back: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    client: SocketAddr,
+    faults: Faults,
+) -> SocketAddr {
     let mut buffer = vec![0; DATAGRAM];
     let mut late = JoinSet::new();
     loop {

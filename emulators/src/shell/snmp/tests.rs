@@ -19,7 +19,12 @@ fn column(n: u32) -> async_snmp::Oid {
 fn pair() -> [Arc<Agent<packetlight::PacketLight>>; 2] {
     let link = ForcedLink::new(Clock::scaled(20.0), b"first");
     [0, 1].map(|n| {
-        let end = Arc::new(ForcedEnd::new(link.clone(), n, "1", Identity::of("PacketLight")));
+        let end = Arc::new(ForcedEnd::new(
+            link.clone(),
+            n,
+            "1",
+            Identity::of("PacketLight"),
+        ));
         packetlight::agent(end, packetlight::Options::named(&format!("pl-{n}")))
     })
 }
@@ -30,26 +35,79 @@ fn any() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 fn v3() -> Auth {
-    UsmConfig::new("noc").auth_priv(AuthProtocol::Sha256, "auth-password", PrivProtocol::Aes128, "priv-password").unwrap().into()
+    UsmConfig::new("noc")
+        .auth_priv(
+            AuthProtocol::Sha256,
+            "auth-password",
+            PrivProtocol::Aes128,
+            "priv-password",
+        )
+        .unwrap()
+        .into()
 }
 async fn client(address: SocketAddr, auth: Auth) -> Client {
-    Client::builder(address.to_string(), auth).request_timeout(Duration::from_millis(400)).retry(async_snmp::Retry::none()).connect().await.unwrap()
+    Client::builder(address.to_string(), auth)
+        .request_timeout(Duration::from_millis(400))
+        .retry(async_snmp::Retry::none())
+        .connect()
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn v3_reads_and_writes_and_v2c_reads() {
     let [agent, _] = pair();
-    let (address, server) = serve(any(), agent.clone(), Options::new(user()).with_community("public")).await.unwrap();
+    let (address, server) = serve(
+        any(),
+        agent.clone(),
+        Options::new(user()).with_community("public"),
+    )
+    .await
+    .unwrap();
     let noc = client(address, v3()).await;
-    assert_eq!(noc.get(&oid!(1, 3, 6, 1, 4, 1, 4515, 1, 3, 1, 51, 0)).await.unwrap().varbinds[0].value, Value::Integer(2));
-    noc.set_many(&[(column(6), Value::Integer(30)), (column(5), Value::OctetString("key".into()))]).await.unwrap();
-    assert_eq!(noc.get(&column(6)).await.unwrap().varbinds[0].value, Value::Integer(30));
-    let refused = noc.set_many(&[(column(6), Value::Integer(7)), (column(2), Value::Integer(9))]).await.unwrap_err();
-    assert!(refused.to_string().to_lowercase().contains("wrongvalue") || format!("{refused:?}").contains("WrongValue"), "{refused}");
-    assert_eq!(noc.get(&column(6)).await.unwrap().varbinds[0].value, Value::Integer(30), "all or nothing");
-    noc.set(&column(6), Value::Integer(31)).await.expect("nothing of a refused PDU is left");
+    assert_eq!(
+        noc.get(&oid!(1, 3, 6, 1, 4, 1, 4515, 1, 3, 1, 51, 0))
+            .await
+            .unwrap()
+            .varbinds[0]
+            .value,
+        Value::Integer(2)
+    );
+    noc.set_many(&[
+        (column(6), Value::Integer(30)),
+        (column(5), Value::OctetString("key".into())),
+    ])
+    .await
+    .unwrap();
+    assert_eq!(
+        noc.get(&column(6)).await.unwrap().varbinds[0].value,
+        Value::Integer(30)
+    );
+    let refused = noc
+        .set_many(&[
+            (column(6), Value::Integer(7)),
+            (column(2), Value::Integer(9)),
+        ])
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().to_lowercase().contains("wrongvalue")
+            || format!("{refused:?}").contains("WrongValue"),
+        "{refused}"
+    );
+    assert_eq!(
+        noc.get(&column(6)).await.unwrap().varbinds[0].value,
+        Value::Integer(30),
+        "all or nothing"
+    );
+    noc.set(&column(6), Value::Integer(31))
+        .await
+        .expect("nothing of a refused PDU is left");
     let public = client(address, Auth::v2c("public")).await;
-    assert_eq!(public.get(&column(6)).await.unwrap().varbinds[0].value, Value::Integer(31));
+    assert_eq!(
+        public.get(&column(6)).await.unwrap().varbinds[0].value,
+        Value::Integer(31)
+    );
     assert!(public.set(&column(6), Value::Integer(1)).await.is_err());
     server.abort();
 }
@@ -58,7 +116,13 @@ async fn v3_reads_and_writes_and_v2c_reads() {
 async fn wire_faults_and_reboots() {
     let [agent, _] = pair();
     let faults = Faults::new(1, Some(agent.clone()));
-    let (address, server) = serve(any(), agent.clone(), Options::new(user()).with_faults(faults.clone())).await.unwrap();
+    let (address, server) = serve(
+        any(),
+        agent.clone(),
+        Options::new(user()).with_faults(faults.clone()),
+    )
+    .await
+    .unwrap();
     let noc = client(address, v3()).await;
     noc.get(&column(3)).await.unwrap();
     faults.add("loss@once".parse().unwrap()).unwrap();
@@ -73,7 +137,15 @@ async fn wire_faults_and_reboots() {
     agent.apply(&DeviceFault::Reboot).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let fresh = client(address, v3()).await;
-    assert_eq!(fresh.get(&oid!(1, 3, 6, 1, 6, 3, 10, 2, 1, 2, 0)).await.unwrap().varbinds[0].value, Value::Integer(2));
+    assert_eq!(
+        fresh
+            .get(&oid!(1, 3, 6, 1, 6, 3, 10, 2, 1, 2, 0))
+            .await
+            .unwrap()
+            .varbinds[0]
+            .value,
+        Value::Integer(2)
+    );
     server.abort();
 }
 
@@ -81,19 +153,42 @@ async fn wire_faults_and_reboots() {
 async fn traps_go_out_over_v3() {
     let receiver = async_snmp::NotificationReceiver::builder()
         .bind("127.0.0.1:0")
-        .usm_user("noc", |u| u.auth_priv(AuthProtocol::Sha256, "auth-password", PrivProtocol::Aes128, "priv-password"))
+        .usm_user("noc", |u| {
+            u.auth_priv(
+                AuthProtocol::Sha256,
+                "auth-password",
+                PrivProtocol::Aes128,
+                "priv-password",
+            )
+        })
         .unwrap()
-        .authoritative_engine(async_snmp::AuthoritativeEngine::install(b"\x80\0\0\0\x04receiver".to_vec(), |_| Ok::<(), std::convert::Infallible>(())).unwrap())
+        .authoritative_engine(
+            async_snmp::AuthoritativeEngine::install(b"\x80\0\0\0\x04receiver".to_vec(), |_| {
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .unwrap(),
+        )
         .accept_all_notifications()
         .build()
         .await
         .unwrap();
     let [agent, peer] = pair();
-    let (address, server) = serve(any(), agent.clone(), Options::new(user()).with_traps(receiver.local_addr())).await.unwrap();
+    let (address, server) = serve(
+        any(),
+        agent.clone(),
+        Options::new(user()).with_traps(receiver.local_addr()),
+    )
+    .await
+    .unwrap();
     let noc = client(address, v3()).await;
-    noc.set(&column(5), Value::OctetString("other".into())).await.unwrap();
+    noc.set(&column(5), Value::OctetString("other".into()))
+        .await
+        .unwrap();
     noc.set(&column(4), Value::Integer(1)).await.unwrap();
-    let heard = tokio::time::timeout(Duration::from_secs(5), receiver.recv()).await.expect("a trap").unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(5), receiver.recv())
+        .await
+        .expect("a trap")
+        .unwrap();
     assert!(format!("{heard:?}").contains("223"), "{heard:?}");
     drop(peer);
     server.abort();
@@ -105,11 +200,20 @@ async fn a_slot_is_written_in_one_pdu_or_not_at_all() {
         model::encryptor::mka::{MkaEnd, MkaLink},
         wire::snmp::nokia,
     };
-    let end = Arc::new(MkaEnd::new(MkaLink::new(Clock::default(), 1), 0, "ca1", Identity::of("Nokia")));
+    let end = Arc::new(MkaEnd::new(
+        MkaLink::new(Clock::default(), 1),
+        0,
+        "ca1",
+        Identity::of("Nokia"),
+    ));
     let agent = nokia::agent(end, nokia::Options::named("sr"));
     let (address, server) = serve(any(), agent, Options::new(user())).await.unwrap();
     let noc = client(address, v3()).await;
-    let psk = |column, slot| oid!(1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 4, 1, column, 3, 99, 97, 49, slot);
+    let psk = |column, slot| {
+        oid!(
+            1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 4, 1, column, 3, 99, 97, 49, slot
+        )
+    };
     let pdu = |cak: &str| {
         [
             (psk(3, 2), Value::Integer(4)),
@@ -119,12 +223,29 @@ async fn a_slot_is_written_in_one_pdu_or_not_at_all() {
         ]
     };
     assert!(format!("{:?}", noc.set_many(&pdu("00")).await.unwrap_err()).contains("WrongLength"));
-    assert_eq!(noc.get(&psk(3, 2)).await.unwrap().varbinds[0].value, Value::NoSuchInstance);
+    assert_eq!(
+        noc.get(&psk(3, 2)).await.unwrap().varbinds[0].value,
+        Value::NoSuchInstance
+    );
     noc.set_many(&pdu(&"00".repeat(32))).await.unwrap();
-    assert_eq!(noc.get(&psk(3, 2)).await.unwrap().varbinds[0].value, Value::Integer(1));
-    assert_eq!(noc.get(&psk(5, 2)).await.unwrap().varbinds[0].value, Value::OctetString("".into()));
-    let active = oid!(1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 3, 1, 3, 3, 99, 97, 49);
-    assert!(format!("{:?}", noc.set(&active, Value::Gauge32(1)).await.unwrap_err()).contains("InconsistentValue"));
+    assert_eq!(
+        noc.get(&psk(3, 2)).await.unwrap().varbinds[0].value,
+        Value::Integer(1)
+    );
+    assert_eq!(
+        noc.get(&psk(5, 2)).await.unwrap().varbinds[0].value,
+        Value::OctetString("".into())
+    );
+    let active = oid!(
+        1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 3, 1, 3, 3, 99, 97, 49
+    );
+    assert!(
+        format!(
+            "{:?}",
+            noc.set(&active, Value::Gauge32(1)).await.unwrap_err()
+        )
+        .contains("InconsistentValue")
+    );
     noc.set(&active, Value::Gauge32(2)).await.unwrap();
     server.abort();
 }

@@ -112,31 +112,57 @@ mod tests {
     use super::*;
 
     fn vectors() -> serde_json::Value {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/veriqloud-qline.json");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../vectors/veriqloud-qline.json"
+        );
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
     fn golden(hex_text: &str) -> Vec<u8> {
-        assert!(vectors().to_string().contains(hex_text), "{hex_text} is no golden vector");
+        assert!(
+            vectors().to_string().contains(hex_text),
+            "{hex_text} is no golden vector"
+        );
         hex::decode(hex_text).unwrap()
     }
 
     #[test]
     fn golden_frames() {
-        assert_eq!(Reader::new(&golden("08006765745f6c696e6b")).string().unwrap(), "get_link");
-        assert_eq!(string("probably online"), golden("0f0070726f6261626c79206f6e6c696e65"));
+        assert_eq!(
+            Reader::new(&golden("08006765745f6c696e6b"))
+                .string()
+                .unwrap(),
+            "get_link"
+        );
+        assert_eq!(
+            string("probably online"),
+            golden("0f0070726f6261626c79206f6e6c696e65")
+        );
         assert_eq!(ints(&[312, 150, 162]), golden("3801000096000000a2000000"));
-        assert_eq!(Reader::new(&golden("04696e6974")).short_string().unwrap(), "init");
+        assert_eq!(
+            Reader::new(&golden("04696e6974")).short_string().unwrap(),
+            "init"
+        );
         assert_eq!(array(2, 3, &[1, 2, 3, 4, 5]).len(), 12 + 20);
-        assert_eq!(array(2, 3, &[1, 2, 3, 4, 5, 6])[..4], golden("200000000200000003000000010000000200000003000000040000000500000006000000")[..4]);
+        assert_eq!(
+            array(2, 3, &[1, 2, 3, 4, 5, 6])[..4],
+            golden("200000000200000003000000010000000200000003000000040000000500000006000000")[..4]
+        );
         let vca = golden("07007365745f7663610000000000000c40");
         let mut reader = Reader::new(&vca);
-        assert_eq!((reader.string().unwrap().as_str(), reader.double()), ("set_vca", Some(3.5)));
+        assert_eq!(
+            (reader.string().unwrap().as_str(), reader.double()),
+            ("set_vca", Some(3.5))
+        );
     }
 
     #[test]
     fn half_a_frame_is_none() {
         for n in 0..9 {
-            assert_eq!(Reader::new(&hex::decode("08006765745f6c696e6b").unwrap()[..n]).string(), None);
+            assert_eq!(
+                Reader::new(&hex::decode("08006765745f6c696e6b").unwrap()[..n]).string(),
+                None
+            );
         }
     }
 }

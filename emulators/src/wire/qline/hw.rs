@@ -100,15 +100,23 @@ impl Hw {
     /// A connection to this end's server.
     #[must_use]
     pub fn new(node: Arc<Node>) -> Self {
-        Self { node, buffer: Vec::new() }
+        Self {
+            node,
+            buffer: Vec::new(),
+        }
     }
 
     fn step(&self, reader: &mut Reader<'_>) -> Step {
-        let Some(command) = reader.string() else { return Step::Wait };
+        let Some(command) = reader.string() else {
+            return Step::Wait;
+        };
         if command.is_empty() {
             return Step::Bye;
         }
-        let Some((name, _, arguments, answer)) = COMMANDS.iter().find(|(n, side, ..)| *n == command && side.is_none_or(|s| s == self.node.side())) else {
+        let Some((name, _, arguments, answer)) = COMMANDS
+            .iter()
+            .find(|(n, side, ..)| *n == command && side.is_none_or(|s| s == self.node.side()))
+        else {
             return Step::Unknown;
         };
         let mut words = Vec::new();
@@ -130,7 +138,9 @@ impl Hw {
         if let Some(setting) = name.strip_prefix("set_") {
             // A change that the model refuses is silently not done: there is no error on this wire.
             if self.node.link().gate().pass().is_ok() {
-                self.node.settings().insert(setting.to_owned(), words.join(" "));
+                self.node
+                    .settings()
+                    .insert(setting.to_owned(), words.join(" "));
             }
         }
         match (name, words) {
@@ -143,21 +153,37 @@ impl Hw {
             Answer::Word => string("done"),
             Answer::Load => {
                 let file = words.first().map_or("", String::as_str);
-                string(&if self.node.load(file) { "ok".to_owned() } else { format!("no such file {file}") })
+                string(&if self.node.load(file) {
+                    "ok".to_owned()
+                } else {
+                    format!("no such file {file}")
+                })
             }
             Answer::Info => {
-                let lines: Vec<_> = self.node.settings().iter().map(|(n, v)| format!("{n} = {v}")).collect();
+                let lines: Vec<_> = self
+                    .node
+                    .settings()
+                    .iter()
+                    .map(|(n, v)| format!("{n} = {v}"))
+                    .collect();
                 string(&lines.join("\n"))
             }
             Answer::Counter => {
-                #[expect(clippy::cast_possible_truncation, reason = "a float to an int saturates")]
-                let pulses = (self.node.link().clock().now().as_secs_f64() * self.node.link().system().clock) as i64;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a float to an int saturates"
+                )]
+                let pulses = (self.node.link().clock().now().as_secs_f64()
+                    * self.node.link().system().clock) as i64;
                 pulses.to_le_bytes().to_vec()
             }
             Answer::Ddr => string("ok"),
             Answer::Counts => {
                 let clicks = self.node.rates().gain * self.node.link().system().clock * 0.1;
-                #[expect(clippy::cast_possible_truncation, reason = "a float to an int saturates")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a float to an int saturates"
+                )]
                 let total = clicks as i32;
                 ints(&[total, total / 2, total - total / 2])
             }
@@ -204,7 +230,10 @@ mod tests {
     };
 
     fn hw(side: Side) -> Hw {
-        Hw::new(Node::new(side, QkdLink::new(LinkConfig::default(), Clock::manual(), 1)))
+        Hw::new(Node::new(
+            side,
+            QkdLink::new(LinkConfig::default(), Clock::manual(), 1),
+        ))
     }
     fn ask(hw: &mut Hw, request: &[u8]) -> Vec<u8> {
         hw.feed(request).into_iter().flat_map(|r| r.bytes).collect()
@@ -224,7 +253,9 @@ mod tests {
         assert_eq!(ask(&mut alice, &string("get_info")), string(""));
         let load = |name: &str| [string("init_load"), string(name)].concat();
         assert_eq!(ask(&mut alice, &load("monday")), string("ok"));
-        assert!(String::from_utf8_lossy(&ask(&mut alice, &load("sunday"))).contains("no such file"));
+        assert!(
+            String::from_utf8_lossy(&ask(&mut alice, &load("sunday"))).contains("no such file")
+        );
     }
 
     #[test]

@@ -53,7 +53,12 @@ impl Node {
     /// An end of this link.
     #[must_use]
     pub fn new(side: Side, link: Arc<QkdLink>) -> Arc<Self> {
-        Arc::new(Self { side, link, settings: Mutex::default(), saved: Mutex::default() })
+        Arc::new(Self {
+            side,
+            link,
+            settings: Mutex::default(),
+            saved: Mutex::default(),
+        })
     }
     /// Which end.
     #[must_use]
@@ -69,24 +74,40 @@ impl Node {
     #[must_use]
     pub fn state(&self) -> String {
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        format!("{:?} settings: {:?}\n{:?} saved: {saved:?}", self.side, self.settings(), self.side)
+        format!(
+            "{:?} settings: {:?}\n{:?} saved: {saved:?}",
+            self.side,
+            self.settings(),
+            self.side
+        )
     }
     fn rates(&self) -> Rates {
         self.link.rates()
     }
     fn is_calibrating(&self) -> bool {
-        matches!(self.link.phase(), Phase::Synchronising | Phase::Aligning | Phase::Calibrating)
+        matches!(
+            self.link.phase(),
+            Phase::Synchronising | Phase::Aligning | Phase::Calibrating
+        )
     }
     fn settings(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn save(&self, name: &str) {
         let now = self.settings().clone();
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), now);
+        self.saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), now);
     }
     /// Brings settings back; `false` if nothing was saved under this name.
     fn load(&self, name: &str) -> bool {
-        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let saved = self
+            .saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
         match saved {
             Some(settings) => {
                 *self.settings() = settings;
@@ -106,7 +127,11 @@ impl Faulty for Node {
 /// Drives the decoders of all servers with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     use super::Session;
-    let link = QkdLink::new(crate::model::qkd::LinkConfig::default(), crate::Clock::manual(), 1);
+    let link = QkdLink::new(
+        crate::model::qkd::LinkConfig::default(),
+        crate::Clock::manual(),
+        1,
+    );
     for side in [Side::Alice, Side::Bob] {
         let node = Node::new(side, Arc::clone(&link));
         mon::Mon::new(Arc::clone(&node)).feed(input);

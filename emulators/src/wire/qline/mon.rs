@@ -25,7 +25,10 @@ impl Mon {
     /// A connection to this end's server.
     #[must_use]
     pub fn new(node: Arc<Node>) -> Self {
-        Self { node, buffer: Vec::new() }
+        Self {
+            node,
+            buffer: Vec::new(),
+        }
     }
 
     /// Total, click 0 and click 1 within 0.1 s.
@@ -34,7 +37,10 @@ impl Mon {
             return [0, 0, 0];
         }
         let clicks = self.node.rates().gain * self.node.link().system().clock * 0.1;
-        #[expect(clippy::cast_possible_truncation, reason = "a float to an int saturates, which is what a counter does")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float to an int saturates, which is what a counter does"
+        )]
         let total = clicks.round() as i32;
         [total, total / 2, total - total / 2]
     }
@@ -45,7 +51,11 @@ impl Mon {
             return vec![0; BINS];
         }
         let height = f64::from(self.counts()[0]) / 40.0;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "bins are few, counts saturate")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "bins are few, counts saturate"
+        )]
         let bin = |i: usize| {
             let peak = |centre: f64| (-((i as f64 - centre) / 8.0).powi(2)).exp();
             (height * (peak(78.0) + peak(234.0))).round() as i32
@@ -54,7 +64,10 @@ impl Mon {
     }
 
     fn answer(&self, command: &str) -> Option<Vec<u8>> {
-        let (alice, bob) = (self.node.side() == Side::Alice, self.node.side() == Side::Bob);
+        let (alice, bob) = (
+            self.node.side() == Side::Alice,
+            self.node.side() == Side::Bob,
+        );
         let link = self.node.link();
         Some(match command {
             "get_link" => string(match link.phase() {
@@ -70,13 +83,20 @@ impl Mon {
             "get_gates" if bob => array(BINS, 0, &self.gates()),
             "get_calfigures" if bob => (0..6).flat_map(|_| array(BINS, 0, &self.gates())).collect(),
             "get_spd_temp" if bob => DETECTOR.to_le_bytes().to_vec(),
-            "get_rng_status" | "get_ltc_info" | "get_sda_info" | "get_fda_info" | "get_wrs_ip_status" => ints(&[0]),
+            "get_rng_status" | "get_ltc_info" | "get_sda_info" | "get_fda_info"
+            | "get_wrs_ip_status" => ints(&[0]),
             "get_pci_status" => string("ok"),
             "get_fifo_status" => ints(&[0; 6]),
-            "get_gc" => (link.clock().now().as_secs_f64() * link.system().clock).to_le_bytes().to_vec(),
+            "get_gc" => (link.clock().now().as_secs_f64() * link.system().clock)
+                .to_le_bytes()
+                .to_vec(),
             "get_server_status" => ints(&[0; 4]),
             "get_node_stats" if alice => {
-                let (length, qber) = if link.phase() == Phase::Generating { (self.block(), self.node.rates().qber) } else { (0, 0.0) };
+                let (length, qber) = if link.phase() == Phase::Generating {
+                    (self.block(), self.node.rates().qber)
+                } else {
+                    (0, 0.0)
+                };
                 let mut out = ints(&[length]);
                 out.extend(qber.to_le_bytes());
                 out
@@ -87,7 +107,10 @@ impl Mon {
 
     /// Bits of the last block: a second of key.
     fn block(&self) -> i32 {
-        #[expect(clippy::cast_possible_truncation, reason = "a float to an int saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float to an int saturates"
+        )]
         let bits = self.node.link().key_rate() as i32;
         bits
     }
@@ -100,7 +123,10 @@ impl Session for Mon {
             std::mem::take(&mut self.buffer),
             bytes,
             |reader| reader.string(),
-            |command| self.answer(command).map_or_else(Reply::silent, Reply::bytes),
+            |command| {
+                self.answer(command)
+                    .map_or_else(Reply::silent, Reply::bytes)
+            },
         );
         self.buffer = rest;
         replies
@@ -116,14 +142,20 @@ mod tests {
     };
 
     fn ask(mon: &mut Mon, command: &str) -> Vec<u8> {
-        mon.feed(&string(command)).into_iter().flat_map(|r| r.bytes).collect()
+        mon.feed(&string(command))
+            .into_iter()
+            .flat_map(|r| r.bytes)
+            .collect()
     }
 
     #[test]
     fn each_end_tells_what_it_knows() {
         let clock = Clock::manual();
         let link = QkdLink::new(LinkConfig::default(), clock.clone(), 1);
-        let (mut alice, mut bob) = (Mon::new(Node::new(Side::Alice, link.clone())), Mon::new(Node::new(Side::Bob, link.clone())));
+        let (mut alice, mut bob) = (
+            Mon::new(Node::new(Side::Alice, link.clone())),
+            Mon::new(Node::new(Side::Bob, link.clone())),
+        );
         assert_eq!(ask(&mut alice, "get_link"), string("probably online"));
         let counts = ask(&mut bob, "get_counts");
         let number = |at: usize| i32::from_le_bytes(counts[at..at + 4].try_into().unwrap());
@@ -147,7 +179,10 @@ mod tests {
     fn bytes_may_come_one_by_one() {
         let link = QkdLink::new(LinkConfig::default(), Clock::manual(), 1);
         let mut mon = Mon::new(Node::new(Side::Bob, link));
-        let replies: Vec<_> = string("get_pci_status").iter().flat_map(|b| mon.feed(&[*b])).collect();
+        let replies: Vec<_> = string("get_pci_status")
+            .iter()
+            .flat_map(|b| mon.feed(&[*b]))
+            .collect();
         assert_eq!(replies, [Reply::bytes(string("ok"))]);
     }
 }

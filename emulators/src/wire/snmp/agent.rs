@@ -31,7 +31,13 @@ pub trait Mib: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it is refused, given what is in the draft already.
-    fn write(&self, draft: &mut Self::Draft, object: Self::Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus>;
+    fn write(
+        &self,
+        draft: &mut Self::Draft,
+        object: Self::Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus>;
     /// Does what the draft says.
     ///
     /// # Errors
@@ -85,7 +91,9 @@ fn first_behind<O: Copy>(
     instances: impl Fn(O) -> Vec<Vec<u32>>,
     read: impl Fn(O, &[u32]) -> Option<Value>,
 ) -> Option<VarBind> {
-    let from = objects.partition_point(|(prefix, _)| *prefix <= ids).saturating_sub(1);
+    let from = objects
+        .partition_point(|(prefix, _)| *prefix <= ids)
+        .saturating_sub(1);
     for (prefix, object) in objects.get(from..)? {
         let behind = match ids.strip_prefix(*prefix) {
             Some(index) => Some(index),
@@ -127,12 +135,24 @@ impl<M: Mib> Agent<M> {
         })
     }
     fn draft(&self, binds: &[VarBind]) -> Result<Draft<M::Draft>, (ErrorStatus, usize)> {
-        let mut draft = Draft { standard: Vec::new(), own: None };
+        let mut draft = Draft {
+            standard: Vec::new(),
+            own: None,
+        };
         for (i, bind) in binds.iter().enumerate() {
             let tested = match self.find(bind.oid.ids()) {
                 None => Err(ErrorStatus::NoAccess),
-                Some((Place::Standard(object), index)) => self.0.node().test(object, index, &bind.value).map(|w| draft.standard.push(w)),
-                Some((Place::Own(object), index)) => self.0.write(draft.own.get_or_insert_with(|| self.0.draft()), object, index, &bind.value),
+                Some((Place::Standard(object), index)) => self
+                    .0
+                    .node()
+                    .test(object, index, &bind.value)
+                    .map(|w| draft.standard.push(w)),
+                Some((Place::Own(object), index)) => self.0.write(
+                    draft.own.get_or_insert_with(|| self.0.draft()),
+                    object,
+                    index,
+                    &bind.value,
+                ),
             };
             tested.map_err(|status| (status, i + 1))?;
         }
@@ -151,10 +171,23 @@ impl<M: Mib> SnmpService for Agent<M> {
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
         let (ids, node) = (oid.ids(), self.0.node());
-        let standard = |table| first_behind(table, ids, |o| node.instances(o), |o, index| node.read(o, index));
+        let standard = |table| {
+            first_behind(
+                table,
+                ids,
+                |o| node.instances(o),
+                |o, index| node.read(o, index),
+            )
+        };
         standard(BEFORE)
             .or_else(|| {
-                let instances = |o| if self.0.has(o) { self.0.instances(o) } else { Vec::new() };
+                let instances = |o| {
+                    if self.0.has(o) {
+                        self.0.instances(o)
+                    } else {
+                        Vec::new()
+                    }
+                };
                 first_behind(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index))
             })
             .or_else(|| standard(BEHIND))
@@ -164,7 +197,10 @@ impl<M: Mib> SnmpService for Agent<M> {
         if let Some(own) = draft.own {
             self.0.commit(own).map_err(|status| (status, 1))?;
         }
-        draft.standard.into_iter().for_each(|w| self.0.node().write(w));
+        draft
+            .standard
+            .into_iter()
+            .for_each(|w| self.0.node().write(w));
         tracing::debug!(request_id, varbinds = binds.len(), "a SET was applied");
         Ok(())
     }
@@ -218,7 +254,10 @@ pub(crate) fn one_of(value: &Value, of: &[i32]) -> Result<i32, ErrorStatus> {
 }
 
 /// An INTEGER within a range.
-pub(crate) fn integer(value: &Value, range: std::ops::RangeInclusive<i32>) -> Result<i32, ErrorStatus> {
+pub(crate) fn integer(
+    value: &Value,
+    range: std::ops::RangeInclusive<i32>,
+) -> Result<i32, ErrorStatus> {
     match value {
         Value::Integer(v) if range.contains(v) => Ok(*v),
         Value::Integer(_) => Err(ErrorStatus::WrongValue),
@@ -237,7 +276,11 @@ pub(crate) fn unsigned(value: &Value, fits: impl Fn(u32) -> bool) -> Result<u32,
 
 /// An OCTET STRING.
 pub(crate) fn octets(value: &Value) -> Result<&[u8], ErrorStatus> {
-    if let Value::OctetString(bytes) = value { Ok(bytes) } else { Err(ErrorStatus::WrongType) }
+    if let Value::OctetString(bytes) = value {
+        Ok(bytes)
+    } else {
+        Err(ErrorStatus::WrongType)
+    }
 }
 
 /// Tenths of a unit, as an INTEGER.

@@ -19,7 +19,12 @@ const MOST: usize = 16;
 const LONGEST: usize = 64;
 
 fn model(group: Group, id: &str) -> Arc<Protector> {
-    Arc::new(Protector::new(Identity::of("fuzzed"), ProtectionCapabilities::new(&[], &[]), vec![(id.into(), group)], Clock::manual()))
+    Arc::new(Protector::new(
+        Identity::of("fuzzed"),
+        ProtectionCapabilities::new(&[], &[]),
+        vec![(id.into(), group)],
+        Clock::manual(),
+    ))
 }
 fn inputs() -> Vec<Input> {
     vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
@@ -36,21 +41,41 @@ pub fn scte_2x2() -> Arc<dyn SnmpAgent> {
     of_scte(scte::Kind::TwoByTwo)
 }
 fn of_scte(kind: scte::Kind) -> Arc<dyn SnmpAgent> {
-    let paths = kind.paths().iter().map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec())).collect();
-    scte::agent(model(Group::with_needs(paths, inputs()), "1"), kind, NodeOptions::named("fuzzed", scte::ENTERPRISE))
+    let paths = kind
+        .paths()
+        .iter()
+        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
+        .collect();
+    scte::agent(
+        model(Group::with_needs(paths, inputs()), "1"),
+        kind,
+        NodeOptions::named("fuzzed", scte::ENTERPRISE),
+    )
 }
 /// The agent of a chassis with one OLP card.
 #[must_use]
 pub fn olp() -> Arc<dyn SnmpAgent> {
-    olp::agent(model(Group::of(&olp::PATHS, inputs()), "3"), Duration::from_secs(1), NodeOptions::named("fuzzed", olp::ENTERPRISE))
+    olp::agent(
+        model(Group::of(&olp::PATHS, inputs()), "3"),
+        Duration::from_secs(1),
+        NodeOptions::named("fuzzed", olp::ENTERPRISE),
+    )
 }
 /// The agent of a PacketLight box that encrypts and protects.
 #[must_use]
 pub fn packetlight() -> Arc<dyn SnmpAgent> {
     let link = ForcedLink::new(Clock::manual(), b"emulated initial secret");
-    let end = Arc::new(ForcedEnd::new(link, 0, "uplink-1", Identity::of("PacketLight")));
+    let end = Arc::new(ForcedEnd::new(
+        link,
+        0,
+        "uplink-1",
+        Identity::of("PacketLight"),
+    ));
     let mut options = packetlight::Options::named("fuzzed");
-    let ports = packetlight::Ports { user: [1, 2], net: [options.if_index, options.if_index + 1] };
+    let ports = packetlight::Ports {
+        user: [1, 2],
+        net: [options.if_index, options.if_index + 1],
+    };
     options.protection = Some((ports, model(Group::of(&packetlight::PATHS, inputs()), "1")));
     packetlight::agent(end, options)
 }
@@ -59,7 +84,10 @@ pub fn packetlight() -> Arc<dyn SnmpAgent> {
 pub fn polatis() -> Arc<dyn SnmpAgent> {
     let identity = Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
     let switch = Switch::new(identity, Geometry::matrix(4, 4), Clock::manual());
-    polatis::agent(Arc::new(switch), NodeOptions::named("fuzzed", polatis::ENTERPRISE))
+    polatis::agent(
+        Arc::new(switch),
+        NodeOptions::named("fuzzed", polatis::ENTERPRISE),
+    )
 }
 
 /// A varbind as the bytes that [`run`] reads: how many numbers its name has, these as base-128 numbers; type; length; value.
@@ -104,7 +132,12 @@ fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
     }
     let (kind, length) = (bytes.next()?, bytes.next()?);
     let value: Vec<u8> = bytes.take(usize::from(length)).collect();
-    let number = || value.iter().take(4).fold(0_u32, |n, b| n << 8 | u32::from(*b));
+    let number = || {
+        value
+            .iter()
+            .take(4)
+            .fold(0_u32, |n, b| n << 8 | u32::from(*b))
+    };
     let value = match kind % 7 {
         0 => Value::Integer(number().cast_signed()),
         1 => Value::OctetString(value),
@@ -123,13 +156,24 @@ fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
 /// If the name behind another is not greater, or what is said to be there is not; that is a mistake of the agent.
 pub fn run(agent: &dyn SnmpAgent, input: &[u8]) {
     let mut bytes = input.iter().copied();
-    let binds: Vec<VarBind> = std::iter::from_fn(|| decoded(&mut bytes)).take(MOST).collect();
+    let binds: Vec<VarBind> = std::iter::from_fn(|| decoded(&mut bytes))
+        .take(MOST)
+        .collect();
     let ask = || {
         for bind in &binds {
             let _ = agent.get(&bind.oid);
             if let Some(next) = agent.next(&bind.oid) {
-                assert!(next.oid > bind.oid, "{:?} comes behind {:?}", next.oid, bind.oid);
-                assert!(!agent.get(&next.oid).is_absent(), "{:?} is walked and cannot be had", next.oid);
+                assert!(
+                    next.oid > bind.oid,
+                    "{:?} comes behind {:?}",
+                    next.oid,
+                    bind.oid
+                );
+                assert!(
+                    !agent.get(&next.oid).is_absent(),
+                    "{:?} is walked and cannot be had",
+                    next.oid
+                );
             }
         }
     };

@@ -79,7 +79,13 @@ impl NodeOptions {
         let mut engine_id = (enterprise | 0x8000_0000).to_be_bytes().to_vec();
         engine_id.push(4);
         engine_id.extend(name.bytes().take(27));
-        Self { name: name.to_owned(), contact: "noc".to_owned(), location: "emulator".to_owned(), engine_id, boots: 1 }
+        Self {
+            name: name.to_owned(),
+            contact: "noc".to_owned(),
+            location: "emulator".to_owned(),
+            engine_id,
+            boots: 1,
+        }
     }
 }
 
@@ -99,11 +105,30 @@ pub struct Node {
 impl Node {
     /// A node that starts now. `interfaces` are in the order of their numbers.
     #[must_use]
-    pub fn new(clock: Clock, descr: String, object_id: Oid, options: NodeOptions, interfaces: Vec<Interface>) -> Self {
+    pub fn new(
+        clock: Clock,
+        descr: String,
+        object_id: Oid,
+        options: NodeOptions,
+        interfaces: Vec<Interface>,
+    ) -> Self {
         let texts = [options.contact, options.name, options.location].map(String::into_bytes);
         let booted = Mutex::new(clock.now());
-        let (boots, traps) = (watch::Sender::new(options.boots.max(1)), broadcast::Sender::new(WAITING));
-        Self { clock, descr, object_id, engine_id: options.engine_id, texts: Mutex::new(texts), interfaces, booted, boots, traps }
+        let (boots, traps) = (
+            watch::Sender::new(options.boots.max(1)),
+            broadcast::Sender::new(WAITING),
+        );
+        Self {
+            clock,
+            descr,
+            object_id,
+            engine_id: options.engine_id,
+            texts: Mutex::new(texts),
+            interfaces,
+            booted,
+            boots,
+            traps,
+        }
     }
     fn booted(&self) -> MutexGuard<'_, Duration> {
         self.booted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,7 +139,12 @@ impl Node {
     /// What SETs can change, as text.
     pub(crate) fn state(&self) -> String {
         let [contact, name, location] = &*self.texts();
-        format!("contact: {}, name: {}, location: {}", contact.escape_ascii(), name.escape_ascii(), location.escape_ascii())
+        format!(
+            "contact: {}, name: {}, location: {}",
+            contact.escape_ascii(),
+            name.escape_ascii(),
+            location.escape_ascii()
+        )
     }
     /// Gives it another sysName.
     pub fn rename(&self, name: &str) {
@@ -123,7 +153,8 @@ impl Node {
     /// Starts again: sysUpTime from zero, one boot more.
     pub fn reboot(&self) {
         *self.booted() = self.clock.now();
-        self.boots.send_modify(|b| *b = b.saturating_add(1).min(i32::MAX as u32));
+        self.boots
+            .send_modify(|b| *b = b.saturating_add(1).min(i32::MAX as u32));
     }
     /// snmpEngineBoots, and its changes.
     #[must_use]
@@ -153,7 +184,11 @@ impl Node {
     }
     /// Sends a notification to whoever listens.
     pub fn notify(&self, trap: Oid, binds: Vec<VarBind>) {
-        let _ = self.traps.send(Notification { trap, uptime: self.uptime(), binds });
+        let _ = self.traps.send(Notification {
+            trap,
+            uptime: self.uptime(),
+            binds,
+        });
     }
     /// Notifications from now on.
     #[must_use]
@@ -163,7 +198,9 @@ impl Node {
 
     pub(crate) fn instances(&self, object: Standard) -> Vec<Vec<u32>> {
         match object {
-            Standard::IfIndex | Standard::IfDescr | Standard::IfName => self.interfaces.iter().map(|i| vec![i.index]).collect(),
+            Standard::IfIndex | Standard::IfDescr | Standard::IfName => {
+                self.interfaces.iter().map(|i| vec![i.index]).collect()
+            }
             _ => vec![vec![0]],
         }
     }
@@ -188,10 +225,17 @@ impl Node {
         })
     }
     /// What would be written where.
-    pub(crate) fn test(&self, object: Standard, index: &[u32], value: &Value) -> Result<(usize, Vec<u8>), ErrorStatus> {
+    pub(crate) fn test(
+        &self,
+        object: Standard,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(usize, Vec<u8>), ErrorStatus> {
         match (object, value) {
             (Standard::Text(_), _) if index != [0] => Err(ErrorStatus::NoCreation),
-            (Standard::Text(n), Value::OctetString(text)) => Ok((n, super::agent::display(text, 255)?.to_vec())),
+            (Standard::Text(n), Value::OctetString(text)) => {
+                Ok((n, super::agent::display(text, 255)?.to_vec()))
+            }
             (Standard::Text(_), _) => Err(ErrorStatus::WrongType),
             _ => Err(ErrorStatus::NotWritable),
         }

@@ -58,7 +58,12 @@ impl Options {
     /// A node of this name, with port 1/1/1 in scheme A.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { node: NodeOptions::named(name, ENTERPRISE), scheme: Scheme::A, port: (1, 1, 1), obsolete: false }
+        Self {
+            node: NodeOptions::named(name, ENTERPRISE),
+            scheme: Scheme::A,
+            port: (1, 1, 1),
+            obsolete: false,
+        }
     }
 }
 
@@ -148,14 +153,29 @@ pub struct Nokia {
 #[must_use]
 pub fn agent(end: Arc<MkaEnd>, options: Options) -> Arc<Agent<Nokia>> {
     let identity = end.face().identity();
-    let descr = format!("{} {} {}", identity.firmware.unwrap_or_default(), identity.vendor, identity.model.unwrap_or_default());
+    let descr = format!(
+        "{} {} {}",
+        identity.firmware.unwrap_or_default(),
+        identity.vendor,
+        identity.model.unwrap_or_default()
+    );
     let (slot, mda, port) = options.port;
     let port_id = options.scheme.port_id(slot, mda, port);
     let name = format!("{slot}/{mda}/{port}");
-    let interfaces = vec![Interface { index: port_id, descr: format!("{name}, 100-Gig Ethernet"), name }];
+    let interfaces = vec![Interface {
+        index: port_id,
+        descr: format!("{name}, 100-Gig Ethernet"),
+        name,
+    }];
     let clock = end.link().clock().clone();
     let now = clock.now();
-    let node = Node::new(clock, descr.trim().to_owned(), Oid::from(PRODUCT), options.node, interfaces);
+    let node = Node::new(
+        clock,
+        descr.trim().to_owned(),
+        Oid::from(PRODUCT),
+        options.node,
+        interfaces,
+    );
     let board = Arc::new(Board::new(node, end.name(), port_id, end.end()));
     let (ear, number) = (Arc::downgrade(&board), end.end());
     end.link().listen(move |at, event| {
@@ -165,7 +185,14 @@ pub fn agent(end: Arc<MkaEnd>, options: Options) -> Arc<Agent<Nokia>> {
             board.hear(event);
         }
     });
-    let nokia = Nokia { end, board, rows: Mutex::new(Rows::new(now)), since: Mutex::default(), scheme: options.scheme, obsolete: options.obsolete };
+    let nokia = Nokia {
+        end,
+        board,
+        rows: Mutex::new(Rows::new(now)),
+        since: Mutex::default(),
+        scheme: options.scheme,
+        obsolete: options.obsolete,
+    };
     Arc::new(Agent::new(nokia))
 }
 
@@ -188,7 +215,13 @@ impl Nokia {
             match held {
                 None if row.as_ref().is_some_and(|r| r.placed) => *row = None,
                 Some((ckn, changed, is_256)) if row.as_ref().is_none_or(|r| !r.placed) => {
-                    *row = Some(Slot { is_256, ckn_text: hex::encode(ckn).into_bytes(), cak: None, placed: true, changed });
+                    *row = Some(Slot {
+                        is_256,
+                        ckn_text: hex::encode(ckn).into_bytes(),
+                        cak: None,
+                        placed: true,
+                        changed,
+                    });
                 }
                 _ => {}
             }
@@ -197,7 +230,12 @@ impl Nokia {
     }
     fn instances_of_mka(&self) -> Vec<Instance> {
         let (link, end) = (self.end.link(), self.end.end());
-        let mut all: Vec<_> = (1..=2).filter_map(|slot| link.slot_of(end, slot).map(|(ckn, ..)| Instance { slot, ckn })).collect();
+        let mut all: Vec<_> = (1..=2)
+            .filter_map(|slot| {
+                link.slot_of(end, slot)
+                    .map(|(ckn, ..)| Instance { slot, ckn })
+            })
+            .collect();
         // In the order of the index, in which the length comes first.
         all.sort_by(|a, b| (a.ckn.len(), &a.ckn).cmp(&(b.ckn.len(), &b.ckn)));
         all.dedup_by(|a, b| a.ckn == b.ckn);
@@ -261,7 +299,9 @@ impl Nokia {
         let counters = link.counters(end);
         let kept = self.board.instance(&instance.ckn);
         let an = |sak: &Option<Sak>| Value::Gauge32(sak.as_ref().map_or(0, |s| s.an.into()));
-        let ki = |sak: &Option<Sak>| Value::OctetString(sak.as_ref().map_or(vec![0; 16], |s| s.ki.to_vec()));
+        let ki = |sak: &Option<Sak>| {
+            Value::OctetString(sak.as_ref().map_or(vec![0; 16], |s| s.ki.to_vec()))
+        };
         Some(match column {
             2 => Value::text(self.board.member()),
             3 => Value::text(hex::encode(&instance.ckn)),
@@ -269,7 +309,10 @@ impl Nokia {
             6 => Value::Gauge32(counters.messages as u32),
             7 => Value::Gauge32(kept.latest.as_ref().map_or(0, |s| s.number)),
             8 => truth(link.is_server(end)),
-            9 => Value::Gauge32(link.priority(if link.is_server(end) { end } else { 1 - end }).into()),
+            9 => Value::Gauge32(
+                link.priority(if link.is_server(end) { end } else { 1 - end })
+                    .into(),
+            ),
             10 => an(&kept.latest),
             11 => ki(&kept.latest),
             12 => an(&kept.previous),
@@ -296,9 +339,16 @@ impl Nokia {
         let (sent, received) = (self.sent(), self.received());
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.ki != sak.ki {
-            *since = Since { ki: sak.ki, sent, received };
+            *since = Since {
+                ki: sak.ki,
+                sent,
+                received,
+            };
         }
-        (sent.saturating_sub(since.sent), received.saturating_sub(since.received))
+        (
+            sent.saturating_sub(since.sent),
+            received.saturating_sub(since.received),
+        )
     }
     fn sent(&self) -> u64 {
         self.end.link().traffic_from(self.end.end()).encrypted
@@ -332,24 +382,49 @@ impl Mib for Nokia {
             Object::Ca(_) | Object::StaticCak(_) => vec![self.board.ca.clone()],
             Object::Psk(_) => {
                 let rows = self.seen();
-                (0..2u32).filter(|i| rows.slots[*i as usize].is_some()).map(|i| [&self.board.ca[..], &[i + 1]].concat()).collect()
+                (0..2u32)
+                    .filter(|i| rows.slots[*i as usize].is_some())
+                    .map(|i| [&self.board.ca[..], &[i + 1]].concat())
+                    .collect()
             }
             Object::Port(_) | Object::PortStats(_) | Object::TxSc(_) => vec![sub()],
-            Object::Mka(_) => self.instances_of_mka().iter().map(|i| with(&events::length_prefixed(&i.ckn))).collect(),
+            Object::Mka(_) => self
+                .instances_of_mka()
+                .iter()
+                .map(|i| with(&events::length_prefixed(&i.ckn)))
+                .collect(),
             Object::Peer(_) => match sak() {
-                Some(sak) => vec![with(&[events::length_prefixed(&sak.ckn), self.board.peer().map(u32::from).to_vec()].concat())],
+                Some(sak) => vec![with(
+                    &[
+                        events::length_prefixed(&sak.ckn),
+                        self.board.peer().map(u32::from).to_vec(),
+                    ]
+                    .concat(),
+                )],
                 None => Vec::new(),
             },
             Object::TxSa(_) => sak().iter().map(|s| with(&[s.an.into()])).collect(),
-            Object::RxSa(_) => sak().iter().map(|s| with(&[&sci()[..], &[s.an.into()]].concat())).collect(),
+            Object::RxSa(_) => sak()
+                .iter()
+                .map(|s| with(&[&sci()[..], &[s.an.into()]].concat()))
+                .collect(),
             Object::RxSc(_) => sak().iter().map(|_| with(&sci())).collect(),
         }
     }
     fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
         if let Object::Mka(column) = object {
-            let [port, SUB, ckn @ ..] = index else { return None };
-            let instance = self.instances_of_mka().into_iter().find(|i| events::length_prefixed(&i.ckn) == ckn)?;
-            return if *port == self.board.port { self.mka(column, &instance, &self.seen()) } else { None };
+            let [port, SUB, ckn @ ..] = index else {
+                return None;
+            };
+            let instance = self
+                .instances_of_mka()
+                .into_iter()
+                .find(|i| events::length_prefixed(&i.ckn) == ckn)?;
+            return if *port == self.board.port {
+                self.mka(column, &instance, &self.seen())
+            } else {
+                None
+            };
         }
         if !self.instances(object).iter().any(|i| i == index) {
             return None;
@@ -358,7 +433,12 @@ impl Mib for Nokia {
         let (link, end) = (self.end.link(), self.end.end());
         match object {
             Object::Changed(n) => {
-                let all = [rows.ca_changed, rows.static_changed, rows.psk_changed, rows.port_changed];
+                let all = [
+                    rows.ca_changed,
+                    rows.static_changed,
+                    rows.psk_changed,
+                    rows.port_changed,
+                ];
                 all.get(n).map(|at| self.ticks(*at))
             }
             Object::PortIdScheme => Some(Value::Integer(self.scheme.number())),
@@ -389,7 +469,13 @@ impl Mib for Nokia {
     fn draft(&self) -> Draft {
         self.new_draft()
     }
-    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+    fn write(
+        &self,
+        draft: &mut Draft,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
         self.write_object(draft, object, index, value)
     }
     fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
@@ -397,7 +483,10 @@ impl Mib for Nokia {
     }
     fn state(&self) -> String {
         let mut lines = vec![self.end.link().state(self.end.end())];
-        for (prefix, object) in Self::OBJECTS.iter().filter(|(_, o)| self.has(*o) && o.is_writable()) {
+        for (prefix, object) in Self::OBJECTS
+            .iter()
+            .filter(|(_, o)| self.has(*o) && o.is_writable())
+        {
             for index in self.instances(*object) {
                 let value = match self.read(*object, &index).unwrap_or(Value::NoSuchInstance) {
                     Value::OctetString(octets) => octets.escape_ascii().to_string(),

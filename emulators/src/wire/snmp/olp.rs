@@ -48,8 +48,19 @@ pub struct Olp {
 pub fn agent(model: Arc<Protector>, unit: Duration, options: NodeOptions) -> Arc<Agent<Olp>> {
     let identity = model.face().identity();
     let descr = format!("{} {}", identity.vendor, identity.model.unwrap_or_default());
-    let node = Node::new(model.clock().clone(), descr.trim_end().to_owned(), Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE]), options, Vec::new());
-    Arc::new(Agent::new(Olp { model, node, unit, kept: Mutex::default() }))
+    let node = Node::new(
+        model.clock().clone(),
+        descr.trim_end().to_owned(),
+        Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE]),
+        options,
+        Vec::new(),
+    );
+    Arc::new(Agent::new(Olp {
+        model,
+        node,
+        unit,
+        kept: Mutex::default(),
+    }))
 }
 
 enum Change {
@@ -75,7 +86,11 @@ impl Olp {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn slots(&self) -> Vec<u32> {
-        self.model.ids().iter().filter_map(|id| id.0.parse().ok()).collect()
+        self.model
+            .ids()
+            .iter()
+            .filter_map(|id| id.0.parse().ok())
+            .collect()
     }
     fn look<T>(&self, slot: u32, look: impl FnOnce(&Group) -> T) -> Option<T> {
         self.model.look(&GroupId(slot.to_string()), look)
@@ -92,7 +107,10 @@ impl Olp {
             16..=18 => 1,
             _ => 0,
         };
-        self.kept().get(&(slot, scalar)).copied().unwrap_or(delivered)
+        self.kept()
+            .get(&(slot, scalar))
+            .copied()
+            .unwrap_or(delivered)
     }
     fn scalar(&self, slot: u32, scalar: u32) -> Option<Value> {
         let identity = self.model.face().identity();
@@ -127,13 +145,17 @@ impl Mib for Olp {
     type Object = Card;
     type Draft = Draft;
 
-    const OBJECTS: &'static [(&'static [u32], Card)] = &[(&[1, 3, 6, 1, 4, 1, ENTERPRISE, 10, 16], Card)];
+    const OBJECTS: &'static [(&'static [u32], Card)] =
+        &[(&[1, 3, 6, 1, 4, 1, ENTERPRISE, 10, 16], Card)];
 
     fn node(&self) -> &Node {
         &self.node
     }
     fn instances(&self, Card: Card) -> Vec<Vec<u32>> {
-        self.slots().into_iter().flat_map(|slot| COLUMNS.map(move |n| vec![slot, 3, n, 0])).collect()
+        self.slots()
+            .into_iter()
+            .flat_map(|slot| COLUMNS.map(move |n| vec![slot, 3, n, 0]))
+            .collect()
     }
     fn read(&self, Card: Card, index: &[u32]) -> Option<Value> {
         match index {
@@ -144,18 +166,44 @@ impl Mib for Olp {
     fn draft(&self) -> Draft {
         Draft::default()
     }
-    fn write(&self, draft: &mut Draft, Card: Card, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
-        let [slot, 3, scalar, 0] = *index else { return Err(ErrorStatus::NoCreation) };
+    fn write(
+        &self,
+        draft: &mut Draft,
+        Card: Card,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
+        let [slot, 3, scalar, 0] = *index else {
+            return Err(ErrorStatus::NoCreation);
+        };
         if self.read(Card, index).is_none() {
             return Err(ErrorStatus::NoCreation);
         }
         let Value::Integer(number) = *value else {
-            return Err(if matches!(scalar, 8..=18 | 22..=25) { ErrorStatus::WrongType } else { ErrorStatus::NotWritable });
+            return Err(if matches!(scalar, 8..=18 | 22..=25) {
+                ErrorStatus::WrongType
+            } else {
+                ErrorStatus::NotWritable
+            });
         };
-        let power = || if (-9999..=9999).contains(&number) { Ok(f64::from(number) / 100.0) } else { Err(ErrorStatus::WrongValue) };
-        let delay = || u32::try_from(number).map(|n| self.unit * n).map_err(|_| ErrorStatus::WrongValue);
+        let power = || {
+            if (-9999..=9999).contains(&number) {
+                Ok(f64::from(number) / 100.0)
+            } else {
+                Err(ErrorStatus::WrongValue)
+            }
+        };
+        let delay = || {
+            u32::try_from(number)
+                .map(|n| self.unit * n)
+                .map_err(|_| ErrorStatus::WrongValue)
+        };
         let change = match scalar {
-            8 => Change::Mode(if one_of(value, &[0, 1])? == 1 { Mode::Automatic } else { Mode::Manual }),
+            8 => Change::Mode(if one_of(value, &[0, 1])? == 1 {
+                Mode::Automatic
+            } else {
+                Mode::Manual
+            }),
             9 => {
                 let channel = one_of(value, &[1, 2])? as usize - 1;
                 // A mode that the same PDU sets counts already.
@@ -200,7 +248,13 @@ impl Mib for Olp {
                 }
                 Ok(None)
             });
-            done.map_err(|rejected| if let Rejected::Gate(_) = rejected { ErrorStatus::GenErr } else { ErrorStatus::CommitFailed })?;
+            done.map_err(|rejected| {
+                if let Rejected::Gate(_) = rejected {
+                    ErrorStatus::GenErr
+                } else {
+                    ErrorStatus::CommitFailed
+                }
+            })?;
         }
         Ok(())
     }

@@ -70,7 +70,12 @@ impl Options {
     /// A node of this name with the usual uplink.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { node: NodeOptions::named(name, ENTERPRISE), if_index: 1_295_104, oem: false, protection: None }
+        Self {
+            node: NodeOptions::named(name, ENTERPRISE),
+            if_index: 1_295_104,
+            oem: false,
+            protection: None,
+        }
     }
 }
 
@@ -133,7 +138,19 @@ impl Board {
     }
     fn raise(&self, kind: u32, text: &str) {
         let since = self.node.clock().now();
-        if self.kept().alarms.insert(kind, Alarm { text: text.to_owned(), since, acknowledged: false }).is_none() {
+        if self
+            .kept()
+            .alarms
+            .insert(
+                kind,
+                Alarm {
+                    text: text.to_owned(),
+                    since,
+                    acknowledged: false,
+                },
+            )
+            .is_none()
+        {
             self.trap(kind, text, since, true);
         }
     }
@@ -150,7 +167,12 @@ impl Board {
             kept.log = kept.log.wrapping_add(1);
             kept.log
         };
-        let alarm = |column, value| VarBind::new(Oid::from(ALARM).child(&[column, self.if_index, kind]), value);
+        let alarm = |column, value| {
+            VarBind::new(
+                Oid::from(ALARM).child(&[column, self.if_index, kind]),
+                value,
+            )
+        };
         let binds = vec![
             alarm(1, Value::Integer(self.if_index as i32)),
             alarm(2, Value::Integer(kind as i32)),
@@ -165,10 +187,14 @@ impl Board {
     }
     fn hear(&self, event: &ForcedEvent) {
         match event {
-            ForcedEvent::ExchangeFailed(true) => self.raise(KEY_EXCHANGE_FAILED, "Key exchange failed"),
+            ForcedEvent::ExchangeFailed(true) => {
+                self.raise(KEY_EXCHANGE_FAILED, "Key exchange failed")
+            }
             ForcedEvent::ExchangeFailed(false) => self.clear(KEY_EXCHANGE_FAILED),
             ForcedEvent::Alarm(asked) => {
-                let known = TYPES.iter().find(|(name, number, _)| name == asked || number.to_string() == *asked);
+                let known = TYPES
+                    .iter()
+                    .find(|(name, number, _)| name == asked || number.to_string() == *asked);
                 let (_, kind, text) = known.copied().unwrap_or(("", 11, asked));
                 self.raise(kind, text);
             }
@@ -189,16 +215,49 @@ pub struct PacketLight {
 #[must_use]
 pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
     let identity = end.face().identity();
-    let descr = format!("{} {} {}", identity.vendor, identity.model.unwrap_or_default(), identity.firmware.unwrap_or_default());
-    let mut interfaces = vec![Interface { index: options.if_index, descr: "Uplink 1".to_owned(), name: "UPLINK 1".to_owned() }];
+    let descr = format!(
+        "{} {} {}",
+        identity.vendor,
+        identity.model.unwrap_or_default(),
+        identity.firmware.unwrap_or_default()
+    );
+    let mut interfaces = vec![Interface {
+        index: options.if_index,
+        descr: "Uplink 1".to_owned(),
+        name: "UPLINK 1".to_owned(),
+    }];
     if let Some((ports, _)) = &options.protection {
-        let named = [(ports.user[0], "Service 1"), (ports.user[1], "Service 2"), (ports.net[0], "Uplink 1"), (ports.net[1], "Uplink 2")];
-        interfaces = named.map(|(index, descr)| Interface { index, descr: descr.to_owned(), name: descr.to_uppercase() }).to_vec();
+        let named = [
+            (ports.user[0], "Service 1"),
+            (ports.user[1], "Service 2"),
+            (ports.net[0], "Uplink 1"),
+            (ports.net[1], "Uplink 2"),
+        ];
+        interfaces = named
+            .map(|(index, descr)| Interface {
+                index,
+                descr: descr.to_owned(),
+                name: descr.to_uppercase(),
+            })
+            .to_vec();
         interfaces.sort_by_key(|i| i.index);
     }
-    let node = Node::new(end.link().clock().clone(), descr.trim_end().to_owned(), Oid::from(PRODUCT), options.node, interfaces);
-    let kept = Kept { crypto_user: b"Crypto".to_vec(), ..Kept::default() };
-    let board = Arc::new(Board { node, if_index: options.if_index, kept: Mutex::new(kept) });
+    let node = Node::new(
+        end.link().clock().clone(),
+        descr.trim_end().to_owned(),
+        Oid::from(PRODUCT),
+        options.node,
+        interfaces,
+    );
+    let kept = Kept {
+        crypto_user: b"Crypto".to_vec(),
+        ..Kept::default()
+    };
+    let board = Arc::new(Board {
+        node,
+        if_index: options.if_index,
+        kept: Mutex::new(kept),
+    });
     let (ear, number) = (Arc::downgrade(&board), end.end());
     end.link().listen(move |at, event| {
         if at == number
@@ -207,8 +266,15 @@ pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
             board.hear(event);
         }
     });
-    let aps = options.protection.map(|(ports, model)| Aps::new(model, ports));
-    Arc::new(Agent::new(PacketLight { end, board, oem: options.oem, aps }))
+    let aps = options
+        .protection
+        .map(|(ports, model)| Aps::new(model, ports));
+    Arc::new(Agent::new(PacketLight {
+        end,
+        board,
+        oem: options.oem,
+        aps,
+    }))
 }
 
 /// What a SET would do, in the order in which it is done.
@@ -353,15 +419,26 @@ impl Mib for PacketLight {
     }
     fn instances(&self, object: Object) -> Vec<Vec<u32>> {
         match object {
-            Object::OperStatus | Object::TrapFormat | Object::SnmpVersion | Object::Capability | Object::Firewall => vec![vec![0]],
+            Object::OperStatus
+            | Object::TrapFormat
+            | Object::SnmpVersion
+            | Object::Capability
+            | Object::Firewall => vec![vec![0]],
             Object::Entity(_) => vec![vec![ENTITY]],
             Object::Alarm(_) => {
                 self.tick();
-                self.board.kept().alarms.keys().map(|kind| vec![self.board.if_index, *kind]).collect()
+                self.board
+                    .kept()
+                    .alarms
+                    .keys()
+                    .map(|kind| vec![self.board.if_index, *kind])
+                    .collect()
             }
             // Index 6 is snmp.
             Object::FirewallSelect => vec![vec![6]],
-            Object::Encryption(_) | Object::ServiceType | Object::CryptoUser => vec![vec![self.board.if_index]],
+            Object::Encryption(_) | Object::ServiceType | Object::CryptoUser => {
+                vec![vec![self.board.if_index]]
+            }
             Object::Aps(_) => self.aps.as_ref().map(Aps::rows).unwrap_or_default(),
             Object::SwitchPort(_) => self.aps.as_ref().map(Aps::port_rows).unwrap_or_default(),
         }
@@ -396,8 +473,21 @@ impl Mib for PacketLight {
     fn draft(&self) -> Draft {
         Draft::default()
     }
-    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
-        let writable = matches!(object, Object::Encryption(2 | 4..=7) | Object::Alarm(6) | Object::CryptoUser | Object::TrapFormat | Object::SnmpVersion);
+    fn write(
+        &self,
+        draft: &mut Draft,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
+        let writable = matches!(
+            object,
+            Object::Encryption(2 | 4..=7)
+                | Object::Alarm(6)
+                | Object::CryptoUser
+                | Object::TrapFormat
+                | Object::SnmpVersion
+        );
         if !writable && !matches!(object, Object::Aps(_) | Object::SwitchPort(_)) {
             return Err(ErrorStatus::NotWritable);
         }
@@ -407,7 +497,9 @@ impl Mib for PacketLight {
         if let (Some(aps), Object::Aps(_) | Object::SwitchPort(_)) = (&self.aps, object) {
             let change = match object {
                 Object::Aps(column) => aps.write(column, value)?,
-                Object::SwitchPort(column) => aps.write_port(column, index.first().copied().unwrap_or_default(), value)?,
+                Object::SwitchPort(column) => {
+                    aps.write_port(column, index.first().copied().unwrap_or_default(), value)?
+                }
                 _ => return Err(ErrorStatus::NotWritable),
             };
             gate(aps.model.gate())?;
@@ -419,11 +511,16 @@ impl Mib for PacketLight {
             // What the box has, and nothing else.
             Object::TrapFormat => one_of(value, &[1]).map(drop)?,
             Object::SnmpVersion => one_of(value, &[4]).map(drop)?,
-            Object::Alarm(_) => draft.acknowledge.push((index.last().copied().unwrap_or_default(), one_of(value, &[1, 2])? == 1)),
+            Object::Alarm(_) => draft.acknowledge.push((
+                index.last().copied().unwrap_or_default(),
+                one_of(value, &[1, 2])? == 1,
+            )),
             Object::CryptoUser => draft.crypto_user = Some(display(octets(value)?, 255)?.to_vec()),
             Object::Encryption(2) => draft.enable = Some(one_of(value, &[1, 2])? == 1),
             Object::Encryption(7) => draft.lock = Some(one_of(value, &[1, 2])? == 1),
-            Object::Encryption(5) => draft.secret = Some(Zeroizing::new(display(octets(value)?, 255)?.to_vec())),
+            Object::Encryption(5) => {
+                draft.secret = Some(Zeroizing::new(display(octets(value)?, 255)?.to_vec()))
+            }
             Object::Encryption(4) => match value {
                 Value::Integer(_) => draft.force = true,
                 _ => return Err(ErrorStatus::WrongType),
@@ -475,9 +572,21 @@ impl Mib for PacketLight {
     fn state(&self) -> String {
         let link = self.end.link().state(self.end.end());
         let kept = self.board.kept();
-        let acknowledged: Vec<u32> = kept.alarms.iter().filter(|(_, a)| a.acknowledged).map(|(kind, _)| *kind).collect();
-        let aps = self.aps.as_ref().map(|aps| format!("\n{}", aps.state())).unwrap_or_default();
-        format!("{link}\ncrypto user: {}\nacknowledged alarms: {acknowledged:?}{aps}", kept.crypto_user.escape_ascii())
+        let acknowledged: Vec<u32> = kept
+            .alarms
+            .iter()
+            .filter(|(_, a)| a.acknowledged)
+            .map(|(kind, _)| *kind)
+            .collect();
+        let aps = self
+            .aps
+            .as_ref()
+            .map(|aps| format!("\n{}", aps.state()))
+            .unwrap_or_default();
+        format!(
+            "{link}\ncrypto user: {}\nacknowledged alarms: {acknowledged:?}{aps}",
+            kept.crypto_user.escape_ascii()
+        )
     }
     fn tick(&self) {
         self.end.link().tick();
@@ -489,9 +598,16 @@ impl Mib for PacketLight {
         match &self.aps {
             // A path is not the line between the pair: `cut=working`, `cut=protection`. Who operates the group is not who operates the encryptor.
             Some(aps) if matches!(fault, DeviceFault::Cut(Some(_))) => aps.model.apply(fault)?,
-            Some(aps) if matches!(fault, DeviceFault::Operator(_)) => self.end.apply(fault).or_else(|_| aps.model.apply(fault))?,
+            Some(aps) if matches!(fault, DeviceFault::Operator(_)) => {
+                self.end.apply(fault).or_else(|_| aps.model.apply(fault))?
+            }
             Some(aps) if matches!(fault, DeviceFault::LossDb(_)) => aps.model.apply(fault)?,
-            Some(aps) if matches!(fault, DeviceFault::Refuse(_) | DeviceFault::Full | DeviceFault::Clear) => {
+            Some(aps)
+                if matches!(
+                    fault,
+                    DeviceFault::Refuse(_) | DeviceFault::Full | DeviceFault::Clear
+                ) =>
+            {
                 self.end.apply(fault)?;
                 aps.model.apply(fault)?;
             }
@@ -501,7 +617,14 @@ impl Mib for PacketLight {
             aps.tell(&self.board.node);
         }
         if *fault == DeviceFault::Clear {
-            let asked: Vec<u32> = self.board.kept().alarms.keys().copied().filter(|kind| *kind != KEY_EXCHANGE_FAILED).collect();
+            let asked: Vec<u32> = self
+                .board
+                .kept()
+                .alarms
+                .keys()
+                .copied()
+                .filter(|kind| *kind != KEY_EXCHANGE_FAILED)
+                .collect();
             asked.into_iter().for_each(|kind| self.board.clear(kind));
             if !self.end.link().has_failed(self.end.end()) {
                 self.board.clear(KEY_EXCHANGE_FAILED);

@@ -57,7 +57,13 @@ pub enum Object {
 }
 
 /// Interfaces and their devices, as of a real unit (id:36743106339).
-const INTERFACES: [(&str, &str); 5] = [("scpi", "console"), ("scpi", "tcp:333"), ("scpi", "tcp:5025"), ("tl1", "usbserial"), ("tl1", "tcp:3082")];
+const INTERFACES: [(&str, &str); 5] = [
+    ("scpi", "console"),
+    ("scpi", "tcp:333"),
+    ("scpi", "tcp:5025"),
+    ("tl1", "usbserial"),
+    ("tl1", "tcp:3082"),
+];
 
 /// The objects.
 pub struct Polatis {
@@ -71,10 +77,26 @@ pub struct Polatis {
 #[must_use]
 pub fn agent(switch: Arc<Switch>, options: NodeOptions) -> Arc<Agent<Polatis>> {
     let id = switch.face().identity();
-    let descr = format!("{} {} {}", id.vendor, id.model.unwrap_or_default(), id.firmware.unwrap_or_default());
-    let node = Node::new(switch.clock().clone(), descr.trim_end().to_owned(), Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE]), options, Vec::new());
+    let descr = format!(
+        "{} {} {}",
+        id.vendor,
+        id.model.unwrap_or_default(),
+        id.firmware.unwrap_or_default()
+    );
+    let node = Node::new(
+        switch.clock().clone(),
+        descr.trim_end().to_owned(),
+        Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE]),
+        options,
+        Vec::new(),
+    );
     let happenings = Mutex::new(switch.happenings());
-    Arc::new(Agent::new(Polatis { switch, node, happenings, alarm_id: Mutex::default() }))
+    Arc::new(Agent::new(Polatis {
+        switch,
+        node,
+        happenings,
+        alarm_id: Mutex::default(),
+    }))
 }
 
 enum Change {
@@ -126,7 +148,8 @@ impl Polatis {
         self.switch.geometry().ports().map(|p| p.0).collect()
     }
     fn pairs(all: impl Iterator<Item = (u32, Vec<u32>)>) -> Vec<Vec<u32>> {
-        all.flat_map(|(working, others)| others.into_iter().map(move |other| vec![working, other])).collect()
+        all.flat_map(|(working, others)| others.into_iter().map(move |other| vec![working, other]))
+            .collect()
     }
     fn aps_ports(&self) -> Vec<u32> {
         self.ports()
@@ -173,7 +196,11 @@ impl Polatis {
 
     fn drain(&self) {
         loop {
-            let event = self.happenings.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
+            let event = self
+                .happenings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .try_recv();
             match event {
                 Ok(event) => {
                     let id = {
@@ -191,7 +218,9 @@ impl Polatis {
 
     fn apply(&self, change: Change) -> Result<(), ErrorStatus> {
         let switch = &self.switch;
-        let monitor = |port: u32, change: &dyn Fn(&mut crate::model::switch::monitor::Monitor)| switch.change_monitors(&[port], change);
+        let monitor = |port: u32, change: &dyn Fn(&mut crate::model::switch::monitor::Monitor)| {
+            switch.change_monitors(&[port], change)
+        };
         let voa = |port: u32, change: &dyn Fn(&mut Voa)| {
             let mut now = switch.voa(port).unwrap_or_default();
             change(&mut now);
@@ -199,7 +228,9 @@ impl Polatis {
         };
         match change {
             Change::Patch(port, 0) => switch.remove(&[port]),
-            Change::Patch(port, peer) if switch.geometry().is_ingress(Port(port)) => switch.add(&[(port, peer)]),
+            Change::Patch(port, peer) if switch.geometry().is_ingress(Port(port)) => {
+                switch.add(&[(port, peer)])
+            }
             Change::Patch(port, peer) => switch.add(&[(peer, port)]),
             Change::Enable(port, on) => switch.enable(&[port], on),
             Change::Wavelength(port, pm) => monitor(port, &|m| m.wavelength = pm),
@@ -210,7 +241,9 @@ impl Polatis {
             Change::High(port, high) => monitor(port, &|m| m.los.high = high),
             Change::Mode(port, mode) => monitor(port, &|m| m.los.mode = mode),
             Change::VoaLevel(port, level) => voa(port, &|v| v.level = level),
-            Change::VoaReference(port, reference) => voa(port, &|v| v.reference = (reference != 0).then_some(reference)),
+            Change::VoaReference(port, reference) => voa(port, &|v| {
+                v.reference = (reference != 0).then_some(reference)
+            }),
             Change::VoaMode(port, mode) => voa(port, &|v| v.mode = mode),
             Change::InService(port, on) => switch.change_aps(|aps| {
                 if on {
@@ -223,10 +256,17 @@ impl Polatis {
                 aps.conditions.insert(port, condition);
             }),
             Change::Priority(working, protecting, priority) => switch.change_aps(|aps| {
-                aps.groups.entry(working).or_default().insert(protecting, priority);
+                aps.groups
+                    .entry(working)
+                    .or_default()
+                    .insert(protecting, priority);
             }),
             Change::Group(working, protecting, true) => switch.change_aps(|aps| {
-                aps.groups.entry(working).or_default().entry(protecting).or_insert(1);
+                aps.groups
+                    .entry(working)
+                    .or_default()
+                    .entry(protecting)
+                    .or_insert(1);
             }),
             Change::Group(working, protecting, false) => switch.change_aps(|aps| {
                 if let Some(group) = aps.groups.get_mut(&working) {
@@ -255,20 +295,43 @@ impl Polatis {
         }
     }
 
-    fn write_row(&self, object: Object, index: &[u32], value: &Value) -> Result<Change, ErrorStatus> {
-        let [working, other] = *index else { return Err(ErrorStatus::NoCreation) };
+    fn write_row(
+        &self,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<Change, ErrorStatus> {
+        let [working, other] = *index else {
+            return Err(ErrorStatus::NoCreation);
+        };
         if !self.switch.has(working) || !self.switch.has(other) || working == other {
             return Err(ErrorStatus::NoCreation);
         }
         let aps: Aps = self.switch.aps();
-        let is_group = aps.groups.get(&working).is_some_and(|g| g.contains_key(&other));
-        let is_trigger = aps.triggers.get(&working).is_some_and(|t| t.contains(&other));
+        let is_group = aps
+            .groups
+            .get(&working)
+            .is_some_and(|g| g.contains_key(&other));
+        let is_trigger = aps
+            .triggers
+            .get(&working)
+            .is_some_and(|t| t.contains(&other));
         let ingress = |p: u32| self.switch.geometry().is_ingress(Port(p));
         match object {
-            Object::ApsGroup(2) if is_group => Ok(Change::Priority(working, other, unsigned(value, |v| v <= 65_535)?)),
+            Object::ApsGroup(2) if is_group => Ok(Change::Priority(
+                working,
+                other,
+                unsigned(value, |v| v <= 65_535)?,
+            )),
             // A protecting port is of the side of its working port.
-            Object::ApsGroup(3) if ingress(working) == ingress(other) => Ok(Change::Group(working, other, Self::row_status(value, is_group)?)),
-            Object::ApsTrigger(2) if self.switch.monitor_of(other).is_some() => Ok(Change::Trigger(working, other, Self::row_status(value, is_trigger)?)),
+            Object::ApsGroup(3) if ingress(working) == ingress(other) => Ok(Change::Group(
+                working,
+                other,
+                Self::row_status(value, is_group)?,
+            )),
+            Object::ApsTrigger(2) if self.switch.monitor_of(other).is_some() => Ok(
+                Change::Trigger(working, other, Self::row_status(value, is_trigger)?),
+            ),
             Object::ApsGroup(3) | Object::ApsTrigger(2) => Err(ErrorStatus::InconsistentValue),
             Object::ApsGroup(2) => Err(ErrorStatus::NoCreation),
             _ => Err(ErrorStatus::NotWritable),
@@ -327,10 +390,32 @@ impl Mib for Polatis {
             Object::Interface(_) => (1..=INTERFACES.len() as u32).map(|n| vec![n]).collect(),
             Object::Port(_) => each(self.ports()),
             Object::ApsPort(_) => each(self.aps_ports()),
-            Object::Monitor(_) | Object::Alarm(_) | Object::Power => each(self.ports().into_iter().filter(|p| self.switch.is_monitored(*p)).collect()),
-            Object::Voa(_) => each(self.ports().into_iter().filter(|p| self.switch.voa(*p).is_some()).collect()),
-            Object::ApsGroup(_) => Self::pairs(self.switch.aps().groups.into_iter().map(|(w, g)| (w, g.into_keys().collect()))),
-            Object::ApsTrigger(_) => Self::pairs(self.switch.aps().triggers.into_iter().map(|(w, t)| (w, t.into_iter().collect()))),
+            Object::Monitor(_) | Object::Alarm(_) | Object::Power => each(
+                self.ports()
+                    .into_iter()
+                    .filter(|p| self.switch.is_monitored(*p))
+                    .collect(),
+            ),
+            Object::Voa(_) => each(
+                self.ports()
+                    .into_iter()
+                    .filter(|p| self.switch.voa(*p).is_some())
+                    .collect(),
+            ),
+            Object::ApsGroup(_) => Self::pairs(
+                self.switch
+                    .aps()
+                    .groups
+                    .into_iter()
+                    .map(|(w, g)| (w, g.into_keys().collect())),
+            ),
+            Object::ApsTrigger(_) => Self::pairs(
+                self.switch
+                    .aps()
+                    .triggers
+                    .into_iter()
+                    .map(|(w, t)| (w, t.into_iter().collect())),
+            ),
         }
     }
     fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
@@ -346,7 +431,11 @@ impl Mib for Polatis {
         }
         if let (Object::ApsTrigger(column), [working, trigger]) = (object, index) {
             self.switch.aps().triggers.get(working)?.get(trigger)?;
-            return Some(if column == 1 { Value::Gauge32(*trigger) } else { Value::Integer(1) });
+            return Some(if column == 1 {
+                Value::Gauge32(*trigger)
+            } else {
+                Value::Integer(1)
+            });
         }
         let [n] = *index else { return None };
         match object {
@@ -359,7 +448,9 @@ impl Mib for Polatis {
                 .unwrap_or_default(),
             )),
             Object::Size if n == 0 => match self.switch.geometry() {
-                Geometry::Matrix { ingress, egress } => Some(Value::text(format!("{ingress}x{egress}"))),
+                Geometry::Matrix { ingress, egress } => {
+                    Some(Value::text(format!("{ingress}x{egress}")))
+                }
                 _ => None,
             },
             Object::Interface(column) => {
@@ -377,7 +468,11 @@ impl Mib for Polatis {
                 PortState::Disabled => 2,
                 _ => 1,
             })),
-            Object::Port(_) => Some(Value::Integer(if self.switch.is_disabled(n) { 2 } else { 1 })),
+            Object::Port(_) => Some(Value::Integer(if self.switch.is_disabled(n) {
+                2
+            } else {
+                1
+            })),
             Object::Monitor(_) | Object::Alarm(_) | Object::Power => self.monitor(object, n),
             Object::Voa(column) => {
                 let voa = self.switch.voa(n)?;
@@ -395,7 +490,13 @@ impl Mib for Polatis {
     fn draft(&self) -> Draft {
         Draft::default()
     }
-    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+    fn write(
+        &self,
+        draft: &mut Draft,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
         let writable = matches!(
             object,
             Object::Port(2 | 4)
@@ -426,33 +527,66 @@ impl Mib for Polatis {
                     Change::Patch(port, peer)
                 }
                 Object::Port(_) => Change::Enable(port, one_of(value, &[1, 2])? == 1),
-                Object::Monitor(1) => Change::Wavelength(port, unsigned(value, |v| (1_000_000..=2_000_000).contains(&v))?),
+                Object::Monitor(1) => Change::Wavelength(
+                    port,
+                    unsigned(value, |v| (1_000_000..=2_000_000).contains(&v))?,
+                ),
                 Object::Monitor(2) => Change::Offset(port, integer(value, -100_000..=100_000)?),
-                Object::Monitor(_) => Change::Averaging(port, u8::try_from(unsigned(value, |v| (1..=8).contains(&v))?).map_err(|_| ErrorStatus::WrongValue)?),
-                Object::Alarm(1) => Change::Edge(port, [Edge::Low, Edge::High, Edge::Both][one_of(value, &[1, 2, 3])? as usize - 1]),
+                Object::Monitor(_) => Change::Averaging(
+                    port,
+                    u8::try_from(unsigned(value, |v| (1..=8).contains(&v))?)
+                        .map_err(|_| ErrorStatus::WrongValue)?,
+                ),
+                Object::Alarm(1) => Change::Edge(
+                    port,
+                    [Edge::Low, Edge::High, Edge::Both][one_of(value, &[1, 2, 3])? as usize - 1],
+                ),
                 Object::Alarm(2) => Change::Low(port, integer(value, -100_000..=100_000)?),
                 Object::Alarm(3) => Change::High(port, integer(value, -100_000..=100_000)?),
-                Object::Alarm(_) => Change::Mode(port, [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous][one_of(value, &[1, 2, 3])? as usize - 1]),
+                Object::Alarm(_) => Change::Mode(
+                    port,
+                    [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous]
+                        [one_of(value, &[1, 2, 3])? as usize - 1],
+                ),
                 Object::Voa(1) => Change::VoaLevel(port, integer(value, -100_000..=100_000)?),
-                Object::Voa(2) => Change::VoaReference(port, unsigned(value, |v| v == 0 || self.switch.has(v))?),
+                Object::Voa(2) => {
+                    Change::VoaReference(port, unsigned(value, |v| v == 0 || self.switch.has(v))?)
+                }
                 Object::Voa(_) => {
                     let asked = one_of(value, &[1, 2, 3, 5, 6])?;
-                    let mode = [VoaMode::None, VoaMode::Absolute, VoaMode::Relative, VoaMode::Maximum, VoaMode::Fixed].into_iter().find(|m| modes(*m) == asked);
+                    let mode = [
+                        VoaMode::None,
+                        VoaMode::Absolute,
+                        VoaMode::Relative,
+                        VoaMode::Maximum,
+                        VoaMode::Fixed,
+                    ]
+                    .into_iter()
+                    .find(|m| modes(*m) == asked);
                     let referred = draft.0.iter().rev().find_map(|c| match c {
                         Change::VoaReference(p, reference) if *p == port => Some(*reference != 0),
                         _ => None,
                     });
-                    let referred = referred.unwrap_or_else(|| self.switch.voa(port).is_some_and(|v| v.reference.is_some()));
+                    let referred = referred.unwrap_or_else(|| {
+                        self.switch.voa(port).is_some_and(|v| v.reference.is_some())
+                    });
                     match mode {
-                        Some(VoaMode::Relative) if !referred => return Err(ErrorStatus::InconsistentValue),
+                        Some(VoaMode::Relative) if !referred => {
+                            return Err(ErrorStatus::InconsistentValue);
+                        }
                         Some(mode) => Change::VoaMode(port, mode),
                         None => return Err(ErrorStatus::WrongValue),
                     }
                 }
                 Object::ApsPort(2) => Change::InService(port, one_of(value, &[1, 2])? == 1),
-                Object::ApsPort(_) => {
-                    Change::Condition(port, [Condition::None, Condition::ToProtection, Condition::ToWorking][one_of(value, &[1, 2, 3])? as usize - 1])
-                }
+                Object::ApsPort(_) => Change::Condition(
+                    port,
+                    [
+                        Condition::None,
+                        Condition::ToProtection,
+                        Condition::ToWorking,
+                    ][one_of(value, &[1, 2, 3])? as usize - 1],
+                ),
                 _ => octets(value).and(Err(ErrorStatus::NotWritable))?,
             }
         };
@@ -461,7 +595,10 @@ impl Mib for Polatis {
         Ok(())
     }
     fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
-        let done = draft.0.into_iter().try_for_each(|change| self.apply(change));
+        let done = draft
+            .0
+            .into_iter()
+            .try_for_each(|change| self.apply(change));
         self.drain();
         done
     }

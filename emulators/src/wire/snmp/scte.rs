@@ -44,7 +44,12 @@ impl Kind {
     pub const fn paths(self) -> &'static [(&'static str, i32, &'static [usize])] {
         match self {
             Self::Ab => &[("a", 1, &[0]), ("b", 2, &[1])],
-            Self::TwoByTwo => &[("bar", 4, &[0, 1]), ("cross", 3, &[0, 1]), ("both-a", 5, &[0]), ("both-b", 6, &[1])],
+            Self::TwoByTwo => &[
+                ("bar", 4, &[0, 1]),
+                ("cross", 3, &[0, 1]),
+                ("both-a", 5, &[0]),
+                ("both-b", 6, &[1]),
+            ],
         }
     }
 }
@@ -82,10 +87,29 @@ pub struct Scte {
 #[must_use]
 pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Agent<Scte>> {
     let identity = model.face().identity();
-    let descr = format!("{} {} {}", identity.vendor, identity.model.unwrap_or_default(), identity.firmware.unwrap_or_default());
-    let node = Node::new(model.clock().clone(), descr.trim_end().to_owned(), Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11, 1, 4]), options, Vec::new());
-    let kept = Mutex::new(Kept { wavelength: 155_000, ..Kept::default() });
-    let scte = Scte { kind, model, node, kept };
+    let descr = format!(
+        "{} {} {}",
+        identity.vendor,
+        identity.model.unwrap_or_default(),
+        identity.firmware.unwrap_or_default()
+    );
+    let node = Node::new(
+        model.clock().clone(),
+        descr.trim_end().to_owned(),
+        Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11, 1, 4]),
+        options,
+        Vec::new(),
+    );
+    let kept = Mutex::new(Kept {
+        wavelength: 155_000,
+        ..Kept::default()
+    });
+    let scte = Scte {
+        kind,
+        model,
+        node,
+        kept,
+    };
     scte.kept().told = scte.faults();
     Arc::new(Agent::new(scte))
 }
@@ -123,7 +147,11 @@ impl Scte {
     fn faults(&self) -> Vec<bool> {
         let all = |g: &Group| {
             let inputs: Vec<bool> = g.inputs.iter().map(Input::failed).collect();
-            [vec![g.live() != g.preferred, inputs.iter().all(|f| *f)], inputs].concat()
+            [
+                vec![g.live() != g.preferred, inputs.iter().all(|f| *f)],
+                inputs,
+            ]
+            .concat()
         };
         self.look(all).unwrap_or_default()
     }
@@ -154,7 +182,14 @@ impl Scte {
                 bind(4, Value::Integer(if *is { 6 } else { 1 })),
                 // DateAndTime: an emulator's clock begins with the epoch.
                 bind(5, Value::text([0x07, 0xB2, 1, 1, 0, 0, 0, 0])),
-                bind(6, Value::text(format!("{} {}", words.get(n).unwrap_or(&"input"), if *is { "fault" } else { "normal" }))),
+                bind(
+                    6,
+                    Value::text(format!(
+                        "{} {}",
+                        words.get(n).unwrap_or(&"input"),
+                        if *is { "fault" } else { "normal" }
+                    )),
+                ),
             ];
             self.node.notify(Oid::from(ALARM_EVENT), binds);
         }
@@ -210,7 +245,9 @@ impl Mib for Scte {
             Object::Unit(6) => Some(second(g.inputs.iter().all(Input::failed))),
             Object::Unit(7) => Some(Value::Integer(wavelength)),
             Object::Unit(8) => Some(tenths(g.hysteresis)),
-            Object::Unit(9) => Some(Value::Integer(i32::try_from(g.wait_to_restore.as_secs()).unwrap_or(i32::MAX))),
+            Object::Unit(9) => Some(Value::Integer(
+                i32::try_from(g.wait_to_restore.as_secs()).unwrap_or(i32::MAX),
+            )),
             Object::Input(2) => Some(tenths(g.level(nth))),
             Object::Input(3) => Some(tenths(g.inputs[nth].threshold)),
             Object::Input(4) => Some(second(g.inputs[nth].failed())),
@@ -223,7 +260,13 @@ impl Mib for Scte {
     fn draft(&self) -> Draft {
         Draft::default()
     }
-    fn write(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+    fn write(
+        &self,
+        draft: &mut Draft,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
         if !matches!(object, Object::Unit(1..=3 | 7..=9) | Object::Input(3)) {
             return Err(ErrorStatus::NotWritable);
         }
@@ -232,17 +275,27 @@ impl Mib for Scte {
         }
         gate(self.model.gate())?;
         draft.0.push(match object {
-            Object::Unit(1) => Change::Mode(if one_of(value, &[1, 2])? == 1 { Mode::Automatic } else { Mode::Manual }),
+            Object::Unit(1) => Change::Mode(if one_of(value, &[1, 2])? == 1 {
+                Mode::Automatic
+            } else {
+                Mode::Manual
+            }),
             Object::Unit(2) => {
                 let asked = one_of(value, &[1, 2, 3, 4, 5, 6])?;
                 // A value that this switch does not support: inconsistentValue, as the MIB says.
-                let path = self.kind.paths().iter().position(|(_, number, _)| *number == asked);
+                let path = self
+                    .kind
+                    .paths()
+                    .iter()
+                    .position(|(_, number, _)| *number == asked);
                 Change::Control(path.ok_or(ErrorStatus::InconsistentValue)?)
             }
             Object::Unit(3) => Change::Revert(one_of(value, &[1, 2])? == 2),
             Object::Unit(7) => Change::Wavelength(integer(value, 0..=i32::MAX)?),
             Object::Unit(8) => Change::Hysteresis(f64::from(integer(value, -20..=20)?) / 10.0),
-            Object::Unit(_) => Change::Wait(Duration::from_secs(u64::from(integer(value, 0..=i32::MAX)?.unsigned_abs()))),
+            Object::Unit(_) => Change::Wait(Duration::from_secs(u64::from(
+                integer(value, 0..=i32::MAX)?.unsigned_abs(),
+            ))),
             Object::Input(_) | Object::Output(_) => {
                 let nth = index.last().copied().unwrap_or(1) as usize - 1;
                 Change::Threshold(nth, f64::from(integer(value, i32::MIN..=i32::MAX)?) / 10.0)
@@ -272,7 +325,13 @@ impl Mib for Scte {
             }
             Ok(moved)
         });
-        done.map_err(|rejected| if let Rejected::Gate(_) = rejected { ErrorStatus::GenErr } else { ErrorStatus::CommitFailed })?;
+        done.map_err(|rejected| {
+            if let Rejected::Gate(_) = rejected {
+                ErrorStatus::GenErr
+            } else {
+                ErrorStatus::CommitFailed
+            }
+        })?;
         if let Some(hundredths) = wavelength {
             self.kept().wavelength = hundredths;
         }
@@ -280,7 +339,11 @@ impl Mib for Scte {
         Ok(())
     }
     fn state(&self) -> String {
-        format!("{}\nwavelength: {}", self.model.state(), self.kept().wavelength)
+        format!(
+            "{}\nwavelength: {}",
+            self.model.state(),
+            self.kept().wavelength
+        )
     }
     fn tick(&self) {
         self.model.tick();

@@ -21,14 +21,19 @@ pub(super) struct Done {
 }
 
 fn lines(lines: impl IntoIterator<Item = String>) -> Result<Done, Denied> {
-    Ok(Done { lines: lines.into_iter().collect(), moved: false })
+    Ok(Done {
+        lines: lines.into_iter().collect(),
+        moved: false,
+    })
 }
 
 impl From<Rejected> for Denied {
     fn from(rejected: Rejected) -> Self {
         match rejected {
             Rejected::NoSuchPort(_) | Rejected::Unequal => Self::BAD_AID,
-            Rejected::Busy(_) | Rejected::Failed(_) | Rejected::NeverDark | Rejected::Gate(_) => Self::REFUSED,
+            Rejected::Busy(_) | Rejected::Failed(_) | Rejected::NeverDark | Rejected::Gate(_) => {
+                Self::REFUSED
+            }
         }
     }
 }
@@ -37,7 +42,12 @@ fn done(result: Result<(), Rejected>) -> Result<Done, Denied> {
     result.map(|()| Done::default()).map_err(Denied::from)
 }
 fn moved(result: Result<(), Rejected>) -> Result<Done, Denied> {
-    result.map(|()| Done { lines: Vec::new(), moved: true }).map_err(Denied::from)
+    result
+        .map(|()| Done {
+            lines: Vec::new(),
+            moved: true,
+        })
+        .map_err(Denied::from)
 }
 
 fn size(switch: &Switch) -> (u32, u32) {
@@ -51,7 +61,11 @@ fn size(switch: &Switch) -> (u32, u32) {
 fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
     let (ingress, egress) = size(switch);
     let all = ports(aid, ingress + egress)?;
-    Ok(if all.is_empty() { (1..=ingress + egress).collect() } else { all })
+    Ok(if all.is_empty() {
+        (1..=ingress + egress).collect()
+    } else {
+        all
+    })
 }
 /// The ports that a change names; `ALL` where the sources have it.
 fn asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
@@ -65,14 +79,23 @@ fn asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
 fn milli(text: &str) -> Result<i32, Denied> {
     let value: f64 = text.trim().parse().map_err(|_| Denied::BAD_VALUE)?;
     let milli = (value * 1000.0).round();
-    if (-100_000.0..=100_000.0).contains(&milli) { Ok(milli as i32) } else { Err(Denied::BAD_VALUE) }
+    if (-100_000.0..=100_000.0).contains(&milli) {
+        Ok(milli as i32)
+    } else {
+        Err(Denied::BAD_VALUE)
+    }
 }
 fn decimal(milli: i32) -> String {
     format!("{:.1}", f64::from(milli) / 1000.0)
 }
 
 fn kind(request: &Request) -> Result<AlarmKind, Denied> {
-    match request.parameter("TYPE").ok_or(Denied::NO_BLOCK)?.to_uppercase().as_str() {
+    match request
+        .parameter("TYPE")
+        .ok_or(Denied::NO_BLOCK)?
+        .to_uppercase()
+        .as_str()
+    {
         "LOS" => Ok(AlarmKind::Los),
         "DEGRADED" => Ok(AlarmKind::Degraded),
         _ => Err(Denied::BAD_VALUE),
@@ -104,15 +127,28 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
         "RTRV-HDR" => Ok(Done::default()),
         "RTRV-NETYPE" => {
             let id = switch.face().identity();
-            lines([format!("{},{},OCS,{}", id.vendor, id.model.unwrap_or_default(), id.firmware.unwrap_or_default())])
+            lines([format!(
+                "{},{},OCS,{}",
+                id.vendor,
+                id.model.unwrap_or_default(),
+                id.firmware.unwrap_or_default()
+            )])
         }
         "RTRV-INV" => {
             let id = switch.face().identity();
-            lines([format!("OCS:MODEL={},SN={}", id.model.unwrap_or_default(), id.serial.unwrap_or_default())])
+            lines([format!(
+                "OCS:MODEL={},SN={}",
+                id.model.unwrap_or_default(),
+                id.serial.unwrap_or_default()
+            )])
         }
         "RTRV-EQPT" => equipment(switch, request),
         "ED-EQPT" if aid.eq_ignore_ascii_case("TIMEOUT") => {
-            connection.kept().timeout = request.parameter("ADMIN").and_then(|m| m.parse().ok()).filter(|m| *m <= 100_000).ok_or(Denied::BAD_VALUE)?;
+            connection.kept().timeout = request
+                .parameter("ADMIN")
+                .and_then(|m| m.parse().ok())
+                .filter(|m| *m <= 100_000)
+                .ok_or(Denied::BAD_VALUE)?;
             Ok(Done::default())
         }
         "OPR-ARC-EQPT" if aid.eq_ignore_ascii_case("REPMGR") => {
@@ -132,29 +168,67 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
         "RTRV-PATCH" => {
             let wanted = named(switch, aid)?;
             let all = switch.connected();
-            lines(all.iter().filter(|c| wanted.contains(&c.ingress.0) || wanted.contains(&c.egress.0)).map(|c| format!("{},{}", c.ingress, c.egress)))
+            lines(
+                all.iter()
+                    .filter(|c| wanted.contains(&c.ingress.0) || wanted.contains(&c.egress.0))
+                    .map(|c| format!("{},{}", c.ingress, c.egress)),
+            )
         }
         "OPR-PORT-SHUTTER" => moved(switch.enable(&asked(switch, aid)?, false)),
         "RLS-PORT-SHUTTER" => moved(switch.enable(&asked(switch, aid)?, true)),
         "RTRV-PORT-SHUTTER" => {
-            let word = |p: u32| if switch.port_state(p) == PortState::Enabled { "OPEN" } else { "CLOSED" };
-            lines(named(switch, aid)?.into_iter().map(|p| format!("{p}:{}", word(p))))
+            let word = |p: u32| {
+                if switch.port_state(p) == PortState::Enabled {
+                    "OPEN"
+                } else {
+                    "CLOSED"
+                }
+            };
+            lines(
+                named(switch, aid)?
+                    .into_iter()
+                    .map(|p| format!("{p}:{}", word(p))),
+            )
         }
         "ED-PORT-LABEL" => {
-            let label = request.parameter("LABEL").filter(|l| l.len() <= 64).ok_or(Denied::BAD_VALUE)?;
+            let label = request
+                .parameter("LABEL")
+                .filter(|l| l.len() <= 64)
+                .ok_or(Denied::BAD_VALUE)?;
             done(switch.set_label(&asked(switch, aid)?, &label))
         }
-        "RTRV-PORT-LABEL" => lines(named(switch, aid)?.into_iter().map(|p| format!("{p}:{}", switch.label(p)))),
-        "ENT-PORT-FLAP" | "OPR-PORT-FLAP" | "RLS-PORT-FLAP" | "RTRV-PORT-FLAP" => flap(connection, switch, request),
+        "RTRV-PORT-LABEL" => lines(
+            named(switch, aid)?
+                .into_iter()
+                .map(|p| format!("{p}:{}", switch.label(p))),
+        ),
+        "ENT-PORT-FLAP" | "OPR-PORT-FLAP" | "RLS-PORT-FLAP" | "RTRV-PORT-FLAP" => {
+            flap(connection, switch, request)
+        }
         "RTRV-PORT-POWER" => {
             let wanted = monitored(switch, aid)?;
-            lines(wanted.into_iter().map(|p| format!("{p}:{:.2}", switch.power_at(p))))
+            lines(
+                wanted
+                    .into_iter()
+                    .map(|p| format!("{p}:{:.2}", switch.power_at(p))),
+            )
         }
         "RTRV-PORT-REVPOWER" => Err(Denied::NOT_HERE),
         "SET-PORT-PMON" => {
-            let wave = request.parameter("WAVE").map(|w| milli_wave(&w)).transpose()?;
+            let wave = request
+                .parameter("WAVE")
+                .map(|w| milli_wave(&w))
+                .transpose()?;
             let offset = request.parameter("OFFSET").map(|o| milli(&o)).transpose()?;
-            let atime = request.parameter("ATIME").map(|a| a.parse::<u8>().ok().filter(|c| (1..=8).contains(c)).ok_or(Denied::BAD_VALUE)).transpose()?;
+            let atime = request
+                .parameter("ATIME")
+                .map(|a| {
+                    a.parse::<u8>()
+                        .ok()
+                        .filter(|c| (1..=8).contains(c))
+                        .ok_or(Denied::BAD_VALUE)
+                })
+                .transpose()?;
             done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| {
                 m.wavelength = wave.unwrap_or(m.wavelength);
                 m.offset = offset.unwrap_or(m.offset);
@@ -162,7 +236,16 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
             }))
         }
         "RTRV-PORT-PMON" => {
-            let line = |p: u32| switch.monitor_of(p).map(|m| format!("{p}:{:.1},{},{}", f64::from(m.wavelength) / 1000.0, decimal(m.offset), m.averaging));
+            let line = |p: u32| {
+                switch.monitor_of(p).map(|m| {
+                    format!(
+                        "{p}:{:.1},{},{}",
+                        f64::from(m.wavelength) / 1000.0,
+                        decimal(m.offset),
+                        m.averaging
+                    )
+                })
+            };
             lines(monitored(switch, aid)?.into_iter().filter_map(line))
         }
         "SET-TH-PMON" => threshold(switch, request),
@@ -171,7 +254,13 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
             let line = |p: u32| {
                 switch.monitor_of(p).map(|m| {
                     let a = m.alarm(kind);
-                    format!("{p}:{},{},{},{}", mode_word(a.mode), edge_word(a.edge), decimal(a.high), decimal(a.low))
+                    format!(
+                        "{p}:{},{},{},{}",
+                        mode_word(a.mode),
+                        edge_word(a.edge),
+                        decimal(a.high),
+                        decimal(a.low)
+                    )
                 })
             };
             lines(monitored(switch, aid)?.into_iter().filter_map(line))
@@ -181,23 +270,37 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
             let line = |p: u32| {
                 switch.monitor_of(p).map(|m| {
                     let a = m.alarm(kind);
-                    format!("{p}:{}{}", mode_word(a.mode), if a.raised() { "&TRIGGERED" } else { "" })
+                    format!(
+                        "{p}:{}{}",
+                        mode_word(a.mode),
+                        if a.raised() { "&TRIGGERED" } else { "" }
+                    )
                 })
             };
             lines(monitored(switch, aid)?.into_iter().filter_map(line))
         }
         "SET-STATE-PMON" => {
             let kind = kind(request)?;
-            done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| m.alarm_mut(kind).clear()))
+            done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| {
+                m.alarm_mut(kind).clear()
+            }))
         }
         "SET-PORT-ATTEN" => attenuate(switch, request),
         "RTRV-PORT-ATTEN" => {
             let egress = |p: &u32| switch.voa(*p).is_some();
-            let wanted: Vec<u32> = if aid.is_empty() { named(switch, aid)?.into_iter().filter(egress).collect() } else { named(switch, aid)? };
+            let wanted: Vec<u32> = if aid.is_empty() {
+                named(switch, aid)?.into_iter().filter(egress).collect()
+            } else {
+                named(switch, aid)?
+            };
             if !wanted.iter().all(egress) {
                 return Err(Denied::BAD_AID);
             }
-            lines(wanted.into_iter().filter_map(|p| switch.voa(p).map(|v| shown(p, v))))
+            lines(
+                wanted
+                    .into_iter()
+                    .filter_map(|p| switch.voa(p).map(|v| shown(p, v))),
+            )
         }
         _ => Err(Denied::NO_VERB),
     }
@@ -212,26 +315,50 @@ fn monitored(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
     if aid.is_empty() {
         return Ok(all.into_iter().filter(fitted).collect());
     }
-    if all.iter().all(fitted) { Ok(all) } else { Err(Denied::BAD_AID) }
+    if all.iter().all(fitted) {
+        Ok(all)
+    } else {
+        Err(Denied::BAD_AID)
+    }
 }
 fn monitored_asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
-    if aid.is_empty() { Err(Denied::BAD_AID) } else { monitored(switch, aid) }
+    if aid.is_empty() {
+        Err(Denied::BAD_AID)
+    } else {
+        monitored(switch, aid)
+    }
 }
 
 /// Nanometres to picometres.
 fn milli_wave(text: &str) -> Result<u32, Denied> {
     let nm: f64 = text.trim().parse().map_err(|_| Denied::BAD_VALUE)?;
-    if (1000.0..=2000.0).contains(&nm) { Ok((nm * 1000.0).round() as u32) } else { Err(Denied::BAD_VALUE) }
+    if (1000.0..=2000.0).contains(&nm) {
+        Ok((nm * 1000.0).round() as u32)
+    } else {
+        Err(Denied::BAD_VALUE)
+    }
 }
 
 fn equipment(switch: &Switch, request: &Request) -> Result<Done, Denied> {
-    let parameter = request.parameter("PARAMETER").ok_or(Denied::NO_BLOCK)?.to_uppercase();
+    let parameter = request
+        .parameter("PARAMETER")
+        .ok_or(Denied::NO_BLOCK)?
+        .to_uppercase();
     let (ingress, egress) = size(switch);
     match (request.aid.to_uppercase().as_str(), parameter.as_str()) {
         ("SYSTEM", "SIZE") => lines([format!("SYSTEM:SIZE={ingress}x{egress}")]),
         ("PMON", "CONFIG") => {
-            let fitted = switch.geometry().ports().filter(|p| switch.monitor_of(p.0).is_some());
-            let mode = |p: Port| if switch.geometry().is_ingress(p) { "INPUT" } else { "OUTPUT" };
+            let fitted = switch
+                .geometry()
+                .ports()
+                .filter(|p| switch.monitor_of(p.0).is_some());
+            let mode = |p: Port| {
+                if switch.geometry().is_ingress(p) {
+                    "INPUT"
+                } else {
+                    "OUTPUT"
+                }
+            };
             lines(fitted.map(|p| format!("PMON::PORT={p},MODE={}", mode(p))))
         }
         ("REVPMON", "CONFIG") => Ok(Done::default()),
@@ -244,14 +371,25 @@ fn flap(connection: &Connection, switch: &Switch, request: &Request) -> Result<D
     let mut kept = connection.kept();
     if request.verb == "RTRV-PORT-FLAP" {
         let wanted = named(switch, &request.aid)?;
-        return lines(kept.flaps.iter().filter(|(p, _)| wanted.contains(p)).map(|(p, text)| format!("{p}:{text}")));
+        return lines(
+            kept.flaps
+                .iter()
+                .filter(|(p, _)| wanted.contains(p))
+                .map(|(p, text)| format!("{p}:{text}")),
+        );
     }
     let wanted = asked(switch, &request.aid)?;
     match request.verb.as_str() {
         "ENT-PORT-FLAP" => {
-            let right = |text: &str| text.split(',').count() == 3 && text.split(',').all(|n| n.parse::<u32>().is_ok());
-            let text = Some(request.first()).filter(|t| right(t)).ok_or(Denied::BAD_VALUE)?;
-            wanted.into_iter().for_each(|p| drop(kept.flaps.insert(p, text.to_owned())));
+            let right = |text: &str| {
+                text.split(',').count() == 3 && text.split(',').all(|n| n.parse::<u32>().is_ok())
+            };
+            let text = Some(request.first())
+                .filter(|t| right(t))
+                .ok_or(Denied::BAD_VALUE)?;
+            wanted
+                .into_iter()
+                .for_each(|p| drop(kept.flaps.insert(p, text.to_owned())));
         }
         "RLS-PORT-FLAP" => wanted.iter().for_each(|p| drop(kept.flaps.remove(p))),
         _ if wanted.iter().all(|p| kept.flaps.contains_key(p)) => {}
@@ -278,19 +416,30 @@ fn edge_word(edge: Edge) -> &'static str {
 fn threshold(switch: &Switch, request: &Request) -> Result<Done, Denied> {
     let kind = kind(request)?;
     let word = |name: &str| request.parameter(name).map(|w| w.to_uppercase());
-    let mode =
-        word("MODE").map(|w| [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous].into_iter().find(|m| mode_word(*m) == w).ok_or(Denied::BAD_VALUE));
-    let edge = word("EDGE").map(|w| [Edge::Low, Edge::High, Edge::Both].into_iter().find(|e| edge_word(*e) == w).ok_or(Denied::BAD_VALUE));
+    let mode = word("MODE").map(|w| {
+        [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous]
+            .into_iter()
+            .find(|m| mode_word(*m) == w)
+            .ok_or(Denied::BAD_VALUE)
+    });
+    let edge = word("EDGE").map(|w| {
+        [Edge::Low, Edge::High, Edge::Both]
+            .into_iter()
+            .find(|e| edge_word(*e) == w)
+            .ok_or(Denied::BAD_VALUE)
+    });
     let (mode, edge) = (mode.transpose()?, edge.transpose()?);
     let low = request.parameter("LOW").map(|v| milli(&v)).transpose()?;
     let high = request.parameter("HIGH").map(|v| milli(&v)).transpose()?;
-    done(switch.change_monitors(&monitored_asked(switch, &request.aid)?, |m| {
-        let alarm = m.alarm_mut(kind);
-        alarm.mode = mode.unwrap_or(alarm.mode);
-        alarm.edge = edge.unwrap_or(alarm.edge);
-        alarm.low = low.unwrap_or(alarm.low);
-        alarm.high = high.unwrap_or(alarm.high);
-    }))
+    done(
+        switch.change_monitors(&monitored_asked(switch, &request.aid)?, |m| {
+            let alarm = m.alarm_mut(kind);
+            alarm.mode = mode.unwrap_or(alarm.mode);
+            alarm.edge = edge.unwrap_or(alarm.edge);
+            alarm.low = low.unwrap_or(alarm.low);
+            alarm.high = high.unwrap_or(alarm.high);
+        }),
+    )
 }
 
 fn voa_word(mode: VoaMode) -> &'static str {
@@ -305,43 +454,106 @@ fn voa_word(mode: VoaMode) -> &'static str {
 }
 
 fn attenuate(switch: &Switch, request: &Request) -> Result<Done, Denied> {
-    const ALL: [VoaMode; 6] = [VoaMode::None, VoaMode::Fixed, VoaMode::Maximum, VoaMode::Absolute, VoaMode::Relative, VoaMode::Converged];
-    let mode = request.parameter("MODE").ok_or(Denied::NO_BLOCK)?.to_uppercase();
-    let mode = ALL.into_iter().find(|m| voa_word(*m) == mode).ok_or(Denied::BAD_VALUE)?;
+    const ALL: [VoaMode; 6] = [
+        VoaMode::None,
+        VoaMode::Fixed,
+        VoaMode::Maximum,
+        VoaMode::Absolute,
+        VoaMode::Relative,
+        VoaMode::Converged,
+    ];
+    let mode = request
+        .parameter("MODE")
+        .ok_or(Denied::NO_BLOCK)?
+        .to_uppercase();
+    let mode = ALL
+        .into_iter()
+        .find(|m| voa_word(*m) == mode)
+        .ok_or(Denied::BAD_VALUE)?;
     let level = request.parameter("LEVEL").map(|v| milli(&v)).transpose()?;
     let needs = matches!(mode, VoaMode::Fixed | VoaMode::Absolute | VoaMode::Relative);
     if needs && level.is_none() {
         return Err(Denied::NO_BLOCK);
     }
     let (ingress, egress) = size(switch);
-    let references = request.parameter("REFS").map(|r| ports(&r, ingress + egress)).transpose()?.unwrap_or_default();
+    let references = request
+        .parameter("REFS")
+        .map(|r| ports(&r, ingress + egress))
+        .transpose()?
+        .unwrap_or_default();
     if mode == VoaMode::Relative && references.is_empty() {
         return Err(Denied::NO_BLOCK);
     }
-    let voa = Voa { mode, level: level.unwrap_or(0), reference: references.first().copied().filter(|_| mode == VoaMode::Relative) };
+    let voa = Voa {
+        mode,
+        level: level.unwrap_or(0),
+        reference: references
+            .first()
+            .copied()
+            .filter(|_| mode == VoaMode::Relative),
+    };
     moved(switch.set_voas(&asked(switch, &request.aid)?, voa))
 }
 
 fn shown(port: u32, voa: Voa) -> String {
-    let level = if matches!(voa.mode, VoaMode::None | VoaMode::Maximum | VoaMode::Converged) { String::new() } else { decimal(voa.level) };
+    let level = if matches!(
+        voa.mode,
+        VoaMode::None | VoaMode::Maximum | VoaMode::Converged
+    ) {
+        String::new()
+    } else {
+        decimal(voa.level)
+    };
     let reference = voa.reference.map_or_else(String::new, |r| r.to_string());
     format!("{port}:{},{level},{reference}", voa_word(voa.mode))
 }
 
 /// What is told of a happening: alarm code, verb, line.
 pub(super) fn report(event: &SwitchEvent) -> Option<(&'static str, &'static str, String)> {
-    let list = |ports: &[u32]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("&");
+    let list = |ports: &[u32]| {
+        ports
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("&")
+    };
     Some(match event {
-        SwitchEvent::Switched { ingress, egress } => ("A", "REPT EVT PATCH", format!("{},{}:SWITCHED", list(ingress), list(egress))),
-        SwitchEvent::PortEnabled(port, open) => ("A", "REPT EVT PORT", format!("{port}:{}", if *open { "ENABLED" } else { "DISABLED" })),
+        SwitchEvent::Switched { ingress, egress } => (
+            "A",
+            "REPT EVT PATCH",
+            format!("{},{}:SWITCHED", list(ingress), list(egress)),
+        ),
+        SwitchEvent::PortEnabled(port, open) => (
+            "A",
+            "REPT EVT PORT",
+            format!("{port}:{}", if *open { "ENABLED" } else { "DISABLED" }),
+        ),
         SwitchEvent::PortFailed(port) => ("*C", "REPT ALM PORT", format!("{port}:FAILED")),
         SwitchEvent::Alarm(port, kind, raised) => {
-            let kind = if *kind == AlarmKind::Los { "LOS" } else { "DEGRADED" };
-            let (code, word) = if *raised { ("*C", "SET") } else { ("A", "CLEARED") };
+            let kind = if *kind == AlarmKind::Los {
+                "LOS"
+            } else {
+                "DEGRADED"
+            };
+            let (code, word) = if *raised {
+                ("*C", "SET")
+            } else {
+                ("A", "CLEARED")
+            };
             (code, "REPT ALM PMON", format!("{port}:{kind},{word}"))
         }
-        SwitchEvent::Protected { over, connected, working, protecting } => {
-            ("A", "REPT SW", format!("{working},{protecting}:{},{connected}", if *over { "PROTECTION" } else { "REVERSION" }))
-        }
+        SwitchEvent::Protected {
+            over,
+            connected,
+            working,
+            protecting,
+        } => (
+            "A",
+            "REPT SW",
+            format!(
+                "{working},{protecting}:{},{connected}",
+                if *over { "PROTECTION" } else { "REVERSION" }
+            ),
+        ),
     })
 }

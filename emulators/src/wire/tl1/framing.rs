@@ -32,15 +32,30 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn parse(text: &[u8]) -> Result<Self, Denied> {
-        let text = std::str::from_utf8(text).ok().filter(|t| t.chars().all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())).ok_or(Denied::TOO_LONG)?;
+        let text = std::str::from_utf8(text)
+            .ok()
+            .filter(|t| {
+                t.chars()
+                    .all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())
+            })
+            .ok_or(Denied::TOO_LONG)?;
         let blocks = split(text.trim())?;
-        let block = |n: usize| blocks.get(n).map(|b| b.trim().to_owned()).unwrap_or_default();
+        let block = |n: usize| {
+            blocks
+                .get(n)
+                .map(|b| b.trim().to_owned())
+                .unwrap_or_default()
+        };
         let tag = block(3);
         let right = tag.len() <= 6 && tag.chars().all(|c| c.is_ascii_alphanumeric());
         Ok(Self {
             verb: block(0).to_uppercase(),
             aid: block(2),
-            tag: if right && !tag.is_empty() { tag } else { "0".to_owned() },
+            tag: if right && !tag.is_empty() {
+                tag
+            } else {
+                "0".to_owned()
+            },
             blocks: blocks.into_iter().skip(4).collect(),
         })
     }
@@ -49,12 +64,23 @@ impl Request {
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         self.blocks.iter().flat_map(|b| commas(b)).find_map(|part| {
             let (n, value) = part.split_once('=')?;
-            n.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').trim_start_matches('(').trim_end_matches(')').to_owned())
+            n.trim().eq_ignore_ascii_case(name).then(|| {
+                value
+                    .trim()
+                    .trim_matches('"')
+                    .trim_start_matches('(')
+                    .trim_end_matches(')')
+                    .to_owned()
+            })
         })
     }
     /// The first block behind the tag that is not empty.
     pub(super) fn first(&self) -> &str {
-        self.blocks.iter().map(|b| b.trim()).find(|b| !b.is_empty()).unwrap_or_default()
+        self.blocks
+            .iter()
+            .map(|b| b.trim())
+            .find(|b| !b.is_empty())
+            .unwrap_or_default()
     }
 }
 
@@ -71,7 +97,11 @@ fn split(text: &str) -> Result<Vec<String>, Denied> {
             c => all.last_mut().ok_or(Denied::TOO_LONG)?.push(c),
         }
     }
-    if quoted { Err(Denied::TOO_LONG) } else { Ok(all) }
+    if quoted {
+        Err(Denied::TOO_LONG)
+    } else {
+        Ok(all)
+    }
 }
 
 /// Splits at commas outside quotes.
@@ -102,7 +132,10 @@ pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, Denied> {
         let mut to = from;
         rest = behind;
         if let Some(behind) = rest.strip_prefix("&&") {
-            let digits = behind.len() - behind.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let digits = behind.len()
+                - behind
+                    .trim_start_matches(|c: char| c.is_ascii_digit())
+                    .len();
             let (number, behind) = behind.split_at(digits);
             to = number.parse().map_err(|_| Denied::BAD_AID)?;
             rest = behind;
@@ -130,13 +163,34 @@ fn header(now: Duration) -> String {
         day -= if leap(year) { 366 } else { 365 };
         year += 1;
     }
-    let months = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let months = [
+        31,
+        if leap(year) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let mut month = 0;
     while day >= months[month] {
         day -= months[month];
         month += 1;
     }
-    format!("\r\n   ( nil ) {:02}-{:02}-{:02} {:02}:{:02}:{:02}\r\n", year % 100, month + 1, day + 1, second / 3600, second / 60 % 60, second % 60)
+    format!(
+        "\r\n   ( nil ) {:02}-{:02}-{:02} {:02}:{:02}:{:02}\r\n",
+        year % 100,
+        month + 1,
+        day + 1,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 /// The answer to a command.
@@ -159,7 +213,10 @@ pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, Den
 
 /// An autonomous message.
 pub(super) fn autonomous(now: Duration, code: &str, tag: u32, verb: &str, line: &str) -> String {
-    format!("{}{code:<2} {tag} {verb}\r\n   \"{line}\"\r\n;\r\n", header(now))
+    format!(
+        "{}{code:<2} {tag} {verb}\r\n   \"{line}\"\r\n;\r\n",
+        header(now)
+    )
 }
 
 #[cfg(test)]
@@ -179,13 +236,31 @@ mod tests {
 
     #[test]
     fn a_request_and_its_blocks() {
-        let request = Request::parse(b"\r\nset-port-atten:\"my:switch\":33:12:::MODE=ABS,LEVEL=(-10.0)").unwrap();
-        assert_eq!((request.verb.as_str(), request.aid.as_str(), request.tag.as_str()), ("SET-PORT-ATTEN", "33", "12"));
-        assert_eq!((request.parameter("mode").as_deref(), request.parameter("LEVEL").as_deref()), (Some("ABS"), Some("-10.0")));
+        let request =
+            Request::parse(b"\r\nset-port-atten:\"my:switch\":33:12:::MODE=ABS,LEVEL=(-10.0)")
+                .unwrap();
+        assert_eq!(
+            (
+                request.verb.as_str(),
+                request.aid.as_str(),
+                request.tag.as_str()
+            ),
+            ("SET-PORT-ATTEN", "33", "12")
+        );
+        assert_eq!(
+            (
+                request.parameter("mode").as_deref(),
+                request.parameter("LEVEL").as_deref()
+            ),
+            (Some("ABS"), Some("-10.0"))
+        );
     }
 
     #[test]
     fn dates_are_civil() {
-        assert_eq!(header(Duration::from_secs(951_782_400)), "\r\n   ( nil ) 00-02-29 00:00:00\r\n");
+        assert_eq!(
+            header(Duration::from_secs(951_782_400)),
+            "\r\n   ( nil ) 00-02-29 00:00:00\r\n"
+        );
     }
 }

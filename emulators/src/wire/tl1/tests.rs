@@ -7,12 +7,22 @@ use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;
 
 fn switch() -> Arc<Switch> {
-    let identity = Identity::of("Polatis").with_model("N-OST-24x24-LA1-DMHNS").with_serial("002414").with_firmware("6.5.2.18");
-    Arc::new(Switch::new(identity, Geometry::matrix(24, 24), Clock::manual()))
+    let identity = Identity::of("Polatis")
+        .with_model("N-OST-24x24-LA1-DMHNS")
+        .with_serial("002414")
+        .with_firmware("6.5.2.18");
+    Arc::new(Switch::new(
+        identity,
+        Geometry::matrix(24, 24),
+        Clock::manual(),
+    ))
 }
 
 fn ask(c: &mut Connection, text: &str) -> String {
-    c.feed(text.as_bytes()).into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+    c.feed(text.as_bytes())
+        .into_iter()
+        .map(|r| String::from_utf8(r.bytes).unwrap())
+        .collect()
 }
 
 fn logged_in() -> (Connection, Arc<Switch>) {
@@ -38,31 +48,61 @@ fn paths_shutters_powers_and_labels() {
     let mut done = |text: &str| {
         let reply = ask(&mut c, text);
         assert!(reply.contains("COMPLD"), "{text}: {reply}");
-        let lines: Vec<String> = reply.lines().filter_map(|l| l.trim().strip_prefix('"')?.strip_suffix('"').map(str::to_owned)).collect();
+        let lines: Vec<String> = reply
+            .lines()
+            .filter_map(|l| {
+                l.trim()
+                    .strip_prefix('"')?
+                    .strip_suffix('"')
+                    .map(str::to_owned)
+            })
+            .collect();
         lines
     };
-    assert_eq!(done("RTRV-NETYPE:::1:;"), ["Polatis,N-OST-24x24-LA1-DMHNS,OCS,6.5.2.18"]);
+    assert_eq!(
+        done("RTRV-NETYPE:::1:;"),
+        ["Polatis,N-OST-24x24-LA1-DMHNS,OCS,6.5.2.18"]
+    );
     assert!(done("RTRV-INV::OCS:1:;")[0].contains("SN=002414"));
-    assert_eq!(done("RTRV-EQPT::SYSTEM:1:::PARAMETER=SIZE;"), ["SYSTEM:SIZE=24x24"]);
+    assert_eq!(
+        done("RTRV-EQPT::SYSTEM:1:::PARAMETER=SIZE;"),
+        ["SYSTEM:SIZE=24x24"]
+    );
     done("ENT-PATCH::1&2&3,25&26&27:1:;");
     done("DLT-PATCH::26:1:;");
     assert_eq!(done("RTRV-PATCH:::1:;"), ["1,25", "3,27"]);
     assert_eq!(done("RTRV-PATCH::27&4:1:;"), ["3,27"]);
     done("OPR-PORT-SHUTTER::3:1:;");
     assert_eq!(done("RTRV-PORT-SHUTTER::3&4:1:;"), ["3:CLOSED", "4:OPEN"]);
-    assert_eq!(done("RTRV-PORT-POWER::25&27:1:;"), ["25:-1.00", "27:-60.00"]);
+    assert_eq!(
+        done("RTRV-PORT-POWER::25&27:1:;"),
+        ["25:-1.00", "27:-60.00"]
+    );
     done("SET-PORT-ATTEN::25:1:::MODE=ABS,LEVEL=(-10.0);");
-    assert_eq!(done("RTRV-PORT-ATTEN::25&26:1:;"), ["25:ABS,-10.0,", "26:NONE,,"]);
+    assert_eq!(
+        done("RTRV-PORT-ATTEN::25&26:1:;"),
+        ["25:ABS,-10.0,", "26:NONE,,"]
+    );
     assert_eq!(done("RTRV-PORT-POWER::25:1:;"), ["25:-10.00"]);
     done("SET-PORT-PMON::25:1:::WAVE=1310.0,OFFSET=0.5,ATIME=5;");
     assert_eq!(done("RTRV-PORT-PMON::25:1:;"), ["25:1310.0,0.5,5"]);
     done("SET-TH-PMON::25:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;");
-    assert_eq!(done("RTRV-TH-PMON::25:1:::TYPE=LOS;"), ["25:CONT,LOW,10.0,-30.0"]);
-    done("ED-PORT-LABEL::2:1:::LABEL=\"to B; no: C\";".replace("; no", ", no").as_str());
+    assert_eq!(
+        done("RTRV-TH-PMON::25:1:::TYPE=LOS;"),
+        ["25:CONT,LOW,10.0,-30.0"]
+    );
+    done(
+        "ED-PORT-LABEL::2:1:::LABEL=\"to B; no: C\";"
+            .replace("; no", ", no")
+            .as_str(),
+    );
     assert_eq!(done("RTRV-PORT-LABEL::2:1:;"), ["2:to B, no: C"]);
     done("DLT-PATCH::ALL:1:;");
     assert!(model.connected().is_empty());
-    assert_eq!(done("RTRV-STATE-PMON::25:1:::TYPE=LOS;"), ["25:CONT&TRIGGERED"]);
+    assert_eq!(
+        done("RTRV-STATE-PMON::25:1:::TYPE=LOS;"),
+        ["25:CONT&TRIGGERED"]
+    );
 }
 
 #[test]
@@ -80,7 +120,10 @@ fn what_is_wrong_is_denied_by_its_code() {
         ("FLY-AWAY:::1:;", "ICNV"),
     ] {
         let reply = ask(&mut c, text);
-        assert!(reply.contains(&format!("DENY\r\n   {code}\r\n")), "{text}: {reply}");
+        assert!(
+            reply.contains(&format!("DENY\r\n   {code}\r\n")),
+            "{text}: {reply}"
+        );
     }
     model.apply(&DeviceFault::Refuse(1)).unwrap();
     assert!(ask(&mut c, "ENT-PATCH::1,25:1:;").contains("SROF"));
@@ -89,13 +132,26 @@ fn what_is_wrong_is_denied_by_its_code() {
 #[test]
 fn happenings_come_by_themselves_until_they_are_silenced() {
     let (mut c, model) = logged_in();
-    ask(&mut c, "SET-TH-PMON::25:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0);");
+    ask(
+        &mut c,
+        "SET-TH-PMON::25:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0);",
+    );
     let _ = c.poll();
     model.add(&[(1, 25)]).unwrap();
     assert!(c.is_waiting());
-    let told: Vec<String> = c.poll().into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect();
-    assert!(told[0].contains("\r\nA  2 REPT EVT PATCH\r\n   \"1,25:SWITCHED\"\r\n;\r\n"), "{told:?}");
-    assert!(told[1].contains("REPT ALM PMON\r\n   \"25:LOS,CLEARED\""), "{told:?}");
+    let told: Vec<String> = c
+        .poll()
+        .into_iter()
+        .map(|r| String::from_utf8(r.bytes).unwrap())
+        .collect();
+    assert!(
+        told[0].contains("\r\nA  2 REPT EVT PATCH\r\n   \"1,25:SWITCHED\"\r\n;\r\n"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].contains("REPT ALM PMON\r\n   \"25:LOS,CLEARED\""),
+        "{told:?}"
+    );
     assert!(ask(&mut c, "opr-arc-eqpt::repmgr:9::ind;").contains("M  9 COMPLD"));
     model.remove_all().unwrap();
     assert!(!c.is_waiting());

@@ -54,7 +54,14 @@ mod request {
 impl<M: UsbModel> Chapter9<M> {
     /// A device that is attached and powered, in its configuration 1 as a host leaves it.
     pub fn new(model: M) -> Self {
-        Self { model, state: Mutex::new(State { configuration: 1, ..State::default() }), change: Condvar::new() }
+        Self {
+            model,
+            state: Mutex::new(State {
+                configuration: 1,
+                ..State::default()
+            }),
+            change: Condvar::new(),
+        }
     }
     /// The model.
     pub fn model(&self) -> &M {
@@ -82,7 +89,13 @@ impl<M: UsbModel> Chapter9<M> {
             // The languages: US English.
             (3, 0) => Some(vec![4, 3, 0x09, 0x04]),
             (3, i) => {
-                let text: Vec<u8> = self.model.string(i)?.encode_utf16().take(126).flat_map(u16::to_le_bytes).collect();
+                let text: Vec<u8> = self
+                    .model
+                    .string(i)?
+                    .encode_utf16()
+                    .take(126)
+                    .flat_map(u16::to_le_bytes)
+                    .collect();
                 let mut bytes = vec![u8::try_from(text.len() + 2).ok()?, 3];
                 bytes.extend(text);
                 Some(bytes)
@@ -98,10 +111,14 @@ impl<M: UsbModel> Chapter9<M> {
         };
         let endpoint = setup.index.to_le_bytes()[0];
         match (setup.request_type, setup.request) {
-            (0x80, request::GET_DESCRIPTOR) => self.descriptor(setup.value).map_or(Completion::Stall, answer),
+            (0x80, request::GET_DESCRIPTOR) => self
+                .descriptor(setup.value)
+                .map_or(Completion::Stall, answer),
             (0x80, request::GET_CONFIGURATION) => answer(vec![self.lock().configuration]),
             (0x80 | 0x81, request::GET_STATUS) => answer(vec![0, 0]),
-            (0x82, request::GET_STATUS) => answer(vec![u8::from(self.lock().halted.contains(&endpoint)), 0]),
+            (0x82, request::GET_STATUS) => {
+                answer(vec![u8::from(self.lock().halted.contains(&endpoint)), 0])
+            }
             (0x81, request::GET_INTERFACE) => answer(vec![0]),
             (0x00, request::SET_CONFIGURATION) if setup.value <= 1 => {
                 let mut state = self.lock();
@@ -118,7 +135,9 @@ impl<M: UsbModel> Chapter9<M> {
                 self.lock().halted.insert(endpoint);
                 Completion::Accepted(0)
             }
-            (0x00, request::SET_ADDRESS | request::CLEAR_FEATURE | request::SET_FEATURE) => Completion::Accepted(0),
+            (0x00, request::SET_ADDRESS | request::CLEAR_FEATURE | request::SET_FEATURE) => {
+                Completion::Accepted(0)
+            }
             _ => Completion::Stall,
         }
     }
@@ -148,7 +167,11 @@ impl<M: UsbModel> UsbService for Chapter9<M> {
             return Completion::Gone;
         }
         // Bits 6 and 5: 0 standard, 1 class, 2 vendor.
-        let completion = if setup.request_type & 0x60 == 0 { self.standard(setup) } else { self.model.request(setup, data) };
+        let completion = if setup.request_type & 0x60 == 0 {
+            self.standard(setup)
+        } else {
+            self.model.request(setup, data)
+        };
         self.kick();
         match completion {
             Completion::Data(mut bytes) => {
@@ -167,13 +190,20 @@ impl<M: UsbModel> UsbService for Chapter9<M> {
         completion
     }
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>) {
-        (self.model.device_descriptor(), self.model.configuration_descriptor())
+        (
+            self.model.device_descriptor(),
+            self.model.configuration_descriptor(),
+        )
     }
     fn generation(&self) -> u64 {
         self.lock().generation
     }
     fn changed(&self, seen: u64, at_most: Duration) {
         let state = self.lock();
-        drop(self.change.wait_timeout_while(state, at_most, |s| s.generation == seen).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.change
+                .wait_timeout_while(state, at_most, |s| s.generation == seen)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }

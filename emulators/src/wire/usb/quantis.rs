@@ -15,10 +15,15 @@ use std::sync::{
 };
 
 /// `idVendor` 0x0ABA, `idProduct` 0x0102; strings 1 to 3.
-const DEVICE: [u8; 18] = [0x12, 0x01, 0x00, 0x02, 0xff, 0x00, 0x00, 0x40, 0xba, 0x0a, 0x02, 0x01, 0x00, 0x02, 0x01, 0x02, 0x03, 0x01];
+const DEVICE: [u8; 18] = [
+    0x12, 0x01, 0x00, 0x02, 0xff, 0x00, 0x00, 0x40, 0xba, 0x0a, 0x02, 0x01, 0x00, 0x02, 0x01, 0x02,
+    0x03, 0x01,
+];
 /// One interface with one bulk endpoint, 0x86, of 512 bytes; 300 mA.
-const CONFIGURATION: [u8; 25] =
-    [0x09, 0x02, 0x19, 0x00, 0x01, 0x01, 0x00, 0x80, 0x96, 0x09, 0x04, 0x00, 0x00, 0x01, 0xff, 0x00, 0x00, 0x00, 0x07, 0x05, 0x86, 0x02, 0x00, 0x02, 0x00];
+const CONFIGURATION: [u8; 25] = [
+    0x09, 0x02, 0x19, 0x00, 0x01, 0x01, 0x00, 0x80, 0x96, 0x09, 0x04, 0x00, 0x00, 0x01, 0xff, 0x00,
+    0x00, 0x00, 0x07, 0x05, 0x86, 0x02, 0x00, 0x02, 0x00,
+];
 const ENDPOINT: u8 = 0x86;
 const PACKET: usize = 512;
 
@@ -50,7 +55,10 @@ impl Quantis {
     /// In front of a model.
     #[must_use]
     pub fn new(random: Arc<Random>) -> Self {
-        Self { random, next: AtomicU8::new(RIGHT) }
+        Self {
+            random,
+            next: AtomicU8::new(RIGHT),
+        }
     }
     /// The next bulk transfer is one packet short.
     pub fn shorten_next(&self) {
@@ -81,7 +89,9 @@ impl UsbModel for Quantis {
     fn request(&self, setup: Setup, _data: &[u8]) -> Completion {
         let r = &self.random;
         match (setup.request_type, setup.request) {
-            (0xc1, request::GET_BOARD_VERSION) => Completion::Data(r.board_version().to_le_bytes().to_vec()),
+            (0xc1, request::GET_BOARD_VERSION) => {
+                Completion::Data(r.board_version().to_le_bytes().to_vec())
+            }
             // The vendor's library writes with 0x41; the BSD driver sends the same two as reads without data.
             (0x41 | 0xc1, request::MODULE_DISABLE) => {
                 r.set_enabled(false);
@@ -94,8 +104,12 @@ impl UsbModel for Quantis {
             (0xc1, request::GET_MODULES_STATUS) => Completion::Data(vec![u8::from(r.is_working())]),
             (0xc1, request::GET_MODULES_POWER) => Completion::Data(vec![u8::from(r.is_enabled())]),
             (0xc1, request::GET_MODULES_MASK) => Completion::Data(vec![1]),
-            (0xc1, request::GET_MODULES_RATE) => Completion::Data(r.rate_kbit().to_le_bytes().to_vec()),
-            (0xc1, request::GET_AIS31_FLAG) => Completion::Data(vec![u8::from(r.tests_requested())]),
+            (0xc1, request::GET_MODULES_RATE) => {
+                Completion::Data(r.rate_kbit().to_le_bytes().to_vec())
+            }
+            (0xc1, request::GET_AIS31_FLAG) => {
+                Completion::Data(vec![u8::from(r.tests_requested())])
+            }
             (0x41, request::CLEAR_AIS31_FLAG) => {
                 r.clear_tests_request();
                 Completion::Accepted(0)
@@ -111,7 +125,11 @@ impl UsbModel for Quantis {
         if !self.random.is_working() {
             return Completion::Pending;
         }
-        let whole = if length < PACKET { length } else { length - length % PACKET };
+        let whole = if length < PACKET {
+            length
+        } else {
+            length - length % PACKET
+        };
         let mut bytes = vec![0; whole];
         self.random.fill(&mut bytes);
         match self.next.swap(RIGHT, Ordering::Relaxed) {

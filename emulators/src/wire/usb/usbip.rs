@@ -33,7 +33,10 @@ const ECONNRESET: i32 = 104;
 const EOVERFLOW: i32 = 75;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u32::from_be_bytes)
 }
 
 fn text(text: &str, length: usize) -> Vec<u8> {
@@ -49,27 +52,57 @@ enum Command {
     Broken,
     List,
     Import(String),
-    Submit { sequence: u32, endpoint: u8, input: bool, length: usize, setup: [u8; 8], data: std::ops::Range<usize> },
-    Unlink { sequence: u32, victim: u32 },
+    Submit {
+        sequence: u32,
+        endpoint: u8,
+        input: bool,
+        length: usize,
+        setup: [u8; 8],
+        data: std::ops::Range<usize>,
+    },
+    Unlink {
+        sequence: u32,
+        victim: u32,
+    },
 }
 
 /// The first command in `bytes`, and how many bytes it has.
 fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
     if !imported {
-        let Some(head) = bytes.first_chunk::<8>() else { return (Command::Incomplete, 0) };
-        return match (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]])) {
+        let Some(head) = bytes.first_chunk::<8>() else {
+            return (Command::Incomplete, 0);
+        };
+        return match (
+            u16::from_be_bytes([head[0], head[1]]),
+            u16::from_be_bytes([head[2], head[3]]),
+        ) {
             (VERSION, OP_REQ_DEVLIST) => (Command::List, 8),
             (VERSION, OP_REQ_IMPORT) => match bytes.get(8..40) {
                 None => (Command::Incomplete, 0),
-                Some(id) => (Command::Import(String::from_utf8_lossy(id).trim_end_matches('\0').to_owned()), 40),
+                Some(id) => (
+                    Command::Import(
+                        String::from_utf8_lossy(id)
+                            .trim_end_matches('\0')
+                            .to_owned(),
+                    ),
+                    40,
+                ),
             },
             _ => (Command::Broken, 0),
         };
     }
-    let Some(head) = bytes.first_chunk::<HEADER>() else { return (Command::Incomplete, 0) };
+    let Some(head) = bytes.first_chunk::<HEADER>() else {
+        return (Command::Incomplete, 0);
+    };
     let sequence = u32_at(head, 4);
     match u32_at(head, 0) {
-        USBIP_CMD_UNLINK => (Command::Unlink { sequence, victim: u32_at(head, 20) }, HEADER),
+        USBIP_CMD_UNLINK => (
+            Command::Unlink {
+                sequence,
+                victim: u32_at(head, 20),
+            },
+            HEADER,
+        ),
         USBIP_CMD_SUBMIT => {
             let input = u32_at(head, 12) == 1;
             let length = u32_at(head, 24) as usize;
@@ -85,7 +118,17 @@ fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
             let mut setup = [0; 8];
             setup.copy_from_slice(&head[40..48]);
             let endpoint = u32_at(head, 16).to_be_bytes()[3];
-            (Command::Submit { sequence, endpoint, input, length, setup, data: HEADER..end }, end)
+            (
+                Command::Submit {
+                    sequence,
+                    endpoint,
+                    input,
+                    length,
+                    setup,
+                    data: HEADER..end,
+                },
+                end,
+            )
         }
         _ => (Command::Broken, 0),
     }
@@ -113,7 +156,15 @@ impl UsbIp {
     /// A connection to the server of `device`, whose bus id is such as `1-1`. All connections to it share `taken`.
     #[must_use]
     pub fn new(device: Arc<dyn UsbService>, bus_id: &str, taken: Arc<AtomicBool>) -> Self {
-        Self { device, bus_id: bus_id.to_owned(), taken, imported: false, buffer: Vec::new(), pending: Vec::new(), seen: 0 }
+        Self {
+            device,
+            bus_id: bus_id.to_owned(),
+            taken,
+            imported: false,
+            buffer: Vec::new(),
+            pending: Vec::new(),
+            seen: 0,
+        }
     }
 
     /// `struct usbip_usb_device`, and the class of the interface behind it.
@@ -151,7 +202,15 @@ impl UsbIp {
 
     /// The return of a transfer, or nothing if it waits.
     fn completed(sequence: u32, input: bool, room: usize, completion: Completion) -> Option<Reply> {
-        let ret = |status, length, data: &[u8]| Some(Self::returns(USBIP_RET_SUBMIT, sequence, status, length, data));
+        let ret = |status, length, data: &[u8]| {
+            Some(Self::returns(
+                USBIP_RET_SUBMIT,
+                sequence,
+                status,
+                length,
+                data,
+            ))
+        };
         match completion {
             Completion::Pending => None,
             Completion::Data(data) if input && data.len() > room => ret(-EOVERFLOW, 0, &[]),
@@ -179,32 +238,69 @@ impl UsbIp {
                 let mut rest = 1u32.to_be_bytes().to_vec();
                 rest.extend(record);
                 rest.extend(class);
-                Some(Reply { close: true, ..Self::operation(OP_REP_DEVLIST, 0, &rest) })
+                Some(Reply {
+                    close: true,
+                    ..Self::operation(OP_REP_DEVLIST, 0, &rest)
+                })
             }
             // ST_DEV_BUSY of the kernel's tools/usb/usbip/libsrc/usbip_common.h.
             Command::Import(id) if id == self.bus_id && self.taken.swap(true, Ordering::AcqRel) => {
-                Some(Reply { close: true, ..Self::operation(OP_REP_IMPORT, 2, &[]) })
+                Some(Reply {
+                    close: true,
+                    ..Self::operation(OP_REP_IMPORT, 2, &[])
+                })
             }
             Command::Import(id) if id == self.bus_id => {
                 self.imported = true;
                 Some(Self::operation(OP_REP_IMPORT, 0, &self.record().0))
             }
-            Command::Import(_) => Some(Reply { close: true, ..Self::operation(OP_REP_IMPORT, 1, &[]) }),
+            Command::Import(_) => Some(Reply {
+                close: true,
+                ..Self::operation(OP_REP_IMPORT, 1, &[])
+            }),
             Command::Unlink { sequence, victim } => {
                 let before = self.pending.len();
                 self.pending.retain(|(s, ..)| *s != victim);
-                let status = if self.pending.len() < before { -ECONNRESET } else { 0 };
+                let status = if self.pending.len() < before {
+                    -ECONNRESET
+                } else {
+                    0
+                };
                 Some(Self::returns(USBIP_RET_UNLINK, sequence, status, 0, &[]))
             }
-            Command::Submit { sequence, endpoint: 0, input, length, setup, data } => {
+            Command::Submit {
+                sequence,
+                endpoint: 0,
+                input,
+                length,
+                setup,
+                data,
+            } => {
                 let setup = Setup::from_bytes(setup);
-                let completion = self.device.control(setup, frame.get(data).unwrap_or_default());
-                let completion = if completion == Completion::Pending { Completion::Stall } else { completion };
+                let completion = self
+                    .device
+                    .control(setup, frame.get(data).unwrap_or_default());
+                let completion = if completion == Completion::Pending {
+                    Completion::Stall
+                } else {
+                    completion
+                };
                 Self::completed(sequence, input, length, completion)
             }
-            Command::Submit { sequence, endpoint, input: true, length, .. } => {
+            Command::Submit {
+                sequence,
+                endpoint,
+                input: true,
+                length,
+                ..
+            } => {
                 self.seen = self.device.generation();
-                let reply = Self::completed(sequence, true, length, self.device.read(endpoint | 0x80, length));
+                let reply = Self::completed(
+                    sequence,
+                    true,
+                    length,
+                    self.device.read(endpoint | 0x80, length),
+                );
                 if reply.is_none() {
                     if self.pending.len() >= MOST {
                         return Some(Reply::hang_up());
@@ -213,9 +309,20 @@ impl UsbIp {
                 }
                 reply
             }
-            Command::Submit { sequence, endpoint, data, .. } => {
-                let completion = self.device.write(endpoint, frame.get(data).unwrap_or_default());
-                let completion = if completion == Completion::Pending { Completion::Stall } else { completion };
+            Command::Submit {
+                sequence,
+                endpoint,
+                data,
+                ..
+            } => {
+                let completion = self
+                    .device
+                    .write(endpoint, frame.get(data).unwrap_or_default());
+                let completion = if completion == Completion::Pending {
+                    Completion::Stall
+                } else {
+                    completion
+                };
                 Self::completed(sequence, false, 0, completion)
             }
         }
@@ -259,12 +366,19 @@ impl Session for UsbIp {
         }
         self.seen = generation;
         let mut replies = Vec::new();
-        self.pending.retain(|(sequence, endpoint, length)| match Self::completed(*sequence, true, *length, self.device.read(*endpoint, *length)) {
-            Some(reply) => {
-                replies.push(reply);
-                false
+        self.pending.retain(|(sequence, endpoint, length)| {
+            match Self::completed(
+                *sequence,
+                true,
+                *length,
+                self.device.read(*endpoint, *length),
+            ) {
+                Some(reply) => {
+                    replies.push(reply);
+                    false
+                }
+                None => true,
             }
-            None => true,
         });
         if replies.iter().any(|r| r.close) {
             self.let_go();
@@ -305,19 +419,39 @@ mod tests {
         bytes
     }
     fn submit(sequence: u32, input: bool, endpoint: u32, length: u32, setup: [u8; 8]) -> Vec<u8> {
-        let mut bytes: Vec<u8> = [1, sequence, 0x1_0002, u32::from(input), endpoint, 0, length, 0, 0, 0].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        let mut bytes: Vec<u8> = [
+            1,
+            sequence,
+            0x1_0002,
+            u32::from(input),
+            endpoint,
+            0,
+            length,
+            0,
+            0,
+            0,
+        ]
+        .iter()
+        .flat_map(|n: &u32| n.to_be_bytes())
+        .collect();
         bytes.extend(setup);
         bytes
     }
     fn unlink(sequence: u32, victim: u32) -> Vec<u8> {
-        let mut bytes: Vec<u8> = [2, sequence, 0, 0, 0, victim].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        let mut bytes: Vec<u8> = [2, sequence, 0, 0, 0, victim]
+            .iter()
+            .flat_map(|n: &u32| n.to_be_bytes())
+            .collect();
         bytes.resize(HEADER, 0);
         bytes
     }
     fn imported(device: &Arc<Chapter9<Quantis>>) -> UsbIp {
         let mut session = UsbIp::new(device.clone(), "1-1", Arc::default());
         let reply = session.feed(&import("1-1"));
-        assert_eq!((reply.len(), reply[0].bytes.len(), &reply[0].bytes[..8]), (1, 320, &[1, 0x11, 0, 3, 0, 0, 0, 0][..]));
+        assert_eq!(
+            (reply.len(), reply[0].bytes.len(), &reply[0].bytes[..8]),
+            (1, 320, &[1, 0x11, 0, 3, 0, 0, 0, 0][..])
+        );
         session
     }
     fn status(reply: &Reply) -> i32 {
@@ -327,8 +461,16 @@ mod tests {
     #[test]
     fn the_device_is_listed_and_only_it_can_be_imported() {
         let device = device();
-        let list = UsbIp::new(device.clone(), "1-1", Arc::default()).feed(&[1, 0x11, 0x80, 5, 0, 0, 0, 0]);
-        assert_eq!((list[0].bytes.len(), list[0].close, u32_at(&list[0].bytes, 8)), (8 + 4 + 312 + 4, true, 1));
+        let list =
+            UsbIp::new(device.clone(), "1-1", Arc::default()).feed(&[1, 0x11, 0x80, 5, 0, 0, 0, 0]);
+        assert_eq!(
+            (
+                list[0].bytes.len(),
+                list[0].close,
+                u32_at(&list[0].bytes, 8)
+            ),
+            (8 + 4 + 312 + 4, true, 1)
+        );
         assert_eq!(list[0].bytes[12 + 300..12 + 304], [0x0a, 0xba, 0x01, 0x02]);
         let refused = UsbIp::new(device, "1-1", Arc::default()).feed(&import("1-2"));
         assert!(refused[0].close && u32_at(&refused[0].bytes, 4) == 1);
@@ -340,8 +482,17 @@ mod tests {
         let mut session = imported(&device);
         let mut wire = submit(1, true, 0, 4, [0xc1, 0x10, 0, 0, 0, 0, 4, 0]);
         wire.extend(submit(2, true, 6, 512, [0; 8]));
-        let replies: Vec<_> = wire.chunks(7).flat_map(|piece| session.feed(piece)).collect();
-        assert_eq!(replies.iter().map(|r| (u32_at(&r.bytes, 4), status(r), r.bytes.len())).collect::<Vec<_>>(), [(1, 0, 52), (2, 0, 560)]);
+        let replies: Vec<_> = wire
+            .chunks(7)
+            .flat_map(|piece| session.feed(piece))
+            .collect();
+        assert_eq!(
+            replies
+                .iter()
+                .map(|r| (u32_at(&r.bytes, 4), status(r), r.bytes.len()))
+                .collect::<Vec<_>>(),
+            [(1, 0, 52), (2, 0, 560)]
+        );
         assert_eq!(replies[0].bytes[48..], [2, 0, 0, 0]);
     }
 
@@ -353,12 +504,22 @@ mod tests {
         assert!(session.feed(&submit(2, true, 6, 512, [0; 8])).is_empty() && session.is_waiting());
         assert!(session.feed(&submit(3, true, 6, 512, [0; 8])).is_empty());
         let gone = session.feed(&unlink(4, 2));
-        assert_eq!((u32_at(&gone[0].bytes, 0), status(&gone[0])), (USBIP_RET_UNLINK, -ECONNRESET));
-        assert_eq!(status(&session.feed(&unlink(5, 2))[0]), 0, "twice is too late");
+        assert_eq!(
+            (u32_at(&gone[0].bytes, 0), status(&gone[0])),
+            (USBIP_RET_UNLINK, -ECONNRESET)
+        );
+        assert_eq!(
+            status(&session.feed(&unlink(5, 2))[0]),
+            0,
+            "twice is too late"
+        );
         assert!(session.poll().is_empty());
         session.feed(&submit(6, false, 0, 0, [0x41, 0x12, 0, 0, 0, 0, 0, 0]));
         let done = session.poll();
-        assert_eq!((done.len(), u32_at(&done[0].bytes, 4), done[0].bytes.len()), (1, 3, 560));
+        assert_eq!(
+            (done.len(), u32_at(&done[0].bytes, 4), done[0].bytes.len()),
+            (1, 3, 560)
+        );
         assert!(!session.is_waiting());
     }
 
@@ -367,11 +528,17 @@ mod tests {
         let device = device();
         let mut session = imported(&device);
         device.model().stall_next();
-        assert_eq!(status(&session.feed(&submit(1, true, 6, 512, [0; 8]))[0]), -EPIPE);
+        assert_eq!(
+            status(&session.feed(&submit(1, true, 6, 512, [0; 8]))[0]),
+            -EPIPE
+        );
         device.set_gone(true);
         let gone = &session.feed(&submit(2, true, 6, 512, [0; 8]))[0];
         assert!(status(gone) == -ENODEV && gone.close);
-        assert!(!session.taken.load(Ordering::Acquire), "whoever hears that it has gone may import it again");
+        assert!(
+            !session.taken.load(Ordering::Acquire),
+            "whoever hears that it has gone may import it again"
+        );
     }
 
     #[test]
@@ -380,11 +547,23 @@ mod tests {
         for (at, value) in [(24, u32::MAX), (24, 1 << 21), (16, 16), (32, 8), (0, 9)] {
             let mut wire = submit(1, false, 2, 0, [0; 8]);
             wire[at..at + 4].copy_from_slice(&value.to_be_bytes());
-            assert_eq!(imported(&device).feed(&wire), [Reply::hang_up()], "{at} {value}");
+            assert_eq!(
+                imported(&device).feed(&wire),
+                [Reply::hang_up()],
+                "{at} {value}"
+            );
         }
-        let flood: Vec<u8> =
-            submit(0, false, 0, 0, [0x41, 0x11, 0, 0, 0, 0, 0, 0]).into_iter().chain((1..400).flat_map(|s| submit(s, true, 6, 512, [0; 8]))).collect();
-        assert!(imported(&device).feed(&flood).last().is_some_and(|r| r.close), "too many that wait");
+        let flood: Vec<u8> = submit(0, false, 0, 0, [0x41, 0x11, 0, 0, 0, 0, 0, 0])
+            .into_iter()
+            .chain((1..400).flat_map(|s| submit(s, true, 6, 512, [0; 8])))
+            .collect();
+        assert!(
+            imported(&device)
+                .feed(&flood)
+                .last()
+                .is_some_and(|r| r.close),
+            "too many that wait"
+        );
     }
 
     proptest! {

@@ -38,11 +38,23 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
     }
     let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor, "capabilities": capabilities, "parameters": handle.parameters()});
     if let Value::Object(map) = &mut value {
-        map.extend(kinds.iter().map(|(name, v)| ((*name).to_owned(), v.clone())));
+        map.extend(
+            kinds
+                .iter()
+                .map(|(name, v)| ((*name).to_owned(), v.clone())),
+        );
     }
     output::print(output, &value, || {
-        let operations: Vec<_> =
-            capabilities.operations().map(|(op, support)| if support == Support::Emulated { format!("{op} (emulated)") } else { op.to_string() }).collect();
+        let operations: Vec<_> = capabilities
+            .operations()
+            .map(|(op, support)| {
+                if support == Support::Emulated {
+                    format!("{op} (emulated)")
+                } else {
+                    op.to_string()
+                }
+            })
+            .collect();
         let mut text = output::pairs(&[
             ("device", descriptor.uri.clone()),
             ("identity", identity.to_string()),
@@ -50,13 +62,34 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
                 "health",
                 format!(
                     "{}{}",
-                    paint(Tone::of_health(health.state), &format!("{:?}", health.state)),
-                    if health.faults.is_empty() { String::new() } else { format!(": {}", health.faults.join("; ")) }
+                    paint(
+                        Tone::of_health(health.state),
+                        &format!("{:?}", health.state)
+                    ),
+                    if health.faults.is_empty() {
+                        String::new()
+                    } else {
+                        format!(": {}", health.faults.join("; "))
+                    }
                 ),
             ),
-            ("kinds", descriptor.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-            ("driver", format!("{}, {}", descriptor.driver, descriptor.maturity)),
-            ("deadline", humantime::format_duration(descriptor.deadline).to_string()),
+            (
+                "kinds",
+                descriptor
+                    .kinds
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            (
+                "driver",
+                format!("{}, {}", descriptor.driver, descriptor.maturity),
+            ),
+            (
+                "deadline",
+                humantime::format_duration(descriptor.deadline).to_string(),
+            ),
             ("operations", operations.join(", ")),
         ]);
         for (name, value) in &kinds {
@@ -68,7 +101,11 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
         if !descriptor.assumptions.is_empty() {
             text.push_str("\nassumptions\n");
             for a in descriptor.assumptions {
-                let accepted = if descriptor.accepted.contains(a.id) { "accepted" } else { "not accepted" };
+                let accepted = if descriptor.accepted.contains(a.id) {
+                    "accepted"
+                } else {
+                    "not accepted"
+                };
                 text.push_str(&format!("  {} ({accepted}): {}\n", a.id, a.statement));
             }
         }
@@ -81,9 +118,18 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
 fn compact(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(all) if all.len() > 16 => format!("{} of them, {} to {}", all.len(), compact(&all[0]), compact(&all[all.len() - 1])),
+        Value::Array(all) if all.len() > 16 => format!(
+            "{} of them, {} to {}",
+            all.len(),
+            compact(&all[0]),
+            compact(&all[all.len() - 1])
+        ),
         Value::Array(all) => all.iter().map(compact).collect::<Vec<_>>().join(", "),
-        Value::Object(map) => map.iter().map(|(k, v)| format!("{k} {}", compact(v))).collect::<Vec<_>>().join(", "),
+        Value::Object(map) => map
+            .iter()
+            .map(|(k, v)| format!("{k} {}", compact(v)))
+            .collect::<Vec<_>>()
+            .join(", "),
         other => other.to_string(),
     }
 }
@@ -113,62 +159,134 @@ impl<'a> Setting<'a> {
     }
 }
 
-pub(crate) async fn get(session: &Session, output: Output, device: &str, name: Option<&str>) -> Result<u8> {
+pub(crate) async fn get(
+    session: &Session,
+    output: Output,
+    device: &str,
+    name: Option<&str>,
+) -> Result<u8> {
     let device = session.open(device, Use::Read).await?;
     let handle = device.opened.device();
     if let Some(name) = name {
         let spec = parameter::find(handle.parameters(), name)?.clone();
         let value = handle.parameter(name).await?;
-        output::print(output, &Setting::new(&spec, Some(value.clone())), || format!("{value} {}", spec.unit))?;
+        output::print(output, &Setting::new(&spec, Some(value.clone())), || {
+            format!("{value} {}", spec.unit)
+        })?;
     } else {
         let mut settings = Vec::new();
         for spec in handle.parameters() {
-            let value = if spec.readable { Some(handle.parameter(spec.name).await?) } else { None };
+            let value = if spec.readable {
+                Some(handle.parameter(spec.name).await?)
+            } else {
+                None
+            };
             settings.push(Setting::new(spec, value));
         }
         let telemetry: Vec<Reading> =
-            if handle.capabilities().supports(Operation::Telemetry) == Support::Unsupported { Vec::new() } else { handle.telemetry().await? };
-        output::print(output, &json!({"parameters": settings, "telemetry": telemetry}), || {
-            let mut text = String::from("Parameters\n");
-            if settings.is_empty() {
-                text.push_str("  none\n");
-            }
-            for s in &settings {
-                let value = s.value.as_ref().map_or_else(|| "(write only)".to_owned(), ToString::to_string);
-                text.push_str(&format!("  {} = {value} {}  ({}; {}{})\n", s.name, s.unit, s.title, s.values, if s.writable { "; writable" } else { "" }));
-            }
-            text.push_str("\nTelemetry\n");
-            if telemetry.is_empty() {
-                text.push_str("  none\n");
-            }
-            for r in &telemetry {
-                text.push_str(&format!("  {} = {} {}{}\n", r.name, r.value, r.unit, output::mark(r.quality)));
-            }
-            text
-        })?;
+            if handle.capabilities().supports(Operation::Telemetry) == Support::Unsupported {
+                Vec::new()
+            } else {
+                handle.telemetry().await?
+            };
+        output::print(
+            output,
+            &json!({"parameters": settings, "telemetry": telemetry}),
+            || {
+                let mut text = String::from("Parameters\n");
+                if settings.is_empty() {
+                    text.push_str("  none\n");
+                }
+                for s in &settings {
+                    let value = s
+                        .value
+                        .as_ref()
+                        .map_or_else(|| "(write only)".to_owned(), ToString::to_string);
+                    text.push_str(&format!(
+                        "  {} = {value} {}  ({}; {}{})\n",
+                        s.name,
+                        s.unit,
+                        s.title,
+                        s.values,
+                        if s.writable { "; writable" } else { "" }
+                    ));
+                }
+                text.push_str("\nTelemetry\n");
+                if telemetry.is_empty() {
+                    text.push_str("  none\n");
+                }
+                for r in &telemetry {
+                    text.push_str(&format!(
+                        "  {} = {} {}{}\n",
+                        r.name,
+                        r.value,
+                        r.unit,
+                        output::mark(r.quality)
+                    ));
+                }
+                text
+            },
+        )?;
     }
     handle.close().await?;
     Ok(0)
 }
 
-pub(crate) async fn set(session: &Session, output: Output, device: &str, assignment: &str, yes: bool) -> Result<u8> {
-    let (name, text) = assignment.split_once('=').ok_or_else(|| Error::invalid(format!("`{assignment}` is no assignment: write name=value")))?;
-    let device = session.open(device, if yes { Use::Change } else { Use::Read }).await?;
+pub(crate) async fn set(
+    session: &Session,
+    output: Output,
+    device: &str,
+    assignment: &str,
+    yes: bool,
+) -> Result<u8> {
+    let (name, text) = assignment.split_once('=').ok_or_else(|| {
+        Error::invalid(format!("`{assignment}` is no assignment: write name=value"))
+    })?;
+    let device = session
+        .open(device, if yes { Use::Change } else { Use::Read })
+        .await?;
     let handle = device.opened.device();
     let spec = parameter::find(handle.parameters(), name)?.clone();
     if !spec.writable {
-        return Err(Error::new(ErrorKind::Unsupported, format!("`{name}` can only be read")));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("`{name}` can only be read"),
+        ));
     }
     let value = spec.parse(text)?;
-    let before = if spec.readable { Some(handle.parameter(name).await?) } else { None };
+    let before = if spec.readable {
+        Some(handle.parameter(name).await?)
+    } else {
+        None
+    };
     if yes {
-        journal::changing(&device.uri.to_string(), "set-parameter", &format!("{name}={value}"), handle.set_parameter(name, &value)).await?;
+        journal::changing(
+            &device.uri.to_string(),
+            "set-parameter",
+            &format!("{name}={value}"),
+            handle.set_parameter(name, &value),
+        )
+        .await?;
     }
-    let was = before.as_ref().map_or_else(|| "not readable".to_owned(), ToString::to_string);
-    output::print(output, &json!({"name": name, "before": before, "after": value, "applied": yes, "disruptive": spec.disruptive}), || {
-        let warning = if spec.disruptive { "\nThis may disturb traffic or key generation." } else { "" };
-        if yes { format!("{name}: {was} -> {value}") } else { format!("{name}: {was} would become {value}{warning}\n{DRY_RUN}") }
-    })?;
+    let was = before
+        .as_ref()
+        .map_or_else(|| "not readable".to_owned(), ToString::to_string);
+    output::print(
+        output,
+        &json!({"name": name, "before": before, "after": value, "applied": yes, "disruptive": spec.disruptive}),
+        || {
+            let warning = if spec.disruptive {
+                "\nThis may disturb traffic or key generation."
+            } else {
+                ""
+            };
+            if yes {
+                format!("{name}: {was} -> {value}")
+            } else {
+                format!("{name}: {was} would become {value}{warning}\n{DRY_RUN}")
+            }
+        },
+    )?;
     handle.close().await?;
     Ok(0)
 }

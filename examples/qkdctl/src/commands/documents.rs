@@ -9,7 +9,9 @@ use std::{io::Write, path::Path};
 /// Writes to standard output. Whoever reads it may have seen enough.
 fn print(text: &[u8]) -> Result<u8> {
     match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::invalid(format!("it cannot be written: {error}"))),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::invalid(format!("it cannot be written: {error}")))
+        }
         _ => Ok(0),
     }
 }
@@ -26,14 +28,21 @@ pub(crate) fn man(to: Option<&Path>) -> Result<u8> {
     match to {
         None => {
             let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text).map_err(|e| Error::new(ErrorKind::Internal, format!("no manual page: {e}")))?;
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut text)
+                .map_err(|e| Error::new(ErrorKind::Internal, format!("no manual page: {e}")))?;
             return print(&text);
         }
         Some(folder) => {
-            let problem = |e: std::io::Error| Error::invalid(format!("folder {}: {e}", folder.display()));
+            let problem =
+                |e: std::io::Error| Error::invalid(format!("folder {}: {e}", folder.display()));
             std::fs::create_dir_all(folder).map_err(problem)?;
             clap_mangen::generate_to(Cli::command(), folder).map_err(problem)?;
-            output::line(&format!("manual pages are in {}; read one with: man -l {}", folder.display(), folder.join("qkdctl.1").display()));
+            output::line(&format!(
+                "manual pages are in {}; read one with: man -l {}",
+                folder.display(),
+                folder.join("qkdctl.1").display()
+            ));
         }
     }
     Ok(0)

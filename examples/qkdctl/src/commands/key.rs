@@ -20,12 +20,29 @@ use serde_json::json;
 pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) -> Result<u8> {
     match command {
         KeyCommand::Status { device } => status(session, output, &device).await,
-        KeyCommand::Take { device, count, size, id, to, yes } => {
-            let device = session.open(&device, if yes { Use::Change } else { Use::Read }).await?;
+        KeyCommand::Take {
+            device,
+            count,
+            size,
+            id,
+            to,
+            yes,
+        } => {
+            let device = session
+                .open(&device, if yes { Use::Change } else { Use::Read })
+                .await?;
             let module = device.opened.as_module()?;
-            let what = if id.is_empty() { format!("{count} new keys") } else { format!("{} keys by id", id.len()) };
+            let what = if id.is_empty() {
+                format!("{count} new keys")
+            } else {
+                format!("{} keys by id", id.len())
+            };
             if !yes {
-                output::print(output, &json!({"would_take": what, "applied": false}), || format!("would take {what}; they leave the store\n{DRY_RUN}"))?;
+                output::print(
+                    output,
+                    &json!({"would_take": what, "applied": false}),
+                    || format!("would take {what}; they leave the store\n{DRY_RUN}"),
+                )?;
                 return Ok(0);
             }
             // The file comes first: a key that cannot be kept is not taken.
@@ -33,12 +50,28 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             let taking = async {
                 if id.is_empty() {
                     let request = KeyRequest::new(count);
-                    module.take_keys(&if let Some(size) = size { request.with_size(Bits(size)) } else { request }).await
+                    module
+                        .take_keys(&if let Some(size) = size {
+                            request.with_size(Bits(size))
+                        } else {
+                            request
+                        })
+                        .await
                 } else {
                     module.take_keys_by_id(&id).await
                 }
             };
-            let taken = journal::changing(&device.uri.to_string(), if id.is_empty() { "take-keys" } else { "take-keys-by-id" }, &what, taking).await;
+            let taken = journal::changing(
+                &device.uri.to_string(),
+                if id.is_empty() {
+                    "take-keys"
+                } else {
+                    "take-keys-by-id"
+                },
+                &what,
+                taking,
+            )
+            .await;
             let keys = taken.inspect_err(|_| drop(std::fs::remove_file(&to)))?;
             secret_file::write_keys(file, &to, &keys).map_err(|e| void(&keys, e))?;
             print_taken(output, &keys, &to)?;
@@ -50,16 +83,35 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
 
 /// The keys have left the store, and nobody has them.
 fn void(keys: &[Key], error: Error) -> Error {
-    let ids = keys.iter().map(|k| k.id().to_string()).collect::<Vec<_>>().join(", ");
-    let what = format!("{}; the keys left the store and are void, and so are their twins at the peer: {ids}", error.message());
-    Error::new(error.kind(), what).effect(Effect::Unknown).caused_by(error)
+    let ids = keys
+        .iter()
+        .map(|k| k.id().to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let what = format!(
+        "{}; the keys left the store and are void, and so are their twins at the peer: {ids}",
+        error.message()
+    );
+    Error::new(error.kind(), what)
+        .effect(Effect::Unknown)
+        .caused_by(error)
 }
 
 fn print_taken(output: Output, keys: &[Key], to: &std::path::Path) -> Result<()> {
-    let told: Vec<_> = keys.iter().map(|k| json!({"id": k.id(), "bits": k.size()})).collect();
+    let told: Vec<_> = keys
+        .iter()
+        .map(|k| json!({"id": k.id(), "bits": k.size()}))
+        .collect();
     output::print(output, &json!({"keys": told, "file": to}), || {
-        let mut text: String = keys.iter().map(|k| format!("{}  {}\n", k.id(), k.size())).collect();
-        text.push_str(&format!("{} keys are in {}, readable by you alone\n", keys.len(), to.display()));
+        let mut text: String = keys
+            .iter()
+            .map(|k| format!("{}  {}\n", k.id(), k.size()))
+            .collect();
+        text.push_str(&format!(
+            "{} keys are in {}, readable by you alone\n",
+            keys.len(),
+            to.display()
+        ));
         text
     })
 }
@@ -74,14 +126,31 @@ struct Status {
 async fn read(module: &dyn QkdModule) -> Result<Status> {
     let has = |op| module.capabilities().supports(op) != Support::Unsupported;
     Ok(Status {
-        status: if has(Operation::ModuleStatus) { Some(module.status().await?) } else { None },
-        performance: if has(Operation::Performance) { Some(module.performance().await?) } else { None },
-        key_store: if has(Operation::KeyStore) { Some(module.key_store().await?) } else { None },
+        status: if has(Operation::ModuleStatus) {
+            Some(module.status().await?)
+        } else {
+            None
+        },
+        performance: if has(Operation::Performance) {
+            Some(module.performance().await?)
+        } else {
+            None
+        },
+        key_store: if has(Operation::KeyStore) {
+            Some(module.key_store().await?)
+        } else {
+            None
+        },
     })
 }
 
-fn shown<T: std::fmt::Display>(name: &'static str, value: &Option<Measured<T>>) -> Option<(&'static str, String)> {
-    value.as_ref().map(|m| (name, format!("{}{}", m.value, output::mark(m.quality))))
+fn shown<T: std::fmt::Display>(
+    name: &'static str,
+    value: &Option<Measured<T>>,
+) -> Option<(&'static str, String)> {
+    value
+        .as_ref()
+        .map(|m| (name, format!("{}{}", m.value, output::mark(m.quality))))
 }
 
 async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
@@ -91,7 +160,10 @@ async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
     output::print(output, &all, || {
         let mut rows: Vec<(&str, String)> = Vec::new();
         if let Some(s) = &all.status {
-            let word = s.vendor_state.as_ref().map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
+            let word = s
+                .vendor_state
+                .as_ref()
+                .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
             rows.push(("state", format!("{:?}{word}", s.state)));
             rows.push(("role", format!("{:?}", s.role)));
             rows.extend(s.peer.clone().map(|p| ("peer", p)));
@@ -106,9 +178,24 @@ async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
         }
         if let Some(k) = &all.key_store {
             let number = |n: Option<u64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
-            rows.push(("keys stored", format!("{} of {}", number(k.stored), number(k.capacity))));
-            rows.extend(k.key_size.map(|s| ("key size", format!("{s} (from {} to {})", k.min_key_size.unwrap_or(s), k.max_key_size.unwrap_or(s)))));
-            rows.extend(k.max_per_request.map(|n| ("keys per request", n.to_string())));
+            rows.push((
+                "keys stored",
+                format!("{} of {}", number(k.stored), number(k.capacity)),
+            ));
+            rows.extend(k.key_size.map(|s| {
+                (
+                    "key size",
+                    format!(
+                        "{s} (from {} to {})",
+                        k.min_key_size.unwrap_or(s),
+                        k.max_key_size.unwrap_or(s)
+                    ),
+                )
+            }));
+            rows.extend(
+                k.max_per_request
+                    .map(|n| ("keys per request", n.to_string())),
+            );
         }
         output::pairs(&rows)
     })?;

@@ -34,15 +34,38 @@ pub(crate) async fn run(cli: Cli) -> Result<u8> {
         Command::Man { to } => documents::man(to.as_deref()),
         Command::Drivers { name } => drivers::run(&session()?, output, name.as_deref()),
         Command::List => list::run(&session()?, output).await,
-        Command::Probe { target, active, driver, login } => probe::run(&session()?, output, target.as_deref(), active, &driver, login.as_deref()).await,
+        Command::Probe {
+            target,
+            active,
+            driver,
+            login,
+        } => {
+            probe::run(
+                &session()?,
+                output,
+                target.as_deref(),
+                active,
+                &driver,
+                login.as_deref(),
+            )
+            .await
+        }
         Command::Info { device } => device::info(&session()?, output, &device).await,
-        Command::Get { device, name } => device::get(&session()?, output, &device, name.as_deref()).await,
-        Command::Set { device, assignment, yes } => device::set(&session()?, output, &device, &assignment, yes).await,
+        Command::Get { device, name } => {
+            device::get(&session()?, output, &device, name.as_deref()).await
+        }
+        Command::Set {
+            device,
+            assignment,
+            yes,
+        } => device::set(&session()?, output, &device, &assignment, yes).await,
         Command::Switch(command) => switch::run(&session()?, output, command).await,
         Command::Key(command) => key::run(&session()?, output, command).await,
         Command::Encryptor(command) => encryptor::run(&session()?, output, command).await,
         Command::Demo { seed, report } => demo::run(output, seed, &report).await,
-        Command::Random { device, bytes, to } => random::run(&session()?, output, &device, bytes, to.as_deref()).await,
+        Command::Random { device, bytes, to } => {
+            random::run(&session()?, output, &device, bytes, to.as_deref()).await
+        }
     }
 }
 

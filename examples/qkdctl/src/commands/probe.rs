@@ -55,7 +55,14 @@ enum Target {
     Nothing(String),
 }
 
-pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>, active: bool, drivers: &[String], login: Option<&str>) -> Result<u8> {
+pub(crate) async fn run(
+    session: &Session,
+    output: Output,
+    target: Option<&str>,
+    active: bool,
+    drivers: &[String],
+    login: Option<&str>,
+) -> Result<u8> {
     let mut only: Vec<String> = drivers.to_vec();
     let mut login = login.map(str::to_owned);
     for name in drivers {
@@ -64,7 +71,11 @@ pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>,
     let (target, shown) = match target {
         None => (Target::Here, "this machine's USB devices".to_owned()),
         Some(text) => {
-            let uri = if text.contains("://") || session.inventory.devices.contains_key(text) { Some(session.inventory.resolve(text)?) } else { None };
+            let uri = if text.contains("://") || session.inventory.devices.contains_key(text) {
+                Some(session.inventory.resolve(text)?)
+            } else {
+                None
+            };
             let target = match &uri {
                 Some(uri) => {
                     session.registry.driver(uri.driver())?;
@@ -77,19 +88,47 @@ pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>,
             (target, text.to_owned())
         }
     };
-    let infos: Vec<&'static DriverInfo> =
-        session.registry.drivers().map(|d| d.info()).filter(|i| only.is_empty() || only.iter().any(|n| n == i.name)).collect();
-    let mut probed = Probed { target: shown, passive: Vec::new(), sent: Vec::new(), would_send: Vec::new(), drivers: Vec::new() };
+    let infos: Vec<&'static DriverInfo> = session
+        .registry
+        .drivers()
+        .map(|d| d.info())
+        .filter(|i| only.is_empty() || only.iter().any(|n| n == i.name))
+        .collect();
+    let mut probed = Probed {
+        target: shown,
+        passive: Vec::new(),
+        sent: Vec::new(),
+        would_send: Vec::new(),
+        drivers: Vec::new(),
+    };
     match target {
         Target::Here => usb(session, &mut probed).await?,
-        Target::UsbIp { address, busid } => progress::during(output, "asking over USB/IP", usbip(&infos, &address, &busid, &mut probed)).await?,
-        Target::Snmp(address) => progress::during(output, "asking over SNMP", snmp(session, &infos, &address, login.as_deref(), &mut probed)).await?,
+        Target::UsbIp { address, busid } => {
+            progress::during(
+                output,
+                "asking over USB/IP",
+                usbip(&infos, &address, &busid, &mut probed),
+            )
+            .await?
+        }
+        Target::Snmp(address) => {
+            progress::during(
+                output,
+                "asking over SNMP",
+                snmp(session, &infos, &address, login.as_deref(), &mut probed),
+            )
+            .await?
+        }
         Target::Serial(port) => {
-            probed.passive.push("a serial line tells nothing by itself".to_owned());
+            probed
+                .passive
+                .push("a serial line tells nothing by itself".to_owned());
             line(&infos, "serial", &port, None, active, output, &mut probed).await?;
         }
         Target::Tcp { host, port } => {
-            probed.passive.push("a TCP port tells nothing by itself".to_owned());
+            probed
+                .passive
+                .push("a TCP port tells nothing by itself".to_owned());
             line(&infos, "tcp", &host, port, active, output, &mut probed).await?;
         }
         Target::Nothing(why) => probed.passive.push(why),
@@ -103,11 +142,19 @@ pub(crate) async fn run(session: &Session, output: Output, target: Option<&str>,
 fn of_uri(uri: &DeviceUri) -> Target {
     match uri.transport() {
         "serial" => Target::Serial(uri.path().to_owned()),
-        "tcp" => Target::Tcp { host: uri.host().to_owned(), port: uri.port() },
+        "tcp" => Target::Tcp {
+            host: uri.host().to_owned(),
+            port: uri.port(),
+        },
         "snmp" => Target::Snmp(uri.authority(161)),
-        "usbip" => Target::UsbIp { address: uri.authority(3240), busid: uri.path().trim_start_matches('/').to_owned() },
+        "usbip" => Target::UsbIp {
+            address: uri.authority(3240),
+            busid: uri.path().trim_start_matches('/').to_owned(),
+        },
         "usb" => Target::Here,
-        other => Target::Nothing(format!("nothing passive is known of the transport `{other}`; `info` opens the device")),
+        other => Target::Nothing(format!(
+            "nothing passive is known of the transport `{other}`; `info` opens the device"
+        )),
     }
 }
 
@@ -128,23 +175,41 @@ fn of_text(text: &str) -> Result<Target> {
 }
 
 async fn usb(session: &Session, probed: &mut Probed) -> Result<()> {
-    let listed = tokio::task::spawn_blocking(usb_host::list).await.map_err(|_| Error::new(ErrorKind::Internal, "the USB listing ended early"))?;
+    let listed = tokio::task::spawn_blocking(usb_host::list)
+        .await
+        .map_err(|_| Error::new(ErrorKind::Internal, "the USB listing ended early"))?;
     for found in listed.map_err(|e| e.reading("probe"))? {
         let (vendor, product) = (found.identity.vendor, found.identity.product);
-        probed.passive.push(format!("USB {vendor:04x}:{product:04x} at {}-{}", found.place.0, found.place.1));
+        probed.passive.push(format!(
+            "USB {vendor:04x}:{product:04x} at {}-{}",
+            found.place.0, found.place.1
+        ));
         probed.drivers.extend(fitting(session, vendor, product));
     }
     Ok(())
 }
 
-async fn usbip(infos: &[&'static DriverInfo], address: &str, busid: &str, probed: &mut Probed) -> Result<()> {
+async fn usbip(
+    infos: &[&'static DriverInfo],
+    address: &str,
+    busid: &str,
+    probed: &mut Probed,
+) -> Result<()> {
     for info in infos {
         for probe in info.probes {
-            let Probe::Usb { vendor, product } = probe else { continue };
+            let Probe::Usb { vendor, product } = probe else {
+                continue;
+            };
             match UsbIp::open(address, busid, *vendor, *product, PATIENCE).await {
                 Ok(link) => {
                     let identity = link.identity();
-                    probed.passive.push(format!("USB {vendor:04x}:{product:04x}, {}", identity.product_name.as_deref().unwrap_or("no product name")));
+                    probed.passive.push(format!(
+                        "USB {vendor:04x}:{product:04x}, {}",
+                        identity
+                            .product_name
+                            .as_deref()
+                            .unwrap_or("no product name")
+                    ));
                     probed.drivers.push(info.name.to_owned());
                     link.close().await;
                 }
@@ -157,23 +222,44 @@ async fn usbip(infos: &[&'static DriverInfo], address: &str, busid: &str, probed
     Ok(())
 }
 
-async fn snmp(session: &Session, infos: &[&'static DriverInfo], address: &str, login: Option<&str>, probed: &mut Probed) -> Result<()> {
+async fn snmp(
+    session: &Session,
+    infos: &[&'static DriverInfo],
+    address: &str,
+    login: Option<&str>,
+    probed: &mut Probed,
+) -> Result<()> {
     let login = login.ok_or_else(|| {
         Error::new(ErrorKind::Authentication, "reading the SNMP system group needs credentials: --login <name of an entry of the credentials file>")
     })?;
     let security = Security::from_entry(&session.credentials.entry(login)?)?;
-    let link = UdpSnmp::open(address, security, PATIENCE, EventHub::default(), None).await.map_err(|e| e.reading("probe"))?;
+    let link = UdpSnmp::open(address, security, PATIENCE, EventHub::default(), None)
+        .await
+        .map_err(|e| e.reading("probe"))?;
     // sysDescr.0 and sysObjectID.0 (RFC 3418).
-    let names = [Oid::from([1, 3, 6, 1, 2, 1, 1, 1, 0]), Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0])];
-    let values = link.get(&names, PATIENCE).await.map_err(|e| e.reading("probe"))?;
+    let names = [
+        Oid::from([1, 3, 6, 1, 2, 1, 1, 1, 0]),
+        Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]),
+    ];
+    let values = link
+        .get(&names, PATIENCE)
+        .await
+        .map_err(|e| e.reading("probe"))?;
     link.close().await;
     for bind in values {
         match bind.value {
-            Value::OctetString(text) => probed.passive.push(format!("sysDescr {}", String::from_utf8_lossy(&text))),
+            Value::OctetString(text) => probed
+                .passive
+                .push(format!("sysDescr {}", String::from_utf8_lossy(&text))),
             Value::ObjectId(id) => {
                 probed.passive.push(format!("sysObjectID {id}"));
                 let fits = |p: &Probe| matches!(p, Probe::SysObjectId { prefix } if prefix.parse::<Oid>().is_ok_and(|prefix| id.below(&prefix).is_some()));
-                probed.drivers.extend(infos.iter().filter(|i| i.probes.iter().any(fits)).map(|i| i.name.to_owned()));
+                probed.drivers.extend(
+                    infos
+                        .iter()
+                        .filter(|i| i.probes.iter().any(fits))
+                        .map(|i| i.name.to_owned()),
+                );
             }
             _ => {}
         }
@@ -181,17 +267,37 @@ async fn snmp(session: &Session, infos: &[&'static DriverInfo], address: &str, l
     Ok(())
 }
 
-async fn line(infos: &[&'static DriverInfo], over: &str, place: &str, port: Option<u16>, active: bool, output: Output, probed: &mut Probed) -> Result<()> {
+async fn line(
+    infos: &[&'static DriverInfo],
+    over: &str,
+    place: &str,
+    port: Option<u16>,
+    active: bool,
+    output: Output,
+    probed: &mut Probed,
+) -> Result<()> {
     for info in infos {
         for probe in info.probes {
-            let Probe::Bytes { transport, at, send, expect } = probe else { continue };
+            let Probe::Bytes {
+                transport,
+                at,
+                send,
+                expect,
+            } = probe
+            else {
+                continue;
+            };
             // A TCP probe goes to the port that was named, or to the driver's own.
             if *transport != over {
                 continue;
             }
             let shown = escape(send);
             if !active {
-                probed.would_send.push(Sent { driver: info.name, bytes: shown, answer: None });
+                probed.would_send.push(Sent {
+                    driver: info.name,
+                    bytes: shown,
+                    answer: None,
+                });
                 continue;
             }
             // Before they go, also where standard output is one document at the end.
@@ -203,36 +309,82 @@ async fn line(infos: &[&'static DriverInfo], over: &str, place: &str, port: Opti
                 Box::new(SerialPort::new(place, *at, false))
             } else {
                 let port = port.unwrap_or(u16::try_from(*at).unwrap_or(0));
-                Box::new(Tcp::new(if place.contains(':') { format!("[{place}]:{port}") } else { format!("{place}:{port}") }))
+                Box::new(Tcp::new(if place.contains(':') {
+                    format!("[{place}]:{port}")
+                } else {
+                    format!("{place}:{port}")
+                }))
             };
-            let answer = progress::during(output, "waiting for an answer", ask(connector, over, place, send)).await?;
-            let fits = answer.as_ref().is_some_and(|a| a.to_ascii_lowercase().starts_with(&expect.to_ascii_lowercase()));
+            let answer = progress::during(
+                output,
+                "waiting for an answer",
+                ask(connector, over, place, send),
+            )
+            .await?;
+            let fits = answer.as_ref().is_some_and(|a| {
+                a.to_ascii_lowercase()
+                    .starts_with(&expect.to_ascii_lowercase())
+            });
             if fits {
                 probed.drivers.push(info.name.to_owned());
             }
-            probed.sent.push(Sent { driver: info.name, bytes: shown, answer });
+            probed.sent.push(Sent {
+                driver: info.name,
+                bytes: shown,
+                answer,
+            });
         }
     }
     Ok(())
 }
 
-async fn ask(connector: Box<dyn Connector>, over: &str, place: &str, send: &[u8]) -> Result<Option<String>> {
-    let path = if over == "serial" { place.to_owned() } else { String::new() };
-    let uri: DeviceUri = if over == "serial" { format!("probe+serial://{path}") } else { format!("probe+tcp://{place}") }.parse()?;
+async fn ask(
+    connector: Box<dyn Connector>,
+    over: &str,
+    place: &str,
+    send: &[u8],
+) -> Result<Option<String>> {
+    let path = if over == "serial" {
+        place.to_owned()
+    } else {
+        String::new()
+    };
+    let uri: DeviceUri = if over == "serial" {
+        format!("probe+serial://{path}")
+    } else {
+        format!("probe+tcp://{place}")
+    }
+    .parse()?;
     let _lock = lock::take(&uri, Use::Change)?;
-    let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), PATIENCE).await.map_err(|e| e.reading("probe"))?;
+    let link = LineLink::open(
+        connector,
+        LineOptions::new(Resync::Reconnect, EventHub::default()),
+        PATIENCE,
+    )
+    .await
+    .map_err(|e| e.reading("probe"))?;
     // Whatever comes until a line ends, or for as long as we wait.
     let until_line = |seen: &[u8]| {
-        if seen.len() > 2 && seen.ends_with(b"\n") || seen.ends_with(b"\r") && seen.len() > 2 || seen.len() >= 256 {
+        if seen.len() > 2 && seen.ends_with(b"\n")
+            || seen.ends_with(b"\r") && seen.len() > 2
+            || seen.len() >= 256
+        {
             Frame::Complete(seen.len())
         } else {
             Frame::Incomplete
         }
     };
-    let reply = link.exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Undeclared)).await;
+    let reply = link
+        .exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Undeclared))
+        .await;
     link.close().await;
     match reply {
-        Ok(reply) => Ok(Some(escape(&reply).trim_start_matches("\\r").trim_start_matches("\\n").to_owned())),
+        Ok(reply) => Ok(Some(
+            escape(&reply)
+                .trim_start_matches("\\r")
+                .trim_start_matches("\\n")
+                .to_owned(),
+        )),
         Err(e) if e.kind == ErrorKind::Timeout => Ok(None),
         Err(e) => Err(e.reading("probe")),
     }
@@ -244,13 +396,23 @@ fn escape(bytes: &[u8]) -> String {
 
 fn table(probed: &Probed, active: bool) -> String {
     let mut text = format!("{}\n", probed.target);
-    probed.passive.iter().for_each(|fact| text.push_str(&format!("  {fact}\n")));
+    probed
+        .passive
+        .iter()
+        .for_each(|fact| text.push_str(&format!("  {fact}\n")));
     for sent in &probed.sent {
-        text.push_str(&format!("  {} answered {}\n", sent.driver, sent.answer.as_deref().unwrap_or("nothing")));
+        text.push_str(&format!(
+            "  {} answered {}\n",
+            sent.driver,
+            sent.answer.as_deref().unwrap_or("nothing")
+        ));
     }
     if !active && !probed.would_send.is_empty() {
         text.push_str("\n--active would send:\n");
-        probed.would_send.iter().for_each(|s| text.push_str(&format!("  for {}: {}\n", s.driver, s.bytes)));
+        probed
+            .would_send
+            .iter()
+            .for_each(|s| text.push_str(&format!("  for {}: {}\n", s.driver, s.bytes)));
         text.push_str("On some devices every byte is a command. Name the driver you expect with --driver, look at the bytes, then add --active.\n");
     }
     text.push_str(&match probed.drivers.as_slice() {

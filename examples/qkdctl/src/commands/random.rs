@@ -7,21 +7,32 @@ use serde_json::json;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: usize, to: Option<&Path>) -> Result<u8> {
+pub(crate) async fn run(
+    session: &Session,
+    output: Output,
+    device: &str,
+    bytes: usize,
+    to: Option<&Path>,
+) -> Result<u8> {
     let device = session.open(device, Use::Read).await?;
     let source = device.opened.as_random()?;
-    let file = to.map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path)?, path))).transpose()?;
+    let file = to
+        .map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path)?, path)))
+        .transpose()?;
     let most = source.random_capabilities().max_request.max(1);
     let mut all = Zeroizing::new(Vec::with_capacity(bytes.max(1)));
     let progress = Progress::bytes(output, bytes);
     loop {
-        let part = source.random((bytes - all.len()).min(most)).await.map_err(|error| {
-            if let Some((_, path)) = &file {
-                let _ = std::fs::remove_file(path);
-            }
-            // Bytes that are lost on the way have no twin anywhere: the device gives others.
-            error.effect(Effect::None)
-        })?;
+        let part = source
+            .random((bytes - all.len()).min(most))
+            .await
+            .map_err(|error| {
+                if let Some((_, path)) = &file {
+                    let _ = std::fs::remove_file(path);
+                }
+                // Bytes that are lost on the way have no twin anywhere: the device gives others.
+                error.effect(Effect::None)
+            })?;
         all.extend_from_slice(&part);
         progress.at(all.len());
         if all.len() >= bytes {
@@ -35,10 +46,21 @@ pub(crate) async fn run(session: &Session, output: Output, device: &str, bytes: 
     let ones: u64 = all.iter().map(|b| u64::from(b.count_ones())).sum();
     #[expect(clippy::cast_precision_loss, reason = "a share to show")]
     let share = ones as f64 / (all.len() as f64 * 8.0);
-    output::print(output, &json!({"bytes": all.len(), "ones": share, "file": to}), || {
-        let place = to.map_or_else(|| "and forgotten; --to FILE keeps them".to_owned(), |p| format!("into {}, readable by you alone", p.display()));
-        format!("{} random bytes read {place}; {:.2} % of the bits are ones", all.len(), share * 100.0)
-    })?;
+    output::print(
+        output,
+        &json!({"bytes": all.len(), "ones": share, "file": to}),
+        || {
+            let place = to.map_or_else(
+                || "and forgotten; --to FILE keeps them".to_owned(),
+                |p| format!("into {}, readable by you alone", p.display()),
+            );
+            format!(
+                "{} random bytes read {place}; {:.2} % of the bits are ones",
+                all.len(),
+                share * 100.0
+            )
+        },
+    )?;
     source.close().await?;
     Ok(0)
 }

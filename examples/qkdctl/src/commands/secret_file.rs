@@ -17,14 +17,24 @@ pub(super) fn create(path: &Path) -> Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .map_err(|e| Error::invalid(format!("file {} cannot be made: {e}; a file that exists is never overwritten", path.display())))
+        .map_err(|e| {
+            Error::invalid(format!(
+                "file {} cannot be made: {e}; a file that exists is never overwritten",
+                path.display()
+            ))
+        })
 }
 
 /// Writes all of it, down to the disk.
 pub(super) fn write(mut file: File, path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
-        .map_err(|e| Error::new(ErrorKind::Internal, format!("file {} could not be written: {e}", path.display())))
+        .map_err(|e| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("file {} could not be written: {e}", path.display()),
+            )
+        })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,11 +45,22 @@ struct Entry {
 
 /// Writes keys into a file made by [`create`].
 pub(super) fn write_keys(file: File, path: &Path, keys: &[Key]) -> Result<()> {
-    let entries: Vec<Entry> = keys.iter().map(|key| Entry { id: key.id().to_string(), hex: Zeroizing::new(hex::encode(key.expose())) }).collect();
+    let entries: Vec<Entry> = keys
+        .iter()
+        .map(|key| Entry {
+            id: key.id().to_string(),
+            hex: Zeroizing::new(hex::encode(key.expose())),
+        })
+        .collect();
     // As large as it will get: a buffer that grows leaves its contents behind.
-    let room = entries.iter().map(|e| e.id.len() + e.hex.len() + 64).sum::<usize>() + 64;
+    let room = entries
+        .iter()
+        .map(|e| e.id.len() + e.hex.len() + 64)
+        .sum::<usize>()
+        + 64;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
-    serde_json::to_writer_pretty(&mut *text, &entries).map_err(|_| Error::new(ErrorKind::Internal, "the keys could not be written down"))?;
+    serde_json::to_writer_pretty(&mut *text, &entries)
+        .map_err(|_| Error::new(ErrorKind::Internal, "the keys could not be written down"))?;
     write(file, path, &text)
 }
 
@@ -48,16 +69,27 @@ pub(super) fn read_key(path: &Path, wanted: Option<&KeyId>) -> Result<Key> {
     let problem = |why: &str| Error::invalid(format!("key file {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|e| problem(&e.to_string()))?;
     if meta.mode() & 0o077 != 0 {
-        return Err(Error::new(ErrorKind::Authentication, format!("key file {}: others may read it; make it yours alone with chmod 600", path.display())));
+        return Err(Error::new(
+            ErrorKind::Authentication,
+            format!(
+                "key file {}: others may read it; make it yours alone with chmod 600",
+                path.display()
+            ),
+        ));
     }
     let text = Zeroizing::new(std::fs::read(path).map_err(|e| problem(&e.to_string()))?);
-    let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|_| problem("it was not made by `qkdctl key take`"))?;
+    let entries: Vec<Entry> = serde_json::from_slice(&text)
+        .map_err(|_| problem("it was not made by `qkdctl key take`"))?;
     for entry in entries {
         let id: KeyId = entry.id.parse()?;
         if wanted.is_none_or(|w| *w == id) {
-            let bytes = hex::decode(entry.hex.as_bytes()).map_err(|_| problem("a key is no hexadecimal text"))?;
+            let bytes = hex::decode(entry.hex.as_bytes())
+                .map_err(|_| problem("a key is no hexadecimal text"))?;
             return Ok(Key::new(id, Zeroizing::new(bytes)));
         }
     }
-    Err(problem(&wanted.map_or_else(|| "it holds no key".to_owned(), |w| format!("it holds no key {w}"))))
+    Err(problem(&wanted.map_or_else(
+        || "it holds no key".to_owned(),
+        |w| format!("it holds no key {w}"),
+    )))
 }

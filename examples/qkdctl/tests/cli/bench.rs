@@ -33,18 +33,27 @@ impl Run {
     }
     #[track_caller]
     pub(crate) fn says(self, what: &str) -> Self {
-        assert!(self.out.contains(what), "no `{what}` on standard output: {self:#?}");
+        assert!(
+            self.out.contains(what),
+            "no `{what}` on standard output: {self:#?}"
+        );
         self
     }
     #[track_caller]
     pub(crate) fn complains(self, what: &str) -> Self {
-        assert!(self.err.contains(what), "no `{what}` on standard error: {self:#?}");
+        assert!(
+            self.err.contains(what),
+            "no `{what}` on standard error: {self:#?}"
+        );
         assert_eq!(self.out, "", "an error leaves nothing on standard output");
         self
     }
     #[track_caller]
     pub(crate) fn never_repeats(self, what: &str) -> Self {
-        assert!(!self.out.contains(what) && !self.err.contains(what), "`{what}` is repeated: {self:#?}");
+        assert!(
+            !self.out.contains(what) && !self.err.contains(what),
+            "`{what}` is repeated: {self:#?}"
+        );
         self
     }
     #[track_caller]
@@ -55,8 +64,15 @@ impl Run {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Self { runtime, folder: tempfile::tempdir().unwrap() }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        Self {
+            runtime,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
     pub(crate) fn start(&self, profile: &str) -> Running {
         self.start_with(profile, Options::default())
@@ -66,20 +82,36 @@ impl Bench {
         self.start_with(profile, Options::default().with("running", false))
     }
     pub(crate) fn start_with(&self, profile: &str, options: Options) -> Running {
-        self.runtime.block_on(profile::start(profile, &options.seeded(7))).unwrap()
+        self.runtime
+            .block_on(profile::start(profile, &options.seeded(7)))
+            .unwrap()
     }
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
     /// The program, with nothing of this user's.
-    pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qkdctl"));
-        for name in ["QKDCTL_CREDENTIALS", "QKDCTL_INVENTORY", "QKDCTL_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for name in [
+            "QKDCTL_CREDENTIALS",
+            "QKDCTL_INVENTORY",
+            "QKDCTL_LOG",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
+        ] {
             command.env_remove(name);
         }
-        for (name, value) in
-            [("QKDCTL_JOURNAL", "journal.jsonl"), ("XDG_RUNTIME_DIR", "run"), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("HOME", "home")]
-        {
+        for (name, value) in [
+            ("QKDCTL_JOURNAL", "journal.jsonl"),
+            ("XDG_RUNTIME_DIR", "run"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_STATE_HOME", "state"),
+            ("HOME", "home"),
+        ] {
             command.env(name, self.path(value));
         }
         command.args(arguments);
@@ -88,11 +120,18 @@ impl Bench {
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        Run {
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
     /// A credentials file with the entries of these emulators.
     pub(crate) fn credentials(&self, name: &str, of: &[&Running]) -> String {
-        let all: String = of.iter().map(|r| std::fs::read_to_string(r.ready().credentials_file.as_ref().unwrap()).unwrap()).collect();
+        let all: String = of
+            .iter()
+            .map(|r| std::fs::read_to_string(r.ready().credentials_file.as_ref().unwrap()).unwrap())
+            .collect();
         self.private(name, &all)
     }
     pub(crate) fn private(&self, name: &str, text: &str) -> String {
@@ -105,11 +144,17 @@ impl Bench {
         std::fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default()
     }
     pub(crate) fn journal(&self) -> Vec<Value> {
-        self.journal_text().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+        self.journal_text()
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
     }
     /// The paths of a switch, such as `["1-17"]`.
     pub(crate) fn paths(&self, uri: &str) -> Vec<String> {
-        let shown = self.run(["switch", "show", uri, "--output", "json"]).exits(0).json();
+        let shown = self
+            .run(["switch", "show", uri, "--output", "json"])
+            .exits(0)
+            .json();
         paths_of(&shown["connections"])
     }
 }
@@ -118,7 +163,12 @@ pub(crate) fn paths_of(connections: &Value) -> Vec<String> {
     match connections {
         Value::String(text) if text == "dark" || text.is_empty() => Vec::new(),
         Value::String(text) => text.split(',').map(str::to_owned).collect(),
-        other => other.as_array().unwrap().iter().map(|c| c.as_str().unwrap().to_owned()).collect(),
+        other => other
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c.as_str().unwrap().to_owned())
+            .collect(),
     }
 }
 

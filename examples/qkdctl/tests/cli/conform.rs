@@ -8,13 +8,41 @@ use std::fs::File;
 fn a_device_of_the_inventory_is_held_against_a_profile_without_a_file() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
-    let inventory = bench.private("inventory.toml", &format!("[devices.sw1]\nuri = {:?}\n", switch.ready().uri));
+    let inventory = bench.private(
+        "inventory.toml",
+        &format!("[devices.sw1]\nuri = {:?}\n", switch.ready().uri),
+    );
     let out = bench.path("out").display().to_string();
     let before = switch.state();
-    let conform = ["--inventory", &inventory, "conform", "--uri", "sw1", "--profile", "matrix-switch", "--only", "DEV-0", "--only", "SWI-0", "--out", &out];
-    bench.run(conform).exits(0).says("Conforms as far as it was tested").says("report.html");
-    let results: Value = serde_json::from_slice(&std::fs::read(bench.path("out/results.json")).unwrap()).unwrap();
-    assert_eq!((results["runs"][0]["uri"].as_str(), results["runs"][0]["allowed"].as_str()), (Some(switch.ready().uri.as_str()), Some("observe")));
+    let conform = [
+        "--inventory",
+        &inventory,
+        "conform",
+        "--uri",
+        "sw1",
+        "--profile",
+        "matrix-switch",
+        "--only",
+        "DEV-0",
+        "--only",
+        "SWI-0",
+        "--out",
+        &out,
+    ];
+    bench
+        .run(conform)
+        .exits(0)
+        .says("Conforms as far as it was tested")
+        .says("report.html");
+    let results: Value =
+        serde_json::from_slice(&std::fs::read(bench.path("out/results.json")).unwrap()).unwrap();
+    assert_eq!(
+        (
+            results["runs"][0]["uri"].as_str(),
+            results["runs"][0]["allowed"].as_str()
+        ),
+        (Some(switch.ready().uri.as_str()), Some("observe"))
+    );
     assert_eq!(switch.state(), before, "it was observed only");
     assert_eq!(bench.journal(), Vec::<Value>::new());
 }
@@ -23,11 +51,30 @@ fn a_device_of_the_inventory_is_held_against_a_profile_without_a_file() {
 fn credentials_are_those_of_the_program() {
     let bench = Bench::new();
     let pair = bench.start("nokia-sros-macsec-pair");
-    let (uri, out) = (pair.ready().uri.as_str(), bench.path("out").display().to_string());
-    let conform = ["conform", "--uri", uri, "--profile", "encryptor-slots", "--only", "DEV-01", "--out", &out];
+    let (uri, out) = (
+        pair.ready().uri.as_str(),
+        bench.path("out").display().to_string(),
+    );
+    let conform = [
+        "conform",
+        "--uri",
+        uri,
+        "--profile",
+        "encryptor-slots",
+        "--only",
+        "DEV-01",
+        "--out",
+        &out,
+    ];
     bench.run(conform).exits(3).says("Inconclusive");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
-    bench.run(conform.iter().chain(&["--credentials", credentials.as_str()])).exits(0);
+    bench
+        .run(
+            conform
+                .iter()
+                .chain(&["--credentials", credentials.as_str()]),
+        )
+        .exits(0);
     // The one in the usual place does as well.
     std::fs::create_dir_all(bench.path("config/qkdctl")).unwrap();
     std::fs::rename(credentials, bench.path("config/qkdctl/credentials.toml")).unwrap();
@@ -41,15 +88,93 @@ fn a_wrong_argument_is_told_before_anything_is_sent() {
     let uri = format!("polatis+tcp://{address}");
     let out = bench.path("out").display().to_string();
     bench.run(["conform"]).exits(2);
-    bench.run(["conform", "--uri", &uri]).exits(2).complains("--profile");
-    bench.run(["conform", "--uri", &uri, "--profile", "nonsense", "--out", &out]).exits(2).complains("matrix-switch");
-    bench.run(["conform", "--uri", "sw1", "--profile", "matrix-switch", "--out", &out]).exits(2).complains("inventory");
-    bench.run(["conform", "--uri", &uri, "--profile", "matrix-switch", "--impact", "disruptive", "--out", &out]).exits(2).complains("disruptive");
-    bench.run(["conform", "--uri", &uri, "--profile", "matrix-switch", "--output", "json"]).exits(2).complains("results.json");
-    let file = bench.private("sw.toml", &format!("profile = 'matrix-switch'\nuri = '{uri}'\n"));
-    bench.run(["conform", &file, "--assume", "polatis.error-codes-scpi99", "--out", &out]).exits(2).complains("accept");
-    assert!(!bench.path("out").exists() || !bench.path("out/results.json").exists(), "nothing was begun");
-    bench.run(["conform", "--uri", &uri, "--profile", "matrix-switch", "--only", "DEV-01", "--out", &out]).exits(3).says("Inconclusive");
+    bench
+        .run(["conform", "--uri", &uri])
+        .exits(2)
+        .complains("--profile");
+    bench
+        .run([
+            "conform",
+            "--uri",
+            &uri,
+            "--profile",
+            "nonsense",
+            "--out",
+            &out,
+        ])
+        .exits(2)
+        .complains("matrix-switch");
+    bench
+        .run([
+            "conform",
+            "--uri",
+            "sw1",
+            "--profile",
+            "matrix-switch",
+            "--out",
+            &out,
+        ])
+        .exits(2)
+        .complains("inventory");
+    bench
+        .run([
+            "conform",
+            "--uri",
+            &uri,
+            "--profile",
+            "matrix-switch",
+            "--impact",
+            "disruptive",
+            "--out",
+            &out,
+        ])
+        .exits(2)
+        .complains("disruptive");
+    bench
+        .run([
+            "conform",
+            "--uri",
+            &uri,
+            "--profile",
+            "matrix-switch",
+            "--output",
+            "json",
+        ])
+        .exits(2)
+        .complains("results.json");
+    let file = bench.private(
+        "sw.toml",
+        &format!("profile = 'matrix-switch'\nuri = '{uri}'\n"),
+    );
+    bench
+        .run([
+            "conform",
+            &file,
+            "--assume",
+            "polatis.error-codes-scpi99",
+            "--out",
+            &out,
+        ])
+        .exits(2)
+        .complains("accept");
+    assert!(
+        !bench.path("out").exists() || !bench.path("out/results.json").exists(),
+        "nothing was begun"
+    );
+    bench
+        .run([
+            "conform",
+            "--uri",
+            &uri,
+            "--profile",
+            "matrix-switch",
+            "--only",
+            "DEV-01",
+            "--out",
+            &out,
+        ])
+        .exits(3)
+        .says("Inconclusive");
 }
 
 #[test]
@@ -58,9 +183,25 @@ fn a_device_that_somebody_changes_is_busy() {
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
     bench.run(["info", uri]).exits(0);
-    let lock = std::fs::read_dir(bench.path("run/qkdctl")).unwrap().next().unwrap().unwrap().path();
+    let lock = std::fs::read_dir(bench.path("run/qkdctl"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let held = File::options().read(true).write(true).open(lock).unwrap();
     held.try_lock().unwrap();
     let out = bench.path("out").display().to_string();
-    bench.run(["conform", "--uri", uri, "--profile", "matrix-switch", "--out", &out]).exits(4).complains("another qkdctl");
+    bench
+        .run([
+            "conform",
+            "--uri",
+            uri,
+            "--profile",
+            "matrix-switch",
+            "--out",
+            &out,
+        ])
+        .exits(4)
+        .complains("another qkdctl");
 }

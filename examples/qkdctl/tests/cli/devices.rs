@@ -14,12 +14,23 @@ fn a_wrong_uri_is_told_with_what_would_be_right() {
         ("polatis+avian://192.0.2.7", "polatis+tcp://192.0.2.7:5025"),
         ("nobody+tcp://192.0.2.7", "polatis"),
         ("polatis+tcp://192.0.2.7?speed=1", "deadline"),
-        ("polatis+tcp://192.0.2.7?assume=x", "polatis.error-codes-scpi99"),
+        (
+            "polatis+tcp://192.0.2.7?assume=x",
+            "polatis.error-codes-scpi99",
+        ),
         ("agiltron+serial:///dev/null?model=ff", "number of channels"),
     ] {
         bench.run(["info", uri]).exits(2).complains(right);
     }
-    bench.run(["--assume", "polatis.error-codes", "info", "polatis+tcp://192.0.2.7"]).exits(2).complains("polatis.error-codes-scpi99");
+    bench
+        .run([
+            "--assume",
+            "polatis.error-codes",
+            "info",
+            "polatis+tcp://192.0.2.7",
+        ])
+        .exits(2)
+        .complains("polatis.error-codes-scpi99");
 }
 
 #[test]
@@ -32,17 +43,39 @@ fn a_secret_in_a_uri_is_refused_and_never_repeated() {
         "polatis+tcp://admin:hunter22@192.0.2.7",
     ] {
         for output in ["table", "json"] {
-            bench.run(["info", uri, "-vv", "--output", output]).exits(2).never_repeats("hunter22").complains("credentials=");
-            bench.run(["probe", uri, "--output", output]).exits(2).never_repeats("hunter22").complains("credentials=");
+            bench
+                .run(["info", uri, "-vv", "--output", output])
+                .exits(2)
+                .never_repeats("hunter22")
+                .complains("credentials=");
+            bench
+                .run(["probe", uri, "--output", output])
+                .exits(2)
+                .never_repeats("hunter22")
+                .complains("credentials=");
         }
     }
     // Not even where it is no URI at all.
-    for text in ["polatis+tcp:192.0.2.7?password=hunter22", "admin:hunter22@192.0.2.7", "polatis+tcp://192.0.2.7 ?password=hunter22"] {
+    for text in [
+        "polatis+tcp:192.0.2.7?password=hunter22",
+        "admin:hunter22@192.0.2.7",
+        "polatis+tcp://192.0.2.7 ?password=hunter22",
+    ] {
         bench.run(["info", text]).exits(2).never_repeats("hunter22");
-        bench.run(["probe", text]).exits(2).never_repeats("hunter22");
+        bench
+            .run(["probe", text])
+            .exits(2)
+            .never_repeats("hunter22");
     }
-    let inventory = bench.private("inventory.toml", "[devices.sw1]\nuri = 'polatis+tcp://192.0.2.7?password=hunter22'\n");
-    bench.run(["--inventory", &inventory, "info", "sw1"]).exits(2).never_repeats("hunter22").complains("sw1");
+    let inventory = bench.private(
+        "inventory.toml",
+        "[devices.sw1]\nuri = 'polatis+tcp://192.0.2.7?password=hunter22'\n",
+    );
+    bench
+        .run(["--inventory", &inventory, "info", "sw1"])
+        .exits(2)
+        .never_repeats("hunter22")
+        .complains("sw1");
 }
 
 #[test]
@@ -50,29 +83,59 @@ fn each_way_to_fail_has_its_exit_code() {
     let bench = Bench::new();
     let (address, _held) = nobody();
     let gone = format!("polatis+tcp://{address}");
-    bench.run(["switch", "apply", &gone, "--connect", "1-17", "--yes"]).exits(3).complains("the device did not change");
+    bench
+        .run(["switch", "apply", &gone, "--connect", "1-17", "--yes"])
+        .exits(3)
+        .complains("the device did not change");
 
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
     bench.run(["key", "status", uri]).exits(5);
     bench.run(["encryptor", "show", uri]).exits(5);
-    bench.run(["set", uri, "network-address=192.0.2.9", "--yes"]).exits(5).complains("can only be read");
-    bench.run(["set", uri, "no-such=1", "--yes"]).exits(2).complains("boot-mode");
+    bench
+        .run(["set", uri, "network-address=192.0.2.9", "--yes"])
+        .exits(5)
+        .complains("can only be read");
+    bench
+        .run(["set", uri, "no-such=1", "--yes"])
+        .exits(2)
+        .complains("boot-mode");
     switch.fault("refuse=1").unwrap();
-    bench.run(["switch", "apply", uri, "--connect", "1-17", "--yes"]).exits(1).complains("the device did not change");
+    bench
+        .run(["switch", "apply", uri, "--connect", "1-17", "--yes"])
+        .exits(1)
+        .complains("the device did not change");
     assert_eq!(bench.paths(uri), Vec::<String>::new());
 
     let pair = bench.start("nokia-sros-macsec-pair");
     let uri = pair.ready().uri.as_str();
     let good = bench.credentials("good.toml", &[&pair]);
-    bench.run(["info", uri, "--credentials", &good]).exits(0).says("Nokia");
-    let secret = pair.ready().credentials.as_ref().unwrap().auth_password.clone();
-    let text = std::fs::read_to_string(&good).unwrap().replace(&secret, "another-password");
+    bench
+        .run(["info", uri, "--credentials", &good])
+        .exits(0)
+        .says("Nokia");
+    let secret = pair
+        .ready()
+        .credentials
+        .as_ref()
+        .unwrap()
+        .auth_password
+        .clone();
+    let text = std::fs::read_to_string(&good)
+        .unwrap()
+        .replace(&secret, "another-password");
     let wrong = bench.private("wrong.toml", &text);
-    bench.run(["info", uri, "--credentials", &wrong]).exits(6).never_repeats("another-password");
+    bench
+        .run(["info", uri, "--credentials", &wrong])
+        .exits(6)
+        .never_repeats("another-password");
     bench.run(["info", uri]).exits(6).complains("noc");
     std::fs::set_permissions(&good, Permissions::from_mode(0o644)).unwrap();
-    bench.run(["info", uri, "--credentials", &good]).exits(6).never_repeats(&secret).complains("good.toml");
+    bench
+        .run(["info", uri, "--credentials", &good])
+        .exits(6)
+        .never_repeats(&secret)
+        .complains("good.toml");
 }
 
 #[test]
@@ -80,39 +143,106 @@ fn a_probe_shows_its_bytes_before_it_sends_them() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let target = format!("tcp:{}", switch.ready().endpoints[0].address);
-    bench.run(["probe", &target, "--driver", "polatis"]).exits(0).says("--active would send").says("*idn?").says("no driver was recognised");
-    let active = bench.run(["probe", &target, "--driver", "polatis", "--active"]).exits(0).says("fits: polatis");
-    let (sending, answered) = (active.out.find("sending for polatis: ").unwrap(), active.out.find("polatis answered").unwrap());
-    assert!(sending < answered && active.out[sending..answered].contains("*idn?"), "{active:#?}");
-    let json = bench.run(["probe", &target, "--driver", "polatis", "--active", "--output", "json"]).exits(0);
+    bench
+        .run(["probe", &target, "--driver", "polatis"])
+        .exits(0)
+        .says("--active would send")
+        .says("*idn?")
+        .says("no driver was recognised");
+    let active = bench
+        .run(["probe", &target, "--driver", "polatis", "--active"])
+        .exits(0)
+        .says("fits: polatis");
+    let (sending, answered) = (
+        active.out.find("sending for polatis: ").unwrap(),
+        active.out.find("polatis answered").unwrap(),
+    );
+    assert!(
+        sending < answered && active.out[sending..answered].contains("*idn?"),
+        "{active:#?}"
+    );
+    let json = bench
+        .run([
+            "probe", &target, "--driver", "polatis", "--active", "--output", "json",
+        ])
+        .exits(0);
     assert_eq!(json.json()["drivers"][0], "polatis");
     assert!(json.err.contains("sending for polatis: *idn?"), "{json:#?}");
     // Told before, also where nothing can be sent.
     let (address, _held) = nobody();
-    let nobody = bench.run(["probe", &format!("tcp:{address}"), "--driver", "polatis", "--active"]).exits(3);
-    assert!(nobody.out.starts_with("sending for polatis: *idn?"), "{nobody:#?}");
+    let nobody = bench
+        .run([
+            "probe",
+            &format!("tcp:{address}"),
+            "--driver",
+            "polatis",
+            "--active",
+        ])
+        .exits(3);
+    assert!(
+        nobody.out.starts_with("sending for polatis: *idn?"),
+        "{nobody:#?}"
+    );
 }
 
 #[test]
 fn devices_are_named_listed_and_described() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
-    let inventory = bench.private("inventory.toml", &format!("[devices.sw1]\nuri = {:?}\nassume = ['polatis.error-codes-scpi99']\n", switch.ready().uri));
+    let inventory = bench.private(
+        "inventory.toml",
+        &format!(
+            "[devices.sw1]\nuri = {:?}\nassume = ['polatis.error-codes-scpi99']\n",
+            switch.ready().uri
+        ),
+    );
     let run = |arguments: &[&str]| bench.run(["--inventory", &inventory].iter().chain(arguments));
     let listed = run(&["list", "--output", "json"]).exits(0).json();
-    assert_eq!((listed["inventory"][0]["name"].as_str(), listed["inventory"][0]["uri"].as_str()), (Some("sw1"), Some(switch.ready().uri.as_str())));
+    assert_eq!(
+        (
+            listed["inventory"][0]["name"].as_str(),
+            listed["inventory"][0]["uri"].as_str()
+        ),
+        (Some("sw1"), Some(switch.ready().uri.as_str()))
+    );
     run(&["list"]).exits(0).says("sw1");
-    run(&["info", "sw1"]).exits(0).says("002414").says("polatis.error-codes-scpi99 (accepted)").says("polatis.serial-38400 (not accepted)");
-    assert_eq!(run(&["info", "sw1", "--output", "json"]).exits(0).json()["identity"]["serial"], "002414");
+    run(&["info", "sw1"])
+        .exits(0)
+        .says("002414")
+        .says("polatis.error-codes-scpi99 (accepted)")
+        .says("polatis.serial-38400 (not accepted)");
+    assert_eq!(
+        run(&["info", "sw1", "--output", "json"]).exits(0).json()["identity"]["serial"],
+        "002414"
+    );
     run(&["info", "sw2"]).exits(2).complains("it names: sw1");
 
     let drivers = bench.run(["drivers", "--output", "json"]).exits(0).json();
-    let names: Vec<_> = drivers.as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap()).collect();
-    for name in ["agiltron", "etsi014", "idq-quantis", "nokia-sros-macsec", "packetlight", "polatis", "veriqloud-qline"] {
+    let names: Vec<_> = drivers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["name"].as_str().unwrap())
+        .collect();
+    for name in [
+        "agiltron",
+        "etsi014",
+        "idq-quantis",
+        "nokia-sros-macsec",
+        "packetlight",
+        "polatis",
+        "veriqloud-qline",
+    ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
-    bench.run(["drivers", "polatis"]).exits(0).says("polatis.error-codes-scpi99");
-    bench.run(["drivers", "nobody"]).exits(2).complains("polatis");
+    bench
+        .run(["drivers", "polatis"])
+        .exits(0)
+        .says("polatis.error-codes-scpi99");
+    bench
+        .run(["drivers", "nobody"])
+        .exits(2)
+        .complains("polatis");
 }
 
 #[test]
@@ -120,19 +250,54 @@ fn a_parameter_is_read_and_written() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
-    let value = || bench.run(["get", uri, "boot-mode"]).exits(0).out.trim().to_owned();
+    let value = || {
+        bench
+            .run(["get", uri, "boot-mode"])
+            .exits(0)
+            .out
+            .trim()
+            .to_owned()
+    };
     let before = value();
-    let spec = bench.run(["get", uri, "boot-mode", "--output", "json"]).exits(0).json();
-    let other = ["dark", "autosave"].into_iter().find(|v| *v != before).unwrap();
+    let spec = bench
+        .run(["get", uri, "boot-mode", "--output", "json"])
+        .exits(0)
+        .json();
+    let other = ["dark", "autosave"]
+        .into_iter()
+        .find(|v| *v != before)
+        .unwrap();
     assert!(spec["values"].as_str().unwrap().contains(other), "{spec:#}");
     let assignment = format!("boot-mode={other}");
-    bench.run(["set", uri, &assignment]).exits(0).says("dry run");
+    bench
+        .run(["set", uri, &assignment])
+        .exits(0)
+        .says("dry run");
     assert_eq!((value(), bench.journal()), (before, Vec::new()));
-    bench.run(["set", uri, &assignment, "--yes"]).exits(0).says(&format!("-> {other}"));
+    bench
+        .run(["set", uri, &assignment, "--yes"])
+        .exits(0)
+        .says(&format!("-> {other}"));
     assert_eq!(value(), other);
-    bench.run(["set", uri, "boot-mode=sideways", "--yes"]).exits(2).complains("autosave");
-    bench.run(["set", uri, "boot-mode", "--yes"]).exits(2).complains("name=value");
+    bench
+        .run(["set", uri, "boot-mode=sideways", "--yes"])
+        .exits(2)
+        .complains("autosave");
+    bench
+        .run(["set", uri, "boot-mode", "--yes"])
+        .exits(2)
+        .complains("name=value");
     let journal = bench.journal();
-    assert_eq!(journal.iter().map(|l| l["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["begun", "done"]);
-    bench.run(["get", uri]).exits(0).says("boot-mode").says("Telemetry");
+    assert_eq!(
+        journal
+            .iter()
+            .map(|l| l["outcome"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["begun", "done"]
+    );
+    bench
+        .run(["get", uri])
+        .exits(0)
+        .says("boot-mode")
+        .says("Telemetry");
 }

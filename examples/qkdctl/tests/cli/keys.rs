@@ -11,30 +11,69 @@ fn keys_are_taken_into_files_and_shown_nowhere() {
     let [near, far] = [0, 1].map(|n| pair.ready().uris[n].clone());
     let [key, twin] = ["key.json", "twin.json"].map(|n| bench.path(n));
     let [key_file, twin_file] = [&key, &twin].map(|p| p.display().to_string());
-    let run = |arguments: &[&str]| bench.run(arguments.iter().chain(&["--credentials", credentials.as_str(), "-vv"]));
-    let stored = || run(&["key", "status", &near, "--output", "json"]).exits(0).json()["key_store"]["stored"].as_u64().unwrap();
+    let run = |arguments: &[&str]| {
+        bench.run(
+            arguments
+                .iter()
+                .chain(&["--credentials", credentials.as_str(), "-vv"]),
+        )
+    };
+    let stored = || {
+        run(&["key", "status", &near, "--output", "json"])
+            .exits(0)
+            .json()["key_store"]["stored"]
+            .as_u64()
+            .unwrap()
+    };
 
     let at_first = stored();
-    run(&["key", "take", &near, "--size", "256", "--to", &key_file]).exits(0).says("dry run");
+    run(&["key", "take", &near, "--size", "256", "--to", &key_file])
+        .exits(0)
+        .says("dry run");
     assert!(!key.exists() && bench.journal().is_empty());
     assert_eq!(stored(), at_first, "a dry run takes nothing");
 
-    let taken = run(&["key", "take", &near, "--size", "256", "--to", &key_file, "--yes"]).exits(0);
+    let taken = run(&[
+        "key", "take", &near, "--size", "256", "--to", &key_file, "--yes",
+    ])
+    .exits(0);
     assert_eq!((mode(&key), stored()), (0o600, at_first - 1));
     let entries: Value = serde_json::from_slice(&std::fs::read(&key).unwrap()).unwrap();
-    let (id, hex) = (entries[0]["id"].as_str().unwrap(), entries[0]["hex"].as_str().unwrap());
+    let (id, hex) = (
+        entries[0]["id"].as_str().unwrap(),
+        entries[0]["hex"].as_str().unwrap(),
+    );
     assert_eq!(hex.len(), 64);
     let taken = taken.says(id);
 
     let before = std::fs::read(&key).unwrap();
     run(&["key", "take", &near, "--to", &key_file, "--yes"]).exits(2);
-    assert_eq!((std::fs::read(&key).unwrap(), stored()), (before, at_first - 1), "a file that exists is kept, and no key is taken for it");
+    assert_eq!(
+        (std::fs::read(&key).unwrap(), stored()),
+        (before, at_first - 1),
+        "a file that exists is kept, and no key is taken for it"
+    );
 
-    let same = run(&["key", "take", &far, "--id", id, "--to", &twin_file, "--yes"]).exits(0).says(id);
+    let same = run(&["key", "take", &far, "--id", id, "--to", &twin_file, "--yes"])
+        .exits(0)
+        .says(id);
     let twins: Value = serde_json::from_slice(&std::fs::read(&twin).unwrap()).unwrap();
-    assert_eq!((twins, mode(&twin)), (entries.clone(), 0o600), "the twin is the same key, by id and by value");
+    assert_eq!(
+        (twins, mode(&twin)),
+        (entries.clone(), 0o600),
+        "the twin is the same key, by id and by value"
+    );
     let spent = bench.path("spent.json");
-    let again = run(&["key", "take", &far, "--id", id, "--to", &spent.display().to_string(), "--yes"]);
+    let again = run(&[
+        "key",
+        "take",
+        &far,
+        "--id",
+        id,
+        "--to",
+        &spent.display().to_string(),
+        "--yes",
+    ]);
     assert_ne!(again.code, 0, "a twin comes once: {again:#?}");
     assert!(!spent.exists(), "no key, no file");
 
@@ -42,8 +81,23 @@ fn keys_are_taken_into_files_and_shown_nowhere() {
     for text in [&taken.out, &taken.err, &same.out, &same.err, &journal] {
         assert!(!text.to_ascii_lowercase().contains(&hex[..16]), "{text}");
     }
-    let outcomes: Vec<_> = bench.journal().iter().map(|l| l["outcome"].as_str().unwrap().split(':').next().unwrap().to_owned()).collect();
-    assert_eq!(outcomes, ["begun", "done", "begun", "done", "begun", "not-found"]);
+    let outcomes: Vec<_> = bench
+        .journal()
+        .iter()
+        .map(|l| {
+            l["outcome"]
+                .as_str()
+                .unwrap()
+                .split(':')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["begun", "done", "begun", "done", "begun", "not-found"]
+    );
 }
 
 #[test]
@@ -53,17 +107,38 @@ fn random_bytes_go_into_a_new_private_file() {
     let uri = source.ready().uri.as_str();
     let path = bench.path("random.bin");
     let file = path.display().to_string();
-    bench.run(["random", uri, "--bytes", "5000", "--to", &file]).exits(0).says("5000 random bytes");
+    bench
+        .run(["random", uri, "--bytes", "5000", "--to", &file])
+        .exits(0)
+        .says("5000 random bytes");
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!((bytes.len(), mode(&path)), (5000, 0o600));
     assert!(bytes.iter().any(|b| *b != bytes[0]));
-    bench.run(["random", uri, "--bytes", "16", "--to", &file]).exits(2).complains("never overwritten");
+    bench
+        .run(["random", uri, "--bytes", "16", "--to", &file])
+        .exits(2)
+        .complains("never overwritten");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    bench.run(["random", uri, "--bytes", "16"]).exits(0).says("forgotten");
+    bench
+        .run(["random", uri, "--bytes", "16"])
+        .exits(0)
+        .says("forgotten");
     source.fault("short").unwrap();
-    bench.run(["random", uri, "--bytes", "512"]).exits(1).complains("the device did not change");
+    bench
+        .run(["random", uri, "--bytes", "512"])
+        .exits(1)
+        .complains("the device did not change");
     source.fault("unplug").unwrap();
     let none = bench.path("none.bin");
-    bench.run(["random", uri, "--bytes", "16", "--to", &none.display().to_string()]).exits(3);
+    bench
+        .run([
+            "random",
+            uri,
+            "--bytes",
+            "16",
+            "--to",
+            &none.display().to_string(),
+        ])
+        .exits(3);
     assert!(!none.exists(), "no bytes, no file");
 }

@@ -20,21 +20,45 @@ impl Desk {
         let bench = Bench::new();
         let running = bench.start_with(profile, options);
         let credentials = bench.credentials("credentials.toml", &[&running]);
-        Self { bench, running, credentials }
+        Self {
+            bench,
+            running,
+            credentials,
+        }
     }
     fn of(profile: &str) -> Self {
         Self::with(profile, Options::default())
     }
     /// What every call needs beside its own arguments.
     fn always(&self) -> Vec<String> {
-        let driver = self.running.ready().uri.split('+').next().unwrap().to_owned();
+        let driver = self
+            .running
+            .ready()
+            .uri
+            .split('+')
+            .next()
+            .unwrap()
+            .to_owned();
         let registry = qkd_drivers_all::registry();
-        let assumptions = registry.driver(&driver).unwrap().info().assumptions.iter().flat_map(|a| ["--assume".to_owned(), a.id.to_owned()]);
-        ["--credentials".to_owned(), self.credentials.clone()].into_iter().chain(assumptions).collect()
+        let assumptions = registry
+            .driver(&driver)
+            .unwrap()
+            .info()
+            .assumptions
+            .iter()
+            .flat_map(|a| ["--assume".to_owned(), a.id.to_owned()]);
+        ["--credentials".to_owned(), self.credentials.clone()]
+            .into_iter()
+            .chain(assumptions)
+            .collect()
     }
     fn run(&self, verbs: &[&str], arguments: &[&str]) -> Run {
         let uri = self.running.ready().uri.as_str();
-        let all = verbs.iter().copied().chain([uri]).chain(arguments.iter().copied());
+        let all = verbs
+            .iter()
+            .copied()
+            .chain([uri])
+            .chain(arguments.iter().copied());
         let always = self.always();
         self.bench.run(all.chain(always.iter().map(String::as_str)))
     }
@@ -45,11 +69,25 @@ impl Desk {
     #[track_caller]
     fn changes(&self, verb: &str, arguments: &[&str], warning: &str, operation: &str) -> Run {
         let (before, noted) = (self.running.state(), self.bench.journal().len());
-        self.protect(verb, arguments).exits(0).says("dry run").says(warning);
-        assert_eq!((self.running.state(), self.bench.journal().len()), (before, noted), "a dry run of {verb} changed something");
-        let done = self.protect(verb, &[arguments, &["--yes"]].concat()).exits(0).says("done: ");
+        self.protect(verb, arguments)
+            .exits(0)
+            .says("dry run")
+            .says(warning);
+        assert_eq!(
+            (self.running.state(), self.bench.journal().len()),
+            (before, noted),
+            "a dry run of {verb} changed something"
+        );
+        let done = self
+            .protect(verb, &[arguments, &["--yes"]].concat())
+            .exits(0)
+            .says("done: ");
         let last = self.bench.journal().pop().unwrap();
-        assert_eq!((last["operation"].as_str(), last["outcome"].as_str()), (Some(operation), Some("done")), "{last:#}");
+        assert_eq!(
+            (last["operation"].as_str(), last["outcome"].as_str()),
+            (Some(operation), Some("done")),
+            "{last:#}"
+        );
         done
     }
 }
@@ -57,39 +95,121 @@ impl Desk {
 #[test]
 fn an_ab_switch_is_set_and_switched() {
     let desk = Desk::of("scte-hms-ab");
-    desk.run(&["switch", "show"], &[]).exits(0).says("common - [1]  2").says(": protected").says("automatic");
-    desk.protect("show", &[]).exits(0).says(": protected").says("a (no-request)");
+    desk.run(&["switch", "show"], &[])
+        .exits(0)
+        .says("common - [1]  2")
+        .says(": protected")
+        .says("automatic");
+    desk.protect("show", &[])
+        .exits(0)
+        .says(": protected")
+        .says("a (no-request)");
     // In automatic mode the box chooses.
-    desk.protect("force", &["b", "--yes"]).exits(NOT_READY).complains("manual");
-    desk.changes("set", &["mode=manual"], "In manual mode the group is not protected", "set-protection").says("NOT PROTECTED: in manual mode");
-    desk.changes("manual", &["b"], "This moves light", "protection-command").says("b (manual-switch)");
-    assert!(desk.running.state().contains("manual live 1"), "{}", desk.running.state());
-    desk.run(&["switch", "show"], &[]).exits(0).says("common -  1  [2]").says("NOT PROTECTED");
+    desk.protect("force", &["b", "--yes"])
+        .exits(NOT_READY)
+        .complains("manual");
+    desk.changes(
+        "set",
+        &["mode=manual"],
+        "In manual mode the group is not protected",
+        "set-protection",
+    )
+    .says("NOT PROTECTED: in manual mode");
+    desk.changes("manual", &["b"], "This moves light", "protection-command")
+        .says("b (manual-switch)");
+    assert!(
+        desk.running.state().contains("manual live 1"),
+        "{}",
+        desk.running.state()
+    );
+    desk.run(&["switch", "show"], &[])
+        .exits(0)
+        .says("common -  1  [2]")
+        .says("NOT PROTECTED");
     desk.running.fault("cut=a").unwrap();
     let noted = desk.bench.journal().len();
-    desk.protect("manual", &["a", "--yes"]).exits(NOT_READY).complains("path a has failed; only a forced switch goes there");
-    assert_eq!(desk.bench.journal().len(), noted, "what is refused before anything is sent is no change");
-    desk.changes("force", &["a"], "whatever comes in on that path", "protection-command").says("FAILED");
-    assert!(desk.running.state().contains("manual live 0"), "{}", desk.running.state());
-    desk.changes("set", &["wait-to-restore=60", "revert=on", "mode=automatic"], "", "set-protection").says("yes, after 1m");
-    desk.protect("force", &["z"]).exits(2).complains("it has: a, b");
-    desk.protect("clear", &[]).exits(2).complains("take no command");
+    desk.protect("manual", &["a", "--yes"])
+        .exits(NOT_READY)
+        .complains("path a has failed; only a forced switch goes there");
+    assert_eq!(
+        desk.bench.journal().len(),
+        noted,
+        "what is refused before anything is sent is no change"
+    );
+    desk.changes(
+        "force",
+        &["a"],
+        "whatever comes in on that path",
+        "protection-command",
+    )
+    .says("FAILED");
+    assert!(
+        desk.running.state().contains("manual live 0"),
+        "{}",
+        desk.running.state()
+    );
+    desk.changes(
+        "set",
+        &["wait-to-restore=60", "revert=on", "mode=automatic"],
+        "",
+        "set-protection",
+    )
+    .says("yes, after 1m");
+    desk.protect("force", &["z"])
+        .exits(2)
+        .complains("it has: a, b");
+    desk.protect("clear", &[])
+        .exits(2)
+        .complains("take no command");
 }
 
 #[test]
 fn a_group_with_commands_that_stand() {
     let desk = Desk::of("packetlight-pair");
-    desk.protect("show", &[]).exits(0).says(": protected").says("working");
-    desk.changes("lockout", &[], "Until it is cleared, the group is not protected", "protection-command").says("NOT PROTECTED: protection is locked out");
-    desk.protect("manual", &["protection", "--yes"]).exits(NOT_READY).complains("lockout-of-protection stands; clear it first");
-    desk.changes("clear", &[], "The box chooses the path again", "protection-command").says(": protected");
-    desk.changes("force", &["protection"], "Until it is cleared", "protection-command").says("NOT PROTECTED: a forced switch");
+    desk.protect("show", &[])
+        .exits(0)
+        .says(": protected")
+        .says("working");
+    desk.changes(
+        "lockout",
+        &[],
+        "Until it is cleared, the group is not protected",
+        "protection-command",
+    )
+    .says("NOT PROTECTED: protection is locked out");
+    desk.protect("manual", &["protection", "--yes"])
+        .exits(NOT_READY)
+        .complains("lockout-of-protection stands; clear it first");
+    desk.changes(
+        "clear",
+        &[],
+        "The box chooses the path again",
+        "protection-command",
+    )
+    .says(": protected");
+    desk.changes(
+        "force",
+        &["protection"],
+        "Until it is cleared",
+        "protection-command",
+    )
+    .says("NOT PROTECTED: a forced switch");
     desk.changes("clear", &[], "The box chooses", "protection-command");
-    desk.changes("manual", &["protection"], "This moves light", "protection-command").says("protection (manual-switch)");
+    desk.changes(
+        "manual",
+        &["protection"],
+        "This moves light",
+        "protection-command",
+    )
+    .says("protection (manual-switch)");
     desk.changes("clear", &[], "The box chooses", "protection-command");
     desk.running.fault("cut=protection").unwrap();
-    desk.protect("show", &[]).exits(0).says("NOT PROTECTED: no light on protection");
-    desk.protect("manual", &["protection"]).exits(NOT_READY).complains("path protection has failed");
+    desk.protect("show", &[])
+        .exits(0)
+        .says("NOT PROTECTED: no light on protection");
+    desk.protect("manual", &["protection"])
+        .exits(NOT_READY)
+        .complains("path protection has failed");
 }
 
 #[test]
@@ -97,21 +217,50 @@ fn of_several_groups_one_must_be_named() {
     let desk = Desk::of("fs-olp");
     let shown = desk.protect("show", &["--output", "json"]).exits(0).json();
     assert_eq!(shown.as_array().unwrap().len(), 2, "{shown:#}");
-    desk.protect("set", &["mode=manual"]).exits(2).complains("name one with --group: 1, 2");
-    desk.protect("show", &["--group", "9"]).exits(2).complains("there is no group 9");
-    desk.changes("set", &["mode=manual", "--group", "2"], "not protected", "set-protection");
-    desk.changes("force", &["sub", "--group", "2"], "This moves light", "protection-command").says("sub");
+    desk.protect("set", &["mode=manual"])
+        .exits(2)
+        .complains("name one with --group: 1, 2");
+    desk.protect("show", &["--group", "9"])
+        .exits(2)
+        .complains("there is no group 9");
+    desk.changes(
+        "set",
+        &["mode=manual", "--group", "2"],
+        "not protected",
+        "set-protection",
+    );
+    desk.changes(
+        "force",
+        &["sub", "--group", "2"],
+        "This moves light",
+        "protection-command",
+    )
+    .says("sub");
     let state = desk.running.state();
-    assert!(state.contains("group 1: automatic live 0") && state.contains("group 2: manual live 1"), "{state}");
+    assert!(
+        state.contains("group 1: automatic live 0") && state.contains("group 2: manual live 1"),
+        "{state}"
+    );
 }
 
 #[test]
 fn a_switch_over_is_told_as_it_happens() {
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
     let desk = Desk::with("scte-hms-ab", Options::default().with("trap-target", &port));
     let always = desk.always();
     let always: Vec<&str> = always.iter().map(String::as_str).collect();
-    let mut watch = Watch::of(&desk.bench, &[&[desk.running.ready().uri.as_str(), "--notifications", &port], &always[..]].concat());
+    let mut watch = Watch::of(
+        &desk.bench,
+        &[
+            &[desk.running.ready().uri.as_str(), "--notifications", &port],
+            &always[..],
+        ]
+        .concat(),
+    );
     watch.until("on a (no-request), automatic, protected");
     desk.running.fault("cut=a").unwrap();
     watch.until("went over to path b: signal-fail");
@@ -123,7 +272,10 @@ fn a_switch_over_without_notifications_is_seen_by_reading() {
     let desk = Desk::of("fs-olp");
     let always = desk.always();
     let always: Vec<&str> = always.iter().map(String::as_str).collect();
-    let mut watch = Watch::of(&desk.bench, &[&[desk.running.ready().uri.as_str()], &always[..]].concat());
+    let mut watch = Watch::of(
+        &desk.bench,
+        &[&[desk.running.ready().uri.as_str()], &always[..]].concat(),
+    );
     watch.until("group 2: on main");
     desk.running.fault("cut=2/main").unwrap();
     let line = watch.until("group 2: on main");

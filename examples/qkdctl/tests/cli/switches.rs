@@ -11,22 +11,68 @@ fn a_switch_changes_only_with_yes() {
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
     switch.fault("operator=connect:3-20").unwrap();
-    let change = ["switch", "apply", uri, "--connect", "1-17", "--disconnect", "3"];
-    bench.run(change).exits(0).says("dry run: nothing was changed; add --yes to do it").says("digest: ");
+    let change = [
+        "switch",
+        "apply",
+        uri,
+        "--connect",
+        "1-17",
+        "--disconnect",
+        "3",
+    ];
+    bench
+        .run(change)
+        .exits(0)
+        .says("dry run: nothing was changed; add --yes to do it")
+        .says("digest: ");
     assert_eq!(bench.paths(uri), ["3-20"], "a dry run changes nothing");
-    assert_eq!(bench.journal(), Vec::<Value>::new(), "nor is it in the journal");
+    assert_eq!(
+        bench.journal(),
+        Vec::<Value>::new(),
+        "nor is it in the journal"
+    );
 
-    let planned = bench.run(["switch", "plan", uri, "--connect", "1-17", "--disconnect", "3"]).exits(0).says("touches ports: 1, 3, 17, 20");
-    let applied = bench.run(change.iter().chain(&["--yes"])).exits(0).says("read back and found as wanted");
-    assert!(applied.out.starts_with(&planned.out), "what was planned is what was done: {planned:#?} {applied:#?}");
+    let planned = bench
+        .run([
+            "switch",
+            "plan",
+            uri,
+            "--connect",
+            "1-17",
+            "--disconnect",
+            "3",
+        ])
+        .exits(0)
+        .says("touches ports: 1, 3, 17, 20");
+    let applied = bench
+        .run(change.iter().chain(&["--yes"]))
+        .exits(0)
+        .says("read back and found as wanted");
+    assert!(
+        applied.out.starts_with(&planned.out),
+        "what was planned is what was done: {planned:#?} {applied:#?}"
+    );
     assert_eq!(bench.paths(uri), ["1-17"]);
-    bench.run(["switch", "apply", uri, "--connect", "1-17", "--yes"]).exits(0).says("nothing to do");
-    bench.run(change.iter().chain(&["--yes"])).exits(2).complains("port 3 is not connected");
+    bench
+        .run(["switch", "apply", uri, "--connect", "1-17", "--yes"])
+        .exits(0)
+        .says("nothing to do");
+    bench
+        .run(change.iter().chain(&["--yes"]))
+        .exits(2)
+        .complains("port 3 is not connected");
 
     let journal = bench.journal();
     assert_eq!(journal.len(), 2, "one change, two lines: {journal:#?}");
     for (line, outcome) in journal.iter().zip(["begun", "done"]) {
-        assert_eq!((line["operation"].as_str(), line["outcome"].as_str(), line["device"].as_str()), (Some("apply"), Some(outcome), Some(uri)));
+        assert_eq!(
+            (
+                line["operation"].as_str(),
+                line["outcome"].as_str(),
+                line["device"].as_str()
+            ),
+            (Some("apply"), Some(outcome), Some(uri))
+        );
     }
 }
 
@@ -35,15 +81,58 @@ fn json_is_the_same_wherever_it_is_asked_for() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
-    let before = bench.run(["--output", "json", "switch", "plan", uri, "--connect", "1-17"]).exits(0);
-    let after = bench.run(["switch", "plan", uri, "--connect", "1-17", "--output", "json"]).exits(0);
-    let between = bench.run(["switch", "--output", "json", "plan", uri, "--connect", "1-17"]).exits(0);
+    let before = bench
+        .run([
+            "--output",
+            "json",
+            "switch",
+            "plan",
+            uri,
+            "--connect",
+            "1-17",
+        ])
+        .exits(0);
+    let after = bench
+        .run([
+            "switch",
+            "plan",
+            uri,
+            "--connect",
+            "1-17",
+            "--output",
+            "json",
+        ])
+        .exits(0);
+    let between = bench
+        .run([
+            "switch",
+            "--output",
+            "json",
+            "plan",
+            uri,
+            "--connect",
+            "1-17",
+        ])
+        .exits(0);
     assert!(before.json().is_object());
     assert_eq!(before.json(), after.json());
     assert_eq!(before.json(), between.json());
-    let wrong = bench.run(["switch", "plan", uri, "--connect", "1-99", "--output", "json"]).exits(2);
+    let wrong = bench
+        .run([
+            "switch",
+            "plan",
+            uri,
+            "--connect",
+            "1-99",
+            "--output",
+            "json",
+        ])
+        .exits(2);
     let told: Value = serde_json::from_str(&wrong.err).unwrap();
-    assert_eq!((told["error"]["kind"].as_str(), wrong.out.as_str()), (Some("invalid-input"), ""));
+    assert_eq!(
+        (told["error"]["kind"].as_str(), wrong.out.as_str()),
+        (Some("invalid-input"), "")
+    );
 }
 
 #[test]
@@ -51,11 +140,35 @@ fn a_wrong_change_is_refused_before_anything_is_sent() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
-    bench.run(["switch", "apply", uri, "--connect", "1-99", "--yes"]).exits(2).complains("99");
-    bench.run(["switch", "apply", uri, "--disconnect", "40", "--yes"]).exits(2).complains("40");
-    bench.run(["switch", "apply", uri, "--yes"]).exits(2).complains("--connect 1-17");
-    bench.run(["switch", "apply", uri, "--connect", "seventeen", "--yes"]).exits(2).complains("seventeen");
-    bench.run(["switch", "apply", uri, "--connect", "1-17", "--ports", "1", "--yes"]).exits(2).complains("17");
+    bench
+        .run(["switch", "apply", uri, "--connect", "1-99", "--yes"])
+        .exits(2)
+        .complains("99");
+    bench
+        .run(["switch", "apply", uri, "--disconnect", "40", "--yes"])
+        .exits(2)
+        .complains("40");
+    bench
+        .run(["switch", "apply", uri, "--yes"])
+        .exits(2)
+        .complains("--connect 1-17");
+    bench
+        .run(["switch", "apply", uri, "--connect", "seventeen", "--yes"])
+        .exits(2)
+        .complains("seventeen");
+    bench
+        .run([
+            "switch",
+            "apply",
+            uri,
+            "--connect",
+            "1-17",
+            "--ports",
+            "1",
+            "--yes",
+        ])
+        .exits(2)
+        .complains("17");
     assert_eq!(bench.paths(uri), Vec::<String>::new());
     assert_eq!(bench.journal(), Vec::<Value>::new());
 }
@@ -65,20 +178,51 @@ fn paths_are_saved_and_restored_on_the_same_switch() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
-    bench.run(["switch", "apply", uri, "--connect", "1-17,2-18", "--yes"]).exits(0);
+    bench
+        .run(["switch", "apply", uri, "--connect", "1-17,2-18", "--yes"])
+        .exits(0);
     let file = bench.path("paths.json").display().to_string();
-    bench.run(["switch", "save", uri, &file]).exits(0).says("2 paths saved");
-    bench.run(["switch", "save", uri, &file]).exits(2).complains("paths.json");
-    bench.run(["switch", "apply", uri, "--disconnect", "1", "--connect", "2-19", "--yes"]).exits(0);
-    bench.run(["switch", "restore", uri, &file]).exits(0).says("dry run");
+    bench
+        .run(["switch", "save", uri, &file])
+        .exits(0)
+        .says("2 paths saved");
+    bench
+        .run(["switch", "save", uri, &file])
+        .exits(2)
+        .complains("paths.json");
+    bench
+        .run([
+            "switch",
+            "apply",
+            uri,
+            "--disconnect",
+            "1",
+            "--connect",
+            "2-19",
+            "--yes",
+        ])
+        .exits(0);
+    bench
+        .run(["switch", "restore", uri, &file])
+        .exits(0)
+        .says("dry run");
     assert_eq!(bench.paths(uri), ["2-19"]);
-    bench.run(["switch", "restore", uri, &file, "--yes"]).exits(0).says("found as wanted");
+    bench
+        .run(["switch", "restore", uri, &file, "--yes"])
+        .exits(0)
+        .says("found as wanted");
     assert_eq!(bench.paths(uri), ["1-17", "2-18"]);
 
     switch.fault("identity=999999").unwrap();
-    bench.run(["switch", "restore", uri, &file, "--yes"]).exits(7).complains("another switch");
+    bench
+        .run(["switch", "restore", uri, &file, "--yes"])
+        .exits(7)
+        .complains("another switch");
     let nonsense = bench.private("nonsense.json", "{}");
-    bench.run(["switch", "restore", uri, &nonsense, "--yes"]).exits(2).complains("nonsense.json");
+    bench
+        .run(["switch", "restore", uri, &nonsense, "--yes"])
+        .exits(2)
+        .complains("nonsense.json");
 }
 
 #[test]
@@ -86,14 +230,51 @@ fn a_plan_whose_state_has_moved_on_is_not_carried_out() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
-    let digest = |run: &Run| run.out.lines().find_map(|l| l.strip_prefix("digest: ")).unwrap().to_owned();
-    let seen = digest(&bench.run(["switch", "plan", uri, "--connect", "1-17"]).exits(0));
+    let digest = |run: &Run| {
+        run.out
+            .lines()
+            .find_map(|l| l.strip_prefix("digest: "))
+            .unwrap()
+            .to_owned()
+    };
+    let seen = digest(
+        &bench
+            .run(["switch", "plan", uri, "--connect", "1-17"])
+            .exits(0),
+    );
     switch.fault("operator=connect:2-17").unwrap();
-    bench.run(["switch", "apply", uri, "--connect", "1-17", "--digest", &seen, "--yes"]).exits(7).complains("moved on");
+    bench
+        .run([
+            "switch",
+            "apply",
+            uri,
+            "--connect",
+            "1-17",
+            "--digest",
+            &seen,
+            "--yes",
+        ])
+        .exits(7)
+        .complains("moved on");
     assert_eq!(bench.paths(uri), ["2-17"], "nothing was changed");
-    let again = digest(&bench.run(["switch", "plan", uri, "--connect", "1-17"]).exits(0));
+    let again = digest(
+        &bench
+            .run(["switch", "plan", uri, "--connect", "1-17"])
+            .exits(0),
+    );
     assert_ne!(seen, again);
-    bench.run(["switch", "apply", uri, "--connect", "1-17", "--digest", &again, "--yes"]).exits(0);
+    bench
+        .run([
+            "switch",
+            "apply",
+            uri,
+            "--connect",
+            "1-17",
+            "--digest",
+            &again,
+            "--yes",
+        ])
+        .exits(0);
     assert_eq!(bench.paths(uri), ["1-17"]);
 }
 
@@ -103,17 +284,34 @@ fn readers_share_a_device_and_a_change_has_it_alone() {
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
     bench.run(["switch", "show", uri]).exits(0);
-    let locks: Vec<_> = std::fs::read_dir(bench.path("run/qkdctl")).unwrap().map(|e| e.unwrap().path()).collect();
+    let locks: Vec<_> = std::fs::read_dir(bench.path("run/qkdctl"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     assert_eq!(locks.len(), 1, "one device, one lock: {locks:?}");
     let apply = ["switch", "apply", uri, "--connect", "1-17", "--yes"];
-    let held = File::options().read(true).write(true).open(&locks[0]).unwrap();
+    let held = File::options()
+        .read(true)
+        .write(true)
+        .open(&locks[0])
+        .unwrap();
     held.try_lock().unwrap();
-    bench.run(["switch", "show", uri]).exits(4).complains("another qkdctl");
-    bench.run(apply).exits(4).complains("the device did not change");
+    bench
+        .run(["switch", "show", uri])
+        .exits(4)
+        .complains("another qkdctl");
+    bench
+        .run(apply)
+        .exits(4)
+        .complains("the device did not change");
     held.unlock().unwrap();
     held.try_lock_shared().unwrap();
     bench.run(apply).exits(4).complains("another qkdctl");
-    assert_eq!(bench.paths(uri), Vec::<String>::new(), "readers share the device, and nothing has changed");
+    assert_eq!(
+        bench.paths(uri),
+        Vec::<String>::new(),
+        "readers share the device, and nothing has changed"
+    );
     drop(held);
     bench.run(apply).exits(0);
     assert_eq!(bench.paths(uri), ["1-17"]);
@@ -135,13 +333,23 @@ fn a_line_that_breaks_in_mid_change_is_told_truthfully() {
         let changed = bench.paths(&uri) == ["1-17"];
         match run.code {
             0 => assert!(changed, "{run:#?}"),
-            3 => assert!(!changed && run.err.contains("the device did not change"), "{run:#?}"),
-            8 => assert!(run.err.contains("the device may have changed") || run.err.contains("the device changed in part"), "{run:#?}"),
+            3 => assert!(
+                !changed && run.err.contains("the device did not change"),
+                "{run:#?}"
+            ),
+            8 => assert!(
+                run.err.contains("the device may have changed")
+                    || run.err.contains("the device changed in part"),
+                "{run:#?}"
+            ),
             _ => panic!("{after}: {run:#?}"),
         }
         if run.code == 8 {
             let last = bench.journal().pop().unwrap();
-            assert!(last["outcome"].as_str().unwrap().contains("changed"), "{last:#}");
+            assert!(
+                last["outcome"].as_str().unwrap().contains("changed"),
+                "{last:#}"
+            );
         }
         codes.push((run.code, changed));
         if run.code == 0 {
@@ -149,8 +357,14 @@ fn a_line_that_breaks_in_mid_change_is_told_truthfully() {
         }
     }
     assert_eq!(codes[0], (3, false));
-    assert!(codes.contains(&(8, true)), "some break comes when the switch has moved: {codes:?}");
-    assert!(bench.journal().len().is_multiple_of(2), "each change has its two lines");
+    assert!(
+        codes.contains(&(8, true)),
+        "some break comes when the switch has moved: {codes:?}"
+    );
+    assert!(
+        bench.journal().len().is_multiple_of(2),
+        "each change has its two lines"
+    );
 }
 
 #[test]
@@ -158,7 +372,9 @@ fn an_emulator_that_ends_is_nobody_there() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.clone();
-    bench.run(["switch", "apply", &uri, "--connect", "1-17", "--yes"]).exits(0);
+    bench
+        .run(["switch", "apply", &uri, "--connect", "1-17", "--yes"])
+        .exits(0);
     let address = switch.ready().endpoints[0].address.parse().unwrap();
     drop(switch);
     // The port is free once the emulator has let go of it, and nobody else gets it then.
@@ -167,7 +383,17 @@ fn an_emulator_that_ends_is_nobody_there() {
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).map(|()| socket)
     });
-    let _held = held.take(100_000).find_map(Result::ok).expect("the emulator ends");
-    bench.run(["switch", "apply", &uri, "--connect", "2-18", "--yes"]).exits(3).complains("the device did not change");
-    assert_eq!(bench.journal().len(), 2, "what was never begun is not in the journal");
+    let _held = held
+        .take(100_000)
+        .find_map(Result::ok)
+        .expect("the emulator ends");
+    bench
+        .run(["switch", "apply", &uri, "--connect", "2-18", "--yes"])
+        .exits(3)
+        .complains("the device did not change");
+    assert_eq!(
+        bench.journal().len(),
+        2,
+        "what was never begun is not in the journal"
+    );
 }

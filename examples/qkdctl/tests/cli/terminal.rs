@@ -32,11 +32,32 @@ struct Terminal {
 
 impl Terminal {
     fn with(mut command: Command) -> Self {
-        let pair = openpty(Some(&Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 }), None).unwrap();
+        let pair = openpty(
+            Some(&Winsize {
+                ws_row: 40,
+                ws_col: 120,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            }),
+            None,
+        )
+        .unwrap();
         let before = tcgetattr(&pair.slave).unwrap();
         let theirs = || Stdio::from(pair.slave.try_clone().unwrap());
-        let child = command.env("TERM", "xterm-256color").stdin(theirs()).stdout(theirs()).stderr(theirs()).spawn().unwrap();
-        Self { ours: File::from(pair.master), theirs: pair.slave, child, before, seen: String::new() }
+        let child = command
+            .env("TERM", "xterm-256color")
+            .stdin(theirs())
+            .stdout(theirs())
+            .stderr(theirs())
+            .spawn()
+            .unwrap();
+        Self {
+            ours: File::from(pair.master),
+            theirs: pair.slave,
+            child,
+            before,
+            seen: String::new(),
+        }
     }
 
     /// Reads what there is; whether anything came in so many milliseconds.
@@ -55,7 +76,11 @@ impl Terminal {
     #[track_caller]
     fn until(&mut self, what: &str) {
         while !self.seen.contains(what) {
-            assert!(self.read(30_000), "no `{what}`: {}", self.seen.escape_debug());
+            assert!(
+                self.read(30_000),
+                "no `{what}`: {}",
+                self.seen.escape_debug()
+            );
         }
     }
 
@@ -74,8 +99,18 @@ impl Terminal {
             }
         };
         while self.read(0) {}
-        assert_eq!(tcgetattr(&self.theirs).unwrap(), self.before, "the terminal is not as it was: {}", self.seen.escape_debug());
-        assert_eq!(self.seen.matches(OTHER).count(), self.seen.matches(BACK).count().min(1), "{}", self.seen.escape_debug());
+        assert_eq!(
+            tcgetattr(&self.theirs).unwrap(),
+            self.before,
+            "the terminal is not as it was: {}",
+            self.seen.escape_debug()
+        );
+        assert_eq!(
+            self.seen.matches(OTHER).count(),
+            self.seen.matches(BACK).count().min(1),
+            "{}",
+            self.seen.escape_debug()
+        );
         status.code().unwrap()
     }
 }
@@ -93,15 +128,34 @@ fn a_watch_is_drawn_in_place_and_left_with_a_key() {
     let switch = bench.start("polatis-16x16");
     switch.fault("operator=connect:3-20").unwrap();
     for keys in [b"q".as_slice(), b"\x03", b"\x1b"] {
-        let mut terminal = Terminal::with(bench.command(["watch", &switch.ready().uri, "--interval", "100ms", "--for", "60s"]));
+        let mut terminal = Terminal::with(bench.command([
+            "watch",
+            &switch.ready().uri,
+            "--interval",
+            "100ms",
+            "--for",
+            "60s",
+        ]));
         terminal.until("3-20");
         terminal.until("Polatis");
-        assert!(terminal.seen.starts_with(OTHER), "{}", terminal.seen.escape_debug());
-        assert_ne!(tcgetattr(&terminal.theirs).unwrap(), terminal.before, "keys come without a newline");
+        assert!(
+            terminal.seen.starts_with(OTHER),
+            "{}",
+            terminal.seen.escape_debug()
+        );
+        assert_ne!(
+            tcgetattr(&terminal.theirs).unwrap(),
+            terminal.before,
+            "keys come without a newline"
+        );
         terminal.types(keys);
         assert_eq!(terminal.ends(), 0);
         let kept = terminal.seen.split(BACK).nth(1).unwrap();
-        assert!(kept.contains("3-20"), "what was seen last stays: {}", kept.escape_debug());
+        assert!(
+            kept.contains("3-20"),
+            "what was seen last stays: {}",
+            kept.escape_debug()
+        );
     }
 }
 
@@ -110,9 +164,20 @@ fn a_signal_restores_the_terminal_too() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
-        let mut terminal = Terminal::with(bench.command(["watch", &switch.ready().uri, "--interval", "100ms", "--for", "60s"]));
+        let mut terminal = Terminal::with(bench.command([
+            "watch",
+            &switch.ready().uri,
+            "--interval",
+            "100ms",
+            "--for",
+            "60s",
+        ]));
         terminal.until("dark");
-        kill(Pid::from_raw(i32::try_from(terminal.child.id()).unwrap()), signal).unwrap();
+        kill(
+            Pid::from_raw(i32::try_from(terminal.child.id()).unwrap()),
+            signal,
+        )
+        .unwrap();
         assert_eq!(terminal.ends(), 0, "{signal}");
     }
 }
@@ -121,10 +186,15 @@ fn a_signal_restores_the_terminal_too() {
 fn an_error_is_told_where_people_read() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
-    let mut terminal = Terminal::with(bench.command(["watch", &format!("{}?speed=1", switch.ready().uri)]));
+    let mut terminal =
+        Terminal::with(bench.command(["watch", &format!("{}?speed=1", switch.ready().uri)]));
     assert_eq!(terminal.ends(), 2);
     let kept = terminal.seen.rsplit(BACK).next().unwrap();
-    assert!(kept.contains("error:") && kept.contains("deadline"), "{}", terminal.seen.escape_debug());
+    assert!(
+        kept.contains("error:") && kept.contains("deadline"),
+        "{}",
+        terminal.seen.escape_debug()
+    );
 }
 
 #[test]
@@ -142,9 +212,14 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     let mut without = info();
     without.env("NO_COLOR", "1");
     let text = on_terminal(without);
-    assert!(!text.contains('\u{1b}') && text.contains("Ok"), "{}", text.escape_debug());
+    assert!(
+        !text.contains('\u{1b}') && text.contains("Ok"),
+        "{}",
+        text.escape_debug()
+    );
 
-    let over_pipe = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let over_pipe =
+        |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(!over_pipe(&mut info()).contains('\u{1b}'));
     assert!(over_pipe(info().env("CLICOLOR_FORCE", "1")).contains(green));
 }
@@ -156,10 +231,18 @@ fn progress_is_for_terminals_alone() {
     let random = ["random", source.ready().uri.as_str(), "--bytes", "65536"];
     let mut terminal = Terminal::with(bench.command(random));
     assert_eq!(terminal.ends(), 0);
-    assert!(terminal.seen.contains(" left") && terminal.seen.contains("65536 random bytes"), "{}", terminal.seen.escape_debug());
+    assert!(
+        terminal.seen.contains(" left") && terminal.seen.contains("65536 random bytes"),
+        "{}",
+        terminal.seen.escape_debug()
+    );
     let mut json = Terminal::with(bench.command(random.iter().chain(&["--output", "json"])));
     assert_eq!(json.ends(), 0);
-    assert!(serde_json::from_str::<serde_json::Value>(&json.seen).is_ok(), "{}", json.seen.escape_debug());
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&json.seen).is_ok(),
+        "{}",
+        json.seen.escape_debug()
+    );
     let over_pipe = bench.run(random).exits(0);
     assert_eq!(over_pipe.err, "");
 }

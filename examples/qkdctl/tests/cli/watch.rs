@@ -21,7 +21,12 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn of(bench: &Bench, arguments: &[&str]) -> Self {
         let always = ["watch", "--interval", "100ms", "--for", "60s"];
-        let mut child = bench.command(always.iter().chain(arguments)).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = bench
+            .command(always.iter().chain(arguments))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
@@ -40,7 +45,11 @@ impl Watch {
     }
     /// Ends it by a signal; the exit code.
     pub(crate) fn ended(mut self) -> i32 {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            Signal::SIGTERM,
+        )
+        .unwrap();
         self.lines.by_ref().for_each(|line| drop(line.unwrap()));
         self.child.wait().unwrap().code().unwrap()
     }
@@ -49,19 +58,37 @@ impl Watch {
 /// Starts an emulator at this address, once nobody else has it.
 fn start_at(bench: &Bench, name: &str, address: &str) -> Running {
     let listen = address.parse().unwrap();
-    let options = Options { listen: Some(listen), ..Options::default().seeded(7) };
-    std::iter::repeat_with(|| bench.runtime.block_on(profile::start(name, &options))).take(100_000).find_map(Result::ok).expect("the port is free again")
+    let options = Options {
+        listen: Some(listen),
+        ..Options::default().seeded(7)
+    };
+    std::iter::repeat_with(|| bench.runtime.block_on(profile::start(name, &options)))
+        .take(100_000)
+        .find_map(Result::ok)
+        .expect("the port is free again")
 }
 
 #[test]
 fn each_device_is_read_as_often_as_was_asked() {
     let bench = Bench::new();
-    let (switch, link, boxes) = (bench.start("polatis-16x16"), bench.start_stored("veriqloud-qline-pair"), bench.start("nokia-sros-macsec-pair"));
+    let (switch, link, boxes) = (
+        bench.start("polatis-16x16"),
+        bench.start_stored("veriqloud-qline-pair"),
+        bench.start("nokia-sros-macsec-pair"),
+    );
     let source = bench.start("idq-quantis");
     let credentials = bench.credentials("credentials.toml", &[&boxes]);
     let uris = [&switch, &link, &boxes, &source].map(|r| r.ready().uri.as_str());
     switch.fault("operator=connect:3-20").unwrap();
-    let watch = |more: &[&str]| bench.run(["watch"].iter().chain(&uris).chain(&["--credentials", &credentials, "--interval", "100ms"]).chain(more));
+    let watch = |more: &[&str]| {
+        bench.run(
+            ["watch"]
+                .iter()
+                .chain(&uris)
+                .chain(&["--credentials", &credentials, "--interval", "100ms"])
+                .chain(more),
+        )
+    };
     let run = watch(&["--count", "2"])
         .exits(0)
         .says("health: Ok")
@@ -70,15 +97,33 @@ fn each_device_is_read_as_often_as_was_asked() {
         .says("keys stored: ")
         .says("ca1 state: ")
         .says("modules.status: ");
-    assert!(!run.out.contains('?'), "a URI without its parameters is enough to tell them apart: {run:#?}");
-    assert_eq!(run.out.matches("health: Ok").count(), 4, "what stays is told once: {run:#?}");
+    assert!(
+        !run.out.contains('?'),
+        "a URI without its parameters is enough to tell them apart: {run:#?}"
+    );
+    assert_eq!(
+        run.out.matches("health: Ok").count(),
+        4,
+        "what stays is told once: {run:#?}"
+    );
 
     let json = watch(&["--count", "1", "--output", "json"]).exits(0);
-    let lines: Vec<Value> = json.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let lines: Vec<Value> = json
+        .out
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     for uri in uris {
         let line = lines.iter().find(|l| l["device"] == uri).unwrap();
-        assert_eq!((line["news"]["is"].as_str(), line["news"]["values"]["health"].as_str()), (Some("readings"), Some("ok")), "{line:#}");
+        assert_eq!(
+            (
+                line["news"]["is"].as_str(),
+                line["news"]["values"]["health"].as_str()
+            ),
+            (Some("readings"), Some("ok")),
+            "{line:#}"
+        );
     }
 }
 
@@ -90,7 +135,12 @@ fn changes_are_told_as_they_come_and_nobody_is_kept_from_making_them() {
     let mut watch = Watch::of(&bench, &[&uri]);
     watch.until("paths: dark");
     // The lock is held for as long as a reading takes: one of many tries meets a moment in which it is free.
-    let done = std::iter::repeat_with(|| bench.run(["switch", "apply", &uri, "--connect", "1-17", "--yes"])).take(50).find(|run| run.code != 4).unwrap();
+    let done = std::iter::repeat_with(|| {
+        bench.run(["switch", "apply", &uri, "--connect", "1-17", "--yes"])
+    })
+    .take(50)
+    .find(|run| run.code != 4)
+    .unwrap();
     done.exits(0);
     watch.until("paths: dark -> 1-17");
     watch.until("power 17: - -> ");
@@ -106,7 +156,11 @@ fn changes_are_told_as_they_come_and_nobody_is_kept_from_making_them() {
     switch.fault("hangup@once").unwrap();
     watch.until("another device answers");
     watch.until("is back");
-    assert_eq!(watch.ended(), 0, "the other one was opened anew, and can be read");
+    assert_eq!(
+        watch.ended(),
+        0,
+        "the other one was opened anew, and can be read"
+    );
 }
 
 #[test]
@@ -114,11 +168,17 @@ fn a_device_that_is_not_there_is_waited_for() {
     let bench = Bench::new();
     let (address, held) = nobody();
     let uri = format!("polatis+tcp://{address}");
-    let once = bench.run(["watch", &uri, "--count", "1", "--interval", "100ms"]).exits(3).says("away: ");
+    let once = bench
+        .run(["watch", &uri, "--count", "1", "--interval", "100ms"])
+        .exits(3)
+        .says("away: ");
     assert_eq!(once.err, "");
     let mut watch = Watch::of(&bench, &[&uri, "--output", "json"]);
     let away: Value = serde_json::from_str(&watch.until("trouble")).unwrap();
-    assert_eq!((away["news"]["word"].as_str(), away["news"]["kind"].as_str()), (Some("away"), Some("unreachable")));
+    assert_eq!(
+        (away["news"]["word"].as_str(), away["news"]["kind"].as_str()),
+        (Some("away"), Some("unreachable"))
+    );
     drop(held);
     let _switch = start_at(&bench, "polatis-16x16", &address);
     watch.until(r#""is":"back""#);
@@ -129,16 +189,35 @@ fn a_device_that_is_not_there_is_waited_for() {
 #[test]
 fn what_devices_send_is_told_as_theirs() {
     let bench = Bench::new();
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let boxes = bench.start_with("packetlight-pair", Options::default().with("trap-target", &port));
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let boxes = bench.start_with(
+        "packetlight-pair",
+        Options::default().with("trap-target", &port),
+    );
     let credentials = bench.credentials("credentials.toml", &[&boxes]);
-    let mut watch = Watch::of(&bench, &[&boxes.ready().uri, "--credentials", &credentials, "--notifications", &port]);
+    let mut watch = Watch::of(
+        &bench,
+        &[
+            &boxes.ready().uri,
+            "--credentials",
+            &credentials,
+            "--notifications",
+            &port,
+        ],
+    );
     watch.until("state: ");
     boxes.fault("alarm=223").unwrap();
     watch.until("the device says: alarm");
     assert_eq!(watch.ended(), 0);
     let switch = bench.start("polatis-16x16");
-    bench.run(["watch", &switch.ready().uri, "--notifications", &port]).exits(2).complains("SNMP");
+    bench
+        .run(["watch", &switch.ready().uri, "--notifications", &port])
+        .exits(2)
+        .complains("SNMP");
 }
 
 #[test]
@@ -147,8 +226,14 @@ fn a_wrong_argument_ends_it_at_once() {
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
     bench.run(["watch", uri, "sw9"]).exits(2).complains("sw9");
-    bench.run(["watch", &format!("{uri}?speed=1")]).exits(2).complains("deadline");
-    bench.run(["watch", uri, "--interval", "1ms"]).exits(2).complains("100ms");
+    bench
+        .run(["watch", &format!("{uri}?speed=1")])
+        .exits(2)
+        .complains("deadline");
+    bench
+        .run(["watch", uri, "--interval", "1ms"])
+        .exits(2)
+        .complains("100ms");
     bench.run(["watch", uri, "--count", "0"]).exits(2);
     bench.run(["watch"]).exits(2);
 }
@@ -159,11 +244,17 @@ fn it_ends_when_nobody_reads_any_more() {
     let source = bench.start("nokia-sros-macsec-pair");
     let credentials = bench.credentials("credentials.toml", &[&source]);
     // Its counters grow, so that there is always something to tell.
-    let mut watch = Watch::of(&bench, &[&source.ready().uri, "--credentials", &credentials]);
+    let mut watch = Watch::of(
+        &bench,
+        &[&source.ready().uri, "--credentials", &credentials],
+    );
     watch.until("encrypted: ");
     let begun = std::time::Instant::now();
     let Watch { mut child, lines } = watch;
     drop(lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(begun.elapsed().as_secs() < 30, "it did not wait for its end");
+    assert!(
+        begun.elapsed().as_secs() < 30,
+        "it did not wait for its end"
+    );
 }

@@ -21,7 +21,10 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     pub(super) fn new(path: impl Into<String>, content: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { path: path.into(), content: content.into() }
+        Self {
+            path: path.into(),
+            content: content.into(),
+        }
     }
 }
 
@@ -31,7 +34,9 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
     let mut builder = Builder::new(to);
     for file in files {
         let mut header = Header::new_ustar();
-        header.set_path(&file.path).map_err(|e| format!("{}: {e}", file.path))?;
+        header
+            .set_path(&file.path)
+            .map_err(|e| format!("{}: {e}", file.path))?;
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o644);
         header.set_size(file.content.len() as u64);
@@ -41,7 +46,10 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
         header.set_cksum();
         builder.append(&header, &*file.content).map_err(wrong)?;
     }
-    builder.into_inner().and_then(|mut to| to.flush()).map_err(wrong)
+    builder
+        .into_inner()
+        .and_then(|mut to| to.flush())
+        .map_err(wrong)
 }
 
 /// Reads an archive: its files, whose contents stay where they are. Nothing is unpacked, and nothing is kept that is not in the archive.
@@ -51,7 +59,10 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
 /// `write` would not have written so.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     if bytes.len() > LARGEST {
-        return Err(format!("it has {} bytes; the most that is read is {LARGEST}", bytes.len()));
+        return Err(format!(
+            "it has {} bytes; the most that is read is {LARGEST}",
+            bytes.len()
+        ));
     }
     let damaged = |e: io::Error| format!("it is no bundle, or was cut short: {e}");
     let (mut files, mut names) = (Vec::new(), BTreeSet::new());
@@ -59,12 +70,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     // Raw: extensions such as long names are entries of their own then, and refused.
     for entry in archive.entries().map_err(damaged)?.raw(true) {
         let entry = entry.map_err(damaged)?;
-        let path = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| "it has a file whose name is not text".to_owned())?;
+        let path = String::from_utf8(entry.path_bytes().into_owned())
+            .map_err(|_| "it has a file whose name is not text".to_owned())?;
         let shown = path.escape_debug();
         if entry.header().entry_type() != EntryType::Regular {
             return Err(format!("`{shown}` is no plain file"));
         }
-        if path.is_empty() || path.starts_with('/') || path.contains(['\\', '\0']) || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        if path.is_empty()
+            || path.starts_with('/')
+            || path.contains(['\\', '\0'])
+            || path.split('/').any(|part| matches!(part, "" | "." | ".."))
+        {
             return Err(format!("`{shown}` is no name of a file within the bundle"));
         }
         if !names.insert(path.clone()) {
@@ -73,14 +89,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
         if names.len() > MOST_FILES {
             return Err(format!("it has more than {MOST_FILES} files"));
         }
-        let content = usize::try_from(entry.raw_file_position()).ok().zip(usize::try_from(entry.size()).ok());
+        let content = usize::try_from(entry.raw_file_position())
+            .ok()
+            .zip(usize::try_from(entry.size()).ok());
         let content = content.and_then(|(at, size)| bytes.get(at..at.checked_add(size)?));
-        files.push(File::new(path.clone(), content.ok_or_else(|| format!("it was cut short within `{}`", path.escape_debug()))?));
+        files.push(File::new(
+            path.clone(),
+            content.ok_or_else(|| format!("it was cut short within `{}`", path.escape_debug()))?,
+        ));
     }
     if files.is_empty() {
         return Err("it is no bundle: there is no file in it".to_owned());
     }
-    let mut same = Same { rest: bytes, so_far: true };
+    let mut same = Same {
+        rest: bytes,
+        so_far: true,
+    };
     write(&files, &mut same)?;
     if !same.so_far || !same.rest.is_empty() {
         return Err("it was packed anew, or has bytes that belong to no file: a bundle is kept as it was made".to_owned());

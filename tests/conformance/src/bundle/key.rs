@@ -2,7 +2,10 @@
 
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
-    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding},
+    pkcs8::{
+        DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
+        spki::der::pem::LineEnding,
+    },
 };
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
@@ -23,7 +26,9 @@ const LARGEST: u64 = 16_384;
 /// If that source gives nothing.
 pub fn generate() -> Result<SigningKey, String> {
     let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|e| format!("the operating system gives no randomness: {e}"))?;
     let key = SigningKey::from_bytes(&seed);
     seed.zeroize();
     Ok(key)
@@ -35,8 +40,13 @@ pub fn generate() -> Result<SigningKey, String> {
 /// A sentence that names the file.
 pub fn save_private(key: &SigningKey, path: &Path) -> Result<(), String> {
     // Without the public key beside it: OpenSSL reads that form alone.
-    let mut bytes = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
-    let pem = bytes.to_pkcs8_pem(LineEnding::LF).map_err(|_| "the key could not be encoded".to_owned());
+    let mut bytes = KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    };
+    let pem = bytes
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|_| "the key could not be encoded".to_owned());
     bytes.secret_key.zeroize();
     save(path, 0o600, pem?.as_bytes())
 }
@@ -50,11 +60,21 @@ pub fn save_public(key: &VerifyingKey, path: &Path) -> Result<(), String> {
 }
 
 fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => format!("{} is there already, and is not overwritten", path.display()),
-        _ => format!("{}: {e}", path.display()),
-    })?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|e| format!("{}: {e}", path.display()))
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => format!(
+                "{} is there already, and is not overwritten",
+                path.display()
+            ),
+            _ => format!("{}: {e}", path.display()),
+        })?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Reads a private key.
@@ -63,7 +83,12 @@ fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
 /// A sentence that names the file: it is not there, others can read it, or it holds no such key. Nothing of its content is told.
 pub fn read_private(path: &Path) -> Result<SigningKey, String> {
     let text = read(path, true)?;
-    SigningKey::from_pkcs8_pem(&text).map_err(|_| format!("{} holds no Ed25519 private key (PKCS#8, PEM, without a password)", path.display()))
+    SigningKey::from_pkcs8_pem(&text).map_err(|_| {
+        format!(
+            "{} holds no Ed25519 private key (PKCS#8, PEM, without a password)",
+            path.display()
+        )
+    })
 }
 
 /// Reads a public key.
@@ -72,18 +97,24 @@ pub fn read_private(path: &Path) -> Result<SigningKey, String> {
 /// A sentence that names the file.
 pub fn read_public(path: &Path) -> Result<VerifyingKey, String> {
     let text = read(path, false)?;
-    VerifyingKey::from_public_key_pem(&text).map_err(|_| format!("{} holds no Ed25519 public key (PEM)", path.display()))
+    VerifyingKey::from_public_key_pem(&text)
+        .map_err(|_| format!("{} holds no Ed25519 public key (PEM)", path.display()))
 }
 
 fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
     let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = File::open(path).map_err(wrong)?;
     if secret && file.metadata().map_err(wrong)?.permissions().mode() & 0o077 != 0 {
-        return Err(format!("{} can be read by others; set its mode to 600, or make a new key if somebody may have", path.display()));
+        return Err(format!(
+            "{} can be read by others; set its mode to 600, or make a new key if somebody may have",
+            path.display()
+        ));
     }
     // Of this size from the beginning: a string that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(LARGEST as usize));
-    file.take(LARGEST).read_to_string(&mut text).map_err(wrong)?;
+    file.take(LARGEST)
+        .read_to_string(&mut text)
+        .map_err(wrong)?;
     Ok(text)
 }
 
@@ -92,7 +123,8 @@ fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
 /// # Errors
 /// If it cannot be encoded.
 pub fn public_pem(key: &VerifyingKey) -> Result<String, String> {
-    key.to_public_key_pem(LineEnding::LF).map_err(|e| format!("the public key could not be encoded: {e}"))
+    key.to_public_key_pem(LineEnding::LF)
+        .map_err(|e| format!("the public key could not be encoded: {e}"))
 }
 
 /// By which a key is told to people: SHA-256 over its SubjectPublicKeyInfo, in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
@@ -100,6 +132,8 @@ pub fn public_pem(key: &VerifyingKey) -> Result<String, String> {
 /// # Errors
 /// If it cannot be encoded.
 pub fn fingerprint(key: &VerifyingKey) -> Result<String, String> {
-    let der = key.to_public_key_der().map_err(|e| format!("the public key could not be encoded: {e}"))?;
+    let der = key
+        .to_public_key_der()
+        .map_err(|e| format!("the public key could not be encoded: {e}"))?;
     Ok(hex::encode(Sha256::digest(der.as_bytes())))
 }

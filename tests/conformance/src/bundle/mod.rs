@@ -80,13 +80,24 @@ pub struct Listed {
 
 impl Listed {
     fn of(file: &File<'_>) -> Self {
-        Self { path: file.path.clone(), size: file.content.len() as u64, sha256: hex::encode(Sha256::digest(&file.content)) }
+        Self {
+            path: file.path.clone(),
+            size: file.content.len() as u64,
+            sha256: hex::encode(Sha256::digest(&file.content)),
+        }
     }
 }
 
 impl Manifest {
     fn of(results: &Results, signed: &str, files: &[File<'_>]) -> Self {
-        let drivers: BTreeSet<_> = results.runs.iter().map(|r| DriverVersion { name: r.driver.name.clone(), version: r.driver.version.clone() }).collect();
+        let drivers: BTreeSet<_> = results
+            .runs
+            .iter()
+            .map(|r| DriverVersion {
+                name: r.driver.name.clone(),
+                version: r.driver.version.clone(),
+            })
+            .collect();
         Self {
             manifest: MANIFEST,
             schema: results.schema,
@@ -105,33 +116,54 @@ impl Manifest {
 /// A sentence, if it is no result file, or too large.
 pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, String> {
     let parsed = Results::parse(results)?;
-    let mut files = vec![File::new(report::RESULTS, results.as_bytes()), File::new(KEY_FILE, key::public_pem(&key.verifying_key())?.into_bytes())];
+    let mut files = vec![
+        File::new(report::RESULTS, results.as_bytes()),
+        File::new(
+            KEY_FILE,
+            key::public_pem(&key.verifying_key())?.into_bytes(),
+        ),
+    ];
     files.extend(derived(&parsed)?);
-    let manifest = serde_json::to_string_pretty(&Manifest::of(&parsed, signed, &files)).map_err(|e| e.to_string())? + "\n";
+    let manifest = serde_json::to_string_pretty(&Manifest::of(&parsed, signed, &files))
+        .map_err(|e| e.to_string())?
+        + "\n";
     let signature = key.sign(manifest.as_bytes()).to_bytes();
     files.insert(0, File::new(SIGNATURE_FILE, signature.to_vec()));
     files.insert(0, File::new(MANIFEST_FILE, manifest.into_bytes()));
     let mut bundle = Vec::new();
     archive::write(&files, &mut bundle)?;
     if bundle.len() > LARGEST {
-        return Err(format!("the bundle would have {} bytes, and {} is the most that is verified", bundle.len(), LARGEST));
+        return Err(format!(
+            "the bundle would have {} bytes, and {} is the most that is verified",
+            bundle.len(),
+            LARGEST
+        ));
     }
     Ok(bundle)
 }
 
 /// The files that follow from the results: the reports, and a transcript of each case.
 fn derived(results: &Results) -> Result<Vec<File<'static>>, String> {
-    let mut files: Vec<_> = report::render(results)?.into_iter().map(|(name, text)| File::new(name, text.into_bytes())).collect();
+    let mut files: Vec<_> = report::render(results)?
+        .into_iter()
+        .map(|(name, text)| File::new(name, text.into_bytes()))
+        .collect();
     for (i, run) in results.runs.iter().enumerate() {
         let folder = format!("{}-{}", i + 1, plain(&run.dut));
         let cases = run.cases().map(|case| (plain(&case.id), &case.transcript));
-        for (name, records) in std::iter::once(("opening".to_owned(), &run.opening)).chain(cases).filter(|(_, records)| !records.is_empty()) {
+        for (name, records) in std::iter::once(("opening".to_owned(), &run.opening))
+            .chain(cases)
+            .filter(|(_, records)| !records.is_empty())
+        {
             let mut text = Vec::new();
             for record in records {
                 serde_json::to_writer(&mut text, record).map_err(|e| e.to_string())?;
                 text.push(b'\n');
             }
-            files.push(File::new(format!("transcripts/{folder}/{name}.jsonl"), text));
+            files.push(File::new(
+                format!("transcripts/{folder}/{name}.jsonl"),
+                text,
+            ));
         }
     }
     Ok(files)

@@ -14,16 +14,46 @@ use qkd_hal::{
 use qkd_switch_hal::{Attenuation, Attenuator, AttenuatorCapabilities, Port};
 use std::sync::Arc;
 
-const SET: &[Need] = &[Need::Op(Op::SetAttenuation), Need::Op(Op::Attenuation), Need::Live];
+const SET: &[Need] = &[
+    Need::Op(Op::SetAttenuation),
+    Need::Op(Op::Attenuation),
+    Need::Live,
+];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("VOA-01/read", "reads what attenuators are set to", &[Need::Op(Op::Attenuation)], |b| Box::pin(read(b))),
-    Case::new("VOA-02/none", "asks where there is no attenuator", &[Need::Op(Op::Attenuation)], |b| Box::pin(none(b))).negative(),
-    Case::new("VOA-03/outside", "sets an attenuator to what it does not declare", &[Need::Op(Op::SetAttenuation)], |b| Box::pin(outside(b))).negative(),
-    Case::new("VOA-04/set", "sets an attenuator in each of its ways, and reads it back", SET, |b| Box::pin(set(b))).impact(Impact::Disruptive),
-    Case::new("VOA-05/ignored", "sets an attenuator, which the device takes and does not do", &[Need::Op(Op::SetAttenuation), Need::Emulator], |b| {
-        Box::pin(ignored(b))
-    })
+    Case::new(
+        "VOA-01/read",
+        "reads what attenuators are set to",
+        &[Need::Op(Op::Attenuation)],
+        |b| Box::pin(read(b)),
+    ),
+    Case::new(
+        "VOA-02/none",
+        "asks where there is no attenuator",
+        &[Need::Op(Op::Attenuation)],
+        |b| Box::pin(none(b)),
+    )
+    .negative(),
+    Case::new(
+        "VOA-03/outside",
+        "sets an attenuator to what it does not declare",
+        &[Need::Op(Op::SetAttenuation)],
+        |b| Box::pin(outside(b)),
+    )
+    .negative(),
+    Case::new(
+        "VOA-04/set",
+        "sets an attenuator in each of its ways, and reads it back",
+        SET,
+        |b| Box::pin(set(b)),
+    )
+    .impact(Impact::Disruptive),
+    Case::new(
+        "VOA-05/ignored",
+        "sets an attenuator, which the device takes and does not do",
+        &[Need::Op(Op::SetAttenuation), Need::Emulator],
+        |b| Box::pin(ignored(b)),
+    )
     .negative()
     .impact(Impact::Disruptive),
 ];
@@ -35,7 +65,12 @@ async fn open(b: &Bench) -> Result<Arc<dyn Attenuator>, Stop> {
 /// An attenuator that may be set: of those whose ports the file names; of an emulator, the last.
 fn settable(b: &Bench, attenuator: &dyn Attenuator) -> Result<Port, Stop> {
     let may = b.touchable()?;
-    let port = attenuator.attenuator_capabilities().ports.iter().copied().rfind(|p| may(*p));
+    let port = attenuator
+        .attenuator_capabilities()
+        .ports
+        .iter()
+        .copied()
+        .rfind(|p| may(*p));
     port.ok_or_else(|| Stop::Disabled("no port with an attenuator may be touched".to_owned()))
 }
 
@@ -46,11 +81,32 @@ fn ways(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
         all.extend([Attenuation::Maximum, Attenuation::Transparent]);
     }
     // Bounds may be those of the wire, and the device's own narrower: so values as they are used.
-    let within = |value: f64, range: &std::ops::RangeInclusive<f64>| value.clamp(*range.start(), *range.end());
-    all.extend(declared.loss.as_ref().map(|r| Attenuation::Loss(Decibels(within(3.0, r)))));
-    all.extend(declared.output_power.as_ref().map(|r| Attenuation::OutputPower(DecibelMilliwatts(within(-10.0, r)))));
+    let within = |value: f64, range: &std::ops::RangeInclusive<f64>| {
+        value.clamp(*range.start(), *range.end())
+    };
+    all.extend(
+        declared
+            .loss
+            .as_ref()
+            .map(|r| Attenuation::Loss(Decibels(within(3.0, r)))),
+    );
+    all.extend(
+        declared
+            .output_power
+            .as_ref()
+            .map(|r| Attenuation::OutputPower(DecibelMilliwatts(within(-10.0, r)))),
+    );
     let reference = declared.ports.iter().copied().find(|p| *p != port);
-    all.extend(declared.relative.as_ref().zip(reference).map(|(r, reference)| Attenuation::Relative { below: Decibels(within(3.0, r)), reference }));
+    all.extend(
+        declared
+            .relative
+            .as_ref()
+            .zip(reference)
+            .map(|(r, reference)| Attenuation::Relative {
+                below: Decibels(within(3.0, r)),
+                reference,
+            }),
+    );
     all
 }
 
@@ -58,9 +114,13 @@ async fn read(b: &Bench) -> Verdict {
     let attenuator = open(b).await?;
     let declared = attenuator.attenuator_capabilities();
     for port in declared.ports.iter().take(3) {
-        let now = b.call(Op::Attenuation, attenuator.attenuation(*port)).await?;
+        let now = b
+            .call(Op::Attenuation, attenuator.attenuation(*port))
+            .await?;
         let right = matches!(now, Attenuation::Other(_)) || declared.check(*port, &now).is_ok();
-        holds(right, || format!("port {port} is set to `{now}`, which is none of what it declares"))?;
+        holds(right, || {
+            format!("port {port} is set to `{now}`, which is none of what it declares")
+        })?;
     }
     Ok(())
 }
@@ -68,14 +128,26 @@ async fn read(b: &Bench) -> Verdict {
 async fn none(b: &Bench) -> Verdict {
     let attenuator = open(b).await?;
     let ports = &attenuator.attenuator_capabilities().ports;
-    let Some(port) = (1..=u32::MAX).map(Port).find(|p| !ports.contains(p)) else { return Ok(()) };
+    let Some(port) = (1..=u32::MAX).map(Port).find(|p| !ports.contains(p)) else {
+        return Ok(());
+    };
     let sent = b.records().len();
-    let mut errors = vec![refused(format!("the attenuation at port {port}"), attenuator.attenuation(port).await)?];
+    let mut errors = vec![refused(
+        format!("the attenuation at port {port}"),
+        attenuator.attenuation(port).await,
+    )?];
     if b.session.can(Op::SetAttenuation) {
-        errors.push(refused(format!("attenuating port {port}"), attenuator.set_attenuation(port, &Attenuation::Transparent).await)?);
+        errors.push(refused(
+            format!("attenuating port {port}"),
+            attenuator
+                .set_attenuation(port, &Attenuation::Transparent)
+                .await,
+        )?);
     }
     for error in errors {
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("port {port}, which has no attenuator: {error}"))?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("port {port}, which has no attenuator: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -83,17 +155,34 @@ async fn none(b: &Bench) -> Verdict {
 async fn outside(b: &Bench) -> Verdict {
     let attenuator = open(b).await?;
     let declared = attenuator.attenuator_capabilities();
-    let Some(port) = declared.ports.iter().next().copied() else { return Err(Stop::NotApplicable("it has no port".to_owned())) };
+    let Some(port) = declared.ports.iter().next().copied() else {
+        return Err(Stop::NotApplicable("it has no port".to_owned()));
+    };
     let wishes = [
-        Attenuation::Loss(Decibels(declared.loss.as_ref().map_or(3.0, |r| r.end() + 1.0))),
-        Attenuation::OutputPower(DecibelMilliwatts(declared.output_power.as_ref().map_or(0.0, |r| r.end() + 1.0))),
-        Attenuation::Relative { below: Decibels(1.0), reference: port },
+        Attenuation::Loss(Decibels(
+            declared.loss.as_ref().map_or(3.0, |r| r.end() + 1.0),
+        )),
+        Attenuation::OutputPower(DecibelMilliwatts(
+            declared
+                .output_power
+                .as_ref()
+                .map_or(0.0, |r| r.end() + 1.0),
+        )),
+        Attenuation::Relative {
+            below: Decibels(1.0),
+            reference: port,
+        },
         Attenuation::Other("anything".to_owned()),
     ];
     let sent = b.records().len();
     for wish in wishes {
-        let error = refused(format!("`{wish}`, which is not declared"), attenuator.set_attenuation(port, &wish).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("`{wish}`, which is not declared: {error}"))?;
+        let error = refused(
+            format!("`{wish}`, which is not declared"),
+            attenuator.set_attenuation(port, &wish).await,
+        )?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("`{wish}`, which is not declared: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -102,15 +191,24 @@ async fn set(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let attenuator = opened.as_attenuator()?;
     let port = settable(b, &*attenuator)?;
-    let before = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
+    let before = b
+        .call(Op::Attenuation, attenuator.attenuation(port))
+        .await?;
     if matches!(before, Attenuation::Other(_)) {
-        return Err(Stop::NotApplicable(format!("it is set to `{before}`, which could not be put back")));
+        return Err(Stop::NotApplicable(format!(
+            "it is set to `{before}`, which could not be put back"
+        )));
     }
     stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
         for way in ways(attenuator.attenuator_capabilities(), port) {
-            b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await?;
-            let now = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
-            holds(now == way, || format!("`{way}` was set, and it stands at `{now}`"))?;
+            b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way))
+                .await?;
+            let now = b
+                .call(Op::Attenuation, attenuator.attenuation(port))
+                .await?;
+            holds(now == way, || {
+                format!("`{way}` was set, and it stands at `{now}`")
+            })?;
         }
         Ok(())
     })
@@ -121,16 +219,28 @@ async fn ignored(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let attenuator = opened.as_attenuator()?;
     let port = settable(b, &*attenuator)?;
-    let before = b.call(Op::Attenuation, attenuator.attenuation(port)).await?;
-    let way = ways(attenuator.attenuator_capabilities(), port).into_iter().find(|w| *w != before);
-    let Some(way) = way else { return Err(Stop::NotApplicable("it has no other way to be set".to_owned())) };
+    let before = b
+        .call(Op::Attenuation, attenuator.attenuation(port))
+        .await?;
+    let way = ways(attenuator.attenuator_capabilities(), port)
+        .into_iter()
+        .find(|w| *w != before);
+    let Some(way) = way else {
+        return Err(Stop::NotApplicable(
+            "it has no other way to be set".to_owned(),
+        ));
+    };
     stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
         b.fault("ignore=99")?;
-        let result = b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way)).await;
+        let result = b
+            .call(Op::SetAttenuation, attenuator.set_attenuation(port, &way))
+            .await;
         b.fault("clear")?;
         let error = refused(format!("`{way}`, which the device does not do"), result)?;
         let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
-        holds(right, || format!("`{way}`, which the device does not do: {error}"))
+        holds(right, || {
+            format!("`{way}`, which the device does not do: {error}")
+        })
     })
     .await
 }

@@ -19,20 +19,60 @@ use qkd_switch_hal::{
 use zeroize::Zeroizing;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("DEV-14/declared", "calls every declared operation that reads", &[], |b| Box::pin(over_claims(b))),
-    Case::new("DEV-15/undeclared", "lets undeclared reads pass to the driver, and calls them", &[Need::Live], |b| Box::pin(under_claims(b))).negative(),
-    Case::new("DEV-16/refused", "calls every undeclared operation", &[], |b| Box::pin(undeclared(b))).negative(),
-    Case::new("DEV-17/profile", "looks for each operation of the profile", &[], |b| Box::pin(profile(b))),
-    Case::new("DEV-18/assumed", "opens it without accepted assumptions, and changes something that rests on one", &[Need::Live], |b| Box::pin(assumed(b)))
-        .negative(),
-    Case::new("DEV-19/parameter", "opens it with a parameter that no driver has", &[], |b| Box::pin(unknown_uri_parameter(b))).negative(),
-    Case::new("DEV-20/agree", "compares what the kinds declare with what the operations declare", &[], |b| Box::pin(agree(b))),
+    Case::new(
+        "DEV-14/declared",
+        "calls every declared operation that reads",
+        &[],
+        |b| Box::pin(over_claims(b)),
+    ),
+    Case::new(
+        "DEV-15/undeclared",
+        "lets undeclared reads pass to the driver, and calls them",
+        &[Need::Live],
+        |b| Box::pin(under_claims(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-16/refused",
+        "calls every undeclared operation",
+        &[],
+        |b| Box::pin(undeclared(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-17/profile",
+        "looks for each operation of the profile",
+        &[],
+        |b| Box::pin(profile(b)),
+    ),
+    Case::new(
+        "DEV-18/assumed",
+        "opens it without accepted assumptions, and changes something that rests on one",
+        &[Need::Live],
+        |b| Box::pin(assumed(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-19/parameter",
+        "opens it with a parameter that no driver has",
+        &[],
+        |b| Box::pin(unknown_uri_parameter(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-20/agree",
+        "compares what the kinds declare with what the operations declare",
+        &[],
+        |b| Box::pin(agree(b)),
+    ),
 ];
 
 async fn over_claims(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let all = reading::each(b, &opened).await;
-    holds(!all.is_empty(), || "it declares nothing that can be read".to_owned())?;
+    holds(!all.is_empty(), || {
+        "it declares nothing that can be read".to_owned()
+    })?;
     for (op, result) in all {
         match result {
             // A switch that cannot be read knows nothing before its first acknowledgement.
@@ -48,10 +88,16 @@ async fn under_claims(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let capabilities = opened.device().capabilities().clone();
     opened.pass_undeclared_reads();
-    for op in Op::ALL.iter().copied().filter(|op| !op.changes() && capabilities.supports(*op) == Support::Unsupported) {
+    for op in Op::ALL
+        .iter()
+        .copied()
+        .filter(|op| !op.changes() && capabilities.supports(*op) == Support::Unsupported)
+    {
         match reading::read(b, &opened, op).await {
             Some(Ok(())) => return fails(format!("it does not declare {op}, and does it")),
-            Some(Err(e)) if e.kind() != ErrorKind::Unsupported => return fails(format!("it does not declare {op}, and tries it: {e}")),
+            Some(Err(e)) if e.kind() != ErrorKind::Unsupported => {
+                return fails(format!("it does not declare {op}, and tries it: {e}"));
+            }
             _ => {}
         }
     }
@@ -60,7 +106,10 @@ async fn under_claims(b: &Bench) -> Verdict {
 
 /// A key of no device.
 pub(crate) fn made_up_key(bytes: usize) -> Key {
-    let random: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()).flatten().take(bytes).collect();
+    let random: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes())
+        .flatten()
+        .take(bytes)
+        .collect();
     Key::new(uuid::Uuid::new_v4().into(), Zeroizing::new(random))
 }
 
@@ -76,44 +125,117 @@ async fn change(opened: &Opened, op: Op) -> Option<Result<()>> {
         Op::SetParameter => {
             let device = opened.device();
             let spec = device.parameters().iter().find(|p| p.writable);
-            device.set_parameter(spec.map_or("none", |p| p.name), &ParameterValue::Flag(false)).await
+            device
+                .set_parameter(
+                    spec.map_or("none", |p| p.name),
+                    &ParameterValue::Flag(false),
+                )
+                .await
         }
         Op::Start => opened.as_module().ok()?.start().await,
         Op::Stop => opened.as_module().ok()?.stop().await,
         Op::Calibrate => opened.as_module().ok()?.calibrate().await,
-        Op::TakeKeys => opened.as_module().ok()?.take_keys(&KeyRequest::new(1)).await.map(drop),
-        Op::TakeKeysById => opened.as_module().ok()?.take_keys_by_id(&[made_up_id()]).await.map(drop),
+        Op::TakeKeys => opened
+            .as_module()
+            .ok()?
+            .take_keys(&KeyRequest::new(1))
+            .await
+            .map(drop),
+        Op::TakeKeysById => opened
+            .as_module()
+            .ok()?
+            .take_keys_by_id(&[made_up_id()])
+            .await
+            .map(drop),
         Op::Stage => {
             let encryptor = opened.as_encryptor().ok()?;
-            let size = encryptor.encryptor_capabilities().key_sizes.first().map_or(32, |s| s.0 / 8);
-            encryptor.stage(&ChannelId::from("none"), &made_up_key(usize::try_from(size).unwrap_or(32))).await.map(drop)
+            let size = encryptor
+                .encryptor_capabilities()
+                .key_sizes
+                .first()
+                .map_or(32, |s| s.0 / 8);
+            encryptor
+                .stage(
+                    &ChannelId::from("none"),
+                    &made_up_key(usize::try_from(size).unwrap_or(32)),
+                )
+                .await
+                .map(drop)
         }
         Op::Activate => opened.as_encryptor().ok()?.activate(&staged()).await,
         Op::Retire => opened.as_encryptor().ok()?.retire(&staged()).await,
-        Op::Zeroize => opened.as_encryptor().ok()?.zeroize(&ChannelId::from("none")).await,
-        Op::SetEncryption => opened.as_encryptor().ok()?.set_encryption(&ChannelId::from("none"), true).await,
+        Op::Zeroize => {
+            opened
+                .as_encryptor()
+                .ok()?
+                .zeroize(&ChannelId::from("none"))
+                .await
+        }
+        Op::SetEncryption => {
+            opened
+                .as_encryptor()
+                .ok()?
+                .set_encryption(&ChannelId::from("none"), true)
+                .await
+        }
         Op::Apply => {
             // A plan for another box: even one that got through would do nothing.
             let switch = opened.as_switch().ok()?;
             let another = qkd_hal::Identity::of("nobody").with_serial("none");
             let dark = CrossConnects::dark();
-            match Plan::new(&another, &switch.switch_capabilities().geometry, &dark, &dark, &Scope::Touched) {
+            match Plan::new(
+                &another,
+                &switch.switch_capabilities().geometry,
+                &dark,
+                &dark,
+                &Scope::Touched,
+            ) {
                 Ok(plan) => switch.apply(&plan).await.map(drop),
                 Err(_) => return None,
             }
         }
         Op::SetPort => {
             let switch = opened.as_switch().ok()?;
-            let port = switch.switch_capabilities().geometry.ports().last().unwrap_or(Port(1));
+            let port = switch
+                .switch_capabilities()
+                .geometry
+                .ports()
+                .last()
+                .unwrap_or(Port(1));
             switch.set_port(port, true).await
         }
         Op::SetMonitor => {
-            let none = AlarmLevels { low: None, high: None };
-            opened.as_meter().ok()?.set_monitor(Port(u32::MAX), &MonitorChange::Alarms(none)).await
+            let none = AlarmLevels {
+                low: None,
+                high: None,
+            };
+            opened
+                .as_meter()
+                .ok()?
+                .set_monitor(Port(u32::MAX), &MonitorChange::Alarms(none))
+                .await
         }
-        Op::SetAttenuation => opened.as_attenuator().ok()?.set_attenuation(Port(u32::MAX), &Attenuation::Transparent).await,
-        Op::SetProtection => opened.as_protection().ok()?.set_protection(&GroupId::from("none"), &ProtectionSetting::Revert(true)).await,
-        Op::ProtectionCommand => opened.as_protection().ok()?.command(&GroupId::from("none"), &SwitchCommand::Clear).await,
+        Op::SetAttenuation => {
+            opened
+                .as_attenuator()
+                .ok()?
+                .set_attenuation(Port(u32::MAX), &Attenuation::Transparent)
+                .await
+        }
+        Op::SetProtection => {
+            opened
+                .as_protection()
+                .ok()?
+                .set_protection(&GroupId::from("none"), &ProtectionSetting::Revert(true))
+                .await
+        }
+        Op::ProtectionCommand => {
+            opened
+                .as_protection()
+                .ok()?
+                .command(&GroupId::from("none"), &SwitchCommand::Clear)
+                .await
+        }
         _ => return None,
     })
 }
@@ -121,22 +243,51 @@ async fn change(opened: &Opened, op: Op) -> Option<Result<()>> {
 async fn undeclared(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let (sent, mut tried) = (b.records().len(), false);
-    for op in Op::ALL.iter().copied().filter(|op| opened.device().capabilities().supports(*op) == Support::Unsupported) {
-        let result = if op.changes() { change(&opened, op).await } else { reading::read(b, &opened, op).await };
+    for op in Op::ALL
+        .iter()
+        .copied()
+        .filter(|op| opened.device().capabilities().supports(*op) == Support::Unsupported)
+    {
+        let result = if op.changes() {
+            change(&opened, op).await
+        } else {
+            reading::read(b, &opened, op).await
+        };
         let Some(result) = result else { continue };
         tried = true;
         let error = refused(format!("{op}, which it does not declare"), result)?;
-        let right = error.kind() == ErrorKind::Unsupported && error.effect_on_device() == Effect::None;
-        holds(right, || format!("{op}, which it does not declare: {error}"))?;
+        let right =
+            error.kind() == ErrorKind::Unsupported && error.effect_on_device() == Effect::None;
+        holds(right, || {
+            format!("{op}, which it does not declare: {error}")
+        })?;
         b.silent_since(sent)?;
     }
-    if tried { Ok(()) } else { Err(Stop::NotApplicable("it declares all that it could be asked".to_owned())) }
+    if tried {
+        Ok(())
+    } else {
+        Err(Stop::NotApplicable(
+            "it declares all that it could be asked".to_owned(),
+        ))
+    }
 }
 
 async fn profile(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
-    let missing: Vec<_> = b.session.profile.must().filter(|op| device.capabilities().supports(*op) == Support::Unsupported).map(Op::name).collect();
-    holds(missing.is_empty(), || format!("the profile {} asks for {}, which it does not declare", b.session.dut.profile, missing.join(", ")))
+    let missing: Vec<_> = b
+        .session
+        .profile
+        .must()
+        .filter(|op| device.capabilities().supports(*op) == Support::Unsupported)
+        .map(Op::name)
+        .collect();
+    holds(missing.is_empty(), || {
+        format!(
+            "the profile {} asks for {}, which it does not declare",
+            b.session.dut.profile,
+            missing.join(", ")
+        )
+    })
 }
 
 async fn assumed(b: &Bench) -> Verdict {
@@ -144,23 +295,49 @@ async fn assumed(b: &Bench) -> Verdict {
     let device = opened.device();
     let sent = b.records().len();
     let mut tried = false;
-    for op in Op::ALL.iter().copied().filter(|op| op.changes() && device.capabilities().supports(*op) != Support::Unsupported) {
-        let Some(assumption) = device.descriptor().unaccepted(op) else { continue };
-        let Some(result) = change(&opened, op).await else { continue };
+    for op in Op::ALL
+        .iter()
+        .copied()
+        .filter(|op| op.changes() && device.capabilities().supports(*op) != Support::Unsupported)
+    {
+        let Some(assumption) = device.descriptor().unaccepted(op) else {
+            continue;
+        };
+        let Some(result) = change(&opened, op).await else {
+            continue;
+        };
         tried = true;
         let error = refused(format!("{op}, which rests on `{}`", assumption.id), result)?;
-        let right = error.kind() == ErrorKind::AssumptionNotAccepted && error.effect_on_device() == Effect::None;
-        holds(right, || format!("{op}, which rests on `{}`: {error}", assumption.id))?;
-        holds(error.message().contains(assumption.id), || format!("{op}: the error does not name `{}`: {error}", assumption.id))?;
+        let right = error.kind() == ErrorKind::AssumptionNotAccepted
+            && error.effect_on_device() == Effect::None;
+        holds(right, || {
+            format!("{op}, which rests on `{}`: {error}", assumption.id)
+        })?;
+        holds(error.message().contains(assumption.id), || {
+            format!("{op}: the error does not name `{}`: {error}", assumption.id)
+        })?;
         b.silent_since(sent)?;
     }
-    if tried { Ok(()) } else { Err(Stop::NotApplicable("no changing operation rests on an assumption".to_owned())) }
+    if tried {
+        Ok(())
+    } else {
+        Err(Stop::NotApplicable(
+            "no changing operation rests on an assumption".to_owned(),
+        ))
+    }
 }
 
 async fn unknown_uri_parameter(b: &Bench) -> Verdict {
-    let error = refused("a URI with the parameter `colour`", b.open_with(&[("colour", "red")]).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("a URI with an unknown parameter: {error}"))?;
-    holds(error.message().contains("colour"), || format!("the error does not name the parameter: {error}"))?;
+    let error = refused(
+        "a URI with the parameter `colour`",
+        b.open_with(&[("colour", "red")]).await,
+    )?;
+    holds(error.kind() == ErrorKind::InvalidInput, || {
+        format!("a URI with an unknown parameter: {error}")
+    })?;
+    holds(error.message().contains("colour"), || {
+        format!("the error does not name the parameter: {error}")
+    })?;
     b.silent_since(0)
 }
 
@@ -169,32 +346,61 @@ async fn agree(b: &Bench) -> Verdict {
     let device = opened.device();
     let can = |op| device.capabilities().supports(op) != Support::Unsupported;
     if can(Op::GetParameter) != device.parameters().iter().any(|p| p.readable) {
-        return fails("it declares to read parameters, and has none that can be read, or the other way round");
+        return fails(
+            "it declares to read parameters, and has none that can be read, or the other way round",
+        );
     }
     if can(Op::SetParameter) != device.parameters().iter().any(|p| p.writable) {
-        return fails("it declares to write parameters, and has none that can be written, or the other way round");
+        return fails(
+            "it declares to write parameters, and has none that can be written, or the other way round",
+        );
     }
     if let Ok(meter) = opened.as_meter() {
         let monitors = &meter.meter_capabilities().monitors;
-        holds(can(Op::Power) != monitors.is_empty(), || "it declares power, and names no monitor, or the other way round".to_owned())?;
+        holds(can(Op::Power) != monitors.is_empty(), || {
+            "it declares power, and names no monitor, or the other way round".to_owned()
+        })?;
         if let Ok(switch) = opened.as_switch() {
-            let outside = monitors.iter().find(|p| switch.switch_capabilities().geometry.check_port(**p).is_err());
-            holds(outside.is_none(), || format!("it names a power monitor at port {outside:?}, which it does not have"))?;
+            let outside = monitors.iter().find(|p| {
+                switch
+                    .switch_capabilities()
+                    .geometry
+                    .check_port(**p)
+                    .is_err()
+            });
+            holds(outside.is_none(), || {
+                format!("it names a power monitor at port {outside:?}, which it does not have")
+            })?;
         }
     }
     if let Ok(encryptor) = opened.as_encryptor() {
         let declared = encryptor.encryptor_capabilities();
-        let ready = matches!(declared.staging, Staging::Slots { receive_ready: true, .. });
-        holds(!declared.hitless || ready, || "it is called hitless, and has no slot that receives before it is activated".to_owned())?;
+        let ready = matches!(
+            declared.staging,
+            Staging::Slots {
+                receive_ready: true,
+                ..
+            }
+        );
+        holds(!declared.hitless || ready, || {
+            "it is called hitless, and has no slot that receives before it is activated".to_owned()
+        })?;
         let slots = matches!(declared.staging, Staging::Slots { .. });
-        holds(slots == can(Op::Retire), || "it declares to retire keys, and has no slots, or the other way round".to_owned())?;
+        holds(slots == can(Op::Retire), || {
+            "it declares to retire keys, and has no slots, or the other way round".to_owned()
+        })?;
     }
     if let Ok(module) = opened.as_module() {
         let keys = can(Op::TakeKeys) || can(Op::TakeKeysById);
-        holds(module.qkd_capabilities().role != Role::KeyDelivery || keys, || "it delivers keys by role, and declares neither way to take them".to_owned())?;
+        holds(
+            module.qkd_capabilities().role != Role::KeyDelivery || keys,
+            || "it delivers keys by role, and declares neither way to take them".to_owned(),
+        )?;
     }
     if let Ok(random) = opened.as_random() {
-        holds(random.random_capabilities().max_request > 0, || "it gives at most 0 bytes".to_owned())?;
+        holds(random.random_capabilities().max_request > 0, || {
+            "it gives at most 0 bytes".to_owned()
+        })?;
     }
     Ok(())
 }

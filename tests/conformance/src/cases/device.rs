@@ -12,7 +12,10 @@ use qkd_hal::{
     DeviceKind, ErrorKind, Operation as Op, Support,
     device::HealthState,
     reading::{Quality, Value},
-    units::{Bits, BitsPerSecond, Bytes, Celsius, DecibelMilliwatts, Decibels, Hertz, Nanometres, ShotNoiseUnits},
+    units::{
+        Bits, BitsPerSecond, Bytes, Celsius, DecibelMilliwatts, Decibels, Hertz, Nanometres,
+        ShotNoiseUnits,
+    },
 };
 use std::{
     collections::BTreeSet,
@@ -20,45 +23,129 @@ use std::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("DEV-01/twice", "asks for the identity twice", &[Need::Op(Op::Identity)], |b| Box::pin(identity_twice(b))),
-    Case::new("DEV-02/reopened", "opens it a second time and compares the identity", &[Need::Op(Op::Identity)], |b| Box::pin(identity_reopened(b))),
-    Case::new("DEV-03/kinds", "asks for a handle of each kind, declared or not", &[], |b| Box::pin(kinds(b))).negative(),
-    Case::new("DEV-04/well", "asks a device that works", &[Need::Op(Op::Health)], |b| Box::pin(health_agrees(b))),
-    Case::new("DEV-05/failing", "lets the device fail, asks, mends it, asks again", &[Need::Op(Op::Health), Need::Emulator], |b| Box::pin(health_shows(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("DEV-06/form", "checks name, unit, value, time and quality of each item", &[Need::Op(Op::Telemetry)], |b| Box::pin(telemetry_form(b))),
-    Case::new("DEV-07/again", "reads the telemetry twice", &[Need::Op(Op::Telemetry)], |b| Box::pin(telemetry_again(b))),
-    Case::new("DEV-08/side-by-side", "reads sixteen times at once", &[Need::Live], |b| Box::pin(side_by_side(b))),
-    Case::new("DEV-09/dropped", "drops a call in its middle, then reads", &[Need::Live], |b| Box::pin(dropped(b))).negative(),
-    Case::new("DEV-10/closed", "closes the handle and reads", &[], |b| Box::pin(closed(b))).negative(),
-    Case::new("DEV-11/twice", "closes the handle twice", &[], |b| Box::pin(closed_twice(b))).negative(),
-    Case::new("DEV-12/named", "loses a reply, closes the handle, and looks into both errors", &[Need::Live], |b| Box::pin(error_names(b))).negative(),
-    Case::new("DEV-13/reads", "calls every reading operation and looks at the wire and the model", &[], |b| Box::pin(reads_only(b))),
+    Case::new(
+        "DEV-01/twice",
+        "asks for the identity twice",
+        &[Need::Op(Op::Identity)],
+        |b| Box::pin(identity_twice(b)),
+    ),
+    Case::new(
+        "DEV-02/reopened",
+        "opens it a second time and compares the identity",
+        &[Need::Op(Op::Identity)],
+        |b| Box::pin(identity_reopened(b)),
+    ),
+    Case::new(
+        "DEV-03/kinds",
+        "asks for a handle of each kind, declared or not",
+        &[],
+        |b| Box::pin(kinds(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-04/well",
+        "asks a device that works",
+        &[Need::Op(Op::Health)],
+        |b| Box::pin(health_agrees(b)),
+    ),
+    Case::new(
+        "DEV-05/failing",
+        "lets the device fail, asks, mends it, asks again",
+        &[Need::Op(Op::Health), Need::Emulator],
+        |b| Box::pin(health_shows(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "DEV-06/form",
+        "checks name, unit, value, time and quality of each item",
+        &[Need::Op(Op::Telemetry)],
+        |b| Box::pin(telemetry_form(b)),
+    ),
+    Case::new(
+        "DEV-07/again",
+        "reads the telemetry twice",
+        &[Need::Op(Op::Telemetry)],
+        |b| Box::pin(telemetry_again(b)),
+    ),
+    Case::new(
+        "DEV-08/side-by-side",
+        "reads sixteen times at once",
+        &[Need::Live],
+        |b| Box::pin(side_by_side(b)),
+    ),
+    Case::new(
+        "DEV-09/dropped",
+        "drops a call in its middle, then reads",
+        &[Need::Live],
+        |b| Box::pin(dropped(b)),
+    )
+    .negative(),
+    Case::new("DEV-10/closed", "closes the handle and reads", &[], |b| {
+        Box::pin(closed(b))
+    })
+    .negative(),
+    Case::new("DEV-11/twice", "closes the handle twice", &[], |b| {
+        Box::pin(closed_twice(b))
+    })
+    .negative(),
+    Case::new(
+        "DEV-12/named",
+        "loses a reply, closes the handle, and looks into both errors",
+        &[Need::Live],
+        |b| Box::pin(error_names(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-13/reads",
+        "calls every reading operation and looks at the wire and the model",
+        &[],
+        |b| Box::pin(reads_only(b)),
+    ),
 ];
 
 async fn identity_twice(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
-    let (first, second) = (b.call(Op::Identity, device.identity()).await?, b.call(Op::Identity, device.identity()).await?);
-    holds(!first.vendor.trim().is_empty(), || "it names no vendor".to_owned())?;
-    for (what, text) in [("model", &first.model), ("serial number", &first.serial), ("firmware", &first.firmware)] {
-        let clean = text.as_ref().is_none_or(|t| !t.trim().is_empty() && !t.chars().any(char::is_control));
-        holds(clean, || format!("its {what} is {text:?}: empty, or with control characters"))?;
+    let (first, second) = (
+        b.call(Op::Identity, device.identity()).await?,
+        b.call(Op::Identity, device.identity()).await?,
+    );
+    holds(!first.vendor.trim().is_empty(), || {
+        "it names no vendor".to_owned()
+    })?;
+    for (what, text) in [
+        ("model", &first.model),
+        ("serial number", &first.serial),
+        ("firmware", &first.firmware),
+    ] {
+        let clean = text
+            .as_ref()
+            .is_none_or(|t| !t.trim().is_empty() && !t.chars().any(char::is_control));
+        holds(clean, || {
+            format!("its {what} is {text:?}: empty, or with control characters")
+        })?;
     }
-    holds(first == second, || format!("it says `{first}` and then `{second}`"))
+    holds(first == second, || {
+        format!("it says `{first}` and then `{second}`")
+    })
 }
 
 async fn identity_reopened(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let first = b.call(Op::Identity, opened.device().identity()).await?;
     opened.device().close().await?;
-    let second = b.call(Op::Identity, b.open().await?.device().identity()).await?;
-    holds(first == second, || format!("it says `{first}`, and opened again `{second}`"))
+    let second = b
+        .call(Op::Identity, b.open().await?.device().identity())
+        .await?;
+    holds(first == second, || {
+        format!("it says `{first}`, and opened again `{second}`")
+    })
 }
 
 async fn kinds(b: &Bench) -> Verdict {
     let opened = b.open().await?;
-    let declared: BTreeSet<DeviceKind> = opened.device().descriptor().kinds.iter().copied().collect();
+    let declared: BTreeSet<DeviceKind> =
+        opened.device().descriptor().kinds.iter().copied().collect();
     holds(!declared.is_empty(), || "it declares no kind".to_owned())?;
     let handles = [
         (DeviceKind::QkdModule, opened.as_module().err()),
@@ -69,10 +156,23 @@ async fn kinds(b: &Bench) -> Verdict {
     for (kind, error) in handles {
         match (declared.contains(&kind), error) {
             (true, None) => {}
-            (true, Some(e)) => return fails(format!("it declares to be a {kind}, and has no such handle: {e}")),
-            (false, None) => return fails(format!("it has a handle of a {kind}, which it does not declare")),
+            (true, Some(e)) => {
+                return fails(format!(
+                    "it declares to be a {kind}, and has no such handle: {e}"
+                ));
+            }
+            (false, None) => {
+                return fails(format!(
+                    "it has a handle of a {kind}, which it does not declare"
+                ));
+            }
             (false, Some(e)) => {
-                holds(e.kind() == ErrorKind::Unsupported, || format!("the handle of a {kind} that it is not: {} instead of unsupported", e.kind()))?;
+                holds(e.kind() == ErrorKind::Unsupported, || {
+                    format!(
+                        "the handle of a {kind} that it is not: {} instead of unsupported",
+                        e.kind()
+                    )
+                })?;
             }
         }
     }
@@ -83,8 +183,12 @@ async fn health_agrees(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
     let health = b.call(Op::Health, device.health()).await?;
     match health.state {
-        HealthState::Ok => holds(health.faults.is_empty(), || format!("it says ok, and names faults: {}", health.faults.join(", "))),
-        _ => holds(!health.faults.is_empty(), || format!("it says {:?}, and names no fault", health.state)),
+        HealthState::Ok => holds(health.faults.is_empty(), || {
+            format!("it says ok, and names faults: {}", health.faults.join(", "))
+        }),
+        _ => holds(!health.faults.is_empty(), || {
+            format!("it says {:?}, and names no fault", health.state)
+        }),
     }
 }
 
@@ -94,10 +198,14 @@ const FAILURES: [&str; 4] = ["fail", "port-fails=1", "alarm=223", "cut"];
 async fn health_shows(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
     if device.capabilities().supports(Op::Health) == Support::Emulated {
-        return Err(Stop::NotApplicable("its health is only whether it answers".to_owned()));
+        return Err(Stop::NotApplicable(
+            "its health is only whether it answers".to_owned(),
+        ));
     }
     let well = b.call(Op::Health, device.health()).await?;
-    holds(well.state == HealthState::Ok, || format!("it is not well to begin with: {:?}", well.faults))?;
+    holds(well.state == HealthState::Ok, || {
+        format!("it is not well to begin with: {:?}", well.faults)
+    })?;
     let mut had = false;
     for failure in FAILURES {
         match b.fault(failure) {
@@ -105,20 +213,35 @@ async fn health_shows(b: &Bench) -> Verdict {
             Err(Stop::NotApplicable(_)) => continue,
             Err(stop) => return Err(stop),
         }
-        let ill = reading::until(b, || async { Ok(b.call(Op::Health, device.health()).await?.state != HealthState::Ok) }).await?;
+        let ill = reading::until(b, || async {
+            Ok(b.call(Op::Health, device.health()).await?.state != HealthState::Ok)
+        })
+        .await?;
         if ill {
             let shown = b.call(Op::Health, device.health()).await?;
-            holds(!shown.faults.is_empty(), || format!("after `{failure}` it says {:?}, and names no fault", shown.state))?;
+            holds(!shown.faults.is_empty(), || {
+                format!(
+                    "after `{failure}` it says {:?}, and names no fault",
+                    shown.state
+                )
+            })?;
             b.fault("clear")?;
-            let mended = reading::until(b, || async { Ok(b.call(Op::Health, device.health()).await?.state == HealthState::Ok) }).await?;
-            return holds(mended, || format!("`{failure}` has gone, and it does not get well"));
+            let mended = reading::until(b, || async {
+                Ok(b.call(Op::Health, device.health()).await?.state == HealthState::Ok)
+            })
+            .await?;
+            return holds(mended, || {
+                format!("`{failure}` has gone, and it does not get well")
+            });
         }
         b.fault("clear")?;
     }
     if had {
         fails("the device failed, and its health stayed ok".to_owned())
     } else {
-        Err(Stop::NotApplicable("its emulator has no failure of the device".to_owned()))
+        Err(Stop::NotApplicable(
+            "its emulator has no failure of the device".to_owned(),
+        ))
     }
 }
 
@@ -145,30 +268,60 @@ async fn telemetry_form(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
     let begun = SystemTime::now();
     let all = b.call(Op::Telemetry, device.telemetry()).await?;
-    holds(!all.is_empty(), || "it declares telemetry, and has none".to_owned())?;
+    holds(!all.is_empty(), || {
+        "it declares telemetry, and has none".to_owned()
+    })?;
     let mut seen = BTreeSet::new();
     for item in &all {
         let name = item.name.as_ref();
-        holds(seen.insert(name.to_owned()), || format!("`{name}` comes twice"))?;
-        holds(!name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() || c == ' '), || {
-            format!("`{name}` is no name in lower case")
+        holds(seen.insert(name.to_owned()), || {
+            format!("`{name}` comes twice")
         })?;
-        holds(UNITS.contains(&item.unit), || format!("`{name}` has the unit `{}`, which is none of {UNITS:?}", item.unit))?;
+        holds(
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() || c == ' '),
+            || format!("`{name}` is no name in lower case"),
+        )?;
+        holds(UNITS.contains(&item.unit), || {
+            format!(
+                "`{name}` has the unit `{}`, which is none of {UNITS:?}",
+                item.unit
+            )
+        })?;
         if let Value::Number(v) = item.value {
-            holds(v.is_finite() || item.quality == Quality::Invalid, || format!("`{name}` is {v}, of quality {:?}", item.quality))?;
+            holds(v.is_finite() || item.quality == Quality::Invalid, || {
+                format!("`{name}` is {v}, of quality {:?}", item.quality)
+            })?;
         }
         let age = begun.duration_since(item.at).unwrap_or_default();
-        holds(item.at <= SystemTime::now() + Duration::from_secs(1), || format!("`{name}` was taken in the future"))?;
-        holds(age < Duration::from_secs(60) || item.quality != Quality::Good, || format!("`{name}` is good, and {age:?} old"))?;
+        holds(
+            item.at <= SystemTime::now() + Duration::from_secs(1),
+            || format!("`{name}` was taken in the future"),
+        )?;
+        holds(
+            age < Duration::from_secs(60) || item.quality != Quality::Good,
+            || format!("`{name}` is good, and {age:?} old"),
+        )?;
     }
     Ok(())
 }
 
 async fn telemetry_again(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
-    let names = |all: Vec<qkd_hal::reading::Reading>| all.into_iter().map(|r| (r.name.into_owned(), r.unit)).collect::<Vec<_>>();
-    let (first, second) = (names(b.call(Op::Telemetry, device.telemetry()).await?), names(b.call(Op::Telemetry, device.telemetry()).await?));
-    holds(first == second, || format!("the first time it tells {first:?}, the second time {second:?}"))
+    let names = |all: Vec<qkd_hal::reading::Reading>| {
+        all.into_iter()
+            .map(|r| (r.name.into_owned(), r.unit))
+            .collect::<Vec<_>>()
+    };
+    let (first, second) = (
+        names(b.call(Op::Telemetry, device.telemetry()).await?),
+        names(b.call(Op::Telemetry, device.telemetry()).await?),
+    );
+    holds(first == second, || {
+        format!("the first time it tells {first:?}, the second time {second:?}")
+    })
 }
 
 async fn side_by_side(b: &Bench) -> Verdict {
@@ -176,7 +329,9 @@ async fn side_by_side(b: &Bench) -> Verdict {
     let right = reading::steady(b, &opened).await?;
     for answer in join_all((0..16).map(|_| reading::steady(b, &opened))).await {
         let answer = answer?;
-        holds(answer == right, || format!("side by side, a caller read `{answer}`, and alone `{right}`"))?;
+        holds(answer == right, || {
+            format!("side by side, a caller read `{answer}`, and alone `{right}`")
+        })?;
     }
     Ok(())
 }
@@ -189,11 +344,15 @@ async fn dropped(b: &Bench) -> Verdict {
     let gone = tokio::time::timeout(Duration::from_millis(10), reading::steady(b, &opened)).await;
     b.script().clear();
     if gone.is_ok() && b.script().count() == 0 {
-        return Err(Stop::NotApplicable("its reading touches no wire".to_owned()));
+        return Err(Stop::NotApplicable(
+            "its reading touches no wire".to_owned(),
+        ));
     }
     for _ in 0..3 {
         let next = reading::steady(b, &opened).await?;
-        holds(next == right, || format!("after a dropped call the next one read `{next}`, and before `{right}`"))?;
+        holds(next == right, || {
+            format!("after a dropped call the next one read `{next}`, and before `{right}`")
+        })?;
     }
     Ok(())
 }
@@ -204,7 +363,12 @@ async fn closed(b: &Bench) -> Verdict {
     let sent = b.records().len();
     for (operation, result) in reading::each(b, &opened).await {
         let error = refused(format!("{operation} on a closed handle"), result)?;
-        holds(error.kind() == ErrorKind::Closed, || format!("{operation} on a closed handle: {} instead of closed", error.kind()))?;
+        holds(error.kind() == ErrorKind::Closed, || {
+            format!(
+                "{operation} on a closed handle: {} instead of closed",
+                error.kind()
+            )
+        })?;
     }
     b.silent_since(sent)
 }
@@ -216,8 +380,13 @@ async fn closed_twice(b: &Bench) -> Verdict {
         return fails(format!("the second close fails: {error}"));
     }
     let mut events = device.events();
-    let ended = tokio::time::timeout(Duration::from_secs(1), async { while events.next().await.is_some() {} }).await;
-    holds(ended.is_ok(), || "the events of a closed handle do not end".to_owned())
+    let ended = tokio::time::timeout(Duration::from_secs(1), async {
+        while events.next().await.is_some() {}
+    })
+    .await;
+    holds(ended.is_ok(), || {
+        "the events of a closed handle do not end".to_owned()
+    })
 }
 
 async fn error_names(b: &Bench) -> Verdict {
@@ -229,10 +398,22 @@ async fn error_names(b: &Bench) -> Verdict {
     device.close().await?;
     let closed = refused("a call on a closed handle", device.identity().await)?;
     for error in lost.iter().chain([&closed]) {
-        holds(error.device() == Some(device.descriptor().uri.as_str()), || format!("the error names the device {:?}: {error}", error.device()))?;
-        let named = error.operation().is_some_and(|name| Op::ALL.iter().any(|op| op.name() == name));
-        holds(named, || format!("the error names the operation {:?}: {error}", error.operation()))?;
-        holds(!error.message().trim().is_empty(), || "the error has no sentence".to_owned())?;
+        holds(
+            error.device() == Some(device.descriptor().uri.as_str()),
+            || format!("the error names the device {:?}: {error}", error.device()),
+        )?;
+        let named = error
+            .operation()
+            .is_some_and(|name| Op::ALL.iter().any(|op| op.name() == name));
+        holds(named, || {
+            format!(
+                "the error names the operation {:?}: {error}",
+                error.operation()
+            )
+        })?;
+        holds(!error.message().trim().is_empty(), || {
+            "the error has no sentence".to_owned()
+        })?;
     }
     Ok(())
 }
@@ -242,11 +423,19 @@ async fn reads_only(b: &Bench) -> Verdict {
     let (before, sent) = (b.state(), b.records().len());
     for (operation, result) in reading::each(b, &opened).await {
         if let Some(record) = b.records()[sent..].iter().find(|r| r.changes) {
-            return fails(format!("{operation} reads, and sent `{}`, which may change the device", record.name));
+            return fails(format!(
+                "{operation} reads, and sent `{}`, which may change the device",
+                record.name
+            ));
         }
-        holds(b.state() == before, || format!("{operation} reads, and the device has changed"))?;
+        holds(b.state() == before, || {
+            format!("{operation} reads, and the device has changed")
+        })?;
         if let Err(error) = result {
-            let harmless = matches!(error.kind(), ErrorKind::NotReady | ErrorKind::NotFound | ErrorKind::Unsupported);
+            let harmless = matches!(
+                error.kind(),
+                ErrorKind::NotReady | ErrorKind::NotFound | ErrorKind::Unsupported
+            );
             holds(harmless, || format!("{operation}: {error}"))?;
         }
     }

@@ -15,20 +15,60 @@ use qkd_hal::{
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("ENC-01/channels", "asks for the channels twice", &[Need::Op(Op::Channels)], |b| Box::pin(channels(b))),
-    Case::new("ENC-02/status", "asks for the status of each channel", &[Need::Op(Op::Channel)], |b| Box::pin(status(b))),
-    Case::new("ENC-03/unknown", "asks for a channel that is not there", &[Need::Op(Op::Channel)], |b| Box::pin(unknown_channel(b))).negative(),
-    Case::new("ENC-04/counters", "reads the counters twice", &[Need::Op(Op::Counters)], |b| Box::pin(counters(b))),
-    Case::new("ENC-05/size", "stages keys of sizes that it does not take", &[Need::Op(Op::Stage)], |b| Box::pin(wrong_size(b))).negative(),
-    Case::new("ENC-06/unknown", "stages a key on a channel that is not there", &[Need::Op(Op::Stage), Need::Live], |b| Box::pin(stage_nowhere(b)))
-        .negative()
-        .impact(Impact::Reversible),
-    Case::new("ENC-07/unstaged", "activates a key that was never staged", &[Need::Op(Op::Activate), Need::Emulator], |b| Box::pin(unstaged(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("ENC-08/unstaged", "waits for the confirmation of a key that was never staged", &[Need::Op(Op::Confirm), Need::Live], |b| {
-        Box::pin(confirm_unstaged(b))
-    })
+    Case::new(
+        "ENC-01/channels",
+        "asks for the channels twice",
+        &[Need::Op(Op::Channels)],
+        |b| Box::pin(channels(b)),
+    ),
+    Case::new(
+        "ENC-02/status",
+        "asks for the status of each channel",
+        &[Need::Op(Op::Channel)],
+        |b| Box::pin(status(b)),
+    ),
+    Case::new(
+        "ENC-03/unknown",
+        "asks for a channel that is not there",
+        &[Need::Op(Op::Channel)],
+        |b| Box::pin(unknown_channel(b)),
+    )
+    .negative(),
+    Case::new(
+        "ENC-04/counters",
+        "reads the counters twice",
+        &[Need::Op(Op::Counters)],
+        |b| Box::pin(counters(b)),
+    ),
+    Case::new(
+        "ENC-05/size",
+        "stages keys of sizes that it does not take",
+        &[Need::Op(Op::Stage)],
+        |b| Box::pin(wrong_size(b)),
+    )
+    .negative(),
+    Case::new(
+        "ENC-06/unknown",
+        "stages a key on a channel that is not there",
+        &[Need::Op(Op::Stage), Need::Live],
+        |b| Box::pin(stage_nowhere(b)),
+    )
+    .negative()
+    .impact(Impact::Reversible),
+    Case::new(
+        "ENC-07/unstaged",
+        "activates a key that was never staged",
+        &[Need::Op(Op::Activate), Need::Emulator],
+        |b| Box::pin(unstaged(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "ENC-08/unstaged",
+        "waits for the confirmation of a key that was never staged",
+        &[Need::Op(Op::Confirm), Need::Live],
+        |b| Box::pin(confirm_unstaged(b)),
+    )
     .negative(),
 ];
 
@@ -40,45 +80,79 @@ pub(super) async fn open(b: &Bench) -> Result<Arc<dyn Encryptor>, Stop> {
 pub(super) async fn channel(b: &Bench, encryptor: &dyn Encryptor) -> Result<ChannelId, Stop> {
     let all = b.call(Op::Channels, encryptor.channels()).await?;
     match (&b.session.dut.channel, b.session.dut.on()) {
-        (Some(named), _) => {
-            all.into_iter().find(|c| c.0 == *named).ok_or_else(|| Stop::Broken(format!("the file names the channel `{named}`, which the box lacks")))
-        }
-        (None, On::Device) => Err(Stop::Disabled("name the channel that may be touched with channel = \"..\"".to_owned())),
-        (None, _) => all.into_iter().next().ok_or_else(|| Stop::Fails("it has no channel".to_owned())),
+        (Some(named), _) => all.into_iter().find(|c| c.0 == *named).ok_or_else(|| {
+            Stop::Broken(format!(
+                "the file names the channel `{named}`, which the box lacks"
+            ))
+        }),
+        (None, On::Device) => Err(Stop::Disabled(
+            "name the channel that may be touched with channel = \"..\"".to_owned(),
+        )),
+        (None, _) => all
+            .into_iter()
+            .next()
+            .ok_or_else(|| Stop::Fails("it has no channel".to_owned())),
     }
 }
 
 /// The greatest size that it takes, in bytes.
 pub(super) fn size(encryptor: &dyn Encryptor) -> usize {
-    let bits = encryptor.encryptor_capabilities().key_sizes.iter().map(|s| s.0).max().unwrap_or(256);
+    let bits = encryptor
+        .encryptor_capabilities()
+        .key_sizes
+        .iter()
+        .map(|s| s.0)
+        .max()
+        .unwrap_or(256);
     usize::try_from(bits / 8).unwrap_or(32)
 }
 
 async fn channels(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
-    let (first, second) = (b.call(Op::Channels, encryptor.channels()).await?, b.call(Op::Channels, encryptor.channels()).await?);
+    let (first, second) = (
+        b.call(Op::Channels, encryptor.channels()).await?,
+        b.call(Op::Channels, encryptor.channels()).await?,
+    );
     holds(!first.is_empty(), || "it has no channel".to_owned())?;
-    holds(first == second, || format!("it has {first:?}, and then {second:?}"))?;
+    holds(first == second, || {
+        format!("it has {first:?}, and then {second:?}")
+    })?;
     let unique: BTreeSet<_> = first.iter().collect();
-    holds(unique.len() == first.len(), || format!("a channel is named twice: {first:?}"))
+    holds(unique.len() == first.len(), || {
+        format!("a channel is named twice: {first:?}")
+    })
 }
 
 async fn status(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     for id in b.call(Op::Channels, encryptor.channels()).await? {
         let status = b.call(Op::Channel, encryptor.channel(&id)).await?;
-        holds(status.channel == id, || format!("it was asked for {id}, and told of {}", status.channel))?;
+        holds(status.channel == id, || {
+            format!("it was asked for {id}, and told of {}", status.channel)
+        })?;
         let most = match encryptor.encryptor_capabilities().staging {
             Staging::Slots { count, .. } => usize::from(count),
             _ => 0,
         };
-        holds(status.slots.len() <= most, || format!("channel {id} shows {} slots, and {most} are declared", status.slots.len()))?;
+        holds(status.slots.len() <= most, || {
+            format!(
+                "channel {id} shows {} slots, and {most} are declared",
+                status.slots.len()
+            )
+        })?;
         let numbers: BTreeSet<_> = status.slots.iter().map(|s| s.number).collect();
-        holds(numbers.len() == status.slots.len() && !numbers.contains(&0), || format!("channel {id}: its slots are numbered {numbers:?}"))?;
+        holds(
+            numbers.len() == status.slots.len() && !numbers.contains(&0),
+            || format!("channel {id}: its slots are numbered {numbers:?}"),
+        )?;
         let active = status.slots.iter().filter(|s| s.active).count();
-        holds(active <= 1, || format!("channel {id} sends with {active} slots at once"))?;
+        holds(active <= 1, || {
+            format!("channel {id} sends with {active} slots at once")
+        })?;
         let keyless = status.state == ChannelState::Encrypting && most > 0 && active == 0;
-        holds(!keyless, || format!("channel {id} says that it encrypts, and sends with no slot"))?;
+        holds(!keyless, || {
+            format!("channel {id} says that it encrypts, and sends with no slot")
+        })?;
     }
     Ok(())
 }
@@ -86,12 +160,26 @@ async fn status(b: &Bench) -> Verdict {
 async fn unknown_channel(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let nowhere = ChannelId::from("no-such-channel");
-    let mut errors = vec![("its status", refused("a channel that is not there", b.call(Op::Channel, encryptor.channel(&nowhere)).await)?)];
+    let mut errors = vec![(
+        "its status",
+        refused(
+            "a channel that is not there",
+            b.call(Op::Channel, encryptor.channel(&nowhere)).await,
+        )?,
+    )];
     if b.session.can(Op::Counters) {
-        errors.push(("its counters", refused("counters of a channel that is not there", b.call(Op::Counters, encryptor.counters(&nowhere)).await)?));
+        errors.push((
+            "its counters",
+            refused(
+                "counters of a channel that is not there",
+                b.call(Op::Counters, encryptor.counters(&nowhere)).await,
+            )?,
+        ));
     }
     for (what, error) in errors {
-        holds(error.kind() == ErrorKind::NotFound, || format!("{what}, of a channel that is not there: {error}"))?;
+        holds(error.kind() == ErrorKind::NotFound, || {
+            format!("{what}, of a channel that is not there: {error}")
+        })?;
     }
     Ok(())
 }
@@ -106,10 +194,16 @@ async fn counters(b: &Bench) -> Verdict {
         let second = b.call(Op::Counters, encryptor.counters(&id)).await?;
         let pairs = first.named().into_iter().zip(second.named());
         for ((name, before), (_, now)) in pairs {
-            holds(before.is_some() == now.is_some(), || format!("channel {id}: the counter `{name}` comes and goes"))?;
-            holds(now >= before, || format!("channel {id}: the counter `{name}` went from {before:?} to {now:?}"))?;
+            holds(before.is_some() == now.is_some(), || {
+                format!("channel {id}: the counter `{name}` comes and goes")
+            })?;
+            holds(now >= before, || {
+                format!("channel {id}: the counter `{name}` went from {before:?} to {now:?}")
+            })?;
         }
-        holds(second.named().iter().any(|(_, now)| now.is_some()), || format!("channel {id} declares counters, and has none"))?;
+        holds(second.named().iter().any(|(_, now)| now.is_some()), || {
+            format!("channel {id} declares counters, and has none")
+        })?;
     }
     Ok(())
 }
@@ -118,7 +212,9 @@ async fn wrong_size(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let right = &encryptor.encryptor_capabilities().key_sizes;
     if right.is_empty() {
-        return Err(Stop::NotApplicable("which sizes it takes is not public".to_owned()));
+        return Err(Stop::NotApplicable(
+            "which sizes it takes is not public".to_owned(),
+        ));
     }
     let sent = b.records().len();
     for bytes in [1, 15, 17, 31, 33, 64, 4096] {
@@ -127,9 +223,15 @@ async fn wrong_size(b: &Bench) -> Verdict {
         }
         let key = made_up_key(bytes);
         b.secret(key.expose());
-        let error = refused(format!("a key of {bytes} bytes"), encryptor.stage(&ChannelId::from("any"), &key).await)?;
+        let error = refused(
+            format!("a key of {bytes} bytes"),
+            encryptor.stage(&ChannelId::from("any"), &key).await,
+        )?;
         b.print(&error);
-        holds(error.kind() == ErrorKind::InvalidInput && error.effect_on_device() == Effect::None, || format!("a key of {bytes} bytes: {error}"))?;
+        holds(
+            error.kind() == ErrorKind::InvalidInput && error.effect_on_device() == Effect::None,
+            || format!("a key of {bytes} bytes: {error}"),
+        )?;
     }
     b.silent_since(sent)
 }
@@ -141,31 +243,83 @@ async fn stage_nowhere(b: &Bench) -> Verdict {
     let before = b.state();
     let key = made_up_key(size(&*encryptor));
     b.secret(key.expose());
-    let error = refused("a key for a channel that is not there", b.call(Op::Stage, encryptor.stage(&ChannelId::from("no-such-channel"), &key)).await)?;
-    holds(error.kind() == ErrorKind::NotFound, || format!("a key for a channel that is not there: {error}"))?;
-    holds(b.state() == before, || "the channel is not there, and the device has changed".to_owned())
+    let error = refused(
+        "a key for a channel that is not there",
+        b.call(
+            Op::Stage,
+            encryptor.stage(&ChannelId::from("no-such-channel"), &key),
+        )
+        .await,
+    )?;
+    holds(error.kind() == ErrorKind::NotFound, || {
+        format!("a key for a channel that is not there: {error}")
+    })?;
+    holds(b.state() == before, || {
+        "the channel is not there, and the device has changed".to_owned()
+    })
 }
 
 async fn unstaged(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
     let before = b.state();
-    let slot = matches!(encryptor.encryptor_capabilities().staging, Staging::Slots { .. }).then_some(1);
+    let slot = matches!(
+        encryptor.encryptor_capabilities().staging,
+        Staging::Slots { .. }
+    )
+    .then_some(1);
     let never = Staged::new(id, made_up_id(), slot, "made up");
-    let error = refused("activating a key that was never staged", b.call(Op::Activate, encryptor.activate(&never)).await)?;
-    let right = matches!(error.kind(), ErrorKind::NotReady | ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Refused | ErrorKind::StateChanged);
-    holds(right, || format!("activating a key that was never staged: {error}"))?;
-    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())
+    let error = refused(
+        "activating a key that was never staged",
+        b.call(Op::Activate, encryptor.activate(&never)).await,
+    )?;
+    let right = matches!(
+        error.kind(),
+        ErrorKind::NotReady
+            | ErrorKind::NotFound
+            | ErrorKind::InvalidInput
+            | ErrorKind::Refused
+            | ErrorKind::StateChanged
+    );
+    holds(right, || {
+        format!("activating a key that was never staged: {error}")
+    })?;
+    holds(b.state() == before, || {
+        "it was refused, and the device has changed".to_owned()
+    })
 }
 
 async fn confirm_unstaged(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
-    let Some(id) = b.call(Op::Channels, encryptor.channels()).await?.into_iter().next() else { return fails("it has no channel") };
-    match b.call(Op::Confirm, encryptor.confirm(&Staged::new(id, made_up_id(), None, "made up"))).await {
+    let Some(id) = b
+        .call(Op::Channels, encryptor.channels())
+        .await?
+        .into_iter()
+        .next()
+    else {
+        return fails("it has no channel");
+    };
+    match b
+        .call(
+            Op::Confirm,
+            encryptor.confirm(&Staged::new(id, made_up_id(), None, "made up")),
+        )
+        .await
+    {
         Ok(confirmation) => {
-            holds(!confirmation.confirmed, || format!("it confirms a key that was never staged: {}", confirmation.evidence))?;
-            holds(!confirmation.evidence.trim().is_empty(), || "it does not confirm, and says nothing of why".to_owned())
+            holds(!confirmation.confirmed, || {
+                format!(
+                    "it confirms a key that was never staged: {}",
+                    confirmation.evidence
+                )
+            })?;
+            holds(!confirmation.evidence.trim().is_empty(), || {
+                "it does not confirm, and says nothing of why".to_owned()
+            })
         }
-        Err(error) => holds(matches!(error.kind(), ErrorKind::NotReady | ErrorKind::NotFound), || format!("{error}")),
+        Err(error) => holds(
+            matches!(error.kind(), ErrorKind::NotReady | ErrorKind::NotFound),
+            || format!("{error}"),
+        ),
     }
 }

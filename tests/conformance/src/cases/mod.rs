@@ -50,7 +50,11 @@ pub fn all() -> &'static [Case] {
             random::CASES,
         ]
         .concat();
-        let order: std::collections::HashMap<&str, usize> = crate::requirement::all().iter().enumerate().map(|(n, r)| (r.id.as_str(), n)).collect();
+        let order: std::collections::HashMap<&str, usize> = crate::requirement::all()
+            .iter()
+            .enumerate()
+            .map(|(n, r)| (r.id.as_str(), n))
+            .collect();
         all.sort_by_key(|c| order.get(c.requirement()).copied().unwrap_or(usize::MAX));
         all
     });
@@ -68,7 +72,11 @@ mod tests {
         let of_cases: BTreeSet<&str> = all().iter().map(Case::requirement).collect();
         let known: BTreeSet<&str> = requirement::all().iter().map(|r| r.id.as_str()).collect();
         assert_eq!(of_cases, known);
-        assert_eq!(known.len(), requirement::all().len(), "an id is given twice");
+        assert_eq!(
+            known.len(),
+            requirement::all().len(),
+            "an id is given twice"
+        );
         let ids: BTreeSet<&str> = all().iter().map(|c| c.id).collect();
         assert_eq!(ids.len(), all().len(), "a case's id is given twice");
     }
@@ -84,7 +92,13 @@ mod tests {
     fn no_case_does_more_than_its_requirement_says() {
         for case in all() {
             let requirement = requirement::find(case.requirement()).unwrap();
-            assert!(case.impact <= requirement.impact, "{}: {} > {}", case.id, case.impact, requirement.impact);
+            assert!(
+                case.impact <= requirement.impact,
+                "{}: {} > {}",
+                case.id,
+                case.impact,
+                requirement.impact
+            );
         }
     }
 }

@@ -15,21 +15,59 @@ use qkd_hal::{
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("QKD-01/status", "asks for the status", &[Need::Op(Op::ModuleStatus)], |b| Box::pin(status(b))),
-    Case::new("QKD-02/performance", "asks for the performance", &[Need::Op(Op::Performance)], |b| Box::pin(performance(b))),
-    Case::new("QKD-03/store", "asks for the key store", &[Need::Op(Op::KeyStore)], |b| Box::pin(store(b))),
-    Case::new("QKD-04/roles", "compares the roles of the two ends", &[Need::Op(Op::ModuleStatus), Need::Peer], |b| Box::pin(roles(b))),
-    Case::new("QKD-05/cut", "cuts the quantum channel, looks, mends it, looks again", &[Need::Op(Op::ModuleStatus), Need::Emulator], |b| Box::pin(cut(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("QKD-06/calibrated", "calibrates, and waits until it generates again", &[Need::Op(Op::Calibrate), Need::Live], |b| Box::pin(calibrated(b)))
-        .impact(Impact::Disruptive),
-    Case::new("QKD-07/started", "starts a module that runs", &[Need::Op(Op::Start), Need::Live], |b| Box::pin(started(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("QKD-08/noisy", "adds loss to the quantum channel, and looks at rate and QBER", &[Need::Op(Op::Performance), Need::Emulator], |b| {
-        Box::pin(lossy(b))
-    })
+    Case::new(
+        "QKD-01/status",
+        "asks for the status",
+        &[Need::Op(Op::ModuleStatus)],
+        |b| Box::pin(status(b)),
+    ),
+    Case::new(
+        "QKD-02/performance",
+        "asks for the performance",
+        &[Need::Op(Op::Performance)],
+        |b| Box::pin(performance(b)),
+    ),
+    Case::new(
+        "QKD-03/store",
+        "asks for the key store",
+        &[Need::Op(Op::KeyStore)],
+        |b| Box::pin(store(b)),
+    ),
+    Case::new(
+        "QKD-04/roles",
+        "compares the roles of the two ends",
+        &[Need::Op(Op::ModuleStatus), Need::Peer],
+        |b| Box::pin(roles(b)),
+    ),
+    Case::new(
+        "QKD-05/cut",
+        "cuts the quantum channel, looks, mends it, looks again",
+        &[Need::Op(Op::ModuleStatus), Need::Emulator],
+        |b| Box::pin(cut(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "QKD-06/calibrated",
+        "calibrates, and waits until it generates again",
+        &[Need::Op(Op::Calibrate), Need::Live],
+        |b| Box::pin(calibrated(b)),
+    )
+    .impact(Impact::Disruptive),
+    Case::new(
+        "QKD-07/started",
+        "starts a module that runs",
+        &[Need::Op(Op::Start), Need::Live],
+        |b| Box::pin(started(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "QKD-08/noisy",
+        "adds loss to the quantum channel, and looks at rate and QBER",
+        &[Need::Op(Op::Performance), Need::Emulator],
+        |b| Box::pin(lossy(b)),
+    )
     .negative()
     .impact(Impact::Disruptive),
 ];
@@ -42,7 +80,12 @@ async fn status(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let status = b.call(Op::ModuleStatus, module.status()).await?;
     let declared = module.qkd_capabilities().role;
-    holds(status.role == declared, || format!("it declares the role {declared:?}, and says {:?}", status.role))?;
+    holds(status.role == declared, || {
+        format!(
+            "it declares the role {declared:?}, and says {:?}",
+            status.role
+        )
+    })?;
     let blank = status.peer.as_ref().is_some_and(|p| p.trim().is_empty());
     holds(!blank, || "it names a peer without a name".to_owned())
 }
@@ -51,49 +94,91 @@ async fn performance(b: &Bench) -> Verdict {
     let module = open(b).await?;
     // While it initialises there is nothing to tell.
     let told = b.call(Op::ModuleStatus, module.status()).await?.state;
-    if matches!(told, ModuleState::Booting | ModuleState::Initialising | ModuleState::Calibrating) {
+    if matches!(
+        told,
+        ModuleState::Booting | ModuleState::Initialising | ModuleState::Calibrating
+    ) {
         generating(b, &*module).await?;
     }
     let p = b.call(Op::Performance, module.performance()).await?;
-    let ratios = [("QBER", p.qber.map(|m| m.value.0)), ("visibility", p.visibility.map(|m| m.value.0))];
+    let ratios = [
+        ("QBER", p.qber.map(|m| m.value.0)),
+        ("visibility", p.visibility.map(|m| m.value.0)),
+    ];
     for (name, value) in ratios {
-        holds(value.is_none_or(|v| (0.0..=1.0).contains(&v)), || format!("the {name} is {value:?}, which is not within 0 to 1"))?;
+        holds(value.is_none_or(|v| (0.0..=1.0).contains(&v)), || {
+            format!("the {name} is {value:?}, which is not within 0 to 1")
+        })?;
     }
     // A key is made only below one half, where the two ends agree better than by chance.
     if let (Some(qber), Some(rate)) = (&p.qber, &p.secret_key_rate) {
-        holds(qber.value.0 < 0.5 || rate.value.0 <= 0.0, || format!("keys at {} bit/s, at a QBER of {}", rate.value.0, qber.value.0))?;
+        holds(qber.value.0 < 0.5 || rate.value.0 <= 0.0, || {
+            format!(
+                "keys at {} bit/s, at a QBER of {}",
+                rate.value.0, qber.value.0
+            )
+        })?;
     }
     if let Some(rate) = &p.secret_key_rate {
-        holds(rate.value.0.is_finite() && rate.value.0 >= 0.0, || format!("the secret key rate is {} bit/s", rate.value.0))?;
+        holds(rate.value.0.is_finite() && rate.value.0 >= 0.0, || {
+            format!("the secret key rate is {} bit/s", rate.value.0)
+        })?;
     }
     if let Some(noise) = &p.excess_noise {
-        holds(noise.value.0.is_finite(), || format!("the excess noise is {}", noise.value.0))?;
+        holds(noise.value.0.is_finite(), || {
+            format!("the excess noise is {}", noise.value.0)
+        })?;
     }
-    let any = p.qber.is_some() || p.secret_key_rate.is_some() || p.visibility.is_some() || p.excess_noise.is_some() || p.last_block.is_some();
-    holds(any, || "it declares performance, and tells nothing".to_owned())
+    let any = p.qber.is_some()
+        || p.secret_key_rate.is_some()
+        || p.visibility.is_some()
+        || p.excess_noise.is_some()
+        || p.last_block.is_some();
+    holds(any, || {
+        "it declares performance, and tells nothing".to_owned()
+    })
 }
 
 async fn store(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let s = b.call(Op::KeyStore, module.key_store()).await?;
     if let (Some(stored), Some(capacity)) = (s.stored, s.capacity) {
-        holds(stored <= capacity, || format!("{stored} keys are stored, of at most {capacity}"))?;
+        holds(stored <= capacity, || {
+            format!("{stored} keys are stored, of at most {capacity}")
+        })?;
     }
-    let sizes = [("least", s.min_key_size), ("default", s.key_size), ("greatest", s.max_key_size)];
+    let sizes = [
+        ("least", s.min_key_size),
+        ("default", s.key_size),
+        ("greatest", s.max_key_size),
+    ];
     for (name, size) in sizes {
-        holds(size.is_none_or(|z| z.0 > 0 && z.to_bytes().is_some()), || format!("the {name} size is {size:?}, which is no multiple of 8"))?;
+        holds(
+            size.is_none_or(|z| z.0 > 0 && z.to_bytes().is_some()),
+            || format!("the {name} size is {size:?}, which is no multiple of 8"),
+        )?;
     }
-    let ordered = |a: Option<qkd_hal::units::Bits>, z: Option<qkd_hal::units::Bits>| a.zip(z).is_none_or(|(a, z)| a.0 <= z.0);
-    holds(ordered(s.min_key_size, s.key_size) && ordered(s.key_size, s.max_key_size) && ordered(s.min_key_size, s.max_key_size), || {
-        format!("the sizes are {sizes:?}, which are out of order")
-    })?;
-    holds(s.max_per_request != Some(0), || "no key may be asked for at once".to_owned())
+    let ordered = |a: Option<qkd_hal::units::Bits>, z: Option<qkd_hal::units::Bits>| {
+        a.zip(z).is_none_or(|(a, z)| a.0 <= z.0)
+    };
+    holds(
+        ordered(s.min_key_size, s.key_size)
+            && ordered(s.key_size, s.max_key_size)
+            && ordered(s.min_key_size, s.max_key_size),
+        || format!("the sizes are {sizes:?}, which are out of order"),
+    )?;
+    holds(s.max_per_request != Some(0), || {
+        "no key may be asked for at once".to_owned()
+    })
 }
 
 async fn roles(b: &Bench) -> Verdict {
     let near = open(b).await?;
     let far = b.open_peer().await?.as_module()?;
-    let (one, other) = (b.call(Op::ModuleStatus, near.status()).await?, b.call(Op::ModuleStatus, far.status()).await?);
+    let (one, other) = (
+        b.call(Op::ModuleStatus, near.status()).await?,
+        b.call(Op::ModuleStatus, far.status()).await?,
+    );
     let fit = matches!(
         (one.role, other.role),
         (Role::Transmitter, Role::Receiver)
@@ -102,12 +187,22 @@ async fn roles(b: &Bench) -> Verdict {
             | (Role::Transceiver, _)
             | (_, Role::Transceiver)
     );
-    holds(fit, || format!("the two ends are a {:?} and a {:?}", one.role, other.role))?;
-    holds(one.pairing_group == other.pairing_group, || format!("the two ends are of the groups {:?} and {:?}", one.pairing_group, other.pairing_group))
+    holds(fit, || {
+        format!("the two ends are a {:?} and a {:?}", one.role, other.role)
+    })?;
+    holds(one.pairing_group == other.pairing_group, || {
+        format!(
+            "the two ends are of the groups {:?} and {:?}",
+            one.pairing_group, other.pairing_group
+        )
+    })
 }
 
 async fn generating(b: &Bench, module: &dyn QkdModule) -> Result<bool, Stop> {
-    reading::until(b, || async { Ok(module.status().await?.state == ModuleState::Generating) }).await
+    reading::until(b, || async {
+        Ok(module.status().await?.state == ModuleState::Generating)
+    })
+    .await
 }
 
 async fn cut(b: &Bench) -> Verdict {
@@ -116,28 +211,47 @@ async fn cut(b: &Bench) -> Verdict {
     if first == ModuleState::Unknown {
         return Err(Stop::NotApplicable("it does not tell its state".to_owned()));
     }
-    holds(generating(b, &*module).await?, || format!("it does not generate to begin with: {first:?}"))?;
+    holds(generating(b, &*module).await?, || {
+        format!("it does not generate to begin with: {first:?}")
+    })?;
     b.fault("cut")?;
-    let told = reading::until(b, || async { Ok(module.status().await?.state != ModuleState::Generating) }).await?;
+    let told = reading::until(b, || async {
+        Ok(module.status().await?.state != ModuleState::Generating)
+    })
+    .await?;
     b.fault("clear")?;
-    holds(told, || "the quantum channel was cut, and it says that it generates".to_owned())?;
-    holds(generating(b, &*module).await?, || "the quantum channel was mended, and it does not generate again".to_owned())
+    holds(told, || {
+        "the quantum channel was cut, and it says that it generates".to_owned()
+    })?;
+    holds(generating(b, &*module).await?, || {
+        "the quantum channel was mended, and it does not generate again".to_owned()
+    })
 }
 
 /// The module, if its key generation may be interrupted: of a device, only where its file says so. It generates: one that stands still is not set going.
 async fn may_be_stopped(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
     if b.session.dut.on() == On::Device && !b.session.dut.generation {
-        return Err(Stop::Disabled("say that key generation may be interrupted, with generation = true".to_owned()));
+        return Err(Stop::Disabled(
+            "say that key generation may be interrupted, with generation = true".to_owned(),
+        ));
     }
     let module = open(b).await?;
-    if generating(b, &*module).await? { Ok(module) } else { Err(Stop::Disabled("it does not generate to begin with".to_owned())) }
+    if generating(b, &*module).await? {
+        Ok(module)
+    } else {
+        Err(Stop::Disabled(
+            "it does not generate to begin with".to_owned(),
+        ))
+    }
 }
 
 async fn calibrated(b: &Bench) -> Verdict {
     let module = may_be_stopped(b).await?;
     b.about_to_change(&Stood::Other("the module was generating".to_owned()))?;
     b.call(Op::Calibrate, module.calibrate()).await?;
-    holds(generating(b, &*module).await?, || "it was calibrated, and does not generate again".to_owned())?;
+    holds(generating(b, &*module).await?, || {
+        "it was calibrated, and does not generate again".to_owned()
+    })?;
     b.put_back("generating");
     Ok(())
 }
@@ -152,17 +266,28 @@ async fn started(b: &Bench) -> Verdict {
             holds(right, || format!("starting a module that runs: {error}"))?;
         }
     }
-    holds(generating(b, &*module).await?, || "it was generating, was started, and does not generate any more".to_owned())?;
+    holds(generating(b, &*module).await?, || {
+        "it was generating, was started, and does not generate any more".to_owned()
+    })?;
     b.put_back("generating");
     Ok(())
 }
 
 async fn lossy(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    holds(generating(b, &*module).await?, || "it does not generate to begin with".to_owned())?;
+    holds(generating(b, &*module).await?, || {
+        "it does not generate to begin with".to_owned()
+    })?;
     let before = b.call(Op::Performance, module.performance()).await?;
     b.fault("loss-db=9")?;
-    tokio::time::sleep(std::time::Duration::from_secs(if b.session.dut.on().has_wall_time() { 1 } else { 120 })).await;
+    tokio::time::sleep(std::time::Duration::from_secs(
+        if b.session.dut.on().has_wall_time() {
+            1
+        } else {
+            120
+        },
+    ))
+    .await;
     let after = b.call(Op::Performance, module.performance()).await;
     b.fault("clear")?;
     // At too much loss there is no key, and it may say that it is not ready.
@@ -171,10 +296,22 @@ async fn lossy(b: &Bench) -> Verdict {
         other => other?,
     };
     if let (Some(one), Some(two)) = (before.qber, after.qber) {
-        holds(two.value.0 >= one.value.0, || format!("9 dB more loss, and the QBER went from {} to {}", one.value.0, two.value.0))?;
+        holds(two.value.0 >= one.value.0, || {
+            format!(
+                "9 dB more loss, and the QBER went from {} to {}",
+                one.value.0, two.value.0
+            )
+        })?;
     }
     if let (Some(one), Some(two)) = (before.secret_key_rate, after.secret_key_rate) {
-        holds(two.value.0 <= one.value.0, || format!("9 dB more loss, and the key rate went from {} to {} bit/s", one.value.0, two.value.0))?;
+        holds(two.value.0 <= one.value.0, || {
+            format!(
+                "9 dB more loss, and the key rate went from {} to {} bit/s",
+                one.value.0, two.value.0
+            )
+        })?;
     }
-    holds(generating(b, &*module).await?, || "the loss has gone, and it does not generate again".to_owned())
+    holds(generating(b, &*module).await?, || {
+        "the loss has gone, and it does not generate again".to_owned()
+    })
 }

@@ -14,22 +14,54 @@ use qkd_hal::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("DEV-21/values", "reads every parameter", &[Need::Op(Op::GetParameter)], |b| Box::pin(values(b))),
-    Case::new("DEV-22/unknown", "reads and writes a parameter that is not there", &[], |b| Box::pin(unknown(b))).negative(),
-    Case::new("DEV-23/out-of-range", "writes values that the specification excludes", &[Need::Op(Op::SetParameter)], |b| Box::pin(out_of_range(b))).negative(),
-    Case::new("DEV-24/written", "writes each parameter that can be read back, and puts it back", &[Need::Op(Op::SetParameter), Need::Live], |b| {
-        Box::pin(written(b))
-    })
+    Case::new(
+        "DEV-21/values",
+        "reads every parameter",
+        &[Need::Op(Op::GetParameter)],
+        |b| Box::pin(values(b)),
+    ),
+    Case::new(
+        "DEV-22/unknown",
+        "reads and writes a parameter that is not there",
+        &[],
+        |b| Box::pin(unknown(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-23/out-of-range",
+        "writes values that the specification excludes",
+        &[Need::Op(Op::SetParameter)],
+        |b| Box::pin(out_of_range(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-24/written",
+        "writes each parameter that can be read back, and puts it back",
+        &[Need::Op(Op::SetParameter), Need::Live],
+        |b| Box::pin(written(b)),
+    )
     .impact(Impact::Reversible),
-    Case::new("DEV-25/one-way", "writes what can only be read, and reads what can only be written", &[], |b| Box::pin(one_way(b))).negative(),
+    Case::new(
+        "DEV-25/one-way",
+        "writes what can only be read, and reads what can only be written",
+        &[],
+        |b| Box::pin(one_way(b)),
+    )
+    .negative(),
 ];
 
 async fn values(b: &Bench) -> Verdict {
     let device = b.open().await?.device();
     for spec in device.parameters().iter().filter(|p| p.readable) {
-        let value = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
+        let value = b
+            .call(Op::GetParameter, device.parameter(spec.name))
+            .await?;
         if let Err(error) = spec.check(&value) {
-            return Err(Stop::Fails(format!("`{}` reads `{value}`: {}", spec.name, error.message())));
+            return Err(Stop::Fails(format!(
+                "`{}` reads `{value}`: {}",
+                spec.name,
+                error.message()
+            )));
         }
     }
     Ok(())
@@ -43,11 +75,28 @@ async fn unknown(b: &Bench) -> Verdict {
     let sent = b.records().len();
     let named = device.parameters().iter().any(|p| p.name == NOT_THERE);
     holds(!named, || format!("it lists a parameter `{NOT_THERE}`"))?;
-    let read = refused("reading a parameter that is not there", device.parameter(NOT_THERE).await)?;
-    let written = refused("writing a parameter that is not there", device.set_parameter(NOT_THERE, &ParameterValue::Flag(true)).await)?;
+    let read = refused(
+        "reading a parameter that is not there",
+        device.parameter(NOT_THERE).await,
+    )?;
+    let written = refused(
+        "writing a parameter that is not there",
+        device
+            .set_parameter(NOT_THERE, &ParameterValue::Flag(true))
+            .await,
+    )?;
     for (op, error) in [(Op::GetParameter, read), (Op::SetParameter, written)] {
-        let right = if can(op) { ErrorKind::NotFound } else { ErrorKind::Unsupported };
-        holds(error.kind() == right, || format!("{op} of a parameter that is not there: {} instead of {right}", error.kind()))?;
+        let right = if can(op) {
+            ErrorKind::NotFound
+        } else {
+            ErrorKind::Unsupported
+        };
+        holds(error.kind() == right, || {
+            format!(
+                "{op} of a parameter that is not there: {} instead of {right}",
+                error.kind()
+            )
+        })?;
     }
     b.silent_since(sent)
 }
@@ -69,9 +118,16 @@ async fn out_of_range(b: &Bench) -> Verdict {
     let sent = b.records().len();
     for spec in device.parameters().iter().filter(|p| p.writable) {
         let value = wrong(spec);
-        let error = refused(format!("{}={value}", spec.name), device.set_parameter(spec.name, &value).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("{}={value}: {error}", spec.name))?;
-        holds(error.message().contains(spec.name), || format!("the error does not name the parameter: {error}"))?;
+        let error = refused(
+            format!("{}={value}", spec.name),
+            device.set_parameter(spec.name, &value).await,
+        )?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("{}={value}: {error}", spec.name)
+        })?;
+        holds(error.message().contains(spec.name), || {
+            format!("the error does not name the parameter: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -79,9 +135,16 @@ async fn out_of_range(b: &Bench) -> Verdict {
 /// Another value that the specification allows.
 pub(crate) fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<ParameterValue> {
     let candidates = match spec.values {
-        ParameterType::Choice(words) => words.iter().map(|w| ParameterValue::Text((*w).to_owned())).collect(),
-        ParameterType::Integer { min, max } => vec![ParameterValue::Integer(min), ParameterValue::Integer(max)],
-        ParameterType::Real { min, max } => vec![ParameterValue::Real(min), ParameterValue::Real(max)],
+        ParameterType::Choice(words) => words
+            .iter()
+            .map(|w| ParameterValue::Text((*w).to_owned()))
+            .collect(),
+        ParameterType::Integer { min, max } => {
+            vec![ParameterValue::Integer(min), ParameterValue::Integer(max)]
+        }
+        ParameterType::Real { min, max } => {
+            vec![ParameterValue::Real(min), ParameterValue::Real(max)]
+        }
         ParameterType::Flag => vec![ParameterValue::Flag(true), ParameterValue::Flag(false)],
         // What a text means is not known: an address of the box, for instance.
         _ => Vec::new(),
@@ -93,26 +156,65 @@ async fn written(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let device = opened.device();
     let mut tried = false;
-    let may = |name: &str| b.session.dut.on() != On::Device || b.session.dut.parameters.iter().any(|p| p == name);
-    let candidates: Vec<_> = device.parameters().iter().filter(|p| p.writable && p.readable && !p.disruptive).collect();
+    let may = |name: &str| {
+        b.session.dut.on() != On::Device || b.session.dut.parameters.iter().any(|p| p == name)
+    };
+    let candidates: Vec<_> = device
+        .parameters()
+        .iter()
+        .filter(|p| p.writable && p.readable && !p.disruptive)
+        .collect();
     if !candidates.is_empty() && !candidates.iter().any(|p| may(p.name)) {
-        let names: Vec<_> = candidates.iter().map(|p| format!("\"{}\"", p.name)).collect();
-        return Err(Stop::Disabled(format!("name those that may be written, with parameters = [{}]", names.join(", "))));
+        let names: Vec<_> = candidates
+            .iter()
+            .map(|p| format!("\"{}\"", p.name))
+            .collect();
+        return Err(Stop::Disabled(format!(
+            "name those that may be written, with parameters = [{}]",
+            names.join(", ")
+        )));
     }
     for spec in candidates.into_iter().filter(|p| may(p.name)) {
-        let present = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
-        let Some(wanted) = another(spec, &present) else { continue };
+        let present = b
+            .call(Op::GetParameter, device.parameter(spec.name))
+            .await?;
+        let Some(wanted) = another(spec, &present) else {
+            continue;
+        };
         tried = true;
-        stood::putting_back(b, &opened, Stood::Parameter(spec.name.to_owned(), present.to_string()), async {
-            b.call(Op::SetParameter, device.set_parameter(spec.name, &wanted)).await?;
-            let now = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
-            holds(now == wanted, || format!("`{}` was set to `{wanted}`, and reads `{now}`", spec.name))
-        })
+        stood::putting_back(
+            b,
+            &opened,
+            Stood::Parameter(spec.name.to_owned(), present.to_string()),
+            async {
+                b.call(Op::SetParameter, device.set_parameter(spec.name, &wanted))
+                    .await?;
+                let now = b
+                    .call(Op::GetParameter, device.parameter(spec.name))
+                    .await?;
+                holds(now == wanted, || {
+                    format!("`{}` was set to `{wanted}`, and reads `{now}`", spec.name)
+                })
+            },
+        )
         .await?;
-        let back = b.call(Op::GetParameter, device.parameter(spec.name)).await?;
-        holds(back == present, || format!("`{}` was put back to `{present}`, and reads `{back}`", spec.name))?;
+        let back = b
+            .call(Op::GetParameter, device.parameter(spec.name))
+            .await?;
+        holds(back == present, || {
+            format!(
+                "`{}` was put back to `{present}`, and reads `{back}`",
+                spec.name
+            )
+        })?;
     }
-    if tried { Ok(()) } else { Err(Stop::NotApplicable("it has no parameter that can be written without disturbance and read back".to_owned())) }
+    if tried {
+        Ok(())
+    } else {
+        Err(Stop::NotApplicable(
+            "it has no parameter that can be written without disturbance and read back".to_owned(),
+        ))
+    }
 }
 
 async fn one_way(b: &Bench) -> Verdict {
@@ -122,15 +224,31 @@ async fn one_way(b: &Bench) -> Verdict {
     for spec in device.parameters() {
         if !spec.writable {
             tried = true;
-            let error = refused(format!("writing `{}`, which can only be read", spec.name), device.set_parameter(spec.name, &wrong(spec)).await)?;
-            holds(error.kind() == ErrorKind::Unsupported, || format!("writing `{}`: {error}", spec.name))?;
+            let error = refused(
+                format!("writing `{}`, which can only be read", spec.name),
+                device.set_parameter(spec.name, &wrong(spec)).await,
+            )?;
+            holds(error.kind() == ErrorKind::Unsupported, || {
+                format!("writing `{}`: {error}", spec.name)
+            })?;
         }
         if !spec.readable {
             tried = true;
-            let error = refused(format!("reading `{}`, which can only be written", spec.name), device.parameter(spec.name).await)?;
-            holds(error.kind() == ErrorKind::Unsupported, || format!("reading `{}`: {error}", spec.name))?;
+            let error = refused(
+                format!("reading `{}`, which can only be written", spec.name),
+                device.parameter(spec.name).await,
+            )?;
+            holds(error.kind() == ErrorKind::Unsupported, || {
+                format!("reading `{}`: {error}", spec.name)
+            })?;
         }
     }
     b.silent_since(sent)?;
-    if tried { Ok(()) } else { Err(Stop::NotApplicable("all its parameters can be read and written".to_owned())) }
+    if tried {
+        Ok(())
+    } else {
+        Err(Stop::NotApplicable(
+            "all its parameters can be read and written".to_owned(),
+        ))
+    }
 }

@@ -20,28 +20,65 @@ use qkd_switch_hal::{AlarmLevels, Geometry, MonitorChange, MonitorStatus, Port, 
 use std::{sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("PWR-01/power", "reads all power monitors", &[Need::Op(Op::Power)], |b| Box::pin(power(b))),
-    Case::new("PWR-02/unmonitored", "asks for the power where there is no monitor", &[Need::Op(Op::Power)], |b| Box::pin(unmonitored(b))).negative(),
-    Case::new("PWR-03/foreign-light", "reads the power at a port where no path ends", &[Need::Op(Op::Power), Need::Op(Op::Connections), Need::Emulator], |b| {
-        Box::pin(no_light(b))
-    })
+    Case::new(
+        "PWR-01/power",
+        "reads all power monitors",
+        &[Need::Op(Op::Power)],
+        |b| Box::pin(power(b)),
+    ),
+    Case::new(
+        "PWR-02/unmonitored",
+        "asks for the power where there is no monitor",
+        &[Need::Op(Op::Power)],
+        |b| Box::pin(unmonitored(b)),
+    )
+    .negative(),
+    Case::new(
+        "PWR-03/foreign-light",
+        "reads the power at a port where no path ends",
+        &[
+            Need::Op(Op::Power),
+            Need::Op(Op::Connections),
+            Need::Emulator,
+        ],
+        |b| Box::pin(no_light(b)),
+    )
     .negative(),
     Case::new(
         "PWR-04/order",
         "brings light to one monitor, and asks for powers in an order of its own",
-        &[Need::Op(Op::Power), Need::Op(Op::Apply), Need::Op(Op::Connections), Need::Live],
+        &[
+            Need::Op(Op::Power),
+            Need::Op(Op::Apply),
+            Need::Op(Op::Connections),
+            Need::Live,
+        ],
         |b| Box::pin(order(b)),
     )
     .impact(Impact::Disruptive),
-    Case::new("PWR-05/monitor", "sets a monitor to other values, and reads them back", &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Live], |b| {
-        Box::pin(monitor(b))
-    })
+    Case::new(
+        "PWR-05/monitor",
+        "sets a monitor to other values, and reads them back",
+        &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Live],
+        |b| Box::pin(monitor(b)),
+    )
     .impact(Impact::Disruptive),
-    Case::new("PWR-06/outside", "sets a monitor to what it does not declare", &[Need::Op(Op::SetMonitor)], |b| Box::pin(outside(b))).negative(),
+    Case::new(
+        "PWR-06/outside",
+        "sets a monitor to what it does not declare",
+        &[Need::Op(Op::SetMonitor)],
+        |b| Box::pin(outside(b)),
+    )
+    .negative(),
     Case::new(
         "PWR-07/alarm",
         "asks for an alarm above the power that there is",
-        &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Op(Op::Power), Need::Live],
+        &[
+            Need::Op(Op::SetMonitor),
+            Need::Op(Op::Monitor),
+            Need::Op(Op::Power),
+            Need::Live,
+        ],
         |b| Box::pin(alarm(b)),
     )
     .negative()
@@ -73,31 +110,58 @@ async fn monitor(b: &Bench) -> Verdict {
     let before = b.call(Op::Monitor, meter.monitor(port)).await?;
     let declared = meter.meter_capabilities();
     let mut wishes = Vec::new();
-    wishes.extend(declared.averaging.iter().find(|t| Some(**t) != before.averaging).map(|t| MonitorChange::Averaging(*t)));
+    wishes.extend(
+        declared
+            .averaging
+            .iter()
+            .find(|t| Some(**t) != before.averaging)
+            .map(|t| MonitorChange::Averaging(*t)),
+    );
     if let (Some(range), Some(now)) = (&declared.wavelengths, before.wavelength) {
-        let other = if range.contains(&(now.0 + 1.0)) { now.0 + 1.0 } else { now.0 - 1.0 };
+        let other = if range.contains(&(now.0 + 1.0)) {
+            now.0 + 1.0
+        } else {
+            now.0 - 1.0
+        };
         wishes.push(MonitorChange::Wavelength(Nanometres(other)));
     }
     if let Some(range) = &declared.alarms {
-        let low = before.alarms.low.map_or((-30.0_f64).clamp(*range.start(), *range.end()), |low| low.0 + 1.0);
-        wishes.push(MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(low)), high: before.alarms.high.filter(|h| h.0 > low) }));
+        let low = before
+            .alarms
+            .low
+            .map_or((-30.0_f64).clamp(*range.start(), *range.end()), |low| {
+                low.0 + 1.0
+            });
+        wishes.push(MonitorChange::Alarms(AlarmLevels {
+            low: Some(DecibelMilliwatts(low)),
+            high: before.alarms.high.filter(|h| h.0 > low),
+        }));
     }
     stood::putting_back(b, &opened, stood_monitor(&before), async {
         for wish in wishes {
             let was = b.state();
-            b.call(Op::SetMonitor, meter.set_monitor(port, &wish)).await?;
+            b.call(Op::SetMonitor, meter.set_monitor(port, &wish))
+                .await?;
             let now = b.call(Op::Monitor, meter.monitor(port)).await?;
             let right = match wish {
                 MonitorChange::Averaging(time) => now.averaging == Some(time),
-                MonitorChange::Wavelength(nm) => now.wavelength.is_some_and(|w| (w.0 - nm.0).abs() < 0.05),
+                MonitorChange::Wavelength(nm) => {
+                    now.wavelength.is_some_and(|w| (w.0 - nm.0).abs() < 0.05)
+                }
                 MonitorChange::Alarms(levels) => {
-                    let same = |a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>| a.map(|l| (l.0 * 10.0).round()) == b.map(|l| (l.0 * 10.0).round());
+                    let same = |a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>| {
+                        a.map(|l| (l.0 * 10.0).round()) == b.map(|l| (l.0 * 10.0).round())
+                    };
                     same(now.alarms.low, levels.low) && same(now.alarms.high, levels.high)
                 }
                 _ => true,
             };
-            holds(right, || format!("{wish:?} was set, and the monitor stands at {now:?}"))?;
-            holds(was.is_none() || was != b.state(), || format!("{wish:?} was set, and the device has not changed"))?;
+            holds(right, || {
+                format!("{wish:?} was set, and the monitor stands at {now:?}")
+            })?;
+            holds(was.is_none() || was != b.state(), || {
+                format!("{wish:?} was set, and the device has not changed")
+            })?;
         }
         Ok(())
     })
@@ -109,14 +173,35 @@ async fn outside(b: &Bench) -> Verdict {
     let port = monitors(&*meter)[0];
     let declared = meter.meter_capabilities();
     let wishes = [
-        MonitorChange::Averaging(declared.averaging.iter().max().map_or(Duration::from_millis(10), |t| *t * 3)),
-        MonitorChange::Wavelength(Nanometres(declared.wavelengths.as_ref().map_or(1550.0, |r| r.end() + 1.0))),
-        MonitorChange::Alarms(AlarmLevels { low: Some(DecibelMilliwatts(declared.alarms.as_ref().map_or(0.0, |r| r.start() - 1.0))), high: None }),
+        MonitorChange::Averaging(
+            declared
+                .averaging
+                .iter()
+                .max()
+                .map_or(Duration::from_millis(10), |t| *t * 3),
+        ),
+        MonitorChange::Wavelength(Nanometres(
+            declared
+                .wavelengths
+                .as_ref()
+                .map_or(1550.0, |r| r.end() + 1.0),
+        )),
+        MonitorChange::Alarms(AlarmLevels {
+            low: Some(DecibelMilliwatts(
+                declared.alarms.as_ref().map_or(0.0, |r| r.start() - 1.0),
+            )),
+            high: None,
+        }),
     ];
     let sent = b.records().len();
     for wish in wishes {
-        let error = refused(format!("{wish:?}, which is not declared"), meter.set_monitor(port, &wish).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("{wish:?}, which is not declared: {error}"))?;
+        let error = refused(
+            format!("{wish:?}, which is not declared"),
+            meter.set_monitor(port, &wish).await,
+        )?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("{wish:?}, which is not declared: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -125,12 +210,16 @@ async fn alarm(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let meter = opened.as_meter()?;
     let port = settable(b, &*meter)?;
-    let Some(range) = &meter.meter_capabilities().alarms else { return Err(Stop::NotApplicable("it has no alarms to set".to_owned())) };
+    let Some(range) = &meter.meter_capabilities().alarms else {
+        return Err(Stop::NotApplicable("it has no alarms to set".to_owned()));
+    };
     let before = b.call(Op::Monitor, meter.monitor(port)).await?;
     let power = only(b.call(Op::Power, meter.power(&[port])).await?)?;
     let above = (power.value.0.max(*range.start()) + 5.0).round();
     if !range.contains(&above) || before.alarmed.is_none() {
-        return Err(Stop::NotApplicable("no alarm can be set above that power, or the device does not tell of it".to_owned()));
+        return Err(Stop::NotApplicable(
+            "no alarm can be set above that power, or the device does not tell of it".to_owned(),
+        ));
     }
     stood::putting_back(b, &opened, stood_monitor(&before), async {
         for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
@@ -148,7 +237,12 @@ async fn open(b: &Bench) -> Result<Arc<dyn PowerMeter>, Stop> {
 }
 
 fn monitors(meter: &dyn PowerMeter) -> Vec<Port> {
-    meter.meter_capabilities().monitors.iter().copied().collect()
+    meter
+        .meter_capabilities()
+        .monitors
+        .iter()
+        .copied()
+        .collect()
 }
 
 /// Between the floor of any photodiode and the damage threshold of any fibre, in dBm.
@@ -158,10 +252,21 @@ async fn power(b: &Bench) -> Verdict {
     let meter = open(b).await?;
     let monitors = monitors(&*meter);
     let all = b.call(Op::Power, meter.power(&monitors)).await?;
-    holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
+    holds(all.len() == monitors.len(), || {
+        format!(
+            "{} monitors were asked, and {} answered",
+            monitors.len(),
+            all.len()
+        )
+    })?;
     for (port, reading) in monitors.iter().zip(&all) {
         let right = reading.quality != Quality::Good || PLAUSIBLE.contains(&reading.value.0);
-        holds(right, || format!("the power at port {port} is {}, and called good", reading.value))?;
+        holds(right, || {
+            format!(
+                "the power at port {port} is {}, and called good",
+                reading.value
+            )
+        })?;
     }
     Ok(())
 }
@@ -174,15 +279,38 @@ async fn order(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        match b.call(Op::Apply, switch.apply(&stood::plan(&*switch, &present, &wanted).await?)).await {
-            Err(e) if e.kind() == ErrorKind::NotReady => return Err(Stop::NotApplicable(format!("its paths may not be changed as it stands: {e}"))),
-            applied => holds(applied?.verified, || "it was applied, and not verified".to_owned())?,
+        match b
+            .call(
+                Op::Apply,
+                switch.apply(&stood::plan(&*switch, &present, &wanted).await?),
+            )
+            .await
+        {
+            Err(e) if e.kind() == ErrorKind::NotReady => {
+                return Err(Stop::NotApplicable(format!(
+                    "its paths may not be changed as it stands: {e}"
+                )));
+            }
+            applied => holds(applied?.verified, || {
+                "it was applied, and not verified".to_owned()
+            })?,
         }
         let all = b.call(Op::Power, meter.power(&monitors)).await?;
-        holds(all.len() == monitors.len(), || format!("{} monitors were asked, and {} answered", monitors.len(), all.len()))?;
+        holds(all.len() == monitors.len(), || {
+            format!(
+                "{} monitors were asked, and {} answered",
+                monitors.len(),
+                all.len()
+            )
+        })?;
         for (port, told) in monitors.iter().zip(&all) {
             let alone = only(b.call(Op::Power, meter.power(&[*port])).await?)?;
-            holds((told.value.0 - alone.value.0).abs() < 3.0, || format!("port {port} reads {} among others, and {} alone", told.value, alone.value))?;
+            holds((told.value.0 - alone.value.0).abs() < 3.0, || {
+                format!(
+                    "port {port} reads {} among others, and {} alone",
+                    told.value, alone.value
+                )
+            })?;
         }
         Ok(())
     })
@@ -201,8 +329,13 @@ async fn unmonitored(b: &Bench) -> Verdict {
     ports.extend((1..=u32::MAX).map(Port).find(|p| !monitors.contains(p)));
     let sent = b.records().len();
     for port in ports.into_iter().filter(|p| !monitors.contains(p)).take(3) {
-        let error = refused(format!("the power at port {port}, which has no monitor"), meter.power(&[port]).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("the power at port {port}, which has no monitor: {error}"))?;
+        let error = refused(
+            format!("the power at port {port}, which has no monitor"),
+            meter.power(&[port]).await,
+        )?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("the power at port {port}, which has no monitor: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -210,15 +343,29 @@ async fn unmonitored(b: &Bench) -> Verdict {
 async fn no_light(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
-    if !matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) {
-        return Err(Stop::NotApplicable("light comes to its monitors without a path".to_owned()));
+    if !matches!(
+        switch.switch_capabilities().geometry,
+        Geometry::Matrix { .. }
+    ) {
+        return Err(Stop::NotApplicable(
+            "light comes to its monitors without a path".to_owned(),
+        ));
     }
-    let Some(dark) = monitors(&*meter).into_iter().next_back() else { return Err(Stop::NotApplicable("it has no monitor".to_owned())) };
+    let Some(dark) = monitors(&*meter).into_iter().next_back() else {
+        return Err(Stop::NotApplicable("it has no monitor".to_owned()));
+    };
     if paths(b, &*switch).await?.peer(dark).is_some() {
-        return Err(Stop::NotApplicable("the port of its last monitor carries a path".to_owned()));
+        return Err(Stop::NotApplicable(
+            "the port of its last monitor carries a path".to_owned(),
+        ));
     }
     // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
     let reading = only(b.call(Op::Power, meter.power(&[dark])).await?)?;
     let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
-    holds(right, || format!("no path ends at port {dark}, and its power is {}, of quality {:?}", reading.value, reading.quality))
+    holds(right, || {
+        format!(
+            "no path ends at port {dark}, and its power is {}, of quality {:?}",
+            reading.value, reading.quality
+        )
+    })
 }

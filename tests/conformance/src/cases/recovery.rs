@@ -13,20 +13,85 @@ use std::time::Duration;
 const LIVE: &[Need] = &[Need::Live];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("DEV-26/lost", "loses each reply of a reading, in turn", LIVE, |b| Box::pin(struck(b, Fate::Lost))).negative(),
-    Case::new("DEV-27/late", "lets each reply of a reading come after its deadline", LIVE, |b| Box::pin(late(b))).negative(),
-    Case::new("DEV-28/doubled", "lets each reply of a reading come twice", LIVE, |b| Box::pin(struck(b, Fate::Twice))).negative(),
-    Case::new("DEV-29/cut", "cuts the second half of each reply", LIVE, |b| Box::pin(struck(b, Fate::CutShort))).negative(),
-    Case::new("DEV-30/damaged", "turns one bit of each reply", LIVE, |b| Box::pin(damaged(b))).negative(),
-    Case::new("DEV-31/hung-up", "hangs up instead of each reply", LIVE, |b| Box::pin(struck(b, Fate::HangsUp))).negative(),
-    Case::new("DEV-32/flood", "lets each reply never end", LIVE, |b| Box::pin(struck(b, Fate::Floods))).negative(),
-    Case::new("DEV-33/slow", "lets each reply come at one byte a second", LIVE, |b| Box::pin(struck(b, Fate::Slow(1)))).negative(),
-    Case::new("DEV-34/delayed", "delays each reply by a fifth of the deadline", LIVE, |b| Box::pin(delayed(b))),
-    Case::new("DEV-35/opening", "loses each reply while the device is opened", LIVE, |b| Box::pin(opening(b))).negative(),
-    Case::new("DEV-36/rebooted", "restarts the device, then reads", &[Need::Emulator], |b| Box::pin(rebooted(b))).negative().impact(Impact::Destructive),
-    Case::new("DEV-37/another", "puts another box at the same address", &[Need::Emulator, Need::Op(Op::Identity)], |b| Box::pin(another(b)))
-        .negative()
-        .impact(Impact::Disruptive),
+    Case::new(
+        "DEV-26/lost",
+        "loses each reply of a reading, in turn",
+        LIVE,
+        |b| Box::pin(struck(b, Fate::Lost)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-27/late",
+        "lets each reply of a reading come after its deadline",
+        LIVE,
+        |b| Box::pin(late(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-28/doubled",
+        "lets each reply of a reading come twice",
+        LIVE,
+        |b| Box::pin(struck(b, Fate::Twice)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-29/cut",
+        "cuts the second half of each reply",
+        LIVE,
+        |b| Box::pin(struck(b, Fate::CutShort)),
+    )
+    .negative(),
+    Case::new("DEV-30/damaged", "turns one bit of each reply", LIVE, |b| {
+        Box::pin(damaged(b))
+    })
+    .negative(),
+    Case::new(
+        "DEV-31/hung-up",
+        "hangs up instead of each reply",
+        LIVE,
+        |b| Box::pin(struck(b, Fate::HangsUp)),
+    )
+    .negative(),
+    Case::new("DEV-32/flood", "lets each reply never end", LIVE, |b| {
+        Box::pin(struck(b, Fate::Floods))
+    })
+    .negative(),
+    Case::new(
+        "DEV-33/slow",
+        "lets each reply come at one byte a second",
+        LIVE,
+        |b| Box::pin(struck(b, Fate::Slow(1))),
+    )
+    .negative(),
+    Case::new(
+        "DEV-34/delayed",
+        "delays each reply by a fifth of the deadline",
+        LIVE,
+        |b| Box::pin(delayed(b)),
+    ),
+    Case::new(
+        "DEV-35/opening",
+        "loses each reply while the device is opened",
+        LIVE,
+        |b| Box::pin(opening(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-36/rebooted",
+        "restarts the device, then reads",
+        &[Need::Emulator],
+        |b| Box::pin(rebooted(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "DEV-37/another",
+        "puts another box at the same address",
+        &[Need::Emulator, Need::Op(Op::Identity)],
+        |b| Box::pin(another(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
 ];
 
 /// More exchanges than this has no reading.
@@ -35,10 +100,16 @@ const MOST: usize = 64;
 /// Lets each exchange of a reading meet a fate, in turn. A reading that succeeds all the same is right; an error is one of the wire, and denies no change.
 async fn struck(b: &Bench, fate: Fate) -> Verdict {
     each(b, fate, |right, result| match result {
-        Ok(read) => holds(read == right, || format!("it read `{read}`, and before `{right}`")),
+        Ok(read) => holds(read == right, || {
+            format!("it read `{read}`, and before `{right}`")
+        }),
         Err(error) => {
-            holds(reading::is_of_the_wire(&error), || format!("{error}: no error of a wire"))?;
-            holds(error.effect_on_device() == Effect::None, || format!("{error}: a reading changes nothing"))
+            holds(reading::is_of_the_wire(&error), || {
+                format!("{error}: no error of a wire")
+            })?;
+            holds(error.effect_on_device() == Effect::None, || {
+                format!("{error}: a reading changes nothing")
+            })
         }
     })
     .await
@@ -49,32 +120,54 @@ async fn damaged(b: &Bench) -> Verdict {
     each(b, Fate::Damaged, |_, result| match result {
         Ok(_) => Ok(()),
         Err(error) => {
-            let typed = reading::is_of_the_wire(&error) || matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Authentication);
+            let typed = reading::is_of_the_wire(&error)
+                || matches!(
+                    error.kind(),
+                    ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Authentication
+                );
             holds(typed, || format!("{error}: no error of a damaged reply"))
         }
     })
     .await
 }
 
-async fn each(b: &Bench, fate: Fate, judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict) -> Verdict {
+async fn each(
+    b: &Bench,
+    fate: Fate,
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
+) -> Verdict {
     let opened = b.open().await?;
     let right = reading::steady(b, &opened).await?;
     for exchange in 0..MOST {
         let sent = b.script().count();
-        let (result, struck) = b.struck(exchange, fate, reading::try_steady(b, &opened)).await;
+        let (result, struck) = b
+            .struck(exchange, fate, reading::try_steady(b, &opened))
+            .await;
         judge(&right, result?).map_err(|stop| at(exchange, stop))?;
         // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
         for n in 1..=2 {
             let next = behind(b, &opened, fate).await?;
             match next {
-                Ok(read) => {
-                    holds(read == right, || format!("the {n}. call behind it read `{read}`, and before `{right}`")).map_err(|stop| at(exchange, stop))?
+                Ok(read) => holds(read == right, || {
+                    format!("the {n}. call behind it read `{read}`, and before `{right}`")
+                })
+                .map_err(|stop| at(exchange, stop))?,
+                Err(error) => {
+                    return Err(at(
+                        exchange,
+                        Stop::Fails(format!("the {n}. call behind it fails: {error}")),
+                    ));
                 }
-                Err(error) => return Err(at(exchange, Stop::Fails(format!("the {n}. call behind it fails: {error}")))),
             }
         }
         if !struck {
-            return if b.script().count() == sent { Err(Stop::NotApplicable("its reading touches no wire".to_owned())) } else { Ok(()) };
+            return if b.script().count() == sent {
+                Err(Stop::NotApplicable(
+                    "its reading touches no wire".to_owned(),
+                ))
+            } else {
+                Ok(())
+            };
         }
     }
     fails(format!("a reading takes more than {MOST} exchanges"))
@@ -82,7 +175,11 @@ async fn each(b: &Bench, fate: Fate, judge: impl Fn(&str, qkd_hal::Result<String
 
 /// The call behind a fault. What is still on its way on a line that cannot be cut (a serial one) must pass first: until then the calls fail, and none gets it.
 async fn behind(b: &Bench, opened: &Opened, fate: Fate) -> Result<qkd_hal::Result<String>, Stop> {
-    let lasts = if matches!(fate, Fate::Slow(_) | Fate::Late(_)) { 8 } else { 0 };
+    let lasts = if matches!(fate, Fate::Slow(_) | Fate::Late(_)) {
+        8
+    } else {
+        0
+    };
     for _ in 0..lasts {
         match reading::try_steady(b, opened).await? {
             Err(error) if reading::is_of_the_wire(&error) => {}
@@ -100,18 +197,27 @@ fn at(exchange: usize, stop: Stop) -> Stop {
 }
 
 async fn late(b: &Bench) -> Verdict {
-    struck(b, Fate::Late(b.session.deadline() + b.session.deadline() / 4)).await
+    struck(
+        b,
+        Fate::Late(b.session.deadline() + b.session.deadline() / 4),
+    )
+    .await
 }
 
 async fn delayed(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let right = reading::steady(b, &opened).await?;
-    b.script().strike(0, Fate::Delayed(b.session.deadline() / 5));
+    b.script()
+        .strike(0, Fate::Delayed(b.session.deadline() / 5));
     let read = reading::steady(b, &opened).await?;
     if !b.script().struck() {
-        return Err(Stop::NotApplicable("its reading touches no wire".to_owned()));
+        return Err(Stop::NotApplicable(
+            "its reading touches no wire".to_owned(),
+        ));
     }
-    holds(read == right, || format!("it read `{read}`, and before `{right}`"))
+    holds(read == right, || {
+        format!("it read `{read}`, and before `{right}`")
+    })
 }
 
 async fn opening(b: &Bench) -> Verdict {
@@ -127,14 +233,25 @@ async fn opening(b: &Bench) -> Verdict {
         b.script().clear();
         // Opening connects and identifies: each within the deadline.
         let allowed = b.session.allowed(Op::Identity) * 3;
-        holds(took <= allowed, || format!("at exchange {}: opening took {took:?}, and has {allowed:?}", exchange + 1))?;
+        holds(took <= allowed, || {
+            format!(
+                "at exchange {}: opening took {took:?}, and has {allowed:?}",
+                exchange + 1
+            )
+        })?;
         match result {
             Ok(opened) => opened.device().close().await?,
-            Err(error) => holds(reading::is_of_the_wire(&error), || format!("at exchange {}: {error}: no error of a wire", exchange + 1))?,
+            Err(error) => holds(reading::is_of_the_wire(&error), || {
+                format!("at exchange {}: {error}: no error of a wire", exchange + 1)
+            })?,
         }
         b.open().await?.device().close().await?;
     }
-    if exchanges == 0 { Err(Stop::NotApplicable("opening it touches no wire".to_owned())) } else { Ok(()) }
+    if exchanges == 0 {
+        Err(Stop::NotApplicable("opening it touches no wire".to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 async fn rebooted(b: &Bench) -> Verdict {
@@ -142,7 +259,11 @@ async fn rebooted(b: &Bench) -> Verdict {
     reading::steady(b, &opened).await?;
     b.fault("reboot")?;
     // While it restarts it may be silent; then it answers again, without being opened anew.
-    let patience = if b.session.dut.on().has_wall_time() { 20 } else { 600 };
+    let patience = if b.session.dut.on().has_wall_time() {
+        20
+    } else {
+        600
+    };
     let end = tokio::time::Instant::now() + Duration::from_secs(patience);
     loop {
         match reading::try_steady(b, &opened).await? {
@@ -150,7 +271,9 @@ async fn rebooted(b: &Bench) -> Verdict {
             Err(error) => {
                 let told = reading::is_of_the_wire(&error) || error.kind() == ErrorKind::NotReady;
                 holds(told, || format!("after a restart: {error}"))?;
-                holds(tokio::time::Instant::now() < end, || format!("{patience} s after a restart it does not answer: {error}"))?;
+                holds(tokio::time::Instant::now() < end, || {
+                    format!("{patience} s after a restart it does not answer: {error}")
+                })?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
@@ -161,7 +284,9 @@ async fn another(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let identity = b.call(Op::Identity, opened.device().identity()).await?;
     if identity.serial.is_none() {
-        return Err(Stop::NotApplicable("it has no serial number by which it could be told from another".to_owned()));
+        return Err(Stop::NotApplicable(
+            "it has no serial number by which it could be told from another".to_owned(),
+        ));
     }
     b.fault("identity=SN-ANOTHER-1")?;
     // The link is lost, as it is when a box is exchanged; the next call meets the other box.
@@ -177,7 +302,11 @@ async fn another(b: &Bench) -> Verdict {
     let mut last = None;
     for _ in 0..3 {
         match b.call(Op::Identity, opened.device().identity()).await {
-            Ok(now) => return fails(format!("`{identity}` was opened, and `{now}` answers without being noticed")),
+            Ok(now) => {
+                return fails(format!(
+                    "`{identity}` was opened, and `{now}` answers without being noticed"
+                ));
+            }
             Err(error) if error.kind() == ErrorKind::IdentityChanged => {
                 last = Some(error);
                 break;
@@ -188,8 +317,16 @@ async fn another(b: &Bench) -> Verdict {
     // The first box is put back; what is under test is over.
     b.fault(&format!("identity={}", identity.serial.unwrap_or_default()))?;
     let error = last.ok_or_else(|| Stop::Broken("no call was made".to_owned()))?;
-    holds(error.kind() == ErrorKind::IdentityChanged, || format!("another box answers, and: {error}"))?;
+    holds(error.kind() == ErrorKind::IdentityChanged, || {
+        format!("another box answers, and: {error}")
+    })?;
     // And from now on nothing passes, even if the old box should come back.
-    let after = refused("a call on a handle whose box was exchanged", reading::try_steady(b, &opened).await?)?;
-    holds(matches!(after.kind(), ErrorKind::IdentityChanged | ErrorKind::Closed), || format!("the next call: {after}"))
+    let after = refused(
+        "a call on a handle whose box was exchanged",
+        reading::try_steady(b, &opened).await?,
+    )?;
+    holds(
+        matches!(after.kind(), ErrorKind::IdentityChanged | ErrorKind::Closed),
+        || format!("the next call: {after}"),
+    )
 }

@@ -21,50 +21,129 @@ use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 const STAGE: &[Need] = &[Need::Op(Op::Stage), Need::Live];
-const PAIR: &[Need] = &[Need::Op(Op::Stage), Need::Op(Op::Activate), Need::Op(Op::Confirm), Need::Peer];
+const PAIR: &[Need] = &[
+    Need::Op(Op::Stage),
+    Need::Op(Op::Activate),
+    Need::Op(Op::Confirm),
+    Need::Peer,
+];
 const EMULATED: &[Need] = &[Need::Op(Op::Stage), Need::Op(Op::Activate), Need::Emulator];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("ENC-09/idle", "stages a key, and looks at the one in use", STAGE, |b| Box::pin(agreeing(b, staged_beside(b)))).impact(Impact::Destructive),
-    Case::new("ENC-10/proof", "stages a key, and looks for it", STAGE, |b| Box::pin(agreeing(b, proof(b)))).impact(Impact::Destructive),
-    Case::new("ENC-11/rolled", "rolls a pair over, twice", PAIR, |b| Box::pin(agreeing(b, rolled(b)))).impact(Impact::Destructive),
-    Case::new("ENC-12/wrong-key", "gives the two ends different keys of one name", PAIR, |b| Box::pin(agreeing(b, wrong_key(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-13/gap", "rolls a pair over, and looks at the gap and at clear traffic", PAIR, |b| Box::pin(agreeing(b, gap(b))))
-        .impact(Impact::Destructive),
-    Case::new("ENC-14/in-use", "retires the key before while the one staged is not in use", &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer], |b| {
-        Box::pin(agreeing(b, retire_in_use(b)))
+    Case::new(
+        "ENC-09/idle",
+        "stages a key, and looks at the one in use",
+        STAGE,
+        |b| Box::pin(agreeing(b, staged_beside(b))),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-10/proof",
+        "stages a key, and looks for it",
+        STAGE,
+        |b| Box::pin(agreeing(b, proof(b))),
+    )
+    .impact(Impact::Destructive),
+    Case::new("ENC-11/rolled", "rolls a pair over, twice", PAIR, |b| {
+        Box::pin(agreeing(b, rolled(b)))
+    })
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-12/wrong-key",
+        "gives the two ends different keys of one name",
+        PAIR,
+        |b| Box::pin(agreeing(b, wrong_key(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-13/gap",
+        "rolls a pair over, and looks at the gap and at clear traffic",
+        PAIR,
+        |b| Box::pin(agreeing(b, gap(b))),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-14/in-use",
+        "retires the key before while the one staged is not in use",
+        &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer],
+        |b| Box::pin(agreeing(b, retire_in_use(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-15/retired",
+        "rolls a pair over and retires the key before",
+        &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer],
+        |b| Box::pin(agreeing(b, retired(b))),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-16/zeroized",
+        "destroys all keys of a channel",
+        &[Need::Op(Op::Zeroize), Need::Peer],
+        |b| Box::pin(agreeing(b, zeroized(b))),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-17/lost",
+        "loses each reply of a staging, in turn",
+        EMULATED,
+        |b| Box::pin(agreeing(b, stage_lost(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-18/lost",
+        "loses each reply of an activation, in turn",
+        EMULATED,
+        |b| Box::pin(agreeing(b, activate_lost(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-19/refused",
+        "lets the device refuse a staging, then an activation",
+        EMULATED,
+        |b| Box::pin(agreeing(b, refuses(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-20/full",
+        "lets the device refuse everything for want of room",
+        EMULATED,
+        |b| Box::pin(agreeing(b, full(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-21/secret",
+        "stages a key, and looks for it in all that was recorded and printed",
+        STAGE,
+        |b| Box::pin(agreeing(b, secret(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new("ENC-22/again", "stages one key twice", STAGE, |b| {
+        Box::pin(agreeing(b, again(b)))
     })
     .negative()
     .impact(Impact::Destructive),
-    Case::new("ENC-15/retired", "rolls a pair over and retires the key before", &[Need::Op(Op::Retire), Need::Op(Op::Stage), Need::Peer], |b| {
-        Box::pin(agreeing(b, retired(b)))
-    })
+    Case::new(
+        "ENC-23/off-and-on",
+        "switches encryption off and on",
+        &[Need::Op(Op::SetEncryption), Need::Emulator, Need::Peer],
+        |b| Box::pin(agreeing(b, off_and_on(b))),
+    )
     .impact(Impact::Destructive),
-    Case::new("ENC-16/zeroized", "destroys all keys of a channel", &[Need::Op(Op::Zeroize), Need::Peer], |b| Box::pin(agreeing(b, zeroized(b))))
-        .impact(Impact::Destructive),
-    Case::new("ENC-17/lost", "loses each reply of a staging, in turn", EMULATED, |b| Box::pin(agreeing(b, stage_lost(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-18/lost", "loses each reply of an activation, in turn", EMULATED, |b| Box::pin(agreeing(b, activate_lost(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-19/refused", "lets the device refuse a staging, then an activation", EMULATED, |b| Box::pin(agreeing(b, refuses(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-20/full", "lets the device refuse everything for want of room", EMULATED, |b| Box::pin(agreeing(b, full(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-21/secret", "stages a key, and looks for it in all that was recorded and printed", STAGE, |b| Box::pin(agreeing(b, secret(b))))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("ENC-22/again", "stages one key twice", STAGE, |b| Box::pin(agreeing(b, again(b)))).negative().impact(Impact::Destructive),
-    Case::new("ENC-23/off-and-on", "switches encryption off and on", &[Need::Op(Op::SetEncryption), Need::Emulator, Need::Peer], |b| {
-        Box::pin(agreeing(b, off_and_on(b)))
-    })
+    Case::new(
+        "ENC-24/events",
+        "rolls a pair over, and waits for an event of it",
+        PAIR,
+        |b| Box::pin(agreeing(b, events(b))),
+    )
     .impact(Impact::Destructive),
-    Case::new("ENC-24/events", "rolls a pair over, and waits for an event of it", PAIR, |b| Box::pin(agreeing(b, events(b)))).impact(Impact::Destructive),
 ];
 
 /// A fresh key, noted as a secret.
@@ -80,8 +159,15 @@ fn twin(key: &Key) -> Key {
 }
 
 /// Waits until a channel does not exchange keys any more: a box just started agrees by itself first.
-pub(crate) async fn settled(b: &Bench, encryptor: &dyn Encryptor, channel: &ChannelId) -> Result<bool, Stop> {
-    reading::until(b, || async { Ok(encryptor.channel(channel).await?.state != ChannelState::Exchanging) }).await
+pub(crate) async fn settled(
+    b: &Bench,
+    encryptor: &dyn Encryptor,
+    channel: &ChannelId,
+) -> Result<bool, Stop> {
+    reading::until(b, || async {
+        Ok(encryptor.channel(channel).await?.state != ChannelState::Exchanging)
+    })
+    .await
 }
 
 /// The two ends of a pair.
@@ -101,14 +187,28 @@ impl Pair {
             Some(named) => named.clone(),
             // The file names one channel: any other of a real far end may carry traffic of others.
             None if b.session.dut.on() == On::Device => {
-                return Err(Stop::Disabled(format!("the far end has no channel `{wanted}`; if it goes by another name, write peer_channel = \"..\"")));
+                return Err(Stop::Disabled(format!(
+                    "the far end has no channel `{wanted}`; if it goes by another name, write peer_channel = \"..\""
+                )));
             }
-            None => there.first().cloned().ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?,
+            None => there
+                .first()
+                .cloned()
+                .ok_or_else(|| Stop::Broken("the far end has no channel".to_owned()))?,
         };
-        b.about_to_change(&Stood::Other(format!("the key in use on channel {here}, which no device tells")))?;
-        let pair = Self { boxes: [near, far], channels: [here, there] };
+        b.about_to_change(&Stood::Other(format!(
+            "the key in use on channel {here}, which no device tells"
+        )))?;
+        let pair = Self {
+            boxes: [near, far],
+            channels: [here, there],
+        };
         // A fresh pair agrees by itself first; one whose ends have different keys never does.
-        let _ = tokio::time::timeout(Duration::from_secs(10), settled(b, pair.near(), &pair.channels[0])).await;
+        let _ = tokio::time::timeout(
+            Duration::from_secs(10),
+            settled(b, pair.near(), &pair.channels[0]),
+        )
+        .await;
         Ok(pair)
     }
 
@@ -122,25 +222,42 @@ impl Pair {
 
     /// Stages on both ends, activates.
     async fn place(&self, b: &Bench, keys: [&Key; 2]) -> Result<[Staged; 2], Stop> {
-        let stage = |end: usize| b.call(Op::Stage, self.boxes[end].stage(&self.channels[end], keys[end]));
+        let stage = |end: usize| {
+            b.call(
+                Op::Stage,
+                self.boxes[end].stage(&self.channels[end], keys[end]),
+            )
+        };
         let staged = [stage(0).await?, stage(1).await?];
-        b.call(Op::Activate, self.boxes[0].activate(&staged[0])).await?;
+        b.call(Op::Activate, self.boxes[0].activate(&staged[0]))
+            .await?;
         if self.near().encryptor_capabilities().activate_both {
-            b.call(Op::Activate, self.boxes[1].activate(&staged[1])).await?;
+            b.call(Op::Activate, self.boxes[1].activate(&staged[1]))
+                .await?;
         }
         Ok(staged)
     }
 
     async fn confirm(&self, b: &Bench, staged: &[Staged; 2]) -> Result<[Confirmation; 2], Stop> {
-        Ok([b.call(Op::Confirm, self.boxes[0].confirm(&staged[0])).await?, b.call(Op::Confirm, self.boxes[1].confirm(&staged[1])).await?])
+        Ok([
+            b.call(Op::Confirm, self.boxes[0].confirm(&staged[0]))
+                .await?,
+            b.call(Op::Confirm, self.boxes[1].confirm(&staged[1]))
+                .await?,
+        ])
     }
 
     /// A roll that must be confirmed at both ends.
     async fn roll(&self, b: &Bench) -> Result<[Staged; 2], Stop> {
         let key = self.key(b);
         let staged = self.place(b, [&key, &key]).await?;
-        for (end, confirmation) in ["this", "the far"].into_iter().zip(self.confirm(b, &staged).await?) {
-            holds(confirmation.confirmed, || format!("{end} end does not confirm: {}", confirmation.evidence))?;
+        for (end, confirmation) in ["this", "the far"]
+            .into_iter()
+            .zip(self.confirm(b, &staged).await?)
+        {
+            holds(confirmation.confirmed, || {
+                format!("{end} end does not confirm: {}", confirmation.evidence)
+            })?;
         }
         Ok(staged)
     }
@@ -165,15 +282,26 @@ async fn agreeing(b: &Bench, case: impl Future<Output = Verdict>) -> Verdict {
 }
 
 /// The slot of a key, as the box tells it.
-async fn slot_of(b: &Bench, encryptor: &dyn Encryptor, channel: &ChannelId, id: &KeyId) -> Result<Option<bool>, Stop> {
+async fn slot_of(
+    b: &Bench,
+    encryptor: &dyn Encryptor,
+    channel: &ChannelId,
+    id: &KeyId,
+) -> Result<Option<bool>, Stop> {
     let status = b.call(Op::Channel, encryptor.channel(channel)).await?;
-    Ok(status.slots.iter().find(|s| s.key_id.as_ref() == Some(id)).map(|s| s.active))
+    Ok(status
+        .slots
+        .iter()
+        .find(|s| s.key_id.as_ref() == Some(id))
+        .map(|s| s.active))
 }
 
 fn slots(encryptor: &dyn Encryptor) -> Verdict {
     match encryptor.encryptor_capabilities().staging {
         Staging::Slots { .. } => Ok(()),
-        _ => Err(Stop::NotApplicable("it has no slots: a staged key replaces the one before at the next exchange".to_owned())),
+        _ => Err(Stop::NotApplicable(
+            "it has no slots: a staged key replaces the one before at the next exchange".to_owned(),
+        )),
     }
 }
 
@@ -181,30 +309,62 @@ async fn staged_beside(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     slots(&*encryptor)?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot of channel {id}")))?;
-    let active = |status: &qkd_hal::encryptor::ChannelStatus| status.slots.iter().find(|s| s.active).cloned();
+    b.about_to_change(&Stood::Other(format!(
+        "what stood in the idle slot of channel {id}"
+    )))?;
+    let active = |status: &qkd_hal::encryptor::ChannelStatus| {
+        status.slots.iter().find(|s| s.active).cloned()
+    };
     let before = active(&b.call(Op::Channel, encryptor.channel(&id)).await?);
-    let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
+    let staged = b
+        .call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor)))
+        .await?;
     let after = active(&b.call(Op::Channel, encryptor.channel(&id)).await?);
-    holds(before == after, || format!("a key was staged, and the slot in use went from {before:?} to {after:?}"))?;
-    holds(staged.slot.is_some() && staged.slot != before.map(|s| s.number), || format!("the key was staged into slot {:?}, which is in use", staged.slot))
+    holds(before == after, || {
+        format!("a key was staged, and the slot in use went from {before:?} to {after:?}")
+    })?;
+    holds(
+        staged.slot.is_some() && staged.slot != before.map(|s| s.number),
+        || {
+            format!(
+                "the key was staged into slot {:?}, which is in use",
+                staged.slot
+            )
+        },
+    )
 }
 
 async fn proof(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
+    b.about_to_change(&Stood::Other(format!(
+        "what stood in the idle slot, or the secret, of channel {id}"
+    )))?;
     let key = fresh(b, &*encryptor);
     let before = b.state();
     let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
-    holds(before.is_none() || before != b.state(), || "it says that the key is staged, and the device has not changed".to_owned())?;
-    holds(staged.key_id == *key.id() && staged.channel == id, || {
-        format!("key {} was staged on {id}, and it tells of {} on {}", key.id(), staged.key_id, staged.channel)
+    holds(before.is_none() || before != b.state(), || {
+        "it says that the key is staged, and the device has not changed".to_owned()
     })?;
-    holds(!staged.proof.trim().is_empty(), || "nothing is told that proves that the key landed".to_owned())?;
+    holds(staged.key_id == *key.id() && staged.channel == id, || {
+        format!(
+            "key {} was staged on {id}, and it tells of {} on {}",
+            key.id(),
+            staged.key_id,
+            staged.channel
+        )
+    })?;
+    holds(!staged.proof.trim().is_empty(), || {
+        "nothing is told that proves that the key landed".to_owned()
+    })?;
     if slots(&*encryptor).is_ok() {
         let there = slot_of(b, &*encryptor, &id, key.id()).await?;
-        holds(there == Some(false), || format!("key {} was staged, and its slot is {there:?} (true: in use)", key.id()))?;
+        holds(there == Some(false), || {
+            format!(
+                "key {} was staged, and its slot is {there:?} (true: in use)",
+                key.id()
+            )
+        })?;
     }
     Ok(())
 }
@@ -213,12 +373,18 @@ async fn rolled(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     for _ in 0..2 {
         let staged = pair.roll(b).await?;
-        for (end, ((encryptor, channel), staged)) in (1..).zip(pair.boxes.iter().zip(&pair.channels).zip(&staged)) {
+        for (end, ((encryptor, channel), staged)) in
+            (1..).zip(pair.boxes.iter().zip(&pair.channels).zip(&staged))
+        {
             let status = b.call(Op::Channel, encryptor.channel(channel)).await?;
-            holds(status.state == ChannelState::Encrypting, || format!("both ends confirm, and end {end} is {:?}", status.state))?;
+            holds(status.state == ChannelState::Encrypting, || {
+                format!("both ends confirm, and end {end} is {:?}", status.state)
+            })?;
             if slots(&**encryptor).is_ok() {
                 let active = slot_of(b, &**encryptor, channel, &staged.key_id).await?;
-                holds(active == Some(true), || format!("both ends confirm, and end {end} does not send with the new key"))?;
+                holds(active == Some(true), || {
+                    format!("both ends confirm, and end {end} does not send with the new key")
+                })?;
             }
         }
     }
@@ -232,13 +398,26 @@ async fn wrong_key(b: &Bench) -> Verdict {
     b.secret(other.expose());
     let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
     let clear = async || match b.session.can(Op::Counters) {
-        true => Ok::<_, Stop>(b.call(Op::Counters, pair.near().counters(&pair.channels[0])).await?.clear.unwrap_or(0)),
+        true => Ok::<_, Stop>(
+            b.call(Op::Counters, pair.near().counters(&pair.channels[0]))
+                .await?
+                .clear
+                .unwrap_or(0),
+        ),
         false => Ok(0),
     };
     let before = clear().await?;
     let staged = pair.place(b, [&one, &false_twin]).await?;
-    for (end, confirmation) in ["this", "the far"].into_iter().zip(pair.confirm(b, &staged).await?) {
-        holds(!confirmation.confirmed, || format!("the two ends have different keys, and {end} end confirms: {}", confirmation.evidence))?;
+    for (end, confirmation) in ["this", "the far"]
+        .into_iter()
+        .zip(pair.confirm(b, &staged).await?)
+    {
+        holds(!confirmation.confirmed, || {
+            format!(
+                "the two ends have different keys, and {end} end confirms: {}",
+                confirmation.evidence
+            )
+        })?;
     }
     // Nothing passes in clear meanwhile, and the next right key ends it.
     let sent = clear().await?.saturating_sub(before);
@@ -250,7 +429,10 @@ async fn gap(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     pair.roll(b).await?;
     let counters = async || match b.session.can(Op::Counters) {
-        true => Ok::<_, Stop>(Some(b.call(Op::Counters, pair.near().counters(&pair.channels[0])).await?)),
+        true => Ok::<_, Stop>(Some(
+            b.call(Op::Counters, pair.near().counters(&pair.channels[0]))
+                .await?,
+        )),
         false => Ok(None),
     };
     let before = counters().await?;
@@ -258,22 +440,45 @@ async fn gap(b: &Bench) -> Verdict {
     let staged = pair.place(b, [&key, &key]).await?;
     let [near, far] = pair.confirm(b, &staged).await?;
     for (end, told) in [("this", &near), ("the far", &far)] {
-        holds(told.confirmed, || format!("{end} end does not confirm: {}", told.evidence))?;
+        holds(told.confirmed, || {
+            format!("{end} end does not confirm: {}", told.evidence)
+        })?;
     }
     let declared = pair.near().encryptor_capabilities();
     let hitless = declared.hitless && pair.boxes[1].encryptor_capabilities().hitless;
     match (hitless, &near.gap) {
-        (true, Some(gap)) if gap.value > 0.0 => return fails(format!("both ends are called hitless, and traffic was down for {} s", gap.value)),
+        (true, Some(gap)) if gap.value > 0.0 => {
+            return fails(format!(
+                "both ends are called hitless, and traffic was down for {} s",
+                gap.value
+            ));
+        }
         (false, None) => return fails("it is not called hitless, and tells no gap"),
-        (false, Some(gap)) => holds(gap.value.is_finite() && gap.value >= 0.0, || format!("the gap is told as {} s", gap.value))?,
+        (false, Some(gap)) => holds(gap.value.is_finite() && gap.value >= 0.0, || {
+            format!("the gap is told as {} s", gap.value)
+        })?,
         _ => {}
     }
-    let status = b.call(Op::Channel, pair.near().channel(&pair.channels[0])).await?;
-    holds(status.failure_mode != FailureMode::AllowClear, || "after a roll, clear traffic may pass".to_owned())?;
+    let status = b
+        .call(Op::Channel, pair.near().channel(&pair.channels[0]))
+        .await?;
+    holds(status.failure_mode != FailureMode::AllowClear, || {
+        "after a roll, clear traffic may pass".to_owned()
+    })?;
     if let (Some(before), Some(after)) = (before, counters().await?) {
-        holds(after.clear <= before.clear, || format!("packets in clear: {:?} before, {:?} after", before.clear, after.clear))?;
-        let refused = after.refused.unwrap_or(0).saturating_sub(before.refused.unwrap_or(0));
-        holds(!hitless || refused == 0, || format!("both ends are called hitless, and {refused} packets were refused"))?;
+        holds(after.clear <= before.clear, || {
+            format!(
+                "packets in clear: {:?} before, {:?} after",
+                before.clear, after.clear
+            )
+        })?;
+        let refused = after
+            .refused
+            .unwrap_or(0)
+            .saturating_sub(before.refused.unwrap_or(0));
+        holds(!hitless || refused == 0, || {
+            format!("both ends are called hitless, and {refused} packets were refused")
+        })?;
     }
     Ok(())
 }
@@ -282,12 +487,22 @@ async fn retire_in_use(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     pair.roll(b).await?;
     let key = pair.key(b);
-    let staged = b.call(Op::Stage, pair.near().stage(&pair.channels[0], &key)).await?;
+    let staged = b
+        .call(Op::Stage, pair.near().stage(&pair.channels[0], &key))
+        .await?;
     let before = b.state();
     // The key before this one is still the one that protects traffic.
-    let error = refused("retiring the key in use", b.call(Op::Retire, pair.near().retire(&staged)).await)?;
-    holds(matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Refused), || format!("retiring the key in use: {error}"))?;
-    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())
+    let error = refused(
+        "retiring the key in use",
+        b.call(Op::Retire, pair.near().retire(&staged)).await,
+    )?;
+    holds(
+        matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Refused),
+        || format!("retiring the key in use: {error}"),
+    )?;
+    holds(b.state() == before, || {
+        "it was refused, and the device has changed".to_owned()
+    })
 }
 
 async fn retired(b: &Bench) -> Verdict {
@@ -296,19 +511,30 @@ async fn retired(b: &Bench) -> Verdict {
     let second = pair.roll(b).await?;
     b.call(Op::Retire, pair.near().retire(&second[0])).await?;
     let gone = slot_of(b, pair.near(), &pair.channels[0], &first[0].key_id).await?;
-    holds(gone.is_none(), || format!("key {} was retired, and is still there", first[0].key_id))?;
+    holds(gone.is_none(), || {
+        format!("key {} was retired, and is still there", first[0].key_id)
+    })?;
     let active = slot_of(b, pair.near(), &pair.channels[0], &second[0].key_id).await?;
-    holds(active == Some(true), || "the key before was retired, and the one in use is not in use any more".to_owned())
+    holds(active == Some(true), || {
+        "the key before was retired, and the one in use is not in use any more".to_owned()
+    })
 }
 
 async fn zeroized(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     pair.roll(b).await?;
-    b.call(Op::Zeroize, pair.near().zeroize(&pair.channels[0])).await?;
-    let status = b.call(Op::Channel, pair.near().channel(&pair.channels[0])).await?;
+    b.call(Op::Zeroize, pair.near().zeroize(&pair.channels[0]))
+        .await?;
+    let status = b
+        .call(Op::Channel, pair.near().channel(&pair.channels[0]))
+        .await?;
     let left: Vec<_> = status.slots.iter().filter(|s| s.key_id.is_some()).collect();
-    holds(left.is_empty(), || format!("all keys were destroyed, and it shows {left:?}"))?;
-    holds(status.failure_mode != FailureMode::AllowClear, || "its keys are destroyed, and clear traffic may pass".to_owned())?;
+    holds(left.is_empty(), || {
+        format!("all keys were destroyed, and it shows {left:?}")
+    })?;
+    holds(status.failure_mode != FailureMode::AllowClear, || {
+        "its keys are destroyed, and clear traffic may pass".to_owned()
+    })?;
     pair.roll(b).await.map(drop)
 }
 
@@ -322,12 +548,20 @@ async fn stage_lost(b: &Bench) -> Verdict {
     for exchange in 0..MOST {
         let key = fresh(b, &*encryptor);
         let before = b.state();
-        let (result, struck) = b.struck(exchange, Fate::Lost, b.call(Op::Stage, encryptor.stage(&id, &key))).await;
+        let (result, struck) = b
+            .struck(
+                exchange,
+                Fate::Lost,
+                b.call(Op::Stage, encryptor.stage(&id, &key)),
+            )
+            .await;
         if let Err(error) = result {
             b.truthful(&before, &error)?;
             // "Stage again with the same key": that works whether or not it had landed.
             let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
-            holds(staged.key_id == *key.id(), || format!("staged again, and it tells of {}", staged.key_id))?;
+            holds(staged.key_id == *key.id(), || {
+                format!("staged again, and it tells of {}", staged.key_id)
+            })?;
         }
         if !struck {
             return Ok(());
@@ -341,9 +575,17 @@ async fn activate_lost(b: &Bench) -> Verdict {
     let id = channel(b, &*encryptor).await?;
     settled(b, &*encryptor, &id).await?;
     for exchange in 0..MOST {
-        let staged = b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await?;
+        let staged = b
+            .call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor)))
+            .await?;
         let before = b.state();
-        let (result, struck) = b.struck(exchange, Fate::Lost, b.call(Op::Activate, encryptor.activate(&staged))).await;
+        let (result, struck) = b
+            .struck(
+                exchange,
+                Fate::Lost,
+                b.call(Op::Activate, encryptor.activate(&staged)),
+            )
+            .await;
         if let Err(error) = result {
             b.truthful(&before, &error)?;
         }
@@ -363,19 +605,33 @@ async fn refuses(b: &Bench) -> Verdict {
     let key = fresh(b, &*encryptor);
     let before = b.state();
     b.fault("refuse=1")?;
-    let error = refused("staging, while the device refuses", b.call(Op::Stage, encryptor.stage(&id, &key)).await)?;
+    let error = refused(
+        "staging, while the device refuses",
+        b.call(Op::Stage, encryptor.stage(&id, &key)).await,
+    )?;
     let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
-    holds(right, || format!("staging, while the device refuses: {error}"))?;
-    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())?;
+    holds(right, || {
+        format!("staging, while the device refuses: {error}")
+    })?;
+    holds(b.state() == before, || {
+        "it was refused, and the device has changed".to_owned()
+    })?;
     // The key was borrowed: it can be staged again.
     let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
     let before = b.state();
     b.fault("refuse=1")?;
-    let error = refused("activating, while the device refuses", b.call(Op::Activate, encryptor.activate(&staged)).await)?;
+    let error = refused(
+        "activating, while the device refuses",
+        b.call(Op::Activate, encryptor.activate(&staged)).await,
+    )?;
     b.fault("clear")?;
     let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
-    holds(right, || format!("activating, while the device refuses: {error}"))?;
-    holds(b.state() == before, || "it was refused, and the device has changed".to_owned())
+    holds(right, || {
+        format!("activating, while the device refuses: {error}")
+    })?;
+    holds(b.state() == before, || {
+        "it was refused, and the device has changed".to_owned()
+    })
 }
 
 async fn full(b: &Bench) -> Verdict {
@@ -383,18 +639,31 @@ async fn full(b: &Bench) -> Verdict {
     let id = channel(b, &*encryptor).await?;
     let before = b.state();
     b.fault("full")?;
-    let error = refused("staging, where there is no room", b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor))).await)?;
+    let error = refused(
+        "staging, where there is no room",
+        b.call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor)))
+            .await,
+    )?;
     b.fault("clear")?;
-    holds(error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None, || format!("staging, where there is no room: {error}"))?;
-    holds(error.code().is_some() || error.words().is_some(), || format!("the device's own code or words are not passed on: {error}"))?;
-    holds(b.state() == before, || "there was no room, and the device has changed".to_owned())
+    holds(
+        error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None,
+        || format!("staging, where there is no room: {error}"),
+    )?;
+    holds(error.code().is_some() || error.words().is_some(), || {
+        format!("the device's own code or words are not passed on: {error}")
+    })?;
+    holds(b.state() == before, || {
+        "there was no room, and the device has changed".to_owned()
+    })
 }
 
 async fn secret(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let encryptor = opened.as_encryptor()?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
+    b.about_to_change(&Stood::Other(format!(
+        "what stood in the idle slot, or the secret, of channel {id}"
+    )))?;
     let key = fresh(b, &*encryptor);
     b.print(&key);
     b.print(&b.call(Op::Stage, encryptor.stage(&id, &key)).await?);
@@ -410,39 +679,68 @@ async fn secret(b: &Bench) -> Verdict {
 async fn again(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
-    b.about_to_change(&Stood::Other(format!("what stood in the idle slot, or the secret, of channel {id}")))?;
+    b.about_to_change(&Stood::Other(format!(
+        "what stood in the idle slot, or the secret, of channel {id}"
+    )))?;
     settled(b, &*encryptor, &id).await?;
     let key = fresh(b, &*encryptor);
     let first = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
     // Boxes stamp a change with a clock of a hundredth of a second (SNMP TimeTicks).
     tokio::time::sleep(Duration::from_millis(50)).await;
     let second = b.call(Op::Stage, encryptor.stage(&id, &twin(&key))).await?;
-    holds(first.slot == second.slot && first.key_id == second.key_id, || {
-        format!("the same key was staged twice, into {:?} and {:?}", first.slot, second.slot)
-    })?;
-    let places = b.call(Op::Channel, encryptor.channel(&id)).await?.slots.iter().filter(|s| s.key_id.as_ref() == Some(key.id())).count();
-    holds(places <= 1, || format!("the same key was staged twice, and stands in {places} slots"))
+    holds(
+        first.slot == second.slot && first.key_id == second.key_id,
+        || {
+            format!(
+                "the same key was staged twice, into {:?} and {:?}",
+                first.slot, second.slot
+            )
+        },
+    )?;
+    let places = b
+        .call(Op::Channel, encryptor.channel(&id))
+        .await?
+        .slots
+        .iter()
+        .filter(|s| s.key_id.as_ref() == Some(key.id()))
+        .count();
+    holds(places <= 1, || {
+        format!("the same key was staged twice, and stands in {places} slots")
+    })
 }
 
 async fn off_and_on(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     pair.roll(b).await?;
     let (encryptor, id) = (pair.near(), &pair.channels[0]);
-    b.call(Op::SetEncryption, encryptor.set_encryption(id, false)).await?;
+    b.call(Op::SetEncryption, encryptor.set_encryption(id, false))
+        .await?;
     let off = b.call(Op::Channel, encryptor.channel(id)).await?.state;
-    holds(off == ChannelState::Disabled, || format!("encryption was switched off, and the channel is {off:?}"))?;
-    b.call(Op::SetEncryption, encryptor.set_encryption(id, true)).await?;
-    let on = reading::until(b, || async { Ok(encryptor.channel(id).await?.state == ChannelState::Encrypting) }).await?;
-    holds(on, || "encryption was switched on again, and the channel does not encrypt".to_owned())
+    holds(off == ChannelState::Disabled, || {
+        format!("encryption was switched off, and the channel is {off:?}")
+    })?;
+    b.call(Op::SetEncryption, encryptor.set_encryption(id, true))
+        .await?;
+    let on = reading::until(b, || async {
+        Ok(encryptor.channel(id).await?.state == ChannelState::Encrypting)
+    })
+    .await?;
+    holds(on, || {
+        "encryption was switched on again, and the channel does not encrypt".to_owned()
+    })
 }
 
 async fn events(b: &Bench) -> Verdict {
     let pair = Pair::open(b).await?;
     if pair.near().capabilities().events == qkd_hal::capability::EventSupport::LinkOnly {
-        return Err(Stop::NotApplicable("it has no events of its own".to_owned()));
+        return Err(Stop::NotApplicable(
+            "it has no events of its own".to_owned(),
+        ));
     }
     if b.session.dut.on().has_wall_time() {
-        return Err(Stop::Disabled("no receiver of notifications was set up".to_owned()));
+        return Err(Stop::Disabled(
+            "no receiver of notifications was set up".to_owned(),
+        ));
     }
     let mut events = pair.near().events();
     // A roll that fails is one that every box tells of; one that succeeds, only some.
@@ -461,6 +759,8 @@ async fn events(b: &Bench) -> Verdict {
         false
     })
     .await;
-    holds(told.unwrap_or(false), || "two ends with different keys could not agree, and no event told of it".to_owned())?;
+    holds(told.unwrap_or(false), || {
+        "two ends with different keys could not agree, and no event told of it".to_owned()
+    })?;
     pair.roll(b).await.map(drop)
 }

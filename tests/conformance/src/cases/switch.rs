@@ -6,21 +6,57 @@ use crate::{
     requirement::Impact,
 };
 use qkd_hal::{ErrorKind, Operation as Op};
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
+};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("SWI-01/geometry", "reads the paths and compares them with the geometry", &[Need::Op(Op::Connections)], |b| Box::pin(geometry(b))),
-    Case::new("SWI-02/twice", "reads the paths twice", &[Need::Op(Op::Connections)], |b| Box::pin(twice(b))),
-    Case::new("SWI-03/peers", "compares the ports with the paths", &[Need::Op(Op::Ports), Need::Op(Op::Connections)], |b| Box::pin(peers(b))),
-    Case::new("SWI-04/order", "asks for ports in an order of its own", &[Need::Op(Op::Ports)], |b| Box::pin(order(b))),
-    Case::new("SWI-07/outside", "names ports that are not there", &[], |b| Box::pin(outside(b))).negative(),
-    Case::new("SWI-08/failed-port", "lets a port fail, and looks at it", &[Need::Op(Op::Ports), Need::Emulator], |b| Box::pin(failed_port(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-09/blind", "asks a switch that cannot be read before it has acknowledged anything", &[Need::Op(Op::Connections)], |b| {
-        Box::pin(unknown_at_first(b))
-    })
+    Case::new(
+        "SWI-01/geometry",
+        "reads the paths and compares them with the geometry",
+        &[Need::Op(Op::Connections)],
+        |b| Box::pin(geometry(b)),
+    ),
+    Case::new(
+        "SWI-02/twice",
+        "reads the paths twice",
+        &[Need::Op(Op::Connections)],
+        |b| Box::pin(twice(b)),
+    ),
+    Case::new(
+        "SWI-03/peers",
+        "compares the ports with the paths",
+        &[Need::Op(Op::Ports), Need::Op(Op::Connections)],
+        |b| Box::pin(peers(b)),
+    ),
+    Case::new(
+        "SWI-04/order",
+        "asks for ports in an order of its own",
+        &[Need::Op(Op::Ports)],
+        |b| Box::pin(order(b)),
+    ),
+    Case::new(
+        "SWI-07/outside",
+        "names ports that are not there",
+        &[],
+        |b| Box::pin(outside(b)),
+    )
+    .negative(),
+    Case::new(
+        "SWI-08/failed-port",
+        "lets a port fail, and looks at it",
+        &[Need::Op(Op::Ports), Need::Emulator],
+        |b| Box::pin(failed_port(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-09/blind",
+        "asks a switch that cannot be read before it has acknowledged anything",
+        &[Need::Op(Op::Connections)],
+        |b| Box::pin(unknown_at_first(b)),
+    )
     .negative(),
 ];
 
@@ -51,14 +87,19 @@ async fn geometry(b: &Bench) -> Verdict {
     let geometry = switch.switch_capabilities().geometry;
     match geometry.check_state(&present) {
         Ok(()) => Ok(()),
-        Err(error) => fails(format!("it tells {present}, which its geometry ({geometry}) cannot show: {}", error.message())),
+        Err(error) => fails(format!(
+            "it tells {present}, which its geometry ({geometry}) cannot show: {}",
+            error.message()
+        )),
     }
 }
 
 async fn twice(b: &Bench) -> Verdict {
     let switch = open(b).await?;
     let (first, second) = (paths(b, &*switch).await?, paths(b, &*switch).await?);
-    holds(first == second, || format!("it tells {first}, and then {second}"))
+    holds(first == second, || {
+        format!("it tells {first}, and then {second}")
+    })
 }
 
 async fn peers(b: &Bench) -> Verdict {
@@ -67,10 +108,17 @@ async fn peers(b: &Bench) -> Verdict {
     let all = b.call(Op::Ports, switch.ports(&[])).await?;
     let told: Vec<Port> = all.iter().map(|p| p.port).collect();
     let there: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
-    holds(told == there, || format!("it tells of {} ports, and has {}", told.len(), there.len()))?;
+    holds(told == there, || {
+        format!("it tells of {} ports, and has {}", told.len(), there.len())
+    })?;
     for status in all {
         let peer = present.peer(status.port);
-        holds(status.peer == peer, || format!("port {} has the peer {:?} in its status, and {peer:?} in the paths", status.port, status.peer))?;
+        holds(status.peer == peer, || {
+            format!(
+                "port {} has the peer {:?} in its status, and {peer:?} in the paths",
+                status.port, status.peer
+            )
+        })?;
     }
     Ok(())
 }
@@ -80,8 +128,15 @@ async fn order(b: &Bench) -> Verdict {
     let mut asked: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
     asked.reverse();
     asked.truncate(5);
-    let told: Vec<Port> = b.call(Op::Ports, switch.ports(&asked)).await?.iter().map(|p| p.port).collect();
-    holds(told == asked, || format!("it was asked for {asked:?}, and told of {told:?}"))?;
+    let told: Vec<Port> = b
+        .call(Op::Ports, switch.ports(&asked))
+        .await?
+        .iter()
+        .map(|p| p.port)
+        .collect();
+    holds(told == asked, || {
+        format!("it was asked for {asked:?}, and told of {told:?}")
+    })?;
     Ok(())
 }
 
@@ -93,48 +148,105 @@ async fn outside(b: &Bench) -> Verdict {
     for port in [last + 1, u32::MAX].map(Port) {
         let mut errors = Vec::new();
         if b.session.can(Op::Ports) {
-            errors.push(("ports", refused(format!("the state of port {port}"), switch.ports(&[port]).await)?));
+            errors.push((
+                "ports",
+                refused(
+                    format!("the state of port {port}"),
+                    switch.ports(&[port]).await,
+                )?,
+            ));
         }
         if b.session.can(Op::SetPort) {
-            errors.push(("set-port", refused(format!("enabling port {port}"), switch.set_port(port, true).await)?));
+            errors.push((
+                "set-port",
+                refused(
+                    format!("enabling port {port}"),
+                    switch.set_port(port, true).await,
+                )?,
+            ));
         }
         // A plan for more ports than it has, made with a geometry that is not its own.
         let first = geometry.ports().next().unwrap_or(Port(1));
         let (larger, path) = match geometry {
-            Geometry::OneByN { .. } => (Geometry::one_by(port.0), CrossConnect { ingress: first, egress: port }),
-            _ => (Geometry::matrix(1, port.0 - 1), CrossConnect { ingress: Port(1), egress: port }),
+            Geometry::OneByN { .. } => (
+                Geometry::one_by(port.0),
+                CrossConnect {
+                    ingress: first,
+                    egress: port,
+                },
+            ),
+            _ => (
+                Geometry::matrix(1, port.0 - 1),
+                CrossConnect {
+                    ingress: Port(1),
+                    egress: port,
+                },
+            ),
         };
         let identity = crate::stood::identity(&*switch).await?;
         let wanted: CrossConnects = std::iter::once(path).collect::<Result<_, _>>()?;
         let blind = match larger {
-            Geometry::Matrix { .. } => Plan::new(&identity, &larger, &CrossConnects::dark(), &wanted, &Scope::Touched),
+            Geometry::Matrix { .. } => Plan::new(
+                &identity,
+                &larger,
+                &CrossConnects::dark(),
+                &wanted,
+                &Scope::Touched,
+            ),
             _ if port.0 > 1 << 20 => continue,
             _ => Plan::blind(&identity, &larger, &wanted),
         };
         let plan = blind?;
         let sent = b.records().len();
-        errors.push(("apply", refused(format!("a plan with port {port}"), switch.apply(&plan).await)?));
+        errors.push((
+            "apply",
+            refused(
+                format!("a plan with port {port}"),
+                switch.apply(&plan).await,
+            )?,
+        ));
         b.silent_since(sent)?;
         for (what, error) in errors {
-            holds(error.kind() == ErrorKind::InvalidInput, || format!("{what} with port {port}: {error}"))?;
+            holds(error.kind() == ErrorKind::InvalidInput, || {
+                format!("{what} with port {port}: {error}")
+            })?;
         }
     }
-    match b.records().get(sent..).unwrap_or_default().iter().find(|r| r.changes) {
+    match b
+        .records()
+        .get(sent..)
+        .unwrap_or_default()
+        .iter()
+        .find(|r| r.changes)
+    {
         None => Ok(()),
-        Some(record) => fails(format!("`{}` was sent, where nothing that changes may be", record.name)),
+        Some(record) => fails(format!(
+            "`{}` was sent, where nothing that changes may be",
+            record.name
+        )),
     }
 }
 
 async fn failed_port(b: &Bench) -> Verdict {
     let switch = open(b).await?;
-    let port = switch.switch_capabilities().geometry.ports().find(|p| p.0 > 0).unwrap_or(Port(1));
+    let port = switch
+        .switch_capabilities()
+        .geometry
+        .ports()
+        .find(|p| p.0 > 0)
+        .unwrap_or(Port(1));
     let before = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
-    holds(before.state != PortState::Failed, || format!("port {port} has failed to begin with"))?;
+    holds(before.state != PortState::Failed, || {
+        format!("port {port} has failed to begin with")
+    })?;
     b.fault(&format!("port-fails={}", port.0))?;
     let after = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
     b.fault("clear")?;
     // Some interfaces have no word for it; none may call it usable.
-    holds(!matches!(after.state, PortState::Enabled | PortState::Unknown), || format!("port {port} failed, and is told as {:?}", after.state))
+    holds(
+        !matches!(after.state, PortState::Enabled | PortState::Unknown),
+        || format!("port {port} failed, and is told as {:?}", after.state),
+    )
 }
 
 async fn unknown_at_first(b: &Bench) -> Verdict {
@@ -142,6 +254,11 @@ async fn unknown_at_first(b: &Bench) -> Verdict {
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
         return Err(Stop::NotApplicable("it tells its paths".to_owned()));
     }
-    let error = refused("the paths of a switch that cannot be read, before it has acknowledged any", switch.connections().await)?;
-    holds(error.kind() == ErrorKind::NotReady, || format!("the paths, before any was acknowledged: {error}"))
+    let error = refused(
+        "the paths of a switch that cannot be read, before it has acknowledged any",
+        switch.connections().await,
+    )?;
+    holds(error.kind() == ErrorKind::NotReady, || {
+        format!("the paths, before any was acknowledged: {error}")
+    })
 }

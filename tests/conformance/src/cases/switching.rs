@@ -11,53 +11,156 @@ use crate::{
 };
 use qkd_driver_kit::{Opened, wrap::fault::Fate};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Quality};
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 const APPLY: &[Need] = &[Need::Op(Op::Apply), Need::Live];
 const EMULATED: &[Need] = &[Need::Op(Op::Apply), Need::Emulator];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("SWI-11/free-ports", "makes a path between free ports of a matrix, reads it back, takes it away", APPLY, |b| Box::pin(round_trip(b, true)))
-        .impact(Impact::Reversible),
-    Case::new("SWI-11/move", "moves a switch that cannot be dark to another path, reads it back, moves it back", APPLY, |b| Box::pin(round_trip(b, false)))
-        .impact(Impact::Disruptive),
-    Case::new("SWI-12/empty", "applies a plan that changes nothing", &[Need::Op(Op::Apply)], |b| Box::pin(empty(b))).negative(),
-    Case::new("SWI-13/foreign", "lets a second operator change a port of the plan, then applies it", EMULATED, |b| Box::pin(foreign(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-14/elsewhere", "lets a second operator change other ports, then applies the plan", EMULATED, |b| Box::pin(elsewhere(b)))
-        .impact(Impact::Disruptive),
-    Case::new("SWI-15/another", "applies a plan that was made for another box", &[Need::Op(Op::Apply)], |b| Box::pin(another(b))).negative(),
-    Case::new("SWI-16/refused", "lets the device refuse each step of a plan, in turn", EMULATED, |b| Box::pin(refused_steps(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-17/lost", "loses each reply of an apply, in turn", EMULATED, |b| Box::pin(interrupted(b, Fate::Lost))).negative().impact(Impact::Disruptive),
-    Case::new("SWI-17/hung-up", "hangs up at each exchange of an apply, in turn", EMULATED, |b| Box::pin(interrupted(b, Fate::HangsUp)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-18/stale", "applies a plan twice", APPLY, |b| Box::pin(stale(b))).negative().impact(Impact::Disruptive),
-    Case::new("SWI-19/bystanders", "moves a path, and looks at all others", EMULATED, |b| Box::pin(bystanders(b))).impact(Impact::Disruptive),
-    Case::new("SWI-20/side-by-side", "applies two plans for the same ports at once", EMULATED, |b| Box::pin(side_by_side(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-21/port", "shuts a free port, looks, opens it", &[Need::Op(Op::SetPort), Need::Op(Op::Ports), Need::Live], |b| Box::pin(port(b)))
-        .impact(Impact::Reversible),
-    Case::new("SWI-22/full", "applies a plan while the device refuses every change", EMULATED, |b| Box::pin(full(b))).negative().impact(Impact::Disruptive),
-    Case::new("SWI-23/unread", "applies a plan that was made without reading, to a switch that can be read", &[Need::Op(Op::Apply)], |b| Box::pin(unread(b)))
-        .negative(),
-    Case::new("SWI-24/acknowledged", "moves a switch that cannot be read, and looks at the quality of what it tells", EMULATED, |b| Box::pin(acknowledged(b)))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("SWI-25/meanwhile", "lets a second operator change a port of the plan between its steps", EMULATED, |b| Box::pin(meanwhile(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-26/at-once", "applies a plan, and reads the paths at once and again", EMULATED, |b| Box::pin(at_once(b)))
-        .negative()
-        .impact(Impact::Disruptive),
-    Case::new("SWI-27/ignored", "applies a plan that the device takes and does not carry out", EMULATED, |b| Box::pin(ignored(b)))
-        .negative()
-        .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-11/free-ports",
+        "makes a path between free ports of a matrix, reads it back, takes it away",
+        APPLY,
+        |b| Box::pin(round_trip(b, true)),
+    )
+    .impact(Impact::Reversible),
+    Case::new(
+        "SWI-11/move",
+        "moves a switch that cannot be dark to another path, reads it back, moves it back",
+        APPLY,
+        |b| Box::pin(round_trip(b, false)),
+    )
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-12/empty",
+        "applies a plan that changes nothing",
+        &[Need::Op(Op::Apply)],
+        |b| Box::pin(empty(b)),
+    )
+    .negative(),
+    Case::new(
+        "SWI-13/foreign",
+        "lets a second operator change a port of the plan, then applies it",
+        EMULATED,
+        |b| Box::pin(foreign(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-14/elsewhere",
+        "lets a second operator change other ports, then applies the plan",
+        EMULATED,
+        |b| Box::pin(elsewhere(b)),
+    )
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-15/another",
+        "applies a plan that was made for another box",
+        &[Need::Op(Op::Apply)],
+        |b| Box::pin(another(b)),
+    )
+    .negative(),
+    Case::new(
+        "SWI-16/refused",
+        "lets the device refuse each step of a plan, in turn",
+        EMULATED,
+        |b| Box::pin(refused_steps(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-17/lost",
+        "loses each reply of an apply, in turn",
+        EMULATED,
+        |b| Box::pin(interrupted(b, Fate::Lost)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-17/hung-up",
+        "hangs up at each exchange of an apply, in turn",
+        EMULATED,
+        |b| Box::pin(interrupted(b, Fate::HangsUp)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new("SWI-18/stale", "applies a plan twice", APPLY, |b| {
+        Box::pin(stale(b))
+    })
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-19/bystanders",
+        "moves a path, and looks at all others",
+        EMULATED,
+        |b| Box::pin(bystanders(b)),
+    )
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-20/side-by-side",
+        "applies two plans for the same ports at once",
+        EMULATED,
+        |b| Box::pin(side_by_side(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-21/port",
+        "shuts a free port, looks, opens it",
+        &[Need::Op(Op::SetPort), Need::Op(Op::Ports), Need::Live],
+        |b| Box::pin(port(b)),
+    )
+    .impact(Impact::Reversible),
+    Case::new(
+        "SWI-22/full",
+        "applies a plan while the device refuses every change",
+        EMULATED,
+        |b| Box::pin(full(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-23/unread",
+        "applies a plan that was made without reading, to a switch that can be read",
+        &[Need::Op(Op::Apply)],
+        |b| Box::pin(unread(b)),
+    )
+    .negative(),
+    Case::new(
+        "SWI-24/acknowledged",
+        "moves a switch that cannot be read, and looks at the quality of what it tells",
+        EMULATED,
+        |b| Box::pin(acknowledged(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "SWI-25/meanwhile",
+        "lets a second operator change a port of the plan between its steps",
+        EMULATED,
+        |b| Box::pin(meanwhile(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-26/at-once",
+        "applies a plan, and reads the paths at once and again",
+        EMULATED,
+        |b| Box::pin(at_once(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
+    Case::new(
+        "SWI-27/ignored",
+        "applies a plan that the device takes and does not carry out",
+        EMULATED,
+        |b| Box::pin(ignored(b)),
+    )
+    .negative()
+    .impact(Impact::Disruptive),
     Case::new(
         "SWI-27/ignored-port",
         "shuts a port, which the device takes and does not do",
@@ -84,29 +187,61 @@ impl Planned {
         let present = paths(b, &*switch).await?;
         let wanted = change(b, &*switch, &present).await?;
         let plan = stood::plan(&*switch, &present, &wanted).await?;
-        Ok(Self { opened, switch, present, wanted, plan })
+        Ok(Self {
+            opened,
+            switch,
+            present,
+            wanted,
+            plan,
+        })
     }
 }
 
 /// A change that may be made here: where nothing is at stake, or where the file says so.
-pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &CrossConnects) -> Result<CrossConnects, Stop> {
+pub(crate) async fn change(
+    b: &Bench,
+    switch: &dyn OpticalSwitch,
+    present: &CrossConnects,
+) -> Result<CrossConnects, Stop> {
     let geometry = switch.switch_capabilities().geometry;
     let touchable = b.touchable()?;
     // A port that is shut or has failed carries no path, though none is there.
     let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
-        true => switch.ports(&[]).await?.iter().filter(|p| p.state != PortState::Enabled).map(|p| p.port).collect(),
+        true => switch
+            .ports(&[])
+            .await?
+            .iter()
+            .filter(|p| p.state != PortState::Enabled)
+            .map(|p| p.port)
+            .collect(),
         false => BTreeSet::new(),
     };
-    let may = |port: &Port| (touchable(*port) || *port == Port::COMMON) && !out_of_use.contains(port);
+    let may =
+        |port: &Port| (touchable(*port) || *port == Port::COMMON) && !out_of_use.contains(port);
     if let Geometry::Matrix { .. } = geometry {
-        let free = |ingress: bool| geometry.ports().filter(|p| geometry.is_ingress(*p) == ingress && present.peer(*p).is_none()).find(may);
+        let free = |ingress: bool| {
+            geometry
+                .ports()
+                .filter(|p| geometry.is_ingress(*p) == ingress && present.peer(*p).is_none())
+                .find(may)
+        };
         let (Some(ingress), Some(egress)) = (free(true), free(false)) else {
-            return Err(Stop::Disabled("no ingress and egress port that may be touched is free".to_owned()));
+            return Err(Stop::Disabled(
+                "no ingress and egress port that may be touched is free".to_owned(),
+            ));
         };
         return Ok(present.edited(&geometry, &[], &[CrossConnect { ingress, egress }])?);
     }
-    for ingress in geometry.ports().filter(|p| geometry.is_ingress(*p)).filter(may) {
-        for egress in geometry.ports().filter(|p| geometry.is_egress(*p)).filter(may) {
+    for ingress in geometry
+        .ports()
+        .filter(|p| geometry.is_ingress(*p))
+        .filter(may)
+    {
+        for egress in geometry
+            .ports()
+            .filter(|p| geometry.is_egress(*p))
+            .filter(may)
+        {
             if present.peer(ingress) != Some(egress)
                 && let Ok(wanted) = present.edited(&geometry, &[], &[CrossConnect { ingress, egress }])
                 // The path that gives way is touched, too.
@@ -116,14 +251,23 @@ pub(crate) async fn change(b: &Bench, switch: &dyn OpticalSwitch, present: &Cros
             }
         }
     }
-    Err(Stop::Disabled("no other path may be made with the ports that may be touched".to_owned()))
+    Err(Stop::Disabled(
+        "no other path may be made with the ports that may be touched".to_owned(),
+    ))
 }
 
 async fn round_trip(b: &Bench, matrix: bool) -> Verdict {
     let opened = b.open().await?;
     let switch = opened.as_switch()?;
-    if matches!(switch.switch_capabilities().geometry, Geometry::Matrix { .. }) != matrix {
-        return Err(Stop::NotApplicable(format!("its geometry is {}", switch.switch_capabilities().geometry)));
+    if matches!(
+        switch.switch_capabilities().geometry,
+        Geometry::Matrix { .. }
+    ) != matrix
+    {
+        return Err(Stop::NotApplicable(format!(
+            "its geometry is {}",
+            switch.switch_capabilities().geometry
+        )));
     }
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
@@ -131,15 +275,29 @@ async fn round_trip(b: &Bench, matrix: bool) -> Verdict {
     let before = b.state();
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         let applied = b.call(Op::Apply, switch.apply(&plan)).await?;
-        holds(applied.verified, || "it was applied, and not verified".to_owned())?;
-        holds(applied.steps == plan.steps().len(), || format!("{} steps of {} were told", applied.steps, plan.steps().len()))?;
+        holds(applied.verified, || {
+            "it was applied, and not verified".to_owned()
+        })?;
+        holds(applied.steps == plan.steps().len(), || {
+            format!(
+                "{} steps of {} were told",
+                applied.steps,
+                plan.steps().len()
+            )
+        })?;
         let now = paths(b, &*switch).await?;
-        holds(now == wanted, || format!("it was applied, and the switch stands at {now} instead of {wanted}"))?;
-        holds(before.is_none() || before != b.state(), || "it was applied, and the device has not changed".to_owned())
+        holds(now == wanted, || {
+            format!("it was applied, and the switch stands at {now} instead of {wanted}")
+        })?;
+        holds(before.is_none() || before != b.state(), || {
+            "it was applied, and the device has not changed".to_owned()
+        })
     })
     .await?;
     let now = paths(b, &*switch).await?;
-    holds(now == present, || format!("it was put back to {present}, and stands at {now}"))
+    holds(now == present, || {
+        format!("it was put back to {present}, and stands at {now}")
+    })
 }
 
 async fn empty(b: &Bench) -> Verdict {
@@ -148,7 +306,9 @@ async fn empty(b: &Bench) -> Verdict {
     let plan = stood::plan(&*switch, &present, &present).await?;
     let sent = b.records().len();
     let applied = b.call(Op::Apply, switch.apply(&plan)).await?;
-    holds(applied.steps == 0, || format!("an empty plan took {} steps", applied.steps))?;
+    holds(applied.steps == 0, || {
+        format!("an empty plan took {} steps", applied.steps)
+    })?;
     match b.records()[sent..].iter().find(|r| r.changes) {
         None => Ok(()),
         Some(record) => fails(format!("an empty plan sent `{}`", record.name)),
@@ -156,23 +316,47 @@ async fn empty(b: &Bench) -> Verdict {
 }
 
 /// An order of a second operator that takes the plan's ingress port elsewhere.
-fn order_against(switch: &dyn OpticalSwitch, present: &CrossConnects, wanted: &CrossConnects) -> Result<String, Stop> {
+fn order_against(
+    switch: &dyn OpticalSwitch,
+    present: &CrossConnects,
+    wanted: &CrossConnects,
+) -> Result<String, Stop> {
     let geometry = switch.switch_capabilities().geometry;
-    let new = wanted.iter().find(|c| !present.contains(*c)).ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
-    let other = geometry.ports().filter(|p| geometry.is_egress(*p)).find(|p| *p != new.egress && present.peer(*p).is_none());
+    let new = wanted
+        .iter()
+        .find(|c| !present.contains(*c))
+        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+    let other = geometry
+        .ports()
+        .filter(|p| geometry.is_egress(*p))
+        .find(|p| *p != new.egress && present.peer(*p).is_none());
     let other = other.ok_or_else(|| Stop::NotApplicable("it has no third port".to_owned()))?;
     Ok(format!("operator=connect:{}-{}", new.ingress.0, other.0))
 }
 
 async fn foreign(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        wanted,
+        plan,
+    } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault(&order_against(&*switch, &present, &wanted)?)?;
         let before = b.state();
-        let error = refused("a plan for a state that has moved on", b.call(Op::Apply, switch.apply(&plan)).await)?;
-        let right = error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
-        holds(right, || format!("a plan for a state that has moved on: {error}"))?;
-        holds(b.state() == before, || "the plan was refused, and the switch has changed".to_owned())
+        let error = refused(
+            "a plan for a state that has moved on",
+            b.call(Op::Apply, switch.apply(&plan)).await,
+        )?;
+        let right =
+            error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
+        holds(right, || {
+            format!("a plan for a state that has moved on: {error}")
+        })?;
+        holds(b.state() == before, || {
+            "the plan was refused, and the switch has changed".to_owned()
+        })
     })
     .await
 }
@@ -184,9 +368,21 @@ async fn elsewhere(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     let plan = stood::plan(&*switch, &present, &wanted).await?;
-    let free = |ingress: bool| geometry.ports().find(|p| geometry.is_ingress(*p) == ingress && wanted.peer(*p).is_none() && !plan.covered().contains(p));
-    let (true, Some(i), Some(e)) = (matches!(geometry, Geometry::Matrix { .. }), free(true), free(false)) else {
-        return Err(Stop::NotApplicable("all its ports belong to one path".to_owned()));
+    let free = |ingress: bool| {
+        geometry.ports().find(|p| {
+            geometry.is_ingress(*p) == ingress
+                && wanted.peer(*p).is_none()
+                && !plan.covered().contains(p)
+        })
+    };
+    let (true, Some(i), Some(e)) = (
+        matches!(geometry, Geometry::Matrix { .. }),
+        free(true),
+        free(false),
+    ) else {
+        return Err(Stop::NotApplicable(
+            "all its ports belong to one path".to_owned(),
+        ));
     };
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault(&format!("operator=connect:{}-{}", i.0, e.0))?;
@@ -201,7 +397,9 @@ async fn elsewhere(b: &Bench) -> Verdict {
 async fn another(b: &Bench) -> Verdict {
     let switch = open(b).await?;
     let geometry = switch.switch_capabilities().geometry;
-    let other = qkd_hal::Identity::of("nobody").with_model("none").with_serial("SN-NONE");
+    let other = qkd_hal::Identity::of("nobody")
+        .with_model("none")
+        .with_serial("SN-NONE");
     let plan = match geometry {
         // A box in the rack: a driver that let the plan pass must find nothing to do.
         _ if b.session.dut.on() == On::Device => {
@@ -209,30 +407,53 @@ async fn another(b: &Bench) -> Verdict {
             Plan::new(&other, &geometry, &present, &present, &Scope::Touched)?
         }
         Geometry::Matrix { ingress, .. } => {
-            let wanted: CrossConnects = std::iter::once(CrossConnect::new(1, ingress + 1)).collect::<Result<_, _>>()?;
-            Plan::new(&other, &geometry, &CrossConnects::dark(), &wanted, &Scope::Touched)?
+            let wanted: CrossConnects =
+                std::iter::once(CrossConnect::new(1, ingress + 1)).collect::<Result<_, _>>()?;
+            Plan::new(
+                &other,
+                &geometry,
+                &CrossConnects::dark(),
+                &wanted,
+                &Scope::Touched,
+            )?
         }
         _ => {
             let wanted = match geometry {
-                Geometry::OneByN { .. } => std::iter::once(CrossConnect::new(0, 1)).collect::<Result<_, _>>()?,
-                _ => [CrossConnect::new(1, 3), CrossConnect::new(2, 4)].into_iter().collect::<Result<_, _>>()?,
+                Geometry::OneByN { .. } => {
+                    std::iter::once(CrossConnect::new(0, 1)).collect::<Result<_, _>>()?
+                }
+                _ => [CrossConnect::new(1, 3), CrossConnect::new(2, 4)]
+                    .into_iter()
+                    .collect::<Result<_, _>>()?,
             };
             Plan::blind(&other, &geometry, &wanted)?
         }
     };
     let sent = b.records().len();
-    let error = refused("a plan that was made for another box", switch.apply(&plan).await)?;
-    let right = error.kind() == ErrorKind::IdentityChanged && error.effect_on_device() == Effect::None;
-    holds(right, || format!("a plan that was made for another box: {error}"))?;
+    let error = refused(
+        "a plan that was made for another box",
+        switch.apply(&plan).await,
+    )?;
+    let right =
+        error.kind() == ErrorKind::IdentityChanged && error.effect_on_device() == Effect::None;
+    holds(right, || {
+        format!("a plan that was made for another box: {error}")
+    })?;
     match b.records()[sent..].iter().find(|r| r.changes) {
         None => Ok(()),
-        Some(record) => fails(format!("a plan that was made for another box sent `{}`", record.name)),
+        Some(record) => fails(format!(
+            "a plan that was made for another box sent `{}`",
+            record.name
+        )),
     }
 }
 
 /// Whether an error can be how a device refuses: in words, by showing no change, or, where its protocol has no refusal, by silence.
 fn refusal(error: &qkd_hal::Error) -> bool {
-    matches!(error.kind(), ErrorKind::Refused | ErrorKind::Misbehaved(_) | ErrorKind::Timeout)
+    matches!(
+        error.kind(),
+        ErrorKind::Refused | ErrorKind::Misbehaved(_) | ErrorKind::Timeout
+    )
 }
 
 /// More steps than this has no plan of a case.
@@ -251,13 +472,18 @@ async fn refused_steps(b: &Bench) -> Verdict {
             b.fault(&format!("refuse={refusals}"))?;
             match b.call(Op::Apply, switch.apply(&plan)).await {
                 // It may be that the box is asked once more, and then does it.
-                Ok(_) => holds(paths(b, &*switch).await? == wanted, || "it was refused and then called applied, and the paths are others".to_owned())?,
+                Ok(_) => holds(paths(b, &*switch).await? == wanted, || {
+                    "it was refused and then called applied, and the paths are others".to_owned()
+                })?,
                 Err(error) => {
-                    holds(refusal(&error), || format!("the device refused a step: {error}"))?;
-                    b.truthful(&before, &error)?;
-                    holds(error.message().contains("done") || error.message().contains("sent before"), || {
-                        format!("the error does not say what was done: {error}")
+                    holds(refusal(&error), || {
+                        format!("the device refused a step: {error}")
                     })?;
+                    b.truthful(&before, &error)?;
+                    holds(
+                        error.message().contains("done") || error.message().contains("sent before"),
+                        || format!("the error does not say what was done: {error}"),
+                    )?;
                 }
             }
             b.fault("clear")?;
@@ -277,14 +503,23 @@ async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
         for exchange in 0..MOST {
             let plan = stood::plan(&*switch, &start, &wanted).await?;
             let before = b.state();
-            let (result, struck) = b.struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan))).await;
+            let (result, struck) = b
+                .struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan)))
+                .await;
             match result {
-                Ok(_) => holds(before != b.state(), || format!("at exchange {}: it was called applied, and the device has not changed", exchange + 1))?,
+                Ok(_) => holds(before != b.state(), || {
+                    format!(
+                        "at exchange {}: it was called applied, and the device has not changed",
+                        exchange + 1
+                    )
+                })?,
                 Err(error) => {
                     b.truthful(&before, &error)?;
-                    holds(crate::reading::is_of_the_wire(&error) || error.kind() == ErrorKind::StateChanged, || {
-                        format!("at exchange {}: {error}: no error of a wire", exchange + 1)
-                    })?;
+                    holds(
+                        crate::reading::is_of_the_wire(&error)
+                            || error.kind() == ErrorKind::StateChanged,
+                        || format!("at exchange {}: {error}: no error of a wire", exchange + 1),
+                    )?;
                 }
             }
             if !struck {
@@ -299,14 +534,28 @@ async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
 }
 
 async fn stale(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        wanted,
+        plan,
+    } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.call(Op::Apply, switch.apply(&plan)).await?;
-        let error = refused("the same plan, a second time", b.call(Op::Apply, switch.apply(&plan)).await)?;
-        let right = error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
+        let error = refused(
+            "the same plan, a second time",
+            b.call(Op::Apply, switch.apply(&plan)).await,
+        )?;
+        let right =
+            error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
         holds(right, || format!("the same plan, a second time: {error}"))?;
         let now = paths(b, &*switch).await?;
-        holds(now == wanted, || format!("the second time it was refused, and the switch stands at {now} instead of {wanted}"))
+        holds(now == wanted, || {
+            format!(
+                "the second time it was refused, and the switch stands at {now} instead of {wanted}"
+            )
+        })
     })
     .await
 }
@@ -316,20 +565,35 @@ async fn bystanders(b: &Bench) -> Verdict {
     let switch = opened.as_switch()?;
     let geometry = switch.switch_capabilities().geometry;
     let start = paths(b, &*switch).await?;
-    let Geometry::Matrix { ingress, egress } = geometry else { return Err(Stop::NotApplicable("it has one path".to_owned())) };
+    let Geometry::Matrix { ingress, egress } = geometry else {
+        return Err(Stop::NotApplicable("it has one path".to_owned()));
+    };
     if ingress < 3 || egress < 3 {
-        return Err(Stop::NotApplicable("it has fewer than three paths".to_owned()));
+        return Err(Stop::NotApplicable(
+            "it has fewer than three paths".to_owned(),
+        ));
     }
     stood::putting_back(b, &opened, Stood::Connections(start.to_string()), async {
         // Two paths change places; a third stands beside.
-        let paths_of = |list: [(u32, u32); 3]| list.map(|(i, e)| CrossConnect::new(i, ingress + e)).into_iter().collect::<Result<CrossConnects, _>>();
-        let (first, second) = (paths_of([(1, 1), (2, 2), (3, 3)])?, paths_of([(1, 2), (2, 1), (3, 3)])?);
+        let paths_of = |list: [(u32, u32); 3]| {
+            list.map(|(i, e)| CrossConnect::new(i, ingress + e))
+                .into_iter()
+                .collect::<Result<CrossConnects, _>>()
+        };
+        let (first, second) = (
+            paths_of([(1, 1), (2, 2), (3, 3)])?,
+            paths_of([(1, 2), (2, 1), (3, 3)])?,
+        );
         stood::change_to(&*switch, &first).await?;
         let plan = stood::plan(&*switch, &first, &second).await?;
-        holds(!plan.covered().contains(&Port(3)), || "the plan covers a port that it does not need".to_owned())?;
+        holds(!plan.covered().contains(&Port(3)), || {
+            "the plan covers a port that it does not need".to_owned()
+        })?;
         b.call(Op::Apply, switch.apply(&plan)).await?;
         let now = paths(b, &*switch).await?;
-        holds(now == second, || format!("two paths of three changed places: {now} instead of {second}"))
+        holds(now == second, || {
+            format!("two paths of three changed places: {now} instead of {second}")
+        })
     })
     .await
 }
@@ -340,11 +604,29 @@ async fn side_by_side(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let one = change(b, &*switch, &present).await?;
     let geometry = switch.switch_capabilities().geometry;
-    let path = one.iter().find(|c| !present.contains(*c)).ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
-    let other = geometry.ports().filter(|p| geometry.is_egress(*p)).find(|p| *p != path.egress && present.peer(*p).is_none());
-    let Some(other) = other else { return Err(Stop::NotApplicable("it has no third port".to_owned())) };
-    let two = present.edited(&geometry, &[], &[CrossConnect { ingress: path.ingress, egress: other }])?;
-    let plans = [stood::plan(&*switch, &present, &one).await?, stood::plan(&*switch, &present, &two).await?];
+    let path = one
+        .iter()
+        .find(|c| !present.contains(*c))
+        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+    let other = geometry
+        .ports()
+        .filter(|p| geometry.is_egress(*p))
+        .find(|p| *p != path.egress && present.peer(*p).is_none());
+    let Some(other) = other else {
+        return Err(Stop::NotApplicable("it has no third port".to_owned()));
+    };
+    let two = present.edited(
+        &geometry,
+        &[],
+        &[CrossConnect {
+            ingress: path.ingress,
+            egress: other,
+        }],
+    )?;
+    let plans = [
+        stood::plan(&*switch, &present, &one).await?,
+        stood::plan(&*switch, &present, &two).await?,
+    ];
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         let (first, second) = tokio::join!(switch.apply(&plans[0]), switch.apply(&plans[1]));
         let now = paths(b, &*switch).await?;
@@ -369,37 +651,72 @@ async fn port(b: &Bench) -> Verdict {
     let switch = opened.as_switch()?;
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
-    let free = wanted.iter().find(|c| !present.contains(*c)).map(|c| c.egress).ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
-    let state = async || Ok::<_, Stop>(only(b.call(Op::Ports, switch.ports(&[free])).await?)?.state);
+    let free = wanted
+        .iter()
+        .find(|c| !present.contains(*c))
+        .map(|c| c.egress)
+        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+    let state =
+        async || Ok::<_, Stop>(only(b.call(Op::Ports, switch.ports(&[free])).await?)?.state);
     let before = state().await?;
-    holds(before == PortState::Enabled, || format!("port {free} is {before:?} to begin with"))?;
+    holds(before == PortState::Enabled, || {
+        format!("port {free} is {before:?} to begin with")
+    })?;
     stood::putting_back(b, &opened, Stood::Port(free.0, true), async {
         b.call(Op::SetPort, switch.set_port(free, false)).await?;
         let now = state().await?;
-        holds(now == PortState::Disabled, || format!("port {free} was shut, and is {now:?}"))
+        holds(now == PortState::Disabled, || {
+            format!("port {free} was shut, and is {now:?}")
+        })
     })
     .await?;
     let now = state().await?;
-    holds(now == PortState::Enabled, || format!("port {free} was opened again, and is {now:?}"))
+    holds(now == PortState::Enabled, || {
+        format!("port {free} was opened again, and is {now:?}")
+    })
 }
 
 async fn full(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, plan, .. } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        plan,
+        ..
+    } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.fault("full")?;
         let before = b.state();
-        let error = refused("a plan, while the device refuses every change", b.call(Op::Apply, switch.apply(&plan)).await)?;
-        holds(refusal(&error), || format!("the device refuses every change: {error}"))?;
-        holds(b.state() == before, || "every change was refused, and the device has changed".to_owned())?;
-        holds(error.effect_on_device() != Effect::Partial, || format!("nothing was changed, and the error says in part: {error}"))?;
+        let error = refused(
+            "a plan, while the device refuses every change",
+            b.call(Op::Apply, switch.apply(&plan)).await,
+        )?;
+        holds(refusal(&error), || {
+            format!("the device refuses every change: {error}")
+        })?;
+        holds(b.state() == before, || {
+            "every change was refused, and the device has changed".to_owned()
+        })?;
+        holds(error.effect_on_device() != Effect::Partial, || {
+            format!("nothing was changed, and the error says in part: {error}")
+        })?;
         b.fault("clear")?;
-        b.call(Op::Apply, switch.apply(&plan)).await.map(drop).map_err(Stop::from)
+        b.call(Op::Apply, switch.apply(&plan))
+            .await
+            .map(drop)
+            .map_err(Stop::from)
     })
     .await
 }
 
 async fn at_once(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        wanted,
+        plan,
+    } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         b.call(Op::Apply, switch.apply(&plan)).await?;
         for nth in 1..=3 {
@@ -419,11 +736,19 @@ const ALL: &str = "ignore=99";
 fn not_done(what: &str, error: &qkd_hal::Error) -> Verdict {
     let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
     holds(right, || format!("{what}: {error}"))?;
-    holds(error.effect_on_device() != Effect::Partial, || format!("{what}, and the error says in part: {error}"))
+    holds(error.effect_on_device() != Effect::Partial, || {
+        format!("{what}, and the error says in part: {error}")
+    })
 }
 
 async fn ignored(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, plan, .. } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        plan,
+        ..
+    } = Planned::make(b).await?;
     if switch.switch_capabilities().readback != Readback::Device {
         return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
     }
@@ -431,7 +756,10 @@ async fn ignored(b: &Bench) -> Verdict {
         b.fault(ALL)?;
         let result = b.call(Op::Apply, switch.apply(&plan)).await;
         b.fault("clear")?;
-        not_done("a plan that the device does not carry out", &refused("a plan that the device does not carry out", result)?)
+        not_done(
+            "a plan that the device does not carry out",
+            &refused("a plan that the device does not carry out", result)?,
+        )
     })
     .await
 }
@@ -439,16 +767,25 @@ async fn ignored(b: &Bench) -> Verdict {
 async fn ignored_port(b: &Bench) -> Verdict {
     let opened = b.open().await?;
     let switch = opened.as_switch()?;
-    let enabled =
-        |all: Vec<qkd_switch_hal::PortStatus>| all.into_iter().filter(|p| p.state == PortState::Enabled && p.peer.is_none()).map(|p| p.port).next_back();
+    let enabled = |all: Vec<qkd_switch_hal::PortStatus>| {
+        all.into_iter()
+            .filter(|p| p.state == PortState::Enabled && p.peer.is_none())
+            .map(|p| p.port)
+            .next_back()
+    };
     let Some(port) = enabled(b.call(Op::Ports, switch.ports(&[])).await?) else {
-        return Err(Stop::NotApplicable("no port is free and enabled".to_owned()));
+        return Err(Stop::NotApplicable(
+            "no port is free and enabled".to_owned(),
+        ));
     };
     stood::putting_back(b, &opened, Stood::Port(port.0, true), async {
         b.fault(ALL)?;
         let result = b.call(Op::SetPort, switch.set_port(port, false)).await;
         b.fault("clear")?;
-        not_done("a port that the device does not shut", &refused("a port that the device does not shut", result)?)
+        not_done(
+            "a port that the device does not shut",
+            &refused("a port that the device does not shut", result)?,
+        )
     })
     .await
 }
@@ -458,11 +795,18 @@ async fn unread(b: &Bench) -> Verdict {
     let present = paths(b, &*switch).await?;
     let geometry = switch.switch_capabilities().geometry;
     if matches!(geometry, Geometry::Matrix { .. }) {
-        return Err(Stop::NotApplicable("no plan can be made for a matrix without reading it".to_owned()));
+        return Err(Stop::NotApplicable(
+            "no plan can be made for a matrix without reading it".to_owned(),
+        ));
     }
     let plan = Plan::blind(&stood::identity(&*switch).await?, &geometry, &present)?;
-    let error = refused("a plan that was made without reading", switch.apply(&plan).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("a plan that was made without reading: {error}"))
+    let error = refused(
+        "a plan that was made without reading",
+        switch.apply(&plan).await,
+    )?;
+    holds(error.kind() == ErrorKind::InvalidInput, || {
+        format!("a plan that was made without reading: {error}")
+    })
 }
 
 async fn acknowledged(b: &Bench) -> Verdict {
@@ -472,33 +816,74 @@ async fn acknowledged(b: &Bench) -> Verdict {
     }
     let geometry = switch.switch_capabilities().geometry;
     let identity = stood::identity(&*switch).await?;
-    let to = |channel: u32| -> Result<CrossConnects, qkd_hal::Error> { std::iter::once(CrossConnect::new(0, channel)).collect() };
+    let to = |channel: u32| -> Result<CrossConnects, qkd_hal::Error> {
+        std::iter::once(CrossConnect::new(0, channel)).collect()
+    };
     for channel in [2, 1] {
         let before = b.state();
-        let applied = b.call(Op::Apply, switch.apply(&Plan::blind(&identity, &geometry, &to(channel)?)?)).await?;
-        holds(!applied.verified, || "it cannot be read, and calls the change verified".to_owned())?;
-        holds(before != b.state(), || format!("channel {channel} was acknowledged, and the device has not moved"))?;
+        let applied = b
+            .call(
+                Op::Apply,
+                switch.apply(&Plan::blind(&identity, &geometry, &to(channel)?)?),
+            )
+            .await?;
+        holds(!applied.verified, || {
+            "it cannot be read, and calls the change verified".to_owned()
+        })?;
+        holds(before != b.state(), || {
+            format!("channel {channel} was acknowledged, and the device has not moved")
+        })?;
         let now = b.call(Op::Connections, switch.connections()).await?;
-        holds(now.quality == Quality::Stale, || format!("what was last acknowledged is called {:?}", now.quality))?;
-        holds(now.value == to(channel)?, || format!("channel {channel} was acknowledged, and it tells {}", now.value))?;
+        holds(now.quality == Quality::Stale, || {
+            format!("what was last acknowledged is called {:?}", now.quality)
+        })?;
+        holds(now.value == to(channel)?, || {
+            format!(
+                "channel {channel} was acknowledged, and it tells {}",
+                now.value
+            )
+        })?;
     }
     // A reply that was lost: nothing is known any more.
     b.strike(Fate::Lost);
-    let error = refused("a move whose acknowledgement was lost", b.call(Op::Apply, switch.apply(&Plan::blind(&identity, &geometry, &to(2)?)?)).await)?;
+    let error = refused(
+        "a move whose acknowledgement was lost",
+        b.call(
+            Op::Apply,
+            switch.apply(&Plan::blind(&identity, &geometry, &to(2)?)?),
+        )
+        .await,
+    )?;
     b.script().clear();
-    holds(error.effect_on_device() == Effect::Unknown, || format!("a move whose acknowledgement was lost: {error}"))?;
-    let error = refused("the paths, after an acknowledgement was lost", switch.connections().await)?;
-    holds(error.kind() == ErrorKind::NotReady, || format!("the paths, after an acknowledgement was lost: {error}"))
+    holds(error.effect_on_device() == Effect::Unknown, || {
+        format!("a move whose acknowledgement was lost: {error}")
+    })?;
+    let error = refused(
+        "the paths, after an acknowledgement was lost",
+        switch.connections().await,
+    )?;
+    holds(error.kind() == ErrorKind::NotReady, || {
+        format!("the paths, after an acknowledgement was lost: {error}")
+    })
 }
 
 async fn meanwhile(b: &Bench) -> Verdict {
-    let Planned { opened, switch, present, wanted, plan } = Planned::make(b).await?;
+    let Planned {
+        opened,
+        switch,
+        present,
+        wanted,
+        plan,
+    } = Planned::make(b).await?;
     stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
         // The exchange at which the second operator comes: after the check, before the reading back.
         let sent = b.records().len();
         b.call(Op::Apply, switch.apply(&plan)).await?;
         let records = b.records();
-        let changing = records[sent..].iter().position(|r| r.changes).ok_or_else(|| Stop::Broken("the apply sent nothing that changes".to_owned()))?;
+        let changing = records[sent..]
+            .iter()
+            .position(|r| r.changes)
+            .ok_or_else(|| Stop::Broken("the apply sent nothing that changes".to_owned()))?;
         stood::change_to(&*switch, &present).await?;
         let order = order_against(&*switch, &present, &wanted)?;
         b.fault(&format!("{order}@after={changing}@once"))?;
@@ -508,10 +893,18 @@ async fn meanwhile(b: &Bench) -> Verdict {
         match result {
             Ok(_) => {
                 let now = paths(b, &*switch).await?;
-                holds(now == wanted, || format!("it was called applied, and a second operator has left the switch at {now}"))
+                holds(now == wanted, || {
+                    format!(
+                        "it was called applied, and a second operator has left the switch at {now}"
+                    )
+                })
             }
             Err(error) => {
-                let right = matches!(error.kind(), ErrorKind::StateChanged | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied));
+                let right = matches!(
+                    error.kind(),
+                    ErrorKind::StateChanged
+                        | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+                );
                 holds(right, || format!("a second operator came between: {error}"))?;
                 b.truthful(&before, &error)
             }

@@ -23,43 +23,143 @@ const PAIR: &[Need] = &[Need::Op(Op::TakeKeys), Need::Peer];
 const EMULATED: &[Need] = &[Need::Op(Op::TakeKeys), Need::Emulator];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("QKD-09/count-and-size", "takes keys of the default size", TAKE, |b| Box::pin(count_and_size(b))).impact(Impact::Destructive),
-    Case::new("QKD-10/unique", "takes keys a hundred times", TAKE, |b| Box::pin(unique(b))).impact(Impact::Destructive),
-    Case::new("QKD-11/pairing", "takes keys here and their twins there", PAIR, |b| Box::pin(pairing(b))).impact(Impact::Destructive),
-    Case::new("QKD-12/order", "takes twins in an order of its own", PAIR, |b| Box::pin(order(b))).impact(Impact::Destructive),
-    Case::new("QKD-13/twice", "takes a twin twice", PAIR, |b| Box::pin(twice(b))).negative().impact(Impact::Destructive),
-    Case::new("QKD-14/unknown", "asks for a key that nobody has taken", &[Need::Op(Op::TakeKeysById), Need::Live], |b| Box::pin(unknown(b)))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("QKD-15/zero", "asks for no key", &[Need::Op(Op::TakeKeys)], |b| Box::pin(zero(b))).negative(),
-    Case::new("QKD-16/odd-size", "asks for keys of sizes that are no multiple of 8", &[Need::Op(Op::TakeKeys)], |b| Box::pin(odd_size(b))).negative(),
-    Case::new("QKD-17/repeated", "asks for one id twice in one request", &[Need::Op(Op::TakeKeysById)], |b| Box::pin(repeated(b))).negative(),
-    Case::new("QKD-18/too-many", "asks for more keys than may be asked for at once", &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Live], |b| {
-        Box::pin(too_many(b))
+    Case::new(
+        "QKD-09/count-and-size",
+        "takes keys of the default size",
+        TAKE,
+        |b| Box::pin(count_and_size(b)),
+    )
+    .impact(Impact::Destructive),
+    Case::new("QKD-10/unique", "takes keys a hundred times", TAKE, |b| {
+        Box::pin(unique(b))
+    })
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-11/pairing",
+        "takes keys here and their twins there",
+        PAIR,
+        |b| Box::pin(pairing(b)),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-12/order",
+        "takes twins in an order of its own",
+        PAIR,
+        |b| Box::pin(order(b)),
+    )
+    .impact(Impact::Destructive),
+    Case::new("QKD-13/twice", "takes a twin twice", PAIR, |b| {
+        Box::pin(twice(b))
     })
     .negative()
     .impact(Impact::Destructive),
-    Case::new("QKD-19/size", "asks for keys beyond the sizes that it names", &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Live], |b| {
-        Box::pin(size(b))
-    })
+    Case::new(
+        "QKD-14/unknown",
+        "asks for a key that nobody has taken",
+        &[Need::Op(Op::TakeKeysById), Need::Live],
+        |b| Box::pin(unknown(b)),
+    )
     .negative()
     .impact(Impact::Destructive),
-    Case::new("QKD-20/lost", "loses the reply to a request for keys", EMULATED, |b| Box::pin(lost(b))).negative().impact(Impact::Destructive),
-    Case::new("QKD-21/void", "loses the reply, then looks whether one of those keys comes again", EMULATED, |b| Box::pin(void(b)))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("QKD-22/empty", "empties the store, and asks for a key", EMULATED, |b| Box::pin(empty(b))).negative().impact(Impact::Destructive),
-    Case::new("QKD-23/side-by-side", "takes keys from eight sides at once", TAKE, |b| Box::pin(side_by_side(b))).negative().impact(Impact::Destructive),
-    Case::new("QKD-24/secret", "takes keys, and looks for them in all that was recorded and printed", TAKE, |b| Box::pin(secret(b)))
-        .negative()
-        .impact(Impact::Destructive),
-    Case::new("QKD-25/spent", "compares the store before and after", &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Memory], |b| Box::pin(spent(b)))
-        .impact(Impact::Destructive),
-    Case::new("QKD-26/random", "looks at the bits of many keys", TAKE, |b| Box::pin(random(b))).impact(Impact::Destructive),
+    Case::new(
+        "QKD-15/zero",
+        "asks for no key",
+        &[Need::Op(Op::TakeKeys)],
+        |b| Box::pin(zero(b)),
+    )
+    .negative(),
+    Case::new(
+        "QKD-16/odd-size",
+        "asks for keys of sizes that are no multiple of 8",
+        &[Need::Op(Op::TakeKeys)],
+        |b| Box::pin(odd_size(b)),
+    )
+    .negative(),
+    Case::new(
+        "QKD-17/repeated",
+        "asks for one id twice in one request",
+        &[Need::Op(Op::TakeKeysById)],
+        |b| Box::pin(repeated(b)),
+    )
+    .negative(),
+    Case::new(
+        "QKD-18/too-many",
+        "asks for more keys than may be asked for at once",
+        &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Live],
+        |b| Box::pin(too_many(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-19/size",
+        "asks for keys beyond the sizes that it names",
+        &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Live],
+        |b| Box::pin(size(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-20/lost",
+        "loses the reply to a request for keys",
+        EMULATED,
+        |b| Box::pin(lost(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-21/void",
+        "loses the reply, then looks whether one of those keys comes again",
+        EMULATED,
+        |b| Box::pin(void(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-22/empty",
+        "empties the store, and asks for a key",
+        EMULATED,
+        |b| Box::pin(empty(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-23/side-by-side",
+        "takes keys from eight sides at once",
+        TAKE,
+        |b| Box::pin(side_by_side(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-24/secret",
+        "takes keys, and looks for them in all that was recorded and printed",
+        TAKE,
+        |b| Box::pin(secret(b)),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-25/spent",
+        "compares the store before and after",
+        &[Need::Op(Op::TakeKeys), Need::Op(Op::KeyStore), Need::Memory],
+        |b| Box::pin(spent(b)),
+    )
+    .impact(Impact::Destructive),
+    Case::new(
+        "QKD-26/random",
+        "looks at the bits of many keys",
+        TAKE,
+        |b| Box::pin(random(b)),
+    )
+    .impact(Impact::Destructive),
 ];
 
 /// Takes keys, and notes them as secrets.
-async fn take(b: &Bench, module: &dyn QkdModule, request: &KeyRequest) -> qkd_hal::Result<Vec<Key>> {
+async fn take(
+    b: &Bench,
+    module: &dyn QkdModule,
+    request: &KeyRequest,
+) -> qkd_hal::Result<Vec<Key>> {
     let mut result = b.call(Op::TakeKeys, module.take_keys(request)).await;
     // A store that is empty, after a restart or because the line is slow, has keys later.
     let end = Instant::now() + reading::patience(b);
@@ -73,7 +173,9 @@ async fn take(b: &Bench, module: &dyn QkdModule, request: &KeyRequest) -> qkd_ha
 }
 
 async fn take_by_id(b: &Bench, module: &dyn QkdModule, ids: &[KeyId]) -> qkd_hal::Result<Vec<Key>> {
-    let keys = b.call(Op::TakeKeysById, module.take_keys_by_id(ids)).await?;
+    let keys = b
+        .call(Op::TakeKeysById, module.take_keys_by_id(ids))
+        .await?;
     keys.iter().for_each(|key| b.secret(key.expose()));
     Ok(keys)
 }
@@ -81,7 +183,9 @@ async fn take_by_id(b: &Bench, module: &dyn QkdModule, ids: &[KeyId]) -> qkd_hal
 /// The module, if its keys may be taken: of a device, only where its file says so.
 async fn open(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
     if b.session.dut.on() == On::Device && !b.session.dut.keys {
-        return Err(Stop::Disabled("say that its keys may be taken, with keys = true".to_owned()));
+        return Err(Stop::Disabled(
+            "say that its keys may be taken, with keys = true".to_owned(),
+        ));
     }
     module::open(b).await
 }
@@ -96,13 +200,22 @@ fn ids(keys: &[Key]) -> Vec<KeyId> {
 
 async fn count_and_size(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let default = if b.session.can(Op::KeyStore) { b.call(Op::KeyStore, module.key_store()).await?.key_size } else { None };
+    let default = if b.session.can(Op::KeyStore) {
+        b.call(Op::KeyStore, module.key_store()).await?.key_size
+    } else {
+        None
+    };
     for count in [1, 3] {
         let keys = take(b, &*module, &KeyRequest::new(count)).await?;
-        holds(keys.len() == count as usize, || format!("{count} keys were asked for, and {} came", keys.len()))?;
+        holds(keys.len() == count as usize, || {
+            format!("{count} keys were asked for, and {} came", keys.len())
+        })?;
         if let Some(size) = default {
             holds(keys.iter().all(|k| k.size() == size), || {
-                format!("the default size is {size}, and keys came of {:?}", keys.iter().map(Key::size).collect::<Vec<_>>())
+                format!(
+                    "the default size is {size}, and keys came of {:?}",
+                    keys.iter().map(Key::size).collect::<Vec<_>>()
+                )
             })?;
         }
     }
@@ -114,9 +227,16 @@ async fn unique(b: &Bench) -> Verdict {
     let (mut seen, mut bytes) = (BTreeSet::new(), BTreeSet::new());
     for n in 1..=100 {
         for key in take(b, &*module, &KeyRequest::new(1)).await? {
-            holds(seen.insert(key.id().clone()), || format!("key id {} came twice, the second time in request {n}", key.id()))?;
+            holds(seen.insert(key.id().clone()), || {
+                format!(
+                    "key id {} came twice, the second time in request {n}",
+                    key.id()
+                )
+            })?;
             // Two keys with the same bytes are one key under two names.
-            holds(bytes.insert(crate::bits::digest(key.expose())), || format!("key {} has the bytes of an earlier one", key.id()))?;
+            holds(bytes.insert(crate::bits::digest(key.expose())), || {
+                format!("key {} has the bytes of an earlier one", key.id())
+            })?;
         }
     }
     Ok(())
@@ -128,9 +248,16 @@ async fn pairing(b: &Bench) -> Verdict {
         let keys = take(b, &*near, &KeyRequest::new(count)).await?;
         let twins = take_by_id(b, &*far, &ids(&keys)).await?;
         for (key, twin) in keys.iter().zip(&twins) {
-            holds(key == twin, || format!("key {} has other bytes, or another size, at the far end", key.id()))?;
+            holds(key == twin, || {
+                format!(
+                    "key {} has other bytes, or another size, at the far end",
+                    key.id()
+                )
+            })?;
         }
-        holds(keys.len() == twins.len(), || format!("{} keys here, and {} twins there", keys.len(), twins.len()))?;
+        holds(keys.len() == twins.len(), || {
+            format!("{} keys here, and {} twins there", keys.len(), twins.len())
+        })?;
     }
     Ok(())
 }
@@ -140,34 +267,54 @@ async fn order(b: &Bench) -> Verdict {
     let mut asked = ids(&take(b, &*near, &KeyRequest::new(4)).await?);
     asked.reverse();
     let twins = take_by_id(b, &*far, &asked).await?;
-    holds(ids(&twins) == asked, || format!("asked for {asked:?}, and {:?} came", ids(&twins)))
+    holds(ids(&twins) == asked, || {
+        format!("asked for {asked:?}, and {:?} came", ids(&twins))
+    })
 }
 
 async fn twice(b: &Bench) -> Verdict {
     let [near, far] = pair(b).await?;
     let asked = ids(&take(b, &*near, &KeyRequest::new(1)).await?);
     take_by_id(b, &*far, &asked).await?;
-    let again = refused("a twin, the second time", take_by_id(b, &*far, &asked).await)?;
+    let again = refused(
+        "a twin, the second time",
+        take_by_id(b, &*far, &asked).await,
+    )?;
     let right = match again.kind() {
         ErrorKind::NotFound => true,
         // A box that repeats it: the handle refuses it nevertheless, and the module says beforehand that its box does so.
         ErrorKind::Misbehaved(_) => far.qkd_capabilities().redelivery != Redelivery::Refused,
         _ => false,
     };
-    holds(right, || format!("a twin, the second time: {again}; redelivery is declared as {:?}", far.qkd_capabilities().redelivery))
+    holds(right, || {
+        format!(
+            "a twin, the second time: {again}; redelivery is declared as {:?}",
+            far.qkd_capabilities().redelivery
+        )
+    })
 }
 
 async fn unknown(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let error = refused("a key that nobody has taken", take_by_id(b, &*module, &[made_up_id()]).await)?;
-    holds(error.kind() == ErrorKind::NotFound, || format!("a key that nobody has taken: {error}"))
+    let error = refused(
+        "a key that nobody has taken",
+        take_by_id(b, &*module, &[made_up_id()]).await,
+    )?;
+    holds(error.kind() == ErrorKind::NotFound, || {
+        format!("a key that nobody has taken: {error}")
+    })
 }
 
 async fn zero(b: &Bench) -> Verdict {
     let module = module::open(b).await?;
     let sent = b.records().len();
-    let error = refused("a request for no key", module.take_keys(&KeyRequest::new(0)).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("a request for no key: {error}"))?;
+    let error = refused(
+        "a request for no key",
+        module.take_keys(&KeyRequest::new(0)).await,
+    )?;
+    holds(error.kind() == ErrorKind::InvalidInput, || {
+        format!("a request for no key: {error}")
+    })?;
     b.silent_since(sent)
 }
 
@@ -175,8 +322,15 @@ async fn odd_size(b: &Bench) -> Verdict {
     let module = module::open(b).await?;
     let sent = b.records().len();
     for bits in [0, 1, 255, 257] {
-        let error = refused(format!("a key of {bits} bit"), module.take_keys(&KeyRequest::new(1).with_size(Bits(bits))).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || format!("a key of {bits} bit: {error}"))?;
+        let error = refused(
+            format!("a key of {bits} bit"),
+            module
+                .take_keys(&KeyRequest::new(1).with_size(Bits(bits)))
+                .await,
+        )?;
+        holds(error.kind() == ErrorKind::InvalidInput, || {
+            format!("a key of {bits} bit: {error}")
+        })?;
     }
     b.silent_since(sent)
 }
@@ -185,10 +339,17 @@ async fn repeated(b: &Bench) -> Verdict {
     let module = module::open(b).await?;
     let sent = b.records().len();
     let id = made_up_id();
-    let error = refused("one id twice", module.take_keys_by_id(&[id.clone(), id]).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("one id twice: {error}"))?;
+    let error = refused(
+        "one id twice",
+        module.take_keys_by_id(&[id.clone(), id]).await,
+    )?;
+    holds(error.kind() == ErrorKind::InvalidInput, || {
+        format!("one id twice: {error}")
+    })?;
     let error = refused("no id", module.take_keys_by_id(&[]).await)?;
-    holds(error.kind() == ErrorKind::InvalidInput, || format!("no id: {error}"))?;
+    holds(error.kind() == ErrorKind::InvalidInput, || {
+        format!("no id: {error}")
+    })?;
     b.silent_since(sent)
 }
 
@@ -197,27 +358,52 @@ async fn beyond(b: &Bench, module: &dyn QkdModule, request: KeyRequest, what: St
     let before = b.state();
     let error = refused(&what, take(b, module, &request).await)?;
     let right = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Refused);
-    holds(right && error.effect_on_device() == Effect::None, || format!("{what}: {error}"))?;
-    holds(b.state() == before, || format!("{what} was refused, and keys have left the store"))
+    holds(right && error.effect_on_device() == Effect::None, || {
+        format!("{what}: {error}")
+    })?;
+    holds(b.state() == before, || {
+        format!("{what} was refused, and keys have left the store")
+    })
 }
 
 async fn too_many(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let store = b.call(Op::KeyStore, module.key_store()).await?;
-    let most = store.max_per_request.ok_or_else(|| Stop::NotApplicable("it names no greatest number".to_owned()))?;
-    let count = u32::try_from(most + 1).map_err(|_| Stop::NotApplicable(format!("{most} keys may be asked for at once")))?;
-    beyond(b, &*module, KeyRequest::new(count), format!("{count} keys, of at most {most}")).await
+    let most = store
+        .max_per_request
+        .ok_or_else(|| Stop::NotApplicable("it names no greatest number".to_owned()))?;
+    let count = u32::try_from(most + 1)
+        .map_err(|_| Stop::NotApplicable(format!("{most} keys may be asked for at once")))?;
+    beyond(
+        b,
+        &*module,
+        KeyRequest::new(count),
+        format!("{count} keys, of at most {most}"),
+    )
+    .await
 }
 
 async fn size(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let store = b.call(Op::KeyStore, module.key_store()).await?;
-    let outside = [store.max_key_size.map(|s| Bits(s.0 + 8)), store.min_key_size.filter(|s| s.0 > 8).map(|s| Bits(s.0 - 8))];
+    let outside = [
+        store.max_key_size.map(|s| Bits(s.0 + 8)),
+        store
+            .min_key_size
+            .filter(|s| s.0 > 8)
+            .map(|s| Bits(s.0 - 8)),
+    ];
     if outside.iter().all(Option::is_none) {
         return Err(Stop::NotApplicable("it names no sizes".to_owned()));
     }
     for size in outside.into_iter().flatten() {
-        beyond(b, &*module, KeyRequest::new(1).with_size(size), format!("a key of {size}")).await?;
+        beyond(
+            b,
+            &*module,
+            KeyRequest::new(1).with_size(size),
+            format!("a key of {size}"),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -228,10 +414,17 @@ async fn lose(b: &Bench, module: &dyn QkdModule, fate: Fate) -> Result<qkd_hal::
     take(b, module, &KeyRequest::new(2)).await?;
     let before = b.state();
     b.strike(fate);
-    let error = refused("a request for keys whose reply was lost", b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(2))).await)?;
+    let error = refused(
+        "a request for keys whose reply was lost",
+        b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(2)))
+            .await,
+    )?;
     b.script().clear();
-    holds(b.state() != before, || "the reply was lost, and no key has left the store: the case has lost another reply".to_owned())
-        .map_err(|_| Stop::Broken("the reply that was lost was none with keys".to_owned()))?;
+    holds(b.state() != before, || {
+        "the reply was lost, and no key has left the store: the case has lost another reply"
+            .to_owned()
+    })
+    .map_err(|_| Stop::Broken("the reply that was lost was none with keys".to_owned()))?;
     Ok(error)
 }
 
@@ -240,26 +433,46 @@ async fn lost(b: &Bench) -> Verdict {
     let mut events = module.events();
     for fate in [Fate::Lost, Fate::HangsUp, Fate::CutShort] {
         let error = lose(b, &*module, fate).await?;
-        holds(error.effect_on_device() == Effect::Unknown, || format!("a reply with keys was lost ({fate:?}): {error}"))?;
+        holds(error.effect_on_device() == Effect::Unknown, || {
+            format!("a reply with keys was lost ({fate:?}): {error}")
+        })?;
         let next = take(b, &*module, &KeyRequest::new(1)).await;
-        holds(next.as_ref().is_ok_and(|keys| keys.len() == 1), || format!("the next request: {:?}", next.err().map(|e| e.to_string())))?;
+        holds(next.as_ref().is_ok_and(|keys| keys.len() == 1), || {
+            format!("the next request: {:?}", next.err().map(|e| e.to_string()))
+        })?;
     }
-    let told = std::iter::from_fn(|| events.try_next()).any(|d| matches!(d, Delivery::Event(e) if matches!(e.kind, EventKind::KeyLost { .. })));
-    holds(told, || "replies with keys were lost, and no event tells of lost keys".to_owned())
+    let told = std::iter::from_fn(|| events.try_next())
+        .any(|d| matches!(d, Delivery::Event(e) if matches!(e.kind, EventKind::KeyLost { .. })));
+    holds(told, || {
+        "replies with keys were lost, and no event tells of lost keys".to_owned()
+    })
 }
 
 async fn void(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let mut seen: BTreeSet<KeyId> = ids(&take(b, &*module, &KeyRequest::new(2)).await?).into_iter().collect();
+    let mut seen: BTreeSet<KeyId> = ids(&take(b, &*module, &KeyRequest::new(2)).await?)
+        .into_iter()
+        .collect();
     let mut bytes = BTreeSet::new();
-    lose(b, &*module, Fate::Late(b.session.deadline() + b.session.deadline() / 4)).await?;
+    lose(
+        b,
+        &*module,
+        Fate::Late(b.session.deadline() + b.session.deadline() / 4),
+    )
+    .await?;
     // A late reply holds keys: they must not come to whoever asks next.
     for _ in 0..5 {
         let keys = take(b, &*module, &KeyRequest::new(1)).await?;
-        holds(keys.len() == 1, || format!("one key was asked for, and {} came", keys.len()))?;
+        holds(keys.len() == 1, || {
+            format!("one key was asked for, and {} came", keys.len())
+        })?;
         for key in keys {
-            holds(seen.insert(key.id().clone()), || format!("key id {} came twice", key.id()))?;
-            holds(bytes.insert(crate::bits::digest(key.expose())), || format!("key {} has the bytes of an earlier one", key.id()))?;
+            holds(seen.insert(key.id().clone()), || {
+                format!("key id {} came twice", key.id())
+            })?;
+            holds(bytes.insert(crate::bits::digest(key.expose())), || {
+                format!("key {} has the bytes of an earlier one", key.id())
+            })?;
         }
     }
     Ok(())
@@ -269,9 +482,16 @@ async fn empty(b: &Bench) -> Verdict {
     let module = open(b).await?;
     b.fault("cut")?;
     b.fault("operator=drain")?;
-    let error = refused("a key from an empty store", b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(1))).await)?;
+    let error = refused(
+        "a key from an empty store",
+        b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(1)))
+            .await,
+    )?;
     b.fault("clear")?;
-    holds(error.kind() == ErrorKind::Exhausted && error.effect_on_device() == Effect::None, || format!("a key from an empty store: {error}"))?;
+    holds(
+        error.kind() == ErrorKind::Exhausted && error.effect_on_device() == Effect::None,
+        || format!("a key from an empty store: {error}"),
+    )?;
     let refilled = reading::until(b, || async {
         match module.take_keys(&KeyRequest::new(1)).await {
             Ok(_) => Ok(true),
@@ -280,19 +500,28 @@ async fn empty(b: &Bench) -> Verdict {
         }
     })
     .await?;
-    holds(refilled, || "the line was mended, and no key comes".to_owned())
+    holds(refilled, || {
+        "the line was mended, and no key comes".to_owned()
+    })
 }
 
 async fn side_by_side(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let (one, three) = (KeyRequest::new(1), KeyRequest::new(3));
-    let all = futures::future::join_all((0..8).map(|n| take(b, &*module, if n % 2 == 0 { &one } else { &three }))).await;
+    let all = futures::future::join_all(
+        (0..8).map(|n| take(b, &*module, if n % 2 == 0 { &one } else { &three })),
+    )
+    .await;
     let mut seen = BTreeSet::new();
     for (n, keys) in all.into_iter().enumerate() {
         let keys = keys?;
-        holds(keys.len() == if n % 2 == 0 { 1 } else { 3 }, || format!("side {n} got {} keys", keys.len()))?;
+        holds(keys.len() == if n % 2 == 0 { 1 } else { 3 }, || {
+            format!("side {n} got {} keys", keys.len())
+        })?;
         for key in keys {
-            holds(seen.insert(key.id().clone()), || format!("key id {} was given to two sides", key.id()))?;
+            holds(seen.insert(key.id().clone()), || {
+                format!("key id {} was given to two sides", key.id())
+            })?;
         }
     }
     Ok(())
@@ -307,7 +536,11 @@ async fn secret(b: &Bench) -> Verdict {
     }
     b.print(&module.status().await);
     // What was noted here is searched when the case ends.
-    if keys.is_empty() { fails("no key came") } else { Ok(()) }
+    if keys.is_empty() {
+        fails("no key came")
+    } else {
+        Ok(())
+    }
 }
 
 async fn spent(b: &Bench) -> Verdict {
@@ -316,11 +549,20 @@ async fn spent(b: &Bench) -> Verdict {
     b.fault("cut")?;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let stored = async || Ok::<_, Stop>(b.call(Op::KeyStore, module.key_store()).await?.stored);
-    let Some(before) = stored().await? else { return Err(Stop::NotApplicable("it does not tell how many keys are stored".to_owned())) };
+    let Some(before) = stored().await? else {
+        return Err(Stop::NotApplicable(
+            "it does not tell how many keys are stored".to_owned(),
+        ));
+    };
     let keys = take(b, &*module, &KeyRequest::new(4)).await?;
     let after = stored().await?.unwrap_or(0);
     b.fault("clear")?;
-    holds(after + keys.len() as u64 == before, || format!("{before} keys were stored, {} were taken, and {after} are left", keys.len()))
+    holds(after + keys.len() as u64 == before, || {
+        format!(
+            "{before} keys were stored, {} were taken, and {after} are left",
+            keys.len()
+        )
+    })
 }
 
 async fn random(b: &Bench) -> Verdict {
@@ -328,7 +570,11 @@ async fn random(b: &Bench) -> Verdict {
     let mut bits = Vec::new();
     for _ in 0..32 {
         for key in take(b, &*module, &KeyRequest::new(2)).await? {
-            bits.extend(key.expose().iter().flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)));
+            bits.extend(
+                key.expose()
+                    .iter()
+                    .flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)),
+            );
         }
     }
     let verdict = crate::bits::look_random(&bits);

@@ -40,32 +40,54 @@ pub(super) struct Verify {
 }
 
 pub(super) fn keygen(arguments: &Keygen) -> Result<u8, String> {
-    std::fs::create_dir_all(&arguments.out).map_err(|e| format!("{}: {e}", arguments.out.display()))?;
+    std::fs::create_dir_all(&arguments.out)
+        .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
     let (private, public) = (arguments.out.join("lab.key"), arguments.out.join("lab.pub"));
     // Neither, rather than one of them.
     if let Some(there) = [&private, &public].into_iter().find(|path| path.exists()) {
-        return Err(format!("{} is there already, and is not overwritten", there.display()));
+        return Err(format!(
+            "{} is there already, and is not overwritten",
+            there.display()
+        ));
     }
     let key = key::generate()?;
     key::save_private(&key, &private)?;
     key::save_public(&key.verifying_key(), &public)?;
-    println!("{}  private: keep it, and give it to nobody", private.display());
+    println!(
+        "{}  private: keep it, and give it to nobody",
+        private.display()
+    );
     println!("{}  public: give it to those who verify", public.display());
-    println!("fingerprint {}  tell them this by another way, such as the telephone", key::fingerprint(&key.verifying_key())?);
+    println!(
+        "fingerprint {}  tell them this by another way, such as the telephone",
+        key::fingerprint(&key.verifying_key())?
+    );
     Ok(0)
 }
 
 pub(super) fn bundle(arguments: &Bundle) -> Result<u8, String> {
     let key = key::read_private(&arguments.key)?;
-    let results = std::fs::read_to_string(&arguments.results).map_err(|e| format!("{}: {e}", arguments.results.display()))?;
+    let results = std::fs::read_to_string(&arguments.results)
+        .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
     let signed = format!("{:.0}", jiff::Timestamp::now());
-    let made = bundle::write(&results, &key, &signed).map_err(|e| format!("{}: {e}", arguments.results.display()))?;
+    let made = bundle::write(&results, &key, &signed)
+        .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
     let wrong = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => format!("{} is there already, and is not overwritten", arguments.out.display()),
+        std::io::ErrorKind::AlreadyExists => format!(
+            "{} is there already, and is not overwritten",
+            arguments.out.display()
+        ),
         _ => format!("{}: {e}", arguments.out.display()),
     };
-    File::create_new(&arguments.out).and_then(|mut file| file.write_all(&made)).map_err(wrong)?;
-    println!("{}  {} bytes, signed {signed} with the key {}", arguments.out.display(), made.len(), key::fingerprint(&key.verifying_key())?);
+    File::create_new(&arguments.out)
+        .and_then(|mut file| file.write_all(&made))
+        .map_err(wrong)?;
+    println!(
+        "{}  {} bytes, signed {signed} with the key {}",
+        arguments.out.display(),
+        made.len(),
+        key::fingerprint(&key.verifying_key())?
+    );
     Ok(0)
 }
 
@@ -74,7 +96,10 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     let name = arguments.bundle.display();
     let mut bytes = Vec::new();
     // One byte more than is accepted, which is then told as too large.
-    let read = File::open(&arguments.bundle).and_then(|file| file.take(bundle::LARGEST as u64 + 1).read_to_end(&mut bytes));
+    let read = File::open(&arguments.bundle).and_then(|file| {
+        file.take(bundle::LARGEST as u64 + 1)
+            .read_to_end(&mut bytes)
+    });
     read.map_err(|e| format!("{name}: {e}"))?;
     let verified = match bundle::verify(&bytes, trusted.as_ref()) {
         Ok(verified) => verified,
@@ -85,27 +110,67 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         }
     };
     let manifest = &verified.manifest;
-    println!("{name}: {}", if trusted.is_some() { "valid" } else { "whole, but NOT vouched for" });
-    println!("  signed    {} with the key {}", manifest.signed, verified.fingerprint);
-    println!("  run       begun {}, {} {}, requirements {}", manifest.begun, manifest.suite.name, manifest.suite.version, manifest.suite.requirements);
-    let drivers: Vec<_> = manifest.drivers.iter().map(|d| format!("{} {}", d.name, d.version)).collect();
+    println!(
+        "{name}: {}",
+        if trusted.is_some() {
+            "valid"
+        } else {
+            "whole, but NOT vouched for"
+        }
+    );
+    println!(
+        "  signed    {} with the key {}",
+        manifest.signed, verified.fingerprint
+    );
+    println!(
+        "  run       begun {}, {} {}, requirements {}",
+        manifest.begun, manifest.suite.name, manifest.suite.version, manifest.suite.requirements
+    );
+    let drivers: Vec<_> = manifest
+        .drivers
+        .iter()
+        .map(|d| format!("{} {}", d.name, d.version))
+        .collect();
     println!("  drivers   {}", drivers.join(", "));
-    println!("  files     {}, each as it was signed", manifest.files.len());
+    println!(
+        "  files     {}, each as it was signed",
+        manifest.files.len()
+    );
     if verified.made_again {
         println!("  reports   made again from the results, and the same");
     } else {
-        println!("  reports   of suite {}; this is another version, and did not make them again", manifest.suite.version);
+        println!(
+            "  reports   of suite {}; this is another version, and did not make them again",
+            manifest.suite.version
+        );
     }
-    verified.results.runs.iter().for_each(|run| println!("  {}", line(run)));
+    verified
+        .results
+        .runs
+        .iter()
+        .for_each(|run| println!("  {}", line(run)));
     if trusted.is_some() {
         return Ok(0);
     }
-    println!("The signature fits the key inside the bundle, which anybody can put there: give --key with the key that you have from the lab.");
+    println!(
+        "The signature fits the key inside the bundle, which anybody can put there: give --key with the key that you have from the lab."
+    );
     Ok(3)
 }
 
 /// A run in a line, quoted: its name is the signer's word.
 fn line(run: &Run) -> String {
-    let counts: Vec<String> = Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
-    format!("verdict   {}: {} ({}); on {}", run.dut.escape_debug(), run.verdict().words(), counts.join(", "), run.on.words())
+    let counts: Vec<String> = Outcome::ALL
+        .iter()
+        .map(|o| (*o, run.count(*o)))
+        .filter(|(_, n)| *n > 0)
+        .map(|(o, n)| format!("{n} {}", o.words()))
+        .collect();
+    format!(
+        "verdict   {}: {} ({}); on {}",
+        run.dut.escape_debug(),
+        run.verdict().words(),
+        counts.join(", "),
+        run.on.words()
+    )
 }

@@ -14,8 +14,15 @@ pub(super) struct Arguments {
 
 /// Prints the table; 1 if a cell does not hold.
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Result<u8, String> {
-    let duts = arguments.duts.iter().map(|path| Dut::read(path)).collect::<Result<_, _>>()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no runtime: {e}"))?;
+    let duts = arguments
+        .duts
+        .iter()
+        .map(|path| Dut::read(path))
+        .collect::<Result<_, _>>()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("no runtime: {e}"))?;
     let cells = runtime.block_on(faults::run(registry, duts))?;
     println!("{}", faults::markdown(&cells));
     Ok(u8::from(cells.iter().any(|c| !c.wrong.is_empty())))

@@ -19,17 +19,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, String> {
         None => {
             println!("Profiles:");
             for (name, profile) in profile::all() {
-                println!("  {name:16} {} ({} requirements)", profile.title, profile.requirements().count());
+                println!(
+                    "  {name:16} {} ({} requirements)",
+                    profile.title,
+                    profile.requirements().count()
+                );
             }
             println!("\nRequirements:");
             requirement::all().iter().collect::<Vec<_>>()
         }
     };
     for requirement in chosen {
-        println!("  {}  {:11}  {}", requirement.id, requirement.impact, requirement.sentence);
+        println!(
+            "  {}  {:11}  {}",
+            requirement.id, requirement.impact, requirement.sentence
+        );
         if arguments.cases {
-            for case in cases::all().iter().filter(|c| c.requirement() == requirement.id) {
-                println!("      {}{}: {}", case.id, if case.negative { " (negative)" } else { "" }, case.title);
+            for case in cases::all()
+                .iter()
+                .filter(|c| c.requirement() == requirement.id)
+            {
+                println!(
+                    "      {}{}: {}",
+                    case.id,
+                    if case.negative { " (negative)" } else { "" },
+                    case.title
+                );
             }
         }
     }

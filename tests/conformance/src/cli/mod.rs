@@ -52,12 +52,16 @@ enum Command {
     /// Runs the fault matrix of emulators: every operation under every fault of the wire and of the device.
     Faults(faults::Arguments),
     /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
-    #[command(after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out both")]
+    #[command(
+        after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out both"
+    )]
     Report(report::Arguments),
     /// Makes a key that signs bundles.
     Keygen(bundle::Keygen),
     /// Packs results, reports and transcripts into one signed file.
-    #[command(after_help = "Example:\n  qkd-conform bundle disruptive/results.json --key keys/lab.key --out lab.qkdreport")]
+    #[command(
+        after_help = "Example:\n  qkd-conform bundle disruptive/results.json --key keys/lab.key --out lab.qkdreport"
+    )]
     Bundle(bundle::Bundle),
     /// Says whether a bundle is what its signer made, without a network.
     #[command(after_help = VERIFY_HELP)]
@@ -69,8 +73,12 @@ enum Command {
 pub fn main(registry: Registry) -> ExitCode {
     // A core dump would hold keys.
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments),

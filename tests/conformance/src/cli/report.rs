@@ -24,8 +24,15 @@ pub(super) fn read(path: &Path) -> Result<Results, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, String> {
-    let results = merge(arguments.results.iter().map(|path| read(path)).collect::<Result<_, _>>()?)?;
-    std::fs::create_dir_all(&arguments.out).map_err(|e| format!("{}: {e}", arguments.out.display()))?;
+    let results = merge(
+        arguments
+            .results
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<_, _>>()?,
+    )?;
+    std::fs::create_dir_all(&arguments.out)
+        .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
     for path in report::write_all(&results, &arguments.out)? {
         println!("{}", path.display());
     }

@@ -65,14 +65,26 @@ struct Screen {
 
 impl Screen {
     fn new(quiet: bool) -> Self {
-        let bar = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let bar = if quiet || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(0)
+        };
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
             bar.set_style(style);
         }
-        Self { bar, quiet, failed: AtomicU32::new(0) }
+        Self {
+            bar,
+            quiet,
+            failed: AtomicU32::new(0),
+        }
     }
     fn line(&self, text: &str) {
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.bar.is_hidden() {
+            eprintln!("{text}")
+        } else {
+            self.bar.println(text)
+        }
     }
 }
 
@@ -85,7 +97,12 @@ impl Watcher for Screen {
         self.bar.set_message(result.id.clone());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
             self.failed.fetch_add(1, Ordering::Relaxed);
-            self.line(&format!("  {:5} {}: {}", result.outcome.words(), result.id, result.why));
+            self.line(&format!(
+                "  {:5} {}: {}",
+                result.outcome.words(),
+                result.id,
+                result.why
+            ));
         }
     }
     fn tell(&self, line: &str) {
@@ -110,7 +127,10 @@ fn credentials(file: Option<&Path>) -> Result<Credentials, String> {
 /// # Errors
 /// A sentence, if an argument or a file is wrong.
 pub fn run(registry: Registry, arguments: &Arguments) -> Result<u8, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no runtime: {e}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("no runtime: {e}"))?;
     runtime.block_on(on_runtime(registry, arguments))
 }
 
@@ -119,28 +139,50 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     if let (Some(uri), Some(profile)) = (&arguments.uri, &arguments.profile) {
         // Its parameters belong to the connection, not to the name.
         let name = uri.split('?').next().unwrap_or(uri).to_owned();
-        let dut = Dut { name, profile: profile.clone(), uri: Some(uri.clone()), faults: arguments.fault.clone(), ..Dut::default() };
+        let dut = Dut {
+            name,
+            profile: profile.clone(),
+            uri: Some(uri.clone()),
+            faults: arguments.fault.clone(),
+            ..Dut::default()
+        };
         dut.check()?;
         duts.push(dut);
     }
     for path in &arguments.duts {
         let mut dut = Dut::read(path)?;
         dut.faults.extend(arguments.fault.iter().cloned());
-        dut.check().map_err(|e| format!("{}: {e}", path.display()))?;
+        dut.check()
+            .map_err(|e| format!("{}: {e}", path.display()))?;
         if duts.iter().any(|other: &Dut| other.name == dut.name) {
-            return Err(format!("{}: there is another device under test of the name `{}`", path.display(), dut.name));
+            return Err(format!(
+                "{}: there is another device under test of the name `{}`",
+                path.display(),
+                dut.name
+            ));
         }
         duts.push(dut);
     }
-    let suite = Suite::new(registry).with_credentials(credentials(arguments.credentials.as_deref())?);
-    let mut request = Request { only: arguments.only.clone(), ..Request::default() };
+    let suite =
+        Suite::new(registry).with_credentials(credentials(arguments.credentials.as_deref())?);
+    let mut request = Request {
+        only: arguments.only.clone(),
+        ..Request::default()
+    };
     let journal = arguments.out.join("journal.jsonl");
     if !arguments.list {
-        std::fs::create_dir_all(&arguments.out).map_err(|e| format!("{}: {e}", arguments.out.display()))?;
+        std::fs::create_dir_all(&arguments.out)
+            .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
         let of = about();
         let of = format!("{} {} {}", of.name, of.version, of.requirements);
-        let (begun, past) = if arguments.resume { Journal::resume(&journal, &of)? } else { (Journal::begin(&journal, &of)?, Past::default()) };
-        let missing = past.torn.iter().find(|(name, (_, stood))| !stood.is_empty() && !duts.iter().any(|dut| dut.key() == **name));
+        let (begun, past) = if arguments.resume {
+            Journal::resume(&journal, &of)?
+        } else {
+            (Journal::begin(&journal, &of)?, Past::default())
+        };
+        let missing = past.torn.iter().find(|(name, (_, stood))| {
+            !stood.is_empty() && !duts.iter().any(|dut| dut.key() == **name)
+        });
         if let Some((name, (case, _))) = missing {
             return Err(format!(
                 "the earlier run was ended in the middle of {case} of `{name}`: name its file too, with the same address, so that what was changed is put back"
@@ -150,7 +192,10 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     }
     let mut ready = Vec::new();
     for dut in duts {
-        match suite.ready(dut, arguments.impact, request.journal.clone()).await {
+        match suite
+            .ready(dut, arguments.impact, request.journal.clone())
+            .await
+        {
             Ok(one) => ready.push(one),
             Err(why) => {
                 // Nothing was begun: there is nothing to resume.
@@ -186,19 +231,36 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
     let interrupted = request.stop.load(Ordering::Relaxed);
     let written = report::write_all(&results, &arguments.out)?;
     if request.left_changed.load(Ordering::Relaxed) {
-        eprintln!("{} stays: it says how things stood; put them back with --resume, or by hand", journal.display());
+        eprintln!(
+            "{} stays: it says how things stood; put them back with --resume, or by hand",
+            journal.display()
+        );
     } else if !interrupted {
         std::fs::remove_file(&journal).map_err(|e| format!("{}: {e}", journal.display()))?;
     }
-    results.runs.iter().for_each(|run| println!("{}", line(run)));
-    written.iter().for_each(|path| println!("  {}", path.display()));
-    Ok(if interrupted { 130 } else { exit_code(&results) })
+    results
+        .runs
+        .iter()
+        .for_each(|run| println!("{}", line(run)));
+    written
+        .iter()
+        .for_each(|path| println!("  {}", path.display()));
+    Ok(if interrupted {
+        130
+    } else {
+        exit_code(&results)
+    })
 }
 
 /// Waits until somebody asks this program to end: with Ctrl-C, by ending it, or by hanging up its terminal.
 async fn asked_to_end() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut end), Ok(mut hang_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return false };
+    let (Ok(mut end), Ok(mut hang_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return false;
+    };
     tokio::select! {
         asked = tokio::signal::ctrl_c() => asked.is_ok(),
         asked = end.recv() => asked.is_some(),
@@ -208,8 +270,20 @@ async fn asked_to_end() -> bool {
 
 /// A run in a line.
 fn line(run: &Run) -> String {
-    let counts: Vec<String> = Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
-    format!("{}: {}: {} ({}; {:.1} s)", run.dut, run.verdict().words(), counts.join(", "), run.on.words(), run.seconds)
+    let counts: Vec<String> = Outcome::ALL
+        .iter()
+        .map(|o| (*o, run.count(*o)))
+        .filter(|(_, n)| *n > 0)
+        .map(|(o, n)| format!("{n} {}", o.words()))
+        .collect();
+    format!(
+        "{}: {}: {} ({}; {:.1} s)",
+        run.dut,
+        run.verdict().words(),
+        counts.join(", "),
+        run.on.words(),
+        run.seconds
+    )
 }
 
 /// The exit code of results.

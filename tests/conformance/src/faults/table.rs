@@ -10,7 +10,12 @@ pub fn markdown(cells: &[Cell]) -> String {
     let trials: usize = cells.iter().map(|c| c.trials).sum();
     let wrong: Vec<&String> = cells.iter().flat_map(|c| &c.wrong).collect();
     let mut text = String::from(HEAD);
-    let _ = writeln!(text, "{} cells, {trials} trials, {} that do not hold.\n", cells.iter().filter(|c| c.trials > 0).count(), wrong.len());
+    let _ = writeln!(
+        text,
+        "{} cells, {trials} trials, {} that do not hold.\n",
+        cells.iter().filter(|c| c.trials > 0).count(),
+        wrong.len()
+    );
     let mut dut = "";
     let mut row: Option<(&str, Operation)> = None;
     for cell in cells {
@@ -26,7 +31,12 @@ pub fn markdown(cells: &[Cell]) -> String {
             row = Some((dut, cell.operation));
             let _ = write!(text, "\n| {} |", cell.operation);
         }
-        let endings = cell.endings.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let endings = cell
+            .endings
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
         let _ = write!(
             text,
             " {} |",

@@ -1,7 +1,9 @@
 //! One cell of the matrix: an operation under a fault, at each of its exchanges, each time on a fresh emulator.
 
 use super::{Cell, Fault};
-use crate::{bench::Bench, calls::Call, case::Stop, reading, runner::virtual_runtime, session::Session};
+use crate::{
+    bench::Bench, calls::Call, case::Stop, reading, runner::virtual_runtime, session::Session,
+};
 use futures::FutureExt;
 use qkd_hal::{ErrorKind, Operation, Result};
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -21,15 +23,32 @@ enum Ending {
 
 /// All trials of a cell.
 pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: Fault) -> Cell {
-    let mut cell = Cell { dut: session.dut.name.clone(), operation, fault: fault.name(), endings: BTreeSet::new(), trials: 0, wrong: Vec::new() };
+    let mut cell = Cell {
+        dut: session.dut.name.clone(),
+        operation,
+        fault: fault.name(),
+        endings: BTreeSet::new(),
+        trials: 0,
+        wrong: Vec::new(),
+    };
     let mut exchange = 0;
     while exchange < MOST {
-        let told = |why: String| format!("{}, {operation}, {} at exchange {}: {why}", session.dut.name, fault.name(), exchange + 1);
+        let told = |why: String| {
+            format!(
+                "{}, {operation}, {} at exchange {}: {why}",
+                session.dut.name,
+                fault.name(),
+                exchange + 1
+            )
+        };
         let ending = match virtual_runtime() {
             Err(why) => Err(why),
             Ok(runtime) => runtime.block_on(async {
-                let trial = AssertUnwindSafe(trial(session, operation, fault, exchange)).catch_unwind();
-                trial.await.unwrap_or_else(|_| Err("it panicked".to_owned()))
+                let trial =
+                    AssertUnwindSafe(trial(session, operation, fault, exchange)).catch_unwind();
+                trial
+                    .await
+                    .unwrap_or_else(|_| Err("it panicked".to_owned()))
             }),
         };
         match ending {
@@ -56,9 +75,17 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: Fault) -
     cell
 }
 
-async fn trial(session: &Arc<Session>, operation: Operation, fault: Fault, exchange: usize) -> Result<Ending, String> {
+async fn trial(
+    session: &Arc<Session>,
+    operation: Operation,
+    fault: Fault,
+    exchange: usize,
+) -> Result<Ending, String> {
     let bench = session.bench(None).await?;
-    let opened = bench.open().await.map_err(|e| format!("it could not be opened: {e}"))?;
+    let opened = bench
+        .open()
+        .await
+        .map_err(|e| format!("it could not be opened: {e}"))?;
     let call = match Call::prepare(&bench, &opened, operation).await {
         Ok(call) => call,
         Err(Stop::NotApplicable(_) | Stop::Disabled(_)) => return Ok(Ending::None),
@@ -73,7 +100,9 @@ async fn trial(session: &Arc<Session>, operation: Operation, fault: Fault, excha
     }
     let before = bench.state();
     let begun = tokio::time::Instant::now();
-    let result = tokio::time::timeout(Duration::from_secs(24 * 3600), call.make(&bench, &opened)).await.map_err(|_| "it did not end".to_owned())?;
+    let result = tokio::time::timeout(Duration::from_secs(24 * 3600), call.make(&bench, &opened))
+        .await
+        .map_err(|_| "it did not end".to_owned())?;
     let took = begun.elapsed();
     let struck = bench.script().struck() || matches!(fault, Fault::Device(_));
     let allowed = session.allowed(operation);
@@ -88,7 +117,9 @@ async fn trial(session: &Arc<Session>, operation: Operation, fault: Fault, excha
             }
             // What is late arrives; what was denied must still not be.
             tokio::time::sleep(session.deadline() * 2).await;
-            bench.truthful(&before, error).map_err(|stop| format!("{stop:?}"))?;
+            bench
+                .truthful(&before, error)
+                .map_err(|stop| format!("{stop:?}"))?;
             error.kind().name().to_owned()
         }
     };
@@ -101,14 +132,23 @@ async fn trial(session: &Arc<Session>, operation: Operation, fault: Fault, excha
 }
 
 /// Once the fault has gone the device answers, within the time that devices take to come back. One that was exchanged for another is refused instead.
-async fn next_call_works(bench: &Bench, opened: &qkd_driver_kit::Opened, fault: Fault) -> Result<(), String> {
+async fn next_call_works(
+    bench: &Bench,
+    opened: &qkd_driver_kit::Opened,
+    fault: Fault,
+) -> Result<(), String> {
     let mut last = String::new();
     // What a line that cannot be cut still carries, or a device that restarts, takes its time; anything else answers at once.
     let slow = matches!(fault, Fault::Device(_)) || matches!(fault.name(), "slow" | "late");
     for _ in 0..if slow { 40 } else { 1 } {
         match reading::try_steady(bench, opened).await {
             Err(Stop::NotApplicable(_)) | Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) if error.kind() == ErrorKind::IdentityChanged && fault.name().starts_with("identity") => return Ok(()),
+            Ok(Err(error))
+                if error.kind() == ErrorKind::IdentityChanged
+                    && fault.name().starts_with("identity") =>
+            {
+                return Ok(());
+            }
             Ok(Err(error)) => last = error.to_string(),
             Err(stop) => last = format!("{stop:?}"),
         }

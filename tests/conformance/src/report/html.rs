@@ -3,7 +3,10 @@
 use super::{matrix, seconds, symbol, wire::Wire};
 use crate::{
     profile,
-    result::{AssumptionFacts, CaseResult, Deviation, On, Outcome, RequirementResult, Results, Run, Suite, Timing, Use, Verdict},
+    result::{
+        AssumptionFacts, CaseResult, Deviation, On, Outcome, RequirementResult, Results, Run,
+        Suite, Timing, Use, Verdict,
+    },
 };
 use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Serde};
 use serde::Serialize;
@@ -21,12 +24,22 @@ pub fn render(results: &Results) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let wrong = |e: minijinja::Error| format!("report.html: {e:#}");
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(wrong)?);
-    environment.add_template("report.html", include_str!("report.html")).map_err(wrong)?;
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(wrong)?,
+    );
+    environment
+        .add_template("report.html", include_str!("report.html"))
+        .map_err(wrong)?;
     let template = environment.get_template("report.html").map_err(wrong)?;
     let mut page = String::new();
     for exchanges in OF_A_PASS {
-        page = template.render(Serde(&Page::of(results, exchanges))).map_err(wrong)?;
+        page = template
+            .render(Serde(&Page::of(results, exchanges)))
+            .map_err(wrong)?;
         if page.len() < SIZE {
             break;
         }
@@ -50,7 +63,11 @@ impl From<Outcome> for Mark {
             Outcome::Error | Outcome::Waived => "doubt",
             Outcome::Disabled | Outcome::NotApplicable => "none",
         };
-        Self { class, symbol: symbol(outcome), words: outcome.words() }
+        Self {
+            class,
+            symbol: symbol(outcome),
+            words: outcome.words(),
+        }
     }
 }
 
@@ -62,7 +79,11 @@ impl From<Verdict> for Mark {
             Verdict::Inconclusive => ("doubt", "?"),
             Verdict::DoesNotConform => ("bad", "✗"),
         };
-        Self { class, symbol, words: verdict.words() }
+        Self {
+            class,
+            symbol,
+            words: verdict.words(),
+        }
     }
 }
 
@@ -206,11 +227,22 @@ impl<'a> Page<'a> {
             .into_iter()
             .map(|family| Family {
                 name: family.name,
-                columns: family.runs.iter().map(|(i, run)| (i + 1, run.dut.as_str())).collect(),
+                columns: family
+                    .runs
+                    .iter()
+                    .map(|(i, run)| (i + 1, run.dut.as_str()))
+                    .collect(),
                 rows: family
                     .rows
                     .into_iter()
-                    .map(|(r, found)| Row { id: &r.id, sentence: &r.sentence, cells: found.into_iter().map(|r| r.map(|r| r.outcome.into())).collect() })
+                    .map(|(r, found)| Row {
+                        id: &r.id,
+                        sentence: &r.sentence,
+                        cells: found
+                            .into_iter()
+                            .map(|r| r.map(|r| r.outcome.into()))
+                            .collect(),
+                    })
                     .collect(),
             })
             .collect();
@@ -221,7 +253,12 @@ impl<'a> Page<'a> {
             took: seconds(results.seconds),
             verdict: results.verdict().into(),
             legend: Outcome::ALL.into_iter().map(Mark::from).collect(),
-            duts: results.runs.iter().enumerate().map(|(i, run)| Dut::of(i + 1, run, exchanges)).collect(),
+            duts: results
+                .runs
+                .iter()
+                .enumerate()
+                .map(|(i, run)| Dut::of(i + 1, run, exchanges))
+                .collect(),
             families,
         }
     }
@@ -234,37 +271,77 @@ impl<'a> Dut<'a> {
             case: Case::of(case, 12, 24, 400),
             sentence: &requirement.sentence,
             source: &requirement.source,
-            deviation: run.deviations.iter().find(|d| d.requirement == requirement.id && d.used == Use::Waived),
+            deviation: run
+                .deviations
+                .iter()
+                .find(|d| d.requirement == requirement.id && d.used == Use::Waived),
         };
         let of = |outcomes: &'static [Outcome]| {
-            let all = run.requirements.iter().flat_map(|r| r.cases.iter().map(move |c| (r, c)));
-            all.filter(|(r, c)| outcomes.contains(&r.counts(c)) && !never_began(c)).map(|(r, c)| failure(r, c)).collect::<Vec<_>>()
+            let all = run
+                .requirements
+                .iter()
+                .flat_map(|r| r.cases.iter().map(move |c| (r, c)));
+            all.filter(|(r, c)| outcomes.contains(&r.counts(c)) && !never_began(c))
+                .map(|(r, c)| failure(r, c))
+                .collect::<Vec<_>>()
         };
         Self {
             number,
             run: Facts::of(run),
             verdict: run.verdict().into(),
             says: says(run),
-            requirements: Outcome::ALL.into_iter().map(|o| (o.into(), run.count(o))).collect(),
+            requirements: Outcome::ALL
+                .into_iter()
+                .map(|o| (o.into(), run.count(o)))
+                .collect(),
             cases: [("Positive", false), ("Negative", true)]
                 .into_iter()
                 .map(|(what, negative)| {
-                    let of: Vec<_> = run.requirements.iter().flat_map(|r| r.cases.iter().filter(|c| c.negative == negative).map(|c| r.counts(c))).collect();
-                    (what, Outcome::ALL.into_iter().map(|o| of.iter().filter(|c| **c == o).count()).collect(), of.len())
+                    let of: Vec<_> = run
+                        .requirements
+                        .iter()
+                        .flat_map(|r| {
+                            r.cases
+                                .iter()
+                                .filter(|c| c.negative == negative)
+                                .map(|c| r.counts(c))
+                        })
+                        .collect();
+                    (
+                        what,
+                        Outcome::ALL
+                            .into_iter()
+                            .map(|o| of.iter().filter(|c| **c == o).count())
+                            .collect(),
+                        of.len(),
+                    )
                 })
                 .collect(),
             failures: of(&[Outcome::Fail, Outcome::Error]),
             waived: of(&[Outcome::Waived]),
             deviations: run.deviations.iter().map(|d| (d, used(d.used))).collect(),
             never_began: groups(run, never_began),
-            not_run: groups(run, |c| matches!(c.outcome, Outcome::Disabled | Outcome::NotApplicable)),
-            timings: (run.on.has_wall_time() && !run.timings.is_empty()).then(|| Chart::of(&run.timings)),
+            not_run: groups(run, |c| {
+                matches!(c.outcome, Outcome::Disabled | Outcome::NotApplicable)
+            }),
+            timings: (run.on.has_wall_time() && !run.timings.is_empty())
+                .then(|| Chart::of(&run.timings)),
             passes: run
                 .requirements
                 .iter()
                 .filter_map(|r| {
-                    let cases: Vec<_> = r.cases.iter().filter(|c| c.outcome == Outcome::Pass).map(|c| Case::of(c, exchanges, 0, 120)).collect();
-                    (!cases.is_empty()).then(|| Passed { id: &r.id, sentence: &r.sentence, source: &r.source, cases })
+                    let cases: Vec<_> = r
+                        .cases
+                        .iter()
+                        .filter(|c| c.outcome == Outcome::Pass)
+                        .map(|c| Case::of(c, exchanges, 0, 120))
+                        .collect();
+                    (!cases.is_empty()).then(|| Passed {
+                        id: &r.id,
+                        sentence: &r.sentence,
+                        source: &r.source,
+                        cases,
+                    })
                 })
                 .collect(),
             opening: Wire::of(&run.opening, 12, 0, 120),
@@ -276,7 +353,11 @@ impl<'a> Facts<'a> {
     fn of(run: &'a Run) -> Self {
         let title = profile::find(&run.profile).map_or(String::new(), |p| format!(": {}", p.title));
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not told".to_owned());
-        let mut list = vec![("Profile", format!("{}{title}", run.profile)), ("What answered", run.on.words().to_owned()), ("URI", run.uri.clone())];
+        let mut list = vec![
+            ("Profile", format!("{}{title}", run.profile)),
+            ("What answered", run.on.words().to_owned()),
+            ("URI", run.uri.clone()),
+        ];
         list.extend(run.peer.clone().map(|peer| ("URI of the far end", peer)));
         match &run.device {
             Some(device) => list.extend([
@@ -285,13 +366,28 @@ impl<'a> Facts<'a> {
                 ("Serial number", text(&device.serial)),
                 ("Firmware", text(&device.firmware)),
             ]),
-            None => list.push(("Identity", "not told: the device cannot say who it is, or could not be opened".to_owned())),
+            None => list.push((
+                "Identity",
+                "not told: the device cannot say who it is, or could not be opened".to_owned(),
+            )),
         }
         let driver = &run.driver;
         list.extend([
-            ("Driver", format!("{} {}, for {} by {}", driver.name, driver.version, driver.family, driver.vendor)),
-            ("Maturity of the driver before this run", driver.maturity.clone()),
-            ("Allowed impact", format!("{}: {}", run.allowed, run.allowed.meaning())),
+            (
+                "Driver",
+                format!(
+                    "{} {}, for {} by {}",
+                    driver.name, driver.version, driver.family, driver.vendor
+                ),
+            ),
+            (
+                "Maturity of the driver before this run",
+                driver.maturity.clone(),
+            ),
+            (
+                "Allowed impact",
+                format!("{}: {}", run.allowed, run.allowed.meaning()),
+            ),
             (
                 "What might be touched",
                 run.scope.clone().unwrap_or_else(|| {
@@ -302,26 +398,58 @@ impl<'a> Facts<'a> {
                     .to_owned()
                 }),
             ),
-            ("Faults set by hand", if run.faults.is_empty() { "none".to_owned() } else { run.faults.join(", ") }),
+            (
+                "Faults set by hand",
+                if run.faults.is_empty() {
+                    "none".to_owned()
+                } else {
+                    run.faults.join(", ")
+                },
+            ),
             ("Time taken", seconds(run.seconds)),
         ]);
-        Self { name: &run.dut, list, capabilities: &run.capabilities, assumptions: &driver.assumptions, unknowns: &driver.unknowns, on: run.on.words() }
+        Self {
+            name: &run.dut,
+            list,
+            capabilities: &run.capabilities,
+            assumptions: &driver.assumptions,
+            unknowns: &driver.unknowns,
+            on: run.on.words(),
+        }
     }
 }
 
 /// What the verdict on a run means, in sentences.
 fn says(run: &Run) -> Vec<String> {
     let total = run.requirements.len();
-    let applicable = run.cases().filter(|c| c.outcome != Outcome::NotApplicable).count();
-    let not_run = run.cases().filter(|c| c.outcome == Outcome::Disabled || never_began(c)).count();
+    let applicable = run
+        .cases()
+        .filter(|c| c.outcome != Outcome::NotApplicable)
+        .count();
+    let not_run = run
+        .cases()
+        .filter(|c| c.outcome == Outcome::Disabled || never_began(c))
+        .count();
     let mut out = vec![match run.verdict() {
-        Verdict::Conforms => "Every requirement of its profile that applies was tested, and holds.".to_owned(),
-        Verdict::ConformsAsTested => "What was tested holds. Something that applies was not tested.".to_owned(),
-        Verdict::Inconclusive if run.interrupted => "The run was ended before its end; what did run holds, or could not be told.".to_owned(),
-        Verdict::Inconclusive => "Nothing that ran failed, but the suite could not tell in every case, or nothing ran.".to_owned(),
+        Verdict::Conforms => {
+            "Every requirement of its profile that applies was tested, and holds.".to_owned()
+        }
+        Verdict::ConformsAsTested => {
+            "What was tested holds. Something that applies was not tested.".to_owned()
+        }
+        Verdict::Inconclusive if run.interrupted => {
+            "The run was ended before its end; what did run holds, or could not be told.".to_owned()
+        }
+        Verdict::Inconclusive => {
+            "Nothing that ran failed, but the suite could not tell in every case, or nothing ran."
+                .to_owned()
+        }
         Verdict::DoesNotConform => {
             let n = run.count(Outcome::Fail);
-            format!("Of {total} requirements, {n} {} not hold.", if n == 1 { "does" } else { "do" })
+            format!(
+                "Of {total} requirements, {n} {} not hold.",
+                if n == 1 { "does" } else { "do" }
+            )
         }
     }];
     out.push(
@@ -341,7 +469,9 @@ fn says(run: &Run) -> Vec<String> {
     );
     out.push(match not_run {
         0 => format!("All {applicable} cases that apply ran."),
-        n => format!("Of {applicable} cases that may apply, {n} did not run; the reasons stand below."),
+        n => format!(
+            "Of {applicable} cases that may apply, {n} did not run; the reasons stand below."
+        ),
     });
     if run.interrupted && run.verdict() != Verdict::Inconclusive {
         out.push("The run was ended before its end.".to_owned());
@@ -362,12 +492,27 @@ fn groups(run: &Run, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Group<'_>> {
     let mut groups: Vec<(Outcome, Group<'_>)> = Vec::new();
     for case in run.cases().filter(|c| wanted(c)) {
         let entry = (case.id.as_str(), case.title.as_str());
-        match groups.iter_mut().find(|(outcome, group)| *outcome == case.outcome && group.why == case.why) {
+        match groups
+            .iter_mut()
+            .find(|(outcome, group)| *outcome == case.outcome && group.why == case.why)
+        {
             Some((_, group)) => group.cases.push(entry),
-            None => groups.push((case.outcome, Group { mark: case.outcome.into(), why: &case.why, cases: vec![entry] })),
+            None => groups.push((
+                case.outcome,
+                Group {
+                    mark: case.outcome.into(),
+                    why: &case.why,
+                    cases: vec![entry],
+                },
+            )),
         }
     }
-    groups.sort_by_key(|(outcome, group)| (*outcome == Outcome::NotApplicable, std::cmp::Reverse(group.cases.len())));
+    groups.sort_by_key(|(outcome, group)| {
+        (
+            *outcome == Outcome::NotApplicable,
+            std::cmp::Reverse(group.cases.len()),
+        )
+    });
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
@@ -381,8 +526,17 @@ impl<'a> Chart<'a> {
     fn of(timings: &'a [Timing]) -> Self {
         // Below a microsecond no clock here tells anything.
         let power = |s: f64| s.max(1e-6).log10();
-        let low = timings.iter().map(|t| power(t.p50)).fold(f64::INFINITY, f64::min).floor();
-        let high = timings.iter().map(|t| power(t.p99)).fold(f64::NEG_INFINITY, f64::max).ceil().max(low + 1.0);
+        let low = timings
+            .iter()
+            .map(|t| power(t.p50))
+            .fold(f64::INFINITY, f64::min)
+            .floor();
+        let high = timings
+            .iter()
+            .map(|t| power(t.p99))
+            .fold(f64::NEG_INFINITY, f64::max)
+            .ceil()
+            .max(low + 1.0);
         let at = |s: f64| (((power(s) - low) / (high - low)) * 1000.0).round() / 10.0;
         Self {
             from: seconds(10f64.powf(low)),
@@ -415,10 +569,19 @@ mod tests {
         assert!(page.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"));
         // Every field that holds the hostile text comes out somewhere: none was forgotten, or escaped twice.
         assert!(page.matches("&lt;script&gt;").count() > 100 && !page.contains("&amp;lt;"));
-        for load in ["http:", "https:", "src=", "<link", "@import", "url(", "<iframe", "<img"] {
+        for load in [
+            "http:", "https:", "src=", "<link", "@import", "url(", "<iframe", "<img",
+        ] {
             assert!(!page.contains(load), "{load}");
         }
-        for needed in ["<html lang=\"en\">", "<meta name=\"viewport\"", "<caption>", "prefers-color-scheme: dark", "@media print", "<h1>"] {
+        for needed in [
+            "<html lang=\"en\">",
+            "<meta name=\"viewport\"",
+            "<caption>",
+            "prefers-color-scheme: dark",
+            "@media print",
+            "<h1>",
+        ] {
             assert!(page.contains(needed), "{needed}");
         }
     }
@@ -431,9 +594,16 @@ mod tests {
             assert!(page.contains(run.verdict().words()));
             for case in run.cases() {
                 // Slashes are escaped too.
-                assert!(page.contains(&case.id.replace('/', "&#x2f;")), "{}", case.id);
+                assert!(
+                    page.contains(&case.id.replace('/', "&#x2f;")),
+                    "{}",
+                    case.id
+                );
                 let why = format!("why of {} &amp; ", case.id.replace('/', "&#x2f;"));
-                assert!(case.outcome == Outcome::Pass || page.contains(&why), "{why}");
+                assert!(
+                    case.outcome == Outcome::Pass || page.contains(&why),
+                    "{why}"
+                );
             }
         }
         for text in [
@@ -447,14 +617,21 @@ mod tests {
         ] {
             assert!(page.contains(text), "{text}");
         }
-        assert!(page.contains("Times in memory are virtual"), "the second run was in memory");
+        assert!(
+            page.contains("Times in memory are virtual"),
+            "the second run was in memory"
+        );
     }
 
     #[test]
     fn a_device_that_is_not_there_is_told_once() {
         let mut results = sample::results();
         let why = "the device could not be opened: nobody answers";
-        for case in results.runs[1].requirements.iter_mut().flat_map(|r| &mut r.cases) {
+        for case in results.runs[1]
+            .requirements
+            .iter_mut()
+            .flat_map(|r| &mut r.cases)
+        {
             (case.outcome, case.why) = (Outcome::Error, why.to_owned());
             case.transcript.clear();
         }
@@ -473,7 +650,10 @@ mod tests {
             run.requirements.push(requirement);
         }
         for n in 0..5 {
-            results.runs.push(Run { dut: format!("number {n}"), ..run.clone() });
+            results.runs.push(Run {
+                dut: format!("number {n}"),
+                ..run.clone()
+            });
         }
         let page = render(&results).unwrap();
         assert!(page.len() < SIZE, "{}", page.len());
@@ -481,11 +661,19 @@ mod tests {
 
     #[test]
     fn the_axis_covers_all_times() {
-        let timing = |p50, p99| Timing { operation: "x".into(), calls: 1, p50, p99, max: p99 };
+        let timing = |p50, p99| Timing {
+            operation: "x".into(),
+            calls: 1,
+            p50,
+            p99,
+            max: p99,
+        };
         let all = [timing(0.0, 0.002), timing(0.02, 3.0)];
         let chart = Chart::of(&all);
         assert_eq!((chart.from.as_str(), chart.to.as_str()), ("1 µs", "10 s"));
-        assert!(chart.rows.iter().all(|r| (0.0..=100.0).contains(&r.p50_at) && r.p50_at <= r.p99_at && r.p99_at <= 100.0));
+        assert!(chart.rows.iter().all(|r| (0.0..=100.0).contains(&r.p50_at)
+            && r.p50_at <= r.p99_at
+            && r.p99_at <= 100.0));
         assert_eq!(Chart::of(&[timing(1.0, 1.0)]).rows[0].p99_at, 0.0);
     }
 }

@@ -19,15 +19,23 @@ pub fn render(results: &Results) -> Result<String, String> {
 fn suite(results: &Results, run: &Run) -> TestSuite {
     let mut suite = TestSuite::new(run.dut.as_str());
     suite.set_time(duration(run.seconds));
-    suite.extra.insert("timestamp".into(), results.begun.as_str().into());
+    suite
+        .extra
+        .insert("timestamp".into(), results.begun.as_str().into());
     for (name, value) in [
         ("verdict", run.verdict().words()),
         ("on", run.on.words()),
         ("profile", &run.profile),
         ("uri", &run.uri),
-        ("driver", &format!("{} {}", run.driver.name, run.driver.version)),
+        (
+            "driver",
+            &format!("{} {}", run.driver.name, run.driver.version),
+        ),
         ("allowed", run.allowed.name()),
-        ("suite", &format!("{} {}", results.suite.name, results.suite.version)),
+        (
+            "suite",
+            &format!("{} {}", results.suite.name, results.suite.version),
+        ),
         ("requirements", &results.suite.requirements),
     ] {
         suite.add_property(Property::new(name, value));
@@ -39,17 +47,27 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
                 Outcome::Pass => TestCaseStatus::success(),
                 Outcome::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
                 Outcome::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
-                Outcome::Waived | Outcome::Disabled | Outcome::NotApplicable => TestCaseStatus::skipped(),
+                Outcome::Waived | Outcome::Disabled | Outcome::NotApplicable => {
+                    TestCaseStatus::skipped()
+                }
             };
             match outcome {
                 Outcome::Pass => {}
                 Outcome::Fail | Outcome::Error => {
                     status.set_message(case.why.as_str());
-                    status.set_description(format!("{}\n{}\nSource: {}", case.why, requirement.sentence, requirement.source));
+                    status.set_description(format!(
+                        "{}\n{}\nSource: {}",
+                        case.why, requirement.sentence, requirement.source
+                    ));
                 }
                 Outcome::Waived => {
-                    let deviation = run.deviations.iter().find(|d| d.requirement == requirement.id);
-                    let accepted = deviation.map(|d| format!(" (accepted until {}: {})", d.expires, d.reason)).unwrap_or_default();
+                    let deviation = run
+                        .deviations
+                        .iter()
+                        .find(|d| d.requirement == requirement.id);
+                    let accepted = deviation
+                        .map(|d| format!(" (accepted until {}: {})", d.expires, d.reason))
+                        .unwrap_or_default();
                     status.set_message(format!("waived: {}{accepted}", case.why));
                 }
                 Outcome::Disabled | Outcome::NotApplicable => {
@@ -58,7 +76,8 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
             }
             let failed = matches!(case.outcome, Outcome::Fail | Outcome::Error);
             let mut test = TestCase::new(case.id.as_str(), status);
-            test.set_classname(requirement.id.as_str()).set_time(duration(case.seconds));
+            test.set_classname(requirement.id.as_str())
+                .set_time(duration(case.seconds));
             if failed && !case.transcript.is_empty() {
                 test.set_system_out(Wire::of(&case.transcript, 20, 40, 400).lines());
             }
@@ -83,15 +102,32 @@ mod tests {
         let results = sample::results();
         let read = Report::deserialize_from_str(&render(&results).unwrap()).unwrap();
         let suite = &read.test_suites[0];
-        assert_eq!((suite.name.as_str(), suite.failures, suite.errors, suite.skipped), ("<script>alert(1)</script>", 2, 1, 3));
+        assert_eq!(
+            (
+                suite.name.as_str(),
+                suite.failures,
+                suite.errors,
+                suite.skipped
+            ),
+            ("<script>alert(1)</script>", 2, 1, 3)
+        );
         let cases: Vec<_> = results.runs[0].cases().collect();
         assert_eq!(suite.test_cases.len(), cases.len());
         for (test, case) in suite.test_cases.iter().zip(cases) {
             assert_eq!(test.name.as_str(), case.id);
-            if let TestCaseStatus::NonSuccess { message, .. } | TestCaseStatus::Skipped { message, .. } = &test.status {
-                assert!(message.as_ref().unwrap().as_str().contains(&case.why), "{message:?}");
+            if let TestCaseStatus::NonSuccess { message, .. }
+            | TestCaseStatus::Skipped { message, .. } = &test.status
+            {
+                assert!(
+                    message.as_ref().unwrap().as_str().contains(&case.why),
+                    "{message:?}"
+                );
             }
         }
-        assert!(suite.test_cases.iter().any(|t| t.system_out.as_ref().is_some_and(|o| o.as_str().contains("secret 64 bytes"))));
+        assert!(suite.test_cases.iter().any(|t| {
+            t.system_out
+                .as_ref()
+                .is_some_and(|o| o.as_str().contains("secret 64 bytes"))
+        }));
     }
 }

@@ -16,7 +16,12 @@ pub(crate) struct Family<'a> {
 /// The matrix of results, a family at a time, in the order in which they come.
 pub(crate) fn families(results: &Results) -> Vec<Family<'_>> {
     let mut names: Vec<&str> = Vec::new();
-    for name in results.runs.iter().flat_map(|run| &run.requirements).map(|r| family(&r.id)) {
+    for name in results
+        .runs
+        .iter()
+        .flat_map(|run| &run.requirements)
+        .map(|r| family(&r.id))
+    {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -24,14 +29,27 @@ pub(crate) fn families(results: &Results) -> Vec<Family<'_>> {
     names
         .into_iter()
         .map(|name| {
-            let runs: Vec<(usize, &Run)> = results.runs.iter().enumerate().filter(|(_, run)| run.requirements.iter().any(|r| family(&r.id) == name)).collect();
+            let runs: Vec<(usize, &Run)> = results
+                .runs
+                .iter()
+                .enumerate()
+                .filter(|(_, run)| run.requirements.iter().any(|r| family(&r.id) == name))
+                .collect();
             let mut wanted: Vec<&RequirementResult> = Vec::new();
-            for requirement in runs.iter().flat_map(|(_, run)| &run.requirements).filter(|r| family(&r.id) == name) {
+            for requirement in runs
+                .iter()
+                .flat_map(|(_, run)| &run.requirements)
+                .filter(|r| family(&r.id) == name)
+            {
                 if !wanted.iter().any(|w| w.id == requirement.id) {
                     wanted.push(requirement);
                 }
             }
-            let find = |id: &str| runs.iter().map(|(_, run)| run.requirements.iter().find(|r| r.id == id)).collect();
+            let find = |id: &str| {
+                runs.iter()
+                    .map(|(_, run)| run.requirements.iter().find(|r| r.id == id))
+                    .collect()
+            };
             let rows = wanted.into_iter().map(|r| (r, find(&r.id))).collect();
             Family { name, runs, rows }
         })
@@ -46,20 +64,48 @@ pub fn render(results: &Results) -> String {
         cell(&results.suite.name),
         cell(&results.suite.version),
         cell(&results.begun),
-        results.suite.requirements.get(..12).map(cell).unwrap_or_default()
+        results
+            .suite
+            .requirements
+            .get(..12)
+            .map(cell)
+            .unwrap_or_default()
     );
     for (i, run) in results.runs.iter().enumerate() {
-        let _ = writeln!(out, "| {} | {} | {} | {} |", i + 1, cell(&run.dut), run.verdict().words(), run.on.words());
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            i + 1,
+            cell(&run.dut),
+            run.verdict().words(),
+            run.on.words()
+        );
     }
-    let legend: Vec<String> = Outcome::ALL.iter().map(|o| format!("{} {}", symbol(*o), o.words())).collect();
-    let _ = writeln!(out, "\n{}; blank: the profile does not ask for it. Columns are the numbers above.", legend.join(", "));
+    let legend: Vec<String> = Outcome::ALL
+        .iter()
+        .map(|o| format!("{} {}", symbol(*o), o.words()))
+        .collect();
+    let _ = writeln!(
+        out,
+        "\n{}; blank: the profile does not ask for it. Columns are the numbers above.",
+        legend.join(", ")
+    );
     for family in families(results) {
         let _ = write!(out, "\n## {}\n\n| requirement |", cell(family.name));
-        family.runs.iter().for_each(|(i, _)| out.push_str(&format!(" {} |", i + 1)));
-        let _ = writeln!(out, " what is required |\n|---|{}---|", ":-:|".repeat(family.runs.len()));
+        family
+            .runs
+            .iter()
+            .for_each(|(i, _)| out.push_str(&format!(" {} |", i + 1)));
+        let _ = writeln!(
+            out,
+            " what is required |\n|---|{}---|",
+            ":-:|".repeat(family.runs.len())
+        );
         for (requirement, found) in family.rows {
             let _ = write!(out, "| {} |", cell(&requirement.id));
-            found.iter().for_each(|r| out.push_str(&format!(" {} |", r.map_or("", |r| symbol(r.outcome)))));
+            found
+                .iter()
+                .for_each(|r| out.push_str(&format!(" {} |", r.map_or("", |r| symbol(r.outcome)))));
             let _ = writeln!(out, " {} |", cell(&requirement.sentence));
         }
     }
@@ -93,11 +139,26 @@ mod tests {
         let text = render(&results);
         assert!(text.contains("| SWI-01 | ✗ |"), "{text}");
         assert!(text.contains("| DEV-01 | ✓ | ✓ |"), "{text}");
-        assert!(text.contains("| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform |"), "{text}");
+        assert!(
+            text.contains("| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform |"),
+            "{text}"
+        );
         for line in text.lines().filter(|l| l.starts_with('|')) {
             assert!(line.ends_with('|') && !line.contains("<s"), "{line}");
         }
-        let ids: std::collections::BTreeSet<_> = results.runs.iter().flat_map(|r| &r.requirements).map(|r| &r.id).collect();
-        assert_eq!(text.lines().filter(|l| l.starts_with("| DEV-") || l.starts_with("| SWI-") || l.starts_with("| RNG-")).count(), ids.len());
+        let ids: std::collections::BTreeSet<_> = results
+            .runs
+            .iter()
+            .flat_map(|r| &r.requirements)
+            .map(|r| &r.id)
+            .collect();
+        assert_eq!(
+            text.lines()
+                .filter(|l| l.starts_with("| DEV-")
+                    || l.starts_with("| SWI-")
+                    || l.starts_with("| RNG-"))
+                .count(),
+            ids.len()
+        );
     }
 }

@@ -16,7 +16,11 @@ pub const RESULTS: &str = "results.json";
 /// # Errors
 /// A sentence, if a report could not be made.
 pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> {
-    Ok(vec![("report.html", html::render(results)?), ("matrix.md", matrix::render(results)), ("junit.xml", junit::render(results)?)])
+    Ok(vec![
+        ("report.html", html::render(results)?),
+        ("matrix.md", matrix::render(results)),
+        ("junit.xml", junit::render(results)?),
+    ])
 }
 
 /// Writes the result file and every report into a folder; tells which files.
@@ -29,7 +33,13 @@ pub fn write_all(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, Strin
     let results_file = write(folder, RESULTS, &json)?;
     // Made from what was written, so that a reader of the file makes the same.
     let results = Results::parse(&json)?;
-    std::iter::once(Ok(results_file)).chain(render(&results)?.iter().map(|(name, text)| write(folder, name, text))).collect()
+    std::iter::once(Ok(results_file))
+        .chain(
+            render(&results)?
+                .iter()
+                .map(|(name, text)| write(folder, name, text)),
+        )
+        .collect()
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
@@ -47,17 +57,35 @@ pub fn merge(all: Vec<Results>) -> Result<Results, String> {
     let mut merged = all.next().ok_or("there is no result file")?;
     for next in all {
         if next.suite != merged.suite {
-            let name = |r: &Results| format!("{} {} with requirements {}", r.suite.name, r.suite.version, r.suite.requirements);
-            return Err(format!("these results were made by different suites, {} and {}: a matrix of both would mislead", name(&merged), name(&next)));
+            let name = |r: &Results| {
+                format!(
+                    "{} {} with requirements {}",
+                    r.suite.name, r.suite.version, r.suite.requirements
+                )
+            };
+            return Err(format!(
+                "these results were made by different suites, {} and {}: a matrix of both would mislead",
+                name(&merged),
+                name(&next)
+            ));
         }
-        if let Some(twice) = next.runs.iter().find(|run| merged.runs.iter().any(|other| other.dut == run.dut)) {
+        if let Some(twice) = next
+            .runs
+            .iter()
+            .find(|run| merged.runs.iter().any(|other| other.dut == run.dut))
+        {
             return Err(format!("`{}` is in two of the result files", twice.dut));
         }
         merged.begun = merged.begun.min(next.begun);
         merged.seconds += next.seconds;
         merged.runs.extend(next.runs);
     }
-    if let Some(run) = merged.runs.iter().enumerate().find(|(i, run)| merged.runs[..*i].iter().any(|other| other.dut == run.dut)) {
+    if let Some(run) = merged
+        .runs
+        .iter()
+        .enumerate()
+        .find(|(i, run)| merged.runs[..*i].iter().any(|other| other.dut == run.dut))
+    {
         return Err(format!("`{}` is twice in the result file", run.1.dut));
     }
     Ok(merged)
@@ -88,9 +116,17 @@ pub(crate) fn seconds(seconds: f64) -> String {
         s if s >= 1e-3 => (s * 1e3, "ms"),
         s => (s * 1e6, "µs"),
     };
-    let decimals = if value >= 100.0 { 0 } else { usize::from(value < 10.0) + 1 };
+    let decimals = if value >= 100.0 {
+        0
+    } else {
+        usize::from(value < 10.0) + 1
+    };
     let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{text} {unit}")
 }
 
@@ -105,7 +141,14 @@ mod tests {
 
     #[test]
     fn times_have_their_unit() {
-        for (s, text) in [(0.0, "0 µs"), (0.000_012_3, "12.3 µs"), (0.25, "250 ms"), (1.0, "1 s"), (3060.0, "3060 s"), (0.0015, "1.5 ms")] {
+        for (s, text) in [
+            (0.0, "0 µs"),
+            (0.000_012_3, "12.3 µs"),
+            (0.25, "250 ms"),
+            (1.0, "1 s"),
+            (3060.0, "3060 s"),
+            (0.0015, "1.5 ms"),
+        ] {
             assert_eq!(seconds(s), text);
         }
     }
@@ -114,13 +157,24 @@ mod tests {
     fn results_merge_unless_that_would_mislead() {
         let one = sample::results();
         let mut other = sample::results();
-        assert!(merge(vec![one.clone(), other.clone()]).unwrap_err().contains(&one.runs[0].dut));
+        assert!(
+            merge(vec![one.clone(), other.clone()])
+                .unwrap_err()
+                .contains(&one.runs[0].dut)
+        );
         other.runs.iter_mut().for_each(|run| run.dut.push_str(" 2"));
         other.begun = "2026-01-01T00:00:00Z".to_owned();
         let merged = merge(vec![one.clone(), other.clone()]).unwrap();
-        assert_eq!((merged.runs.len(), merged.begun), (one.runs.len() * 2, other.begun.clone()));
+        assert_eq!(
+            (merged.runs.len(), merged.begun),
+            (one.runs.len() * 2, other.begun.clone())
+        );
         other.suite.version = "9".to_owned();
-        assert!(merge(vec![one, other]).unwrap_err().contains("different suites"));
+        assert!(
+            merge(vec![one, other])
+                .unwrap_err()
+                .contains("different suites")
+        );
         assert!(merge(Vec::new()).is_err());
     }
 
@@ -128,12 +182,22 @@ mod tests {
     fn what_is_written_can_be_read_and_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let written = write_all(&sample::results(), folder.path()).unwrap();
-        let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["results.json", "report.html", "matrix.md", "junit.xml"]);
+        let names: Vec<_> = written
+            .iter()
+            .map(|p| p.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            ["results.json", "report.html", "matrix.md", "junit.xml"]
+        );
         let read = Results::parse(&std::fs::read_to_string(&written[0]).unwrap()).unwrap();
         assert_eq!(read, sample::results());
         for (name, text) in render(&read).unwrap() {
-            assert_eq!(text, std::fs::read_to_string(folder.path().join(name)).unwrap(), "{name}");
+            assert_eq!(
+                text,
+                std::fs::read_to_string(folder.path().join(name)).unwrap(),
+                "{name}"
+            );
         }
     }
 }

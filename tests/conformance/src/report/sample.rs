@@ -2,7 +2,10 @@
 
 use crate::{
     requirement::Impact,
-    result::{AssumptionFacts, CaseResult, Deviation, DeviceFacts, DriverFacts, On, Outcome, RequirementResult, Results, Run, SCHEMA, Suite, Timing, Use},
+    result::{
+        AssumptionFacts, CaseResult, Deviation, DeviceFacts, DriverFacts, On, Outcome,
+        RequirementResult, Results, Run, SCHEMA, Suite, Timing, Use,
+    },
 };
 use qkd_driver_kit::transcript::{Outcome as Ended, Part, Record};
 
@@ -15,9 +18,17 @@ fn record(at_us: u64) -> Record {
         link: format!("link {HOSTILE}"),
         name: format!("set {HOSTILE}"),
         changes: at_us > 0,
-        request: vec![Part::Text(format!(":key {HOSTILE} ")), Part::Secret(64), Part::Text("\r\n".into())],
+        request: vec![
+            Part::Text(format!(":key {HOSTILE} ")),
+            Part::Secret(64),
+            Part::Text("\r\n".into()),
+        ],
         reply: vec![Part::Hex("0135".into()), Part::Length(7)],
-        outcome: if at_us > 0 { Ended::Error(format!("refused {HOSTILE}")) } else { Ended::Ok },
+        outcome: if at_us > 0 {
+            Ended::Error(format!("refused {HOSTILE}"))
+        } else {
+            Ended::Ok
+        },
         took_us: 250,
     }
 }
@@ -30,10 +41,22 @@ fn case(id: &str, outcome: Outcome, negative: bool) -> CaseResult {
         negative,
         impact: Impact::Reversible,
         outcome,
-        why: if outcome == Outcome::Pass { String::new() } else { format!("why of {id} & {HOSTILE}") },
-        put_back: if ran { format!("port 1 enabled {HOSTILE}") } else { String::new() },
+        why: if outcome == Outcome::Pass {
+            String::new()
+        } else {
+            format!("why of {id} & {HOSTILE}")
+        },
+        put_back: if ran {
+            format!("port 1 enabled {HOSTILE}")
+        } else {
+            String::new()
+        },
         seconds: 0.125,
-        transcript: if ran { (0..30).map(record).collect() } else { Vec::new() },
+        transcript: if ran {
+            (0..30).map(record).collect()
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -49,12 +72,19 @@ fn requirement(id: &str, outcome: Outcome, cases: Vec<CaseResult>) -> Requiremen
 }
 
 fn deviation(requirement: &str, used: Use) -> Deviation {
-    Deviation { requirement: requirement.to_owned(), reason: format!("reason for {requirement} {HOSTILE}"), expires: "2027-03-31".to_owned(), used }
+    Deviation {
+        requirement: requirement.to_owned(),
+        reason: format!("reason for {requirement} {HOSTILE}"),
+        expires: "2027-03-31".to_owned(),
+        used,
+    }
 }
 
 /// Results of a device that does not conform, and of an emulator that does.
 pub(crate) fn results() -> Results {
-    let of = |id: &str, outcome| requirement(id, outcome, vec![case(&format!("{id}/one"), outcome, true)]);
+    let of = |id: &str, outcome| {
+        requirement(id, outcome, vec![case(&format!("{id}/one"), outcome, true)])
+    };
     let broken = Run {
         dut: HOSTILE.to_owned(),
         profile: "matrix-switch".to_owned(),
@@ -88,15 +118,36 @@ pub(crate) fn results() -> Results {
         opening: vec![record(0)],
         requirements: vec![
             of("DEV-01", Outcome::Pass),
-            requirement("DEV-02", Outcome::Waived, vec![case("DEV-02/one", Outcome::Fail, false)]),
+            requirement(
+                "DEV-02",
+                Outcome::Waived,
+                vec![case("DEV-02/one", Outcome::Fail, false)],
+            ),
             of("DEV-03", Outcome::Error),
             of("DEV-04", Outcome::NotApplicable),
             of("DEV-05", Outcome::Disabled),
-            requirement("SWI-01", Outcome::Fail, vec![case("SWI-01/one", Outcome::Fail, false), case("SWI-01/two", Outcome::Pass, true)]),
+            requirement(
+                "SWI-01",
+                Outcome::Fail,
+                vec![
+                    case("SWI-01/one", Outcome::Fail, false),
+                    case("SWI-01/two", Outcome::Pass, true),
+                ],
+            ),
             of("SWI-02", Outcome::Fail),
         ],
-        timings: vec![Timing { operation: format!("apply {HOSTILE}"), calls: 12, p50: 0.02, p99: 0.9, max: 1.5 }],
-        deviations: vec![deviation("DEV-02", Use::Waived), deviation("SWI-01", Use::Expired), deviation("DEV-01", Use::NotNeeded)],
+        timings: vec![Timing {
+            operation: format!("apply {HOSTILE}"),
+            calls: 12,
+            p50: 0.02,
+            p99: 0.9,
+            max: 1.5,
+        }],
+        deviations: vec![
+            deviation("DEV-02", Use::Waived),
+            deviation("SWI-01", Use::Expired),
+            deviation("DEV-01", Use::NotNeeded),
+        ],
         seconds: 12.5,
         interrupted: false,
     };
@@ -109,7 +160,11 @@ pub(crate) fn results() -> Results {
     (sound.deviations, sound.faults) = (Vec::new(), Vec::new());
     Results {
         schema: SCHEMA,
-        suite: Suite { name: "qkd-conform".to_owned(), version: "0.1.0".to_owned(), requirements: "ab".repeat(32) },
+        suite: Suite {
+            name: "qkd-conform".to_owned(),
+            version: "0.1.0".to_owned(),
+            requirements: "ab".repeat(32),
+        },
         begun: "2026-09-01T12:00:00Z".to_owned(),
         seconds: 25.0,
         runs: vec![broken, sound],

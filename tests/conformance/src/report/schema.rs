@@ -24,7 +24,11 @@ fn keys(value: &serde_json::Value, into: &mut BTreeSet<String>) {
 }
 
 fn word(value: impl Serialize) -> String {
-    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    serde_json::to_value(value)
+        .unwrap()
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -32,27 +36,61 @@ fn the_page_names_every_field() {
     let results = sample::results();
     let mut all = BTreeSet::new();
     keys(&serde_json::to_value(&results).unwrap(), &mut all);
-    let made = bundle::write(&serde_json::to_string(&results).unwrap(), &bundle::key::generate().unwrap(), "2026-09-02T08:00:00Z").unwrap();
-    keys(&serde_json::to_value(bundle::verify(&made, None).unwrap().manifest).unwrap(), &mut all);
-    assert!(all.len() > 60, "the sample has something of everything: {all:?}");
+    let made = bundle::write(
+        &serde_json::to_string(&results).unwrap(),
+        &bundle::key::generate().unwrap(),
+        "2026-09-02T08:00:00Z",
+    )
+    .unwrap();
+    keys(
+        &serde_json::to_value(bundle::verify(&made, None).unwrap().manifest).unwrap(),
+        &mut all,
+    );
+    assert!(
+        all.len() > 60,
+        "the sample has something of everything: {all:?}"
+    );
     // Keys of parts and outcomes of exchanges stand there as JSON.
-    let missing: Vec<_> = all.iter().filter(|key| !PAGE.contains(&format!("`{key}`")) && !PAGE.contains(&format!("{{\"{key}\": "))).collect();
-    assert!(missing.is_empty(), "docs/results.md does not name {missing:?}");
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|key| {
+            !PAGE.contains(&format!("`{key}`")) && !PAGE.contains(&format!("{{\"{key}\": "))
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/results.md does not name {missing:?}"
+    );
     assert!(PAGE.contains(&format!("schema **{SCHEMA}**")));
 }
 
 #[test]
 fn the_page_names_every_word() {
-    let on = [On::EmulatorInMemory, On::EmulatorOnWire, On::Recording, On::Device].map(word);
+    let on = [
+        On::EmulatorInMemory,
+        On::EmulatorOnWire,
+        On::Recording,
+        On::Device,
+    ]
+    .map(word);
     let used = [Use::NotNeeded, Use::Waived, Use::Expired].map(word);
-    for word in on.into_iter().chain(used).chain(Outcome::ALL.map(word)).chain(Impact::ALL.map(word)) {
+    for word in on
+        .into_iter()
+        .chain(used)
+        .chain(Outcome::ALL.map(word))
+        .chain(Impact::ALL.map(word))
+    {
         assert!(PAGE.contains(&format!("`{word}`")), "{word}");
     }
 }
 
 #[test]
 fn the_example_is_one() {
-    let example = PAGE.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = PAGE
+        .split("```json\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
     let results = Results::parse(example).unwrap();
     // It leaves nothing out: written again, it has the same keys.
     let (mut there, mut written) = (BTreeSet::new(), BTreeSet::new());

@@ -38,24 +38,47 @@ impl Wire {
     /// At most so many exchanges from the beginning and from the end, each message at most about `bytes` long.
     pub(crate) fn of(records: &[Record], first: usize, last: usize, bytes: usize) -> Self {
         let total = records.len();
-        let (first, last) = if total <= first + last { (total, 0) } else { (first, last) };
+        let (first, last) = if total <= first + last {
+            (total, 0)
+        } else {
+            (first, last)
+        };
         let make = |records: &[Record]| records.iter().map(|r| exchange(r, bytes)).collect();
-        Self { total, first: make(&records[..first]), left_out: total - first - last, last: make(&records[total - last..]) }
+        Self {
+            total,
+            first: make(&records[..first]),
+            left_out: total - first - last,
+            last: make(&records[total - last..]),
+        }
     }
 
     /// As lines of text.
     pub(crate) fn lines(&self) -> String {
         let mut out = String::new();
-        let text = |pieces: &[Piece]| pieces.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join(" ");
+        let text = |pieces: &[Piece]| {
+            pieces
+                .iter()
+                .map(|p| p.text.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         let mut add = |all: &[Exchange]| {
             for e in all {
                 out.push_str(&format!(
                     "{} {}{} (took {}){}\n  > {}\n  < {}\n",
                     e.at,
                     e.name,
-                    if e.changes { ", which may change the device" } else { "" },
+                    if e.changes {
+                        ", which may change the device"
+                    } else {
+                        ""
+                    },
                     e.took,
-                    if e.error.is_empty() { String::new() } else { format!(": {}", e.error) },
+                    if e.error.is_empty() {
+                        String::new()
+                    } else {
+                        format!(": {}", e.error)
+                    },
                     text(&e.sent),
                     text(&e.came)
                 ));
@@ -64,7 +87,11 @@ impl Wire {
         add(&self.first);
         if self.left_out > 0 {
             out.push_str(&format!("… {} more in results.json …\n", self.left_out));
-            let rest = Self { total: self.last.len(), first: self.last.clone(), ..Self::default() };
+            let rest = Self {
+                total: self.last.len(),
+                first: self.last.clone(),
+                ..Self::default()
+            };
             out.push_str(&rest.lines());
         }
         out
@@ -90,10 +117,22 @@ fn exchange(record: &Record, bytes: usize) -> Exchange {
 /// The pieces of a message, until it becomes too long.
 fn pieces(parts: &[Part], mut room: usize) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
-    let count = |n: usize| if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") };
+    let count = |n: usize| {
+        if n == 1 {
+            "1 byte".to_owned()
+        } else {
+            format!("{n} bytes")
+        }
+    };
     for (i, part) in parts.iter().enumerate() {
         let (kind, text) = match part {
-            Part::Text(text) => ("text", text.escape_default().to_string().replace("\\\"", "\"").replace("\\'", "'")),
+            Part::Text(text) => (
+                "text",
+                text.escape_default()
+                    .to_string()
+                    .replace("\\\"", "\"")
+                    .replace("\\'", "'"),
+            ),
             Part::Hex(hex) => ("hex", hex.clone()),
             Part::Secret(n) => ("note", format!("secret {}", count(*n))),
             Part::Length(n) => ("note", format!("{}, not recorded", count(*n))),
@@ -104,7 +143,10 @@ fn pieces(parts: &[Part], mut room: usize) -> Vec<Piece> {
         room = room.saturating_sub(shown.len());
         out.push(Piece { kind, text: shown });
         if cut || (room == 0 && i + 1 < parts.len()) {
-            out.push(Piece { kind: "note", text: "more in results.json".to_owned() });
+            out.push(Piece {
+                kind: "note",
+                text: "more in results.json".to_owned(),
+            });
             break;
         }
     }
@@ -117,20 +159,52 @@ mod tests {
 
     #[test]
     fn each_kind_of_part_reads_as_what_it_is() {
-        let parts = [Part::Text("a\r\n\"b\"".into()), Part::Hex("0135".into()), Part::Secret(64), Part::Length(1)];
+        let parts = [
+            Part::Text("a\r\n\"b\"".into()),
+            Part::Hex("0135".into()),
+            Part::Secret(64),
+            Part::Length(1),
+        ];
         let texts: Vec<_> = pieces(&parts, 100).into_iter().map(|p| p.text).collect();
-        assert_eq!(texts, ["a\\r\\n\"b\"", "0135", "secret 64 bytes", "1 byte, not recorded"]);
+        assert_eq!(
+            texts,
+            [
+                "a\\r\\n\"b\"",
+                "0135",
+                "secret 64 bytes",
+                "1 byte, not recorded"
+            ]
+        );
         let long = pieces(&[Part::Text("x".repeat(1000)), Part::Secret(3)], 50);
-        assert_eq!((long.len(), long[0].text.len(), long[1].text.as_str()), (2, 50, "more in results.json"));
+        assert_eq!(
+            (long.len(), long[0].text.len(), long[1].text.as_str()),
+            (2, 50, "more in results.json")
+        );
     }
 
     #[test]
     fn a_long_transcript_keeps_its_ends() {
-        let record =
-            |at_us| Record { at_us, link: "l".into(), name: "get".into(), changes: false, request: vec![], reply: vec![], outcome: Outcome::Ok, took_us: 1 };
+        let record = |at_us| Record {
+            at_us,
+            link: "l".into(),
+            name: "get".into(),
+            changes: false,
+            request: vec![],
+            reply: vec![],
+            outcome: Outcome::Ok,
+            took_us: 1,
+        };
         let records: Vec<_> = (0..100).map(record).collect();
         let wire = Wire::of(&records, 3, 2, 10);
-        assert_eq!((wire.first.len(), wire.left_out, wire.last.len(), wire.last[1].at.as_str()), (3, 95, 2, "0.099 ms"));
+        assert_eq!(
+            (
+                wire.first.len(),
+                wire.left_out,
+                wire.last.len(),
+                wire.last[1].at.as_str()
+            ),
+            (3, 95, 2, "0.099 ms")
+        );
         assert!(wire.lines().contains("… 95 more in results.json …"));
         assert_eq!(Wire::of(&records, 98, 2, 10).left_out, 0);
     }

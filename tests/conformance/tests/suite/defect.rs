@@ -5,26 +5,75 @@ use qkd_emulators::profile::{self, Options};
 
 #[test]
 fn a_defect_is_found_from_the_report_alone() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let results = runtime.block_on(async {
         // From its thirteenth reply on, the box leaves out half of each. Nobody but this line knows.
-        let options = Options { faults: vec!["truncate@after=12".to_owned()], ..Options::default().seeded(5) };
+        let options = Options {
+            faults: vec!["truncate@after=12".to_owned()],
+            ..Options::default().seeded(5)
+        };
         let hidden = profile::start("polatis-16x16", &options).await.unwrap();
-        let text = format!("name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{}'\ndeadline = '300ms'\n", hidden.ready().uri);
+        let text = format!(
+            "name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{}'\ndeadline = '300ms'\n",
+            hidden.ready().uri
+        );
         let suite = Suite::new(qkd_drivers_all::registry());
-        let ready = suite.ready(Dut::parse(&text).unwrap(), None, None).await.unwrap();
-        let only = ["DEV-01", "DEV-02", "DEV-07", "DEV-08", "DEV-14", "SWI-02", "SWI-03", "SWI-04"].map(str::to_owned).to_vec();
-        suite.run(&[ready], &Request { only, ..Request::default() }, &()).await
+        let ready = suite
+            .ready(Dut::parse(&text).unwrap(), None, None)
+            .await
+            .unwrap();
+        let only = [
+            "DEV-01", "DEV-02", "DEV-07", "DEV-08", "DEV-14", "SWI-02", "SWI-03", "SWI-04",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        suite
+            .run(
+                &[ready],
+                &Request {
+                    only,
+                    ..Request::default()
+                },
+                &(),
+            )
+            .await
     });
-    assert_eq!(results.verdict(), Verdict::DoesNotConform, "{:?}", results.runs[0].cases().map(|c| (&c.id, c.outcome, &c.why)).collect::<Vec<_>>());
+    assert_eq!(
+        results.verdict(),
+        Verdict::DoesNotConform,
+        "{:?}",
+        results.runs[0]
+            .cases()
+            .map(|c| (&c.id, c.outcome, &c.why))
+            .collect::<Vec<_>>()
+    );
     let folder = tempfile::tempdir().unwrap();
     report::write_all(&results, folder.path()).unwrap();
-    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap().replace("&#x2f;", "/");
+    let page = std::fs::read_to_string(folder.path().join("report.html"))
+        .unwrap()
+        .replace("&#x2f;", "/");
     // What the page says: bytes came and were no complete reply; the transcript shows what was asked, and that the same was answered before.
-    assert!(page.contains("Does not conform") && page.contains("bytes came, which are no complete reply"));
-    for failed in results.runs[0].cases().filter(|c| c.outcome == Outcome::Fail) {
-        assert!(page.contains(&failed.id), "{} is not on the page", failed.id);
+    assert!(
+        page.contains("Does not conform")
+            && page.contains("bytes came, which are no complete reply")
+    );
+    for failed in results.runs[0]
+        .cases()
+        .filter(|c| c.outcome == Outcome::Fail)
+    {
+        assert!(
+            page.contains(&failed.id),
+            "{} is not on the page",
+            failed.id
+        );
         assert!(!failed.transcript.is_empty(), "{}: no evidence", failed.id);
     }
-    assert!(page.contains("*idn?"), "the transcript shows what was asked");
+    assert!(
+        page.contains("*idn?"),
+        "the transcript shows what was asked"
+    );
 }

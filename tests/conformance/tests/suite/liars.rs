@@ -51,15 +51,81 @@ enum Lie {
 
 /// Which requirement notices which lie of which box.
 const LIES: &[(&str, &str, Lie)] = &[
-    ("DEV-02", "polatis-16x16", Lie::Says(|text, n| if n > 5 { text.replace(",002414,", ",002415,") } else { text.to_owned() })),
-    ("DEV-24", "polatis-16x16", Lie::Hears(|text| text.replace("boot:mode REST", "boot:mode AUT"))),
-    ("SWI-01", "polatis-16x16", Lie::Says(|text, _| if text.starts_with("(@)") { "(@1),(@99)\r\n".to_owned() } else { text.to_owned() })),
-    ("SWI-02", "polatis-16x16", Lie::Says(|text, n| if text.starts_with("(@)") && n % 2 == 0 { "(@1),(@17)\r\n".to_owned() } else { text.to_owned() })),
-    ("PWR-01", "polatis-16x16", Lie::Says(|text, _| if text.starts_with("Polatis") { text.to_owned() } else { text.replace('-', "+9") })),
-    ("SWI-08", "polatis-16x16", Lie::Says(|text, _| text.replace('F', "E"))),
-    ("SWI-11", "polatis-16x16", Lie::Hears(|text| text.replace("add (@1),(@17)", "add (@1),(@18)"))),
-    ("SWI-21", "polatis-16x16", Lie::Hears(|text| text.replace(":port:dis", ":port:ena"))),
-    ("ENC-04", "nokia-sros-macsec", Lie::Tells(|_, value, n| if let Value::Counter64(_) = value { Value::Counter64(1_000_000 - n as u64) } else { value })),
+    (
+        "DEV-02",
+        "polatis-16x16",
+        Lie::Says(|text, n| {
+            if n > 5 {
+                text.replace(",002414,", ",002415,")
+            } else {
+                text.to_owned()
+            }
+        }),
+    ),
+    (
+        "DEV-24",
+        "polatis-16x16",
+        Lie::Hears(|text| text.replace("boot:mode REST", "boot:mode AUT")),
+    ),
+    (
+        "SWI-01",
+        "polatis-16x16",
+        Lie::Says(|text, _| {
+            if text.starts_with("(@)") {
+                "(@1),(@99)\r\n".to_owned()
+            } else {
+                text.to_owned()
+            }
+        }),
+    ),
+    (
+        "SWI-02",
+        "polatis-16x16",
+        Lie::Says(|text, n| {
+            if text.starts_with("(@)") && n % 2 == 0 {
+                "(@1),(@17)\r\n".to_owned()
+            } else {
+                text.to_owned()
+            }
+        }),
+    ),
+    (
+        "PWR-01",
+        "polatis-16x16",
+        Lie::Says(|text, _| {
+            if text.starts_with("Polatis") {
+                text.to_owned()
+            } else {
+                text.replace('-', "+9")
+            }
+        }),
+    ),
+    (
+        "SWI-08",
+        "polatis-16x16",
+        Lie::Says(|text, _| text.replace('F', "E")),
+    ),
+    (
+        "SWI-11",
+        "polatis-16x16",
+        Lie::Hears(|text| text.replace("add (@1),(@17)", "add (@1),(@18)")),
+    ),
+    (
+        "SWI-21",
+        "polatis-16x16",
+        Lie::Hears(|text| text.replace(":port:dis", ":port:ena")),
+    ),
+    (
+        "ENC-04",
+        "nokia-sros-macsec",
+        Lie::Tells(|_, value, n| {
+            if let Value::Counter64(_) = value {
+                Value::Counter64(1_000_000 - n as u64)
+            } else {
+                value
+            }
+        }),
+    ),
     ("ENC-10", "nokia-sros-macsec", Lie::SetsNothing),
     ("ENC-11", "nokia-sros-macsec", Lie::SetsNothing),
     ("ENC-15", "nokia-sros-macsec", Lie::SetsNothing),
@@ -80,7 +146,11 @@ const LIES: &[(&str, &str, Lie)] = &[
         "QKD-09",
         "etsi014",
         Lie::Answers(|_, mut body, _| {
-            body["keys"].as_array_mut().into_iter().flatten().for_each(|key| key["key"] = "AAAAAAAAAAAAAAAAAAAAAA==".into());
+            body["keys"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|key| key["key"] = "AAAAAAAAAAAAAAAAAAAAAA==".into());
             body
         }),
     ),
@@ -88,7 +158,11 @@ const LIES: &[(&str, &str, Lie)] = &[
         "QKD-10",
         "etsi014",
         Lie::Answers(|_, mut body, _| {
-            body["keys"].as_array_mut().into_iter().flatten().for_each(|key| key["key_ID"] = "6fa459ea-ee8a-4ca4-894e-db77e160355e".into());
+            body["keys"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|key| key["key_ID"] = "6fa459ea-ee8a-4ca4-894e-db77e160355e".into());
             body
         }),
     ),
@@ -108,7 +182,9 @@ const LIES: &[(&str, &str, Lie)] = &[
         Lie::Answers(|path, mut body, _| {
             if let (true, Some(keys)) = (path.contains("dec_keys"), body["keys"].as_array_mut()) {
                 let ids: Vec<_> = keys.iter().rev().map(|key| key["key_ID"].clone()).collect();
-                keys.iter_mut().zip(ids).for_each(|(key, id)| key["key_ID"] = id);
+                keys.iter_mut()
+                    .zip(ids)
+                    .for_each(|(key, id)| key["key_ID"] = id);
             }
             body
         }),
@@ -127,7 +203,11 @@ const LIES: &[(&str, &str, Lie)] = &[
         "QKD-26",
         "etsi014",
         Lie::Answers(|_, mut body, _| {
-            body["keys"].as_array_mut().into_iter().flatten().for_each(|key| key["key"] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into());
+            body["keys"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|key| key["key"] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into());
             body
         }),
     ),
@@ -152,7 +232,9 @@ impl Liar {
             Endpoint::Bytes(inner) => Endpoint::Bytes(Arc::new(Around(Arc::clone(inner), self))),
             Endpoint::Snmp(inner) => Endpoint::Snmp(Arc::new(Around(Arc::clone(inner), self))),
             Endpoint::Usb(inner) => Endpoint::Usb(Arc::new(Around(Arc::clone(inner), self))),
-            Endpoint::Http(inner, client) => Endpoint::Http(Arc::new(Around(Arc::clone(inner), self)), client.clone()),
+            Endpoint::Http(inner, client) => {
+                Endpoint::Http(Arc::new(Around(Arc::clone(inner), self)), client.clone())
+            }
         }
     }
 }
@@ -167,7 +249,8 @@ impl Connector for Around<dyn Connector> {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let liar = self.1.clone();
         tokio::spawn(async move {
-            let ((mut from_box, mut to_box), (mut from_host, mut to_host)) = (tokio::io::split(stream), tokio::io::split(far));
+            let ((mut from_box, mut to_box), (mut from_host, mut to_host)) =
+                (tokio::io::split(stream), tokio::io::split(far));
             let (mut said, mut heard) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
             loop {
                 tokio::select! {
@@ -196,14 +279,26 @@ impl Connector for Around<dyn Connector> {
 impl SnmpService for Around<dyn SnmpService> {
     fn get(&self, oid: &Oid) -> Value {
         let value = self.0.get(oid);
-        if let Lie::Tells(lie) = self.1.lie { lie(oid, value, self.1.next()) } else { value }
+        if let Lie::Tells(lie) = self.1.lie {
+            lie(oid, value, self.1.next())
+        } else {
+            value
+        }
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
         let row = self.0.next(oid)?;
-        Some(if let Lie::Tells(lie) = self.1.lie { VarBind::new(row.oid.clone(), lie(&row.oid, row.value, self.1.next())) } else { row })
+        Some(if let Lie::Tells(lie) = self.1.lie {
+            VarBind::new(row.oid.clone(), lie(&row.oid, row.value, self.1.next()))
+        } else {
+            row
+        })
     }
     fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
-        if matches!(self.1.lie, Lie::SetsNothing) { Ok(()) } else { self.0.set(request_id, binds) }
+        if matches!(self.1.lie, Lie::SetsNothing) {
+            Ok(())
+        } else {
+            self.0.set(request_id, binds)
+        }
     }
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.0.notifications()
@@ -216,7 +311,10 @@ impl HttpService for Around<dyn HttpService> {
         match (self.1.lie, serde_json::from_slice(&response.body)) {
             (Lie::Answers(lie), Ok(json)) if response.status == 200 => {
                 let path = path.split('?').next().unwrap_or(path);
-                HttpResponse { status: 200, body: Zeroizing::new(lie(path, json, self.1.next()).to_string().into_bytes()) }
+                HttpResponse {
+                    status: 200,
+                    body: Zeroizing::new(lie(path, json, self.1.next()).to_string().into_bytes()),
+                }
             }
             _ => response,
         }
@@ -229,7 +327,13 @@ impl UsbService for Around<dyn UsbService> {
     }
     fn read(&self, endpoint: u8, length: usize) -> Completion {
         match (self.1.lie, self.0.read(endpoint, length)) {
-            (Lie::Carries(lie), Completion::Data(bytes)) => Completion::Data(bytes.into_iter().enumerate().map(|(n, byte)| lie(byte, n)).collect()),
+            (Lie::Carries(lie), Completion::Data(bytes)) => Completion::Data(
+                bytes
+                    .into_iter()
+                    .enumerate()
+                    .map(|(n, byte)| lie(byte, n))
+                    .collect(),
+            ),
             (_, other) => other,
         }
     }
@@ -264,25 +368,57 @@ impl Driver for Deceived {
         for (name, endpoint) in context.memory() {
             deceived = deceived.with_memory(name, self.liar.clone().around(endpoint));
         }
-        self.honest.driver(self.info.name)?.open(uri, &deceived).await
+        self.honest
+            .driver(self.info.name)?
+            .open(uri, &deceived)
+            .await
     }
 }
 
 fn run(requirement: &str, dut: Dut, lie: Option<Lie>) -> RequirementResult {
     let honest = qkd_drivers_all::registry();
     let emulator = dut.emulator.clone().unwrap();
-    let info = honest.drivers().map(Driver::info).find(|info| emulator.starts_with(info.name)).unwrap();
+    let info = honest
+        .drivers()
+        .map(Driver::info)
+        .find(|info| emulator.starts_with(info.name))
+        .unwrap();
     let registry = match lie {
         None => honest,
-        Some(lie) => honest.clone().with(Deceived { honest, info, liar: Liar { lie, said: Arc::default() } }),
+        Some(lie) => honest.clone().with(Deceived {
+            honest,
+            info,
+            liar: Liar {
+                lie,
+                said: Arc::default(),
+            },
+        }),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let results = runtime.block_on(async {
         let suite = Suite::new(registry);
         let ready = suite.ready(dut, None, None).await.unwrap();
-        suite.run(&[ready], &Request { only: vec![requirement.to_owned()], ..Request::default() }, &()).await
+        suite
+            .run(
+                &[ready],
+                &Request {
+                    only: vec![requirement.to_owned()],
+                    ..Request::default()
+                },
+                &(),
+            )
+            .await
     });
-    results.runs[0].requirements.iter().find(|r| r.id == requirement).unwrap().clone()
+    results.runs[0]
+        .requirements
+        .iter()
+        .find(|r| r.id == requirement)
+        .unwrap()
+        .clone()
 }
 
 #[test]
@@ -290,16 +426,34 @@ fn a_lying_box_is_noticed_through_the_driver_that_is_there() {
     let files = emulated();
     let mut wrong = Vec::new();
     for (requirement, name, lie) in LIES {
-        let file = files.iter().find(|f| f.file_stem().is_some_and(|stem| stem == *name)).unwrap();
+        let file = files
+            .iter()
+            .find(|f| f.file_stem().is_some_and(|stem| stem == *name))
+            .unwrap();
         let dut = Dut::read(file).unwrap();
         let of = |lie| {
             let result = run(requirement, dut.clone(), lie);
-            (result.outcome, result.cases.iter().map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why)).collect::<Vec<_>>())
+            (
+                result.outcome,
+                result
+                    .cases
+                    .iter()
+                    .map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why))
+                    .collect::<Vec<_>>(),
+            )
         };
         let (honest, lied) = (of(None), of(Some(*lie)));
         if honest.0 != Outcome::Pass || lied.0 != Outcome::Fail {
-            wrong.push(format!("{requirement} on {name}: honest {honest:?}, lying {lied:?}"));
+            wrong.push(format!(
+                "{requirement} on {name}: honest {honest:?}, lying {lied:?}"
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), LIES.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        LIES.len(),
+        wrong.join("\n")
+    );
 }

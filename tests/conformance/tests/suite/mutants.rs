@@ -20,7 +20,12 @@ const ON: &[(&str, &[&str])] = &[
     ("agiltron-ff", &["DEV-14", "DEV-16", "SWI-23"]),
     ("agiltron-selfalign", &["SWI-09", "SWI-24"]),
     ("nokia-sros-macsec", &["DEV-18", "ENC"]),
-    ("veriqloud-qline-alice", &["QKD-01", "QKD-02", "QKD-04", "QKD-05", "QKD-06", "QKD-07", "QKD-08"]),
+    (
+        "veriqloud-qline-alice",
+        &[
+            "QKD-01", "QKD-02", "QKD-04", "QKD-05", "QKD-06", "QKD-07", "QKD-08",
+        ],
+    ),
     ("etsi014", &["QKD"]),
     ("idq-quantis", &["RNG"]),
 ];
@@ -29,19 +34,30 @@ const ON: &[(&str, &[&str])] = &[
 fn device_for(requirement: &str) -> &'static str {
     let exact = ON.iter().find(|(_, all)| all.contains(&requirement));
     let kind = &requirement[..3];
-    exact.or_else(|| ON.iter().find(|(_, all)| all.contains(&kind))).unwrap().0
+    exact
+        .or_else(|| ON.iter().find(|(_, all)| all.contains(&kind)))
+        .unwrap()
+        .0
 }
 
 fn dut(name: &str) -> Dut {
-    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../duts/{name}.toml"))).unwrap()
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../duts/{name}.toml")))
+        .unwrap()
 }
 
 fn run(registry: Registry, dut: Dut, only: &[&str]) -> Run {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let suite = Suite::new(registry);
         let ready = suite.ready(dut, None, None).await.unwrap();
-        let request = Request { only: only.iter().map(ToString::to_string).collect(), ..Request::default() };
+        let request = Request {
+            only: only.iter().map(ToString::to_string).collect(),
+            ..Request::default()
+        };
         suite.run(&[ready], &request, &()).await.runs.remove(0)
     })
 }
@@ -58,7 +74,11 @@ fn device_under_test(requirement: &str) -> Dut {
 
 fn driver(dut: &Dut) -> &'static str {
     let emulator = dut.emulator.clone().unwrap();
-    qkd_drivers_all::registry().drivers().map(|d| d.info().name).find(|name| emulator.starts_with(name)).unwrap()
+    qkd_drivers_all::registry()
+        .drivers()
+        .map(|d| d.info().name)
+        .find(|name| emulator.starts_with(name))
+        .unwrap()
 }
 
 #[test]
@@ -68,29 +88,58 @@ fn every_requirement_fails_its_mutant_and_passes_the_honest_emulator() {
         let dut = device_under_test(&requirement.id);
         let of = |registry| {
             let run = run(registry, dut.clone(), &[&requirement.id]);
-            let result = run.requirements.into_iter().find(|r| r.id == requirement.id).unwrap();
-            let why: Vec<_> = result.cases.iter().map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why)).collect();
+            let result = run
+                .requirements
+                .into_iter()
+                .find(|r| r.id == requirement.id)
+                .unwrap();
+            let why: Vec<_> = result
+                .cases
+                .iter()
+                .map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why))
+                .collect();
             (result.outcome, why)
         };
         let honest = of(qkd_drivers_all::registry());
         if honest.0 != Outcome::Pass {
-            wrong.push(format!("{} does not pass the honest emulator: {honest:?}", requirement.id));
+            wrong.push(format!(
+                "{} does not pass the honest emulator: {honest:?}",
+                requirement.id
+            ));
         }
         let mutant = of(Mutant::registry(driver(&dut), &requirement.id));
         if mutant.0 != Outcome::Fail {
-            wrong.push(format!("{} does not fail its mutant: {mutant:?}", requirement.id));
+            wrong.push(format!(
+                "{} does not fail its mutant: {mutant:?}",
+                requirement.id
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), requirement::all().len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        requirement::all().len(),
+        wrong.join("\n")
+    );
 }
 
 static HONEST: LazyLock<Results> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let suite = Suite::new(qkd_drivers_all::registry());
         let mut ready = Vec::new();
         for file in crate::emulated() {
-            ready.push(suite.ready(Dut::read(&file).unwrap(), None, None).await.unwrap());
+            ready.push(
+                suite
+                    .ready(Dut::read(&file).unwrap(), None, None)
+                    .await
+                    .unwrap(),
+            );
         }
         suite.run(&ready, &Request::default(), &()).await
     })
@@ -99,8 +148,17 @@ static HONEST: LazyLock<Results> = LazyLock::new(|| {
 #[test]
 fn every_emulator_conforms_as_far_as_it_can_be_tested() {
     for run in &HONEST.runs {
-        let wrong: Vec<_> = run.cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).map(|c| format!("{}: {}", c.id, c.why)).collect();
-        assert_eq!(run.verdict(), Verdict::ConformsAsTested, "{}: {wrong:?}", run.dut);
+        let wrong: Vec<_> = run
+            .cases()
+            .filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error))
+            .map(|c| format!("{}: {}", c.id, c.why))
+            .collect();
+        assert_eq!(
+            run.verdict(),
+            Verdict::ConformsAsTested,
+            "{}: {wrong:?}",
+            run.dut
+        );
         assert_eq!(run.allowed, Impact::Destructive);
     }
     assert!(HONEST.runs.len() >= 10);

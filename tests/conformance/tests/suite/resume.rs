@@ -12,9 +12,15 @@ fn interrupted(folder: &Path, uri: &str) -> (String, Command) {
     );
     std::fs::create_dir(folder.join("out")).unwrap();
     std::fs::write(folder.join("out/journal.jsonl"), &journal).unwrap();
-    std::fs::write(folder.join("dut.toml"), format!("name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{uri}'\n")).unwrap();
+    std::fs::write(
+        folder.join("dut.toml"),
+        format!("name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{uri}'\n"),
+    )
+    .unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_qkd-conform"));
-    command.args(["run", "dut.toml", "--out", "out", "--resume", "--quiet"]).current_dir(folder);
+    command
+        .args(["run", "dut.toml", "--out", "out", "--resume", "--quiet"])
+        .current_dir(folder);
     (journal, command)
 }
 
@@ -26,8 +32,16 @@ fn the_journal_stays_until_what_was_changed_is_put_back() {
         let run = command.output().unwrap();
         let said = String::from_utf8(run.stderr).unwrap();
         assert_eq!(run.status.code(), Some(3), "{said}");
-        assert!(said.contains("COULD NOT BE PUT BACK: it stood at connections 1-17") && said.contains("journal.jsonl stays"), "{said}");
-        assert!(std::fs::read_to_string(folder.path().join("out/journal.jsonl")).unwrap().starts_with(&journal));
+        assert!(
+            said.contains("COULD NOT BE PUT BACK: it stood at connections 1-17")
+                && said.contains("journal.jsonl stays"),
+            "{said}"
+        );
+        assert!(
+            std::fs::read_to_string(folder.path().join("out/journal.jsonl"))
+                .unwrap()
+                .starts_with(&journal)
+        );
     }
 }
 
@@ -39,6 +53,14 @@ fn to_resume_needs_the_file_of_the_device_that_was_left_changed() {
     let run = command.output().unwrap();
     let said = String::from_utf8(run.stderr).unwrap();
     assert_eq!(run.status.code(), Some(2), "{said}");
-    assert!(said.contains("SWI-11/free-ports of `rack 3 at polatis+tcp://127.0.0.1:1`: name its file too"), "{said}");
-    assert_eq!(std::fs::read_to_string(folder.path().join("out/journal.jsonl")).unwrap(), journal);
+    assert!(
+        said.contains(
+            "SWI-11/free-ports of `rack 3 at polatis+tcp://127.0.0.1:1`: name its file too"
+        ),
+        "{said}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("out/journal.jsonl")).unwrap(),
+        journal
+    );
 }

@@ -15,14 +15,24 @@ fn polatis() -> Dut {
 }
 
 fn only(ids: &[&str]) -> Request {
-    Request { only: ids.iter().map(ToString::to_string).collect(), ..Request::default() }
+    Request {
+        only: ids.iter().map(ToString::to_string).collect(),
+        ..Request::default()
+    }
 }
 
 fn run(registry: Registry, dut: Dut, request: &Request) -> Results {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let suite = Suite::new(registry);
-        let ready = suite.ready(dut, None, request.journal.clone()).await.unwrap();
+        let ready = suite
+            .ready(dut, None, request.journal.clone())
+            .await
+            .unwrap();
         suite.run(&[ready], request, &()).await
     })
 }
@@ -34,60 +44,127 @@ fn of<'a>(run: &'a Run, id: &str) -> &'a RequirementResult {
 #[test]
 fn a_case_that_observes_and_changes_something_is_an_error() {
     // Its health sets a parameter: what the case asks holds, and what it did must not be.
-    let results = run(Mutant::registry("polatis", "DEV-13"), polatis(), &only(&["DEV-04"]));
+    let results = run(
+        Mutant::registry("polatis", "DEV-13"),
+        polatis(),
+        &only(&["DEV-04"]),
+    );
     let case = &of(&results.runs[0], "DEV-04").cases[0];
-    assert_eq!((case.outcome, case.impact), (Outcome::Error, Impact::Observe), "{case:?}");
+    assert_eq!(
+        (case.outcome, case.impact),
+        (Outcome::Error, Impact::Observe),
+        "{case:?}"
+    );
     assert!(case.why.contains("declared to observe"), "{}", case.why);
     assert_eq!(results.verdict(), Verdict::Inconclusive);
 }
 
 #[test]
 fn what_cannot_be_put_back_is_told_with_how_it_stood() {
-    let results = run(Mutant::registry("polatis", "put-back"), polatis(), &only(&["DEV-24"]));
+    let results = run(
+        Mutant::registry("polatis", "put-back"),
+        polatis(),
+        &only(&["DEV-24"]),
+    );
     let case = &of(&results.runs[0], "DEV-24").cases[0];
     assert_eq!(case.outcome, Outcome::Error, "{case:?}");
-    assert!(case.why.contains("COULD NOT BE PUT BACK") && case.why.contains("boot-mode="), "{}", case.why);
+    assert!(
+        case.why.contains("COULD NOT BE PUT BACK") && case.why.contains("boot-mode="),
+        "{}",
+        case.why
+    );
 }
 
 #[test]
 fn what_a_case_that_panicked_has_changed_is_put_back() {
-    let results = run(Mutant::registry("polatis", "panics"), polatis(), &only(&["DEV-24"]));
+    let results = run(
+        Mutant::registry("polatis", "panics"),
+        polatis(),
+        &only(&["DEV-24"]),
+    );
     let case = &of(&results.runs[0], "DEV-24").cases[0];
     assert_eq!(case.outcome, Outcome::Fail, "{case:?}");
-    assert!(case.why.contains("in the middle of a change") && case.put_back.contains("boot-mode="), "{case:?}");
+    assert!(
+        case.why.contains("in the middle of a change") && case.put_back.contains("boot-mode="),
+        "{case:?}"
+    );
 }
 
 #[test]
 fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let (request, results) = runtime.block_on(async {
-        let emulator = qkd_emulators::profile::start("polatis-16x16", &qkd_emulators::profile::Options::default()).await.unwrap();
-        let uri = emulator.ready().uris.iter().find(|uri| uri.contains("+tcp:")).cloned();
+        let emulator = qkd_emulators::profile::start(
+            "polatis-16x16",
+            &qkd_emulators::profile::Options::default(),
+        )
+        .await
+        .unwrap();
+        let uri = emulator
+            .ready()
+            .uris
+            .iter()
+            .find(|uri| uri.contains("+tcp:"))
+            .cloned();
         let emulated = polatis();
-        let dut = Dut { emulator: None, uri, parameters: vec!["boot-mode".to_owned()], ..emulated };
+        let dut = Dut {
+            emulator: None,
+            uri,
+            parameters: vec!["boot-mode".to_owned()],
+            ..emulated
+        };
         let journal = Journal::begin(&path, "this suite").unwrap();
-        let request = Request { journal: Some(journal.clone()), ..only(&["DEV-24", "DEV-25"]) };
+        let request = Request {
+            journal: Some(journal.clone()),
+            ..only(&["DEV-24", "DEV-25"])
+        };
         let suite = Suite::new(Mutant::registry("polatis", "put-back"));
-        let ready = suite.ready(dut, Some(Impact::Reversible), Some(journal)).await.unwrap();
+        let ready = suite
+            .ready(dut, Some(Impact::Reversible), Some(journal))
+            .await
+            .unwrap();
         let results = suite.run(&[ready], &request, &()).await;
         (request, results)
     });
     let run = &results.runs[0];
-    assert_eq!((of(run, "DEV-24").outcome, of(run, "DEV-25").outcome), (Outcome::Error, Outcome::Disabled));
-    assert!(of(run, "DEV-25").cases[0].why.contains("nothing more was done"));
-    assert!(request.left_changed.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(
+        (of(run, "DEV-24").outcome, of(run, "DEV-25").outcome),
+        (Outcome::Error, Outcome::Disabled)
+    );
+    assert!(
+        of(run, "DEV-25").cases[0]
+            .why
+            .contains("nothing more was done")
+    );
+    assert!(
+        request
+            .left_changed
+            .load(std::sync::atomic::Ordering::Relaxed)
+    );
     let (_, past) = Journal::resume(&path, "this suite").unwrap();
     let (case, stood) = &past.torn[&format!("{} at {}", run.dut, run.uri)];
-    assert_eq!((case.as_str(), stood.len()), ("DEV-24/written", 1), "{stood:?}");
+    assert_eq!(
+        (case.as_str(), stood.len()),
+        ("DEV-24/written", 1),
+        "{stood:?}"
+    );
 }
 
 #[test]
 fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
     // It stands at one of its channels, which is not named: to move it would take that path away.
     for (ports, outcome) in [(vec![2], Outcome::Disabled), (vec![1, 2], Outcome::Pass)] {
-        let dut = Dut { ports, ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/agiltron-ff.toml")).unwrap() };
+        let dut = Dut {
+            ports,
+            ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/agiltron-ff.toml"))
+                .unwrap()
+        };
         let results = run(qkd_drivers_all::registry(), dut, &only(&["SWI-11/move"]));
         let cases = &of(&results.runs[0], "SWI-11").cases;
         let case = cases.iter().find(|c| c.id == "SWI-11/move").unwrap();
@@ -103,24 +180,64 @@ fn a_deviation_waives_until_it_expires_and_one_that_is_not_needed_is_told() {
         expires: expires.to_owned(),
         used: Use::default(),
     };
-    for (expires, outcome, used, verdict) in
-        [("2999-12-31", Outcome::Waived, Use::Waived, Verdict::ConformsAsTested), ("2020-01-01", Outcome::Fail, Use::Expired, Verdict::DoesNotConform)]
-    {
-        let dut = Dut { deviations: vec![deviation("DEV-04", expires), deviation("DEV-01", "2999-12-31")], ..polatis() };
-        let results = run(Mutant::registry("polatis", "DEV-04"), dut, &only(&["DEV-01", "DEV-04"]));
+    for (expires, outcome, used, verdict) in [
+        (
+            "2999-12-31",
+            Outcome::Waived,
+            Use::Waived,
+            Verdict::ConformsAsTested,
+        ),
+        (
+            "2020-01-01",
+            Outcome::Fail,
+            Use::Expired,
+            Verdict::DoesNotConform,
+        ),
+    ] {
+        let dut = Dut {
+            deviations: vec![
+                deviation("DEV-04", expires),
+                deviation("DEV-01", "2999-12-31"),
+            ],
+            ..polatis()
+        };
+        let results = run(
+            Mutant::registry("polatis", "DEV-04"),
+            dut,
+            &only(&["DEV-01", "DEV-04"]),
+        );
         let run = &results.runs[0];
-        assert_eq!((of(run, "DEV-04").outcome, run.verdict()), (outcome, verdict), "{expires}");
-        assert_eq!(run.deviations.iter().map(|d| d.used).collect::<Vec<_>>(), [used, Use::NotNeeded]);
+        assert_eq!(
+            (of(run, "DEV-04").outcome, run.verdict()),
+            (outcome, verdict),
+            "{expires}"
+        );
+        assert_eq!(
+            run.deviations.iter().map(|d| d.used).collect::<Vec<_>>(),
+            [used, Use::NotNeeded]
+        );
     }
 }
 
 #[test]
 fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let dut = Dut { impact: Impact::Reversible, ..polatis() };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let dut = Dut {
+        impact: Impact::Reversible,
+        ..polatis()
+    };
     let suite = Suite::new(qkd_drivers_all::registry());
-    let error = runtime.block_on(suite.ready(dut, Some(Impact::Disruptive), None)).err().unwrap();
-    assert!(error.contains("disruptive was asked for, and its file allows reversible"), "{error}");
+    let error = runtime
+        .block_on(suite.ready(dut, Some(Impact::Disruptive), None))
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("disruptive was asked for, and its file allows reversible"),
+        "{error}"
+    );
     // Of a device, no more than to observe unless it is named.
     let device = Dut {
         name: "box".to_owned(),
@@ -129,9 +246,25 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
         impact: Impact::Destructive,
         ..Dut::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let results = runtime.block_on(async { suite.run(&[suite.ready(device, None, None).await.unwrap()], &Request::default(), &()).await });
-    assert_eq!((results.runs[0].allowed, results.verdict()), (Impact::Observe, Verdict::Inconclusive), "nothing answers there, and that is no pass");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let results = runtime.block_on(async {
+        suite
+            .run(
+                &[suite.ready(device, None, None).await.unwrap()],
+                &Request::default(),
+                &(),
+            )
+            .await
+    });
+    assert_eq!(
+        (results.runs[0].allowed, results.verdict()),
+        (Impact::Observe, Verdict::Inconclusive),
+        "nothing answers there, and that is no pass"
+    );
 }
 
 #[test]
@@ -139,7 +272,14 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
     let folder = tempfile::tempdir().unwrap();
     for file in emulated() {
         let dut = Dut::read(&file).unwrap();
-        let mut results = run(qkd_drivers_all::registry(), Dut { impact: Impact::Observe, ..dut.clone() }, &Request::default());
+        let mut results = run(
+            qkd_drivers_all::registry(),
+            Dut {
+                impact: Impact::Observe,
+                ..dut.clone()
+            },
+            &Request::default(),
+        );
         let path = folder.path().join("recording.json");
         let recording = Dut {
             name: results.runs[0].dut.clone(),
@@ -150,14 +290,26 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
             ..Dut::default()
         };
         std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
-        let replayed = run(qkd_drivers_all::registry(), recording.clone(), &Request::default());
-        let wrong: Vec<_> = replayed.runs[0].cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).collect();
+        let replayed = run(
+            qkd_drivers_all::registry(),
+            recording.clone(),
+            &Request::default(),
+        );
+        let wrong: Vec<_> = replayed.runs[0]
+            .cases()
+            .filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error))
+            .collect();
         assert!(wrong.is_empty(), "{}: {wrong:#?}", dut.name);
         let passed = replayed.runs[0].count(Outcome::Pass);
         assert!(passed >= 12, "{}: {passed}", dut.name);
         if dut.name == "Polatis 16×16, emulated" {
             // Somebody has touched what the box said of itself.
-            for case in results.runs[0].requirements.iter_mut().filter(|r| r.id == "DEV-01").flat_map(|r| &mut r.cases) {
+            for case in results.runs[0]
+                .requirements
+                .iter_mut()
+                .filter(|r| r.id == "DEV-01")
+                .flat_map(|r| &mut r.cases)
+            {
                 for part in case.transcript.iter_mut().flat_map(|r| &mut r.reply) {
                     if let Part::Text(text) = part {
                         *text = text.replace("Polatis", "Nobody");
@@ -179,28 +331,76 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
     request.journal = Some(Journal::begin(&path, "this suite").unwrap());
     request.stop = Arc::new(AtomicBool::new(false));
     // The first half.
-    let first = run(qkd_drivers_all::registry(), polatis(), &Request { only: vec!["DEV-01".to_owned()], ..request.clone() });
+    let first = run(
+        qkd_drivers_all::registry(),
+        polatis(),
+        &Request {
+            only: vec!["DEV-01".to_owned()],
+            ..request.clone()
+        },
+    );
     assert_eq!(first.runs[0].count(Outcome::Pass), 1);
-    assert!(Journal::begin(&path, "this suite").unwrap_err().contains("--resume"));
-    assert!(Journal::resume(&path, "another suite").unwrap_err().contains("begin anew"));
+    assert!(
+        Journal::begin(&path, "this suite")
+            .unwrap_err()
+            .contains("--resume")
+    );
+    assert!(
+        Journal::resume(&path, "another suite")
+            .unwrap_err()
+            .contains("begin anew")
+    );
     // What was found before is taken over: even a failure, here written by hand.
     let mut text = std::fs::read_to_string(&path).unwrap();
     text = text.replace("\"outcome\":\"pass\"", "\"outcome\":\"fail\"");
     std::fs::write(&path, text).unwrap();
     let (journal, past) = Journal::resume(&path, "this suite").unwrap();
-    let second = run(qkd_drivers_all::registry(), polatis(), &Request { journal: Some(journal), past, ..request });
-    let outcomes: Vec<_> = ["DEV-01", "DEV-02", "DEV-03"].map(|id| of(&second.runs[0], id).outcome).into();
+    let second = run(
+        qkd_drivers_all::registry(),
+        polatis(),
+        &Request {
+            journal: Some(journal),
+            past,
+            ..request
+        },
+    );
+    let outcomes: Vec<_> = ["DEV-01", "DEV-02", "DEV-03"]
+        .map(|id| of(&second.runs[0], id).outcome)
+        .into();
     assert_eq!(outcomes, [Outcome::Fail, Outcome::Pass, Outcome::Pass]);
-    assert_eq!(of(&second.runs[0], "DEV-05").outcome, Outcome::Disabled, "filtered out");
+    assert_eq!(
+        of(&second.runs[0], "DEV-05").outcome,
+        Outcome::Disabled,
+        "filtered out"
+    );
 }
 
 /// One wire, and the device as the last word.
 #[test]
 fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for (breaks, says) in [("SWI-17", "denies"), ("DEV-26", "next call fails"), ("DEV-32", "it took")] {
-        let cells = runtime.block_on(qkd_conformance::faults::run(&Mutant::registry("polatis", breaks), vec![polatis()])).unwrap();
-        assert!(cells.iter().flat_map(|c| &c.wrong).any(|why| why.contains(says)), "{breaks}");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for (breaks, says) in [
+        ("SWI-17", "denies"),
+        ("DEV-26", "next call fails"),
+        ("DEV-32", "it took"),
+    ] {
+        let cells = runtime
+            .block_on(qkd_conformance::faults::run(
+                &Mutant::registry("polatis", breaks),
+                vec![polatis()],
+            ))
+            .unwrap();
+        assert!(
+            cells
+                .iter()
+                .flat_map(|c| &c.wrong)
+                .any(|why| why.contains(says)),
+            "{breaks}"
+        );
     }
 }
 
@@ -215,17 +415,53 @@ fn a_device_that_goes_away_is_inconclusive_and_nothing_more_is_asked_of_it() {
             }
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let results = runtime.block_on(async {
-        let emulator = qkd_emulators::profile::start("polatis-16x16", &qkd_emulators::profile::Options::default()).await.unwrap();
+        let emulator = qkd_emulators::profile::start(
+            "polatis-16x16",
+            &qkd_emulators::profile::Options::default(),
+        )
+        .await
+        .unwrap();
         let uri = emulator.ready().uris.first().cloned();
         let suite = Suite::new(qkd_drivers_all::registry());
-        let ready = suite.ready(Dut { emulator: None, uri, ..polatis() }, None, None).await.unwrap();
-        suite.run(&[ready], &only(&["DEV-01", "DEV-02", "DEV-03"]), &PullsOut(Some(emulator).into())).await
+        let ready = suite
+            .ready(
+                Dut {
+                    emulator: None,
+                    uri,
+                    ..polatis()
+                },
+                None,
+                None,
+            )
+            .await
+            .unwrap();
+        suite
+            .run(
+                &[ready],
+                &only(&["DEV-01", "DEV-02", "DEV-03"]),
+                &PullsOut(Some(emulator).into()),
+            )
+            .await
     });
     let run = &results.runs[0];
     let outcomes = ["DEV-01", "DEV-02", "DEV-03"].map(|id| of(run, id).outcome);
-    assert_eq!(outcomes, [Outcome::Pass, Outcome::Error, Outcome::Disabled], "{:?}", run.cases().map(|c| &c.why).collect::<Vec<_>>());
-    assert!(of(run, "DEV-02").cases[0].why.contains("does not answer any more") && of(run, "DEV-03").cases[0].why.contains("went away"));
+    assert_eq!(
+        outcomes,
+        [Outcome::Pass, Outcome::Error, Outcome::Disabled],
+        "{:?}",
+        run.cases().map(|c| &c.why).collect::<Vec<_>>()
+    );
+    assert!(
+        of(run, "DEV-02").cases[0]
+            .why
+            .contains("does not answer any more")
+            && of(run, "DEV-03").cases[0].why.contains("went away")
+    );
     assert_eq!(run.verdict(), Verdict::Inconclusive);
 }

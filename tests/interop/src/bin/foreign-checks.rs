@@ -28,7 +28,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("our-drivers-on-snmpsim", foreign::snmpsim::run),
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
-    ("rust-014-client-on-our-server", foreign::etsi014::crate_client),
+    (
+        "rust-014-client-on-our-server",
+        foreign::etsi014::crate_client,
+    ),
     ("agiltron-clients-on-our-switches", foreign::agiltron::run),
     ("pyvisa-on-our-switch", foreign::visa::run),
     ("pyvisa-serial-switches", foreign::serial_switches::run),
@@ -42,7 +45,10 @@ fn main() -> ExitCode {
         CHECKS.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
     }
-    let chosen: Vec<_> = CHECKS.iter().filter(|(name, _)| wanted == "all" || wanted == *name).collect();
+    let chosen: Vec<_> = CHECKS
+        .iter()
+        .filter(|(name, _)| wanted == "all" || wanted == *name)
+        .collect();
     if chosen.is_empty() {
         eprintln!("there is no check `{wanted}`; `list` names them");
         return ExitCode::from(2);
@@ -58,22 +64,40 @@ fn main() -> ExitCode {
         }
     }
     println!("{} passed, {failed} failed", chosen.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// A runtime for a check.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime").block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
 }
 
 /// Runs a tool; its name in every error.
 pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = std::process::Command::new(name).args(arguments).env("MIBS", "").output().map_err(|e| format!("{name} cannot be run: {e}"))?;
+    let output = std::process::Command::new(name)
+        .args(arguments)
+        .env("MIBS", "")
+        .output()
+        .map_err(|e| format!("{name} cannot be run: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         Ok(text)
     } else {
-        Err(format!("{name} {} ended with {}: {text}{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
+        Err(format!(
+            "{name} {} ended with {}: {text}{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
 }
 

@@ -49,9 +49,14 @@ impl Emulator {
             .map_err(|e| format!("the emulator cannot be started: {e}"))?;
         let mut address = String::new();
         if let Some(out) = child.stdout.take() {
-            BufReader::new(out).read_line(&mut address).map_err(|e| e.to_string())?;
+            BufReader::new(out)
+                .read_line(&mut address)
+                .map_err(|e| e.to_string())?;
         }
-        Ok(Self { child, address: address.trim().to_owned() })
+        Ok(Self {
+            child,
+            address: address.trim().to_owned(),
+        })
     }
 
     /// Hands a connection to it to the kernel, which takes it for a cable: what `usbip attach` does.
@@ -66,14 +71,22 @@ impl Emulator {
         stream.write_all(&request).map_err(broken)?;
         let mut reply = [0; 8 + 312];
         stream.read_exact(&mut reply).map_err(broken)?;
-        let word = |at: usize| reply[at..].first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
-        expect(word(4) == 0, || format!("the import was refused: {}", word(4)))?;
+        let word = |at: usize| {
+            reply[at..]
+                .first_chunk()
+                .map_or(0, |b| u32::from_be_bytes(*b))
+        };
+        expect(word(4) == 0, || {
+            format!("the import was refused: {}", word(4))
+        })?;
         let (bus, device, speed) = (word(296), word(300), word(304));
         let order = format!("0 {} {} {speed}", stream.as_raw_fd(), bus << 16 | device);
         // The kernel's port is busy until it has noticed the last unplug.
         let begun = Instant::now();
         while let Err(error) = std::fs::write("/sys/devices/platform/vhci_hcd.0/attach", &order) {
-            expect(begun.elapsed() < PATIENCE, || format!("vhci_hcd takes nothing: {error}"))?;
+            expect(begun.elapsed() < PATIENCE, || {
+                format!("vhci_hcd takes nothing: {error}")
+            })?;
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
@@ -88,9 +101,13 @@ impl Drop for Emulator {
 }
 
 async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
-    let mut options = Options::default().seeded(seed.parse().map_err(|_| "no seed")?).with("serial", serial);
+    let mut options = Options::default()
+        .seeded(seed.parse().map_err(|_| "no seed")?)
+        .with("serial", serial);
     options.faults = faults.iter().map(|f| (*f).to_owned()).collect();
-    let running = profile::start("idq-quantis", &options).await.map_err(|e| e.to_string())?;
+    let running = profile::start("idq-quantis", &options)
+        .await
+        .map_err(|e| e.to_string())?;
     println!("{}", running.ready().endpoints[0].address);
     std::future::pending().await
 }
@@ -99,9 +116,14 @@ async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
 async fn open() -> Outcome<Opened> {
     let begun = Instant::now();
     loop {
-        match qkd_drivers_all::registry().open(URI, &OpenContext::new()).await {
+        match qkd_drivers_all::registry()
+            .open(URI, &OpenContext::new())
+            .await
+        {
             Ok(opened) => return Ok(opened),
-            Err(error) if error.kind() == ErrorKind::Unreachable && begun.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) if error.kind() == ErrorKind::Unreachable && begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
             Err(error) => return Err(format!("{URI}: {error}")),
         }
     }
@@ -109,11 +131,16 @@ async fn open() -> Outcome<Opened> {
 
 /// The same bytes as the model behind the emulator gives, which has been read as far as `model`.
 async fn same_bytes(source: &Arc<dyn RandomSource>, model: &Random, length: usize) -> Outcome<()> {
-    let bytes = source.random(length).await.map_err(|e| format!("{length} bytes: {e}"))?;
+    let bytes = source
+        .random(length)
+        .await
+        .map_err(|e| format!("{length} bytes: {e}"))?;
     // The driver reads whole packets and throws the rest away.
     let mut wanted = vec![0; length.next_multiple_of(512)];
     model.fill(&mut wanted);
-    expect(bytes[..] == wanted[..length], || format!("{length} bytes came, and are not those of the model"))
+    expect(bytes[..] == wanted[..length], || {
+        format!("{length} bytes came, and are not those of the model")
+    })
 }
 
 async fn check() -> Outcome<()> {
@@ -124,14 +151,32 @@ async fn check() -> Outcome<()> {
     let model = Random::new(11, SERIAL);
 
     let identity = source.identity().await.map_err(|e| e.to_string())?;
-    let seen = (identity.model.as_deref(), identity.serial.as_deref(), identity.firmware.as_deref());
-    expect(seen == (Some("Quantis USB"), Some(SERIAL), Some("board 2")), || format!("identity {identity:?}"))?;
+    let seen = (
+        identity.model.as_deref(),
+        identity.serial.as_deref(),
+        identity.firmware.as_deref(),
+    );
+    expect(
+        seen == (Some("Quantis USB"), Some(SERIAL), Some("board 2")),
+        || format!("identity {identity:?}"),
+    )?;
     let health = source.health().await.map_err(|e| e.to_string())?;
     expect(health.state == HealthState::Ok, || format!("{health:?}"))?;
     let telemetry = source.telemetry().await.map_err(|e| e.to_string())?;
-    let value = |name: &str| telemetry.iter().find(|r| r.name == name).map(|r| r.value.clone());
-    expect(value("board.version") == Some(Value::Count(u64::from(model.board_version()))), || format!("{telemetry:?}"))?;
-    expect(value("modules.rate") == Some(Value::Number(f64::from(model.rate_kbit()) * 1e3)), || format!("{telemetry:?}"))?;
+    let value = |name: &str| {
+        telemetry
+            .iter()
+            .find(|r| r.name == name)
+            .map(|r| r.value.clone())
+    };
+    expect(
+        value("board.version") == Some(Value::Count(u64::from(model.board_version()))),
+        || format!("{telemetry:?}"),
+    )?;
+    expect(
+        value("modules.rate") == Some(Value::Number(f64::from(model.rate_kbit()) * 1e3)),
+        || format!("{telemetry:?}"),
+    )?;
     told("identity, health and telemetry");
     for length in [1, 512, 1000, 100_000] {
         same_bytes(&source, &model, length).await?;
@@ -144,30 +189,65 @@ async fn check() -> Outcome<()> {
         async move { source.random(most).await.map(|bytes| bytes.len()) }
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    expect(!reading.is_finished(), || format!("{most} bytes came before the device was pulled out"))?;
+    expect(!reading.is_finished(), || {
+        format!("{most} bytes came before the device was pulled out")
+    })?;
     let pulled = Instant::now();
     drop(emulator);
-    let error = reading.await.map_err(|e| e.to_string())?.err().ok_or("the read survived the unplug")?;
+    let error = reading
+        .await
+        .map_err(|e| e.to_string())?
+        .err()
+        .ok_or("the read survived the unplug")?;
     let took = pulled.elapsed();
-    expect(error.kind() == ErrorKind::Transport(TransportFault::Unplugged), || format!("pulled out while reading: {error:?}"))?;
-    expect(took < Duration::from_secs(2), || format!("the unplug was told after {took:?}"))?;
-    let error = source.random(512).await.err().ok_or("a device that is gone gave bytes")?;
-    expect(error.kind() == ErrorKind::Unreachable, || format!("after the unplug: {error:?}"))?;
-    told(&format!("pulled out while it reads: Unplugged after {} ms, and Unreachable then", took.as_millis()));
+    expect(
+        error.kind() == ErrorKind::Transport(TransportFault::Unplugged),
+        || format!("pulled out while reading: {error:?}"),
+    )?;
+    expect(took < Duration::from_secs(2), || {
+        format!("the unplug was told after {took:?}")
+    })?;
+    let error = source
+        .random(512)
+        .await
+        .err()
+        .ok_or("a device that is gone gave bytes")?;
+    expect(error.kind() == ErrorKind::Unreachable, || {
+        format!("after the unplug: {error:?}")
+    })?;
+    told(&format!(
+        "pulled out while it reads: Unplugged after {} ms, and Unreachable then",
+        took.as_millis()
+    ));
 
     let emulator = Emulator::start(SERIAL, 12, Some("stall"))?;
     emulator.plug()?;
     let again = open().await?.as_random().map_err(|e| e.to_string())?;
     let model = Random::new(12, SERIAL);
-    let error = again.random(512).await.err().ok_or("a stalled endpoint gave bytes")?;
-    expect(error.kind() == ErrorKind::Transport(TransportFault::Stall), || format!("a stall: {error:?}"))?;
+    let error = again
+        .random(512)
+        .await
+        .err()
+        .ok_or("a stalled endpoint gave bytes")?;
+    expect(
+        error.kind() == ErrorKind::Transport(TransportFault::Stall),
+        || format!("a stall: {error:?}"),
+    )?;
     // The packet that stalled is lost.
     model.fill(&mut [0; 512]);
-    same_bytes(&again, &model, 5000).await.map_err(|e| format!("after a stall: {e}"))?;
+    same_bytes(&again, &model, 5000)
+        .await
+        .map_err(|e| format!("after a stall: {e}"))?;
     told("an endpoint that stalls: Stall, and the next read works");
     // The interface has one user at a time.
-    let error = source.random(512).await.err().ok_or("two handles had claimed one interface")?;
-    expect(error.kind() == ErrorKind::Busy, || format!("a second handle: {error:?}"))?;
+    let error = source
+        .random(512)
+        .await
+        .err()
+        .ok_or("two handles had claimed one interface")?;
+    expect(error.kind() == ErrorKind::Busy, || {
+        format!("a second handle: {error:?}")
+    })?;
     again.close().await.map_err(|e| e.to_string())?;
     same_bytes(&source, &model, 5000).await?;
     told("plugged in again: a new handle works, and the old one as soon as the interface is free");
@@ -180,7 +260,9 @@ async fn check() -> Outcome<()> {
         match source.random(512).await {
             Ok(_) => return Err("another device was taken for the one that was opened".to_owned()),
             Err(e) if e.kind() == ErrorKind::IdentityChanged => break e,
-            Err(e) => expect(begun.elapsed() < PATIENCE, || format!("another device: {e}"))?,
+            Err(e) => expect(begun.elapsed() < PATIENCE, || {
+                format!("another device: {e}")
+            })?,
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };

@@ -8,22 +8,50 @@ use std::{
 };
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// For each package of the workspace: its normal dependencies among the workspace's packages, and all the names it depends on.
 fn packages() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).current_dir(root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let names: BTreeSet<String> = packages.iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect();
+    let names: BTreeSet<String> = packages
+        .iter()
+        .map(|p| p["name"].as_str().unwrap().to_owned())
+        .collect();
     packages
         .iter()
         .map(|p| {
-            let all: BTreeSet<String> =
-                p["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null()).map(|d| d["name"].as_str().unwrap().to_owned()).collect();
-            (p["name"].as_str().unwrap().to_owned(), (all.intersection(&names).cloned().collect(), all))
+            let all: BTreeSet<String> = p["dependencies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|d| d["kind"].is_null())
+                .map(|d| d["name"].as_str().unwrap().to_owned())
+                .collect();
+            (
+                p["name"].as_str().unwrap().to_owned(),
+                (all.intersection(&names).cloned().collect(), all),
+            )
         })
         .collect()
 }
@@ -40,19 +68,38 @@ fn the_arrows_point_one_way() {
             "qkd-switch-hal" => &|d| d == "qkd-hal",
             "qkd-driver-kit" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
             // Qline's keys come through the ETSI GS QKD 014 driver: a standard's, not another vendor's.
-            "qkd-driver-veriqloud-qline" => &|d| matches!(d, "qkd-hal" | "qkd-driver-kit" | "qkd-driver-etsi014"),
+            "qkd-driver-veriqloud-qline" => {
+                &|d| matches!(d, "qkd-hal" | "qkd-driver-kit" | "qkd-driver-etsi014")
+            }
             n if is_driver(n) => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit"),
             "qkd-drivers-all" => &|d| d == "qkd-driver-kit" || is_driver(d),
             "qkd-northbound-etsi014" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
             // An emulator never shares a codec with its driver, so that the two can disagree.
-            "qkd-emulators" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit" | "qkd-northbound-etsi014"),
+            "qkd-emulators" => &|d| {
+                matches!(
+                    d,
+                    "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit" | "qkd-northbound-etsi014"
+                )
+            },
             "qkd-usbfs" => &|d| d == "qkd-driver-kit",
-            "qkd-conformance" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit" | "qkd-drivers-all" | "qkd-emulators"),
+            "qkd-conformance" => &|d| {
+                matches!(
+                    d,
+                    "qkd-hal"
+                        | "qkd-switch-hal"
+                        | "qkd-driver-kit"
+                        | "qkd-drivers-all"
+                        | "qkd-emulators"
+                )
+            },
             "qkd-interop" | "qkdctl" | "qkd-benches" => &|_| true,
             other => panic!("{other} is new: say in this test what it may depend on"),
         };
         for dependency in inside {
-            assert!(allowed(&dependency), "{name} must not depend on {dependency}");
+            assert!(
+                allowed(&dependency),
+                "{name} must not depend on {dependency}"
+            );
         }
     }
 }
@@ -61,7 +108,15 @@ fn the_arrows_point_one_way() {
 fn the_contracts_know_no_runtime_and_no_wire() {
     for contract in ["qkd-hal", "qkd-switch-hal"] {
         let (_, all) = &packages()[contract];
-        for foreign in ["tokio", "snmp2", "rusb", "serialport", "tokio-serial", "reqwest", "async-snmp"] {
+        for foreign in [
+            "tokio",
+            "snmp2",
+            "rusb",
+            "serialport",
+            "tokio-serial",
+            "reqwest",
+            "async-snmp",
+        ] {
             assert!(!all.contains(foreign), "{contract} depends on {foreign}");
         }
     }
@@ -70,7 +125,10 @@ fn the_contracts_know_no_runtime_and_no_wire() {
 #[test]
 fn driver_and_emulator_stand_on_different_snmp_stacks() {
     let all = packages();
-    assert!(!all["qkd-emulators"].1.contains("snmp2"), "the emulators' agents stand on async-snmp");
+    assert!(
+        !all["qkd-emulators"].1.contains("snmp2"),
+        "the emulators' agents stand on async-snmp"
+    );
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -92,34 +150,70 @@ fn unsafe_stands_in_one_crate() {
     let mut files = Vec::new();
     sources(&root(), &mut files);
     assert!(files.len() > 50);
-    let words = [concat!("unsafe", " {"), concat!("unsafe", " fn"), concat!("unsafe", " impl"), concat!("unsafe", " extern"), concat!("allow(", "unsafe_code")];
+    let words = [
+        concat!("unsafe", " {"),
+        concat!("unsafe", " fn"),
+        concat!("unsafe", " impl"),
+        concat!("unsafe", " extern"),
+        concat!("allow(", "unsafe_code"),
+    ];
     let with: BTreeSet<String> = files
         .iter()
         .filter(|f| {
             let text = std::fs::read_to_string(f).unwrap();
             words.iter().any(|w| text.contains(w))
         })
-        .map(|f| f.strip_prefix(root()).unwrap().components().take(2).map(|c| c.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/"))
+        .map(|f| {
+            f.strip_prefix(root())
+                .unwrap()
+                .components()
+                .take(2)
+                .map(|c| c.as_os_str().to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join("/")
+        })
         .collect();
-    assert_eq!(with.into_iter().collect::<Vec<_>>(), ["tests/usbfs"], "only the crate that answers usbfs in process may use unsafe");
+    assert_eq!(
+        with.into_iter().collect::<Vec<_>>(),
+        ["tests/usbfs"],
+        "only the crate that answers usbfs in process may use unsafe"
+    );
 }
 
 #[test]
 fn every_driver_folder_has_the_same_files() {
-    for entry in std::fs::read_dir(root().join("drivers")).unwrap().flatten().filter(|e| e.path().is_dir()) {
+    for entry in std::fs::read_dir(root().join("drivers"))
+        .unwrap()
+        .flatten()
+        .filter(|e| e.path().is_dir())
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if matches!(name.as_str(), "kit" | "all") {
             continue;
         }
         for file in ["Cargo.toml", "src/lib.rs", "src/docs.md"] {
-            assert!(entry.path().join(file).is_file(), "drivers/{name}/{file} is missing");
+            assert!(
+                entry.path().join(file).is_file(),
+                "drivers/{name}/{file} is missing"
+            );
         }
         for module in ["proto", "device"] {
-            let (one, many) = (entry.path().join(format!("src/{module}.rs")), entry.path().join(format!("src/{module}")));
+            let (one, many) = (
+                entry.path().join(format!("src/{module}.rs")),
+                entry.path().join(format!("src/{module}")),
+            );
             // A box behind several protocols has a codec for each, in the folder of that protocol.
-            let folders = std::fs::read_dir(entry.path().join("src")).unwrap().flatten().filter(|e| e.path().is_dir());
-            let below = folders.filter(|e| e.path().join(format!("{module}.rs")).is_file()).count();
-            assert!(one.is_file() || many.is_dir() || below > 1, "drivers/{name} has no {module}");
+            let folders = std::fs::read_dir(entry.path().join("src"))
+                .unwrap()
+                .flatten()
+                .filter(|e| e.path().is_dir());
+            let below = folders
+                .filter(|e| e.path().join(format!("{module}.rs")).is_file())
+                .count();
+            assert!(
+                one.is_file() || many.is_dir() || below > 1,
+                "drivers/{name} has no {module}"
+            );
         }
     }
 }

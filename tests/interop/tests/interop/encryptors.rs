@@ -23,7 +23,8 @@ use qkd_emulators::{
     wire::snmp::{SnmpAgent, nokia, packetlight},
 };
 use qkd_hal::{
-    Effect, Encryptor, ErrorKind, Event, EventKind, EventStream, Identity, Key, KeyId, Operation, Result, Support,
+    Effect, Encryptor, ErrorKind, Event, EventKind, EventStream, Identity, Key, KeyId, Operation,
+    Result, Support,
     device::HealthState,
     encryptor::{ChannelId, ChannelState, Confirmation, Staged},
     event::Delivery,
@@ -54,22 +55,39 @@ impl Family {
     }
     /// The URI, with what it needs beside the address.
     fn uri(self, transport: &str, address: &str, more: &str) -> String {
-        let own = if self == PacketLight { "psk-encoding=hex&" } else { "" };
-        let deadline = if more.contains("deadline=") { "" } else { "deadline=2s&" };
-        format!("{}+{transport}://{address}?{deadline}{own}{more}", self.driver())
+        let own = if self == PacketLight {
+            "psk-encoding=hex&"
+        } else {
+            ""
+        };
+        let deadline = if more.contains("deadline=") {
+            ""
+        } else {
+            "deadline=2s&"
+        };
+        format!(
+            "{}+{transport}://{address}?{deadline}{own}{more}",
+            self.driver()
+        )
     }
     /// Where an agent of this family keeps the key that it was given.
     fn key_object(self) -> Oid {
         match self {
             PacketLight => "1.3.6.1.4.1.4515.1.3.24.4.1.1.5.1295104".parse().unwrap(),
-            Nokia => Oid::from([1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 4, 1, 5, 3, 99, 97, 49, 2]),
+            Nokia => Oid::from([
+                1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 4, 1, 5, 3, 99, 97, 49, 2,
+            ]),
         }
     }
 }
 
 fn accepting(context: OpenContext) -> OpenContext {
     let registry = qkd_drivers_all::registry();
-    let all: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
+    let all: Vec<String> = registry
+        .drivers()
+        .flat_map(|d| d.info().assumptions)
+        .map(|a| a.id.to_owned())
+        .collect();
     context.accepting(all)
 }
 
@@ -82,15 +100,27 @@ struct Pair {
 
 impl Pair {
     fn new(family: Family) -> Self {
-        fn both<A: SnmpAgent + Faulty + 'static>(agents: [Arc<A>; 2], traffic: impl Fn(usize) -> Traffic + 'static) -> Pair {
+        fn both<A: SnmpAgent + Faulty + 'static>(
+            agents: [Arc<A>; 2],
+            traffic: impl Fn(usize) -> Traffic + 'static,
+        ) -> Pair {
             let faulty = agents.clone().map(|a| a as Arc<dyn Faulty>);
-            Pair { agents: agents.map(|a| a as Arc<dyn SnmpAgent>), faulty, traffic: Box::new(traffic) }
+            Pair {
+                agents: agents.map(|a| a as Arc<dyn SnmpAgent>),
+                faulty,
+                traffic: Box::new(traffic),
+            }
         }
         match family {
             PacketLight => {
                 let link = ForcedLink::new(Clock::default(), b"first secret");
                 let agents = [0, 1].map(|n| {
-                    let end = Arc::new(ForcedEnd::new(Arc::clone(&link), n, "uplink-1", Identity::of("PacketLight").with_serial(format!("PL{n}"))));
+                    let end = Arc::new(ForcedEnd::new(
+                        Arc::clone(&link),
+                        n,
+                        "uplink-1",
+                        Identity::of("PacketLight").with_serial(format!("PL{n}")),
+                    ));
                     packetlight::agent(end, packetlight::Options::named(&format!("pl-{n}")))
                 });
                 both(agents, move |end| link.traffic_from(end))
@@ -98,7 +128,12 @@ impl Pair {
             Nokia => {
                 let link = MkaLink::new(Clock::default(), 1);
                 let agents = [0, 1].map(|n| {
-                    let end = Arc::new(MkaEnd::new(Arc::clone(&link), n, "ca1", Identity::of("Nokia").with_model("7750 SR-1")));
+                    let end = Arc::new(MkaEnd::new(
+                        Arc::clone(&link),
+                        n,
+                        "ca1",
+                        Identity::of("Nokia").with_model("7750 SR-1"),
+                    ));
                     nokia::agent(end, nokia::Options::named(&format!("sr-{n}")))
                 });
                 both(agents, move |end| link.traffic_from(end))
@@ -124,17 +159,41 @@ impl Boxes {
         let transcript = Transcript::in_memory();
         let mut context = accepting(OpenContext::new()).recording(transcript.clone());
         for (name, agent) in ["near", "far"].into_iter().zip(&pair.agents) {
-            context = context.with_memory(name, Endpoint::Snmp(Arc::clone(agent) as Arc<dyn SnmpService>));
+            context = context.with_memory(
+                name,
+                Endpoint::Snmp(Arc::clone(agent) as Arc<dyn SnmpService>),
+            );
         }
         let registry = qkd_drivers_all::registry();
-        let opened =
-            [registry.open(&family.uri("mem", "near", ""), &context).await.unwrap(), registry.open(&family.uri("mem", "far", ""), &context).await.unwrap()];
-        let boxes = [opened[0].as_encryptor().unwrap(), opened[1].as_encryptor().unwrap()];
+        let opened = [
+            registry
+                .open(&family.uri("mem", "near", ""), &context)
+                .await
+                .unwrap(),
+            registry
+                .open(&family.uri("mem", "far", ""), &context)
+                .await
+                .unwrap(),
+        ];
+        let boxes = [
+            opened[0].as_encryptor().unwrap(),
+            opened[1].as_encryptor().unwrap(),
+        ];
         let channels = boxes[0].channels().await.unwrap();
-        assert_eq!((channels.len(), &channels), (1, &boxes[1].channels().await.unwrap()));
+        assert_eq!(
+            (channels.len(), &channels),
+            (1, &boxes[1].channels().await.unwrap())
+        );
         // A PacketLight pair agrees on its first secret by itself.
         sleep(Duration::from_secs(5)).await;
-        Self { family, pair, opened, boxes, channel: channels[0].clone(), transcript }
+        Self {
+            family,
+            pair,
+            opened,
+            boxes,
+            channel: channels[0].clone(),
+            transcript,
+        }
     }
 
     fn near(&self) -> &dyn Encryptor {
@@ -143,7 +202,10 @@ impl Boxes {
 
     /// Stages one key at each end, and makes them the ones in use.
     async fn place(&self, keys: [&Key; 2]) -> Result<[Staged; 2]> {
-        let staged = [self.boxes[0].stage(&self.channel, keys[0]).await?, self.boxes[1].stage(&self.channel, keys[1]).await?];
+        let staged = [
+            self.boxes[0].stage(&self.channel, keys[0]).await?,
+            self.boxes[1].stage(&self.channel, keys[1]).await?,
+        ];
         self.boxes[0].activate(&staged[0]).await?;
         if self.near().encryptor_capabilities().activate_both {
             self.boxes[1].activate(&staged[1]).await?;
@@ -152,19 +214,29 @@ impl Boxes {
     }
 
     async fn confirm(&self, staged: &[Staged; 2]) -> [Confirmation; 2] {
-        [self.boxes[0].confirm(&staged[0]).await.unwrap(), self.boxes[1].confirm(&staged[1]).await.unwrap()]
+        [
+            self.boxes[0].confirm(&staged[0]).await.unwrap(),
+            self.boxes[1].confirm(&staged[1]).await.unwrap(),
+        ]
     }
 
     /// A roll with the same key at both ends, which must be confirmed.
     async fn roll(&self, key: &Key) {
         let staged = self.place([key, key]).await.unwrap();
         for (end, confirmation) in ["near", "far"].into_iter().zip(self.confirm(&staged).await) {
-            assert!(confirmation.confirmed, "{:?}, {end}: {confirmation:?}", self.family);
+            assert!(
+                confirmation.confirmed,
+                "{:?}, {end}: {confirmation:?}",
+                self.family
+            );
         }
     }
 
     async fn states(&self) -> [ChannelState; 2] {
-        [self.boxes[0].channel(&self.channel).await.unwrap().state, self.boxes[1].channel(&self.channel).await.unwrap().state]
+        [
+            self.boxes[0].channel(&self.channel).await.unwrap().state,
+            self.boxes[1].channel(&self.channel).await.unwrap().state,
+        ]
     }
 
     fn traffic(&self) -> [Traffic; 2] {
@@ -182,7 +254,14 @@ fn key(n: u8) -> Key {
 }
 
 fn key_under(name: u8, n: u8) -> Key {
-    Key::new(id(name), Zeroizing::new((0..32).map(|i| 0xa7_u8.wrapping_add(n).wrapping_mul(i * 2 + 3)).collect()))
+    Key::new(
+        id(name),
+        Zeroizing::new(
+            (0..32)
+                .map(|i| 0xa7_u8.wrapping_add(n).wrapping_mul(i * 2 + 3))
+                .collect(),
+        ),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,13 +270,27 @@ async fn the_same_key_at_both_ends_is_confirmed_at_both_and_encrypts() {
         let rig = Boxes::open(family).await;
         for n in 1..=4 {
             rig.roll(&key(n)).await;
-            assert_eq!(rig.states().await, [ChannelState::Encrypting; 2], "{family:?}, roll {n}");
+            assert_eq!(
+                rig.states().await,
+                [ChannelState::Encrypting; 2],
+                "{family:?}, roll {n}"
+            );
             let before = rig.traffic();
             sleep(Duration::from_secs(3)).await;
             for (before, now) in before.into_iter().zip(rig.traffic()) {
-                assert!(now.encrypted >= before.encrypted + 2900, "{family:?}, roll {n}: {before:?} {now:?}");
-                assert_eq!((now.dropped(), now.clear), (before.dropped(), 0), "{family:?}, roll {n}");
-                assert!(now.accepted >= before.accepted + 2900, "{family:?}, roll {n}: {before:?} {now:?}");
+                assert!(
+                    now.encrypted >= before.encrypted + 2900,
+                    "{family:?}, roll {n}: {before:?} {now:?}"
+                );
+                assert_eq!(
+                    (now.dropped(), now.clear),
+                    (before.dropped(), 0),
+                    "{family:?}, roll {n}"
+                );
+                assert!(
+                    now.accepted >= before.accepted + 2900,
+                    "{family:?}, roll {n}: {before:?} {now:?}"
+                );
             }
         }
     }
@@ -216,10 +309,17 @@ async fn the_gap_of_a_roll_is_what_its_family_declares() {
         match near.gap {
             // 1000 frames a second are offered; the row is looked at each 200 ms.
             Some(gap) => {
-                assert!((gap.value * 1000.0 - lost as f64).abs() <= 450.0, "{family:?}: {} s, {lost} frames lost", gap.value);
+                assert!(
+                    (gap.value * 1000.0 - lost as f64).abs() <= 450.0,
+                    "{family:?}: {} s, {lost} frames lost",
+                    gap.value
+                );
                 assert!(lost > 0 && !rig.near().encryptor_capabilities().hitless);
             }
-            None => assert!(lost == 0 && rig.near().encryptor_capabilities().hitless, "{family:?}: {lost} frames lost"),
+            None => assert!(
+                lost == 0 && rig.near().encryptor_capabilities().hitless,
+                "{family:?}: {lost} frames lost"
+            ),
         }
     }
 }
@@ -228,32 +328,66 @@ async fn the_gap_of_a_roll_is_what_its_family_declares() {
 async fn another_key_at_the_far_end_is_not_confirmed_and_says_why() {
     for family in FAMILIES {
         let rig = Boxes::open(family).await;
-        let staged = rig.place([&key_under(1, 1), &key_under(1, 2)]).await.unwrap();
-        let why = if family == PacketLight { "223" } else { "IcvCheckFailed" };
+        let staged = rig
+            .place([&key_under(1, 1), &key_under(1, 2)])
+            .await
+            .unwrap();
+        let why = if family == PacketLight {
+            "223"
+        } else {
+            "IcvCheckFailed"
+        };
         for (end, confirmation) in ["near", "far"].into_iter().zip(rig.confirm(&staged).await) {
-            assert!(!confirmation.confirmed && confirmation.evidence.contains(why), "{family:?}, {end}: {confirmation:?}");
+            assert!(
+                !confirmation.confirmed && confirmation.evidence.contains(why),
+                "{family:?}, {end}: {confirmation:?}"
+            );
         }
-        assert!(rig.states().await.iter().all(|s| *s != ChannelState::Encrypting), "{family:?}: {:?}", rig.states().await);
+        assert!(
+            rig.states()
+                .await
+                .iter()
+                .all(|s| *s != ChannelState::Encrypting),
+            "{family:?}: {:?}",
+            rig.states().await
+        );
         let before = rig.traffic();
         sleep(Duration::from_secs(3)).await;
         for (before, now) in before.into_iter().zip(rig.traffic()) {
-            assert_eq!((now.accepted, now.clear), (before.accepted, 0), "{family:?}");
+            assert_eq!(
+                (now.accepted, now.clear),
+                (before.accepted, 0),
+                "{family:?}"
+            );
         }
         // The next key that both have ends it.
         rig.roll(&key(3)).await;
-        assert_eq!(rig.states().await, [ChannelState::Encrypting; 2], "{family:?}");
+        assert_eq!(
+            rig.states().await,
+            [ChannelState::Encrypting; 2],
+            "{family:?}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_name_at_the_far_end_is_told_from_another_key() {
     let rig = Boxes::open(Nokia).await;
-    let staged = rig.place([&key_under(1, 1), &key_under(2, 1)]).await.unwrap();
+    let staged = rig
+        .place([&key_under(1, 1), &key_under(2, 1)])
+        .await
+        .unwrap();
     for confirmation in rig.confirm(&staged).await {
-        assert!(!confirmation.confirmed && confirmation.evidence.contains("CknNotFound"), "{confirmation:?}");
+        assert!(
+            !confirmation.confirmed && confirmation.evidence.contains("CknNotFound"),
+            "{confirmation:?}"
+        );
     }
     let counters = rig.near().counters(&rig.channel).await.unwrap();
-    assert!(counters.unknown_key.unwrap() > 0 && counters.integrity_failures == Some(0), "{counters:?}");
+    assert!(
+        counters.unknown_key.unwrap() > 0 && counters.integrity_failures == Some(0),
+        "{counters:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,19 +396,42 @@ async fn a_set_that_is_refused_has_changed_nothing() {
         let rig = Boxes::open(family).await;
         rig.roll(&key(1)).await;
         let before = rig.near().channel(&rig.channel).await.unwrap();
-        let fault = |text: &str| Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0]))).add(text.parse().unwrap()).unwrap();
-        for (refusal, code) in [("refuse=1", "genErr(5)"), ("full", "resourceUnavailable(13)")] {
+        let fault = |text: &str| {
+            Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
+                .add(text.parse().unwrap())
+                .unwrap()
+        };
+        for (refusal, code) in [
+            ("refuse=1", "genErr(5)"),
+            ("full", "resourceUnavailable(13)"),
+        ] {
             fault(refusal);
             let error = rig.near().stage(&rig.channel, &key(2)).await.unwrap_err();
-            assert_eq!((error.kind(), error.effect_on_device(), error.code()), (ErrorKind::Refused, Effect::None, Some(code)), "{family:?}: {error}");
+            assert_eq!(
+                (error.kind(), error.effect_on_device(), error.code()),
+                (ErrorKind::Refused, Effect::None, Some(code)),
+                "{family:?}: {error}"
+            );
             fault("clear");
-            assert_eq!(rig.near().channel(&rig.channel).await.unwrap(), before, "{family:?}");
+            assert_eq!(
+                rig.near().channel(&rig.channel).await.unwrap(),
+                before,
+                "{family:?}"
+            );
         }
         let staged = rig.near().stage(&rig.channel, &key(2)).await.unwrap();
         fault("refuse=1");
         let error = rig.near().activate(&staged).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Refused, Effect::None), "{family:?}: {error}");
-        assert_eq!(rig.states().await, [ChannelState::Encrypting; 2], "{family:?}");
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (ErrorKind::Refused, Effect::None),
+            "{family:?}: {error}"
+        );
+        assert_eq!(
+            rig.states().await,
+            [ChannelState::Encrypting; 2],
+            "{family:?}"
+        );
         // The time of a slot's change has a hundredth of a second.
         sleep(Duration::from_millis(20)).await;
         rig.roll(&key(2)).await;
@@ -288,17 +445,35 @@ async fn counters_grow_while_traffic_is_encrypted() {
         rig.roll(&key(1)).await;
         if rig.near().capabilities().supports(Operation::Counters) == Support::Unsupported {
             assert_eq!(family, PacketLight);
-            assert_eq!(rig.near().counters(&rig.channel).await.unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(
+                rig.near().counters(&rig.channel).await.unwrap_err().kind(),
+                ErrorKind::Unsupported
+            );
             continue;
         }
         for end in &rig.boxes {
             let before = end.counters(&rig.channel).await.unwrap();
             sleep(Duration::from_secs(10)).await;
             let now = end.counters(&rig.channel).await.unwrap();
-            let grown = |of: fn(&qkd_hal::encryptor::TrafficCounters) -> Option<u64>| of(&now).unwrap() - of(&before).unwrap();
-            assert!((9_900..=10_100).contains(&grown(|c| c.encrypted)), "{before:?} {now:?}");
-            assert!((9_900..=10_100).contains(&grown(|c| c.accepted)), "{before:?} {now:?}");
-            assert_eq!((grown(|c| c.refused), grown(|c| c.integrity_failures), grown(|c| c.unknown_key)), (0, 0, 0));
+            let grown = |of: fn(&qkd_hal::encryptor::TrafficCounters) -> Option<u64>| {
+                of(&now).unwrap() - of(&before).unwrap()
+            };
+            assert!(
+                (9_900..=10_100).contains(&grown(|c| c.encrypted)),
+                "{before:?} {now:?}"
+            );
+            assert!(
+                (9_900..=10_100).contains(&grown(|c| c.accepted)),
+                "{before:?} {now:?}"
+            );
+            assert_eq!(
+                (
+                    grown(|c| c.refused),
+                    grown(|c| c.integrity_failures),
+                    grown(|c| c.unknown_key)
+                ),
+                (0, 0, 0)
+            );
             assert_eq!(now.clear, Some(0));
         }
     }
@@ -313,7 +488,10 @@ fn shows(what: &[u8], key: &Key) -> bool {
     // A part of the key is bad enough.
     [&octets[..8], &hex.as_bytes()[..16], &list.as_bytes()[1..25]]
         .iter()
-        .any(|part| lower.windows(part.len()).any(|w| w == *part) || what.windows(part.len()).any(|w| w == *part))
+        .any(|part| {
+            lower.windows(part.len()).any(|w| w == *part)
+                || what.windows(part.len()).any(|w| w == *part)
+        })
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,12 +514,18 @@ async fn the_key_comes_back_nowhere() {
         see(&rig.near().telemetry().await.unwrap());
         see(&rig.near().health().await.unwrap());
         see(&rig.opened);
-        Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0]))).add("refuse=1".parse().unwrap()).unwrap();
+        Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
+            .add("refuse=1".parse().unwrap())
+            .unwrap();
         let other = key_under(2, 1);
         let error = rig.near().stage(&rig.channel, &other).await.unwrap_err();
         see(&error);
         see(&error.to_string());
-        see(&rig.near().stage(&"no such channel".into(), &secret).await.unwrap_err());
+        see(&rig
+            .near()
+            .stage(&"no such channel".into(), &secret)
+            .await
+            .unwrap_err());
         let long = Key::new(id(9), Zeroizing::new(secret.expose().repeat(8)));
         see(&rig.near().stage(&rig.channel, &long).await.unwrap_err());
         let records = rig.transcript.records();
@@ -354,7 +538,9 @@ async fn the_key_comes_back_nowhere() {
         // What the agents themselves show: the object where it was written, and everything else.
         for agent in &rig.pair.agents {
             match agent.get(&family.key_object()) {
-                Value::OctetString(text) => assert!(text.is_empty(), "{family:?}: {} octets", text.len()),
+                Value::OctetString(text) => {
+                    assert!(text.is_empty(), "{family:?}: {} octets", text.len())
+                }
                 other => panic!("{family:?}: {other:?}"),
             }
             let mut at = Oid::from([1, 3]);
@@ -403,12 +589,24 @@ impl Drop for Served {
 impl Served {
     async fn start(pair: &Pair, end: usize, traps: Option<&NotificationReceiver>) -> Self {
         let faults = Faults::new(1, Some(Arc::clone(&pair.faulty[end])));
-        let mut options = snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap()).with_faults(faults.clone());
+        let mut options =
+            snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
+                .with_faults(faults.clone());
         if let Some(receiver) = traps {
             options = options.with_traps(receiver.address());
         }
-        let (address, task) = snmp::serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&pair.agents[end]), options).await.unwrap();
-        Self { address: address.to_string(), faults, task }
+        let (address, task) = snmp::serve(
+            "127.0.0.1:0".parse().unwrap(),
+            Arc::clone(&pair.agents[end]),
+            options,
+        )
+        .await
+        .unwrap();
+        Self {
+            address: address.to_string(),
+            faults,
+            task,
+        }
     }
 
     fn fault(&self, spec: &str) {
@@ -416,12 +614,16 @@ impl Served {
     }
 
     async fn open(&self, family: Family, context: &OpenContext, more: &str) -> Result<Opened> {
-        qkd_drivers_all::registry().open(&family.uri("snmp", &self.address, more), context).await
+        qkd_drivers_all::registry()
+            .open(&family.uri("snmp", &self.address, more), context)
+            .await
     }
 }
 
 fn context(entries: impl IntoIterator<Item = Entry>) -> OpenContext {
-    let credentials = entries.into_iter().fold(Credentials::from_environment(), Credentials::with);
+    let credentials = entries
+        .into_iter()
+        .fold(Credentials::from_environment(), Credentials::with);
     accepting(OpenContext::new().with_credentials(credentials))
 }
 
@@ -433,7 +635,10 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
         for exchanges in 0..40 {
             let pair = Pair::new(family);
             let served = Served::start(&pair, 0, None).await;
-            let opened = served.open(family, &context([noc()]), "credentials=noc&deadline=300ms").await.unwrap();
+            let opened = served
+                .open(family, &context([noc()]), "credentials=noc&deadline=300ms")
+                .await
+                .unwrap();
             let encryptor = opened.as_encryptor().unwrap();
             let channel = encryptor.channels().await.unwrap()[0].clone();
             served.fault(&format!("loss@after={exchanges}@once"));
@@ -442,11 +647,19 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
             served.fault("clear");
             match outcome {
                 Err(error) => {
-                    assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Timeout, Effect::Unknown), "{family:?}, {exchanges}: {error}");
+                    assert_eq!(
+                        (error.kind(), error.effect_on_device()),
+                        (ErrorKind::Timeout, Effect::Unknown),
+                        "{family:?}, {exchanges}: {error}"
+                    );
                     assert!(!shows(format!("{error:?} {error}").as_bytes(), &key(1)));
                     if family == Nokia {
                         let slots = encryptor.channel(&channel).await.unwrap().slots;
-                        assert_eq!(slots.iter().map(|s| s.key_id.clone()).collect::<Vec<_>>(), [Some(id(1))], "the box has it");
+                        assert_eq!(
+                            slots.iter().map(|s| s.key_id.clone()).collect::<Vec<_>>(),
+                            [Some(id(1))],
+                            "the box has it"
+                        );
                     }
                     // As the contract says: staged again, with the same key.
                     let staged = encryptor.stage(&channel, &key(1)).await.unwrap();
@@ -456,10 +669,21 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
                 Ok(_) if met => unharmed += 1,
                 Ok(_) => break,
             }
-            assert!(exchanges < 39, "{family:?}: the exchanges of a stage have no end");
+            assert!(
+                exchanges < 39,
+                "{family:?}: the exchanges of a stage have no end"
+            );
         }
-        assert_eq!(unknown, 1, "{family:?}: one SET in {} exchanges", unknown + unharmed);
-        assert!(unharmed >= 1, "{family:?}: reads before it are asked for again");
+        assert_eq!(
+            unknown,
+            1,
+            "{family:?}: one SET in {} exchanges",
+            unknown + unharmed
+        );
+        assert!(
+            unharmed >= 1,
+            "{family:?}: reads before it are asked for again"
+        );
     }
 }
 
@@ -473,23 +697,55 @@ async fn wrong_credentials_are_an_authentication_error() {
             entry("auth", USER, Some("another-password"), Some(PRIV_PASSWORD)),
             entry("user", "nobody", Some(AUTH_PASSWORD), Some(PRIV_PASSWORD)),
             entry("priv", USER, Some(AUTH_PASSWORD), Some("another-password")),
-            entry("algorithm", USER, Some(AUTH_PASSWORD), Some(PRIV_PASSWORD)).with("auth_protocol", "SHA-512"),
+            entry("algorithm", USER, Some(AUTH_PASSWORD), Some(PRIV_PASSWORD))
+                .with("auth_protocol", "SHA-512"),
         ];
         let context = context(entries);
         for wrong in ["auth", "user", "algorithm", "priv"] {
-            let error = served.open(family, &context, &format!("credentials={wrong}")).await.unwrap_err();
+            let error = served
+                .open(family, &context, &format!("credentials={wrong}"))
+                .await
+                .unwrap_err();
             // What deciphers to nonsense is no SNMP message, and the agent drops it without a word (RFC 3412, 7.2): nobody can tell that from a loss.
-            let kind = if wrong == "priv" { ErrorKind::Timeout } else { ErrorKind::Authentication };
-            assert_eq!((error.kind(), error.effect_on_device()), (kind, Effect::None), "{family:?}, {wrong}: {error}");
-            assert!(wrong != "priv" || error.message().contains("check priv_protocol and priv_password"), "{error}");
+            let kind = if wrong == "priv" {
+                ErrorKind::Timeout
+            } else {
+                ErrorKind::Authentication
+            };
+            assert_eq!(
+                (error.kind(), error.effect_on_device()),
+                (kind, Effect::None),
+                "{family:?}, {wrong}: {error}"
+            );
+            assert!(
+                wrong != "priv"
+                    || error
+                        .message()
+                        .contains("check priv_protocol and priv_password"),
+                "{error}"
+            );
             for secret in [AUTH_PASSWORD, PRIV_PASSWORD, "another-password"] {
-                assert!(!format!("{error:?} {error}").contains(secret), "{family:?}, {wrong}");
+                assert!(
+                    !format!("{error:?} {error}").contains(secret),
+                    "{family:?}, {wrong}"
+                );
             }
         }
         for none in ["", "credentials=nowhere"] {
-            assert_eq!(served.open(family, &context, none).await.unwrap_err().kind(), ErrorKind::Authentication, "{family:?} {none}");
+            assert_eq!(
+                served
+                    .open(family, &context, none)
+                    .await
+                    .unwrap_err()
+                    .kind(),
+                ErrorKind::Authentication,
+                "{family:?} {none}"
+            );
         }
-        served.open(family, &context, "credentials=noc").await.unwrap();
+        served
+            .open(family, &context, "credentials=noc")
+            .await
+            .unwrap();
     }
 }
 
@@ -498,19 +754,39 @@ async fn wrong_credentials_are_an_authentication_error() {
 async fn a_key_is_not_sent_below_auth_priv() {
     for family in FAMILIES {
         let pair = Pair::new(family);
-        let options = snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap()).with_community("readers");
-        let (address, task) = snmp::serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&pair.agents[0]), options).await.unwrap();
+        let options = snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
+            .with_community("readers");
+        let (address, task) = snmp::serve(
+            "127.0.0.1:0".parse().unwrap(),
+            Arc::clone(&pair.agents[0]),
+            options,
+        )
+        .await
+        .unwrap();
         let context = context([Entry::new("lab").with("community", "readers")]);
-        let opened = qkd_drivers_all::registry().open(&family.uri("snmp", &address.to_string(), "credentials=lab"), &context).await.unwrap();
+        let opened = qkd_drivers_all::registry()
+            .open(
+                &family.uri("snmp", &address.to_string(), "credentials=lab"),
+                &context,
+            )
+            .await
+            .unwrap();
         let encryptor = opened.as_encryptor().unwrap();
         let channel = encryptor.channels().await.unwrap()[0].clone();
         let error = encryptor.stage(&channel, &key(1)).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect_on_device()), (ErrorKind::Authentication, Effect::None), "{family:?}: {error}");
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (ErrorKind::Authentication, Effect::None),
+            "{family:?}: {error}"
+        );
         task.abort();
     }
 }
 
-async fn event(events: &mut EventStream, wanted: impl Fn(&EventKind) -> bool) -> (Arc<Event>, Vec<EventKind>) {
+async fn event(
+    events: &mut EventStream,
+    wanted: impl Fn(&EventKind) -> bool,
+) -> (Arc<Event>, Vec<EventKind>) {
     let mut before = Vec::new();
     let heard = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
@@ -533,32 +809,69 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
     let alarm = |code: &'static str| move |k: &EventKind| matches!(k, EventKind::Alarm { code: c, .. } if c == code);
     for family in FAMILIES {
         let users = [Security::from_entry(&noc()).unwrap()];
-        let receiver = NotificationReceiver::bind("127.0.0.1:0", &users).await.unwrap();
+        let receiver = NotificationReceiver::bind("127.0.0.1:0", &users)
+            .await
+            .unwrap();
         let pair = Pair::new(family);
-        let served = [Served::start(&pair, 0, Some(&receiver)).await, Served::start(&pair, 1, Some(&receiver)).await];
+        let served = [
+            Served::start(&pair, 0, Some(&receiver)).await,
+            Served::start(&pair, 1, Some(&receiver)).await,
+        ];
         let context = context([noc()]).with_notifications(receiver.clone());
-        let opened = [served[0].open(family, &context, "credentials=noc").await.unwrap(), served[1].open(family, &context, "credentials=noc").await.unwrap()];
+        let opened = [
+            served[0]
+                .open(family, &context, "credentials=noc")
+                .await
+                .unwrap(),
+            served[1]
+                .open(family, &context, "credentials=noc")
+                .await
+                .unwrap(),
+        ];
         let mut events = [opened[0].device().events(), opened[1].device().events()];
         match family {
             PacketLight => {
                 served[1].fault("alarm=sfpRemoved");
                 let (heard, _) = event(&mut events[1], alarm("702")).await;
-                assert!(matches!(&heard.kind, EventKind::Alarm { subject: Some(s), .. } if s == "1295104"), "{heard:?}");
+                assert!(
+                    matches!(&heard.kind, EventKind::Alarm { subject: Some(s), .. } if s == "1295104"),
+                    "{heard:?}"
+                );
                 served[0].fault("alarm=hwfail");
                 let (_, before) = event(&mut events[0], alarm("11")).await;
                 assert!(!before.iter().any(alarm("702")), "{before:?}");
             }
             Nokia => {
-                let boxes = [opened[0].as_encryptor().unwrap(), opened[1].as_encryptor().unwrap()];
-                let moved = |slot: u8| move |k: &EventKind| *k == EventKind::StateChanged { subject: "ca1".into(), state: format!("slot {slot} active") };
-                let staged = [boxes[0].stage(&"ca1".into(), &key(1)).await.unwrap(), boxes[1].stage(&"ca1".into(), &key(1)).await.unwrap()];
+                let boxes = [
+                    opened[0].as_encryptor().unwrap(),
+                    opened[1].as_encryptor().unwrap(),
+                ];
+                let moved = |slot: u8| {
+                    move |k: &EventKind| {
+                        *k == EventKind::StateChanged {
+                            subject: "ca1".into(),
+                            state: format!("slot {slot} active"),
+                        }
+                    }
+                };
+                let staged = [
+                    boxes[0].stage(&"ca1".into(), &key(1)).await.unwrap(),
+                    boxes[1].stage(&"ca1".into(), &key(1)).await.unwrap(),
+                ];
                 boxes[1].activate(&staged[1]).await.unwrap();
                 event(&mut events[1], moved(2)).await;
                 boxes[0].activate(&staged[0]).await.unwrap();
                 let (_, before) = event(&mut events[0], moved(2)).await;
                 assert!(before.iter().all(|k| !moved(2)(k)), "{before:?}");
-                let (_, between) = event(&mut events[0], |k| matches!(k, EventKind::StateChanged { state, .. } if state == "inService")).await;
-                assert!(!between.iter().any(moved(2)), "the far end's roll-over is not this end's: {between:?}");
+                let (_, between) = event(
+                    &mut events[0],
+                    |k| matches!(k, EventKind::StateChanged { state, .. } if state == "inService"),
+                )
+                .await;
+                assert!(
+                    !between.iter().any(moved(2)),
+                    "the far end's roll-over is not this end's: {between:?}"
+                );
             }
         }
     }
@@ -567,14 +880,34 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
 /// Faults through a profile reach the agent, not only the model behind it.
 #[tokio::test]
 async fn an_alarm_of_a_profile_is_seen_and_cleared() {
-    let running = profile::start("packetlight-pair", &Options::default().with("time-factor", 50)).await.unwrap();
+    let running = profile::start(
+        "packetlight-pair",
+        &Options::default().with("time-factor", 50),
+    )
+    .await
+    .unwrap();
     let ready = running.ready();
     let credentials = Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap();
-    let opened = qkd_drivers_all::registry().open(&ready.uri, &accepting(OpenContext::new().with_credentials(credentials))).await.unwrap();
-    assert_eq!(opened.device().health().await.unwrap().state, HealthState::Ok);
+    let opened = qkd_drivers_all::registry()
+        .open(
+            &ready.uri,
+            &accepting(OpenContext::new().with_credentials(credentials)),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        opened.device().health().await.unwrap().state,
+        HealthState::Ok
+    );
     running.fault("alarm=hwfail").unwrap();
     let health = opened.device().health().await.unwrap();
-    assert!(health.state == HealthState::Degraded && format!("{health:?}").contains("(11)"), "{health:?}");
+    assert!(
+        health.state == HealthState::Degraded && format!("{health:?}").contains("(11)"),
+        "{health:?}"
+    );
     running.fault("clear").unwrap();
-    assert_eq!(opened.device().health().await.unwrap().state, HealthState::Ok);
+    assert_eq!(
+        opened.device().health().await.unwrap().state,
+        HealthState::Ok
+    );
 }

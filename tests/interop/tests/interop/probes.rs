@@ -62,16 +62,33 @@ struct Device {
 }
 
 impl Device {
-    fn new(name: &'static str, uri: &'static str, model: Switch, paths: &[(u32, u32)], session: impl FnOnce(Arc<Switch>) -> Box<dyn Session>) -> Self {
+    fn new(
+        name: &'static str,
+        uri: &'static str,
+        model: Switch,
+        paths: &[(u32, u32)],
+        session: impl FnOnce(Arc<Switch>) -> Box<dyn Session>,
+    ) -> Self {
         let model = Arc::new(model);
         model.add(paths).unwrap();
         let paths = model.connected();
-        Self { name, uri, line: Line(Arc::new(Mutex::new(session(Arc::clone(&model))))), model, paths }
+        Self {
+            name,
+            uri,
+            line: Line(Arc::new(Mutex::new(session(Arc::clone(&model))))),
+            model,
+            paths,
+        }
     }
 
     fn endpoint(&self) -> Endpoint {
         let line = self.line.clone();
-        attach(self.name, Arc::new(move || Box::new(line.clone()) as Box<dyn Session>), Faults::new(1, None), Clock::default())
+        attach(
+            self.name,
+            Arc::new(move || Box::new(line.clone()) as Box<dyn Session>),
+            Faults::new(1, None),
+            Clock::default(),
+        )
     }
 
     fn connector(&self) -> Box<dyn Connector> {
@@ -87,13 +104,19 @@ impl Device {
 
     fn ports(&self) -> Vec<PortState> {
         let geometry = self.model.geometry();
-        geometry.ports().map(|p| self.model.port_state(p.0)).collect()
+        geometry
+            .ports()
+            .map(|p| self.model.port_state(p.0))
+            .collect()
     }
 
     /// Its own driver opens it, and finds what there was.
     async fn answers(&self, behind: &str) {
         let context = OpenContext::new().with_memory("box", self.endpoint());
-        let opened = qkd_drivers_all::registry().open(self.uri, &context).await.unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
+        let opened = qkd_drivers_all::registry()
+            .open(self.uri, &context)
+            .await
+            .unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
         answers(&*opened.as_switch().unwrap(), &self.paths, self.name).await;
         opened.device().close().await.unwrap();
     }
@@ -105,54 +128,134 @@ async fn answers(switch: &dyn OpticalSwitch, paths: &CrossConnects, name: &str) 
         // A SelfAlign cannot be asked: that it still answers shows in the acknowledgement of the path that it has.
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::NotReady, "{name}: {error}");
-            let plan = Plan::blind(&switch.identity().await.unwrap(), &switch.switch_capabilities().geometry, paths).unwrap();
-            switch.apply(&plan).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let plan = Plan::blind(
+                &switch.identity().await.unwrap(),
+                &switch.switch_capabilities().geometry,
+                paths,
+            )
+            .unwrap();
+            switch
+                .apply(&plan)
+                .await
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(switch.connections().await.unwrap().value, *paths);
         }
     }
 }
 
 fn polatis(name: &'static str, model: &str, geometry: Geometry) -> Device {
-    let identity = Identity::of("Polatis").with_model(model).with_serial("002414").with_firmware("6.5.2.18");
+    let identity = Identity::of("Polatis")
+        .with_model(model)
+        .with_serial("002414")
+        .with_firmware("6.5.2.18");
     let model = Switch::new(identity, geometry, Clock::default());
     model.enable(&[3], false).unwrap();
-    Device::new(name, "polatis+mem://box", model, &[(1, 30), (2, 31)], |m| Box::new(Polatis::new(m).session()))
+    Device::new(name, "polatis+mem://box", model, &[(1, 30), (2, 31)], |m| {
+        Box::new(Polatis::new(m).session())
+    })
 }
 
 fn agiltron(name: &'static str, uri: &'static str, which: Model, channels: u32) -> Device {
-    let model = Switch::new(Identity::of("Agiltron"), Geometry::one_by(channels), Clock::default());
-    Device::new(name, uri, model, &[(0, 3)], |m| Box::new(Agiltron::new(which, m)))
+    let model = Switch::new(
+        Identity::of("Agiltron"),
+        Geometry::one_by(channels),
+        Clock::default(),
+    );
+    Device::new(name, uri, model, &[(0, 3)], |m| {
+        Box::new(Agiltron::new(which, m))
+    })
 }
 
 fn devices() -> Vec<Device> {
     vec![
-        polatis("a Polatis matrix with monitors", "N-OST-16x16-LA1-DMHNS", Geometry::matrix(16, 16)),
-        polatis("a Polatis matrix without", "I-OST-24x24-LU1-DMHNS", Geometry::matrix(24, 24)),
-        agiltron("an Agiltron FF 1x4", "agiltron+mem://box?model=ff&channels=4", Model::Ff, 4),
-        agiltron("an Agiltron FF 1x8", "agiltron+mem://box?model=ff&channels=8", Model::Ff, 8),
-        agiltron("an Agiltron SelfAlign 1x16", "agiltron+mem://box?model=selfalign&channels=16", Model::SelfAlign, 16),
-        Device::new("a JDSU SB 1x8", "jdsu-sb+mem://box", one_by_8("JDS Uniphase", "SB Switch"), &[(0, 3)], |m| {
-            Box::new(JdsuSb::new(m, Codes::default()).session())
-        }),
-        Device::new("a DiCon MEMS 1x8", "dicon+mem://box?model=mems", one_by_8("DiCon", "MEMS 1x8"), &[(0, 3)], |m| Box::new(DiconMems::new(m).session())),
-        Device::new("a DiCon GP600", "dicon+mem://box?model=gp600", gp600(), &[(1, 7)], |m| Box::new(DiconGp600::new(m, [1310, 1550]).session())),
+        polatis(
+            "a Polatis matrix with monitors",
+            "N-OST-16x16-LA1-DMHNS",
+            Geometry::matrix(16, 16),
+        ),
+        polatis(
+            "a Polatis matrix without",
+            "I-OST-24x24-LU1-DMHNS",
+            Geometry::matrix(24, 24),
+        ),
+        agiltron(
+            "an Agiltron FF 1x4",
+            "agiltron+mem://box?model=ff&channels=4",
+            Model::Ff,
+            4,
+        ),
+        agiltron(
+            "an Agiltron FF 1x8",
+            "agiltron+mem://box?model=ff&channels=8",
+            Model::Ff,
+            8,
+        ),
+        agiltron(
+            "an Agiltron SelfAlign 1x16",
+            "agiltron+mem://box?model=selfalign&channels=16",
+            Model::SelfAlign,
+            16,
+        ),
+        Device::new(
+            "a JDSU SB 1x8",
+            "jdsu-sb+mem://box",
+            one_by_8("JDS Uniphase", "SB Switch"),
+            &[(0, 3)],
+            |m| Box::new(JdsuSb::new(m, Codes::default()).session()),
+        ),
+        Device::new(
+            "a DiCon MEMS 1x8",
+            "dicon+mem://box?model=mems",
+            one_by_8("DiCon", "MEMS 1x8"),
+            &[(0, 3)],
+            |m| Box::new(DiconMems::new(m).session()),
+        ),
+        Device::new(
+            "a DiCon GP600",
+            "dicon+mem://box?model=gp600",
+            gp600(),
+            &[(1, 7)],
+            |m| Box::new(DiconGp600::new(m, [1310, 1550]).session()),
+        ),
         // It has been open for a while.
-        Device::new("a Thorlabs OSW22", "thorlabs-osw+mem://box?model=osw22", osw22(), &[(1, 4)], |m| Box::new(ThorlabsOsw::new(m, Duration::ZERO).session())),
+        Device::new(
+            "a Thorlabs OSW22",
+            "thorlabs-osw+mem://box?model=osw22",
+            osw22(),
+            &[(1, 4)],
+            |m| Box::new(ThorlabsOsw::new(m, Duration::ZERO).session()),
+        ),
     ]
 }
 
 fn one_by_8(vendor: &str, model: &str) -> Switch {
     let identity = Identity::of(vendor).with_model(model).with_firmware("2.00");
-    Switch::new(identity, Geometry::OneByN { channels: 8, dark: true }, Clock::default())
+    Switch::new(
+        identity,
+        Geometry::OneByN {
+            channels: 8,
+            dark: true,
+        },
+        Clock::default(),
+    )
 }
 
 fn gp600() -> Switch {
-    let identity = Identity::of("Dicon Fiberoptics Inc").with_model("GP600").with_serial("19A0M10D0117").with_firmware("7.0");
+    let identity = Identity::of("Dicon Fiberoptics Inc")
+        .with_model("GP600")
+        .with_serial("19A0M10D0117")
+        .with_firmware("7.0");
     Switch::new(identity, Geometry::matrix(4, 4), Clock::default())
 }
 
 fn osw22() -> Switch {
-    Switch::new(Identity::of("Thorlabs").with_model("OSW22-1310E").with_firmware("board 1.0"), Geometry::Crossbar, Clock::default())
+    Switch::new(
+        Identity::of("Thorlabs")
+            .with_model("OSW22-1310E")
+            .with_firmware("board 1.0"),
+        Geometry::Crossbar,
+        Clock::default(),
+    )
 }
 
 /// The serial probes of all drivers.
@@ -163,7 +266,12 @@ fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
         .into_iter()
         .flat_map(|info| {
             info.probes.iter().filter_map(move |p| match p {
-                Probe::Bytes { transport: "serial", at, send, expect } => Some((info, *at, *send, *expect)),
+                Probe::Bytes {
+                    transport: "serial",
+                    at,
+                    send,
+                    expect,
+                } => Some((info, *at, *send, *expect)),
                 _ => None,
             })
         })
@@ -172,14 +280,29 @@ fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
 
 /// Whether what answers is a device of the driver's. Silence, and nonsense, is a no.
 async fn recognises(connector: Box<dyn Connector>, send: &[u8], expect: &str) -> bool {
-    let link = LineLink::open(connector, LineOptions::new(Resync::Reconnect, EventHub::default()), PATIENCE).await.unwrap();
+    let link = LineLink::open(
+        connector,
+        LineOptions::new(Resync::Reconnect, EventHub::default()),
+        PATIENCE,
+    )
+    .await
+    .unwrap();
     let until_line = |seen: &[u8]| {
-        if seen.len() > 2 && matches!(seen.last(), Some(b'\r' | b'\n')) || seen.len() >= 256 { Frame::Complete(seen.len()) } else { Frame::Incomplete }
+        if seen.len() > 2 && matches!(seen.last(), Some(b'\r' | b'\n')) || seen.len() >= 256 {
+            Frame::Complete(seen.len())
+        } else {
+            Frame::Incomplete
+        }
     };
-    let reply = link.exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Public)).await;
+    let reply = link
+        .exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Public))
+        .await;
     link.close().await;
     match reply {
-        Ok(reply) => String::from_utf8_lossy(&reply).trim_start().to_ascii_lowercase().starts_with(expect),
+        Ok(reply) => String::from_utf8_lossy(&reply)
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with(expect),
         Err(error) => {
             assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
             false
@@ -198,10 +321,28 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
             // More than once: what one leaves behind, the next would trip over.
             for _ in 0..3 {
                 let own = recognises(device.connector(), send, expect).await;
-                assert_eq!(own, info.name == device.driver(), "the probe of {} at {}", info.name, device.name);
+                assert_eq!(
+                    own,
+                    info.name == device.driver(),
+                    "the probe of {} at {}",
+                    info.name,
+                    device.name
+                );
                 recognised += u32::from(own);
-                assert_eq!(device.model.connected(), device.paths, "the probe of {} at {}", info.name, device.name);
-                assert_eq!(device.ports(), before, "the probe of {} at {}", info.name, device.name);
+                assert_eq!(
+                    device.model.connected(),
+                    device.paths,
+                    "the probe of {} at {}",
+                    info.name,
+                    device.name
+                );
+                assert_eq!(
+                    device.ports(),
+                    before,
+                    "the probe of {} at {}",
+                    info.name,
+                    device.name
+                );
             }
             device.answers(info.name).await;
         }
@@ -209,7 +350,10 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
     }
     // Two devices have a probe of their own; an Agiltron cannot be recognised, since each four bytes are a command there.
     assert_eq!(recognised, 2 * 3);
-    assert!(probes.iter().all(|(info, ..)| info.name == "polatis"), "a new probe: are its devices among these?");
+    assert!(
+        probes.iter().all(|(info, ..)| info.name == "polatis"),
+        "a new probe: are its devices among these?"
+    );
 }
 
 /// What others have left on the line, up to a whole wrong command, ends with the first bytes of the probe.
@@ -217,11 +361,20 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
 async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
     for device in devices().into_iter().take(2) {
         for (_, _, send, expect) in probes() {
-            for left in [&b"\x01\x11\x00\x00"[..], b":oxc:swit:conn:add (@1", b"*id", b"\""] {
+            for left in [
+                &b"\x01\x11\x00\x00"[..],
+                b":oxc:swit:conn:add (@1",
+                b"*id",
+                b"\"",
+            ] {
                 device.line.clone().feed(left);
                 // The first answer may be the refusal of what was left.
                 let first = recognises(device.connector(), send, expect).await;
-                assert!(first || recognises(device.connector(), send, expect).await, "{} behind {left:?}", device.name);
+                assert!(
+                    first || recognises(device.connector(), send, expect).await,
+                    "{} behind {left:?}",
+                    device.name
+                );
                 assert_eq!(device.model.connected(), device.paths);
             }
         }
@@ -232,19 +385,54 @@ async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
 /// Over pseudo-terminals, at the probe's own line speed, which may not be the device's: then it hears noise.
 #[tokio::test]
 async fn over_real_lines_each_probe_recognises_its_own_only() {
-    for name in ["polatis-16x16", "polatis-ost-24x24", "agiltron-ff", "agiltron-selfalign"] {
-        let running = profile::start(name, &Options::default().seeded(5)).await.unwrap();
-        let serial = running.ready().endpoints.iter().find(|e| e.bus == "serial").unwrap();
-        let uri = running.ready().uris.iter().find(|u| u.contains("+serial:")).unwrap();
-        let open = async || qkd_drivers_all::registry().open(uri, &OpenContext::new()).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    for name in [
+        "polatis-16x16",
+        "polatis-ost-24x24",
+        "agiltron-ff",
+        "agiltron-selfalign",
+    ] {
+        let running = profile::start(name, &Options::default().seeded(5))
+            .await
+            .unwrap();
+        let serial = running
+            .ready()
+            .endpoints
+            .iter()
+            .find(|e| e.bus == "serial")
+            .unwrap();
+        let uri = running
+            .ready()
+            .uris
+            .iter()
+            .find(|u| u.contains("+serial:"))
+            .unwrap();
+        let open = async || {
+            qkd_drivers_all::registry()
+                .open(uri, &OpenContext::new())
+                .await
+                .unwrap_or_else(|e| panic!("{name}: {e}"))
+        };
         let before = {
             let opened = open().await;
             let switch = opened.as_switch().unwrap();
             let geometry = switch.switch_capabilities().geometry;
-            let wanted: CrossConnects = if name.starts_with("polatis") { "1-30,2-31" } else { "common-3" }.parse().unwrap();
+            let wanted: CrossConnects = if name.starts_with("polatis") {
+                "1-30,2-31"
+            } else {
+                "common-3"
+            }
+            .parse()
+            .unwrap();
             let identity = switch.identity().await.unwrap();
             let plan = match switch.connections().await {
-                Ok(now) => Plan::new(&identity, &geometry, &now.value, &wanted, &qkd_switch_hal::Scope::Touched).unwrap(),
+                Ok(now) => Plan::new(
+                    &identity,
+                    &geometry,
+                    &now.value,
+                    &wanted,
+                    &qkd_switch_hal::Scope::Touched,
+                )
+                .unwrap(),
                 Err(_) => Plan::blind(&identity, &geometry, &wanted).unwrap(),
             };
             switch.apply(&plan).await.unwrap();
@@ -252,8 +440,18 @@ async fn over_real_lines_each_probe_recognises_its_own_only() {
             wanted
         };
         for (info, baud, send, expect) in probes() {
-            let own = recognises(Box::new(SerialPort::new(&serial.address, baud, false)), send, expect).await;
-            assert_eq!(own, name.starts_with(info.name), "the probe of {} at {name}", info.name);
+            let own = recognises(
+                Box::new(SerialPort::new(&serial.address, baud, false)),
+                send,
+                expect,
+            )
+            .await;
+            assert_eq!(
+                own,
+                name.starts_with(info.name),
+                "the probe of {} at {name}",
+                info.name
+            );
         }
         let opened = open().await;
         answers(&*opened.as_switch().unwrap(), &before, name).await;

@@ -14,7 +14,8 @@ use qkd_hal::{ErrorKind, Identity, units::DecibelMilliwatts};
 use qkd_switch_hal::{
     Geometry, SwitchCapabilities,
     protection::{
-        CommandKind, GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+        CommandKind, GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting,
+        ProtectionStatus, Request, SettingKind, SwitchCommand,
     },
 };
 use rand::{RngExt, SeedableRng};
@@ -32,9 +33,18 @@ struct Rig {
 const MOST: Duration = Duration::from_secs(i32::MAX as u64);
 
 fn limits(commands: &[CommandKind]) -> ProtectionCapabilities {
-    ProtectionCapabilities::new(&[SettingKind::Mode, SettingKind::Preferred, SettingKind::Revert, SettingKind::WaitToRestore, SettingKind::Threshold], commands)
-        .with_wait_to_restore(Duration::ZERO..=MOST, Duration::from_secs(1))
-        .with_threshold(DecibelMilliwatts(-99.0)..=DecibelMilliwatts(99.0))
+    ProtectionCapabilities::new(
+        &[
+            SettingKind::Mode,
+            SettingKind::Preferred,
+            SettingKind::Revert,
+            SettingKind::WaitToRestore,
+            SettingKind::Threshold,
+        ],
+        commands,
+    )
+    .with_wait_to_restore(Duration::ZERO..=MOST, Duration::from_secs(1))
+    .with_threshold(DecibelMilliwatts(-99.0)..=DecibelMilliwatts(99.0))
 }
 
 fn inputs() -> Vec<Input> {
@@ -43,45 +53,111 @@ fn inputs() -> Vec<Input> {
 
 async fn rig(uri: &str, model: Arc<Protector>, agent: Arc<dyn SnmpAgent>) -> Rig {
     let registry = qkd_drivers_all::registry();
-    let all: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
-    let context = OpenContext::new().with_memory("box", Endpoint::Snmp(agent)).accepting(all);
-    let driven = registry.open(uri, &context).await.unwrap().as_protection().unwrap();
+    let all: Vec<String> = registry
+        .drivers()
+        .flat_map(|d| d.info().assumptions)
+        .map(|a| a.id.to_owned())
+        .collect();
+    let context = OpenContext::new()
+        .with_memory("box", Endpoint::Snmp(agent))
+        .accepting(all);
+    let driven = registry
+        .open(uri, &context)
+        .await
+        .unwrap()
+        .as_protection()
+        .unwrap();
     let group = driven.groups().await.unwrap().remove(0);
     let second = driven.protection_capabilities().wait_step;
-    Rig { driven, model, group, second }
+    Rig {
+        driven,
+        model,
+        group,
+        second,
+    }
 }
 
 async fn hms(kind: scte::Kind) -> Rig {
-    let paths = kind.paths().iter().map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec())).collect();
+    let paths = kind
+        .paths()
+        .iter()
+        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
+        .collect();
     let group = Group::with_needs(paths, inputs());
-    let geometry = if kind == scte::Kind::Ab { Geometry::one_by(2) } else { Geometry::Crossbar };
+    let geometry = if kind == scte::Kind::Ab {
+        Geometry::one_by(2)
+    } else {
+        Geometry::Crossbar
+    };
     let limits = limits(&[CommandKind::Force, CommandKind::Manual]);
-    let model = Protector::new(Identity::of("SCTE HMS"), limits, vec![("1".into(), group)], Clock::default()).with_switch(SwitchCapabilities::new(geometry));
+    let model = Protector::new(
+        Identity::of("SCTE HMS"),
+        limits,
+        vec![("1".into(), group)],
+        Clock::default(),
+    )
+    .with_switch(SwitchCapabilities::new(geometry));
     let model = Arc::new(model);
-    let agent = scte::agent(Arc::clone(&model), kind, NodeOptions::named("hms", scte::ENTERPRISE));
+    let agent = scte::agent(
+        Arc::clone(&model),
+        kind,
+        NodeOptions::named("hms", scte::ENTERPRISE),
+    );
     rig("scte-hms+mem://box", model, agent).await
 }
 
 async fn card() -> Rig {
     let groups = vec![("2".into(), Group::of(&olp::PATHS, inputs()))];
-    let model =
-        Arc::new(Protector::new(Identity::of("FS.com").with_serial("G1"), limits(&[CommandKind::Force, CommandKind::Manual]), groups, Clock::default()));
-    let agent = olp::agent(Arc::clone(&model), Duration::from_secs(1), NodeOptions::named("oap", olp::ENTERPRISE));
-    rig("fs-olp+mem://box?delay-unit=s&power-scale=0.01&poll=off", model, agent).await
+    let model = Arc::new(Protector::new(
+        Identity::of("FS.com").with_serial("G1"),
+        limits(&[CommandKind::Force, CommandKind::Manual]),
+        groups,
+        Clock::default(),
+    ));
+    let agent = olp::agent(
+        Arc::clone(&model),
+        Duration::from_secs(1),
+        NodeOptions::named("oap", olp::ENTERPRISE),
+    );
+    rig(
+        "fs-olp+mem://box?delay-unit=s&power-scale=0.01&poll=off",
+        model,
+        agent,
+    )
+    .await
 }
 
 async fn packet_light() -> Rig {
     let uplink = 1_295_104;
-    let ports = packetlight::Ports { user: [uplink - 256, uplink - 128], net: [uplink, uplink + 128] };
+    let ports = packetlight::Ports {
+        user: [uplink - 256, uplink - 128],
+        net: [uplink, uplink + 128],
+    };
     let mut group = Group::of(&packetlight::PATHS, inputs());
     group.wait_to_restore = Duration::from_secs(300);
     let identity = Identity::of("PacketLight").with_serial("PL0");
-    let limits = limits(&[CommandKind::Clear, CommandKind::Lockout, CommandKind::Force, CommandKind::Manual]);
+    let limits = limits(&[
+        CommandKind::Clear,
+        CommandKind::Lockout,
+        CommandKind::Force,
+        CommandKind::Manual,
+    ]);
     let groups = vec![(GroupId(ports.user[0].to_string()), group)];
-    let model = Arc::new(Protector::new(identity.clone(), limits, groups, Clock::default()));
+    let model = Arc::new(Protector::new(
+        identity.clone(),
+        limits,
+        groups,
+        Clock::default(),
+    ));
     let link = ForcedLink::new(Clock::default(), b"secret");
-    let options = packetlight::Options { protection: Some((ports, Arc::clone(&model))), ..packetlight::Options::named("pl-0") };
-    let agent = packetlight::agent(Arc::new(ForcedEnd::new(link, 0, "uplink-1", identity)), options);
+    let options = packetlight::Options {
+        protection: Some((ports, Arc::clone(&model))),
+        ..packetlight::Options::named("pl-0")
+    };
+    let agent = packetlight::agent(
+        Arc::new(ForcedEnd::new(link, 0, "uplink-1", identity)),
+        options,
+    );
     rig("packetlight+mem://box?psk-encoding=hex", model, agent).await
 }
 
@@ -91,16 +167,30 @@ fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
     let told = |s: &ProtectionStatus| (s.mode, s.live.path.clone(), s.revert, s.wait_to_restore);
     assert_eq!(told(driven), told(direct), "after {after}");
     let all_well = direct.paths.iter().all(|p| p.failed == Some(false));
-    let remembered = direct.mode == Mode::Automatic && (!all_well || direct.live.request == Request::ManualSwitch);
-    assert!(remembered || driven.live.request == direct.live.request, "after {after}: {:?}, {:?}", driven.live, direct.live);
-    let failed = |s: &ProtectionStatus| s.paths.iter().map(|p| (p.path.clone(), p.failed)).collect::<Vec<_>>();
+    let remembered = direct.mode == Mode::Automatic
+        && (!all_well || direct.live.request == Request::ManualSwitch);
+    assert!(
+        remembered || driven.live.request == direct.live.request,
+        "after {after}: {:?}, {:?}",
+        driven.live,
+        direct.live
+    );
+    let failed = |s: &ProtectionStatus| {
+        s.paths
+            .iter()
+            .map(|p| (p.path.clone(), p.failed))
+            .collect::<Vec<_>>()
+    };
     let (mut one, mut other) = (failed(driven), failed(direct));
     one.sort();
     other.sort();
     assert_eq!(one, other, "after {after}");
     for path in &driven.paths {
         let model = direct.path(&path.path).unwrap();
-        assert!(path.threshold.is_none() || path.threshold == model.threshold, "after {after}: {path:?}, {model:?}");
+        assert!(
+            path.threshold.is_none() || path.threshold == model.threshold,
+            "after {after}: {path:?}, {model:?}"
+        );
     }
 }
 
@@ -108,17 +198,36 @@ fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
 async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
     let (driven, direct): (&dyn Protection, &dyn Protection) = (&*rig.driven, &*rig.model);
     let target = if through { driven } else { direct };
-    let paths: Vec<PathId> = driven.protection(&rig.group).await.unwrap().value.paths.into_iter().map(|p| p.path).collect();
+    let paths: Vec<PathId> = driven
+        .protection(&rig.group)
+        .await
+        .unwrap()
+        .value
+        .paths
+        .into_iter()
+        .map(|p| p.path)
+        .collect();
     let path = paths[dice.random_range(0..paths.len())].clone();
     let capabilities = driven.protection_capabilities();
     let setting = match dice.random_range(0..9) {
-        0 | 1 => ProtectionSetting::Mode(if dice.random() { Mode::Automatic } else { Mode::Manual }),
+        0 | 1 => ProtectionSetting::Mode(if dice.random() {
+            Mode::Automatic
+        } else {
+            Mode::Manual
+        }),
         2 => ProtectionSetting::Preferred(path),
         3 => ProtectionSetting::Revert(dice.random()),
         4 => ProtectionSetting::WaitToRestore(rig.second * dice.random_range(1..5)),
-        5 => ProtectionSetting::Threshold { path, level: DecibelMilliwatts(f64::from(dice.random_range(-30..-20))) },
+        5 => ProtectionSetting::Threshold {
+            path,
+            level: DecibelMilliwatts(f64::from(dice.random_range(-30..-20))),
+        },
         6 => {
-            let fault = if dice.random() { DeviceFault::Cut(Some(format!("{}/{path}", rig.group))) } else { DeviceFault::Clear };
+            let fault = if dice.random() {
+                DeviceFault::Cut(Some(format!("{}/{path}", rig.group)))
+            } else {
+                DeviceFault::Clear
+            };
             let text = format!("{fault:?}");
             rig.model.apply(&fault).unwrap();
             return text;
@@ -137,15 +246,25 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
             let takes = capabilities.commands.contains(&command.kind());
             let now = direct.protection(&rig.group).await.unwrap().value;
             // Without standing commands the box takes them in manual mode only, and one with them in automatic mode only.
-            let mode = if capabilities.commands.contains(&CommandKind::Clear) { Mode::Automatic } else { Mode::Manual };
+            let mode = if capabilities.commands.contains(&CommandKind::Clear) {
+                Mode::Automatic
+            } else {
+                Mode::Manual
+            };
             let expected = match (takes, now.permits(&command)) {
                 (false, _) => Some(ErrorKind::InvalidInput),
                 (true, Err(error)) => Some(error.kind()),
-                (true, Ok(())) if now.mode != mode && command != SwitchCommand::Clear => Some(ErrorKind::NotReady),
+                (true, Ok(())) if now.mode != mode && command != SwitchCommand::Clear => {
+                    Some(ErrorKind::NotReady)
+                }
                 (true, Ok(())) => None,
             };
             let got = driven.command(&rig.group, &command).await.err();
-            assert_eq!(got.as_ref().map(qkd_hal::Error::kind), expected, "{command}: {got:?}");
+            assert_eq!(
+                got.as_ref().map(qkd_hal::Error::kind),
+                expected,
+                "{command}: {got:?}"
+            );
             return command.to_string();
         }
     };
@@ -163,7 +282,11 @@ async fn programme(rig: Rig, seed: u64) {
         done.push(step(&rig, &mut dice, through).await);
         let driven = rig.driven.protection(&rig.group).await.unwrap().value;
         let direct = rig.model.protection(&rig.group).await.unwrap().value;
-        same(&driven, &direct, &format!("turn {turn} of {:?}", &done[done.len().saturating_sub(6)..]));
+        same(
+            &driven,
+            &direct,
+            &format!("turn {turn} of {:?}", &done[done.len().saturating_sub(6)..]),
+        );
     }
 }
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 async fn pair(name: &str, options: &Options) -> (Running, Arc<dyn QkdModule>, Arc<dyn QkdModule>) {
     let running = profile::start(name, options).await.unwrap();
     let ready = running.ready();
-    let (a, b) = (open(ready, 0, "").await.unwrap(), open(ready, 1, "").await.unwrap());
+    let (a, b) = (
+        open(ready, 0, "").await.unwrap(),
+        open(ready, 1, "").await.unwrap(),
+    );
     (running, a.as_module().unwrap(), b.as_module().unwrap())
 }
 
@@ -21,7 +24,9 @@ async fn open(ready: &profile::Ready, end: usize, more: &str) -> qkd_hal::Result
     if let Some(file) = &ready.credentials_file {
         context = context.with_credentials(Credentials::from_file(file)?);
     }
-    qkd_drivers_all::registry().open(&format!("{}{more}", ready.uris[end]), &context).await
+    qkd_drivers_all::registry()
+        .open(&format!("{}{more}", ready.uris[end]), &context)
+        .await
 }
 
 #[tokio::test]
@@ -29,14 +34,24 @@ async fn both_ends_give_the_same_keys_once() {
     for name in ["etsi014-pair", "veriqloud-qline-pair"] {
         let (_running, alice, bob) = pair(name, &Options::default()).await;
         let before = alice.key_store().await.unwrap().stored.unwrap();
-        let keys = alice.take_keys(&KeyRequest::new(3).with_size(Bits(256))).await.unwrap();
+        let keys = alice
+            .take_keys(&KeyRequest::new(3).with_size(Bits(256)))
+            .await
+            .unwrap();
         let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
         assert_eq!(bob.take_keys_by_id(&ids).await.unwrap(), keys, "{name}");
-        assert!(alice.key_store().await.unwrap().stored.unwrap() <= before + 1_000_000, "{name}");
+        assert!(
+            alice.key_store().await.unwrap().stored.unwrap() <= before + 1_000_000,
+            "{name}"
+        );
         let again = bob.take_keys_by_id(&ids).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::NotFound, "{name}: {again}");
         let unknown = "6fa459ea-ee8a-4ca4-894e-db77e160355e".parse().unwrap();
-        assert_eq!(bob.take_keys_by_id(&[unknown]).await.unwrap_err().kind(), ErrorKind::NotFound, "{name}");
+        assert_eq!(
+            bob.take_keys_by_id(&[unknown]).await.unwrap_err().kind(),
+            ErrorKind::NotFound,
+            "{name}"
+        );
     }
 }
 
@@ -44,21 +59,64 @@ async fn both_ends_give_the_same_keys_once() {
 async fn what_014_refuses_is_told_and_changes_nothing() {
     let (_running, alice, bob) = pair("etsi014-pair", &Options::default()).await;
     let store = alice.key_store().await.unwrap();
-    assert_eq!((store.key_size, store.max_per_request), (Some(Bits(256)), Some(128)));
-    for request in [KeyRequest::new(129), KeyRequest::new(1).with_size(Bits(2048)), KeyRequest::new(1).with_size(Bits(8))] {
+    assert_eq!(
+        (store.key_size, store.max_per_request),
+        (Some(Bits(256)), Some(128))
+    );
+    for request in [
+        KeyRequest::new(129),
+        KeyRequest::new(1).with_size(Bits(2048)),
+        KeyRequest::new(1).with_size(Bits(8)),
+    ] {
         let error = alice.take_keys(&request).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Refused), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Refused),
+            "{error}"
+        );
         assert_eq!(error.effect_on_device(), Effect::None, "{error}");
-        assert!(error.words().is_some(), "the KME's own words are passed on: {error}");
+        assert!(
+            error.words().is_some(),
+            "the KME's own words are passed on: {error}"
+        );
     }
-    let mandatory = Extension { name: "abc_route_type".into(), value: "\"direct\"".into(), mandatory: true };
-    let error = alice.take_keys(&KeyRequest::new(1).with_extension(mandatory.clone())).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Refused | ErrorKind::InvalidInput), "{error}");
-    assert!(error.to_string().contains("not all extension_mandatory parameters are supported"), "{error}");
-    alice.take_keys(&KeyRequest::new(1).with_extension(Extension { mandatory: false, ..mandatory })).await.unwrap();
+    let mandatory = Extension {
+        name: "abc_route_type".into(),
+        value: "\"direct\"".into(),
+        mandatory: true,
+    };
+    let error = alice
+        .take_keys(&KeyRequest::new(1).with_extension(mandatory.clone()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Unsupported | ErrorKind::Refused | ErrorKind::InvalidInput
+        ),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("not all extension_mandatory parameters are supported"),
+        "{error}"
+    );
+    alice
+        .take_keys(&KeyRequest::new(1).with_extension(Extension {
+            mandatory: false,
+            ..mandatory
+        }))
+        .await
+        .unwrap();
     // Bob may not take what was not granted to him: his own keys as if Alice had taken them.
     let own = bob.take_keys(&KeyRequest::new(1)).await.unwrap();
-    assert_eq!(bob.take_keys_by_id(&[own[0].id().clone()]).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        bob.take_keys_by_id(&[own[0].id().clone()])
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
 }
 
 #[tokio::test]
@@ -66,32 +124,59 @@ async fn a_lost_reply_with_keys_loses_the_keys_and_says_so() {
     let (running, alice, _bob) = pair("etsi014-pair", &Options::default()).await;
     for fault in ["truncate@once", "hangup@once", "loss@once", "flood@once"] {
         let more = "&deadline=700ms";
-        let alice = if fault == "loss@once" { open(running.ready(), 0, more).await.unwrap().as_module().unwrap() } else { Arc::clone(&alice) };
+        let alice = if fault == "loss@once" {
+            open(running.ready(), 0, more)
+                .await
+                .unwrap()
+                .as_module()
+                .unwrap()
+        } else {
+            Arc::clone(&alice)
+        };
         running.fault(fault).unwrap();
         let error = alice.take_keys(&KeyRequest::new(2)).await.unwrap_err();
-        assert_eq!(error.effect_on_device(), Effect::Unknown, "{fault}: {error}");
-        assert_eq!(alice.take_keys(&KeyRequest::new(1)).await.unwrap().len(), 1, "{fault}: the next call works");
+        assert_eq!(
+            error.effect_on_device(),
+            Effect::Unknown,
+            "{fault}: {error}"
+        );
+        assert_eq!(
+            alice.take_keys(&KeyRequest::new(1)).await.unwrap().len(),
+            1,
+            "{fault}: the next call works"
+        );
     }
 }
 
 #[tokio::test]
 async fn wrong_credentials_and_wrong_parties() {
-    let running = profile::start("etsi014-pair", &Options::default()).await.unwrap();
+    let running = profile::start("etsi014-pair", &Options::default())
+        .await
+        .unwrap();
     let ready = running.ready();
     let uri = &ready.uris[0];
     let plain = OpenContext::new();
-    let error = qkd_drivers_all::registry().open(uri, &plain).await.unwrap_err();
+    let error = qkd_drivers_all::registry()
+        .open(uri, &plain)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     // A certificate of another authority.
-    let stranger = profile::start("etsi014-pair", &Options::default()).await.unwrap();
-    let context = OpenContext::new().with_credentials(Credentials::from_file(stranger.ready().credentials_file.as_ref().unwrap()).unwrap());
+    let stranger = profile::start("etsi014-pair", &Options::default())
+        .await
+        .unwrap();
+    let context = OpenContext::new().with_credentials(
+        Credentials::from_file(stranger.ready().credentials_file.as_ref().unwrap()).unwrap(),
+    );
     let error = match qkd_drivers_all::registry().open(uri, &context).await {
         Err(error) => error,
         Ok(opened) => opened.as_module().unwrap().key_store().await.unwrap_err(),
     };
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     // Bob's certificate at Alice's KME: known to the authority, and no caller of this KME (401).
-    let context = OpenContext::new().with_credentials(Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap());
+    let context = OpenContext::new().with_credentials(
+        Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap(),
+    );
     let bob = uri.replace("credentials=sae-alice", "credentials=sae-bob");
     let error = match qkd_drivers_all::registry().open(&bob, &context).await {
         Err(error) => error,
@@ -111,13 +196,30 @@ async fn a_store_that_is_empty_is_exhausted_not_broken() {
 
 #[tokio::test]
 async fn a_qline_tells_its_states_and_only_what_each_role_knows() {
-    let (running, alice, bob) = pair("veriqloud-qline-pair", &Options::default().with("time-factor", 1000)).await;
+    let (running, alice, bob) = pair(
+        "veriqloud-qline-pair",
+        &Options::default().with("time-factor", 1000),
+    )
+    .await;
     assert_eq!(alice.status().await.unwrap().state, ModuleState::Generating);
     let qber = alice.performance().await.unwrap().qber.unwrap().value.0;
     assert!((0.0..0.11).contains(&qber), "{qber}");
-    assert_eq!(bob.performance().await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert!(bob.telemetry().await.unwrap().iter().any(|r| r.name.contains("temperature")));
-    assert_eq!(alice.stop().await.unwrap_err().kind(), ErrorKind::Unsupported, "it runs over a local socket only");
+    assert_eq!(
+        bob.performance().await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    assert!(
+        bob.telemetry()
+            .await
+            .unwrap()
+            .iter()
+            .any(|r| r.name.contains("temperature"))
+    );
+    assert_eq!(
+        alice.stop().await.unwrap_err().kind(),
+        ErrorKind::Unsupported,
+        "it runs over a local socket only"
+    );
     alice.calibrate().await.unwrap();
     alice.start().await.unwrap();
     running.fault("fail").unwrap();
@@ -125,7 +227,10 @@ async fn a_qline_tells_its_states_and_only_what_each_role_knows() {
     running.fault("clear").unwrap();
     running.fault("cut").unwrap();
     assert_eq!(alice.status().await.unwrap().state, ModuleState::Error);
-    assert_eq!(bob.start().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        bob.start().await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test]
@@ -138,5 +243,9 @@ async fn the_emulator_killed_in_mid_operation_is_told_at_once() {
     drop(running);
     let error = call.await.unwrap().unwrap_err();
     assert!(begun.elapsed().as_secs() < 2);
-    assert_eq!(error.kind(), ErrorKind::Transport(TransportFault::HungUp), "{error}");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Transport(TransportFault::HungUp),
+        "{error}"
+    );
 }

@@ -37,21 +37,36 @@ macro_rules! wire {
         |model: Arc<Switch>| {
             let device = $make(model);
             let faulty = Arc::new(device.clone()) as Arc<dyn Faulty>;
-            (Arc::new(move || Box::new(device.session()) as Box<dyn Session>) as Arc<dyn ByteService>, faulty)
+            (
+                Arc::new(move || Box::new(device.session()) as Box<dyn Session>)
+                    as Arc<dyn ByteService>,
+                faulty,
+            )
         }
     };
 }
 
-const DARK: Geometry = Geometry::OneByN { channels: 8, dark: true };
+const DARK: Geometry = Geometry::OneByN {
+    channels: 8,
+    dark: true,
+};
 
 fn families() -> Vec<Family> {
-    let osw = || Identity::of("Thorlabs").with_model("OSW").with_firmware("board 1.0");
+    let osw = || {
+        Identity::of("Thorlabs")
+            .with_model("OSW")
+            .with_firmware("board 1.0")
+    };
     vec![
         Family {
             name: "JDSU SB",
             uri: "jdsu-sb+mem://box?deadline=5s",
             geometry: DARK,
-            identity: || Identity::of("JDS Uniphase").with_model("SB Switch").with_firmware("2.00"),
+            identity: || {
+                Identity::of("JDS Uniphase")
+                    .with_model("SB Switch")
+                    .with_firmware("2.00")
+            },
             wire: wire!(|m| JdsuSb::new(m, Codes::default())),
         },
         Family {
@@ -65,7 +80,12 @@ fn families() -> Vec<Family> {
             name: "DiCon GP600",
             uri: "dicon+mem://box?model=gp600&deadline=5s",
             geometry: Geometry::matrix(8, 4),
-            identity: || Identity::of("Dicon Fiberoptics Inc").with_model("GP600").with_serial("19A0M10D0117").with_firmware("7.0"),
+            identity: || {
+                Identity::of("Dicon Fiberoptics Inc")
+                    .with_model("GP600")
+                    .with_serial("19A0M10D0117")
+                    .with_firmware("7.0")
+            },
             wire: wire!(|m| DiconGp600::new(m, [1310, 1550])),
         },
         Family {
@@ -97,9 +117,17 @@ impl Family {
         let model = Arc::new(Switch::new((self.identity)(), self.geometry, clock.clone()));
         let (service, faulty) = (self.wire)(Arc::clone(&model));
         let faults = Faults::new(7, Some(faulty));
-        let context = OpenContext::new().with_memory("box", attach("box", service, faults.clone(), clock));
-        let opened = qkd_drivers_all::registry().open(self.uri, &context).await.unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        Rig { driven: opened.as_switch().unwrap(), model, faults }
+        let context =
+            OpenContext::new().with_memory("box", attach("box", service, faults.clone(), clock));
+        let opened = qkd_drivers_all::registry()
+            .open(self.uri, &context)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        Rig {
+            driven: opened.as_switch().unwrap(),
+            model,
+            faults,
+        }
     }
 }
 
@@ -108,9 +136,18 @@ fn other(dice: &mut ChaCha8Rng, geometry: &Geometry, present: &CrossConnects) ->
     loop {
         let ports: Vec<_> = geometry.ports().collect();
         let pick = |dice: &mut ChaCha8Rng, right: &dyn Fn(qkd_switch_hal::Port) -> bool| {
-            *ports.iter().copied().filter(|p| right(*p)).collect::<Vec<_>>().choose(dice).unwrap()
+            *ports
+                .iter()
+                .copied()
+                .filter(|p| right(*p))
+                .collect::<Vec<_>>()
+                .choose(dice)
+                .unwrap()
         };
-        let (ingress, egress) = (pick(dice, &|p| geometry.is_ingress(p)), pick(dice, &|p| geometry.is_egress(p)));
+        let (ingress, egress) = (
+            pick(dice, &|p| geometry.is_ingress(p)),
+            pick(dice, &|p| geometry.is_egress(p)),
+        );
         let wanted = if geometry.can_be_dark() && dice.random_ratio(1, 4) {
             present.edited(geometry, &[ingress], &[])
         } else {
@@ -125,7 +162,14 @@ fn other(dice: &mut ChaCha8Rng, geometry: &Geometry, present: &CrossConnects) ->
 
 async fn plan(switch: &dyn OpticalSwitch, wanted: &CrossConnects) -> Plan {
     let present = switch.connections().await.unwrap().value;
-    Plan::new(&switch.identity().await.unwrap(), &switch.switch_capabilities().geometry, &present, wanted, &Scope::Touched).unwrap()
+    Plan::new(
+        &switch.identity().await.unwrap(),
+        &switch.switch_capabilities().geometry,
+        &present,
+        wanted,
+        &Scope::Touched,
+    )
+    .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,15 +177,26 @@ async fn through_its_driver_each_is_its_model() {
     for family in families() {
         let rig = family.rig().await;
         let direct: &dyn OpticalSwitch = &*rig.model;
-        assert_eq!(rig.driven.switch_capabilities().geometry, family.geometry, "{}", family.name);
+        assert_eq!(
+            rig.driven.switch_capabilities().geometry,
+            family.geometry,
+            "{}",
+            family.name
+        );
         let mut dice = ChaCha8Rng::seed_from_u64(23);
         for turn in 0..60 {
             let what = format!("{}, turn {turn}", family.name);
             let wanted = other(&mut dice, &family.geometry, &rig.model.connected());
             let by: &dyn OpticalSwitch = if dice.random() { &*rig.driven } else { direct };
-            by.apply(&plan(by, &wanted).await).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            by.apply(&plan(by, &wanted).await)
+                .await
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(rig.model.connected(), wanted, "{what}");
-            let now = rig.driven.connections().await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let now = rig
+                .driven
+                .connections()
+                .await
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!((now.value, now.quality), (wanted, Quality::Good), "{what}");
         }
     }
@@ -156,11 +211,23 @@ async fn what_was_refused_is_never_taken_for_done() {
         let before = rig.model.connected();
         let wanted = other(&mut dice, &family.geometry, &before);
         let refused = plan(&*rig.driven, &wanted).await;
-        rig.faults.add("refuse=1".parse::<FaultSpec>().unwrap()).unwrap();
+        rig.faults
+            .add("refuse=1".parse::<FaultSpec>().unwrap())
+            .unwrap();
         let error = rig.driven.apply(&refused).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)), "{}: {error}", family.name);
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::Refused | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+            ),
+            "{}: {error}",
+            family.name
+        );
         assert_eq!(rig.model.connected(), before, "{}", family.name);
-        rig.driven.apply(&plan(&*rig.driven, &wanted).await).await.unwrap_or_else(|e| panic!("{}: the next one: {e}", family.name));
+        rig.driven
+            .apply(&plan(&*rig.driven, &wanted).await)
+            .await
+            .unwrap_or_else(|e| panic!("{}: the next one: {e}", family.name));
         assert_eq!(rig.model.connected(), wanted, "{}", family.name);
     }
 }
@@ -178,15 +245,25 @@ async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
                 break state;
             }
         };
-        rig.driven.apply(&plan(&*rig.driven, &second).await).await.unwrap_or_else(|e| panic!("{}: {e}", family.name));
+        rig.driven
+            .apply(&plan(&*rig.driven, &second).await)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", family.name));
         let back = plan(&*rig.driven, &first).await;
-        rig.faults.add("reboot".parse::<FaultSpec>().unwrap()).unwrap();
+        rig.faults
+            .add("reboot".parse::<FaultSpec>().unwrap())
+            .unwrap();
         assert_eq!(rig.model.connected(), first, "{}", family.name);
         // The line may have broken with it; in the end the plan is refused for the state that it was not made for.
         let mut kinds = Vec::new();
         while kinds.last() != Some(&ErrorKind::StateChanged) {
             let error = rig.driven.apply(&back).await.expect_err(family.name);
-            assert_eq!(error.effect_on_device(), Effect::None, "{}: {error}", family.name);
+            assert_eq!(
+                error.effect_on_device(),
+                Effect::None,
+                "{}: {error}",
+                family.name
+            );
             kinds.push(error.kind());
             assert!(kinds.len() < 5, "{}: {kinds:?}", family.name);
         }

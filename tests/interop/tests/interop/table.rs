@@ -8,14 +8,23 @@ use qkd_hal::DeviceKind;
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 fn infos() -> Vec<&'static DriverInfo> {
-    qkd_drivers_all::registry().drivers().map(|d| d.info()).collect()
+    qkd_drivers_all::registry()
+        .drivers()
+        .map(|d| d.info())
+        .collect()
 }
 
 fn table() -> String {
     let mut out = String::from(
         "# The drivers\n\nMade from the code by a test; do not edit. Maturity: **Emulated**: only our emulator has answered it · **Cross-checked**: somebody else's implementation of this vendor's\nprotocol, or a recording of a real box, has · **LabVerified**: a real device has, with a signed report. Evidence of the transport or of the emulator is just that.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | unknown |\n|---|---|---|---|---|---|---|---|\n",
     );
-    let cell = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join("<br>").replace('|', "\\|") };
+    let cell = |items: Vec<String>| {
+        if items.is_empty() {
+            "none".to_owned()
+        } else {
+            items.join("<br>").replace('|', "\\|")
+        }
+    };
     for i in infos() {
         let _ = writeln!(
             out,
@@ -23,18 +32,44 @@ fn table() -> String {
             i.name,
             i.name,
             i.family,
-            i.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            i.transports.iter().map(|t| t.name).collect::<Vec<_>>().join(", "),
+            i.kinds
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+            i.transports
+                .iter()
+                .map(|t| t.name)
+                .collect::<Vec<_>>()
+                .join(", "),
             i.maturity,
-            cell(i.evidence.iter().map(|e| format!("{}: {}", of(e.of), e.what)).collect()),
-            cell(i.assumptions.iter().map(|a| format!("`{}`", a.id)).collect()),
+            cell(
+                i.evidence
+                    .iter()
+                    .map(|e| format!("{}: {}", of(e.of), e.what))
+                    .collect()
+            ),
+            cell(
+                i.assumptions
+                    .iter()
+                    .map(|a| format!("`{}`", a.id))
+                    .collect()
+            ),
             cell(i.unknowns.iter().map(|u| (*u).to_owned()).collect()),
         );
     }
     out.push_str("\n## Assumptions\n\nA changing operation that rests on one is refused unless the URI, the inventory or the DUT file accepts it by id.\n\n| id | what is assumed | source | a real box disproves it if | operations |\n|---|---|---|---|---|\n");
     for a in infos().iter().flat_map(|i| i.assumptions) {
         let operations: Vec<_> = a.operations.iter().map(|o| o.name()).collect();
-        let _ = writeln!(out, "| `{}` | {} | {} | {} | {} |", a.id, a.statement, a.source, a.disproof, operations.join(", "));
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {} |",
+            a.id,
+            a.statement,
+            a.source,
+            a.disproof,
+            operations.join(", ")
+        );
     }
     out.push_str("\n## Resynchronisation\n\n| driver | how, and why that is enough |\n|---|---|\n");
     for i in infos() {
@@ -57,17 +92,31 @@ fn the_table_is_that_of_the_code() {
     if std::env::var_os("QKD_UPDATE").is_some() {
         std::fs::write(&path, table()).unwrap();
     }
-    assert!(std::fs::read_to_string(&path).unwrap_or_default() == table(), "drivers/README.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop");
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == table(),
+        "drivers/README.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop"
+    );
 }
 
 /// The page of a family for people who don't read crates: the driver's own, its headings a level lower.
 fn page(info: &DriverInfo) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../drivers/{}/src/docs.md", info.name));
-    let (mut out, mut code) = (format!("# {}\n\nMade from the driver's page by a test; do not edit.\n\n", info.family), false);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../drivers/{}/src/docs.md", info.name));
+    let (mut out, mut code) = (
+        format!(
+            "# {}\n\nMade from the driver's page by a test; do not edit.\n\n",
+            info.family
+        ),
+        false,
+    );
     for line in std::fs::read_to_string(path).unwrap().lines() {
         if let Some(fence) = line.strip_prefix("```") {
             code = !code;
-            out.push_str(if code && fence.starts_with("no_run") { "```rust" } else { line });
+            out.push_str(if code && fence.starts_with("no_run") {
+                "```rust"
+            } else {
+                line
+            });
         } else if line.starts_with('#') && !code {
             out.push_str(&format!("#{line}"));
         } else if !(code && line.starts_with("# ")) {
@@ -83,7 +132,11 @@ fn page(info: &DriverInfo) -> String {
 #[test]
 fn every_family_of_switches_has_its_page() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/switches");
-    let of_switches = |i: &&DriverInfo| i.kinds.iter().any(|k| matches!(k, DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch));
+    let of_switches = |i: &&DriverInfo| {
+        i.kinds
+            .iter()
+            .any(|k| matches!(k, DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch))
+    };
     for info in infos().into_iter().filter(of_switches) {
         let path = folder.join(format!("{}.md", info.name));
         if std::env::var_os("QKD_UPDATE").is_some() {
@@ -91,9 +144,17 @@ fn every_family_of_switches_has_its_page() {
             std::fs::write(&path, page(info)).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == page(info), "docs/switches/{}.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop", info.name);
+        assert!(
+            written == page(info),
+            "docs/switches/{}.md is out of date: run QKD_UPDATE=1 cargo test -p qkd-interop",
+            info.name
+        );
         let overview = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
-        assert!(overview.contains(&format!("({}.md)", info.name)), "docs/switches/README.md does not name {}", info.name);
+        assert!(
+            overview.contains(&format!("({}.md)", info.name)),
+            "docs/switches/README.md does not name {}",
+            info.name
+        );
     }
 }
 
@@ -102,23 +163,50 @@ fn every_driver_tells_the_truth_about_itself() {
     let mut ids = BTreeSet::new();
     for i in infos() {
         let name = i.name;
-        assert!(!i.transports.is_empty() && !i.kinds.is_empty() && !i.evidence.is_empty() && !i.resynchronises.is_empty(), "{name}");
+        assert!(
+            !i.transports.is_empty()
+                && !i.kinds.is_empty()
+                && !i.evidence.is_empty()
+                && !i.resynchronises.is_empty(),
+            "{name}"
+        );
         for t in i.transports {
             let uri: qkd_hal::DeviceUri = t.example.parse().unwrap();
-            assert_eq!((uri.driver(), uri.transport()), (name, t.name), "{}", t.example);
+            assert_eq!(
+                (uri.driver(), uri.transport()),
+                (name, t.name),
+                "{}",
+                t.example
+            );
             for p in i.parameters.iter().filter(|p| p.required) {
-                assert!(uri.parameter(p.name).is_some(), "the example {} lacks the required {}", t.example, p.name);
+                assert!(
+                    uri.parameter(p.name).is_some(),
+                    "the example {} lacks the required {}",
+                    t.example,
+                    p.name
+                );
             }
         }
         for p in i.parameters {
-            assert!(!COMMON_PARAMETERS.iter().any(|c| c.name == p.name), "{name}: {} is every driver's", p.name);
+            assert!(
+                !COMMON_PARAMETERS.iter().any(|c| c.name == p.name),
+                "{name}: {} is every driver's",
+                p.name
+            );
         }
         for a in i.assumptions {
             assert!(a.id.starts_with(&format!("{name}.")), "{}", a.id);
             assert!(ids.insert(a.id), "{} stands twice", a.id);
-            assert!(!a.source.is_empty() && !a.disproof.is_empty() && !a.statement.is_empty(), "{}", a.id);
+            assert!(
+                !a.source.is_empty() && !a.disproof.is_empty() && !a.statement.is_empty(),
+                "{}",
+                a.id
+            );
         }
         let protocol = i.evidence.iter().any(|e| e.of == EvidenceOf::Protocol);
-        assert!(i.maturity == qkd_hal::Maturity::Emulated || protocol, "{name} claims more than its evidence");
+        assert!(
+            i.maturity == qkd_hal::Maturity::Emulated || protocol,
+            "{name} claims more than its evidence"
+        );
     }
 }

@@ -18,7 +18,8 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, Attenuator, CrossConnect, CrossConnects, Geometry, MonitorChange, MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, Scope,
+    AlarmLevels, Attenuation, Attenuator, CrossConnect, CrossConnects, Geometry, MonitorChange,
+    MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, Scope,
     protection::{GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, SwitchCommand},
 };
 use rand::{RngExt, SeedableRng};
@@ -42,39 +43,83 @@ struct Rig {
 }
 
 async fn rig(seed: u64) -> Rig {
-    let identity = Identity::of("Polatis").with_model("N-OST-16x16-LA1-DMHNS").with_serial("002414").with_firmware("6.5.2.18");
+    let identity = Identity::of("Polatis")
+        .with_model("N-OST-16x16-LA1-DMHNS")
+        .with_serial("002414")
+        .with_firmware("6.5.2.18");
     let clock = Clock::default();
     let model = Arc::new(Switch::new(identity, Geometry::matrix(N, N), clock.clone()));
-    model.change_monitors(&[17], |m| (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)).unwrap();
+    model
+        .change_monitors(&[17], |m| {
+            (m.los.mode, m.los.low) = (AlarmMode::Continuous, -30_000)
+        })
+        .unwrap();
     model
         .change_aps(|aps| {
             aps.groups.entry(1).or_default().insert(2, 1);
             aps.triggers.entry(1).or_default().insert(17);
         })
         .unwrap();
-    let agent = polatis::agent(Arc::clone(&model), NodeOptions::named("polatis", polatis::ENTERPRISE));
-    let (wire, tl1) = (Polatis::new(Arc::clone(&model)), Tl1::new(Arc::clone(&model)));
+    let agent = polatis::agent(
+        Arc::clone(&model),
+        NodeOptions::named("polatis", polatis::ENTERPRISE),
+    );
+    let (wire, tl1) = (
+        Polatis::new(Arc::clone(&model)),
+        Tl1::new(Arc::clone(&model)),
+    );
     let of_model = || Faults::new(seed, Some(Arc::clone(&model) as Arc<dyn Faulty>));
-    let faults = [of_model(), of_model(), Faults::new(seed, Some(Arc::clone(&agent) as Arc<dyn Faulty>))];
+    let faults = [
+        of_model(),
+        of_model(),
+        Faults::new(seed, Some(Arc::clone(&agent) as Arc<dyn Faulty>)),
+    ];
     let scpi: Arc<dyn ByteService> = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
     let tl1: Arc<dyn ByteService> = Arc::new(move || Box::new(tl1.session()) as Box<dyn Session>);
     let context = OpenContext::new()
-        .with_memory("scpi", attach("scpi", scpi, faults[SCPI].clone(), clock.clone()))
+        .with_memory(
+            "scpi",
+            attach("scpi", scpi, faults[SCPI].clone(), clock.clone()),
+        )
         .with_memory("tl1", attach("tl1", tl1, faults[TL1].clone(), clock))
         .with_memory("snmp", Endpoint::Snmp(agent as Arc<dyn SnmpService>))
-        .accepting(["polatis.relative-level-is-below", "polatis.inhswpr-is-lockout"].map(str::to_owned));
+        .accepting(
+            [
+                "polatis.relative-level-is-below",
+                "polatis.inhswpr-is-lockout",
+            ]
+            .map(str::to_owned),
+        );
     let registry = qkd_drivers_all::registry();
     let mut opened = Vec::new();
     for name in NAMES {
-        opened.push(registry.open(&format!("polatis+mem://{name}?protocol={name}&deadline=2s"), &context).await.unwrap());
+        opened.push(
+            registry
+                .open(
+                    &format!("polatis+mem://{name}?protocol={name}&deadline=2s"),
+                    &context,
+                )
+                .await
+                .unwrap(),
+        );
     }
-    let opened = <[Opened; 3]>::try_from(opened).map_err(|_| "three").unwrap();
-    Rig { model, opened, faults, dice: ChaCha8Rng::seed_from_u64(seed) }
+    let opened = <[Opened; 3]>::try_from(opened)
+        .map_err(|_| "three")
+        .unwrap();
+    Rig {
+        model,
+        opened,
+        faults,
+        dice: ChaCha8Rng::seed_from_u64(seed),
+    }
 }
 
 /// What of an error a controller acts upon.
 fn gist<T>(result: &Result<T>) -> Option<(ErrorKind, Effect)> {
-    result.as_ref().err().map(|e: &Error| (e.kind(), e.effect_on_device()))
+    result
+        .as_ref()
+        .err()
+        .map(|e: &Error| (e.kind(), e.effect_on_device()))
 }
 
 fn near(a: f64, b: f64, within: f64) -> bool {
@@ -82,25 +127,44 @@ fn near(a: f64, b: f64, within: f64) -> bool {
 }
 
 fn same_level(a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>) -> bool {
-    a.zip(b).map_or(a.is_none() && b.is_none(), |(a, b)| near(a.0, b.0, 0.0501))
+    a.zip(b)
+        .map_or(a.is_none() && b.is_none(), |(a, b)| near(a.0, b.0, 0.0501))
 }
 
 fn same_monitor(a: &MonitorStatus, b: &MonitorStatus) -> bool {
     let nm = |m: &MonitorStatus| m.wavelength.unwrap().0;
-    near(nm(a), nm(b), 0.0501) && a.averaging == b.averaging && same_level(a.alarms.low, b.alarms.low) && same_level(a.alarms.high, b.alarms.high)
+    near(nm(a), nm(b), 0.0501)
+        && a.averaging == b.averaging
+        && same_level(a.alarms.low, b.alarms.low)
+        && same_level(a.alarms.high, b.alarms.high)
 }
 
 fn same_attenuation(a: &Attenuation, b: &Attenuation) -> bool {
     match (a, b) {
         (Attenuation::OutputPower(a), Attenuation::OutputPower(b)) => near(a.0, b.0, 0.0501),
-        (Attenuation::Relative { below: a, reference: p }, Attenuation::Relative { below: b, reference: q }) => near(a.0, b.0, 0.0501) && p == q,
+        (
+            Attenuation::Relative {
+                below: a,
+                reference: p,
+            },
+            Attenuation::Relative {
+                below: b,
+                reference: q,
+            },
+        ) => near(a.0, b.0, 0.0501) && p == q,
         (a, b) => a == b,
     }
 }
 
 fn gist_of_group(s: &ProtectionStatus) -> impl PartialEq + std::fmt::Debug + use<> {
     let paths: Vec<_> = s.paths.iter().map(|p| (p.path.clone(), p.port)).collect();
-    (s.mode, s.live.path.clone(), s.live.request, paths, s.preferred.clone())
+    (
+        s.mode,
+        s.live.path.clone(),
+        s.live.request,
+        paths,
+        s.preferred.clone(),
+    )
 }
 
 impl Rig {
@@ -129,43 +193,100 @@ impl Rig {
         let geometry = switch.switch_capabilities().geometry;
         let present = switch.connections().await.unwrap().value;
         let wanted = present.edited(&geometry, disconnect, connect).unwrap();
-        Plan::new(&switch.identity().await.unwrap(), &geometry, &present, &wanted, &Scope::Touched).unwrap()
+        Plan::new(
+            &switch.identity().await.unwrap(),
+            &geometry,
+            &present,
+            &wanted,
+            &Scope::Touched,
+        )
+        .unwrap()
     }
 
     /// All three and the model show the same.
     async fn agree(&self, after: &str) {
         let direct: &dyn OpticalSwitch = &*self.model;
-        let monitors: Vec<Port> = PowerMeter::meter_capabilities(&*self.model).monitors.iter().copied().collect();
-        let voas: Vec<Port> = self.model.attenuator_capabilities().ports.iter().copied().collect();
+        let monitors: Vec<Port> = PowerMeter::meter_capabilities(&*self.model)
+            .monitors
+            .iter()
+            .copied()
+            .collect();
+        let voas: Vec<Port> = self
+            .model
+            .attenuator_capabilities()
+            .ports
+            .iter()
+            .copied()
+            .collect();
         for i in 0..3 {
             let what = format!("{} after {after}", NAMES[i]);
             let switch = self.switch(i);
-            assert_eq!(switch.connections().await.unwrap().value, direct.connections().await.unwrap().value, "{what}");
-            let (through, beside) = (switch.ports(&[]).await.unwrap(), direct.ports(&[]).await.unwrap());
+            assert_eq!(
+                switch.connections().await.unwrap().value,
+                direct.connections().await.unwrap().value,
+                "{what}"
+            );
+            let (through, beside) = (
+                switch.ports(&[]).await.unwrap(),
+                direct.ports(&[]).await.unwrap(),
+            );
             assert_eq!(through.len(), beside.len());
             for (a, b) in through.iter().zip(&beside) {
-                assert_eq!((a.port, a.state, a.peer), (b.port, b.state, b.peer), "{what}");
+                assert_eq!(
+                    (a.port, a.state, a.peer),
+                    (b.port, b.state, b.peer),
+                    "{what}"
+                );
             }
             let meter = self.opened[i].as_meter().unwrap();
-            for (a, b) in meter.power(&monitors).await.unwrap().iter().zip(self.model.power(&monitors).await.unwrap()) {
-                assert!(near(a.value.0, b.value.0, RESOLUTION[i]), "{what}: {} {}", a.value, b.value);
+            for (a, b) in meter
+                .power(&monitors)
+                .await
+                .unwrap()
+                .iter()
+                .zip(self.model.power(&monitors).await.unwrap())
+            {
+                assert!(
+                    near(a.value.0, b.value.0, RESOLUTION[i]),
+                    "{what}: {} {}",
+                    a.value,
+                    b.value
+                );
             }
             if i == SCPI {
                 continue;
             }
             for port in &monitors {
-                let (a, b) = (meter.monitor(*port).await.unwrap(), PowerMeter::monitor(&*self.model, *port).await.unwrap());
+                let (a, b) = (
+                    meter.monitor(*port).await.unwrap(),
+                    PowerMeter::monitor(&*self.model, *port).await.unwrap(),
+                );
                 assert!(same_monitor(&a, &b), "{what}: {a:?} {b:?}");
-                assert!(a.alarmed.is_none_or(|alarmed| b.alarmed == Some(alarmed)), "{what}: {a:?} {b:?}");
+                assert!(
+                    a.alarmed.is_none_or(|alarmed| b.alarmed == Some(alarmed)),
+                    "{what}: {a:?} {b:?}"
+                );
             }
             let voa = self.opened[i].as_attenuator().unwrap();
             for port in &voas {
-                let (a, b) = (voa.attenuation(*port).await.unwrap(), self.model.attenuation(*port).await.unwrap());
+                let (a, b) = (
+                    voa.attenuation(*port).await.unwrap(),
+                    self.model.attenuation(*port).await.unwrap(),
+                );
                 assert!(same_attenuation(&a, &b), "{what}: {a} {b} at {port}");
             }
         }
-        let (through, group) = (self.opened[SNMP].as_protection().unwrap(), GroupId::from("1"));
-        let (a, b) = (through.protection(&group).await.unwrap().value, Protection::protection(&*self.model, &group).await.unwrap().value);
+        let (through, group) = (
+            self.opened[SNMP].as_protection().unwrap(),
+            GroupId::from("1"),
+        );
+        let (a, b) = (
+            through.protection(&group).await.unwrap().value,
+            Protection::protection(&*self.model, &group)
+                .await
+                .unwrap()
+                .value,
+        );
         // A path that somebody made to the protecting port alone looks like a switch-over (assumption polatis.aps-live-by-path).
         if b.live.path.0 == "2" || self.model.peer(1).is_some() || self.model.peer(2).is_none() {
             assert_eq!(gist_of_group(&a), gist_of_group(&b), "after {after}");
@@ -182,16 +303,38 @@ impl Rig {
         let (i, port) = (self.rich(), Port(self.egress()));
         // The trigger's alarm is set at the beginning, so that cuts move light.
         let port = if port.0 == 17 { Port(18) } else { port };
-        let (low, high) = (DecibelMilliwatts(self.tenths(-500..-200)), DecibelMilliwatts(self.tenths(0..200)));
+        let (low, high) = (
+            DecibelMilliwatts(self.tenths(-500..-200)),
+            DecibelMilliwatts(self.tenths(0..200)),
+        );
         let change = match self.dice.random_range(0..6) {
             0 => MonitorChange::Wavelength(Nanometres(self.tenths(12_700..16_700))),
-            1 => MonitorChange::Averaging(*PowerMeter::meter_capabilities(&*self.model).averaging.get(self.dice.random_range(0..8)).unwrap()),
-            2 => MonitorChange::Alarms(AlarmLevels { low: Some(low), high: None }),
-            3 => MonitorChange::Alarms(AlarmLevels { low: None, high: Some(high) }),
-            4 => MonitorChange::Alarms(AlarmLevels { low: Some(low), high: Some(high) }),
+            1 => MonitorChange::Averaging(
+                *PowerMeter::meter_capabilities(&*self.model)
+                    .averaging
+                    .get(self.dice.random_range(0..8))
+                    .unwrap(),
+            ),
+            2 => MonitorChange::Alarms(AlarmLevels {
+                low: Some(low),
+                high: None,
+            }),
+            3 => MonitorChange::Alarms(AlarmLevels {
+                low: None,
+                high: Some(high),
+            }),
+            4 => MonitorChange::Alarms(AlarmLevels {
+                low: Some(low),
+                high: Some(high),
+            }),
             _ => MonitorChange::Alarms(AlarmLevels::default()),
         };
-        self.opened[i].as_meter().unwrap().set_monitor(port, &change).await.unwrap();
+        self.opened[i]
+            .as_meter()
+            .unwrap()
+            .set_monitor(port, &change)
+            .await
+            .unwrap();
     }
 
     async fn set_attenuation(&mut self) {
@@ -201,16 +344,31 @@ impl Rig {
             1 => Attenuation::Maximum,
             2 => Attenuation::OutputPower(DecibelMilliwatts(self.tenths(-300..0))),
             _ if reference == port => Attenuation::Maximum,
-            _ => Attenuation::Relative { below: Decibels(self.tenths(0..100)), reference },
+            _ => Attenuation::Relative {
+                below: Decibels(self.tenths(0..100)),
+                reference,
+            },
         };
-        self.opened[i].as_attenuator().unwrap().set_attenuation(port, &wanted).await.unwrap();
+        self.opened[i]
+            .as_attenuator()
+            .unwrap()
+            .set_attenuation(port, &wanted)
+            .await
+            .unwrap();
     }
 
     /// Every interface refuses the same wrong call in the same way, and nothing changes.
     async fn wrong_calls(&mut self) {
         self.model.remove(&[3, 4, 20, 21]).unwrap();
         let stale = self.plan(SCPI, &[CrossConnect::new(3, 20)], &[]).await;
-        let other = Plan::new(&Identity::of("another"), &Geometry::matrix(N, N), &CrossConnects::dark(), &"1-17".parse().unwrap(), &Scope::Touched).unwrap();
+        let other = Plan::new(
+            &Identity::of("another"),
+            &Geometry::matrix(N, N),
+            &CrossConnects::dark(),
+            &"1-17".parse().unwrap(),
+            &Scope::Touched,
+        )
+        .unwrap();
         // An operator is faster.
         self.model.add(&[(3, 21), (4, 20)]).unwrap();
         let mut told = Vec::new();
@@ -228,7 +386,14 @@ impl Rig {
         let invalid = Some((ErrorKind::InvalidInput, Effect::None));
         assert_eq!(
             told[SCPI],
-            [invalid, invalid, invalid, invalid, Some((ErrorKind::StateChanged, Effect::None)), Some((ErrorKind::IdentityChanged, Effect::None))]
+            [
+                invalid,
+                invalid,
+                invalid,
+                invalid,
+                Some((ErrorKind::StateChanged, Effect::None)),
+                Some((ErrorKind::IdentityChanged, Effect::None))
+            ]
         );
         assert!(told.iter().all(|t| *t == told[SCPI]), "{told:?}");
     }
@@ -239,29 +404,84 @@ impl Rig {
         for i in 0..3 {
             let (ingress, egress) = (self.ingress(), self.egress());
             self.model.remove(&[ingress, egress]).unwrap();
-            let plan = self.plan(i, &[CrossConnect::new(ingress, egress)], &[]).await;
-            self.faults[i].add("refuse=1".parse::<FaultSpec>().unwrap()).unwrap();
+            let plan = self
+                .plan(i, &[CrossConnect::new(ingress, egress)], &[])
+                .await;
+            self.faults[i]
+                .add("refuse=1".parse::<FaultSpec>().unwrap())
+                .unwrap();
             told.push([gist(&self.switch(i).apply(&plan).await), None]);
-            self.faults[i].add("refuse=1".parse::<FaultSpec>().unwrap()).unwrap();
-            told.last_mut().unwrap()[1] = gist(&self.switch(i).set_port(Port(5), self.model.is_disabled(5)).await);
+            self.faults[i]
+                .add("refuse=1".parse::<FaultSpec>().unwrap())
+                .unwrap();
+            told.last_mut().unwrap()[1] = gist(
+                &self
+                    .switch(i)
+                    .set_port(Port(5), self.model.is_disabled(5))
+                    .await,
+            );
         }
-        assert!(told.iter().flatten().all(|t| *t == Some((ErrorKind::Refused, Effect::None))), "{told:?}");
+        assert!(
+            told.iter()
+                .flatten()
+                .all(|t| *t == Some((ErrorKind::Refused, Effect::None))),
+            "{told:?}"
+        );
         // Beyond what the switch can, which no public source bounds.
         let beyond = MonitorChange::Wavelength(Nanometres(100.0));
         for i in [TL1, SNMP] {
-            let told = gist(&self.opened[i].as_meter().unwrap().set_monitor(Port(18), &beyond).await);
-            assert_eq!(told, Some((ErrorKind::Refused, Effect::None)), "{}", NAMES[i]);
+            let told = gist(
+                &self.opened[i]
+                    .as_meter()
+                    .unwrap()
+                    .set_monitor(Port(18), &beyond)
+                    .await,
+            );
+            assert_eq!(
+                told,
+                Some((ErrorKind::Refused, Effect::None)),
+                "{}",
+                NAMES[i]
+            );
         }
-        assert_eq!(gist(&self.opened[SCPI].as_meter().unwrap().set_monitor(Port(18), &beyond).await).unwrap().0, ErrorKind::Unsupported);
-        assert_eq!(self.opened[SCPI].as_attenuator().err().unwrap().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            gist(
+                &self.opened[SCPI]
+                    .as_meter()
+                    .unwrap()
+                    .set_monitor(Port(18), &beyond)
+                    .await
+            )
+            .unwrap()
+            .0,
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            self.opened[SCPI].as_attenuator().err().unwrap().kind(),
+            ErrorKind::Unsupported
+        );
     }
 
     async fn group(&mut self) {
-        let (group, switch) = (GroupId::from("1"), self.opened[SNMP].as_protection().unwrap());
-        let mode = if self.dice.random() { Mode::Manual } else { Mode::Automatic };
-        switch.set_protection(&group, &ProtectionSetting::Mode(mode)).await.unwrap();
+        let (group, switch) = (
+            GroupId::from("1"),
+            self.opened[SNMP].as_protection().unwrap(),
+        );
+        let mode = if self.dice.random() {
+            Mode::Manual
+        } else {
+            Mode::Automatic
+        };
+        switch
+            .set_protection(&group, &ProtectionSetting::Mode(mode))
+            .await
+            .unwrap();
         if mode == Mode::Automatic {
-            let command = if self.dice.random() { SwitchCommand::Lockout } else { SwitchCommand::Clear };
+            let command = if self.dice.random() {
+                SwitchCommand::Lockout
+            } else {
+                SwitchCommand::Clear
+            };
             switch.command(&group, &command).await.unwrap();
         }
     }
@@ -276,14 +496,20 @@ impl Rig {
             2 => {
                 let present: Vec<CrossConnect> = self.model.connected().iter().collect();
                 if let Some(c) = present.first() {
-                    let port = if self.dice.random() { c.ingress } else { c.egress };
+                    let port = if self.dice.random() {
+                        c.ingress
+                    } else {
+                        c.egress
+                    };
                     self.apply(&[], &[port]).await;
                 }
             }
             3 => {
                 // Several at once, over ports in use and free ones.
                 let (from, to) = (self.dice.random_range(0..N), self.dice.random_range(0..N));
-                let bulk: Vec<_> = (0..self.dice.random_range(2..N)).map(|k| CrossConnect::new(1 + (from + k) % N, N + 1 + (to + k) % N)).collect();
+                let bulk: Vec<_> = (0..self.dice.random_range(2..N))
+                    .map(|k| CrossConnect::new(1 + (from + k) % N, N + 1 + (to + k) % N))
+                    .collect();
                 self.apply(&bulk, &[]).await;
             }
             4 => {
@@ -297,7 +523,14 @@ impl Rig {
             8 => self.refusals().await,
             9 => {
                 // A cut, or light again.
-                let (port, power) = (self.ingress(), if self.dice.random() { -70.0 } else { self.tenths(-200..50) });
+                let (port, power) = (
+                    self.ingress(),
+                    if self.dice.random() {
+                        -70.0
+                    } else {
+                        self.tenths(-200..50)
+                    },
+                );
                 self.model.set_input(port, power);
                 tokio::time::advance(Duration::from_secs(3)).await;
             }
@@ -314,8 +547,18 @@ async fn three_interfaces_are_one_switch() {
         let identity = rig.switch(SCPI).identity().await.unwrap();
         for (i, name) in NAMES.iter().enumerate() {
             assert_eq!(rig.switch(i).identity().await.unwrap(), identity, "{name}");
-            assert_eq!(rig.switch(i).switch_capabilities().geometry, rig.model.geometry());
-            assert_eq!(rig.opened[i].as_meter().unwrap().meter_capabilities().monitors, PowerMeter::meter_capabilities(&*rig.model).monitors);
+            assert_eq!(
+                rig.switch(i).switch_capabilities().geometry,
+                rig.model.geometry()
+            );
+            assert_eq!(
+                rig.opened[i]
+                    .as_meter()
+                    .unwrap()
+                    .meter_capabilities()
+                    .monitors,
+                PowerMeter::meter_capabilities(&*rig.model).monitors
+            );
         }
         rig.agree("opening").await;
         for n in 0..80 {

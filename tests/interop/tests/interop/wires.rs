@@ -11,55 +11,118 @@ use qkd_switch_hal::{CrossConnect, Plan, Scope};
 use std::sync::Arc;
 
 async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::Opened> {
-    qkd_drivers_all::registry().open(uri, &OpenContext::new()).await
+    qkd_drivers_all::registry()
+        .open(uri, &OpenContext::new())
+        .await
 }
 
 #[tokio::test]
 async fn a_polatis_on_two_wires_is_one_switch() {
-    let running = profile::start("polatis-16x16", &Options::default()).await.unwrap();
-    let (tcp, serial) =
-        (open(&running.ready().uris[0]).await.unwrap().as_switch().unwrap(), open(&running.ready().uris[1]).await.unwrap().as_switch().unwrap());
+    let running = profile::start("polatis-16x16", &Options::default())
+        .await
+        .unwrap();
+    let (tcp, serial) = (
+        open(&running.ready().uris[0])
+            .await
+            .unwrap()
+            .as_switch()
+            .unwrap(),
+        open(&running.ready().uris[1])
+            .await
+            .unwrap()
+            .as_switch()
+            .unwrap(),
+    );
     let geometry = tcp.switch_capabilities().geometry;
     let present = tcp.connections().await.unwrap().value;
-    let wanted = present.edited(&geometry, &[], &[CrossConnect::new(1, 17), CrossConnect::new(2, 30)]).unwrap();
-    let plan = Plan::new(&tcp.identity().await.unwrap(), &geometry, &present, &wanted, &Scope::Touched).unwrap();
+    let wanted = present
+        .edited(
+            &geometry,
+            &[],
+            &[CrossConnect::new(1, 17), CrossConnect::new(2, 30)],
+        )
+        .unwrap();
+    let plan = Plan::new(
+        &tcp.identity().await.unwrap(),
+        &geometry,
+        &present,
+        &wanted,
+        &Scope::Touched,
+    )
+    .unwrap();
     tcp.apply(&plan).await.unwrap();
     assert_eq!(serial.connections().await.unwrap().value, wanted);
-    assert_eq!(open(&running.ready().uris[1]).await.unwrap_err().kind(), ErrorKind::Busy, "the console has one user");
+    assert_eq!(
+        open(&running.ready().uris[1]).await.unwrap_err().kind(),
+        ErrorKind::Busy,
+        "the console has one user"
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_line_speed_is_told_within_the_deadline_and_does_no_harm() {
-    let running = profile::start("polatis-16x16", &Options::default()).await.unwrap();
+    let running = profile::start("polatis-16x16", &Options::default())
+        .await
+        .unwrap();
     let path = &running.ready().endpoints[1].address;
     // 250000 is none of the standard speeds.
     for baud in [9600, 115_200, 250_000] {
         let begun = std::time::Instant::now();
-        let error = open(&format!("polatis+serial://{path}?baud={baud}&deadline=400ms")).await.unwrap_err();
+        let error = open(&format!(
+            "polatis+serial://{path}?baud={baud}&deadline=400ms"
+        ))
+        .await
+        .unwrap_err();
         assert!(begun.elapsed().as_secs() < 2);
         assert!(
             matches!(
                 error.kind(),
-                ErrorKind::Timeout | ErrorKind::Transport(TransportFault::Framing) | ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+                ErrorKind::Timeout
+                    | ErrorKind::Transport(TransportFault::Framing)
+                    | ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
             ),
             "{baud}: {error}"
         );
         assert!(error.message().contains("baud="), "{error}");
     }
     let right = open(&format!("polatis+serial://{path}")).await.unwrap();
-    assert!(right.as_switch().unwrap().connections().await.unwrap().value.is_empty(), "noise has moved nothing");
+    assert!(
+        right
+            .as_switch()
+            .unwrap()
+            .connections()
+            .await
+            .unwrap()
+            .value
+            .is_empty(),
+        "noise has moved nothing"
+    );
 }
 
 #[tokio::test]
 async fn an_agiltron_on_its_line() {
     for name in ["agiltron-ff", "agiltron-selfalign"] {
         let running = profile::start(name, &Options::default()).await.unwrap();
-        let switch = open(&running.ready().uri).await.unwrap().as_switch().unwrap();
+        let switch = open(&running.ready().uri)
+            .await
+            .unwrap()
+            .as_switch()
+            .unwrap();
         let geometry = switch.switch_capabilities().geometry;
-        let identity = switch.identity().await.unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
+        let identity = switch
+            .identity()
+            .await
+            .unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
         let wanted = "common-3".parse().unwrap();
         let plan = if name == "agiltron-ff" {
-            Plan::new(&identity, &geometry, &switch.connections().await.unwrap().value, &wanted, &Scope::Touched).unwrap()
+            Plan::new(
+                &identity,
+                &geometry,
+                &switch.connections().await.unwrap().value,
+                &wanted,
+                &Scope::Touched,
+            )
+            .unwrap()
         } else {
             Plan::blind(&identity, &geometry, &wanted).unwrap()
         };
@@ -70,40 +133,79 @@ async fn an_agiltron_on_its_line() {
 
 #[tokio::test]
 async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
-    let running = profile::start("idq-quantis", &Options::default()).await.unwrap();
-    let source = open(&running.ready().uri).await.unwrap().as_random().unwrap();
-    let (a, b) = (source.random(1000).await.unwrap(), source.random(1000).await.unwrap());
+    let running = profile::start("idq-quantis", &Options::default())
+        .await
+        .unwrap();
+    let source = open(&running.ready().uri)
+        .await
+        .unwrap()
+        .as_random()
+        .unwrap();
+    let (a, b) = (
+        source.random(1000).await.unwrap(),
+        source.random(1000).await.unwrap(),
+    );
     assert!(a.len() == 1000 && a != b);
     running.fault("fail").unwrap();
-    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::NotReady);
+    assert_eq!(
+        source.random(512).await.unwrap_err().kind(),
+        ErrorKind::NotReady
+    );
     running.fault("clear").unwrap();
     running.fault("short").unwrap();
-    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket));
+    assert_eq!(
+        source.random(512).await.unwrap_err().kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket)
+    );
     source.random(512).await.unwrap();
     running.fault("stall").unwrap();
-    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    assert_eq!(
+        source.random(512).await.unwrap_err().kind(),
+        ErrorKind::Transport(TransportFault::Stall)
+    );
     source.random(512).await.unwrap();
     running.fault("unplug").unwrap();
     let begun = std::time::Instant::now();
     assert!(matches!(
         source.random(512).await.unwrap_err().kind(),
-        ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable | ErrorKind::NotFound
+        ErrorKind::Transport(TransportFault::Unplugged)
+            | ErrorKind::Unreachable
+            | ErrorKind::NotFound
     ));
     assert!(begun.elapsed().as_secs() < 2, "no time-out");
     running.fault("clear").unwrap();
     source.random(512).await.unwrap();
     drop(running);
     let error = source.random(512).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable), "{error}");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_quantis_in_memory_works_again_after_a_stall() {
-    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "QRNG-7")))));
-    let context = OpenContext::new().with_memory("box", Endpoint::Usb(Arc::clone(&device) as Arc<dyn UsbService>));
-    let source = qkd_drivers_all::registry().open("idq-quantis+mem://box", &context).await.unwrap().as_random().unwrap();
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(
+        3, "QRNG-7",
+    )))));
+    let context = OpenContext::new().with_memory(
+        "box",
+        Endpoint::Usb(Arc::clone(&device) as Arc<dyn UsbService>),
+    );
+    let source = qkd_drivers_all::registry()
+        .open("idq-quantis+mem://box", &context)
+        .await
+        .unwrap()
+        .as_random()
+        .unwrap();
     device.model().stall_next();
-    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    assert_eq!(
+        source.random(512).await.unwrap_err().kind(),
+        ErrorKind::Transport(TransportFault::Stall)
+    );
     assert_eq!(source.random(512).await.unwrap().len(), 512);
 }
 
@@ -114,15 +216,33 @@ async fn a_quantis_through_libusb_until_it_is_pulled_out() {
     let plugged = qkd_usbfs::plug(7, 2, Arc::clone(&device) as Arc<dyn UsbService>).unwrap();
     let opened = open("idq-quantis+usb:///?serial=QRNG-7").await.unwrap();
     let source = opened.as_random().unwrap();
-    assert_eq!(source.identity().await.unwrap().serial.as_deref(), Some("QRNG-7"));
+    assert_eq!(
+        source.identity().await.unwrap().serial.as_deref(),
+        Some("QRNG-7")
+    );
     assert_eq!(source.random(100_000).await.unwrap().len(), 100_000);
     device.model().stall_next();
-    assert_eq!(source.random(512).await.unwrap_err().kind(), ErrorKind::Transport(TransportFault::Stall));
+    assert_eq!(
+        source.random(512).await.unwrap_err().kind(),
+        ErrorKind::Transport(TransportFault::Stall)
+    );
     source.random(512).await.unwrap();
-    assert_eq!(open("idq-quantis+usb:///?serial=OTHER").await.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(
+        open("idq-quantis+usb:///?serial=OTHER")
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Unreachable
+    );
     drop(plugged);
     let begun = std::time::Instant::now();
     let error = source.random(512).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable), "{error}");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable
+        ),
+        "{error}"
+    );
     assert!(begun.elapsed().as_secs() < 2, "no time-out");
 }

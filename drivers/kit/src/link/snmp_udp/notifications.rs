@@ -47,9 +47,19 @@ impl NotificationReceiver {
         let mut engine_id = vec![0x80, 0, 0x7e, 0xd9, 5];
         engine_id.extend_from_slice(&rand::random::<[u8; 12]>());
         let own_engine = engine_id.as_slice().into();
-        let setup = |e: String| Error::new(ErrorKind::Authentication, format!("the notification receiver cannot be set up: {e}"));
-        let engine = async_snmp::AuthoritativeEngine::install(engine_id, |_| Ok::<(), std::convert::Infallible>(())).map_err(|e| setup(e.to_string()))?;
-        let mut builder = Receiver::builder().bind(address).authoritative_engine(engine);
+        let setup = |e: String| {
+            Error::new(
+                ErrorKind::Authentication,
+                format!("the notification receiver cannot be set up: {e}"),
+            )
+        };
+        let engine = async_snmp::AuthoritativeEngine::install(engine_id, |_| {
+            Ok::<(), std::convert::Infallible>(())
+        })
+        .map_err(|e| setup(e.to_string()))?;
+        let mut builder = Receiver::builder()
+            .bind(address)
+            .authoritative_engine(engine);
         let mut communities = false;
         for user in users {
             match user {
@@ -57,7 +67,11 @@ impl NotificationReceiver {
                     builder = builder.community(community.as_str());
                     communities = true;
                 }
-                Security::V3 { user, auth: Some((auth, auth_password)), privacy } => {
+                Security::V3 {
+                    user,
+                    auth: Some((auth, auth_password)),
+                    privacy,
+                } => {
                     let auth = match auth {
                         AuthProtocol::Md5 => async_snmp::AuthProtocol::Md5,
                         AuthProtocol::Sha1 => async_snmp::AuthProtocol::Sha1,
@@ -73,27 +87,47 @@ impl NotificationReceiver {
                                 let cipher = match cipher {
                                     PrivProtocol::Des => async_snmp::PrivProtocol::Des,
                                     PrivProtocol::Aes128 => async_snmp::PrivProtocol::Aes128,
-                                    PrivProtocol::Aes192 => async_snmp::PrivProtocol::Aes192Blumenthal,
-                                    PrivProtocol::Aes256 => async_snmp::PrivProtocol::Aes256Blumenthal,
+                                    PrivProtocol::Aes192 => {
+                                        async_snmp::PrivProtocol::Aes192Blumenthal
+                                    }
+                                    PrivProtocol::Aes256 => {
+                                        async_snmp::PrivProtocol::Aes256Blumenthal
+                                    }
                                 };
-                                u.auth_priv(auth, auth_password.as_bytes(), cipher, password.as_bytes())
+                                u.auth_priv(
+                                    auth,
+                                    auth_password.as_bytes(),
+                                    cipher,
+                                    password.as_bytes(),
+                                )
                             }
                             None => u.auth(auth, auth_password.as_bytes()),
                         })
                         .map_err(|e| setup(e.to_string()))?;
                 }
-                Security::V3 { .. } => return Err(setup("a user without authentication is not accepted".to_owned())),
+                Security::V3 { .. } => {
+                    return Err(setup(
+                        "a user without authentication is not accepted".to_owned(),
+                    ));
+                }
             }
         }
         let receiver = builder
             .acceptance_policy(move |envelope| match envelope.security_level {
                 None if communities => NotificationAcceptance::Accept,
-                Some(level) if level >= async_snmp::SecurityLevel::AuthNoPriv => NotificationAcceptance::Accept,
+                Some(level) if level >= async_snmp::SecurityLevel::AuthNoPriv => {
+                    NotificationAcceptance::Accept
+                }
                 _ => NotificationAcceptance::Reject,
             })
             .build()
             .await
-            .map_err(|e| Error::new(ErrorKind::Unreachable, format!("no notifications can be received at {address}: {e}")))?;
+            .map_err(|e| {
+                Error::new(
+                    ErrorKind::Unreachable,
+                    format!("no notifications can be received at {address}: {e}"),
+                )
+            })?;
         let bound = receiver.local_addr();
         let (received, _) = broadcast::channel(1024);
         let sender = received.clone();
@@ -101,11 +135,30 @@ impl NotificationReceiver {
             loop {
                 match receiver.recv().await {
                     Ok(one) => {
-                        let Ok(trap) = one.notification.trap_oid() else { continue };
-                        let binds = one.notification.varbinds().iter().filter_map(|b| Some(VarBind::new(oid(&b.oid), value(&b.value)?))).collect();
-                        let notification = Notification { trap: oid(&trap), uptime: one.notification.uptime(), binds };
-                        let engine = one.wire_identity.v3.as_ref().map(|v3| v3.authoritative_engine_id.to_vec());
-                        let _ = sender.send(Received { from: one.source.ip(), engine, notification });
+                        let Ok(trap) = one.notification.trap_oid() else {
+                            continue;
+                        };
+                        let binds = one
+                            .notification
+                            .varbinds()
+                            .iter()
+                            .filter_map(|b| Some(VarBind::new(oid(&b.oid), value(&b.value)?)))
+                            .collect();
+                        let notification = Notification {
+                            trap: oid(&trap),
+                            uptime: one.notification.uptime(),
+                            binds,
+                        };
+                        let engine = one
+                            .wire_identity
+                            .v3
+                            .as_ref()
+                            .map(|v3| v3.authoritative_engine_id.to_vec());
+                        let _ = sender.send(Received {
+                            from: one.source.ip(),
+                            engine,
+                            notification,
+                        });
                     }
                     Err(error) => {
                         tracing::debug!(%error, "a notification was refused");
@@ -114,7 +167,12 @@ impl NotificationReceiver {
                 }
             }
         });
-        Ok(Self { address: bound, own_engine, received, _task: Arc::new(AbortOnDrop(task)) })
+        Ok(Self {
+            address: bound,
+            own_engine,
+            received,
+            _task: Arc::new(AbortOnDrop(task)),
+        })
     }
 
     /// Where it listens.
@@ -132,7 +190,12 @@ impl NotificationReceiver {
     }
 
     /// Passes on what one agent sends: told by its engine id where it names one, since many agents may share an address.
-    pub(super) fn forward(&self, from: IpAddr, engine: Option<Vec<u8>>, to: &broadcast::Sender<Notification>) {
+    pub(super) fn forward(
+        &self,
+        from: IpAddr,
+        engine: Option<Vec<u8>>,
+        to: &broadcast::Sender<Notification>,
+    ) {
         let own = Arc::clone(&self.own_engine);
         self.forward_if(to, move |one| match (&one.engine, &engine) {
             (Some(theirs), Some(known)) if **theirs != *own => theirs == known,
@@ -140,7 +203,11 @@ impl NotificationReceiver {
         });
     }
 
-    fn forward_if(&self, to: &broadcast::Sender<Notification>, wanted: impl Fn(&Received) -> bool + Send + 'static) {
+    fn forward_if(
+        &self,
+        to: &broadcast::Sender<Notification>,
+        wanted: impl Fn(&Received) -> bool + Send + 'static,
+    ) {
         let (mut received, to) = (self.received.subscribe(), to.clone());
         tokio::spawn(async move {
             loop {
@@ -153,7 +220,9 @@ impl NotificationReceiver {
                         let _ = to.send(one.notification);
                     }
                     Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(missed)) => tracing::warn!(missed, "notifications came faster than they were taken"),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::warn!(missed, "notifications came faster than they were taken")
+                    }
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }

@@ -61,9 +61,16 @@ impl Security {
     /// # Errors
     /// `Authentication`, naming the field that is missing or wrong.
     pub fn from_entry(entry: &Entry) -> Result<Self> {
-        let wrong = |field: &str, right: &str| Error::new(ErrorKind::Authentication, format!("credentials `{}`: {field} takes {right}", entry.name()));
+        let wrong = |field: &str, right: &str| {
+            Error::new(
+                ErrorKind::Authentication,
+                format!("credentials `{}`: {field} takes {right}", entry.name()),
+            )
+        };
         if let Some(community) = entry.get("community") {
-            return Ok(Self::V2c { community: Zeroizing::new(community.to_owned()) });
+            return Ok(Self::V2c {
+                community: Zeroizing::new(community.to_owned()),
+            });
         }
         let user = entry.require("user")?.to_owned();
         // RFC 3414, 11.2: at least eight characters.
@@ -71,16 +78,33 @@ impl Security {
             Some(p) if p.len() < 8 => Err(wrong(field, "at least 8 characters")),
             p => Ok(p.map(|p| Zeroizing::new(p.to_owned()))),
         };
-        let auth_protocol = match entry.get("auth_protocol").unwrap_or("SHA-256").to_ascii_uppercase().replace('-', "").as_str() {
+        let auth_protocol = match entry
+            .get("auth_protocol")
+            .unwrap_or("SHA-256")
+            .to_ascii_uppercase()
+            .replace('-', "")
+            .as_str()
+        {
             "MD5" => AuthProtocol::Md5,
             "SHA" | "SHA1" => AuthProtocol::Sha1,
             "SHA224" => AuthProtocol::Sha224,
             "SHA256" => AuthProtocol::Sha256,
             "SHA384" => AuthProtocol::Sha384,
             "SHA512" => AuthProtocol::Sha512,
-            _ => return Err(wrong("auth_protocol", "MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512")),
+            _ => {
+                return Err(wrong(
+                    "auth_protocol",
+                    "MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512",
+                ));
+            }
         };
-        let priv_protocol = match entry.get("priv_protocol").unwrap_or("AES").to_ascii_uppercase().replace('-', "").as_str() {
+        let priv_protocol = match entry
+            .get("priv_protocol")
+            .unwrap_or("AES")
+            .to_ascii_uppercase()
+            .replace('-', "")
+            .as_str()
+        {
             "DES" => PrivProtocol::Des,
             "AES" | "AES128" => PrivProtocol::Aes128,
             "AES192" => PrivProtocol::Aes192,
@@ -92,12 +116,18 @@ impl Security {
         if privacy.is_some() && auth.is_none() {
             return Err(wrong("priv_password", "an auth_password beside it"));
         }
-        Ok(Self::V3 { user, auth, privacy })
+        Ok(Self::V3 {
+            user,
+            auth,
+            privacy,
+        })
     }
 
     pub(super) fn level(&self) -> SecurityLevel {
         match self {
-            Self::V3 { privacy: Some(_), .. } => SecurityLevel::AuthPriv,
+            Self::V3 {
+                privacy: Some(_), ..
+            } => SecurityLevel::AuthPriv,
             Self::V3 { auth: Some(_), .. } => SecurityLevel::AuthNoPriv,
             _ => SecurityLevel::NoAuthNoPriv,
         }
@@ -111,13 +141,21 @@ impl Security {
     }
 
     pub(super) fn usm(&self) -> Option<v3::Security> {
-        let Self::V3 { user, auth, privacy } = self else { return None };
+        let Self::V3 {
+            user,
+            auth,
+            privacy,
+        } = self
+        else {
+            return None;
+        };
         let (protocol, password) = match auth {
             Some((protocol, password)) => (Some(protocol), password.as_bytes()),
             None => (None, &[][..]),
         };
         // Where a digest is shorter than the cipher's key, both ends must extend it alike; this is the way of draft-blumenthal-aes-usm-04.
-        let mut security = v3::Security::new(user.as_bytes(), password).with_key_extension_method(v3::KeyExtension::Blumenthal);
+        let mut security = v3::Security::new(user.as_bytes(), password)
+            .with_key_extension_method(v3::KeyExtension::Blumenthal);
         security = match (protocol, privacy) {
             (Some(_), Some((cipher, password))) => security.with_auth(v3::Auth::AuthPriv {
                 cipher: match cipher {
@@ -161,20 +199,35 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named_and_no_password_shown() {
         let noc = Entry::new("noc").with("user", "noc");
-        let full = noc.clone().with("auth_password", "hunter22a").with("priv_password", "hunter22p");
+        let full = noc
+            .clone()
+            .with("auth_password", "hunter22a")
+            .with("priv_password", "hunter22p");
         let security = Security::from_entry(&full).unwrap();
         assert_eq!(security.level(), SecurityLevel::AuthPriv);
         assert_eq!(format!("{security:?}"), "Security(v3 noc, AuthPriv)");
-        assert_eq!(Security::from_entry(&noc).unwrap().level(), SecurityLevel::NoAuthNoPriv);
+        assert_eq!(
+            Security::from_entry(&noc).unwrap().level(),
+            SecurityLevel::NoAuthNoPriv
+        );
         for (entry, says) in [
-            (Entry::new("noc").with("auth_password", "hunter22"), "no `user`"),
+            (
+                Entry::new("noc").with("auth_password", "hunter22"),
+                "no `user`",
+            ),
             (noc.clone().with("auth_password", "short"), "at least 8"),
-            (noc.clone().with("priv_password", "hunter22p"), "an auth_password"),
+            (
+                noc.clone().with("priv_password", "hunter22p"),
+                "an auth_password",
+            ),
             (full.clone().with("auth_protocol", "SHA-3"), "SHA-256"),
             (full.with("priv_protocol", "ROT13"), "AES-256"),
         ] {
             let error = Security::from_entry(&entry).unwrap_err();
-            assert!(error.message().contains(says) && !error.message().contains("hunter"), "{error}");
+            assert!(
+                error.message().contains(says) && !error.message().contains("hunter"),
+                "{error}"
+            );
         }
     }
 }

@@ -7,11 +7,19 @@ fn vectors() -> Vec<Value> {
 }
 
 fn ports(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|p| u32::try_from(p.as_u64().unwrap()).unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| u32::try_from(p.as_u64().unwrap()).unwrap())
+        .collect()
 }
 
 fn pairs(value: &Value) -> Vec<(u32, u32)> {
-    ports(&value["ingress"]).into_iter().zip(ports(&value["egress"])).collect()
+    ports(&value["ingress"])
+        .into_iter()
+        .zip(ports(&value["egress"]))
+        .collect()
 }
 
 /// The command that a vector's meaning names.
@@ -43,8 +51,16 @@ fn command(meaning: &Value) -> Command {
 #[test]
 fn commands_are_those_of_the_sources() {
     let mut seen = 0;
-    for v in vectors().iter().filter(|v| v["direction"] == "request" && v["form"] == "short") {
-        assert_eq!(command(&v["meaning"]).to_string(), v["ascii"].as_str().unwrap().trim_end(), "{}", v["name"]);
+    for v in vectors()
+        .iter()
+        .filter(|v| v["direction"] == "request" && v["form"] == "short")
+    {
+        assert_eq!(
+            command(&v["meaning"]).to_string(),
+            v["ascii"].as_str().unwrap().trim_end(),
+            "{}",
+            v["name"]
+        );
         seen += 1;
     }
     assert!(seen >= 15, "only {seen} requests");
@@ -58,27 +74,57 @@ fn replies_mean_what_the_sources_say() {
         match v["to"].as_str().unwrap() {
             "identify" => {
                 let i = decode_identity(reply).unwrap();
-                assert_eq!((i.maker.as_str(), i.product_code.as_str(), i.serial.as_str(), i.firmware.as_str()), {
-                    (m["maker"].as_str().unwrap(), m["product_code"].as_str().unwrap(), m["serial"].as_str().unwrap(), m["firmware"].as_str().unwrap())
-                });
+                assert_eq!(
+                    (
+                        i.maker.as_str(),
+                        i.product_code.as_str(),
+                        i.serial.as_str(),
+                        i.firmware.as_str()
+                    ),
+                    {
+                        (
+                            m["maker"].as_str().unwrap(),
+                            m["product_code"].as_str().unwrap(),
+                            m["serial"].as_str().unwrap(),
+                            m["firmware"].as_str().unwrap(),
+                        )
+                    }
+                );
                 let size = product::size(&i.product_code).unwrap();
                 assert_eq!(serde_json::json!([size.0, size.1]), m["size"]);
             }
-            "size" => assert_eq!(decode_size(reply).unwrap(), (ports(&m["size"])[0], ports(&m["size"])[1])),
+            "size" => assert_eq!(
+                decode_size(reply).unwrap(),
+                (ports(&m["size"])[0], ports(&m["size"])[1])
+            ),
             "connections" => assert_eq!(decode_connections(reply).unwrap(), pairs(m)),
-            "peer" => assert_eq!(decode_peer(reply).unwrap(), ports(&m["ports"]).first().copied()),
+            "peer" => assert_eq!(
+                decode_peer(reply).unwrap(),
+                ports(&m["ports"]).first().copied()
+            ),
             "states" => {
-                let letters: Vec<_> = decode_states(reply, 3).unwrap().into_iter().map(|s| format!("{s:?}").to_lowercase()).map(Value::from).collect();
+                let letters: Vec<_> = decode_states(reply, 3)
+                    .unwrap()
+                    .into_iter()
+                    .map(|s| format!("{s:?}").to_lowercase())
+                    .map(Value::from)
+                    .collect();
                 assert_eq!(Value::from(letters), m["states"]);
             }
             "power" => assert_eq!(serde_json::json!(decode_power(reply, 2).unwrap()), m["dbm"]),
             "boot-mode" => assert_eq!(format!("{:?}", decode_boot_mode(reply).unwrap()), m["mode"]),
             "next-error" => {
                 let e = decode_error(reply).unwrap();
-                assert_eq!((Value::from(e.code), Value::from(e.text)), (m["code"].clone(), m["text"].clone()));
+                assert_eq!(
+                    (Value::from(e.code), Value::from(e.text)),
+                    (m["code"].clone(), m["text"].clone())
+                );
             }
             "sync" => decode_complete(reply).unwrap(),
-            "network" => assert_eq!(decode_network(reply).unwrap().address, m["address"].as_str().unwrap()),
+            "network" => assert_eq!(
+                decode_network(reply).unwrap().address,
+                m["address"].as_str().unwrap()
+            ),
             other => panic!("no such reply: {other}"),
         }
         seen += 1;
@@ -90,7 +136,10 @@ fn replies_mean_what_the_sources_say() {
 #[test]
 fn no_reply_passes_for_another() {
     for v in vectors().iter().filter(|v| v["direction"] == "reply") {
-        let (reply, to) = (v["ascii"].as_str().unwrap().as_bytes(), v["to"].as_str().unwrap());
+        let (reply, to) = (
+            v["ascii"].as_str().unwrap().as_bytes(),
+            v["to"].as_str().unwrap(),
+        );
         for (name, accepted) in [
             ("identify", decode_identity(reply).is_ok()),
             ("size", decode_size(reply).is_ok()),
@@ -110,15 +159,27 @@ fn no_reply_passes_for_another() {
 
 #[test]
 fn a_set_is_followed_by_the_error_query() {
-    assert_eq!(Command::Add(vec![(3, 27)]).line(), ":oxc:swit:conn:add (@3),(@27);:syst:err?");
+    assert_eq!(
+        Command::Add(vec![(3, 27)]).line(),
+        ":oxc:swit:conn:add (@3),(@27);:syst:err?"
+    );
     assert_eq!(Command::Size.line(), ":oxc:swit:size?");
 }
 
 #[test]
 fn noise_is_told_from_another_reply() {
     assert_eq!(decode_size(b"\xfe\x00\x80\r\n"), Err(ProtoError::NotText));
-    assert!(matches!(decode_size(b"(@),(@)\r\n"), Err(ProtoError::Shape { .. })));
-    assert_eq!(decode_connections(b"(@1,2),(@3)"), Err(ProtoError::Count { expected: 2, got: 1 }));
+    assert!(matches!(
+        decode_size(b"(@),(@)\r\n"),
+        Err(ProtoError::Shape { .. })
+    ));
+    assert_eq!(
+        decode_connections(b"(@1,2),(@3)"),
+        Err(ProtoError::Count {
+            expected: 2,
+            got: 1
+        })
+    );
     assert!(decode_power(b"(NaN,-3.0)", 2).is_err() && decode_power(b"(inf,-3.0)", 2).is_err());
 }
 

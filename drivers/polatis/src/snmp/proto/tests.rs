@@ -23,25 +23,66 @@ fn name(json: &Json) -> Oid {
 fn values_mean_what_the_sources_say() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "value") {
-        let (m, value, at) = (&v["meaning"], value(&v["type"], &v["value"]), name(&v["oid"]));
+        let (m, value, at) = (
+            &v["meaning"],
+            value(&v["type"], &v["value"]),
+            name(&v["oid"]),
+        );
         let row = *at.ids().last().unwrap();
         let (column, told) = match m["object"].as_str().unwrap() {
             "product-code" => (oid::PRODUCT_CODE, json!({"object": "product-code"})),
-            "size" => (oid::SIZE, json!({"object": "size", "size": [decode_size(&value).unwrap().0, decode_size(&value).unwrap().1]})),
-            "patch" => (oid::PATCH, json!({"object": "patch", "peer": decode_patch(&value).unwrap()})),
-            "port-state" => (oid::PORT_STATE, json!({"object": "port-state", "state": format!("{:?}", decode_port_state(&value).unwrap())})),
-            "wavelength" => (oid::OPM_WAVELENGTH, json!({"object": "wavelength", "milli": decode_milli(&value, "x").unwrap()})),
-            "threshold" => (oid::ALARM_LOW, json!({"object": "threshold", "milli": decode_milli(&value, "x").unwrap()})),
-            "power" => (oid::POWER, json!({"object": "power", "milli": decode_milli(&value, "x").unwrap()})),
-            "edge" => (oid::ALARM_EDGE, json!({"object": "edge", "edge": format!("{:?}", decode_edge(&value).unwrap())})),
-            "alarm-mode" => (oid::ALARM_MODE, json!({"object": "alarm-mode", "on": decode_alarm_on(&value).unwrap()})),
-            "voa-state" => (oid::VOA_STATE, json!({"object": "voa-state", "state": format!("{:?}", decode_voa_state(&value, "x").unwrap())})),
-            "aps-desired" => (oid::APS_DESIRED, json!({"object": "aps-desired", "mode": format!("{:?}", decode_mode(&value).unwrap())})),
-            "condition" => (oid::APS_CONDITION, json!({"object": "condition", "condition": format!("{:?}", decode_condition(&value).unwrap())})),
+            "size" => (
+                oid::SIZE,
+                json!({"object": "size", "size": [decode_size(&value).unwrap().0, decode_size(&value).unwrap().1]}),
+            ),
+            "patch" => (
+                oid::PATCH,
+                json!({"object": "patch", "peer": decode_patch(&value).unwrap()}),
+            ),
+            "port-state" => (
+                oid::PORT_STATE,
+                json!({"object": "port-state", "state": format!("{:?}", decode_port_state(&value).unwrap())}),
+            ),
+            "wavelength" => (
+                oid::OPM_WAVELENGTH,
+                json!({"object": "wavelength", "milli": decode_milli(&value, "x").unwrap()}),
+            ),
+            "threshold" => (
+                oid::ALARM_LOW,
+                json!({"object": "threshold", "milli": decode_milli(&value, "x").unwrap()}),
+            ),
+            "power" => (
+                oid::POWER,
+                json!({"object": "power", "milli": decode_milli(&value, "x").unwrap()}),
+            ),
+            "edge" => (
+                oid::ALARM_EDGE,
+                json!({"object": "edge", "edge": format!("{:?}", decode_edge(&value).unwrap())}),
+            ),
+            "alarm-mode" => (
+                oid::ALARM_MODE,
+                json!({"object": "alarm-mode", "on": decode_alarm_on(&value).unwrap()}),
+            ),
+            "voa-state" => (
+                oid::VOA_STATE,
+                json!({"object": "voa-state", "state": format!("{:?}", decode_voa_state(&value, "x").unwrap())}),
+            ),
+            "aps-desired" => (
+                oid::APS_DESIRED,
+                json!({"object": "aps-desired", "mode": format!("{:?}", decode_mode(&value).unwrap())}),
+            ),
+            "condition" => (
+                oid::APS_CONDITION,
+                json!({"object": "condition", "condition": format!("{:?}", decode_condition(&value).unwrap())}),
+            ),
             other => panic!("no such object: {other}"),
         };
         assert_eq!(told, *m, "{}", v["name"]);
-        assert!(at == Oid::from(column) || at == oid::of(column, row), "{}: {at}", v["name"]);
+        assert!(
+            at == Oid::from(column) || at == oid::of(column, row),
+            "{}: {at}",
+            v["name"]
+        );
         seen += 1;
     }
     assert!(seen >= 25, "only {seen} values");
@@ -51,14 +92,34 @@ fn values_mean_what_the_sources_say() {
 fn notifications_tell_what_the_sources_say() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "trap") {
-        let binds = v["binds"].as_array().unwrap().iter().map(|b| VarBind::new(name(&b[0]), value(&b[1], &b[2]))).collect();
-        let told = decode_trap(&Notification { trap: name(&v["oid"]), uptime: 0, binds }).unwrap().unwrap();
+        let binds = v["binds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|b| VarBind::new(name(&b[0]), value(&b[1], &b[2])))
+            .collect();
+        let told = decode_trap(&Notification {
+            trap: name(&v["oid"]),
+            uptime: 0,
+            binds,
+        })
+        .unwrap()
+        .unwrap();
         let told = match told {
-            Told::Event(EventKind::StateChanged { subject, .. }) => json!({"event": "state-changed", "subject": subject}),
-            Told::Event(EventKind::Alarm { code, subject, severity, .. }) => {
+            Told::Event(EventKind::StateChanged { subject, .. }) => {
+                json!({"event": "state-changed", "subject": subject})
+            }
+            Told::Event(EventKind::Alarm {
+                code,
+                subject,
+                severity,
+                ..
+            }) => {
                 json!({"event": "alarm", "code": code, "subject": subject, "cleared": severity == Severity::Cleared})
             }
-            Told::SwitchOver { group, port, .. } => json!({"event": "switch-over", "group": group, "port": port}),
+            Told::SwitchOver { group, port, .. } => {
+                json!({"event": "switch-over", "group": group, "port": port})
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(told, v["meaning"], "{}", v["name"]);
@@ -69,9 +130,22 @@ fn notifications_tell_what_the_sources_say() {
 
 #[test]
 fn every_revision_of_a_notification_is_known_and_no_stranger() {
-    let known = |family: &[u32], n: u32| decode_trap(&Notification { trap: Oid::from(family).child(&[0, n]), uptime: 0, binds: Vec::new() }).unwrap().is_some();
-    for (family, numbers) in [(oid::OXC_TRAPS, 1..=14), (oid::OPM_TRAPS, 1..=6), (oid::VOA_TRAPS, 1..=2), (oid::APS_TRAPS, 1..=3), (oid::SYSTEM_TRAPS, 7..=20)]
-    {
+    let known = |family: &[u32], n: u32| {
+        decode_trap(&Notification {
+            trap: Oid::from(family).child(&[0, n]),
+            uptime: 0,
+            binds: Vec::new(),
+        })
+        .unwrap()
+        .is_some()
+    };
+    for (family, numbers) in [
+        (oid::OXC_TRAPS, 1..=14),
+        (oid::OPM_TRAPS, 1..=6),
+        (oid::VOA_TRAPS, 1..=2),
+        (oid::APS_TRAPS, 1..=3),
+        (oid::SYSTEM_TRAPS, 7..=20),
+    ] {
         assert!(numbers.clone().all(|n| known(family, n)), "{family:?}");
         assert!(!known(family, numbers.end() + 1) && !known(family, 0));
     }

@@ -27,7 +27,11 @@ pub enum Told {
 }
 
 /// OXC notifications that are alarms.
-const OXC_ALARMS: [(&[u32], &str); 3] = [(&[3, 9, 10], "temp-range"), (&[4, 11, 12], "error"), (&[5, 13, 14], "port-error")];
+const OXC_ALARMS: [(&[u32], &str); 3] = [
+    (&[3, 9, 10], "temp-range"),
+    (&[4, 11, 12], "error"),
+    (&[5, 13, 14], "port-error"),
+];
 const OPM_ALARMS: [(&[u32], &str); 2] = [(&[1, 3, 4], "los"), (&[2, 5, 6], "degraded")];
 const SYSTEM_ALARMS: [(&[u32], &str); 7] = [
     (&[7, 8], "fan-warning"),
@@ -40,13 +44,20 @@ const SYSTEM_ALARMS: [(&[u32], &str); 7] = [
 ];
 
 fn named(table: &[(&[u32], &'static str)], number: u32) -> Option<&'static str> {
-    table.iter().find(|(numbers, _)| numbers.contains(&number)).map(|(_, name)| *name)
+    table
+        .iter()
+        .find(|(numbers, _)| numbers.contains(&number))
+        .map(|(_, name)| *name)
 }
 
 /// A varbind as text; its instance, if it has one, is the scalar's 0 or a row's.
 fn words(notification: &Notification, entry: &[u32], column: u32) -> Option<String> {
     let name = Oid::from(entry).child(&[column]);
-    let value = &notification.binds.iter().find(|b| b.oid.below(&name).is_some())?.value;
+    let value = &notification
+        .binds
+        .iter()
+        .find(|b| b.oid.below(&name).is_some())?
+        .value;
     match value {
         Value::Integer(n) => Some(n.to_string()),
         Value::Gauge32(n) => Some(n.to_string()),
@@ -55,22 +66,42 @@ fn words(notification: &Notification, entry: &[u32], column: u32) -> Option<Stri
 }
 
 fn port(notification: &Notification, column: u32, object: &'static str) -> Result<u32, Misread> {
-    words(notification, oid::APS_BINDS, column).ok_or(Misread::Absent { object })?.parse().map_err(|_| Misread::Type { object })
+    words(notification, oid::APS_BINDS, column)
+        .ok_or(Misread::Absent { object })?
+        .parse()
+        .map_err(|_| Misread::Type { object })
 }
 
 /// `cleared`, or how bad is not said.
 fn severity(notification: &Notification) -> Severity {
-    let cleared = words(notification, oid::EVENT_BINDS, 3).is_some_and(|status| status.eq_ignore_ascii_case("cleared"));
-    if cleared { Severity::Cleared } else { Severity::Indeterminate }
+    let cleared = words(notification, oid::EVENT_BINDS, 3)
+        .is_some_and(|status| status.eq_ignore_ascii_case("cleared"));
+    if cleared {
+        Severity::Cleared
+    } else {
+        Severity::Indeterminate
+    }
 }
 
 fn message(notification: &Notification, of_family: Option<String>) -> String {
-    of_family.or_else(|| words(notification, oid::EVENT_BINDS, 1)).unwrap_or_default()
+    of_family
+        .or_else(|| words(notification, oid::EVENT_BINDS, 1))
+        .unwrap_or_default()
 }
 
-fn alarm(notification: &Notification, code: &str, text: Option<String>, subject: Option<String>) -> Option<Told> {
+fn alarm(
+    notification: &Notification,
+    code: &str,
+    text: Option<String>,
+    subject: Option<String>,
+) -> Option<Told> {
     let text = message(notification, text);
-    Some(Told::Event(EventKind::Alarm { code: code.to_owned(), text, subject, severity: severity(notification) }))
+    Some(Told::Event(EventKind::Alarm {
+        code: code.to_owned(),
+        text,
+        subject,
+        severity: severity(notification),
+    }))
 }
 
 /// What a notification tells; `None` for those of others.
@@ -89,30 +120,54 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread>
     if let Some(n) = number(oid::OXC_TRAPS) {
         return Ok(match n {
             1 | 7 => {
-                let state = oxc(3).zip(oxc(5)).map(|(ingress, egress)| format!("switched: ingress {ingress}, egress {egress}"));
-                Some(Told::Event(EventKind::StateChanged { subject: "connections".to_owned(), state: state.unwrap_or_else(|| message(notification, oxc(1))) }))
+                let state = oxc(3).zip(oxc(5)).map(|(ingress, egress)| {
+                    format!("switched: ingress {ingress}, egress {egress}")
+                });
+                Some(Told::Event(EventKind::StateChanged {
+                    subject: "connections".to_owned(),
+                    state: state.unwrap_or_else(|| message(notification, oxc(1))),
+                }))
             }
             2 | 8 => {
-                let subject = oxc(7).map_or_else(|| "ports".to_owned(), |list| format!("port {list}"));
+                let subject =
+                    oxc(7).map_or_else(|| "ports".to_owned(), |list| format!("port {list}"));
                 let state = oxc(2).map(|state| match state.as_str() {
                     "1" => "enabled".to_owned(),
                     "2" => "disabled".to_owned(),
                     "3" => "failed".to_owned(),
                     _ => state,
                 });
-                Some(Told::Event(EventKind::StateChanged { subject, state: state.unwrap_or_else(|| message(notification, oxc(1))) }))
+                Some(Told::Event(EventKind::StateChanged {
+                    subject,
+                    state: state.unwrap_or_else(|| message(notification, oxc(1))),
+                }))
             }
-            6 => Some(Told::Event(EventKind::Vendor { name: "compensation-resumed".to_owned(), detail: message(notification, oxc(1)) })),
+            6 => Some(Told::Event(EventKind::Vendor {
+                name: "compensation-resumed".to_owned(),
+                detail: message(notification, oxc(1)),
+            })),
             n => named(&OXC_ALARMS, n).and_then(|code| alarm(notification, code, oxc(1), oxc(7))),
         });
     }
     if let Some(n) = number(oid::OPM_TRAPS) {
-        return Ok(named(&OPM_ALARMS, n).and_then(|code| alarm(notification, code, None, words(notification, oid::OPM_BINDS, 1))));
+        return Ok(named(&OPM_ALARMS, n).and_then(|code| {
+            alarm(
+                notification,
+                code,
+                None,
+                words(notification, oid::OPM_BINDS, 1),
+            )
+        }));
     }
     if let Some(n) = number(oid::VOA_TRAPS) {
         // What the two tell is not public.
         let name = format!("voa-{n}");
-        return Ok((1..=2).contains(&n).then(|| Told::Event(EventKind::Vendor { name, detail: message(notification, None) })));
+        return Ok((1..=2).contains(&n).then(|| {
+            Told::Event(EventKind::Vendor {
+                name,
+                detail: message(notification, None),
+            })
+        }));
     }
     if let Some(1..=3) = number(oid::APS_TRAPS) {
         let to = match words(notification, oid::APS_BINDS, 1).as_deref() {
@@ -121,11 +176,25 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread>
             _ => return Ok(Some(Told::Protection)),
         };
         let group = port(notification, 3, "polatisApsWorkingPort")?;
-        return Ok(Some(Told::SwitchOver { group, port: port(notification, to.0, to.1)?, request: to.2 }));
+        return Ok(Some(Told::SwitchOver {
+            group,
+            port: port(notification, to.0, to.1)?,
+            request: to.2,
+        }));
     }
     if let Some(n) = number(oid::SYSTEM_TRAPS) {
-        let detail = words(notification, &oid::SYSTEM_TRAPS.iter().copied().chain([1]).collect::<Vec<_>>(), 1);
-        return Ok(named(&SYSTEM_ALARMS, n).and_then(|code| alarm(notification, code, detail, None)));
+        let detail = words(
+            notification,
+            &oid::SYSTEM_TRAPS
+                .iter()
+                .copied()
+                .chain([1])
+                .collect::<Vec<_>>(),
+            1,
+        );
+        return Ok(
+            named(&SYSTEM_ALARMS, n).and_then(|code| alarm(notification, code, detail, None))
+        );
     }
     Ok(None)
 }

@@ -84,13 +84,20 @@ fn list(ports: impl IntoIterator<Item = u32>) -> String {
 
 /// A number; below zero, in parentheses.
 fn number(value: f64) -> String {
-    if value < 0.0 { format!("({value:?})") } else { format!("{:?}", value.abs()) }
+    if value < 0.0 {
+        format!("({value:?})")
+    } else {
+        format!("{:?}", value.abs())
+    }
 }
 
 /// Whether a name or a password can stand in a request: TL1 gives meaning to the other characters.
 #[must_use]
 pub fn is_plain(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic() && !b";:,&\"\\=".contains(&b))
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b";:,&\"\\=".contains(&b))
 }
 
 impl Command {
@@ -102,22 +109,55 @@ impl Command {
         match self {
             Self::NeType => ("RTRV-NETYPE", String::new(), plain()),
             Self::Inventory => ("RTRV-INV", "OCS".to_owned(), plain()),
-            Self::Size => ("RTRV-EQPT", "SYSTEM".to_owned(), ":::PARAMETER=SIZE".to_owned()),
+            Self::Size => (
+                "RTRV-EQPT",
+                "SYSTEM".to_owned(),
+                ":::PARAMETER=SIZE".to_owned(),
+            ),
             Self::Silence => ("OPR-ARC-EQPT", "REPMGR".to_owned(), "::IND".to_owned()),
             Self::Connections => ("RTRV-PATCH", String::new(), plain()),
-            Self::Connect(pairs) => ("ENT-PATCH", format!("{},{}", list(pairs.iter().map(|p| p.0)), list(pairs.iter().map(|p| p.1))), plain()),
+            Self::Connect(pairs) => (
+                "ENT-PATCH",
+                format!(
+                    "{},{}",
+                    list(pairs.iter().map(|p| p.0)),
+                    list(pairs.iter().map(|p| p.1))
+                ),
+                plain(),
+            ),
             Self::Disconnect(ports) => ("DLT-PATCH", list(ports.iter().copied()), plain()),
-            Self::Shutter(port, open) => (if *open { "RLS-PORT-SHUTTER" } else { "OPR-PORT-SHUTTER" }, port.to_string(), plain()),
+            Self::Shutter(port, open) => (
+                if *open {
+                    "RLS-PORT-SHUTTER"
+                } else {
+                    "OPR-PORT-SHUTTER"
+                },
+                port.to_string(),
+                plain(),
+            ),
             Self::Shutters(ports) => ("RTRV-PORT-SHUTTER", list(ports.iter().copied()), plain()),
             Self::Power(ports) => ("RTRV-PORT-POWER", list(ports.iter().copied()), plain()),
             Self::Monitors => ("RTRV-EQPT", "PMON".to_owned(), config()),
             Self::Monitor(port) => ("RTRV-PORT-PMON", port.to_string(), plain()),
-            Self::SetMonitor(port, m) => {
-                ("SET-PORT-PMON", port.to_string(), format!(":::WAVE={:?},OFFSET={},ATIME={}", m.wavelength, number(m.offset), m.averaging))
-            }
+            Self::SetMonitor(port, m) => (
+                "SET-PORT-PMON",
+                port.to_string(),
+                format!(
+                    ":::WAVE={:?},OFFSET={},ATIME={}",
+                    m.wavelength,
+                    number(m.offset),
+                    m.averaging
+                ),
+            ),
             Self::Threshold(port) => ("RTRV-TH-PMON", port.to_string(), los()),
             Self::SetThreshold(port, t) => {
-                let payload = format!(":::TYPE=LOS,MODE={},EDGE={},LOW={},HIGH={}", t.mode.word(), t.edge.word(), number(t.low), number(t.high));
+                let payload = format!(
+                    ":::TYPE=LOS,MODE={},EDGE={},LOW={},HIGH={}",
+                    t.mode.word(),
+                    t.edge.word(),
+                    number(t.low),
+                    number(t.high)
+                );
                 ("SET-TH-PMON", port.to_string(), payload)
             }
             Self::Alarm(port) => ("RTRV-STATE-PMON", port.to_string(), los()),
@@ -128,7 +168,9 @@ impl Command {
                     VoaMode::None => "MODE=NONE".to_owned(),
                     VoaMode::Maximum => "MODE=MAX".to_owned(),
                     VoaMode::Absolute(level) => format!("MODE=ABS,LEVEL={}", number(*level)),
-                    VoaMode::Relative(level, reference) => format!("MODE=REL,LEVEL={},REFS={reference}", number(*level)),
+                    VoaMode::Relative(level, reference) => {
+                        format!("MODE=REL,LEVEL={},REFS={reference}", number(*level))
+                    }
                 };
                 ("SET-PORT-ATTEN", port.to_string(), format!(":::{payload}"))
             }
@@ -167,7 +209,13 @@ pub(crate) fn login(user: &str, password: &str, tag: u32) -> Zeroizing<Vec<u8>> 
 
 /// Where the password of a login stands: behind the last colon.
 pub(crate) fn password_of(request: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let from = request.iter().rposition(|b| *b == b':').map_or(0, |at| at + 1);
-    let to = request.iter().rposition(|b| *b == b';').unwrap_or(request.len());
+    let from = request
+        .iter()
+        .rposition(|b| *b == b':')
+        .map_or(0, |at| at + 1);
+    let to = request
+        .iter()
+        .rposition(|b| *b == b';')
+        .unwrap_or(request.len());
     std::iter::once(from..to.max(from)).collect()
 }

@@ -28,7 +28,10 @@ pub enum Answer {
 fn message(seen: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
     let (mut lines, mut at) = (Vec::new(), 0);
     while at < seen.len() {
-        let end = seen[at..].iter().position(|b| *b == b'\n').map(|n| at + n + 1);
+        let end = seen[at..]
+            .iter()
+            .position(|b| *b == b'\n')
+            .map(|n| at + n + 1);
         let line = &seen[at..end.unwrap_or(seen.len())];
         // A semicolon alone on its line; texts stand behind blanks.
         if line.first() == Some(&b';') && line.trim_ascii().len() == 1 {
@@ -42,7 +45,10 @@ fn message(seen: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
 
 /// Whether nobody asked for a message: the header of a reply begins with M.
 fn is_unasked(lines: &[&[u8]]) -> bool {
-    !lines.iter().any(|l| l.starts_with(b"M ")) && lines.iter().any(|l| l.starts_with(b"A ") || l.starts_with(b"*"))
+    !lines.iter().any(|l| l.starts_with(b"M "))
+        && lines
+            .iter()
+            .any(|l| l.starts_with(b"A ") || l.starts_with(b"*"))
 }
 
 /// Finds the end of a reply, behind what comes unasked.
@@ -86,18 +92,41 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
         let head = lines.iter().position(|l| l.starts_with(b"M "));
         let lines: Vec<&str> = lines.into_iter().map(text).collect::<Result<_, _>>()?;
         let Some(head) = head else {
-            return Err(Misread::unexpected(SHAPE, lines.iter().find(|l| !l.is_empty()).unwrap_or(&"")));
+            return Err(Misread::unexpected(
+                SHAPE,
+                lines.iter().find(|l| !l.is_empty()).unwrap_or(&""),
+            ));
         };
-        let rest: Vec<&str> = lines[head + 1..].iter().copied().filter(|l| !l.is_empty()).collect();
+        let rest: Vec<&str> = lines[head + 1..]
+            .iter()
+            .copied()
+            .filter(|l| !l.is_empty())
+            .collect();
         let words: Vec<&str> = lines[head].split_ascii_whitespace().collect();
         return match words[..] {
-            [_, other, _] if tag.is_some_and(|tag| other != tag.to_string()) => Err(Misread::other_reply("a reply with the tag of the request", lines[head])),
-            [_, _, "COMPLD"] => rest.iter().map(|l| unquoted(l).map(str::to_owned)).collect::<Result<_, _>>().map(Answer::Done),
+            [_, other, _] if tag.is_some_and(|tag| other != tag.to_string()) => Err(
+                Misread::other_reply("a reply with the tag of the request", lines[head]),
+            ),
+            [_, _, "COMPLD"] => rest
+                .iter()
+                .map(|l| unquoted(l).map(str::to_owned))
+                .collect::<Result<_, _>>()
+                .map(Answer::Done),
             [_, _, "DENY"] => {
-                let code = rest.first().copied().filter(|c| c.len() == 4 && c.bytes().all(|b| b.is_ascii_uppercase()));
-                let code = code.ok_or_else(|| Misread::unexpected("the four letters of a denial", rest.first().unwrap_or(&"")))?;
-                let text = rest.get(1).map_or("", |l| l.trim_start_matches("/*").trim_end_matches("*/").trim());
-                Ok(Answer::Denied(Denial { code: code.to_owned(), text: text.to_owned() }))
+                let code = rest
+                    .first()
+                    .copied()
+                    .filter(|c| c.len() == 4 && c.bytes().all(|b| b.is_ascii_uppercase()));
+                let code = code.ok_or_else(|| {
+                    Misread::unexpected("the four letters of a denial", rest.first().unwrap_or(&""))
+                })?;
+                let text = rest.get(1).map_or("", |l| {
+                    l.trim_start_matches("/*").trim_end_matches("*/").trim()
+                });
+                Ok(Answer::Denied(Denial {
+                    code: code.to_owned(),
+                    text: text.to_owned(),
+                }))
             }
             _ => Err(Misread::unexpected(SHAPE, lines[head])),
         };
@@ -106,5 +135,7 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
 }
 
 fn unquoted(line: &str) -> Result<&str, Misread> {
-    line.strip_prefix('"').and_then(|l| l.strip_suffix('"')).ok_or_else(|| Misread::unexpected("a line in quotation marks", line))
+    line.strip_prefix('"')
+        .and_then(|l| l.strip_suffix('"'))
+        .ok_or_else(|| Misread::unexpected("a line in quotation marks", line))
 }

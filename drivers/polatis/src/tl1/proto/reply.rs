@@ -103,11 +103,15 @@ pub struct Voa {
 }
 
 fn port(digits: &str) -> Option<u32> {
-    (digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 fn decimal(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|v: &f64| v.is_finite() && text.bytes().any(|b| b.is_ascii_digit()))
+    text.parse()
+        .ok()
+        .filter(|v: &f64| v.is_finite() && text.bytes().any(|b| b.is_ascii_digit()))
 }
 
 fn one<'a>(lines: &'a [String], expected: &'static str) -> Result<&'a str, Misread> {
@@ -118,13 +122,25 @@ fn one<'a>(lines: &'a [String], expected: &'static str) -> Result<&'a str, Misre
 }
 
 /// `<port>:<what>` for each of these ports and no other, in the order asked.
-fn by_port<T: Copy>(lines: &[String], ports: &[u32], expected: &'static str, what: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Misread> {
-    let read = |line: &String| line.split_once(':').and_then(|(p, rest)| Some((port(p)?, what(rest)?))).ok_or_else(|| Misread::unexpected(expected, line));
+fn by_port<T: Copy>(
+    lines: &[String],
+    ports: &[u32],
+    expected: &'static str,
+    what: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Misread> {
+    let read = |line: &String| {
+        line.split_once(':')
+            .and_then(|(p, rest)| Some((port(p)?, what(rest)?)))
+            .ok_or_else(|| Misread::unexpected(expected, line))
+    };
     let told: Vec<(u32, T)> = lines.iter().map(read).collect::<Result<_, _>>()?;
     let of = |p: &u32| told.iter().find(|(q, _)| q == p).map(|(_, t)| *t);
     match ports.iter().map(of).collect::<Option<Vec<T>>>() {
         Some(all) if told.iter().all(|(p, _)| ports.contains(p)) => Ok(all),
-        _ => Err(Misread::unexpected("one line for each port asked", &lines.join("|"))),
+        _ => Err(Misread::unexpected(
+            "one line for each port asked",
+            &lines.join("|"),
+        )),
     }
 }
 
@@ -136,23 +152,38 @@ pub fn decode_type(lines: &[String]) -> Result<Type, Misread> {
     const SHAPE: &str = "vendor,model,type,version";
     let line = one(lines, SHAPE)?;
     match line.split(',').map(str::trim).collect::<Vec<_>>()[..] {
-        [vendor, model, _, version] if !vendor.is_empty() && !model.is_empty() => {
-            Ok(Type { vendor: vendor.to_owned(), model: model.to_owned(), version: version.to_owned() })
-        }
+        [vendor, model, _, version] if !vendor.is_empty() && !model.is_empty() => Ok(Type {
+            vendor: vendor.to_owned(),
+            model: model.to_owned(),
+            version: version.to_owned(),
+        }),
         _ => Err(Misread::unexpected(SHAPE, line)),
     }
 }
 
 /// The serial number behind `SN=`; the rest of the line is not public.
 pub fn decode_serial(lines: &[String]) -> Result<String, Misread> {
-    let serial = lines.iter().find_map(|l| l.split([',', ':', ';', ' ']).find_map(|field| field.strip_prefix("SN="))).map(|s| s.trim_matches(['"', '\\']));
-    serial.filter(|s| !s.is_empty()).map(str::to_owned).ok_or_else(|| Misread::unexpected("SN=serial number", &lines.join("|")))
+    let serial = lines
+        .iter()
+        .find_map(|l| {
+            l.split([',', ':', ';', ' '])
+                .find_map(|field| field.strip_prefix("SN="))
+        })
+        .map(|s| s.trim_matches(['"', '\\']));
+    serial
+        .filter(|s| !s.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| Misread::unexpected("SN=serial number", &lines.join("|")))
 }
 
 /// `SYSTEM:SIZE=24x24`: ingress and egress ports.
 pub fn decode_size(lines: &[String]) -> Result<(u32, u32), Misread> {
-    let size = lines.iter().find_map(|l| l.split_once("SYSTEM:SIZE=")).and_then(|(_, rest)| rest.split([',', ':']).next()?.split_once('x'));
-    size.and_then(|(n, m)| Some((port(n)?, port(m)?))).ok_or_else(|| Misread::unexpected("SYSTEM:SIZE=NxM", &lines.join("|")))
+    let size = lines
+        .iter()
+        .find_map(|l| l.split_once("SYSTEM:SIZE="))
+        .and_then(|(_, rest)| rest.split([',', ':']).next()?.split_once('x'));
+    size.and_then(|(n, m)| Some((port(n)?, port(m)?)))
+        .ok_or_else(|| Misread::unexpected("SYSTEM:SIZE=NxM", &lines.join("|")))
 }
 
 /// `1,17` for each path.
@@ -161,12 +192,19 @@ pub fn decode_connections(lines: &[String]) -> Result<Vec<(u32, u32)>, Misread> 
         let (ingress, egress) = line.split_once(',')?;
         Some((port(ingress.trim())?, port(egress.trim())?))
     };
-    lines.iter().map(|l| pair(l).ok_or_else(|| Misread::unexpected("ingress,egress", l))).collect()
+    lines
+        .iter()
+        .map(|l| pair(l).ok_or_else(|| Misread::unexpected("ingress,egress", l)))
+        .collect()
 }
 
 /// `1:OPEN` for each port: whether the shutter is open. The word for closed is not public: any other is taken for it.
 pub fn decode_open(lines: &[String], ports: &[u32]) -> Result<Vec<bool>, Misread> {
-    by_port(lines, ports, "port:OPEN or another word", |word| word.bytes().all(|b| b.is_ascii_alphabetic()).then(|| word.eq_ignore_ascii_case("open")))
+    by_port(lines, ports, "port:OPEN or another word", |word| {
+        word.bytes()
+            .all(|b| b.is_ascii_alphabetic())
+            .then(|| word.eq_ignore_ascii_case("open"))
+    })
 }
 
 /// `17:-12.34` for each port, in dBm.
@@ -176,15 +214,30 @@ pub fn decode_power(lines: &[String], ports: &[u32]) -> Result<Vec<f64>, Misread
 
 /// `PMON::PORT=17,MODE=OUTPUT` for each monitor: where it is. The words of MODE are not public.
 pub fn decode_monitors(lines: &[String]) -> Result<Vec<u32>, Misread> {
-    let at = |line: &String| line.strip_prefix("PMON::PORT=").and_then(|rest| port(rest.split(',').next()?));
-    lines.iter().map(|l| at(l).ok_or_else(|| Misread::unexpected("PMON::PORT=port", l))).collect()
+    let at = |line: &String| {
+        line.strip_prefix("PMON::PORT=")
+            .and_then(|rest| port(rest.split(',').next()?))
+    };
+    lines
+        .iter()
+        .map(|l| at(l).ok_or_else(|| Misread::unexpected("PMON::PORT=port", l)))
+        .collect()
 }
 
 /// `17:1550.0,0.0,4`: WAVE, OFFSET, ATIME.
 pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, Misread> {
     let read = |rest: &str| {
-        let [wavelength, offset, code] = rest.split(',').collect::<Vec<_>>()[..] else { return None };
-        Some(Monitor { wavelength: decimal(wavelength)?, offset: decimal(offset)?, averaging: port(code)?.try_into().ok().filter(|c| (1..=8).contains(c))? })
+        let [wavelength, offset, code] = rest.split(',').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        Some(Monitor {
+            wavelength: decimal(wavelength)?,
+            offset: decimal(offset)?,
+            averaging: port(code)?
+                .try_into()
+                .ok()
+                .filter(|c| (1..=8).contains(c))?,
+        })
     };
     by_port(lines, &[at], "port:WAVE,OFFSET,ATIME", read).map(|all| all[0])
 }
@@ -192,10 +245,17 @@ pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, Misread> {
 /// `17:MODE,EDGE,HIGH,LOW`, in dBm.
 pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, Misread> {
     let read = |rest: &str| {
-        let [mode, edge, high, low] = rest.split(',').collect::<Vec<_>>()[..] else { return None };
+        let [mode, edge, high, low] = rest.split(',').collect::<Vec<_>>()[..] else {
+            return None;
+        };
         let mode = AlarmMode::ALL.into_iter().find(|m| m.word() == mode)?;
         let edge = Edge::ALL.into_iter().find(|e| e.word() == edge)?;
-        Some(super::Threshold { mode, edge, low: decimal(low)?, high: decimal(high)? })
+        Some(super::Threshold {
+            mode,
+            edge,
+            low: decimal(low)?,
+            high: decimal(high)?,
+        })
     };
     by_port(lines, &[at], "port:MODE,EDGE,HIGH,LOW", read).map(|all| all[0])
 }
@@ -205,7 +265,10 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
     let read = |rest: &str| {
         let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric());
         let mode = words.next()?;
-        AlarmMode::ALL.iter().any(|m| m.word() == mode).then(|| words.any(|w| w == "TRIGGERED"))
+        AlarmMode::ALL
+            .iter()
+            .any(|m| m.word() == mode)
+            .then(|| words.any(|w| w == "TRIGGERED"))
     };
     by_port(lines, &[at], "port:MODE, perhaps TRIGGERED", read).map(|all| all[0])
 }
@@ -214,7 +277,9 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
 pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, Misread> {
     const SHAPE: &str = "=NONE|ABSOLUTE|RELATIVE|CONVERGED, or one of them";
     let line = one(lines, SHAPE)?;
-    let (_, words) = line.rsplit_once('=').ok_or_else(|| Misread::unexpected(SHAPE, line))?;
+    let (_, words) = line
+        .rsplit_once('=')
+        .ok_or_else(|| Misread::unexpected(SHAPE, line))?;
     let mut config = VoaConfig::default();
     for word in words.split('|') {
         match word {
@@ -234,11 +299,26 @@ pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, Misread> {
     let line = one(lines, SHAPE)?;
     let read = || {
         let (told, rest) = line.split_once(':')?;
-        let [mode, level, reference] = rest.split(',').collect::<Vec<_>>()[..] else { return None };
-        let level = if level.is_empty() { None } else { Some(decimal(level)?) };
-        let reference = if reference.is_empty() { None } else { Some(port(reference)?) };
-        let mode = Some(mode).filter(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_alphabetic()))?;
-        (port(told)? == at).then(|| Voa { mode: mode.to_owned(), level, reference })
+        let [mode, level, reference] = rest.split(',').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let level = if level.is_empty() {
+            None
+        } else {
+            Some(decimal(level)?)
+        };
+        let reference = if reference.is_empty() {
+            None
+        } else {
+            Some(port(reference)?)
+        };
+        let mode =
+            Some(mode).filter(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_alphabetic()))?;
+        (port(told)? == at).then(|| Voa {
+            mode: mode.to_owned(),
+            level,
+            reference,
+        })
     };
     read().ok_or_else(|| Misread::unexpected(SHAPE, line))
 }

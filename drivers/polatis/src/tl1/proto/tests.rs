@@ -8,7 +8,12 @@ fn vectors() -> Vec<Value> {
 }
 
 fn ports(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|p| u32::try_from(p.as_u64().unwrap()).unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| u32::try_from(p.as_u64().unwrap()).unwrap())
+        .collect()
 }
 
 fn command(m: &Value) -> Command {
@@ -20,15 +25,35 @@ fn command(m: &Value) -> Command {
         "size" => Command::Size,
         "silence" => Command::Silence,
         "connections" => Command::Connections,
-        "connect" => Command::Connect(ports(&m["ingress"]).into_iter().zip(ports(&m["egress"])).collect()),
+        "connect" => Command::Connect(
+            ports(&m["ingress"])
+                .into_iter()
+                .zip(ports(&m["egress"]))
+                .collect(),
+        ),
         "disconnect" => Command::Disconnect(ports(&m["ports"])),
         "close" => Command::Shutter(port(), false),
         "open" => Command::Shutter(port(), true),
         "monitors" => Command::Monitors,
         "monitor" => Command::Monitor(port()),
-        "set-monitor" => Command::SetMonitor(port(), Monitor { wavelength: number("wavelength"), offset: number("offset"), averaging: 4 }),
+        "set-monitor" => Command::SetMonitor(
+            port(),
+            Monitor {
+                wavelength: number("wavelength"),
+                offset: number("offset"),
+                averaging: 4,
+            },
+        ),
         "threshold" => Command::Threshold(port()),
-        "set-threshold" => Command::SetThreshold(port(), Threshold { mode: AlarmMode::Continuous, edge: Edge::Low, low: number("low"), high: number("high") }),
+        "set-threshold" => Command::SetThreshold(
+            port(),
+            Threshold {
+                mode: AlarmMode::Continuous,
+                edge: Edge::Low,
+                low: number("low"),
+                high: number("high"),
+            },
+        ),
         "alarm" => Command::Alarm(port()),
         "voa-config" => Command::VoaConfig,
         "voa" => Command::Voa(port()),
@@ -43,11 +68,27 @@ fn requests_are_those_of_the_sources() {
     for v in vectors().iter().filter(|v| v["direction"] == "request") {
         let (m, ascii) = (&v["meaning"], v["ascii"].as_str().unwrap());
         if m["command"] == "login" {
-            let request = login(m["user"].as_str().unwrap(), m["password"].as_str().unwrap(), 1);
+            let request = login(
+                m["user"].as_str().unwrap(),
+                m["password"].as_str().unwrap(),
+                1,
+            );
             assert_eq!(std::str::from_utf8(&request).unwrap().trim_end(), ascii);
-            assert!(password_of(&request).into_iter().all(|span| &request[span] == b"root"));
+            assert!(
+                password_of(&request)
+                    .into_iter()
+                    .all(|span| &request[span] == b"root")
+            );
         } else {
-            assert!(command(m).request(123).trim_end().eq_ignore_ascii_case(ascii), "{} is {}", v["name"], command(m).request(123));
+            assert!(
+                command(m)
+                    .request(123)
+                    .trim_end()
+                    .eq_ignore_ascii_case(ascii),
+                "{} is {}",
+                v["name"],
+                command(m).request(123)
+            );
         }
         seen += 1;
     }
@@ -60,7 +101,9 @@ fn replies_mean_what_the_sources_say() {
     for v in vectors().iter().filter(|v| v["direction"] == "reply") {
         let (reply, m) = (v["ascii"].as_str().unwrap().as_bytes(), &v["meaning"]);
         assert_eq!(frame()(reply), Frame::Complete(reply.len()));
-        let Answer::Done(lines) = decode(reply, 123).unwrap() else { panic!("{}", v["name"]) };
+        let Answer::Done(lines) = decode(reply, 123).unwrap() else {
+            panic!("{}", v["name"])
+        };
         let at = || ports(&m["ports"])[0];
         let told = match v["to"].as_str().unwrap() {
             "type" => decode_type(&lines).map(|t| json!({"vendor": t.vendor, "model": t.model, "version": t.version})),
@@ -91,7 +134,10 @@ fn replies_mean_what_the_sources_say() {
 #[test]
 fn a_denial_says_why() {
     for v in vectors().iter().filter(|v| v["direction"] == "denial") {
-        let Ok(Answer::Denied(denial)) = decode(v["ascii"].as_str().unwrap().as_bytes(), 123) else { panic!("{}", v["name"]) };
+        let Ok(Answer::Denied(denial)) = decode(v["ascii"].as_str().unwrap().as_bytes(), 123)
+        else {
+            panic!("{}", v["name"])
+        };
         assert_eq!(v["meaning"]["code"], denial.code);
         assert!(denial.text.starts_with("bad"));
     }
@@ -105,31 +151,60 @@ fn what_comes_unasked_is_skipped() {
     let both = format!("{unasked}{REPLY}\r\n");
     assert_eq!(frame()(unasked.as_bytes()), Frame::Incomplete);
     assert_eq!(frame()(both.as_bytes()), Frame::Complete(both.len()));
-    assert_eq!(decode(both.as_bytes(), 7), Ok(Answer::Done(vec!["a;b".to_owned()])));
+    assert_eq!(
+        decode(both.as_bytes(), 7),
+        Ok(Answer::Done(vec!["a;b".to_owned()]))
+    );
 }
 
 #[test]
 fn a_reply_is_whole_and_has_our_tag() {
-    assert_eq!(frame()(REPLY.trim_end_matches(';').as_bytes()), Frame::Incomplete);
-    assert!(matches!(decode(REPLY.as_bytes(), 8), Err(Misread::OtherReply { .. })));
+    assert_eq!(
+        frame()(REPLY.trim_end_matches(';').as_bytes()),
+        Frame::Incomplete
+    );
+    assert!(matches!(
+        decode(REPLY.as_bytes(), 8),
+        Err(Misread::OtherReply { .. })
+    ));
     assert!(decode_any(REPLY.as_bytes()).is_ok());
-    assert!(matches!(decode(REPLY.replace("COMPLD", "PRTL").as_bytes(), 7), Err(Misread::Unexpected { .. })));
-    assert!(matches!(decode(REPLY.replace('a', "\u{fffd}").as_bytes(), 7), Err(Misread::NotText(_))));
+    assert!(matches!(
+        decode(REPLY.replace("COMPLD", "PRTL").as_bytes(), 7),
+        Err(Misread::Unexpected { .. })
+    ));
+    assert!(matches!(
+        decode(REPLY.replace('a', "\u{fffd}").as_bytes(), 7),
+        Err(Misread::NotText(_))
+    ));
     assert!(matches!(decode(b";", 7), Err(Misread::Unexpected { .. })));
 }
 
 #[test]
 fn lines_are_of_the_ports_that_were_asked() {
     let lines = |all: &[&str]| all.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>();
-    assert_eq!(decode_power(&lines(&["18:-3.0", "17:-2.0"]), &[17, 18]), Ok(vec![-2.0, -3.0]));
-    for wrong in [&["17:-2.0"][..], &["17:-2.0", "19:-3.0"], &["17:-2.0", "18:-3.0", "19:1.0"], &["17:-2.0", "18:nan"]] {
+    assert_eq!(
+        decode_power(&lines(&["18:-3.0", "17:-2.0"]), &[17, 18]),
+        Ok(vec![-2.0, -3.0])
+    );
+    for wrong in [
+        &["17:-2.0"][..],
+        &["17:-2.0", "19:-3.0"],
+        &["17:-2.0", "18:-3.0", "19:1.0"],
+        &["17:-2.0", "18:nan"],
+    ] {
         assert!(decode_power(&lines(wrong), &[17, 18]).is_err(), "{wrong:?}");
     }
 }
 
 #[test]
 fn no_secret_that_tl1_would_read_otherwise() {
-    assert!(is_plain("root") && is_plain("S3cret!") && !is_plain("a;b") && !is_plain("") && !is_plain("a b"));
+    assert!(
+        is_plain("root")
+            && is_plain("S3cret!")
+            && !is_plain("a;b")
+            && !is_plain("")
+            && !is_plain("a b")
+    );
 }
 
 proptest! {

@@ -15,7 +15,9 @@ const OBJECTS: [u32; 11] = [1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114];
 
 /// Octets as the last part of an index, behind their number (RFC 2578, 7.7).
 pub(super) fn length_prefixed(octets: &[u8]) -> Vec<u32> {
-    std::iter::once(octets.len() as u32).chain(octets.iter().map(|o| u32::from(*o))).collect()
+    std::iter::once(octets.len() as u32)
+        .chain(octets.iter().map(|o| u32::from(*o)))
+        .collect()
 }
 
 /// What an MKA instance has seen.
@@ -49,7 +51,14 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(node: Node, ca: &str, port: u32, end: usize) -> Self {
         let name: String = ca.chars().take(32).collect();
-        Self { node, ca: length_prefixed(name.as_bytes()), name, port, end, kept: Mutex::default() }
+        Self {
+            node,
+            ca: length_prefixed(name.as_bytes()),
+            name,
+            port,
+            end,
+            kept: Mutex::default(),
+        }
     }
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +75,8 @@ impl Board {
         // Instances of names that no slot has any more are over.
         let slots = kept.slots.clone();
         let sak = kept.sak.as_ref().map(|s| s.ckn.clone());
-        kept.instances.retain(|ckn, _| slots.contains(ckn) || Some(ckn) == sak.as_ref());
+        kept.instances
+            .retain(|ckn, _| slots.contains(ckn) || Some(ckn) == sak.as_ref());
     }
     /// SCI of an end: a locally administered MAC address, port 1.
     pub(super) fn sci(&self, end: usize) -> [u8; 8] {
@@ -87,20 +97,50 @@ impl Board {
     }
     /// tmnxMacsecNotifyPortId and tmnxMacsecNotifyVlanId.
     fn place(&self) -> [VarBind; 2] {
-        [Self::object(&[4, 1], &[0], Value::Gauge32(self.port)), Self::object(&[4, 2], &[0], Value::Integer(0))]
+        [
+            Self::object(&[4, 1], &[0], Value::Gauge32(self.port)),
+            Self::object(&[4, 2], &[0], Value::Integer(0)),
+        ]
     }
     /// SakCreate 12, SakInstalledRx 13, SakInstalledTx 14, SakDelete 17: association number, CakName, place.
     fn sak(&self, number: u32, sak: &Sak) {
-        let slot = self.kept().slots.iter().position(|ckn| *ckn == sak.ckn).map_or(1, |i| i as u32 + 1);
-        let name = Self::object(&[2, 4, 1, 6], &[&self.ca[..], &[slot]].concat(), Value::text(hex::encode(&sak.ckn)));
+        let slot = self
+            .kept()
+            .slots
+            .iter()
+            .position(|ckn| *ckn == sak.ckn)
+            .map_or(1, |i| i as u32 + 1);
+        let name = Self::object(
+            &[2, 4, 1, 6],
+            &[&self.ca[..], &[slot]].concat(),
+            Value::text(hex::encode(&sak.ckn)),
+        );
         let [port, vlan] = self.place();
-        self.notify(number, vec![Self::object(&[4, 5], &[0], Value::Gauge32(sak.an.into())), name, port, vlan]);
+        self.notify(
+            number,
+            vec![
+                Self::object(&[4, 5], &[0], Value::Gauge32(sak.an.into())),
+                name,
+                port,
+                vlan,
+            ],
+        );
     }
     /// tmnxMkaOperStateChanged: MkaStatsOperState of the instance, PortCaName.
     fn oper_state(&self, ckn: &[u8], state: i32) {
         let instance = [&[self.port, super::SUB][..], &length_prefixed(ckn)].concat();
-        let name = Self::object(&[2, 5, 1, 5], &[self.port, super::SUB], Value::text(&self.name));
-        self.notify(9, vec![Self::object(&[3, 2, 1, 39], &instance, Value::Integer(state)), name]);
+        let name = Self::object(
+            &[2, 5, 1, 5],
+            &[self.port, super::SUB],
+            Value::text(&self.name),
+        );
+        self.notify(
+            9,
+            vec![
+                Self::object(&[3, 2, 1, 39], &instance, Value::Integer(state)),
+                name,
+            ],
+        );
     }
     fn count(&self, sak: &Sak, count: impl FnOnce(&mut Instance)) {
         count(self.kept().instances.entry(sak.ckn.clone()).or_default());
@@ -110,7 +150,14 @@ impl Board {
         match event {
             MkaEvent::Rollover { slot } => {
                 let [port, vlan] = self.place();
-                self.notify(7, vec![port, vlan, Self::object(&[2, 3, 1, 3], &self.ca, Value::Gauge32((*slot).into()))]);
+                self.notify(
+                    7,
+                    vec![
+                        port,
+                        vlan,
+                        Self::object(&[2, 3, 1, 3], &self.ca, Value::Gauge32((*slot).into())),
+                    ],
+                );
             }
             MkaEvent::SakCreated(sak) => {
                 self.count(sak, |i| i.generated += 1);

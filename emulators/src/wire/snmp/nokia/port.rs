@@ -28,7 +28,9 @@ impl Scheme {
         match self {
             Self::A => (slot & 15) << 25 | (mda & 15) << 21 | (port & 63) << 15,
             Self::B => 6 << 28 | (slot & 31) << 18 | (mda & 15) << 14 | (port & 127) << 3,
-            Self::C => (slot & 15) << 25 | (port >> 6 & 3) << 23 | (mda & 3) << 21 | (port & 63) << 15,
+            Self::C => {
+                (slot & 15) << 25 | (port >> 6 & 3) << 23 | (mda & 3) << 21 | (port & 63) << 15
+            }
         }
     }
 }

@@ -27,12 +27,16 @@ fn key(text: &[u8], is_256: bool) -> Result<Zeroizing<Vec<u8>>, ErrorStatus> {
     if text.len() != if is_256 { 64 } else { 32 } {
         return Err(ErrorStatus::WrongLength);
     }
-    hex::decode(text).map(Zeroizing::new).map_err(|_| ErrorStatus::WrongValue)
+    hex::decode(text)
+        .map(Zeroizing::new)
+        .map_err(|_| ErrorStatus::WrongValue)
 }
 
 fn name(text: &[u8]) -> Result<(), ErrorStatus> {
     let text = display(text, 64)?;
-    hex::decode(text).map(drop).map_err(|_| ErrorStatus::WrongValue)
+    hex::decode(text)
+        .map(drop)
+        .map_err(|_| ErrorStatus::WrongValue)
 }
 
 impl Slot {
@@ -55,10 +59,25 @@ impl Object {
 
 impl Nokia {
     pub(super) fn new_draft(&self) -> Draft {
-        Draft { rows: self.seen(), written: [false; 2], destroyed: [false; 2], active: None, priority: None, ca: false, statics: false, port: false }
+        Draft {
+            rows: self.seen(),
+            written: [false; 2],
+            destroyed: [false; 2],
+            active: None,
+            priority: None,
+            ca: false,
+            statics: false,
+            port: false,
+        }
     }
 
-    pub(super) fn write_object(&self, draft: &mut Draft, object: Object, index: &[u32], value: &Value) -> Result<(), ErrorStatus> {
+    pub(super) fn write_object(
+        &self,
+        draft: &mut Draft,
+        object: Object,
+        index: &[u32],
+        value: &Value,
+    ) -> Result<(), ErrorStatus> {
         if !object.is_writable() {
             return Err(ErrorStatus::NotWritable);
         }
@@ -83,7 +102,11 @@ impl Nokia {
     }
 
     pub(super) fn commit_draft(&self, mut draft: Draft) -> Result<(), ErrorStatus> {
-        let (link, end, now) = (self.end.link(), self.end.end(), self.board.node.clock().now());
+        let (link, end, now) = (
+            self.end.link(),
+            self.end.end(),
+            self.board.node.clock().now(),
+        );
         let failed = |_: MkaRefusal| ErrorStatus::CommitFailed;
         // The rows first: the model tells what follows, and its names are looked up in them.
         let mut keys = [None, None];
@@ -104,9 +127,11 @@ impl Nokia {
                 }
             }
         }
-        for (touched, at) in
-            [(draft.ca, &mut draft.rows.ca_changed), (draft.statics, &mut draft.rows.static_changed), (draft.port, &mut draft.rows.port_changed)]
-        {
+        for (touched, at) in [
+            (draft.ca, &mut draft.rows.ca_changed),
+            (draft.statics, &mut draft.rows.static_changed),
+            (draft.port, &mut draft.rows.port_changed),
+        ] {
             if touched {
                 *at = now;
             }
@@ -149,7 +174,12 @@ impl Nokia {
     }
 }
 
-fn write_psk(draft: &mut Draft, number: usize, column: u32, value: &Value) -> Result<(), ErrorStatus> {
+fn write_psk(
+    draft: &mut Draft,
+    number: usize,
+    column: u32,
+    value: &Value,
+) -> Result<(), ErrorStatus> {
     let slot = &mut draft.rows.slots[number];
     if column == 3 {
         match (one_of(value, &[1, 2, 4, 5, 6])?, &slot) {
@@ -172,7 +202,11 @@ fn write_psk(draft: &mut Draft, number: usize, column: u32, value: &Value) -> Re
             let is_256 = one_of(value, &[1, 2])? == 2;
             if slot.is_256 != is_256 {
                 // A key of another length cannot stay.
-                *slot = Slot { is_256, ckn_text: std::mem::take(&mut slot.ckn_text), ..Slot::default() };
+                *slot = Slot {
+                    is_256,
+                    ckn_text: std::mem::take(&mut slot.ckn_text),
+                    ..Slot::default()
+                };
                 draft.destroyed[number] = true;
             }
         }

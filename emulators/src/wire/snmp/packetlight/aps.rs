@@ -67,7 +67,17 @@ pub(super) enum Change {
 impl Aps {
     pub(super) fn new(model: Arc<Protector>, ports: Ports) -> Self {
         let told = Mutex::new(model.face().events.subscribe());
-        Self { model, ports, kept: Mutex::new(Kept { scheme: 2, architecture: 1, direction: 1, command: 1 }), told }
+        Self {
+            model,
+            ports,
+            kept: Mutex::new(Kept {
+                scheme: 2,
+                architecture: 1,
+                direction: 1,
+                command: 1,
+            }),
+            told,
+        }
     }
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,8 +118,18 @@ impl Aps {
                 12 => Value::Integer(if g.revert { 2 } else { 1 }),
                 13 => {
                     // BITS: the first is the highest bit of the first octet.
-                    let bits = [g.standing == Some(Standing::Lockout), g.failed(0), g.failed(1), g.live() != g.preferred, false];
-                    Value::text([bits.iter().enumerate().map(|(n, on)| u8::from(*on) << (7 - n)).sum::<u8>()])
+                    let bits = [
+                        g.standing == Some(Standing::Lockout),
+                        g.failed(0),
+                        g.failed(1),
+                        g.live() != g.preferred,
+                        false,
+                    ];
+                    Value::text([bits
+                        .iter()
+                        .enumerate()
+                        .map(|(n, on)| u8::from(*on) << (7 - n))
+                        .sum::<u8>()])
                 }
                 14 => Value::Counter32(g.signal_failures() as u32),
                 15 => Value::Counter32(g.switch_overs() as u32),
@@ -154,7 +174,9 @@ impl Aps {
             5 => Change::Scheme(one_of(value, &[1, 2])?),
             6 => Change::Enable(one_of(value, &[1, 2])? == 2),
             7 => Change::Architecture(one_of(value, &[1, 2])?),
-            10 => Change::Wait(Duration::from_secs(60 * u64::from(unsigned(value, |v| (1..=12).contains(&v))?))),
+            10 => Change::Wait(Duration::from_secs(
+                60 * u64::from(unsigned(value, |v| (1..=12).contains(&v))?),
+            )),
             11 => Change::Direction(one_of(value, &[1, 2])?),
             12 => Change::Revert(one_of(value, &[1, 2])? == 2),
             17 => Change::Command(one_of(value, &[1, 2, 3, 4, 5, 6])?),
@@ -164,9 +186,23 @@ impl Aps {
         })
     }
     /// What a write to a network port would do.
-    pub(super) fn write_port(&self, column: u32, port: u32, value: &Value) -> Result<Change, ErrorStatus> {
-        let nth = self.ports.net.iter().position(|p| *p == port).ok_or(ErrorStatus::NoCreation)?;
-        if column == 3 { Ok(Change::PortThreshold(nth, threshold(value)?)) } else { Err(ErrorStatus::NotWritable) }
+    pub(super) fn write_port(
+        &self,
+        column: u32,
+        port: u32,
+        value: &Value,
+    ) -> Result<Change, ErrorStatus> {
+        let nth = self
+            .ports
+            .net
+            .iter()
+            .position(|p| *p == port)
+            .ok_or(ErrorStatus::NoCreation)?;
+        if column == 3 {
+            Ok(Change::PortThreshold(nth, threshold(value)?))
+        } else {
+            Err(ErrorStatus::NotWritable)
+        }
     }
 
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), ErrorStatus> {
@@ -208,19 +244,36 @@ impl Aps {
         self.model.tick();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(delivery) = told.try_next() {
-            let qkd_hal::event::Delivery::Event(event) = delivery else { continue };
-            let EventKind::SwitchOver { path, .. } = &event.kind else { continue };
+            let qkd_hal::event::Delivery::Event(event) = delivery else {
+                continue;
+            };
+            let EventKind::SwitchOver { path, .. } = &event.kind else {
+                continue;
+            };
             let row = self.ports.user[0];
             let bind = |column, value| VarBind::new(Oid::from(ENTRY).child(&[column, row]), value);
             let active = if path == PATHS[0] { 1 } else { 2 };
-            node.notify(Oid::from(TRAP_SWITCHOVER), vec![bind(1, Value::Integer(row as i32)), bind(8, Value::Integer(active))]);
+            node.notify(
+                Oid::from(TRAP_SWITCHOVER),
+                vec![
+                    bind(1, Value::Integer(row as i32)),
+                    bind(8, Value::Integer(active)),
+                ],
+            );
         }
     }
 
     pub(super) fn state(&self) -> String {
         let model = self.model.state();
-        let Kept { scheme, architecture, direction, command } = &*self.kept();
-        format!("{model}\naps: scheme {scheme}, architecture {architecture}, direction {direction}, command {command}")
+        let Kept {
+            scheme,
+            architecture,
+            direction,
+            command,
+        } = &*self.kept();
+        format!(
+            "{model}\naps: scheme {scheme}, architecture {architecture}, direction {direction}, command {command}"
+        )
     }
 }
 

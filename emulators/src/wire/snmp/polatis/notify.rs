@@ -16,16 +16,31 @@ fn number(ids: &[u32], n: u32) -> VarBind {
 
 /// polatisEventMsg, polatisAlarmId, polatisAlarmStatus, polatisAlarmUser.
 fn event(message: &str, id: u32, status: &str) -> Vec<VarBind> {
-    vec![text(&[6, 2, 3, 1], message), number(&[6, 2, 3, 2], id), text(&[6, 2, 3, 3], status), text(&[6, 2, 3, 4], "")]
+    vec![
+        text(&[6, 2, 3, 1], message),
+        number(&[6, 2, 3, 2], id),
+        text(&[6, 2, 3, 3], status),
+        text(&[6, 2, 3, 4], ""),
+    ]
 }
 
 fn list(ports: &[u32]) -> String {
-    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    ports
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Tells of a happening.
 pub(super) fn of(switch: &Switch, node: &Node, id: u32, happened: &SwitchEvent) {
-    let labels = |ports: &[u32]| ports.iter().map(|p| switch.label(*p)).collect::<Vec<_>>().join(",");
+    let labels = |ports: &[u32]| {
+        ports
+            .iter()
+            .map(|p| switch.label(*p))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     let (trap, binds) = match happened {
         // polatisOxcSwitchCompleteV2: message, ingress and egress ports with their labels.
         SwitchEvent::Switched { ingress, egress } => {
@@ -41,25 +56,60 @@ pub(super) fn of(switch: &Switch, node: &Node, id: u32, happened: &SwitchEvent) 
         // polatisOxcPortEnableV2.
         SwitchEvent::PortEnabled(port, on) => {
             let word = if *on { "enabled" } else { "disabled" };
-            let binds = vec![text(&[2, 3, 1, 1], word), text(&[2, 3, 1, 2], word), text(&[2, 3, 1, 7], list(&[*port])), text(&[2, 3, 1, 8], labels(&[*port]))];
+            let binds = vec![
+                text(&[2, 3, 1, 1], word),
+                text(&[2, 3, 1, 2], word),
+                text(&[2, 3, 1, 7], list(&[*port])),
+                text(&[2, 3, 1, 8], labels(&[*port])),
+            ];
             (&[2, 3, 0, 8][..], binds)
         }
         // polatisOxcPortErrorV2.
         SwitchEvent::PortFailed(port) => {
-            let binds = vec![text(&[2, 3, 1, 1], "port failed"), text(&[2, 3, 1, 7], list(&[*port])), text(&[2, 3, 1, 8], labels(&[*port]))];
+            let binds = vec![
+                text(&[2, 3, 1, 1], "port failed"),
+                text(&[2, 3, 1, 7], list(&[*port])),
+                text(&[2, 3, 1, 8], labels(&[*port])),
+            ];
             (&[2, 3, 0, 13][..], binds)
         }
         // polatisOpm LOS V2, degraded V2.
         SwitchEvent::Alarm(port, kind, raised) => {
-            let word = if *kind == AlarmKind::Los { "loss of signal" } else { "degraded signal" };
-            let mut binds = vec![number(&[3, 3, 1, 1], *port), text(&[3, 3, 1, 2], labels(&[*port]))];
-            binds.extend(event(&format!("{word} at port {port}"), id, if *raised { "active" } else { "cleared" }));
-            (if *kind == AlarmKind::Los { &[3, 3, 0, 3][..] } else { &[3, 3, 0, 5][..] }, binds)
+            let word = if *kind == AlarmKind::Los {
+                "loss of signal"
+            } else {
+                "degraded signal"
+            };
+            let mut binds = vec![
+                number(&[3, 3, 1, 1], *port),
+                text(&[3, 3, 1, 2], labels(&[*port])),
+            ];
+            binds.extend(event(
+                &format!("{word} at port {port}"),
+                id,
+                if *raised { "active" } else { "cleared" },
+            ));
+            (
+                if *kind == AlarmKind::Los {
+                    &[3, 3, 0, 3][..]
+                } else {
+                    &[3, 3, 0, 5][..]
+                },
+                binds,
+            )
         }
         // polatisAps V2: protection(1) or reversion(2), the connected, working and protecting ports with their labels.
-        SwitchEvent::Protected { over, connected, working, protecting } => {
+        SwitchEvent::Protected {
+            over,
+            connected,
+            working,
+            protecting,
+        } => {
             let mut binds = vec![
-                VarBind::new(p(&[5, 3, 1, 1, 0]), Value::Integer(if *over { 1 } else { 2 })),
+                VarBind::new(
+                    p(&[5, 3, 1, 1, 0]),
+                    Value::Integer(if *over { 1 } else { 2 }),
+                ),
                 number(&[5, 3, 1, 2], *connected),
                 number(&[5, 3, 1, 3], *working),
                 number(&[5, 3, 1, 4], *protecting),
@@ -67,7 +117,15 @@ pub(super) fn of(switch: &Switch, node: &Node, id: u32, happened: &SwitchEvent) 
                 text(&[5, 3, 1, 6], labels(&[*working])),
                 text(&[5, 3, 1, 7], labels(&[*protecting])),
             ];
-            binds.extend(event(if *over { "protection switch" } else { "reversion" }, id, "active"));
+            binds.extend(event(
+                if *over {
+                    "protection switch"
+                } else {
+                    "reversion"
+                },
+                id,
+                "active",
+            ));
             (&[5, 3, 0, 2][..], binds)
         }
     };

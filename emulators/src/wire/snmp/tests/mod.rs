@@ -17,7 +17,12 @@ pub(super) fn walk(agent: &dyn SnmpAgent) -> Vec<VarBind> {
     let mut all = Vec::new();
     while let Some(bind) = agent.next(&at) {
         assert!(bind.oid > at, "{} is not behind {at}", bind.oid);
-        assert_eq!(std::mem::discriminant(&agent.get(&bind.oid)), std::mem::discriminant(&bind.value), "{}", bind.oid);
+        assert_eq!(
+            std::mem::discriminant(&agent.get(&bind.oid)),
+            std::mem::discriminant(&bind.value),
+            "{}",
+            bind.oid
+        );
         at = bind.oid.clone();
         all.push(bind);
     }
@@ -39,7 +44,12 @@ pub(super) fn binds(vector: &serde_json::Value) -> Vec<VarBind> {
         };
         VarBind::new(oid(b["oid"].as_str().unwrap()), value)
     };
-    vector["varbinds"].as_array().unwrap().iter().map(bind).collect()
+    vector["varbinds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(bind)
+        .collect()
 }
 
 pub(super) fn vectors(json: &str) -> Vec<serde_json::Value> {

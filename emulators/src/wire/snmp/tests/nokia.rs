@@ -22,7 +22,14 @@ fn pair() -> ([Arc<Agent<Nokia>>; 2], Clock) {
     let clock = Clock::manual();
     let link = MkaLink::new(clock.clone(), 1);
     let ends = [0, 1].map(|n| {
-        let end = Arc::new(MkaEnd::new(link.clone(), n, "ca1", Identity::of("Nokia").with_model("7750 SR-1").with_firmware("TiMOS-C-22.10")));
+        let end = Arc::new(MkaEnd::new(
+            link.clone(),
+            n,
+            "ca1",
+            Identity::of("Nokia")
+                .with_model("7750 SR-1")
+                .with_firmware("TiMOS-C-22.10"),
+        ));
         agent(end, Options::named(&format!("sr-{n}")))
     });
     (ends, clock)
@@ -30,9 +37,17 @@ fn pair() -> ([Arc<Agent<Nokia>>; 2], Clock) {
 fn psk(column: u32, slot: u32) -> Oid {
     oid(N).child(&[2, 4, 1, column, 3, 99, 97, 49, slot])
 }
-fn write(agent: &Agent<Nokia>, slot: u32, name: &str, key: &str) -> Result<(), (ErrorStatus, usize)> {
-    let mut pdu =
-        vec![VarBind::new(psk(4, slot), Value::Integer(2)), VarBind::new(psk(5, slot), Value::text(key)), VarBind::new(psk(6, slot), Value::text(name))];
+fn write(
+    agent: &Agent<Nokia>,
+    slot: u32,
+    name: &str,
+    key: &str,
+) -> Result<(), (ErrorStatus, usize)> {
+    let mut pdu = vec![
+        VarBind::new(psk(4, slot), Value::Integer(2)),
+        VarBind::new(psk(5, slot), Value::text(key)),
+        VarBind::new(psk(6, slot), Value::text(name)),
+    ];
     if agent.get(&psk(3, slot)).is_absent() {
         pdu.insert(0, VarBind::new(psk(3, slot), Value::Integer(4)));
     }
@@ -40,7 +55,10 @@ fn write(agent: &Agent<Nokia>, slot: u32, name: &str, key: &str) -> Result<(), (
 }
 fn counter(agent: &Agent<Nokia>, column: u32, name: &str) -> Value {
     let ckn = hex::decode(name).unwrap();
-    let index: Vec<u32> = [35_684_352, 1, ckn.len() as u32].into_iter().chain(ckn.iter().map(|o| u32::from(*o))).collect();
+    let index: Vec<u32> = [35_684_352, 1, ckn.len() as u32]
+        .into_iter()
+        .chain(ckn.iter().map(|o| u32::from(*o)))
+        .collect();
     agent.get(&oid(N).child(&[3, 2, 1, column]).child(&index))
 }
 
@@ -56,7 +74,8 @@ fn a_roll_by_the_vectors() {
     let mut heard = ends[0].notifications();
     let before = ends[0].get(&oid(N).child(&[3, 6, 1, 4, 35_684_352, 1]));
     for end in &ends {
-        end.set(2, &binds(vector(&all, "write slot 2 of ca1 in one PDU"))).unwrap();
+        end.set(2, &binds(vector(&all, "write slot 2 of ca1 in one PDU")))
+            .unwrap();
         assert_eq!(end.get(&psk(5, 2)), Value::text(""));
         assert_eq!(end.get(&psk(6, 2)), Value::text(NAME));
         assert_eq!(end.get(&psk(3, 2)), Value::Integer(1));
@@ -70,8 +89,14 @@ fn a_roll_by_the_vectors() {
     let state = &binds(vector(&all, "MKA instance inService"))[0];
     for end in &ends {
         assert_eq!(end.get(&state.oid), state.value);
-        assert_eq!((counter(end, 18, NAME), counter(end, 19, NAME)), (Value::Counter64(1), Value::Counter64(1)));
-        assert_eq!((counter(end, 15, NAME), counter(end, 29, NAME)), (Value::Counter64(0), Value::Counter64(0)));
+        assert_eq!(
+            (counter(end, 18, NAME), counter(end, 19, NAME)),
+            (Value::Counter64(1), Value::Counter64(1))
+        );
+        assert_eq!(
+            (counter(end, 15, NAME), counter(end, 29, NAME)),
+            (Value::Counter64(0), Value::Counter64(0))
+        );
         assert!(matches!(counter(end, 3, NAME), Value::OctetString(t) if t == NAME.as_bytes()));
         end.set(4, &binds(vector(&all, "destroy slot 1"))).unwrap();
         assert!(end.get(&psk(3, 1)).is_absent());
@@ -80,15 +105,25 @@ fn a_roll_by_the_vectors() {
     }
     clock.advance(Duration::from_secs(1));
     let encrypted = &binds(vector(&all, "encrypted packets"))[0];
-    assert_eq!((before, ends[0].get(&encrypted.oid)), (Value::Counter64(1000), Value::Counter64(3000)));
+    assert_eq!(
+        (before, ends[0].get(&encrypted.oid)),
+        (Value::Counter64(1000), Value::Counter64(3000))
+    );
     let mut seen = Vec::new();
     while let Ok(n) = heard.try_recv() {
-        for golden in [vector(&all, "roll-over"), vector(&all, "SAK installed for sending")] {
+        for golden in [
+            vector(&all, "roll-over"),
+            vector(&all, "SAK installed for sending"),
+        ] {
             if n.trap == oid(golden["trap"].as_str().unwrap()) {
                 let expected = binds(golden);
                 for (bind, golden) in n.binds.iter().zip(&expected) {
                     assert_eq!(bind.oid, golden.oid);
-                    assert!(bind.oid.below(&oid(N).child(&[4, 5])).is_some() || bind.value == golden.value, "{bind:?}");
+                    assert!(
+                        bind.oid.below(&oid(N).child(&[4, 5])).is_some()
+                            || bind.value == golden.value,
+                        "{bind:?}"
+                    );
                 }
                 assert_eq!(n.binds.len(), expected.len());
             }
@@ -104,40 +139,84 @@ fn mismatches_are_told_apart() {
     write(&ends[0], 1, NAME, KEY).unwrap();
     write(&ends[1], 1, FIRST, KEY).unwrap();
     clock.advance(Duration::from_secs(10));
-    assert_eq!((counter(&ends[1], 15, FIRST), counter(&ends[1], 29, FIRST)), (Value::Counter64(5), Value::Counter64(0)));
+    assert_eq!(
+        (counter(&ends[1], 15, FIRST), counter(&ends[1], 29, FIRST)),
+        (Value::Counter64(5), Value::Counter64(0))
+    );
     assert_eq!(counter(&ends[1], 39, FIRST), Value::Integer(4));
     write(&ends[1], 1, NAME, &KEY.replace("00", "ff")).unwrap();
     clock.advance(Duration::from_secs(10));
-    assert_eq!((counter(&ends[1], 15, NAME), counter(&ends[1], 29, NAME)), (Value::Counter64(5), Value::Counter64(5)));
+    assert_eq!(
+        (counter(&ends[1], 15, NAME), counter(&ends[1], 29, NAME)),
+        (Value::Counter64(5), Value::Counter64(5))
+    );
 }
 
 #[test]
 fn refused_writes_change_nothing() {
     let (ends, _) = pair();
-    let activate = VarBind::new(oid(N).child(&[2, 3, 1, 3, 3, 99, 97, 49]), Value::Gauge32(2));
-    assert_eq!(ends[0].set(1, std::slice::from_ref(&activate)), Err((ErrorStatus::InconsistentValue, 1)));
-    assert_eq!(write(&ends[0], 1, NAME, &KEY[..32]), Err((ErrorStatus::WrongLength, 3)));
-    assert_eq!(write(&ends[0], 1, NAME, &KEY.replace('0', "g")), Err((ErrorStatus::WrongValue, 3)));
-    assert_eq!(write(&ends[0], 1, &"a".repeat(65), KEY), Err((ErrorStatus::WrongLength, 4)));
+    let activate = VarBind::new(
+        oid(N).child(&[2, 3, 1, 3, 3, 99, 97, 49]),
+        Value::Gauge32(2),
+    );
+    assert_eq!(
+        ends[0].set(1, std::slice::from_ref(&activate)),
+        Err((ErrorStatus::InconsistentValue, 1))
+    );
+    assert_eq!(
+        write(&ends[0], 1, NAME, &KEY[..32]),
+        Err((ErrorStatus::WrongLength, 3))
+    );
+    assert_eq!(
+        write(&ends[0], 1, NAME, &KEY.replace('0', "g")),
+        Err((ErrorStatus::WrongValue, 3))
+    );
+    assert_eq!(
+        write(&ends[0], 1, &"a".repeat(65), KEY),
+        Err((ErrorStatus::WrongLength, 4))
+    );
     assert!(ends[0].get(&psk(3, 1)).is_absent());
-    assert_eq!(ends[0].set(1, &[VarBind::new(psk(5, 1), Value::text(KEY))]), Err((ErrorStatus::InconsistentName, 1)));
-    assert_eq!(write(&ends[0], 3, NAME, KEY), Err((ErrorStatus::NoCreation, 1)));
-    ends[0].set(1, &[VarBind::new(psk(3, 2), Value::Integer(4))]).unwrap();
+    assert_eq!(
+        ends[0].set(1, &[VarBind::new(psk(5, 1), Value::text(KEY))]),
+        Err((ErrorStatus::InconsistentName, 1))
+    );
+    assert_eq!(
+        write(&ends[0], 3, NAME, KEY),
+        Err((ErrorStatus::NoCreation, 1))
+    );
+    ends[0]
+        .set(1, &[VarBind::new(psk(3, 2), Value::Integer(4))])
+        .unwrap();
     assert_eq!(ends[0].get(&psk(3, 2)), Value::Integer(3), "not ready");
     assert!(ends[0].set(1, std::slice::from_ref(&activate)).is_err());
     write(&ends[0], 2, NAME, KEY).unwrap();
     ends[0].set(1, &[activate]).unwrap();
-    ends[0].apply(&DeviceFault::Operator("destroy:2".into())).unwrap();
+    ends[0]
+        .apply(&DeviceFault::Operator("destroy:2".into()))
+        .unwrap();
     assert!(ends[0].get(&psk(3, 2)).is_absent());
     walk(ends[0].as_ref());
 }
 
 #[test]
 fn port_ids_by_the_vectors() {
-    for golden in vectors(VECTORS).iter().filter(|v| v["direction"] == "value") {
+    for golden in vectors(VECTORS)
+        .iter()
+        .filter(|v| v["direction"] == "value")
+    {
         let meaning = &golden["meaning"];
-        let parts: Vec<u32> = meaning["name"].as_str().unwrap().split('/').map(|p| p.parse().unwrap()).collect();
-        let scheme = [Scheme::A, Scheme::B, Scheme::C][meaning["scheme"].as_u64().unwrap() as usize - 1];
-        assert_eq!(u64::from(scheme.port_id(parts[0], parts[1], parts[2])), meaning["port"].as_u64().unwrap(), "{golden}");
+        let parts: Vec<u32> = meaning["name"]
+            .as_str()
+            .unwrap()
+            .split('/')
+            .map(|p| p.parse().unwrap())
+            .collect();
+        let scheme =
+            [Scheme::A, Scheme::B, Scheme::C][meaning["scheme"].as_u64().unwrap() as usize - 1];
+        assert_eq!(
+            u64::from(scheme.port_id(parts[0], parts[1], parts[2])),
+            meaning["port"].as_u64().unwrap(),
+            "{golden}"
+        );
     }
 }

@@ -16,9 +16,18 @@ const VECTORS: &str = include_str!("../../../../../vectors/packetlight.json");
 const ROW: &str = "1.3.6.1.4.1.4515.1.3.24.4.1.1";
 
 pub(super) fn end(link: &Arc<ForcedLink>, number: usize, oem: bool) -> Arc<Agent<PacketLight>> {
-    let identity = Identity::of("PacketLight").with_model("PL-1000TE").with_serial(format!("PL{number}")).with_firmware("1.2");
+    let identity = Identity::of("PacketLight")
+        .with_model("PL-1000TE")
+        .with_serial(format!("PL{number}"))
+        .with_firmware("1.2");
     let end = Arc::new(ForcedEnd::new(link.clone(), number, "1295104", identity));
-    agent(end, Options { oem, ..Options::named(&format!("pl-{number}")) })
+    agent(
+        end,
+        Options {
+            oem,
+            ..Options::named(&format!("pl-{number}"))
+        },
+    )
 }
 pub(super) fn pair() -> ([Arc<Agent<PacketLight>>; 2], Clock) {
     let clock = Clock::manual();
@@ -39,13 +48,23 @@ fn walks_and_system_group() {
     let (ends, _) = pair();
     let all = walk(ends[0].as_ref());
     assert_eq!(all.len(), 6 + 3 + 4 + 7 + 2 + 8 + 2 + 3);
-    assert_eq!(ends[0].get(&oid("1.3.6.1.2.1.1.2.0")), Value::ObjectId(oid("1.3.6.1.4.1.4515.100.1.1000.8")));
-    assert_eq!(ends[0].get(&oid("1.3.6.1.4.1.4515.1.3.6.1.1.1.7.1")), Value::text("PL0"));
-    assert!(matches!(ends[0].get(&oid("1.3.6.1.6.3.10.2.1.1.0")), Value::OctetString(id) if id.starts_with(&[0x80, 0, 0x11, 0xa3, 4])));
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.2.1.1.2.0")),
+        Value::ObjectId(oid("1.3.6.1.4.1.4515.100.1.1000.8"))
+    );
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.4.1.4515.1.3.6.1.1.1.7.1")),
+        Value::text("PL0")
+    );
+    assert!(
+        matches!(ends[0].get(&oid("1.3.6.1.6.3.10.2.1.1.0")), Value::OctetString(id) if id.starts_with(&[0x80, 0, 0x11, 0xa3, 4]))
+    );
     assert_eq!(ends[0].get(&column(9)), Value::NoSuchObject);
     assert_eq!(ends[0].get(&oid(ROW).child(&[3, 7])), Value::NoSuchInstance);
     let name = oid("1.3.6.1.2.1.1.5.0");
-    ends[0].set(1, &[VarBind::new(name.clone(), Value::text("new"))]).unwrap();
+    ends[0]
+        .set(1, &[VarBind::new(name.clone(), Value::text("new"))])
+        .unwrap();
     assert_eq!(ends[0].get(&name), Value::text("new"));
 }
 
@@ -62,14 +81,30 @@ fn vectors_of_the_mibs() {
     assert!(oem.get(&column(8)).is_absent() && oem.get(&column(7)).is_absent());
     assert_eq!(walk(oem.as_ref()).len() + 2, walk(ends[0].as_ref()).len());
     for end in &ends {
-        end.set(1, &binds(vector(&all, "write the pre-shared secret"))).unwrap();
+        end.set(1, &binds(vector(&all, "write the pre-shared secret")))
+            .unwrap();
     }
-    assert_eq!(ends[0].get(&column(5)), Value::text(""), "a key never comes back");
-    ends[1].set(2, &binds(vector(&all, "force a new exchange"))).unwrap();
-    for name in ["status init", "status exchange", "status kdf", "status active"] {
+    assert_eq!(
+        ends[0].get(&column(5)),
+        Value::text(""),
+        "a key never comes back"
+    );
+    ends[1]
+        .set(2, &binds(vector(&all, "force a new exchange")))
+        .unwrap();
+    for name in [
+        "status init",
+        "status exchange",
+        "status kdf",
+        "status active",
+    ] {
         let expected = &binds(vector(&all, name))[0];
         assert_eq!(ends[0].get(&expected.oid), expected.value, "{name}");
-        clock.advance(Duration::from_millis(if name == "status init" { 600 } else { 1000 }));
+        clock.advance(Duration::from_millis(if name == "status init" {
+            600
+        } else {
+            1000
+        }));
     }
 }
 
@@ -88,8 +123,16 @@ fn different_secrets_raise_223_and_agreement_clears_it() {
     let expected = binds(golden);
     assert_eq!(raised.binds.len(), expected.len());
     for (bind, golden) in raised.binds.iter().zip(&expected) {
-        assert!(bind.oid.below(&golden.oid).is_some(), "{} is not {}", bind.oid, golden.oid);
-        assert_eq!(std::mem::discriminant(&bind.value), std::mem::discriminant(&golden.value));
+        assert!(
+            bind.oid.below(&golden.oid).is_some(),
+            "{} is not {}",
+            bind.oid,
+            golden.oid
+        );
+        assert_eq!(
+            std::mem::discriminant(&bind.value),
+            std::mem::discriminant(&golden.value)
+        );
         if !matches!(bind.value, Value::TimeTicks(_) | Value::Gauge32(_)) {
             assert_eq!(bind.value, golden.value);
         }
@@ -102,7 +145,10 @@ fn different_secrets_raise_223_and_agreement_clears_it() {
     clock.advance(Duration::from_secs(3));
     ends[1].tick();
     let cleared = heard.try_recv().unwrap();
-    assert_eq!((&cleared.binds[2].value, &cleared.binds[4].value), (&Value::Integer(4), &Value::Integer(2)));
+    assert_eq!(
+        (&cleared.binds[2].value, &cleared.binds[4].value),
+        (&Value::Integer(4), &Value::Integer(2))
+    );
     assert!(ends[1].get(&alarm).is_absent());
 }
 
@@ -110,20 +156,29 @@ fn different_secrets_raise_223_and_agreement_clears_it() {
 fn refused_writes_change_nothing_and_name_the_varbind() {
     let (ends, _) = pair();
     let refused = |c, v| set(&ends[0], c, v).unwrap_err().0;
-    assert_eq!(refused(5, Value::text("x".repeat(256))), ErrorStatus::WrongLength);
+    assert_eq!(
+        refused(5, Value::text("x".repeat(256))),
+        ErrorStatus::WrongLength
+    );
     assert_eq!(refused(5, Value::text([0xff])), ErrorStatus::WrongValue);
     assert_eq!(refused(5, Value::Integer(1)), ErrorStatus::WrongType);
     assert_eq!(refused(2, Value::Integer(3)), ErrorStatus::WrongValue);
     assert_eq!(refused(6, Value::Integer(-1)), ErrorStatus::WrongValue);
     assert_eq!(refused(3, Value::Integer(4)), ErrorStatus::NotWritable);
-    let pdu = [VarBind::new(column(6), Value::Integer(60)), VarBind::new(column(2), Value::Integer(9))];
+    let pdu = [
+        VarBind::new(column(6), Value::Integer(60)),
+        VarBind::new(column(2), Value::Integer(9)),
+    ];
     assert_eq!(ends[0].set(1, &pdu), Err((ErrorStatus::WrongValue, 2)));
     assert_eq!(ends[0].get(&column(6)), Value::Integer(0));
     ends[0].apply(&DeviceFault::Refuse(1)).unwrap();
     assert_eq!(refused(6, Value::Integer(60)), ErrorStatus::GenErr);
     set(&ends[0], 6, Value::Integer(60)).unwrap();
     ends[0].apply(&DeviceFault::Full).unwrap();
-    assert_eq!(refused(6, Value::Integer(60)), ErrorStatus::ResourceUnavailable);
+    assert_eq!(
+        refused(6, Value::Integer(60)),
+        ErrorStatus::ResourceUnavailable
+    );
 }
 
 #[test]
@@ -132,10 +187,16 @@ fn reboot_and_alarms_on_request() {
     clock.advance(Duration::from_secs(10));
     ends[0].apply(&DeviceFault::Reboot).unwrap();
     assert_eq!(ends[0].get(&oid("1.3.6.1.2.1.1.3.0")), Value::TimeTicks(0));
-    assert_eq!(ends[0].get(&oid("1.3.6.1.6.3.10.2.1.2.0")), Value::Integer(2));
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.6.3.10.2.1.2.0")),
+        Value::Integer(2)
+    );
     let mut heard = ends[0].notifications();
     ends[0].apply(&DeviceFault::Alarm("otnLos".into())).unwrap();
-    assert_eq!(heard.try_recv().unwrap().binds[1].value, Value::Integer(754));
+    assert_eq!(
+        heard.try_recv().unwrap().binds[1].value,
+        Value::Integer(754)
+    );
     ends[0].apply(&DeviceFault::Clear).unwrap();
     assert_eq!(heard.try_recv().unwrap().binds[4].value, Value::Integer(2));
 }

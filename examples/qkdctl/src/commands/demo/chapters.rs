@@ -46,17 +46,37 @@ async fn everybody_is_found(testbed: &Testbed, story: &mut Story) {
             }
         };
         let device = opened.device();
-        let kinds: Vec<_> = device.descriptor().kinds.iter().map(ToString::to_string).collect();
+        let kinds: Vec<_> = device
+            .descriptor()
+            .kinds
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let who = match device.identity().await {
             Ok(identity) => identity.to_string(),
-            Err(e) if e.kind() == ErrorKind::Unsupported => "its protocol has no identification".to_owned(),
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                "its protocol has no identification".to_owned()
+            }
             Err(e) => {
                 story.check(false, format!("{profile}: {e}"));
                 continue;
             }
         };
-        let short = device.descriptor().uri.split('?').next().unwrap_or_default().to_owned();
-        story.check(true, format!("{short}: {}, {who} ({})", kinds.join(", "), device.descriptor().maturity));
+        let short = device
+            .descriptor()
+            .uri
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        story.check(
+            true,
+            format!(
+                "{short}: {}, {who} ({})",
+                kinds.join(", "),
+                device.descriptor().maturity
+            ),
+        );
         story.must(profile, device.close().await);
     }
 }
@@ -67,27 +87,54 @@ async fn randomness(testbed: &Testbed, story: &mut Story) -> Result<()> {
     let bytes = source.random(65_536).await?;
     let ones: u32 = bytes.iter().map(|b| b.count_ones()).sum();
     let share = f64::from(ones) / (65_536.0 * 8.0);
-    story.check((0.49..0.51).contains(&share), format!("65,536 bytes in packets of 512, {:.2} % of the bits are ones", share * 100.0));
+    story.check(
+        (0.49..0.51).contains(&share),
+        format!(
+            "65,536 bytes in packets of 512, {:.2} % of the bits are ones",
+            share * 100.0
+        ),
+    );
     testbed.fault("idq-quantis", "short")?;
-    story.must_fail("a short packet is never filled up from elsewhere", source.random(512).await, |e| matches!(e.kind(), ErrorKind::Misbehaved(_)));
+    story.must_fail(
+        "a short packet is never filled up from elsewhere",
+        source.random(512).await,
+        |e| matches!(e.kind(), ErrorKind::Misbehaved(_)),
+    );
     story.check(source.random(512).await.is_ok(), "and the next read works");
     testbed.fault("idq-quantis", "unplug")?;
     let begun = Instant::now();
     let pulled = source.random(512).await;
     let fast = begun.elapsed().as_millis() < 1000;
-    story.must_fail("pulled out: told at once", pulled, |e| fast && matches!(e.kind(), ErrorKind::Transport(TransportFault::Unplugged)));
+    story.must_fail("pulled out: told at once", pulled, |e| {
+        fast && matches!(e.kind(), ErrorKind::Transport(TransportFault::Unplugged))
+    });
     testbed.fault("idq-quantis", "clear")?;
     let again = source.random(512).await;
-    let why = again.as_ref().map_or_else(|e| format!(": {e}"), |_| String::new());
-    story.check(again.is_ok(), format!("plugged in again: it is the same device, and gives bytes{why}"));
+    let why = again
+        .as_ref()
+        .map_or_else(|e| format!(": {e}"), |_| String::new());
+    story.check(
+        again.is_ok(),
+        format!("plugged in again: it is the same device, and gives bytes{why}"),
+    );
     source.close().await
 }
 
-async fn plan(switch: &dyn OpticalSwitch, connect: &[CrossConnect], disconnect: &[Port]) -> Result<Plan> {
+async fn plan(
+    switch: &dyn OpticalSwitch,
+    connect: &[CrossConnect],
+    disconnect: &[Port],
+) -> Result<Plan> {
     let geometry = switch.switch_capabilities().geometry;
     let present = switch.connections().await?.value;
     let wanted = present.edited(&geometry, disconnect, connect)?;
-    Plan::new(&switch.identity().await?, &geometry, &present, &wanted, &Scope::Touched)
+    Plan::new(
+        &switch.identity().await?,
+        &geometry,
+        &present,
+        &wanted,
+        &Scope::Touched,
+    )
 }
 
 async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
@@ -95,38 +142,81 @@ async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
     let opened = testbed.open("polatis-16x16", 0).await?;
     let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
     let console = testbed.open("polatis-16x16", 1).await?.as_switch()?;
-    let first = plan(&*switch, &[CrossConnect::new(1, 17), CrossConnect::new(2, 18)], &[]).await?;
+    let first = plan(
+        &*switch,
+        &[CrossConnect::new(1, 17), CrossConnect::new(2, 18)],
+        &[],
+    )
+    .await?;
     story.tell(format!("plan: {first}"));
     let applied = switch.apply(&first).await?;
-    story.check(applied.verified, format!("{} steps over TCP, read back and as wanted", applied.steps));
-    story.check(console.connections().await?.value.to_string() == "1-17,2-18", "the serial console of the same switch shows the same paths");
+    story.check(
+        applied.verified,
+        format!("{} steps over TCP, read back and as wanted", applied.steps),
+    );
+    story.check(
+        console.connections().await?.value.to_string() == "1-17,2-18",
+        "the serial console of the same switch shows the same paths",
+    );
     let power = meter.power(&[Port(17), Port(19)]).await?;
-    story.tell(format!("power at 17: {:.1} dBm, at the dark port 19: {:.1} dBm", power[0].value.0, power[1].value.0));
+    story.tell(format!(
+        "power at 17: {:.1} dBm, at the dark port 19: {:.1} dBm",
+        power[0].value.0, power[1].value.0
+    ));
 
-    let stale = plan(&*switch, &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)], &[]).await?;
+    let stale = plan(
+        &*switch,
+        &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)],
+        &[],
+    )
+    .await?;
     testbed.fault("polatis-16x16", "operator=connect:2-20")?;
     story.tell("somebody else moves 2 to 20 while our plan waits");
-    story.must_fail("the plan is refused, nothing has moved", switch.apply(&stale).await, |e| {
-        e.kind() == ErrorKind::StateChanged && e.effect_on_device() == Effect::None
-    });
-    let again = plan(&*switch, &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)], &[]).await?;
+    story.must_fail(
+        "the plan is refused, nothing has moved",
+        switch.apply(&stale).await,
+        |e| e.kind() == ErrorKind::StateChanged && e.effect_on_device() == Effect::None,
+    );
+    let again = plan(
+        &*switch,
+        &[CrossConnect::new(1, 18), CrossConnect::new(2, 17)],
+        &[],
+    )
+    .await?;
     story.tell(format!("planned again from what there is: {again}"));
     story.check(switch.apply(&again).await?.verified, "applied");
     testbed.fault("polatis-16x16", "refuse=1")?;
     let refused = plan(&*switch, &[CrossConnect::new(5, 25)], &[]).await?;
-    story.must_fail("the switch refuses a command: said so, with its own words", switch.apply(&refused).await, |e| e.kind() == ErrorKind::Refused);
+    story.must_fail(
+        "the switch refuses a command: said so, with its own words",
+        switch.apply(&refused).await,
+        |e| e.kind() == ErrorKind::Refused,
+    );
 
     let ff = testbed.open("agiltron-ff", 0).await?.as_switch()?;
     let moved = plan(&*ff, &[CrossConnect::new(0, 5)], &[]).await?;
-    story.check(ff.apply(&moved).await?.verified, format!("Agiltron FF, which is never dark: {moved}"));
+    story.check(
+        ff.apply(&moved).await?.verified,
+        format!("Agiltron FF, which is never dark: {moved}"),
+    );
     let blind = testbed.open("agiltron-selfalign", 0).await?.as_switch()?;
-    story.must_fail("Agiltron SelfAlign cannot be asked where it stands, and does not pretend", blind.connections().await, |e| e.kind() == ErrorKind::NotReady);
+    story.must_fail(
+        "Agiltron SelfAlign cannot be asked where it stands, and does not pretend",
+        blind.connections().await,
+        |e| e.kind() == ErrorKind::NotReady,
+    );
     let wanted: CrossConnects = "common-14".parse()?;
-    let identity = blind.identity().await.unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
+    let identity = blind
+        .identity()
+        .await
+        .unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
     let to = Plan::blind(&identity, &blind.switch_capabilities().geometry, &wanted)?;
     let applied = blind.apply(&to).await?;
     let now = blind.connections().await?;
-    story.check(!applied.verified && now.quality == Quality::Stale && now.value == wanted, format!("planned blind: {to}; acknowledged, and told as such"));
+    story.check(
+        !applied.verified && now.quality == Quality::Stale && now.value == wanted,
+        format!("planned blind: {to}; acknowledged, and told as such"),
+    );
     for handle in [switch, console, ff, blind] {
         handle.close().await?;
     }
@@ -137,9 +227,19 @@ async fn protection(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.chapter("Protection: light is lost and the box goes over");
     let opened = testbed.open("scte-hms-ab", 0).await?;
     let (protection, switch) = (opened.as_protection()?, opened.as_switch()?);
-    let group = protection.groups().await?.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "it has no group"))?;
+    let group = protection
+        .groups()
+        .await?
+        .pop()
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "it has no group"))?;
     let now = protection.protection(&group).await?.value;
-    story.check(now.is_protected(), format!("{}, on path {} ({}), and path b has light: protected", now.mode, now.live.path, now.live.request));
+    story.check(
+        now.is_protected(),
+        format!(
+            "{}, on path {} ({}), and path b has light: protected",
+            now.mode, now.live.path, now.live.request
+        ),
+    );
     let mut events = protection.events();
     testbed.fault("scte-hms-ab", "cut=a")?;
     let over = tokio::time::timeout(Duration::from_secs(2), async {
@@ -156,68 +256,166 @@ async fn protection(testbed: &Testbed, story: &mut Story) -> Result<()> {
     let is_b = over.as_ref().is_some_and(|(path, _, _)| path == "b");
     let words = over.map_or_else(
         || "nothing".to_owned(),
-        |(path, request, origin)| format!("to path {path}, {request}, told by the {}", format!("{origin:?}").to_lowercase()),
+        |(path, request, origin)| {
+            format!(
+                "to path {path}, {request}, told by the {}",
+                format!("{origin:?}").to_lowercase()
+            )
+        },
     );
-    story.check(is_b, format!("path a is cut; its notification comes: {words}"));
+    story.check(
+        is_b,
+        format!("path a is cut; its notification comes: {words}"),
+    );
     let after = protection.protection(&group).await?.value;
     story.check(
         after.live.path.0 == "b" && !after.is_protected(),
-        format!("on path {}, and there is no other with light: not protected, and said so", after.live.path),
+        format!(
+            "on path {}, and there is no other with light: not protected, and said so",
+            after.live.path
+        ),
     );
-    story.check(switch.connections().await?.value.to_string() == "common-2", "the same box, read as a switch, stands at channel 2");
-    protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Manual)).await?;
+    story.check(
+        switch.connections().await?.value.to_string() == "common-2",
+        "the same box, read as a switch, stands at channel 2",
+    );
+    protection
+        .set_protection(&group, &ProtectionSetting::Mode(Mode::Manual))
+        .await?;
     let back = SwitchCommand::Manual("a".into());
-    story.must_fail("a manual switch to the path without light is refused, nothing is sent", protection.command(&group, &back).await, |e| {
-        e.kind() == ErrorKind::NotReady && e.effect_on_device() == Effect::None
-    });
+    story.must_fail(
+        "a manual switch to the path without light is refused, nothing is sent",
+        protection.command(&group, &back).await,
+        |e| e.kind() == ErrorKind::NotReady && e.effect_on_device() == Effect::None,
+    );
     testbed.fault("scte-hms-ab", "clear")?;
     protection.command(&group, &back).await?;
-    protection.set_protection(&group, &ProtectionSetting::Mode(Mode::Automatic)).await?;
+    protection
+        .set_protection(&group, &ProtectionSetting::Mode(Mode::Automatic))
+        .await?;
     let healed = protection.protection(&group).await?.value;
-    story.check(healed.live.path.0 == "a" && healed.is_protected(), "mended, put back by command, automatic again: protected");
+    story.check(
+        healed.live.path.0 == "a" && healed.is_protected(),
+        "mended, put back by command, automatic again: protected",
+    );
     protection.close().await
 }
 
-async fn twins(story: &mut Story, what: &str, near: &dyn QkdModule, far: &dyn QkdModule, size: Bits) -> Result<(Key, Key)> {
+async fn twins(
+    story: &mut Story,
+    what: &str,
+    near: &dyn QkdModule,
+    far: &dyn QkdModule,
+    size: Bits,
+) -> Result<(Key, Key)> {
     let none = || Error::new(ErrorKind::Internal, "no key came");
-    let key = near.take_keys(&KeyRequest::new(1).with_size(size)).await?.pop().ok_or_else(none)?;
-    let twin = far.take_keys_by_id(std::slice::from_ref(key.id())).await?.pop().ok_or_else(none)?;
-    story.check(key == twin, format!("{what}: key {} of {} is the same at both ends", key.id(), key.size()));
+    let key = near
+        .take_keys(&KeyRequest::new(1).with_size(size))
+        .await?
+        .pop()
+        .ok_or_else(none)?;
+    let twin = far
+        .take_keys_by_id(std::slice::from_ref(key.id()))
+        .await?
+        .pop()
+        .ok_or_else(none)?;
+    story.check(
+        key == twin,
+        format!(
+            "{what}: key {} of {} is the same at both ends",
+            key.id(),
+            key.size()
+        ),
+    );
     Ok((key, twin))
 }
 
 async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.chapter("Keys from two QKD pairs roll two kinds of encryptor pair");
-    let kme = [testbed.open("etsi014-pair", 0).await?.as_module()?, testbed.open("etsi014-pair", 1).await?.as_module()?];
-    let qline = [testbed.open("veriqloud-qline-pair", 0).await?.as_module()?, testbed.open("veriqloud-qline-pair", 1).await?.as_module()?];
+    let kme = [
+        testbed.open("etsi014-pair", 0).await?.as_module()?,
+        testbed.open("etsi014-pair", 1).await?.as_module()?,
+    ];
+    let qline = [
+        testbed.open("veriqloud-qline-pair", 0).await?.as_module()?,
+        testbed.open("veriqloud-qline-pair", 1).await?.as_module()?,
+    ];
     let status = qline[0].status().await?;
     let qber = qline[0].performance().await?.qber;
     story.check(
         status.state == ModuleState::Generating,
-        format!("Qline Alice: {:?}, QBER {}", status.state, qber.map_or_else(|| "?".to_owned(), |q| format!("{:.2} %", q.value.0 * 100.0))),
+        format!(
+            "Qline Alice: {:?}, QBER {}",
+            status.state,
+            qber.map_or_else(|| "?".to_owned(), |q| format!("{:.2} %", q.value.0 * 100.0))
+        ),
     );
-    for (profile, source) in [("nokia-sros-macsec-pair", &kme), ("packetlight-pair", &qline)] {
-        let boxes = [testbed.open(profile, 0).await?.as_encryptor()?, testbed.open(profile, 1).await?.as_encryptor()?];
-        let channels: [ChannelId; 2] = [roll::channel(&*boxes[0], None).await?, roll::channel(&*boxes[1], None).await?];
+    for (profile, source) in [
+        ("nokia-sros-macsec-pair", &kme),
+        ("packetlight-pair", &qline),
+    ] {
+        let boxes = [
+            testbed.open(profile, 0).await?.as_encryptor()?,
+            testbed.open(profile, 1).await?.as_encryptor()?,
+        ];
+        let channels: [ChannelId; 2] = [
+            roll::channel(&*boxes[0], None).await?,
+            roll::channel(&*boxes[1], None).await?,
+        ];
         let capabilities = boxes[0].encryptor_capabilities();
         story.tell(format!(
             "{profile}: {:?}, {:?}{}",
             capabilities.staging,
             capabilities.activation,
-            if capabilities.hitless { ", hitless" } else { ", traffic drops while it re-initialises" }
+            if capabilities.hitless {
+                ", hitless"
+            } else {
+                ", traffic drops while it re-initialises"
+            }
         ));
         let size = roll::common_size(&*boxes[0], &*boxes[1]).unwrap_or(Bits(256));
         for round in 1..=2 {
             let (key, twin) = twins(story, "QKD pair", &*source[0], &*source[1], size).await?;
-            let rolled =
-                roll::roll(End { encryptor: &*boxes[0], channel: &channels[0] }, End { encryptor: &*boxes[1], channel: &channels[1] }, &key, &twin).await;
-            let Some(rolled) = story.must(&format!("roll {round}"), rolled) else { break };
-            let gap = rolled.near.gap.map_or_else(String::new, |g| format!(", traffic was down for {:.2} s", g.value));
-            story.check(rolled.near.confirmed, format!("roll {round} confirmed at this end: {}{gap}", rolled.near.evidence));
-            story.check(rolled.far.confirmed, format!("and at the far end: {}", rolled.far.evidence));
+            let rolled = roll::roll(
+                End {
+                    encryptor: &*boxes[0],
+                    channel: &channels[0],
+                },
+                End {
+                    encryptor: &*boxes[1],
+                    channel: &channels[1],
+                },
+                &key,
+                &twin,
+            )
+            .await;
+            let Some(rolled) = story.must(&format!("roll {round}"), rolled) else {
+                break;
+            };
+            let gap = rolled.near.gap.map_or_else(String::new, |g| {
+                format!(", traffic was down for {:.2} s", g.value)
+            });
+            story.check(
+                rolled.near.confirmed,
+                format!(
+                    "roll {round} confirmed at this end: {}{gap}",
+                    rolled.near.evidence
+                ),
+            );
+            story.check(
+                rolled.far.confirmed,
+                format!("and at the far end: {}", rolled.far.evidence),
+            );
         }
         if let Ok(counters) = boxes[0].counters(&channels[0]).await {
-            story.check(counters.clear.unwrap_or(0) == 0, format!("encrypted {}, in clear {}", counters.encrypted.unwrap_or(0), counters.clear.unwrap_or(0)));
+            story.check(
+                counters.clear.unwrap_or(0) == 0,
+                format!(
+                    "encrypted {}, in clear {}",
+                    counters.encrypted.unwrap_or(0),
+                    counters.clear.unwrap_or(0)
+                ),
+            );
         }
         for handle in boxes {
             handle.close().await?;
@@ -231,7 +429,10 @@ async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
 
 async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.chapter("Faults: each ends within its deadline, and the next call works");
-    let switch: Arc<dyn OpticalSwitch> = testbed.open_with("polatis-16x16", 0, ("deadline", "500ms")).await?.as_switch()?;
+    let switch: Arc<dyn OpticalSwitch> = testbed
+        .open_with("polatis-16x16", 0, ("deadline", "500ms"))
+        .await?
+        .as_switch()?;
     for (fault, what) in [
         ("hangup@once", "the connection is cut"),
         ("late=800ms@once", "a reply comes after its deadline"),
@@ -242,26 +443,48 @@ async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
         testbed.fault("polatis-16x16", fault)?;
         let begun = Instant::now();
         match switch.connections().await {
-            Ok(now) => story.check(now.value == before, format!("{what}: the right answer all the same")),
-            Err(e) => story.check(begun.elapsed().as_millis() < 900, format!("{what}: {} after {} ms", e.kind(), begun.elapsed().as_millis())),
+            Ok(now) => story.check(
+                now.value == before,
+                format!("{what}: the right answer all the same"),
+            ),
+            Err(e) => story.check(
+                begun.elapsed().as_millis() < 900,
+                format!(
+                    "{what}: {} after {} ms",
+                    e.kind(),
+                    begun.elapsed().as_millis()
+                ),
+            ),
         }
         let next = switch.connections().await.map(|now| now.value);
-        story.check(next.as_ref().is_ok_and(|now| *now == before), "and the next call gets its own answer");
+        story.check(
+            next.as_ref().is_ok_and(|now| *now == before),
+            "and the next call gets its own answer",
+        );
     }
     switch.close().await?;
 
     let alice = testbed.open("etsi014-pair", 0).await?.as_module()?;
     let bob = testbed.open("etsi014-pair", 1).await?.as_module()?;
     testbed.fault("etsi014-pair", "truncate@once")?;
-    story.must_fail("a reply with keys is cut: they are lost, and said to be", alice.take_keys(&KeyRequest::new(2)).await, |e| {
-        e.effect_on_device() == Effect::Unknown
-    });
+    story.must_fail(
+        "a reply with keys is cut: they are lost, and said to be",
+        alice.take_keys(&KeyRequest::new(2)).await,
+        |e| e.effect_on_device() == Effect::Unknown,
+    );
     let (key, _twin) = twins(story, "the next key", &*alice, &*bob, Bits(256)).await?;
-    story.must_fail("a twin comes once", bob.take_keys_by_id(std::slice::from_ref(key.id())).await, |e| e.kind() == ErrorKind::NotFound);
+    story.must_fail(
+        "a twin comes once",
+        bob.take_keys_by_id(std::slice::from_ref(key.id())).await,
+        |e| e.kind() == ErrorKind::NotFound,
+    );
 
     let qline = testbed.open("veriqloud-qline-pair", 0).await?.as_module()?;
     testbed.fault("veriqloud-qline-pair", "cut")?;
-    story.check(qline.status().await?.state == ModuleState::Error, "the fibre is cut: the module says error, and keys in store still serve");
+    story.check(
+        qline.status().await?.state == ModuleState::Error,
+        "the fibre is cut: the module says error, and keys in store still serve",
+    );
     testbed.fault("veriqloud-qline-pair", "clear")?;
     let mut state = qline.status().await?.state;
     let begun = Instant::now();
@@ -269,7 +492,10 @@ async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(20)).await;
         state = qline.status().await?.state;
     }
-    story.check(state == ModuleState::Generating, "mended: it initialises anew and generates again");
+    story.check(
+        state == ModuleState::Generating,
+        "mended: it initialises anew and generates again",
+    );
     for module in [alice, bob, qline] {
         module.close().await?;
     }

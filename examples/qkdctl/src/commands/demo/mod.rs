@@ -15,7 +15,11 @@ pub(crate) async fn run(output: Output, seed: u64, folder: &Path) -> Result<u8> 
     let mut story = Story::new(output);
     let testbed = Testbed::start(seed, &mut story).await?;
     chapters::all(&testbed, &mut story).await;
-    chapters::told("the suite", report::written(&testbed, &mut story, output, folder).await, &mut story);
+    chapters::told(
+        "the suite",
+        report::written(&testbed, &mut story, output, folder).await,
+        &mut story,
+    );
     drop(testbed);
     story.end()
 }

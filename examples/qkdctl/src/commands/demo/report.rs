@@ -48,7 +48,10 @@ impl Watcher for Screen {
         self.bar.one(&result.id);
     }
     fn warn(&self, line: &str) {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        self.warnings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line.to_owned());
     }
 }
 
@@ -59,7 +62,11 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
     let mut dut = Dut {
         name: format!("{emulator}, emulated"),
         profile: profile.to_owned(),
-        peer: if is_pair { Some(testbed.uri(emulator, 1)?) } else { None },
+        peer: if is_pair {
+            Some(testbed.uri(emulator, 1)?)
+        } else {
+            None
+        },
         impact: Impact::Destructive,
         accept: testbed.assumptions(&uri)?,
         ports: match profile {
@@ -70,7 +77,14 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
         keys: true,
         generation: true,
         // The Agiltron line is in step again after 0.6 s of silence, which its deadline must leave room for.
-        deadline: Some(if profile == "one-by-n-switch" { "2s" } else { "1s" }.to_owned()),
+        deadline: Some(
+            if profile == "one-by-n-switch" {
+                "2s"
+            } else {
+                "1s"
+            }
+            .to_owned(),
+        ),
         uri: Some(uri),
         ..Dut::default()
     };
@@ -83,34 +97,72 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
 }
 
 /// Runs the suite on the testbed, and writes its reports into a folder.
-pub(super) async fn written(testbed: &Testbed, story: &mut Story, output: Output, folder: &Path) -> Result<()> {
+pub(super) async fn written(
+    testbed: &Testbed,
+    story: &mut Story,
+    output: Output,
+    folder: &Path,
+) -> Result<()> {
     story.chapter("The conformance suite on these devices, by their URIs, and its report");
     let suite = Suite::new(testbed.registry()).with_credentials(testbed.credentials());
     let mut ready = Vec::new();
     for (emulator, profile, only) in TESTED {
-        match suite.ready(dut(testbed, emulator, profile).await?, Some(Impact::Destructive), None).await {
-            Ok(one) => ready.push(([one], Request { only: only.iter().map(|id| (*id).to_owned()).collect(), ..Request::default() })),
+        match suite
+            .ready(
+                dut(testbed, emulator, profile).await?,
+                Some(Impact::Destructive),
+                None,
+            )
+            .await
+        {
+            Ok(one) => ready.push((
+                [one],
+                Request {
+                    only: only.iter().map(|id| (*id).to_owned()).collect(),
+                    ..Request::default()
+                },
+            )),
             Err(why) => story.check(false, why),
         }
     }
-    let screen = Screen { bar: Progress::cases(output), warnings: Mutex::default() };
+    let screen = Screen {
+        bar: Progress::cases(output),
+        warnings: Mutex::default(),
+    };
     // Each has a wire of its own: side by side they take no longer than the slowest.
-    let runs = ready.iter().map(|(one, request)| suite.run(one, request, &screen));
-    let results = report::merge(futures::future::join_all(runs).await).map_err(|e| Error::new(ErrorKind::Internal, e))?;
+    let runs = ready
+        .iter()
+        .map(|(one, request)| suite.run(one, request, &screen));
+    let results = report::merge(futures::future::join_all(runs).await)
+        .map_err(|e| Error::new(ErrorKind::Internal, e))?;
     let Screen { bar, warnings } = screen;
     drop(bar);
-    for line in warnings.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for line in warnings
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+    {
         story.tell(line);
     }
     for run in &results.runs {
         let verdict = run.verdict();
-        story.check(matches!(verdict, Verdict::Conforms | Verdict::ConformsAsTested), line(run));
+        story.check(
+            matches!(verdict, Verdict::Conforms | Verdict::ConformsAsTested),
+            line(run),
+        );
     }
-    let written = std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| report::write_all(&results, folder));
+    let written = std::fs::create_dir_all(folder)
+        .map_err(|e| format!("{}: {e}", folder.display()))
+        .and_then(|()| report::write_all(&results, folder));
     match written {
         Ok(_) => {
             let page = folder.join(PAGE);
-            story.check(page.exists(), format!("the report is written: {}", std::path::absolute(&page).unwrap_or(page).display()));
+            story.check(
+                page.exists(),
+                format!(
+                    "the report is written: {}",
+                    std::path::absolute(&page).unwrap_or(page).display()
+                ),
+            );
         }
         Err(why) => story.check(false, format!("the report is not written: {why}")),
     }
@@ -119,8 +171,27 @@ pub(super) async fn written(testbed: &Testbed, story: &mut Story, output: Output
 
 /// A run in a line; what does not hold, by its id.
 fn line(run: &Run) -> String {
-    let counts: Vec<String> = Outcome::ALL.iter().map(|o| (*o, run.count(*o))).filter(|(_, n)| *n > 0).map(|(o, n)| format!("{n} {}", o.words())).collect();
-    let wrong: Vec<&str> = run.cases().filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error)).map(|c| c.id.as_str()).collect();
-    let wrong = if wrong.is_empty() { String::new() } else { format!(": {}", wrong.join(", ")) };
-    format!("{}: {}, in {:.1} s: {}{wrong}", run.dut, run.verdict().words().to_lowercase(), run.seconds, counts.join(", "))
+    let counts: Vec<String> = Outcome::ALL
+        .iter()
+        .map(|o| (*o, run.count(*o)))
+        .filter(|(_, n)| *n > 0)
+        .map(|(o, n)| format!("{n} {}", o.words()))
+        .collect();
+    let wrong: Vec<&str> = run
+        .cases()
+        .filter(|c| matches!(c.outcome, Outcome::Fail | Outcome::Error))
+        .map(|c| c.id.as_str())
+        .collect();
+    let wrong = if wrong.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", wrong.join(", "))
+    };
+    format!(
+        "{}: {}, in {:.1} s: {}{wrong}",
+        run.dut,
+        run.verdict().words().to_lowercase(),
+        run.seconds,
+        counts.join(", ")
+    )
 }

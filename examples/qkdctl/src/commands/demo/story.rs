@@ -28,7 +28,12 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, begun: Instant::now(), chapter: String::new(), lines: Vec::new() }
+        Self {
+            output,
+            begun: Instant::now(),
+            chapter: String::new(),
+            lines: Vec::new(),
+        }
     }
 
     pub(crate) fn chapter(&mut self, title: &str) {
@@ -47,7 +52,12 @@ impl Story {
             };
             output::line(&format!("  {mark} {what}"));
         }
-        self.lines.push(Line { chapter: self.chapter.clone(), what, holds, at_ms: self.begun.elapsed().as_millis() });
+        self.lines.push(Line {
+            chapter: self.chapter.clone(),
+            what,
+            holds,
+            at_ms: self.begun.elapsed().as_millis(),
+        });
     }
 
     /// Tells something.
@@ -72,24 +82,48 @@ impl Story {
     }
 
     /// Tells a result that must be an error, as `right` wants it.
-    pub(crate) fn must_fail<T>(&mut self, what: &str, result: Result<T>, right: impl FnOnce(&qkd_hal::Error) -> bool) {
+    pub(crate) fn must_fail<T>(
+        &mut self,
+        what: &str,
+        result: Result<T>,
+        right: impl FnOnce(&qkd_hal::Error) -> bool,
+    ) {
         match result {
             Ok(_) => self.check(false, format!("{what}, but it succeeded")),
-            Err(error) => self.check(right(&error), format!("{what}: {} [{}; {}]", error.message(), error.kind(), error.effect_on_device())),
+            Err(error) => self.check(
+                right(&error),
+                format!(
+                    "{what}: {} [{}; {}]",
+                    error.message(),
+                    error.kind(),
+                    error.effect_on_device()
+                ),
+            ),
         }
     }
 
     /// The verdict; the exit code.
     pub(crate) fn end(self) -> Result<u8> {
-        let (held, failed) = (self.lines.iter().filter(|l| l.holds == Some(true)).count(), self.lines.iter().filter(|l| l.holds == Some(false)).count());
+        let (held, failed) = (
+            self.lines.iter().filter(|l| l.holds == Some(true)).count(),
+            self.lines.iter().filter(|l| l.holds == Some(false)).count(),
+        );
         let seconds = self.begun.elapsed().as_secs_f64();
-        let (verdict, tone) = if failed == 0 { ("all as it should be", Tone::Good) } else { ("NOT as it should be", Tone::Bad) };
-        output::print(self.output, &json!({"verdict": verdict, "held": held, "failed": failed, "seconds": seconds, "lines": self.lines}), || {
-            format!(
-                "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",
-                paint(tone, verdict)
-            )
-        })?;
+        let (verdict, tone) = if failed == 0 {
+            ("all as it should be", Tone::Good)
+        } else {
+            ("NOT as it should be", Tone::Bad)
+        };
+        output::print(
+            self.output,
+            &json!({"verdict": verdict, "held": held, "failed": failed, "seconds": seconds, "lines": self.lines}),
+            || {
+                format!(
+                    "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",
+                    paint(tone, verdict)
+                )
+            },
+        )?;
         Ok(if failed == 0 { 0 } else { 1 })
     }
 }

@@ -34,7 +34,12 @@ pub(crate) struct Testbed {
 impl Testbed {
     pub(crate) async fn start(seed: u64, story: &mut Story) -> Result<Self> {
         story.chapter("A testbed comes up: eight families on five wires");
-        let internal = |e: std::io::Error| Error::new(ErrorKind::Internal, format!("the testbed does not come up: {e}"));
+        let internal = |e: std::io::Error| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("the testbed does not come up: {e}"),
+            )
+        };
         let mut credentials = Credentials::from_environment();
         let mut running = BTreeMap::new();
         // Traps of all SNMP agents come to one receiver; its users are theirs.
@@ -45,7 +50,10 @@ impl Testbed {
             for (setting, value) in *set {
                 options = options.with(setting, value);
             }
-            let takes_traps = profile::all().iter().find(|p| p.name == *name).is_some_and(|p| p.settings.iter().any(|s| s.name == "trap-target"));
+            let takes_traps = profile::all()
+                .iter()
+                .find(|p| p.name == *name)
+                .is_some_and(|p| p.settings.iter().any(|s| s.name == "trap-target"));
             if takes_traps {
                 options = options.with("trap-target", format!("127.0.0.1:{target}"));
             }
@@ -53,54 +61,95 @@ impl Testbed {
             let ready = emulator.ready();
             if let Some(file) = &ready.credentials_file {
                 let own = Credentials::from_file(file)?;
-                for entry in ready.uris.iter().filter_map(|u| u.parse::<qkd_hal::DeviceUri>().ok()?.parameter("credentials").map(str::to_owned)) {
+                for entry in ready.uris.iter().filter_map(|u| {
+                    u.parse::<qkd_hal::DeviceUri>()
+                        .ok()?
+                        .parameter("credentials")
+                        .map(str::to_owned)
+                }) {
                     credentials = credentials.with(own.entry(&entry)?);
                 }
             }
             if let Some(c) = &ready.credentials {
-                let entry = Entry::new("traps").with("user", &c.user).with("auth_password", &c.auth_password).with("priv_password", &c.priv_password);
+                let entry = Entry::new("traps")
+                    .with("user", &c.user)
+                    .with("auth_password", &c.auth_password)
+                    .with("priv_password", &c.priv_password);
                 let security = Security::from_entry(&entry)?;
                 if users.iter().all(|(name, _)| *name != c.user) {
                     users.push((c.user.clone(), security));
                 }
             }
-            let places: Vec<_> = ready.endpoints.iter().map(|e| format!("{} {}", e.bus, e.address)).collect();
+            let places: Vec<_> = ready
+                .endpoints
+                .iter()
+                .map(|e| format!("{} {}", e.bus, e.address))
+                .collect();
             story.tell(format!("{name}: {}", places.join(", ")));
             running.insert(*name, emulator);
         }
         let registry = qkd_drivers_all::registry();
-        let assumptions: Vec<String> = registry.drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect();
+        let assumptions: Vec<String> = registry
+            .drivers()
+            .flat_map(|d| d.info().assumptions)
+            .map(|a| a.id.to_owned())
+            .collect();
         story.tell(format!("accepted for these emulators, by name: {} assumptions; a real device would need each accepted by you", assumptions.len()));
-        let mut context = OpenContext::new().with_credentials(credentials.clone()).accepting(assumptions);
+        let mut context = OpenContext::new()
+            .with_credentials(credentials.clone())
+            .accepting(assumptions);
         let users: Vec<Security> = users.into_iter().map(|(_, s)| s).collect();
         match NotificationReceiver::bind(&format!("127.0.0.1:{target}"), &users).await {
             Ok(receiver) => context = context.with_notifications(receiver),
             Err(e) => story.check(false, format!("no receiver of traps: {e}")),
         }
-        Ok(Self { running, registry, context, credentials })
+        Ok(Self {
+            running,
+            registry,
+            context,
+            credentials,
+        })
     }
 
     pub(crate) fn emulator(&self, profile: &str) -> Result<&Running> {
-        self.running.get(profile).ok_or_else(|| Error::new(ErrorKind::Internal, format!("the testbed has no {profile}")))
+        self.running
+            .get(profile)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the testbed has no {profile}")))
     }
 
     pub(crate) fn fault(&self, profile: &str, spec: &str) -> Result<()> {
-        self.emulator(profile)?.fault(spec).map_err(|e| Error::new(ErrorKind::Internal, format!("{profile}: {spec}: {e}")))
+        self.emulator(profile)?
+            .fault(spec)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("{profile}: {spec}: {e}")))
     }
 
     pub(crate) fn uri(&self, profile: &str, n: usize) -> Result<String> {
-        self.emulator(profile)?.ready().uris.get(n).cloned().ok_or_else(|| Error::new(ErrorKind::Internal, format!("{profile} has no URI {n}")))
+        self.emulator(profile)?
+            .ready()
+            .uris
+            .get(n)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, format!("{profile} has no URI {n}")))
     }
 
     /// Opens the n-th URI of a profile.
     pub(crate) async fn open(&self, profile: &str, n: usize) -> Result<Opened> {
-        self.registry.open(&self.uri(profile, n)?, &self.context).await
+        self.registry
+            .open(&self.uri(profile, n)?, &self.context)
+            .await
     }
 
     /// The same, with further parameters.
-    pub(crate) async fn open_with(&self, profile: &str, n: usize, parameter: (&str, &str)) -> Result<Opened> {
+    pub(crate) async fn open_with(
+        &self,
+        profile: &str,
+        n: usize,
+        parameter: (&str, &str),
+    ) -> Result<Opened> {
         let uri: qkd_hal::DeviceUri = self.uri(profile, n)?.parse()?;
-        self.registry.open_uri(&uri.with_parameter(parameter.0, parameter.1), &self.context).await
+        self.registry
+            .open_uri(&uri.with_parameter(parameter.0, parameter.1), &self.context)
+            .await
     }
 
     pub(crate) fn registry(&self) -> Registry {
@@ -114,14 +163,26 @@ impl Testbed {
     /// The assumptions of the driver that opens a URI.
     pub(crate) fn assumptions(&self, uri: &str) -> Result<Vec<String>> {
         let uri: qkd_hal::DeviceUri = uri.parse()?;
-        Ok(self.registry.driver(uri.driver())?.info().assumptions.iter().map(|a| a.id.to_owned()).collect())
+        Ok(self
+            .registry
+            .driver(uri.driver())?
+            .info()
+            .assumptions
+            .iter()
+            .map(|a| a.id.to_owned())
+            .collect())
     }
 
     pub(crate) fn all_uris(&self) -> Vec<(&'static str, usize)> {
-        self.running.iter().flat_map(|(name, r)| (0..r.ready().uris.len()).map(|n| (*name, n))).collect()
+        self.running
+            .iter()
+            .flat_map(|(name, r)| (0..r.ready().uris.len()).map(|n| (*name, n)))
+            .collect()
     }
 }
 
 fn free_udp_port() -> std::io::Result<u16> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }

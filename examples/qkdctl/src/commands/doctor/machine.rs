@@ -22,12 +22,18 @@ impl Machine {
     /// The one on which this program runs.
     pub(super) fn this() -> Self {
         // Asks the kernel, which knows of access lists too; nothing is opened.
-        Self { root: PathBuf::from("/"), may_use: |path| access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_ok() }
+        Self {
+            root: PathBuf::from("/"),
+            may_use: |path| access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_ok(),
+        }
     }
 
     #[cfg(test)]
     pub(super) fn at(root: &Path, may_use: fn(&Path) -> bool) -> Self {
-        Self { root: root.to_owned(), may_use }
+        Self {
+            root: root.to_owned(),
+            may_use,
+        }
     }
 
     /// Where a file of the machine is.
@@ -43,15 +49,29 @@ impl Machine {
     }
     /// The names in a folder, in order; none if it is not there.
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let entries = fs::read_dir(self.path(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<String> = entries
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
 
     fn processes(&self) -> Vec<Process> {
-        let name = |id: u32| self.read(&format!("/proc/{id}/comm")).unwrap_or_default().trim().to_owned();
-        self.names("/proc").iter().filter_map(|n| n.parse().ok()).map(|id| Process { id, name: name(id) }).collect()
+        let name = |id: u32| {
+            self.read(&format!("/proc/{id}/comm"))
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        self.names("/proc")
+            .iter()
+            .filter_map(|n| n.parse().ok())
+            .map(|id| Process { id, name: name(id) })
+            .collect()
     }
 
     /// A process of this name.
@@ -63,7 +83,10 @@ impl Machine {
     pub(super) fn holder(&self, what: &str) -> Option<Process> {
         self.processes().into_iter().find(|p| {
             let folder = format!("/proc/{}/fd", p.id);
-            self.names(&folder).iter().any(|fd| fs::read_link(self.path(&format!("{folder}/{fd}"))).is_ok_and(|target| target == Path::new(what)))
+            self.names(&folder).iter().any(|fd| {
+                fs::read_link(self.path(&format!("{folder}/{fd}")))
+                    .is_ok_and(|target| target == Path::new(what))
+            })
         })
     }
 }
@@ -87,7 +110,9 @@ pub(super) mod fake {
         }
         /// As the tests may run as root, whom nothing stops, others' bits of the mode decide.
         pub(in super::super) fn machine(&self) -> Machine {
-            Machine::at(self.0.path(), |path: &Path| fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o006 == 0o006))
+            Machine::at(self.0.path(), |path: &Path| {
+                fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o006 == 0o006)
+            })
         }
         pub(in super::super) fn file(&self, path: &str, text: &str, mode: u32) -> &Self {
             let path = self.0.path().join(path.trim_start_matches('/'));

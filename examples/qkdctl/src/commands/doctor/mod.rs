@@ -45,35 +45,70 @@ struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Ok, found: found.into(), todo: None }
+        Self {
+            check,
+            grade: Grade::Ok,
+            found: found.into(),
+            todo: None,
+        }
     }
     fn warn(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Warn, found: found.into(), todo: Some(todo.into()) }
+        Self {
+            check,
+            grade: Grade::Warn,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
     }
     fn fail(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Fail, found: found.into(), todo: Some(todo.into()) }
+        Self {
+            check,
+            grade: Grade::Fail,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
     }
 }
 
 pub(crate) async fn run(global: &Global) -> Result<u8> {
     let machine = Machine::this();
     let registry = qkd_drivers_all::registry();
-    let (credentials, inventory) = (session::credentials_file(global), session::inventory_file(global));
+    let (credentials, inventory) = (
+        session::credentials_file(global),
+        session::inventory_file(global),
+    );
     // A file that does not parse is a finding of its own.
-    let known = inventory.as_deref().and_then(|path| Inventory::read(path).ok()).unwrap_or_default();
-    let uris: Vec<DeviceUri> = known.devices.values().filter_map(|d| d.uri.parse().ok()).collect();
-    let listed = tokio::task::spawn_blocking(usb_host::list).await.unwrap_or_else(|_| Ok(Vec::new()));
+    let known = inventory
+        .as_deref()
+        .and_then(|path| Inventory::read(path).ok())
+        .unwrap_or_default();
+    let uris: Vec<DeviceUri> = known
+        .devices
+        .values()
+        .filter_map(|d| d.uri.parse().ok())
+        .collect();
+    let listed = tokio::task::spawn_blocking(usb_host::list)
+        .await
+        .unwrap_or_else(|_| Ok(Vec::new()));
 
     let mut findings = Vec::new();
     findings.extend(serial::check(&machine, &uris));
     findings.extend(usb::check(&machine, &registry, listed));
     findings.extend(udev::check(&machine));
     findings.push(notifications::check(&machine));
-    findings.extend(files::check(credentials.as_deref(), inventory.as_deref(), &registry));
+    findings.extend(files::check(
+        credentials.as_deref(),
+        inventory.as_deref(),
+        &registry,
+    ));
     findings.push(system::clock(&machine, SystemTime::now()));
     findings.push(system::open_files());
     let worst = findings.iter().map(|f| f.grade).max().unwrap_or(Grade::Ok);
-    output::print(global.output, &json!({"worst": worst, "findings": findings}), || table(&findings))?;
+    output::print(
+        global.output,
+        &json!({"worst": worst, "findings": findings}),
+        || table(&findings),
+    )?;
     Ok(u8::from(worst == Grade::Fail))
 }
 
@@ -86,12 +121,22 @@ fn table(findings: &[Finding]) -> String {
             Grade::Warn => (Tone::Caution, "warn"),
             Grade::Fail => (Tone::Bad, "FAIL"),
         };
-        text.push_str(&format!("{}  {:width$}  {}\n", paint(tone, word), f.check, f.found));
+        text.push_str(&format!(
+            "{}  {:width$}  {}\n",
+            paint(tone, word),
+            f.check,
+            f.found
+        ));
         if let Some(todo) = &f.todo {
             text.push_str(&format!("{:indent$}-> {todo}\n", "", indent = width + 8));
         }
     }
     let many = |grade| findings.iter().filter(|f| f.grade == grade).count();
-    text.push_str(&format!("\n{} ok, {} to look at, {} failed", many(Grade::Ok), many(Grade::Warn), many(Grade::Fail)));
+    text.push_str(&format!(
+        "\n{} ok, {} to look at, {} failed",
+        many(Grade::Ok),
+        many(Grade::Warn),
+        many(Grade::Fail)
+    ));
     text
 }

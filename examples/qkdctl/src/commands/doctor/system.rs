@@ -11,13 +11,21 @@ const FILES: &str = "open files";
 const NOT_BEFORE: Duration = Duration::from_secs(1_767_225_600);
 
 /// Where those who keep the clock in step leave a sign of it: systemd-timesyncd, chrony, ntpsec.
-const IN_STEP: [&str; 3] = ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"];
+const IN_STEP: [&str; 3] = [
+    "/run/systemd/timesync/synchronized",
+    "/run/chrony/chronyd.pid",
+    "/run/ntpd.pid",
+];
 
 /// Certificates, SNMPv3 and the times of events rest on it.
 pub(super) fn clock(machine: &Machine, now: SystemTime) -> Finding {
     let shown = humantime::format_rfc3339_seconds(now);
     if now < SystemTime::UNIX_EPOCH + NOT_BEFORE {
-        return Finding::fail(CLOCK, format!("it says {shown}, which is past"), "set it, and have it kept in step: sudo timedatectl set-ntp true");
+        return Finding::fail(
+            CLOCK,
+            format!("it says {shown}, which is past"),
+            "set it, and have it kept in step: sudo timedatectl set-ntp true",
+        );
     }
     if IN_STEP.iter().any(|sign| machine.path(sign).exists()) {
         return Finding::ok(CLOCK, format!("it says {shown}, and is kept in step"));
@@ -40,8 +48,16 @@ pub(super) fn open_files() -> Finding {
 /// Each device takes one or a few; a watch of many, or the demo, some hundreds.
 fn files(limit: u64) -> Finding {
     match limit {
-        0..64 => Finding::fail(FILES, format!("{limit} may be open, which is too few for the demo"), "ulimit -n 1024"),
-        64..512 => Finding::warn(FILES, format!("{limit} may be open, which is too few to watch many devices"), "ulimit -n 1024"),
+        0..64 => Finding::fail(
+            FILES,
+            format!("{limit} may be open, which is too few for the demo"),
+            "ulimit -n 1024",
+        ),
+        64..512 => Finding::warn(
+            FILES,
+            format!("{limit} may be open, which is too few to watch many devices"),
+            "ulimit -n 1024",
+        ),
         _ => Finding::ok(FILES, format!("{limit} may be open")),
     }
 }
@@ -57,7 +73,10 @@ mod tests {
     fn a_clock_is_past_or_loose_or_in_step() {
         let fake = Fake::new();
         let then = SystemTime::UNIX_EPOCH + NOT_BEFORE;
-        assert_eq!(clock(&fake.machine(), then - Duration::from_secs(1)).grade, Grade::Fail);
+        assert_eq!(
+            clock(&fake.machine(), then - Duration::from_secs(1)).grade,
+            Grade::Fail
+        );
         assert_eq!(clock(&fake.machine(), then).grade, Grade::Warn);
         fake.file("/run/systemd/timesync/synchronized", "", 0o644);
         assert_eq!(clock(&fake.machine(), then).grade, Grade::Ok);
@@ -65,6 +84,9 @@ mod tests {
 
     #[test]
     fn limits_are_graded() {
-        assert_eq!([32, 256, 1024].map(|n| files(n).grade), [Grade::Fail, Grade::Warn, Grade::Ok]);
+        assert_eq!(
+            [32, 256, 1024].map(|n| files(n).grade),
+            [Grade::Fail, Grade::Warn, Grade::Ok]
+        );
     }
 }

@@ -12,7 +12,10 @@ use crate::{
     session::{Device, Session},
 };
 use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Stated, Support, reading::Quality};
-use qkd_switch_hal::{CrossConnects, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope, SwitchCapabilities, protection::ProtectionStatus};
+use qkd_switch_hal::{
+    CrossConnects, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope,
+    SwitchCapabilities, protection::ProtectionStatus,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{io::Write, path::Path, sync::Arc};
@@ -27,21 +30,32 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             output::print(output, &plan, || describe(&plan))?;
             Ok(0)
         }
-        SwitchCommand::Apply { device, change, digest, yes } => {
-            let device = session.open(&device, if yes { Use::Change } else { Use::Read }).await?;
+        SwitchCommand::Apply {
+            device,
+            change,
+            digest,
+            yes,
+        } => {
+            let device = session
+                .open(&device, if yes { Use::Change } else { Use::Read })
+                .await?;
             let switch = device.opened.as_switch()?;
             let plan = planned(&*switch, &change).await?;
             if let Some(wanted) = digest
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
             {
-                let what =
-                    format!("the plan now has the digest {}, not the one given: the switch has moved on, or the change is another", hex::encode(plan.digest()));
+                let what = format!(
+                    "the plan now has the digest {}, not the one given: the switch has moved on, or the change is another",
+                    hex::encode(plan.digest())
+                );
                 return Err(Error::new(ErrorKind::StateChanged, what));
             }
             carry_out(output, &device, switch, &plan, yes).await
         }
         SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
-        SwitchCommand::Restore { device, file, yes } => restore(session, output, &device, &file, yes).await,
+        SwitchCommand::Restore { device, file, yes } => {
+            restore(session, output, &device, &file, yes).await
+        }
         SwitchCommand::Protect(command) => protect::run(session, output, command).await,
     }
 }
@@ -63,21 +77,44 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
     let identity = switch.identity().await?;
     let (connections, quality) = match switch.connections().await {
         Ok(now) => (Some(now.value), Some(now.quality)),
-        Err(e) if e.kind() == ErrorKind::NotReady && switch.switch_capabilities().readback == Readback::LastAcknowledged => (None, None),
+        Err(e)
+            if e.kind() == ErrorKind::NotReady
+                && switch.switch_capabilities().readback == Readback::LastAcknowledged =>
+        {
+            (None, None)
+        }
         Err(e) => return Err(e),
     };
     let has = |op| switch.capabilities().supports(op) != Support::Unsupported;
-    let ports = if has(Operation::Ports) { switch.ports(wanted).await? } else { Vec::new() };
+    let ports = if has(Operation::Ports) {
+        switch.ports(wanted).await?
+    } else {
+        Vec::new()
+    };
     let protection = match device.opened.as_protection() {
         Ok(protection) => protect::groups(&*protection, None).await?,
         Err(_) => Vec::new(),
     };
-    let SwitchCapabilities { geometry, power_loss, .. } = *switch.switch_capabilities();
-    let shown = Shown { identity, geometry: geometry.to_string(), connections, quality, ports, power_loss, protection };
+    let SwitchCapabilities {
+        geometry,
+        power_loss,
+        ..
+    } = *switch.switch_capabilities();
+    let shown = Shown {
+        identity,
+        geometry: geometry.to_string(),
+        connections,
+        quality,
+        ports,
+        power_loss,
+        protection,
+    };
     output::print(output, &shown, || {
         let now = match (&shown.connections, shown.quality) {
             (Some(c), Some(q)) => format!("{c}{}", output::mark(q)),
-            _ => "unknown: this switch cannot be asked, and has acknowledged nothing yet".to_owned(),
+            _ => {
+                "unknown: this switch cannot be asked, and has acknowledged nothing yet".to_owned()
+            }
         };
         let mut text = output::pairs(&[
             ("switch", shown.identity.to_string()),
@@ -86,7 +123,10 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
             ("paths", now),
         ]);
         if let Some(paths) = shown.connections.as_ref().filter(|_| wanted.is_empty()) {
-            text.push_str(&format!("\n{}", picture::draw(geometry, paths, &shown.ports)));
+            text.push_str(&format!(
+                "\n{}",
+                picture::draw(geometry, paths, &shown.ports)
+            ));
         }
         if !shown.ports.is_empty() {
             let mut table = output::table(&["port", "state", "to", "power"]);
@@ -112,15 +152,22 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
 /// The plan of a change, from the present state; from nowhere, if the switch cannot be asked.
 async fn planned(switch: &dyn OpticalSwitch, change: &Change) -> Result<Plan> {
     if change.connect.is_empty() && change.disconnect.is_empty() {
-        return Err(Error::invalid("no change was given; write --connect 1-17, or --disconnect 3"));
+        return Err(Error::invalid(
+            "no change was given; write --connect 1-17, or --disconnect 3",
+        ));
     }
     let geometry = switch.switch_capabilities().geometry;
     let identity = switch.identity().await?;
-    let scope = if change.ports.is_empty() { Scope::Touched } else { Scope::Ports(change.ports.iter().copied().collect()) };
+    let scope = if change.ports.is_empty() {
+        Scope::Touched
+    } else {
+        Scope::Ports(change.ports.iter().copied().collect())
+    };
     let present = match switch.connections().await {
         Ok(now) if now.quality == Quality::Good => now.value,
         Ok(_) | Err(_) if switch.switch_capabilities().readback == Readback::LastAcknowledged => {
-            let wanted = CrossConnects::dark().edited(&geometry, &change.disconnect, &change.connect)?;
+            let wanted =
+                CrossConnects::dark().edited(&geometry, &change.disconnect, &change.connect)?;
             return Plan::blind(&identity, &geometry, &wanted);
         }
         Ok(now) => now.value,
@@ -139,7 +186,14 @@ fn describe(plan: &Plan) -> String {
         text.push_str(&format!("  {}. {step}\n", i + 1));
     }
     let ports: Vec<_> = plan.ports().iter().map(ToString::to_string).collect();
-    text.push_str(&format!("touches ports: {}\n", if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }));
+    text.push_str(&format!(
+        "touches ports: {}\n",
+        if ports.is_empty() {
+            "none".to_owned()
+        } else {
+            ports.join(", ")
+        }
+    ));
     if plan.fingerprint().is_none() {
         text.push_str("made blind: this switch cannot be asked how it stands\n");
     }
@@ -147,19 +201,55 @@ fn describe(plan: &Plan) -> String {
     text
 }
 
-async fn carry_out(output: Output, device: &Device, switch: Arc<dyn OpticalSwitch>, plan: &Plan, yes: bool) -> Result<u8> {
+async fn carry_out(
+    output: Output,
+    device: &Device,
+    switch: Arc<dyn OpticalSwitch>,
+    plan: &Plan,
+    yes: bool,
+) -> Result<u8> {
     if !yes || plan.is_empty() {
         output::print(output, &json!({"plan": plan, "applied": false}), || {
-            if plan.is_empty() { describe(plan) } else { format!("{}Carrying it out disturbs traffic on these ports.\n{DRY_RUN}", describe(plan)) }
+            if plan.is_empty() {
+                describe(plan)
+            } else {
+                format!(
+                    "{}Carrying it out disturbs traffic on these ports.\n{DRY_RUN}",
+                    describe(plan)
+                )
+            }
         })?;
         return Ok(0);
     }
-    let applying = progress::during(output, format!("carrying out {} steps", plan.steps().len()), switch.apply(plan));
-    let applied = journal::changing(&device.uri.to_string(), "apply", &plan.to_string(), applying).await?;
-    output::print(output, &json!({"plan": plan, "applied": true, "result": applied}), || {
-        let verified = if applied.verified { "read back and found as wanted" } else { "acknowledged; this switch cannot be read back" };
-        format!("{}done: {} steps in {} ms, {verified}", describe(plan), applied.steps, applied.took.as_millis())
-    })?;
+    let applying = progress::during(
+        output,
+        format!("carrying out {} steps", plan.steps().len()),
+        switch.apply(plan),
+    );
+    let applied = journal::changing(
+        &device.uri.to_string(),
+        "apply",
+        &plan.to_string(),
+        applying,
+    )
+    .await?;
+    output::print(
+        output,
+        &json!({"plan": plan, "applied": true, "result": applied}),
+        || {
+            let verified = if applied.verified {
+                "read back and found as wanted"
+            } else {
+                "acknowledged; this switch cannot be read back"
+            };
+            format!(
+                "{}done: {} steps in {} ms, {verified}",
+                describe(plan),
+                applied.steps,
+                applied.took.as_millis()
+            )
+        },
+    )?;
     switch.close().await?;
     Ok(0)
 }
@@ -182,7 +272,10 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
     let identity = switch.identity().await?;
     let now = switch.connections().await?;
     if now.quality != Quality::Good {
-        return Err(Error::new(ErrorKind::NotReady, "this switch cannot be asked how it stands; there is nothing certain to save"));
+        return Err(Error::new(
+            ErrorKind::NotReady,
+            "this switch cannot be asked how it stands; there is nothing certain to save",
+        ));
     }
     let saved = Saved {
         format: FORMAT.to_owned(),
@@ -192,31 +285,70 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
         connections: now.value.iter().map(|c| c.to_string()).collect(),
     };
     let problem = |e: std::io::Error| Error::invalid(format!("file {}: {e}", file.display()));
-    let mut new = std::fs::File::options().write(true).create_new(true).open(file).map_err(problem)?;
-    let text = serde_json::to_string_pretty(&saved).map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-    new.write_all(text.as_bytes()).and_then(|()| new.write_all(b"\n")).and_then(|()| new.sync_all()).map_err(problem)?;
-    output::print(output, &json!({"file": file, "connections": saved.connections}), || {
-        format!("{} paths saved into {}", saved.connections.len(), file.display())
-    })?;
+    let mut new = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(file)
+        .map_err(problem)?;
+    let text = serde_json::to_string_pretty(&saved)
+        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+    new.write_all(text.as_bytes())
+        .and_then(|()| new.write_all(b"\n"))
+        .and_then(|()| new.sync_all())
+        .map_err(problem)?;
+    output::print(
+        output,
+        &json!({"file": file, "connections": saved.connections}),
+        || {
+            format!(
+                "{} paths saved into {}",
+                saved.connections.len(),
+                file.display()
+            )
+        },
+    )?;
     switch.close().await?;
     Ok(0)
 }
 
-async fn restore(session: &Session, output: Output, device: &str, file: &Path, yes: bool) -> Result<u8> {
+async fn restore(
+    session: &Session,
+    output: Output,
+    device: &str,
+    file: &Path,
+    yes: bool,
+) -> Result<u8> {
     let problem = |why: String| Error::invalid(format!("file {}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| problem(e.to_string()))?;
     let saved: Saved = serde_json::from_str(&text).map_err(|e| problem(e.to_string()))?;
     if saved.format != FORMAT {
         return Err(problem(format!("it is no `{FORMAT}`")));
     }
-    let device = session.open(device, if yes { Use::Change } else { Use::Read }).await?;
+    let device = session
+        .open(device, if yes { Use::Change } else { Use::Read })
+        .await?;
     let switch = device.opened.as_switch()?;
     let identity = switch.identity().await?;
-    if (&saved.vendor, &saved.model, &saved.serial) != (&identity.vendor, &identity.model, &identity.serial) {
-        return Err(Error::new(ErrorKind::IdentityChanged, format!("the file was saved from another switch than {identity}")));
+    if (&saved.vendor, &saved.model, &saved.serial)
+        != (&identity.vendor, &identity.model, &identity.serial)
+    {
+        return Err(Error::new(
+            ErrorKind::IdentityChanged,
+            format!("the file was saved from another switch than {identity}"),
+        ));
     }
-    let wanted: CrossConnects = if saved.connections.is_empty() { CrossConnects::dark() } else { saved.connections.join(",").parse()? };
+    let wanted: CrossConnects = if saved.connections.is_empty() {
+        CrossConnects::dark()
+    } else {
+        saved.connections.join(",").parse()?
+    };
     let present = switch.connections().await?;
-    let plan = Plan::new(&identity, &switch.switch_capabilities().geometry, &present.value, &wanted, &Scope::Touched)?;
+    let plan = Plan::new(
+        &identity,
+        &switch.switch_capabilities().geometry,
+        &present.value,
+        &wanted,
+        &Scope::Touched,
+    )?;
     carry_out(output, &device, switch, &plan, yes).await
 }

@@ -11,7 +11,9 @@ const WIDEST: u32 = 32;
 pub(super) fn draw(geometry: Geometry, paths: &CrossConnects, ports: &[PortStatus]) -> String {
     let ports: BTreeMap<Port, &PortStatus> = ports.iter().map(|p| (p.port, p)).collect();
     match geometry {
-        Geometry::Matrix { ingress, egress } if ingress <= WIDEST && egress <= WIDEST => matrix(ingress, egress, paths, &ports),
+        Geometry::Matrix { ingress, egress } if ingress <= WIDEST && egress <= WIDEST => {
+            matrix(ingress, egress, paths, &ports)
+        }
         Geometry::OneByN { channels, dark } => selector(channels, dark, paths),
         Geometry::Crossbar => crossbar(paths),
         _ => list(paths, &ports),
@@ -28,7 +30,12 @@ fn out_of_use(port: Option<&&PortStatus>) -> Option<char> {
 }
 
 /// Rows are ingress ports, columns egress ports; behind each row, its path with the powers that are measured.
-fn matrix(ingress: u32, egress: u32, paths: &CrossConnects, ports: &BTreeMap<Port, &PortStatus>) -> String {
+fn matrix(
+    ingress: u32,
+    egress: u32,
+    paths: &CrossConnects,
+    ports: &BTreeMap<Port, &PortStatus>,
+) -> String {
     let mut text = String::from("      ");
     let columns = ingress + 1..=ingress + egress;
     for e in columns.clone() {
@@ -38,7 +45,13 @@ fn matrix(ingress: u32, egress: u32, paths: &CrossConnects, ports: &BTreeMap<Por
     for i in (1..=ingress).map(Port) {
         let _ = write!(text, "{:>4}  ", i.0);
         for e in columns.clone().map(Port) {
-            let mark = if paths.peer(i) == Some(e) { 'O' } else { out_of_use(ports.get(&i)).or_else(|| out_of_use(ports.get(&e))).unwrap_or('.') };
+            let mark = if paths.peer(i) == Some(e) {
+                'O'
+            } else {
+                out_of_use(ports.get(&i))
+                    .or_else(|| out_of_use(ports.get(&e)))
+                    .unwrap_or('.')
+            };
             let _ = write!(text, "{mark:>4}");
         }
         if let Some(e) = paths.peer(i) {
@@ -49,7 +62,10 @@ fn matrix(ingress: u32, egress: u32, paths: &CrossConnects, ports: &BTreeMap<Por
         }
         text.push('\n');
     }
-    if ports.values().any(|p| matches!(p.state, PortState::Disabled | PortState::Failed)) {
+    if ports
+        .values()
+        .any(|p| matches!(p.state, PortState::Disabled | PortState::Failed))
+    {
         text.push_str("      O path   x shut   ! failed\n");
     }
     text
@@ -59,8 +75,16 @@ fn selector(channels: u32, dark: bool, paths: &CrossConnects) -> String {
     let now = paths.peer(Port::COMMON).map_or(0, |p| p.0);
     let mut text = String::from("  common - ");
     for channel in u32::from(!dark)..=channels {
-        let word = if channel == 0 { "dark".to_owned() } else { channel.to_string() };
-        let _ = if channel == now { write!(text, "[{word}] ") } else { write!(text, " {word}  ") };
+        let word = if channel == 0 {
+            "dark".to_owned()
+        } else {
+            channel.to_string()
+        };
+        let _ = if channel == now {
+            write!(text, "[{word}] ")
+        } else {
+            write!(text, " {word}  ")
+        };
     }
     format!("{}\n", text.trim_end())
 }
@@ -76,7 +100,16 @@ fn crossbar(paths: &CrossConnects) -> String {
 fn list(paths: &CrossConnects, ports: &BTreeMap<Port, &PortStatus>) -> String {
     let mut text = String::new();
     for path in paths.iter() {
-        let powers = path.ports().iter().filter_map(|p| ports.get(p)?.power.map(|power| format!("  {p}: {}", dbm(power)))).collect::<String>();
+        let powers = path
+            .ports()
+            .iter()
+            .filter_map(|p| {
+                ports
+                    .get(p)?
+                    .power
+                    .map(|power| format!("  {p}: {}", dbm(power)))
+            })
+            .collect::<String>();
         let _ = writeln!(text, "  {path}{powers}");
     }
     text
@@ -93,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_matrix_shows_paths_powers_and_ports_out_of_use() {
-        let lit = PortStatus::new(Port(5), PortState::Enabled, Some(Port(1))).with_power(Measured::now(DecibelMilliwatts(-3.254)));
+        let lit = PortStatus::new(Port(5), PortState::Enabled, Some(Port(1)))
+            .with_power(Measured::now(DecibelMilliwatts(-3.254)));
         let shut = PortStatus::new(Port(2), PortState::Disabled, None);
         let drawn = draw(Geometry::matrix(3, 2), &paths("1-5"), &[lit, shut]);
         let rows: Vec<&str> = drawn.lines().collect();
@@ -106,14 +140,30 @@ mod tests {
 
     #[test]
     fn selectors_and_crossbars_show_where_they_stand() {
-        assert_eq!(draw(Geometry::one_by(3), &paths("common-2"), &[]), "  common -  1  [2]  3\n");
-        assert_eq!(draw(Geometry::OneByN { channels: 2, dark: true }, &paths("dark"), &[]), "  common - [dark]  1   2\n");
+        assert_eq!(
+            draw(Geometry::one_by(3), &paths("common-2"), &[]),
+            "  common -  1  [2]  3\n"
+        );
+        assert_eq!(
+            draw(
+                Geometry::OneByN {
+                    channels: 2,
+                    dark: true
+                },
+                &paths("dark"),
+                &[]
+            ),
+            "  common - [dark]  1   2\n"
+        );
         assert!(draw(Geometry::Crossbar, &paths("1-3,2-4"), &[]).contains("bar"));
         assert!(draw(Geometry::Crossbar, &paths("1-4,2-3"), &[]).contains("cross"));
     }
 
     #[test]
     fn a_large_matrix_is_a_list() {
-        assert_eq!(draw(Geometry::matrix(576, 576), &paths("1-577,3-600"), &[]), "  1-577\n  3-600\n");
+        assert_eq!(
+            draw(Geometry::matrix(576, 576), &paths("1-577,3-600"), &[]),
+            "  1-577\n  3-600\n"
+        );
     }
 }

@@ -10,7 +10,9 @@ use crate::{
     session::{Device, Session},
 };
 use qkd_hal::{Error, ErrorKind, Result};
-use qkd_switch_hal::protection::{GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand};
+use qkd_switch_hal::protection::{
+    GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand,
+};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -20,21 +22,40 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
             let device = session.open(&device, Use::Read).await?;
             let protection = device.opened.as_protection()?;
             let groups = groups(&*protection, group.as_deref()).await?;
-            output::print(output, &groups, || groups.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
+            output::print(output, &groups, || {
+                groups.iter().map(describe).collect::<Vec<_>>().join("\n")
+            })?;
             protection.close().await?;
             Ok(0)
         }
-        ProtectCommand::Set { device, group, settings, yes } => {
+        ProtectCommand::Set {
+            device,
+            group,
+            settings,
+            yes,
+        } => {
             let wish = Wish::Settings(settings);
             wish.carry_out(session, output, &device, group, yes).await
         }
-        ProtectCommand::Clear { target, yes } => Wish::Command(SwitchCommand::Clear).carry_out(session, output, &target.device, target.group, yes).await,
-        ProtectCommand::Lockout { target, yes } => Wish::Command(SwitchCommand::Lockout).carry_out(session, output, &target.device, target.group, yes).await,
+        ProtectCommand::Clear { target, yes } => {
+            Wish::Command(SwitchCommand::Clear)
+                .carry_out(session, output, &target.device, target.group, yes)
+                .await
+        }
+        ProtectCommand::Lockout { target, yes } => {
+            Wish::Command(SwitchCommand::Lockout)
+                .carry_out(session, output, &target.device, target.group, yes)
+                .await
+        }
         ProtectCommand::Force { target, path, yes } => {
-            Wish::Command(SwitchCommand::Force(path.as_str().into())).carry_out(session, output, &target.device, target.group, yes).await
+            Wish::Command(SwitchCommand::Force(path.as_str().into()))
+                .carry_out(session, output, &target.device, target.group, yes)
+                .await
         }
         ProtectCommand::Manual { target, path, yes } => {
-            Wish::Command(SwitchCommand::Manual(path.as_str().into())).carry_out(session, output, &target.device, target.group, yes).await
+            Wish::Command(SwitchCommand::Manual(path.as_str().into()))
+                .carry_out(session, output, &target.device, target.group, yes)
+                .await
         }
     }
 }
@@ -48,7 +69,11 @@ enum Wish {
 impl Wish {
     fn words(&self) -> String {
         match self {
-            Self::Settings(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Self::Settings(all) => all
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
             Self::Command(command) => command.to_string(),
         }
     }
@@ -59,10 +84,16 @@ impl Wish {
             Self::Settings(all) if all.contains(&ProtectionSetting::Mode(Mode::Manual)) => {
                 "In manual mode the group is not protected: the signal stays where it is, also without light.\n"
             }
-            Self::Settings(_) if now.mode == Mode::Automatic => "The box may go over to another path on this change, which disturbs traffic on it.\n",
+            Self::Settings(_) if now.mode == Mode::Automatic => {
+                "The box may go over to another path on this change, which disturbs traffic on it.\n"
+            }
             Self::Settings(_) => "",
-            Self::Command(SwitchCommand::Clear) => "The box chooses the path again, and may go over, which disturbs traffic on it.\n",
-            Self::Command(SwitchCommand::Lockout) => "Until it is cleared, the group is not protected.\n",
+            Self::Command(SwitchCommand::Clear) => {
+                "The box chooses the path again, and may go over, which disturbs traffic on it.\n"
+            }
+            Self::Command(SwitchCommand::Lockout) => {
+                "Until it is cleared, the group is not protected.\n"
+            }
             Self::Command(SwitchCommand::Force(_)) => {
                 "This moves light, whatever comes in on that path, and disturbs traffic on it. Until it is cleared, or the mode is automatic again, the group is not protected.\n"
             }
@@ -70,20 +101,41 @@ impl Wish {
         }
     }
 
-    async fn carry_out(self, session: &Session, output: Output, device: &str, group: Option<String>, yes: bool) -> Result<u8> {
-        let device = session.open(device, if yes { Use::Change } else { Use::Read }).await?;
+    async fn carry_out(
+        self,
+        session: &Session,
+        output: Output,
+        device: &str,
+        group: Option<String>,
+        yes: bool,
+    ) -> Result<u8> {
+        let device = session
+            .open(device, if yes { Use::Change } else { Use::Read })
+            .await?;
         let protection = device.opened.as_protection()?;
         let before = the_group(&*protection, group.as_deref()).await?;
         self.check(&*protection, &before)?;
         let (words, warning) = (self.words(), self.warning(&before));
         if !yes {
-            output::print(output, &json!({"group": before, "wanted": words, "applied": false}), || {
-                format!("{}\nwould do at group {}: {words}\n{warning}{DRY_RUN}", describe(&before), before.group)
-            })?;
+            output::print(
+                output,
+                &json!({"group": before, "wanted": words, "applied": false}),
+                || {
+                    format!(
+                        "{}\nwould do at group {}: {words}\n{warning}{DRY_RUN}",
+                        describe(&before),
+                        before.group
+                    )
+                },
+            )?;
             return Ok(0);
         }
         let after = self.apply(&device, &protection, &before.group).await?;
-        output::print(output, &json!({"group": after, "wanted": words, "applied": true}), || format!("done: {words}\n{}", describe(&after)))?;
+        output::print(
+            output,
+            &json!({"group": after, "wanted": words, "applied": true}),
+            || format!("done: {words}\n{}", describe(&after)),
+        )?;
         protection.close().await?;
         Ok(0)
     }
@@ -95,7 +147,8 @@ impl Wish {
             Self::Settings(all) => all.iter().try_for_each(|setting| {
                 declared.check_setting(setting)?;
                 match setting {
-                    ProtectionSetting::Preferred(path) | ProtectionSetting::Threshold { path, .. } => now.path(path).map(drop),
+                    ProtectionSetting::Preferred(path)
+                    | ProtectionSetting::Threshold { path, .. } => now.path(path).map(drop),
                     _ => Ok(()),
                 }
             }),
@@ -106,19 +159,42 @@ impl Wish {
         }
     }
 
-    async fn apply(&self, device: &Device, protection: &Arc<dyn Protection>, group: &GroupId) -> Result<ProtectionStatus> {
+    async fn apply(
+        &self,
+        device: &Device,
+        protection: &Arc<dyn Protection>,
+        group: &GroupId,
+    ) -> Result<ProtectionStatus> {
         let uri = device.uri.to_string();
         match self {
             Self::Settings(all) => {
                 for (done, setting) in all.iter().enumerate() {
                     let detail = format!("group {group}: {setting}");
-                    let result = journal::changing(&uri, "set-protection", &detail, protection.set_protection(group, setting)).await;
-                    result.map_err(|e| if done == 0 { e } else { said_before(&all[..done], e) })?;
+                    let result = journal::changing(
+                        &uri,
+                        "set-protection",
+                        &detail,
+                        protection.set_protection(group, setting),
+                    )
+                    .await;
+                    result.map_err(|e| {
+                        if done == 0 {
+                            e
+                        } else {
+                            said_before(&all[..done], e)
+                        }
+                    })?;
                 }
             }
             Self::Command(command) => {
                 let detail = format!("group {group}: {command}");
-                journal::changing(&uri, "protection-command", &detail, protection.command(group, command)).await?;
+                journal::changing(
+                    &uri,
+                    "protection-command",
+                    &detail,
+                    protection.command(group, command),
+                )
+                .await?;
             }
         }
         Ok(protection.protection(group).await?.value)
@@ -132,13 +208,24 @@ fn said_before(done: &[ProtectionSetting], error: Error) -> Error {
 }
 
 /// All groups as they stand, or the one that is named.
-pub(super) async fn groups(protection: &dyn Protection, wanted: Option<&str>) -> Result<Vec<ProtectionStatus>> {
+pub(super) async fn groups(
+    protection: &dyn Protection,
+    wanted: Option<&str>,
+) -> Result<Vec<ProtectionStatus>> {
     let mut all = Vec::new();
-    for id in protection.groups().await?.iter().filter(|id| wanted.is_none_or(|w| id.0 == w)) {
+    for id in protection
+        .groups()
+        .await?
+        .iter()
+        .filter(|id| wanted.is_none_or(|w| id.0 == w))
+    {
         all.push(protection.protection(id).await?.value);
     }
     match wanted {
-        Some(wanted) if all.is_empty() => Err(Error::new(ErrorKind::NotFound, format!("there is no group {wanted}"))),
+        Some(wanted) if all.is_empty() => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no group {wanted}"),
+        )),
         _ => Ok(all),
     }
 }
@@ -149,8 +236,14 @@ async fn the_group(protection: &dyn Protection, wanted: Option<&str>) -> Result<
     let names: Vec<_> = all.iter().map(|s| s.group.0.clone()).collect();
     match all.pop() {
         Some(one) if all.is_empty() => Ok(one),
-        Some(_) => Err(Error::invalid(format!("it has several groups; name one with --group: {}", names.join(", ")))),
-        None => Err(Error::new(ErrorKind::NotFound, "it has no protection group")),
+        Some(_) => Err(Error::invalid(format!(
+            "it has several groups; name one with --group: {}",
+            names.join(", ")
+        ))),
+        None => Err(Error::new(
+            ErrorKind::NotFound,
+            "it has no protection group",
+        )),
     }
 }
 
@@ -172,8 +265,19 @@ fn unprotected(now: &ProtectionStatus) -> String {
         _ if now.mode == Mode::Manual => "in manual mode the signal stays where it is".to_owned(),
         Request::ForcedSwitch => "a forced switch holds the signal where it is".to_owned(),
         Request::LockoutOfProtection => "protection is locked out".to_owned(),
-        _ if others().all(|p| p.failed == Some(true)) => format!("no light on {}", names(others().map(|p| p.path.0.as_str()).collect())),
-        _ => format!("{} not known to be well", names(others().filter(|p| p.failed.is_none()).map(|p| p.path.0.as_str()).collect())),
+        _ if others().all(|p| p.failed == Some(true)) => format!(
+            "no light on {}",
+            names(others().map(|p| p.path.0.as_str()).collect())
+        ),
+        _ => format!(
+            "{} not known to be well",
+            names(
+                others()
+                    .filter(|p| p.failed.is_none())
+                    .map(|p| p.path.0.as_str())
+                    .collect()
+            )
+        ),
     }
 }
 
@@ -184,18 +288,32 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
         (true, request) => paint(Tone::Caution, &format!("protected, {}", away(request))),
         (false, _) => paint(Tone::Bad, &format!("NOT PROTECTED: {}", unprotected(now))),
     };
-    let since = now.live.since.map_or_else(String::new, |(at, _)| format!(" since {}", humantime::format_rfc3339_seconds(at)));
+    let since = now.live.since.map_or_else(String::new, |(at, _)| {
+        format!(" since {}", humantime::format_rfc3339_seconds(at))
+    });
     let mut rows = vec![
         ("group", format!("{}: {state}", now.group)),
         ("mode", now.mode.to_string()),
-        ("live", format!("{} ({}){since}", now.live.path, now.live.request)),
+        (
+            "live",
+            format!("{} ({}){since}", now.live.path, now.live.request),
+        ),
     ];
     if let Some(preferred) = &now.preferred {
         rows.push(("preferred", preferred.to_string()));
     }
     if let Some(revert) = now.revert {
-        let wait = now.wait_to_restore.map_or_else(String::new, |t| format!(", after {}", humantime::format_duration(t)));
-        rows.push(("reverts", if revert { format!("yes{wait}") } else { "no".to_owned() }));
+        let wait = now.wait_to_restore.map_or_else(String::new, |t| {
+            format!(", after {}", humantime::format_duration(t))
+        });
+        rows.push((
+            "reverts",
+            if revert {
+                format!("yes{wait}")
+            } else {
+                "no".to_owned()
+            },
+        ));
     }
     if let Some(count) = now.switch_overs {
         rows.push(("switch-overs", count.to_string()));
@@ -212,7 +330,8 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
             path.path.to_string(),
             light.to_owned(),
             path.power.map_or_else(|| "-".to_owned(), output::dbm),
-            path.threshold.map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
+            path.threshold
+                .map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
         ]);
     }
     text.push_str(&format!("{table}\n"));

@@ -66,8 +66,21 @@ struct Follower {
 ///
 /// # Errors
 /// If it cannot be opened the first time, and waiting would not help.
-pub(super) async fn follow(session: Arc<Session>, place: usize, name: String, pace: Pace, reports: Sender<Report>) -> Result<()> {
-    let mut follower = Follower { session, name, place, opened: None, events: None, reports };
+pub(super) async fn follow(
+    session: Arc<Session>,
+    place: usize,
+    name: String,
+    pace: Pace,
+    reports: Sender<Report>,
+) -> Result<()> {
+    let mut follower = Follower {
+        session,
+        name,
+        place,
+        opened: None,
+        events: None,
+        reports,
+    };
     let mut ticks = interval(pace.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut done = 0;
@@ -85,7 +98,11 @@ pub(super) async fn follow(session: Arc<Session>, place: usize, name: String, pa
         }
         match result {
             Ok(readings) => follower.tell(News::Readings(readings)).await,
-            Err(error) if done == 0 && follower.opened.is_none() && !may_come_back(error.kind()) => return Err(error),
+            Err(error)
+                if done == 0 && follower.opened.is_none() && !may_come_back(error.kind()) =>
+            {
+                return Err(error);
+            }
             Err(error) => {
                 // A handle that was closed stays closed: the next time opens another.
                 if matches!(error.kind(), ErrorKind::Closed | ErrorKind::IdentityChanged) {
@@ -111,7 +128,14 @@ async fn next(events: &mut Option<EventStream>) -> Option<Delivery> {
 impl Follower {
     async fn tell(&self, news: News) {
         // That nobody listens ends the loop.
-        let _ = self.reports.send(Report { device: self.place, at: SystemTime::now(), news }).await;
+        let _ = self
+            .reports
+            .send(Report {
+                device: self.place,
+                at: SystemTime::now(),
+                news,
+            })
+            .await;
     }
 
     async fn deliver(&mut self, delivery: Option<Delivery>) {
@@ -125,7 +149,11 @@ impl Follower {
     async fn read(&mut self) -> Result<Readings> {
         if self.opened.is_none() {
             // The lock ends with the reading: who watches a device keeps nobody from changing it.
-            let Device { uri, opened, lock: _lock } = self.session.open(&self.name, Use::Read).await?;
+            let Device {
+                uri,
+                opened,
+                lock: _lock,
+            } = self.session.open(&self.name, Use::Read).await?;
             let device = opened.device();
             self.events = Some(device.events());
             let identity = device.identity().await;
@@ -134,7 +162,12 @@ impl Follower {
                 self.tell(News::Identity(identity)).await;
             }
         }
-        let Some((uri, opened)) = &self.opened else { return Err(Error::new(ErrorKind::Internal, "an opened device is not there")) };
+        let Some((uri, opened)) = &self.opened else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "an opened device is not there",
+            ));
+        };
         let _lock = lock::take(uri, Use::Read)?;
         items::read(opened).await
     }

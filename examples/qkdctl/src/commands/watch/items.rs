@@ -32,7 +32,11 @@ pub(super) struct Readings {
 
 impl Readings {
     fn put(&mut self, name: impl Into<String>, value: impl Serialize, shown: impl fmt::Display) {
-        self.items.push(Item { name: name.into(), value: json!(value), shown: shown.to_string() });
+        self.items.push(Item {
+            name: name.into(),
+            value: json!(value),
+            shown: shown.to_string(),
+        });
     }
     fn count(&mut self, name: impl Into<String>, value: Option<u64>) {
         if let Some(value) = value {
@@ -41,12 +45,20 @@ impl Readings {
     }
     fn measured<T: Serialize + fmt::Display>(&mut self, name: &str, value: Option<Measured<T>>) {
         if let Some(m) = value {
-            self.put(name, json!({"value": m.value, "quality": m.quality}), format_args!("{}{}", m.value, output::mark(m.quality)));
+            self.put(
+                name,
+                json!({"value": m.value, "quality": m.quality}),
+                format_args!("{}{}", m.value, output::mark(m.quality)),
+            );
         }
     }
     fn ratio(&mut self, name: &str, value: Option<Measured<Ratio>>) {
         if let Some(m) = value {
-            self.put(name, json!({"value": m.value, "quality": m.quality}), format_args!("{:.2} %{}", m.value.0 * 100.0, output::mark(m.quality)));
+            self.put(
+                name,
+                json!({"value": m.value, "quality": m.quality}),
+                format_args!("{:.2} %{}", m.value.0 * 100.0, output::mark(m.quality)),
+            );
         }
     }
 }
@@ -55,7 +67,14 @@ impl Readings {
 fn had<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::NotReady | ErrorKind::AssumptionNotAccepted) => Ok(None),
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::Unsupported | ErrorKind::NotReady | ErrorKind::AssumptionNotAccepted
+            ) =>
+        {
+            Ok(None)
+        }
         Err(e) => Err(e),
     }
 }
@@ -64,14 +83,22 @@ fn had<T>(result: Result<T>) -> Result<Option<T>> {
 pub(super) async fn read(opened: &Opened) -> Result<Readings> {
     let device = opened.device();
     let health = had(device.health().await)?;
-    let mut all = Readings { health: health.as_ref().map(|h| h.state), items: Vec::new() };
+    let mut all = Readings {
+        health: health.as_ref().map(|h| h.state),
+        items: Vec::new(),
+    };
     if let Some(health) = health {
         all.put("health", health.state, format_args!("{:?}", health.state));
         if !health.faults.is_empty() {
             all.put("faults", &health.faults, health.faults.join("; "));
         }
     }
-    let kinds = (opened.as_module(), opened.as_encryptor(), opened.as_switch(), opened.as_protection());
+    let kinds = (
+        opened.as_module(),
+        opened.as_encryptor(),
+        opened.as_switch(),
+        opened.as_protection(),
+    );
     let is_plain = kinds.0.is_err() && kinds.1.is_err() && kinds.2.is_err() && kinds.3.is_err();
     if let Ok(module) = kinds.0 {
         of_module(&*module, &mut all).await?;
@@ -87,8 +114,16 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
     }
     if is_plain {
         for r in had(device.telemetry().await)?.unwrap_or_default() {
-            let unit = if r.unit.is_empty() { String::new() } else { format!(" {}", r.unit) };
-            all.put(r.name, &r.value, format_args!("{}{unit}{}", r.value, output::mark(r.quality)));
+            let unit = if r.unit.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", r.unit)
+            };
+            all.put(
+                r.name,
+                &r.value,
+                format_args!("{}{unit}{}", r.value, output::mark(r.quality)),
+            );
         }
     }
     Ok(all)
@@ -101,7 +136,13 @@ async fn of_module(module: &dyn QkdModule, all: &mut Readings) -> Result<()> {
     if let Some(store) = had(module.key_store().await)?
         && let Some(stored) = store.stored
     {
-        all.put("keys stored", stored, store.capacity.map_or_else(|| stored.to_string(), |most| format!("{stored} of {most}")));
+        all.put(
+            "keys stored",
+            stored,
+            store
+                .capacity
+                .map_or_else(|| stored.to_string(), |most| format!("{stored} of {most}")),
+        );
     }
     if let Some(p) = had(module.performance().await)? {
         all.measured("secret key rate", p.secret_key_rate);
@@ -116,10 +157,21 @@ async fn of_module(module: &dyn QkdModule, all: &mut Readings) -> Result<()> {
 async fn of_encryptor(encryptor: &dyn Encryptor, all: &mut Readings) -> Result<()> {
     for id in encryptor.channels().await? {
         let channel = encryptor.channel(&id).await?;
-        all.put(format!("{id} state"), channel.state, format_args!("{:?}", channel.state));
+        all.put(
+            format!("{id} state"),
+            channel.state,
+            format_args!("{:?}", channel.state),
+        );
         if let Some(slot) = channel.slots.iter().find(|s| s.active) {
-            let key = slot.key_id.as_ref().map_or_else(|| "empty".to_owned(), ToString::to_string);
-            all.put(format!("{id} slot {}", slot.number), &slot.key_id, format_args!("active, key {key}"));
+            let key = slot
+                .key_id
+                .as_ref()
+                .map_or_else(|| "empty".to_owned(), ToString::to_string);
+            all.put(
+                format!("{id} slot {}", slot.number),
+                &slot.key_id,
+                format_args!("active, key {key}"),
+            );
         }
         if let Some(c) = had(encryptor.counters(&id).await)? {
             for (name, value) in c.named() {
@@ -136,12 +188,20 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
         all.put("paths", Value::Null, "unknown");
         return Ok(());
     };
-    let stale = if now.quality == Quality::Good { "" } else { output::mark(now.quality) };
+    let stale = if now.quality == Quality::Good {
+        ""
+    } else {
+        output::mark(now.quality)
+    };
     all.put("paths", &now.value, format_args!("{}{stale}", now.value));
     let mut powers = Vec::new();
     for port in had(switch.ports(&[]).await)?.unwrap_or_default() {
         if !matches!(port.state, PortState::Enabled | PortState::Unknown) {
-            all.put(format!("port {}", port.port), port.state, format_args!("{:?}", port.state));
+            all.put(
+                format!("port {}", port.port),
+                port.state,
+                format_args!("{:?}", port.state),
+            );
         }
         if let (Some(_), Some(power)) = (port.peer, port.power) {
             let shown = format!("{:.1} dBm{}", power.value.0, output::mark(power.quality));
@@ -149,7 +209,11 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
         }
     }
     for (port, power, shown) in powers {
-        all.put(format!("power {port}"), json!({"value": power.value, "quality": power.quality}), shown);
+        all.put(
+            format!("power {port}"),
+            json!({"value": power.value, "quality": power.quality}),
+            shown,
+        );
     }
     Ok(())
 }
@@ -159,14 +223,37 @@ async fn of_protection(protection: &dyn Protection, all: &mut Readings) -> Resul
     for group in protection.groups().await? {
         let now = protection.protection(&group).await?.value;
         let protected = now.is_protected();
-        let state = if protected { "protected" } else { "NOT PROTECTED" };
+        let state = if protected {
+            "protected"
+        } else {
+            "NOT PROTECTED"
+        };
         let value = json!({"path": now.live.path, "request": now.live.request, "mode": now.mode, "protected": protected});
-        all.put(format!("group {group}"), value, format_args!("on {} ({}), {}, {state}", now.live.path, now.live.request, now.mode));
+        all.put(
+            format!("group {group}"),
+            value,
+            format_args!(
+                "on {} ({}), {}, {state}",
+                now.live.path, now.live.request, now.mode
+            ),
+        );
         for path in now.paths {
             if let Some(power) = path.power {
-                let failed = if path.failed == Some(true) { ", failed" } else { "" };
-                let shown = format!("{:.1} dBm{}{failed}", power.value.0, output::mark(power.quality));
-                all.put(format!("group {group} {}", path.path), json!({"power": power.value, "quality": power.quality, "failed": path.failed}), shown);
+                let failed = if path.failed == Some(true) {
+                    ", failed"
+                } else {
+                    ""
+                };
+                let shown = format!(
+                    "{:.1} dBm{}{failed}",
+                    power.value.0,
+                    output::mark(power.quality)
+                );
+                all.put(
+                    format!("group {group} {}", path.path),
+                    json!({"power": power.value, "quality": power.quality, "failed": path.failed}),
+                    shown,
+                );
             }
         }
     }

@@ -27,18 +27,31 @@ use tokio::{
 
 /// Follows the devices until the count, the time or a person ends it; 0 if all of them could be read at the end.
 pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> Result<u8> {
-    let uris = watch.devices.iter().map(|d| session.inventory.resolve(d)).collect::<Result<Vec<_>>>()?;
+    let uris = watch
+        .devices
+        .iter()
+        .map(|d| session.inventory.resolve(d))
+        .collect::<Result<Vec<_>>>()?;
     if let Some(address) = &watch.notifications {
         let receiver = NotificationReceiver::bind(address, &users(&session, &uris)?).await?;
         session.context = session.context.with_notifications(receiver);
     }
     let end = watch.duration.map(|d| Instant::now() + *d);
-    let pace = Pace { interval: *watch.interval, count: watch.count };
+    let pace = Pace {
+        interval: *watch.interval,
+        count: watch.count,
+    };
     let (sender, mut reports) = mpsc::channel(64);
     let mut followers = JoinSet::new();
     let session = Arc::new(session);
     for (place, name) in watch.devices.iter().enumerate() {
-        followers.spawn(follow::follow(Arc::clone(&session), place, name.clone(), pace, sender.clone()));
+        followers.spawn(follow::follow(
+            Arc::clone(&session),
+            place,
+            name.clone(),
+            pace,
+            sender.clone(),
+        ));
     }
     drop(sender);
 
@@ -89,19 +102,31 @@ fn failure(ended: std::result::Result<Result<()>, JoinError>) -> Option<Error> {
     match ended {
         Ok(result) => result.err(),
         Err(e) if e.is_cancelled() => None,
-        Err(_) => Some(Error::new(ErrorKind::Internal, "following a device ended early")),
+        Err(_) => Some(Error::new(
+            ErrorKind::Internal,
+            "following a device ended early",
+        )),
     }
 }
 
 /// The SNMP users and communities of the devices, from whom notifications are taken.
 fn users(session: &Session, uris: &[DeviceUri]) -> Result<Vec<Security>> {
-    let mut entries: Vec<_> = uris.iter().filter(|u| u.transport() == "snmp").filter_map(|u| u.parameter("credentials")).collect();
+    let mut entries: Vec<_> = uris
+        .iter()
+        .filter(|u| u.transport() == "snmp")
+        .filter_map(|u| u.parameter("credentials"))
+        .collect();
     entries.sort_unstable();
     entries.dedup();
     if entries.is_empty() {
-        return Err(Error::invalid("--notifications is for devices over SNMP, and none of these is one"));
+        return Err(Error::invalid(
+            "--notifications is for devices over SNMP, and none of these is one",
+        ));
     }
-    entries.into_iter().map(|name| Security::from_entry(&session.credentials.entry(name)?)).collect()
+    entries
+        .into_iter()
+        .map(|name| Security::from_entry(&session.credentials.entry(name)?))
+        .collect()
 }
 
 async fn until(end: Option<Instant>) {
@@ -116,8 +141,14 @@ struct Signals([Signal; 3]);
 
 impl Signals {
     fn new() -> Result<Self> {
-        let of = |kind| signal(kind).map_err(|e| Error::new(ErrorKind::Internal, format!("no signals: {e}")));
-        Ok(Self([of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?]))
+        let of = |kind| {
+            signal(kind).map_err(|e| Error::new(ErrorKind::Internal, format!("no signals: {e}")))
+        };
+        Ok(Self([
+            of(SignalKind::interrupt())?,
+            of(SignalKind::terminate())?,
+            of(SignalKind::hangup())?,
+        ]))
     }
     async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
@@ -137,7 +168,12 @@ impl Show {
         Ok(match output {
             Output::Json => Self::Json,
             Output::Table if screen::there_is_one() => {
-                Self::Person(Screen::open().map_err(|e| Error::new(ErrorKind::Internal, format!("the terminal cannot be used: {e}")))?)
+                Self::Person(Screen::open().map_err(|e| {
+                    Error::new(
+                        ErrorKind::Internal,
+                        format!("the terminal cannot be used: {e}"),
+                    )
+                })?)
             }
             Output::Table => Self::Plain,
         })
@@ -151,11 +187,18 @@ impl Show {
     }
 
     fn draw(&self, picture: &Picture, watch: &Watch) -> Result<()> {
-        let Self::Person(screen) = self else { return Ok(()) };
+        let Self::Person(screen) = self else {
+            return Ok(());
+        };
         let (width, height) = Screen::size();
         screen
             .draw(&view::rows(picture, &heading(watch), width, height))
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("the terminal cannot be drawn: {e}")))
+            .map_err(|e| {
+                Error::new(
+                    ErrorKind::Internal,
+                    format!("the terminal cannot be drawn: {e}"),
+                )
+            })
     }
 
     /// Prints a line for each piece of news; whether anybody reads them.
@@ -165,14 +208,32 @@ impl Show {
         lines.iter().all(|line| {
             let written = match self {
                 Self::Person(_) => Ok(()),
-                Self::Json => writeln!(out, "{}", json!({"at": time.to_string(), "device": device.name, "news": line})),
+                Self::Json => writeln!(
+                    out,
+                    "{}",
+                    json!({"at": time.to_string(), "device": device.name, "news": line})
+                ),
                 Self::Plain => match line {
-                    Line::Readings { shown, .. } => {
-                        shown.iter().try_for_each(|(name, value)| writeln!(out, "{time} {} {name}: {}", device.label, view::printable(value)))
-                    }
+                    Line::Readings { shown, .. } => shown.iter().try_for_each(|(name, value)| {
+                        writeln!(
+                            out,
+                            "{time} {} {name}: {}",
+                            device.label,
+                            view::printable(value)
+                        )
+                    }),
                     line => {
                         let words = view::printable(&line.words());
-                        writeln!(out, "{time} {} {}", device.label, if line.is_bad() { colour::paint(colour::Tone::Bad, &words) } else { words })
+                        writeln!(
+                            out,
+                            "{time} {} {}",
+                            device.label,
+                            if line.is_bad() {
+                                colour::paint(colour::Tone::Bad, &words)
+                            } else {
+                                words
+                            }
+                        )
                     }
                 },
             };
@@ -185,11 +246,17 @@ impl Show {
         if let Self::Person(screen) = self {
             drop(screen);
             let (width, height) = Screen::size();
-            view::rows(picture, &heading(watch), width, height.saturating_sub(1)).iter().for_each(|row| output::line(&view::text(row, true)));
+            view::rows(picture, &heading(watch), width, height.saturating_sub(1))
+                .iter()
+                .for_each(|row| output::line(&view::text(row, true)));
         }
     }
 }
 
 fn heading(watch: &Watch) -> String {
-    format!("qkdctl watch  {}  every {}  q leaves", view::clock(SystemTime::now()), watch.interval)
+    format!(
+        "qkdctl watch  {}  every {}  q leaves",
+        view::clock(SystemTime::now()),
+        watch.interval
+    )
 }

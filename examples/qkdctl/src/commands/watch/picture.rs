@@ -39,7 +39,11 @@ pub(super) enum Line {
     /// Events came faster than they were read.
     Lost { events: u64 },
     /// It cannot be read now.
-    Trouble { word: &'static str, kind: &'static str, message: String },
+    Trouble {
+        word: &'static str,
+        kind: &'static str,
+        message: String,
+    },
     /// It can be read again.
     Back,
 }
@@ -78,7 +82,10 @@ pub(super) struct Picture {
 fn word(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Busy => "busy",
-        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Transport(_) | ErrorKind::Closed => "away",
+        ErrorKind::Unreachable
+        | ErrorKind::Timeout
+        | ErrorKind::Transport(_)
+        | ErrorKind::Closed => "away",
         _ => "error",
     }
 }
@@ -86,9 +93,27 @@ fn word(kind: ErrorKind) -> &'static str {
 impl Picture {
     pub(super) fn new(names: &[String]) -> Self {
         let short = |name: &String| name.split('?').next().unwrap_or_default().to_owned();
-        let label = |name: &String| if names.iter().filter(|other| short(other) == short(name)).count() > 1 { name.clone() } else { short(name) };
-        let watched = |name: &String| Watched { name: name.clone(), label: label(name), ..Watched::default() };
-        Self { devices: names.iter().map(watched).collect(), happened: VecDeque::new() }
+        let label = |name: &String| {
+            if names
+                .iter()
+                .filter(|other| short(other) == short(name))
+                .count()
+                > 1
+            {
+                name.clone()
+            } else {
+                short(name)
+            }
+        };
+        let watched = |name: &String| Watched {
+            name: name.clone(),
+            label: label(name),
+            ..Watched::default()
+        };
+        Self {
+            devices: names.iter().map(watched).collect(),
+            happened: VecDeque::new(),
+        }
     }
 
     /// Takes a report; what it says that was not known before.
@@ -99,13 +124,23 @@ impl Picture {
                 device.identity = Some(identity.to_string());
                 Vec::new()
             }
-            News::Event(event) => vec![Line::Event { event: Event::clone(&event) }],
+            News::Event(event) => vec![Line::Event {
+                event: Event::clone(&event),
+            }],
             News::Lost(events) => vec![Line::Lost { events }],
-            News::Trouble(error) => device.cannot_be_read(&error, report.at).into_iter().collect(),
+            News::Trouble(error) => device
+                .cannot_be_read(&error, report.at)
+                .into_iter()
+                .collect(),
             News::Readings(readings) => device.was_read(readings),
         };
         let name = &device.label;
-        self.happened.extend(lines.iter().filter(|l| l.is_event()).map(|l| (report.at, name.clone(), l.clone())));
+        self.happened.extend(
+            lines
+                .iter()
+                .filter(|l| l.is_event())
+                .map(|l| (report.at, name.clone(), l.clone())),
+        );
         let many = self.happened.len().saturating_sub(REMEMBERED);
         self.happened.drain(..many);
         lines
@@ -113,7 +148,10 @@ impl Picture {
 
     /// The exit code: that of the first device that cannot be read now.
     pub(super) fn code(&self) -> u8 {
-        self.devices.iter().find_map(|d| d.trouble.as_ref()).map_or(0, |t| t.code)
+        self.devices
+            .iter()
+            .find_map(|d| d.trouble.as_ref())
+            .map_or(0, |t| t.code)
     }
 }
 
@@ -122,22 +160,50 @@ impl Watched {
         let (word, message) = (word(error.kind()), error.message().to_owned());
         let known = self.trouble.as_ref().is_some_and(|t| t.word == word);
         let since = self.trouble.as_ref().map_or(at, |t| t.since);
-        self.trouble = Some(Trouble { word, message: message.clone(), since, code: exit::code(error) });
+        self.trouble = Some(Trouble {
+            word,
+            message: message.clone(),
+            since,
+            code: exit::code(error),
+        });
         // Told once, however often it is tried.
-        (!known).then(|| Line::Trouble { word, kind: error.kind().name(), message })
+        (!known).then(|| Line::Trouble {
+            word,
+            kind: error.kind().name(),
+            message,
+        })
     }
 
     fn was_read(&mut self, readings: Readings) -> Vec<Line> {
-        let mut lines: Vec<Line> = self.trouble.take().map(|_| Line::Back).into_iter().collect();
+        let mut lines: Vec<Line> = self
+            .trouble
+            .take()
+            .map(|_| Line::Back)
+            .into_iter()
+            .collect();
         self.changed.clear();
         match &self.readings {
             None => lines.push(Line::Readings {
-                values: readings.items.iter().map(|i| (i.name.clone(), i.value.clone())).collect(),
-                shown: readings.items.iter().map(|i| (i.name.clone(), i.shown.clone())).collect(),
+                values: readings
+                    .items
+                    .iter()
+                    .map(|i| (i.name.clone(), i.value.clone()))
+                    .collect(),
+                shown: readings
+                    .items
+                    .iter()
+                    .map(|i| (i.name.clone(), i.shown.clone()))
+                    .collect(),
             }),
             Some(before) => {
                 let changes = changes(&before.items, &readings.items);
-                self.changed.extend(changes.iter().filter_map(|l| if let Line::Change { name, .. } = l { Some(name.clone()) } else { None }));
+                self.changed.extend(changes.iter().filter_map(|l| {
+                    if let Line::Change { name, .. } = l {
+                        Some(name.clone())
+                    } else {
+                        None
+                    }
+                }));
                 lines.extend(changes);
             }
         }
@@ -147,14 +213,27 @@ impl Watched {
 }
 
 fn changes(before: &[Item], after: &[Item]) -> Vec<Line> {
-    let find = |all: &[Item], name: &str| all.iter().find(|i| i.name == name).map_or((Value::Null, "-".to_owned()), |i| (i.value.clone(), i.shown.clone()));
-    let gone = before.iter().filter(|b| after.iter().all(|a| a.name != b.name));
+    let find = |all: &[Item], name: &str| {
+        all.iter()
+            .find(|i| i.name == name)
+            .map_or((Value::Null, "-".to_owned()), |i| {
+                (i.value.clone(), i.shown.clone())
+            })
+    };
+    let gone = before
+        .iter()
+        .filter(|b| after.iter().all(|a| a.name != b.name));
     after
         .iter()
         .chain(gone)
         .filter_map(|item| {
             let ((before, was), (after, is)) = (find(before, &item.name), find(after, &item.name));
-            (before != after).then(|| Line::Change { name: item.name.clone(), before, after, shown: (was, is) })
+            (before != after).then(|| Line::Change {
+                name: item.name.clone(),
+                before,
+                after,
+                shown: (was, is),
+            })
         })
         .collect()
 }
@@ -175,7 +254,10 @@ impl Line {
                     EventKind::LinkLost { .. }
                         | EventKind::IdentityChanged { .. }
                         | EventKind::KeyLost { .. }
-                        | EventKind::Alarm { severity: S::Major | S::Critical, .. }
+                        | EventKind::Alarm {
+                            severity: S::Major | S::Critical,
+                            ..
+                        }
                 )
             }
             _ => false,
@@ -185,9 +267,15 @@ impl Line {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Readings { values, .. } => format!("{} readings", values.len()),
-            Self::Change { name, shown: (was, is), .. } => format!("{name}: {was} -> {is}"),
+            Self::Change {
+                name,
+                shown: (was, is),
+                ..
+            } => format!("{name}: {was} -> {is}"),
             Self::Event { event } => of_event(event),
-            Self::Lost { events } => format!("{events} events are lost: they came faster than they were read"),
+            Self::Lost { events } => {
+                format!("{events} events are lost: they came faster than they were read")
+            }
             Self::Trouble { word, message, .. } => format!("{word}: {message}"),
             Self::Back => "is back".to_owned(),
         }
@@ -200,16 +288,38 @@ fn of_event(event: &Event) -> String {
         EventKind::LinkRestored => "the link is back, and the same device answers".to_owned(),
         EventKind::IdentityChanged { found } => format!("another device answers: {found}"),
         EventKind::Restarted => "it has restarted".to_owned(),
-        EventKind::Alarm { code, text, subject, severity } => {
-            let of = subject.as_ref().map_or_else(String::new, |s| format!(" at {s}"));
-            format!("alarm {code}{of}, {}: {text}", format!("{severity:?}").to_lowercase())
+        EventKind::Alarm {
+            code,
+            text,
+            subject,
+            severity,
+        } => {
+            let of = subject
+                .as_ref()
+                .map_or_else(String::new, |s| format!(" at {s}"));
+            format!(
+                "alarm {code}{of}, {}: {text}",
+                format!("{severity:?}").to_lowercase()
+            )
         }
-        EventKind::SwitchOver { group, path, request } => format!("group {group} went over to path {path}: {request}"),
+        EventKind::SwitchOver {
+            group,
+            path,
+            request,
+        } => format!("group {group} went over to path {path}: {request}"),
         EventKind::StateChanged { subject, state } => format!("{subject} is now {state}"),
         EventKind::Vendor { name, detail } => format!("{name}: {detail}"),
-        EventKind::KeyLost { ids } if ids.is_empty() => "a key was lost on the way: its twin must never be used".to_owned(),
+        EventKind::KeyLost { ids } if ids.is_empty() => {
+            "a key was lost on the way: its twin must never be used".to_owned()
+        }
         EventKind::KeyLost { ids } => {
-            format!("keys were lost on the way, and their twins must never be used: {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            format!(
+                "keys were lost on the way, and their twins must never be used: {}",
+                ids.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         }
         _ => "something that this program does not know".to_owned(),
     };

@@ -7,7 +7,10 @@ use crossterm::{
     event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
     execute, queue,
     style::Print,
-    terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen},
+    terminal::{
+        self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate,
+        EnterAlternateScreen, LeaveAlternateScreen,
+    },
 };
 use futures::StreamExt;
 use std::io::{self, IsTerminal, Write};
@@ -44,7 +47,10 @@ impl Screen {
             before(info);
         }));
         terminal::enable_raw_mode()?;
-        let screen = Self { keys: EventStream::new(), colours: colour::shown_on(&io::stdout()) };
+        let screen = Self {
+            keys: EventStream::new(),
+            colours: colour::shown_on(&io::stdout()),
+        };
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(screen)
     }
@@ -58,10 +64,19 @@ impl Screen {
         let mut out = io::stdout().lock();
         queue!(out, BeginSynchronizedUpdate)?;
         for (n, row) in (0..).zip(rows) {
-            queue!(out, MoveTo(0, n), Print(view::text(row, self.colours)), Clear(ClearType::UntilNewLine))?;
+            queue!(
+                out,
+                MoveTo(0, n),
+                Print(view::text(row, self.colours)),
+                Clear(ClearType::UntilNewLine)
+            )?;
         }
         if rows.len() < Self::size().1 {
-            queue!(out, MoveTo(0, u16::try_from(rows.len()).unwrap_or(u16::MAX)), Clear(ClearType::FromCursorDown))?;
+            queue!(
+                out,
+                MoveTo(0, u16::try_from(rows.len()).unwrap_or(u16::MAX)),
+                Clear(ClearType::FromCursorDown)
+            )?;
         }
         queue!(out, EndSynchronizedUpdate)?;
         out.flush()
@@ -72,7 +87,12 @@ impl Screen {
         while let Some(Ok(event)) = self.keys.next().await {
             match event {
                 Event::Resize(..) => return Wish::Redraw,
-                Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) => {
+                Event::Key(KeyEvent {
+                    code,
+                    modifiers,
+                    kind: KeyEventKind::Press,
+                    ..
+                }) => {
                     let control = modifiers.contains(KeyModifiers::CONTROL);
                     match code {
                         KeyCode::Char('c' | 'd') if control => return Wish::Leave,

@@ -19,22 +19,37 @@ pub(super) struct Span {
 pub(super) type Row = Vec<Span>;
 
 fn span(tone: impl Into<Option<Tone>>, text: impl AsRef<str>) -> Span {
-    Span { tone: tone.into(), text: printable(text.as_ref()) }
+    Span {
+        tone: tone.into(),
+        text: printable(text.as_ref()),
+    }
 }
 
 /// What a device wrote may hold anything: what would move the cursor is shown as a dot.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '·' } else { c })
+        .collect()
 }
 
 /// The time of day, UTC.
 pub(super) fn clock(at: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(at).to_string().get(11..20).unwrap_or_default().to_owned()
+    humantime::format_rfc3339_seconds(at)
+        .to_string()
+        .get(11..20)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A line as text.
 pub(super) fn text(row: &Row, colours: bool) -> String {
-    row.iter().map(|s| s.tone.filter(|_| colours).map_or_else(|| s.text.clone(), |tone| paint(tone, &s.text))).collect()
+    row.iter()
+        .map(|s| {
+            s.tone
+                .filter(|_| colours)
+                .map_or_else(|| s.text.clone(), |tone| paint(tone, &s.text))
+        })
+        .collect()
 }
 
 /// The picture, on at most so many columns and lines.
@@ -44,7 +59,13 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
         rows.push(Row::new());
         rows.push(title(device));
         if let Some(trouble) = &device.trouble {
-            rows.push(vec![span(None, "  "), span(Tone::Bad, format!("since {}: {}", clock(trouble.since), trouble.message))]);
+            rows.push(vec![
+                span(None, "  "),
+                span(
+                    Tone::Bad,
+                    format!("since {}: {}", clock(trouble.since), trouble.message),
+                ),
+            ]);
         }
         rows.extend(readings(device, width));
     }
@@ -54,9 +75,14 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
     if rows.len() > room {
         let hidden = rows.len() + 1 - room.max(1);
         rows.truncate(room.saturating_sub(1));
-        rows.push(vec![span(Tone::Quiet, format!("  … {hidden} more lines: make the window higher, or watch fewer devices"))]);
+        rows.push(vec![span(
+            Tone::Quiet,
+            format!("  … {hidden} more lines: make the window higher, or watch fewer devices"),
+        )]);
     }
-    let first = happened.len().saturating_sub(height.saturating_sub(rows.len()));
+    let first = happened
+        .len()
+        .saturating_sub(height.saturating_sub(rows.len()));
     rows.extend(happened.into_iter().skip(first));
     rows.truncate(height);
     rows.iter_mut().for_each(|row| cut(row, width));
@@ -65,7 +91,14 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
 
 fn title(device: &Watched) -> Row {
     let (tone, word) = match (&device.trouble, device.readings.as_ref().map(|r| r.health)) {
-        (Some(t), _) => (if t.word == "busy" { Tone::Caution } else { Tone::Bad }, t.word.to_uppercase()),
+        (Some(t), _) => (
+            if t.word == "busy" {
+                Tone::Caution
+            } else {
+                Tone::Bad
+            },
+            t.word.to_uppercase(),
+        ),
         (None, None) => (Tone::Quiet, "opening".to_owned()),
         (None, Some(None)) => (Tone::Good, "answers".to_owned()),
         (None, Some(Some(HealthState::Ok))) => (Tone::Good, "Ok".to_owned()),
@@ -85,20 +118,41 @@ const CELL: usize = 40;
 
 /// In as many columns as there is room for; what has changed stands out, what is old recedes.
 fn readings(device: &Watched, width: usize) -> Vec<Row> {
-    let Some(readings) = &device.readings else { return Vec::new() };
+    let Some(readings) = &device.readings else {
+        return Vec::new();
+    };
     // Health stands in the title.
     let items = || readings.items.iter().filter(|i| i.name != "health");
     let length = |item: &Item| item.name.chars().count() + item.shown.chars().count();
-    let name = items().map(|i| i.name.chars().count()).filter(|n| *n < CELL).max().unwrap_or(0);
-    let value = items().filter(|i| length(i) < CELL).map(|i| i.shown.chars().count()).max().unwrap_or(0);
+    let name = items()
+        .map(|i| i.name.chars().count())
+        .filter(|n| *n < CELL)
+        .max()
+        .unwrap_or(0);
+    let value = items()
+        .filter(|i| length(i) < CELL)
+        .map(|i| i.shown.chars().count())
+        .max()
+        .unwrap_or(0);
     let columns = (width / (name + value + 4)).max(1);
     let mut rows: Vec<Row> = Vec::new();
     let mut room = 0;
     for item in items() {
-        let tone = if device.trouble.is_some() { Some(Tone::Quiet) } else { device.changed.contains(&item.name).then_some(Tone::Strong) };
+        let tone = if device.trouble.is_some() {
+            Some(Tone::Quiet)
+        } else {
+            device.changed.contains(&item.name).then_some(Tone::Strong)
+        };
         let is_wide = length(item) >= CELL || columns == 1;
-        let shown = if is_wide { item.shown.clone() } else { format!("{:value$}", item.shown) };
-        let cell = [span(Tone::Quiet, format!("  {:name$}  ", item.name)), span(tone, shown)];
+        let shown = if is_wide {
+            item.shown.clone()
+        } else {
+            format!("{:value$}", item.shown)
+        };
+        let cell = [
+            span(Tone::Quiet, format!("  {:name$}  ", item.name)),
+            span(tone, shown),
+        ];
         match rows.last_mut().filter(|_| room > 0 && !is_wide) {
             Some(row) => row.extend(cell),
             None => {
@@ -115,11 +169,16 @@ fn happened(picture: &Picture) -> Vec<Row> {
     if picture.happened.is_empty() {
         return Vec::new();
     }
-    let lines = picture
-        .happened
-        .iter()
-        .map(|(at, device, line)| vec![span(Tone::Quiet, format!("  {}  {device}  ", clock(*at))), span(line.is_bad().then_some(Tone::Bad), line.words())]);
-    [Row::new(), vec![span(Tone::Strong, "What happened")]].into_iter().chain(lines).collect()
+    let lines = picture.happened.iter().map(|(at, device, line)| {
+        vec![
+            span(Tone::Quiet, format!("  {}  {device}  ", clock(*at))),
+            span(line.is_bad().then_some(Tone::Bad), line.words()),
+        ]
+    });
+    [Row::new(), vec![span(Tone::Strong, "What happened")]]
+        .into_iter()
+        .chain(lines)
+        .collect()
 }
 
 /// Cuts a line that is too long.
@@ -128,7 +187,12 @@ fn cut(row: &mut Row, width: usize) {
     for span in row.iter_mut() {
         let length = span.text.chars().count();
         if length > left {
-            span.text = span.text.chars().take(left.saturating_sub(1)).chain((left > 0).then_some('…')).collect();
+            span.text = span
+                .text
+                .chars()
+                .take(left.saturating_sub(1))
+                .chain((left > 0).then_some('…'))
+                .collect();
         }
         left = left.saturating_sub(length);
     }
@@ -147,48 +211,105 @@ mod tests {
     use serde_json::json;
 
     fn readings(values: &[(&str, u64)]) -> News {
-        let items = values.iter().map(|(name, v)| Item { name: (*name).to_owned(), value: json!(v), shown: v.to_string() }).collect();
-        News::Readings(Readings { health: Some(HealthState::Ok), items })
+        let items = values
+            .iter()
+            .map(|(name, v)| Item {
+                name: (*name).to_owned(),
+                value: json!(v),
+                shown: v.to_string(),
+            })
+            .collect();
+        News::Readings(Readings {
+            health: Some(HealthState::Ok),
+            items,
+        })
     }
     fn take(picture: &mut Picture, news: News) -> Vec<String> {
-        picture.take(Report { device: 0, at: SystemTime::UNIX_EPOCH, news }).iter().map(super::super::picture::Line::words).collect()
+        picture
+            .take(Report {
+                device: 0,
+                at: SystemTime::UNIX_EPOCH,
+                news,
+            })
+            .iter()
+            .map(super::super::picture::Line::words)
+            .collect()
     }
     fn seen(picture: &Picture, width: usize, height: usize) -> Vec<String> {
-        rows(picture, "heading", width, height).iter().map(|r| text(r, false)).collect()
+        rows(picture, "heading", width, height)
+            .iter()
+            .map(|r| text(r, false))
+            .collect()
     }
 
     #[test]
     fn a_device_that_goes_and_comes_back_is_told_once_each_time() {
         let mut picture = Picture::new(&["sw1".to_owned()]);
-        assert_eq!(take(&mut picture, readings(&[("paths", 1), ("old", 1)])), ["2 readings"]);
-        assert_eq!(take(&mut picture, readings(&[("paths", 2), ("new", 1)])), ["paths: 1 -> 2", "new: - -> 1", "old: 1 -> -"]);
-        let gone = || News::Trouble(Error::new(ErrorKind::Unreachable, "nobody is there\u{1b}[2J"));
+        assert_eq!(
+            take(&mut picture, readings(&[("paths", 1), ("old", 1)])),
+            ["2 readings"]
+        );
+        assert_eq!(
+            take(&mut picture, readings(&[("paths", 2), ("new", 1)])),
+            ["paths: 1 -> 2", "new: - -> 1", "old: 1 -> -"]
+        );
+        let gone = || {
+            News::Trouble(Error::new(
+                ErrorKind::Unreachable,
+                "nobody is there\u{1b}[2J",
+            ))
+        };
         assert_eq!(take(&mut picture, gone()).len(), 1);
         assert_eq!(take(&mut picture, gone()), Vec::<String>::new());
         assert_eq!(picture.code(), 3);
         let away = seen(&picture, 80, 24);
         assert!(away.iter().any(|l| l == "sw1  AWAY  "), "{away:#?}");
-        assert!(away.iter().any(|l| l.contains("since 00:00:00Z: nobody is there·[2J")), "{away:#?}");
-        assert_eq!(take(&mut picture, readings(&[("paths", 2), ("new", 1)])), ["is back"]);
+        assert!(
+            away.iter()
+                .any(|l| l.contains("since 00:00:00Z: nobody is there·[2J")),
+            "{away:#?}"
+        );
+        assert_eq!(
+            take(&mut picture, readings(&[("paths", 2), ("new", 1)])),
+            ["is back"]
+        );
         assert_eq!(picture.code(), 0);
-        assert!(seen(&picture, 80, 24).iter().any(|l| l.ends_with("sw1  is back")));
+        assert!(
+            seen(&picture, 80, 24)
+                .iter()
+                .any(|l| l.ends_with("sw1  is back"))
+        );
     }
 
     #[test]
     fn it_fits_whatever_window_there_is() {
         let mut picture = Picture::new(&["a switch with a long name".to_owned()]);
         let names: Vec<String> = (0..60).map(|n| format!("power {n}")).collect();
-        take(&mut picture, readings(&names.iter().map(|n| (n.as_str(), 1)).collect::<Vec<_>>()));
+        take(
+            &mut picture,
+            readings(&names.iter().map(|n| (n.as_str(), 1)).collect::<Vec<_>>()),
+        );
         for n in 0..50 {
             take(&mut picture, News::Lost(n));
         }
         for (width, height) in [(80, 24), (200, 60), (20, 8), (1, 1), (0, 0), (40, 3)] {
             let rows = seen(&picture, width, height);
             assert!(rows.len() <= height, "{width}x{height}: {rows:#?}");
-            assert!(rows.iter().all(|r| r.chars().count() <= width), "{width}x{height}: {rows:#?}");
+            assert!(
+                rows.iter().all(|r| r.chars().count() <= width),
+                "{width}x{height}: {rows:#?}"
+            );
         }
         let rows = seen(&picture, 80, 24);
-        assert!(rows.last().is_some_and(|l| l.contains("49 events are lost")), "{rows:#?}");
-        assert!(rows.iter().any(|l| l.contains("more lines")) || rows.iter().any(|l| l.contains("power 59")), "{rows:#?}");
+        assert!(
+            rows.last()
+                .is_some_and(|l| l.contains("49 events are lost")),
+            "{rows:#?}"
+        );
+        assert!(
+            rows.iter().any(|l| l.contains("more lines"))
+                || rows.iter().any(|l| l.contains("power 59")),
+            "{rows:#?}"
+        );
     }
 }

@@ -30,7 +30,12 @@ impl Attenuator for Broken {
             _ => {}
         }
         match self.through(attenuator.set_attenuation(port, wanted)).await {
-            Err(e) if self.is("VOA-05") && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) => Ok(()),
+            Err(e)
+                if self.is("VOA-05")
+                    && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) =>
+            {
+                Ok(())
+            }
             result => result,
         }
     }

@@ -3,7 +3,8 @@
 use super::Broken;
 use async_trait::async_trait;
 use qkd_hal::{
-    Capabilities, Descriptor, Device, ErrorKind, EventStream, Health, Identity, Operation as Op, Result,
+    Capabilities, Descriptor, Device, ErrorKind, EventStream, Health, Identity, Operation as Op,
+    Result,
     device::HealthState,
     parameter::{ParameterSpec, ParameterValue},
     reading::{Reading, Value},
@@ -33,7 +34,9 @@ impl Device for Broken {
                     self.past().identity.get_or_insert_with(|| i.clone());
                     Ok(i)
                 }
-                Err(e) if e.kind() == ErrorKind::IdentityChanged => Ok(self.past().identity.clone().unwrap_or_default()),
+                Err(e) if e.kind() == ErrorKind::IdentityChanged => {
+                    Ok(self.past().identity.clone().unwrap_or_default())
+                }
                 Err(e) => Err(e),
             },
             _ => result,
@@ -43,7 +46,12 @@ impl Device for Broken {
     async fn health(&self) -> Result<Health> {
         let device = self.opened.device();
         match self.breaks {
-            "DEV-04" => return Ok(Health::with_faults(HealthState::Ok, vec!["all is lost".to_owned()])),
+            "DEV-04" => {
+                return Ok(Health::with_faults(
+                    HealthState::Ok,
+                    vec!["all is lost".to_owned()],
+                ));
+            }
             "DEV-05" => return Ok(Health::ok()),
             // It asks by setting something.
             "DEV-13" => {
@@ -89,13 +97,18 @@ impl Device for Broken {
         }
         let device = self.opened.device();
         let done = self.through(device.set_parameter(name, value)).await;
-        assert!(!(self.is("panics") && self.nth == 1), "in the middle of a change");
+        assert!(
+            !(self.is("panics") && self.nth == 1),
+            "in the middle of a change"
+        );
         done
     }
 
     fn events(&self) -> EventStream {
         match self.breaks {
-            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "PRT-08" | "ENC-24" | "QKD-20" => self.events.subscribe(),
+            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "PRT-08" | "ENC-24" | "QKD-20" => {
+                self.events.subscribe()
+            }
             _ => self.opened.device().events(),
         }
     }

@@ -4,7 +4,10 @@ use super::{Broken, saying};
 use async_trait::async_trait;
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Slot, Staged, TrafficCounters},
+    encryptor::{
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Slot, Staged,
+        TrafficCounters,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +36,13 @@ impl Encryptor for Broken {
         let encryptor = self.honest_encryptor();
         let result = self.through(encryptor.channel(channel)).await;
         match (self.breaks, result) {
-            ("ENC-02", Ok(status)) => Ok(status.with_slots(vec![Slot::new(1, None, true), Slot::new(2, None, true)])),
-            ("ENC-03", Err(e)) if e.kind() == ErrorKind::NotFound => Ok(ChannelStatus::new(channel.clone(), ChannelState::Encrypting)),
+            ("ENC-02", Ok(status)) => {
+                Ok(status.with_slots(vec![Slot::new(1, None, true), Slot::new(2, None, true)]))
+            }
+            ("ENC-03", Err(e)) if e.kind() == ErrorKind::NotFound => Ok(ChannelStatus::new(
+                channel.clone(),
+                ChannelState::Encrypting,
+            )),
             (_, result) => result,
         }
     }
@@ -52,8 +60,18 @@ impl Encryptor for Broken {
             ("ENC-17", Err(e)) => Err(saying(&e, Effect::None)),
             ("ENC-19", Err(e)) => Err(saying(&e, Effect::Unknown)),
             ("ENC-20", Err(e)) => Err(Error::new(e.kind(), "no")),
-            ("ENC-21", Ok(staged)) => Ok(Staged::new(staged.channel.clone(), staged.key_id.clone(), staged.slot, hex::encode(key.expose()))),
-            ("ENC-22", Ok(staged)) => Ok(Staged::new(staged.channel.clone(), staged.key_id.clone(), Some(1 + (self.count() % 2) as u8), "there")),
+            ("ENC-21", Ok(staged)) => Ok(Staged::new(
+                staged.channel.clone(),
+                staged.key_id.clone(),
+                staged.slot,
+                hex::encode(key.expose()),
+            )),
+            ("ENC-22", Ok(staged)) => Ok(Staged::new(
+                staged.channel.clone(),
+                staged.key_id.clone(),
+                Some(1 + (self.count() % 2) as u8),
+                "there",
+            )),
             (_, result) => result,
         }
     }
@@ -76,7 +94,9 @@ impl Encryptor for Broken {
         let result = self.through(encryptor.confirm(staged)).await;
         match self.breaks {
             "ENC-08" | "ENC-12" => Ok(Confirmation::new(true, "surely")),
-            "ENC-13" => result.map(|c| Confirmation::new(c.confirmed, c.evidence).with_gap(Duration::from_secs(1))),
+            "ENC-13" => result.map(|c| {
+                Confirmation::new(c.confirmed, c.evidence).with_gap(Duration::from_secs(1))
+            }),
             _ => result,
         }
     }
@@ -91,12 +111,20 @@ impl Encryptor for Broken {
 
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
         let encryptor = self.honest_encryptor();
-        if self.is("ENC-16") { Ok(()) } else { self.through(encryptor.zeroize(channel)).await }
+        if self.is("ENC-16") {
+            Ok(())
+        } else {
+            self.through(encryptor.zeroize(channel)).await
+        }
     }
 
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
         let encryptor = self.honest_encryptor();
-        if self.is("ENC-23") { Ok(()) } else { self.through(encryptor.set_encryption(channel, on)).await }
+        if self.is("ENC-23") {
+            Ok(())
+        } else {
+            self.through(encryptor.set_encryption(channel, on)).await
+        }
     }
 
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {

@@ -18,14 +18,18 @@ use qkd_driver_kit::{
     driver::{Handles, UriParameter},
 };
 use qkd_hal::{
-    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op, Result,
+    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op,
+    Result,
     encryptor::EncryptorCapabilities,
     event::{EventHub, Origin},
     parameter::{ParameterSpec, ParameterType},
     qkd::{QkdCapabilities, Redelivery, Role},
     random::RandomCapabilities,
 };
-use qkd_switch_hal::{AttenuatorCapabilities, Port, PowerMeterCapabilities, SwitchCapabilities, protection::ProtectionCapabilities};
+use qkd_switch_hal::{
+    AttenuatorCapabilities, Port, PowerMeterCapabilities, SwitchCapabilities,
+    protection::ProtectionCapabilities,
+};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -37,8 +41,9 @@ use zeroize::Zeroizing;
 
 /// What is broken where the check around the handle stands: only a handle without it can be so.
 const UNCHECKED: [&str; 20] = [
-    "DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-07", "PWR-02", "PWR-06", "VOA-02", "VOA-03", "PRT-02", "PRT-05",
-    "ENC-05", "QKD-15", "QKD-16", "QKD-17", "RNG-04",
+    "DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-07",
+    "PWR-02", "PWR-06", "VOA-02", "VOA-03", "PRT-02", "PRT-05", "ENC-05", "QKD-15", "QKD-16",
+    "QKD-17", "RNG-04",
 ];
 
 /// A driver that opens broken handles.
@@ -57,10 +62,27 @@ impl Mutant {
         let honest = qkd_drivers_all::registry();
         let mut info = *honest.driver(driver).unwrap().info();
         if breaks == "DEV-19" {
-            info.parameters = Box::leak([info.parameters, &[UriParameter { name: "colour", help: "any", required: false }]].concat().into_boxed_slice());
+            info.parameters = Box::leak(
+                [
+                    info.parameters,
+                    &[UriParameter {
+                        name: "colour",
+                        help: "any",
+                        required: false,
+                    }],
+                ]
+                .concat()
+                .into_boxed_slice(),
+            );
         }
         let info: &'static DriverInfo = Box::leak(Box::new(info));
-        honest.clone().with(Self { honest, info, breaks, first: Mutex::default(), opened: AtomicUsize::new(0) })
+        honest.clone().with(Self {
+            honest,
+            info,
+            breaks,
+            first: Mutex::default(),
+            opened: AtomicUsize::new(0),
+        })
     }
 }
 
@@ -75,7 +97,11 @@ impl Driver for Mutant {
         if self.breaks == "DEV-18" {
             context = context.accepting(self.info.assumptions.iter().map(|a| a.id.to_owned()));
         }
-        let result = self.honest.driver(self.info.name)?.open(uri, &context).await;
+        let result = self
+            .honest
+            .driver(self.info.name)?
+            .open(uri, &context)
+            .await;
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let opened = match (self.breaks, result) {
             ("DEV-35", Err(error)) => {
@@ -85,7 +111,10 @@ impl Driver for Mutant {
             ("DEV-41", Err(_)) => Arc::clone(self.first.lock().unwrap().as_ref().unwrap()),
             (_, result) => Arc::new(result?),
         };
-        self.first.lock().unwrap().get_or_insert_with(|| Arc::clone(&opened));
+        self.first
+            .lock()
+            .unwrap()
+            .get_or_insert_with(|| Arc::clone(&opened));
         let broken = Arc::new(Broken::new(opened, self.breaks, nth));
         let kinds = broken.opened.device().descriptor().kinds.clone();
         let is = |kind| kinds.contains(&kind);
@@ -191,8 +220,14 @@ impl Broken {
         let mut capabilities = device.capabilities().clone();
         let mut descriptor = device.descriptor().clone();
         let mut parameters = device.parameters().to_vec();
-        let mut meter = opened.as_meter().ok().map(|m| m.meter_capabilities().clone());
-        let mut qkd = opened.as_module().ok().map(|m| m.qkd_capabilities().clone());
+        let mut meter = opened
+            .as_meter()
+            .ok()
+            .map(|m| m.meter_capabilities().clone());
+        let mut qkd = opened
+            .as_module()
+            .ok()
+            .map(|m| m.qkd_capabilities().clone());
         match breaks {
             "DEV-03" => descriptor.kinds.push(DeviceKind::RandomSource),
             "DEV-14" => capabilities = capabilities.with(&[Op::Ports]),
@@ -201,13 +236,18 @@ impl Broken {
             "DEV-18" => descriptor.accepted.clear(),
             "DEV-20" => meter = meter.map(|_| PowerMeterCapabilities::at([])),
             "PWR-02" => meter = meter.map(|_| PowerMeterCapabilities::at([Port(17)])),
-            "QKD-04" => qkd = qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery)),
+            "QKD-04" => {
+                qkd =
+                    qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery))
+            }
             "QKD-13" => qkd = qkd.map(|q| q.with_redelivery(Redelivery::Refused)),
             _ => {}
         }
         // A specification that is never right: each value is outside it.
         if breaks == "DEV-21" {
-            parameters.iter_mut().for_each(|p| p.values = ParameterType::Integer { min: 7, max: 7 });
+            parameters
+                .iter_mut()
+                .for_each(|p| p.values = ParameterType::Integer { min: 7, max: 7 });
         }
         Self {
             breaks,
@@ -215,13 +255,28 @@ impl Broken {
             capabilities,
             descriptor,
             parameters,
-            switch: opened.as_switch().ok().map(|s| s.switch_capabilities().clone()),
+            switch: opened
+                .as_switch()
+                .ok()
+                .map(|s| s.switch_capabilities().clone()),
             meter,
-            attenuator: opened.as_attenuator().ok().map(|a| a.attenuator_capabilities().clone()),
-            protection: opened.as_protection().ok().map(|p| p.protection_capabilities().clone()),
-            encryptor: opened.as_encryptor().ok().map(|e| e.encryptor_capabilities().clone()),
+            attenuator: opened
+                .as_attenuator()
+                .ok()
+                .map(|a| a.attenuator_capabilities().clone()),
+            protection: opened
+                .as_protection()
+                .ok()
+                .map(|p| p.protection_capabilities().clone()),
+            encryptor: opened
+                .as_encryptor()
+                .ok()
+                .map(|e| e.encryptor_capabilities().clone()),
             qkd,
-            random: opened.as_random().ok().map(|r| r.random_capabilities().clone()),
+            random: opened
+                .as_random()
+                .ok()
+                .map(|r| r.random_capabilities().clone()),
             events: EventHub::default(),
             told: Mutex::new(device.events()),
             printed: OnceLock::new(),
@@ -270,10 +325,15 @@ impl Broken {
             return Err(Error::new(ErrorKind::Timeout, "it has given up"));
         }
         self.busy.fetch_add(1, Ordering::Relaxed);
-        let mut running = Running { broken: self, done: false };
+        let mut running = Running {
+            broken: self,
+            done: false,
+        };
         let result = if self.is("DEV-34") {
             let patience = self.descriptor.deadline / 20;
-            tokio::time::timeout(patience, call).await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it has no patience")))
+            tokio::time::timeout(patience, call)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it has no patience")))
         } else {
             call.await
         };
@@ -282,14 +342,22 @@ impl Broken {
         let Err(error) = result else { return result };
         self.past().errors += 1;
         match self.breaks {
-            "DEV-26" | "DEV-30" | "DEV-31" | "DEV-36" | "RNG-08" | "RNG-09" | "RNG-12" => self.past().dead = true,
+            "DEV-26" | "DEV-30" | "DEV-31" | "DEV-36" | "RNG-08" | "RNG-09" | "RNG-12" => {
+                self.past().dead = true
+            }
             "DEV-32" | "DEV-33" => tokio::time::sleep(self.descriptor.deadline * 3).await,
             "DEV-12" => return Err(Error::new(error.kind(), "")),
             "DEV-38" => (0..3).for_each(|_| {
-                self.events.publish(Origin::Driver, qkd_hal::EventKind::LinkLost { reason: "again".to_owned() });
+                self.events.publish(
+                    Origin::Driver,
+                    qkd_hal::EventKind::LinkLost {
+                        reason: "again".to_owned(),
+                    },
+                );
             }),
             "DEV-39" => {
-                self.events.publish(Origin::Driver, qkd_hal::EventKind::LinkRestored);
+                self.events
+                    .publish(Origin::Driver, qkd_hal::EventKind::LinkRestored);
                 if self.past().errors > 100 {
                     self.events.close();
                 }

@@ -25,7 +25,10 @@ impl Broken {
     /// A key that was given before.
     fn kept(&self, n: usize) -> Option<Key> {
         let past = self.past();
-        Some(Key::new(past.kept_ids.get(n)?.clone(), past.kept[n].clone()))
+        Some(Key::new(
+            past.kept_ids.get(n)?.clone(),
+            past.kept[n].clone(),
+        ))
     }
 }
 
@@ -94,7 +97,11 @@ impl QkdModule for Broken {
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         let module = self.honest_module();
         match self.breaks {
-            "QKD-09" if request.size.is_none() => return module.take_keys(&request.clone().with_size(Bits(128))).await,
+            "QKD-09" if request.size.is_none() => {
+                return module
+                    .take_keys(&request.clone().with_size(Bits(128)))
+                    .await;
+            }
             "QKD-15" | "QKD-16" => return Ok(Vec::new()),
             // What one caller waits for is given to the next too.
             "QKD-23" if self.busy.load(Ordering::Relaxed) > 0 && request.count == 1 => {
@@ -110,7 +117,10 @@ impl QkdModule for Broken {
             // The same key under another name.
             ("QKD-10", Ok(keys)) => {
                 self.keep(&keys);
-                Ok(keys.into_iter().map(|key| Key::new(key.id().clone(), self.past().kept[0].clone())).collect())
+                Ok(keys
+                    .into_iter()
+                    .map(|key| Key::new(key.id().clone(), self.past().kept[0].clone()))
+                    .collect())
             }
             ("QKD-18" | "QKD-19", Err(e)) => {
                 module.take_keys(&KeyRequest::new(1)).await?;
@@ -124,12 +134,17 @@ impl QkdModule for Broken {
                 self.keep(&keys);
                 Ok(again.map_or(keys, |key| vec![key]))
             }
-            ("QKD-22", Err(e)) if e.kind() == ErrorKind::Exhausted => Err(Error::new(ErrorKind::Refused, "no")),
+            ("QKD-22", Err(e)) if e.kind() == ErrorKind::Exhausted => {
+                Err(Error::new(ErrorKind::Refused, "no"))
+            }
             ("QKD-23" | "QKD-24", Ok(keys)) => {
                 self.keep(&keys);
                 Ok(keys)
             }
-            ("QKD-26", Ok(keys)) => Ok(keys.into_iter().map(|key| made_up(key.id().clone())).collect()),
+            ("QKD-26", Ok(keys)) => Ok(keys
+                .into_iter()
+                .map(|key| made_up(key.id().clone()))
+                .collect()),
             (_, result) => result,
         }
     }

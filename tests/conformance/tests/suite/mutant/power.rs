@@ -13,8 +13,18 @@ impl PowerMeter for Broken {
 
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
         match self.breaks {
-            "PWR-01" => return Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(300.0))).collect()),
-            "PWR-02" | "PWR-03" => return Ok(ports.iter().map(|_| Measured::now(DecibelMilliwatts(-3.0))).collect()),
+            "PWR-01" => {
+                return Ok(ports
+                    .iter()
+                    .map(|_| Measured::now(DecibelMilliwatts(300.0)))
+                    .collect());
+            }
+            "PWR-02" | "PWR-03" => {
+                return Ok(ports
+                    .iter()
+                    .map(|_| Measured::now(DecibelMilliwatts(-3.0)))
+                    .collect());
+            }
             _ => {}
         }
         let meter = self.opened.as_meter().unwrap();

@@ -4,7 +4,8 @@ use super::Broken;
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Result, reading::Measured};
 use qkd_switch_hal::protection::{
-    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
+    Request, SettingKind, SwitchCommand,
 };
 use std::sync::Arc;
 
@@ -20,7 +21,11 @@ impl Broken {
             "PRT-02" => now.live.path = "nowhere".into(),
             // Never anything but well, and where it was first.
             "PRT-07" => {
-                let first = self.past().kept_path.get_or_insert_with(|| now.live.path.clone()).clone();
+                let first = self
+                    .past()
+                    .kept_path
+                    .get_or_insert_with(|| now.live.path.clone())
+                    .clone();
                 now.live.path = first;
             }
             "PRT-09" | "PRT-12" => {
@@ -33,7 +38,9 @@ impl Broken {
                 now.live.request = Request::NoRequest;
                 now.mode = Mode::Automatic;
             }
-            "PRT-14" if now.live.request == Request::LockoutOfProtection => now.live.request = Request::NoRequest,
+            "PRT-14" if now.live.request == Request::LockoutOfProtection => {
+                now.live.request = Request::NoRequest
+            }
             "PRT-15" if now.live.request == Request::WaitToRestore => {
                 if let Some(preferred) = &now.preferred {
                     now.live.path = preferred.clone();
@@ -74,15 +81,25 @@ impl Protection for Broken {
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         let protection = self.honest_protection();
         match self.breaks {
-            "PRT-04" if matches!(setting, ProtectionSetting::Preferred(p) if not_here(p, &protection.protection(group).await?.value)) => return Ok(()),
+            "PRT-04" if matches!(setting, ProtectionSetting::Preferred(p) if not_here(p, &protection.protection(group).await?.value)) =>
+            {
+                return Ok(());
+            }
             // It asks the device first.
             "PRT-05" => drop(protection.protection(group).await?),
             "PRT-06" if setting.kind() == SettingKind::Revert => return Ok(()),
             _ => {}
         }
-        let result = self.through(protection.set_protection(group, setting)).await;
+        let result = self
+            .through(protection.set_protection(group, setting))
+            .await;
         match result {
-            Err(e) if self.is("PRT-16") && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) => Ok(()),
+            Err(e)
+                if self.is("PRT-16")
+                    && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) =>
+            {
+                Ok(())
+            }
             result => result,
         }
     }
@@ -97,7 +114,10 @@ impl Protection for Broken {
         let result = self.through(protection.command(group, command)).await;
         match (self.breaks, result) {
             // What may not be asked for is forced.
-            ("PRT-10", Err(e)) if e.kind() == ErrorKind::NotReady && matches!(command, SwitchCommand::Manual(_)) => {
+            ("PRT-10", Err(e))
+                if e.kind() == ErrorKind::NotReady
+                    && matches!(command, SwitchCommand::Manual(_)) =>
+            {
                 Err(Error::new(ErrorKind::NotReady, e.message()).effect(Effect::Unknown))
             }
             ("PRT-13", Err(_)) => Ok(()),

@@ -29,7 +29,9 @@ impl RandomSource for Broken {
                 tokio::task::yield_now().await;
             }
             let first = self.past().kept[0].clone();
-            return Ok(Zeroizing::new(first.iter().cycle().take(length).copied().collect()));
+            return Ok(Zeroizing::new(
+                first.iter().cycle().take(length).copied().collect(),
+            ));
         }
         let result = self
             .through(async {

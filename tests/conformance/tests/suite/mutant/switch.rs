@@ -6,7 +6,10 @@ use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation as Op, Result,
     reading::{Measured, Quality},
 };
-use qkd_switch_hal::{Applied, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Scope, Step, SwitchCapabilities};
+use qkd_switch_hal::{
+    Applied, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Scope,
+    Step, SwitchCapabilities,
+};
 use std::{sync::Arc, time::Duration};
 
 impl Broken {
@@ -21,12 +24,22 @@ impl Broken {
         let present = switch.connections().await?.value;
         let adds: Vec<CrossConnect> = plan.steps().iter().flat_map(Step::adds).copied().collect();
         let wanted = present.edited(&geometry, &[], &adds)?;
-        switch.apply(&Plan::new(plan.device(), &geometry, &present, &wanted, &Scope::Touched)?).await
+        switch
+            .apply(&Plan::new(
+                plan.device(),
+                &geometry,
+                &present,
+                &wanted,
+                &Scope::Touched,
+            )?)
+            .await
     }
 }
 
 fn path(ingress: u32, egress: u32) -> CrossConnects {
-    std::iter::once(CrossConnect::new(ingress, egress)).collect::<Result<_>>().unwrap()
+    std::iter::once(CrossConnect::new(ingress, egress))
+        .collect::<Result<_>>()
+        .unwrap()
 }
 
 fn done(plan: &Plan) -> Applied {
@@ -54,14 +67,23 @@ impl OpticalSwitch for Broken {
         match self.breaks {
             // Whatever came is taken for an answer.
             "DEV-29" if result.is_err() => return Ok(Measured::now(path(1, 17))),
-            "SWI-14" => self.past().state = result.as_ref().map(|now| now.value.to_string()).unwrap_or_default(),
+            "SWI-14" => {
+                self.past().state = result
+                    .as_ref()
+                    .map(|now| now.value.to_string())
+                    .unwrap_or_default()
+            }
             _ => {}
         }
         let now = result?;
         if self.lies() {
             return Ok(Measured::now(path(1, 18)));
         }
-        Ok(if self.is("SWI-24") { now.with_quality(Quality::Good) } else { now })
+        Ok(if self.is("SWI-24") {
+            now.with_quality(Quality::Good)
+        } else {
+            now
+        })
     }
 
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
@@ -89,25 +111,40 @@ impl OpticalSwitch for Broken {
             "SWI-14" => {
                 let seen = self.past().state.clone();
                 if !seen.is_empty() && switch.connections().await?.value.to_string() != seen {
-                    return Err(qkd_hal::Error::new(ErrorKind::StateChanged, "something has changed somewhere"));
+                    return Err(qkd_hal::Error::new(
+                        ErrorKind::StateChanged,
+                        "something has changed somewhere",
+                    ));
                 }
             }
             _ => {}
         }
-        let before = if self.is("SWI-26") { Some(switch.connections().await?.value) } else { None };
+        let before = if self.is("SWI-26") {
+            Some(switch.connections().await?.value)
+        } else {
+            None
+        };
         let result = self.through(switch.apply(plan)).await;
         if result.is_ok() {
             self.past().stale = before;
         }
         match (self.breaks, result) {
-            ("SWI-13" | "SWI-18", Err(e)) if e.kind() == ErrorKind::StateChanged => self.force(plan).await,
+            ("SWI-13" | "SWI-18", Err(e)) if e.kind() == ErrorKind::StateChanged => {
+                self.force(plan).await
+            }
             ("SWI-20" | "SWI-25" | "SWI-27", Err(e))
-                if matches!(e.kind(), ErrorKind::StateChanged | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)) =>
+                if matches!(
+                    e.kind(),
+                    ErrorKind::StateChanged
+                        | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+                ) =>
             {
                 Ok(done(plan))
             }
             ("SWI-15", Err(e)) if e.kind() == ErrorKind::IdentityChanged => Ok(done(plan)),
-            ("SWI-16", Err(e)) if e.kind() == ErrorKind::Refused => Err(qkd_hal::Error::new(e.kind(), "no")),
+            ("SWI-16", Err(e)) if e.kind() == ErrorKind::Refused => {
+                Err(qkd_hal::Error::new(e.kind(), "no"))
+            }
             ("SWI-17", Err(e)) => Err(saying(&e, Effect::None)),
             // It takes another path along.
             ("SWI-19", Ok(applied)) => {
@@ -115,7 +152,15 @@ impl OpticalSwitch for Broken {
                 let now = switch.connections().await?.value;
                 if let Some(other) = now.iter().find(|c| !plan.ports().contains(&c.ingress)) {
                     let less = now.edited(&geometry, &[other.ingress], &[])?;
-                    switch.apply(&Plan::new(plan.device(), &geometry, &now, &less, &Scope::Touched)?).await?;
+                    switch
+                        .apply(&Plan::new(
+                            plan.device(),
+                            &geometry,
+                            &now,
+                            &less,
+                            &Scope::Touched,
+                        )?)
+                        .await?;
                 }
                 Ok(applied)
             }

@@ -64,17 +64,31 @@ struct Bench {
 impl Bench {
     fn start(model: Model, channels: u32) -> Result<Self, String> {
         let clock = Clock::default();
-        let switch = Arc::new(Switch::new(Identity::of("Agiltron"), Geometry::one_by(channels), clock.clone()));
+        let switch = Arc::new(Switch::new(
+            Identity::of("Agiltron"),
+            Geometry::one_by(channels),
+            clock.clone(),
+        ));
         let wire: Arc<Mutex<Wire>> = Arc::default();
         let service: Arc<dyn ByteService> = Arc::new({
             let (switch, wire) = (Arc::clone(&switch), Arc::clone(&wire));
-            move || Box::new(Tap { inner: Agiltron::new(model, Arc::clone(&switch)), wire: Arc::clone(&wire) }) as Box<dyn Session>
+            move || {
+                Box::new(Tap {
+                    inner: Agiltron::new(model, Arc::clone(&switch)),
+                    wire: Arc::clone(&wire),
+                }) as Box<dyn Session>
+            }
         });
         let faults = Faults::new(1, None);
         let port = pty::Port::open(BAUD, None, faults.clone()).map_err(|e| e.to_string())?;
         let path = port.path().display().to_string();
         let line = tokio::spawn(pty::serve(port, BAUD, service, faults, clock));
-        Ok(Self { path, switch, wire, line })
+        Ok(Self {
+            path,
+            switch,
+            wire,
+            line,
+        })
     }
 
     /// What was written and answered since the last call.
@@ -85,13 +99,23 @@ impl Bench {
 
     /// Has our driver go to each channel; gives what it wrote.
     async fn ours(&self, model: &str, channels: u32) -> Result<BTreeSet<Frame>, String> {
-        let uri = format!("agiltron+serial://{}?model={model}&channels={channels}", self.path);
-        let opened = qkd_drivers_all::registry().open(&uri, &OpenContext::new()).await.map_err(|e| e.to_string())?;
+        let uri = format!(
+            "agiltron+serial://{}?model={model}&channels={channels}",
+            self.path
+        );
+        let opened = qkd_drivers_all::registry()
+            .open(&uri, &OpenContext::new())
+            .await
+            .map_err(|e| e.to_string())?;
         let switch = opened.as_switch().map_err(|e| e.to_string())?;
         // The first one last: it is already there.
         for channel in (2..=channels).chain([1]) {
-            to(switch.as_ref(), model, channel).await.map_err(|e| format!("our driver, channel {channel}: {e}"))?;
-            expect(self.switch.peer(Port::COMMON.0) == Some(channel), || format!("our driver did not reach channel {channel}"))?;
+            to(switch.as_ref(), model, channel)
+                .await
+                .map_err(|e| format!("our driver, channel {channel}: {e}"))?;
+            expect(self.switch.peer(Port::COMMON.0) == Some(channel), || {
+                format!("our driver did not reach channel {channel}")
+            })?;
         }
         switch.close().await.map_err(|e| e.to_string())?;
         Ok(self.taken()?.0.into_iter().collect())
@@ -109,7 +133,13 @@ async fn to(switch: &dyn OpticalSwitch, model: &str, channel: u32) -> qkd_hal::R
     let wanted = format!("common-{channel}").parse()?;
     let identity = switch.identity().await?;
     let plan = if model == "ff" {
-        Plan::new(&identity, &geometry, &switch.connections().await?.value, &wanted, &Scope::Touched)?
+        Plan::new(
+            &identity,
+            &geometry,
+            &switch.connections().await?.value,
+            &wanted,
+            &Scope::Touched,
+        )?
     } else {
         Plan::blind(&identity, &geometry, &wanted)?
     };
@@ -124,42 +154,82 @@ async fn fast_fibre(channels: u32) -> Result<(), String> {
     for channel in (1..=channels).rev() {
         wanted.extend([ff::set(channel).map_err(|e| e.to_string())?, ff::GET]);
     }
-    expect(requests == wanted, || format!("qmi writes {requests:02x?}, our codec {wanted:02x?}"))?;
-    expect(requests.len() == replies.len(), || format!("{} requests, {} replies", requests.len(), replies.len()))?;
-    for (channel, pair) in (1..=channels).rev().zip(requests.chunks(2).zip(replies.chunks(2))) {
+    expect(requests == wanted, || {
+        format!("qmi writes {requests:02x?}, our codec {wanted:02x?}")
+    })?;
+    expect(requests.len() == replies.len(), || {
+        format!("{} requests, {} replies", requests.len(), replies.len())
+    })?;
+    for (channel, pair) in (1..=channels)
+        .rev()
+        .zip(requests.chunks(2).zip(replies.chunks(2)))
+    {
         let (asked, told) = pair;
-        ff::decode_set(asked[0], &told[0]).map_err(|e| format!("what qmi takes for the echo of a set, our codec does not: {e}"))?;
-        let read = ff::decode_get(&told[1]).map_err(|e| format!("what qmi takes for a channel, our codec does not: {e}"))?;
-        expect(u32::from(read) == channel, || format!("our codec reads channel {read} where qmi reads {channel}"))?;
+        ff::decode_set(asked[0], &told[0]).map_err(|e| {
+            format!("what qmi takes for the echo of a set, our codec does not: {e}")
+        })?;
+        let read = ff::decode_get(&told[1])
+            .map_err(|e| format!("what qmi takes for a channel, our codec does not: {e}"))?;
+        expect(u32::from(read) == channel, || {
+            format!("our codec reads channel {read} where qmi reads {channel}")
+        })?;
     }
-    let (theirs, ours) = (BTreeSet::from_iter(requests), bench.ours("ff", channels).await?);
-    expect(ours == theirs, || format!("our driver writes {ours:02x?}, qmi {theirs:02x?}"))?;
-    told(&format!("qmi on a 1x{channels}: sets and asks for each channel; our codec and our driver write the same frames, and read the answers alike"));
+    let (theirs, ours) = (
+        BTreeSet::from_iter(requests),
+        bench.ours("ff", channels).await?,
+    );
+    expect(ours == theirs, || {
+        format!("our driver writes {ours:02x?}, qmi {theirs:02x?}")
+    })?;
+    told(&format!(
+        "qmi on a 1x{channels}: sets and asks for each channel; our codec and our driver write the same frames, and read the answers alike"
+    ));
     Ok(())
 }
 
 async fn self_aligning(channels: u32) -> Result<(), String> {
     let bench = Bench::start(Model::SelfAlign, channels)?;
-    python("agiltron.py", &["selfalign", &bench.path, &channels.to_string()])?;
+    python(
+        "agiltron.py",
+        &["selfalign", &bench.path, &channels.to_string()],
+    )?;
     // Home is not answered, so the client did not wait for it.
     let begun = Instant::now();
     while bench.switch.peer(Port::COMMON.0) != Some(1) {
-        expect(begun.elapsed() < DEADLINE, || "home is not channel 1".to_owned())?;
+        expect(begun.elapsed() < DEADLINE, || {
+            "home is not channel 1".to_owned()
+        })?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (mut requests, replies) = bench.taken()?;
     let set = |channel| self_align::set(channel).map_err(|e| e.to_string());
-    let wanted = (1..=channels).rev().chain([2]).map(set).collect::<Result<Vec<_>, _>>()?;
+    let wanted = (1..=channels)
+        .rev()
+        .chain([2])
+        .map(set)
+        .collect::<Result<Vec<_>, _>>()?;
     let home = requests.pop();
     expect(requests == wanted && home == Some(self_align::HOME), || {
-        format!("agiltron-selfalign writes {requests:02x?} and {home:02x?}, our codec {wanted:02x?} and {:02x?}", self_align::HOME)
+        format!(
+            "agiltron-selfalign writes {requests:02x?} and {home:02x?}, our codec {wanted:02x?} and {:02x?}",
+            self_align::HOME
+        )
     })?;
-    expect(replies.len() == wanted.len(), || format!("{} sets, {} acknowledgements", wanted.len(), replies.len()))?;
+    expect(replies.len() == wanted.len(), || {
+        format!("{} sets, {} acknowledgements", wanted.len(), replies.len())
+    })?;
     for reply in &replies {
-        self_align::decode_set(reply).map_err(|e| format!("what agiltron-selfalign takes for an acknowledgement, our codec does not: {e}"))?;
+        self_align::decode_set(reply).map_err(|e| {
+            format!("what agiltron-selfalign takes for an acknowledgement, our codec does not: {e}")
+        })?;
     }
-    let (theirs, ours) = (BTreeSet::from_iter(requests), bench.ours("selfalign", channels).await?);
-    expect(ours == theirs, || format!("our driver writes {ours:02x?}, agiltron-selfalign {theirs:02x?}"))?;
+    let (theirs, ours) = (
+        BTreeSet::from_iter(requests),
+        bench.ours("selfalign", channels).await?,
+    );
+    expect(ours == theirs, || {
+        format!("our driver writes {ours:02x?}, agiltron-selfalign {theirs:02x?}")
+    })?;
     told(&format!(
         "agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver write the same frames, and take the same acknowledgement"
     ));

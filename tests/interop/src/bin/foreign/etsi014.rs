@@ -6,12 +6,29 @@ use qkd_emulators::profile::{self, Options};
 /// Runs a client with the addresses, the PEM files and the SAE ids of a fresh pair.
 fn on_a_pair(client: impl FnOnce(&[&str]) -> Result<String, String>) -> Result<(), String> {
     block_on(async {
-        let running = profile::start("etsi014-pair", &Options::default()).await.map_err(|e| e.to_string())?;
+        let running = profile::start("etsi014-pair", &Options::default())
+            .await
+            .map_err(|e| e.to_string())?;
         let ready = running.ready();
-        let (tls, sae) = (ready.tls.as_ref().ok_or("no TLS files")?, ready.sae.as_ref().ok_or("no SAE ids")?);
+        let (tls, sae) = (
+            ready.tls.as_ref().ok_or("no TLS files")?,
+            ready.sae.as_ref().ok_or("no SAE ids")?,
+        );
         let addresses = [&ready.endpoints[0].address, &ready.endpoints[1].address];
-        let rest = [&tls.ca, &tls.cert, &tls.key, &tls.slave_cert, &tls.slave_key, &sae.master, &sae.slave];
-        let arguments: Vec<&str> = addresses.into_iter().chain(rest).map(String::as_str).collect();
+        let rest = [
+            &tls.ca,
+            &tls.cert,
+            &tls.key,
+            &tls.slave_cert,
+            &tls.slave_key,
+            &sae.master,
+            &sae.slave,
+        ];
+        let arguments: Vec<&str> = addresses
+            .into_iter()
+            .chain(rest)
+            .map(String::as_str)
+            .collect();
         tokio::task::block_in_place(|| client(&arguments)).map(drop)
     })
 }
@@ -29,7 +46,19 @@ pub(crate) fn doctor() -> Result<String, String> {
 pub(crate) fn crate_client() -> Result<String, String> {
     const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rust-014-client/Cargo.toml");
     const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/rust-014-client");
-    let cargo = ["run", "--quiet", "--locked", "--manifest-path", MANIFEST, "--target-dir", TARGET, "--"];
+    let cargo = [
+        "run",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        MANIFEST,
+        "--target-dir",
+        TARGET,
+        "--",
+    ];
     on_a_pair(|arguments| tool("cargo", &[&cargo, arguments].concat()))?;
-    Ok("the crate etsi014 0.4.1: status, keys and twins, second dec_keys, a size that is none".to_owned())
+    Ok(
+        "the crate etsi014 0.4.1: status, keys and twins, second dec_keys, a size that is none"
+            .to_owned(),
+    )
 }

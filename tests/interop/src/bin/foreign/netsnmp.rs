@@ -36,7 +36,9 @@ struct Row {
 impl Row {
     /// Whether its value moves by itself.
     fn moves(&self) -> bool {
-        matches!(self.kind.as_str(), "Counter32" | "Counter64" | "Timeticks") || self.name == ENGINE_TIME || self.name.starts_with(MKA_MESSAGES)
+        matches!(self.kind.as_str(), "Counter32" | "Counter64" | "Timeticks")
+            || self.name == ENGINE_TIME
+            || self.name.starts_with(MKA_MESSAGES)
     }
 }
 
@@ -44,7 +46,8 @@ impl Row {
 fn rows(text: &str) -> Result<Vec<Row>, String> {
     let mut all: Vec<Row> = Vec::new();
     for line in text.lines().filter(|l| !l.is_empty()) {
-        let Some((name, rest)) = line.split_once(" = ").filter(|(n, _)| n.starts_with(".1.")) else {
+        let Some((name, rest)) = line.split_once(" = ").filter(|(n, _)| n.starts_with(".1."))
+        else {
             let last = all.last_mut().ok_or_else(|| format!("not a row: {line}"))?;
             last.value.push_str(line);
             continue;
@@ -52,23 +55,49 @@ fn rows(text: &str) -> Result<Vec<Row>, String> {
         if rest.starts_with("No more variables left") {
             continue;
         }
-        let oid = name[1..].split('.').map(|id| id.parse::<u32>().map_err(|_| format!("not an OID: {name}"))).collect::<Result<_, _>>()?;
+        let oid = name[1..]
+            .split('.')
+            .map(|id| id.parse::<u32>().map_err(|_| format!("not an OID: {name}")))
+            .collect::<Result<_, _>>()?;
         let (kind, value) = rest.split_once(": ").unwrap_or((rest, ""));
-        all.push(Row { oid, name: name.to_owned(), kind: kind.trim_end_matches(':').to_owned(), value: value.to_owned() });
+        all.push(Row {
+            oid,
+            name: name.to_owned(),
+            kind: kind.trim_end_matches(':').to_owned(),
+            value: value.to_owned(),
+        });
     }
     Ok(all)
 }
 
 impl Peer {
     fn all(running: &Running) -> Result<Vec<Self>, String> {
-        let user = running.ready().credentials.clone().ok_or("no credentials")?;
+        let user = running
+            .ready()
+            .credentials
+            .clone()
+            .ok_or("no credentials")?;
         let agents = running.ready().endpoints.iter().filter(|e| e.bus == "snmp");
-        Ok(agents.map(|e| Self { address: format!("udp:{}", e.address), user: user.clone() }).collect())
+        Ok(agents
+            .map(|e| Self {
+                address: format!("udp:{}", e.address),
+                user: user.clone(),
+            })
+            .collect())
     }
 
-    fn run(&self, name: &str, security: &[&str], more: &[&str], what: &[&str]) -> Result<String, String> {
+    fn run(
+        &self,
+        name: &str,
+        security: &[&str],
+        more: &[&str],
+        what: &[&str],
+    ) -> Result<String, String> {
         let common = ["-m", "", "-r", "1", "-t", "3", "-On"];
-        tool(name, &[&common, security, more, &[self.address.as_str()], what].concat())
+        tool(
+            name,
+            &[&common, security, more, &[self.address.as_str()], what].concat(),
+        )
     }
     fn v3_as<'a>(user: &'a str, auth: &'a str, privacy: &'a str, level: &'a str) -> Vec<&'a str> {
         let mut all = vec!["-v3", "-u", user, "-l", level, "-a", "SHA-256", "-A", auth];
@@ -78,14 +107,25 @@ impl Peer {
         all
     }
     fn v3(&self) -> Vec<&str> {
-        Self::v3_as(&self.user.user, &self.user.auth_password, &self.user.priv_password, "authPriv")
+        Self::v3_as(
+            &self.user.user,
+            &self.user.auth_password,
+            &self.user.priv_password,
+            "authPriv",
+        )
     }
     fn get(&self, oid: &str) -> Result<Row, String> {
         let text = self.run("snmpget", &self.v3(), &[], &[oid])?;
-        rows(&text)?.into_iter().find(|r| r.name == oid).ok_or_else(|| format!("snmpget {oid}: {text}"))
+        rows(&text)?
+            .into_iter()
+            .find(|r| r.name == oid)
+            .ok_or_else(|| format!("snmpget {oid}: {text}"))
     }
     fn set(&self, binds: &[(&str, &str, &str)]) -> Result<String, String> {
-        let flat: Vec<_> = binds.iter().flat_map(|(oid, kind, value)| [*oid, *kind, *value]).collect();
+        let flat: Vec<_> = binds
+            .iter()
+            .flat_map(|(oid, kind, value)| [*oid, *kind, *value])
+            .collect();
         self.run("snmpset", &self.v3(), &[], &flat)
     }
     fn walk(&self, name: &str, more: &[&str], oid: &str) -> Result<String, String> {
@@ -100,7 +140,9 @@ impl Peer {
             if got.value == wanted {
                 return Ok(());
             }
-            expect(begun.elapsed() < DEADLINE, || format!("{oid} is {} for {DEADLINE:?}, not {wanted}", got.value))?;
+            expect(begun.elapsed() < DEADLINE, || {
+                format!("{oid} is {} for {DEADLINE:?}, not {wanted}", got.value)
+            })?;
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -110,27 +152,57 @@ impl Peer {
         let one = rows(&self.walk("snmpwalk", &[], ".1.3.6.1")?)?;
         for repetitions in ["-Cr7", "-Cr40"] {
             let bulk = rows(&self.walk("snmpbulkwalk", &[repetitions], ".1.3.6.1")?)?;
-            let names = |all: &[Row]| all.iter().map(|r| (r.name.clone(), r.kind.clone())).collect::<Vec<_>>();
+            let names = |all: &[Row]| {
+                all.iter()
+                    .map(|r| (r.name.clone(), r.kind.clone()))
+                    .collect::<Vec<_>>()
+            };
             expect(names(&one) == names(&bulk), || {
-                format!("snmpwalk and snmpbulkwalk {repetitions} see {} and {} rows, or different ones", one.len(), bulk.len())
+                format!(
+                    "snmpwalk and snmpbulkwalk {repetitions} see {} and {} rows, or different ones",
+                    one.len(),
+                    bulk.len()
+                )
             })?;
             for (a, b) in one.iter().zip(&bulk).filter(|(a, _)| !a.moves()) {
-                expect(a == b, || format!("{}: {} by snmpwalk, {} by snmpbulkwalk", a.name, a.value, b.value))?;
+                expect(a == b, || {
+                    format!(
+                        "{}: {} by snmpwalk, {} by snmpbulkwalk",
+                        a.name, a.value, b.value
+                    )
+                })?;
             }
         }
         if let Some(w) = one.windows(2).find(|w| w[0].oid >= w[1].oid) {
             return Err(format!("{} is before {}", w[0].name, w[1].name));
         }
-        let missing: Vec<_> = with.iter().filter(|w| !one.iter().any(|r| r.name == **w || r.name.starts_with(&format!("{w}.")))).collect();
-        expect(missing.is_empty(), || format!("the walk of {} rows has no {missing:?}", one.len()))?;
+        let missing: Vec<_> = with
+            .iter()
+            .filter(|w| {
+                !one.iter()
+                    .any(|r| r.name == **w || r.name.starts_with(&format!("{w}.")))
+            })
+            .collect();
+        expect(missing.is_empty(), || {
+            format!("the walk of {} rows has no {missing:?}", one.len())
+        })?;
         // What is walked can be had by name, too.
         for some in one.chunks(8) {
             let names: Vec<_> = some.iter().map(|r| r.name.as_str()).collect();
             let got = rows(&self.run("snmpget", &self.v3(), &[], &names)?)?;
-            expect(got.len() == some.len(), || format!("snmpget of {names:?} had {} rows", got.len()))?;
+            expect(got.len() == some.len(), || {
+                format!("snmpget of {names:?} had {} rows", got.len())
+            })?;
             for (row, got) in some.iter().zip(&got) {
-                let same = got.name == row.name && got.kind == row.kind && (got.value == row.value || row.moves());
-                expect(same, || format!("{}: walked {}, got {} {}", row.name, row.value, got.name, got.value))?;
+                let same = got.name == row.name
+                    && got.kind == row.kind
+                    && (got.value == row.value || row.moves());
+                expect(same, || {
+                    format!(
+                        "{}: walked {}, got {} {}",
+                        row.name, row.value, got.name, got.value
+                    )
+                })?;
             }
         }
         Ok(one.len())
@@ -138,14 +210,39 @@ impl Peer {
 
     /// No walk shows any of these, as text, in hexadecimal or in an index.
     fn hides(&self, keys: &[&str]) -> Result<(), String> {
-        for (name, shown) in [("snmpwalk", "-Ona"), ("snmpwalk", "-Onx"), ("snmpbulkwalk", "-Onx")] {
-            let text: String = self.walk(name, &[shown], ".1.3.6.1")?.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+        for (name, shown) in [
+            ("snmpwalk", "-Ona"),
+            ("snmpwalk", "-Onx"),
+            ("snmpbulkwalk", "-Onx"),
+        ] {
+            let text: String = self
+                .walk(name, &[shown], ".1.3.6.1")?
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .collect::<String>()
+                .to_lowercase();
             for key in keys {
-                let joined = |form: fn(&u8) -> String, with: &str| key.as_bytes().iter().map(form).collect::<Vec<_>>().join(with);
-                let octets = key.as_bytes().chunks(2).filter_map(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
+                let joined = |form: fn(&u8) -> String, with: &str| {
+                    key.as_bytes()
+                        .iter()
+                        .map(form)
+                        .collect::<Vec<_>>()
+                        .join(with)
+                };
+                let octets = key
+                    .as_bytes()
+                    .chunks(2)
+                    .filter_map(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
                 let octets = octets.map(|o| o.to_string()).collect::<Vec<_>>().join(".");
-                let forms = [key.to_lowercase(), joined(|b| format!("{b:02x}"), ""), joined(u8::to_string, "."), octets];
-                expect(!forms.iter().any(|f| text.contains(f.as_str())), || format!("{name} {shown} shows a pre-shared key"))?;
+                let forms = [
+                    key.to_lowercase(),
+                    joined(|b| format!("{b:02x}"), ""),
+                    joined(u8::to_string, "."),
+                    octets,
+                ];
+                expect(!forms.iter().any(|f| text.contains(f.as_str())), || {
+                    format!("{name} {shown} shows a pre-shared key")
+                })?;
             }
         }
         Ok(())
@@ -154,48 +251,107 @@ impl Peer {
     /// A SET whose second varbind is bad is refused, by that name, and the first is not applied.
     fn refuses_whole(&self, second: (&str, &str, &str), why: &str) -> Result<(), String> {
         let before = self.get(CONTACT)?;
-        let error = self.set(&[(CONTACT, "s", "not this one"), second]).err().ok_or_else(|| format!("a SET of {} was accepted", second.0))?;
-        let named = error.lines().any(|l| l.trim() == format!("Failed object: {}", second.0));
-        expect(named && error.contains(why), || format!("a refused SET of {}, which is {why}: {error}", second.0))?;
-        expect(self.get(CONTACT)? == before, || "a refused SET changed its first varbind".to_owned())
+        let error = self
+            .set(&[(CONTACT, "s", "not this one"), second])
+            .err()
+            .ok_or_else(|| format!("a SET of {} was accepted", second.0))?;
+        let named = error
+            .lines()
+            .any(|l| l.trim() == format!("Failed object: {}", second.0));
+        expect(named && error.contains(why), || {
+            format!("a refused SET of {}, which is {why}: {error}", second.0)
+        })?;
+        expect(self.get(CONTACT)? == before, || {
+            "a refused SET changed its first varbind".to_owned()
+        })
     }
 
     /// Wrong credentials, too little security, and a community.
     fn guards(&self) -> Result<(), String> {
-        let Credentials { user, auth_password, priv_password, .. } = &self.user;
+        let Credentials {
+            user,
+            auth_password,
+            priv_password,
+            ..
+        } = &self.user;
         for (what, security, words) in [
-            ("a wrong authentication password", Self::v3_as(user, "wrongpassword", priv_password, "authPriv"), "Authentication failure"),
+            (
+                "a wrong authentication password",
+                Self::v3_as(user, "wrongpassword", priv_password, "authPriv"),
+                "Authentication failure",
+            ),
             // What cannot be decrypted may go unanswered.
-            ("a wrong privacy password", Self::v3_as(user, auth_password, "wrongpassword", "authPriv"), ""),
-            ("an unknown user", Self::v3_as("nobody", auth_password, priv_password, "authPriv"), "Unknown user name"),
-            ("authNoPriv", Self::v3_as(user, auth_password, priv_password, "authNoPriv"), "authorizationError"),
+            (
+                "a wrong privacy password",
+                Self::v3_as(user, auth_password, "wrongpassword", "authPriv"),
+                "",
+            ),
+            (
+                "an unknown user",
+                Self::v3_as("nobody", auth_password, priv_password, "authPriv"),
+                "Unknown user name",
+            ),
+            (
+                "authNoPriv",
+                Self::v3_as(user, auth_password, priv_password, "authNoPriv"),
+                "authorizationError",
+            ),
         ] {
-            let error = self.run("snmpget", &security, &[], &[DESCR]).err().ok_or_else(|| format!("{what} was accepted"))?;
-            expect(error.contains(words) && !error.contains("STRING"), || format!("{what}: {error}"))?;
+            let error = self
+                .run("snmpget", &security, &[], &[DESCR])
+                .err()
+                .ok_or_else(|| format!("{what} was accepted"))?;
+            expect(error.contains(words) && !error.contains("STRING"), || {
+                format!("{what}: {error}")
+            })?;
         }
         let community = ["-v2c", "-c", COMMUNITY];
         let read = self.run("snmpget", &community, &[], &[DESCR])?;
-        expect(read.starts_with(DESCR) && read.contains("STRING"), || format!("v2c does not read: {read}"))?;
+        expect(read.starts_with(DESCR) && read.contains("STRING"), || {
+            format!("v2c does not read: {read}")
+        })?;
         let before = self.get(CONTACT)?;
-        let error = self.run("snmpset", &community, &[], &[CONTACT, "s", "anybody"]).err().ok_or("a community wrote")?;
+        let error = self
+            .run("snmpset", &community, &[], &[CONTACT, "s", "anybody"])
+            .err()
+            .ok_or("a community wrote")?;
         // RFC 3413, 3.2: there is no view to write.
-        expect(error.contains("authorizationError") && self.get(CONTACT)? == before, || format!("a SET by a community: {error}"))?;
-        let error = self.run("snmpget", &["-v2c", "-c", "other", "-r", "0", "-t", "1"], &[], &[DESCR]).err().ok_or("another community read")?;
-        expect(error.contains("Timeout"), || format!("another community: {error}"))
+        expect(
+            error.contains("authorizationError") && self.get(CONTACT)? == before,
+            || format!("a SET by a community: {error}"),
+        )?;
+        let error = self
+            .run(
+                "snmpget",
+                &["-v2c", "-c", "other", "-r", "0", "-t", "1"],
+                &[],
+                &[DESCR],
+            )
+            .err()
+            .ok_or("another community read")?;
+        expect(error.contains("Timeout"), || {
+            format!("another community: {error}")
+        })
     }
 
     fn is_made_by(&self, enterprise: u32) -> Result<(), String> {
         let got = self.get(OBJECT_ID)?;
-        expect(got.kind == "OID" && format!("{}.", got.value).starts_with(&format!(".1.3.6.1.4.1.{enterprise}.")), || {
-            format!("sysObjectID is {} {}", got.kind, got.value)
-        })
+        expect(
+            got.kind == "OID"
+                && format!("{}.", got.value).starts_with(&format!(".1.3.6.1.4.1.{enterprise}.")),
+            || format!("sysObjectID is {} {}", got.kind, got.value),
+        )
     }
 }
 
 /// The system group, ifName and the engine.
 fn standard() -> impl Iterator<Item = String> {
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
-    system.chain([".1.3.6.1.2.1.31.1.1.1.1".to_owned(), ".1.3.6.1.6.3.10.2.1.1.0".to_owned(), ENGINE_TIME.to_owned()])
+    system.chain([
+        ".1.3.6.1.2.1.31.1.1.1.1".to_owned(),
+        ".1.3.6.1.6.3.10.2.1.1.0".to_owned(),
+        ENGINE_TIME.to_owned(),
+    ])
 }
 
 /// SL-SECU-MIB slSecuEncryptionTable, at the uplink.
@@ -204,21 +360,34 @@ fn encryption(column: u32) -> String {
 }
 
 fn packetlight(peers: &[Peer]) -> Result<(), String> {
-    let [a, b] = peers else { return Err("a pair has two ends".to_owned()) };
+    let [a, b] = peers else {
+        return Err("a pair has two ends".to_owned());
+    };
     let (status, force, preshared) = (encryption(3), encryption(4), encryption(5));
     a.becomes(&status, "4")?;
     for peer in peers {
         peer.is_made_by(4515)?;
-        let count = peer.complete(&standard().chain((1..=8).map(encryption)).collect::<Vec<_>>())?;
-        told(&format!("packetlight {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing", peer.address));
+        let count = peer.complete(
+            &standard()
+                .chain((1..=8).map(encryption))
+                .collect::<Vec<_>>(),
+        )?;
+        told(&format!(
+            "packetlight {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing",
+            peer.address
+        ));
     }
 
     b.set(&[(&preshared, "s", SECRET)])?;
-    expect(b.get(&status)?.value == "4", || "a new secret alone moved the exchange".to_owned())?;
+    expect(b.get(&status)?.value == "4", || {
+        "a new secret alone moved the exchange".to_owned()
+    })?;
     a.set(&[(&preshared, "s", SECRET), (&force, "i", "1")])?;
     for peer in peers {
         let stage = peer.get(&status)?.value;
-        expect(["1", "2", "3"].contains(&stage.as_str()), || format!("after ForceInit the status of {} is {stage}", peer.address))?;
+        expect(["1", "2", "3"].contains(&stage.as_str()), || {
+            format!("after ForceInit the status of {} is {stage}", peer.address)
+        })?;
     }
     a.becomes(&status, "4")?;
     b.becomes(&status, "4")?;
@@ -226,39 +395,64 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     a.set(&[(&preshared, "s", SECOND_SECRET), (&force, "i", "1")])?;
     let alarm = ".1.3.6.1.4.1.4515.1.3.20";
     let begun = Instant::now();
-    while !a.walk("snmpwalk", &[], alarm)?.contains("Key exchange failed") {
-        expect(begun.elapsed() < DEADLINE, || "unlike secrets raise no alarm".to_owned())?;
+    while !a
+        .walk("snmpwalk", &[], alarm)?
+        .contains("Key exchange failed")
+    {
+        expect(begun.elapsed() < DEADLINE, || {
+            "unlike secrets raise no alarm".to_owned()
+        })?;
         std::thread::sleep(Duration::from_millis(100));
     }
-    expect(a.get(&status)?.value != "4", || "unlike secrets became active".to_owned())?;
+    expect(a.get(&status)?.value != "4", || {
+        "unlike secrets became active".to_owned()
+    })?;
     b.set(&[(&preshared, "s", SECOND_SECRET), (&force, "i", "1")])?;
     a.becomes(&status, "4")?;
     b.becomes(&status, "4")?;
-    told("packetlight: snmpset of secret and ForceInit in one PDU; like secrets become active, unlike ones raise the alarm");
+    told(
+        "packetlight: snmpset of secret and ForceInit in one PDU; like secrets become active, unlike ones raise the alarm",
+    );
 
     for peer in peers {
         let got = peer.get(&preshared)?;
-        expect(got.kind == "\"\"" || got.value == "\"\"", || format!("the secret reads as {} {}", got.kind, got.value))?;
+        expect(got.kind == "\"\"" || got.value == "\"\"", || {
+            format!("the secret reads as {} {}", got.kind, got.value)
+        })?;
         peer.hides(&[SECRET, SECOND_SECRET])?;
     }
-    told("packetlight: the secret reads as empty, and no walk shows it as text, in hexadecimal or in an index");
+    told(
+        "packetlight: the secret reads as empty, and no walk shows it as text, in hexadecimal or in an index",
+    );
 
     for (second, why) in [
         ((status.as_str(), "i", "4"), "notWritable"),
         ((encryption(2).as_str(), "i", "7"), "wrongValue"),
         ((preshared.as_str(), "i", "1"), "wrongType"),
-        ((".1.3.6.1.4.1.4515.1.3.24.4.1.1.5.9", "s", "x"), "noCreation"),
+        (
+            (".1.3.6.1.4.1.4515.1.3.24.4.1.1.5.9", "s", "x"),
+            "noCreation",
+        ),
     ] {
         a.refuses_whole(second, why)?;
     }
-    let error = a.set(&[(&preshared, "s", SECRET), (&force, "s", "1")]).err().ok_or("ForceInit took a string")?;
-    expect(error.contains(&format!("Failed object: {force}")), || format!("a refused ForceInit: {error}"))?;
+    let error = a
+        .set(&[(&preshared, "s", SECRET), (&force, "s", "1")])
+        .err()
+        .ok_or("ForceInit took a string")?;
+    expect(error.contains(&format!("Failed object: {force}")), || {
+        format!("a refused ForceInit: {error}")
+    })?;
     // If the secret of the refused SET had been applied, this would not become active.
     a.set(&[(&force, "i", "1")])?;
     a.becomes(&status, "4")?;
-    told("packetlight: a SET with a bad second varbind is refused by its name, and its first is not applied");
+    told(
+        "packetlight: a SET with a bad second varbind is refused by its name, and its first is not applied",
+    );
     a.guards()?;
-    told("packetlight: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write");
+    told(
+        "packetlight: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write",
+    );
     Ok(())
 }
 
@@ -273,64 +467,120 @@ fn psk(column: u32, slot: u32) -> String {
 }
 
 fn nokia(peers: &[Peer]) -> Result<(), String> {
-    let [a, b] = peers else { return Err("a pair has two ends".to_owned()) };
+    let [a, b] = peers else {
+        return Err("a pair has two ends".to_owned());
+    };
     // Octets 00, 01, ...: in the index they are 0.1.2...
     let ckn = (0..32).map(|n| format!("{n:02x}")).collect::<String>();
-    let instance = std::iter::once(32).chain(0..32).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(".");
+    let instance = std::iter::once(32)
+        .chain(0..32)
+        .map(|n: u32| n.to_string())
+        .collect::<Vec<_>>()
+        .join(".");
     for peer in peers {
         peer.is_made_by(6527)?;
         // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo, aes256.
         peer.set(&[(&psk(3, 1), "i", "6")])?;
-        peer.set(&[(&psk(3, 1), "i", "4"), (&psk(4, 1), "i", "2"), (&psk(5, 1), "s", SECRET), (&psk(6, 1), "s", &ckn)])?;
+        peer.set(&[
+            (&psk(3, 1), "i", "4"),
+            (&psk(4, 1), "i", "2"),
+            (&psk(5, 1), "s", SECRET),
+            (&psk(6, 1), "s", &ckn),
+        ])?;
     }
     for peer in peers {
         let port = peer.walk("snmpwalk", &[], ".1.3.6.1.2.1.2.2.1.1")?;
-        let port = rows(&port)?.first().map(|r| r.value.clone()).ok_or("no ifIndex")?;
+        let port = rows(&port)?
+            .first()
+            .map(|r| r.value.clone())
+            .ok_or("no ifIndex")?;
         peer.becomes(&format!("{MACSEC}.3.2.1.39.{port}.1.{instance}"), "2")?;
     }
-    told("nokia: snmpset of a row of the pre-shared keys on both ends, in one PDU each; MKA is in service");
+    told(
+        "nokia: snmpset of a row of the pre-shared keys on both ends, in one PDU each; MKA is in service",
+    );
     for peer in peers {
-        let own = [2u32, 3, 4, 6, 11, 12, 13, 14].iter().map(|c| format!("{MACSEC}.2.2.1.{c}.3.99.97.49"));
-        let own = own.chain((1..=4).map(|c| format!("{MACSEC}.2.3.1.{c}.3.99.97.49"))).chain((2..=6).map(|c| psk(c, 1)));
-        let tables = [".1.1.0", ".1.2.0", ".1.3.0", ".1.4.0", ".2.5.1.5", ".3.2.1.2", ".3.2.1.39"].iter().map(|t| format!("{MACSEC}{t}"));
+        let own = [2u32, 3, 4, 6, 11, 12, 13, 14]
+            .iter()
+            .map(|c| format!("{MACSEC}.2.2.1.{c}.3.99.97.49"));
+        let own = own
+            .chain((1..=4).map(|c| format!("{MACSEC}.2.3.1.{c}.3.99.97.49")))
+            .chain((2..=6).map(|c| psk(c, 1)));
+        let tables = [
+            ".1.1.0",
+            ".1.2.0",
+            ".1.3.0",
+            ".1.4.0",
+            ".2.5.1.5",
+            ".3.2.1.2",
+            ".3.2.1.39",
+        ]
+        .iter()
+        .map(|t| format!("{MACSEC}{t}"));
         let count = peer.complete(&standard().chain(own).chain(tables).collect::<Vec<_>>())?;
-        told(&format!("nokia {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing", peer.address));
+        told(&format!(
+            "nokia {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing",
+            peer.address
+        ));
     }
     for peer in peers {
         let got = peer.get(&psk(5, 1))?;
-        expect(got.kind == "\"\"" || got.value == "\"\"", || format!("the CAK reads as {} {}", got.kind, got.value))?;
+        expect(got.kind == "\"\"" || got.value == "\"\"", || {
+            format!("the CAK reads as {} {}", got.kind, got.value)
+        })?;
         peer.hides(&[SECRET])?;
         // The name of the key is no secret; what finds it would find the key.
-        expect(peer.hides(&[&ckn]).is_err(), || "the CKN, which is shown, was not found".to_owned())?;
+        expect(peer.hides(&[&ckn]).is_err(), || {
+            "the CKN, which is shown, was not found".to_owned()
+        })?;
     }
-    told("nokia: the CAK reads as empty, and no walk shows it as text, in hexadecimal or in an index");
+    told(
+        "nokia: the CAK reads as empty, and no walk shows it as text, in hexadecimal or in an index",
+    );
 
     for (second, why) in [
         ((psk(2, 1).as_str(), "t", "1"), "notWritable"),
         ((psk(5, 1).as_str(), "s", "abcd"), "wrongLength"),
         ((psk(4, 1).as_str(), "i", "9"), "wrongValue"),
         ((psk(6, 2).as_str(), "s", "abcd"), "inconsistentName"),
-        ((format!("{MACSEC}.2.3.1.3.3.99.97.49").as_str(), "u", "2"), "inconsistentValue"),
+        (
+            (format!("{MACSEC}.2.3.1.3.3.99.97.49").as_str(), "u", "2"),
+            "inconsistentValue",
+        ),
     ] {
         a.refuses_whole(second, why)?;
     }
     let made = b.set(&[(&psk(3, 2), "i", "4"), (&psk(5, 2), "s", SECOND_SECRET)]);
     let error = made.err().ok_or("a CAK of 256 bit fitted aes128")?;
-    expect(error.contains(&format!("Failed object: {}", psk(5, 2))), || format!("a refused row: {error}"))?;
+    expect(
+        error.contains(&format!("Failed object: {}", psk(5, 2))),
+        || format!("a refused row: {error}"),
+    )?;
     let slots = b.walk("snmpwalk", &[], &format!("{MACSEC}.2.4.1.3"))?;
-    expect(rows(&slots)?.len() == 1, || format!("a refused SET made a row: {slots}"))?;
-    told("nokia: a SET with a bad second varbind is refused by its name, and its first is not applied");
+    expect(rows(&slots)?.len() == 1, || {
+        format!("a refused SET made a row: {slots}")
+    })?;
+    told(
+        "nokia: a SET with a bad second varbind is refused by its name, and its first is not applied",
+    );
     b.guards()?;
-    told("nokia: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write");
+    told(
+        "nokia: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write",
+    );
     Ok(())
 }
 
 pub(crate) fn run() -> Result<String, String> {
     type Checks = fn(&[Peer]) -> Result<(), String>;
-    let pairs: [(&str, Checks); 2] = [("packetlight-pair", packetlight), ("nokia-sros-macsec-pair", nokia)];
+    let pairs: [(&str, Checks); 2] = [
+        ("packetlight-pair", packetlight),
+        ("nokia-sros-macsec-pair", nokia),
+    ];
     block_on(async {
         for (name, checks) in pairs {
-            let running = profile::start(name, &Options::default().with("community", COMMUNITY)).await.map_err(|e| e.to_string())?;
+            let running = profile::start(name, &Options::default().with("community", COMMUNITY))
+                .await
+                .map_err(|e| e.to_string())?;
             let peers = Peer::all(&running)?;
             tokio::task::block_in_place(|| checks(&peers)).map_err(|e| format!("{name}: {e}"))?;
         }

@@ -16,10 +16,23 @@ const AGENTS: [(&str, &str); 6] = [
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
         for (profile, family) in AGENTS {
-            let running = profile::start(profile, &Options::default()).await.map_err(|e| e.to_string())?;
-            let user = running.ready().credentials.clone().ok_or("no credentials")?;
+            let running = profile::start(profile, &Options::default())
+                .await
+                .map_err(|e| e.to_string())?;
+            let user = running
+                .ready()
+                .credentials
+                .clone()
+                .ok_or("no credentials")?;
             let mut arguments = vec![family, &user.user, &user.auth_password, &user.priv_password];
-            arguments.extend(running.ready().endpoints.iter().filter(|e| e.bus == "snmp").map(|e| e.address.as_str()));
+            arguments.extend(
+                running
+                    .ready()
+                    .endpoints
+                    .iter()
+                    .filter(|e| e.bus == "snmp")
+                    .map(|e| e.address.as_str()),
+            );
             for line in python("agents.py", &arguments)?.lines() {
                 told(&format!("{family} {line}: walked, read and set by pysnmp"));
             }

@@ -16,12 +16,23 @@ use std::{sync::Arc, time::Duration};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn v3(auth: &str, privacy: &str) -> Entry {
-    Entry::new("v3").with("user", USER).with("auth_password", auth).with("priv_password", privacy)
+    Entry::new("v3")
+        .with("user", USER)
+        .with("auth_password", auth)
+        .with("priv_password", privacy)
 }
 
 async fn open(port: u16, entry: &Entry) -> Result<Arc<UdpSnmp>, LinkError> {
-    let security = Security::from_entry(entry).map_err(|e| LinkError::new(e.kind(), e.message()))?;
-    UdpSnmp::open(&format!("127.0.0.1:{port}"), security, PATIENCE, EventHub::default(), None).await
+    let security =
+        Security::from_entry(entry).map_err(|e| LinkError::new(e.kind(), e.message()))?;
+    UdpSnmp::open(
+        &format!("127.0.0.1:{port}"),
+        security,
+        PATIENCE,
+        EventHub::default(),
+        None,
+    )
+    .await
 }
 
 fn system(n: u32) -> Oid {
@@ -37,39 +48,95 @@ pub(crate) fn run() -> Result<String, String> {
         let v3 = v3(AUTH_PASSWORD, PRIV_PASSWORD);
         for entry in [&v2c, &v3] {
             let link = open(port, entry).await.map_err(said)?;
-            let got = link.get(&[system(2), system(3), system(99)], PATIENCE).await.map_err(said)?;
-            expect(matches!(got[0].value, Value::ObjectId(_)) && matches!(got[1].value, Value::TimeTicks(_)) && got[2].value.is_absent(), || {
-                format!("unexpected values {got:?}")
-            })?;
-            let walked = link.walk(&Oid::from([1, 3, 6, 1, 2, 1, 1]), PATIENCE).await.map_err(said)?;
-            expect(walked.len() > 8 && walked.windows(2).all(|w| w[0].oid < w[1].oid), || format!("a walk of {} rows", walked.len()))?;
+            let got = link
+                .get(&[system(2), system(3), system(99)], PATIENCE)
+                .await
+                .map_err(said)?;
+            expect(
+                matches!(got[0].value, Value::ObjectId(_))
+                    && matches!(got[1].value, Value::TimeTicks(_))
+                    && got[2].value.is_absent(),
+                || format!("unexpected values {got:?}"),
+            )?;
+            let walked = link
+                .walk(&Oid::from([1, 3, 6, 1, 2, 1, 1]), PATIENCE)
+                .await
+                .map_err(said)?;
+            expect(
+                walked.len() > 8 && walked.windows(2).all(|w| w[0].oid < w[1].oid),
+                || format!("a walk of {} rows", walked.len()),
+            )?;
         }
         let link = open(port, &v3).await.map_err(said)?;
         let reader = open(port, &v2c).await.map_err(said)?;
-        let error = reader.set(SetRequest::new().with(system(4), Value::text("other")), PATIENCE).await.err().ok_or("a SET went over SNMPv2c")?;
-        expect(error.kind == ErrorKind::Authentication && !error.sent, || format!("a SET over SNMPv2c: {error:?}"))?;
-        let set = SetRequest::new().with(system(4), Value::text("noc@example")).with_secret(system(5), Value::text("madrid-1"));
+        let error = reader
+            .set(
+                SetRequest::new().with(system(4), Value::text("other")),
+                PATIENCE,
+            )
+            .await
+            .err()
+            .ok_or("a SET went over SNMPv2c")?;
+        expect(
+            error.kind == ErrorKind::Authentication && !error.sent,
+            || format!("a SET over SNMPv2c: {error:?}"),
+        )?;
+        let set = SetRequest::new()
+            .with(system(4), Value::text("noc@example"))
+            .with_secret(system(5), Value::text("madrid-1"));
         let id = link.set(set, PATIENCE).await.map_err(said)?;
-        let got = link.get(&[system(4), system(5)], PATIENCE).await.map_err(said)?;
-        expect(id > 0 && got[0].value == Value::text("noc@example") && got[1].value == Value::text("madrid-1"), || {
-            format!("a SET of two varbinds was not read back: {got:?}")
-        })?;
-        let refused = link.set(SetRequest::new().with(system(4), Value::text("other")).with(system(3), Value::TimeTicks(1)), PATIENCE).await;
+        let got = link
+            .get(&[system(4), system(5)], PATIENCE)
+            .await
+            .map_err(said)?;
+        expect(
+            id > 0
+                && got[0].value == Value::text("noc@example")
+                && got[1].value == Value::text("madrid-1"),
+            || format!("a SET of two varbinds was not read back: {got:?}"),
+        )?;
+        let refused = link
+            .set(
+                SetRequest::new()
+                    .with(system(4), Value::text("other"))
+                    .with(system(3), Value::TimeTicks(1)),
+                PATIENCE,
+            )
+            .await;
         let error = refused.err().ok_or("a SET of sysUpTime was accepted")?;
-        expect(error.kind == ErrorKind::Refused && error.detail.contains("varbind 2"), || format!("a refused SET: {error:?}"))?;
+        expect(
+            error.kind == ErrorKind::Refused && error.detail.contains("varbind 2"),
+            || format!("a refused SET: {error:?}"),
+        )?;
         let got = link.get(&[system(4)], PATIENCE).await.map_err(said)?;
-        expect(got[0].value == Value::text("noc@example"), || "a refused SET changed its other varbind".to_owned())?;
+        expect(got[0].value == Value::text("noc@example"), || {
+            "a refused SET changed its other varbind".to_owned()
+        })?;
 
         for (what, entry) in [
             ("authentication", self::v3("wrongpassword", PRIV_PASSWORD)),
             ("privacy", self::v3(AUTH_PASSWORD, "wrongpassword")),
-            ("user", self::v3(AUTH_PASSWORD, PRIV_PASSWORD).with("user", "nobody")),
+            (
+                "user",
+                self::v3(AUTH_PASSWORD, PRIV_PASSWORD).with("user", "nobody"),
+            ),
         ] {
-            let error = open(port, &entry).await.err().ok_or(format!("a wrong {what} was accepted"))?;
+            let error = open(port, &entry)
+                .await
+                .err()
+                .ok_or(format!("a wrong {what} was accepted"))?;
             // snmpd does not answer what it cannot decrypt.
-            expect(matches!(error.kind, ErrorKind::Authentication | ErrorKind::Timeout), || format!("a wrong {what}: {error:?}"))?;
-            expect(what == "privacy" || error.kind == ErrorKind::Authentication, || format!("a wrong {what} is told as {error:?}"))?;
-            expect(!format!("{error:?}").contains("wrongpassword"), || "an error repeats a password".to_owned())?;
+            expect(
+                matches!(error.kind, ErrorKind::Authentication | ErrorKind::Timeout),
+                || format!("a wrong {what}: {error:?}"),
+            )?;
+            expect(
+                what == "privacy" || error.kind == ErrorKind::Authentication,
+                || format!("a wrong {what} is told as {error:?}"),
+            )?;
+            expect(!format!("{error:?}").contains("wrongpassword"), || {
+                "an error repeats a password".to_owned()
+            })?;
         }
 
         let calls: Vec<_> = (0..200)
@@ -79,10 +146,14 @@ pub(crate) fn run() -> Result<String, String> {
             })
             .collect();
         for call in calls {
-            expect(call.await.unwrap_or(false), || "a GET of 200 at once failed".to_owned())?;
+            expect(call.await.unwrap_or(false), || {
+                "a GET of 200 at once failed".to_owned()
+            })?;
         }
         tokio::task::block_in_place(|| agent.restart()).map_err(|e| e.to_string())?;
-        link.get(&[system(3)], PATIENCE).await.map_err(|e| format!("after a restart: {e}"))?;
+        link.get(&[system(3)], PATIENCE)
+            .await
+            .map_err(|e| format!("after a restart: {e}"))?;
         Ok("v2c and v3 authPriv: GET, walk, SETs of two varbinds, refusals, wrong credentials, 200 at once, a restart".to_owned())
     })
 }

@@ -52,13 +52,26 @@ impl Told {
             }
         }
         for channel in encryptor.channels().await? {
-            self.facts.push(format!("{:?}", encryptor.channel(&channel).await?));
+            self.facts
+                .push(format!("{:?}", encryptor.channel(&channel).await?));
             match encryptor.counters(&channel).await {
                 Ok(c) => {
-                    let counters = [c.encrypted, c.accepted, c.refused, c.clear, c.unknown_key, c.integrity_failures];
-                    self.counts.extend(counters.into_iter().enumerate().filter_map(|(n, value)| Some((format!("{channel:?} counter {n}"), value?))));
+                    let counters = [
+                        c.encrypted,
+                        c.accepted,
+                        c.refused,
+                        c.clear,
+                        c.unknown_key,
+                        c.integrity_failures,
+                    ];
+                    self.counts
+                        .extend(counters.into_iter().enumerate().filter_map(|(n, value)| {
+                            Some((format!("{channel:?} counter {n}"), value?))
+                        }));
                 }
-                Err(error) if error.kind() == ErrorKind::Unsupported => self.facts.push("no counters".to_owned()),
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    self.facts.push("no counters".to_owned())
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -75,32 +88,59 @@ impl Told {
             ));
             for path in &now.paths {
                 let power = path.power.as_ref().map(|p| p.value);
-                self.facts.push(format!("path {}: {power:?}, threshold {:?}, failed {:?}", path.path, path.threshold, path.failed));
+                self.facts.push(format!(
+                    "path {}: {power:?}, threshold {:?}, failed {:?}",
+                    path.path, path.threshold, path.failed
+                ));
             }
         }
         Ok(())
     }
 
     async fn of_switch(&mut self, switch: &dyn OpticalSwitch) -> qkd_hal::Result<()> {
-        self.facts.push(format!("{}: {}", switch.switch_capabilities().geometry, switch.connections().await?.value));
+        self.facts.push(format!(
+            "{}: {}",
+            switch.switch_capabilities().geometry,
+            switch.connections().await?.value
+        ));
         Ok(())
     }
 
     /// Whether this was told between those two.
     fn between(&self, before: &Self, after: &Self) -> Result<(), String> {
-        expect(before.facts == after.facts, || format!("the emulator did not keep still: {before:?} {after:?}"))?;
-        expect(self.facts == before.facts, || format!("on snmpsim: {:?}, on the emulator: {:?}", self.facts, before.facts))?;
-        expect(self.counts.len() == before.counts.len(), || format!("on snmpsim: {:?}, on the emulator: {:?}", self.counts, before.counts))?;
+        expect(before.facts == after.facts, || {
+            format!("the emulator did not keep still: {before:?} {after:?}")
+        })?;
+        expect(self.facts == before.facts, || {
+            format!(
+                "on snmpsim: {:?}, on the emulator: {:?}",
+                self.facts, before.facts
+            )
+        })?;
+        expect(self.counts.len() == before.counts.len(), || {
+            format!(
+                "on snmpsim: {:?}, on the emulator: {:?}",
+                self.counts, before.counts
+            )
+        })?;
         for ((own, from), to) in self.counts.iter().zip(&before.counts).zip(&after.counts) {
-            expect(own.0 == from.0 && from.1 <= own.1 && own.1 <= to.1, || format!("on snmpsim: {own:?}, on the emulator: {from:?} to {to:?}"))?;
+            expect(own.0 == from.0 && from.1 <= own.1 && own.1 <= to.1, || {
+                format!("on snmpsim: {own:?}, on the emulator: {from:?} to {to:?}")
+            })?;
         }
         Ok(())
     }
 }
 
 async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Opened> {
-    let assumptions = qkd_drivers_all::registry().drivers().flat_map(|d| d.info().assumptions).map(|a| a.id.to_owned()).collect::<Vec<_>>();
-    let context = OpenContext::new().with_credentials(credentials).accepting(assumptions);
+    let assumptions = qkd_drivers_all::registry()
+        .drivers()
+        .flat_map(|d| d.info().assumptions)
+        .map(|a| a.id.to_owned())
+        .collect::<Vec<_>>();
+    let context = OpenContext::new()
+        .with_credentials(credentials)
+        .accepting(assumptions);
     qkd_drivers_all::registry().open(uri, &context).await
 }
 
@@ -113,7 +153,11 @@ struct Recorded {
 }
 
 fn of_emulator(running: &Running) -> Result<Credentials, String> {
-    let file = running.ready().credentials_file.as_ref().ok_or("no credentials")?;
+    let file = running
+        .ready()
+        .credentials_file
+        .as_ref()
+        .ok_or("no credentials")?;
     Credentials::from_file(file).map_err(|e| e.to_string())
 }
 
@@ -121,11 +165,26 @@ fn of_emulator(running: &Running) -> Result<Credentials, String> {
 async fn encrypt(running: &Running) -> Result<(), String> {
     let said = |e: qkd_hal::Error| e.to_string();
     let id = KeyId::from_bytes(&[0x5a; 16]).ok_or("no key id")?;
-    let key = Key::new(id, Zeroizing::new((0..32).map(|n: u8| n.wrapping_mul(37).wrapping_add(11)).collect()));
+    let key = Key::new(
+        id,
+        Zeroizing::new(
+            (0..32)
+                .map(|n: u8| n.wrapping_mul(37).wrapping_add(11))
+                .collect(),
+        ),
+    );
     let mut ends = Vec::new();
     for uri in &running.ready().uris {
-        let end = open(uri, of_emulator(running)?).await.and_then(|opened| opened.as_encryptor()).map_err(said)?;
-        let channel = end.channels().await.map_err(said)?.pop().ok_or("no channel")?;
+        let end = open(uri, of_emulator(running)?)
+            .await
+            .and_then(|opened| opened.as_encryptor())
+            .map_err(said)?;
+        let channel = end
+            .channels()
+            .await
+            .map_err(said)?
+            .pop()
+            .ok_or("no channel")?;
         let staged = end.stage(&channel, &key).await.map_err(said)?;
         ends.push((end, channel, staged));
     }
@@ -137,7 +196,9 @@ async fn encrypt(running: &Running) -> Result<(), String> {
     for (end, channel, _) in &ends {
         let begun = Instant::now();
         while end.channel(channel).await.map_err(said)?.state != ChannelState::Encrypting {
-            expect(begun.elapsed() < DEADLINE, || format!("{channel:?} does not encrypt"))?;
+            expect(begun.elapsed() < DEADLINE, || {
+                format!("{channel:?} does not encrypt")
+            })?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -145,9 +206,13 @@ async fn encrypt(running: &Running) -> Result<(), String> {
 }
 
 async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
-    let running = profile::start(profile, &Options::default()).await.map_err(|e| e.to_string())?;
+    let running = profile::start(profile, &Options::default())
+        .await
+        .map_err(|e| e.to_string())?;
     if profile.ends_with("-pair") {
-        encrypt(&running).await.map_err(|e| format!("{profile}: {e}"))?;
+        encrypt(&running)
+            .await
+            .map_err(|e| format!("{profile}: {e}"))?;
     }
     let cut = match profile {
         "packetlight-pair" => Some("cut=working"),
@@ -158,19 +223,56 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
     if let Some(cut) = cut {
         running.fault(cut).map_err(|e| format!("{profile}: {e}"))?;
     }
-    let user = running.ready().credentials.clone().ok_or("no credentials")?;
+    let user = running
+        .ready()
+        .credentials
+        .clone()
+        .ok_or("no credentials")?;
     let mut all = Vec::new();
-    for (n, (uri, endpoint)) in running.ready().uris.iter().zip(&running.ready().endpoints).enumerate() {
-        let driven = open(uri, of_emulator(&running)?).await.map_err(|e| e.to_string())?;
+    for (n, (uri, endpoint)) in running
+        .ready()
+        .uris
+        .iter()
+        .zip(&running.ready().endpoints)
+        .enumerate()
+    {
+        let driven = open(uri, of_emulator(&running)?)
+            .await
+            .map_err(|e| e.to_string())?;
         let before = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
         // The output that snmpsim asks for in its manual.
-        let v3 = ["-v3", "-l", "authPriv", "-u", &user.user, "-a", "SHA-256", "-A", &user.auth_password, "-x", "AES", "-X", &user.priv_password];
-        let arguments = [&["-m", "", "-ObentU"][..], &v3, &[&endpoint.address, ".1.3.6.1"]].concat();
+        let v3 = [
+            "-v3",
+            "-l",
+            "authPriv",
+            "-u",
+            &user.user,
+            "-a",
+            "SHA-256",
+            "-A",
+            &user.auth_password,
+            "-x",
+            "AES",
+            "-X",
+            &user.priv_password,
+        ];
+        let arguments = [
+            &["-m", "", "-ObentU"][..],
+            &v3,
+            &[&endpoint.address, ".1.3.6.1"],
+        ]
+        .concat();
         let walk = tokio::task::block_in_place(|| tool("snmpwalk", &arguments))?;
         let after = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
         let community = format!("{profile}-{n}");
-        std::fs::write(folder.join(format!("{community}.snmpwalk")), walk).map_err(|e| e.to_string())?;
-        all.push(Recorded { uri: uri.clone(), community, before, after });
+        std::fs::write(folder.join(format!("{community}.snmpwalk")), walk)
+            .map_err(|e| e.to_string())?;
+        all.push(Recorded {
+            uri: uri.clone(),
+            community,
+            before,
+            after,
+        });
     }
     Ok(all)
 }
@@ -186,17 +288,30 @@ impl Simulator {
     fn start(folder: &Path, data: &Path) -> Result<Self, String> {
         let broken = |e: std::io::Error| format!("snmpsim cannot be started: {e}");
         let python = PathBuf::from(std::env::var("QKD_CI_PYTHON").unwrap_or_default());
-        let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).map_err(broken)?.port();
+        let port = std::net::UdpSocket::bind("127.0.0.1:0")
+            .and_then(|s| s.local_addr())
+            .map_err(broken)?
+            .port();
         let log = folder.join("log");
         let file = std::fs::File::create(&log).map_err(broken)?;
-        let mut command = std::process::Command::new(python.with_file_name("snmpsim-command-responder"));
-        command.arg(format!("--data-dir={}", data.display())).arg(format!("--cache-dir={}", folder.join("cache").display()));
+        let mut command =
+            std::process::Command::new(python.with_file_name("snmpsim-command-responder"));
+        command
+            .arg(format!("--data-dir={}", data.display()))
+            .arg(format!("--cache-dir={}", folder.join("cache").display()));
         command.arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"));
         // It refuses to be root unless it is told who else to be; nobody could not read its modules in root's home.
-        if std::fs::metadata(&log).map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).map_err(broken)? {
+        if std::fs::metadata(&log)
+            .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+            .map_err(broken)?
+        {
             command.args(["--process-user=root", "--process-group=root"]);
         }
-        let child = command.stdout(file.try_clone().map_err(broken)?).stderr(file).spawn().map_err(broken)?;
+        let child = command
+            .stdout(file.try_clone().map_err(broken)?)
+            .stderr(file)
+            .spawn()
+            .map_err(broken)?;
         Ok(Self { child, log, port })
     }
 
@@ -204,15 +319,24 @@ impl Simulator {
     async fn open(&mut self, recorded: &Recorded) -> Result<Opened, String> {
         let (driver, rest) = recorded.uri.split_once("+snmp://").ok_or("no SNMP")?;
         let query = rest.split_once('?').map_or("", |(_, q)| q);
-        let uri = format!("{driver}+snmp://127.0.0.1:{}?{query}&deadline=2s", self.port);
+        let uri = format!(
+            "{driver}+snmp://127.0.0.1:{}?{query}&deadline=2s",
+            self.port
+        );
         let entry = Entry::new(entry_of(query)).with("community", &recorded.community);
         let begun = Instant::now();
         loop {
             match open(&uri, Credentials::default().with(entry.clone())).await {
                 Ok(opened) => return Ok(opened),
-                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unreachable) && begun.elapsed() < DEADLINE => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unreachable)
+                        && begun.elapsed() < DEADLINE =>
+                {
                     if let Ok(Some(status)) = self.child.try_wait() {
-                        return Err(format!("snmpsim ended with {status}: {}", std::fs::read_to_string(&self.log).unwrap_or_default()));
+                        return Err(format!(
+                            "snmpsim ended with {status}: {}",
+                            std::fs::read_to_string(&self.log).unwrap_or_default()
+                        ));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -231,7 +355,10 @@ impl Drop for Simulator {
 
 /// The entry of the credentials that a URI's query names.
 fn entry_of(query: &str) -> &str {
-    query.split('&').find_map(|p| p.strip_prefix("credentials=")).unwrap_or_default()
+    query
+        .split('&')
+        .find_map(|p| p.strip_prefix("credentials="))
+        .unwrap_or_default()
 }
 
 pub(crate) fn run() -> Result<String, String> {
@@ -240,15 +367,29 @@ pub(crate) fn run() -> Result<String, String> {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).map_err(|e| e.to_string())?;
         let mut recorded = Vec::new();
-        for profile in ["packetlight-pair", "nokia-sros-macsec-pair", "scte-hms-ab", "scte-hms-2x2", "fs-olp"] {
+        for profile in [
+            "packetlight-pair",
+            "nokia-sros-macsec-pair",
+            "scte-hms-ab",
+            "scte-hms-2x2",
+            "fs-olp",
+        ] {
             recorded.extend(record(profile, &data).await?);
         }
         let mut simulator = Simulator::start(folder.path(), &data)?;
         for one in &recorded {
             let simulated = simulator.open(one).await?;
-            let now = Told::by(&simulated).await.map_err(|e| format!("{} on snmpsim: {e}", one.community))?;
-            now.between(&one.before, &one.after).map_err(|e| format!("{}: {e}", one.community))?;
-            told(&format!("{}: {} facts and {} counters, as on the emulator", one.community, now.facts.len(), now.counts.len()));
+            let now = Told::by(&simulated)
+                .await
+                .map_err(|e| format!("{} on snmpsim: {e}", one.community))?;
+            now.between(&one.before, &one.after)
+                .map_err(|e| format!("{}: {e}", one.community))?;
+            told(&format!(
+                "{}: {} facts and {} counters, as on the emulator",
+                one.community,
+                now.facts.len(),
+                now.counts.len()
+            ));
         }
         Ok("snmpsim 1.2.2 serves walks of PacketLight, Nokia, SCTE and FS.com agents; the drivers tell of them what they tell of the emulators".to_owned())
     })

@@ -26,58 +26,109 @@ struct Bench {
 impl Bench {
     async fn start(name: &str) -> Result<Self, String> {
         // The user is that of all emulated agents; the receiver must be there before the one that sends.
-        let scratch = profile::start(name, &Options::default()).await.map_err(|e| e.to_string())?;
-        let user = scratch.ready().credentials.clone().ok_or("no credentials")?;
-        let entry = Entry::new("traps").with("user", &user.user).with("auth_password", &user.auth_password).with("priv_password", &user.priv_password);
+        let scratch = profile::start(name, &Options::default())
+            .await
+            .map_err(|e| e.to_string())?;
+        let user = scratch
+            .ready()
+            .credentials
+            .clone()
+            .ok_or("no credentials")?;
+        let entry = Entry::new("traps")
+            .with("user", &user.user)
+            .with("auth_password", &user.auth_password)
+            .with("priv_password", &user.priv_password);
         let security = Security::from_entry(&entry).map_err(|e| e.to_string())?;
-        let receiver = NotificationReceiver::bind("127.0.0.1:0", &[security]).await.map_err(|e| e.to_string())?;
-        let options = Options::default().with("community", COMMUNITY).with("trap-target", receiver.address().to_string());
-        let running = profile::start(name, &options).await.map_err(|e| e.to_string())?;
+        let receiver = NotificationReceiver::bind("127.0.0.1:0", &[security])
+            .await
+            .map_err(|e| e.to_string())?;
+        let options = Options::default()
+            .with("community", COMMUNITY)
+            .with("trap-target", receiver.address().to_string());
+        let running = profile::start(name, &options)
+            .await
+            .map_err(|e| e.to_string())?;
         let peer = Peer::all(&running)?.into_iter().next().ok_or("no agent")?;
-        Ok(Self { running, peer, notified: receiver.subscribe(), _receiver: receiver })
+        Ok(Self {
+            running,
+            peer,
+            notified: receiver.subscribe(),
+            _receiver: receiver,
+        })
     }
 
     /// Waits for a notification of this name, in which a varbind below that object has this value.
     async fn tells(&mut self, trap: &str, object: &str, value: &Value) -> Result<(), String> {
-        let oid = |text: &str| text[1..].parse::<Oid>().map_err(|e| format!("{text}: {e:?}"));
+        let oid = |text: &str| {
+            text[1..]
+                .parse::<Oid>()
+                .map_err(|e| format!("{text}: {e:?}"))
+        };
         let (trap, object) = (oid(trap)?, oid(object)?);
         let found = async {
             let mut others = Vec::new();
             loop {
-                let one = self.notified.recv().await.map_err(|e| format!("{e}, after {others:?}"))?;
-                if one.trap == trap && one.binds.iter().any(|b| b.oid.ids().starts_with(object.ids()) && b.value == *value) {
+                let one = self
+                    .notified
+                    .recv()
+                    .await
+                    .map_err(|e| format!("{e}, after {others:?}"))?;
+                if one.trap == trap
+                    && one
+                        .binds
+                        .iter()
+                        .any(|b| b.oid.ids().starts_with(object.ids()) && b.value == *value)
+                {
                     return Ok(());
                 }
                 others.push(one);
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.map_err(|_| format!("no notification {trap:?} with {object:?} {value:?}"))?
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .map_err(|_| format!("no notification {trap:?} with {object:?} {value:?}"))?
     }
 
     /// The state of the model has this in it.
     fn stands(&self, what: &str) -> Result<(), String> {
         let state = self.running.state();
-        expect(state.contains(what), || format!("the model has no `{what}`: {state}"))
+        expect(state.contains(what), || {
+            format!("the model has no `{what}`: {state}")
+        })
     }
 }
 
 /// What every agent must do, whatever its objects.
-fn common(peer: &Peer, what: &str, enterprise: u32, with: impl IntoIterator<Item = String>) -> Result<(), String> {
+fn common(
+    peer: &Peer,
+    what: &str,
+    enterprise: u32,
+    with: impl IntoIterator<Item = String>,
+) -> Result<(), String> {
     peer.is_made_by(enterprise)?;
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
     let count = peer.complete(&system.chain(with).collect::<Vec<_>>())?;
-    told(&format!("{what}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing"));
+    told(&format!(
+        "{what}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing"
+    ));
     peer.guards()
 }
 
 fn is(peer: &Peer, oid: &str, wanted: &str) -> Result<(), String> {
     let got = peer.get(oid)?;
-    expect(got.value == wanted, || format!("{oid} is {} {}, not {wanted}", got.kind, got.value))
+    expect(got.value == wanted, || {
+        format!("{oid} is {} {}, not {wanted}", got.kind, got.value)
+    })
 }
 
 fn refused(peer: &Peer, oid: &str, kind: &str, value: &str, why: &str) -> Result<(), String> {
-    let error = peer.set(&[(oid, kind, value)]).err().ok_or_else(|| format!("{oid} took {value}"))?;
-    expect(error.contains(why), || format!("{oid} {value} is refused, but not as {why}: {error}"))
+    let error = peer
+        .set(&[(oid, kind, value)])
+        .err()
+        .ok_or_else(|| format!("{oid} took {value}"))?;
+    expect(error.contains(why), || {
+        format!("{oid} {value} is refused, but not as {why}: {error}")
+    })
 }
 
 /// heOpSwitchUnitTable, at the unit.
@@ -92,13 +143,22 @@ async fn scte(name: &str) -> Result<(), String> {
     let mut bench = Bench::start(name).await?;
     let is_ab = name == "scte-hms-ab";
     // pathA and pathB, or bar and cross; and a path of the other kind of switch.
-    let (first, second, foreign, words) = if is_ab { ("1", "2", "4", "live 1 preferred 1") } else { ("4", "3", "1", "live 1 preferred 1") };
+    let (first, second, foreign, words) = if is_ab {
+        ("1", "2", "4", "live 1 preferred 1")
+    } else {
+        ("4", "3", "1", "live 1 preferred 1")
+    };
     let (mode, control, state) = (he(1), he(2), he(4));
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
         let inputs = (2..=5).map(|c| format!(".1.3.6.1.4.1.5591.1.11.1.4.1.1.2.1.{c}.1"));
         let outputs = [".1.3.6.1.4.1.5591.1.11.1.4.1.1.3.1.2.1".to_owned()];
-        common(peer, name, 5591, (1..=9).map(he).chain(inputs).chain(outputs))?;
+        common(
+            peer,
+            name,
+            5591,
+            (1..=9).map(he).chain(inputs).chain(outputs),
+        )?;
         is(peer, &state, first)?;
         refused(peer, &control, "i", foreign, "inconsistentValue")?;
         refused(peer, &control, "i", "7", "wrongValue")?;
@@ -111,15 +171,21 @@ async fn scte(name: &str) -> Result<(), String> {
         peer.set(&[(&control, "i", first)])?;
         is(peer, &state, first)?;
         peer.set(&[(&mode, "i", "1")])?;
-        told(&format!("{name}: manual mode and the other path in one PDU, read back and so in the model; paths that it has not are refused"));
+        told(&format!(
+            "{name}: manual mode and the other path in one PDU, read back and so in the model; paths that it has not are refused"
+        ));
         Ok::<_, String>(())
     })?;
     if is_ab {
         bench.running.fault("cut=a")?;
         tokio::task::block_in_place(|| bench.peer.becomes(&state, second))?;
         let about = he(5)[1..].parse::<Oid>().map_err(|e| format!("{e:?}"))?;
-        bench.tells(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about)).await?;
-        told(&format!("{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of heOpSwitchFailoverStatus"));
+        bench
+            .tells(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about))
+            .await?;
+        told(&format!(
+            "{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of heOpSwitchFailoverStatus"
+        ));
     }
     Ok(())
 }
@@ -133,7 +199,12 @@ async fn fs_olp() -> Result<(), String> {
     let bench = Bench::start("fs-olp").await?;
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
-        common(peer, "fs-olp", 40_989, (1..=25).flat_map(|n| [olp(1, n), olp(2, n)]))?;
+        common(
+            peer,
+            "fs-olp",
+            40_989,
+            (1..=25).flat_map(|n| [olp(1, n), olp(2, n)]),
+        )?;
         let (mode, channel) = (olp(1, 8), olp(1, 9));
         is(peer, &mode, "1")?;
         refused(peer, &channel, "i", "2", "inconsistentValue")?;
@@ -151,7 +222,9 @@ async fn fs_olp() -> Result<(), String> {
         is(peer, &olp(1, 19), "-5000")?;
         is(peer, &olp(2, 9), "1")
     })?;
-    told("fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; a card whose main path is cut goes over");
+    told(
+        "fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; a card whose main path is cut goes over",
+    );
     Ok(())
 }
 
@@ -167,13 +240,22 @@ async fn packetlight() -> Result<(), String> {
     let (command, wait, active) = (aps(17), aps(10), aps(8));
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
-        common(peer, "packetlight, protection", 4515, (1..=22).map(aps).chain((1..=4).map(|c| format!(".1.3.6.1.4.1.4515.1.1.17.1.1.1.{c}.1295104"))))?;
+        common(
+            peer,
+            "packetlight, protection",
+            4515,
+            (1..=22)
+                .map(aps)
+                .chain((1..=4).map(|c| format!(".1.3.6.1.4.1.4515.1.1.17.1.1.1.{c}.1295104"))),
+        )?;
         peer.set(&[(&command, "i", "2")])?;
         is(peer, &aps(20), "6")?;
         bench.stands("standing Some(Lockout)")?;
         // The first of the BITS.
         let status = peer.get(&aps(13))?;
-        expect(status.value.starts_with("80"), || format!("optApsConfigChanStatus is {}", status.value))?;
+        expect(status.value.starts_with("80"), || {
+            format!("optApsConfigChanStatus is {}", status.value)
+        })?;
         peer.set(&[(&command, "i", "1"), (&wait, "u", "7")])?;
         is(peer, &aps(20), "1")?;
         is(peer, &wait, "7")?;
@@ -192,11 +274,15 @@ async fn packetlight() -> Result<(), String> {
         peer.becomes(&active, "1")?;
         peer.set(&[(&command, "i", "1")]).map(drop)
     })?;
-    told("packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of working and back; what the ranges exclude is refused");
+    told(
+        "packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of working and back; what the ranges exclude is refused",
+    );
     bench.running.fault("cut=working")?;
     tokio::task::block_in_place(|| bench.peer.becomes(&active, "2"))?;
     bench.tells(APS_TRAP, &active, &Value::Integer(2)).await?;
-    told("packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells so");
+    told(
+        "packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells so",
+    );
     Ok(())
 }
 
@@ -210,7 +296,14 @@ async fn polatis() -> Result<(), String> {
     let patch = |port: u32| p(&format!("2.2.1.2.1.2.{port}"));
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
-        let objects = ["1.2.2.1.0", "2.2.1.1.0", "2.2.1.2.1.2.32", "3.2.2.2.1.1.17", "4.2.1.1.1.1.17", "4.2.1.1.1.4.32"];
+        let objects = [
+            "1.2.2.1.0",
+            "2.2.1.1.0",
+            "2.2.1.2.1.2.32",
+            "3.2.2.2.1.1.17",
+            "4.2.1.1.1.1.17",
+            "4.2.1.1.1.4.32",
+        ];
         common(peer, "polatis", 26_592, objects.map(p))?;
         is(peer, &p("2.2.1.1.0"), "\"16x16\"")?;
         peer.set(&[(&patch(1), "u", "17")])?;
@@ -223,7 +316,9 @@ async fn polatis() -> Result<(), String> {
         is(peer, &p("4.2.1.1.1.3.17"), "2")?;
         peer.becomes(&p("3.2.2.2.1.1.17"), "-10000")
     })?;
-    bench.tells(&p("2.3.0.7"), &p("2.3.1.3"), &Value::text("1")).await?;
+    bench
+        .tells(&p("2.3.0.7"), &p("2.3.1.3"), &Value::text("1"))
+        .await?;
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
         peer.set(&[(&patch(17), "u", "0")])?;
@@ -236,9 +331,13 @@ async fn polatis() -> Result<(), String> {
         refused(peer, &group, "i", "4", "inconsistentValue")?;
         peer.set(&[(&group, "i", "6")])?;
         let gone = peer.walk("snmpwalk", &[], &p("5.2.1.2"))?;
-        expect(!gone.contains(&group), || format!("a destroyed group is walked: {gone}"))
+        expect(!gone.contains(&group), || {
+            format!("a destroyed group is walked: {gone}")
+        })
     })?;
-    told("polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; polatisOxcSwitchCompleteV2 tells of the patch");
+    told(
+        "polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; polatisOxcSwitchCompleteV2 tells of the patch",
+    );
     told("polatis: a protection group by createAndGo, not twice, and gone by destroy");
     Ok(())
 }
@@ -249,6 +348,8 @@ pub(super) async fn all() -> Result<(), String> {
         scte(name).await.map_err(|e| format!("{name}: {e}"))?;
     }
     fs_olp().await.map_err(|e| format!("fs-olp: {e}"))?;
-    packetlight().await.map_err(|e| format!("packetlight-pair: {e}"))?;
+    packetlight()
+        .await
+        .map_err(|e| format!("packetlight-pair: {e}"))?;
     polatis().await.map_err(|e| format!("polatis-16x16: {e}"))
 }
