@@ -10,7 +10,7 @@ use qkd_driver_kit::{
     credentials::Entry,
     link::{
         snmp::{Oid, SnmpLink, Value},
-        snmp_udp::{Security, UdpSnmp},
+        snmp_udp::{Security, SnmpOptions, UdpSnmp},
     },
 };
 use qkd_emulators::{
@@ -52,6 +52,7 @@ async fn open(port: u16, version: &str) -> Arc<UdpSnmp> {
     UdpSnmp::open(
         &format!("127.0.0.1:{port}"),
         security(version),
+        &SnmpOptions::default(),
         PATIENCE,
         EventHub::default(),
         None,
@@ -343,6 +344,7 @@ impl Snmpsim {
                 let link = UdpSnmp::open(
                     &format!("127.0.0.1:{}", self.port),
                     security("v2c"),
+                    &SnmpOptions::default(),
                     patience,
                     EventHub::default(),
                     None,

@@ -1,5 +1,9 @@
 //! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is in `docs/emulators.md`.
 
+mod agent;
+
+pub use agent::{AgentFault, OddValue};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::{
@@ -34,6 +38,8 @@ pub enum Fault {
     Flood,
     /// What the device itself does.
     Device(DeviceFault),
+    /// What its SNMP agent does.
+    Agent(AgentFault),
 }
 
 /// What goes wrong in the device or around it. A device that has no such thing says so.
@@ -160,6 +166,12 @@ impl FromStr for FaultSpec {
             }
         };
         use DeviceFault as D;
+        if let Some(fault) = AgentFault::parse(name, value) {
+            return Ok(Self {
+                fault: Fault::Agent(fault?),
+                trigger,
+            });
+        }
         let fault = match name {
             "loss" => Fault::Loss(probability(name, value)?),
             "delay" => Fault::Delay(duration(name, value)?),
@@ -235,6 +247,8 @@ struct Inner {
     device: Option<Arc<dyn Faulty>>,
     /// How often the device has restarted.
     restarts: watch::Sender<u64>,
+    /// Whether an SNMP agent speaks on this wire.
+    has_agent: bool,
 }
 
 /// The faults of one emulator. Clones are the same.
@@ -256,7 +270,29 @@ impl Faults {
             random: ChaCha12Rng::seed_from_u64(seed),
             device,
             restarts: watch::Sender::new(0),
+            has_agent: false,
         })))
+    }
+
+    /// Admits faults of an SNMP agent.
+    pub fn admit_agent_faults(&self) {
+        self.lock().has_agent = true;
+    }
+
+    /// The active faults of the SNMP agent.
+    #[must_use]
+    pub fn agent_faults(&self) -> Vec<AgentFault> {
+        let faults = self.lock();
+        let active = faults
+            .active
+            .iter()
+            .filter(|a| a.seen >= a.spec.trigger.after);
+        active
+            .filter_map(|a| match &a.spec.fault {
+                Fault::Agent(fault) => Some(fault.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -302,6 +338,9 @@ impl Faults {
                     self.lock().restarts.send_modify(|n| *n += 1);
                 }
                 Ok(())
+            }
+            (Fault::Agent(_), _) if !self.lock().has_agent => {
+                Err("there is no SNMP agent on this wire".to_owned())
             }
             _ => {
                 self.lock().active.push(Active { spec, seen: 0 });
@@ -386,6 +425,8 @@ impl Faults {
                     delivery.flood = true;
                     true
                 }
+                // The relay asks for these.
+                Fault::Agent(_) => true,
                 Fault::Device(fault) => {
                     due.push(fault.clone());
                     return false;

@@ -335,6 +335,7 @@ impl OpenContext {
                 crate::link::snmp_udp::UdpSnmp::open(
                     &address,
                     security,
+                    &crate::link::snmp_udp::SnmpOptions::from_uri(uri)?,
                     self.deadline(uri)?,
                     events,
                     self.notifications.clone(),

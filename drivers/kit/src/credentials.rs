@@ -5,8 +5,9 @@
 //! user = "noc"
 //! auth_protocol = "SHA-256"      # MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512
 //! auth_password = "..."
-//! priv_protocol = "AES"          # DES, AES (128 bit), AES-192, AES-256
-//! priv_password = "..."
+//! priv_protocol = "AES"          # DES, AES (128 bit), AES-192, AES-256; AES-192-C and AES-256-C
+//! priv_password = "..."          #   extend the key as Cisco does (draft-reeder)
+//! context_name = "vlan-1"        # where the agent has several contexts
 //!
 //! [lab]                          # SNMPv2c, for reading
 //! community = "..."
@@ -35,13 +36,14 @@ use zeroize::Zeroizing;
 pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
 
 /// The fields that an entry may have.
-pub const FIELDS: [&str; 10] = [
+pub const FIELDS: [&str; 11] = [
     "user",
     "password",
     "auth_protocol",
     "auth_password",
     "priv_protocol",
     "priv_password",
+    "context_name",
     "community",
     "ca",
     "cert",

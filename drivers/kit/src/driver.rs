@@ -131,6 +131,41 @@ pub const COMMON_PARAMETERS: &[UriParameter] = &[
     },
 ];
 
+/// Parameters that every URI with the transport `snmp` takes.
+pub const SNMP_PARAMETERS: &[UriParameter] = &[
+    UriParameter {
+        name: "bulk",
+        help: "rows of the first GETBULK, 1 to 1000; default 32; 1 selects GETNEXT",
+        required: false,
+    },
+    UriParameter {
+        name: "varbinds",
+        help: "varbinds of the first GET, 1 to 1000; default 64",
+        required: false,
+    },
+    UriParameter {
+        name: "source",
+        help: "any: accept SNMPv2c replies from another address than was asked; they are not \
+               authenticated",
+        required: false,
+    },
+    UriParameter {
+        name: "client",
+        help: "SNMP client library: async-snmp (default) or snmp2",
+        required: false,
+    },
+];
+
+/// Parameters that every driver's URI takes with this transport.
+pub fn common_parameters(transport: &str) -> impl Iterator<Item = &'static UriParameter> {
+    let snmp: &[UriParameter] = if transport == "snmp" {
+        SNMP_PARAMETERS
+    } else {
+        &[]
+    };
+    COMMON_PARAMETERS.iter().chain(snmp)
+}
+
 /// A driver.
 #[async_trait]
 pub trait Driver: Send + Sync {

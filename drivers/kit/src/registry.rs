@@ -2,7 +2,7 @@
 
 use crate::{
     context::OpenContext,
-    driver::{COMMON_PARAMETERS, Driver, Opened},
+    driver::{Driver, Opened, common_parameters},
 };
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -83,13 +83,13 @@ impl Registry {
             if !info
                 .parameters
                 .iter()
-                .chain(COMMON_PARAMETERS)
+                .chain(common_parameters(uri.transport()))
                 .any(|p| p.name == name)
             {
                 let known: Vec<_> = info
                     .parameters
                     .iter()
-                    .chain(COMMON_PARAMETERS)
+                    .chain(common_parameters(uri.transport()))
                     .map(|p| p.name)
                     .collect();
                 return Err(Error::invalid(format!(

@@ -6,8 +6,11 @@
 //! - The snmpEngine group and the counters of USM and of the dispatcher are `async-snmp`'s own.
 //! - Wire faults need a relay in front of the agent, which `async-snmp` has no hook for. It is there if [`Options::faults`] is given, and costs a UDP hop; without, there
 //!   is none. A datagram that is `slow` comes a second late; a `flood` is of datagrams that are no SNMP.
+//! - The relay also changes messages as fielded agents would have sent them ([`crate::fault::AgentFault`]).
 //! - When the agent reboots, its socket is closed and opened again at the same address, with one boot more.
 
+mod ber;
+mod damage;
 mod handler;
 mod relay;
 #[cfg(test)]
@@ -21,6 +24,7 @@ use async_snmp::{
     message::SecurityLevel,
     oid,
 };
+pub(crate) use ber::Tlv;
 use handler::Handler;
 use std::{
     fmt, io,
@@ -208,10 +212,13 @@ impl Server {
         let agent = build(inner, &service, &options).await?;
         let relay = match &options.faults {
             None => None,
-            Some(faults) => Some(
-                relay::Relay::bind(address, within_host(agent.local_addr()), faults.clone())
-                    .await?,
-            ),
+            Some(faults) => {
+                faults.admit_agent_faults();
+                let damage = damage::Damage::new(options.user.keys.clone())
+                    .ok_or_else(|| io::Error::other("no random source"))?;
+                let agent = within_host(agent.local_addr());
+                Some(relay::Relay::bind(address, agent, faults.clone(), damage).await?)
+            }
         };
         let address = match &relay {
             None => agent.local_addr(),

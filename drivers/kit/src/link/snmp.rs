@@ -105,6 +105,8 @@ pub enum Value {
     NoSuchInstance,
     /// Nothing stands behind this name.
     EndOfMibView,
+    /// What came is not a value of any SMIv2 type, or is outside the range of its type; why.
+    Invalid(String),
 }
 
 impl fmt::Debug for Value {
@@ -124,6 +126,7 @@ impl fmt::Debug for Value {
             Self::NoSuchObject => f.write_str("NoSuchObject"),
             Self::NoSuchInstance => f.write_str("NoSuchInstance"),
             Self::EndOfMibView => f.write_str("EndOfMibView"),
+            Self::Invalid(why) => write!(f, "Invalid({why})"),
         }
     }
 }

@@ -219,6 +219,7 @@ fn varbinds(parts: &[Zeroizing<Vec<u8>>]) -> Result<Vec<VarBind>, LinkError> {
             'C' => Value::Counter64(number()?),
             'x' => Value::Opaque(value.to_vec()),
             'n' => Value::Null,
+            '?' => Value::Invalid(text_of(&value)?.to_owned()),
             _ => match text_of(&value)? {
                 "noSuchObject" => Value::NoSuchObject,
                 "noSuchInstance" => Value::NoSuchInstance,

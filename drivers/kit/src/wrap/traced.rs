@@ -93,6 +93,7 @@ fn halves(bind: &VarBind) -> (String, Zeroizing<Vec<u8>>) {
         Value::NoSuchObject => ('-', b"noSuchObject".to_vec()),
         Value::NoSuchInstance => ('-', b"noSuchInstance".to_vec()),
         Value::EndOfMibView => ('-', b"endOfMibView".to_vec()),
+        Value::Invalid(why) => ('?', why.clone().into_bytes()),
     };
     (format!("{}={kind}:", bind.oid), Zeroizing::new(value))
 }

@@ -36,6 +36,8 @@ fn value_out(value: Value) -> Theirs {
         Value::NoSuchObject => Theirs::NoSuchObject,
         Value::NoSuchInstance => Theirs::NoSuchInstance,
         Value::EndOfMibView => Theirs::EndOfMibView,
+        // The relay damages replies; an agent's own values are always encoded as their types.
+        Value::Invalid(why) => Theirs::Opaque(why.into_bytes().into()),
     }
 }
 

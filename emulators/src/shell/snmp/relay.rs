@@ -1,7 +1,14 @@
 //! A UDP relay in front of an agent, for faults of the wire.
 
-use crate::fault::Faults;
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use super::damage::{Damage, Request};
+use crate::fault::{AgentFault, Faults};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::UdpSocket, task::JoinSet, time::sleep};
 
 /// How long a client that is silent keeps its socket.
@@ -17,6 +24,9 @@ pub(super) struct Relay {
     front: Arc<UdpSocket>,
     agent: SocketAddr,
     faults: Faults,
+    damage: Arc<Damage>,
+    /// Where a reply comes from that comes from another address.
+    other: Arc<UdpSocket>,
 }
 
 impl Relay {
@@ -24,11 +34,19 @@ impl Relay {
         address: SocketAddr,
         agent: SocketAddr,
         faults: Faults,
+        damage: Damage,
     ) -> io::Result<Self> {
+        // The whole of 127.0.0.0/8 is this host; elsewhere another port has to do.
+        let other = match address.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
+            ip => ip,
+        };
         Ok(Self {
             front: Arc::new(UdpSocket::bind(address).await?),
             agent,
             faults,
+            damage: Arc::new(damage),
+            other: Arc::new(UdpSocket::bind((other, 0)).await?),
         })
     }
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
@@ -64,12 +82,14 @@ impl Relay {
                     Ok(back) => {
                         let back = Arc::new(back);
                         clients.insert(client, back.clone());
-                        tasks.spawn(replies(
-                            back.clone(),
-                            self.front.clone(),
+                        tasks.spawn(replies(Path {
+                            back: back.clone(),
+                            front: self.front.clone(),
+                            other: self.other.clone(),
                             client,
-                            self.faults.clone(),
-                        ));
+                            faults: self.faults.clone(),
+                            damage: self.damage.clone(),
+                        }));
                         back
                     }
                     Err(error) => {
@@ -78,7 +98,16 @@ impl Relay {
                     }
                 },
             };
-            let _ = back.send(&buffer[..length]).await;
+            let faults = self.faults.agent_faults();
+            let request = if faults.is_empty() {
+                Request::Pass(buffer[..length].to_vec())
+            } else {
+                self.damage.request(&buffer[..length], &faults)
+            };
+            let _ = match request {
+                Request::Pass(request) => back.send(&request).await,
+                Request::Answer(reply) => self.front.send_to(&reply, client).await,
+            };
         }
     }
 
@@ -89,13 +118,26 @@ impl Relay {
     }
 }
 
-/// Hands a client's replies on, as the faults want it, until he is silent for long.
-async fn replies(
+/// The way back to one client.
+struct Path {
     back: Arc<UdpSocket>,
     front: Arc<UdpSocket>,
+    other: Arc<UdpSocket>,
     client: SocketAddr,
     faults: Faults,
-) -> SocketAddr {
+    damage: Arc<Damage>,
+}
+
+/// Hands a client's replies on, as the faults want it, until he is silent for long.
+async fn replies(path: Path) -> SocketAddr {
+    let Path {
+        back,
+        front,
+        other,
+        client,
+        faults,
+        damage,
+    } = path;
     let mut buffer = vec![0; DATAGRAM];
     let mut late = JoinSet::new();
     loop {
@@ -112,7 +154,19 @@ async fn replies(
             let _ = front.send_to(&buffer[..length], client).await;
             continue;
         }
-        let delivery = faults.deliver(buffer[..length].to_vec());
+        let of_agent = faults.agent_faults();
+        let reply = if of_agent.is_empty() {
+            Some(buffer[..length].to_vec())
+        } else {
+            damage.reply(&buffer[..length], &of_agent)
+        };
+        let Some(reply) = reply else { continue };
+        let front = if of_agent.contains(&AgentFault::OtherSource) {
+            &other
+        } else {
+            &front
+        };
+        let delivery = faults.deliver(reply);
         sleep(delivery.delay + delivery.pace).await;
         if let Some((after, datagram)) = delivery.late {
             let front = front.clone();

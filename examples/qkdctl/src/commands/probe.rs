@@ -16,7 +16,7 @@ use qkd_driver_kit::{
         line::{LineLink, LineOptions, Resync},
         serial::SerialPort,
         snmp::{Oid, SnmpLink, Value},
-        snmp_udp::{Security, UdpSnmp},
+        snmp_udp::{Security, SnmpOptions, UdpSnmp},
         tcp::Tcp,
         usb::UsbLink,
         usb_host,
@@ -233,9 +233,16 @@ async fn snmp(
         Error::new(ErrorKind::Authentication, "reading the SNMP system group needs credentials: --login <name of an entry of the credentials file>")
     })?;
     let security = Security::from_entry(&session.credentials.entry(login)?)?;
-    let link = UdpSnmp::open(address, security, PATIENCE, EventHub::default(), None)
-        .await
-        .map_err(|e| e.reading("probe"))?;
+    let link = UdpSnmp::open(
+        address,
+        security,
+        &SnmpOptions::default(),
+        PATIENCE,
+        EventHub::default(),
+        None,
+    )
+    .await
+    .map_err(|e| e.reading("probe"))?;
     // sysDescr.0 and sysObjectID.0 (RFC 3418).
     let names = [
         Oid::from([1, 3, 6, 1, 2, 1, 1, 1, 0]),

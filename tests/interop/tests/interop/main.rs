@@ -9,6 +9,7 @@ mod probes;
 mod protection;
 mod qkd;
 mod serial_switches;
+mod snmp_conditions;
 mod switches;
 mod table;
 mod three_interfaces;

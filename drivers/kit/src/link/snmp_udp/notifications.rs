@@ -1,9 +1,9 @@
 //! One receiver of traps and informs for the process, through `async-snmp`, which also acknowledges informs.
 
 use super::{
-    super::snmp::{Notification, Oid, Value, VarBind},
+    super::snmp::{Notification, VarBind},
     Security,
-    security::{AuthProtocol, PrivProtocol},
+    stack_async_snmp::{our_oid, our_value, their_auth, their_cipher},
 };
 use async_snmp::notification::{NotificationAcceptance, NotificationReceiver as Receiver};
 use qkd_hal::{Error, ErrorKind, Result};
@@ -71,29 +71,14 @@ impl NotificationReceiver {
                     user,
                     auth: Some((auth, auth_password)),
                     privacy,
+                    ..
                 } => {
-                    let auth = match auth {
-                        AuthProtocol::Md5 => async_snmp::AuthProtocol::Md5,
-                        AuthProtocol::Sha1 => async_snmp::AuthProtocol::Sha1,
-                        AuthProtocol::Sha224 => async_snmp::AuthProtocol::Sha224,
-                        AuthProtocol::Sha256 => async_snmp::AuthProtocol::Sha256,
-                        AuthProtocol::Sha384 => async_snmp::AuthProtocol::Sha384,
-                        AuthProtocol::Sha512 => async_snmp::AuthProtocol::Sha512,
-                    };
+                    let auth = their_auth(*auth);
                     let (auth_password, privacy) = (auth_password.clone(), privacy.clone());
                     builder = builder
                         .usm_user(user.clone(), move |u| match &privacy {
                             Some((cipher, password)) => {
-                                let cipher = match cipher {
-                                    PrivProtocol::Des => async_snmp::PrivProtocol::Des,
-                                    PrivProtocol::Aes128 => async_snmp::PrivProtocol::Aes128,
-                                    PrivProtocol::Aes192 => {
-                                        async_snmp::PrivProtocol::Aes192Blumenthal
-                                    }
-                                    PrivProtocol::Aes256 => {
-                                        async_snmp::PrivProtocol::Aes256Blumenthal
-                                    }
-                                };
+                                let cipher = their_cipher(*cipher);
                                 u.auth_priv(
                                     auth,
                                     auth_password.as_bytes(),
@@ -142,10 +127,10 @@ impl NotificationReceiver {
                             .notification
                             .varbinds()
                             .iter()
-                            .filter_map(|b| Some(VarBind::new(oid(&b.oid), value(&b.value)?)))
+                            .map(|b| VarBind::new(our_oid(&b.oid), our_value(&b.value)))
                             .collect();
                         let notification = Notification {
-                            trap: oid(&trap),
+                            trap: our_oid(&trap),
                             uptime: one.notification.uptime(),
                             binds,
                         };
@@ -234,25 +219,4 @@ impl std::fmt::Debug for NotificationReceiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NotificationReceiver({})", self.address)
     }
-}
-
-fn oid(theirs: &async_snmp::Oid) -> Oid {
-    Oid::from(theirs.as_ref())
-}
-
-fn value(theirs: &async_snmp::Value) -> Option<Value> {
-    use async_snmp::Value as V;
-    Some(match theirs {
-        V::Integer(v) => Value::Integer(*v),
-        V::OctetString(v) => Value::OctetString(v.to_vec()),
-        V::ObjectIdentifier(v) => Value::ObjectId(oid(v)),
-        V::IpAddress(v) => Value::IpAddress(*v),
-        V::Counter32(v) => Value::Counter32(*v),
-        V::Gauge32(v) => Value::Gauge32(*v),
-        V::TimeTicks(v) => Value::TimeTicks(*v),
-        V::Counter64(v) => Value::Counter64(*v),
-        V::Opaque(v) => Value::Opaque(v.to_vec()),
-        V::Null => Value::Null,
-        _ => return None,
-    })
 }

@@ -3,10 +3,9 @@
 use super::super::snmp::SecurityLevel;
 use crate::credentials::Entry;
 use qkd_hal::{Error, ErrorKind, Result};
-use snmp2::v3;
 use zeroize::Zeroizing;
 
-/// Credentials of an SNMP link. Shows no password: `snmp2`'s own type would.
+/// Credentials of an SNMP link. Shows no password.
 #[derive(Clone)]
 pub enum Security {
     /// SNMPv2c: for reading only, in clear.
@@ -22,6 +21,8 @@ pub enum Security {
         auth: Option<(AuthProtocol, Zeroizing<String>)>,
         /// Privacy.
         privacy: Option<(PrivProtocol, Zeroizing<String>)>,
+        /// contextName (RFC 3411, 3.3.5); empty is the default context.
+        context_name: String,
     },
 }
 
@@ -49,10 +50,14 @@ pub enum PrivProtocol {
     Des,
     /// CFB-AES-128 (RFC 3826).
     Aes128,
-    /// AES-192.
-    Aes192,
-    /// AES-256.
-    Aes256,
+    /// CFB-AES-192 with the key extension of draft-blumenthal-aes-usm-04.
+    Aes192Blumenthal,
+    /// CFB-AES-192 with the key extension of draft-reeder-snmpv3-usm-3desede-00, as Cisco's.
+    Aes192Reeder,
+    /// CFB-AES-256 with the key extension of draft-blumenthal-aes-usm-04.
+    Aes256Blumenthal,
+    /// CFB-AES-256 with the key extension of draft-reeder-snmpv3-usm-3desede-00, as Cisco's.
+    Aes256Reeder,
 }
 
 impl Security {
@@ -107,9 +112,15 @@ impl Security {
         {
             "DES" => PrivProtocol::Des,
             "AES" | "AES128" => PrivProtocol::Aes128,
-            "AES192" => PrivProtocol::Aes192,
-            "AES256" => PrivProtocol::Aes256,
-            _ => return Err(wrong("priv_protocol", "DES, AES, AES-192 or AES-256")),
+            // The names with a C are net-snmp's, after Cisco's way of extending the key.
+            "AES192" => PrivProtocol::Aes192Blumenthal,
+            "AES192C" => PrivProtocol::Aes192Reeder,
+            "AES256" => PrivProtocol::Aes256Blumenthal,
+            "AES256C" => PrivProtocol::Aes256Reeder,
+            _ => {
+                let right = "DES, AES, AES-192, AES-256, AES-192-C or AES-256-C";
+                return Err(wrong("priv_protocol", right));
+            }
         };
         let auth = password("auth_password")?.map(|p| (auth_protocol, p));
         let privacy = password("priv_password")?.map(|p| (priv_protocol, p));
@@ -120,6 +131,7 @@ impl Security {
             user,
             auth,
             privacy,
+            context_name: entry.get("context_name").unwrap_or_default().to_owned(),
         })
     }
 
@@ -131,55 +143,6 @@ impl Security {
             Self::V3 { auth: Some(_), .. } => SecurityLevel::AuthNoPriv,
             _ => SecurityLevel::NoAuthNoPriv,
         }
-    }
-
-    pub(super) fn community(&self) -> &str {
-        match self {
-            Self::V2c { community } => community,
-            Self::V3 { .. } => "",
-        }
-    }
-
-    pub(super) fn usm(&self) -> Option<v3::Security> {
-        let Self::V3 {
-            user,
-            auth,
-            privacy,
-        } = self
-        else {
-            return None;
-        };
-        let (protocol, password) = match auth {
-            Some((protocol, password)) => (Some(protocol), password.as_bytes()),
-            None => (None, &[][..]),
-        };
-        // Where a digest is shorter than the cipher's key, both ends must extend it alike; this is the way of draft-blumenthal-aes-usm-04.
-        let mut security = v3::Security::new(user.as_bytes(), password)
-            .with_key_extension_method(v3::KeyExtension::Blumenthal);
-        security = match (protocol, privacy) {
-            (Some(_), Some((cipher, password))) => security.with_auth(v3::Auth::AuthPriv {
-                cipher: match cipher {
-                    PrivProtocol::Des => v3::Cipher::Des,
-                    PrivProtocol::Aes128 => v3::Cipher::Aes128,
-                    PrivProtocol::Aes192 => v3::Cipher::Aes192,
-                    PrivProtocol::Aes256 => v3::Cipher::Aes256,
-                },
-                privacy_password: password.as_bytes().to_vec(),
-            }),
-            (Some(_), None) => security.with_auth(v3::Auth::AuthNoPriv),
-            (None, _) => security.with_auth(v3::Auth::NoAuthNoPriv),
-        };
-        Some(match protocol {
-            None => security,
-            Some(protocol) => security.with_auth_protocol(match protocol {
-                AuthProtocol::Md5 => v3::AuthProtocol::Md5,
-                AuthProtocol::Sha1 => v3::AuthProtocol::Sha1,
-                AuthProtocol::Sha224 => v3::AuthProtocol::Sha224,
-                AuthProtocol::Sha256 => v3::AuthProtocol::Sha256,
-                AuthProtocol::Sha384 => v3::AuthProtocol::Sha384,
-                AuthProtocol::Sha512 => v3::AuthProtocol::Sha512,
-            }),
-        })
     }
 }
 

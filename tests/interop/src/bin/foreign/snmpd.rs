@@ -6,7 +6,7 @@ use qkd_driver_kit::{
     link::{
         LinkError,
         snmp::{Oid, SetRequest, SnmpLink, Value},
-        snmp_udp::{Security, UdpSnmp},
+        snmp_udp::{Security, SnmpOptions, UdpSnmp},
     },
 };
 use qkd_hal::{ErrorKind, event::EventHub};
@@ -28,6 +28,7 @@ async fn open(port: u16, entry: &Entry) -> Result<Arc<UdpSnmp>, LinkError> {
     UdpSnmp::open(
         &format!("127.0.0.1:{port}"),
         security,
+        &SnmpOptions::default(),
         PATIENCE,
         EventHub::default(),
         None,
