@@ -259,9 +259,14 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.gate.run(Operation::Health, self.inner.health()).await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
-        self.gate
+        let all = self
+            .gate
             .run(Operation::Telemetry, self.inner.telemetry())
-            .await
+            .await?;
+        Ok(all
+            .into_iter()
+            .map(Reading::within_physical_range)
+            .collect())
     }
     fn parameters(&self) -> &[ParameterSpec] {
         self.inner.parameters()

@@ -1,5 +1,6 @@
 //! Readings: a value with its unit, its time and its quality.
 
+use crate::units::DecibelMilliwatts;
 use serde::Serialize;
 use std::{borrow::Cow, fmt, time::SystemTime};
 
@@ -43,6 +44,44 @@ impl<T> Measured<T> {
     #[must_use]
     pub fn with_quality(mut self, quality: Quality) -> Self {
         self.quality = quality;
+        self
+    }
+}
+
+/// The optical powers that an instrument can show, in dBm: from below the noise of any receiver
+/// to above the damage threshold of any fibre.
+pub const POWER_RANGE: std::ops::RangeInclusive<f64> = -120.0..=60.0;
+
+/// The quality of an optical power that a device reports as good. A number outside
+/// [`POWER_RANGE`] is no power: it is a wrapped or wrongly scaled encoding.
+fn power_quality(dbm: f64, reported: Quality) -> Quality {
+    match reported {
+        Quality::Invalid => Quality::Invalid,
+        _ if dbm.is_nan() => Quality::Invalid,
+        _ if !POWER_RANGE.contains(&dbm) => Quality::OutOfRange,
+        reported => reported,
+    }
+}
+
+impl Measured<DecibelMilliwatts> {
+    /// The same, out of range if the value is not an optical power ([`POWER_RANGE`]).
+    #[must_use]
+    pub fn within_physical_range(mut self) -> Self {
+        self.quality = power_quality(self.value.0, self.quality);
+        self
+    }
+}
+
+impl Reading {
+    /// The same; a reading in dBm is out of range if it is not an optical power
+    /// ([`POWER_RANGE`]).
+    #[must_use]
+    pub fn within_physical_range(mut self) -> Self {
+        if let Value::Number(number) = self.value
+            && self.unit == DecibelMilliwatts::SYMBOL
+        {
+            self.quality = power_quality(number, self.quality);
+        }
         self
     }
 }
@@ -132,5 +171,28 @@ pub fn serialize_optional_seconds<S: serde::Serializer>(
     match time {
         Some(time) => s.serialize_some(&time.as_secs_f64()),
         None => s.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_optical_power_can_be_is_out_of_range() {
+        for (dbm, quality) in [
+            (-30.0, Quality::Good),
+            (429_496_724.6, Quality::OutOfRange),
+            (-32_768.0, Quality::OutOfRange),
+            (f64::INFINITY, Quality::OutOfRange),
+            (f64::NAN, Quality::Invalid),
+        ] {
+            let measured = Measured::now(DecibelMilliwatts(dbm)).within_physical_range();
+            assert_eq!(measured.quality, quality, "{dbm}");
+            let reading = Reading::now("power", Value::Number(dbm), "dBm");
+            assert_eq!(reading.within_physical_range().quality, quality, "{dbm}");
+        }
+        let count = Reading::now("count", Value::Number(1e9), "1");
+        assert_eq!(count.within_physical_range().quality, Quality::Good);
     }
 }

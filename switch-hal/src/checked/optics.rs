@@ -17,7 +17,11 @@ impl PowerMeter for Checked<dyn PowerMeter> {
             .run(Operation::Power, async {
                 let capabilities = self.inner().meter_capabilities();
                 ports.iter().try_for_each(|p| capabilities.check_port(*p))?;
-                self.inner().power(ports).await
+                let measured = self.inner().power(ports).await?;
+                Ok(measured
+                    .into_iter()
+                    .map(Measured::within_physical_range)
+                    .collect())
             })
             .await
     }

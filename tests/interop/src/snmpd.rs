@@ -15,6 +15,18 @@ pub const AUTH_PASSWORD: &str = "authpassword";
 /// Its privacy password.
 pub const PRIV_PASSWORD: &str = "privpassword";
 
+/// Further users, with the same passwords: authentication and privacy as net-snmp names them.
+pub const PROTOCOLS: [(&str, &str, &str); 8] = [
+    ("md5-des", "MD5", "DES"),
+    ("sha-aes", "SHA", "AES"),
+    ("sha-aes192", "SHA", "AES-192"),
+    ("sha-aes192c", "SHA", "AES-192-C"),
+    ("md5-aes256", "MD5", "AES-256"),
+    ("md5-aes256c", "MD5", "AES-256-C"),
+    ("sha384-aes256", "SHA-384", "AES-256"),
+    ("sha512-aes256c", "SHA-512", "AES-256-C"),
+];
+
 /// A running agent; ends when dropped.
 pub struct Snmpd {
     child: Child,
@@ -61,7 +73,13 @@ impl Snmpd {
         std::fs::write(
             &conf,
             format!(
-                "engineID testbed\nagentAddress udp:127.0.0.1:{port}\nrwcommunity public 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser {USER} authpriv\ndontLogTCPWrappersConnects yes\n"
+                "engineID testbed\nagentAddress udp:127.0.0.1:{port}\nrwcommunity public 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser {USER} authpriv\ndontLogTCPWrappersConnects yes\n{}",
+                PROTOCOLS
+                    .iter()
+                    .map(|(user, auth, privacy)| format!(
+                        "createUser {user} {auth} {AUTH_PASSWORD} {privacy} {PRIV_PASSWORD}\nrwuser {user} authpriv\n"
+                    ))
+                    .collect::<String>()
             ),
         )?;
         // -Ln: logging each connection would slow it down threefold.

@@ -10,9 +10,11 @@ mod foreign {
     pub(crate) mod netsnmp;
     pub(crate) mod notifications;
     pub(crate) mod pysnmp;
+    pub(crate) mod recorded_agents;
     pub(crate) mod serial_switches;
+    pub(crate) mod snmp_clients;
     pub(crate) mod snmpd;
-    pub(crate) mod snmpsim;
+    pub(crate) mod tools;
     pub(crate) mod visa;
 }
 
@@ -25,7 +27,11 @@ const CHECKS: &[(&str, Check)] = &[
     ("net-snmp-on-our-agents", foreign::netsnmp::run),
     ("net-snmp-into-our-receiver", foreign::notifications::run),
     ("pysnmp-on-our-agents", foreign::pysnmp::run),
-    ("our-drivers-on-snmpsim", foreign::snmpsim::run),
+    ("snmp-clients-on-our-agents", foreign::snmp_clients::run),
+    (
+        "our-drivers-on-recorded-agents",
+        foreign::recorded_agents::run,
+    ),
     ("python-014-client-on-our-server", foreign::etsi014::client),
     ("qkdsec-doctor-on-our-server", foreign::etsi014::doctor),
     (
@@ -36,6 +42,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("pyvisa-on-our-switch", foreign::visa::run),
     ("pyvisa-serial-switches", foreign::serial_switches::run),
     ("autosweep-on-our-matrix", foreign::dicon::run),
+    ("lxi-tools-on-our-switches", foreign::tools::lxi),
+    ("usbip-lists-our-device", foreign::tools::usbip),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];
 

@@ -539,3 +539,81 @@ async fn a_walk_that_does_not_end_is_ended() {
         );
     }
 }
+
+/// A tag with its content, in BER.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u8::try_from(content.len()).unwrap();
+    let mut bytes = if length < 0x80 {
+        vec![tag, length]
+    } else {
+        vec![tag, 0x81, length]
+    };
+    bytes.extend(content);
+    bytes
+}
+
+/// An agent that answers every message with an unauthenticated Report on this object of RFC 3414,
+/// and with another clock each time. Counts what it is sent.
+async fn reporting_agent(object: u8) -> (SocketAddr, Arc<AtomicI32>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let count = Arc::new(AtomicI32::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        loop {
+            let (_, peer) = socket.recv_from(&mut buffer).await.unwrap();
+            let n = counted.fetch_add(1, Ordering::SeqCst);
+            // The message id follows the version and the head of msgGlobalData.
+            let version = buffer
+                .windows(3)
+                .position(|w| w == [2, 1, 3])
+                .unwrap_or_default();
+            let id = version + 5;
+            let id = &buffer[id..id + 2 + usize::from(buffer[id + 1])];
+            let is_discovery = n == 0 || object == 4;
+            let object = if is_discovery { 4 } else { object };
+            let user: &[u8] = if is_discovery { b"" } else { b"noc" };
+            let engine = tlv(4, &[&[0x80, 0, 0x7e, 0xd9, 5, 1, 2, 3]]);
+            let clock = [2, 1, (n % 100) as u8];
+            let security = [&engine, &clock[..], &clock, &tlv(4, &[user]), &[4, 0, 4, 0]];
+            let oid = tlv(6, &[&[0x2b, 6, 1, 6, 3, 15, 1, 1, object, 0]]);
+            let binds = tlv(0x30, &[&tlv(0x30, &[&oid, &[0x41, 1, 1]])]);
+            let pdu = tlv(0xa8, &[&[2, 1, 0, 2, 1, 0, 2, 1, 0], &binds]);
+            let message = tlv(
+                0x30,
+                &[
+                    &[2, 1, 3],
+                    &tlv(0x30, &[id, &[2, 2, 0x10, 0, 4, 1, 0, 2, 1, 3]]),
+                    &tlv(4, &[&tlv(0x30, &security)]),
+                    &tlv(0x30, &[&engine, &[4, 0], &pdu]),
+                ],
+            );
+            let _ = socket.send_to(&message, peer).await;
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_provoke_few_repeats() {
+    for client in BOTH {
+        for object in 1..=6 {
+            let (address, count) = reporting_agent(object).await;
+            let options = SnmpOptions {
+                client,
+                ..SnmpOptions::default()
+            };
+            let (name, events) = (address.to_string(), EventHub::default());
+            let within = 2 * SECOND;
+            let opened = UdpSnmp::open(&name, v3(), &options, within, events, None).await;
+            let error = opened.err().unwrap();
+            let sent = count.load(Ordering::SeqCst);
+            assert!(
+                sent < 40,
+                "{client:?}, Report {object}: {sent} messages; {error}"
+            );
+        }
+    }
+}

@@ -22,7 +22,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How often a read is sent before its deadline.
 pub(super) const ATTEMPTS: u32 = 4;
@@ -144,6 +144,10 @@ impl Shared {
                 if row.oid.below(root).is_none() || row.value == Value::EndOfMibView {
                     return Ok(found);
                 }
+                // Agents end a walk with an exception at the name that was asked for, too.
+                if row.oid <= at && row.value.is_absent() {
+                    return Ok(found);
+                }
                 if row.oid <= at {
                     let what = format!("walk of {root}: after {at} the agent names {}", row.oid);
                     let kind = ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing);
@@ -204,11 +208,13 @@ impl Shared {
                     Ok(answer) => return Ok(answer),
                     Err(failure) if !can_be_repeated(&failure) => return Err(failure),
                     Err(failure) => {
-                        if matches!(failure, Failure::UnknownEngine | Failure::ClockMoved) {
-                            self.rediscover().await?;
-                        }
                         if started == ATTEMPTS && running.is_empty() {
                             return Err(failure);
+                        }
+                        if matches!(failure, Failure::UnknownEngine | Failure::ClockMoved) {
+                            timeout_at(deadline, self.rediscover())
+                                .await
+                                .map_err(|_| Failure::Link(self.timeout().sent()))??;
                         }
                         last = Some(failure);
                     }

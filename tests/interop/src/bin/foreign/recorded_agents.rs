@@ -1,15 +1,25 @@
-//! Our drivers on PyPI `snmpsim`, which serves what net-snmp's `snmpwalk` has recorded from our agents: over somebody else's agent the drivers tell the same.
+//! Our drivers on other people's agents: PyPI `snmpsim`, which serves what net-snmp's `snmpwalk`
+//! recorded from our agents, and npm `net-snmp` and net-snmp's `snmpd`, which serve what our link
+//! read. Over another agent, the drivers report the same.
 
 use crate::{block_on, expect, told, tool};
 use qkd_driver_kit::{
     OpenContext, Opened,
     credentials::{Credentials, Entry},
+    link::{
+        snmp::{Oid, SnmpLink, Value as Snmp, VarBind},
+        snmp_udp::{Security, SnmpOptions, UdpSnmp},
+    },
 };
 use qkd_emulators::profile::{self, Options, Running};
-use qkd_hal::{Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, reading::Value};
+use qkd_hal::{
+    Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, event::EventHub, reading::Value,
+};
 use qkd_switch_hal::{OpticalSwitch, protection::Protection};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
@@ -148,6 +158,9 @@ async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Opened> {
 struct Recorded {
     uri: String,
     community: String,
+    /// A file with all rows, and the subtrees that they are in.
+    rows: PathBuf,
+    subtrees: BTreeSet<String>,
     before: Told,
     after: Told,
 }
@@ -234,6 +247,7 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
         .uris
         .iter()
         .zip(&running.ready().endpoints)
+        .filter(|(_, endpoint)| endpoint.bus == "snmp")
         .enumerate()
     {
         let driven = open(uri, of_emulator(&running)?)
@@ -263,13 +277,19 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
         ]
         .concat();
         let walk = tokio::task::block_in_place(|| tool("snmpwalk", &arguments))?;
+        let rows = rows_of(&endpoint.address, &user).await?;
         let after = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
         let community = format!("{profile}-{n}");
         std::fs::write(folder.join(format!("{community}.snmpwalk")), walk)
             .map_err(|e| e.to_string())?;
+        let (json, subtrees) = as_json(&rows);
+        let rows = folder.join(format!("{community}.json"));
+        std::fs::write(&rows, json.to_string()).map_err(|e| e.to_string())?;
         all.push(Recorded {
             uri: uri.clone(),
             community,
+            rows,
+            subtrees,
             before,
             after,
         });
@@ -277,45 +297,109 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
     Ok(all)
 }
 
-/// A running snmpsim; it ends when this is dropped.
-struct Simulator {
-    child: std::process::Child,
+/// Somebody else's agent that serves recorded devices; it ends when this is dropped.
+struct Server {
+    name: &'static str,
+    child: Child,
     log: PathBuf,
     port: u16,
 }
 
-impl Simulator {
-    fn start(folder: &Path, data: &Path) -> Result<Self, String> {
-        let broken = |e: std::io::Error| format!("snmpsim cannot be started: {e}");
-        let python = PathBuf::from(std::env::var("QKD_CI_PYTHON").unwrap_or_default());
+impl Server {
+    fn start(
+        name: &'static str,
+        folder: &Path,
+        command: impl FnOnce(u16, &Path) -> Result<Command, String>,
+    ) -> Result<Self, String> {
+        let broken = |e: std::io::Error| format!("{name} cannot be started: {e}");
         let port = std::net::UdpSocket::bind("127.0.0.1:0")
             .and_then(|s| s.local_addr())
             .map_err(broken)?
             .port();
+        let folder = folder.join(format!("{name}-{port}"));
+        std::fs::create_dir(&folder).map_err(broken)?;
         let log = folder.join("log");
         let file = std::fs::File::create(&log).map_err(broken)?;
-        let mut command =
-            std::process::Command::new(python.with_file_name("snmpsim-command-responder"));
-        command
-            .arg(format!("--data-dir={}", data.display()))
-            .arg(format!("--cache-dir={}", folder.join("cache").display()));
-        command.arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"));
-        // It refuses to be root unless it is told who else to be; nobody could not read its modules in root's home.
-        if std::fs::metadata(&log)
-            .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
-            .map_err(broken)?
-        {
-            command.args(["--process-user=root", "--process-group=root"]);
-        }
-        let child = command
+        let child = command(port, &folder)?
+            .stdin(Stdio::null())
             .stdout(file.try_clone().map_err(broken)?)
             .stderr(file)
             .spawn()
             .map_err(broken)?;
-        Ok(Self { child, log, port })
+        Ok(Self {
+            name,
+            child,
+            log,
+            port,
+        })
     }
 
-    /// Opens a recorded box in it, as soon as it answers.
+    /// PyPI `snmpsim`: one process for all recordings, which communities tell apart.
+    fn snmpsim(folder: &Path, data: &Path) -> Result<Self, String> {
+        Self::start("snmpsim", folder, |port, folder| {
+            let python = PathBuf::from(std::env::var("QKD_CI_PYTHON").unwrap_or_default());
+            let mut command = Command::new(python.with_file_name("snmpsim-command-responder"));
+            command
+                .arg(format!("--data-dir={}", data.display()))
+                .arg(format!("--cache-dir={}", folder.join("cache").display()))
+                .arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"));
+            // It refuses to be root unless it is told who else to be; another user could not read
+            // its modules in root's home.
+            let is_root = std::fs::metadata(folder)
+                .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+                .map_err(|e| e.to_string())?;
+            if is_root {
+                command.args(["--process-user=root", "--process-group=root"]);
+            }
+            Ok(command)
+        })
+    }
+
+    /// The agent of npm's `net-snmp`.
+    fn npm(folder: &Path, recorded: &Recorded) -> Result<Self, String> {
+        Self::start("npm-net-snmp", folder, |port, _| {
+            let mut command = Command::new("node");
+            command
+                .arg(script("net-snmp.js"))
+                .arg(port.to_string())
+                .arg(&recorded.community)
+                .arg(&recorded.rows);
+            Ok(command)
+        })
+    }
+
+    /// net-snmp's `snmpd`, which asks a program for each recorded object.
+    fn snmpd(folder: &Path, recorded: &Recorded) -> Result<Self, String> {
+        Self::start("snmpd", folder, |port, folder| {
+            let program = format!(
+                "/usr/bin/env python3 {} {}",
+                script("pass_persist.py"),
+                recorded.rows.display()
+            );
+            let mut conf = format!(
+                "agentAddress udp:127.0.0.1:{port}\nrocommunity {} 127.0.0.1\n\
+                 dontLogTCPWrappersConnects yes\n",
+                recorded.community
+            );
+            for subtree in &recorded.subtrees {
+                conf.push_str(&format!("pass_persist .{subtree} {program}\n"));
+            }
+            let persistent = folder.join("persistent");
+            std::fs::create_dir(&persistent)
+                .and_then(|()| std::fs::write(folder.join("snmpd.conf"), conf))
+                .map_err(|e| e.to_string())?;
+            let mut command = Command::new("/usr/sbin/snmpd");
+            // Of its own objects, only what access needs: the recording has its own system group.
+            command
+                .args(["-f", "-Lo", "-I", "pass_persist,vacm_conf,snmpEngine", "-p"])
+                .arg(folder.join("pid"))
+                .env("SNMPCONFPATH", folder)
+                .env("SNMP_PERSISTENT_DIR", persistent);
+            Ok(command)
+        })
+    }
+
+    /// Opens a recorded device in it, as soon as it answers.
     async fn open(&mut self, recorded: &Recorded) -> Result<Opened, String> {
         let (driver, rest) = recorded.uri.split_once("+snmp://").ok_or("no SNMP")?;
         let query = rest.split_once('?').map_or("", |(_, q)| q);
@@ -334,7 +418,8 @@ impl Simulator {
                 {
                     if let Ok(Some(status)) = self.child.try_wait() {
                         return Err(format!(
-                            "snmpsim ended with {status}: {}",
+                            "{} ended with {status}: {}",
+                            self.name,
                             std::fs::read_to_string(&self.log).unwrap_or_default()
                         ));
                     }
@@ -344,13 +429,82 @@ impl Simulator {
             }
         }
     }
+
+    /// Whether the driver reports of the device in it what it reported of the emulator.
+    async fn compare(&mut self, recorded: &Recorded) -> Result<(), String> {
+        let name = self.name;
+        let opened = self.open(recorded).await?;
+        let now = Told::by(&opened)
+            .await
+            .map_err(|e| format!("{} on {name}: {e}", recorded.community))?;
+        now.between(&recorded.before, &recorded.after)
+            .map_err(|e| format!("{} on {name}: {e}", recorded.community))?;
+        told(&format!(
+            "{} on {name}: {} facts and {} counters, as on the emulator",
+            recorded.community,
+            now.facts.len(),
+            now.counts.len()
+        ));
+        Ok(())
+    }
 }
 
-impl Drop for Simulator {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn script(name: &str) -> String {
+    format!(
+        "{}/src/bin/foreign/agents/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+/// The rows as the agents of other people take them, and the subtrees that they are in.
+fn as_json(rows: &[VarBind]) -> (serde_json::Value, BTreeSet<String>) {
+    let mut subtrees = BTreeSet::new();
+    let rows = rows.iter().filter_map(|row| {
+        // An agent has its own engine and users.
+        if row.oid.below(&Oid::from([1, 3, 6, 1, 6])).is_some() {
+            return None;
+        }
+        let (kind, value) = match &row.value {
+            Snmp::Integer(v) => ("integer", v.to_string()),
+            Snmp::OctetString(v) => ("octets", v.iter().map(|b| format!("{b:02x}")).collect()),
+            Snmp::ObjectId(v) => ("oid", v.to_string()),
+            Snmp::IpAddress(v) => ("address", v.map(|b| b.to_string()).join(".")),
+            Snmp::Counter32(v) => ("counter", v.to_string()),
+            Snmp::Gauge32(v) => ("gauge", v.to_string()),
+            Snmp::TimeTicks(v) => ("ticks", v.to_string()),
+            Snmp::Counter64(v) => ("counter64", v.to_string()),
+            _ => return None,
+        };
+        // The group of a standard MIB, or a vendor's enterprise.
+        let prefix = &row.oid.ids()[..7.min(row.oid.ids().len() - 1)];
+        subtrees.insert(Oid::from(prefix).to_string());
+        Some(serde_json::json!([row.oid.to_string(), kind, value]))
+    });
+    (rows.collect(), subtrees)
+}
+
+/// All objects of an agent, by our own link.
+async fn rows_of(address: &str, user: &profile::Credentials) -> Result<Vec<VarBind>, String> {
+    let entry = Entry::new("noc")
+        .with("user", &user.user)
+        .with("auth_password", &user.auth_password)
+        .with("priv_password", &user.priv_password);
+    let security = Security::from_entry(&entry).map_err(|e| e.to_string())?;
+    let options = SnmpOptions::default();
+    let events = EventHub::default();
+    let link = UdpSnmp::open(address, security, &options, DEADLINE, events, None)
+        .await
+        .map_err(|e| e.to_string())?;
+    link.walk(&Oid::from([1, 3, 6, 1]), DEADLINE)
+        .await
+        .map_err(|e| e.to_string())
 }
 
 /// The entry of the credentials that a URI's query names.
@@ -373,24 +527,21 @@ pub(crate) fn run() -> Result<String, String> {
             "scte-hms-ab",
             "scte-hms-2x2",
             "fs-olp",
+            "polatis-16x16",
         ] {
             recorded.extend(record(profile, &data).await?);
         }
-        let mut simulator = Simulator::start(folder.path(), &data)?;
+        let mut simulator = Server::snmpsim(folder.path(), &data)?;
         for one in &recorded {
-            let simulated = simulator.open(one).await?;
-            let now = Told::by(&simulated)
-                .await
-                .map_err(|e| format!("{} on snmpsim: {e}", one.community))?;
-            now.between(&one.before, &one.after)
-                .map_err(|e| format!("{}: {e}", one.community))?;
-            told(&format!(
-                "{}: {} facts and {} counters, as on the emulator",
-                one.community,
-                now.facts.len(),
-                now.counts.len()
-            ));
+            simulator.compare(one).await?;
+            Server::npm(folder.path(), one)?.compare(one).await?;
+            Server::snmpd(folder.path(), one)?.compare(one).await?;
         }
-        Ok("snmpsim 1.2.2 serves walks of PacketLight, Nokia, SCTE and FS.com agents; the drivers tell of them what they tell of the emulators".to_owned())
+        Ok(
+            "snmpsim 1.2.2, npm net-snmp's agent and net-snmp's snmpd serve what was read from \
+            PacketLight, Nokia, SCTE, FS.com and Polatis agents; the drivers report of them what they \
+            report of the emulators"
+                .to_owned(),
+        )
     })
 }
