@@ -1,11 +1,16 @@
 //! Real rusb and real libusb against emulated devices, in one process.
 #![allow(clippy::unwrap_used)]
 
-use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
+use qkd_driver_kit::link::{
+    Disclosure,
+    usb::{Completion, Read, Setup, UsbLink, UsbService},
+    usb_host::HostUsb,
+};
 use qkd_emulators::{
     model::random::Random,
     wire::usb::{Chapter9, UsbModel, quantis::Quantis},
 };
+use qkd_hal::ErrorKind;
 use qkd_usbfs::plug;
 use rusb::{Context, DeviceHandle, Error, UsbContext};
 use std::{
@@ -22,6 +27,8 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Echo {
     packets: Mutex<VecDeque<Vec<u8>>>,
     stall: Mutex<bool>,
+    /// Another serial number than `SN0001`, for a test that finds its device by it.
+    serial: Option<&'static str>,
 }
 
 impl UsbModel for Echo {
@@ -37,7 +44,7 @@ impl UsbModel for Echo {
         ]
     }
     fn string(&self, index: u8) -> Option<String> {
-        ["Maker", "Echo", "SN0001"]
+        ["Maker", "Echo", self.serial.unwrap_or("SN0001")]
             .get(usize::from(index) - 1)
             .map(|s| (*s).to_owned())
     }
@@ -267,4 +274,35 @@ fn a_quantis_gives_what_its_model_gives() {
     );
     handle.clear_halt(0x86).unwrap();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(512));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_the_link_that_is_not_answered_is_cancelled_and_leaves_the_next_its_own_data()
+{
+    let echo = Echo {
+        serial: Some("SN0009"),
+        ..Echo::default()
+    };
+    let _plugged = plug(1, 9, Arc::new(Chapter9::new(echo))).unwrap();
+    let link = HostUsb::open(0x1209, 1, 0, Some("SN0009"), SECOND)
+        .await
+        .unwrap();
+    let read = |within| Read {
+        endpoint: 0x81,
+        chunk: 64,
+        count: 1,
+        within,
+        disclosure: Disclosure::Public,
+    };
+    for n in 0u8..3 {
+        let error = link
+            .bulk_in(read(Duration::from_millis(50)))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
+        link.bulk_out(2, &[n; 5], SECOND, Disclosure::Public)
+            .await
+            .unwrap();
+        assert_eq!(link.bulk_in(read(SECOND)).await.unwrap().to_vec(), [n; 5]);
+    }
 }

@@ -36,6 +36,8 @@ const EPIPE: i32 = -32;
 const ENODEV: i32 = -19;
 const ESHUTDOWN: i32 = -108;
 const EOVERFLOW: i32 = -75;
+/// How long after its deadline a transfer may take to be cancelled or to arrive in full.
+const GRACE: Duration = Duration::from_secs(1);
 
 struct Urb {
     endpoint: u8,
@@ -132,10 +134,20 @@ struct Connection {
     sequence: u32,
 }
 
-fn cut(address: &str) -> LinkError {
+fn unplugged(address: &str) -> LinkError {
     LinkError::new(
         ErrorKind::Transport(TransportFault::Unplugged),
-        format!("the USB/IP server {address} has gone, and the device with it"),
+        format!("the USB/IP server {address} reports that the device was pulled out"),
+    )
+    .sent()
+}
+
+fn hung_up(address: &str) -> LinkError {
+    LinkError::new(
+        ErrorKind::Transport(TransportFault::HungUp),
+        format!(
+            "the connection to the USB/IP server {address} ended; the next call connects again"
+        ),
     )
     .sent()
 }
@@ -232,7 +244,7 @@ impl Owner {
         let mut taken = 0;
         for _ in 0..urb.count.max(1) {
             let Some(connection) = &mut self.connection else {
-                return Err(cut(&self.address));
+                return Err(hung_up(&self.address));
             };
             let outcome = connection
                 .bounded(urb.endpoint, urb.setup, &urb.out, urb.chunk, deadline)
@@ -248,7 +260,11 @@ impl Owner {
                 Err(error) => {
                     if matches!(
                         error.kind,
-                        ErrorKind::Transport(TransportFault::Unplugged | TransportFault::Framing)
+                        ErrorKind::Transport(
+                            TransportFault::Unplugged
+                                | TransportFault::HungUp
+                                | TransportFault::Framing
+                        )
                     ) {
                         self.connection = None;
                     }
@@ -351,23 +367,26 @@ impl Connection {
         length: usize,
         deadline: Instant,
     ) -> Reply {
-        let gone = cut(&self.address);
+        // Half a message in the socket: the connection is of no use any more.
         let Ok(sent) = timeout_at(deadline, self.send(endpoint, setup, out, length)).await else {
-            return Err(gone);
+            return Err(hung_up(&self.address));
         };
-        let sequence = sent.map_err(|_| gone.clone())?;
-        if timeout_at(deadline, self.readable()).await.is_err() {
+        let sequence = sent.map_err(|_| hung_up(&self.address))?;
+        // The socket counts as readable until a read would block, so that only a byte proves that
+        // a reply has begun; no byte at all is the end of the connection.
+        if timeout_at(deadline, self.stream.peek(&mut [0]))
+            .await
+            .is_err()
+        {
             return self.unlink(sequence, endpoint & 0x80 != 0).await;
         }
-        // A reply has begun; a server that stops in the middle of it gets as long again.
-        let grace = deadline + Duration::from_secs(1);
-        timeout_at(grace, self.receive(sequence, endpoint & 0x80 != 0, length))
-            .await
-            .unwrap_or(Err(gone))
-    }
-
-    async fn readable(&self) {
-        let _ = self.stream.readable().await;
+        // A server that stops in the middle of a reply gets a second more.
+        timeout_at(
+            deadline + GRACE,
+            self.receive(sequence, endpoint & 0x80 != 0, length),
+        )
+        .await
+        .unwrap_or_else(|_| Err(hung_up(&self.address)))
     }
 
     async fn transfer(
@@ -380,7 +399,7 @@ impl Connection {
         let sequence = self
             .send(endpoint, setup, out, length)
             .await
-            .map_err(|_| cut(&self.address))?;
+            .map_err(|_| hung_up(&self.address))?;
         self.receive(sequence, endpoint & 0x80 != 0, length).await
     }
 
@@ -429,7 +448,7 @@ impl Connection {
         self.stream
             .read_exact(&mut head)
             .await
-            .map_err(|_| cut(&self.address))?;
+            .map_err(|_| hung_up(&self.address))?;
         let framing = |what: &str| {
             LinkError::new(
                 ErrorKind::Transport(TransportFault::Framing),
@@ -456,7 +475,7 @@ impl Connection {
             self.stream
                 .read_exact(&mut data)
                 .await
-                .map_err(|_| cut(&self.address))?;
+                .map_err(|_| hung_up(&self.address))?;
         }
         match status {
             0 => Ok((data, actual)),
@@ -465,7 +484,7 @@ impl Connection {
                 "the endpoint stalled",
             )
             .sent()),
-            ENODEV | ESHUTDOWN => Err(cut(&self.address)),
+            ENODEV | ESHUTDOWN => Err(unplugged(&self.address)),
             EOVERFLOW => Err(LinkError::new(
                 ErrorKind::Transport(TransportFault::Overrun),
                 "the device sent more than was asked for",
@@ -479,14 +498,16 @@ impl Connection {
         }
     }
 
-    /// Takes a transfer back. If it was completed meanwhile, its data is zeroized: nobody waits for it.
+    /// Takes a transfer back (`USBIP_CMD_UNLINK`) and waits for `USBIP_RET_UNLINK`, so that the
+    /// next transfer gets its own data. If it was completed meanwhile, its data is zeroized.
     async fn unlink(&mut self, victim: u32, is_in: bool) -> Reply {
         let (mut head, sequence) = self.header(CMD_UNLINK, 0);
         head[20..24].copy_from_slice(&victim.to_be_bytes());
-        let end = Instant::now() + Duration::from_secs(1);
+        let end = Instant::now() + GRACE;
         let taken_back = timeout_at(end, async {
             self.stream.write_all(&head).await.ok()?;
-            loop {
+            // The transfer's own return, and that of its unlinking.
+            for _ in 0..2 {
                 let mut head = [0; 48];
                 self.stream.read_exact(&mut head).await.ok()?;
                 match (word(&head, 0), word(&head, 4)) {
@@ -503,15 +524,16 @@ impl Connection {
                     _ => return None,
                 }
             }
+            None
         })
         .await;
         match taken_back {
             Ok(Some(())) => Err(LinkError::new(
                 ErrorKind::Timeout,
-                "the device had nothing to say within the deadline",
+                "the device did not answer within the deadline; the transfer was cancelled",
             )
             .sent()),
-            _ => Err(cut(&self.address)),
+            _ => Err(hung_up(&self.address)),
         }
     }
 }

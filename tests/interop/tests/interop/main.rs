@@ -13,4 +13,5 @@ mod snmp_conditions;
 mod switches;
 mod table;
 mod three_interfaces;
+mod usbip;
 mod wires;
