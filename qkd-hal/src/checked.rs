@@ -182,6 +182,15 @@ impl Gate {
         Err(Error::new(ErrorKind::IdentityChanged, why))
     }
 
+    /// Closes the handle to everything if the driver itself found another device.
+    fn note(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::IdentityChanged {
+            let why = format!("{}; the handle is closed", error.message());
+            self.known().exchanged.get_or_insert(why);
+        }
+        error
+    }
+
     fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
     }
@@ -251,7 +260,10 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     async fn identity(&self) -> Result<Identity> {
         self.gate
             .run(Operation::Identity, async {
-                self.gate.same(self.inner.identity().await?)
+                match self.inner.identity().await {
+                    Ok(found) => self.gate.same(found),
+                    Err(error) => Err(self.gate.note(error)),
+                }
             })
             .await
     }
