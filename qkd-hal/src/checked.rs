@@ -23,7 +23,7 @@ use std::{
     future::Future,
     hash::BuildHasher,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -53,6 +53,8 @@ pub struct Gate {
     known: Mutex<Known>,
     undeclared_reads: AtomicBool,
     delivered: Mutex<Delivered>,
+    /// The first assumption for which an operation was refused.
+    refused_for: OnceLock<&'static Assumption>,
 }
 
 impl Gate {
@@ -74,6 +76,7 @@ impl Gate {
             closed: AtomicBool::new(false),
             known: Mutex::default(),
             undeclared_reads: AtomicBool::new(false),
+            refused_for: OnceLock::new(),
             delivered: Mutex::default(),
         }
     }
@@ -87,6 +90,12 @@ impl Gate {
     /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
     pub fn pass_undeclared_reads(&self) {
         self.undeclared_reads.store(true, Ordering::Release);
+    }
+
+    /// The first assumption for which an operation was refused; `None` if none was. For conformance
+    /// suites, which tell a device that fails from one whose assumptions nobody accepted.
+    pub fn refused_for(&self) -> Option<&'static Assumption> {
+        self.refused_for.get().copied()
     }
 
     /// Whether an operation may pass now.
@@ -120,16 +129,19 @@ impl Gate {
                     "this device does not declare the operation; nothing was sent",
                 ),
             )),
-            Verdict::Unaccepted(a) => Err(self.refuse(
-                operation,
-                Error::new(
-                    ErrorKind::AssumptionNotAccepted,
-                    format!(
-                        "it rests on the assumption `{}`: {} Accept it with assume={}",
-                        a.id, a.statement, a.id
+            Verdict::Unaccepted(a) => {
+                let _ = self.refused_for.set(a);
+                Err(self.refuse(
+                    operation,
+                    Error::new(
+                        ErrorKind::AssumptionNotAccepted,
+                        format!(
+                            "it rests on the assumption `{}`: {} Accept it with assume={}",
+                            a.id, a.statement, a.id
+                        ),
                     ),
-                ),
-            )),
+                ))
+            }
         }
     }
 

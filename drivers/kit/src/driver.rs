@@ -326,6 +326,12 @@ impl Opened {
         self.kind(&self.handles.attenuator, DeviceKind::Attenuator)
     }
 
+    /// The check around its handles.
+    #[must_use]
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
     /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].
     pub fn pass_undeclared_reads(&self) {
         self.gate.pass_undeclared_reads();

@@ -1,7 +1,7 @@
 //! The runner: picks the cases, says what it will do, runs them, checks their declared impact against the wire.
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, not_accepted},
     case::{Case, Need, Stop},
     cases,
     journal::{Journal, KnownDevice, Past},
@@ -92,6 +92,14 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
                 format!("the device does not declare {operation}"),
             ));
         }
+    }
+    let descriptor = session.declared().map(|d| &d.descriptor);
+    let unaccepted = case.needs.iter().find_map(|need| match need {
+        Need::Op(operation) if operation.changes() => descriptor?.unaccepted(*operation),
+        _ => None,
+    });
+    if let Some(assumption) = unaccepted {
+        return Some((Outcome::Disabled, not_accepted(assumption)));
     }
     if case.impact > session.allowed {
         return Some((
@@ -266,6 +274,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     if session.dut.on() == On::EmulatorOnWire {
         let _ = bench.fault("clear");
     }
+    let unaccepted = bench.unaccepted();
     let notes = bench.close();
     (result.outcome, result.why) = match verdict {
         Ok(()) => (Outcome::Pass, String::new()),
@@ -274,6 +283,9 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         Err(Stop::Disabled(why)) => (Outcome::Disabled, why),
         Err(Stop::Broken(why)) => (Outcome::Error, why),
     };
+    if let (Outcome::Fail, Some(why)) = (result.outcome, unaccepted) {
+        (result.outcome, result.why) = (Outcome::Disabled, why);
+    }
     if result.outcome == Outcome::Pass && !notes.wrong.is_empty() {
         (result.outcome, result.why) = (Outcome::Fail, notes.wrong.join("; "));
     }

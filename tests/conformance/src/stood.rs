@@ -1,7 +1,7 @@
 //! Putting back what a case changed.
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, not_accepted},
     case::{Stop, Verdict},
     dut::Dut,
     journal::{KnownDevice, Stood},
@@ -11,7 +11,7 @@ use crate::{
 };
 use qkd_driver_kit::Opened;
 use qkd_hal::{
-    Error, Result,
+    Error, Operation, Result,
     text::printable,
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
@@ -276,6 +276,19 @@ fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Resu
         .collect()
 }
 
+/// The operations that put this back.
+fn restoring(stood: &Stood) -> &'static [Operation] {
+    match stood {
+        Stood::Connections(_) => &[Operation::Apply],
+        Stood::Port(..) => &[Operation::SetPort],
+        Stood::Parameter(..) => &[Operation::SetParameter],
+        Stood::Monitor { .. } => &[Operation::SetMonitor],
+        Stood::Attenuation { .. } => &[Operation::SetAttenuation],
+        Stood::Protection { .. } => &[Operation::SetProtection, Operation::ProtectionCommand],
+        Stood::Other(_) => &[],
+    }
+}
+
 /// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
 /// error, a panic or a call that does not end, the runner puts back over a new one ([`put_back_left`]).
 ///
@@ -287,6 +300,15 @@ pub(crate) async fn putting_back(
     stood: Stood,
     change: impl Future<Output = Verdict>,
 ) -> Verdict {
+    // What could not be put back is not changed.
+    let descriptor = opened.device().descriptor().clone();
+    let blocked = restoring(&stood)
+        .iter()
+        .filter(|operation| bench.session.can(**operation))
+        .find_map(|operation| descriptor.unaccepted(*operation));
+    if let Some(assumption) = blocked {
+        return Err(Stop::Disabled(not_accepted(assumption)));
+    }
     bench.changing(&stood)?;
     let verdict = change.await;
     bench.script().clear();
