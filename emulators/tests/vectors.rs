@@ -450,3 +450,32 @@ fn leoni_eol_answers_what_the_manual_has() {
         ],
     );
 }
+
+#[test]
+fn a_newer_leoni_answers_what_public_drivers_see() {
+    let sources = Sources {
+        family: "leoni-eol",
+        model: "newer",
+    };
+    for family in ["eol", "mol"] {
+        let identity = Identity::of("LEONI")
+            .with_model(format!("{family} 1x4"))
+            .with_firmware("v8.09");
+        let connect = || {
+            LeoniEol::new(Arc::new(Switch::new(
+                identity.clone(),
+                Geometry::one_by(4),
+                Clock::manual(),
+            )))
+            .session()
+        };
+        sources.each_request(|| Box::new(connect()), |_, _| {});
+        sources.replies(
+            &mut connect(),
+            &[
+                ("firmware?\r\n", "firmware 8.09"),
+                ("type?\r\n", &format!("type {family} 1x4")),
+            ],
+        );
+    }
+}

@@ -23,7 +23,7 @@ use std::{
     future::Future,
     hash::BuildHasher,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -53,6 +53,8 @@ pub struct Gate {
     known: Mutex<Known>,
     undeclared_reads: AtomicBool,
     delivered: Mutex<Delivered>,
+    /// The first assumption for which an operation was refused.
+    refused_for: OnceLock<&'static Assumption>,
 }
 
 impl Gate {
@@ -74,6 +76,7 @@ impl Gate {
             closed: AtomicBool::new(false),
             known: Mutex::default(),
             undeclared_reads: AtomicBool::new(false),
+            refused_for: OnceLock::new(),
             delivered: Mutex::default(),
         }
     }
@@ -87,6 +90,12 @@ impl Gate {
     /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
     pub fn pass_undeclared_reads(&self) {
         self.undeclared_reads.store(true, Ordering::Release);
+    }
+
+    /// The first assumption for which an operation was refused; `None` if none was. For conformance
+    /// suites, which tell a device that fails from one whose assumptions nobody accepted.
+    pub fn refused_for(&self) -> Option<&'static Assumption> {
+        self.refused_for.get().copied()
     }
 
     /// Whether an operation may pass now.
@@ -120,16 +129,19 @@ impl Gate {
                     "this device does not declare the operation; nothing was sent",
                 ),
             )),
-            Verdict::Unaccepted(a) => Err(self.refuse(
-                operation,
-                Error::new(
-                    ErrorKind::AssumptionNotAccepted,
-                    format!(
-                        "it rests on the assumption `{}`: {} Accept it with assume={}",
-                        a.id, a.statement, a.id
+            Verdict::Unaccepted(a) => {
+                let _ = self.refused_for.set(a);
+                Err(self.refuse(
+                    operation,
+                    Error::new(
+                        ErrorKind::AssumptionNotAccepted,
+                        format!(
+                            "it rests on the assumption `{}`: {} Accept it with assume={}",
+                            a.id, a.statement, a.id
+                        ),
                     ),
-                ),
-            )),
+                ))
+            }
         }
     }
 
@@ -180,6 +192,15 @@ impl Gate {
         let why = format!("{first} was opened, and {found} answers now; the handle is closed");
         known.exchanged = Some(why.clone());
         Err(Error::new(ErrorKind::IdentityChanged, why))
+    }
+
+    /// Closes the handle to everything if the driver itself found another device.
+    fn note(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::IdentityChanged {
+            let why = format!("{}; the handle is closed", error.message());
+            self.known().exchanged.get_or_insert(why);
+        }
+        error
     }
 
     fn close(&self) -> bool {
@@ -251,7 +272,10 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     async fn identity(&self) -> Result<Identity> {
         self.gate
             .run(Operation::Identity, async {
-                self.gate.same(self.inner.identity().await?)
+                match self.inner.identity().await {
+                    Ok(found) => self.gate.same(found),
+                    Err(error) => Err(self.gate.note(error)),
+                }
             })
             .await
     }

@@ -108,7 +108,7 @@ pub enum ErrorKind {
     Exhausted,
     /// The state has moved on since the plan was made.
     StateChanged,
-    /// Another device answers where this one did.
+    /// Another device answers where this one did, or another make of device than the driver is for.
     IdentityChanged,
     /// The operation rests on an assumption that was not accepted.
     AssumptionNotAccepted,
@@ -181,7 +181,10 @@ impl ErrorKind {
             Self::NotReady => "wait until the device is ready; its status says when",
             Self::Exhausted => "wait until more keys are stored",
             Self::StateChanged => "read the state, look at what changed, and plan again",
-            Self::IdentityChanged => "find out which device is there now, then open it anew",
+            Self::IdentityChanged => {
+                "find out which device responds at this address; correct the address or the \
+                 driver, or open the new device if it was replaced"
+            }
             Self::AssumptionNotAccepted => {
                 "read the assumption; accept it with assume=<id> in the URI or the inventory if it holds for your device"
             }

@@ -320,10 +320,12 @@ async fn wrong_replies_of_the_matrix_harm_one_call_only() {
     ];
     far.harms_one_reading_only(&opened, "CH 2?", &wrong, "1-5")
         .await;
-    far.prank(
-        "*IDN?",
-        Prank::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r"),
-    );
+    // Once may be a wrong bit; another device says so twice.
+    let another = || Prank::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r");
+    far.prank("*IDN?", another());
+    switch.identity().await.unwrap();
+    far.prank("*IDN?", another());
+    far.prank("*IDN?", another());
     assert_eq!(
         switch.identity().await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
@@ -386,7 +388,7 @@ async fn other_devices_and_addresses_are_refused() {
     let far = Far::new(1, |_: &mut u32, _: &str| "Acme, Box, 1, 2\r".to_owned());
     assert_eq!(
         open(&far, "model=gp600").await.unwrap_err().kind(),
-        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+        ErrorKind::IdentityChanged
     );
     let far = Far::new(1, module);
     far.prank("CF?", Prank::Answer("\n1,0\r\n"));

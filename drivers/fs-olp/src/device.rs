@@ -1,18 +1,22 @@
 //! The chassis as a device: who and how it is, and the watch over its groups.
 
 use crate::{
+    INFO,
     chassis::{Chassis, Units},
     proto::{self, name},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    link::agent::{Agent, Beside, integer, text},
+    link::{
+        agent::{Agent, Beside, integer, text},
+        make::check_agent,
+        snmp::Oid,
+    },
     protecting::Watch,
     turns::Turns,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity,
-    Operation, Result,
+    Capabilities, Descriptor, Device, EventKind, EventStream, Health, Identity, Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
@@ -159,29 +163,20 @@ impl FsOlp {
     }
 }
 
-/// The first card stands for the chassis, of which this MIB tells nothing.
+/// The identity of the chassis. Cards come and go; the chassis stays the same device.
 async fn identity(chassis: &Chassis) -> Result<Identity> {
     let call = chassis.agent.call();
-    let slots = chassis.slots(&call).await?;
-    let first = slots.first().ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotReady,
-            "no slot of the chassis has an OLP card",
-        )
-    })?;
-    let values = call
-        .get(
-            &[proto::DEVICE_TYPE, proto::SERIAL, proto::SOFTWARE]
-                .map(|object| name(*first, object)),
-        )
-        .await?;
-    let mut identity = Identity::of("FS.com")
-        .with_model(text(&values[0], "DeviceType")?.unwrap_or_else(|| "OLP".to_owned()));
-    if let Some(serial) = text(&values[1], "SerialNumber")? {
-        identity = identity.with_serial(serial);
+    check_agent(&INFO, &call).await?;
+    let values = call.get(&proto::CHASSIS.map(Oid::from)).await?;
+    let mut identity = Identity::of("FS.com");
+    if let Some(model) = text(&values[0], "deviceType")? {
+        identity = identity.with_model(model);
     }
-    if let Some(software) = text(&values[2], "SoftwareVersion")? {
-        identity = identity.with_firmware(software);
+    if let Some(version) = text(&values[1], "softwareVersion")? {
+        identity = identity.with_firmware(version);
+    }
+    if let Some(serial) = text(&values[2], "serialNumber")? {
+        identity = identity.with_serial(serial);
     }
     Ok(identity)
 }

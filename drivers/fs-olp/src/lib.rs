@@ -87,9 +87,17 @@ pub static INFO: DriverInfo = DriverInfo {
             required: false,
         },
     ],
-    probes: &[Probe::SysObjectId {
-        prefix: "1.3.6.1.4.1.40989",
-    }],
+    probes: &[
+        Probe::SysObjectId {
+            prefix: "1.3.6.1.4.1.40989",
+        },
+        // As recorded chassis respond, confirmed by the device type of OAP-NMU.
+        Probe::SysDescr {
+            descr: "GLCY SNMP",
+            object_id: "1.3.6.1.2.1.1.2",
+            confirm: "1.3.6.1.4.1.40989.10.16.20.1.0",
+        },
+    ],
     resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
 };
 

@@ -17,12 +17,6 @@ pub const SLOT_NUMBERS: std::ops::RangeInclusive<u32> = 1..=16;
 
 /// State, read-only: off(0), on(1).
 pub const STATE: u32 = 1;
-/// DeviceType, read-only.
-pub const DEVICE_TYPE: u32 = 2;
-/// SoftwareVersion, read-only.
-pub const SOFTWARE: u32 = 4;
-/// SerialNumber, read-only.
-pub const SERIAL: u32 = 6;
 /// WorkMode, read-write: manualMode(0), autoMode(1).
 pub const WORK_MODE: u32 = 8;
 /// Channel, read-write: main(1), sub(2).
@@ -39,6 +33,13 @@ pub const TX_POWER: u32 = 21;
 pub const BACK_MODE: u32 = 22;
 /// BackDelay, Integer32, read-write.
 pub const BACK_DELAY: u32 = 23;
+
+/// The network management unit of the chassis (OAP-NMU): device type, version, serial number.
+pub const CHASSIS: [&[u32]; 3] = [
+    &[1, 3, 6, 1, 4, 1, 40989, 10, 16, 20, 1, 0],
+    &[1, 3, 6, 1, 4, 1, 40989, 10, 16, 20, 13, 0],
+    &[1, 3, 6, 1, 4, 1, 40989, 10, 16, 20, 15, 0],
+];
 
 /// An object of the card in a slot.
 #[must_use]
@@ -151,8 +152,18 @@ mod tests {
             ) {
                 ("get", "serial") => assert_eq!(
                     (oid, text(&value, "x").unwrap().as_deref()),
-                    (name(slot, SERIAL), m["text"].as_str())
+                    (name(slot, 6), m["text"].as_str())
                 ),
+                ("get", chassis @ ("chassis-type" | "chassis-version" | "chassis-serial")) => {
+                    let at = ["chassis-type", "chassis-version", "chassis-serial"]
+                        .iter()
+                        .position(|name| *name == chassis)
+                        .unwrap();
+                    assert_eq!(
+                        (oid, text(&value, "x").unwrap().as_deref()),
+                        (Oid::from(CHASSIS[at]), m["text"].as_str())
+                    );
+                }
                 ("get", "state") => assert_eq!(
                     (oid, decode_on(&value, "x").ok()),
                     (name(slot, STATE), m["on"].as_bool())

@@ -8,7 +8,7 @@ use qkd_driver_kit::{
     OpenContext, Opened, Registry,
     link::{
         scripted_agent::{Objects, ScriptedAgent},
-        snmp::{ErrorStatus, Value, VarBind},
+        snmp::{ErrorStatus, Oid, Value, VarBind},
     },
     wrap::fault::{Fate, Script},
 };
@@ -20,6 +20,13 @@ use qkd_hal::{
 };
 use qkd_switch_hal::protection::{Request, SettingKind, SwitchCommand};
 use std::{sync::Arc, time::Duration};
+
+const SYS_DESCR: &str = "1.3.6.1.2.1.1.1.0";
+const SYS_OBJECT_ID: &str = "1.3.6.1.2.1.1.2.0";
+
+fn oid(text: &str) -> Oid {
+    text.parse().unwrap()
+}
 
 fn objects() -> Objects {
     let mut all = Objects::new();
@@ -38,8 +45,11 @@ fn objects() -> Objects {
         ] {
             all.insert(name(slot, object), Value::Integer(value));
         }
-        all.insert(name(slot, proto::DEVICE_TYPE), Value::text("OLP1+1"));
-        all.insert(name(slot, proto::SERIAL), Value::text(format!("S{slot}")));
+    }
+    all.insert(oid(SYS_DESCR), Value::text("GLCY SNMP"));
+    all.insert(oid(SYS_OBJECT_ID), Value::ObjectId(oid("1.3.6.1.2.1.1.2")));
+    for (object, value) in proto::CHASSIS.iter().zip(["NMU", "1.0", "S1"]) {
+        all.insert(Oid::from(*object), Value::text(value));
     }
     all
 }
@@ -82,7 +92,7 @@ async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
     let protection = opened.as_protection().unwrap();
     assert_eq!(
         opened.device().identity().await.unwrap().to_string(),
-        "FS.com OLP1+1, serial S1"
+        "FS.com NMU, serial S1, firmware 1.0"
     );
     assert_eq!(protection.groups().await.unwrap(), ["1".into(), "3".into()]);
     for (mode, channel, r1, back, request) in [
@@ -200,10 +210,6 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
             "{query}"
         );
     }
-    assert_eq!(
-        open_with("", Objects::new()).await.0.unwrap_err().kind(),
-        ErrorKind::NotReady
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,7 +339,7 @@ async fn wrong_values_and_other_boxes_are_told() {
     }
     agent.put(name(1, proto::CHANNEL), Value::Integer(1));
     protection.protection(&"1".into()).await.unwrap();
-    agent.put(name(1, proto::SERIAL), Value::text("S9"));
+    agent.put(Oid::from(proto::CHASSIS[2]), Value::text("S9"));
     assert_eq!(
         opened.device().identity().await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
@@ -342,4 +348,64 @@ async fn wrong_values_and_other_boxes_are_told() {
         protection.protection(&"1".into()).await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_chassis_is_the_device_and_cards_come_and_go() {
+    let (opened, agent, _) = open("poll=off").await;
+    let (device, protection) = (opened.device(), opened.as_protection().unwrap());
+    let before = device.identity().await.unwrap();
+    for object in 1..=25 {
+        agent.remove(&name(1, object));
+    }
+    assert_eq!(device.identity().await.unwrap(), before);
+    assert_eq!(protection.groups().await.unwrap(), ["3".into()]);
+    for object in 1..=25 {
+        agent.remove(&name(3, object));
+    }
+    assert_eq!(device.identity().await.unwrap(), before);
+    assert!(protection.groups().await.unwrap().is_empty());
+    // A chassis without any card opens.
+    let mut empty = objects();
+    empty.retain(|object, _| [1, 3].iter().all(|n| object.below(&slot_of(*n)).is_none()));
+    let (opened, ..) = open_with("poll=off", empty).await;
+    assert_eq!(opened.unwrap().device().identity().await.unwrap(), before);
+}
+
+fn slot_of(slot: u32) -> Oid {
+    Oid::from(proto::SLOTS).child(&[slot])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chassis_is_known_as_recorded_ones_respond_and_others_are_refused() {
+    let change = |descr: &str, id: &str, chassis: bool| {
+        let mut all = objects();
+        all.insert(oid(SYS_DESCR), Value::text(descr));
+        all.insert(oid(SYS_OBJECT_ID), Value::ObjectId(oid(id)));
+        if !chassis {
+            all.remove(&Oid::from(proto::CHASSIS[0]));
+        }
+        all
+    };
+    for (descr, id, chassis) in [
+        ("GLCY SNMP", "1.3.6.1.2.1.1.2", true),
+        ("OAP", "1.3.6.1.4.1.40989.10", true),
+        ("OAP", "1.3.6.1.4.1.40989", false),
+    ] {
+        let (opened, ..) = open_with("poll=off", change(descr, id, chassis)).await;
+        opened.unwrap();
+    }
+    for (descr, id, chassis) in [
+        ("GLCY SNMP", "1.3.6.1.2.1.1.2", false),
+        ("GLCY SNMP", "1.3.6.1.4.1.8072.3.2.10", true),
+        ("Linux", "1.3.6.1.2.1.1.2", true),
+        ("OAP", "1.3.6.1.4.1.409890", true),
+    ] {
+        let (opened, ..) = open_with("poll=off", change(descr, id, chassis)).await;
+        let error = opened.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IdentityChanged, "{descr} {id}");
+        assert!(error.message().contains(id), "{error}");
+    }
+    let (opened, ..) = open_with("", Objects::new()).await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::IdentityChanged);
 }

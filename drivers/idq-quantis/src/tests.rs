@@ -255,7 +255,7 @@ async fn wrong_arguments_reach_no_wire() {
 async fn another_device_is_refused() {
     assert_eq!(
         open_with(3, 4000).await.0.unwrap_err().kind(),
-        ErrorKind::NotFound
+        ErrorKind::IdentityChanged
     );
     let (opened, _) = open_with(2, 0).await;
     let random = opened.unwrap().as_random().unwrap();

@@ -375,8 +375,5 @@ async fn another_make_is_refused() {
         .open("jdsu-sb+mem://switch", &context)
         .await
         .unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
-    );
+    assert_eq!(error.kind(), ErrorKind::IdentityChanged);
 }

@@ -362,7 +362,7 @@ impl OpenContext {
     /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and configuration 1 selected.
     ///
     /// # Errors
-    /// `NotFound`, `Busy`, `Unreachable`, `InvalidInput`.
+    /// `NotFound`, `IdentityChanged`, `Busy`, `Unreachable`, `InvalidInput`.
     #[allow(unused_variables, reason = "some features need no ids")]
     pub async fn usb_link(
         &self,
@@ -426,8 +426,10 @@ impl OpenContext {
                 .map_or_else(|| "none".to_owned(), |s| format!("`{s}`"));
             link.close().await;
             return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("{uri}: the serial number of the device there is {found}"),
+                ErrorKind::IdentityChanged,
+                format!(
+                    "{uri}: another device responds: expected serial number `{wanted}`, found {found}"
+                ),
             ));
         }
         let link = match &self.fates {

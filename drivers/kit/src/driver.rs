@@ -68,6 +68,16 @@ pub enum Probe {
         /// The prefix, in dotted form.
         prefix: &'static str,
     },
+    /// Passive: an agent whose sysObjectID is not below its vendor's number. It has this sysDescr
+    /// and this sysObjectID, and an object of the vendor's own.
+    SysDescr {
+        /// sysDescr, whole.
+        descr: &'static str,
+        /// sysObjectID, whole, in dotted form.
+        object_id: &'static str,
+        /// An instance that the agent has if it is of this make, in dotted form.
+        confirm: &'static str,
+    },
     /// Active: these bytes go down the line. On some devices every byte is a command, so they go only where the user said so.
     Bytes {
         /// The transport (`serial` or `tcp`).
@@ -349,6 +359,12 @@ impl Opened {
     /// `Unsupported`, naming what it is.
     pub fn as_attenuator(&self) -> Result<Arc<dyn Attenuator>> {
         self.kind(&self.handles.attenuator, DeviceKind::Attenuator)
+    }
+
+    /// The check around its handles.
+    #[must_use]
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
     }
 
     /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].

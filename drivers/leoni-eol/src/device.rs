@@ -3,12 +3,14 @@
 use crate::proto;
 use async_trait::async_trait;
 use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
-use qkd_hal::{Capabilities, Identity, Operation, Result};
+use qkd_hal::{Capabilities, Error, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
 pub(crate) struct Eol {
     pub(crate) geometry: Geometry,
+    /// `1x2`, `1x4` or `2x2`.
+    pub(crate) model: String,
     /// Whether channel 1 is cross, and so the kit's position 2.
     pub(crate) cross_first: bool,
 }
@@ -34,10 +36,21 @@ impl Protocol for Eol {
     }
 
     async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        Ok(Identity::of("LEONI").with_firmware(
-            call.query("firmware", proto::FIRMWARE, proto::decode_firmware)
-                .await?,
-        ))
+        let firmware = call
+            .query("firmware", proto::FIRMWARE, proto::decode_firmware)
+            .await?;
+        let identity = Identity::of("LEONI").with_firmware(firmware.version);
+        if !firmware.has_type {
+            return Ok(identity);
+        }
+        let found = call.query("type", proto::TYPE, proto::decode_type).await?;
+        if !found.ends_with(&format!(" {}", self.model)) {
+            return Err(Error::invalid(format!(
+                "model={}: the device says that it is `{found}`; correct model=, or the address",
+                self.model
+            )));
+        }
+        Ok(identity.with_model(found))
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {

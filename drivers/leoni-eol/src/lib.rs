@@ -33,7 +33,8 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     assumptions: &[],
     unknowns: &[
-        "the reply to an unknown command or channel; the query that tells the type: model= must be given",
+        "the reply to an unknown command or channel; whether devices with firmware of the form \
+         ver3.27 report their type: model= must be given",
         "which channel of a 2x2 is bar: ch1= must be given",
         "how long a channel takes to settle; how it stands after power-up, and whether the paths hold without power",
     ],
@@ -84,11 +85,14 @@ impl Driver for LeoniEolDriver {
         };
         Wire::new(Resync::Sentinel(Duration::from_millis(300)))
             .serial(proto::BAUD, false)
-            .greeting(proto::FIRMWARE, |reply| proto::decode_firmware(reply).ok())
+            .greeting(proto::FIRMWARE, |reply| {
+                proto::decode_firmware(reply).ok().map(|f| f.version)
+            })
             .open(&INFO, uri, context)
             .await?
             .switch(device::Eol {
                 geometry,
+                model: uri.parameter("model").unwrap_or_default().to_owned(),
                 cross_first,
             })
             .await

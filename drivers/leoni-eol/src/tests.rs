@@ -145,3 +145,31 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
             .verified
     );
 }
+
+fn newer(channel: &mut u32, request: &str) -> String {
+    match request {
+        "firmware?" => "v8.09\r\n".to_owned(),
+        "type?" => "mol 1x4\r\n".to_owned(),
+        other => answer(channel, other),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_device_reports_its_type_and_another_model_is_refused() {
+    let open = async |model: &str| {
+        let far = Far::new(1, newer);
+        let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
+        Registry::new()
+            .with(driver())
+            .open(&format!("leoni-eol+mem://switch?model={model}"), &context)
+            .await
+    };
+    let opened = open("1x4").await.unwrap();
+    assert_eq!(
+        opened.device().identity().await.unwrap().to_string(),
+        "LEONI mol 1x4, firmware 8.09"
+    );
+    let error = open("1x2").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.message().contains("`mol 1x4`"), "{error}");
+}

@@ -1,17 +1,23 @@
 //! The encryptor behind the contract.
 
 use crate::{
+    INFO,
     events::listen,
     proto::{
         self, AdminState, EncryptType, OperState, RowStatus, SLOTS, cak_text, ckn_from_text,
-        ckn_text, decode_active_psk, decode_octets, decode_row_status, decode_text, decode_truth,
+        ckn_text, decode_active_psk, decode_octets, decode_row_status, decode_sys_descr,
+        decode_text, decode_truth,
         oid::{self, Port},
         optional_number,
     },
     roll::{Baseline, Verdict, judge},
 };
 use async_trait::async_trait;
-use qkd_driver_kit::link::snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind};
+use qkd_driver_kit::link::{
+    agent::{Agent, text},
+    make::check_agent,
+    snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
+};
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind,
     EventStream, Health, Identity, Key, KeyId, Operation, Result,
@@ -35,11 +41,16 @@ use zeroize::Zeroize;
 
 /// How often the statistics are read while a roll is confirmed.
 const POLL: Duration = Duration::from_millis(250);
+/// What is wrong with a router that has no channels.
+const NO_ASSOCIATION: &str =
+    "the router has no MACsec connectivity association, and so no channels: configure one on it";
 /// How long encrypted traffic is waited for once MKA itself is done.
 const TRAFFIC: Duration = Duration::from_secs(2);
 
 /// MACsec of a Nokia SR OS router.
 pub struct SrosMacsec {
+    /// The identity at opening.
+    opened: Identity,
     descriptor: Descriptor,
     capabilities: Capabilities,
     encryptor: EncryptorCapabilities,
@@ -106,7 +117,8 @@ impl SrosMacsec {
             .with_events(EventSupport::Native);
         let traps = listen(link.as_ref(), events.clone());
         let encryptor = EncryptorCapabilities::slots(SLOTS, true, &[Bits(128), Bits(256)]);
-        let device = Self {
+        let mut device = Self {
+            opened: Identity::default(),
             descriptor,
             capabilities,
             encryptor,
@@ -115,8 +127,14 @@ impl SrosMacsec {
             baselines: Mutex::default(),
             traps,
         };
+        device.opened = device.identity().await?;
         device.associations().await?;
         Ok(device)
+    }
+
+    /// The identity at opening.
+    pub(crate) fn opened_as(&self) -> &Identity {
+        &self.opened
     }
 
     async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
@@ -171,13 +189,20 @@ impl SrosMacsec {
 
     /// Index and active slot of an association, which must be there.
     async fn association(&self, channel: &ChannelId) -> Result<(Vec<u32>, u8)> {
-        let missing = || {
+        let missing = |all: &[String]| {
+            let there = if all.is_empty() {
+                NO_ASSOCIATION.to_owned()
+            } else {
+                format!("there are: {}", all.join(", "))
+            };
             Error::new(
                 ErrorKind::NotFound,
-                format!("there is no connectivity association `{channel}`"),
+                format!("there is no connectivity association `{channel}`; {there}"),
             )
         };
-        let index = oid::ca_index(&channel.0).ok_or_else(missing)?;
+        let Some(index) = oid::ca_index(&channel.0) else {
+            return Err(missing(&self.associations().await?));
+        };
         let active = self
             .get(&[oid::of_ca(
                 oid::static_cak::ENTRY,
@@ -186,7 +211,7 @@ impl SrosMacsec {
             )])
             .await?;
         if active[0].is_absent() {
-            return Err(missing());
+            return Err(missing(&self.associations().await?));
         }
         Ok((index, decode_active_psk(&active[0]).map_err(wrong)?))
     }
@@ -288,29 +313,32 @@ impl Device for SrosMacsec {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let v = self
-            .get(&[Oid::from(oid::SYS_DESCR), Oid::from(oid::SYS_NAME)])
-            .await?;
+        let agent = Agent::new(Arc::clone(&self.link), self.descriptor.deadline);
+        let call = agent.call();
+        let system = check_agent(&INFO, &call).await?;
+        let serial = call.get(&[Oid::from(oid::CHASSIS_SERIAL)]).await?;
         let mut identity = Identity::of("Nokia");
-        if let Some(descr) = decode_text(&v[0], "sysDescr")
-            .map_err(wrong)?
-            .filter(|t| !t.is_empty())
-        {
-            identity = identity.with_model(descr);
+        // The version is apart from the model: an upgrade does not make another device.
+        let described = system.descr.as_deref().map(decode_sys_descr);
+        if let Some(model) = described.as_ref().and_then(|d| d.model.as_deref()) {
+            identity = identity.with_model(model);
         }
-        // TIMETRA-MACSEC-MIB has no serial number: the node's name tells one box from another.
-        if let Some(name) = decode_text(&v[1], "sysName")
-            .map_err(wrong)?
-            .filter(|t| !t.is_empty())
-        {
-            identity = identity.with_serial(name);
+        if let Some(version) = described.as_ref().and_then(|d| d.version.as_deref()) {
+            identity = identity.with_firmware(version);
+        }
+        if let Some(serial) = text(&serial[0], "tmnxHwSerialNumber")? {
+            identity = identity.with_serial(serial);
         }
         Ok(identity)
     }
 
     async fn health(&self) -> Result<Health> {
         let mut faults = Vec::new();
-        for ca in self.associations().await? {
+        let associations = self.associations().await?;
+        if associations.is_empty() {
+            faults.push(NO_ASSOCIATION.to_owned());
+        }
+        for ca in associations {
             let status = self.channel(&ChannelId(ca.clone())).await?;
             if matches!(status.state, ChannelState::Failed) {
                 faults.push(format!(

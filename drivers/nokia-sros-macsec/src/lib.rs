@@ -110,8 +110,7 @@ impl Driver for SrosMacsecDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let link = context.snmp_link(uri, events.clone()).await?;
-        Ok(Opened::encryptor(Arc::new(
-            SrosMacsec::open(descriptor, link, events).await?,
-        )))
+        let device = Arc::new(SrosMacsec::open(descriptor, link, events).await?);
+        Ok(Opened::encryptor(Arc::clone(&device)).known_as(device.opened_as()))
     }
 }

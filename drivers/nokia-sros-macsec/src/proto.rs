@@ -5,9 +5,11 @@
 
 pub mod oid;
 mod port;
+mod system;
 mod trap;
 
 pub use port::{PortScheme, port_name};
+pub use system::{SysDescr, decode_sys_descr};
 pub use trap::{Trap, TrapKind, decode_trap};
 
 use qkd_driver_kit::link::snmp::Value;
@@ -302,6 +304,7 @@ pub fn fuzz(input: &[u8]) {
         oid::decode_mka(&ids),
     );
     let _ = (ckn_from_text(input), cak_text(input));
+    let _ = decode_sys_descr(&String::from_utf8_lossy(input));
     for scheme in [PortScheme::A, PortScheme::B, PortScheme::C, PortScheme::D] {
         let _ = port_name(n, scheme);
     }

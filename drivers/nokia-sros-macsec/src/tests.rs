@@ -10,7 +10,8 @@ use qkd_driver_kit::{
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
 use qkd_hal::{
-    DeviceMisbehaved, Effect, ErrorKind, EventKind, Key, KeyId,
+    DeviceMisbehaved, Effect, ErrorKind, EventKind, Key, KeyId, Result,
+    device::HealthState,
     encryptor::{ChannelState, FailureMode, Staged},
     event::Delivery,
 };
@@ -140,6 +141,11 @@ impl SnmpService for Agent {
 }
 
 async fn open() -> (Opened, Arc<Agent>) {
+    let (opened, agent) = open_with(|_| {}).await;
+    (opened.unwrap(), agent)
+}
+
+async fn open_with(change: impl FnOnce(&mut BTreeMap<Oid, Value>)) -> (Result<Opened>, Arc<Agent>) {
     let at_ca = |column| oid::of_ca(oid::ca::ENTRY, column, &ca());
     let objects = [
         (at_ca(oid::ca::ROW_STATUS), Value::Integer(1)),
@@ -162,10 +168,20 @@ async fn open() -> (Opened, Arc<Agent>) {
             oid::of_port(oid::port_stats::ENTRY, oid::port_stats::TX_UNTAGGED, PORT),
             Value::Counter64(0),
         ),
-        (Oid::from(oid::SYS_NAME), Value::text("sr1")),
+        (
+            Oid::from(oid::SYS_OBJECT_ID),
+            Value::ObjectId("1.3.6.1.4.1.6527.1.3.9".parse().unwrap()),
+        ),
+        (
+            Oid::from(oid::SYS_DESCR),
+            Value::text("TiMOS-C-14.0.R5 cpm/hops64 Nokia 7750 SR Copyright"),
+        ),
+        (Oid::from(oid::CHASSIS_SERIAL), Value::text("NS1")),
     ];
+    let mut objects: BTreeMap<Oid, Value> = objects.into();
+    change(&mut objects);
     let state = State {
-        objects: objects.into(),
+        objects,
         ..State::default()
     };
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
@@ -176,8 +192,7 @@ async fn open() -> (Opened, Arc<Agent>) {
         Registry::new()
             .with(driver())
             .open("nokia-sros-macsec+mem://box", &context)
-            .await
-            .unwrap(),
+            .await,
         agent,
     )
 }
@@ -381,5 +396,86 @@ async fn notifications_become_events() {
             }
         ),
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_chassis_serial_is_the_identity_and_an_upgrade_does_not_change_it() {
+    let (opened, agent) = open().await;
+    let device = opened.device();
+    assert_eq!(
+        device.identity().await.unwrap().to_string(),
+        "Nokia 7750 SR, serial NS1, firmware TiMOS-C-14.0.R5"
+    );
+    let put = |oid: &[u32], value: Value| {
+        agent
+            .0
+            .lock()
+            .unwrap()
+            .objects
+            .insert(Oid::from(oid), value);
+    };
+    put(
+        oid::SYS_DESCR,
+        Value::text("TiMOS-C-24.7.R1 cpm/x86_64 Nokia 7750 SR Copyright (c) 2000-2024 Nokia."),
+    );
+    // sysName is not a serial number.
+    put(&[1, 3, 6, 1, 2, 1, 1, 5, 0], Value::text("renamed"));
+    assert_eq!(
+        device.identity().await.unwrap().to_string(),
+        "Nokia 7750 SR, serial NS1, firmware TiMOS-C-24.7.R1"
+    );
+    put(oid::CHASSIS_SERIAL, Value::text("NS2"));
+    assert_eq!(
+        device.identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_without_an_association_has_no_channels_and_says_so() {
+    let (opened, _) = open_with(|objects| {
+        objects.retain(|name, _| {
+            [oid::ca::ENTRY, oid::static_cak::ENTRY]
+                .iter()
+                .all(|entry| name.below(&Oid::from(*entry)).is_none())
+        });
+    })
+    .await;
+    let encryptor = opened.unwrap().as_encryptor().unwrap();
+    assert!(encryptor.channels().await.unwrap().is_empty());
+    let health = encryptor.health().await.unwrap();
+    assert_eq!(health.state, HealthState::Degraded);
+    let error = encryptor.channel(&"ca1".into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    for text in [error.message(), &health.faults[0]] {
+        assert!(
+            text.contains("no MACsec connectivity association, and so no channels"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_of_another_make_is_no_router() {
+    for id in [
+        Some("1.3.6.1.4.1.8072.3.2.10"),
+        Some("1.3.6.1.4.1.65270"),
+        None,
+    ] {
+        let (opened, _) = open_with(|objects| {
+            objects.remove(&Oid::from(oid::SYS_OBJECT_ID));
+            if let Some(id) = id {
+                let id = Value::ObjectId(id.parse().unwrap());
+                objects.insert(Oid::from(oid::SYS_OBJECT_ID), id);
+            }
+        })
+        .await;
+        let error = opened.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IdentityChanged, "{id:?}");
+        assert!(
+            error.message().contains("another make of device"),
+            "{error}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The box as a device: who and how it is, and its traps.
 
 use crate::{
+    INFO,
     encryptor::Rolls,
     power,
     protection::{self, Groups},
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
         agent::{Agent, Beside},
+        make::check_agent,
         snmp::{Notification, Oid, Value},
     },
     turns::Turns,
@@ -91,6 +93,7 @@ impl PacketLight {
         let traps = Beside::listen(agent.link(), move |notification| {
             take(Arc::clone(&listener.0), listener.1.clone(), notification)
         });
+        check_agent(&INFO, &agent.call()).await?;
         let capability = agent.call().get(&[Oid::from(oid::CAPABILITY)]).await?;
         if decode_number(&capability[0], "slmSysEncryptionCapability")? == Some(1) {
             return Err(Error::unsupported(
@@ -132,7 +135,7 @@ impl PacketLight {
         if device.rows().await?.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotReady,
-                "the agent has no row in slSecuEncryptionTable: no PacketLight encryptor, or no encrypting uplink is set up",
+                "the device has no row in slSecuEncryptionTable: set up an encrypting uplink on it",
             ));
         }
         Ok(device)
@@ -168,15 +171,10 @@ impl Device for PacketLight {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let system = self
-            .get(&[Oid::from(oid::SYS_OBJECT_ID), Oid::from(oid::SYS_DESCR)])
-            .await?;
-        let known = match &system[0] {
-            Value::ObjectId(id) => oid::model(id).map(str::to_owned),
-            _ => None,
-        };
+        let system = check_agent(&INFO, &self.agent.call()).await?;
+        let known = system.object_id.as_ref().and_then(oid::model);
         let mut identity = Identity::of("PacketLight");
-        if let Some(model) = known.or(decode_text(&system[1], "sysDescr")?) {
+        if let Some(model) = known.map(str::to_owned).or(system.descr) {
             identity = identity.with_model(model);
         }
         let first = |rows: Vec<(Vec<u32>, Value)>| {
@@ -186,8 +184,12 @@ impl Device for PacketLight {
         if let Some(serial) = first(self.walk(Oid::from(oid::SERIAL)).await?) {
             identity = identity.with_serial(serial);
         }
-        if let Some(software) = first(self.walk(Oid::from(oid::SOFTWARE)).await?) {
-            identity = identity.with_firmware(software);
+        // Recorded agents that lack the software revision have the firmware revision.
+        for column in [oid::SOFTWARE, oid::FIRMWARE] {
+            if let Some(version) = first(self.walk(Oid::from(column)).await?) {
+                identity = identity.with_firmware(version);
+                break;
+            }
         }
         Ok(identity)
     }

@@ -519,7 +519,7 @@ async fn one_switch_is_chosen() {
     assert!(bench(two, "unit=7").await.opened.is_ok());
     assert_eq!(
         bench(Objects::new(), "").await.opened.unwrap_err().kind(),
-        ErrorKind::NotReady
+        ErrorKind::IdentityChanged
     );
     let odd = bench(objects(3), "").await.opened.unwrap_err();
     assert_eq!(

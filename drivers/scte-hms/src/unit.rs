@@ -5,6 +5,7 @@ use crate::proto::{
 };
 use qkd_driver_kit::link::{
     agent::{Agent, Call, integer, optional},
+    make::{SystemGroup, another_make},
     snmp::Oid,
 };
 use qkd_driver_kit::protecting::Watch;
@@ -59,9 +60,11 @@ impl Unit {
             .collect();
         let index = match (wanted, units.as_slice()) {
             (_, []) => {
-                return Err(Error::new(
-                    ErrorKind::NotReady,
-                    "the agent has no row in heOpSwitchUnitTable: it is no HMS optical switch",
+                // The standard has no sysObjectID: this table is what makes an HMS optical switch.
+                let system = SystemGroup::read(&call).await?;
+                return Err(another_make(
+                    "an HMS optical switch with a row in heOpSwitchUnitTable",
+                    system,
                 ));
             }
             (Some(index), units) if units.contains(&index) => index,

@@ -32,7 +32,21 @@ pub(super) const PACKETLIGHT: &[Setting] = &[
         live: false,
     },
 ];
-pub(super) const NOKIA: &[Setting] = &[TRAP_TARGET, COMMUNITY, TIME_FACTOR];
+pub(super) const NOKIA: &[Setting] = &[
+    TRAP_TARGET,
+    COMMUNITY,
+    TIME_FACTOR,
+    Setting {
+        name: "port",
+        help: "the MACsec port of both ends, such as 1/1/1 or 1/1/c1/1; default 1/1/1",
+        live: false,
+    },
+    Setting {
+        name: "scheme",
+        help: "how port ids are laid out, a to d (tmnxChassisPortIdScheme); default a",
+        live: false,
+    },
+];
 
 pub(super) fn packetlight(options: &Options) -> io::Result<Agents> {
     let oem = match options.text("oem", "false") {
@@ -72,6 +86,8 @@ pub(super) fn packetlight(options: &Options) -> io::Result<Agents> {
 }
 
 pub(super) fn nokia(options: &Options) -> io::Result<Agents> {
+    let port: nokia::Place = options.text("port", "1/1/1").parse().map_err(invalid)?;
+    let scheme: nokia::Scheme = options.text("scheme", "a").parse().map_err(invalid)?;
     let link = MkaLink::new(clock(options)?, options.seed);
     // As delivered: both ends hold one key, and use it.
     for end in [0, 1] {
@@ -90,7 +106,8 @@ pub(super) fn nokia(options: &Options) -> io::Result<Agents> {
             .with_serial(format!("NS{:05}", 201 + end))
             .with_firmware("TiMOS-C-16.0.R4");
         let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));
-        let named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
+        let mut named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
+        (named.port, named.scheme) = (port, scheme);
         nokia::agent(end, named)
     });
     Ok(Agents::new(options, agents.into(), "nokia-sros-macsec", ""))

@@ -23,7 +23,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "firmware",
-        help: "firmware version; default 3.27",
+        help: "firmware version: 3.27 (default), or v8.09 of a newer device, which has a type",
+        live: false,
+    },
+    Setting {
+        name: "family",
+        help: "eol (default) or mol, for the type of a newer device",
         live: false,
     },
     Setting {
@@ -41,9 +46,13 @@ fn build(options: &Options) -> io::Result<Line> {
         "2x2" => Geometry::Crossbar,
         _ => return Err(invalid(format!("model={model}: it is 1x2, 1x4 or 2x2"))),
     };
+    let family = options.text("family", "eol");
+    if !matches!(family, "eol" | "mol") {
+        return Err(invalid(format!("family={family}: it is eol or mol")));
+    }
     let clock = Clock::default();
     let identity = Identity::of("LEONI")
-        .with_model(format!("eol {model}"))
+        .with_model(format!("{family} {model}"))
         .with_firmware(options.text("firmware", "3.27"));
     let switch = Arc::new(
         Switch::new(identity, geometry, clock.clone()).with_boot_mode(options.boot_mode()?),

@@ -51,8 +51,13 @@ pub(super) const OLP: &[Setting] = &[
     },
     Setting {
         name: "serial",
-        help: "serial number of the chassis' cards; default G40989",
+        help: "serial number of the chassis, and the stem of its cards'; default G40989",
         live: false,
+    },
+    Setting {
+        name: "pulled",
+        help: "slots whose card was pulled, such as 1, or none; default none",
+        live: true,
     },
     Setting {
         name: "delay-unit",
@@ -166,7 +171,7 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
         .map(|(slot, group)| (GroupId(slot.to_string()), group))
         .collect();
     let identity = Identity::of("FS.com")
-        .with_model("OLP")
+        .with_model("OAP-NMU")
         .with_serial(options.text("serial", "G40989"))
         .with_firmware("1.0");
     let limits = ProtectionCapabilities::new(
@@ -186,11 +191,21 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
         unit,
         NodeOptions::named("oap", olp::ENTERPRISE),
     );
-    with_input(
-        options,
-        Agents::new(options, vec![agent], "fs-olp", ""),
-        &model,
-    )
+    let mut agents = Agents::new(options, vec![agent], "fs-olp", "");
+    let cards = Arc::clone(&model);
+    agents.controls.live("pulled", move |value| {
+        let ids: Vec<GroupId> = value
+            .split(',')
+            .map(str::trim)
+            .filter(|slot| *slot != "none")
+            .map(|slot| GroupId(slot.to_owned()))
+            .collect();
+        cards.pull(&ids)
+    });
+    for (_, value) in options.set.iter().filter(|(name, _)| name == "pulled") {
+        agents.controls.set("pulled", value).map_err(invalid)?;
+    }
+    with_input(options, agents, &model)
 }
 
 /// The optical protection of a PacketLight box whose working network port is `uplink`. The layout of these numbers is not public; these are examples.

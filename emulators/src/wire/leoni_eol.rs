@@ -4,7 +4,9 @@
 //! `i2c99` are the address of its other bus.
 //!
 //! Our choices, where the manual is silent: replies end in CR LF; `chN` and `i2cN` are silent, and so are a wrong command and a channel that is not there or that a fault refuses; of a 2×2, channel
-//! 1 is bar and channel 2 cross; the address is 10 until it is set, outlasts a loss of power, and changes nothing else. The query of the type is not there: its spelling is not public.
+//! 1 is bar and channel 2 cross; the address is 10 until it is set, outlasts a loss of power, and changes nothing else.
+//! A version that begins with `v` is of a newer device: it is told as it is (`v8.09`), and `type?` is
+//! answered `eol 1x4` or `mol 1x4`, as public drivers see it. Older devices are silent to `type?`.
 
 use super::{
     Reply, Session,
@@ -60,11 +62,13 @@ impl LeoniEol {
                 .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
                 .and_then(|n| n.parse::<u32>().ok())
         };
+        let identity = self.switch.face().identity();
+        let firmware = identity.firmware.unwrap_or_default();
+        let is_newer = firmware.starts_with('v');
         let answer = match line {
-            "firmware?" => format!(
-                "ver{}",
-                self.switch.face().identity().firmware.unwrap_or_default()
-            ),
+            "firmware?" if is_newer => firmware,
+            "firmware?" => format!("ver{firmware}"),
+            "type?" if is_newer => identity.model.unwrap_or_default(),
             "ch?" => position(&self.switch).to_string(),
             "i2c?" => self.address.load(Ordering::Relaxed).to_string(),
             _ => {
@@ -164,6 +168,16 @@ mod tests {
             (ask(&mut l, "ch?"), ask(&mut l, "i2c?")),
             ("3\r\n".into(), "99\r\n".into())
         );
+    }
+
+    #[test]
+    fn a_newer_device_writes_its_version_otherwise_and_has_a_type() {
+        let identity = qkd_hal::Identity::of("LEONI")
+            .with_model("mol 1x4")
+            .with_firmware("v8.09");
+        let switch = Switch::new(identity, Geometry::one_by(4), Clock::manual());
+        let mut l = LeoniEol::new(Arc::new(switch)).session();
+        assert_eq!(ask(&mut l, "firmware?\r\ntype?"), "v8.09\r\nmol 1x4\r\n");
     }
 
     #[test]

@@ -100,6 +100,7 @@ Exit codes, in place of those of the other commands:
   2    wrong argument or file; nothing was sent to a device
   3    inconclusive: a device was not there, a case could not tell, or nothing ran
   4    busy: another qkdctl uses the device
+  7    another device responds at the address, or another make of device; nothing was changed
   130  ended before its end; go on with --resume
 
 Examples:

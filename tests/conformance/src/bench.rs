@@ -13,7 +13,9 @@ use qkd_driver_kit::{
     wrap::fault::{Fate, Script},
 };
 use qkd_emulators::profile::{InMemory, Running};
-use qkd_hal::{DeviceUri, Effect, Error, ErrorKind, Operation, Result as Outcome};
+use qkd_hal::{
+    Assumption, DeviceUri, Effect, Error, ErrorKind, Operation, Result as Outcome, checked::Gate,
+};
 use qkd_switch_hal::Port;
 use std::{
     fmt::Debug,
@@ -41,6 +43,18 @@ struct Seen {
     put_back: Vec<String>,
     /// What the case has changed, and not put back yet.
     changed: Vec<Stood>,
+    /// The checks of what was opened with the accepted assumptions.
+    gates: Vec<Arc<Gate>>,
+}
+
+/// Why nothing that rests on this assumption is run.
+pub(crate) fn not_accepted(assumption: &Assumption) -> String {
+    format!(
+        "it rests on the assumption `{id}`, which was not accepted: {} Accept it with \
+         accept = [\"{id}\"] in the file, or assume={id} in the URI, if it holds for the device",
+        assumption.statement,
+        id = assumption.id,
+    )
 }
 
 /// The bench of one case.
@@ -89,8 +103,10 @@ impl Bench {
         for (name, value) in parameters {
             uri = uri.with_parameter(*name, *value);
         }
-        self.open_uri(&uri, self.context.clone().with_faults(self.script.clone()))
-            .await
+        let context = self.context.clone().with_faults(self.script.clone());
+        let opened = self.open_uri(&uri, context).await?;
+        self.seen().gates.push(opened.gate());
+        Ok(opened)
     }
 
     /// Opens the far end.
@@ -99,9 +115,10 @@ impl Bench {
             .uris
             .get(1)
             .ok_or_else(|| Stop::Disabled("there is no far end: name it with peer =".to_owned()))?;
-        Ok(self
-            .open_uri(&uri.parse().map_err(Stop::from)?, self.context.clone())
-            .await?)
+        let uri = uri.parse().map_err(Stop::from)?;
+        let opened = self.open_uri(&uri, self.context.clone()).await?;
+        self.seen().gates.push(opened.gate());
+        Ok(opened)
     }
 
     /// Opens the device without the assumptions that were accepted.
@@ -133,6 +150,16 @@ impl Bench {
                 result => return result.inspect_err(|e| self.print(e)),
             }
         }
+    }
+
+    /// Why the case could not run, if an operation that it used rests on an assumption that was not
+    /// accepted.
+    pub(crate) fn unaccepted(&self) -> Option<String> {
+        self.seen()
+            .gates
+            .iter()
+            .find_map(|gate| gate.refused_for())
+            .map(not_accepted)
     }
 
     /// The URIs of the device and of its far end.

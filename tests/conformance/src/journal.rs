@@ -1,12 +1,23 @@
-//! The journal of a run: a line for each thing that happened, so that an interrupted run can be resumed, and what it left changed is known.
+//! The journal of a run: a line for each thing that happened, so that an interrupted run can be
+//! resumed, and what it left changed is known.
+//!
+//! Each line is a JSON object with an entry and a digest over all entries up to it. The first entry
+//! names the suite. A journal that was edited, or whose first lines are missing, is not resumed.
+
+mod by_hand;
+mod chain;
+mod past;
+
+pub use past::{KnownDevice, Past};
 
 use crate::result::CaseResult;
+use chain::Chain;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     fmt,
     fs::File,
     io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -101,6 +112,8 @@ impl fmt::Display for Stood {
 enum Line {
     /// A run of this suite, with these requirements, began.
     Suite(String),
+    /// A device was opened. Written before its first case.
+    Device(String, KnownDevice),
     /// A case of a device began.
     Begin(String, String),
     /// How something stood before the case that began last changed it.
@@ -111,19 +124,16 @@ enum Line {
 
 /// Where a run is written down.
 #[derive(Debug, Clone)]
-pub struct Journal(Arc<Mutex<File>>);
+pub struct Journal(Arc<Mutex<Writer>>);
 
-/// What a journal tells of an earlier run.
-#[derive(Debug, Clone, Default)]
-pub struct Past {
-    /// Cases that ended, by device.
-    pub ended: BTreeMap<String, Vec<CaseResult>>,
-    /// The case that did not end, by device, and how things stood before it changed them.
-    pub torn: BTreeMap<String, (String, Vec<Stood>)>,
+#[derive(Debug)]
+struct Writer {
+    file: File,
+    chain: Chain,
 }
 
 impl Journal {
-    /// A new journal.
+    /// Creates a journal, readable by its owner only.
     ///
     /// # Errors
     /// If there is one already: an interrupted run is resumed, or its folder is another's.
@@ -131,6 +141,7 @@ impl Journal {
         let file = File::options()
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(path)
             .map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => format!(
@@ -139,36 +150,50 @@ impl Journal {
                 ),
                 _ => format!("{}: {e}", path.display()),
             })?;
-        let journal = Self(Arc::new(Mutex::new(file)));
+        let journal = Self::over(file, Chain::new());
         journal.write(&Line::Suite(suite.to_owned()))?;
         Ok(journal)
     }
 
-    /// Goes on with a journal, and tells what it says.
+    /// Continues a journal; returns it with what it says of the earlier run. A last line that the
+    /// end of that run cut off is removed.
     ///
     /// # Errors
-    /// If there is none, or it is of another version of the suite.
+    /// If there is no journal, if it was edited or lacks its first line, or if another version of
+    /// the suite wrote it. The last error lists the state that the journal holds, and how to restore
+    /// it by hand.
     pub fn resume(path: &Path, suite: &str) -> Result<(Self, Past), String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| format!("{}: {e}; there is nothing to resume", path.display()))?;
-        let past = Past::read(&text, suite).map_err(|e| format!("{}: {e}", path.display()))?;
-        let mut file = File::options()
+        let named = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
+        let bytes = std::fs::read(path)
+            .map_err(|e| format!("{}; there is nothing to resume", named(&e)))?;
+        // Whatever ended the run may have cut the last line, also within a character.
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| named(&e))?;
+        let (past, chain) = Past::read(text, suite).map_err(|e| named(&e))?;
+        let file = File::options()
             .append(true)
             .open(path)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-        if !text.ends_with('\n') {
-            file.write_all(b"\n")
-                .map_err(|e| format!("{}: {e}", path.display()))?;
-        }
-        Ok((Self(Arc::new(Mutex::new(file))), past))
+            .and_then(|file| file.set_len(whole as u64).map(|()| file))
+            .map_err(|e| named(&e))?;
+        Ok((Self::over(file, chain), past))
+    }
+
+    fn over(file: File, chain: Chain) -> Self {
+        Self(Arc::new(Mutex::new(Writer { file, chain })))
     }
 
     fn write(&self, line: &Line) -> Result<(), String> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Writer { file, chain } = &mut *writer;
         let written = serde_json::to_string(line)
             .map_err(std::io::Error::from)
-            .and_then(|text| writeln!(file, "{text}"))
-            .and_then(|()| file.sync_data());
+            .and_then(|entry| {
+                let (line, next) = chain.seal(&entry);
+                file.write_all(line.as_bytes())?;
+                file.sync_data()?;
+                *chain = next;
+                Ok(())
+            });
         written.map_err(|e| format!("the journal could not be written: {e}"))
     }
 
@@ -179,6 +204,13 @@ impl Journal {
         }
     }
 
+    /// Writes down which device is tested. On disk before its first case.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub(crate) fn device(&self, dut: &str, device: &KnownDevice) -> Result<(), String> {
+        self.write(&Line::Device(dut.to_owned(), device.clone()))
+    }
     /// A case begins.
     pub(crate) fn begin_case(&self, dut: &str, case: &str) {
         self.note(&Line::Begin(dut.to_owned(), case.to_owned()));
@@ -193,78 +225,5 @@ impl Journal {
     /// A case ended.
     pub(crate) fn end_case(&self, dut: &str, result: &CaseResult) {
         self.note(&Line::End(dut.to_owned(), Box::new(result.clone())));
-    }
-}
-
-impl Past {
-    /// Whether it tells of nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.torn.is_empty()
-    }
-
-    fn read(text: &str, suite: &str) -> Result<Self, String> {
-        let mut past = Self::default();
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        for (n, line) in lines.iter().enumerate() {
-            let line: Line = match serde_json::from_str(line) {
-                Ok(line) => line,
-                // The last line may have been cut by whatever ended the run; so may one that an earlier resumption went on from.
-                Err(_) if n > 0 => continue,
-                Err(e) => return Err(format!("this is no journal: {e}")),
-            };
-            match line {
-                Line::Suite(of) if of != suite => {
-                    return Err(format!("it is of {of}, and this is {suite}: begin anew"));
-                }
-                Line::Suite(_) => {}
-                Line::Begin(dut, case) => {
-                    past.torn.insert(dut, (case, Vec::new()));
-                }
-                Line::Stood(dut, stood) => {
-                    if let Some((_, all)) = past.torn.get_mut(&dut) {
-                        all.push(stood);
-                    }
-                }
-                Line::End(dut, result) => {
-                    if past
-                        .torn
-                        .get(&dut)
-                        .is_some_and(|(case, _)| *case == result.id)
-                    {
-                        past.torn.remove(&dut);
-                    }
-                    past.ended.entry(dut).or_default().push(*result);
-                }
-            }
-        }
-        Ok(past)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_torn_case_is_known_with_what_it_changed() {
-        let text = r#"{"suite":"qkd-conform 1"}
-{"begin":["a","SWI-08/x"]}
-{"stood":["a",{"connections":"1-17"}]}
-{"end":["a",{"id":"SWI-0"#;
-        let past = Past::read(text, "qkd-conform 1").unwrap();
-        assert_eq!(
-            past.torn["a"],
-            (
-                "SWI-08/x".to_owned(),
-                vec![Stood::Connections("1-17".to_owned())]
-            )
-        );
-        assert!(
-            Past::read(text, "qkd-conform 2")
-                .unwrap_err()
-                .contains("begin anew")
-        );
-        assert!(Past::read("hello", "x").is_err());
     }
 }

@@ -44,4 +44,4 @@ pub use bench::Bench;
 pub use cli::main;
 pub use dut::Dut;
 pub use result::{Results, Verdict};
-pub use suite::{Request, Suite, Watcher};
+pub use suite::{Refusal, Request, Suite, Watcher};

@@ -1,7 +1,7 @@
 //! Profiles: which requirements a kind of device must meet, and which operations it must have. They are data (`profiles.toml`).
 
 use crate::requirement::{self, Requirement};
-use qkd_hal::Operation;
+use qkd_hal::{DeviceKind, Operation};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, sync::LazyLock};
 pub struct Profile {
     /// What it is a profile of.
     pub title: String,
+    /// The kind of handle that a device of it has.
+    kind: DeviceKind,
     /// Requirements: ids, or prefixes such as `SWI`.
     requires: Vec<String>,
     /// Operations that a device of this kind must declare, by name.
@@ -28,6 +30,31 @@ impl Profile {
                         .is_some_and(|rest| rest.starts_with('-'))
             })
         })
+    }
+    /// Checks that a device with these kinds of handle can be held against it. `name`: its own.
+    ///
+    /// # Errors
+    /// A sentence that names profiles which fit.
+    pub fn check_kind(&self, name: &str, kinds: &[DeviceKind]) -> Result<(), String> {
+        if kinds.contains(&self.kind) {
+            return Ok(());
+        }
+        let words: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+        let fitting: Vec<_> = all()
+            .iter()
+            .filter(|(_, p)| kinds.contains(&p.kind))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        Err(format!(
+            "profile `{name}` is for devices of the kind {}; this device is: {}; expected profile: {}",
+            self.kind,
+            words.join(", "),
+            if fitting.is_empty() {
+                "none".to_owned()
+            } else {
+                fitting.join(" or ")
+            },
+        ))
     }
     /// The operations that a device of this kind must declare.
     pub fn must(&self) -> impl Iterator<Item = Operation> + '_ {

@@ -132,6 +132,31 @@ impl From<qkd_hal::Identity> for DeviceFacts {
     }
 }
 
+impl DeviceFacts {
+    /// Whether both can be the same device: vendor, model and serial number agree. The firmware may
+    /// have been updated.
+    #[must_use]
+    pub fn is_same_device(&self, other: &Self) -> bool {
+        (&self.vendor, &self.model, &self.serial) == (&other.vendor, &other.model, &other.serial)
+    }
+}
+
+impl std::fmt::Display for DeviceFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.vendor)?;
+        for (what, value) in [
+            ("", &self.model),
+            (", serial", &self.serial),
+            (", firmware", &self.firmware),
+        ] {
+            if let Some(value) = value {
+                write!(f, "{what} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The driver in between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

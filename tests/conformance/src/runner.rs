@@ -1,18 +1,20 @@
 //! The runner: picks the cases, says what it will do, runs them, checks their declared impact against the wire.
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, not_accepted},
     case::{Case, Need, Stop},
     cases,
-    journal::{Journal, Past},
+    journal::{Journal, KnownDevice, Past},
     requirement::{Impact, Requirement},
-    result::{CaseResult, Deviation, On, Outcome, RequirementResult, Run, Timing, Use},
+    result::{
+        CaseResult, Deviation, DeviceFacts, On, Outcome, RequirementResult, Run, Timing, Use,
+    },
     session::Session,
     stood,
     threads::side_by_side,
 };
 use futures::FutureExt;
-use qkd_hal::{ErrorKind, Operation};
+use qkd_hal::{Error, ErrorKind, Operation, text::printable};
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
@@ -90,6 +92,14 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
                 format!("the device does not declare {operation}"),
             ));
         }
+    }
+    let descriptor = session.declared().map(|d| &d.descriptor);
+    let unaccepted = case.needs.iter().find_map(|need| match need {
+        Need::Op(operation) if operation.changes() => descriptor?.unaccepted(*operation),
+        _ => None,
+    });
+    if let Some(assumption) = unaccepted {
+        return Some((Outcome::Disabled, not_accepted(assumption)));
     }
     if case.impact > session.allowed {
         return Some((
@@ -264,6 +274,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     if session.dut.on() == On::EmulatorOnWire {
         let _ = bench.fault("clear");
     }
+    let unaccepted = bench.unaccepted();
     let notes = bench.close();
     (result.outcome, result.why) = match verdict {
         Ok(()) => (Outcome::Pass, String::new()),
@@ -272,6 +283,9 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         Err(Stop::Disabled(why)) => (Outcome::Disabled, why),
         Err(Stop::Broken(why)) => (Outcome::Error, why),
     };
+    if let (Outcome::Fail, Some(why)) = (result.outcome, unaccepted) {
+        (result.outcome, result.why) = (Outcome::Disabled, why);
+    }
     if result.outcome == Outcome::Pass && !notes.wrong.is_empty() {
         (result.outcome, result.why) = (Outcome::Fail, notes.wrong.join("; "));
     }
@@ -502,28 +516,90 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     }
 }
 
-/// Puts back what an earlier run, ended in the middle of a case, has changed. If that fails, nothing more is done to the device.
+/// Checks that the device is the one of the earlier run. Without an earlier run, every device is.
+pub(crate) fn check_same_device(session: &Session, past: &Past) -> qkd_hal::Result<()> {
+    let key = session.dut.key();
+    let torn = past.torn.get(&key);
+    let now = session
+        .declared()
+        .map(|d| d.identity.clone().map(DeviceFacts::from));
+    let why = match (past.devices.get(&key), now) {
+        (_, None) => return Ok(()),
+        (None, Some(_)) if torn.is_none() => return Ok(()),
+        (None, Some(_)) => {
+            "the journal does not hold the identity of the device that was changed".to_owned()
+        }
+        (Some(known), Some(now)) => match (&known.identity, &now) {
+            (None, None) => return Ok(()),
+            (Some(then), Some(now)) if then.is_same_device(now) => return Ok(()),
+            (then, now) => {
+                let shown = |facts: &Option<DeviceFacts>| {
+                    facts.as_ref().map_or_else(
+                        || "a device that reports no identity".to_owned(),
+                        |facts| printable(&facts.to_string(), 200).into_owned(),
+                    )
+                };
+                format!(
+                    "the earlier run was on {}, and {} responds now",
+                    shown(then),
+                    shown(now)
+                )
+            }
+        },
+    };
+    let mut why = format!("{why}; nothing was restored, and nothing is done to this device");
+    for stood in torn.map_or(&[][..], |(_, all)| all) {
+        why.push_str(&format!(
+            "\n  left changed there; before it: {}\n    {}",
+            printable(&stood.to_string(), 400),
+            printable(&stood.by_hand(), 400)
+        ));
+    }
+    Err(Error::new(ErrorKind::IdentityChanged, why).on(session.dut.name.as_str()))
+}
+
+/// Restores what an earlier run, ended in the middle of a case, has changed, and writes down which
+/// device this is. If that fails, nothing more is done to the device.
 async fn after_earlier(
     session: &Arc<Session>,
     request: &Request,
     watcher: &dyn Watcher,
 ) -> Result<(), String> {
-    let Some((case, stood)) = request.past.torn.get(&session.dut.key()) else {
-        return Ok(());
-    };
-    watcher.tell(&format!(
-        "{}: the earlier run was ended in the middle of {case}",
-        session.dut.name
-    ));
-    if session.dut.on() == On::EmulatorInMemory
-        || stood::put_back_all(session, stood, watcher).await
-    {
-        return Ok(());
+    let key = session.dut.key();
+    if let Err(error) = check_same_device(session, &request.past) {
+        request.left_changed.store(true, Ordering::Relaxed);
+        watcher.warn(&error.to_string());
+        return Err(error.to_string());
     }
-    request.left_changed.store(true, Ordering::Relaxed);
-    Err(format!(
-        "what {case} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was done to the device"
-    ))
+    let known = request.past.devices.get(&key);
+    if let Some((case, stood)) = request.past.torn.get(&key) {
+        watcher.tell(&format!(
+            "{}: the earlier run was ended in the middle of {}",
+            session.dut.name,
+            printable(case, 100)
+        ));
+        let known = known.cloned().unwrap_or_default();
+        if session.dut.on() != On::EmulatorInMemory
+            && !stood::put_back_all(session, &known, stood, watcher).await
+        {
+            request.left_changed.store(true, Ordering::Relaxed);
+            return Err(format!(
+                "what {} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was \
+                 done to the device",
+                printable(case, 100)
+            ));
+        }
+    }
+    if let (Some(journal), Some(declared)) = (&request.journal, session.declared()) {
+        let now = KnownDevice {
+            identity: declared.identity.clone().map(DeviceFacts::from),
+            ports: session.dut.ports.clone(),
+        };
+        if known != Some(&now) {
+            journal.device(&key, &now)?;
+        }
+    }
+    Ok(())
 }
 
 async fn uris(session: &Arc<Session>) -> Vec<String> {

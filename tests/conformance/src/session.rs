@@ -7,14 +7,15 @@ use crate::{
     profile::Profile,
     requirement::Impact,
     result::{AssumptionFacts, DriverFacts, On, Results, Run},
+    suite::Refusal,
 };
 use qkd_driver_kit::{
     OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay,
 };
 use qkd_emulators::profile::{self as emulators, Options, Running};
 use qkd_hal::{
-    Capabilities, Descriptor, Identity, Operation, Support, encryptor::EncryptorCapabilities,
-    qkd::QkdCapabilities,
+    Capabilities, Descriptor, DeviceUri, ErrorKind, Identity, Operation, Support,
+    encryptor::EncryptorCapabilities, qkd::QkdCapabilities,
 };
 use std::{
     sync::{Arc, OnceLock},
@@ -43,6 +44,7 @@ pub(crate) struct Session {
     running: Option<Arc<Running>>,
     recording: Option<Run>,
     declared: OnceLock<Declared>,
+    refusal: OnceLock<Refusal>,
     journal: Option<Journal>,
 }
 
@@ -60,6 +62,16 @@ impl Session {
     ) -> Result<Self, String> {
         dut.check()?;
         let profile = dut.profile()?;
+        if let Some(driver) = dut.uri.as_ref().and_then(|uri| {
+            registry
+                .driver(uri.parse::<DeviceUri>().ok()?.driver())
+                .ok()
+        }) {
+            let info = driver.info();
+            profile
+                .check_kind(&dut.profile, info.kinds)
+                .map_err(|why| format!("{}: driver {}: {why}", dut.name, info.name))?;
+        }
         let mut credentials = credentials.clone();
         let (mut running, mut recording) = (None, None);
         match dut.on() {
@@ -73,7 +85,7 @@ impl Session {
                 if let Some(file) = &started.ready().credentials_file {
                     let own = Credentials::from_file(file).map_err(|e| e.to_string())?;
                     for name in started.ready().uris.iter().filter_map(|u| {
-                        u.parse::<qkd_hal::DeviceUri>()
+                        u.parse::<DeviceUri>()
                             .ok()?
                             .parameter("credentials")
                             .map(str::to_owned)
@@ -113,6 +125,7 @@ impl Session {
             running,
             recording,
             declared: OnceLock::new(),
+            refusal: OnceLock::new(),
             journal,
         })
     }
@@ -206,8 +219,23 @@ impl Session {
     /// Opens it once, to learn what it declares.
     pub(crate) async fn declare(self: &Arc<Self>) -> Result<(), String> {
         let bench = self.bench(None).await?;
-        let opened = bench.open().await.map_err(|e| e.to_string())?;
+        let opened = bench.open().await.map_err(|e| {
+            if e.kind() == ErrorKind::IdentityChanged {
+                let _ = self.refusal.set(Refusal::OtherDevice(e.to_string()));
+            }
+            e.to_string()
+        })?;
         let device = opened.device();
+        // What a driver's family is may depend on the device.
+        if let Err(why) = self
+            .profile
+            .check_kind(&self.dut.profile, &device.descriptor().kinds)
+        {
+            let why = format!("{}: {why}", self.dut.name);
+            let _ = device.close().await;
+            let _ = self.refusal.set(Refusal::WrongKind(why.clone()));
+            return Err(why);
+        }
         let identity = match device.capabilities().supports(Operation::Identity) {
             Support::Unsupported => None,
             _ => Some(device.identity().await.map_err(|e| e.to_string())?),
@@ -232,6 +260,11 @@ impl Session {
             opening: bench.records(),
         });
         Ok(())
+    }
+
+    /// Why no case runs on it, if opening it said so.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
     }
 
     /// What it declares, once it was opened.

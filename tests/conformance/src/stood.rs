@@ -1,17 +1,18 @@
 //! Putting back what a case changed.
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, not_accepted},
     case::{Stop, Verdict},
     dut::Dut,
-    journal::Stood,
+    journal::{KnownDevice, Stood},
     result::On,
     runner::Watcher,
     session::Session,
 };
 use qkd_driver_kit::Opened;
 use qkd_hal::{
-    Error, Result,
+    Error, Operation, Result,
+    text::printable,
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
@@ -59,8 +60,42 @@ pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Iden
     }
 }
 
+/// Whether the file of the device allows to put this back. Connections are confined port by port:
+/// see [`within`].
+///
+/// # Errors
+/// `InvalidInput`, which names what the file does not.
+fn check_confined(dut: &Dut, stood: &Stood) -> Result<()> {
+    if dut.on() != On::Device {
+        return Ok(());
+    }
+    let (named, what) = match stood {
+        Stood::Port(port, _) | Stood::Monitor { port, .. } | Stood::Attenuation { port, .. } => {
+            (dut.ports.contains(port), format!("port {port}"))
+        }
+        Stood::Parameter(name, _) => (
+            dut.parameters.contains(name),
+            format!("the parameter `{}`", printable(name, 80)),
+        ),
+        Stood::Protection { group, .. } => (
+            dut.group.as_ref() == Some(group),
+            format!("the group `{}`", printable(group, 80)),
+        ),
+        Stood::Connections(_) | Stood::Other(_) => (true, String::new()),
+    };
+    if named {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the file of the device does not name {what}, so that it is not touched; name it, or \
+         restore it by hand: {}",
+        printable(&stood.by_hand(), 400)
+    )))
+}
+
 /// Puts one thing back as it stood.
 async fn put_back(dut: &Dut, opened: &Opened, stood: &Stood) -> Result<()> {
+    check_confined(dut, stood)?;
     match stood {
         Stood::Connections(paths) => {
             let switch = opened.as_switch()?;
@@ -223,20 +258,35 @@ async fn put_back_group(
     Ok(())
 }
 
-/// The paths of these ports as they stood, and all others as they are now: what somebody else has changed meanwhile is not ours to put back.
+/// The paths between these ports as they stood, and all others as they are now: what somebody else
+/// has changed meanwhile is not ours to put back.
 fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
     if ports.is_empty() {
         return Err(Error::invalid(
             "the file of the device names no ports that may be touched",
         ));
     }
-    let named =
-        |path: &CrossConnect| ports.contains(&path.ingress.0) || ports.contains(&path.egress.0);
+    let may = |port: Port| port == Port::COMMON || ports.contains(&port.0);
+    // A case makes or takes away no path of which one port is not named.
+    let named = |path: &CrossConnect| may(path.ingress) && may(path.egress);
     present
         .iter()
         .filter(|path| !named(path))
         .chain(stood.iter().filter(named))
         .collect()
+}
+
+/// The operations that put this back.
+fn restoring(stood: &Stood) -> &'static [Operation] {
+    match stood {
+        Stood::Connections(_) => &[Operation::Apply],
+        Stood::Port(..) => &[Operation::SetPort],
+        Stood::Parameter(..) => &[Operation::SetParameter],
+        Stood::Monitor { .. } => &[Operation::SetMonitor],
+        Stood::Attenuation { .. } => &[Operation::SetAttenuation],
+        Stood::Protection { .. } => &[Operation::SetProtection, Operation::ProtectionCommand],
+        Stood::Other(_) => &[],
+    }
 }
 
 /// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
@@ -250,6 +300,15 @@ pub(crate) async fn putting_back(
     stood: Stood,
     change: impl Future<Output = Verdict>,
 ) -> Verdict {
+    // What could not be put back is not changed.
+    let descriptor = opened.device().descriptor().clone();
+    let blocked = restoring(&stood)
+        .iter()
+        .filter(|operation| bench.session.can(**operation))
+        .find_map(|operation| descriptor.unaccepted(*operation));
+    if let Some(assumption) = blocked {
+        return Err(Stop::Disabled(not_accepted(assumption)));
+    }
     bench.changing(&stood)?;
     let verdict = change.await;
     bench.script().clear();
@@ -291,29 +350,44 @@ pub(crate) async fn put_back_left(bench: &Bench) -> Vec<(Stood, String)> {
     left
 }
 
-/// After an interruption: puts back what the journal says, as far as that is possible, and tells. Whether all was put back that can be.
+/// After an interruption: restores what the journal says, as far as that is possible, and reports
+/// it. Returns whether all was restored that can be.
 pub(crate) async fn put_back_all(
     session: &Arc<Session>,
+    known: &KnownDevice,
     all: &[Stood],
     watcher: &dyn Watcher,
 ) -> bool {
+    // Confined to what both files name: today's permits it, and that of then says what was changed.
+    let both = |port: &u32| known.ports.contains(port);
+    let dut = Dut {
+        ports: session.dut.ports.iter().copied().filter(both).collect(),
+        ..session.dut.clone()
+    };
     let mut whole = true;
     for stood in all {
         if let Stood::Other(what) = stood {
-            watcher.warn(&format!("  before it: {what}; that is not put back"));
+            watcher.warn(&format!(
+                "  before it: {}; that is not put back",
+                printable(what, 400)
+            ));
             continue;
         }
         let result = async {
             let bench = session.bench(None).await?;
             let opened = bench.open().await.map_err(|e| e.to_string())?;
-            let done = put_back(&session.dut, &opened, stood)
-                .await
-                .map_err(|e| e.to_string());
+            let done = match put_back(&dut, &opened, stood).await {
+                Ok(()) => check_none_left(&dut, known, &opened, stood).await,
+                error => error,
+            };
             let _ = opened.device().close().await;
-            done
+            done.map_err(|e| e.to_string())
         };
         match result.await {
-            Ok(()) => watcher.tell(&format!("  put back: {stood}")),
+            Ok(()) => watcher.tell(&format!(
+                "  put back: {}",
+                printable(&stood.to_string(), 400)
+            )),
             Err(why) => {
                 whole = false;
                 leave_all(std::slice::from_ref(stood), &why, watcher);
@@ -321,6 +395,30 @@ pub(crate) async fn put_back_all(
         }
     }
     whole
+}
+
+/// Checks that no path is left changed of which the file named the ports then and does not now.
+async fn check_none_left(
+    dut: &Dut,
+    known: &KnownDevice,
+    opened: &Opened,
+    stood: &Stood,
+) -> Result<()> {
+    let Stood::Connections(paths) = stood else {
+        return Ok(());
+    };
+    if dut.on() != On::Device || known.ports == dut.ports {
+        return Ok(());
+    }
+    let present = opened.as_switch()?.connections().await?.value;
+    let wanted = within(&known.ports, &present, &paths.parse()?)?;
+    if wanted == present {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the file of the device names fewer ports than when the run began: connections are \
+         {present}, and were {wanted}; name the ports again, or restore them by hand"
+    )))
 }
 
 /// Tells how things stood that are not put back.
@@ -332,7 +430,11 @@ pub(crate) fn leave_all(all: &[Stood], why: &str, watcher: &dyn Watcher) {
 
 /// The words for what is not as it was found.
 pub(crate) fn could_not(stood: &Stood, why: &str) -> String {
-    format!("COULD NOT BE PUT BACK: it stood at {stood}: {why}")
+    let stood = stood.to_string();
+    format!(
+        "COULD NOT BE PUT BACK: it stood at {}: {why}",
+        printable(&stood, 400)
+    )
 }
 
 #[cfg(test)]
@@ -340,13 +442,73 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_put_back_that_the_file_does_not_name() {
+        let dut = Dut {
+            uri: Some("a+b://c".to_owned()),
+            ports: vec![1],
+            parameters: vec!["boot-mode".to_owned()],
+            group: Some("1".to_owned()),
+            ..Dut::default()
+        };
+        let parameter = |name: &str| Stood::Parameter(name.to_owned(), "x".to_owned());
+        let monitor = |port| Stood::Monitor {
+            port,
+            low: None,
+            high: None,
+            averaging: None,
+            wavelength: None,
+        };
+        let attenuation = |port| Stood::attenuation(Port(port), &Attenuation::Maximum);
+        let group = |group: &str| Stood::Protection {
+            group: group.to_owned(),
+            settings: Vec::new(),
+            live: "main".to_owned(),
+        };
+        for named in [
+            Stood::Port(1, true),
+            parameter("boot-mode"),
+            monitor(1),
+            attenuation(1),
+            group("1"),
+        ] {
+            check_confined(&dut, &named).unwrap();
+        }
+        for other in [
+            Stood::Port(2, true),
+            parameter("name"),
+            monitor(2),
+            attenuation(2),
+            group("2"),
+        ] {
+            let error = check_confined(&dut, &other).unwrap_err().to_string();
+            assert!(error.contains("does not name"), "{error}");
+        }
+        // Without a name, nothing is touched; of an emulator, all may be.
+        let nameless = Dut {
+            group: None,
+            ..dut.clone()
+        };
+        assert!(check_confined(&nameless, &group("1")).is_err());
+        let emulated = Dut {
+            uri: None,
+            emulator: Some("x".to_owned()),
+            ..dut
+        };
+        check_confined(&emulated, &group("2")).unwrap();
+    }
+
+    #[test]
     fn what_others_changed_meanwhile_stays() {
         let paths = |text: &str| text.parse::<CrossConnects>().unwrap();
         // The case made 1-17; somebody else took 5-21 away and made 6-22.
         let now = within(&[1, 17], &paths("1-17, 6-22"), &paths("5-21")).unwrap();
         assert_eq!(now, paths("6-22"));
-        let now = within(&[1, 17], &paths("6-22"), &paths("1-18, 5-21")).unwrap();
-        assert_eq!(now, paths("1-18, 6-22"));
+        // A path of which one port is not named is not touched, neither made nor taken away.
+        let now = within(&[1, 17], &paths("1-19, 6-22"), &paths("1-18, 5-21")).unwrap();
+        assert_eq!(now, paths("1-19, 6-22"));
+        let now = within(&[3, 5], &paths("common-3"), &paths("common-5")).unwrap();
+        assert_eq!(now, paths("common-5"));
+        assert!(within(&[3, 5], &paths("common-7"), &paths("common-5")).is_err());
         assert!(within(&[], &paths("1-17"), &paths("5-21")).is_err());
     }
 }

@@ -22,6 +22,15 @@ pub struct Suite {
 /// A device under test, made ready to run.
 pub struct Ready(Arc<Session>);
 
+/// Why a run is refused once the device was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The profile is of another kind of device.
+    WrongKind(String),
+    /// Another device responds at the address, or another make of device.
+    OtherDevice(String),
+}
+
 impl Suite {
     /// A suite over these drivers.
     #[must_use]
@@ -89,6 +98,18 @@ impl Ready {
     /// What a run will do to the device, in words. The device is opened for it, to learn what it declares.
     pub async fn announcement(&self, request: &Request) -> String {
         runner::announce(&self.0, request).await
+    }
+    /// Checks, once [`announcement`](Self::announcement) has opened the device, that it is of the
+    /// kind of its profile, and the one of the run that is resumed.
+    ///
+    /// # Errors
+    /// A [`Refusal`]. Nothing was changed.
+    pub fn check(&self, request: &Request) -> Result<(), Refusal> {
+        if let Some(refusal) = self.0.refusal() {
+            return Err(refusal.clone());
+        }
+        runner::check_same_device(&self.0, &request.past)
+            .map_err(|error| Refusal::OtherDevice(error.to_string()))
     }
     /// The device's name.
     #[must_use]

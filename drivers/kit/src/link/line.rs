@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use qkd_hal::{
     DeviceMisbehaved, ErrorKind, EventKind, TransportFault,
     event::{EventHub, Origin},
+    text::printable,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -21,6 +22,8 @@ use zeroize::Zeroizing;
 
 /// The most bytes that a device may send unasked before the line is cut.
 const UNASKED_LIMIT: usize = 1 << 20;
+/// The most characters of a reply in an error.
+const MAX_SHOWN: usize = 120;
 
 /// How a line is brought back in step after a reply was lost, late or garbled, before anybody else speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -419,13 +422,16 @@ impl Owner {
             let exchange = (greeting.exchange)();
             let mut reply = self.transact(exchange, deadline).await?;
             // One wrong bit is not another device: that one says so twice.
+            let mut repeated = false;
             if self.names_another(&reply)
                 && let Some(greeting) = &self.options.greeting
             {
                 let exchange = (greeting.exchange)();
-                reply = self.transact(exchange, deadline).await?;
+                let again = self.transact(exchange, deadline).await?;
+                repeated = *again == *reply;
+                reply = again;
             }
-            self.check_identity(&reply)?;
+            self.check_identity(&reply, repeated)?;
         }
         Ok(())
     }
@@ -436,14 +442,26 @@ impl Owner {
             .greeting
             .as_ref()
             .and_then(|g| (g.identify)(reply));
-        found.is_some() && self.identity.is_some() && found != self.identity
+        found.is_none() || self.identity.is_some() && found != self.identity
     }
 
-    fn check_identity(&mut self, reply: &[u8]) -> Result<(), LinkError> {
+    /// `repeated`: the device sent this reply twice, which noise does not.
+    fn check_identity(&mut self, reply: &[u8], repeated: bool) -> Result<(), LinkError> {
         let Some(greeting) = &self.options.greeting else {
             return Ok(());
         };
         let Some(found) = (greeting.identify)(reply) else {
+            let words = std::str::from_utf8(reply).map_or("", str::trim);
+            if repeated && !words.is_empty() && !words.contains(char::is_control) {
+                return Err(LinkError::new(
+                    ErrorKind::IdentityChanged,
+                    format!(
+                        "another make of device responds at {}: `{}`",
+                        self.connector.address(),
+                        printable(words, MAX_SHOWN)
+                    ),
+                ));
+            }
             return Err(LinkError::new(
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
                 format!(

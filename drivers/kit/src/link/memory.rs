@@ -206,7 +206,7 @@ impl Usb {
     /// A link to this device.
     ///
     /// # Errors
-    /// `NotFound` if its ids are others; what a standard request answers.
+    /// `IdentityChanged` if its ids are others; what a standard request answers.
     pub fn open(
         name: impl Into<String>,
         service: Arc<dyn UsbService>,
@@ -409,9 +409,10 @@ pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Resul
         return Ok(());
     }
     Err(LinkError::new(
-        ErrorKind::NotFound,
+        ErrorKind::IdentityChanged,
         format!(
-            "the device there is {:04x}:{:04x}, and {vendor:04x}:{product:04x} is what this driver opens",
+            "another make of device responds: expected USB {vendor:04x}:{product:04x}, found \
+             {:04x}:{:04x}",
             found.vendor, found.product
         ),
     ))

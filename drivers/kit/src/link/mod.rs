@@ -26,6 +26,7 @@ pub mod http;
 #[cfg(feature = "http")]
 pub mod https;
 pub mod line;
+pub mod make;
 pub mod memory;
 pub mod scripted;
 pub mod scripted_agent;

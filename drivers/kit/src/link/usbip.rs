@@ -67,7 +67,7 @@ impl UsbIp {
     /// Imports the device with this bus id, selects configuration 1 and starts the owner task.
     ///
     /// # Errors
-    /// `Unreachable`; `NotFound` if the server does not export it, or it has other ids; `Busy` if another host has it.
+    /// `Unreachable`; `NotFound` if the server does not export it; `IdentityChanged` if it has other ids; `Busy` if another host has it.
     pub async fn open(
         address: &str,
         busid: &str,

@@ -297,25 +297,41 @@ async fn another_device_after_a_reconnect_closes_the_handle() {
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_answer_as_such_a_device_is_not_opened() {
-    let options = LineOptions::new(Resync::Reconnect, EventHub::default()).greeting(
-        || {
-            Exchange::new("identify", "who\n", Duration::from_secs(1))
-                .reply(line(100), Disclosure::Public)
-        },
-        |reply| reply.starts_with(b"me ").then(|| "me".to_owned()),
+    let open = async |act: fn(usize) -> Act| {
+        let options = LineOptions::new(Resync::Reconnect, EventHub::default()).greeting(
+            || {
+                Exchange::new("identify", "who\n", Duration::from_secs(1))
+                    .reply(line(100), Disclosure::Public)
+            },
+            |reply| reply.starts_with(b"me ").then(|| "me".to_owned()),
+        );
+        let times = AtomicUsize::new(0);
+        let connector = device(
+            Arc::new(move |_: &str| act(times.fetch_add(1, Ordering::Relaxed))),
+            Arc::default(),
+        );
+        LineLink::open(connector, options, Duration::from_secs(1))
+            .await
+            .err()
+            .unwrap()
+    };
+    // Another make says the same twice; noise does not, and is not a text.
+    let error = open(|_| Act::Say("somebody else\r\n")).await;
+    assert_eq!(error.kind, ErrorKind::IdentityChanged);
+    assert!(
+        error.detail.contains("another make of device") && error.detail.contains("`somebody else`"),
+        "{error:?}"
     );
-    let connector = device(
-        Arc::new(|_: &str| Act::Say("somebody else\r\n")),
-        Arc::default(),
-    );
-    let error = LineLink::open(connector, options, Duration::from_secs(1))
-        .await
-        .err()
-        .unwrap();
-    assert_eq!(
-        error.kind,
-        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
-    );
+    let noise: [fn(usize) -> Act; 2] = [
+        |n| Act::Say(["x}q\r\n", "~~\r\n"][n % 2]),
+        |_| Act::Say("\u{1}\u{2}\r\n"),
+    ];
+    for act in noise {
+        assert_eq!(
+            open(act).await.kind,
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

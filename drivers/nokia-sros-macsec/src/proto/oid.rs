@@ -127,8 +127,10 @@ pub const PORT_ID_SCHEME: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 2, 1, 3, 1
 pub const SYS_DESCR: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 1, 0];
 /// sysObjectID.0 (RFC 3418).
 pub const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
-/// sysName.0 (RFC 3418).
-pub const SYS_NAME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 5, 0];
+/// tmnxHwSerialNumber (TIMETRA-CHASSIS-MIB) of the chassis: chassis 1, hardware index 50331649.
+pub const CHASSIS_SERIAL: &[u32] = &[
+    1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 2, 1, 8, 1, 5, 1, 50_331_649,
+];
 /// The vendor's number (IANA private enterprise 6527).
 pub const ENTERPRISE: &[u32] = &[1, 3, 6, 1, 4, 1, 6527];
 

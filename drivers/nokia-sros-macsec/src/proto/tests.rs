@@ -135,6 +135,23 @@ fn names_and_values_are_those_of_the_mib() {
                 let scheme = PortScheme::from_number(m["scheme"].as_u64().unwrap()).unwrap();
                 assert_eq!(port_name(port().id, scheme), m["name"].as_str().unwrap());
             }
+            "serial" => assert_eq!(
+                binds,
+                [VarBind::new(
+                    Oid::from(oid::CHASSIS_SERIAL),
+                    Value::text(m["serial"].as_str().unwrap())
+                )]
+            ),
+            "sys-descr" => {
+                let Value::OctetString(text) = &binds[0].value else {
+                    panic!("{v}")
+                };
+                let parts = decode_sys_descr(std::str::from_utf8(text).unwrap());
+                assert_eq!(
+                    (parts.version.as_deref(), parts.model.as_deref()),
+                    (m["version"].as_str(), m["model"].as_str())
+                );
+            }
             other => panic!("{other}"),
         }
         seen += 1;
@@ -169,9 +186,38 @@ fn what_the_mib_does_not_list_is_refused() {
 }
 
 #[test]
-fn port_numbers_of_a_lag_and_of_an_unknown_scheme() {
-    assert_eq!(port_name(0x5000_0007, PortScheme::A), "lag-7");
-    assert_eq!(port_name(0x0220_8000, PortScheme::D), "35684352");
+fn a_port_number_that_does_not_fit_the_scheme_is_printed_as_it_is() {
+    use PortScheme::{A, B, C, D};
+    assert_eq!(port_name(0x5000_0007, A), "lag-7");
+    // Each has one bit where its layout has none.
+    for (id, scheme) in [
+        (0x0220_8000, D),
+        (35_684_352 | 1, A),
+        (37_830_659, A),
+        (1_610_899_521 | 1 << 12, B),
+        (1_610_907_680 | 1, B),
+        (1_610_907_680 | 1 << 23, B),
+        (37_830_659 | 1 << 6, C),
+        (37_830_659 | 1 << 23, C),
+        (69_369_856 | 1, C),
+        (1_258_889_350 | 1 << 12, D),
+        (1_258_889_350 | 1 << 23, D),
+        (1_259_896_835 | 1 << 14, D),
+    ] {
+        assert_eq!(port_name(id, scheme), id.to_string(), "{scheme:?}");
+    }
+}
+
+#[test]
+fn an_unknown_sys_descr_has_no_parts() {
+    for text in ["", "Linux sr1 5.10", "Copyright TiMOS-C-1 Nokia 7750"] {
+        assert_eq!(decode_sys_descr(text), SysDescr::default(), "{text}");
+    }
+    let cut = decode_sys_descr("TiMOS-C-22.10");
+    assert_eq!(
+        (cut.version.as_deref(), cut.model),
+        (Some("TiMOS-C-22.10"), None)
+    );
 }
 
 proptest! {

@@ -51,6 +51,9 @@ pub const SERIAL: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 7];
 /// slEntPhysicalSoftwareRev.
 pub const SOFTWARE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 6];
 
+/// slEntPhysicalFirmwareRev.
+pub const FIRMWARE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 5];
+
 /// sysObjectID.0 (RFC 3418).
 pub const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
 /// sysDescr.0 (RFC 3418).

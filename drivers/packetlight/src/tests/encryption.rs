@@ -288,6 +288,50 @@ async fn what_is_not_public_must_be_accepted_or_given() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_firmware_is_the_software_revision_or_where_it_is_absent_the_firmware_revision() {
+    for (columns, firmware) in [
+        (&[(oid::SOFTWARE, "2.1"), (oid::FIRMWARE, "1.0")][..], "2.1"),
+        (&[(oid::FIRMWARE, "1.0")], "1.0"),
+    ] {
+        let (opened, _) = open_with("psk-encoding=hex", |o| {
+            for (column, text) in columns {
+                o.insert(Oid::from(*column).child(&[1]), Value::text(*text));
+            }
+        })
+        .await;
+        let identity = opened.unwrap().device().identity().await.unwrap();
+        assert_eq!(identity.firmware.as_deref(), Some(firmware));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_make_of_agent_is_refused_at_opening_and_later() {
+    let other = || Value::ObjectId("1.3.6.1.4.1.8072.3.2.10".parse().unwrap());
+    let (opened, _) = open_with("psk-encoding=hex", |o| {
+        o.insert(Oid::from(oid::SYS_OBJECT_ID), other());
+    })
+    .await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::IdentityChanged);
+    let (opened, agent) = open_with("psk-encoding=hex", |_| {}).await;
+    let device = opened.unwrap().device();
+    agent
+        .0
+        .lock()
+        .unwrap()
+        .objects
+        .insert(Oid::from(oid::SYS_OBJECT_ID), other());
+    assert_eq!(
+        device.identity().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged
+    );
+    assert_eq!(
+        device.health().await.unwrap_err().kind(),
+        ErrorKind::IdentityChanged,
+        "the handle is closed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn traps_become_events() {
     let (opened, agent) = open().await;
     let mut events = opened.device().events();

@@ -52,6 +52,10 @@ fn objects() -> Objects {
         (oid::instance(oid::IF_INDEX, row), Value::Integer(1_295_104)),
         (oid::instance(oid::STATUS, row), Value::Integer(4)),
         (Oid::from(oid::CAPABILITY), Value::Integer(2)),
+        (
+            Oid::from(oid::SYS_OBJECT_ID),
+            Value::ObjectId("1.3.6.1.4.1.4515.100.1.1000.8".parse().unwrap()),
+        ),
         (Oid::from(aps::SYS_UP_TIME), Value::TimeTicks(100_000)),
         (name(aps::ENABLE), Value::Integer(2)),
         (name(aps::ACTIVE_RX), Value::Integer(1)),

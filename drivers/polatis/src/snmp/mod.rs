@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use proto::{Told, VoaState, oid};
 use qkd_driver_kit::link::{
     agent::{Agent, Beside, Call, integer, steps, text},
+    make::{SystemGroup, another_make},
     snmp::{Notification, Oid, SetRequest, Value},
 };
 use qkd_hal::{
@@ -150,12 +151,13 @@ impl Snmp {
 impl Interface for Snmp {
     async fn identity(&self, until: Instant) -> Result<Identity> {
         let names = [oid::PRODUCT_CODE, oid::SERIAL_NUMBER, oid::FIRMWARE].map(Oid::from);
-        let values = self.agent.by(until).get(&names).await?;
+        let call = self.agent.by(until);
+        let values = call.get(&names).await?;
+        // The product code is the vendor's own object: an agent that has it is of this make,
+        // whatever its sysObjectID.
         let Some(model) = text(&values[0], "polatisSysInfoProductCode")? else {
-            return Err(Error::misbehaved(
-                DeviceMisbehaved::UnexpectedReply,
-                "the agent has no polatisSysInfoProductCode: it is no Polatis switch",
-            ));
+            let system = SystemGroup::read(&call).await?;
+            return Err(another_make("a Polatis switch", system));
         };
         let mut identity = Identity::of("Polatis").with_model(model);
         if let Some(serial) = text(&values[1], "polatisSysInfoSerialNumber")? {

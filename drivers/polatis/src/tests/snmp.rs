@@ -224,10 +224,7 @@ async fn rows_that_contradict_each_other_are_told() {
 #[tokio::test(start_paused = true)]
 async fn other_agents_are_refused() {
     let (opened, _) = try_open("", true, |o| drop(o.remove(&Oid::from(oid::PRODUCT_CODE)))).await;
-    assert_eq!(
-        opened.unwrap_err().kind(),
-        ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
-    );
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::IdentityChanged);
     let (opened, _) = try_open("&power-scale=0", true, |_| {}).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::InvalidInput);
 }

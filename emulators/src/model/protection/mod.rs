@@ -27,6 +27,7 @@ use qkd_switch_hal::{
     },
 };
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -54,6 +55,8 @@ pub struct Protector {
     clock: Clock,
     started: SystemTime,
     groups: Mutex<Vec<(GroupId, Group)>>,
+    /// Groups whose card was pulled.
+    pulled: Mutex<BTreeSet<GroupId>>,
 }
 
 impl Protector {
@@ -85,6 +88,7 @@ impl Protector {
             clock,
             started: SystemTime::now(),
             groups: Mutex::new(groups),
+            pulled: Mutex::default(),
         }
     }
     /// A box whose one group is the position of a switch: of an A/B switch, path n is channel n + 1; of a crossbar, path 0 is bar and path 1 cross.
@@ -120,6 +124,26 @@ impl Protector {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_pulled(&self, id: &GroupId) -> bool {
+        self.pulled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(id)
+    }
+    /// Pulls the cards of these groups, and puts all others back. A card keeps its state.
+    ///
+    /// # Errors
+    /// A sentence that names a group which does not exist.
+    pub fn pull(&self, ids: &[GroupId]) -> std::result::Result<(), String> {
+        for id in ids {
+            if !self.lock().iter().any(|(there, _)| there == id) {
+                return Err(format!("there is no card `{id}`"));
+            }
+        }
+        *self.pulled.lock().unwrap_or_else(PoisonError::into_inner) = ids.iter().cloned().collect();
+        Ok(())
+    }
+
     fn publish(&self, id: &GroupId, group: &Group, change: Option<Change>) {
         if let Some(change) = change {
             let path = group.paths().nth(change.to).unwrap_or_default().to_owned();
@@ -148,13 +172,17 @@ impl Protector {
         self.tick();
         self.lock()
             .iter()
-            .find(|(g, _)| g == id)
+            .find(|(g, _)| g == id && !self.is_pulled(g))
             .map(|(_, group)| look(group))
     }
     /// All groups that there are.
     #[must_use]
     pub fn ids(&self) -> Vec<GroupId> {
-        self.lock().iter().map(|(id, _)| id.clone()).collect()
+        self.lock()
+            .iter()
+            .map(|(id, _)| id.clone())
+            .filter(|id| !self.is_pulled(id))
+            .collect()
     }
     /// Changes a group past all gates: light, faults.
     pub fn touch(&self, id: &GroupId, change: impl FnOnce(&mut Group)) -> bool {
@@ -184,7 +212,7 @@ impl Protector {
             let mut groups = self.lock();
             let (id, group) = groups
                 .iter_mut()
-                .find(|(g, _)| g == id)
+                .find(|(g, _)| g == id && !self.is_pulled(g))
                 .ok_or(Rejected::NoSuchGroup)?;
             let mut changed = group.clone();
             let done = change(&mut changed, now)?;

@@ -146,10 +146,6 @@ impl Node {
             location.escape_ascii()
         )
     }
-    /// Gives it another sysName.
-    pub fn rename(&self, name: &str) {
-        self.texts()[1] = name.as_bytes().to_vec();
-    }
     /// Starts again: sysUpTime from zero, one boot more.
     pub fn reboot(&self) {
         *self.booted() = self.clock.now();

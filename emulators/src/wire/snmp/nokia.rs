@@ -12,7 +12,7 @@ mod port;
 mod write;
 
 pub use columns::Object;
-pub use port::Scheme;
+pub use port::{Place, Scheme};
 pub use write::Draft;
 
 use super::{
@@ -38,6 +38,8 @@ use zeroize::Zeroizing;
 pub const ENTERPRISE: u32 = 6527;
 /// Under the enterprise number; the number of the model is our choice.
 const PRODUCT: [u32; 11] = [1, 3, 6, 1, 4, 1, 6527, 1, 3, 17, 1];
+/// tmnxHwIndex of the chassis.
+const CHASSIS_HARDWARE: u32 = 50_331_649;
 /// The only sub-port of release 16.0.
 const SUB: u32 = 1;
 
@@ -48,8 +50,8 @@ pub struct Options {
     pub node: NodeOptions,
     /// How port ids are laid out.
     pub scheme: Scheme,
-    /// Slot, MDA and port.
-    pub port: (u32, u32, u32),
+    /// The port.
+    pub port: Place,
     /// An old release, which still has tmnxMacsecPortRxTrafficEncrption.
     pub obsolete: bool,
 }
@@ -61,7 +63,12 @@ impl Options {
         Self {
             node: NodeOptions::named(name, ENTERPRISE),
             scheme: Scheme::A,
-            port: (1, 1, 1),
+            port: Place {
+                slot: 1,
+                mda: 1,
+                connector: None,
+                port: 1,
+            },
             obsolete: false,
         }
     }
@@ -154,14 +161,13 @@ pub struct Nokia {
 pub fn agent(end: Arc<MkaEnd>, options: Options) -> Arc<Agent<Nokia>> {
     let identity = end.face().identity();
     let descr = format!(
-        "{} {} {}",
+        "{} cpm/hops64 {} {} Copyright (c) 2000-2018 Nokia.",
         identity.firmware.unwrap_or_default(),
         identity.vendor,
         identity.model.unwrap_or_default()
     );
-    let (slot, mda, port) = options.port;
-    let port_id = options.scheme.port_id(slot, mda, port);
-    let name = format!("{slot}/{mda}/{port}");
+    let port_id = options.scheme.port_id(options.port);
+    let name = options.port.to_string();
     let interfaces = vec![Interface {
         index: port_id,
         descr: format!("{name}, 100-Gig Ethernet"),
@@ -377,8 +383,9 @@ impl Mib for Nokia {
         let sci = || self.board.sci(1 - self.end.end()).map(u32::from);
         match object {
             Object::Changed(_) => vec![vec![0]],
-            // The one chassis.
+            // The one chassis, and its index in tmnxHwTable.
             Object::PortIdScheme => vec![vec![1]],
+            Object::ChassisSerial => vec![vec![1, CHASSIS_HARDWARE]],
             Object::Ca(_) | Object::StaticCak(_) => vec![self.board.ca.clone()],
             Object::Psk(_) => {
                 let rows = self.seen();
@@ -442,6 +449,10 @@ impl Mib for Nokia {
                 all.get(n).map(|at| self.ticks(*at))
             }
             Object::PortIdScheme => Some(Value::Integer(self.scheme.number())),
+            Object::ChassisSerial => {
+                let serial = self.end.face().identity().serial;
+                Some(Value::text(serial.unwrap_or_default()))
+            }
             Object::Ca(column) => self.ca(column, &rows),
             Object::StaticCak(column) => self.static_cak(column, &rows),
             Object::Psk(column) => {
@@ -504,11 +515,6 @@ impl Mib for Nokia {
         match fault {
             // The keys are configuration; the agent starts again.
             DeviceFault::Reboot => Ok(()),
-            // TIMETRA-MACSEC-MIB has no serial number: another box is told by its name.
-            DeviceFault::Identity(name) => {
-                self.board.node.rename(name);
-                Ok(())
-            }
             other => self.end.apply(other),
         }
     }

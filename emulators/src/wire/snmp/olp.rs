@@ -1,7 +1,7 @@
 //! FS.com and Glsun OLP cards in an OAP chassis of sixteen slots, OAP-Cn-OLP: 25 scalars for each slot, under 1.3.6.1.4.1.40989.10.16.
 //!
 //! Our choices, where the MIB is silent (it has names and ranges, and no descriptions): a slot without a card has no objects; powers are in 0.01 dBm; delays are in seconds, or in
-//! what the setting says; the channel cannot be set in automatic mode (inconsistentValue); a card that has lost its power stands where it stood, and keeps its settings;
+//! what the setting says; the texts of the chassis and of its cards; the channel cannot be set in automatic mode (inconsistentValue); a card that has lost its power stands where it stood, and keeps its settings;
 //! alarm powers and wavelengths are kept and do nothing; the transmitter has constant power.
 
 use super::{
@@ -22,6 +22,10 @@ use std::{
 
 /// The enterprise number.
 pub const ENTERPRISE: u32 = 40_989;
+/// The number of the chassis' management unit (OAP-NMU) beside those of the slots, and its scalars:
+/// device type, state of the fan and of both power supplies, version, serial number.
+const CHASSIS: u32 = 20;
+const CHASSIS_SCALARS: [u32; 6] = [1, 10, 11, 12, 13, 15];
 /// Columns: the scalars of a card.
 const COLUMNS: std::ops::RangeInclusive<u32> = 1..=25;
 /// The names of the paths, in the order of the model.
@@ -46,12 +50,11 @@ pub struct Olp {
 /// An agent in front of a model whose groups are the slots with a card.
 #[must_use]
 pub fn agent(model: Arc<Protector>, unit: Duration, options: NodeOptions) -> Arc<Agent<Olp>> {
-    let identity = model.face().identity();
-    let descr = format!("{} {}", identity.vendor, identity.model.unwrap_or_default());
+    // As recorded chassis respond: LibreNMS has such recordings.
     let node = Node::new(
         model.clock().clone(),
-        descr.trim_end().to_owned(),
-        Oid::from([1, 3, 6, 1, 4, 1, ENTERPRISE]),
+        "GLCY SNMP".to_owned(),
+        Oid::from([1, 3, 6, 1, 2, 1, 1, 2]),
         options,
         Vec::new(),
     );
@@ -112,6 +115,17 @@ impl Olp {
             .copied()
             .unwrap_or(delivered)
     }
+    fn chassis(&self, scalar: u32) -> Option<Value> {
+        let identity = self.model.face().identity();
+        let text = |t: Option<String>| Some(Value::text(t.unwrap_or_default()));
+        match scalar {
+            1 => text(identity.model),
+            10..=12 => Some(Value::Integer(1)),
+            13 => text(identity.firmware),
+            15 => text(identity.serial),
+            _ => None,
+        }
+    }
     fn scalar(&self, slot: u32, scalar: u32) -> Option<Value> {
         let identity = self.model.face().identity();
         let text = |t: Option<String>| Value::text(t.unwrap_or_default());
@@ -119,7 +133,7 @@ impl Olp {
             Some(match scalar {
                 1 => Value::Integer(1),
                 2 => Value::text("OLP"),
-                3 => text(identity.model),
+                3 => Value::text("OLP card"),
                 4 => text(identity.firmware),
                 5 => Value::text("1.0"),
                 6 => text(identity.serial.map(|s| format!("{s}-{slot}"))),
@@ -155,10 +169,12 @@ impl Mib for Olp {
         self.slots()
             .into_iter()
             .flat_map(|slot| COLUMNS.map(move |n| vec![slot, 3, n, 0]))
+            .chain(CHASSIS_SCALARS.map(|n| vec![CHASSIS, n, 0]))
             .collect()
     }
     fn read(&self, Card: Card, index: &[u32]) -> Option<Value> {
         match index {
+            [CHASSIS, scalar, 0] => self.chassis(*scalar),
             [slot, 3, scalar, 0] if COLUMNS.contains(scalar) => self.scalar(*slot, *scalar),
             _ => None,
         }
@@ -173,6 +189,11 @@ impl Mib for Olp {
         index: &[u32],
         value: &Value,
     ) -> Result<(), ErrorStatus> {
+        if let [CHASSIS, scalar, 0] = *index
+            && self.chassis(scalar).is_some()
+        {
+            return Err(ErrorStatus::NotWritable);
+        }
         let [slot, 3, scalar, 0] = *index else {
             return Err(ErrorStatus::NoCreation);
         };

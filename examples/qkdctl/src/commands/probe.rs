@@ -12,10 +12,11 @@ use qkd_driver_kit::{
     driver::{DriverInfo, Probe},
     link::{
         Disclosure,
+        agent::Agent,
         bytes::{ByteLink, Connector, Exchange, Frame},
         line::{LineLink, LineOptions, Resync},
+        make::SystemGroup,
         serial::SerialPort,
-        snmp::{Oid, SnmpLink, Value},
         snmp_udp::{Security, SnmpOptions, UdpSnmp},
         tcp::Tcp,
         usb::UsbLink,
@@ -214,7 +215,9 @@ async fn usbip(
                     link.close().await;
                 }
                 // Another device than this driver's: what is there is in the text.
-                Err(e) if e.kind == ErrorKind::NotFound => probed.passive.push(e.to_string()),
+                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::IdentityChanged) => {
+                    probed.passive.push(e.to_string());
+                }
                 Err(e) => return Err(e.reading("probe")),
             }
         }
@@ -243,34 +246,26 @@ async fn snmp(
     )
     .await
     .map_err(|e| e.reading("probe"))?;
-    // sysDescr.0 and sysObjectID.0 (RFC 3418).
-    let names = [
-        Oid::from([1, 3, 6, 1, 2, 1, 1, 1, 0]),
-        Oid::from([1, 3, 6, 1, 2, 1, 1, 2, 0]),
-    ];
-    let values = link
-        .get(&names, PATIENCE)
-        .await
-        .map_err(|e| e.reading("probe"))?;
-    link.close().await;
-    for bind in values {
-        match bind.value {
-            Value::OctetString(text) => probed
-                .passive
-                .push(format!("sysDescr {}", String::from_utf8_lossy(&text))),
-            Value::ObjectId(id) => {
-                probed.passive.push(format!("sysObjectID {id}"));
-                let fits = |p: &Probe| matches!(p, Probe::SysObjectId { prefix } if prefix.parse::<Oid>().is_ok_and(|prefix| id.below(&prefix).is_some()));
-                probed.drivers.extend(
-                    infos
-                        .iter()
-                        .filter(|i| i.probes.iter().any(fits))
-                        .map(|i| i.name.to_owned()),
-                );
+    let agent = Agent::new(link, PATIENCE);
+    let call = agent.call();
+    let found = async {
+        let system = SystemGroup::read(&call).await?;
+        for info in infos {
+            if system.fits(info, &call).await? {
+                probed.drivers.push(info.name.to_owned());
             }
-            _ => {}
         }
+        Ok::<_, Error>(system)
     }
+    .await;
+    agent.link().close().await;
+    let system = found?;
+    probed
+        .passive
+        .extend(system.descr.map(|text| format!("sysDescr {text}")));
+    probed
+        .passive
+        .extend(system.object_id.map(|id| format!("sysObjectID {id}")));
     Ok(())
 }
 

@@ -186,6 +186,53 @@ fn a_probe_shows_its_bytes_before_it_sends_them() {
 }
 
 #[test]
+fn a_probe_over_snmp_finds_a_chassis_as_recorded_ones_respond() {
+    let bench = Bench::new();
+    for (profile, driver, says) in [
+        ("fs-olp", "fs-olp", "sysDescr GLCY SNMP"),
+        (
+            "packetlight-pair",
+            "packetlight",
+            "sysObjectID 1.3.6.1.4.1.4515.",
+        ),
+    ] {
+        let running = bench.start(profile);
+        let credentials = bench.credentials(&format!("{profile}.toml"), &[&running]);
+        let target = format!("snmp:{}", running.ready().endpoints[0].address);
+        bench
+            .run([
+                "probe",
+                &target,
+                "--login",
+                "noc",
+                "--credentials",
+                &credentials,
+            ])
+            .exits(0)
+            .says(says)
+            .says(&format!("fits: {driver}"));
+    }
+}
+
+#[test]
+fn another_make_of_device_at_an_address_exits_with_7() {
+    let bench = Bench::new();
+    let running = bench.start("fs-olp");
+    let credentials = bench.credentials("olp.toml", &[&running]);
+    let address = &running.ready().endpoints[0].address;
+    bench
+        .run([
+            "info",
+            &format!("nokia-sros-macsec+snmp://{address}?credentials=noc"),
+            "--credentials",
+            &credentials,
+        ])
+        .exits(7)
+        .complains("another make of device responds")
+        .complains("correct the address or the driver");
+}
+
+#[test]
 fn devices_are_named_listed_and_described() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");

@@ -17,6 +17,7 @@ Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own
   1  something does not conform
   2  wrong argument or file; nothing was sent to a device
   3  inconclusive: a device was not there, a case could not tell, or nothing ran
+  7  another device responds at the address, or another make of device; nothing was changed
   130  ended before its end; go on with --resume";
 
 /// Exit codes of `verify`, for the help.

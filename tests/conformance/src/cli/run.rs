@@ -6,7 +6,7 @@ use crate::{
     report,
     requirement::Impact,
     result::{CaseResult, Outcome, Results, Run, Verdict},
-    suite::{Request, Suite, Watcher, about},
+    suite::{Refusal, Request, Suite, Watcher, about},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +16,9 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
+
+/// Exit code: another device responds at the address. The same as that of `qkdctl`.
+const OTHER_DEVICE: u8 = 7;
 
 /// What `run` takes.
 #[derive(Debug, Args)]
@@ -213,6 +216,20 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         } else if !arguments.quiet {
             eprintln!("{text}");
         }
+    }
+    for one in &ready {
+        let Err(refusal) = one.check(&request) else {
+            continue;
+        };
+        if request.past.is_empty() && !arguments.list {
+            let _ = std::fs::remove_file(&journal);
+        }
+        let (why, code) = match refusal {
+            Refusal::WrongKind(why) => (why, 2),
+            Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
+        };
+        eprintln!("error: {why}");
+        return Ok(code);
     }
     if arguments.list {
         return Ok(0);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod assumptions;
 mod bundle;
 mod defect;
 mod liars;

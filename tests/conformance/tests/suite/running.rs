@@ -348,13 +348,13 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
     assert!(
         Journal::resume(&path, "another suite")
             .unwrap_err()
-            .contains("begin anew")
+            .contains("`this suite` wrote it")
     );
-    // What was found before is taken over: even a failure, here written by hand.
-    let mut text = std::fs::read_to_string(&path).unwrap();
-    text = text.replace("\"outcome\":\"pass\"", "\"outcome\":\"fail\"");
-    std::fs::write(&path, text).unwrap();
-    let (journal, past) = Journal::resume(&path, "this suite").unwrap();
+    // What was found before is taken over: even a failure, here put in its place.
+    let (journal, mut past) = Journal::resume(&path, "this suite").unwrap();
+    for result in past.ended.values_mut().flatten() {
+        result.outcome = Outcome::Fail;
+    }
     let second = run(
         qkd_drivers_all::registry(),
         polatis(),

@@ -61,7 +61,7 @@ async fn read_all(opened: &Opened) -> usize {
             }
             Operation::ModuleStatus => drop(opened.as_module().unwrap().status().await.unwrap()),
             Operation::Performance => {
-                drop(opened.as_module().unwrap().performance().await.unwrap())
+                let _ = opened.as_module().unwrap().performance().await.unwrap();
             }
             Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
             Operation::Connections => drop(opened.as_switch().unwrap().connections().await),

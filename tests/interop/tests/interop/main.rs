@@ -5,6 +5,7 @@
 mod architecture;
 mod encryptors;
 mod in_memory;
+mod other_makes;
 mod probes;
 mod protection;
 mod qkd;

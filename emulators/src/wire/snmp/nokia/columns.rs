@@ -5,6 +5,8 @@
 pub enum Object {
     /// tmnxChassisPortIdScheme.
     PortIdScheme,
+    /// tmnxHwSerialNumber of the chassis.
+    ChassisSerial,
     /// The last change of the CA, static CAK, PSK and port tables.
     Changed(usize),
     /// A column of tmnxMacsecConnAssocTable.
@@ -37,6 +39,8 @@ macro_rules! t { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, $($i
 pub(super) const OBJECTS: &[(&[u32], Object)] = &[
     // TIMETRA-CHASSIS-MIB tmnxChassisPortIdScheme.
     (t![2, 1, 3, 1, 32], Object::PortIdScheme),
+    // TIMETRA-CHASSIS-MIB tmnxHwSerialNumber.
+    (t![2, 1, 8, 1, 5], Object::ChassisSerial),
     // TIMETRA-MACSEC-MIB: the scalars of the last changes.
     (t![114, 1, 1], Object::Changed(0)),
     (t![114, 1, 2], Object::Changed(1)),

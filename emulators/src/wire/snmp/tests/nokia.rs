@@ -5,7 +5,7 @@ use crate::{
     model::encryptor::mka::{MkaEnd, MkaLink},
     wire::snmp::{
         Agent,
-        nokia::{Nokia, Options, Scheme, agent},
+        nokia::{Nokia, Options, Place, Scheme, agent},
     },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, SnmpService, Value, VarBind};
@@ -205,18 +205,40 @@ fn port_ids_by_the_vectors() {
         .filter(|v| v["direction"] == "value")
     {
         let meaning = &golden["meaning"];
-        let parts: Vec<u32> = meaning["name"]
-            .as_str()
-            .unwrap()
-            .split('/')
-            .map(|p| p.parse().unwrap())
-            .collect();
-        let scheme =
-            [Scheme::A, Scheme::B, Scheme::C][meaning["scheme"].as_u64().unwrap() as usize - 1];
+        let name = meaning["name"].as_str().unwrap();
+        let place: Place = name.parse().unwrap();
+        assert_eq!(place.to_string(), name);
+        let scheme = [Scheme::A, Scheme::B, Scheme::C, Scheme::D]
+            [meaning["scheme"].as_u64().unwrap() as usize - 1];
         assert_eq!(
-            u64::from(scheme.port_id(parts[0], parts[1], parts[2])),
+            u64::from(scheme.port_id(place)),
             meaning["port"].as_u64().unwrap(),
             "{golden}"
         );
     }
+}
+
+#[test]
+fn the_chassis_has_its_serial_number_and_sys_descr_the_form_of_the_recordings() {
+    let link = MkaLink::new(Clock::manual(), 1);
+    let identity = Identity::of("Nokia")
+        .with_model("7750 SR")
+        .with_serial("XX1416X2339")
+        .with_firmware("TiMOS-C-14.0.R5");
+    let agent = agent(
+        Arc::new(MkaEnd::new(link, 0, "ca1", identity)),
+        Options::named("sr"),
+    );
+    let all = vectors(VECTORS);
+    let serial = &binds(vector(&all, "serial number of the chassis"))[0];
+    assert_eq!(agent.get(&serial.oid), serial.value);
+    let recorded = &binds(vector(&all, "sysDescr TiMOS-C-14.0.R5"))[0];
+    let (Value::OctetString(ours), Value::OctetString(theirs)) =
+        (agent.get(&recorded.oid), &recorded.value)
+    else {
+        panic!("both are texts")
+    };
+    assert!(ours.starts_with(theirs), "{}", ours.escape_ascii());
+    agent.apply(&DeviceFault::Identity("NS9".into())).unwrap();
+    assert_eq!(agent.get(&serial.oid), Value::text("NS9"));
 }

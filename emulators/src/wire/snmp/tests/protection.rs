@@ -167,8 +167,27 @@ fn a_line_protection_card_moves_by_hand_only_in_manual_mode() {
             .iter()
             .filter(|b| b.oid.to_string().contains(".40989.10.16."))
             .count(),
-        50
+        56,
+        "two cards, and the chassis"
     );
+    // As recorded chassis respond.
+    assert_eq!(get(&*agent, "1.3.6.1.2.1.1.1.0"), Value::text("GLCY SNMP"));
+    assert_eq!(
+        get(&*agent, "1.3.6.1.2.1.1.2.0"),
+        Value::ObjectId(oid("1.3.6.1.2.1.1.2"))
+    );
+    let chassis = |n: u32| format!("1.3.6.1.4.1.40989.10.16.20.{n}.0");
+    assert_eq!(get(&*agent, &chassis(15)), Value::text("X"));
+    assert_eq!(set(&*agent, &chassis(15), 1), Err(ErrorStatus::NotWritable));
+    model.pull(&["2".into()]).unwrap();
+    assert!(get(&*agent, &scalar(2, 9)).is_absent(), "a pulled card");
+    assert_eq!(
+        set(&*agent, &scalar(2, 22), 0),
+        Err(ErrorStatus::NoCreation)
+    );
+    assert!(model.pull(&["3".into()]).is_err());
+    model.pull(&[]).unwrap();
+    assert_eq!(get(&*agent, &scalar(2, 9)), Value::Integer(1));
     assert!(get(&*agent, &scalar(3, 9)).is_absent(), "an empty slot");
     assert_eq!(get(&*agent, &scalar(16, 19)), Value::Integer(-500));
     assert_eq!(

@@ -334,11 +334,11 @@ impl Peer {
         })
     }
 
-    fn is_made_by(&self, enterprise: u32) -> Result<(), String> {
+    /// Whether sysObjectID is this name or below it.
+    fn has_object_id(&self, prefix: &str) -> Result<(), String> {
         let got = self.get(OBJECT_ID)?;
         expect(
-            got.kind == "OID"
-                && format!("{}.", got.value).starts_with(&format!(".1.3.6.1.4.1.{enterprise}.")),
+            got.kind == "OID" && format!("{}.", got.value).starts_with(&format!("{prefix}.")),
             || format!("sysObjectID is {} {}", got.kind, got.value),
         )
     }
@@ -366,7 +366,7 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     let (status, force, preshared) = (encryption(3), encryption(4), encryption(5));
     a.becomes(&status, "4")?;
     for peer in peers {
-        peer.is_made_by(4515)?;
+        peer.has_object_id(".1.3.6.1.4.1.4515")?;
         let count = peer.complete(
             &standard()
                 .chain((1..=8).map(encryption))
@@ -478,7 +478,7 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         .collect::<Vec<_>>()
         .join(".");
     for peer in peers {
-        peer.is_made_by(6527)?;
+        peer.has_object_id(".1.3.6.1.4.1.6527")?;
         // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo, aes256.
         peer.set(&[(&psk(3, 1), "i", "6")])?;
         peer.set(&[

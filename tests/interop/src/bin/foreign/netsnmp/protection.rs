@@ -102,10 +102,10 @@ impl Bench {
 fn common(
     peer: &Peer,
     what: &str,
-    enterprise: u32,
+    object_id: &str,
     with: impl IntoIterator<Item = String>,
 ) -> Result<(), String> {
-    peer.is_made_by(enterprise)?;
+    peer.has_object_id(object_id)?;
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
     let count = peer.complete(&system.chain(with).collect::<Vec<_>>())?;
     told(&format!(
@@ -156,7 +156,7 @@ async fn scte(name: &str) -> Result<(), String> {
         common(
             peer,
             name,
-            5591,
+            ".1.3.6.1.4.1.5591",
             (1..=9).map(he).chain(inputs).chain(outputs),
         )?;
         is(peer, &state, first)?;
@@ -202,7 +202,7 @@ async fn fs_olp() -> Result<(), String> {
         common(
             peer,
             "fs-olp",
-            40_989,
+            ".1.3.6.1.2.1.1.2",
             (1..=25).flat_map(|n| [olp(1, n), olp(2, n)]),
         )?;
         let (mode, channel) = (olp(1, 8), olp(1, 9));
@@ -243,7 +243,7 @@ async fn packetlight() -> Result<(), String> {
         common(
             peer,
             "packetlight, protection",
-            4515,
+            ".1.3.6.1.4.1.4515",
             (1..=22)
                 .map(aps)
                 .chain((1..=4).map(|c| format!(".1.3.6.1.4.1.4515.1.1.17.1.1.1.{c}.1295104"))),
@@ -304,7 +304,7 @@ async fn polatis() -> Result<(), String> {
             "4.2.1.1.1.1.17",
             "4.2.1.1.1.4.32",
         ];
-        common(peer, "polatis", 26_592, objects.map(p))?;
+        common(peer, "polatis", ".1.3.6.1.4.1.26592", objects.map(p))?;
         is(peer, &p("2.2.1.1.0"), "\"16x16\"")?;
         peer.set(&[(&patch(1), "u", "17")])?;
         is(peer, &patch(17), "1")?;
