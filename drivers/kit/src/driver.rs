@@ -137,6 +137,18 @@ pub trait Driver: Send + Sync {
     /// What is known of it.
     fn info(&self) -> &'static DriverInfo;
 
+    /// Returns the port at which it reaches the device if the URI names none; `None` where its
+    /// transport has no ports. Locks on devices compare addresses by it.
+    fn default_port(&self, uri: &DeviceUri) -> Option<u16> {
+        match uri.transport() {
+            "snmp" => Some(161),
+            "usbip" => Some(3240),
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        }
+    }
+
     /// Opens the device that the URI names, reads who it is, and returns its handles.
     ///
     /// The registry has checked driver, transport and the names of the parameters before.
