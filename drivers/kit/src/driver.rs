@@ -260,6 +260,12 @@ impl Opened {
         self
     }
 
+    /// Returns the identity of the device that was opened, as far as it is known without asking.
+    #[must_use]
+    pub fn opened_as(&self) -> Option<Identity> {
+        self.gate.reference_identity()
+    }
+
     /// Handles without their check, for suites that must notice where it is missing.
     #[cfg(feature = "unchecked")]
     #[must_use]

@@ -5,17 +5,22 @@ use crate::{
     colour::{Tone, paint},
 };
 use comfy_table::{ContentArrangement, Table, presets};
+use qkd_driver_kit::program::console;
 use qkd_hal::{
     Error,
     reading::{Measured, Quality},
     units::DecibelMilliwatts,
 };
 use serde::Serialize;
-use std::io::Write;
 
-/// Writes to standard output. That nobody reads it any more does not undo what was done.
+/// Writes a line to standard output. That it cannot be written does not undo what was done.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+    console::line_to(anstream::stdout(), text);
+}
+
+/// Writes a line to standard error.
+pub(crate) fn error_line(text: &str) {
+    console::error_line_to(anstream::stderr(), text);
 }
 
 /// Prints a result: `table` for people, `value` as JSON.
@@ -43,7 +48,7 @@ pub(crate) fn print_error(output: Output, error: &Error) {
                 "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect_on_device(), "message": error.message(), "operation": error.operation(),
                 "device": error.device(), "vendor_code": error.code(), "vendor_text": error.words(), "try": error.kind().advice(),
             }});
-            eprintln!("{value:#}");
+            error_line(&format!("{value:#}"));
         }
         Output::Table => {
             let place = [error.device(), error.operation()]
@@ -52,23 +57,23 @@ pub(crate) fn print_error(output: Output, error: &Error) {
                 .collect::<Vec<_>>()
                 .join(": ");
             let colon = if place.is_empty() { "" } else { ": " };
-            anstream::eprintln!(
+            error_line(&format!(
                 "{} {place}{colon}{}",
                 paint(Tone::Bad, "error:"),
                 error.message()
-            );
+            ));
             if let Some(words) = error.words().or(error.code()) {
-                eprintln!(
+                error_line(&format!(
                     "  the device says: {}{words}",
                     error
                         .code()
                         .filter(|_| error.words().is_some())
                         .map_or_else(String::new, |c| format!("{c}: "))
-                );
+                ));
             }
-            eprintln!("  what:   {}", error.kind());
-            eprintln!("  effect: {}", error.effect_on_device());
-            eprintln!("  try:    {}", error.kind().advice());
+            error_line(&format!("  what:   {}", error.kind()));
+            error_line(&format!("  effect: {}", error.effect_on_device()));
+            error_line(&format!("  try:    {}", error.kind().advice()));
         }
     }
 }

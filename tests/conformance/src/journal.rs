@@ -7,6 +7,7 @@ use std::{
     fmt,
     fs::File,
     io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -131,6 +132,7 @@ impl Journal {
         let file = File::options()
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(path)
             .map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => format!(

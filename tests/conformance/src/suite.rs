@@ -90,6 +90,11 @@ impl Ready {
     pub async fn announcement(&self, request: &Request) -> String {
         runner::announce(&self.0, request).await
     }
+    /// Who answered when it was opened for its announcement.
+    #[must_use]
+    pub fn identity(&self) -> Option<qkd_hal::Identity> {
+        self.0.declared()?.identity.clone()
+    }
     /// The device's name.
     #[must_use]
     pub fn name(&self) -> &str {

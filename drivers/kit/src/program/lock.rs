@@ -6,7 +6,6 @@
 //! once it is known, on the serial number of the device. A lock is an open file in one folder per
 //! machine, which every user can lock and only its maker can remove.
 
-use crate::Driver;
 use nix::fcntl::OFlag;
 use qkd_hal::{DeviceUri, Error, ErrorKind, Identity, Result};
 use std::{
@@ -50,18 +49,19 @@ pub enum LockMode {
 #[derive(Debug, Default)]
 pub struct DeviceLock(Vec<Arc<Held>>);
 
-/// Locks the device at this address.
+/// Locks the device at this address; `default_port` stands for a port that the URI does not name
+/// ([`Driver::default_port`](crate::Driver::default_port)).
 ///
 /// # Errors
 /// `Busy` if another program holds it; `Unreachable` if its host name has no address; `Internal` if
 /// the machine has no folder for locks, or something else lies where the lock belongs.
 pub async fn lock_address(
-    driver: &dyn Driver,
     uri: &DeviceUri,
+    default_port: Option<u16>,
     mode: LockMode,
 ) -> Result<DeviceLock> {
     let mut lock = DeviceLock::default();
-    for place in places(driver, uri).await? {
+    for place in places(uri, default_port).await? {
         lock.add(&place, mode, uri).await?;
     }
     Ok(lock)
@@ -261,7 +261,7 @@ fn file_name(place: &str) -> String {
 }
 
 /// Where a device is, in words that do not depend on how its address is written.
-async fn places(driver: &dyn Driver, uri: &DeviceUri) -> Result<BTreeSet<String>> {
+async fn places(uri: &DeviceUri, default_port: Option<u16>) -> Result<BTreeSet<String>> {
     if uri.transport() == crate::context::MEMORY {
         return Ok(BTreeSet::new());
     }
@@ -274,7 +274,7 @@ async fn places(driver: &dyn Driver, uri: &DeviceUri) -> Result<BTreeSet<String>
         };
         return Ok(BTreeSet::from([place]));
     }
-    let port = uri.port().or_else(|| driver.default_port(uri)).unwrap_or(0);
+    let port = uri.port().or(default_port).unwrap_or(0);
     let addresses = resolve(uri.host(), port, uri).await?;
     Ok(addresses
         .into_iter()
@@ -328,42 +328,9 @@ fn canonical(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DriverInfo, OpenContext, Opened};
-    use qkd_hal::Maturity;
-
-    static INFO: DriverInfo = DriverInfo {
-        name: "locked",
-        version: "1",
-        family: "",
-        vendor: "",
-        kinds: &[],
-        transports: &[],
-        maturity: Maturity::Emulated,
-        evidence: &[],
-        assumptions: &[],
-        unknowns: &[],
-        parameters: &[],
-        probes: &[],
-        resynchronises: "",
-    };
-
-    struct Locked;
-
-    #[async_trait::async_trait]
-    impl Driver for Locked {
-        fn info(&self) -> &'static DriverInfo {
-            &INFO
-        }
-        fn default_port(&self, _uri: &DeviceUri) -> Option<u16> {
-            Some(5025)
-        }
-        async fn open(&self, _uri: &DeviceUri, _context: &OpenContext) -> Result<Opened> {
-            Err(Error::unsupported("open", "a lock needs no device"))
-        }
-    }
 
     async fn where_is(uri: &str) -> BTreeSet<String> {
-        places(&Locked, &uri.parse().unwrap()).await.unwrap()
+        places(&uri.parse().unwrap(), Some(5025)).await.unwrap()
     }
 
     #[tokio::test]

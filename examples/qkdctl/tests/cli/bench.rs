@@ -107,7 +107,7 @@ impl Bench {
         }
         for (name, value) in [
             ("QKDCTL_JOURNAL", "journal.jsonl"),
-            ("XDG_RUNTIME_DIR", "run"),
+            ("QKD_LOCK_FOLDER", "locks"),
             ("XDG_CONFIG_HOME", "config"),
             ("XDG_STATE_HOME", "state"),
             ("HOME", "home"),

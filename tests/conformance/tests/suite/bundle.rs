@@ -105,7 +105,7 @@ fn from_a_run_to_a_verified_bundle() {
             "x",
         ],
         2,
-        "lab.pub can be read by others",
+        "lab.pub: others may read it",
     );
     says(
         &["verify", "lab.qkdreport", "--key", "keys/lab.pub"],
