@@ -234,6 +234,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         only: arguments.only.clone(),
         ..Request::default()
     };
+    let ended_by = listen(&request)?;
     let journal = arguments.out.join("journal.jsonl");
     if !arguments.list {
         std::fs::create_dir_all(&arguments.out)
@@ -289,9 +290,8 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         }
     }
     if arguments.list {
-        return Ok(0);
+        return Ok(ended_by.get().map_or(0, |signal| signal.exit_code()));
     }
-    let ended_by = listen(&request)?;
     let screen = Screen::new(arguments.quiet);
     let results = suite.run(&ready, &request, &screen).await;
     screen.bar.finish_and_clear();

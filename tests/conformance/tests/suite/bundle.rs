@@ -94,7 +94,7 @@ fn from_a_run_to_a_verified_bundle() {
         "lab.qkdreport",
     ];
     says(&bundle, 0, "signed");
-    says(&bundle, 2, "not overwritten");
+    says(&bundle, 2, "never overwritten");
     says(
         &[
             "bundle",
