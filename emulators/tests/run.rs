@@ -554,7 +554,7 @@ fn the_lines_of_the_readme_can_be_pasted_into_one_terminal() {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let shown = std::sync::Arc::clone(&seen);
     std::thread::spawn(move || {
-        for byte in reader.bytes() {
+        for byte in BufReader::new(reader).bytes() {
             let Ok(byte) = byte else { return };
             shown.lock().unwrap().push(char::from(byte));
         }

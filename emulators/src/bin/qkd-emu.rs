@@ -96,7 +96,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 /// Prints a JSON line. That nobody reads it ends no emulator.
 fn say(value: &impl serde::Serialize) -> io::Result<()> {
-    console::line(&serde_json::to_string(value)?);
+    console::line(&console::json_text(&serde_json::to_string(value)?));
     Ok(())
 }
 

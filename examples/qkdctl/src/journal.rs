@@ -2,6 +2,7 @@
 //! ended, with the ids of keys. Holds no secrets; readable by its owner alone.
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+use qkd_driver_kit::program::console;
 use qkd_hal::{Error, Key, KeyId, Result};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -150,8 +151,8 @@ impl Entry {
                     .create(true)
                     .mode(0o600)
                     .open(&path)?;
-                let mut text = serde_json::to_string(&line)?;
-                text.push('\n');
+                let line = serde_json::to_string(&line)?;
+                let text = format!("{}\n", console::json_text(&line));
                 file.write_all(text.as_bytes())?;
                 file.sync_data()
             });

@@ -118,7 +118,7 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
 
 fn compact(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => output::clean(text).into_owned(),
         Value::Array(all) if all.len() > 16 => format!(
             "{} of them, {} to {}",
             all.len(),
@@ -172,7 +172,7 @@ pub(crate) async fn get(
         let spec = parameter::find(handle.parameters(), name)?.clone();
         let value = handle.parameter(name).await?;
         output::print(output, &Setting::new(&spec, Some(value.clone())), || {
-            format!("{value} {}", spec.unit)
+            format!("{} {}", output::clean(&value.to_string()), spec.unit)
         })?;
     } else {
         let mut settings = Vec::new();
@@ -204,8 +204,9 @@ pub(crate) async fn get(
                         .as_ref()
                         .map_or_else(|| "(write only)".to_owned(), ToString::to_string);
                     text.push_str(&format!(
-                        "  {} = {value} {}  ({}; {}{})\n",
+                        "  {} = {} {}  ({}; {}{})\n",
                         s.name,
+                        output::clean(&value),
                         s.unit,
                         s.title,
                         s.values,
@@ -219,8 +220,8 @@ pub(crate) async fn get(
                 for r in &telemetry {
                     text.push_str(&format!(
                         "  {} = {} {}{}\n",
-                        r.name,
-                        r.value,
+                        output::clean(&r.name),
+                        output::clean(&r.value.to_string()),
                         r.unit,
                         output::mark(r.quality)
                     ));

@@ -398,7 +398,7 @@ fn table(probed: &Probed, active: bool) -> String {
     probed
         .passive
         .iter()
-        .for_each(|fact| text.push_str(&format!("  {fact}\n")));
+        .for_each(|fact| text.push_str(&format!("  {}\n", output::clean(fact))));
     for sent in &probed.sent {
         text.push_str(&format!(
             "  {} answered {}\n",

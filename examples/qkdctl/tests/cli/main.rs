@@ -8,6 +8,7 @@ mod devices;
 mod doctor;
 mod documents;
 mod encryptors;
+mod hostile;
 mod keys;
 mod locks;
 mod protection;

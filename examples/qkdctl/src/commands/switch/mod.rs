@@ -139,12 +139,12 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
         if !shown.ports.is_empty() {
             let mut table = output::table(&["port", "state", "to", "power"]);
             for p in &shown.ports {
-                table.add_row([
+                table.add_row(output::cells([
                     p.port.to_string(),
                     format!("{:?}", p.state).to_lowercase(),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
                     p.power.map_or_else(|| "-".to_owned(), output::dbm),
-                ]);
+                ]));
             }
             text.push_str(&format!("\n{table}\n"));
         }

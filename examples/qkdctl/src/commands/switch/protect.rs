@@ -341,13 +341,13 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
             Some(true) => "FAILED",
             None => "not known",
         };
-        table.add_row([
+        table.add_row(output::cells([
             path.path.to_string(),
             light.to_owned(),
             path.power.map_or_else(|| "-".to_owned(), output::dbm),
             path.threshold
                 .map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
-        ]);
+        ]));
     }
     text.push_str(&format!("{table}\n"));
     text

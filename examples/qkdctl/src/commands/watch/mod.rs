@@ -15,7 +15,10 @@ use crate::{
 };
 use follow::Pace;
 use picture::{Line, Picture, Watched};
-use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, Security};
+use qkd_driver_kit::{
+    link::snmp_udp::{NotificationReceiver, Security},
+    program::console,
+};
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use screen::{Screen, Wish};
 use serde_json::json;
@@ -192,7 +195,10 @@ impl Show {
                 Self::Json => writeln!(
                     out,
                     "{}",
-                    json!({"at": time.to_string(), "device": device.name, "news": line})
+                    console::json_text(
+                        &json!({"at": time.to_string(), "device": device.name, "news": line})
+                            .to_string()
+                    )
                 ),
                 Self::Plain => match line {
                     Line::Readings { shown, .. } => shown.iter().try_for_each(|(name, value)| {
@@ -210,7 +216,7 @@ impl Show {
                             "{time} {} {}",
                             device.label,
                             if line.is_bad() {
-                                colour::paint(colour::Tone::Bad, &words)
+                                colour::render(&colour::paint(colour::Tone::Bad, &words))
                             } else {
                                 words
                             }
