@@ -20,6 +20,7 @@ fn interrupted(folder: &Path, uri: &str) -> (String, Command) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qkd-conform"));
     command
         .args(["run", "dut.toml", "--out", "out", "--resume", "--quiet"])
+        .env("QKD_LOCK_FOLDER", folder.join("locks"))
         .current_dir(folder);
     (journal, command)
 }
