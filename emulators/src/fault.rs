@@ -68,6 +68,8 @@ pub enum DeviceFault {
     Stall,
     /// The next data transfer is short.
     Short,
+    /// Its random bytes are all of this value.
+    Constant(u8),
     /// A line is cut; all of them without a name.
     Cut(Option<String>),
     /// So much more loss, in dB.
@@ -193,6 +195,7 @@ impl FromStr for FaultSpec {
             "unplug" => bare(Fault::Device(D::Unplug))?,
             "stall" => bare(Fault::Device(D::Stall))?,
             "short" => bare(Fault::Device(D::Short))?,
+            "constant" => Fault::Device(D::Constant(value.map_or(Ok(0), |v| number(name, v))?)),
             "cut" => Fault::Device(D::Cut(value.map(str::to_owned))),
             "loss-db" => Fault::Device(D::LossDb(decibels(name, value)?)),
             "leak" => Fault::Device(D::Leak(

@@ -13,6 +13,7 @@
 //! unknown (error numbers, error texts), the emulator chooses, and the module's page says so.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod clock;
 pub mod fault;

@@ -9,11 +9,13 @@ use nix::{
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::FileTypeExt,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 fn command() -> Command {
@@ -55,6 +57,7 @@ impl Serving {
     fn start(arguments: &[&str]) -> Self {
         let mut child = command()
             .args(arguments)
+            .arg("--control")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -345,4 +348,230 @@ fn a_link_leads_to_the_pseudo_terminal() {
             "the link goes with the emulator"
         );
     }
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An address at which nobody listens just now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn answers(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    stream.write_all(b"*IDN?\r\n").is_ok() && stream.read(&mut [0; 16]).is_ok_and(|n| n > 0)
+}
+
+/// Killed if a test ends before it does.
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+    fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+    fn code(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn standard_input_is_not_read_unless_that_is_asked_for() {
+    for close in ["</dev/null", "<&-"] {
+        let address = free_address();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("exec \"$0\" \"$@\" {close}")])
+            .arg(env!("CARGO_BIN_EXE_qkd-emu"))
+            .args(["run", "polatis-16x16", "--listen", &address])
+            .stdout(Stdio::null());
+        let mut process = Process(shell.spawn().unwrap());
+        until("it serves", || answers(&address));
+        assert!(
+            process.is_running(),
+            "{close}: it serves though its input is closed"
+        );
+        process.signal(Signal::SIGTERM);
+        assert_eq!(process.code(), Some(0), "{close}");
+    }
+}
+
+#[test]
+fn a_lost_terminal_ends_it_unless_nohup_says_otherwise() {
+    let start = |program: &str, address: &str| {
+        let mut command = Command::new(program);
+        if program == "nohup" {
+            command.arg(env!("CARGO_BIN_EXE_qkd-emu"));
+        }
+        command
+            .args(["run", "polatis-16x16", "--listen", address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = Process(command.spawn().unwrap());
+        until("it serves", || answers(address));
+        process
+    };
+    let address = free_address();
+    let mut plain = start(env!("CARGO_BIN_EXE_qkd-emu"), &address);
+    plain.signal(Signal::SIGHUP);
+    assert_eq!(plain.code(), Some(0));
+    let mut kept = start("nohup", &address);
+    kept.signal(Signal::SIGHUP);
+    assert!(answers(&address) && kept.is_running());
+    kept.signal(Signal::SIGINT);
+    assert_eq!(kept.code(), Some(0));
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_no_emulator() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for control in [false, true] {
+        let address = free_address();
+        let mut command = command();
+        command.args(["run", "polatis-16x16", "--listen", &address]);
+        if control {
+            command.arg("--control").stdin(Stdio::piped());
+        }
+        command.stdout(full()).stderr(full());
+        let mut process = Process(command.spawn().unwrap());
+        until("it serves", || answers(&address));
+        if let Some(mut orders) = process.0.stdin.take() {
+            writeln!(orders, "fault delay=1ms").unwrap();
+            drop(orders);
+        } else {
+            process.signal(Signal::SIGTERM);
+        }
+        assert_eq!(process.code(), Some(74), "control: {control}");
+    }
+    for arguments in [&["list"][..], &["--help"], &["list", "--output", "json"]] {
+        let status = command()
+            .args(arguments)
+            .stdout(full())
+            .stderr(full())
+            .status();
+        assert_eq!(status.unwrap().code(), Some(74), "{arguments:?}");
+    }
+    let mistaken = command()
+        .args(["run", "no-such-profile"])
+        .stdout(full())
+        .stderr(full())
+        .status();
+    assert_eq!(mistaken.unwrap().code(), Some(2));
+}
+
+#[test]
+fn too_few_file_descriptors_are_an_error_and_no_panic() {
+    for limit in (4..40).step_by(3) {
+        let script = format!("ulimit -n {limit} && exec \"$0\" run polatis-16x16 --control");
+        let output = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_qkd-emu")])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let code = output.status.code();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!told.contains("panicked"), "{limit}: {told}");
+        assert!(
+            matches!(code, Some(0 | 1 | 70 | 127)),
+            "{limit}: {code:?} {told}"
+        );
+    }
+}
+
+/// The lines of the README's first emulator, at another address.
+fn readme_lines(address: &str) -> Vec<String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let block = text
+        .split("```sh\n")
+        .find(|block| block.contains("qkd-emu run"))
+        .unwrap();
+    block
+        .split("```")
+        .next()
+        .unwrap()
+        .lines()
+        .map(|line| line.replace("127.0.0.1:5025", address))
+        .collect()
+}
+
+/// A shell with job control on a terminal, as a person has it: what is read of the terminal in the
+/// background stops there.
+#[test]
+fn the_lines_of_the_readme_can_be_pasted_into_one_terminal() {
+    let address = free_address();
+    let lines = readme_lines(&address);
+    assert!(
+        lines.iter().all(|line| !line.contains("PORT")),
+        "nothing is left to be filled in: {lines:#?}"
+    );
+    let emulator = lines.iter().find(|l| l.contains("qkd-emu run")).unwrap();
+    let command = emulator.split('#').next().unwrap();
+    assert!(
+        command.contains('&'),
+        "it leaves the terminal free: {command}"
+    );
+    let command = command.replace("target/release/qkd-emu", env!("CARGO_BIN_EXE_qkd-emu"));
+
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let theirs = || Stdio::from(pair.slave.try_clone().unwrap());
+    // A session of its own, whose terminal this is.
+    let shell = Command::new("setsid")
+        .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
+        .env("PS1", "ready> ")
+        .stdin(theirs())
+        .stdout(theirs())
+        .stderr(theirs())
+        .spawn()
+        .unwrap();
+    let mut shell = Process(shell);
+    let mut terminal = File::from(pair.master);
+    let reader = terminal.try_clone().unwrap();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let shown = std::sync::Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for byte in BufReader::new(reader).bytes() {
+            let Ok(byte) = byte else { return };
+            shown.lock().unwrap().push(char::from(byte));
+        }
+    });
+    writeln!(terminal, "{command}").unwrap();
+    until("it serves", || answers(&address));
+    writeln!(terminal, "jobs; echo end-of-$((40 + 2))").unwrap();
+    until("jobs are listed", || {
+        seen.lock().unwrap().contains("end-of-42")
+    });
+    let text = seen.lock().unwrap().clone();
+    assert!(
+        text.contains("Running") && !text.contains("Stopped"),
+        "{text}"
+    );
+    assert!(answers(&address));
+    writeln!(terminal, "kill %1; wait; exit").unwrap();
+    until("the shell ends", || !shell.is_running());
+    until("the emulator ends", || !answers(&address));
 }

@@ -86,6 +86,12 @@ impl Gate {
         self.known().first.get_or_insert(opened);
     }
 
+    /// The identity with which later ones are compared; `None` before it is known.
+    #[must_use]
+    pub fn reference_identity(&self) -> Option<Identity> {
+        self.known().first.clone()
+    }
+
     /// From now on, an operation that the device does not declare and that changes nothing goes to the driver. For conformance suites, which find out
     /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
     pub fn pass_undeclared_reads(&self) {

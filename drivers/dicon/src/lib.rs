@@ -195,6 +195,10 @@ impl Driver for DiconDriver {
         &INFO
     }
 
+    fn default_port(&self, uri: &DeviceUri) -> Option<u16> {
+        (uri.transport() == "tcp").then_some(proto::gp600::TCP_PORT)
+    }
+
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         match uri.parameter("model") {
             Some("mems") => open_mems(uri, context).await,

@@ -1,6 +1,9 @@
 //! The generator behind the contract.
 
-use crate::proto::{self, ENDPOINT, PACKET, ProtoError, Request};
+use crate::{
+    health_test::HealthTest,
+    proto::{self, ENDPOINT, PACKET, ProtoError, Request},
+};
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
     Disclosure, all_secret,
@@ -16,7 +19,10 @@ use qkd_hal::{
     reading::{Quality, Reading, Value},
     units::BitsPerSecond,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
@@ -42,12 +48,25 @@ pub struct Quantis {
     random: RandomCapabilities,
     link: Arc<dyn UsbLink>,
     events: EventHub,
+    /// Over all bytes that came since the module was started.
+    test: Mutex<HealthTest>,
 }
 
 fn misbehaved(error: ProtoError, what: &'static str) -> Error {
     Error::misbehaved(
         DeviceMisbehaved::UnexpectedReply,
         format!("{what}: {error}"),
+    )
+}
+
+/// No byte is given out any more, until the module is started again.
+fn not_random(failure: impl std::fmt::Display) -> Error {
+    Error::misbehaved(
+        DeviceMisbehaved::ValueOutOfRange,
+        format!(
+            "its bytes fail the health test of NIST SP 800-90B: {failure}; they were thrown away, \
+             and no more are given out until it is enabled or opened again"
+        ),
     )
 }
 
@@ -71,6 +90,7 @@ impl Quantis {
             random: RandomCapabilities::default(),
             link,
             events,
+            test: Mutex::default(),
         };
         let until = device.until();
         let mask = device
@@ -142,7 +162,12 @@ impl Quantis {
             .map_err(|e| e.changing("request"))
     }
 
-    /// Reads packets; a short one is an error, and what came before it is zeroized.
+    fn test(&self) -> MutexGuard<'_, HealthTest> {
+        self.test.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads packets and tests them; a short one, or bytes that are not random, are an error, and
+    /// what came is zeroized.
     async fn packets(&self, count: usize, until: Instant) -> Result<Zeroizing<Vec<u8>>> {
         let within = until.saturating_duration_since(Instant::now());
         let read = Read {
@@ -157,13 +182,16 @@ impl Quantis {
             .bulk_in(read)
             .await
             .map_err(|e| e.changing("read"))?;
-        match proto::check_packets(bytes.len(), count) {
-            Ok(()) => Ok(bytes),
-            Err(error) => Err(Error::misbehaved(
+        if let Err(error) = proto::check_packets(bytes.len(), count) {
+            return Err(Error::misbehaved(
                 DeviceMisbehaved::ShortPacket,
                 format!("{error}; they were thrown away"),
             )
-            .effect(Effect::Unknown)),
+            .effect(Effect::Unknown));
+        }
+        match self.test().test(&bytes) {
+            Ok(()) => Ok(bytes),
+            Err(failure) => Err(not_random(failure).effect(Effect::Unknown)),
         }
     }
 
@@ -212,6 +240,11 @@ impl Device for Quantis {
         let mask = self
             .byte(Request::ModulesMask, "modules mask", until)
             .await?;
+        let failure = self.test().failure();
+        if let Some(failure) = failure {
+            let fault = format!("its bytes fail the health test of NIST SP 800-90B: {failure}");
+            return Ok(Health::with_faults(HealthState::Failed, vec![fault]));
+        }
         let faults: Vec<String> = proto::modules(mask & !status)
             .map(|n| format!("module {n} does not work"))
             .collect();
@@ -282,7 +315,9 @@ impl Device for Quantis {
             return self.command(Request::ModuleDisable, until).await;
         }
         self.command(Request::ModuleEnable, until).await?;
-        // The library waits for a second after enabling, and throws 4096 bytes away.
+        *self.test() = HealthTest::default();
+        // The library waits for a second after enabling, and throws 4096 bytes away. They are the
+        // start-up test.
         sleep(Duration::from_secs(1).min(until.saturating_duration_since(Instant::now()))).await;
         self.packets(4096 / PACKET, until).await.map(drop)
     }
@@ -311,8 +346,14 @@ impl RandomSource for Quantis {
                 self.random.max_request
             )));
         }
+        let failure = self.test().failure();
+        if let Some(failure) = failure {
+            return Err(not_random(failure));
+        }
         let until = self.until();
-        let mut left = length.div_ceil(PACKET);
+        // The first call reads what the start-up test needs, however few bytes are wanted.
+        let needed = length.max(self.test().missing());
+        let mut left = needed.div_ceil(PACKET);
         // Room for whole packets, so that the buffer never moves and leaves a copy behind.
         let mut all = Zeroizing::new(Vec::with_capacity(left * PACKET));
         while left > 0 {

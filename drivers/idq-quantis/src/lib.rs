@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod device;
+mod health_test;
 pub mod proto;
 #[cfg(test)]
 mod tests;

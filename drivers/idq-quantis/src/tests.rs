@@ -16,8 +16,15 @@ use std::{
     time::Duration,
 };
 
+/// The byte of a packet at a place: no run of equal ones, no value that comes often.
+fn byte(packet: u8, at: usize) -> u8 {
+    packet.wrapping_add((at * 13 % 256).try_into().unwrap())
+}
+
 #[derive(Clone, Copy)]
 enum Prank {
+    /// So many packets of one value.
+    Constant(usize),
     Short(usize),
     Pending,
     Gone,
@@ -81,6 +88,13 @@ impl UsbService for Generator {
             Some(prank) => {
                 sim.pranks.pop_front();
                 return match prank {
+                    Prank::Constant(more) => {
+                        if more > 1 {
+                            sim.pranks.push_front(Prank::Constant(more - 1));
+                        }
+                        sim.packets += 1;
+                        Completion::Data(vec![0x5a; 512])
+                    }
                     Prank::Short(n) => Completion::Data(vec![7; n]),
                     Prank::Stall => Completion::Stall,
                     _ => Completion::Gone,
@@ -90,7 +104,7 @@ impl UsbService for Generator {
         }
         sim.packets += 1;
         sim.next = sim.next.wrapping_add(1);
-        Completion::Data(vec![sim.next; 512])
+        Completion::Data((0..512).map(|at| byte(sim.next, at)).collect())
     }
     fn write(&self, _endpoint: u8, _data: &[u8]) -> Completion {
         Completion::Stall
@@ -155,7 +169,8 @@ async fn whole_packets_are_read_and_the_modules_checked_before() {
     let (opened, generator) = open().await;
     let random = opened.as_random().unwrap();
     let bytes = random.random(700).await.unwrap();
-    assert_eq!((bytes.len(), bytes[0], bytes[699]), (700, 1, 2));
+    assert_eq!(bytes.len(), 700);
+    assert_eq!((bytes[0], bytes[699]), (byte(1, 0), byte(2, 187)));
     assert_eq!(
         *random.random(1).await.unwrap(),
         [3],
@@ -265,4 +280,68 @@ async fn another_device_is_refused() {
         (telemetry[5].name.as_ref(), telemetry[5].quality),
         ("ais31.flag", Quality::Invalid)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn constant_bytes_fail_the_start_up_test_and_none_is_given_out() {
+    let (opened, generator) = open().await;
+    let random = opened.as_random().unwrap();
+    let constant = Prank::Constant(2);
+    generator.0.lock().unwrap().pranks.push_back(constant);
+    let error = random.random(1).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)
+    );
+    assert!(
+        error.message().contains("SP 800-90B") && error.message().contains("repetition count"),
+        "{error}"
+    );
+    let packets = generator.0.lock().unwrap().packets;
+    assert_eq!(packets, 2, "two packets are tested for one byte");
+    // It gives varied bytes now, and is not believed before it was started again.
+    let again = random.random(1).await.unwrap_err();
+    assert_eq!(again.effect_on_device(), Effect::None);
+    assert_eq!(generator.0.lock().unwrap().packets, packets);
+    let health = random.health().await.unwrap();
+    assert_eq!(health.state, HealthState::Failed);
+    assert!(health.faults[0].contains("SP 800-90B"), "{health:?}");
+    random
+        .set_parameter("enabled", &ParameterValue::Flag(true))
+        .await
+        .unwrap();
+    assert_eq!(random.random(16).await.unwrap().len(), 16);
+    assert_eq!(random.health().await.unwrap().state, HealthState::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_stops_later_is_noticed_at_its_next_bytes() {
+    let (opened, generator) = open().await;
+    let random = opened.as_random().unwrap();
+    random.random(5000).await.unwrap();
+    generator
+        .0
+        .lock()
+        .unwrap()
+        .pranks
+        .push_back(Prank::Constant(1));
+    let error = random.random(100).await.unwrap_err();
+    assert!(error.message().contains("repetition count"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_that_is_enabled_is_tested_over_the_bytes_that_are_thrown_away() {
+    let (opened, generator) = open().await;
+    let random = opened.as_random().unwrap();
+    generator
+        .0
+        .lock()
+        .unwrap()
+        .pranks
+        .push_back(Prank::Constant(8));
+    let error = random
+        .set_parameter("enabled", &ParameterValue::Flag(true))
+        .await
+        .unwrap_err();
+    assert!(error.message().contains("SP 800-90B"), "{error}");
 }

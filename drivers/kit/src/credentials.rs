@@ -27,13 +27,18 @@ use qkd_hal::{Error, ErrorKind, Result};
 use std::{
     collections::BTreeMap,
     fmt,
-    os::unix::fs::PermissionsExt,
+    fs::{File, Metadata},
+    io::Read,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
 
 /// The prefix of environment variables.
 pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
+
+/// The largest file that is read, in bytes.
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// The fields that an entry may have.
 pub const FIELDS: [&str; 11] = [
@@ -107,22 +112,25 @@ impl Entry {
                 format!("credentials `{}`: {field} file {path} {why}", self.name),
             )
         };
+        let open = || {
+            let mut file = File::open(path)?;
+            let meta = file.metadata()?;
+            let mut content = Zeroizing::new(Vec::with_capacity(room(&meta)));
+            (&mut file)
+                .take(MAX_FILE_SIZE + 1)
+                .read_to_end(&mut content)?;
+            Ok((meta, content))
+        };
+        let (meta, content) =
+            open().map_err(|e: std::io::Error| problem(format!("cannot be read: {e}")))?;
         // A private key is a secret as any other; certificates are not.
         if field == "key" {
-            let mode = std::fs::metadata(path)
-                .map_err(|e| problem(format!("cannot be read: {e}")))?
-                .permissions()
-                .mode()
-                & 0o777;
-            if mode & 0o077 != 0 {
-                return Err(problem(format!(
-                    "may be read by others (mode {mode:03o}); make it yours alone with chmod 600"
-                )));
-            }
+            check_private(&meta).map_err(problem)?;
         }
-        std::fs::read(path)
-            .map(Zeroizing::new)
-            .map_err(|e| problem(format!("cannot be read: {e}")))
+        if content.len() as u64 > MAX_FILE_SIZE {
+            return Err(problem(format!("is larger than {MAX_FILE_SIZE} bytes")));
+        }
+        Ok(content)
     }
 }
 
@@ -154,7 +162,7 @@ impl Credentials {
     /// Entries from a file, and from the environment.
     ///
     /// # Errors
-    /// `Authentication` if others may read the file; `InvalidInput` if it is no such TOML, naming what is wrong without repeating any value.
+    /// `Authentication` if others may read the file, or it belongs to another user; `InvalidInput` if it is no such TOML, naming what is wrong without repeating any value.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let shown = path.display();
@@ -164,15 +172,18 @@ impl Credentials {
                 format!("credentials file {shown}: {why}"),
             )
         };
-        let meta = std::fs::metadata(path).map_err(|e| problem(e.to_string()))?;
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(problem(format!(
-                "others may read it (mode {mode:03o}); make it yours alone with chmod 600"
-            )));
+        // Of the open file, so that no other one can take its name meanwhile.
+        let mut file = File::open(path).map_err(|e| problem(e.to_string()))?;
+        let meta = file.metadata().map_err(|e| problem(e.to_string()))?;
+        check_private(&meta).map_err(problem)?;
+        let mut text = Zeroizing::new(String::with_capacity(room(&meta)));
+        (&mut file)
+            .take(MAX_FILE_SIZE + 1)
+            .read_to_string(&mut text)
+            .map_err(|e| problem(e.to_string()))?;
+        if text.len() as u64 > MAX_FILE_SIZE {
+            return Err(problem(format!("it is larger than {MAX_FILE_SIZE} bytes")));
         }
-        let text =
-            Zeroizing::new(std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?);
         let tables: BTreeMap<String, BTreeMap<String, String>> =
             // The parser's own words may repeat a value.
             toml::from_str(&text).map_err(|e| {
@@ -253,6 +264,41 @@ impl Credentials {
     }
 }
 
+/// The room for a whole file: a buffer that grows leaves copies of secrets behind.
+fn room(meta: &Metadata) -> usize {
+    usize::try_from(meta.len().min(MAX_FILE_SIZE) + 1).unwrap_or(0)
+}
+
+/// Checks that a file with secrets is this user's alone. Whoever owns it can read it whatever its
+/// mode, and can exchange what is in it.
+///
+/// # Errors
+/// What is wrong with it and what to do, to be put behind the name of the file.
+pub fn check_private(meta: &Metadata) -> Result<(), String> {
+    check_owner(meta.uid(), meta.mode(), effective_user())
+}
+
+/// The user as whom this process opens files; `None` where the system does not say.
+fn effective_user() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|m| m.uid())
+}
+
+fn check_owner(owner: u32, mode: u32, user: Option<u32>) -> Result<(), String> {
+    let mode = mode & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "others may read it (mode {mode:03o}); make it yours alone with chmod 600"
+        ));
+    }
+    match user {
+        Some(user) if owner != user => Err(format!(
+            "it belongs to user {owner}, and this program runs as user {user}; \
+             make it yours with chown, or use a file of your own"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
     span.map_or_else(String::new, |s| {
         format!(
@@ -265,6 +311,7 @@ fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -280,6 +327,22 @@ mod tests {
         let error = Credentials::from_file(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication);
         assert!(error.message().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        assert_eq!(check_owner(1000, 0o100_600, Some(1000)), Ok(()));
+        let refused = check_owner(1000, 0o100_600, Some(0)).unwrap_err();
+        assert!(refused.contains("belongs to user 1000"), "{refused}");
+        // Over a real file, where this user may give one away.
+        let (_dir, path) = file("[noc]\nuser='x'\n", 0o600);
+        if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+            let error = Credentials::from_file(&path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Authentication);
+            assert!(error.message().contains("user 12345"), "{error}");
+            let entry = Entry::new("sae").with("key", path.display().to_string());
+            assert!(entry.pem("key").unwrap_err().message().contains("12345"));
+        }
     }
 
     #[test]

@@ -182,6 +182,18 @@ pub trait Driver: Send + Sync {
     /// What is known of it.
     fn info(&self) -> &'static DriverInfo;
 
+    /// Returns the port at which it reaches the device if the URI names none; `None` where its
+    /// transport has no ports. Locks on devices compare addresses by it.
+    fn default_port(&self, uri: &DeviceUri) -> Option<u16> {
+        match uri.transport() {
+            "snmp" => Some(161),
+            "usbip" => Some(3240),
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        }
+    }
+
     /// Opens the device that the URI names, reads who it is, and returns its handles.
     ///
     /// The registry has checked driver, transport and the names of the parameters before.
@@ -291,6 +303,12 @@ impl Opened {
     pub fn known_as(self, identity: &Identity) -> Self {
         self.gate.know(identity.clone());
         self
+    }
+
+    /// Returns the identity of the device that was opened, as far as it is known without asking.
+    #[must_use]
+    pub fn opened_as(&self) -> Option<Identity> {
+        self.gate.reference_identity()
     }
 
     /// Handles without their check, for suites that must notice where it is missing.

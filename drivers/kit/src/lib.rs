@@ -21,6 +21,8 @@ pub mod context;
 pub mod credentials;
 pub mod driver;
 pub mod link;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod protecting;
 pub mod registry;
 pub mod switching;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::{
     io::Write,
     ops::Range,
-    path::Path,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -121,7 +122,34 @@ pub struct Transcript {
 
 enum Sink {
     Memory(Vec<Record>),
-    File(std::io::BufWriter<std::fs::File>),
+    File(FileSink),
+}
+
+/// A file of which nothing stays unless an exchange was written into it.
+struct FileSink {
+    file: std::fs::File,
+    path: PathBuf,
+    is_empty: bool,
+    /// Said once, and not at each exchange.
+    has_failed: bool,
+}
+
+impl FileSink {
+    fn write(&mut self, record: &Record) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.is_empty = false;
+        Ok(())
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if self.is_empty {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Transcript {
@@ -133,15 +161,27 @@ impl Transcript {
             sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))),
         }
     }
-    /// Into a file, a line for each exchange.
+    /// Into a new file that only its owner may read, a line for each exchange. It goes again if no
+    /// exchange was written.
     ///
     /// # Errors
-    /// What making the file answers.
+    /// `AlreadyExists` if there is something of that name; what making the file answers.
     pub fn to_file(path: impl AsRef<Path>) -> std::io::Result<Self> {
-        let file = std::fs::File::create(path)?;
+        let path = path.as_ref().to_owned();
+        let file = std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        let sink = FileSink {
+            file,
+            path,
+            is_empty: true,
+            has_failed: false,
+        };
         Ok(Self {
             begun: SystemTime::now(),
-            sink: Arc::new(Mutex::new(Sink::File(std::io::BufWriter::new(file)))),
+            sink: Arc::new(Mutex::new(Sink::File(sink))),
         })
     }
     /// Since it began, in microseconds.
@@ -155,12 +195,11 @@ impl Transcript {
         match &mut *self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
             Sink::Memory(records) => records.push(record),
             Sink::File(file) => {
-                let written = serde_json::to_writer(&mut *file, &record)
-                    .map_err(std::io::Error::from)
-                    .and_then(|()| file.write_all(b"\n"))
-                    .and_then(|()| file.flush());
-                if let Err(error) = written {
-                    tracing::error!(%error, "the transcript could not be written");
+                if let Err(error) = file.write(&record)
+                    && !std::mem::replace(&mut file.has_failed, true)
+                {
+                    let path = file.path.display();
+                    tracing::error!(%error, %path, "the transcript is not complete");
                 }
             }
         }
@@ -234,5 +273,42 @@ mod tests {
                 Part::Secret(2)
             ]
         );
+    }
+
+    fn record() -> Record {
+        Record {
+            at_us: 0,
+            link: "x".to_owned(),
+            name: "y".to_owned(),
+            changes: false,
+            request: Vec::new(),
+            reply: Vec::new(),
+            outcome: Outcome::Ok,
+            took_us: 1,
+        }
+    }
+
+    #[test]
+    fn a_file_is_private_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.jsonl");
+        let transcript = Transcript::to_file(&path).unwrap();
+        transcript.push(record());
+        drop(transcript);
+        let kept = std::fs::read(&path).unwrap();
+        assert!(!kept.is_empty());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        let refused = Transcript::to_file(&path).err().unwrap();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_file_without_an_exchange_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.jsonl");
+        drop(Transcript::to_file(&path).unwrap());
+        assert!(!path.exists(), "it would block the next try");
     }
 }

@@ -219,6 +219,14 @@ impl Driver for PolatisDriver {
         &INFO
     }
 
+    fn default_port(&self, uri: &DeviceUri) -> Option<u16> {
+        match Protocol::of(uri).ok()? {
+            Protocol::Scpi => Some(scpi::proto::TCP_PORT),
+            Protocol::Tl1 => Some(tl1::proto::TCP_PORT),
+            Protocol::Snmp => Some(161),
+        }
+    }
+
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         let protocol = Protocol::of(uri)?;
         let descriptor = context.descriptor(&INFO, uri)?;

@@ -115,6 +115,10 @@ impl Driver for QlineDriver {
         &INFO
     }
 
+    fn default_port(&self, _uri: &DeviceUri) -> Option<u16> {
+        Some(proto::MON_PORT)
+    }
+
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         let side = match uri.parameter("role") {
             Some("alice") => Side::Alice,

@@ -1,23 +1,28 @@
 //! `qkd-emu`: stands in for the hardware, down to the bytes on the wire.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use clap::{Parser, Subcommand, ValueEnum};
+use qkd_driver_kit::program::{self, console, signals::EndSignals};
 use qkd_emulators::{
     profile::{self, Options, Running},
     testbed::Testbed,
 };
 use serde_json::json;
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitCode,
-};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+/// The exit codes, for the help.
+const EXIT_HELP: &str = "\
+Exit codes:
+  0   done; an emulator was ended by a signal
+  1   an emulator could not be started
+  2   wrong argument or file
+  70  a defect of this program or this machine
+  74  done, and the output could not be written (closed pipe, full disk, lost terminal)";
 
 /// Emulators of the hardware of a quantum-secured network.
 #[derive(Debug, Parser)]
-#[command(name = "qkd-emu", version)]
+#[command(name = "qkd-emu", version, after_help = EXIT_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,9 +44,10 @@ enum Command {
         #[arg(long, value_enum, default_value = "table")]
         output: Output,
     },
-    /// Runs one. Prints one JSON line when ready, and serves until it is ended or its standard input closes.
+    /// Runs one. Prints one JSON line when ready, and serves until SIGTERM, SIGINT or SIGHUP ends it.
     ///
-    /// While it runs, a line `fault SPEC` or `set NAME=VALUE` on standard input is applied, and answered with one JSON line.
+    /// With --control, a line `fault SPEC` or `set NAME=VALUE` on standard input is applied, and
+    /// answered with one JSON line.
     #[command(
         after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are listed in docs/emulators.md."
     )]
@@ -63,13 +69,22 @@ enum Command {
         /// The seed of everything random.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Applies the lines of standard input, and ends when it closes. Without it, standard input
+        /// is never read.
+        #[arg(long)]
+        control: bool,
     },
     /// Runs many, from a file. Prints one JSON line for each, with its name, then `{"ready":true}`.
     ///
-    /// While they run, a line `NAME fault SPEC` or `NAME set NAME=VALUE` on standard input is applied.
+    /// With --control, a line `NAME fault SPEC` or `NAME set NAME=VALUE` on standard input is
+    /// applied.
     Up {
         /// The testbed's file; the library's page of `testbed` shows one.
         file: PathBuf,
+        /// Applies the lines of standard input, and ends when it closes. Without it, standard input
+        /// is never read.
+        #[arg(long)]
+        control: bool,
     },
 }
 
@@ -79,40 +94,44 @@ fn assignment(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| format!("`{text}` is no NAME=VALUE"))
 }
 
+/// Prints a JSON line. That nobody reads it ends no emulator.
 fn say(value: &impl serde::Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    console::line(&console::json_text(&serde_json::to_string(value)?));
+    Ok(())
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    // A core dump would hold keys.
-    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+fn main() -> ExitCode {
+    program::run(|| match Cli::try_parse() {
+        Ok(cli) => start(cli.command),
+        // Help and the version, too, come as an `Err`.
+        Err(instead) => {
+            let printed = instead.print();
+            if !instead.use_stderr() {
+                console::note(printed);
+            }
+            u8::try_from(instead.exit_code()).unwrap_or(program::INTERNAL)
+        }
+    })
+}
+
+fn start(command: Command) -> u8 {
     let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_EMU_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // Its own complaint about a log that cannot be written would panic.
+        .log_internal_errors(false)
         .init();
-    match run(Cli::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read us has gone.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
-                ) {
-                    2
-                } else {
-                    1
-                },
-            )
-        }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = runtime.and_then(|runtime| runtime.block_on(run(command)));
+    let Err(error) = result else { return 0 };
+    console::error_line(&format!("error: {error}"));
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => 2,
+        _ => 1,
     }
 }
 
@@ -130,17 +149,15 @@ async fn run(command: Command) -> io::Result<()> {
         Command::List {
             output: Output::Table,
         } => {
-            let mut out = io::stdout().lock();
             for p in profile::all() {
-                writeln!(out, "{:26} {}", p.name, p.title)?;
+                console::line(&format!("{:26} {}", p.name, p.title));
                 for s in p.settings {
-                    writeln!(
-                        out,
+                    console::line(&format!(
                         "    --set {}=…  {}{}",
                         s.name,
                         s.help,
                         if s.live { " (also while running)" } else { "" }
-                    )?;
+                    ));
                 }
             }
             Ok(())
@@ -152,7 +169,9 @@ async fn run(command: Command) -> io::Result<()> {
             set,
             fault,
             seed,
+            control,
         } => {
+            let signals = EndSignals::listen()?;
             let running = profile::start(
                 &profile,
                 &Options {
@@ -165,9 +184,10 @@ async fn run(command: Command) -> io::Result<()> {
             )
             .await?;
             say(running.ready())?;
-            serve(BTreeMap::from([(String::new(), running)])).await
+            serve(BTreeMap::from([(String::new(), running)]), signals, control).await
         }
-        Command::Up { file } => {
+        Command::Up { file, control } => {
+            let signals = EndSignals::listen()?;
             let text = std::fs::read_to_string(&file)
                 .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
             let all = Testbed::parse(&text)?.start().await?;
@@ -177,7 +197,7 @@ async fn run(command: Command) -> io::Result<()> {
                 say(&line)?;
             }
             say(&json!({"ready": true}))?;
-            serve(all).await
+            serve(all, signals, control).await
         }
     }
 }
@@ -193,16 +213,21 @@ fn orders() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
     received
 }
 
-/// Until standard input closes, or somebody ends us.
-async fn serve(all: BTreeMap<String, Running>) -> io::Result<()> {
+/// Until a signal ends it, or what controls it closes standard input.
+async fn serve(
+    all: BTreeMap<String, Running>,
+    mut signals: EndSignals,
+    control: bool,
+) -> io::Result<()> {
+    if !control {
+        signals.next().await;
+        return Ok(());
+    }
     let mut lines = orders();
-    let mut end = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         let line = tokio::select! {
             line = lines.recv() => line.transpose()?,
-            _ = end.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.next() => return Ok(()),
         };
         let Some(line) = line else { return Ok(()) };
         if line.trim().is_empty() {

@@ -22,6 +22,8 @@ pub struct Random {
     enabled: AtomicBool,
     failed: AtomicBool,
     tests_requested: AtomicBool,
+    /// The value of all bytes, once it has stopped to be random.
+    constant: Mutex<Option<u8>>,
     board_version: u32,
     rate_kbit: u32,
 }
@@ -51,6 +53,7 @@ impl Random {
             enabled: AtomicBool::new(true),
             failed: AtomicBool::new(false),
             tests_requested: AtomicBool::new(false),
+            constant: Mutex::default(),
             board_version: 2,
             rate_kbit,
         }
@@ -106,6 +109,10 @@ impl Random {
     pub fn clear_tests_request(&self) {
         self.tests_requested.store(false, Ordering::Relaxed);
     }
+    /// Makes all bytes of one value, or random again.
+    pub fn set_constant(&self, value: Option<u8>) {
+        *self.constant.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
     /// What commands and faults can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
@@ -118,6 +125,10 @@ impl Random {
     }
     /// The next bytes.
     pub fn fill(&self, bytes: &mut [u8]) {
+        if let Some(value) = *self.constant.lock().unwrap_or_else(PoisonError::into_inner) {
+            bytes.fill(value);
+            return;
+        }
         self.generator
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

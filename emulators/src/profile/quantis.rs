@@ -42,17 +42,20 @@ impl Faulty for Device {
             DeviceFault::Stall => self.usb.model().stall_next(),
             DeviceFault::Short => self.usb.model().shorten_next(),
             DeviceFault::Fail => self.random.set_failed(true),
+            DeviceFault::Constant(value) => self.random.set_constant(Some(*value)),
             DeviceFault::Identity(serial) => self.random.face().become_another(serial),
             DeviceFault::Operator(order) if order == "disable" => self.random.set_enabled(false),
             DeviceFault::Operator(order) if order == "enable" => self.random.set_enabled(true),
             DeviceFault::Clear => {
                 self.usb.set_gone(false);
                 self.random.set_failed(false);
+                self.random.set_constant(None);
                 self.random.set_enabled(true);
             }
             other => {
                 return Err(format!(
-                    "a Quantis has no fault {other:?}; it has unplug, stall, short, fail, identity, operator=disable, operator=enable, clear"
+                    "a Quantis has no fault {other:?}; it has unplug, stall, short, fail, constant, \
+                     identity, operator=disable, operator=enable, clear"
                 ));
             }
         }

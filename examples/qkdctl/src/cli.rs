@@ -99,9 +99,11 @@ Exit codes, in place of those of the other commands:
   1    something does not conform
   2    wrong argument or file; nothing was sent to a device
   3    inconclusive: a device was not there, a case could not tell, or nothing ran
-  4    busy: another qkdctl uses the device
+  4    busy: another program uses the device; nothing was sent to it
   7    another device responds at the address, or another make of device; nothing was changed
-  130  ended before its end; go on with --resume
+  70   a defect of this program or this machine
+  74   done, and results or output could not be written; devices are as the journal says
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM before its end; go on with --resume
 
 Examples:
   qkdctl conform polatis-rack3.toml --out observe

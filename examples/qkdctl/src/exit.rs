@@ -15,10 +15,15 @@ Exit codes:
   7  the state has moved on since the plan, or another device answers
   8  THE DEVICE MAY HAVE CHANGED, in part or in whole, or its new key was not confirmed: read its state before anything else
   9  not ready, or no keys left: try again later
-  70 a defect of this program or this machine";
+  70 a defect of this program or this machine
+  74 done, and the output could not be written (closed pipe, full disk, lost terminal)
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM; nothing was changed
+
+A signal in the middle of a change lets the step under way end, reads back, prints what the devices
+now are and what was spent, and ends with 8. A second signal ends at once.";
 
 /// Of a defect of ours.
-pub(crate) const INTERNAL: u8 = 70;
+pub(crate) const INTERNAL: u8 = qkd_driver_kit::program::INTERNAL;
 
 /// The device has changed, or may have, and not as was wanted.
 pub(crate) const CHANGED: u8 = 8;

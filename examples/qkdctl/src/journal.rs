@@ -1,9 +1,30 @@
-//! The local journal: one line for each change that was tried, and how it ended. Holds no secrets.
+//! The local journal: a line for each change that was tried and each of its steps, and how it
+//! ended, with the ids of keys. Holds no secrets; readable by its owner alone.
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
-use qkd_hal::Result;
-use serde::Serialize;
-use std::{io::Write, path::PathBuf, time::SystemTime};
+use qkd_driver_kit::program::console;
+use qkd_hal::{Error, Key, KeyId, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::LazyLock,
+    time::SystemTime,
+};
+
+/// The outcome of a change or a step that was begun.
+const BEGUN: &str = "begun";
+
+/// How much of the end of a journal is read, in bytes.
+const MAX_READ: u64 = 1 << 20;
+
+/// This run of the program, which each of its lines names.
+static INVOCATION: LazyLock<String> = LazyLock::new(|| {
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{now}/{}", std::process::id())
+});
 
 /// Where this program keeps its files.
 pub(crate) fn dirs() -> Option<impl AppStrategy> {
@@ -15,14 +36,27 @@ pub(crate) fn dirs() -> Option<impl AppStrategy> {
     .ok()
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    at: String,
-    user: String,
-    device: &'a str,
-    operation: &'a str,
-    detail: &'a str,
-    outcome: String,
+/// A line of the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) at: String,
+    #[serde(default)]
+    pub(crate) invocation: String,
+    pub(crate) user: String,
+    pub(crate) device: String,
+    pub(crate) operation: String,
+    pub(crate) detail: String,
+    /// Keys that it concerns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) key_ids: Vec<String>,
+    pub(crate) outcome: String,
+}
+
+impl Line {
+    /// Whether it says that something was begun, and not how it ended.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.outcome == BEGUN
+    }
 }
 
 fn path() -> Option<PathBuf> {
@@ -31,54 +65,132 @@ fn path() -> Option<PathBuf> {
         .or_else(|| Some(dirs()?.state_dir()?.join("journal.jsonl")))
 }
 
-/// Writes down a change before it is tried, and its outcome after it.
-pub(crate) async fn changing<T>(
-    device: &str,
-    operation: &str,
-    detail: &str,
-    change: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    write(device, operation, detail, "begun".to_owned());
-    let result = change.await;
-    let outcome = match &result {
-        Ok(_) => "done".to_owned(),
-        Err(e) => format!(
-            "{}: {}; {}",
-            e.kind().name(),
-            e.message(),
-            e.effect_on_device()
-        ),
-    };
-    write(device, operation, detail, outcome);
-    result
+/// A change, or a step of one, that is about to be tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    device: String,
+    operation: &'static str,
+    detail: String,
+    key_ids: Vec<String>,
 }
 
-fn write(device: &str, operation: &str, detail: &str, outcome: String) {
-    let Some(path) = path() else { return };
-    let line = Line {
-        at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        user: nix::unistd::User::from_uid(nix::unistd::getuid())
-            .ok()
-            .flatten()
-            .map_or_else(|| nix::unistd::getuid().to_string(), |u| u.name),
-        device,
-        operation,
-        detail,
-        outcome,
-    };
-    let written = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| {
-            let mut file = std::fs::File::options()
-                .append(true)
-                .create(true)
-                .open(&path)?;
-            let mut text = serde_json::to_string(&line)?;
-            text.push('\n');
-            file.write_all(text.as_bytes())
-        });
-    if let Err(error) = written {
-        tracing::warn!(%error, path = %path.display(), "the journal could not be written");
+impl Entry {
+    pub(crate) fn new(
+        device: impl ToString,
+        operation: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            device: device.to_string(),
+            operation,
+            detail: detail.into(),
+            key_ids: Vec::new(),
+        }
     }
+
+    /// Names keys that it concerns.
+    pub(crate) fn with_keys<'a>(mut self, ids: impl IntoIterator<Item = &'a KeyId>) -> Self {
+        self.key_ids
+            .extend(ids.into_iter().map(ToString::to_string));
+        self
+    }
+
+    /// Writes down that it begins.
+    pub(crate) fn begin(&self) {
+        self.write(BEGUN.to_owned());
+    }
+
+    /// Writes down how it ended.
+    pub(crate) fn end(&self, outcome: String) {
+        self.write(outcome);
+    }
+
+    /// Writes down a change before it is tried, and its outcome after it.
+    pub(crate) async fn run<T>(self, change: impl Future<Output = Result<T>>) -> Result<T> {
+        self.begin();
+        let result = change.await;
+        self.end(outcome(result.as_ref().err()));
+        result
+    }
+
+    /// The same, where keys are taken: the outcome names them.
+    pub(crate) async fn run_taking(
+        self,
+        taking: impl Future<Output = Result<Vec<Key>>>,
+    ) -> Result<Vec<Key>> {
+        self.begin();
+        let result = taking.await;
+        let taken = result.iter().flatten().map(Key::id);
+        let mut ended = self;
+        ended.key_ids.clear();
+        ended.with_keys(taken).end(outcome(result.as_ref().err()));
+        result
+    }
+
+    fn write(&self, outcome: String) {
+        let Some(path) = path() else { return };
+        let line = Line {
+            at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            invocation: INVOCATION.clone(),
+            user: nix::unistd::User::from_uid(nix::unistd::getuid())
+                .ok()
+                .flatten()
+                .map_or_else(|| nix::unistd::getuid().to_string(), |u| u.name),
+            device: self.device.clone(),
+            operation: self.operation.to_owned(),
+            detail: self.detail.clone(),
+            key_ids: self.key_ids.clone(),
+            outcome,
+        };
+        let written = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| {
+                let mut file = File::options()
+                    .append(true)
+                    .create(true)
+                    .mode(0o600)
+                    .open(&path)?;
+                let line = serde_json::to_string(&line)?;
+                let text = format!("{}\n", console::json_text(&line));
+                file.write_all(text.as_bytes())?;
+                file.sync_data()
+            });
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %path.display(), "the journal could not be written");
+        }
+    }
+}
+
+/// How something ended, in the words of a journal.
+pub(crate) fn outcome(error: Option<&Error>) -> String {
+    error.map_or_else(
+        || "done".to_owned(),
+        |e| {
+            format!(
+                "{}: {}; {}",
+                e.kind().name(),
+                e.message(),
+                e.effect_on_device()
+            )
+        },
+    )
+}
+
+/// The last lines of the journal, oldest first; none if there is no journal. Lines that were cut
+/// are left out.
+pub(crate) fn read() -> Vec<Line> {
+    let text = path().and_then(|path| {
+        let mut file = File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_READ)))
+            .ok()?;
+        let mut bytes = Vec::new();
+        file.take(MAX_READ).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    text.unwrap_or_default()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }

@@ -1,26 +1,40 @@
 //! `qkdctl`: finds, probes, inspects and changes the hardware of a quantum-secured network.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 mod colour;
 mod commands;
 mod exit;
+mod interrupt;
 mod inventory;
 mod journal;
-mod lock;
 mod output;
 mod progress;
 mod roll;
 mod session;
 
 use clap::Parser;
-use std::process::ExitCode;
+use interrupt::Interrupt;
+use qkd_driver_kit::program::{self, console};
+use std::{process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
-    // A core dump would hold keys.
-    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-    let cli = cli::Cli::parse();
+    program::run(|| match cli::Cli::try_parse() {
+        Ok(cli) => run(cli),
+        // Help and the version, too, come as an `Err`.
+        Err(instead) => {
+            let printed = instead.print();
+            if !instead.use_stderr() {
+                console::note(printed);
+            }
+            u8::try_from(instead.exit_code()).unwrap_or(exit::INTERNAL)
+        }
+    })
+}
+
+fn run(cli: cli::Cli) -> u8 {
     let level = match cli.global.verbose {
         0 => "warn",
         1 => "info",
@@ -32,24 +46,47 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colour::shown_on(&std::io::stderr()))
+        // Its own complaint about a log that cannot be written would panic.
+        .log_internal_errors(false)
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()
-    {
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: no runtime: {error}");
-            return ExitCode::from(exit::INTERNAL);
+            console::error_line(&format!("error: no runtime: {error}"));
+            return exit::INTERNAL;
+        }
+    };
+    let code = runtime.block_on(until_ended(cli));
+    // Whatever still waits for a device, or for a name, is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    code
+}
+
+async fn until_ended(cli: cli::Cli) -> u8 {
+    let interrupt = match Interrupt::listen() {
+        Ok(interrupt) => interrupt,
+        Err(error) => {
+            console::error_line(&format!("error: no signals: {error}"));
+            return exit::INTERNAL;
         }
     };
     let output = cli.global.output;
-    match runtime.block_on(commands::run(cli)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            output::print_error(output, &error);
-            ExitCode::from(exit::code(&error))
+    tokio::select! {
+        biased;
+        result = commands::run(cli, interrupt.clone()) => match result {
+            Ok(code) => code,
+            Err(error) => {
+                output::print_error(output, &error);
+                exit::code(&error)
+            }
+        },
+        signal = interrupt.ended() => {
+            console::error_line(&format!("{}: ended; no device was changed", signal.name()));
+            signal.exit_code()
         }
     }
 }

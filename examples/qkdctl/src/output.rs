@@ -2,20 +2,41 @@
 
 use crate::{
     cli::Output,
-    colour::{Tone, paint},
+    colour::{self, Tone, paint},
 };
 use comfy_table::{ContentArrangement, Table, presets};
+use qkd_driver_kit::program::console;
 use qkd_hal::{
     Error,
     reading::{Measured, Quality},
+    text::{MAX_TEXT, printable},
     units::DecibelMilliwatts,
 };
 use serde::Serialize;
-use std::io::Write;
+use std::borrow::Cow;
 
-/// Writes to standard output. That nobody reads it any more does not undo what was done.
+/// The longest line of ours that holds text from outside, in characters: the paths of a large
+/// switch have some thousands.
+const MAX_MESSAGE: usize = 16_000;
+
+/// One field from outside, on one line.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    printable(text, MAX_TEXT)
+}
+
+/// The cells of a row of a table, each on one line.
+pub(crate) fn cells<const N: usize>(cells: [String; N]) -> [String; N] {
+    cells.map(|cell| clean(&cell).into_owned())
+}
+
+/// Writes a line to standard output. That it cannot be written does not undo what was done.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+    console::line_to(anstream::stdout(), &colour::render(text));
+}
+
+/// Writes a line to standard error.
+pub(crate) fn error_line(text: &str) {
+    console::error_line_to(anstream::stderr(), &colour::render(text));
 }
 
 /// Prints a result: `table` for people, `value` as JSON.
@@ -28,7 +49,7 @@ pub(crate) fn print(
         Output::Json => {
             let text = serde_json::to_string_pretty(value)
                 .map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))?;
-            line(&text);
+            line(&console::json_text(&text));
         }
         Output::Table => line(table().trim_end()),
     }
@@ -43,32 +64,33 @@ pub(crate) fn print_error(output: Output, error: &Error) {
                 "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect_on_device(), "message": error.message(), "operation": error.operation(),
                 "device": error.device(), "vendor_code": error.code(), "vendor_text": error.words(), "try": error.kind().advice(),
             }});
-            eprintln!("{value:#}");
+            error_line(&console::json_text(&format!("{value:#}")));
         }
         Output::Table => {
             let place = [error.device(), error.operation()]
                 .into_iter()
                 .flatten()
+                .map(clean)
                 .collect::<Vec<_>>()
                 .join(": ");
             let colon = if place.is_empty() { "" } else { ": " };
-            anstream::eprintln!(
+            error_line(&format!(
                 "{} {place}{colon}{}",
                 paint(Tone::Bad, "error:"),
-                error.message()
-            );
-            if let Some(words) = error.words().or(error.code()) {
-                eprintln!(
+                printable(error.message(), MAX_MESSAGE)
+            ));
+            if let Some(words) = error.words().or(error.code()).map(clean) {
+                error_line(&format!(
                     "  the device says: {}{words}",
                     error
                         .code()
                         .filter(|_| error.words().is_some())
-                        .map_or_else(String::new, |c| format!("{c}: "))
-                );
+                        .map_or_else(String::new, |c| format!("{}: ", clean(c)))
+                ));
             }
-            eprintln!("  what:   {}", error.kind());
-            eprintln!("  effect: {}", error.effect_on_device());
-            eprintln!("  try:    {}", error.kind().advice());
+            error_line(&format!("  what:   {}", error.kind()));
+            error_line(&format!("  effect: {}", error.effect_on_device()));
+            error_line(&format!("  try:    {}", error.kind().advice()));
         }
     }
 }
@@ -91,7 +113,7 @@ pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
         .max()
         .unwrap_or(0);
     rows.iter()
-        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .map(|(name, value)| format!("{name:width$}  {}\n", printable(value, MAX_MESSAGE)))
         .collect()
 }
 

@@ -1,11 +1,19 @@
 //! Rolling a pair of encryptors over to a fresh key.
 
+use crate::{
+    interrupt::Guard,
+    journal::{self, Entry},
+};
 use qkd_hal::{
-    Effect, Encryptor, Error, ErrorKind, Key, Operation, Result, Support,
-    encryptor::{ChannelId, Confirmation, Staged},
+    DeviceUri, Effect, Encryptor, Error, ErrorKind, Key, KeyId, Operation, Result, Support,
+    encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging},
     units::Bits,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The operation of a roll as a whole in the journal.
+pub(crate) const ROLL: &str = "roll";
 
 /// One end of a pair.
 #[derive(Clone, Copy)]
@@ -14,14 +22,114 @@ pub(crate) struct End<'a> {
     pub(crate) channel: &'a ChannelId,
 }
 
+/// A roll on behalf of a person: its steps go into the journal, and a signal ends it between two
+/// steps. A demonstration has no such company.
+#[derive(Clone, Copy)]
+pub(crate) struct Company<'a> {
+    pub(crate) guard: &'a Guard,
+    /// The addresses of both ends.
+    pub(crate) uris: [&'a DeviceUri; 2],
+}
+
 /// How a roll ended.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rolled {
-    pub(crate) key_id: qkd_hal::KeyId,
+    pub(crate) key_id: KeyId,
     pub(crate) hitless: bool,
     pub(crate) near: Confirmation,
     pub(crate) far: Confirmation,
     pub(crate) retired: bool,
+}
+
+/// How far a roll came.
+#[derive(Debug)]
+pub(crate) enum Reached {
+    /// No encryptor was touched.
+    NothingStaged,
+    /// The first end has the new key staged, and was not activated: the old one is active.
+    NearStaged,
+    /// All of it.
+    End(Rolled),
+}
+
+/// A roll that did not end: its program was killed.
+#[derive(Debug, Serialize)]
+pub(crate) struct CutRoll {
+    /// When it began, RFC 3339.
+    pub(crate) begun: String,
+    /// The keys that it took.
+    pub(crate) key_ids: Vec<String>,
+    /// Its steps, with how each ended; `begun` where nobody knows.
+    pub(crate) steps: Vec<String>,
+}
+
+/// The address of a device in the journal: its URI without parameters.
+fn address(uri: &str) -> &str {
+    uri.split('?').next().unwrap_or(uri)
+}
+
+/// The journal's detail of a roll of this pair.
+pub(crate) fn detail(uris: [&DeviceUri; 2], [near, far]: [End<'_>; 2]) -> String {
+    let peer = uris[1].to_string();
+    format!(
+        "with {}, channels {} and {}",
+        address(&peer),
+        near.channel,
+        far.channel
+    )
+}
+
+/// Returns the last roll of this pair, if it did not end.
+pub(crate) fn cut_before(uris: [&DeviceUri; 2], ends: [End<'_>; 2]) -> Option<CutRoll> {
+    let lines = journal::read();
+    let (device, detail) = (uris[0].to_string(), detail(uris, ends));
+    let last = lines.iter().rposition(|line| {
+        line.operation == ROLL && address(&line.device) == address(&device) && line.detail == detail
+    })?;
+    let begun = &lines[last];
+    if !begun.is_begun() {
+        return None;
+    }
+    let mut steps: Vec<(String, String)> = Vec::new();
+    let mut key_ids = BTreeMap::new();
+    for line in lines[last + 1..]
+        .iter()
+        .filter(|line| line.invocation == begun.invocation)
+    {
+        key_ids.extend(line.key_ids.iter().map(|id| (id.clone(), ())));
+        let step = format!("{} at {}", line.operation, address(&line.device));
+        match steps.last_mut() {
+            Some((same, outcome)) if *same == step => outcome.clone_from(&line.outcome),
+            _ => steps.push((step, line.outcome.clone())),
+        }
+    }
+    Some(CutRoll {
+        begun: begun.at.clone(),
+        key_ids: key_ids.into_keys().collect(),
+        steps: steps
+            .into_iter()
+            .map(|(step, outcome)| format!("{step}: {outcome}"))
+            .collect(),
+    })
+}
+
+/// What a channel is now, in a line.
+pub(crate) fn describe(status: &ChannelStatus) -> String {
+    let slots: Vec<String> = status
+        .slots
+        .iter()
+        .map(|slot| {
+            let key = slot
+                .key_id
+                .as_ref()
+                .map_or_else(|| "empty".to_owned(), |id| format!("key {id}"));
+            let active = if slot.active { ", active" } else { "" };
+            format!("slot {}: {key}{active}", slot.number)
+        })
+        .collect();
+    let state = format!("{:?}", status.state).to_lowercase();
+    let all: Vec<String> = std::iter::once(state).chain(slots).collect();
+    all.join("; ")
 }
 
 /// The only channel of a box, or the one named.
@@ -97,16 +205,50 @@ pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
     Ok(())
 }
 
-/// Stage on both ends, activate, confirm on both, retire. Stops at the first error.
+/// Makes the steps of a roll, with their lines in the journal.
+struct Steps<'a> {
+    company: Option<Company<'a>>,
+    ends: [End<'a>; 2],
+    key: &'a KeyId,
+}
+
+impl Steps<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.company.is_some_and(|c| c.guard.signal().is_some())
+    }
+
+    /// A step at the end of this place.
+    async fn run<T>(
+        &self,
+        place: usize,
+        operation: Operation,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(company) = self.company else {
+            return call.await;
+        };
+        let detail = format!("channel {}", self.ends[place].channel);
+        Entry::new(company.uris[place], operation.name(), detail)
+            .with_keys([self.key])
+            .run(call)
+            .await
+    }
+}
+
+/// Stage on both ends, activate, confirm on both, retire. Ends at the first error.
+///
+/// A signal ends it before the first end is changed, and behind the staging of the first end where
+/// the old key stays active. Behind that it is finished: both ends hold the new key.
 ///
 /// # Errors
-/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent to the boxes.
+/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent
+/// to the encryptors.
 pub(crate) async fn roll(
-    near: End<'_>,
-    far: End<'_>,
-    near_key: &Key,
-    far_key: &Key,
-) -> Result<Rolled> {
+    ends: [End<'_>; 2],
+    [near_key, far_key]: [&Key; 2],
+    company: Option<Company<'_>>,
+) -> Result<Reached> {
+    let [near, far] = ends;
     if near_key != far_key {
         return Err(Error::invalid(format!(
             "the keys {} and {} are not the same: the QKD modules are not a pair, or one misbehaved",
@@ -114,41 +256,60 @@ pub(crate) async fn roll(
             far_key.id()
         )));
     }
-    let staged: [Staged; 2] = [
-        near.encryptor.stage(near.channel, near_key).await?,
-        far.encryptor
-            .stage(far.channel, far_key)
-            .await
-            .map_err(|e| after("the first end has the new key staged", e))?,
-    ];
-    near.encryptor.activate(&staged[0]).await.map_err(|e| {
-        after(
-            "both ends have the new key staged, neither was activated before",
-            e,
-        )
-    })?;
+    let steps = Steps {
+        company,
+        ends,
+        key: near_key.id(),
+    };
+    if steps.is_interrupted() {
+        return Ok(Reached::NothingStaged);
+    }
+    let staging = near.encryptor.stage(near.channel, near_key);
+    let near_staged: Staged = steps.run(0, Operation::Stage, staging).await?;
+    // Over the secret in use there is no way back: the far end must have the same one.
+    let overwrites = near.encryptor.encryptor_capabilities().staging == Staging::Overwrite;
+    if steps.is_interrupted() && !overwrites {
+        return Ok(Reached::NearStaged);
+    }
+    let staging = far.encryptor.stage(far.channel, far_key);
+    let far_staged = steps
+        .run(1, Operation::Stage, staging)
+        .await
+        .map_err(|e| after("the first end has the new key staged", e))?;
+    let activating = near.encryptor.activate(&near_staged);
+    steps
+        .run(0, Operation::Activate, activating)
+        .await
+        .map_err(|e| {
+            after(
+                "both ends have the new key staged, neither was activated before",
+                e,
+            )
+        })?;
     if near.encryptor.encryptor_capabilities().activate_both {
-        far.encryptor
-            .activate(&staged[1])
+        let activating = far.encryptor.activate(&far_staged);
+        steps
+            .run(1, Operation::Activate, activating)
             .await
             .map_err(|e| after("the first end was activated, the second was not", e))?;
     }
-    let confirmations = [
-        near.encryptor
-            .confirm(&staged[0])
+    let both = [(near, near_staged), (far, far_staged)];
+    let mut confirmations = Vec::with_capacity(both.len());
+    for (place, (end, staged)) in both.iter().enumerate() {
+        let confirming = end.encryptor.confirm(staged);
+        let confirmation = steps
+            .run(place, Operation::Confirm, confirming)
             .await
-            .map_err(|e| after("the new key was activated", e))?,
-        far.encryptor
-            .confirm(&staged[1])
-            .await
-            .map_err(|e| after("the new key was activated", e))?,
-    ];
+            .map_err(|e| after("the new key was activated", e))?;
+        confirmations.push(confirmation);
+    }
     let confirmed = confirmations.iter().all(|c| c.confirmed);
     let mut retired = false;
-    // The key before is the way back: it goes only once the new one protects traffic on both ends.
+    // Keep the old key as fallback until both ends confirm the new one.
     if confirmed {
-        for (end, staged) in [near, far].into_iter().zip(&staged) {
-            match end.encryptor.retire(staged).await {
+        for (place, (end, staged)) in both.iter().enumerate() {
+            let retiring = end.encryptor.retire(staged);
+            match steps.run(place, Operation::Retire, retiring).await {
                 Ok(()) => retired = true,
                 Err(e) if e.kind() == ErrorKind::Unsupported => {}
                 Err(e) => {
@@ -162,14 +323,15 @@ pub(crate) async fn roll(
     }
     let hitless = near.encryptor.encryptor_capabilities().hitless
         && far.encryptor.encryptor_capabilities().hitless;
-    let [near, far] = confirmations;
-    Ok(Rolled {
+    let [near, far] = <[Confirmation; 2]>::try_from(confirmations)
+        .map_err(|_| Error::new(ErrorKind::Internal, "a pair has two ends"))?;
+    Ok(Reached::End(Rolled {
         key_id: near_key.id().clone(),
         hitless,
         near,
         far,
         retired,
-    })
+    }))
 }
 
 /// Says how far a change had come: what was done before stands, so that it was made in part even where the failed step did nothing.

@@ -1,14 +1,12 @@
 //! What a command needs: the registry, the inventory, and how devices are opened.
 
-use crate::{
-    cli::Global,
-    inventory::Inventory,
-    journal::dirs,
-    lock::{self, Lock, Use},
-};
+use crate::{cli::Global, interrupt::Interrupt, inventory::Inventory, journal::dirs};
 use etcetera::AppStrategy;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry, credentials::Credentials, transcript::Transcript,
+    OpenContext, Opened, Registry,
+    credentials::Credentials,
+    program::lock::{self, DeviceLock, LockMode},
+    transcript::Transcript,
 };
 use qkd_hal::{DeviceUri, Error, Result};
 use std::path::PathBuf;
@@ -19,13 +17,14 @@ pub(crate) struct Session {
     pub(crate) inventory: Inventory,
     pub(crate) context: OpenContext,
     pub(crate) credentials: Credentials,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// A device opened for a command, and its lock.
 pub(crate) struct Device {
     pub(crate) uri: DeviceUri,
     pub(crate) opened: Opened,
-    pub(crate) lock: Lock,
+    pub(crate) lock: DeviceLock,
 }
 
 fn default(name: &str) -> Option<PathBuf> {
@@ -49,7 +48,7 @@ pub(crate) fn inventory_file(global: &Global) -> Option<PathBuf> {
 }
 
 impl Session {
-    pub(crate) fn new(global: &Global) -> Result<Self> {
+    pub(crate) fn new(global: &Global, interrupt: Interrupt) -> Result<Self> {
         let credentials = match credentials_file(global) {
             Some(path) => Credentials::from_file(path)?,
             None => Credentials::from_environment(),
@@ -78,8 +77,15 @@ impl Session {
             .with_credentials(credentials.clone())
             .accepting(global.assume.iter().cloned());
         if let Some(path) = &global.transcript {
-            let transcript = Transcript::to_file(path)
-                .map_err(|e| Error::invalid(format!("transcript file {}: {e}", path.display())))?;
+            let transcript = Transcript::to_file(path).map_err(|e| {
+                let hint = match e.kind() {
+                    std::io::ErrorKind::AlreadyExists => {
+                        "; a file that exists is never overwritten"
+                    }
+                    _ => "",
+                };
+                Error::invalid(format!("transcript file {}: {e}{hint}", path.display()))
+            })?;
             context = context.recording(transcript);
         }
         Ok(Self {
@@ -87,13 +93,30 @@ impl Session {
             inventory,
             context,
             credentials,
+            interrupt,
         })
     }
 
-    pub(crate) async fn open(&self, device: &str, what: Use) -> Result<Device> {
+    /// Locks the device at this address.
+    pub(crate) async fn lock(&self, uri: &DeviceUri, mode: LockMode) -> Result<DeviceLock> {
+        let default_port = self.registry.driver(uri.driver())?.default_port(uri);
+        lock::lock_address(uri, default_port, mode).await
+    }
+
+    /// Locks a device, by its serial number too once it is known, and opens it.
+    pub(crate) async fn open(&self, device: &str, mode: LockMode) -> Result<Device> {
         let uri = self.inventory.resolve(device)?;
-        let lock = lock::take(&uri, what)?;
+        let mut lock = self.lock(&uri, mode).await?;
         let opened = self.registry.open_uri(&uri, &self.context).await?;
+        // Before a change it is asked for; otherwise what the driver has read suffices.
+        let identity = match (opened.opened_as(), mode) {
+            (Some(known), _) => Some(known),
+            (None, LockMode::Exclusive) => opened.device().identity().await.ok(),
+            (None, LockMode::Shared) => None,
+        };
+        if let Some(identity) = identity {
+            lock.add_identity(&identity, mode, &uri).await?;
+        }
         Ok(Device { uri, opened, lock })
     }
 }

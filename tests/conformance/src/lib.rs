@@ -18,6 +18,7 @@
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod bits;

@@ -111,6 +111,11 @@ impl Ready {
         runner::check_same_device(&self.0, &request.past)
             .map_err(|error| Refusal::OtherDevice(error.to_string()))
     }
+    /// Who answered when it was opened for its announcement.
+    #[must_use]
+    pub fn identity(&self) -> Option<qkd_hal::Identity> {
+        self.0.declared()?.identity.clone()
+    }
     /// The device's name.
     #[must_use]
     pub fn name(&self) -> &str {

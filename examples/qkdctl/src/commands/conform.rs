@@ -1,12 +1,12 @@
-//! `qkdctl conform`: `qkd-conform run`, with this program's credentials, inventory and locks.
+//! `qkdctl conform`: `qkd-conform run`, with this program's credentials and inventory.
 
 use crate::{
     cli::{Global, Output},
-    lock::{self, Use},
+    output,
     session::{self, Session},
 };
-use qkd_conformance::{Dut, cli::run::Arguments, requirement::Impact};
-use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
+use qkd_conformance::cli::run::Arguments;
+use qkd_hal::{Error, ErrorKind, Result};
 
 pub(crate) async fn run(session: Session, global: &Global, mut arguments: Arguments) -> Result<u8> {
     if global.output == Output::Json {
@@ -25,10 +25,8 @@ pub(crate) async fn run(session: Session, global: &Global, mut arguments: Argume
         ));
     }
     arguments.credentials = session::credentials_file(global);
-    let mut locks = Vec::new();
     if let Some(device) = arguments.uri.take() {
         let uri = session.inventory.resolve(&device)?;
-        locks.push(lock::take(&uri, Use::Read)?);
         arguments.uri = Some(
             global
                 .assume
@@ -37,23 +35,16 @@ pub(crate) async fn run(session: Session, global: &Global, mut arguments: Argume
                 .to_string(),
         );
     }
-    for path in &arguments.duts {
-        let dut = Dut::read(path).map_err(Error::invalid)?;
-        let what = if dut.impact > Impact::Observe {
-            Use::Change
-        } else {
-            Use::Read
-        };
-        for uri in dut.uri.iter().chain(&dut.peer) {
-            locks.push(lock::take(&uri.parse::<DeviceUri>()?, what)?);
-        }
-    }
     // The suite has a runtime of its own.
     let ran = tokio::task::spawn_blocking(move || {
         qkd_conformance::cli::run::run(session.registry, &arguments)
     })
     .await;
-    drop(locks);
-    ran.map_err(|_| Error::new(ErrorKind::Internal, "the suite ended early"))?
-        .map_err(Error::invalid)
+    let failure = match ran {
+        Ok(Ok(code)) => return Ok(code),
+        Ok(Err(failure)) => failure,
+        Err(_) => return Err(Error::new(ErrorKind::Internal, "the suite ended early")),
+    };
+    output::error_line(&format!("error: {}", failure.message));
+    Ok(failure.code)
 }

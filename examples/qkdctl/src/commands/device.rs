@@ -4,11 +4,12 @@ use super::DRY_RUN;
 use crate::{
     cli::Output,
     colour::{Tone, paint},
-    journal,
-    lock::Use,
+    interrupt::Work,
+    journal::Entry,
     output,
     session::Session,
 };
+use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
     Error, ErrorKind, Operation, Result, Support,
     parameter::{self, ParameterSpec, ParameterValue},
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let handle = device.opened.device();
     let (descriptor, capabilities) = (handle.descriptor(), handle.capabilities());
     let identity = handle.identity().await?;
@@ -117,7 +118,7 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
 
 fn compact(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => output::clean(text).into_owned(),
         Value::Array(all) if all.len() > 16 => format!(
             "{} of them, {} to {}",
             all.len(),
@@ -165,13 +166,13 @@ pub(crate) async fn get(
     device: &str,
     name: Option<&str>,
 ) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let handle = device.opened.device();
     if let Some(name) = name {
         let spec = parameter::find(handle.parameters(), name)?.clone();
         let value = handle.parameter(name).await?;
         output::print(output, &Setting::new(&spec, Some(value.clone())), || {
-            format!("{value} {}", spec.unit)
+            format!("{} {}", output::clean(&value.to_string()), spec.unit)
         })?;
     } else {
         let mut settings = Vec::new();
@@ -203,8 +204,9 @@ pub(crate) async fn get(
                         .as_ref()
                         .map_or_else(|| "(write only)".to_owned(), ToString::to_string);
                     text.push_str(&format!(
-                        "  {} = {value} {}  ({}; {}{})\n",
+                        "  {} = {} {}  ({}; {}{})\n",
                         s.name,
+                        output::clean(&value),
                         s.unit,
                         s.title,
                         s.values,
@@ -218,8 +220,8 @@ pub(crate) async fn get(
                 for r in &telemetry {
                     text.push_str(&format!(
                         "  {} = {} {}{}\n",
-                        r.name,
-                        r.value,
+                        output::clean(&r.name),
+                        output::clean(&r.value.to_string()),
                         r.unit,
                         output::mark(r.quality)
                     ));
@@ -243,7 +245,14 @@ pub(crate) async fn set(
         Error::invalid(format!("`{assignment}` is no assignment: write name=value"))
     })?;
     let device = session
-        .open(device, if yes { Use::Change } else { Use::Read })
+        .open(
+            device,
+            if yes {
+                LockMode::Exclusive
+            } else {
+                LockMode::Shared
+            },
+        )
         .await?;
     let handle = device.opened.device();
     let spec = parameter::find(handle.parameters(), name)?.clone();
@@ -259,15 +268,15 @@ pub(crate) async fn set(
     } else {
         None
     };
-    if yes {
-        journal::changing(
-            &device.uri.to_string(),
-            "set-parameter",
-            &format!("{name}={value}"),
-            handle.set_parameter(name, &value),
-        )
-        .await?;
-    }
+    let guard = if yes {
+        let guard = session.interrupt.begin(Work::Change)?;
+        Entry::new(&device.uri, "set-parameter", format!("{name}={value}"))
+            .run(handle.set_parameter(name, &value))
+            .await?;
+        Some(guard)
+    } else {
+        None
+    };
     let was = before
         .as_ref()
         .map_or_else(|| "not readable".to_owned(), ToString::to_string);
@@ -288,5 +297,5 @@ pub(crate) async fn set(
         },
     )?;
     handle.close().await?;
-    Ok(0)
+    Ok(guard.map_or(0, |g| g.exit_code(0)))
 }

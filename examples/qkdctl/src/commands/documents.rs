@@ -3,24 +3,20 @@
 use crate::{cli::Cli, output};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use qkd_driver_kit::program::console;
 use qkd_hal::{Error, ErrorKind, Result};
 use std::{io::Write, path::Path};
 
-/// Writes to standard output. Whoever reads it may have seen enough.
-fn print(text: &[u8]) -> Result<u8> {
-    match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::invalid(format!("it cannot be written: {error}")))
-        }
-        _ => Ok(0),
-    }
+fn print(text: &[u8]) -> u8 {
+    console::note(std::io::stdout().write_all(text));
+    0
 }
 
 /// Prints the completions of a shell.
 pub(crate) fn completions(shell: Shell) -> Result<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "qkdctl", &mut text);
-    print(&text)
+    Ok(print(&text))
 }
 
 /// Prints the manual page, or writes one for each command into a folder.
@@ -31,13 +27,19 @@ pub(crate) fn man(to: Option<&Path>) -> Result<u8> {
             clap_mangen::Man::new(Cli::command())
                 .render(&mut text)
                 .map_err(|e| Error::new(ErrorKind::Internal, format!("no manual page: {e}")))?;
-            return print(&text);
+            return Ok(print(&text));
         }
         Some(folder) => {
             let problem =
                 |e: std::io::Error| Error::invalid(format!("folder {}: {e}", folder.display()));
             std::fs::create_dir_all(folder).map_err(problem)?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(problem)?;
+            // Each page is made in a folder beside them, so that none is ever cut.
+            let beside = tempfile::tempdir_in(folder).map_err(problem)?;
+            clap_mangen::generate_to(Cli::command(), &beside).map_err(problem)?;
+            for page in std::fs::read_dir(&beside).map_err(problem)? {
+                let page = page.map_err(problem)?;
+                std::fs::rename(page.path(), folder.join(page.file_name())).map_err(problem)?;
+            }
             output::line(&format!(
                 "manual pages are in {}; read one with: man -l {}",
                 folder.display(),

@@ -28,7 +28,7 @@ fn many(all: &[&DriverInfo]) -> String {
         "assumptions",
     ]);
     for info in all {
-        table.add_row([
+        table.add_row(output::cells([
             info.name.to_owned(),
             info.family.to_owned(),
             info.kinds
@@ -43,7 +43,7 @@ fn many(all: &[&DriverInfo]) -> String {
                 .join(", "),
             info.maturity.to_string(),
             info.assumptions.len().to_string(),
-        ]);
+        ]));
     }
     table.to_string()
 }

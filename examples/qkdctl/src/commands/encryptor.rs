@@ -3,15 +3,17 @@
 use super::{DRY_RUN, secret_file};
 use crate::{
     cli::{EncryptorCommand, Output},
-    exit, journal,
-    lock::Use,
+    exit,
+    interrupt::{Guard, Work},
+    journal::{self, Entry},
     output, progress,
-    roll::{self, End},
-    session::Session,
+    roll::{self, Company, CutRoll, End, Reached, Rolled},
+    session::{Device, Session},
 };
+use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    Error, ErrorKind, Operation, Result, Support,
-    encryptor::{ChannelStatus, Staged, Staging, TrafficCounters},
+    DeviceUri, Error, ErrorKind, Key, KeyId, Operation, QkdModule, Result, Support,
+    encryptor::{ChannelStatus, Confirmation, Staged, Staging, TrafficCounters},
     qkd::KeyRequest,
     units::Bits,
 };
@@ -35,7 +37,14 @@ pub(crate) async fn run(
             yes,
         } => {
             let device = session
-                .open(&device, if yes { Use::Change } else { Use::Read })
+                .open(
+                    &device,
+                    if yes {
+                        LockMode::Exclusive
+                    } else {
+                        LockMode::Shared
+                    },
+                )
                 .await?;
             let encryptor = device.opened.as_encryptor()?;
             let channel = roll::channel(&*encryptor, Some(&channel)).await?;
@@ -60,14 +69,11 @@ pub(crate) async fn run(
                 )?;
                 return Ok(0);
             }
-            let detail = format!("channel {channel}, key {}", key.id());
-            let staged = journal::changing(
-                &device.uri.to_string(),
-                "stage",
-                &detail,
-                encryptor.stage(&channel, &key),
-            )
-            .await?;
+            let guard = session.interrupt.begin(Work::Change)?;
+            let staged = Entry::new(&device.uri, "stage", format!("channel {channel}"))
+                .with_keys([key.id()])
+                .run(encryptor.stage(&channel, &key))
+                .await?;
             output::print(output, &staged, || {
                 let slot = staged
                     .slot
@@ -80,7 +86,7 @@ pub(crate) async fn run(
                 .to_owned()
             })?;
             encryptor.close().await?;
-            Ok(0)
+            Ok(guard.exit_code(0))
         }
         EncryptorCommand::Activate {
             device,
@@ -90,7 +96,14 @@ pub(crate) async fn run(
             yes,
         } => {
             let device = session
-                .open(&device, if yes { Use::Change } else { Use::Read })
+                .open(
+                    &device,
+                    if yes {
+                        LockMode::Exclusive
+                    } else {
+                        LockMode::Shared
+                    },
+                )
                 .await?;
             let encryptor = device.opened.as_encryptor()?;
             let channel = roll::channel(&*encryptor, Some(&channel)).await?;
@@ -114,14 +127,12 @@ pub(crate) async fn run(
                 )?;
                 return Ok(0);
             }
-            let detail = format!("channel {}, key {}", staged.channel, staged.key_id);
-            journal::changing(
-                &device.uri.to_string(),
-                "activate",
-                &detail,
-                encryptor.activate(&staged),
-            )
-            .await?;
+            let guard = session.interrupt.begin(Work::Change)?;
+            let detail = format!("channel {}", staged.channel);
+            Entry::new(&device.uri, "activate", detail)
+                .with_keys([&staged.key_id])
+                .run(encryptor.activate(&staged))
+                .await?;
             let confirming = progress::during(
                 output,
                 "waiting until the key protects traffic",
@@ -145,11 +156,11 @@ pub(crate) async fn run(
                 },
             )?;
             encryptor.close().await?;
-            Ok(if confirmation.confirmed {
+            Ok(guard.exit_code(if confirmation.confirmed {
                 0
             } else {
                 exit::CHANGED
-            })
+            }))
         }
         EncryptorCommand::Roll {
             device,
@@ -184,7 +195,11 @@ async fn roll_pair(
     size: Option<u64>,
     yes: bool,
 ) -> Result<u8> {
-    let how = if yes { Use::Change } else { Use::Read };
+    let how = if yes {
+        LockMode::Exclusive
+    } else {
+        LockMode::Shared
+    };
     let devices = [
         session.open(boxes[0], how).await?,
         session.open(boxes[1], how).await?,
@@ -228,33 +243,10 @@ async fn roll_pair(
         )?;
         return Ok(0);
     }
-    let detail = format!(
-        "with {}, channels {near_channel} and {far_channel}",
-        devices[1].uri
-    );
-    let rolling = async {
-        let one = |mut all: Vec<qkd_hal::Key>| {
-            all.pop()
-                .ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"))
-        };
-        let key = one(source
-            .take_keys(&KeyRequest::new(1).with_size(size))
-            .await?)?;
-        let lost = |e| {
-            roll::after(
-                &format!(
-                    "key {} was taken from the first module and is void now",
-                    key.id()
-                ),
-                e,
-            )
-        };
-        let twin = twin_source
-            .take_keys_by_id(std::slice::from_ref(key.id()))
-            .await
-            .and_then(one)
-            .map_err(lost)?;
-        roll::roll(
+    let guard = session.interrupt.begin(Work::Change)?;
+    let pair = Pair {
+        uris: [&devices[0].uri, &devices[1].uri],
+        ends: [
             End {
                 encryptor: &*near,
                 channel: &near_channel,
@@ -263,66 +255,253 @@ async fn roll_pair(
                 encryptor: &*far,
                 channel: &far_channel,
             },
-            &key,
-            &twin,
-        )
-        .await
-        .map_err(|e| {
-            roll::after(
-                &format!(
-                    "key {} was taken from both modules and is void unless both ends hold it",
-                    key.id()
-                ),
-                e,
-            )
-        })
+        ],
+        sources: [(&keys[0], &*source), (&keys[1], &*twin_source)],
+        size,
     };
-    let shown = progress::during(
-        output,
-        "rolling over: stage, activate, confirm, retire",
-        rolling,
-    );
-    let rolled = journal::changing(&devices[0].uri.to_string(), "roll", &detail, shown).await?;
-    let confirmed = rolled.near.confirmed && rolled.far.confirmed;
-    output::print(output, &rolled, || {
-        output::pairs(&[
-            ("key", rolled.key_id.to_string()),
-            ("hitless", rolled.hitless.to_string()),
-            (
-                "this end",
-                format!(
-                    "{}: {}",
-                    if rolled.near.confirmed {
-                        "confirmed"
+    pair.carry_out(output, &guard).await
+}
+
+/// A pair of encryptors, and where its next key comes from.
+struct Pair<'a> {
+    uris: [&'a DeviceUri; 2],
+    ends: [End<'a>; 2],
+    sources: [(&'a Device, &'a dyn QkdModule); 2],
+    size: Bits,
+}
+
+/// What a roll spent and how far it came.
+struct Attempt {
+    /// The key that was taken.
+    key_id: Option<KeyId>,
+    /// Whether its twin was taken too.
+    twin_taken: bool,
+    reached: Reached,
+}
+
+/// The result of a roll, for programs.
+#[derive(Serialize)]
+struct RollReport {
+    /// A roll before this one that did not end.
+    found: Option<CutRoll>,
+    #[serde(flatten)]
+    rolled: Option<Rolled>,
+    /// Keys that were taken and protect nothing.
+    void: Vec<KeyId>,
+    /// The signal that came meanwhile.
+    interrupted: Option<&'static str>,
+    /// The channels as they were read at the end of a roll that was not an ordinary one.
+    now: Vec<Option<ChannelStatus>>,
+}
+
+impl Pair<'_> {
+    async fn carry_out(&self, output: Output, guard: &Guard) -> Result<u8> {
+        let found = roll::cut_before(self.uris, self.ends);
+        if let Some(cut) = &found {
+            self.tell_found(output, cut).await;
+        }
+        let detail = roll::detail(self.uris, self.ends);
+        let entry = Entry::new(self.uris[0], roll::ROLL, detail);
+        entry.begin();
+        let rolling = self.attempt(guard);
+        let what = "rolling over: stage, activate, confirm, retire";
+        let result = progress::during(output, what, rolling).await;
+        let attempt = match result {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                entry.end(journal::outcome(Some(&error)));
+                self.tell_now().await;
+                return Err(error);
+            }
+        };
+        let Attempt {
+            key_id,
+            twin_taken,
+            reached,
+        } = attempt;
+        let signal = guard.signal();
+        let entry = entry.with_keys(&key_id);
+        let (rolled, words) = match reached {
+            Reached::End(rolled) => (Some(rolled), None),
+            stopped => (
+                None,
+                Some(self.stopped(key_id.as_ref(), twin_taken, &stopped)),
+            ),
+        };
+        entry.end(match (&words, signal) {
+            (Some(words), Some(signal)) => format!("{}: {words}", signal.name()),
+            (None, Some(signal)) => format!("done, after {}", signal.name()),
+            _ => journal::outcome(None),
+        });
+        if let (None, Some(signal)) = (&key_id, signal) {
+            output::error_line(&format!(
+                "{}: ended before a key was taken; nothing was changed",
+                signal.name()
+            ));
+            return Ok(signal.exit_code());
+        }
+        let confirmed = rolled
+            .as_ref()
+            .is_some_and(|r| r.near.confirmed && r.far.confirmed);
+        let now = if signal.is_some() || !confirmed {
+            self.now().await
+        } else {
+            Vec::new()
+        };
+        let report = RollReport {
+            found,
+            void: if rolled.is_none() {
+                key_id.into_iter().collect()
+            } else {
+                Vec::new()
+            },
+            rolled,
+            interrupted: signal.map(qkd_driver_kit::program::signals::EndSignal::name),
+            now,
+        };
+        output::print(output, &report, || self.text(&report, words.as_deref()))?;
+        Ok(guard.exit_code(if confirmed { 0 } else { exit::CHANGED }))
+    }
+
+    /// Takes a key and its twin, and rolls over to it; a signal ends it between two steps.
+    async fn attempt(&self, guard: &Guard) -> Result<Attempt> {
+        let mut attempt = Attempt {
+            key_id: None,
+            twin_taken: false,
+            reached: Reached::NothingStaged,
+        };
+        if guard.signal().is_some() {
+            return Ok(attempt);
+        }
+        let one = |mut all: Vec<Key>| {
+            all.pop()
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"))
+        };
+        let [(device, source), (twin_device, twin_source)] = self.sources;
+        let request = KeyRequest::new(1).with_size(self.size);
+        let key = Entry::new(&device.uri, "take-keys", "one key for a roll")
+            .run_taking(source.take_keys(&request))
+            .await
+            .and_then(one)?;
+        attempt.key_id = Some(key.id().clone());
+        if guard.signal().is_some() {
+            return Ok(attempt);
+        }
+        let lost =
+            |which: &str, e| roll::after(&format!("key {} was taken from {which}", key.id()), e);
+        let twin = Entry::new(&twin_device.uri, "take-keys-by-id", "its twin for a roll")
+            .run_taking(twin_source.take_keys_by_id(std::slice::from_ref(key.id())))
+            .await
+            .and_then(one)
+            .map_err(|e| lost("the first module and is void now", e))?;
+        attempt.twin_taken = true;
+        let company = Company {
+            guard,
+            uris: self.uris,
+        };
+        attempt.reached = roll::roll(self.ends, [&key, &twin], Some(company))
+            .await
+            .map_err(|e| lost("both modules and is void unless both ends hold it", e))?;
+        Ok(attempt)
+    }
+
+    /// What a roll that a signal ended has spent and left.
+    fn stopped(&self, key: Option<&KeyId>, twin_taken: bool, reached: &Reached) -> String {
+        let Some(key) = key else {
+            return "nothing was taken or changed".to_owned();
+        };
+        let spent = if twin_taken {
+            "was taken from both modules"
+        } else {
+            "was taken from the first module, its twin was not"
+        };
+        let left = match reached {
+            Reached::NearStaged => format!(
+                "{} has it staged and sends with the old key, and so does {}",
+                self.uris[0], self.uris[1]
+            ),
+            _ => "no encryptor was changed".to_owned(),
+        };
+        format!("key {key} {spent} and is void; {left}")
+    }
+
+    /// Reads both channels; `None` where that fails.
+    async fn now(&self) -> Vec<Option<ChannelStatus>> {
+        let mut all = Vec::with_capacity(self.ends.len());
+        for end in self.ends {
+            all.push(end.encryptor.channel(end.channel).await.ok());
+        }
+        all
+    }
+
+    fn rows(&self, now: &[Option<ChannelStatus>]) -> Vec<(&'static str, String)> {
+        ["this end now", "far end now"]
+            .into_iter()
+            .zip(now)
+            .map(|(name, status)| {
+                let text = status.as_ref().map_or_else(
+                    || "could not be read: read it before anything else".to_owned(),
+                    roll::describe,
+                );
+                (name, text)
+            })
+            .collect()
+    }
+
+    /// Says on standard error what both ends are, behind a roll that failed.
+    async fn tell_now(&self) {
+        let now = self.now().await;
+        output::error_line(output::pairs(&self.rows(&now)).trim_end());
+    }
+
+    /// Says what a roll that did not end has left.
+    async fn tell_found(&self, output: Output, cut: &CutRoll) {
+        if output == Output::Json {
+            return;
+        }
+        let mut rows = vec![("found", format!("the roll of {} did not end", cut.begun))];
+        let none = || "none".to_owned();
+        let keys = cut.key_ids.join(", ");
+        rows.push(("its keys", if keys.is_empty() { none() } else { keys }));
+        rows.extend(cut.steps.iter().map(|step| ("its step", step.clone())));
+        rows.extend(self.rows(&self.now().await));
+        rows.push((
+            "next",
+            "a fresh key is staged at both ends; the keys above are void".to_owned(),
+        ));
+        output::error_line(output::pairs(&rows).trim_end());
+    }
+
+    fn text(&self, report: &RollReport, stopped: Option<&str>) -> String {
+        let word = |confirmed| {
+            if confirmed {
+                "confirmed"
+            } else {
+                "NOT CONFIRMED"
+            }
+        };
+        let mut rows = Vec::new();
+        if let Some(rolled) = &report.rolled {
+            let end = |c: &Confirmation| format!("{}: {}", word(c.confirmed), c.evidence);
+            rows.extend([
+                ("key", rolled.key_id.to_string()),
+                ("hitless", rolled.hitless.to_string()),
+                ("this end", end(&rolled.near)),
+                ("far end", end(&rolled.far)),
+                (
+                    "key before",
+                    if rolled.retired {
+                        "retired".to_owned()
                     } else {
-                        "NOT CONFIRMED"
+                        "kept, or overwritten by the box".to_owned()
                     },
-                    rolled.near.evidence
                 ),
-            ),
-            (
-                "far end",
-                format!(
-                    "{}: {}",
-                    if rolled.far.confirmed {
-                        "confirmed"
-                    } else {
-                        "NOT CONFIRMED"
-                    },
-                    rolled.far.evidence
-                ),
-            ),
-            (
-                "key before",
-                if rolled.retired {
-                    "retired".to_owned()
-                } else {
-                    "kept, or overwritten by the box".to_owned()
-                },
-            ),
-        ])
-    })?;
-    Ok(if confirmed { 0 } else { exit::CHANGED })
+            ]);
+        }
+        rows.extend(stopped.map(|words| ("NOT ROLLED", words.to_owned())));
+        rows.extend(self.rows(&report.now));
+        output::pairs(&rows)
+    }
 }
 
 #[derive(Serialize)]
@@ -332,7 +511,7 @@ struct Shown {
 }
 
 async fn show(session: &Session, output: Output, device: &str, only: Option<&str>) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let encryptor = device.opened.as_encryptor()?;
     let channels = match only {
         Some(name) => vec![roll::channel(&*encryptor, Some(name)).await?],

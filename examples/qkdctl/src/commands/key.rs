@@ -3,19 +3,23 @@
 use super::{DRY_RUN, secret_file};
 use crate::{
     cli::{KeyCommand, Output},
-    journal,
-    lock::Use,
+    interrupt::Work,
+    journal::Entry,
     output,
     session::Session,
 };
+use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    Effect, Error, Key, Operation, QkdModule, Result, Support,
+    Error, Key, Operation, QkdModule, Result, Support,
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance},
     reading::Measured,
     units::Bits,
 };
 use serde::Serialize;
 use serde_json::json;
+
+/// The bits for which room is reserved where a key has the store's default size.
+const MAX_DEFAULT_BITS: u64 = 8192;
 
 pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) -> Result<u8> {
     match command {
@@ -29,7 +33,14 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             yes,
         } => {
             let device = session
-                .open(&device, if yes { Use::Change } else { Use::Read })
+                .open(
+                    &device,
+                    if yes {
+                        LockMode::Exclusive
+                    } else {
+                        LockMode::Shared
+                    },
+                )
                 .await?;
             let module = device.opened.as_module()?;
             let what = if id.is_empty() {
@@ -45,8 +56,11 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
                 )?;
                 return Ok(0);
             }
-            // The file comes first: a key that cannot be kept is not taken.
-            let file = secret_file::create(&to)?;
+            // The file and its room come first: a key that cannot be kept is not taken.
+            let keys = usize::try_from(count).unwrap_or(usize::MAX).max(id.len());
+            let room = secret_file::room(keys, size.unwrap_or(MAX_DEFAULT_BITS));
+            let file = secret_file::create(&to, room)?;
+            let guard = session.interrupt.begin(Work::Change)?;
             let taking = async {
                 if id.is_empty() {
                     let request = KeyRequest::new(count);
@@ -61,22 +75,18 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
                     module.take_keys_by_id(&id).await
                 }
             };
-            let taken = journal::changing(
-                &device.uri.to_string(),
-                if id.is_empty() {
-                    "take-keys"
-                } else {
-                    "take-keys-by-id"
-                },
-                &what,
-                taking,
-            )
-            .await;
-            let keys = taken.inspect_err(|_| drop(std::fs::remove_file(&to)))?;
-            secret_file::write_keys(file, &to, &keys).map_err(|e| void(&keys, e))?;
+            let operation = if id.is_empty() {
+                "take-keys"
+            } else {
+                "take-keys-by-id"
+            };
+            let keys = Entry::new(&device.uri, operation, &*what)
+                .run_taking(taking)
+                .await?;
+            secret_file::finish_keys(file, &to, &keys).map_err(|e| void(&keys, e))?;
             print_taken(output, &keys, &to)?;
             module.close().await?;
-            Ok(0)
+            Ok(guard.exit_code(0))
         }
     }
 }
@@ -93,7 +103,7 @@ fn void(keys: &[Key], error: Error) -> Error {
         error.message()
     );
     Error::new(error.kind(), what)
-        .effect(Effect::Unknown)
+        .effect(error.effect_on_device())
         .caused_by(error)
 }
 
@@ -154,7 +164,7 @@ fn shown<T: std::fmt::Display>(
 }
 
 async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let module = device.opened.as_module()?;
     let all = read(&*module).await?;
     output::print(output, &all, || {

@@ -17,17 +17,22 @@ mod watch;
 
 use crate::{
     cli::{Cli, Command},
+    interrupt::{Interrupt, Work},
     session::Session,
 };
 use qkd_hal::Result;
 
 /// Carries out a command; returns the exit code.
-pub(crate) async fn run(cli: Cli) -> Result<u8> {
+pub(crate) async fn run(cli: Cli, interrupt: Interrupt) -> Result<u8> {
     // The demo brings its own devices, and reads nothing of this machine's.
-    let session = || Session::new(&cli.global);
+    let session = || Session::new(&cli.global, interrupt.clone());
     let output = cli.global.output;
     match cli.command {
-        Command::Conform(arguments) => conform::run(session()?, &cli.global, arguments).await,
+        Command::Conform(arguments) => {
+            // The suite listens for signals itself.
+            let _guard = interrupt.begin(Work::Other)?;
+            conform::run(session()?, &cli.global, arguments).await
+        }
         Command::Watch(arguments) => watch::run(session()?, output, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,
         Command::Completions { shell } => documents::completions(shell),

@@ -1,13 +1,7 @@
 //! `qkdctl probe`: which driver fits. Passive first; bytes go down a line only with `--active`, and are printed before.
 
 use super::list::fitting;
-use crate::{
-    cli::Output,
-    inventory::quoted,
-    lock::{self, Use},
-    output, progress,
-    session::Session,
-};
+use crate::{cli::Output, inventory::quoted, output, progress, session::Session};
 use qkd_driver_kit::{
     driver::{DriverInfo, Probe},
     link::{
@@ -23,6 +17,7 @@ use qkd_driver_kit::{
         usb_host,
         usbip::UsbIp,
     },
+    program::lock::{LockMode, lock_address},
 };
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result, event::EventHub};
 use serde::Serialize;
@@ -305,12 +300,15 @@ async fn line(
             // Before they go, also where standard output is one document at the end.
             match output {
                 Output::Table => output::line(&format!("sending for {}: {shown}", info.name)),
-                Output::Json => eprintln!("sending for {}: {shown}", info.name),
+                Output::Json => {
+                    output::error_line(&format!("sending for {}: {shown}", info.name));
+                }
             }
+            let port = port.or(u16::try_from(*at).ok());
             let connector: Box<dyn Connector> = if over == "serial" {
                 Box::new(SerialPort::new(place, *at, false))
             } else {
-                let port = port.unwrap_or(u16::try_from(*at).unwrap_or(0));
+                let port = port.unwrap_or(0);
                 Box::new(Tcp::new(if place.contains(':') {
                     format!("[{place}]:{port}")
                 } else {
@@ -320,7 +318,7 @@ async fn line(
             let answer = progress::during(
                 output,
                 "waiting for an answer",
-                ask(connector, over, place, send),
+                ask(connector, over, place, port, send),
             )
             .await?;
             let fits = answer.as_ref().is_some_and(|a| {
@@ -344,6 +342,7 @@ async fn ask(
     connector: Box<dyn Connector>,
     over: &str,
     place: &str,
+    port: Option<u16>,
     send: &[u8],
 ) -> Result<Option<String>> {
     let path = if over == "serial" {
@@ -357,7 +356,7 @@ async fn ask(
         format!("probe+tcp://{place}")
     }
     .parse()?;
-    let _lock = lock::take(&uri, Use::Change)?;
+    let _lock = lock_address(&uri, port, LockMode::Exclusive).await?;
     let link = LineLink::open(
         connector,
         LineOptions::new(Resync::Reconnect, EventHub::default()),
@@ -401,7 +400,7 @@ fn table(probed: &Probed, active: bool) -> String {
     probed
         .passive
         .iter()
-        .for_each(|fact| text.push_str(&format!("  {fact}\n")));
+        .for_each(|fact| text.push_str(&format!("  {}\n", output::clean(fact))));
     for sent in &probed.sent {
         text.push_str(&format!(
             "  {} answered {}\n",

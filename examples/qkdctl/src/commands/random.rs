@@ -1,7 +1,8 @@
 //! `qkdctl random`
 
 use super::secret_file;
-use crate::{cli::Output, lock::Use, output, progress::Progress, session::Session};
+use crate::{cli::Output, output, progress::Progress, session::Session};
+use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{Effect, Result};
 use serde_json::json;
 use std::path::Path;
@@ -14,10 +15,10 @@ pub(crate) async fn run(
     bytes: usize,
     to: Option<&Path>,
 ) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let source = device.opened.as_random()?;
     let file = to
-        .map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path)?, path)))
+        .map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path, bytes)?, path)))
         .transpose()?;
     let most = source.random_capabilities().max_request.max(1);
     let mut all = Zeroizing::new(Vec::with_capacity(bytes.max(1)));
@@ -26,13 +27,8 @@ pub(crate) async fn run(
         let part = source
             .random((bytes - all.len()).min(most))
             .await
-            .map_err(|error| {
-                if let Some((_, path)) = &file {
-                    let _ = std::fs::remove_file(path);
-                }
-                // Bytes that are lost on the way have no twin anywhere: the device gives others.
-                error.effect(Effect::None)
-            })?;
+            // Bytes that are lost on the way have no twin anywhere: the device gives others.
+            .map_err(|error| error.effect(Effect::None))?;
         all.extend_from_slice(&part);
         progress.at(all.len());
         if all.len() >= bytes {
@@ -41,7 +37,7 @@ pub(crate) async fn run(
     }
     drop(progress);
     if let Some((file, path)) = file {
-        secret_file::write(file, path, &all)?;
+        secret_file::finish(file, path, &all)?;
     }
     let ones: u64 = all.iter().map(|b| u64::from(b.count_ones())).sum();
     #[expect(clippy::cast_precision_loss, reason = "a share to show")]

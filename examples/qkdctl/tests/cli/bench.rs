@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 use tokio::net::TcpSocket;
 
@@ -107,7 +108,7 @@ impl Bench {
         }
         for (name, value) in [
             ("QKDCTL_JOURNAL", "journal.jsonl"),
-            ("XDG_RUNTIME_DIR", "run"),
+            ("QKD_LOCK_FOLDER", "locks"),
             ("XDG_CONFIG_HOME", "config"),
             ("XDG_STATE_HOME", "state"),
             ("HOME", "home"),
@@ -148,6 +149,24 @@ impl Bench {
             .lines()
             .map(|l| serde_json::from_str(l).unwrap())
             .collect()
+    }
+    /// Waits until something holds, which a fault of an emulator makes last long.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(Instant::now() < end, "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    /// Waits for a line of the journal.
+    #[track_caller]
+    pub(crate) fn until_journal(&self, line: impl Fn(&Value) -> bool) {
+        self.until("a line of the journal", || {
+            let text = self.journal_text();
+            let lines = text.lines().filter_map(|l| serde_json::from_str(l).ok());
+            lines.into_iter().any(|l: Value| line(&l))
+        });
     }
     /// The paths of a switch, such as `["1-17"]`.
     pub(crate) fn paths(&self, uri: &str) -> Vec<String> {

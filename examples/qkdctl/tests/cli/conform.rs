@@ -2,7 +2,6 @@
 
 use crate::bench::{Bench, nobody};
 use serde_json::Value;
-use std::fs::File;
 
 #[test]
 fn a_device_of_the_inventory_is_held_against_a_profile_without_a_file() {
@@ -175,33 +174,4 @@ fn a_wrong_argument_is_told_before_anything_is_sent() {
         ])
         .exits(3)
         .says("Inconclusive");
-}
-
-#[test]
-fn a_device_that_somebody_changes_is_busy() {
-    let bench = Bench::new();
-    let switch = bench.start("polatis-16x16");
-    let uri = switch.ready().uri.as_str();
-    bench.run(["info", uri]).exits(0);
-    let lock = std::fs::read_dir(bench.path("run/qkdctl"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let held = File::options().read(true).write(true).open(lock).unwrap();
-    held.try_lock().unwrap();
-    let out = bench.path("out").display().to_string();
-    bench
-        .run([
-            "conform",
-            "--uri",
-            uri,
-            "--profile",
-            "matrix-switch",
-            "--out",
-            &out,
-        ])
-        .exits(4)
-        .complains("another qkdctl");
 }

@@ -153,7 +153,7 @@ fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
     }
 }
 
-const NOKIA: [&str; 4] = [
+pub(crate) const NOKIA: [&str; 4] = [
     "nokia-sros-macsec.cak-is-hex",
     "nokia-sros-macsec.slot-in-one-pdu",
     "nokia-sros-macsec.idle-slot-receives",

@@ -123,6 +123,21 @@ fn random_bytes_go_into_a_new_private_file() {
         .run(["random", uri, "--bytes", "16"])
         .exits(0)
         .says("forgotten");
+    source.fault("constant=90").unwrap();
+    let constant = bench.path("constant.bin");
+    let refused = bench
+        .run([
+            "random",
+            uri,
+            "--bytes",
+            "16",
+            "--to",
+            &constant.display().to_string(),
+        ])
+        .exits(1)
+        .complains("the health test of NIST SP 800-90B");
+    assert!(!constant.exists(), "{refused:#?}");
+    source.fault("clear").unwrap();
     source.fault("short").unwrap();
     bench
         .run(["random", uri, "--bytes", "512"])

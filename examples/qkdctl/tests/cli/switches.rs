@@ -2,7 +2,6 @@
 
 use crate::bench::{Bench, Run};
 use serde_json::Value;
-use std::fs::File;
 use tokio::net::TcpSocket;
 
 #[test]
@@ -275,45 +274,6 @@ fn a_plan_whose_state_has_moved_on_is_not_carried_out() {
             "--yes",
         ])
         .exits(0);
-    assert_eq!(bench.paths(uri), ["1-17"]);
-}
-
-#[test]
-fn readers_share_a_device_and_a_change_has_it_alone() {
-    let bench = Bench::new();
-    let switch = bench.start("polatis-16x16");
-    let uri = switch.ready().uri.as_str();
-    bench.run(["switch", "show", uri]).exits(0);
-    let locks: Vec<_> = std::fs::read_dir(bench.path("run/qkdctl"))
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    assert_eq!(locks.len(), 1, "one device, one lock: {locks:?}");
-    let apply = ["switch", "apply", uri, "--connect", "1-17", "--yes"];
-    let held = File::options()
-        .read(true)
-        .write(true)
-        .open(&locks[0])
-        .unwrap();
-    held.try_lock().unwrap();
-    bench
-        .run(["switch", "show", uri])
-        .exits(4)
-        .complains("another qkdctl");
-    bench
-        .run(apply)
-        .exits(4)
-        .complains("the device did not change");
-    held.unlock().unwrap();
-    held.try_lock_shared().unwrap();
-    bench.run(apply).exits(4).complains("another qkdctl");
-    assert_eq!(
-        bench.paths(uri),
-        Vec::<String>::new(),
-        "readers share the device, and nothing has changed"
-    );
-    drop(held);
-    bench.run(apply).exits(0);
     assert_eq!(bench.paths(uri), ["1-17"]);
 }
 

@@ -7,14 +7,10 @@ use ed25519_dalek::{
         spki::der::pem::LineEnding,
     },
 };
+use qkd_driver_kit::{credentials::check_private, program::files};
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
-use std::{
-    fs::File,
-    io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The largest key file that is read, in bytes: one has about 120.
@@ -60,21 +56,13 @@ pub fn save_public(key: &VerifyingKey, path: &Path) -> Result<(), String> {
 }
 
 fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => format!(
-                "{} is there already, and is not overwritten",
-                path.display()
-            ),
-            _ => format!("{}: {e}", path.display()),
-        })?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(|e| format!("{}: {e}", path.display()))
+    files::write_new(path, mode, content).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => format!(
+            "{} is there already, and is not overwritten",
+            path.display()
+        ),
+        _ => format!("{}: {e}", path.display()),
+    })
 }
 
 /// Reads a private key.
@@ -104,11 +92,14 @@ pub fn read_public(path: &Path) -> Result<VerifyingKey, String> {
 fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
     let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = File::open(path).map_err(wrong)?;
-    if secret && file.metadata().map_err(wrong)?.permissions().mode() & 0o077 != 0 {
-        return Err(format!(
-            "{} can be read by others; set its mode to 600, or make a new key if somebody may have",
-            path.display()
-        ));
+    if secret {
+        let meta = file.metadata().map_err(wrong)?;
+        check_private(&meta).map_err(|why| {
+            format!(
+                "{}: {why}, or make a new key if somebody may have read it",
+                path.display()
+            )
+        })?;
     }
     // Of this size from the beginning: a string that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(LARGEST as usize));

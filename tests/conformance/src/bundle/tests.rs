@@ -419,7 +419,7 @@ fn a_private_key_is_its_owners_alone() {
     assert!(
         key::read_private(&path)
             .unwrap_err()
-            .contains("read by others")
+            .contains("others may read it")
     );
     let secret = std::fs::read_to_string(&path).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();

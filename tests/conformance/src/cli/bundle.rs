@@ -1,15 +1,13 @@
 //! `keygen`, `bundle` and `verify`: signed bundles.
 
+use super::Failure;
 use crate::{
     bundle::{self, key},
     result::{Outcome, Run},
 };
 use clap::Args;
-use std::{
-    fs::File,
-    io::{Read, Write},
-    path::PathBuf,
-};
+use qkd_driver_kit::program::{console::line, files};
+use std::{fs::File, io::Read, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Keygen {
@@ -39,7 +37,7 @@ pub(super) struct Verify {
     key: Option<PathBuf>,
 }
 
-pub(super) fn keygen(arguments: &Keygen) -> Result<u8, String> {
+pub(super) fn keygen(arguments: &Keygen) -> Result<u8, Failure> {
     std::fs::create_dir_all(&arguments.out)
         .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
     let (private, public) = (arguments.out.join("lab.key"), arguments.out.join("lab.pub"));
@@ -48,46 +46,51 @@ pub(super) fn keygen(arguments: &Keygen) -> Result<u8, String> {
         return Err(format!(
             "{} is there already, and is not overwritten",
             there.display()
-        ));
+        )
+        .into());
     }
     let key = key::generate()?;
-    key::save_private(&key, &private)?;
-    key::save_public(&key.verifying_key(), &public)?;
-    println!(
+    key::save_private(&key, &private).map_err(Failure::not_written)?;
+    key::save_public(&key.verifying_key(), &public).map_err(|why| {
+        // Neither, rather than one of them.
+        let _ = std::fs::remove_file(&private);
+        Failure::not_written(why)
+    })?;
+    line(&format!(
         "{}  private: keep it, and give it to nobody",
         private.display()
-    );
-    println!("{}  public: give it to those who verify", public.display());
-    println!(
+    ));
+    line(&format!(
+        "{}  public: give it to those who verify",
+        public.display()
+    ));
+    line(&format!(
         "fingerprint {}  tell them this by another way, such as the telephone",
         key::fingerprint(&key.verifying_key())?
-    );
+    ));
     Ok(0)
 }
 
-pub(super) fn bundle(arguments: &Bundle) -> Result<u8, String> {
+pub(super) fn bundle(arguments: &Bundle) -> Result<u8, Failure> {
     let key = key::read_private(&arguments.key)?;
     let results = std::fs::read_to_string(&arguments.results)
         .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
     let signed = format!("{:.0}", jiff::Timestamp::now());
     let made = bundle::write(&results, &key, &signed)
         .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
-    let wrong = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => format!(
-            "{} is there already, and is not overwritten",
-            arguments.out.display()
-        ),
-        _ => format!("{}: {e}", arguments.out.display()),
-    };
-    File::create_new(&arguments.out)
-        .and_then(|mut file| file.write_all(&made))
-        .map_err(wrong)?;
-    println!(
+    files::write_new(&arguments.out, 0o644, &made).map_err(|e| {
+        let message = format!("{}: {e}", arguments.out.display());
+        match e.kind() {
+            std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotFound => message.into(),
+            _ => Failure::not_written(message),
+        }
+    })?;
+    line(&format!(
         "{}  {} bytes, signed {signed} with the key {}",
         arguments.out.display(),
         made.len(),
         key::fingerprint(&key.verifying_key())?
-    );
+    ));
     Ok(0)
 }
 
@@ -104,62 +107,63 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     let verified = match bundle::verify(&bytes, trusted.as_ref()) {
         Ok(verified) => verified,
         Err(wrong) => {
-            println!("{name}: INVALID");
-            wrong.iter().for_each(|what| println!("  {what}"));
+            line(&format!("{name}: INVALID"));
+            wrong.iter().for_each(|what| line(&format!("  {what}")));
             return Ok(1);
         }
     };
     let manifest = &verified.manifest;
-    println!(
+    line(&format!(
         "{name}: {}",
         if trusted.is_some() {
             "valid"
         } else {
             "whole, but NOT vouched for"
         }
-    );
-    println!(
+    ));
+    line(&format!(
         "  signed    {} with the key {}",
         manifest.signed, verified.fingerprint
-    );
-    println!(
+    ));
+    line(&format!(
         "  run       begun {}, {} {}, requirements {}",
         manifest.begun, manifest.suite.name, manifest.suite.version, manifest.suite.requirements
-    );
+    ));
     let drivers: Vec<_> = manifest
         .drivers
         .iter()
         .map(|d| format!("{} {}", d.name, d.version))
         .collect();
-    println!("  drivers   {}", drivers.join(", "));
-    println!(
+    line(&format!("  drivers   {}", drivers.join(", ")));
+    line(&format!(
         "  files     {}, each as it was signed",
         manifest.files.len()
-    );
+    ));
     if verified.made_again {
-        println!("  reports   made again from the results, and the same");
+        line("  reports   made again from the results, and the same");
     } else {
-        println!(
+        line(&format!(
             "  reports   of suite {}; this is another version, and did not make them again",
             manifest.suite.version
-        );
+        ));
     }
     verified
         .results
         .runs
         .iter()
-        .for_each(|run| println!("  {}", line(run)));
+        .for_each(|run| line(&format!("  {}", verdict(run))));
     if trusted.is_some() {
         return Ok(0);
     }
-    println!(
-        "The signature fits the key inside the bundle, which anybody can put there: give --key with the key that you have from the lab."
+    line(
+        "The signature fits the key inside the bundle, which anybody can put there: give --key \
+         with the key that you have from the lab.",
     );
     Ok(3)
 }
 
 /// A run in a line, quoted: its name is the signer's word.
-fn line(run: &Run) -> String {
+fn verdict(run: &Run) -> String {
     let counts: Vec<String> = Outcome::ALL
         .iter()
         .map(|o| (*o, run.count(*o)))

@@ -2,7 +2,7 @@
 
 use crate::{dut::Dut, faults};
 use clap::Args;
-use qkd_driver_kit::Registry;
+use qkd_driver_kit::{Registry, program::console};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -24,6 +24,6 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Result<u8, Stri
         .build()
         .map_err(|e| format!("no runtime: {e}"))?;
     let cells = runtime.block_on(faults::run(registry, duts))?;
-    println!("{}", faults::markdown(&cells));
+    console::line(&faults::markdown(&cells));
     Ok(u8::from(cells.iter().any(|c| !c.wrong.is_empty())))
 }

@@ -2,6 +2,7 @@
 
 use crate::{cases, profile, requirement};
 use clap::Args;
+use qkd_driver_kit::program::console::line;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,34 +18,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, String> {
     let chosen = match &arguments.profile {
         Some(name) => profile::find(name)?.requirements().collect(),
         None => {
-            println!("Profiles:");
+            line("Profiles:");
             for (name, profile) in profile::all() {
-                println!(
+                line(&format!(
                     "  {name:16} {} ({} requirements)",
                     profile.title,
                     profile.requirements().count()
-                );
+                ));
             }
-            println!("\nRequirements:");
+            line("\nRequirements:");
             requirement::all().iter().collect::<Vec<_>>()
         }
     };
     for requirement in chosen {
-        println!(
+        line(&format!(
             "  {}  {:11}  {}",
             requirement.id, requirement.impact, requirement.sentence
-        );
+        ));
         if arguments.cases {
             for case in cases::all()
                 .iter()
                 .filter(|c| c.requirement() == requirement.id)
             {
-                println!(
+                line(&format!(
                     "      {}{}: {}",
                     case.id,
                     if case.negative { " (negative)" } else { "" },
                     case.title
-                );
+                ));
             }
         }
     }

@@ -7,7 +7,10 @@ mod report;
 pub mod run;
 
 use clap::{Parser, Subcommand};
-use qkd_driver_kit::Registry;
+use qkd_driver_kit::{
+    Registry,
+    program::{self, console},
+};
 use std::process::ExitCode;
 
 /// Exit codes, for the help.
@@ -17,8 +20,14 @@ Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own
   1  something does not conform
   2  wrong argument or file; nothing was sent to a device
   3  inconclusive: a device was not there, a case could not tell, or nothing ran
+  4  busy: another program uses a device; nothing was sent to it
   7  another device responds at the address, or another make of device; nothing was changed
-  130  ended before its end; go on with --resume";
+  70  a defect of this program or this machine
+  74  done, and results, reports or output could not be written; devices are as the journal says
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM before its end; go on with --resume
+
+The first signal lets the case that runs end; a second one ends at once, and --resume puts back
+what that case had changed.";
 
 /// Exit codes of `verify`, for the help.
 const VERIFY_HELP: &str = "\
@@ -72,28 +81,65 @@ enum Command {
 /// The whole program, over the drivers of a registry: what a vendor's own binary calls.
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
-    // A core dump would hold keys.
-    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+    program::run(|| match Cli::try_parse() {
+        Ok(cli) => command(registry, cli.command),
+        // Help and the version, too, come as an `Err`.
+        Err(instead) => {
+            let printed = instead.print();
+            if !instead.use_stderr() {
+                console::note(printed);
+            }
+            u8::try_from(instead.exit_code()).unwrap_or(program::INTERNAL)
+        }
+    })
+}
+
+fn command(registry: Registry, command: Command) -> u8 {
     let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Its own complaint about a log that cannot be written would panic.
+        .log_internal_errors(false)
         .try_init();
-    let result = match Cli::parse().command {
+    let result = match command {
         Command::Run(arguments) => run::run(registry, &arguments),
-        Command::List(arguments) => list::run(&arguments),
-        Command::Faults(arguments) => faults::run(&registry, &arguments),
+        Command::List(arguments) => list::run(&arguments).map_err(Failure::from),
+        Command::Faults(arguments) => faults::run(&registry, &arguments).map_err(Failure::from),
         Command::Report(arguments) => report::run(&arguments),
         Command::Keygen(arguments) => bundle::keygen(&arguments),
         Command::Bundle(arguments) => bundle::bundle(&arguments),
-        Command::Verify(arguments) => bundle::verify(&arguments),
+        Command::Verify(arguments) => bundle::verify(&arguments).map_err(Failure::from),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(why) => {
-            eprintln!("error: {why}");
-            ExitCode::from(2)
+    result.unwrap_or_else(|failure| {
+        console::error_line(&format!("error: {}", failure.message));
+        failure.code
+    })
+}
+
+/// Why a command ended without a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code: 2, 4, 70 or 74 of [`EXIT_HELP`].
+    pub code: u8,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Failure {
+    /// Something that was made could not be written.
+    fn not_written(message: String) -> Self {
+        Self {
+            code: console::WRITE_FAILED,
+            message,
         }
+    }
+}
+
+impl From<String> for Failure {
+    /// A wrong argument or file: nothing was sent to a device.
+    fn from(message: String) -> Self {
+        Self { code: 2, message }
     }
 }

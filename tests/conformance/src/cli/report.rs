@@ -1,10 +1,12 @@
 //! `report`: reports from result files.
 
+use super::Failure;
 use crate::{
     report::{self, merge},
     result::Results,
 };
 use clap::Args;
+use qkd_driver_kit::program::console;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -23,18 +25,19 @@ pub(super) fn read(path: &Path) -> Result<Results, String> {
     Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, String> {
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let results = merge(
         arguments
             .results
             .iter()
             .map(|path| read(path))
-            .collect::<Result<_, _>>()?,
+            .collect::<Result<_, String>>()?,
     )?;
     std::fs::create_dir_all(&arguments.out)
         .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
-    for path in report::write_all(&results, &arguments.out)? {
-        println!("{}", path.display());
+    let written = report::write_all(&results, &arguments.out).map_err(Failure::not_written)?;
+    for path in written {
+        console::line(&path.display().to_string());
     }
     Ok(0)
 }

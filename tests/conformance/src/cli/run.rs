@@ -1,5 +1,6 @@
 //! `run`: the suite on devices under test.
 
+use super::Failure;
 use crate::{
     dut::Dut,
     journal::{Journal, Past},
@@ -10,11 +11,24 @@ use crate::{
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use qkd_driver_kit::{Registry, credentials::Credentials};
+
+use qkd_driver_kit::{
+    Registry,
+    credentials::Credentials,
+    program::{
+        self, console,
+        lock::{self, DeviceLock, LockMode},
+        signals::{EndSignal, EndSignals},
+    },
+};
+use qkd_hal::{DeviceUri, ErrorKind};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// Exit code: another device responds at the address. The same as that of `qkdctl`.
@@ -84,9 +98,9 @@ impl Screen {
     }
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{text}")
+            console::error_line(text);
         } else {
-            self.bar.println(text)
+            self.bar.println(text);
         }
     }
 }
@@ -128,16 +142,56 @@ fn credentials(file: Option<&Path>) -> Result<Credentials, String> {
 /// Runs the suite as the arguments say; the exit code.
 ///
 /// # Errors
-/// A sentence, if an argument or a file is wrong.
-pub fn run(registry: Registry, arguments: &Arguments) -> Result<u8, String> {
+/// A [`Failure`], if an argument or a file is wrong, a device is busy, or something could not be
+/// written.
+pub fn run(registry: Registry, arguments: &Arguments) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| format!("no runtime: {e}"))?;
+        .map_err(|e| Failure {
+            code: program::INTERNAL,
+            message: format!("no runtime: {e}"),
+        })?;
     runtime.block_on(on_runtime(registry, arguments))
 }
 
-async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, String> {
+/// Locks the devices of a file, by their addresses; none of an emulator's or a recording's.
+async fn locked(
+    registry: &Registry,
+    dut: &Dut,
+    mode: LockMode,
+) -> Result<Vec<(DeviceUri, DeviceLock)>, Failure> {
+    let mut locks = Vec::new();
+    for uri in dut.uri.iter().chain(&dut.peer) {
+        // What is wrong with a URI is said where it is opened.
+        let Ok(uri) = uri.parse::<DeviceUri>() else {
+            continue;
+        };
+        let default_port = registry
+            .driver(uri.driver())
+            .ok()
+            .and_then(|driver| driver.default_port(&uri));
+        match lock::lock_address(&uri, default_port, mode).await {
+            Ok(lock) => locks.push((uri, lock)),
+            // A device that has no address cannot be reached either: its cases say so.
+            Err(e) if e.kind() == ErrorKind::Unreachable => {}
+            Err(e) => return Err(busy(&e)),
+        }
+    }
+    Ok(locks)
+}
+
+fn busy(error: &qkd_hal::Error) -> Failure {
+    Failure {
+        code: match error.kind() {
+            ErrorKind::Busy => 4,
+            _ => program::INTERNAL,
+        },
+        message: error.to_string(),
+    }
+}
+
+async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Failure> {
     let mut duts = Vec::new();
     if let (Some(uri), Some(profile)) = (&arguments.uri, &arguments.profile) {
         // Its parameters belong to the connection, not to the name.
@@ -162,9 +216,20 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
                 "{}: there is another device under test of the name `{}`",
                 path.display(),
                 dut.name
-            ));
+            )
+            .into());
         }
         duts.push(dut);
+    }
+    let changes = arguments.resume || arguments.impact.is_some_and(|i| i > Impact::Observe);
+    let mode = if changes {
+        LockMode::Exclusive
+    } else {
+        LockMode::Shared
+    };
+    let mut locks = Vec::new();
+    for dut in &duts {
+        locks.push(locked(&registry, dut, mode).await?);
     }
     let suite =
         Suite::new(registry).with_credentials(credentials(arguments.credentials.as_deref())?);
@@ -172,6 +237,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         only: arguments.only.clone(),
         ..Request::default()
     };
+    let ended_by = listen(&request)?;
     let journal = arguments.out.join("journal.jsonl");
     if !arguments.list {
         std::fs::create_dir_all(&arguments.out)
@@ -189,7 +255,8 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         if let Some((name, (case, _))) = missing {
             return Err(format!(
                 "the earlier run was ended in the middle of {case} of `{name}`: name its file too, with the same address, so that what was changed is put back"
-            ));
+            )
+            .into());
         }
         (request.journal, request.past) = (Some(begun), past);
     }
@@ -205,16 +272,24 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
                 if request.past.is_empty() {
                     let _ = std::fs::remove_file(&journal);
                 }
-                return Err(why);
+                return Err(why.into());
             }
         }
     }
-    for one in &ready {
+    for (one, locks) in ready.iter().zip(&mut locks) {
         let text = one.announcement(&request).await;
+        if let (Some(identity), Some((uri, lock))) = (one.identity(), locks.first_mut())
+            && let Err(error) = lock.add_identity(&identity, mode, uri).await
+        {
+            if request.past.is_empty() {
+                let _ = std::fs::remove_file(&journal);
+            }
+            return Err(busy(&error));
+        }
         if arguments.list {
-            println!("{text}");
+            console::line(&text);
         } else if !arguments.quiet {
-            eprintln!("{text}");
+            console::error_line(&text);
         }
     }
     for one in &ready {
@@ -232,57 +307,63 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Str
         return Ok(code);
     }
     if arguments.list {
-        return Ok(0);
+        return Ok(ended_by.get().map_or(0, |signal| signal.exit_code()));
     }
-    let stop = request.stop.clone();
-    tokio::spawn(async move {
-        // The case that runs goes to its end, and puts back what it changed.
-        while asked_to_end().await {
-            eprintln!("ending after the case that runs");
-            stop.store(true, Ordering::Relaxed);
-        }
-    });
     let screen = Screen::new(arguments.quiet);
     let results = suite.run(&ready, &request, &screen).await;
     screen.bar.finish_and_clear();
-    let interrupted = request.stop.load(Ordering::Relaxed);
-    let written = report::write_all(&results, &arguments.out)?;
-    if request.left_changed.load(Ordering::Relaxed) {
-        eprintln!(
-            "{} stays: it says how things stood; put them back with --resume, or by hand",
-            journal.display()
-        );
-    } else if !interrupted {
-        std::fs::remove_file(&journal).map_err(|e| format!("{}: {e}", journal.display()))?;
-    }
+    let interrupted = ended_by.get().copied();
     results
         .runs
         .iter()
-        .for_each(|run| println!("{}", line(run)));
+        .for_each(|run| console::line(&line(run)));
+    // Devices are as they are now, whether this can be written or not; so the journal stays until
+    // it is.
+    let written = report::write_all(&results, &arguments.out).map_err(|why| {
+        Failure::not_written(format!(
+            "{why}; {} stays: it says what was run, and how things stood before",
+            journal.display()
+        ))
+    })?;
+    if request.left_changed.load(Ordering::Relaxed) {
+        console::error_line(&format!(
+            "{} stays: it says how things stood; put them back with --resume, or by hand",
+            journal.display()
+        ));
+    } else if interrupted.is_none() {
+        std::fs::remove_file(&journal)
+            .map_err(|e| Failure::not_written(format!("{}: {e}", journal.display())))?;
+    }
     written
         .iter()
-        .for_each(|path| println!("  {}", path.display()));
-    Ok(if interrupted {
-        130
-    } else {
-        exit_code(&results)
-    })
+        .for_each(|path| console::line(&format!("  {}", path.display())));
+    Ok(interrupted.map_or_else(|| exit_code(&results), EndSignal::exit_code))
 }
 
-/// Waits until somebody asks this program to end: with Ctrl-C, by ending it, or by hanging up its terminal.
-async fn asked_to_end() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut end), Ok(mut hang_up)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return false;
-    };
-    tokio::select! {
-        asked = tokio::signal::ctrl_c() => asked.is_ok(),
-        asked = end.recv() => asked.is_some(),
-        asked = hang_up.recv() => asked.is_some(),
-    }
+/// Listens for signals: the first lets the case that runs go to its end and put back what it
+/// changed; the second ends the program at once.
+fn listen(request: &Request) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
+    let mut signals = EndSignals::listen().map_err(|e| Failure {
+        code: program::INTERNAL,
+        message: format!("no signals: {e}"),
+    })?;
+    let (stop, first) = (request.stop.clone(), Arc::new(OnceLock::new()));
+    let told = Arc::clone(&first);
+    tokio::spawn(async move {
+        loop {
+            let signal = signals.next().await;
+            stop.store(true, Ordering::Relaxed);
+            if told.set(signal).is_err() {
+                console::error_line(&format!(
+                    "{} again: ends at once; --resume puts back what was changed",
+                    signal.name()
+                ));
+                std::process::exit(signal.exit_code().into());
+            }
+            console::error_line(&format!("{}: ends after the case that runs", signal.name()));
+        }
+    });
+    Ok(first)
 }
 
 /// A run in a line.

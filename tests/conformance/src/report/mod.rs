@@ -6,6 +6,7 @@ pub mod matrix;
 mod wire;
 
 use crate::result::{Outcome, Results};
+use qkd_driver_kit::program::files;
 use std::path::{Path, PathBuf};
 
 /// The name of the result file.
@@ -44,7 +45,8 @@ pub fn write_all(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, Strin
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
     let path = folder.join(name);
-    std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    files::replace(&path, 0o644, text.as_bytes())
+        .map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
 }
 

@@ -94,7 +94,7 @@ fn from_a_run_to_a_verified_bundle() {
         "lab.qkdreport",
     ];
     says(&bundle, 0, "signed");
-    says(&bundle, 2, "not overwritten");
+    says(&bundle, 2, "never overwritten");
     says(
         &[
             "bundle",
@@ -105,7 +105,7 @@ fn from_a_run_to_a_verified_bundle() {
             "x",
         ],
         2,
-        "lab.pub can be read by others",
+        "lab.pub: others may read it",
     );
     says(
         &["verify", "lab.qkdreport", "--key", "keys/lab.pub"],

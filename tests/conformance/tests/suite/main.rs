@@ -11,6 +11,7 @@ mod mutant;
 mod mutants;
 mod resume;
 mod running;
+mod unwritable;
 
 /// The files of emulators in memory: those of `duts/` itself.
 fn emulated() -> Vec<std::path::PathBuf> {

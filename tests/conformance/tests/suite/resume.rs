@@ -56,6 +56,7 @@ fn resuming(folder: &Path, journal: &str, uri: &str, file: &str) -> Command {
     command
         .args(["run", "dut.toml", "--out", "out", "--resume", "--quiet"])
         .args(["--only", "DEV-01"])
+        .env("QKD_LOCK_FOLDER", folder.join("locks"))
         .current_dir(folder);
     command
 }

@@ -1,7 +1,7 @@
 //! The chapters.
 
 use super::{story::Story, testbed::Testbed};
-use crate::roll::{self, End};
+use crate::roll::{self, End, Reached};
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, QkdModule, Result, TransportFault,
     encryptor::ChannelId,
@@ -376,20 +376,12 @@ async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
         let size = roll::common_size(&*boxes[0], &*boxes[1]).unwrap_or(Bits(256));
         for round in 1..=2 {
             let (key, twin) = twins(story, "QKD pair", &*source[0], &*source[1], size).await?;
-            let rolled = roll::roll(
-                End {
-                    encryptor: &*boxes[0],
-                    channel: &channels[0],
-                },
-                End {
-                    encryptor: &*boxes[1],
-                    channel: &channels[1],
-                },
-                &key,
-                &twin,
-            )
-            .await;
-            let Some(rolled) = story.must(&format!("roll {round}"), rolled) else {
+            let ends = [0, 1].map(|n| End {
+                encryptor: &*boxes[n],
+                channel: &channels[n],
+            });
+            let rolled = roll::roll(ends, [&key, &twin], None).await;
+            let Some(Reached::End(rolled)) = story.must(&format!("roll {round}"), rolled) else {
                 break;
             };
             let gap = rolled.near.gap.map_or_else(String::new, |g| {

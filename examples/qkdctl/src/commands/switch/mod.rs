@@ -6,11 +6,12 @@ mod protect;
 use super::DRY_RUN;
 use crate::{
     cli::{Change, Output, SwitchCommand},
-    journal,
-    lock::Use,
+    interrupt::Work,
+    journal::Entry,
     output, progress,
     session::{Device, Session},
 };
+use qkd_driver_kit::program::{files, lock::LockMode};
 use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Stated, Support, reading::Quality};
 use qkd_switch_hal::{
     CrossConnects, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope,
@@ -18,13 +19,13 @@ use qkd_switch_hal::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{io::Write, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 pub(crate) async fn run(session: &Session, output: Output, command: SwitchCommand) -> Result<u8> {
     match command {
         SwitchCommand::Show { device, ports } => show(session, output, &device, &ports).await,
         SwitchCommand::Plan { device, change } => {
-            let device = session.open(&device, Use::Read).await?;
+            let device = session.open(&device, LockMode::Shared).await?;
             let switch = device.opened.as_switch()?;
             let plan = planned(&*switch, &change).await?;
             output::print(output, &plan, || describe(&plan))?;
@@ -37,7 +38,14 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             yes,
         } => {
             let device = session
-                .open(&device, if yes { Use::Change } else { Use::Read })
+                .open(
+                    &device,
+                    if yes {
+                        LockMode::Exclusive
+                    } else {
+                        LockMode::Shared
+                    },
+                )
                 .await?;
             let switch = device.opened.as_switch()?;
             let plan = planned(&*switch, &change).await?;
@@ -50,7 +58,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
                 );
                 return Err(Error::new(ErrorKind::StateChanged, what));
             }
-            carry_out(output, &device, switch, &plan, yes).await
+            carry_out(session, output, &device, switch, &plan, yes).await
         }
         SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
         SwitchCommand::Restore { device, file, yes } => {
@@ -72,7 +80,7 @@ struct Shown {
 }
 
 async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let switch = device.opened.as_switch()?;
     let identity = switch.identity().await?;
     let (connections, quality) = match switch.connections().await {
@@ -131,12 +139,12 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
         if !shown.ports.is_empty() {
             let mut table = output::table(&["port", "state", "to", "power"]);
             for p in &shown.ports {
-                table.add_row([
+                table.add_row(output::cells([
                     p.port.to_string(),
                     format!("{:?}", p.state).to_lowercase(),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
                     p.power.map_or_else(|| "-".to_owned(), output::dbm),
-                ]);
+                ]));
             }
             text.push_str(&format!("\n{table}\n"));
         }
@@ -202,6 +210,7 @@ fn describe(plan: &Plan) -> String {
 }
 
 async fn carry_out(
+    session: &Session,
     output: Output,
     device: &Device,
     switch: Arc<dyn OpticalSwitch>,
@@ -226,13 +235,11 @@ async fn carry_out(
         format!("carrying out {} steps", plan.steps().len()),
         switch.apply(plan),
     );
-    let applied = journal::changing(
-        &device.uri.to_string(),
-        "apply",
-        &plan.to_string(),
-        applying,
-    )
-    .await?;
+    let guard = session.interrupt.begin(Work::Change)?;
+    // One step: the plan as a whole ends by the deadline of the device.
+    let applied = Entry::new(&device.uri, "apply", plan.to_string())
+        .run(applying)
+        .await?;
     output::print(
         output,
         &json!({"plan": plan, "applied": true, "result": applied}),
@@ -251,7 +258,7 @@ async fn carry_out(
         },
     )?;
     switch.close().await?;
-    Ok(0)
+    Ok(guard.exit_code(0))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -267,7 +274,7 @@ struct Saved {
 const FORMAT: &str = "qkdctl switch state 1";
 
 async fn save(session: &Session, output: Output, device: &str, file: &Path) -> Result<u8> {
-    let device = session.open(device, Use::Read).await?;
+    let device = session.open(device, LockMode::Shared).await?;
     let switch = device.opened.as_switch()?;
     let identity = switch.identity().await?;
     let now = switch.connections().await?;
@@ -284,18 +291,11 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
         serial: identity.serial,
         connections: now.value.iter().map(|c| c.to_string()).collect(),
     };
-    let problem = |e: std::io::Error| Error::invalid(format!("file {}: {e}", file.display()));
-    let mut new = std::fs::File::options()
-        .write(true)
-        .create_new(true)
-        .open(file)
-        .map_err(problem)?;
     let text = serde_json::to_string_pretty(&saved)
-        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-    new.write_all(text.as_bytes())
-        .and_then(|()| new.write_all(b"\n"))
-        .and_then(|()| new.sync_all())
-        .map_err(problem)?;
+        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?
+        + "\n";
+    files::write_new(file, 0o644, text.as_bytes())
+        .map_err(|e| Error::invalid(format!("file {}: {e}", file.display())))?;
     output::print(
         output,
         &json!({"file": file, "connections": saved.connections}),
@@ -325,7 +325,14 @@ async fn restore(
         return Err(problem(format!("it is no `{FORMAT}`")));
     }
     let device = session
-        .open(device, if yes { Use::Change } else { Use::Read })
+        .open(
+            device,
+            if yes {
+                LockMode::Exclusive
+            } else {
+                LockMode::Shared
+            },
+        )
         .await?;
     let switch = device.opened.as_switch()?;
     let identity = switch.identity().await?;
@@ -350,5 +357,5 @@ async fn restore(
         &wanted,
         &Scope::Touched,
     )?;
-    carry_out(output, &device, switch, &plan, yes).await
+    carry_out(session, output, &device, switch, &plan, yes).await
 }

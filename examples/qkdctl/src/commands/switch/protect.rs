@@ -4,11 +4,12 @@ use crate::{
     cli::{Output, ProtectCommand},
     colour::{Tone, paint},
     commands::DRY_RUN,
-    journal,
-    lock::Use,
+    interrupt::{Guard, Work},
+    journal::Entry,
     output, roll,
     session::{Device, Session},
 };
+use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{Error, ErrorKind, Result};
 use qkd_switch_hal::protection::{
     GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand,
@@ -19,7 +20,7 @@ use std::sync::Arc;
 pub(super) async fn run(session: &Session, output: Output, command: ProtectCommand) -> Result<u8> {
     match command {
         ProtectCommand::Show { device, group } => {
-            let device = session.open(&device, Use::Read).await?;
+            let device = session.open(&device, LockMode::Shared).await?;
             let protection = device.opened.as_protection()?;
             let groups = groups(&*protection, group.as_deref()).await?;
             output::print(output, &groups, || {
@@ -110,7 +111,14 @@ impl Wish {
         yes: bool,
     ) -> Result<u8> {
         let device = session
-            .open(device, if yes { Use::Change } else { Use::Read })
+            .open(
+                device,
+                if yes {
+                    LockMode::Exclusive
+                } else {
+                    LockMode::Shared
+                },
+            )
             .await?;
         let protection = device.opened.as_protection()?;
         let before = the_group(&*protection, group.as_deref()).await?;
@@ -130,14 +138,25 @@ impl Wish {
             )?;
             return Ok(0);
         }
-        let after = self.apply(&device, &protection, &before.group).await?;
+        let guard = session.interrupt.begin(Work::Change)?;
+        let left = self
+            .apply(&device, &protection, &before.group, &guard)
+            .await?;
+        let after = protection.protection(&before.group).await?.value;
         output::print(
             output,
-            &json!({"group": after, "wanted": words, "applied": true}),
-            || format!("done: {words}\n{}", describe(&after)),
+            &json!({"group": after, "wanted": words, "applied": left.is_empty(), "left": left}),
+            || {
+                let done = if left.is_empty() {
+                    format!("done: {words}")
+                } else {
+                    format!("wanted: {words}\nNOT DONE: {}", left.join(", "))
+                };
+                format!("{done}\n{}", describe(&after))
+            },
         )?;
         protection.close().await?;
-        Ok(0)
+        Ok(guard.exit_code(0))
     }
 
     /// Refuses here what the box, or its driver, would refuse: before anything is changed.
@@ -159,24 +178,24 @@ impl Wish {
         }
     }
 
+    /// Does what is wanted; a signal ends it between two settings. Returns those not made.
     async fn apply(
         &self,
         device: &Device,
         protection: &Arc<dyn Protection>,
         group: &GroupId,
-    ) -> Result<ProtectionStatus> {
-        let uri = device.uri.to_string();
+        guard: &Guard,
+    ) -> Result<Vec<String>> {
         match self {
             Self::Settings(all) => {
                 for (done, setting) in all.iter().enumerate() {
+                    if guard.signal().is_some() {
+                        return Ok(all[done..].iter().map(ToString::to_string).collect());
+                    }
                     let detail = format!("group {group}: {setting}");
-                    let result = journal::changing(
-                        &uri,
-                        "set-protection",
-                        &detail,
-                        protection.set_protection(group, setting),
-                    )
-                    .await;
+                    let result = Entry::new(&device.uri, "set-protection", detail)
+                        .run(protection.set_protection(group, setting))
+                        .await;
                     result.map_err(|e| {
                         if done == 0 {
                             e
@@ -188,16 +207,12 @@ impl Wish {
             }
             Self::Command(command) => {
                 let detail = format!("group {group}: {command}");
-                journal::changing(
-                    &uri,
-                    "protection-command",
-                    &detail,
-                    protection.command(group, command),
-                )
-                .await?;
+                Entry::new(&device.uri, "protection-command", detail)
+                    .run(protection.command(group, command))
+                    .await?;
             }
         }
-        Ok(protection.protection(group).await?.value)
+        Ok(Vec::new())
     }
 }
 
@@ -326,13 +341,13 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
             Some(true) => "FAILED",
             None => "not known",
         };
-        table.add_row([
+        table.add_row(output::cells([
             path.path.to_string(),
             light.to_owned(),
             path.power.map_or_else(|| "-".to_owned(), output::dbm),
             path.threshold
                 .map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
-        ]);
+        ]));
     }
     text.push_str(&format!("{table}\n"));
     text

@@ -1,11 +1,8 @@
 //! Following one device: it is opened, read at each interval, and opened again if it was lost. Its events come in between.
 
 use super::items::{self, Readings};
-use crate::{
-    lock::{self, Use},
-    session::{Device, Session},
-};
-use qkd_driver_kit::Opened;
+use crate::session::{Device, Session};
+use qkd_driver_kit::{Opened, program::lock::LockMode};
 use qkd_hal::{
     DeviceUri, Error, ErrorKind, EventStream, Identity, Result,
     event::{Delivery, Event},
@@ -153,7 +150,7 @@ impl Follower {
                 uri,
                 opened,
                 lock: _lock,
-            } = self.session.open(&self.name, Use::Read).await?;
+            } = self.session.open(&self.name, LockMode::Shared).await?;
             let device = opened.device();
             self.events = Some(device.events());
             let identity = device.identity().await;
@@ -168,7 +165,7 @@ impl Follower {
                 "an opened device is not there",
             ));
         };
-        let _lock = lock::take(uri, Use::Read)?;
+        let _lock = self.session.lock(uri, LockMode::Shared).await?;
         items::read(opened).await
     }
 

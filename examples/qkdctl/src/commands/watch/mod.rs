@@ -8,18 +8,22 @@ mod view;
 
 use crate::{
     cli::{Output, Watch},
-    colour, output,
+    colour,
+    interrupt::Work,
+    output,
     session::Session,
 };
 use follow::Pace;
 use picture::{Line, Picture, Watched};
-use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, Security};
+use qkd_driver_kit::{
+    link::snmp_udp::{NotificationReceiver, Security},
+    program::console,
+};
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use screen::{Screen, Wish};
 use serde_json::json;
 use std::{io::Write, sync::Arc, time::SystemTime};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
@@ -57,7 +61,7 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
 
     let mut picture = Picture::new(&watch.devices);
     let mut show = Show::new(output)?;
-    let mut signals = Signals::new()?;
+    let guard = session.interrupt.begin(Work::View)?;
     show.draw(&picture, &watch)?;
     let mut broken = None;
     loop {
@@ -80,7 +84,7 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
                 }
             }
             () = until(end) => break,
-            () = signals.next() => break,
+            _ = guard.signalled() => break,
             wish = show.wish() => match wish {
                 Wish::Leave => break,
                 Wish::Redraw => show.draw(&picture, &watch)?,
@@ -133,26 +137,6 @@ async fn until(end: Option<Instant>) {
     match end {
         Some(end) => sleep_until(end).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The signals that end it as `q` does.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let of = |kind| {
-            signal(kind).map_err(|e| Error::new(ErrorKind::Internal, format!("no signals: {e}")))
-        };
-        Ok(Self([
-            of(SignalKind::interrupt())?,
-            of(SignalKind::terminate())?,
-            of(SignalKind::hangup())?,
-        ]))
-    }
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
     }
 }
 
@@ -211,7 +195,10 @@ impl Show {
                 Self::Json => writeln!(
                     out,
                     "{}",
-                    json!({"at": time.to_string(), "device": device.name, "news": line})
+                    console::json_text(
+                        &json!({"at": time.to_string(), "device": device.name, "news": line})
+                            .to_string()
+                    )
                 ),
                 Self::Plain => match line {
                     Line::Readings { shown, .. } => shown.iter().try_for_each(|(name, value)| {
@@ -229,7 +216,7 @@ impl Show {
                             "{time} {} {}",
                             device.label,
                             if line.is_bad() {
-                                colour::paint(colour::Tone::Bad, &words)
+                                colour::render(&colour::paint(colour::Tone::Bad, &words))
                             } else {
                                 words
                             }

@@ -67,7 +67,7 @@ impl Screen {
             queue!(
                 out,
                 MoveTo(0, n),
-                Print(view::text(row, self.colours)),
+                Print(colour::render(&view::text(row, self.colours))),
                 Clear(ClearType::UntilNewLine)
             )?;
         }

@@ -4,7 +4,10 @@ use super::{
     items::Item,
     picture::{Picture, Watched},
 };
-use crate::colour::{Tone, paint};
+use crate::{
+    colour::{Tone, paint},
+    output,
+};
 use qkd_hal::device::HealthState;
 use std::time::SystemTime;
 
@@ -25,11 +28,9 @@ fn span(tone: impl Into<Option<Tone>>, text: impl AsRef<str>) -> Span {
     }
 }
 
-/// What a device wrote may hold anything: what would move the cursor is shown as a dot.
+/// What a device wrote may hold anything: what would move the cursor is made visible.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '·' } else { c })
-        .collect()
+    output::clean(text).into_owned()
 }
 
 /// The time of day, UTC.
@@ -41,7 +42,7 @@ pub(super) fn clock(at: SystemTime) -> String {
         .to_owned()
 }
 
-/// A line as text.
+/// A line as text, for [`colour::render`](crate::colour::render).
 pub(super) fn text(row: &Row, colours: bool) -> String {
     row.iter()
         .map(|s| {
@@ -266,7 +267,7 @@ mod tests {
         assert!(away.iter().any(|l| l == "sw1  AWAY  "), "{away:#?}");
         assert!(
             away.iter()
-                .any(|l| l.contains("since 00:00:00Z: nobody is there·[2J")),
+                .any(|l| l.contains("since 00:00:00Z: nobody is there\\x1b[2J")),
             "{away:#?}"
         );
         assert_eq!(
