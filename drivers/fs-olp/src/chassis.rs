@@ -5,8 +5,8 @@ use crate::proto::{
 };
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Call, integer},
-        snmp::Oid,
+        agent::{self, Agent, Call, integer},
+        snmp::{Oid, Value},
     },
     protecting::Watch,
 };
@@ -30,6 +30,15 @@ impl Units {
         let per = (1.0 / self.power.unwrap_or(0.01)).round();
         #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
         DecibelMilliwatts(raw as f64 / per)
+    }
+
+    /// A power, as the agent sends it.
+    pub(crate) fn power_of(
+        self,
+        value: &Value,
+        object: &'static str,
+    ) -> Result<DecibelMilliwatts, Misread> {
+        agent::power(value, object, |n| self.power(n).0)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Beside, integer, text},
+        agent::{Agent, Beside, text},
         make::check_agent,
         snmp::Oid,
     },
@@ -242,7 +242,7 @@ impl Device for FsOlp {
                 let power = self
                     .chassis
                     .units
-                    .power(integer(value, "R1Power, R2Power or TxPower")?);
+                    .power_of(value, "R1Power, R2Power or TxPower")?;
                 all.push(Reading::now(
                     format!("slot.{slot}.{which}.power"),
                     Measure::Number(power.0),

@@ -13,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Beside},
+        agent::{Agent, Beside, reading},
         make::check_agent,
         snmp::{Notification, Oid, Value},
     },
@@ -223,28 +223,17 @@ impl Device for PacketLight {
             let columns = [oid::STATUS, oid::PROTECTED_STATUS, oid::PERIOD, oid::LOCK];
             let values = self.get(&columns.map(|c| oid::instance(c, row))).await?;
             for (name, value) in [("status", &values[0]), ("protected-status", &values[1])] {
-                if let Some(status) = decode_status(value)? {
-                    all.push(Reading::now(
-                        format!("channel.{row}.{name}"),
-                        Measure::Text(status.word().to_owned()),
-                        "",
-                    ));
-                }
+                let word =
+                    decode_status(value).map(|s| s.map(|s| Measure::Text(s.word().to_owned())));
+                all.extend(reading(format!("channel.{row}.{name}"), "", word)?);
             }
-            if let Some(minutes) = decode_number(&values[2], "slSecuEncryptionKeyExchangePeriod")? {
-                all.push(Reading::now(
-                    format!("channel.{row}.key-exchange-period"),
-                    Measure::Count(minutes.unsigned_abs()),
-                    "min",
-                ));
-            }
-            if let Some(lock) = decode_truth(&values[3], "slSecuEncryptionLock")? {
-                all.push(Reading::now(
-                    format!("channel.{row}.lock"),
-                    Measure::Flag(lock),
-                    "",
-                ));
-            }
+            let minutes = decode_number(&values[2], "slSecuEncryptionKeyExchangePeriod")
+                .map(|m| m.map(|m| Measure::Count(m.unsigned_abs())));
+            let name = format!("channel.{row}.key-exchange-period");
+            all.extend(reading(name, "min", minutes)?);
+            let lock =
+                decode_truth(&values[3], "slSecuEncryptionLock").map(|l| l.map(Measure::Flag));
+            all.extend(reading(format!("channel.{row}.lock"), "", lock)?);
         }
         Ok(all)
     }

@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Beside, integer, optional, text},
+        agent::{Agent, Beside, integer, optional, reading, text},
         snmp::Notification,
     },
     turns::Turns,
@@ -253,18 +253,20 @@ impl Device for ScteHms {
                 )
             }));
         }
-        if let Some(fault) = optional(&values[0], |v| decode_fault(v, "heOpSwitchBothInputStatus"))?
-        {
-            all.push(Reading::now("both-inputs-low", Measure::Flag(fault), ""));
-        }
+        let fault = optional(&values[0], |v| decode_fault(v, "heOpSwitchBothInputStatus"));
+        all.extend(reading(
+            "both-inputs-low",
+            "",
+            fault.map(|f| f.map(Measure::Flag)),
+        )?);
         #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
         for (at, object, name, unit, scale) in [
             (1, "heOpSwitchSelectWavelength", "wavelength", "nm", 100.0),
             (2, "heOpSwitchHysteresis", "hysteresis", "dB", 10.0),
         ] {
-            if let Some(n) = optional(&values[at], |v| integer(v, object))? {
-                all.push(Reading::now(name, Measure::Number(n as f64 / scale), unit));
-            }
+            let number = optional(&values[at], |v| integer(v, object))
+                .map(|n| n.map(|n| Measure::Number(n as f64 / scale)));
+            all.extend(reading(name, unit, number)?);
         }
         Ok(all)
     }

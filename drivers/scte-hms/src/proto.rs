@@ -11,7 +11,7 @@ pub use qkd_driver_kit::link::agent::Misread;
 pub use trap::{Alarm, decode_trap};
 
 use qkd_driver_kit::link::{
-    agent::{enumeration, integer},
+    agent::{self, enumeration},
     snmp::{Notification, Oid, Value, VarBind},
 };
 use qkd_hal::units::DecibelMilliwatts;
@@ -150,7 +150,7 @@ pub fn decode_fault(value: &Value, object: &'static str) -> Result<bool, Misread
 /// HeTenthdBm.
 pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, Misread> {
     #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
-    integer(value, object).map(|n| DecibelMilliwatts(n as f64 / 10.0))
+    agent::power(value, object, |n| n as f64 / 10.0)
 }
 
 /// Drives every decoder with arbitrary bytes.

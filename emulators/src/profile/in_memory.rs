@@ -9,6 +9,7 @@ use crate::{
 use qkd_driver_kit::{
     OpenContext,
     context::{Endpoint, MEMORY},
+    link::snmp::SnmpService,
 };
 use std::{future::Future, sync::Arc};
 use tokio::task::JoinSet;
@@ -60,6 +61,20 @@ impl InMemory {
     #[must_use]
     pub fn uris(&self) -> &[String] {
         &self.uris
+    }
+
+    /// Puts another service in front of each SNMP agent, such as one that damages answers.
+    #[must_use]
+    pub fn with_agents(
+        mut self,
+        front: impl Fn(Arc<dyn SnmpService>) -> Arc<dyn SnmpService>,
+    ) -> Self {
+        for (_, endpoint) in &mut self.endpoints {
+            if let Endpoint::Snmp(service) = endpoint {
+                *service = front(Arc::clone(service));
+            }
+        }
+        self
     }
 
     /// Adds its endpoints to a context. They work as long as the context lives; what devices tell by themselves ends with this value.

@@ -19,7 +19,10 @@ impl Protection for Checked<dyn Protection> {
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         self.gate()
             .run(Operation::ProtectionStatus, async {
-                let status = self.inner().protection(group).await?;
+                let mut status = self.inner().protection(group).await?;
+                for path in &mut status.value.paths {
+                    path.power = path.power.map(Measured::within_physical_range);
+                }
                 status.value.path(&status.value.live.path).map_err(|e| {
                     Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, e.message())
                 })?;

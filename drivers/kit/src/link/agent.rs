@@ -14,8 +14,10 @@ use super::snmp::{Notification, Oid, SetRequest, SnmpLink, Value};
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, EventKind, Identity, Result,
     event::{EventHub, Origin},
+    reading::{self, Quality, Reading},
+    units::DecibelMilliwatts,
 };
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::Instant};
 
 /// Why a value is none of its object.
@@ -67,6 +69,48 @@ pub fn integer(value: &Value, object: &'static str) -> Result<i64, Misread> {
         Value::Gauge32(v) | Value::Counter32(v) | Value::TimeTicks(v) => Ok(i64::from(*v)),
         value if value.is_absent() => Err(Misread::Absent { object }),
         _ => Err(Misread::Type { object }),
+    }
+}
+
+/// An optical power, from a number that `dbm` converts. What is not a number becomes NaN, which
+/// handles report as a reading of quality `Invalid`: one odd object does not spoil its neighbours.
+///
+/// # Errors
+/// [`Misread::Absent`].
+pub fn power(
+    value: &Value,
+    object: &'static str,
+    dbm: impl FnOnce(i64) -> f64,
+) -> Result<DecibelMilliwatts, Misread> {
+    match integer(value, object) {
+        Ok(n) => Ok(DecibelMilliwatts(dbm(n))),
+        Err(Misread::Type { .. }) => Ok(DecibelMilliwatts(f64::NAN)),
+        Err(misread) => Err(misread),
+    }
+}
+
+/// An item of telemetry from an object that may be absent. It is `Invalid` where what came is not
+/// of the object's type, and `OutOfRange` where it is a number that the MIB does not list.
+///
+/// # Errors
+/// [`Misread::Absent`], [`Misread::Name`].
+pub fn reading(
+    name: impl Into<Cow<'static, str>>,
+    unit: &'static str,
+    decoded: Result<Option<reading::Value>, Misread>,
+) -> Result<Option<Reading>, Misread> {
+    match decoded {
+        Ok(value) => Ok(value.map(|value| Reading::now(name, value, unit))),
+        #[allow(clippy::cast_precision_loss, reason = "32 bits")]
+        Err(Misread::Enumeration { value, .. }) => {
+            let number = Reading::now(name, reading::Value::Number(value as f64), unit);
+            Ok(Some(number.with_quality(Quality::OutOfRange)))
+        }
+        Err(Misread::Type { .. }) => {
+            let nothing = Reading::now(name, reading::Value::Number(f64::NAN), unit);
+            Ok(Some(nothing.with_quality(Quality::Invalid)))
+        }
+        Err(misread) => Err(misread),
     }
 }
 

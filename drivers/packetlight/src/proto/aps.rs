@@ -2,7 +2,7 @@
 
 use super::ProtoError;
 use qkd_driver_kit::link::{
-    agent::{enumeration, integer},
+    agent::{self, enumeration, integer},
     snmp::{Notification, Oid, Value, VarBind},
 };
 use qkd_hal::units::DecibelMilliwatts;
@@ -218,11 +218,11 @@ impl LosEncoding {
 
 /// A power in tenths of a dBm: negative numbers as they are, and those above 32767 as 16 bits of two's complement.
 pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, ProtoError> {
-    let n = integer(value, object)?;
-    let tenths = i16::try_from(n)
-        .or_else(|_| u16::try_from(n).map(u16::cast_signed))
-        .map_err(|_| ProtoError::Enumeration { object, value: n })?;
-    Ok(DecibelMilliwatts(f64::from(tenths) / 10.0))
+    #[allow(clippy::cast_precision_loss, reason = "32 bits")]
+    agent::power(value, object, |n| {
+        let tenths = i16::try_from(n).or_else(|_| u16::try_from(n).map(u16::cast_signed));
+        tenths.map_or(n as f64, f64::from) / 10.0
+    })
 }
 
 /// A switch-over, as the box tells it.
@@ -363,10 +363,11 @@ pub(super) mod tests {
         for (n, dbm) in [(-300, -30.0), (65_236, -30.0), (25, 2.5), (0, 0.0)] {
             assert_eq!(decode_power(&Value::Integer(n), "x").unwrap().0, dbm);
         }
-        assert!(
-            decode_power(&Value::Integer(65_536), "x").is_err()
-                && decode_power(&Value::Integer(-32_769), "x").is_err()
-        );
+        // No power: handles report these as out of range.
+        for (n, dbm) in [(65_536, 6_553.6), (-32_769, -3_276.9)] {
+            assert_eq!(decode_power(&Value::Integer(n), "x").unwrap().0, dbm);
+        }
+        assert!(decode_power(&Value::text("x"), "x").unwrap().0.is_nan());
         assert_eq!(
             (
                 LosEncoding::Signed.value(-300),

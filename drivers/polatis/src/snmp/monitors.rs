@@ -3,7 +3,7 @@
 use super::proto::{self, Edge, oid};
 use crate::interface::{averaging, averaging_code};
 use qkd_driver_kit::link::{
-    agent::{Call, integer, steps},
+    agent::{self, Call, integer, steps},
     snmp::{Oid, SetRequest, Value},
 };
 use qkd_hal::{
@@ -35,9 +35,9 @@ pub(super) struct Gauge {
 
 fn power(value: &Value, scale: f64) -> Result<DecibelMilliwatts> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
-    Ok(DecibelMilliwatts(
-        integer(value, "polatisOpmPower")? as f64 * scale,
-    ))
+    Ok(agent::power(value, "polatisOpmPower", |n| {
+        n as f64 * scale
+    })?)
 }
 
 /// The alarm of a monitor, from its edge, low and high threshold and mode.

@@ -90,17 +90,6 @@ const LIES: &[(&str, &str, Lie)] = &[
         }),
     ),
     (
-        "PWR-01",
-        "polatis-16x16",
-        Lie::Says(|text, _| {
-            if text.starts_with("Polatis") {
-                text.to_owned()
-            } else {
-                text.replace('-', "+9")
-            }
-        }),
-    ),
-    (
         "SWI-08",
         "polatis-16x16",
         Lie::Says(|text, _| text.replace('F', "E")),

@@ -5,6 +5,7 @@
 mod architecture;
 mod encryptors;
 mod in_memory;
+mod odd_objects;
 mod other_makes;
 mod probes;
 mod protection;

@@ -180,7 +180,7 @@ async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
     assert!(
         matches!(
             error.kind(),
-            ErrorKind::Transport(TransportFault::Unplugged) | ErrorKind::Unreachable
+            ErrorKind::Transport(TransportFault::HungUp) | ErrorKind::Unreachable
         ),
         "{error}"
     );
