@@ -360,9 +360,8 @@ impl Shared {
         let Some(known) = &self.usm_engine else {
             return std::future::pending().await;
         };
-        match self.stack.present_engine().await {
-            Ok(Some(found)) => self.check_identity(known, &found).map_err(Failure::Link)?,
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(found)) = self.stack.present_engine().await {
+            self.check_identity(known, &found).map_err(Failure::Link)?;
         }
         std::future::pending().await
     }
