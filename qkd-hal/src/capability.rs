@@ -131,7 +131,8 @@ pub enum EventSupport {
     LinkOnly,
     /// The driver finds them by polling.
     Polled,
-    /// The device sends them.
+    /// The device sends them, and this process receives them: of a device over SNMP, if the
+    /// kit's `OpenContext` was given a receiver of notifications.
     Native,
 }
 

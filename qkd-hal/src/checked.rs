@@ -10,7 +10,8 @@ use crate::{
     ErrorKind, EventStream, Health, Identity, Key, KeyId, Operation, QkdModule, RandomSource,
     Result, Support,
     encryptor::{
-        ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters,
+        ChannelId, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities, Staged,
+        TrafficCounters,
     },
     parameter::{self, ParameterSpec, ParameterValue},
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance, QkdCapabilities},
@@ -493,12 +494,10 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         self.gate
             .run(Operation::Stage, async {
                 let sizes = &self.inner.encryptor_capabilities().key_sizes;
-                if !sizes.is_empty() && !sizes.contains(&key.size()) {
-                    let right: Vec<_> = sizes.iter().map(ToString::to_string).collect();
+                if !sizes.allow(key.size()) {
                     return Err(Error::invalid(format!(
-                        "a key of {} was given; this box takes {}",
-                        key.size(),
-                        right.join(" or ")
+                        "unsupported key size {}; this device accepts {sizes}",
+                        key.size()
                     )));
                 }
                 self.inner.stage(channel, key).await
@@ -515,9 +514,9 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
             .run(Operation::Confirm, self.inner.confirm(staged))
             .await
     }
-    async fn retire(&self, staged: &Staged) -> Result<()> {
+    async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
         self.gate
-            .run(Operation::Retire, self.inner.retire(staged))
+            .run(Operation::Retire, self.inner.retire(confirmed))
             .await
     }
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {

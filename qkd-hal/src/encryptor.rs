@@ -15,13 +15,15 @@
 //! # For driver authors
 //! Clear traffic is never chosen by itself. A SET that carries key material needs authPriv and is refused otherwise.
 
-use crate::{Device, Error, Key, KeyId, Operation, Result, reading::Measured, units::Bits};
+use crate::{
+    Device, Effect, Error, ErrorKind, Key, KeyId, Operation, Result, reading::Measured, units::Bits,
+};
 use async_trait::async_trait;
-use serde::Serialize;
-use std::{fmt, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A channel: an uplink, a connectivity association, a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelId(pub String);
 
@@ -77,6 +79,69 @@ pub enum FailureMode {
     Unknown,
 }
 
+/// The key sizes that an encryptor takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum KeySizes {
+    /// Any whole number of bytes, up to this size.
+    AnyUpTo(Bits),
+    /// One of these sizes.
+    OneOf(Vec<Bits>),
+    /// The public facts do not say. A key is sent as it is, and the device accepts or refuses it.
+    Unknown,
+}
+
+impl KeySizes {
+    /// One of these sizes.
+    #[must_use]
+    pub fn one_of(sizes: &[Bits]) -> Self {
+        Self::OneOf(sizes.to_vec())
+    }
+
+    /// Whether a key of this size is taken, as far as is known.
+    #[must_use]
+    pub fn allow(&self, size: Bits) -> bool {
+        match self {
+            Self::AnyUpTo(largest) => size.to_bytes().is_some() && size.0 > 0 && size <= *largest,
+            Self::OneOf(sizes) => sizes.contains(&size),
+            Self::Unknown => true,
+        }
+    }
+
+    /// The largest size that both take, at most `limit`. Sizes that only one of two encryptors
+    /// lists are left out; where neither lists sizes, the smaller bound decides.
+    #[must_use]
+    pub fn largest_common(&self, other: &Self, limit: Bits) -> Option<Bits> {
+        let listed = |sizes: &Self| match sizes {
+            Self::OneOf(sizes) => sizes.clone(),
+            Self::AnyUpTo(largest) => vec![*largest],
+            Self::Unknown => Vec::new(),
+        };
+        let mut candidates = listed(self);
+        candidates.extend(listed(other));
+        candidates.push(limit);
+        candidates.sort_by_key(|size| size.0);
+        candidates
+            .into_iter()
+            .rev()
+            .find(|size| *size <= limit && self.allow(*size) && other.allow(*size))
+    }
+}
+
+impl fmt::Display for KeySizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyUpTo(largest) => write!(f, "up to {largest}"),
+            Self::OneOf(sizes) => {
+                let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+                f.write_str(&sizes.join(", "))
+            }
+            Self::Unknown => f.write_str("not known"),
+        }
+    }
+}
+
 /// What an encryptor can do beyond [`crate::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -86,16 +151,22 @@ pub struct EncryptorCapabilities {
     /// How it becomes the one in use.
     pub activation: Activation,
     /// Sizes of key that it takes.
-    pub key_sizes: Vec<Bits>,
+    pub key_sizes: KeySizes,
     /// Whether both ends must activate; otherwise one end does it for both.
     pub activate_both: bool,
     /// Whether rolling drops no traffic, given that the other end says so too.
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
-    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "outage_s",
+        serialize_with = "crate::reading::serialize_optional_seconds"
+    )]
     pub gap: Option<Duration>,
     /// The longest time between activation and confirmation.
-    #[serde(serialize_with = "crate::reading::serialize_seconds")]
+    #[serde(
+        rename = "confirm_timeout_s",
+        serialize_with = "crate::reading::serialize_seconds"
+    )]
     pub confirmation: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: Evidence,
@@ -115,14 +186,14 @@ pub enum Evidence {
 impl EncryptorCapabilities {
     /// The two-slot shape.
     #[must_use]
-    pub fn slots(count: u8, receive_ready: bool, key_sizes: &[Bits]) -> Self {
+    pub fn slots(count: u8, receive_ready: bool, key_sizes: KeySizes) -> Self {
         Self {
             staging: Staging::Slots {
                 count,
                 receive_ready,
             },
             activation: Activation::SlotPointer,
-            key_sizes: key_sizes.to_vec(),
+            key_sizes,
             activate_both: true,
             hitless: receive_ready,
             gap: None,
@@ -132,11 +203,11 @@ impl EncryptorCapabilities {
     }
     /// The shape of forced re-initialisation.
     #[must_use]
-    pub fn forced(key_sizes: &[Bits], gap: Option<Duration>) -> Self {
+    pub fn forced(key_sizes: KeySizes, gap: Option<Duration>) -> Self {
         Self {
             staging: Staging::Overwrite,
             activation: Activation::ForcedReinitialisation,
-            key_sizes: key_sizes.to_vec(),
+            key_sizes,
             activate_both: false,
             hitless: false,
             gap,
@@ -252,18 +323,24 @@ impl ChannelStatus {
     }
 }
 
-/// A key that was staged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A key that was staged. It holds all that [`Encryptor::confirm`] needs, so that a roll can be
+/// finished by another process: write it down (it serialises, and holds no key) and pass it on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Staged {
     /// The channel.
     pub channel: ChannelId,
     /// The key.
     pub key_id: KeyId,
-    /// The slot, where there is one.
+    /// The slot; `None` on a device without slots.
     pub slot: Option<u8>,
-    /// What the device showed that proves it landed.
+    /// What the device showed that proves that the key arrived.
+    #[serde(rename = "evidence")]
     pub proof: String,
+    /// What the driver noted before it staged the key, to compare with at `confirm`. Opaque to
+    /// everybody but the driver; empty if the value was made by hand.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baseline: BTreeMap<String, String>,
 }
 
 impl Staged {
@@ -280,37 +357,108 @@ impl Staged {
             key_id,
             slot,
             proof: proof.into(),
+            baseline: BTreeMap::new(),
         }
+    }
+    /// With what the driver compares with at `confirm`. It must hold no secret.
+    #[must_use]
+    pub fn with_baseline(mut self, baseline: BTreeMap<String, String>) -> Self {
+        self.baseline = baseline;
+        self
     }
 }
 
-/// Whether the staged key protects traffic now.
+/// The outcome of [`Encryptor::confirm`]: whether the staged key protects traffic. Ask it with
+/// [`confirmed`](Self::confirmed), which fails if the key does not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
+#[must_use = "a key that was not confirmed does not protect traffic: call `confirmed()?`"]
 pub struct Confirmation {
-    /// Whether it does.
-    pub confirmed: bool,
-    /// What the device showed, for a report.
-    pub evidence: String,
-    /// How long traffic was down, where it was measured.
-    pub gap: Option<Measured<f64>>,
+    confirmed: bool,
+    evidence: String,
+    #[serde(rename = "outage")]
+    gap: Option<Measured<f64>>,
+    #[serde(skip)]
+    staged: Staged,
 }
 
 impl Confirmation {
-    /// A confirmation.
-    #[must_use]
-    pub fn new(confirmed: bool, evidence: impl Into<String>) -> Self {
+    /// An outcome for this key, with what the device showed.
+    pub fn new(staged: &Staged, confirmed: bool, evidence: impl Into<String>) -> Self {
         Self {
             confirmed,
             evidence: evidence.into(),
             gap: None,
+            staged: staged.clone(),
         }
     }
-    /// With the gap, in seconds.
-    #[must_use]
+    /// With the measured outage of traffic.
     pub fn with_gap(mut self, gap: Duration) -> Self {
         self.gap = Some(Measured::now(gap.as_secs_f64()));
         self
+    }
+    /// Whether the key protects traffic, without the proof of it: for reports.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+    /// What the device showed, for a report.
+    #[must_use]
+    pub fn evidence(&self) -> &str {
+        &self.evidence
+    }
+    /// How long traffic was down, in seconds; `None` if it was not measured.
+    #[must_use]
+    pub fn gap(&self) -> Option<Measured<f64>> {
+        self.gap
+    }
+    /// The proof that the key protects traffic, which [`Encryptor::retire`] asks for.
+    ///
+    /// # Errors
+    /// `NotReady` with effect `Partial` if it does not: the new key is staged or active, and the
+    /// old one may still be in use.
+    pub fn confirmed(self) -> Result<Confirmed> {
+        if self.confirmed {
+            return Ok(Confirmed {
+                staged: self.staged,
+                evidence: self.evidence,
+                gap: self.gap,
+            });
+        }
+        let what = format!(
+            "key {} does not protect traffic on channel {}: {}; read the channel at both ends \
+             before anything else",
+            self.staged.key_id, self.staged.channel, self.evidence
+        );
+        Err(Error::new(ErrorKind::NotReady, what)
+            .effect(Effect::Partial)
+            .during(Operation::Confirm.name()))
+    }
+}
+
+/// The proof that a key protects traffic. Only [`Confirmation::confirmed`] gives it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Confirmed {
+    staged: Staged,
+    evidence: String,
+    #[serde(rename = "outage")]
+    gap: Option<Measured<f64>>,
+}
+
+impl Confirmed {
+    /// The key, its channel and its slot.
+    #[must_use]
+    pub fn staged(&self) -> &Staged {
+        &self.staged
+    }
+    /// What the device showed.
+    #[must_use]
+    pub fn evidence(&self) -> &str {
+        &self.evidence
+    }
+    /// How long traffic was down, in seconds; `None` if it was not measured.
+    #[must_use]
+    pub fn gap(&self) -> Option<Measured<f64>> {
+        self.gap
     }
 }
 
@@ -391,15 +539,21 @@ pub trait Encryptor: Device {
 
     /// Waits until the staged key protects traffic, at most [`EncryptorCapabilities::confirmation`].
     ///
-    /// # Errors
-    /// Transport errors. That it does not is a [`Confirmation`] with `confirmed: false`, not an error.
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation>;
-
-    /// Takes the key before this one out of the box.
+    /// Works in another process than the one that staged, with the [`Staged`] that it passed on.
+    /// A device that overwrites its secret shows an exchange only while it runs: an end that was
+    /// not open meanwhile is not confirmed, says so in its evidence, and can be confirmed after
+    /// another `activate` at that end, which interrupts traffic again.
     ///
     /// # Errors
-    /// `NotReady` if it is still in use; `Unsupported` where there are no slots.
-    async fn retire(&self, _staged: &Staged) -> Result<()> {
+    /// Transport errors. A key that does not protect traffic by then is not an error here, but at
+    /// [`Confirmation::confirmed`].
+    async fn confirm(&self, staged: &Staged) -> Result<Confirmation>;
+
+    /// Deletes the previous key from the device, once the new one is confirmed to protect traffic.
+    ///
+    /// # Errors
+    /// `NotReady` if the previous key is still in use; `Unsupported` on devices without slots.
+    async fn retire(&self, _confirmed: &Confirmed) -> Result<()> {
         lacks(Operation::Retire)
     }
 
@@ -425,5 +579,56 @@ pub trait Encryptor: Device {
     /// `NotFound`; transport errors.
     async fn counters(&self, _channel: &ChannelId) -> Result<TrafficCounters> {
         lacks(Operation::Counters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn staged() -> Staged {
+        let id = KeyId::from_bytes(&[7; 16]).unwrap();
+        Staged::new("ca1".into(), id, Some(2), "slot 2 shows this name")
+            .with_baseline([("port 1".to_owned(), "3 4".to_owned())].into())
+    }
+
+    #[test]
+    fn a_key_that_is_not_confirmed_is_an_error() {
+        let error = Confirmation::new(&staged(), false, "no new SAK")
+            .confirmed()
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (ErrorKind::NotReady, Effect::Partial)
+        );
+        assert!(error.message().contains("no new SAK"), "{error}");
+        let confirmed = Confirmation::new(&staged(), true, "SAK installed")
+            .with_gap(Duration::from_millis(500))
+            .confirmed()
+            .unwrap();
+        assert_eq!(confirmed.staged(), &staged());
+        assert_eq!(confirmed.gap().unwrap().value, 0.5);
+    }
+
+    #[test]
+    fn key_sizes_mean_one_thing_each() {
+        let any = KeySizes::AnyUpTo(Bits(512));
+        let one = KeySizes::one_of(&[Bits(128), Bits(256)]);
+        assert!(any.allow(Bits(8)) && any.allow(Bits(512)));
+        assert!(!any.allow(Bits(520)) && !any.allow(Bits(12)) && !any.allow(Bits(0)));
+        assert!(one.allow(Bits(256)) && !one.allow(Bits(192)));
+        assert!(!KeySizes::OneOf(Vec::new()).allow(Bits(256)));
+        assert!(KeySizes::Unknown.allow(Bits(99)));
+        let limit = Bits(256);
+        assert_eq!(one.largest_common(&any, limit), Some(Bits(256)));
+        assert_eq!(
+            one.largest_common(&KeySizes::Unknown, Bits(200)),
+            Some(Bits(128))
+        );
+        assert_eq!(any.largest_common(&KeySizes::Unknown, limit), Some(limit));
+        assert_eq!(
+            one.largest_common(&KeySizes::one_of(&[Bits(64)]), limit),
+            None
+        );
     }
 }

@@ -1,5 +1,10 @@
 //! Events: what happened, in order, with a sequence number.
 //!
+//! Events of SNMP devices arrive only if the process receives notifications: give the kit's
+//! `OpenContext` a receiver (`OpenContext::with_notifications`). Without one, such a device declares
+//! [`EventSupport::LinkOnly`](crate::capability::EventSupport::LinkOnly), and its handle publishes
+//! what its link notices and no more.
+//!
 //! A slow reader gets [`Delivery::Lost`] and reads the state again. Events that the device sent and events that polling found are told apart.
 
 use serde::Serialize;

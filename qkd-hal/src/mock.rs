@@ -6,7 +6,8 @@ use crate::{
     Capabilities, Descriptor, Device, Encryptor, EventStream, Health, Identity, Key, KeyId,
     QkdModule, RandomSource, Result,
     encryptor::{
-        ChannelId, ChannelStatus, Confirmation, EncryptorCapabilities, Staged, TrafficCounters,
+        ChannelId, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities, Staged,
+        TrafficCounters,
     },
     parameter::{ParameterSpec, ParameterValue},
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance, QkdCapabilities},
@@ -69,7 +70,7 @@ mock! {
         async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged>;
         async fn activate(&self, staged: &Staged) -> Result<()>;
         async fn confirm(&self, staged: &Staged) -> Result<Confirmation>;
-        async fn retire(&self, staged: &Staged) -> Result<()>;
+        async fn retire(&self, confirmed: &Confirmed) -> Result<()>;
         async fn zeroize(&self, channel: &ChannelId) -> Result<()>;
         async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()>;
         async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters>;

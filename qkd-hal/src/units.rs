@@ -8,7 +8,9 @@ use std::fmt;
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident($inner:ty), $symbol:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, serde::Deserialize,
+        )]
         #[serde(transparent)]
         pub struct $name(pub $inner);
         impl $name {

@@ -21,11 +21,10 @@ use qkd_driver_kit::link::{
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind,
     EventStream, Health, Identity, Key, KeyId, Operation, Result,
-    capability::EventSupport,
     device::HealthState,
     encryptor::{
-        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode,
-        Slot, Staged, TrafficCounters,
+        ChannelId, ChannelState, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities,
+        FailureMode, KeySizes, Slot, Staged, TrafficCounters,
     },
     event::EventHub,
     reading::{Reading, Value as Measure},
@@ -114,9 +113,10 @@ impl SrosMacsec {
                 Op::Zeroize,
                 Op::Counters,
             ])
-            .with_events(EventSupport::Native);
+            .with_events(link.event_support());
         let traps = listen(link.as_ref(), events.clone());
-        let encryptor = EncryptorCapabilities::slots(SLOTS, true, &[Bits(128), Bits(256)]);
+        let encryptor =
+            EncryptorCapabilities::slots(SLOTS, true, KeySizes::one_of(&[Bits(128), Bits(256)]));
         let mut device = Self {
             opened: Identity::default(),
             descriptor,
@@ -559,6 +559,7 @@ impl Encryptor for SrosMacsec {
                 .map_err(|e| e.effect(Effect::Unknown))?;
             (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
         }
+        let baseline = Baseline::write_all(&stood);
         self.remember(channel, key.id(), stood);
         let after = self
             .slot(&index, idle)
@@ -578,12 +579,10 @@ impl Encryptor for SrosMacsec {
             "slot {idle} shows this name, last changed at {} (sysUpTime, 1/100 s)",
             after.changed.unwrap_or_default()
         );
-        Ok(Staged::new(
-            channel.clone(),
-            key.id().clone(),
-            Some(idle),
-            proof,
-        ))
+        Ok(
+            Staged::new(channel.clone(), key.id().clone(), Some(idle), proof)
+                .with_baseline(baseline),
+        )
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
@@ -626,18 +625,25 @@ impl Encryptor for SrosMacsec {
         let (_, active) = self.association(&staged.channel).await?;
         if Some(active) != staged.slot {
             return Ok(Confirmation::new(
+                staged,
                 false,
                 format!("slot {active} is active, not the staged one"),
             ));
         }
-        let Some(before) = self.remembered(staged) else {
+        let before = match Baseline::read_all(&staged.baseline) {
+            Some(before) => Some(before),
+            None => self.remembered(staged),
+        };
+        let Some(before) = before else {
             return Ok(Confirmation::new(
+                staged,
                 false,
-                "the key was neither staged nor activated through this handle, so that there is nothing to compare with",
+                "the key was neither staged nor activated through this handle, and came without what its staging noted, so that there is nothing to compare with",
             ));
         };
         if before.is_empty() {
             return Ok(Confirmation::new(
+                staged,
                 false,
                 "the connectivity association is bound to no port",
             ));
@@ -650,17 +656,21 @@ impl Encryptor for SrosMacsec {
                 now.push(self.look(port.port, &staged.key_id).await?);
             }
             match judge(&before, &now) {
-                Verdict::Protects(evidence) => return Ok(Confirmation::new(true, evidence)),
-                Verdict::Mismatch(evidence) => return Ok(Confirmation::new(false, evidence)),
+                Verdict::Protects(evidence) => {
+                    return Ok(Confirmation::new(staged, true, evidence));
+                }
+                Verdict::Mismatch(evidence) => {
+                    return Ok(Confirmation::new(staged, false, evidence));
+                }
                 Verdict::AgreedWithoutTraffic(evidence) => {
                     if agreed.get_or_insert_with(Instant::now).elapsed() >= TRAFFIC {
-                        return Ok(Confirmation::new(true, evidence));
+                        return Ok(Confirmation::new(staged, true, evidence));
                     }
                 }
                 Verdict::NotYet(evidence) => {
                     agreed = None;
                     if Instant::now() >= end {
-                        return Ok(Confirmation::new(false, evidence));
+                        return Ok(Confirmation::new(staged, false, evidence));
                     }
                 }
             }
@@ -668,7 +678,8 @@ impl Encryptor for SrosMacsec {
         }
     }
 
-    async fn retire(&self, staged: &Staged) -> Result<()> {
+    async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
+        let staged = confirmed.staged();
         let (index, active) = self.association(&staged.channel).await?;
         if staged.slot != Some(active) {
             return Err(Error::new(

@@ -91,6 +91,14 @@ pub enum OperState {
 }
 
 impl OperState {
+    /// All states.
+    pub const ALL: [Self; 4] = [
+        Self::Unknown,
+        Self::InService,
+        Self::OutOfService,
+        Self::Transition,
+    ];
+
     /// The MIB's word.
     #[must_use]
     pub fn word(self) -> &'static str {

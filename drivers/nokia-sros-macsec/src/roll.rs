@@ -1,6 +1,7 @@
 //! Whether a rolled key protects traffic, judged from the statistics before and after. Pure.
 
 use crate::proto::{OperState, oid::Port};
+use std::collections::BTreeMap;
 
 /// What the statistics of one port show of one CKN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,57 @@ pub(crate) struct Baseline {
     pub(crate) encrypted: u64,
     /// Packets of the port that went out in clear.
     pub(crate) clear: u64,
+}
+
+impl Baseline {
+    /// The readings as a staged key carries them: a text for each port. No secret is among them.
+    pub(crate) fn write_all(all: &[Self]) -> BTreeMap<String, String> {
+        let text = |b: &Self| {
+            let state = b.state.map_or("absent", OperState::word);
+            format!(
+                "{state} {} {} {} {} {} {} sak={}",
+                b.installed_tx,
+                b.installed_rx,
+                b.unknown_ckn,
+                b.icv_failed,
+                b.encrypted,
+                b.clear,
+                hex::encode(&b.sak)
+            )
+        };
+        all.iter()
+            .map(|b| (format!("port {}.{}", b.port.id, b.port.sub), text(b)))
+            .collect()
+    }
+
+    /// The readings that a staged key carries; `None` if it carries none or others.
+    pub(crate) fn read_all(baseline: &BTreeMap<String, String>) -> Option<Vec<Self>> {
+        let one = |(name, text): (&String, &String)| {
+            let (id, sub) = name.strip_prefix("port ")?.split_once('.')?;
+            let mut parts = text.split(' ');
+            let state = match parts.next()? {
+                "absent" => None,
+                word => Some(OperState::ALL.into_iter().find(|s| s.word() == word)?),
+            };
+            let mut number = || parts.next()?.parse::<u64>().ok();
+            Some(Self {
+                port: Port {
+                    id: id.parse().ok()?,
+                    sub: sub.parse().ok()?,
+                },
+                state,
+                installed_tx: number()?,
+                installed_rx: number()?,
+                unknown_ckn: number()?,
+                icv_failed: number()?,
+                encrypted: number()?,
+                clear: number()?,
+                sak: hex::decode(parts.next()?.strip_prefix("sak=")?).ok()?,
+            })
+        };
+        let all: Option<Vec<Self>> = baseline.iter().map(one).collect();
+        all.filter(|all| !all.is_empty())
+    }
 }
 
 /// What two readings say.
@@ -78,5 +130,35 @@ pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> Verdict {
         Verdict::Protects(evidence)
     } else {
         Verdict::AgreedWithoutTraffic(evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_travel_with_a_staged_key() {
+        let one = |id, state, sak: &[u8]| Baseline {
+            port: Port { id, sub: 1 },
+            state,
+            sak: sak.to_vec(),
+            installed_tx: 1,
+            installed_rx: 2,
+            unknown_ckn: 3,
+            icv_failed: 4,
+            encrypted: u64::MAX,
+            clear: 0,
+        };
+        let all = vec![
+            one(35_684_352, Some(OperState::InService), &[1, 2]),
+            one(7, None, &[]),
+        ];
+        let mut read = Baseline::read_all(&Baseline::write_all(&all)).unwrap();
+        read.sort_by_key(|b| std::cmp::Reverse(b.port.id));
+        assert_eq!(read, all);
+        assert_eq!(Baseline::read_all(&BTreeMap::new()), None);
+        let odd = [("port x".to_owned(), "absent".to_owned())].into();
+        assert_eq!(Baseline::read_all(&odd), None);
     }
 }

@@ -12,7 +12,7 @@ use qkd_driver_kit::{
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, Key, KeyId, Result,
     device::HealthState,
-    encryptor::{ChannelState, FailureMode, Staged},
+    encryptor::{ChannelState, Confirmation, FailureMode, Staged},
     event::Delivery,
 };
 use std::{
@@ -226,8 +226,9 @@ async fn keys_roll_between_the_two_slots() {
             Value::Counter64(2000 + u64::from(n)),
         );
         let confirmation = encryptor.confirm(&staged).await.unwrap();
-        assert!(confirmation.confirmed, "{confirmation:?}");
-        encryptor.retire(&staged).await.unwrap();
+        assert!(confirmation.is_confirmed(), "{confirmation:?}");
+        let confirmed = confirmation.confirmed().unwrap();
+        encryptor.retire(&confirmed).await.unwrap();
         let status = encryptor.channel(&"ca1".into()).await.unwrap();
         assert_eq!(
             (status.state, status.failure_mode, status.cipher.as_deref()),
@@ -278,7 +279,7 @@ async fn another_key_at_the_far_end_is_not_confirmed() {
         .await
         .unwrap();
     assert!(
-        !confirmation.confirmed && confirmation.evidence.contains("IcvCheckFailed"),
+        !confirmation.is_confirmed() && confirmation.evidence().contains("IcvCheckFailed"),
         "{confirmation:?}"
     );
 }
@@ -338,8 +339,12 @@ async fn refusals_and_wrong_arguments_change_nothing() {
         ErrorKind::NotFound
     );
     let staged = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap();
+    // A proof that is made up: nothing is deleted on it either.
+    let claimed = Confirmation::new(&staged, true, "made up")
+        .confirmed()
+        .unwrap();
     assert_eq!(
-        encryptor.retire(&staged).await.unwrap_err().kind(),
+        encryptor.retire(&claimed).await.unwrap_err().kind(),
         ErrorKind::NotReady
     );
     let other = Staged::new("ca1".into(), key(9).id().clone(), Some(2), "");

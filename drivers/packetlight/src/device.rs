@@ -22,9 +22,8 @@ use qkd_driver_kit::{
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health,
     Identity, Operation, Result,
-    capability::EventSupport,
     device::HealthState,
-    encryptor::EncryptorCapabilities,
+    encryptor::{EncryptorCapabilities, KeySizes},
     event::{EventHub, Origin, Severity},
     reading::{Reading, Value as Measure},
 };
@@ -87,7 +86,7 @@ impl PacketLight {
                 Op::Confirm,
                 Op::SetEncryption,
             ])
-            .with_events(EventSupport::Native);
+            .with_events(agent.link().event_support());
         let groups = Arc::new(Groups::new(agent.clone(), los));
         let listener = (Arc::clone(&groups), events.clone());
         let traps = Beside::listen(agent.link(), move |notification| {
@@ -120,8 +119,11 @@ impl PacketLight {
         let device = Self {
             descriptor: descriptor.with_kinds(&kinds),
             capabilities,
-            // The MIB tells neither the length of a key nor how long an exchange takes.
-            encryptor: EncryptorCapabilities::forced(&[], None),
+            // The MIB bounds the text of a key, and does not say how long an exchange takes.
+            encryptor: EncryptorCapabilities::forced(
+                KeySizes::AnyUpTo(encoding.largest_key()),
+                None,
+            ),
             protection: protection::capabilities(los),
             meter: PowerMeterCapabilities::at(monitors),
             agent,

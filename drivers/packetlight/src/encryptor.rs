@@ -44,6 +44,9 @@ pub(crate) struct Roll {
     watcher: Option<Beside>,
 }
 
+/// Of a baseline: whether alarm 223 was raised before the key was written.
+const FAILED_BEFORE: &str = "key-exchange-failed";
+
 pub(crate) type Rolls = Arc<Mutex<HashMap<u32, Roll>>>;
 
 impl PacketLight {
@@ -106,6 +109,31 @@ impl PacketLight {
                 roll.watcher = Some(watcher);
             }
         });
+    }
+
+    /// Takes up a key that another process staged. What the row did meanwhile was not seen.
+    fn resume(&self, row: u32, staged: &Staged) {
+        let Some(failed) = staged.baseline.get(FAILED_BEFORE) else {
+            return;
+        };
+        let is_new = self.with(|rolls| {
+            if rolls.contains_key(&row) {
+                return false;
+            }
+            let roll = Roll {
+                key: staged.key_id.clone(),
+                failed_before: failed == "true",
+                armed: false,
+                left: None,
+                back: None,
+                watcher: None,
+            };
+            rolls.insert(row, roll);
+            true
+        });
+        if is_new {
+            self.watch(row);
+        }
     }
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut HashMap<u32, Roll>) -> R) -> R {
@@ -180,16 +208,19 @@ impl Encryptor for PacketLight {
         };
         self.with(|rolls| rolls.insert(row, roll));
         self.watch(row);
+        let alarm = (FAILED_BEFORE.to_owned(), failed_before.to_string());
         Ok(Staged::new(
             channel.clone(),
             key.id().clone(),
             None,
             "the agent accepted the SET; the object is never read, since it may answer with the key",
-        ))
+        )
+        .with_baseline([alarm].into()))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let (row, _) = self.row(&staged.channel).await?;
+        self.resume(row, staged);
         // What the row did before the exchange is forced tells nothing of this key.
         let known = self.with(|rolls| {
             let roll = rolls
@@ -203,7 +234,7 @@ impl Encryptor for PacketLight {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 format!(
-                    "key {} is not the one last staged on channel {row} through this handle: stage, activate and confirm through one handle",
+                    "key {} is not the one last staged on channel {row}, as far as this handle knows: stage it again",
                     staged.key_id
                 ),
             ));
@@ -218,6 +249,7 @@ impl Encryptor for PacketLight {
 
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         let (row, _) = self.row(&staged.channel).await?;
+        self.resume(row, staged);
         let end = Instant::now() + self.encryptor.confirmation;
         let (left, back) = loop {
             let seen = self.with(|rolls| {
@@ -228,6 +260,7 @@ impl Encryptor for PacketLight {
             });
             let Some((left, back, failed_before)) = seen else {
                 return Ok(Confirmation::new(
+                    staged,
                     false,
                     format!(
                         "key {} is not the one last staged on channel {row} through this handle",
@@ -252,15 +285,21 @@ impl Encryptor for PacketLight {
         };
         Ok(match (left, back) {
             (Some(left), Some(back)) if now == Status::Active && !failed => Confirmation::new(
+                staged,
                 true,
                 format!("status left active and is active again; {alarm}"),
             )
             .with_gap(back.duration_since(left)),
             (None, _) => Confirmation::new(
+                staged,
                 false,
-                format!("status never left active since the key was staged; {alarm}"),
+                format!(
+                    "status never left active since this handle knows of the key; \
+                     {alarm}; activate forces an exchange that can be confirmed"
+                ),
             ),
             _ => Confirmation::new(
+                staged,
                 false,
                 format!("status left active and is {}; {alarm}", now.word()),
             ),

@@ -15,7 +15,7 @@ use qkd_driver_kit::link::{
     agent::{enumeration, integer, optional},
     snmp::Value,
 };
-use qkd_hal::event::Severity;
+use qkd_hal::{event::Severity, units::Bits};
 use zeroize::Zeroizing;
 
 /// The longest DisplayString (SNMPv2-TC).
@@ -81,6 +81,16 @@ impl PskEncoding {
         };
         text.truncate(length);
         (length <= PRE_SHARED_LIMIT).then_some(text)
+    }
+
+    /// The largest key whose text fits into a DisplayString.
+    #[must_use]
+    pub fn largest_key(self) -> Bits {
+        let bytes = match self {
+            Self::Hex => PRE_SHARED_LIMIT / 2,
+            Self::Base64 => PRE_SHARED_LIMIT / 4 * 3,
+        };
+        Bits(bytes as u64 * 8)
     }
 }
 

@@ -15,7 +15,6 @@ use qkd_driver_kit::{
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity,
     Operation, Result,
-    capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
     reading::{Reading, Value as Measure},
@@ -131,7 +130,7 @@ impl ScteHms {
                 Op::SetProtection,
                 Op::ProtectionCommand,
             ])
-            .with_events(EventSupport::Native);
+            .with_events(unit.agent.link().event_support());
         let measures = now.inputs.iter().all(|i| i.level.is_some());
         let (descriptor, meter) = if measures {
             capabilities = capabilities.with(&[Op::Power, Op::Monitor]);

@@ -6,7 +6,7 @@ use crate::{
 };
 use qkd_hal::{
     DeviceUri, Effect, Encryptor, Error, ErrorKind, Key, KeyId, Operation, Result, Support,
-    encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging},
+    encryptor::{ChannelId, ChannelStatus, Confirmation, Confirmed, Staged, Staging},
     units::Bits,
 };
 use serde::Serialize;
@@ -157,15 +157,15 @@ pub(crate) async fn channel(encryptor: &dyn Encryptor, named: Option<&str>) -> R
     }
 }
 
-/// The greatest key size that both boxes take.
+/// The largest key that a roll asks for where an encryptor takes larger ones: what AES and MACsec
+/// use.
+const LARGEST_KEY: Bits = Bits(256);
+
+/// The largest key size that both encryptors take, at most 256 bits.
 pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<Bits> {
     let far = &far.encryptor_capabilities().key_sizes;
-    near.encryptor_capabilities()
-        .key_sizes
-        .iter()
-        .filter(|s| far.contains(s))
-        .max_by_key(|s| s.0)
-        .copied()
+    let near = &near.encryptor_capabilities().key_sizes;
+    near.largest_common(far, LARGEST_KEY)
 }
 
 /// Whether both boxes may go all the way, before a key is spent on it.
@@ -303,12 +303,15 @@ pub(crate) async fn roll(
             .map_err(|e| after("the new key was activated", e))?;
         confirmations.push(confirmation);
     }
-    let confirmed = confirmations.iter().all(|c| c.confirmed);
+    let proofs: Vec<Confirmed> = confirmations
+        .iter()
+        .filter_map(|c| c.clone().confirmed().ok())
+        .collect();
     let mut retired = false;
     // Keep the old key as fallback until both ends confirm the new one.
-    if confirmed {
-        for (place, (end, staged)) in both.iter().enumerate() {
-            let retiring = end.encryptor.retire(staged);
+    if proofs.len() == both.len() {
+        for (place, ((end, _), confirmed)) in both.iter().zip(&proofs).enumerate() {
+            let retiring = end.encryptor.retire(confirmed);
             match steps.run(place, Operation::Retire, retiring).await {
                 Ok(()) => retired = true,
                 Err(e) if e.kind() == ErrorKind::Unsupported => {}

@@ -9,7 +9,7 @@ use crate::{
 use qkd_driver_kit::Opened;
 use qkd_hal::{
     Key, KeyId, Operation as Op, Result,
-    encryptor::{ChannelId, Staged},
+    encryptor::{ChannelId, Confirmed, Staged},
     parameter::ParameterValue,
     qkd::KeyRequest,
     units::DecibelMilliwatts,
@@ -33,7 +33,7 @@ pub(crate) enum Call {
     Stage(ChannelId, Box<Key>),
     Activate(Staged),
     Confirm(Staged),
-    Retire(Staged),
+    Retire(Confirmed),
     Zeroize(ChannelId),
     Encrypt(ChannelId),
     Apply(Box<Plan>),
@@ -226,14 +226,7 @@ impl Call {
             .next()
             .ok_or_else(|| Stop::NotApplicable("it has no channel".to_owned()))?;
         settled(b, &*near, &channel).await?;
-        let bits = near
-            .encryptor_capabilities()
-            .key_sizes
-            .iter()
-            .map(|s| s.0)
-            .max()
-            .unwrap_or(256);
-        let key = made_up_key(usize::try_from(bits / 8).unwrap_or(32));
+        let key = made_up_key(crate::cases::encryptor::size(&*near));
         Ok(match operation {
             Op::Zeroize => Self::Zeroize(channel),
             Op::SetEncryption => Self::Encrypt(channel),
@@ -260,8 +253,7 @@ impl Call {
                 if operation == Op::Confirm {
                     Self::Confirm(staged)
                 } else {
-                    near.confirm(&staged).await?;
-                    Self::Retire(staged)
+                    Self::Retire(near.confirm(&staged).await?.confirmed()?)
                 }
             }
         })
@@ -291,7 +283,7 @@ impl Call {
             Self::Stage(channel, key) => opened.as_encryptor()?.stage(channel, key).await.map(drop),
             Self::Activate(staged) => opened.as_encryptor()?.activate(staged).await,
             Self::Confirm(staged) => opened.as_encryptor()?.confirm(staged).await.map(drop),
-            Self::Retire(staged) => opened.as_encryptor()?.retire(staged).await,
+            Self::Retire(confirmed) => opened.as_encryptor()?.retire(confirmed).await,
             Self::Zeroize(channel) => opened.as_encryptor()?.zeroize(channel).await,
             Self::Encrypt(channel) => opened.as_encryptor()?.set_encryption(channel, true).await,
             Self::Apply(plan) => opened.as_switch()?.apply(plan).await.map(drop),

@@ -136,6 +136,9 @@ impl SnmpLink for Snmp {
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.service.notifications()
     }
+    fn has_notifications(&self) -> bool {
+        true
+    }
     fn security(&self) -> SecurityLevel {
         SecurityLevel::AuthPriv
     }

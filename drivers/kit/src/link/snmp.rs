@@ -2,6 +2,7 @@
 
 use super::LinkError;
 use async_trait::async_trait;
+use qkd_hal::capability::EventSupport;
 use std::{fmt, str::FromStr, time::Duration};
 use tokio::sync::broadcast;
 use zeroize::Zeroize;
@@ -268,6 +269,17 @@ pub trait SnmpLink: Send + Sync {
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError>;
     /// Traps and informs from this agent; empty if the process has no notification receiver.
     fn notifications(&self) -> broadcast::Receiver<Notification>;
+    /// Whether notifications of the agent can reach this link at all: over UDP, only with a
+    /// receiver ([`OpenContext::with_notifications`](crate::OpenContext::with_notifications)).
+    fn has_notifications(&self) -> bool;
+    /// What a driver declares of its events: those that the agent sends, if they can arrive.
+    fn event_support(&self) -> EventSupport {
+        if self.has_notifications() {
+            EventSupport::Native
+        } else {
+            EventSupport::LinkOnly
+        }
+    }
     /// What protects this link.
     fn security(&self) -> SecurityLevel;
     /// The name of the far end.

@@ -264,6 +264,9 @@ impl SnmpLink for Replay {
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.notifications.subscribe()
     }
+    fn has_notifications(&self) -> bool {
+        false
+    }
     fn security(&self) -> SecurityLevel {
         SecurityLevel::AuthPriv
     }

@@ -474,6 +474,9 @@ impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.inner.notifications()
     }
+    fn has_notifications(&self) -> bool {
+        self.inner.has_notifications()
+    }
     fn security(&self) -> SecurityLevel {
         self.inner.security()
     }

@@ -162,6 +162,9 @@ impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.inner.notifications()
     }
+    fn has_notifications(&self) -> bool {
+        self.inner.has_notifications()
+    }
     fn security(&self) -> SecurityLevel {
         self.inner.security()
     }

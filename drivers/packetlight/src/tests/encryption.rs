@@ -159,8 +159,8 @@ async fn a_roll_is_confirmed_with_its_gap_and_the_secret_never_read() {
     );
     encryptor.activate(&staged).await.unwrap();
     let confirmation = encryptor.confirm(&staged).await.unwrap();
-    assert!(confirmation.confirmed, "{confirmation:?}");
-    let gap = confirmation.gap.unwrap().value;
+    assert!(confirmation.is_confirmed(), "{confirmation:?}");
+    let gap = confirmation.gap().unwrap().value;
     assert!((2.5..=3.5).contains(&gap), "{gap}");
     encryptor.telemetry().await.unwrap();
     assert!(!agent.0.lock().unwrap().read_secret);
@@ -176,7 +176,7 @@ async fn a_failed_exchange_is_not_confirmed() {
             .confirm(&staged)
             .await
             .unwrap()
-            .evidence
+            .evidence()
             .contains("never left active")
     );
     agent.0.lock().unwrap().fails = true;
@@ -187,7 +187,7 @@ async fn a_failed_exchange_is_not_confirmed() {
     );
     let confirmation = encryptor.confirm(&staged).await.unwrap();
     assert!(
-        !confirmation.confirmed && confirmation.evidence.contains("223"),
+        !confirmation.is_confirmed() && confirmation.evidence().contains("223"),
         "{confirmation:?}"
     );
     assert_eq!(

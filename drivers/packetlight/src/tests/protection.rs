@@ -13,7 +13,7 @@ use qkd_driver_kit::{
     wrap::fault::{Fate, Script},
 };
 use qkd_hal::{
-    DeviceKind, DeviceMisbehaved, Effect, ErrorKind, EventKind,
+    DeviceKind, Effect, ErrorKind, EventKind,
     event::{Delivery, Origin},
     reading::Quality,
     units::DecibelMilliwatts,

@@ -19,7 +19,6 @@ use qkd_driver_kit::link::{
 };
 use qkd_hal::{
     DeviceMisbehaved, Error, Identity, Operation, Result,
-    capability::EventSupport,
     event::{EventHub, Origin},
     units::{DecibelMilliwatts, Decibels},
 };
@@ -180,7 +179,7 @@ impl Interface for Snmp {
         let call = self.agent.by(until);
         let mut fitted = Fitted {
             operations: vec![Operation::Health],
-            events: EventSupport::Native,
+            events: self.agent.link().event_support(),
             ..Fitted::default()
         };
         let monitors = rows(&call, oid::POWER, geometry).await?;

@@ -19,7 +19,8 @@ use qkd_hal::{
     Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, Operation,
     Result,
     encryptor::{
-        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged,
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, KeySizes,
+        Staged,
     },
     units::Bits,
 };
@@ -374,7 +375,10 @@ impl ForcedEnd {
             link,
             end,
             channel: channel.into(),
-            limits: EncryptorCapabilities::forced(&[Bits(128), Bits(256)], Some(GAP)),
+            limits: EncryptorCapabilities::forced(
+                KeySizes::one_of(&[Bits(128), Bits(256)]),
+                Some(GAP),
+            ),
         }
     }
     /// What all devices have.
@@ -480,7 +484,7 @@ impl Encryptor for ForcedEnd {
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
-        if !self.limits.key_sizes.contains(&key.size()) {
+        if !self.limits.key_sizes.allow(key.size()) {
             return Err(Error::invalid(format!(
                 "a key of 128 or 256 bit is needed, not {}",
                 key.size()
@@ -508,6 +512,7 @@ impl Encryptor for ForcedEnd {
         tokio::time::sleep(self.link.clock().really(GAP)).await;
         let active = self.link.stage() == Stage::Active;
         Ok(Confirmation::new(
+            staged,
             active,
             format!("{:?}", self.link.stage()),
         ))

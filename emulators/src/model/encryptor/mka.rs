@@ -20,8 +20,8 @@ use qkd_hal::{
     Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, KeyId, Operation,
     Result,
     encryptor::{
-        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, FailureMode,
-        Slot, Staged, TrafficCounters,
+        ChannelId, ChannelState, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities,
+        FailureMode, KeySizes, Slot, Staged, TrafficCounters,
     },
     units::Bits,
 };
@@ -531,7 +531,11 @@ impl MkaEnd {
             link,
             end,
             channel: channel.into(),
-            limits: EncryptorCapabilities::slots(2, true, &[Bits(128), Bits(256)]),
+            limits: EncryptorCapabilities::slots(
+                2,
+                true,
+                KeySizes::one_of(&[Bits(128), Bits(256)]),
+            ),
         }
     }
     /// What all devices have.
@@ -616,7 +620,7 @@ impl Encryptor for MkaEnd {
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
-        if !self.limits.key_sizes.contains(&key.size()) {
+        if !self.limits.key_sizes.allow(key.size()) {
             return Err(Error::invalid(format!(
                 "a key of 128 or 256 bit is needed, not {}",
                 key.size()
@@ -648,6 +652,7 @@ impl Encryptor for MkaEnd {
             .0
             .is_some_and(|s| s.ckn == staged.key_id.as_bytes());
         Ok(Confirmation::new(
+            staged,
             protects,
             if protects {
                 "the SAK was distributed under this key"
@@ -656,7 +661,8 @@ impl Encryptor for MkaEnd {
             },
         ))
     }
-    async fn retire(&self, staged: &Staged) -> Result<()> {
+    async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
+        let staged = confirmed.staged();
         self.known(&staged.channel)?;
         let slot = staged.slot.filter(|s| *s == self.link.active(self.end));
         let Some(slot) = slot else {

@@ -146,17 +146,17 @@ pub(crate) async fn run(
                 || {
                     format!(
                         "{}: {}",
-                        if confirmation.confirmed {
+                        if confirmation.is_confirmed() {
                             "the key protects traffic"
                         } else {
                             "NOT CONFIRMED"
                         },
-                        confirmation.evidence
+                        confirmation.evidence()
                     )
                 },
             )?;
             encryptor.close().await?;
-            Ok(guard.exit_code(if confirmation.confirmed {
+            Ok(guard.exit_code(if confirmation.is_confirmed() {
                 0
             } else {
                 exit::CHANGED
@@ -342,7 +342,7 @@ impl Pair<'_> {
         }
         let confirmed = rolled
             .as_ref()
-            .is_some_and(|r| r.near.confirmed && r.far.confirmed);
+            .is_some_and(|r| r.near.is_confirmed() && r.far.is_confirmed());
         let now = if signal.is_some() || !confirmed {
             self.now().await
         } else {
@@ -482,7 +482,7 @@ impl Pair<'_> {
         };
         let mut rows = Vec::new();
         if let Some(rolled) = &report.rolled {
-            let end = |c: &Confirmation| format!("{}: {}", word(c.confirmed), c.evidence);
+            let end = |c: &Confirmation| format!("{}: {}", word(c.is_confirmed()), c.evidence());
             rows.extend([
                 ("key", rolled.key_id.to_string()),
                 ("hitless", rolled.hitless.to_string()),

@@ -8,7 +8,7 @@ use crate::{
 use qkd_driver_kit::Opened;
 use qkd_hal::{
     Effect, ErrorKind, Key, KeyId, Operation as Op, Result, Support,
-    encryptor::{ChannelId, Staged, Staging},
+    encryptor::{ChannelId, Confirmation, Staged, Staging},
     parameter::ParameterValue,
     qkd::{KeyRequest, Role},
 };
@@ -149,21 +149,19 @@ async fn change(opened: &Opened, op: Op) -> Option<Result<()>> {
             .map(drop),
         Op::Stage => {
             let encryptor = opened.as_encryptor().ok()?;
-            let size = encryptor
-                .encryptor_capabilities()
-                .key_sizes
-                .first()
-                .map_or(32, |s| s.0 / 8);
+            let size = super::encryptor::size(&*encryptor);
             encryptor
-                .stage(
-                    &ChannelId::from("none"),
-                    &made_up_key(usize::try_from(size).unwrap_or(32)),
-                )
+                .stage(&ChannelId::from("none"), &made_up_key(size))
                 .await
                 .map(drop)
         }
         Op::Activate => opened.as_encryptor().ok()?.activate(&staged()).await,
-        Op::Retire => opened.as_encryptor().ok()?.retire(&staged()).await,
+        Op::Retire => {
+            let claimed = Confirmation::new(&staged(), true, "made up")
+                .confirmed()
+                .ok()?;
+            opened.as_encryptor().ok()?.retire(&claimed).await
+        }
         Op::Zeroize => {
             opened
                 .as_encryptor()

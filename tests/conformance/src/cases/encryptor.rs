@@ -9,7 +9,7 @@ use crate::{
 };
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Operation as Op,
-    encryptor::{ChannelId, ChannelState, Staged, Staging},
+    encryptor::{ChannelId, ChannelState, KeySizes, Staged, Staging},
     units::Bits,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -95,16 +95,11 @@ pub(super) async fn channel(b: &Bench, encryptor: &dyn Encryptor) -> Result<Chan
     }
 }
 
-/// The greatest size that it takes, in bytes.
-pub(super) fn size(encryptor: &dyn Encryptor) -> usize {
-    let bits = encryptor
-        .encryptor_capabilities()
-        .key_sizes
-        .iter()
-        .map(|s| s.0)
-        .max()
-        .unwrap_or(256);
-    usize::try_from(bits / 8).unwrap_or(32)
+/// The largest key size of at most 256 bits that it takes, in bytes.
+pub(crate) fn size(encryptor: &dyn Encryptor) -> usize {
+    let sizes = &encryptor.encryptor_capabilities().key_sizes;
+    let largest = sizes.largest_common(&KeySizes::Unknown, Bits(256));
+    largest.map_or(32, |bits| usize::try_from(bits.0 / 8).unwrap_or(32))
 }
 
 async fn channels(b: &Bench) -> Verdict {
@@ -211,14 +206,14 @@ async fn counters(b: &Bench) -> Verdict {
 async fn wrong_size(b: &Bench) -> Verdict {
     let encryptor = open(b).await?;
     let right = &encryptor.encryptor_capabilities().key_sizes;
-    if right.is_empty() {
+    if *right == KeySizes::Unknown {
         return Err(Stop::NotApplicable(
             "which sizes it takes is not public".to_owned(),
         ));
     }
     let sent = b.records().len();
     for bytes in [1, 15, 17, 31, 33, 64, 4096] {
-        if right.contains(&Bits(bytes as u64 * 8)) {
+        if right.allow(Bits(bytes as u64 * 8)) {
             continue;
         }
         let key = made_up_key(bytes);
@@ -307,13 +302,13 @@ async fn confirm_unstaged(b: &Bench) -> Verdict {
         .await
     {
         Ok(confirmation) => {
-            holds(!confirmation.confirmed, || {
+            holds(!confirmation.is_confirmed(), || {
                 format!(
                     "it confirms a key that was never staged: {}",
-                    confirmation.evidence
+                    confirmation.evidence()
                 )
             })?;
-            holds(!confirmation.evidence.trim().is_empty(), || {
+            holds(!confirmation.evidence().trim().is_empty(), || {
                 "it does not confirm, and says nothing of why".to_owned()
             })
         }

@@ -3,7 +3,7 @@
 mod attenuator;
 mod claims;
 mod device;
-mod encryptor;
+pub(crate) mod encryptor;
 mod events;
 mod exclusive;
 mod failover;

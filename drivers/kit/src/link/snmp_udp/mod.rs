@@ -56,6 +56,7 @@ const ENGINE_ID: [u32; 11] = [1, 3, 6, 1, 6, 3, 10, 2, 1, 1, 0];
 pub struct UdpSnmp {
     shared: Arc<Shared>,
     notifications: broadcast::Sender<Notification>,
+    has_receiver: bool,
     /// Keeps the channel open, whether anybody listens yet or not.
     _listener: broadcast::Receiver<Notification>,
 }
@@ -126,12 +127,14 @@ impl UdpSnmp {
 
     fn with_receiver(shared: Arc<Shared>, receiver: Option<NotificationReceiver>) -> Arc<Self> {
         let (notifications, listener) = broadcast::channel(256);
+        let has_receiver = receiver.is_some();
         if let Some(receiver) = receiver {
             receiver.forward(shared.address.ip(), shared.engine(), &notifications);
         }
         Arc::new(Self {
             shared,
             notifications,
+            has_receiver,
             _listener: listener,
         })
     }
@@ -207,6 +210,9 @@ impl SnmpLink for UdpSnmp {
 
     fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.notifications.subscribe()
+    }
+    fn has_notifications(&self) -> bool {
+        self.has_receiver
     }
     fn security(&self) -> SecurityLevel {
         self.shared.security.level()

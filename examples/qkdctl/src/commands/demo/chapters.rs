@@ -384,19 +384,19 @@ async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
             let Some(Reached::End(rolled)) = story.must(&format!("roll {round}"), rolled) else {
                 break;
             };
-            let gap = rolled.near.gap.map_or_else(String::new, |g| {
+            let gap = rolled.near.gap().map_or_else(String::new, |g| {
                 format!(", traffic was down for {:.2} s", g.value)
             });
             story.check(
-                rolled.near.confirmed,
+                rolled.near.is_confirmed(),
                 format!(
                     "roll {round} confirmed at this end: {}{gap}",
-                    rolled.near.evidence
+                    rolled.near.evidence()
                 ),
             );
             story.check(
-                rolled.far.confirmed,
-                format!("and at the far end: {}", rolled.far.evidence),
+                rolled.far.is_confirmed(),
+                format!("and at the far end: {}", rolled.far.evidence()),
             );
         }
         if let Ok(counters) = boxes[0].counters(&channels[0]).await {

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, Result,
     encryptor::{
-        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Slot, Staged,
-        TrafficCounters,
+        ChannelId, ChannelState, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities,
+        Slot, Staged, TrafficCounters,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -93,19 +93,20 @@ impl Encryptor for Broken {
         let encryptor = self.honest_encryptor();
         let result = self.through(encryptor.confirm(staged)).await;
         match self.breaks {
-            "ENC-08" | "ENC-12" => Ok(Confirmation::new(true, "surely")),
+            "ENC-08" | "ENC-12" => Ok(Confirmation::new(staged, true, "surely")),
             "ENC-13" => result.map(|c| {
-                Confirmation::new(c.confirmed, c.evidence).with_gap(Duration::from_secs(1))
+                Confirmation::new(staged, c.is_confirmed(), c.evidence())
+                    .with_gap(Duration::from_secs(1))
             }),
             _ => result,
         }
     }
 
-    async fn retire(&self, staged: &Staged) -> Result<()> {
+    async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
         let encryptor = self.honest_encryptor();
         match self.breaks {
             "ENC-14" | "ENC-15" => Ok(()),
-            _ => self.through(encryptor.retire(staged)).await,
+            _ => self.through(encryptor.retire(confirmed)).await,
         }
     }
 
