@@ -4,6 +4,7 @@ use crate::{
     handle, keys, snmp,
     tool::{compile, row},
 };
+use qkd_driver_kit::link::snmp_udp::SnmpClientLibrary;
 use qkd_interop::snmpd::Snmpd;
 use std::process::Command;
 
@@ -22,7 +23,13 @@ pub(crate) fn rounds(arguments: &[String]) {
         "usb" => handle::usb_calls()(n),
         "line" => handle::line_exchanges()(n),
         "keys" => drop(keys::hand_on(n)),
-        version => drop(snmp::ours(port, version, n, 1)),
+        version => drop(snmp::ours(
+            port,
+            version,
+            SnmpClientLibrary::AsyncSnmp,
+            n,
+            1,
+        )),
     }
 }
 

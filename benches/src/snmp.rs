@@ -10,7 +10,7 @@ use qkd_driver_kit::{
     credentials::Entry,
     link::{
         snmp::{Oid, SnmpLink, Value},
-        snmp_udp::{Security, SnmpOptions, UdpSnmp},
+        snmp_udp::{Security, SnmpClientLibrary, SnmpOptions, UdpSnmp},
     },
 };
 use qkd_emulators::{
@@ -48,11 +48,14 @@ fn security(version: &str) -> Security {
     Security::from_entry(&entry).expect("credentials")
 }
 
-async fn open(port: u16, version: &str) -> Arc<UdpSnmp> {
+async fn open(port: u16, version: &str, client: SnmpClientLibrary) -> Arc<UdpSnmp> {
     UdpSnmp::open(
         &format!("127.0.0.1:{port}"),
         security(version),
-        &SnmpOptions::default(),
+        &SnmpOptions {
+            client,
+            ..SnmpOptions::default()
+        },
         PATIENCE,
         EventHub::default(),
         None,
@@ -61,9 +64,15 @@ async fn open(port: u16, version: &str) -> Arc<UdpSnmp> {
     .expect("the agent answers")
 }
 
-pub(crate) fn ours(port: u16, version: &str, count: u32, in_flight: usize) -> f64 {
+pub(crate) fn ours(
+    port: u16,
+    version: &str,
+    client: SnmpClientLibrary,
+    count: u32,
+    in_flight: usize,
+) -> f64 {
     current_thread().block_on(async {
-        let link = open(port, version).await;
+        let link = open(port, version, client).await;
         let name = [Oid::from(NAME)];
         let ask = || async { link.get(&name, PATIENCE).await.expect("an answer") };
         // Sessions are made once; what is measured is the traffic after that.
@@ -88,7 +97,7 @@ fn side_by_side(
     what: &str,
     port: u16,
     reference: &Path,
-    version: &str,
+    (version, client): (&str, SnmpClientLibrary),
     count: u32,
     in_flight: usize,
     goal: &str,
@@ -110,7 +119,7 @@ fn side_by_side(
             eprintln!("{what}: the reference failed, so its row is left out");
             return;
         };
-        let ours = ours(port, version, count, in_flight);
+        let ours = ours(port, version, client, count, in_flight);
         pairs.push((ours / theirs, ours, theirs));
     }
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -136,42 +145,27 @@ pub(crate) fn client(scale: u32) {
         }
     };
     let count = 20_000 / scale;
-    side_by_side(
-        "SNMP GET one after another, v2c, snmpd",
-        agent.port,
-        &reference,
-        "v2c",
-        count,
-        1,
-        "≥ 0.95",
-    );
-    side_by_side(
-        "SNMP GET one after another, v3 authPriv, snmpd",
-        agent.port,
-        &reference,
-        "v3",
-        count,
-        1,
-        "≥ 0.95",
-    );
-    side_by_side(
-        "SNMP GET, 64 in flight over one pooled link, v2c, snmpd",
-        agent.port,
-        &reference,
-        "v2c",
-        count,
-        64,
-        "≥ 1",
-    );
-    side_by_side(
-        "SNMP GET, 64 in flight over one pooled link, v3 authPriv, snmpd",
-        agent.port,
-        &reference,
-        "v3",
-        count,
-        64,
-        "≥ 1",
-    );
+    for (client, name) in [
+        (SnmpClientLibrary::AsyncSnmp, "async-snmp"),
+        (SnmpClientLibrary::Snmp2, "snmp2"),
+    ] {
+        for (in_flight, how, goal) in [
+            (1, "one after another", "≥ 0.95"),
+            (64, "64 in flight over one link", "≥ 1"),
+        ] {
+            for (version, level) in [("v2c", "v2c"), ("v3", "v3 authPriv")] {
+                side_by_side(
+                    &format!("SNMP GET by {name}, {how}, {level}, snmpd"),
+                    agent.port,
+                    &reference,
+                    (version, client),
+                    count,
+                    in_flight,
+                    goal,
+                );
+            }
+        }
+    }
 }
 
 /// Agents of the crowd: so many also in a quick run, for they start in no time and what they share is to be shared by many.
@@ -221,7 +215,7 @@ pub(crate) fn crowd() {
         let kib = resident_kib().saturating_sub(before) as f64 / f64::from(CROWD);
         // Some of them, to see that they serve.
         for port in ports.iter().step_by(ports.len().div_ceil(20)) {
-            let got = open(*port, "v3")
+            let got = open(*port, "v3", SnmpClientLibrary::AsyncSnmp)
                 .await
                 .get(&[Oid::from(DESCR)], PATIENCE)
                 .await
