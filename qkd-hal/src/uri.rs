@@ -35,6 +35,9 @@ const SECRETS: [&str; 13] = [
     "priv-password",
 ];
 
+/// The longest zone of an IPv6 address.
+const MAX_ZONE: usize = 32;
+
 impl DeviceUri {
     /// The driver's name.
     #[must_use]
@@ -46,7 +49,8 @@ impl DeviceUri {
     pub fn transport(&self) -> &str {
         &self.transport
     }
-    /// The host; empty where there is none. An IPv6 address has no brackets.
+    /// The host; empty where there is none. An IPv6 address has no brackets, and its zone, where
+    /// there is one, follows a `%` (RFC 4007).
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -124,7 +128,8 @@ impl FromStr for DeviceUri {
                 "a device URI holds no user name or password: put them into the credentials file and name the entry with credentials=<name>",
             ));
         }
-        let uri = fluent_uri::Uri::parse(text)
+        let (text, zone) = without_zone(text)?;
+        let uri = fluent_uri::Uri::parse(&*text)
             .map_err(|e| Error::invalid(format!("not a URI ({e}); {shape}")))?;
         let scheme = uri.scheme().as_str().to_ascii_lowercase();
         let (driver, transport) = scheme
@@ -156,6 +161,7 @@ impl FromStr for DeviceUri {
             .strip_prefix('[')
             .and_then(|h| h.strip_suffix(']'))
             .map_or(host.clone(), str::to_owned);
+        let host = zone.map_or(host.clone(), |zone| format!("{host}%{zone}"));
         let path = decode(uri.path().as_str())?;
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in uri
@@ -194,6 +200,28 @@ impl FromStr for DeviceUri {
     }
 }
 
+/// Takes the zone of an IPv6 address out of a URI (RFC 6874: `[fe80::1%25eth0]`), which RFC 3986
+/// alone does not know.
+fn without_zone(text: &str) -> Result<(std::borrow::Cow<'_, str>, Option<&str>)> {
+    let unchanged = Ok((text.into(), None));
+    let Some((head, rest)) = text.split_once("://[") else {
+        return unchanged;
+    };
+    let Some((literal, tail)) = rest.split_once(']') else {
+        return unchanged;
+    };
+    let Some((address, zone)) = literal.split_once("%25") else {
+        return unchanged;
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    if zone.is_empty() || zone.len() > MAX_ZONE || !zone.chars().all(is_plain) {
+        return Err(Error::invalid(
+            "the zone of an IPv6 address is the name of a network interface, as in [fe80::1%25eth0]",
+        ));
+    }
+    Ok((format!("{head}://[{address}]{tail}").into(), Some(zone)))
+}
+
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -225,7 +253,7 @@ impl fmt::Display for DeviceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}+{}://", self.driver, self.transport)?;
         if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?
+            write!(f, "[{}]", self.host.replace('%', "%25"))?
         } else {
             percent_encode(f, &self.host, b"")?
         }
@@ -259,6 +287,29 @@ impl serde::Serialize for DeviceUri {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_zone_is_part_of_the_host() {
+        let uri: DeviceUri = "polatis+snmp://[fe80::1%25eth0]:1161?bulk=8"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            (uri.host(), uri.authority(161).as_str()),
+            ("fe80::1%eth0", "[fe80::1%eth0]:1161")
+        );
+        assert_eq!(
+            uri.to_string(),
+            "polatis+snmp://[fe80::1%25eth0]:1161?bulk=8"
+        );
+        assert_eq!(uri.to_string().parse::<DeviceUri>().unwrap(), uri);
+        for wrong in [
+            "x+snmp://[fe80::1%25]",
+            "x+snmp://[fe80::1%25a/b]",
+            "x+snmp://[fe80::1%eth0]",
+        ] {
+            assert!(wrong.parse::<DeviceUri>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_forms_of_the_field() {
