@@ -1,9 +1,11 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod call;
 mod client;
 mod device;
 pub mod proto;
+mod spans;
 #[cfg(test)]
 mod tests;
 

@@ -605,10 +605,12 @@ impl QkdModule for QkdEnd {
         if ids.is_empty() || (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
             return Err(Error::invalid("at least one id, each once"));
         }
+        // The ids of this link are UUIDs: no other one is known here.
         let ids: Vec<_> = ids
             .iter()
-            .filter_map(|id| Uuid::from_slice(id.as_bytes()).ok())
-            .collect();
+            .map(|id| Uuid::from_slice(id.as_bytes()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| no_keys(SourceError::NotFound))?;
         self.link
             .pool
             .take_by_id(&self.peer, &self.name, &ids)

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use qkd_driver_kit::context::{Endpoint, MEMORY};
-use qkd_northbound_etsi014::{Callers, Config, Kme, pki::TestPki, server};
+use qkd_northbound_etsi014::{Callers, Config, KeyIdForm, Kme, pki::TestPki, server};
 use std::{io, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -63,6 +63,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "status for an unknown key id: 400 (default, the standard's) or another that a KME is known to answer, such as 404",
         live: false,
     },
+    Setting {
+        name: "key-id-form",
+        help: "spelling of key ids: uuid (default, read in any spelling), hex, upper-case or \
+               token (read as they were given out only)",
+        live: false,
+    },
+    Setting {
+        name: "post-refusal",
+        help: "status with which POST is refused, such as 405, 404 or 501; default: POST is served",
+        live: false,
+    },
 ];
 
 /// A linked pair and what `--set` says of it.
@@ -94,6 +105,14 @@ fn fibre(length: f64) -> Result<Fibre, String> {
     }
 }
 
+fn key_id_form(name: &str) -> io::Result<KeyIdForm> {
+    let found = KeyIdForm::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, form)| *form).ok_or_else(|| {
+        let known = KeyIdForm::ALL.map(|(name, _)| name).join(", ");
+        invalid(format!("key-id-form={name}: it is one of {known}"))
+    })
+}
+
 /// Both KMEs of a pair.
 fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Arc<Kme>; 2]> {
     let config = |id: &str, peer: &str, local: &str, remote: &str| -> io::Result<Config> {
@@ -102,9 +121,17 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
         config.max_per_request = options.number("max-per-request", config.max_per_request)?;
         config.unknown_key_status =
             options.number("unknown-key-status", config.unknown_key_status)?;
+        config.key_id_form = key_id_form(options.text("key-id-form", "uuid"))?;
+        if options.text("post-refusal", "").is_empty() {
+            config.post_refusal = None;
+        } else {
+            config.post_refusal = Some(options.number("post-refusal", 405)?);
+        }
+        let is_status = |status: u16| (100..=599).contains(&status);
         if !config.key_size.is_multiple_of(8)
             || !(config.min_key_size..=config.max_key_size).contains(&config.key_size)
-            || !(100..=599).contains(&config.unknown_key_status)
+            || !is_status(config.unknown_key_status)
+            || !config.post_refusal.is_none_or(is_status)
         {
             return Err(invalid(format!(
                 "key-size is {} to {}, a multiple of 8; a status is 100 to 599",

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`key_id`] | spellings of key ids |
 //! | [`kme`] | the socket-free core: [`Kme::handle`] answers a request with a status and a body |
 //! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`Pool`] that two KMEs share |
 //! | [`server`] | thin shell: HTTPS with mutual TLS, or plain HTTP |
@@ -19,12 +20,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod key_id;
 pub mod kme;
 pub mod pki;
 mod request;
 pub mod server;
 pub mod source;
 
+pub use key_id::KeyIdForm;
 pub use kme::{Config, Kme, Reply, fuzz};
 pub use server::{Answer, Callers, serve};
 pub use source::{Grant, KeyItem, KeySource, Material, Pool, SourceError};

@@ -56,6 +56,35 @@ async fn both_ends_give_the_same_keys_once() {
 }
 
 #[tokio::test]
+async fn twins_are_found_by_the_very_spelling_of_their_ids() {
+    for form in ["uuid", "hex", "upper-case", "token"] {
+        let options = Options::default().with("key-id-form", form);
+        let (_running, alice, bob) = pair("etsi014-pair", &options).await;
+        let keys = alice.take_keys(&KeyRequest::new(2)).await.unwrap();
+        let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+        assert_eq!(
+            bob.take_keys_by_id(&ids).await.unwrap(),
+            keys,
+            "{form}: {ids:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kme_that_serves_get_only_gives_keys_and_their_twins() {
+    for status in [404, 405, 501] {
+        let options = Options::default().with("post-refusal", status);
+        let (_running, alice, bob) = pair("etsi014-pair", &options).await;
+        let request = KeyRequest::new(3).with_size(Bits(512));
+        let keys = alice.take_keys(&request).await.unwrap();
+        let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+        assert_eq!(bob.take_keys_by_id(&ids).await.unwrap(), keys, "{status}");
+        let again = bob.take_keys_by_id(&ids).await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::NotFound, "{status}: {again}");
+    }
+}
+
+#[tokio::test]
 async fn what_014_refuses_is_told_and_changes_nothing() {
     let (_running, alice, bob) = pair("etsi014-pair", &Options::default()).await;
     let store = alice.key_store().await.unwrap();
