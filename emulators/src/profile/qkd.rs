@@ -19,7 +19,11 @@ use crate::{
     },
 };
 use qkd_driver_kit::context::{Endpoint, MEMORY};
-use qkd_northbound_etsi014::{Callers, Config, KeyIdForm, Kme, pki::TestPki, server};
+use qkd_northbound_etsi014::{
+    Callers, Config, KeyIdForm, Kme,
+    pki::{CertificateFault, Pair, TestPki},
+    server,
+};
 use std::{io, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -67,6 +71,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "key-id-form",
         help: "spelling of key ids: uuid (default, read in any spelling), hex, upper-case or \
                token (read as they were given out only)",
+        live: false,
+    },
+    Setting {
+        name: "certificate",
+        help: "certificate of the servers: valid (default), version-1, self-signed, other-name, \
+               no-name, expired, not-yet-valid or unknown-issuer",
         live: false,
     },
     Setting {
@@ -190,10 +200,22 @@ fn build_etsi014(options: &Options) -> io::Result<(Controls, [Arc<Kme>; 2])> {
     ))
 }
 
+fn server_certificate(pki: &TestPki, kind: &str) -> io::Result<Pair> {
+    if kind == "valid" {
+        return pki.server("kme").map_err(io::Error::other);
+    }
+    let fault = CertificateFault::ALL.iter().find(|(name, _)| *name == kind);
+    let (_, fault) = fault.ok_or_else(|| {
+        let known = CertificateFault::ALL.map(|(name, _)| name).join(", ");
+        invalid(format!("certificate={kind}: it is valid or one of {known}"))
+    })?;
+    pki.faulty_server("kme", *fault).map_err(io::Error::other)
+}
+
 pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
     let (controls, kmes) = build_etsi014(options)?;
     let pki = TestPki::new("qkd-emu test CA").map_err(io::Error::other)?;
-    let server = pki.server("kme").map_err(io::Error::other)?;
+    let server = server_certificate(&pki, options.text("certificate", "valid"))?;
     let [master, slave] = [
         pki.client(MASTER).map_err(io::Error::other)?,
         pki.client(SLAVE).map_err(io::Error::other)?,

@@ -20,6 +20,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod der;
 pub mod key_id;
 pub mod kme;
 pub mod pki;

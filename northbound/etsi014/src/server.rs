@@ -10,6 +10,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -82,12 +83,21 @@ impl Callers {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| wrong(&e))?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| wrong(&e))?;
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| wrong(&e))?;
+        let certified = CertifiedKey::new(chain, key);
+        // A certificate of version 1 cannot be compared with its key; emulators show one.
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InvalidCertificate(_)) => {}
+            Err(error) => return Err(wrong(&error)),
+        }
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|e| wrong(&e))?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         Ok(Self::Certificates(Arc::new(config)))
     }
 }
