@@ -24,7 +24,7 @@ use qkd_northbound_etsi014::{
     pki::{CertificateFault, Pair, TestPki},
     server,
 };
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// The two applications.
@@ -74,6 +74,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         live: false,
     },
     Setting {
+        name: "twin-lifetime",
+        help: "time in s for which a taken key's twin waits for its slave; default 3600; then it \
+               is destroyed and counted",
+        live: true,
+    },
+    Setting {
         name: "certificate",
         help: "certificate of the servers: valid (default), version-1, self-signed, other-name, \
                no-name, expired, not-yet-valid or unknown-issuer",
@@ -100,11 +106,21 @@ fn link(options: &Options) -> io::Result<Arc<QkdLink>> {
         running,
         ..LinkConfig::default()
     };
-    Ok(QkdLink::new(
+    let link = QkdLink::new(
         config,
         Clock::scaled(options.number("time-factor", 1.0)?),
         options.seed,
-    ))
+    );
+    link.set_twin_lifetime(twin_lifetime(options.text("twin-lifetime", "3600")).map_err(invalid)?);
+    Ok(link)
+}
+
+fn twin_lifetime(seconds: &str) -> Result<Duration, String> {
+    let parsed = seconds.parse().ok();
+    parsed
+        .filter(|s| (1..=31_536_000).contains(s))
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("twin-lifetime={seconds}: it is 1 to 31536000 s"))
 }
 
 fn fibre(length: f64) -> Result<Fibre, String> {
@@ -176,6 +192,11 @@ fn controls(
     });
     let shown = Arc::clone(link);
     let mut controls = Controls::new(faults, move || shown.state() + &more());
+    let twins = Arc::clone(link);
+    controls.live("twin-lifetime", move |value| {
+        twins.set_twin_lifetime(twin_lifetime(value)?);
+        Ok(())
+    });
     let link = Arc::clone(link);
     controls.live("length", move |value| {
         let new = fibre(

@@ -335,6 +335,9 @@ impl Kme {
                 "one or more keys specified are not found on KME",
             ),
             SourceError::NotAllowed => Reply::unauthorized(),
+            SourceError::Undelivered => {
+                Reply::error(503, "too many keys wait for their slave SAE to fetch them")
+            }
             SourceError::NotEnough => Reply::error(503, "not enough keys are stored"),
             SourceError::Failed(_) => Reply::error(503, "key data access error"),
         }
