@@ -109,13 +109,13 @@ impl Watcher for Screen {
     fn total(&self, cases: usize) {
         self.bar.inc_length(cases as u64);
     }
-    fn ended(&self, result: &CaseResult) {
+    fn ended(&self, dut: &str, result: &CaseResult) {
         self.bar.inc(1);
         self.bar.set_message(result.id.clone());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
             self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
-                "  {:5} {}: {}",
+                "  {:5} {dut}: {}: {}",
                 result.outcome.words(),
                 result.id,
                 result.why
@@ -374,10 +374,14 @@ fn line(run: &Run) -> String {
         .filter(|(_, n)| *n > 0)
         .map(|(o, n)| format!("{n} {}", o.words()))
         .collect();
+    let faults = match run.faults.is_empty() {
+        true => String::new(),
+        false => format!("; with injected faults: {}", run.faults.join(", ")),
+    };
     format!(
-        "{}: {}: {} ({}; {:.1} s)",
+        "{}: {} ({}; {}{faults}; {:.1} s)",
         run.dut,
-        run.verdict().words(),
+        run.headline(),
         counts.join(", "),
         run.on.words(),
         run.seconds
