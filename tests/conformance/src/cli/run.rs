@@ -300,7 +300,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             let _ = std::fs::remove_file(&journal);
         }
         let (why, code) = match refusal {
-            Refusal::WrongKind(why) => (why, 2),
+            Refusal::WrongKind(why) | Refusal::WrongFile(why) => (why, 2),
             Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
         };
         eprintln!("error: {why}");
@@ -317,6 +317,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         .runs
         .iter()
         .for_each(|run| console::line(&line(run)));
+    if results.runs.len() > 1 {
+        console::line(&format!("all devices: {:.1} s", results.seconds));
+    }
     // Devices are as they are now, whether this can be written or not; so the journal stays until
     // it is.
     let written = report::write_all(&results, &arguments.out).map_err(|why| {

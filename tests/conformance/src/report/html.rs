@@ -132,6 +132,8 @@ struct Line<'a> {
     number: usize,
     device: &'a str,
     id: &'a str,
+    /// How many more cases never began for the same reason.
+    more: usize,
     anchor: String,
     cause: String,
 }
@@ -324,19 +326,30 @@ fn cell(number: usize, requirement: &RequirementResult) -> Cell {
 }
 
 fn lines(results: &Results) -> Vec<Line<'_>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Line<'_>> = Vec::new();
     for (i, run) in results.runs.iter().enumerate() {
         for requirement in &run.requirements {
             for case in &requirement.cases {
                 let outcome = requirement.counts(case);
                 if matches!(outcome, Outcome::Fail | Outcome::Error) {
+                    let cause = printable(&case.why, MAX_CAUSE).into_owned();
+                    // A device that is not there is one line.
+                    if never_began(case)
+                        && let Some(same) = all
+                            .iter_mut()
+                            .find(|l| l.number == i + 1 && l.cause == cause)
+                    {
+                        same.more += 1;
+                        continue;
+                    }
                     all.push(Line {
                         mark: outcome.into(),
                         number: i + 1,
                         device: &run.dut,
                         id: &case.id,
                         anchor: anchor(i + 1, &case.id),
-                        cause: printable(&case.why, MAX_CAUSE).into_owned(),
+                        more: 0,
+                        cause,
                     });
                 }
             }
