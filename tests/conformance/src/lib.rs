@@ -30,6 +30,7 @@ pub mod cli;
 pub mod dut;
 pub mod faults;
 pub mod journal;
+mod lanes;
 mod names;
 pub mod profile;
 mod reading;
