@@ -500,6 +500,15 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
                         key.size()
                     )));
                 }
+                // The name of a key in an encryptor is a CKN. Of a KME's id, longer tokens exist.
+                if key.id().as_bytes().len() > KeyId::MAX {
+                    return Err(Error::invalid(format!(
+                        "key id `{}` has more than {} bytes, which no encryptor can store as the \
+                         key's name; use a key with a shorter id",
+                        key.id(),
+                        KeyId::MAX
+                    )));
+                }
                 self.inner.stage(channel, key).await
             })
             .await

@@ -4,76 +4,128 @@
 //! [`Key::expose`], so that every place where a key leaves its wrapper can be searched for.
 
 use crate::units::Bits;
-use std::{fmt, str::FromStr};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The id of a key: opaque bytes, at most [`KeyId::MAX`]. 64-bit ids and UUIDs both exist in the field.
+/// Identifier of a key: an opaque token, shown and sent back exactly as it came.
 ///
-/// 16 bytes print as a UUID, anything else as hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// UUIDs, 64-bit numbers in hexadecimal and free-form names all exist in the field. Two ids are
+/// equal if they hold the same value: the spellings of one UUID or hexadecimal number are one id,
+/// any other token is compared character by character.
+#[derive(Clone)]
 pub struct KeyId {
-    length: u8,
-    bytes: [u8; Self::MAX],
+    /// The value of a UUID or hexadecimal number, the characters of any other token.
+    bytes: Arc<[u8]>,
+    /// The spelling, where it is not the usual one of these bytes.
+    spelling: Option<Arc<str>>,
+    is_number: bool,
 }
 
 impl KeyId {
-    /// The longest id, in bytes (a CKN of IEEE 802.1X has at most 32).
+    /// The longest binary id, in bytes (a CKN of IEEE 802.1X has at most 32).
     pub const MAX: usize = 32;
+    /// The longest spelling, in characters.
+    pub const MAX_TEXT: usize = 128;
 
-    /// From bytes; `None` if there are none or more than [`Self::MAX`].
+    /// Returns the id of these bytes; `None` if there are none or more than [`Self::MAX`].
+    ///
+    /// 16 bytes are spelt as a UUID, any other number of them as hexadecimal digits.
     #[must_use]
     pub fn from_bytes(id: &[u8]) -> Option<Self> {
-        if id.is_empty() || id.len() > Self::MAX {
-            return None;
-        }
-        let mut bytes = [0; Self::MAX];
-        bytes[..id.len()].copy_from_slice(id);
-        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
-        Some(Self {
-            length: id.len() as u8,
-            bytes,
+        (!id.is_empty() && id.len() <= Self::MAX).then(|| Self {
+            bytes: id.into(),
+            spelling: None,
+            is_number: true,
         })
     }
-    /// The id's bytes.
+    /// The value: the bytes of a UUID or hexadecimal number, at most [`Self::MAX`], or the
+    /// characters of any other token, at most [`Self::MAX_TEXT`].
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.bytes
+    }
+    fn value(&self) -> (bool, &[u8]) {
+        (self.is_number, &self.bytes)
+    }
+}
+
+impl PartialEq for KeyId {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+impl Eq for KeyId {}
+
+impl Hash for KeyId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value().hash(state);
+    }
+}
+
+impl PartialOrd for KeyId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for KeyId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value().cmp(&other.value())
     }
 }
 
 impl From<uuid::Uuid> for KeyId {
     fn from(id: uuid::Uuid) -> Self {
-        let mut bytes = [0; Self::MAX];
-        bytes[..16].copy_from_slice(id.as_bytes());
-        Self { length: 16, bytes }
+        Self {
+            bytes: id.as_bytes().as_slice().into(),
+            spelling: None,
+            is_number: true,
+        }
     }
 }
 
 impl FromStr for KeyId {
     type Err = crate::Error;
-    /// A UUID, or 1 to 32 bytes in hexadecimal digits.
+    /// Accepts 1 to [`KeyId::MAX_TEXT`] visible ASCII characters, and keeps their spelling.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(id) = uuid::Uuid::try_parse(text) {
-            return Ok(id.into());
+        if !(1..=Self::MAX_TEXT).contains(&text.len())
+            || !text.bytes().all(|b| b.is_ascii_graphic())
+        {
+            return Err(crate::Error::invalid(format!(
+                "`{}` is not a key id: it has 1 to {} visible ASCII characters",
+                crate::text::printable(text, 40),
+                Self::MAX_TEXT
+            )));
         }
-        hex::decode(text)
-            .ok()
-            .and_then(|bytes| Self::from_bytes(&bytes))
-            .ok_or_else(|| {
-                crate::Error::invalid(format!(
-                    "`{text}` is not a key id: a UUID, or 1 to {} bytes in hexadecimal",
-                    Self::MAX
-                ))
-            })
+        let number = uuid::Uuid::try_parse(text).map(Self::from).ok();
+        let number = number.or_else(|| Self::from_bytes(&hex::decode(text).ok()?));
+        let mut id = number.unwrap_or_else(|| Self {
+            bytes: text.as_bytes().into(),
+            spelling: None,
+            is_number: false,
+        });
+        if id.to_string() != text {
+            id.spelling = Some(text.into());
+        }
+        Ok(id)
     }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match uuid::Uuid::from_slice(self.as_bytes()) {
-            Ok(id) => write!(f, "{id}"),
-            Err(_) => f.write_str(&hex::encode(self.as_bytes())),
+        match &self.spelling {
+            Some(spelling) => f.write_str(spelling),
+            None if !self.is_number => f.write_str(&String::from_utf8_lossy(&self.bytes)),
+            None => match uuid::Uuid::from_slice(&self.bytes) {
+                Ok(id) => write!(f, "{id}"),
+                Err(_) => f.write_str(&hex::encode(&self.bytes)),
+            },
         }
     }
 }
@@ -160,9 +212,32 @@ mod tests {
             let id: KeyId = text.parse().unwrap();
             assert_eq!(id.to_string(), text);
         }
-        for bad in ["", "xyz", &"00".repeat(33)] {
+        for bad in ["", "two words", "\u{1b}[2J", "ä", &"0".repeat(129)] {
             assert!(bad.parse::<KeyId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_keeps_the_spelling_that_it_came_with() {
+        let id = |text: &str| text.parse::<KeyId>().unwrap();
+        let uuid = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
+        for text in [
+            uuid,
+            &uuid.replace('-', ""),
+            &uuid.to_uppercase(),
+            "00112233AAbb",
+            "7-B00c",
+            "abc",
+            &"k".repeat(128),
+        ] {
+            assert_eq!(id(text).to_string(), text);
+            assert_eq!(format!("{:?}", id(text)), text);
+        }
+        // Spellings of one number are one id; a token is compared by its characters.
+        assert_eq!(id(uuid), id(&uuid.replace('-', "").to_uppercase()));
+        assert_ne!(id("7-B00c"), id("7-b00c"));
+        assert_ne!(id("3a"), id(":"));
+        assert_eq!(id(":").as_bytes(), b":");
     }
 
     #[test]

@@ -1,18 +1,41 @@
 //! The calls of ETSI GS QKD 014, with what a client must check of their answers.
 
-use crate::proto::{self, DeliveredKey, Failure, ProtoError, Status, decode_failure};
+use crate::{
+    call::KeyCall,
+    proto::{self, DeliveredKey, Failure, ProtoError, Status, decode_failure},
+    spans::key_spans,
+};
 use qkd_driver_kit::link::{
-    Disclosure, all_secret,
+    Disclosure,
     http::{HttpLink, HttpRequest, HttpResponse, Method},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Key, KeyId, Result,
     event::{EventHub, Origin},
     qkd::KeyRequest,
+    units::Bits,
 };
-use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
+
+/// What the KME's answers have shown.
+#[derive(Default)]
+struct Learned {
+    /// It refuses POST and serves GET.
+    get_only: AtomicBool,
+    /// `key_size` of its last Status, in bits; 0: none yet.
+    key_size: AtomicU64,
+}
+
+/// Why a batch is void.
+type Void = (DeviceMisbehaved, String);
 
 /// One SAE's access to one KME, about the keys shared with one peer.
 #[derive(Clone)]
@@ -22,6 +45,7 @@ pub struct Client {
     peer: Arc<str>,
     deadline: Duration,
     events: EventHub,
+    learned: Arc<Learned>,
 }
 
 impl Client {
@@ -40,6 +64,7 @@ impl Client {
             peer: peer.into(),
             deadline,
             events,
+            learned: Arc::default(),
         }
     }
 
@@ -81,40 +106,23 @@ impl Client {
         if response.status != 200 {
             return Err(refused(&response).effect(Effect::None));
         }
-        proto::decode_status(&response.body)
-            .map_err(|e| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, e.to_string()))
+        let status = proto::decode_status(&response.body)
+            .map_err(|e| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, e.to_string()))?;
+        self.learned
+            .key_size
+            .store(status.key_size.unwrap_or(0), Ordering::Relaxed);
+        Ok(status)
     }
 
-    /// Get key (6.2): keys that are new to both ends.
+    /// Get key (6.2): keys that are new to both ends. Without a size in the request, they must have
+    /// the `key_size` of Status, where the KME has one.
     ///
     /// # Errors
-    /// As `QkdModule::take_keys` has them.
+    /// As `QkdModule::take_keys` has them; `Unsupported` if the KME serves GET only and the
+    /// request has what GET cannot carry.
     pub async fn take(&self, request: &KeyRequest) -> Result<Vec<Key>> {
-        let body = proto::encode_request(request).map_err(|e| Error::invalid(e.to_string()))?;
-        let (count, size) = (u64::from(request.count), request.size);
-        let taken = self
-            .deliver("enc_keys", body, move |keys| {
-                if keys.len() as u64 != count {
-                    return Err((
-                        DeviceMisbehaved::WrongKeyCount,
-                        format!("{count} keys were asked for and {} came", keys.len()),
-                    ));
-                }
-                if let Some(size) = size
-                    && let Some(other) = keys.iter().find(|k| k.size() != size)
-                {
-                    return Err((
-                        DeviceMisbehaved::WrongKeySize,
-                        format!(
-                            "keys of {size} were asked for, and {} has {}",
-                            other.id(),
-                            other.size()
-                        ),
-                    ));
-                }
-                Ok(keys)
-            })
-            .await;
+        let count = u64::from(request.count);
+        let taken = self.deliver(KeyCall::new_keys(request)?).await;
         match taken {
             // The standard has no code for too few keys; the store tells.
             Err(error) if error.kind() == ErrorKind::NotReady => match self.status().await {
@@ -138,38 +146,16 @@ impl Client {
     /// # Errors
     /// As `QkdModule::take_keys_by_id` has them.
     pub async fn take_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
-        let wanted = ids.to_vec();
-        self.deliver("dec_keys", proto::encode_ids(ids), move |keys| {
-            let came = keys.len();
-            let mut by_id: HashMap<KeyId, Key> =
-                keys.into_iter().map(|k| (k.id().clone(), k)).collect();
-            let sorted: Vec<Key> = wanted.iter().filter_map(|id| by_id.remove(id)).collect();
-            if sorted.len() == wanted.len() && came == wanted.len() {
-                return Ok(sorted);
-            }
-            Err((
-                DeviceMisbehaved::WrongKeyCount,
-                format!(
-                    "{} keys were asked for by id; {came} came, {} of them asked for",
-                    wanted.len(),
-                    sorted.len()
-                ),
-            ))
-        })
-        .await
+        self.deliver(KeyCall::twins(ids)).await
     }
 
-    /// A call that delivers keys. It runs to its end even if the caller goes away: then the keys are zeroized and told as lost.
-    async fn deliver(
-        &self,
-        call: &'static str,
-        body: Zeroizing<Vec<u8>>,
-        check: impl FnOnce(Vec<Key>) -> Result<Vec<Key>, (DeviceMisbehaved, String)> + Send + 'static,
-    ) -> Result<Vec<Key>> {
+    /// A call that delivers keys. It runs to its end even if the caller goes away: then the keys
+    /// are zeroized and reported as lost.
+    async fn deliver(&self, call: KeyCall) -> Result<Vec<Key>> {
         let (sender, receiver) = oneshot::channel();
         let this = self.clone();
         tokio::spawn(async move {
-            let outcome = this.fetch(call, body, check).await;
+            let outcome = this.fetch(call).await;
             if let Err(Ok(keys)) = sender.send(outcome) {
                 this.lost(keys.iter().map(|k| k.id().clone()).collect());
             }
@@ -182,62 +168,211 @@ impl Client {
         })
     }
 
-    async fn fetch(
+    async fn fetch(&self, mut call: KeyCall) -> Result<Vec<Key>> {
+        let keys = if self.learned.get_only.load(Ordering::Relaxed) {
+            let queries = call.queries().ok_or_else(|| needs_post(&call))?;
+            self.fetch_by_get(&call, queries, None).await?
+        } else {
+            let request = HttpRequest {
+                method: Method::Post,
+                body: Some(call.take_body()),
+                ..self.key_request(call.name(), "")
+            };
+            let response = self.exchange(request).await?;
+            if is_not_served(response.status) {
+                match call.queries() {
+                    // The KME did not act on the POST: GET is no second request for keys.
+                    Some(queries) => self.fetch_by_get(&call, queries, Some(&response)).await?,
+                    None if response.status == 404 => return Err(refused(&response)),
+                    None => {
+                        return Err(needs_post(&call).vendor_code(response.status.to_string()));
+                    }
+                }
+            } else {
+                self.read_keys(&response)?
+            }
+        };
+        match &call {
+            KeyCall::New { request, .. } => self.check_new(keys, request).await,
+            KeyCall::Twins { ids, .. } => in_order(keys, ids),
+        }
+        .map_err(|((what, why), ids)| self.void(ids, what, &why))
+    }
+
+    /// The call as GET, in one request for each query. `post` is the KME's refusal of the call as
+    /// POST: it is the answer if GET is not served either.
+    async fn fetch_by_get(
         &self,
-        call: &'static str,
-        body: Zeroizing<Vec<u8>>,
-        check: impl FnOnce(Vec<Key>) -> Result<Vec<Key>, (DeviceMisbehaved, String)>,
+        call: &KeyCall,
+        queries: Vec<String>,
+        post: Option<&HttpResponse>,
     ) -> Result<Vec<Key>> {
-        // Keys that are delivered leave the store.
-        let request = HttpRequest {
-            method: Method::Post,
-            body: Some(body),
+        let mut keys: Vec<Key> = Vec::new();
+        for query in queries {
+            let outcome = match self.exchange(self.key_request(call.name(), &query)).await {
+                Ok(response) => {
+                    if let Some(post) = post {
+                        if is_not_served(response.status) {
+                            return Err(refused(post));
+                        }
+                        // 404 to a POST may be about its key id.
+                        if response.status == 200 || post.status != 404 {
+                            self.learned.get_only.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    self.read_keys(&response)
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(more) => keys.extend(more),
+                Err(error) if keys.is_empty() => return Err(error),
+                Err(error) => {
+                    self.lost(keys.iter().map(|k| k.id().clone()).collect());
+                    return Err(error.effect(Effect::Partial));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A request for keys, as GET with this query. Keys that are delivered leave the store.
+    fn key_request(&self, name: &'static str, query: &str) -> HttpRequest {
+        let mut request = HttpRequest {
             changes: true,
             reply_disclosure: Disclosure::Secret(key_spans),
-            ..self.request(call)
+            ..self.request(name)
         };
-        let response = self.link.call(request, self.deadline).await.map_err(|e| {
-            let error = e.changing(call);
+        request.path.push_str(query);
+        request
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
+        let name = request.name;
+        self.link.call(request, self.deadline).await.map_err(|e| {
+            let error = e.changing(name);
             if error.effect_on_device() == Effect::Unknown {
                 self.lost(Vec::new());
             }
             error
-        })?;
+        })
+    }
+
+    fn read_keys(&self, response: &HttpResponse) -> Result<Vec<Key>> {
         if response.status != 200 {
-            let error = refused(&response);
+            let error = refused(response);
             if error.effect_on_device() == Effect::Unknown {
                 self.lost(Vec::new());
             }
             return Err(error);
         }
-        let void = |ids: Vec<KeyId>, what, why: String| {
-            self.lost(ids);
-            Error::misbehaved(
-                what,
-                format!("{why}; the whole batch is void, and so are its twins"),
-            )
-            .effect(Effect::Unknown)
-        };
         let keys = proto::decode_container(&response.body).map_err(|e| {
             let what = if matches!(e, ProtoError::NotBase64(_)) {
                 DeviceMisbehaved::WrongKeySize
             } else {
                 DeviceMisbehaved::UnexpectedReply
             };
-            void(Vec::new(), what, e.to_string())
+            self.void(Vec::new(), what, &e.to_string())
         })?;
-        let ids: Vec<KeyId> = keys.iter().map(|k| k.id.clone()).collect();
-        let keys = keys
+        Ok(keys
             .into_iter()
             .map(|DeliveredKey { id, bytes }| Key::new(id, bytes))
-            .collect();
-        check(keys).map_err(|(what, why)| void(ids, what, why))
+            .collect())
+    }
+
+    async fn check_new(
+        &self,
+        keys: Vec<Key>,
+        request: &KeyRequest,
+    ) -> Result<Vec<Key>, (Void, Vec<KeyId>)> {
+        let ids = || keys.iter().map(|k| k.id().clone()).collect();
+        if keys.len() as u64 != u64::from(request.count) {
+            let why = format!(
+                "{} keys were asked for and {} came",
+                request.count,
+                keys.len()
+            );
+            return Err(((DeviceMisbehaved::WrongKeyCount, why), ids()));
+        }
+        let other_than = |size: Bits| keys.iter().find(|k| k.size() != size);
+        let Some(size) = request.size.or_else(|| self.default_size()) else {
+            return Ok(keys);
+        };
+        let Some(other) = other_than(size) else {
+            return Ok(keys);
+        };
+        let why = if request.size.is_some() {
+            "were asked for"
+        } else {
+            // Its default may have been changed since the last Status.
+            let now = self.status().await.ok().and_then(|s| s.key_size).map(Bits);
+            if now.is_some_and(|size| other_than(size).is_none()) {
+                return Ok(keys);
+            }
+            "are the KME's default (key_size of its Status)"
+        };
+        let why = format!(
+            "keys of {size} {why}, and {} has {}",
+            other.id(),
+            other.size()
+        );
+        Err(((DeviceMisbehaved::WrongKeySize, why), ids()))
+    }
+
+    /// `key_size` of the last Status.
+    fn default_size(&self) -> Option<Bits> {
+        let size = self.learned.key_size.load(Ordering::Relaxed);
+        (size > 0).then_some(Bits(size))
+    }
+
+    fn void(&self, ids: Vec<KeyId>, what: DeviceMisbehaved, why: &str) -> Error {
+        self.lost(ids);
+        Error::misbehaved(
+            what,
+            format!("{why}; the whole batch is void, and so are its twins"),
+        )
+        .effect(Effect::Unknown)
     }
 
     fn lost(&self, ids: Vec<KeyId>) {
         self.events
             .publish(Origin::Driver, EventKind::KeyLost { ids });
     }
+}
+
+/// The twins in the order asked.
+fn in_order(keys: Vec<Key>, wanted: &[KeyId]) -> Result<Vec<Key>, (Void, Vec<KeyId>)> {
+    let came: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+    let mut by_id: HashMap<KeyId, Key> = keys.into_iter().map(|k| (k.id().clone(), k)).collect();
+    let sorted: Vec<Key> = wanted.iter().filter_map(|id| by_id.remove(id)).collect();
+    if sorted.len() == wanted.len() && came.len() == wanted.len() {
+        return Ok(sorted);
+    }
+    let why = format!(
+        "{} keys were asked for by id; {} came, {} of them asked for",
+        wanted.len(),
+        came.len(),
+        sorted.len()
+    );
+    Err(((DeviceMisbehaved::WrongKeyCount, why), came))
+}
+
+/// Whether a status says that the server has no such method, or no such path for it.
+fn is_not_served(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
+}
+
+/// The KME refuses POST, and GET cannot carry the request.
+fn needs_post(call: &KeyCall) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "the KME serves {} by GET only, which carries no further receivers and no extensions; \
+             ask without them",
+            call.name()
+        ),
+    )
+    .effect(Effect::None)
 }
 
 /// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say that nothing was given.
@@ -257,68 +392,5 @@ fn refused(response: &HttpResponse) -> Error {
     match message {
         Some(words) => error.vendor_text(words),
         None => error,
-    }
-}
-
-/// Where the keys of a container stand. A body that is not surely understood is secret as a whole.
-fn key_spans(body: &[u8]) -> Vec<Range<usize>> {
-    const NAME: &[u8] = b"\"key\"";
-    let Ok(keys) = proto::decode_container(body) else {
-        return all_secret(body);
-    };
-    if body.contains(&b'\\') {
-        return all_secret(body);
-    }
-    let mut spans = Vec::new();
-    let mut at = 0;
-    while let Some(found) = body
-        .get(at..)
-        .and_then(|rest| rest.windows(NAME.len()).position(|w| w == NAME))
-    {
-        at += found + NAME.len();
-        let skip = |from: usize, byte: u8| {
-            let rest = body.get(from..)?;
-            let blank = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
-            (rest.get(blank) == Some(&byte)).then_some(from + blank + 1)
-        };
-        let Some(start) = skip(at, b':').and_then(|colon| skip(colon, b'"')) else {
-            continue;
-        };
-        let Some(length) = body[start..].iter().position(|b| *b == b'"') else {
-            return all_secret(body);
-        };
-        spans.push(start..start + length);
-        at = start + length;
-    }
-    if spans.len() == keys.len() {
-        spans
-    } else {
-        all_secret(body)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transcript_leaves_out_the_keys_and_nothing_else() {
-        let id = "bc490419-7d60-487f-adc1-4ddcc177c139";
-        let body = format!(
-            r#"{{"keys":[{{"key_ID":"{id}","key" : "AAAA"}},{{"key":"BBBB","key_ID":"{id}"}}]}}"#
-        );
-        let secret: Vec<&str> = key_spans(body.as_bytes())
-            .into_iter()
-            .map(|r| &body[r])
-            .collect();
-        assert_eq!(secret, ["AAAA", "BBBB"]);
-        for odd in [
-            r#"{"x":"AAAA"}"#,
-            "AAAA",
-            &body.replace("AAAA", r"\/AAA"),
-            &body.replace("key_ID", "key"),
-        ] {
-            assert_eq!(key_spans(odd.as_bytes()), vec![0..odd.len()], "{odd}");
-        }
     }
 }

@@ -1,9 +1,11 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod call;
 mod client;
 mod device;
 pub mod proto;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -45,11 +47,24 @@ pub static INFO: DriverInfo = DriverInfo {
         "the modules behind a KME: the standard tells no state, QBER or rate",
         "what a KME does with an id asked for twice: the standard has it refuse, some give the key again; the handle refuses it",
     ],
-    parameters: &[UriParameter {
-        name: "peer",
-        help: "id of the SAE with which the keys are shared",
-        required: true,
-    }],
+    parameters: &[
+        UriParameter {
+            name: "peer",
+            help: "id of the SAE with which the keys are shared",
+            required: true,
+        },
+        UriParameter {
+            name: "server-name",
+            help: "name that the server's certificate must cover; default: the host",
+            required: false,
+        },
+        UriParameter {
+            name: "pin-sha256",
+            help: "SHA-256 of the SubjectPublicKeyInfo of the server's certificate, in hexadecimal \
+                   digits or Base64; replaces the check of issuer, name and dates",
+            required: false,
+        },
+    ],
     probes: &[],
     resynchronises: "HTTP frames each exchange; a connection whose exchange did not end well is not used again.",
 };

@@ -5,6 +5,7 @@
 
 mod container;
 mod failure;
+mod words;
 
 pub use container::{DeliveredKey, decode_container};
 pub use failure::{Failure, decode_failure};
@@ -34,8 +35,8 @@ pub enum ProtoError {
     /// A key that is not Base64.
     #[error("key {0} is not Base64")]
     NotBase64(usize),
-    /// A key id that is neither a UUID nor hexadecimal.
-    #[error("the id of key {0} is not a UUID")]
+    /// A key id that is empty, too long, or holds other than visible ASCII characters.
+    #[error("the id of key {0} is empty, longer than 128 characters, or not visible ASCII")]
     NotAnId(usize),
     /// An extension's value that is no JSON, or whose name lacks a vendor's prefix.
     #[error(
@@ -113,16 +114,20 @@ pub fn decode_status(body: &[u8]) -> Result<Status, ProtoError> {
 /// A path of the standard (5.1 to 5.3), such as `/api/v1/keys/{SAE}/enc_keys`. The SAE's id is percent-encoded.
 #[must_use]
 pub fn path(prefix: &str, sae: &str, call: &str) -> String {
-    let mut out = format!("{prefix}/api/v1/keys/");
-    for byte in sae.bytes() {
+    format!("{prefix}/api/v1/keys/{}/{call}", percent_encode(sae))
+}
+
+/// Returns `text` as one segment of a path, or one value of a query (RFC 3986).
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    out.push('/');
-    out.push_str(call);
     out
 }
 

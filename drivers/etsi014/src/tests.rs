@@ -30,6 +30,8 @@ const KEY: [&str; 2] = [
 
 struct Kme {
     name: &'static str,
+    get_only: Option<u16>,
+    gets: Vec<String>,
     stored: u64,
     answers: VecDeque<(u16, Value)>,
     seen: Vec<(String, Value)>,
@@ -49,9 +51,19 @@ impl HttpService for Server {
                 body: Zeroizing::new(status.to_string().into_bytes()),
             };
         }
-        assert_eq!(method, Method::Post);
-        kme.seen
-            .push((path.to_owned(), serde_json::from_slice(body).unwrap()));
+        match (method, kme.get_only) {
+            (Method::Post, Some(status)) => {
+                kme.seen.push((path.to_owned(), Value::Null));
+                return HttpResponse {
+                    status,
+                    body: Zeroizing::default(),
+                };
+            }
+            (Method::Post, None) => kme
+                .seen
+                .push((path.to_owned(), serde_json::from_slice(body).unwrap())),
+            (Method::Get, _) => kme.gets.push(path.to_owned()),
+        }
         let (status, body) = kme.answers.pop_front().unwrap();
         let body = body
             .as_str()
@@ -66,6 +78,8 @@ impl HttpService for Server {
 async fn open() -> (Opened, Arc<Server>) {
     let server = Arc::new(Server(Mutex::new(Kme {
         name: "kme-a",
+        get_only: None,
+        gets: vec![],
         stored: 7,
         answers: VecDeque::new(),
         seen: vec![],
@@ -221,8 +235,7 @@ async fn refusals_keep_the_kmes_words_and_lose_no_key() {
             ErrorKind::Refused,
             Effect::None,
         ),
-        (401, "", ErrorKind::Authentication, Effect::None),
-        (404, "unknown", ErrorKind::NotFound, Effect::None),
+        (403, "sae-bob", ErrorKind::Authentication, Effect::None),
         (
             503,
             "key data access error",
@@ -369,4 +382,140 @@ async fn wrong_arguments_reach_no_wire() {
             .message()
             .contains("peer")
     );
+}
+
+#[tokio::test]
+async fn a_key_id_is_sent_back_exactly_as_it_came() {
+    for text in [
+        "bc4904197d60487fadc14ddcc177c139",
+        "BC490419-7D60-487F-ADC1-4DDCC177C139",
+        "7-B00c",
+        "00112233AAbb",
+    ] {
+        let (opened, server) = open().await;
+        let delivered = json!({"keys": [{"key_ID": text, "key": KEY[0]}]});
+        answer(&server, 200, delivered.clone());
+        let keys = take(&opened, 1).await.unwrap();
+        assert_eq!(keys[0].id().to_string(), text);
+        let (far, far_server) = open().await;
+        answer(&far_server, 200, delivered);
+        let ids = [keys[0].id().clone()];
+        far.as_module()
+            .unwrap()
+            .take_keys_by_id(&ids)
+            .await
+            .unwrap();
+        assert_eq!(
+            far_server.0.lock().unwrap().seen[0].1,
+            json!({"key_IDs": [{"key_ID": text}]})
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_a_size_in_the_request_has_the_default_size() {
+    let (opened, server) = open().await;
+    let module = opened.as_module().unwrap();
+    // The KME's Status has a key_size of 256 bit.
+    answer(
+        &server,
+        200,
+        json!({"keys": [{"key_ID": ID[0], "key": "AQIDBA=="}]}),
+    );
+    let error = module.take_keys(&KeyRequest::new(1)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (
+            ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeySize),
+            Effect::Unknown
+        )
+    );
+    assert!(
+        error.message().contains("key_size of its Status"),
+        "{error}"
+    );
+    answer(&server, 200, json!({"keys": [key(1)]}));
+    module.take_keys(&KeyRequest::new(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kme_that_refuses_post_is_asked_by_get() {
+    for status in [405, 404, 501] {
+        let (opened, server) = open().await;
+        let module = opened.as_module().unwrap();
+        server.0.lock().unwrap().get_only = Some(status);
+        answer(&server, 200, json!({"keys": [key(0)]}));
+        take(&opened, 1).await.unwrap();
+        let (far, far_server) = open().await;
+        far_server.0.lock().unwrap().get_only = Some(status);
+        answer(&far_server, 200, json!({"keys": [key(0)]}));
+        answer(&far_server, 200, json!({"keys": [key(1)]}));
+        let twins = far.as_module().unwrap();
+        assert_eq!(
+            twins.take_keys_by_id(&[id(0), id(1)]).await.unwrap().len(),
+            2
+        );
+        {
+            let (near, far) = (server.0.lock().unwrap(), far_server.0.lock().unwrap());
+            let path = "/net1/api/v1/keys/sae-bob";
+            assert_eq!(near.gets, [format!("{path}/enc_keys?number=1&size=256")]);
+            assert_eq!(
+                far.gets,
+                ID.map(|id| format!("{path}/dec_keys?key_ID={id}"))
+            );
+            assert_eq!(
+                (near.seen.len(), far.seen.len()),
+                (1, 1),
+                "POST once, then remembered"
+            );
+        }
+
+        answer(&server, 200, json!({"keys": [key(1)]}));
+        take(&opened, 1).await.unwrap();
+        assert_eq!(server.0.lock().unwrap().seen.len(), 1);
+        let more = KeyRequest::new(1).with_additional_receivers(vec!["sae-carol".into()]);
+        let error = module.take_keys(&more).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect_on_device()),
+            (ErrorKind::Unsupported, Effect::None)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_404_about_a_key_is_not_taken_for_a_kme_without_post() {
+    let (opened, server) = open().await;
+    let module = opened.as_module().unwrap();
+    for _ in 0..2 {
+        answer(&server, 404, json!({"message": "no such key"}));
+    }
+    let error = module.take_keys_by_id(&[id(0)]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    answer(&server, 200, json!({"keys": [key(0)]}));
+    module.take_keys_by_id(&[id(0)]).await.unwrap();
+    assert_eq!(server.0.lock().unwrap().seen.len(), 2, "POST is still used");
+}
+
+#[tokio::test]
+async fn keys_of_a_batch_by_get_that_broke_off_are_reported_lost() {
+    let (opened, server) = open().await;
+    let mut events = opened.device().events();
+    server.0.lock().unwrap().get_only = Some(405);
+    answer(&server, 200, json!({"keys": [key(0)]}));
+    answer(&server, 503, json!({"message": "busy"}));
+    let ids = [id(0), id(1)];
+    let error = opened
+        .as_module()
+        .unwrap()
+        .take_keys_by_id(&ids)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect_on_device()),
+        (ErrorKind::NotReady, Effect::Partial)
+    );
+    assert!(matches!(
+        events.try_next(),
+        Some(Delivery::Event(e)) if e.kind == EventKind::KeyLost { ids: vec![id(0)] }
+    ));
 }

@@ -461,10 +461,24 @@ impl OpenContext {
             },
             #[cfg(feature = "http")]
             "https" => {
-                crate::link::https::Https::open(&uri.authority(443), Some(&self.credentials(uri)?))?
+                let trust = crate::link::https::Trust::from_uri(uri)?;
+                let entry = self.credentials(uri)?;
+                crate::link::https::Https::open(&uri.authority(443), Some((&entry, trust)))?
             }
             #[cfg(feature = "http")]
-            "http" => crate::link::https::Https::open(&uri.authority(80), None)?,
+            "http" => {
+                use crate::link::https::{Https, PIN, SERVER_NAME};
+                if let Some(name) = [PIN, SERVER_NAME]
+                    .iter()
+                    .find(|n| uri.parameter(n).is_some())
+                {
+                    return Err(Error::invalid(format!(
+                        "{uri}: {name}= is about the server's certificate, which http has none \
+                         of; use https, or leave it out"
+                    )));
+                }
+                Https::open(&uri.authority(80), None)?
+            }
             other => {
                 return Err(Error::invalid(format!(
                     "this program was built without the transport `{other}`"

@@ -94,6 +94,17 @@ pub static INFO: DriverInfo = DriverInfo {
             help: "id of the SAE with which the keys are shared; goes with kme",
             required: false,
         },
+        UriParameter {
+            name: "server-name",
+            help: "name that the certificate of kme must cover; default: its host",
+            required: false,
+        },
+        UriParameter {
+            name: "pin-sha256",
+            help: "SHA-256 of the SubjectPublicKeyInfo of the certificate of kme, in hexadecimal \
+                   digits or Base64; replaces the check of issuer, name and dates",
+            required: false,
+        },
     ],
     probes: &[],
     resynchronises: "A new connection: there are no request ids, and what a server still sends goes to the old one. hw and hws get a connection for each command.",
@@ -148,8 +159,10 @@ impl Driver for QlineDriver {
                         "kme={kme}: it takes http://host:port or https://host:port"
                     ))
                 })?;
-                if let Some(name) = uri.parameter("credentials") {
-                    at = at.with_parameter("credentials", name);
+                for name in ["credentials", "server-name", "pin-sha256"] {
+                    if let Some(value) = uri.parameter(name) {
+                        at = at.with_parameter(name, value);
+                    }
                 }
                 let link = context.http_link(&at).await?;
                 Some(Client::new(

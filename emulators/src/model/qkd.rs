@@ -289,7 +289,7 @@ impl QkdLink {
     #[must_use]
     pub fn state(&self) -> String {
         let (keys, twins) = self.pool.taken();
-        let waiting = self.pool.waiting();
+        let (waiting, expired) = (self.pool.waiting(), self.pool.expired());
         let state = self.core.lock();
         let module = if state.ready.is_some() {
             "started"
@@ -297,9 +297,14 @@ impl QkdLink {
             "stopped"
         };
         format!(
-            "module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}",
+            "module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}, \
+             twins that expired: {expired}",
             state.orders, state.failed
         )
+    }
+    /// Sets how long a twin waits for its slave.
+    pub fn set_twin_lifetime(&self, lifetime: Duration) {
+        self.pool.set_twin_lifetime(lifetime);
     }
     /// Starts from the first phase.
     ///
@@ -486,6 +491,10 @@ fn refused(operation: Operation, refusal: Refusal) -> Error {
 fn no_keys(error: SourceError) -> Error {
     match error {
         SourceError::NotEnough => Error::new(ErrorKind::Exhausted, "not enough keys are stored"),
+        SourceError::Undelivered => Error::new(
+            ErrorKind::NotReady,
+            "too many keys wait for their slave SAE to fetch them",
+        ),
         SourceError::NotFound => Error::new(
             ErrorKind::NotFound,
             "an id is unknown, or was delivered before",
@@ -605,10 +614,12 @@ impl QkdModule for QkdEnd {
         if ids.is_empty() || (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
             return Err(Error::invalid("at least one id, each once"));
         }
+        // The ids of this link are UUIDs: no other one is known here.
         let ids: Vec<_> = ids
             .iter()
-            .filter_map(|id| Uuid::from_slice(id.as_bytes()).ok())
-            .collect();
+            .map(|id| Uuid::from_slice(id.as_bytes()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| no_keys(SourceError::NotFound))?;
         self.link
             .pool
             .take_by_id(&self.peer, &self.name, &ids)

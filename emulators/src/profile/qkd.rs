@@ -19,8 +19,12 @@ use crate::{
     },
 };
 use qkd_driver_kit::context::{Endpoint, MEMORY};
-use qkd_northbound_etsi014::{Callers, Config, Kme, pki::TestPki, server};
-use std::{io, sync::Arc};
+use qkd_northbound_etsi014::{
+    Callers, Config, KeyIdForm, Kme,
+    pki::{CertificateFault, Pair, TestPki},
+    server,
+};
+use std::{io, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// The two applications.
@@ -63,6 +67,29 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "status for an unknown key id: 400 (default, the standard's) or another that a KME is known to answer, such as 404",
         live: false,
     },
+    Setting {
+        name: "key-id-form",
+        help: "spelling of key ids: uuid (default, read in any spelling), hex, upper-case or \
+               token (read as they were given out only)",
+        live: false,
+    },
+    Setting {
+        name: "twin-lifetime",
+        help: "time in s for which a taken key's twin waits for its slave; default 3600; then it \
+               is destroyed and counted",
+        live: true,
+    },
+    Setting {
+        name: "certificate",
+        help: "certificate of the servers: valid (default), version-1, self-signed, other-name, \
+               no-name, expired, not-yet-valid or unknown-issuer",
+        live: false,
+    },
+    Setting {
+        name: "post-refusal",
+        help: "status with which POST is refused, such as 405, 404 or 501; default: POST is served",
+        live: false,
+    },
 ];
 
 /// A linked pair and what `--set` says of it.
@@ -79,11 +106,21 @@ fn link(options: &Options) -> io::Result<Arc<QkdLink>> {
         running,
         ..LinkConfig::default()
     };
-    Ok(QkdLink::new(
+    let link = QkdLink::new(
         config,
         Clock::scaled(options.number("time-factor", 1.0)?),
         options.seed,
-    ))
+    );
+    link.set_twin_lifetime(twin_lifetime(options.text("twin-lifetime", "3600")).map_err(invalid)?);
+    Ok(link)
+}
+
+fn twin_lifetime(seconds: &str) -> Result<Duration, String> {
+    let parsed = seconds.parse().ok();
+    parsed
+        .filter(|s| (1..=31_536_000).contains(s))
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("twin-lifetime={seconds}: it is 1 to 31536000 s"))
 }
 
 fn fibre(length: f64) -> Result<Fibre, String> {
@@ -94,6 +131,14 @@ fn fibre(length: f64) -> Result<Fibre, String> {
     }
 }
 
+fn key_id_form(name: &str) -> io::Result<KeyIdForm> {
+    let found = KeyIdForm::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, form)| *form).ok_or_else(|| {
+        let known = KeyIdForm::ALL.map(|(name, _)| name).join(", ");
+        invalid(format!("key-id-form={name}: it is one of {known}"))
+    })
+}
+
 /// Both KMEs of a pair.
 fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Arc<Kme>; 2]> {
     let config = |id: &str, peer: &str, local: &str, remote: &str| -> io::Result<Config> {
@@ -102,9 +147,17 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
         config.max_per_request = options.number("max-per-request", config.max_per_request)?;
         config.unknown_key_status =
             options.number("unknown-key-status", config.unknown_key_status)?;
+        config.key_id_form = key_id_form(options.text("key-id-form", "uuid"))?;
+        if options.text("post-refusal", "").is_empty() {
+            config.post_refusal = None;
+        } else {
+            config.post_refusal = Some(options.number("post-refusal", 405)?);
+        }
+        let is_status = |status: u16| (100..=599).contains(&status);
         if !config.key_size.is_multiple_of(8)
             || !(config.min_key_size..=config.max_key_size).contains(&config.key_size)
-            || !(100..=599).contains(&config.unknown_key_status)
+            || !is_status(config.unknown_key_status)
+            || !config.post_refusal.is_none_or(is_status)
         {
             return Err(invalid(format!(
                 "key-size is {} to {}, a multiple of 8; a status is 100 to 599",
@@ -139,6 +192,11 @@ fn controls(
     });
     let shown = Arc::clone(link);
     let mut controls = Controls::new(faults, move || shown.state() + &more());
+    let twins = Arc::clone(link);
+    controls.live("twin-lifetime", move |value| {
+        twins.set_twin_lifetime(twin_lifetime(value)?);
+        Ok(())
+    });
     let link = Arc::clone(link);
     controls.live("length", move |value| {
         let new = fibre(
@@ -163,10 +221,22 @@ fn build_etsi014(options: &Options) -> io::Result<(Controls, [Arc<Kme>; 2])> {
     ))
 }
 
+fn server_certificate(pki: &TestPki, kind: &str) -> io::Result<Pair> {
+    if kind == "valid" {
+        return pki.server("kme").map_err(io::Error::other);
+    }
+    let fault = CertificateFault::ALL.iter().find(|(name, _)| *name == kind);
+    let (_, fault) = fault.ok_or_else(|| {
+        let known = CertificateFault::ALL.map(|(name, _)| name).join(", ");
+        invalid(format!("certificate={kind}: it is valid or one of {known}"))
+    })?;
+    pki.faulty_server("kme", *fault).map_err(io::Error::other)
+}
+
 pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
     let (controls, kmes) = build_etsi014(options)?;
     let pki = TestPki::new("qkd-emu test CA").map_err(io::Error::other)?;
-    let server = pki.server("kme").map_err(io::Error::other)?;
+    let server = server_certificate(&pki, options.text("certificate", "valid"))?;
     let [master, slave] = [
         pki.client(MASTER).map_err(io::Error::other)?,
         pki.client(SLAVE).map_err(io::Error::other)?,

@@ -408,6 +408,9 @@ pub(crate) enum KeyCommand {
         /// New file, made readable by you alone. Keys are never printed.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
+        /// Accept that the keys cross the network in clear, where the KME is reached by http.
+        #[arg(long)]
+        plain_http: bool,
         /// Does it.
         #[arg(long)]
         yes: bool,

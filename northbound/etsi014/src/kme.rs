@@ -1,6 +1,7 @@
 //! The key management entity, without sockets.
 
 use crate::{
+    key_id::KeyIdForm,
     request::{Call, KeyRequest, Unreadable, read},
     source::{Grant, KeyItem, KeySource, SourceError},
 };
@@ -42,6 +43,10 @@ pub struct Config {
     pub refuse_unhandled_options: bool,
     /// Status for an unknown key id: 400 by the standard; one published KME answers 404.
     pub unknown_key_status: u16,
+    /// How key ids are spelt, and read.
+    pub key_id_form: KeyIdForm,
+    /// Status with which POST is refused; `None`: POST is served, as the standard demands.
+    pub post_refusal: Option<u16>,
 }
 
 impl Config {
@@ -61,6 +66,8 @@ impl Config {
             extensions: BTreeMap::new(),
             refuse_unhandled_options: false,
             unknown_key_status: 400,
+            key_id_form: KeyIdForm::Uuid,
+            post_refusal: None,
         }
     }
 }
@@ -105,7 +112,7 @@ impl Reply {
         }
     }
     /// A Key container (6.3). Written by hand into one allocation, so that no copy of a key is left behind.
-    fn keys(keys: &[KeyItem]) -> Self {
+    fn keys(keys: &[KeyItem], form: KeyIdForm) -> Self {
         let mut body = Zeroizing::new(Vec::with_capacity(
             16 + keys
                 .iter()
@@ -118,7 +125,7 @@ impl Reply {
                 body.push(b',');
             }
             body.extend_from_slice(b"{\"key_ID\":\"");
-            body.extend_from_slice(key.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
+            body.extend_from_slice(form.spell(key.id).as_bytes());
             body.extend_from_slice(b"\",\"key\":\"");
             body.extend_from_slice(Zeroizing::new(STANDARD.encode(&key.bytes)).as_bytes());
             body.extend_from_slice(b"\"}");
@@ -174,6 +181,9 @@ impl Kme {
         let Some(caller) = sae.filter(|s| self.config.local.contains(*s)) else {
             return Reply::unauthorized();
         };
+        if let Some(status) = self.config.post_refusal.filter(|_| method == "POST") {
+            return Reply::error(status, "this KME takes GET only");
+        }
         let (named, call) = match read(method, path_and_query, body) {
             Ok(read) => read,
             Err(Unreadable::NoSuchPath) => return Reply::error(404, "no such path"),
@@ -193,10 +203,25 @@ impl Kme {
                     self.config.max_per_request
                 ),
             ),
-            Call::DecKeys(ids) => match self.source.take_by_id(&named, caller, &ids) {
-                Ok(keys) => Reply::keys(&keys),
-                Err(error) => self.failure(error),
-            },
+            Call::DecKeys(ids) => self.dec_keys(caller, &named, &ids),
+        }
+    }
+
+    fn dec_keys(&self, slave: &str, master: &str, ids: &[String]) -> Reply {
+        let form = self.config.key_id_form;
+        let Some(ids) = ids
+            .iter()
+            .map(|id| form.read(id))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return match form {
+                KeyIdForm::Uuid => Reply::error(400, "key_ID is not a UUID"),
+                _ => self.failure(SourceError::NotFound),
+            };
+        };
+        match self.source.take_by_id(master, slave, &ids) {
+            Ok(keys) => Reply::keys(&keys, form),
+            Err(error) => self.failure(error),
         }
     }
 
@@ -239,7 +264,7 @@ impl Kme {
             count,
             size,
         ) {
-            Ok(keys) => Reply::keys(&keys),
+            Ok(keys) => Reply::keys(&keys, c.key_id_form),
             Err(error) => self.failure(error),
         }
     }
@@ -310,6 +335,9 @@ impl Kme {
                 "one or more keys specified are not found on KME",
             ),
             SourceError::NotAllowed => Reply::unauthorized(),
+            SourceError::Undelivered => {
+                Reply::error(503, "too many keys wait for their slave SAE to fetch them")
+            }
             SourceError::NotEnough => Reply::error(503, "not enough keys are stored"),
             SourceError::Failed(_) => Reply::error(503, "key data access error"),
         }

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`key_id`] | spellings of key ids |
 //! | [`kme`] | the socket-free core: [`Kme::handle`] answers a request with a status and a body |
 //! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`Pool`] that two KMEs share |
 //! | [`server`] | thin shell: HTTPS with mutual TLS, or plain HTTP |
@@ -16,15 +17,28 @@
 //! - A SAE that the KME does not know: 400 as a receiver, 401 as a caller.
 //! - An `extension_optional` that is not supported is ignored, unless [`Config::refuse_unhandled_options`] is set.
 //! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is delivered then.
+//!
+//! # What clients cannot do
+//! - Hold the server: [`Limits`] has deadlines for reading and writing, and numbers of connections in
+//!   total, of one address and of one SAE. At a limit, a connection that the server waits for gives
+//!   way, of unknown clients first.
+//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`Pool`]), and one master
+//!   can have half of all twins.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod connections;
+mod deadline;
+mod der;
+pub mod key_id;
 pub mod kme;
 pub mod pki;
 mod request;
 pub mod server;
 pub mod source;
 
+pub use connections::Limits;
+pub use key_id::KeyIdForm;
 pub use kme::{Config, Kme, Reply, fuzz};
-pub use server::{Answer, Callers, serve};
+pub use server::{Answer, Callers, serve, serve_within};
 pub use source::{Grant, KeyItem, KeySource, Material, Pool, SourceError};

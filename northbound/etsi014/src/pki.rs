@@ -1,8 +1,9 @@
 //! A small public-key infrastructure for tests and emulators: one authority, one server, any number of SAEs.
 
+use crate::der::version_one;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use zeroize::Zeroizing;
 
@@ -12,6 +13,39 @@ pub struct Pair {
     pub cert: String,
     /// Private key.
     pub key: Zeroizing<String>,
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// X.509 version 1.
+    VersionOne,
+    /// Issued by itself.
+    SelfSigned,
+    /// Its subjectAltName has another name.
+    OtherName,
+    /// It has a common name and no subjectAltName.
+    NoName,
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    NotYetValid,
+    /// Issued by another authority.
+    UnknownIssuer,
+}
+
+impl CertificateFault {
+    /// All faults, by the name that a setting has for them.
+    pub const ALL: [(&str, Self); 7] = [
+        ("version-1", Self::VersionOne),
+        ("self-signed", Self::SelfSigned),
+        ("other-name", Self::OtherName),
+        ("no-name", Self::NoName),
+        ("expired", Self::Expired),
+        ("not-yet-valid", Self::NotYetValid),
+        ("unknown-issuer", Self::UnknownIssuer),
+    ];
 }
 
 /// An authority that lives in memory.
@@ -52,6 +86,51 @@ impl TestPki {
             name,
             ExtendedKeyUsagePurpose::ServerAuth,
         )
+    }
+    /// A server's certificate with this fault, for the same names.
+    ///
+    /// # Errors
+    /// If the crypto library refuses.
+    pub fn faulty_server(&self, name: &str, fault: CertificateFault) -> Result<Pair, rcgen::Error> {
+        use CertificateFault as F;
+        let names = match fault {
+            F::OtherName => vec!["kme.example".into()],
+            F::NoName => vec![],
+            _ => vec!["localhost".into(), "127.0.0.1".into()],
+        };
+        let mut params = CertificateParams::new(names)?;
+        match fault {
+            F::Expired => {
+                params.not_before = date_time_ymd(2020, 1, 1);
+                params.not_after = date_time_ymd(2021, 1, 1);
+            }
+            F::NotYetValid => {
+                params.not_before = date_time_ymd(2999, 1, 1);
+                params.not_after = date_time_ymd(3000, 1, 1);
+            }
+            _ => {}
+        }
+        match fault {
+            F::SelfSigned => {
+                params.distinguished_name.push(DnType::CommonName, name);
+                let key = KeyPair::generate()?;
+                Ok(Pair {
+                    cert: params.self_signed(&key)?.pem(),
+                    key: Zeroizing::new(key.serialize_pem()),
+                })
+            }
+            F::UnknownIssuer => {
+                Self::new("another CA")?.issue(params, name, ExtendedKeyUsagePurpose::ServerAuth)
+            }
+            F::VersionOne => {
+                let pair = self.issue(params, name, ExtendedKeyUsagePurpose::ServerAuth)?;
+                Ok(Pair {
+                    cert: version_one(&pair.cert, self.issuer.key())?,
+                    key: pair.key,
+                })
+            }
+            _ => self.issue(params, name, ExtendedKeyUsagePurpose::ServerAuth),
+        }
     }
     /// A client's certificate whose common name is the SAE id.
     ///

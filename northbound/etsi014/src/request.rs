@@ -1,7 +1,6 @@
 //! What a request says: path, query and JSON body, strictly read.
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 /// A call of the interface (clause 5, Table 2).
 #[derive(Debug, Clone, PartialEq)]
@@ -10,8 +9,8 @@ pub(crate) enum Call {
     Status,
     /// 5.2
     EncKeys(KeyRequest),
-    /// 5.3
-    DecKeys(Vec<Uuid>),
+    /// 5.3, with the ids as they came
+    DecKeys(Vec<String>),
 }
 
 /// A Key request (6.2).
@@ -109,16 +108,14 @@ fn from_query(query: &str) -> Result<KeyRequest, Unreadable> {
     Ok(request)
 }
 
-fn id_from_query(query: &str) -> Result<Uuid, Unreadable> {
+fn id_from_query(query: &str) -> Result<String, Unreadable> {
     let mut all = pairs(query);
     match (all.next(), all.next()) {
-        (Some(("key_ID", id)), None) => uuid(id),
+        (Some(("key_ID", id)), None) => {
+            percent_decode(id).map_or_else(|| bad("key_ID is not UTF-8 in percent-encoding"), Ok)
+        }
         _ => bad("GET takes exactly one key_ID; use POST"),
     }
-}
-
-fn uuid(text: &str) -> Result<Uuid, Unreadable> {
-    Uuid::try_parse(text).map_err(|_| Unreadable::Bad("key_ID is not a UUID".into()))
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Unreadable> {
@@ -174,7 +171,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
 }
 
 /// `{"key_IDs":[{"key_ID":..}]}` (6.4)
-fn ids_from_body(body: &[u8]) -> Result<Vec<Uuid>, Unreadable> {
+fn ids_from_body(body: &[u8]) -> Result<Vec<String>, Unreadable> {
     let map = object(body)?;
     let list = map
         .get("key_IDs")
@@ -187,7 +184,7 @@ fn ids_from_body(body: &[u8]) -> Result<Vec<Uuid>, Unreadable> {
         .map(|item| {
             item.get("key_ID")
                 .and_then(Value::as_str)
-                .map_or_else(|| bad("key_ID is missing"), uuid)
+                .map_or_else(|| bad("key_ID is missing"), |id| Ok(id.to_owned()))
         })
         .collect()
 }

@@ -1,6 +1,10 @@
 //! The shell: HTTP/1.1 over TLS with client certificates, or plain.
 
-use crate::{Kme, Reply};
+use crate::{
+    Kme, Reply,
+    connections::{Connections, Limits, Ticket},
+    deadline::WriteDeadline,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -10,11 +14,12 @@ use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
@@ -22,8 +27,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// The longest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
-/// Within which a handshake, and the head of a request, must come.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What answers requests: a [`Kme`], or something in front of one.
 #[async_trait]
@@ -82,53 +85,91 @@ impl Callers {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| wrong(&e))?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| wrong(&e))?;
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| wrong(&e))?;
+        let certified = CertifiedKey::new(chain, key);
+        // A certificate of version 1 cannot be compared with its key; emulators show one.
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InvalidCertificate(_)) => {}
+            Err(error) => return Err(wrong(&error)),
+        }
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| wrong(&e))?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|e| wrong(&e))?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         Ok(Self::Certificates(Arc::new(config)))
     }
 }
 
-/// Serves until dropped; all connections end with it.
+/// Serves until dropped; all connections end with it. With the default [`Limits`].
 pub async fn serve(listener: TcpListener, answer: Arc<dyn Answer>, callers: Callers) {
-    let mut connections = JoinSet::new();
+    serve_within(listener, answer, callers, Limits::default()).await;
+}
+
+/// Serves until dropped, within these limits.
+pub async fn serve_within(
+    listener: TcpListener,
+    answer: Arc<dyn Answer>,
+    callers: Callers,
+    limits: Limits,
+) {
+    let connections = Connections::new(limits);
+    let mut tasks = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
-            Some(_) = connections.join_next() => continue,
+            Some(_) = tasks.join_next() => continue,
+        };
+        let Some(ticket) = connections.admit(address.ip()) else {
+            tracing::debug!(%address, "connection refused: its client has too many");
+            continue;
         };
         let _ = stream.set_nodelay(true);
-        let (answer, callers) = (answer.clone(), callers.clone());
-        connections.spawn(async move {
-            match callers {
-                Callers::Everybody(sae) => connection(stream, answer, Some(sae)).await,
-                Callers::Certificates(config) => {
-                    match timeout(PATIENCE, TlsAcceptor::from(config).accept(stream)).await {
-                        Ok(Ok(stream)) => {
-                            let sae = stream
-                                .get_ref()
-                                .1
-                                .peer_certificates()
-                                .and_then(|c| c.first())
-                                .and_then(common_name);
-                            connection(stream, answer, sae).await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!("TLS handshake took too long"),
+        let id = ticket.id();
+        let task = handle(stream, ticket, answer.clone(), callers.clone(), limits);
+        connections.set_abort(id, tasks.spawn(task));
+    }
+}
+
+async fn handle(
+    stream: TcpStream,
+    ticket: Ticket,
+    answer: Arc<dyn Answer>,
+    callers: Callers,
+    limits: Limits,
+) {
+    match callers {
+        Callers::Everybody(sae) => connection(stream, ticket, answer, Some(sae), limits).await,
+        Callers::Certificates(config) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
+            match timeout(limits.read_deadline, handshake).await {
+                Ok(Ok(stream)) => {
+                    let sae = stream
+                        .get_ref()
+                        .1
+                        .peer_certificates()
+                        .and_then(|c| c.first())
+                        .and_then(common_name);
+                    if sae.as_deref().is_none_or(|sae| ticket.identify(sae)) {
+                        connection(stream, ticket, answer, sae, limits).await;
+                    } else {
+                        tracing::debug!("connection refused: its SAE has too many");
                     }
                 }
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
             }
-        });
+        }
     }
 }
 
@@ -146,13 +187,22 @@ fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    ticket: Ticket,
     answer: Arc<dyn Answer>,
     sae: Option<String>,
+    limits: Limits,
 ) {
-    let service = service_fn(|request| respond(answer.as_ref(), sae.as_deref(), request));
+    let served = Served {
+        answer: answer.as_ref(),
+        sae: sae.as_deref(),
+        ticket: &ticket,
+        body_deadline: limits.read_deadline,
+    };
+    let service = service_fn(|request| served.respond(request));
+    let stream = WriteDeadline::new(stream, limits.write_deadline);
     let http = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(limits.read_deadline)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = http {
@@ -160,20 +210,36 @@ async fn connection(
     }
 }
 
-async fn respond(
-    answer: &dyn Answer,
-    sae: Option<&str>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, HungUp> {
-    let (head, body) = request.into_parts();
-    let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
-    let reply = match timeout(PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(body)) => answer
-            .answer(sae, head.method.as_str(), path, &body.to_bytes())
-            .await
-            .ok_or(HungUp)?,
-        _ => Reply::error(400, "the body is too long or incomplete"),
-    };
+/// One connection, as its requests see it.
+struct Served<'a> {
+    answer: &'a dyn Answer,
+    sae: Option<&'a str>,
+    ticket: &'a Ticket,
+    body_deadline: Duration,
+}
+
+impl Served<'_> {
+    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HungUp> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
+        let body = timeout(self.body_deadline, Limited::new(body, BODY_LIMIT).collect()).await;
+        let reply = match body {
+            Ok(Ok(body)) => {
+                self.ticket.set_waiting(false);
+                let reply = self
+                    .answer
+                    .answer(self.sae, head.method.as_str(), path, &body.to_bytes())
+                    .await;
+                self.ticket.set_waiting(true);
+                reply.ok_or(HungUp)?
+            }
+            _ => Reply::error(400, "the body is too long or incomplete"),
+        };
+        Ok(response(reply))
+    }
+}
+
+fn response(reply: Reply) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(
         reply.body.map(Bytes::from_owner).unwrap_or_default(),
     ));
@@ -183,7 +249,7 @@ async fn respond(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("application/json"),
     );
-    Ok(response)
+    response
 }
 
 /// The connection ends without an answer.

@@ -1,10 +1,12 @@
 //! Where keys come from.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -36,6 +38,8 @@ impl fmt::Debug for KeyItem {
 pub enum SourceError {
     /// Fewer are stored than were asked for.
     NotEnough,
+    /// Too many keys that the master took wait for their slaves.
+    Undelivered,
     /// At least one id is unknown, or was delivered already.
     NotFound,
     /// The caller was not named when the key was taken.
@@ -88,14 +92,62 @@ struct Twin {
 struct Inner {
     material: Box<dyn Material>,
     twins: HashMap<Uuid, Twin>,
+    /// When each twin was made, oldest first; also of twins that were fetched meanwhile.
+    made: VecDeque<(Instant, Uuid)>,
+    /// Twins that wait, by master.
+    waiting: HashMap<String, usize>,
+    lifetime: Duration,
+    expired: u64,
     repeats: bool,
     taken: (u64, u64),
 }
 
+impl Inner {
+    fn remove(&mut self, id: &Uuid) -> bool {
+        let Some(twin) = self.twins.remove(id) else {
+            return false;
+        };
+        if let Some(count) = self.waiting.get_mut(&twin.grant.master) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&twin.grant.master);
+            }
+        }
+        true
+    }
+
+    /// Destroys the twins whose time is over.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some((made, id)) = self.made.front().copied() {
+            if now.duration_since(made) < self.lifetime {
+                break;
+            }
+            self.made.pop_front();
+            if self.remove(&id) {
+                self.expired += 1;
+            }
+        }
+        // Twins that were fetched must not fill the list until their time is over.
+        if self.made.len() > 2 * self.twins.len() + 1024 {
+            let twins = &self.twins;
+            self.made.retain(|(_, id)| twins.contains_key(id));
+        }
+    }
+}
+
 /// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one fetches.
 const MOST_WAITING: usize = 1_000_000;
+/// The most of them that one master has: others can still take keys.
+const MOST_WAITING_OF_ONE: usize = MOST_WAITING / 2;
+/// How long a twin waits for its slave, unless [`Pool::set_twin_lifetime`] says otherwise. The only
+/// published one is that of `lucasmbarboza/skip-server`, which keeps keys for 3600 s.
+pub const TWIN_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A source in memory, shared by both KMEs of a link. Gives no more keys while a million twins wait.
+/// A source in memory, shared by both KMEs of a link.
+///
+/// The twin of a key that was taken waits for its slaves for [`TWIN_LIFETIME`], then it is destroyed
+/// and counted. No more keys are given while a million twins wait, or half a million of one master.
 pub struct Pool(Mutex<Inner>);
 
 impl Pool {
@@ -105,9 +157,22 @@ impl Pool {
         Self(Mutex::new(Inner {
             material: Box::new(material),
             twins: HashMap::new(),
+            made: VecDeque::new(),
+            waiting: HashMap::new(),
+            lifetime: TWIN_LIFETIME,
+            expired: 0,
             repeats: false,
             taken: (0, 0),
         }))
+    }
+    /// Sets how long a twin waits for its slaves. Twins that wait already are held to it, too.
+    pub fn set_twin_lifetime(&self, lifetime: Duration) {
+        self.lock().lifetime = lifetime;
+    }
+    /// Number of twins that expired before all their slaves had fetched them.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.lock().expired
     }
     /// Whether a twin can be taken again and again, which some KMEs in the field allow and the standard does not.
     pub fn set_repeats(&self, repeats: bool) {
@@ -125,10 +190,15 @@ impl Pool {
     }
     /// Destroys the twins that wait.
     pub fn void(&self) {
-        self.lock().twins.clear();
+        let mut inner = self.lock();
+        inner.twins.clear();
+        inner.made.clear();
+        inner.waiting.clear();
     }
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.expire();
+        inner
     }
 }
 
@@ -149,16 +219,22 @@ impl KeySource for Pool {
         let total = (size as u64)
             .checked_mul(count as u64)
             .ok_or(SourceError::NotEnough)?;
-        if total > inner.material.available()
-            || inner.twins.len().saturating_add(count) > MOST_WAITING
-        {
+        if total > inner.material.available() {
             return Err(SourceError::NotEnough);
         }
+        let own = inner.waiting.get(&grant.master).copied().unwrap_or(0);
+        if inner.twins.len().saturating_add(count) > MOST_WAITING
+            || own.saturating_add(count) > MOST_WAITING_OF_ONE
+        {
+            return Err(SourceError::Undelivered);
+        }
+        let now = Instant::now();
         let mut keys = Vec::with_capacity(count);
         for _ in 0..count {
             let mut bytes = Zeroizing::new(vec![0; size]);
             inner.material.draw(&mut bytes);
             let id = inner.material.id();
+            inner.made.push_back((now, id));
             inner.twins.insert(
                 id,
                 Twin {
@@ -169,6 +245,7 @@ impl KeySource for Pool {
             );
             keys.push(KeyItem { id, bytes });
         }
+        *inner.waiting.entry(grant.master.clone()).or_default() += count;
         inner.taken.0 += keys.len() as u64;
         Ok(keys)
     }
@@ -207,7 +284,7 @@ impl KeySource for Pool {
             });
             twin.delivered.push(slave.to_owned());
             if !inner.repeats && twin.grant.slaves.iter().all(|s| twin.delivered.contains(s)) {
-                inner.twins.remove(id);
+                inner.remove(id);
             }
         }
         inner.taken.1 += keys.len() as u64;

@@ -109,6 +109,15 @@ impl Bench {
         Ok(opened)
     }
 
+    /// Opens the device once more, with the faults of a script of its own on its wire.
+    pub(crate) async fn open_beside(&self, script: &Script) -> Outcome<Opened> {
+        let uri: DeviceUri = self.uris[0].parse()?;
+        let context = self.context.clone().with_faults(script.clone());
+        let opened = self.open_uri(&uri, context).await?;
+        self.seen().gates.push(opened.gate());
+        Ok(opened)
+    }
+
     /// Opens the far end.
     pub(crate) async fn open_peer(&self) -> Result<Opened, Stop> {
         let uri = self

@@ -30,6 +30,8 @@ pub mod cli;
 pub mod dut;
 pub mod faults;
 pub mod journal;
+mod lanes;
+mod names;
 pub mod profile;
 mod reading;
 pub mod report;

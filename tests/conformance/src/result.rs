@@ -286,6 +286,10 @@ pub struct CaseResult {
     pub seconds: f64,
     /// What went over the wire, without its secrets.
     pub transcript: Vec<Record>,
+    /// The number of exchanges in `transcript` when the case failed: the last of them is the one
+    /// that failed it. `None` if it did not fail, or failed before any exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_after: Option<usize>,
 }
 
 /// How long calls of one operation took.
@@ -352,7 +356,7 @@ impl Verdict {
     pub fn words(self) -> &'static str {
         match self {
             Self::Conforms => "Conforms",
-            Self::ConformsAsTested => "Conforms as far as it was tested",
+            Self::ConformsAsTested => "Not fully tested",
             Self::Inconclusive => "Inconclusive",
             Self::DoesNotConform => "Does not conform",
         }
@@ -371,6 +375,46 @@ impl Run {
     /// All cases, in order.
     pub fn cases(&self) -> impl Iterator<Item = &CaseResult> {
         self.requirements.iter().flat_map(|r| &r.cases)
+    }
+    /// The verdict, behind how much was tested, such as `Conforms: 52 of 52 requirements`.
+    ///
+    /// Requirements that do not apply are not counted. One is tested if all its cases that apply
+    /// ran to their end.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let total = self.requirements.len() - self.count(Outcome::NotApplicable);
+        let with = |outcome: Outcome| {
+            self.requirements
+                .iter()
+                .filter(|r| r.outcome == outcome || r.cases.iter().any(|c| c.outcome == outcome))
+                .count()
+        };
+        let noun = if total == 1 {
+            "requirement"
+        } else {
+            "requirements"
+        };
+        let (untested, undecided) = (with(Outcome::Disabled), with(Outcome::Error));
+        let not_tested = match untested {
+            0 => String::new(),
+            n => format!(", {n} not tested"),
+        };
+        match self.verdict() {
+            Verdict::Conforms => format!("Conforms: {total} of {total} {noun}"),
+            Verdict::ConformsAsTested => {
+                format!("Not tested: {untested} of {total} {noun}; what was tested holds")
+            }
+            Verdict::Inconclusive if self.interrupted => {
+                format!("Inconclusive: interrupted; {untested} of {total} {noun} not tested")
+            }
+            Verdict::Inconclusive => {
+                format!("Inconclusive: {undecided} of {total} {noun}{not_tested}")
+            }
+            Verdict::DoesNotConform => {
+                let failed = self.count(Outcome::Fail);
+                format!("Does not conform: {failed} of {total} {noun} failed{not_tested}")
+            }
+        }
     }
     /// The verdict.
     #[must_use]

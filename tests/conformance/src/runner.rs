@@ -68,8 +68,8 @@ impl Request {
 pub trait Watcher: Sync {
     /// So many cases are to come.
     fn total(&self, _cases: usize) {}
-    /// A case ended.
-    fn ended(&self, _result: &CaseResult) {}
+    /// A case on this device ended.
+    fn ended(&self, _dut: &str, _result: &CaseResult) {}
     /// Something worth a line.
     fn tell(&self, _line: &str) {}
     /// Something that a person must know and act upon.
@@ -234,6 +234,7 @@ fn ended(case: &Case, outcome: Outcome, why: String) -> CaseResult {
         put_back: String::new(),
         seconds: 0.0,
         transcript: Vec::new(),
+        failed_after: None,
     }
 }
 
@@ -268,6 +269,8 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         ))),
     };
     result.seconds = begun.elapsed().as_secs_f64();
+    // Behind these come those that restore the device.
+    let exchanges = bench.records().len();
     bench.script().clear();
     let left = stood::put_back_left(&bench).await;
     let after = bench.state();
@@ -332,6 +335,9 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     }
     result.put_back = notes.put_back;
     result.transcript = notes.records;
+    if matches!(result.outcome, Outcome::Fail | Outcome::Error) && exchanges > 0 {
+        result.failed_after = Some(exchanges);
+    }
     Done {
         result,
         timings: notes.timings,
@@ -641,7 +647,7 @@ async fn one(
     {
         journal.end_case(&session.dut.key(), &done.result);
     }
-    watcher.ended(&done.result);
+    watcher.ended(&session.dut.name, &done.result);
     done
 }
 

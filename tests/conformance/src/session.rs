@@ -4,6 +4,7 @@ use crate::{
     bench::{Bench, Stand},
     dut::Dut,
     journal::{Journal, Stood},
+    names,
     profile::Profile,
     requirement::Impact,
     result::{AssumptionFacts, DriverFacts, On, Results, Run},
@@ -218,10 +219,19 @@ impl Session {
 
     /// Opens it once, to learn what it declares.
     pub(crate) async fn declare(self: &Arc<Self>) -> Result<(), String> {
-        let bench = self.bench(None).await?;
+        let bench = self.bench(None).await.map_err(|why| {
+            let why = format!("{}: {why}", self.dut.name);
+            let _ = self.refusal.set(Refusal::WrongFile(why.clone()));
+            why
+        })?;
         let opened = bench.open().await.map_err(|e| {
             if e.kind() == ErrorKind::IdentityChanged {
                 let _ = self.refusal.set(Refusal::OtherDevice(e.to_string()));
+            }
+            if e.kind() == ErrorKind::InvalidInput {
+                let _ = self
+                    .refusal
+                    .set(Refusal::WrongFile(format!("{}: {e}", self.dut.name)));
             }
             e.to_string()
         })?;
@@ -234,6 +244,12 @@ impl Session {
             let why = format!("{}: {why}", self.dut.name);
             let _ = device.close().await;
             let _ = self.refusal.set(Refusal::WrongKind(why.clone()));
+            return Err(why);
+        }
+        if let Err(why) = names::check(&self.dut, &opened).await {
+            let why = format!("{}: {why}", self.dut.name);
+            let _ = device.close().await;
+            let _ = self.refusal.set(Refusal::WrongFile(why.clone()));
             return Err(why);
         }
         let identity = match device.capabilities().supports(Operation::Identity) {

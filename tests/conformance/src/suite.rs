@@ -5,12 +5,21 @@ use crate::{
     dut::Dut,
     journal::Journal,
     requirement::{self, Impact},
-    result::{self, Results, Run},
+    result::{self, On, Results, Run},
     runner,
     session::Session,
 };
+use futures::{StreamExt, stream};
 use qkd_driver_kit::{Registry, credentials::Credentials};
-use std::{sync::Arc, time::Instant};
+use qkd_hal::DeviceUri;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+/// The most devices on which cases run at once.
+pub const MAX_DEVICES_AT_ONCE: usize = 8;
 
 /// The suite: the drivers that it knows, and the credentials that it may use.
 #[derive(Clone)]
@@ -27,6 +36,9 @@ pub struct Ready(Arc<Session>);
 pub enum Refusal {
     /// The profile is of another kind of device.
     WrongKind(String),
+    /// The file names a port, parameter, channel or group that the device has not, or its URI is
+    /// wrong.
+    WrongFile(String),
     /// Another device responds at the address, or another make of device.
     OtherDevice(String),
 }
@@ -75,15 +87,31 @@ impl Suite {
         )))
     }
 
-    /// Runs all, one after the other. Must be called within a runtime of several threads.
+    /// Runs all. Devices that are reached over a wire run side by side, at most
+    /// [`MAX_DEVICES_AT_ONCE`]; files of the same device run one after the other. Must be called
+    /// within a runtime of several threads.
     pub async fn run(&self, all: &[Ready], request: &Request, watcher: &dyn Watcher) -> Results {
         let (begun, clock) = (jiff::Timestamp::now(), Instant::now());
-        let mut runs: Vec<Run> = Vec::new();
-        for ready in all {
-            if !request.stop.load(std::sync::atomic::Ordering::Relaxed) {
-                runs.push(runner::run(&ready.0, request, watcher).await);
+        let one_after_another = async |group: Vec<usize>| {
+            let mut runs = Vec::new();
+            for n in group {
+                if !request.stop.load(Ordering::Relaxed) {
+                    runs.push((n, runner::run(&all[n].0, request, watcher).await));
+                }
             }
-        }
+            runs
+        };
+        // What runs in memory takes all threads, and blocks the one from which it is begun.
+        let (in_memory, on_wire): (Vec<_>, Vec<_>) =
+            (0..all.len()).partition(|n| !all[*n].0.dut.on().has_wall_time());
+        let mut runs: Vec<(usize, Run)> = stream::iter(groups(all, &on_wire))
+            .map(one_after_another)
+            .buffer_unordered(MAX_DEVICES_AT_ONCE)
+            .concat()
+            .await;
+        runs.extend(one_after_another(in_memory).await);
+        runs.sort_by_key(|(n, _)| *n);
+        let runs = runs.into_iter().map(|(_, run)| run).collect();
         Results {
             schema: result::SCHEMA,
             suite: about(),
@@ -94,7 +122,49 @@ impl Suite {
     }
 }
 
+/// Sorts devices into groups that can run side by side: files of one device, by address or by
+/// serial number, are in one group.
+fn groups(all: &[Ready], chosen: &[usize]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(BTreeSet<String>, Vec<usize>)> = Vec::new();
+    for n in chosen {
+        let mut merged = (all[*n].names(), vec![*n]);
+        let (same, others): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .partition(|(names, _)| !names.is_disjoint(&merged.0));
+        for (names, members) in same {
+            merged.0.extend(names);
+            merged.1.extend(members);
+        }
+        merged.1.sort_unstable();
+        groups = others;
+        groups.push(merged);
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
 impl Ready {
+    /// What names the device and its far end: their addresses, and its serial number once known.
+    fn names(&self) -> BTreeSet<String> {
+        let dut = &self.0.dut;
+        let uris = dut.uri.iter().chain(&dut.peer);
+        let mut names: BTreeSet<String> = uris
+            .filter_map(|uri| uri.parse::<DeviceUri>().ok())
+            // A path tells serial lines apart; below a host it is a matter of the protocol.
+            .map(|uri| match uri.host() {
+                "" => format!("{}{}", uri.transport(), uri.path()),
+                _ => uri.authority(0),
+            })
+            .collect();
+        let identity = self.0.declared().and_then(|d| d.identity.as_ref());
+        if dut.on() == On::Device
+            && let Some(identity) = identity
+            && let Some(serial) = &identity.serial
+        {
+            names.insert(format!("{} {serial}", identity.vendor));
+        }
+        names
+    }
+
     /// What a run will do to the device, in words. The device is opened for it, to learn what it declares.
     pub async fn announcement(&self, request: &Request) -> String {
         runner::announce(&self.0, request).await

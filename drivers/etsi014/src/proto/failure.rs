@@ -1,30 +1,21 @@
 //! What a status other than 200 means (5.4, and what servers in the field do).
 
+use super::words::words_of;
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
-use serde::Deserialize;
 
 /// Why a server refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The contract's kind.
     pub kind: ErrorKind,
-    /// The server's `message`, where it sent one.
+    /// The server's own words, safe to show, where it sent some.
     pub message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    message: Option<String>,
 }
 
 /// What a status and its error body mean. The standard has 400, 401 and 503 only; 401 has no body.
 #[must_use]
 pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
-    let message = serde_json::from_slice::<Body>(body)
-        .ok()
-        .and_then(|b| b.message);
-    let message: Option<String> =
-        message.map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
+    let message = words_of(body);
     let says = |words: &[&str]| {
         message
             .as_deref()

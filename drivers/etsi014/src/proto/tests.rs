@@ -89,7 +89,7 @@ fn bodies_are_those_of_the_standard() {
 #[test]
 fn no_error_repeats_what_stood_in_the_body() {
     for body in [
-        r#"{"keys":[{"key_ID":"SECRET-ID","key":"AAAA"}]}"#,
+        r#"{"keys":[{"key_ID":"SECRET ID","key":"AAAA"}]}"#,
         r#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"SECRET!"}]}"#,
         r#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":["SECRET"]}]}"#,
         r#"{"keys":"SECRET"}"#,

@@ -1,5 +1,11 @@
 //! HTTP and HTTPS with mutual TLS, through `reqwest` and `rustls`.
 
+mod identity;
+mod trust;
+mod verify;
+
+pub use trust::{PIN, SERVER_NAME, Trust};
+
 use super::{
     LinkError,
     http::{HttpLink, HttpRequest, HttpResponse, Method},
@@ -8,10 +14,7 @@ use crate::credentials::Entry;
 use async_trait::async_trait;
 use qkd_hal::{Error, ErrorKind, Result, TransportFault};
 use reqwest::{Client, header};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore, crypto::CryptoProvider};
 use std::{
     sync::{
         Arc,
@@ -37,15 +40,15 @@ impl Https {
     ///
     /// # Errors
     /// `Authentication`, naming the entry's field that does not fit.
-    pub fn open(address: &str, tls: Option<&Entry>) -> Result<Arc<Self>> {
+    pub fn open(address: &str, tls: Option<(&Entry, Trust)>) -> Result<Arc<Self>> {
         let builder = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true);
         let (builder, scheme) = match tls {
-            Some(entry) => (
+            Some((entry, trust)) => (
                 builder
-                    .tls_backend_preconfigured(tls_config(entry)?)
+                    .tls_backend_preconfigured(tls_config(entry, trust)?)
                     .https_only(true),
                 "https",
             ),
@@ -67,45 +70,34 @@ impl Https {
     }
 }
 
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+fn builder(
+    provider: &Arc<CryptoProvider>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
+    ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Internal, format!("TLS: {e}")))
 }
 
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
 fn config_without_roots() -> Result<ClientConfig> {
-    Ok(builder()?
+    Ok(builder(&provider())?
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth())
 }
 
-fn tls_config(entry: &Entry) -> Result<ClientConfig> {
-    let wrong = |field: &str, why: String| {
-        Error::new(
-            ErrorKind::Authentication,
-            format!("credentials `{}`: {field}: {why}", entry.name()),
-        )
-    };
-    let certificates = |field: &str| -> Result<Vec<CertificateDer<'static>>> {
-        let found: Vec<_> = CertificateDer::pem_slice_iter(&entry.pem(field)?)
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|e| wrong(field, e.to_string()))?;
-        if found.is_empty() {
-            Err(wrong(field, "the file holds no PEM certificate".to_owned()))
-        } else {
-            Ok(found)
-        }
-    };
-    let mut roots = RootCertStore::empty();
-    for ca in certificates("ca")? {
-        roots.add(ca).map_err(|e| wrong("ca", e.to_string()))?;
-    }
-    let key = PrivateKeyDer::from_pem_slice(&entry.pem("key")?)
-        .map_err(|_| wrong("key", "the file holds no PEM private key".to_owned()))?;
-    builder()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(certificates("cert")?, key)
-        .map_err(|e| wrong("cert and key", e.to_string()))
+fn tls_config(entry: &Entry, trust: Trust) -> Result<ClientConfig> {
+    let provider = provider();
+    let roots = identity::roots(entry, trust.pin.is_some())?;
+    let verifier = verify::Verifier::new(roots, trust, &provider)
+        .map_err(|e| identity::wrong(entry, "ca", e))?;
+    builder(&provider)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_auth_cert(identity::chain(entry)?, identity::private_key(entry)?)
+        .map_err(|e| identity::wrong(entry, "cert and key", e))
 }
 
 #[async_trait]
@@ -229,27 +221,34 @@ fn refused_handshake(error: &(dyn std::error::Error + 'static)) -> Option<String
         return refused_handshake(io.get_ref()?);
     }
     let tls = error.downcast_ref::<rustls::Error>()?;
-    let refused = match tls {
+    match tls {
+        E::InvalidCertificate(CertificateError::Other(OtherError(fault))) => Some(format!(
+            "the server's certificate was not accepted: {fault}"
+        )),
         E::InvalidCertificate(_)
         | E::NoCertificatesPresented
         | E::UnsupportedNameType
-        | E::PeerIncompatible(_) => true,
-        E::AlertReceived(alert) => matches!(
-            alert,
-            A::HandshakeFailure
-                | A::NoCertificate
-                | A::BadCertificate
-                | A::UnsupportedCertificate
-                | A::CertificateRevoked
-                | A::CertificateExpired
-                | A::CertificateUnknown
-                | A::UnknownCA
-                | A::AccessDenied
-                | A::ProtocolVersion
-                | A::InsufficientSecurity
-                | A::CertificateRequired
-        ),
-        _ => false,
-    };
-    refused.then(|| tls.to_string())
+        | E::PeerIncompatible(_) => Some(tls.to_string()),
+        E::AlertReceived(alert) => match alert {
+            A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            // Another CA of the same name.
+            | A::DecryptError
+            | A::CertificateRequired => Some(format!(
+                "the server refused our client certificate ({alert:?}); check that `cert` of the \
+                 credentials is in date and issued by a CA that the server accepts"
+            )),
+            A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
+                Some(tls.to_string())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    Error, Key, Operation, QkdModule, Result, Support,
+    DeviceUri, Error, Key, Operation, QkdModule, Result, Support,
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance},
     reading::Measured,
     units::Bits,
@@ -30,8 +30,12 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             size,
             id,
             to,
+            plain_http,
             yes,
         } => {
+            if !plain_http {
+                check_encrypted(&session.inventory.resolve(&device)?)?;
+            }
             let device = session
                 .open(
                     &device,
@@ -89,6 +93,18 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             Ok(guard.exit_code(0))
         }
     }
+}
+
+/// Refuses a KME that is reached by plain HTTP: whoever can read on the way has the keys.
+fn check_encrypted(uri: &DeviceUri) -> Result<()> {
+    let kme = uri.parameter("kme").unwrap_or_default();
+    if uri.transport() != "http" && !kme.starts_with("http:") {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{uri}: this KME is reached by plain http, so its keys would cross the network in clear, \
+         and nothing was taken; use https, or accept it with --plain-http"
+    )))
 }
 
 /// The keys have left the store, and nobody has them.

@@ -157,3 +157,21 @@ fn random_bytes_go_into_a_new_private_file() {
         .exits(3);
     assert!(!none.exists(), "no bytes, no file");
 }
+
+#[test]
+fn keys_over_plain_http_need_an_explicit_word() {
+    let bench = Bench::new();
+    let qline = bench.start_stored("veriqloud-qline-pair");
+    let (path, uri) = (bench.path("keys.json"), &qline.ready().uris[0]);
+    let file = path.display().to_string();
+    let take = ["key", "take", uri, "--to", &file, "--yes"];
+    bench.run(take).exits(2).complains("--plain-http");
+    assert!(!path.exists() && bench.journal().is_empty());
+    let by_http = "etsi014+http://192.0.2.1/?peer=sae-bob";
+    bench
+        .run(["key", "take", by_http, "--to", &file])
+        .exits(2)
+        .complains("nothing was taken");
+    bench.run(take.iter().chain(&["--plain-http"])).exits(0);
+    assert!(path.exists());
+}

@@ -3,10 +3,15 @@
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    lanes::{self, Lane},
     reading,
     requirement::Impact,
 };
-use qkd_driver_kit::{Opened, wrap::fault::Fate};
+use futures::future::join_all;
+use qkd_driver_kit::{
+    Opened,
+    wrap::fault::{Fate, Script},
+};
 use qkd_hal::{Effect, ErrorKind, Operation as Op};
 use std::time::Duration;
 
@@ -136,41 +141,73 @@ async fn each(
     fate: Fate,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
 ) -> Verdict {
-    let opened = b.open().await?;
-    let right = reading::steady(b, &opened).await?;
-    for exchange in 0..MOST {
-        let sent = b.script().count();
-        let (result, struck) = b
-            .struck(exchange, fate, reading::try_steady(b, &opened))
-            .await;
-        judge(&right, result?).map_err(|stop| at(exchange, stop))?;
-        // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
-        for n in 1..=2 {
-            let next = behind(b, &opened, fate).await?;
-            match next {
-                Ok(read) => holds(read == right, || {
-                    format!("the {n}. call behind it read `{read}`, and before `{right}`")
-                })
-                .map_err(|stop| at(exchange, stop))?,
-                Err(error) => {
-                    return Err(at(
-                        exchange,
-                        Stop::Fails(format!("the {n}. call behind it fails: {error}")),
+    let (lanes, right) = lanes::open(b, lanes::waits(fate)).await?;
+    let mut touched = false;
+    for first in (0..MOST).step_by(lanes.len()) {
+        let all = lanes
+            .iter()
+            .zip(first..)
+            .map(|(lane, exchange)| one(b, lane, (exchange, fate), &right, &judge));
+        for outcome in join_all(all).await {
+            match outcome? {
+                Reach::Struck => touched = true,
+                Reach::Behind => return Ok(()),
+                Reach::NoWire if touched => return Ok(()),
+                Reach::NoWire => {
+                    return Err(Stop::NotApplicable(
+                        "its reading touches no wire".to_owned(),
                     ));
                 }
             }
         }
-        if !struck {
-            return if b.script().count() == sent {
-                Err(Stop::NotApplicable(
-                    "its reading touches no wire".to_owned(),
-                ))
-            } else {
-                Ok(())
-            };
-        }
     }
     fails(format!("a reading takes more than {MOST} exchanges"))
+}
+
+/// Whether a reading came to the exchange that meets its fate.
+enum Reach {
+    Struck,
+    Behind,
+    NoWire,
+}
+
+/// One exchange of a reading meets its fate, and the calls behind it do not suffer.
+async fn one(
+    b: &Bench,
+    lane: &Lane,
+    (exchange, fate): (usize, Fate),
+    right: &str,
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
+) -> Result<Reach, Stop> {
+    let sent = lane.script.count();
+    lane.script.strike(exchange, fate);
+    let result = reading::try_steady(b, &lane.opened).await;
+    let struck = lane.script.struck();
+    lane.script.clear();
+    judge(right, result?).map_err(|stop| at(exchange, stop))?;
+    // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
+    for n in 1..=2 {
+        let next = behind(b, &lane.opened, fate).await?;
+        match next {
+            Ok(read) => holds(read == right, || {
+                format!("the {n}. call behind it read `{read}`, and before `{right}`")
+            })
+            .map_err(|stop| at(exchange, stop))?,
+            Err(error) => {
+                return Err(at(
+                    exchange,
+                    Stop::Fails(format!("the {n}. call behind it fails: {error}")),
+                ));
+            }
+        }
+    }
+    Ok(if struck {
+        Reach::Struck
+    } else if lane.script.count() == sent {
+        Reach::NoWire
+    } else {
+        Reach::Behind
+    })
 }
 
 /// The call behind a fault. What is still on its way on a line that cannot be cut (a serial one) must pass first: until then the calls fail, and none gets it.
@@ -225,32 +262,45 @@ async fn opening(b: &Bench) -> Verdict {
     let sent = b.script().count();
     b.open().await?.device().close().await?;
     let exchanges = b.script().count() - sent;
-    for exchange in 0..exchanges.min(MOST) {
-        b.script().strike(exchange, Fate::Lost);
-        let begun = tokio::time::Instant::now();
-        let result = b.open().await;
-        let took = begun.elapsed();
-        b.script().clear();
-        // Opening connects and identifies: each within the deadline.
-        let allowed = b.session.allowed(Op::Identity) * 3;
-        holds(took <= allowed, || {
-            format!(
-                "at exchange {}: opening took {took:?}, and has {allowed:?}",
-                exchange + 1
-            )
-        })?;
-        match result {
-            Ok(opened) => opened.device().close().await?,
-            Err(error) => holds(reading::is_of_the_wire(&error), || {
-                format!("at exchange {}: {error}: no error of a wire", exchange + 1)
-            })?,
-        }
+    let (lanes, _) = lanes::open(b, true).await?;
+    let at_once = lanes.len();
+    for lane in lanes {
+        lane.opened.device().close().await?;
+    }
+    let all: Vec<usize> = (0..exchanges.min(MOST)).collect();
+    for some in all.chunks(at_once) {
+        let outcomes = join_all(some.iter().map(|exchange| opening_without(b, *exchange))).await;
+        outcomes.into_iter().collect::<Verdict>()?;
         b.open().await?.device().close().await?;
     }
     if exchanges == 0 {
         Err(Stop::NotApplicable("opening it touches no wire".to_owned()))
     } else {
         Ok(())
+    }
+}
+
+/// Opens the device while the reply of one exchange is lost.
+async fn opening_without(b: &Bench, exchange: usize) -> Verdict {
+    let script = Script::new();
+    script.strike(exchange, Fate::Lost);
+    let begun = tokio::time::Instant::now();
+    let result = b.open_beside(&script).await;
+    let took = begun.elapsed();
+    script.clear();
+    // Opening connects and identifies: each within the deadline.
+    let allowed = b.session.allowed(Op::Identity) * 3;
+    holds(took <= allowed, || {
+        format!(
+            "at exchange {}: opening took {took:?}, and has {allowed:?}",
+            exchange + 1
+        )
+    })?;
+    match result {
+        Ok(opened) => Ok(opened.device().close().await?),
+        Err(error) => holds(reading::is_of_the_wire(&error), || {
+            format!("at exchange {}: {error}: no error of a wire", exchange + 1)
+        }),
     }
 }
 

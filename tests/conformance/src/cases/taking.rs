@@ -172,6 +172,44 @@ async fn take(
     Ok(keys)
 }
 
+/// How many keys to ask for in one request: `wanted`, or the most that the module's store allows.
+async fn at_once(b: &Bench, module: &dyn QkdModule, wanted: u32) -> qkd_hal::Result<u32> {
+    if !b.session.can(Op::KeyStore) {
+        return Ok(wanted);
+    }
+    let store = b.call(Op::KeyStore, module.key_store()).await?;
+    let most = store.max_per_request.unwrap_or_else(|| wanted.into());
+    Ok(u32::try_from(most).unwrap_or(wanted).clamp(1, wanted))
+}
+
+/// Takes `total` keys, in as few requests as the module's store allows.
+async fn take_total(b: &Bench, module: &dyn QkdModule, total: u32) -> qkd_hal::Result<Vec<Key>> {
+    let most = at_once(b, module, total).await?;
+    let mut keys = Vec::new();
+    let mut left = total;
+    while left > 0 {
+        let count = left.min(most);
+        keys.extend(take(b, module, &KeyRequest::new(count)).await?);
+        left -= count;
+    }
+    Ok(keys)
+}
+
+/// Takes twins in this order, in as few requests as the module's store allows.
+async fn take_all_by_id(
+    b: &Bench,
+    module: &dyn QkdModule,
+    ids: &[KeyId],
+) -> qkd_hal::Result<Vec<Key>> {
+    let wanted = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let most = at_once(b, module, wanted.max(1)).await?;
+    let mut keys = Vec::new();
+    for part in ids.chunks(most as usize) {
+        keys.extend(take_by_id(b, module, part).await?);
+    }
+    Ok(keys)
+}
+
 async fn take_by_id(b: &Bench, module: &dyn QkdModule, ids: &[KeyId]) -> qkd_hal::Result<Vec<Key>> {
     let keys = b
         .call(Op::TakeKeysById, module.take_keys_by_id(ids))
@@ -205,7 +243,7 @@ async fn count_and_size(b: &Bench) -> Verdict {
     } else {
         None
     };
-    for count in [1, 3] {
+    for count in [1, at_once(b, &*module, 3).await?] {
         let keys = take(b, &*module, &KeyRequest::new(count)).await?;
         holds(keys.len() == count as usize, || {
             format!("{count} keys were asked for, and {} came", keys.len())
@@ -244,9 +282,9 @@ async fn unique(b: &Bench) -> Verdict {
 
 async fn pairing(b: &Bench) -> Verdict {
     let [near, far] = pair(b).await?;
-    for count in [1, 4] {
+    for count in [1, at_once(b, &*near, 4).await?] {
         let keys = take(b, &*near, &KeyRequest::new(count)).await?;
-        let twins = take_by_id(b, &*far, &ids(&keys)).await?;
+        let twins = take_all_by_id(b, &*far, &ids(&keys)).await?;
         for (key, twin) in keys.iter().zip(&twins) {
             holds(key == twin, || {
                 format!(
@@ -264,9 +302,9 @@ async fn pairing(b: &Bench) -> Verdict {
 
 async fn order(b: &Bench) -> Verdict {
     let [near, far] = pair(b).await?;
-    let mut asked = ids(&take(b, &*near, &KeyRequest::new(4)).await?);
+    let mut asked = ids(&take_total(b, &*near, 4).await?);
     asked.reverse();
-    let twins = take_by_id(b, &*far, &asked).await?;
+    let twins = take_all_by_id(b, &*far, &asked).await?;
     holds(ids(&twins) == asked, || {
         format!("asked for {asked:?}, and {:?} came", ids(&twins))
     })
@@ -411,13 +449,13 @@ async fn size(b: &Bench) -> Verdict {
 /// Loses the reply to a request for keys, at the exchange that carries it.
 async fn lose(b: &Bench, module: &dyn QkdModule, fate: Fate) -> Result<qkd_hal::Error, Stop> {
     // There are keys to lose.
-    take(b, module, &KeyRequest::new(2)).await?;
+    let request = KeyRequest::new(at_once(b, module, 2).await?);
+    take(b, module, &request).await?;
     let before = b.state();
     b.strike(fate);
     let error = refused(
         "a request for keys whose reply was lost",
-        b.call(Op::TakeKeys, module.take_keys(&KeyRequest::new(2)))
-            .await,
+        b.call(Op::TakeKeys, module.take_keys(&request)).await,
     )?;
     b.script().clear();
     holds(b.state() != before, || {
@@ -450,7 +488,7 @@ async fn lost(b: &Bench) -> Verdict {
 
 async fn void(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let mut seen: BTreeSet<KeyId> = ids(&take(b, &*module, &KeyRequest::new(2)).await?)
+    let mut seen: BTreeSet<KeyId> = ids(&take_total(b, &*module, 2).await?)
         .into_iter()
         .collect();
     let mut bytes = BTreeSet::new();
@@ -507,15 +545,17 @@ async fn empty(b: &Bench) -> Verdict {
 
 async fn side_by_side(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let (one, three) = (KeyRequest::new(1), KeyRequest::new(3));
+    let several = at_once(b, &*module, 3).await?;
+    let (one, more) = (KeyRequest::new(1), KeyRequest::new(several));
     let all = futures::future::join_all(
-        (0..8).map(|n| take(b, &*module, if n % 2 == 0 { &one } else { &three })),
+        (0..8).map(|n| take(b, &*module, if n % 2 == 0 { &one } else { &more })),
     )
     .await;
     let mut seen = BTreeSet::new();
     for (n, keys) in all.into_iter().enumerate() {
         let keys = keys?;
-        holds(keys.len() == if n % 2 == 0 { 1 } else { 3 }, || {
+        let asked = if n % 2 == 0 { 1 } else { several };
+        holds(keys.len() == asked as usize, || {
             format!("side {n} got {} keys", keys.len())
         })?;
         for key in keys {
@@ -529,7 +569,7 @@ async fn side_by_side(b: &Bench) -> Verdict {
 
 async fn secret(b: &Bench) -> Verdict {
     let module = open(b).await?;
-    let keys = take(b, &*module, &KeyRequest::new(3)).await?;
+    let keys = take_total(b, &*module, 3).await?;
     b.print(&keys);
     if b.session.can(Op::KeyStore) {
         b.print(&b.call(Op::KeyStore, module.key_store()).await?);
@@ -554,7 +594,7 @@ async fn spent(b: &Bench) -> Verdict {
             "it does not tell how many keys are stored".to_owned(),
         ));
     };
-    let keys = take(b, &*module, &KeyRequest::new(4)).await?;
+    let keys = take_total(b, &*module, 4).await?;
     let after = stored().await?.unwrap_or(0);
     b.fault("clear")?;
     holds(after + keys.len() as u64 == before, || {
@@ -568,14 +608,12 @@ async fn spent(b: &Bench) -> Verdict {
 async fn random(b: &Bench) -> Verdict {
     let module = open(b).await?;
     let mut bits = Vec::new();
-    for _ in 0..32 {
-        for key in take(b, &*module, &KeyRequest::new(2)).await? {
-            bits.extend(
-                key.expose()
-                    .iter()
-                    .flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)),
-            );
-        }
+    for key in take_total(b, &*module, 64).await? {
+        bits.extend(
+            key.expose()
+                .iter()
+                .flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)),
+        );
     }
     let verdict = crate::bits::look_random(&bits);
     bits.iter_mut().for_each(|bit| *bit = false);

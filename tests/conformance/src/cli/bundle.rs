@@ -173,7 +173,7 @@ fn verdict(run: &Run) -> String {
     format!(
         "verdict   {}: {} ({}); on {}",
         run.dut.escape_debug(),
-        run.verdict().words(),
+        run.headline(),
         counts.join(", "),
         run.on.words()
     )

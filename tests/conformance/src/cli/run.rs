@@ -109,13 +109,13 @@ impl Watcher for Screen {
     fn total(&self, cases: usize) {
         self.bar.inc_length(cases as u64);
     }
-    fn ended(&self, result: &CaseResult) {
+    fn ended(&self, dut: &str, result: &CaseResult) {
         self.bar.inc(1);
         self.bar.set_message(result.id.clone());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
             self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
-                "  {:5} {}: {}",
+                "  {:5} {dut}: {}: {}",
                 result.outcome.words(),
                 result.id,
                 result.why
@@ -300,7 +300,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             let _ = std::fs::remove_file(&journal);
         }
         let (why, code) = match refusal {
-            Refusal::WrongKind(why) => (why, 2),
+            Refusal::WrongKind(why) | Refusal::WrongFile(why) => (why, 2),
             Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
         };
         eprintln!("error: {why}");
@@ -317,6 +317,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         .runs
         .iter()
         .for_each(|run| console::line(&line(run)));
+    if results.runs.len() > 1 {
+        console::line(&format!("all devices: {:.1} s", results.seconds));
+    }
     // Devices are as they are now, whether this can be written or not; so the journal stays until
     // it is.
     let written = report::write_all(&results, &arguments.out).map_err(|why| {
@@ -374,10 +377,14 @@ fn line(run: &Run) -> String {
         .filter(|(_, n)| *n > 0)
         .map(|(o, n)| format!("{n} {}", o.words()))
         .collect();
+    let faults = match run.faults.is_empty() {
+        true => String::new(),
+        false => format!("; with injected faults: {}", run.faults.join(", ")),
+    };
     format!(
-        "{}: {}: {} ({}; {:.1} s)",
+        "{}: {} ({}; {}{faults}; {:.1} s)",
         run.dut,
-        run.verdict().words(),
+        run.headline(),
         counts.join(", "),
         run.on.words(),
         run.seconds

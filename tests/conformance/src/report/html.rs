@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Serde};
+use qkd_hal::text::printable;
 use serde::Serialize;
 
 /// The page stays below this, in bytes, if showing fewer exchanges of passes makes it so.
@@ -75,7 +76,7 @@ impl From<Verdict> for Mark {
     fn from(verdict: Verdict) -> Self {
         let (class, symbol) = match verdict {
             Verdict::Conforms => ("good", "✓"),
-            Verdict::ConformsAsTested => ("good", "(✓)"),
+            Verdict::ConformsAsTested => ("doubt", "◐"),
             Verdict::Inconclusive => ("doubt", "?"),
             Verdict::DoesNotConform => ("bad", "✗"),
         };
@@ -95,6 +96,8 @@ struct Page<'a> {
     took: String,
     verdict: Mark,
     legend: Vec<Mark>,
+    /// Every failure and error, a line each.
+    failures: Vec<Line<'a>>,
     duts: Vec<Dut<'a>>,
     families: Vec<Family<'a>>,
 }
@@ -111,7 +114,36 @@ struct Family<'a> {
 struct Row<'a> {
     id: &'a str,
     sentence: &'a str,
-    cells: Vec<Option<Mark>>,
+    cells: Vec<Option<Cell>>,
+}
+
+/// What one device made of one requirement.
+#[derive(Serialize)]
+struct Cell {
+    mark: Mark,
+    /// Where the page shows why.
+    anchor: String,
+}
+
+/// A failure in a line.
+#[derive(Serialize)]
+struct Line<'a> {
+    mark: Mark,
+    number: usize,
+    device: &'a str,
+    id: &'a str,
+    /// How many more cases never began for the same reason.
+    more: usize,
+    anchor: String,
+    cause: String,
+}
+
+/// The longest cause of a line, in characters.
+const MAX_CAUSE: usize = 160;
+
+/// Where the page shows a case of a device.
+fn anchor(number: usize, case: &str) -> String {
+    format!("d{number}-{case}")
 }
 
 /// A device under test, as the page shows it.
@@ -120,11 +152,18 @@ struct Dut<'a> {
     number: usize,
     run: Facts<'a>,
     verdict: Mark,
+    /// The verdict with how much was tested.
+    headline: String,
+    /// Faults that were injected, beside the verdict; empty if none.
+    faults: String,
+    /// Whose the failures can be.
+    whose: &'static str,
     /// What the verdict is, on what, and what was not tested: sentences.
     says: Vec<String>,
-    requirements: Vec<(Mark, usize)>,
+    /// How many requirements ended how, and the part of the page that shows them.
+    requirements: Vec<(Mark, usize, String)>,
     /// Of positive and of negative cases: a count for each outcome, and of all.
-    cases: Vec<(&'static str, Vec<usize>, usize)>,
+    cases: Vec<(&'static str, Vec<(usize, String)>, usize)>,
     failures: Vec<Failure<'a>>,
     waived: Vec<Failure<'a>>,
     deviations: Vec<(&'a Deviation, &'static str)>,
@@ -140,8 +179,8 @@ struct Dut<'a> {
 #[derive(Serialize)]
 struct Facts<'a> {
     name: &'a str,
-    /// Term and definition.
-    list: Vec<(&'static str, String)>,
+    /// What is the device's, the driver's and the run's: terms and definitions.
+    lists: Vec<(&'static str, Vec<(&'static str, String)>)>,
     capabilities: &'a [(String, String)],
     assumptions: &'a [AssumptionFacts],
     unknowns: &'a [String],
@@ -181,6 +220,13 @@ impl<'a> Case<'a> {
             put_back: &case.put_back,
             took: seconds(case.seconds),
             wire: Wire::of(&case.transcript, first, last, bytes),
+        }
+    }
+
+    fn of_failure(case: &'a CaseResult) -> Self {
+        Self {
+            wire: Wire::marked(&case.transcript, case.failed_after, 400),
+            ..Self::of(case, 0, 0, 0)
         }
     }
 }
@@ -240,7 +286,8 @@ impl<'a> Page<'a> {
                         sentence: &r.sentence,
                         cells: found
                             .into_iter()
-                            .map(|r| r.map(|r| r.outcome.into()))
+                            .zip(&family.runs)
+                            .map(|(r, (i, _))| r.map(|r| cell(i + 1, r)))
                             .collect(),
                     })
                     .collect(),
@@ -253,6 +300,7 @@ impl<'a> Page<'a> {
             took: seconds(results.seconds),
             verdict: results.verdict().into(),
             legend: Outcome::ALL.into_iter().map(Mark::from).collect(),
+            failures: lines(results),
             duts: results
                 .runs
                 .iter()
@@ -264,11 +312,70 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The cell of a requirement; it leads to the first case that made it end so.
+fn cell(number: usize, requirement: &RequirementResult) -> Cell {
+    let decisive = requirement
+        .cases
+        .iter()
+        .find(|c| requirement.counts(c) == requirement.outcome)
+        .or(requirement.cases.first());
+    Cell {
+        mark: requirement.outcome.into(),
+        anchor: decisive.map_or_else(|| format!("d{number}"), |c| anchor(number, &c.id)),
+    }
+}
+
+fn lines(results: &Results) -> Vec<Line<'_>> {
+    let mut all: Vec<Line<'_>> = Vec::new();
+    for (i, run) in results.runs.iter().enumerate() {
+        for requirement in &run.requirements {
+            for case in &requirement.cases {
+                let outcome = requirement.counts(case);
+                if matches!(outcome, Outcome::Fail | Outcome::Error) {
+                    let cause = printable(&case.why, MAX_CAUSE).into_owned();
+                    // A device that is not there is one line.
+                    if never_began(case)
+                        && let Some(same) = all
+                            .iter_mut()
+                            .find(|l| l.number == i + 1 && l.cause == cause)
+                    {
+                        same.more += 1;
+                        continue;
+                    }
+                    all.push(Line {
+                        mark: outcome.into(),
+                        number: i + 1,
+                        device: &run.dut,
+                        id: &case.id,
+                        anchor: anchor(i + 1, &case.id),
+                        more: 0,
+                        cause,
+                    });
+                }
+            }
+        }
+    }
+    // What failed before what could not be told.
+    all.sort_by_key(|line| line.mark.class != "bad");
+    all
+}
+
+/// The part of a device's section that shows the cases that ended so.
+fn part(number: usize, outcome: Outcome) -> String {
+    let part = match outcome {
+        Outcome::Pass => "passes",
+        Outcome::Fail | Outcome::Error => "failures",
+        Outcome::Waived => "deviations",
+        Outcome::Disabled | Outcome::NotApplicable => "not-run",
+    };
+    format!("d{number}-{part}")
+}
+
 impl<'a> Dut<'a> {
     fn of(number: usize, run: &'a Run, exchanges: usize) -> Self {
         let failure = |requirement: &'a RequirementResult, case: &'a CaseResult| Failure {
             mark: requirement.counts(case).into(),
-            case: Case::of(case, 12, 24, 400),
+            case: Case::of_failure(case),
             sentence: &requirement.sentence,
             source: &requirement.source,
             deviation: run
@@ -289,10 +396,13 @@ impl<'a> Dut<'a> {
             number,
             run: Facts::of(run),
             verdict: run.verdict().into(),
+            headline: run.headline(),
+            faults: run.faults.join(", "),
+            whose: whose(run),
             says: says(run),
             requirements: Outcome::ALL
                 .into_iter()
-                .map(|o| (o.into(), run.count(o)))
+                .map(|o| (o.into(), run.count(o), part(number, o)))
                 .collect(),
             cases: [("Positive", false), ("Negative", true)]
                 .into_iter()
@@ -311,7 +421,7 @@ impl<'a> Dut<'a> {
                         what,
                         Outcome::ALL
                             .into_iter()
-                            .map(|o| of.iter().filter(|c| **c == o).count())
+                            .map(|o| (of.iter().filter(|c| **c == o).count(), part(number, o)))
                             .collect(),
                         of.len(),
                     )
@@ -353,26 +463,25 @@ impl<'a> Facts<'a> {
     fn of(run: &'a Run) -> Self {
         let title = profile::find(&run.profile).map_or(String::new(), |p| format!(": {}", p.title));
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not told".to_owned());
-        let mut list = vec![
-            ("Profile", format!("{}{title}", run.profile)),
+        let mut device_list = vec![
             ("What answered", run.on.words().to_owned()),
             ("URI", run.uri.clone()),
         ];
-        list.extend(run.peer.clone().map(|peer| ("URI of the far end", peer)));
+        device_list.extend(run.peer.clone().map(|peer| ("URI of the far end", peer)));
         match &run.device {
-            Some(device) => list.extend([
+            Some(device) => device_list.extend([
                 ("Vendor", device.vendor.clone()),
                 ("Model", text(&device.model)),
                 ("Serial number", text(&device.serial)),
                 ("Firmware", text(&device.firmware)),
             ]),
-            None => list.push((
+            None => device_list.push((
                 "Identity",
                 "not told: the device cannot say who it is, or could not be opened".to_owned(),
             )),
         }
         let driver = &run.driver;
-        list.extend([
+        let driver_list = vec![
             (
                 "Driver",
                 format!(
@@ -384,6 +493,9 @@ impl<'a> Facts<'a> {
                 "Maturity of the driver before this run",
                 driver.maturity.clone(),
             ),
+        ];
+        let run_list = vec![
+            ("Profile", format!("{}{title}", run.profile)),
             (
                 "Allowed impact",
                 format!("{}: {}", run.allowed, run.allowed.meaning()),
@@ -399,22 +511,48 @@ impl<'a> Facts<'a> {
                 }),
             ),
             (
-                "Faults set by hand",
+                "Injected faults",
                 if run.faults.is_empty() {
                     "none".to_owned()
                 } else {
                     run.faults.join(", ")
                 },
             ),
-            ("Time taken", seconds(run.seconds)),
-        ]);
+            ("Time taken (wall time)", seconds(run.seconds)),
+        ];
         Self {
             name: &run.dut,
-            list,
+            lists: vec![
+                ("The device", device_list),
+                ("The driver", driver_list),
+                ("The run", run_list),
+            ],
             capabilities: &run.capabilities,
             assumptions: &driver.assumptions,
             unknowns: &driver.unknowns,
             on: run.on.words(),
+        }
+    }
+}
+
+/// Whose a failure of a run can be.
+fn whose(run: &Run) -> &'static str {
+    match (run.on, run.faults.is_empty()) {
+        (On::EmulatorInMemory | On::EmulatorOnWire, true) => {
+            "No device was there: a failure is the driver's, the emulator's or the suite's."
+        }
+        (On::EmulatorInMemory | On::EmulatorOnWire, false) => {
+            "No device was there, and faults were injected: a failure is theirs first, then the \
+             driver's."
+        }
+        (On::Recording, _) => {
+            "The replies are those of the recording: a failure is the driver's, which reads them \
+             otherwise than before."
+        }
+        (On::Device, _) => {
+            "A failure is the device's or the driver's: the marked exchange shows what the device \
+             replied. A reply that breaks the device's protocol is the device's; a right reply \
+             that was taken wrongly is the driver's."
         }
     }
 }
@@ -591,7 +729,7 @@ mod tests {
         let results = sample::results();
         let page = render(&results).unwrap();
         for run in &results.runs {
-            assert!(page.contains(run.verdict().words()));
+            assert!(page.contains(&run.headline()), "{}", run.headline());
             for case in run.cases() {
                 // Slashes are escaped too.
                 assert!(
@@ -636,8 +774,74 @@ mod tests {
             case.transcript.clear();
         }
         let page = render(&results).unwrap();
-        assert_eq!(page.matches(why).count(), 1);
+        // Beside the one line of each case.
+        assert_eq!(page.matches(&format!("<p class=\"why\">{why}")).count(), 1);
         assert!(page.contains("RNG-01&#x2f;one"));
+    }
+
+    #[test]
+    fn every_cell_count_and_line_leads_to_its_evidence() {
+        let page = render(&sample::results()).unwrap();
+        let ids: Vec<&str> = page
+            .split(" id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "each id stands once");
+        let targets: Vec<&str> = page
+            .split("href=\"#")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(targets.len() > 30, "{}", targets.len());
+        for target in targets {
+            assert!(ids.contains(&target), "{target}");
+        }
+        assert!(page.contains("<tr class=\"failing\">"));
+        let failures = page.find("id=\"failures\"").unwrap();
+        assert!(
+            failures < page.find("id=\"matrix\"").unwrap(),
+            "failures come first"
+        );
+    }
+
+    #[test]
+    fn a_verdict_says_how_much_was_tested_and_what_was_injected() {
+        let mut results = sample::results();
+        results.runs.truncate(1);
+        let run = &mut results.runs[0];
+        run.faults = vec!["loss=0.1".to_owned()];
+        run.deviations.clear();
+        run.interrupted = false;
+        run.requirements.truncate(3);
+        for (requirement, outcome) in run.requirements.iter_mut().zip([
+            Outcome::Pass,
+            Outcome::Disabled,
+            Outcome::NotApplicable,
+        ]) {
+            requirement.outcome = outcome;
+            requirement.cases.truncate(1);
+            requirement
+                .cases
+                .iter_mut()
+                .for_each(|c| c.outcome = outcome);
+        }
+        assert_eq!(
+            run.headline(),
+            "Not tested: 1 of 2 requirements; what was tested holds"
+        );
+        let page = render(&results).unwrap();
+        assert!(page.contains("mark doubt\"><b aria-hidden=\"true\">◐</b> Not tested: 1 of 2"));
+        assert!(page.contains("With injected faults: <code>loss=0.1</code>"));
+        let run = &mut results.runs[0];
+        run.requirements.remove(1);
+        assert_eq!(run.headline(), "Conforms: 1 of 1 requirement");
+        run.requirements[0].outcome = Outcome::Fail;
+        assert_eq!(
+            run.headline(),
+            "Does not conform: 1 of 1 requirement failed"
+        );
     }
 
     #[test]

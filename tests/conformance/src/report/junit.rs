@@ -23,7 +23,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
         .extra
         .insert("timestamp".into(), results.begun.as_str().into());
     for (name, value) in [
-        ("verdict", run.verdict().words()),
+        ("verdict", run.headline().as_str()),
         ("on", run.on.words()),
         ("profile", &run.profile),
         ("uri", &run.uri),
@@ -79,7 +79,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
             test.set_classname(requirement.id.as_str())
                 .set_time(duration(case.seconds));
             if failed && !case.transcript.is_empty() {
-                test.set_system_out(Wire::of(&case.transcript, 20, 40, 400).lines());
+                test.set_system_out(Wire::marked(&case.transcript, case.failed_after, 400).lines());
             }
             suite.add_test_case(test);
         }

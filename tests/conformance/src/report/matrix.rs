@@ -77,7 +77,14 @@ pub fn render(results: &Results) -> String {
             "| {} | {} | {} | {} |",
             i + 1,
             cell(&run.dut),
-            run.verdict().words(),
+            match run.faults.is_empty() {
+                true => run.headline(),
+                false => format!(
+                    "{}; with injected faults: {}",
+                    run.headline(),
+                    cell(&run.faults.join(", "))
+                ),
+            },
             run.on.words()
         );
     }
@@ -140,7 +147,7 @@ mod tests {
         assert!(text.contains("| SWI-01 | ✗ |"), "{text}");
         assert!(text.contains("| DEV-01 | ✓ | ✓ |"), "{text}");
         assert!(
-            text.contains("| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform |"),
+            text.contains("| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform: 2 of 6 requirements failed, 1 not tested; with injected faults: loss=0.2"),
             "{text}"
         );
         for line in text.lines().filter(|l| l.starts_with('|')) {

@@ -57,6 +57,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
 pub fn merge(all: Vec<Results>) -> Result<Results, String> {
     let mut all = all.into_iter();
     let mut merged = all.next().ok_or("there is no result file")?;
+    let mut spans = vec![span(&merged)];
     for next in all {
         if next.suite != merged.suite {
             let name = |r: &Results| {
@@ -78,9 +79,12 @@ pub fn merge(all: Vec<Results>) -> Result<Results, String> {
         {
             return Err(format!("`{}` is in two of the result files", twice.dut));
         }
+        spans.push(span(&next));
         merged.begun = merged.begun.min(next.begun);
-        merged.seconds += next.seconds;
         merged.runs.extend(next.runs);
+    }
+    if spans.len() > 1 {
+        merged.seconds = wall_time(spans);
     }
     if let Some(run) = merged
         .runs
@@ -91,6 +95,24 @@ pub fn merge(all: Vec<Results>) -> Result<Results, String> {
         return Err(format!("`{}` is twice in the result file", run.1.dut));
     }
     Ok(merged)
+}
+
+/// When results were made, from and to, in seconds.
+fn span(results: &Results) -> (f64, f64) {
+    let begun = results.begun.parse::<jiff::Timestamp>();
+    let from = begun.map_or(0.0, |t| t.as_duration().as_secs_f64());
+    (from, from + results.seconds)
+}
+
+/// The time covered by spans, which may overlap: runs side by side take their time once.
+fn wall_time(mut spans: Vec<(f64, f64)>) -> f64 {
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut total, mut end) = (0.0, f64::NEG_INFINITY);
+    for (from, to) in spans {
+        total += (to - from.max(end)).max(0.0);
+        end = end.max(to);
+    }
+    total
 }
 
 /// One character for an outcome; no two look alike without colour.
@@ -153,6 +175,15 @@ mod tests {
         ] {
             assert_eq!(seconds(s), text);
         }
+    }
+
+    #[test]
+    fn time_that_runs_share_is_counted_once() {
+        assert_eq!(
+            wall_time(vec![(10.0, 20.0), (0.0, 5.0), (12.0, 25.0), (13.0, 14.0)]),
+            20.0
+        );
+        assert_eq!(wall_time(vec![]), 0.0);
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn case(id: &str, outcome: Outcome, negative: bool) -> CaseResult {
         } else {
             Vec::new()
         },
+        failed_after: (outcome == Outcome::Fail).then_some(20),
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Exchange {
     pub(crate) came: Vec<Piece>,
     /// How it failed; empty if it did not.
     pub(crate) error: String,
+    /// Whether the case failed on it.
+    pub(crate) failing: bool,
 }
 
 /// A transcript, or the beginning and the end of it.
@@ -32,6 +34,8 @@ pub(crate) struct Wire {
     /// How many are left out between `first` and `last`.
     pub(crate) left_out: usize,
     pub(crate) last: Vec<Exchange>,
+    /// How many are left out behind `last`.
+    pub(crate) behind: usize,
 }
 
 impl Wire {
@@ -49,7 +53,42 @@ impl Wire {
             first: make(&records[..first]),
             left_out: total - first - last,
             last: make(&records[total - last..]),
+            behind: 0,
         }
+    }
+
+    /// The same of a case that failed after so many exchanges: the last of them is marked, and
+    /// shown with those around it.
+    pub(crate) fn marked(records: &[Record], failed_after: Option<usize>, bytes: usize) -> Self {
+        const FIRST: usize = 6;
+        const BEFORE: usize = 12;
+        const BEHIND: usize = 12;
+        let total = records.len();
+        let Some(at) = failed_after
+            .and_then(|n| n.checked_sub(1))
+            .filter(|at| *at < total)
+        else {
+            return Self::of(records, 12, 24, bytes);
+        };
+        let shown = &records[..total.min(at + 1 + BEHIND)];
+        let last = (shown.len() - at + BEFORE).min(shown.len());
+        let mut wire = Self::of(shown, FIRST, last, bytes);
+        let from_end = shown.len() - 1 - at;
+        let rows = if wire.last.is_empty() {
+            &mut wire.first
+        } else {
+            &mut wire.last
+        };
+        let row = rows
+            .len()
+            .checked_sub(from_end + 1)
+            .and_then(|n| rows.get_mut(n));
+        if let Some(row) = row {
+            row.failing = true;
+        }
+        wire.behind = total - shown.len();
+        wire.total = total;
+        wire
     }
 
     /// As lines of text.
@@ -65,7 +104,8 @@ impl Wire {
         let mut add = |all: &[Exchange]| {
             for e in all {
                 out.push_str(&format!(
-                    "{} {}{} (took {}){}\n  > {}\n  < {}\n",
+                    "{}{} {}{} (took {}){}\n  > {}\n  < {}\n",
+                    if e.failing { "FAILED HERE: " } else { "" },
                     e.at,
                     e.name,
                     if e.changes {
@@ -94,6 +134,9 @@ impl Wire {
             };
             out.push_str(&rest.lines());
         }
+        if self.behind > 0 {
+            out.push_str(&format!("… {} more in results.json …\n", self.behind));
+        }
         out
     }
 }
@@ -111,6 +154,7 @@ fn exchange(record: &Record, bytes: usize) -> Exchange {
             Outcome::Ok => String::new(),
             Outcome::Error(kind) => kind.clone(),
         },
+        failing: false,
     }
 }
 
@@ -180,6 +224,34 @@ mod tests {
             (long.len(), long[0].text.len(), long[1].text.as_str()),
             (2, 50, "more in results.json")
         );
+    }
+
+    #[test]
+    fn the_exchange_on_which_a_case_failed_is_marked_and_shown() {
+        let record = |at_us| Record {
+            at_us,
+            link: "l".into(),
+            name: "get".into(),
+            changes: false,
+            request: vec![],
+            reply: vec![],
+            outcome: Outcome::Ok,
+            took_us: 1,
+        };
+        for total in 1..60 {
+            let records: Vec<_> = (0..total as u64).map(record).collect();
+            for failed_after in 1..=total {
+                let wire = Wire::marked(&records, Some(failed_after), 10);
+                let at = format!("{:.3} ms", (failed_after - 1) as f64 / 1e3);
+                let marked: Vec<_> = wire.first.iter().chain(&wire.last).collect();
+                let marked: Vec<_> = marked.iter().filter(|e| e.failing).map(|e| &e.at).collect();
+                assert_eq!(marked, [&at], "{failed_after} of {total}");
+                let shown = wire.first.len() + wire.last.len();
+                assert_eq!(shown + wire.left_out + wire.behind, total);
+                assert!(wire.lines().contains(&format!("FAILED HERE: {at}")));
+            }
+        }
+        assert_eq!(Wire::marked(&[], Some(1), 10).total, 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod assumptions;
 mod bundle;
 mod defect;
 mod liars;
+mod limits;
 mod matrix;
 mod mutant;
 mod mutants;

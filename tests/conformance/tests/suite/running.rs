@@ -409,7 +409,7 @@ fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
 fn a_device_that_goes_away_is_inconclusive_and_nothing_more_is_asked_of_it() {
     struct PullsOut(std::sync::Mutex<Option<qkd_emulators::profile::Running>>);
     impl qkd_conformance::Watcher for PullsOut {
-        fn ended(&self, result: &qkd_conformance::result::CaseResult) {
+        fn ended(&self, _dut: &str, result: &qkd_conformance::result::CaseResult) {
             if result.id.starts_with("DEV-01") {
                 self.0.lock().unwrap().take();
             }

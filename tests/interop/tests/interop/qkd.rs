@@ -56,6 +56,35 @@ async fn both_ends_give_the_same_keys_once() {
 }
 
 #[tokio::test]
+async fn twins_are_found_by_the_very_spelling_of_their_ids() {
+    for form in ["uuid", "hex", "upper-case", "token"] {
+        let options = Options::default().with("key-id-form", form);
+        let (_running, alice, bob) = pair("etsi014-pair", &options).await;
+        let keys = alice.take_keys(&KeyRequest::new(2)).await.unwrap();
+        let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+        assert_eq!(
+            bob.take_keys_by_id(&ids).await.unwrap(),
+            keys,
+            "{form}: {ids:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kme_that_serves_get_only_gives_keys_and_their_twins() {
+    for status in [404, 405, 501] {
+        let options = Options::default().with("post-refusal", status);
+        let (_running, alice, bob) = pair("etsi014-pair", &options).await;
+        let request = KeyRequest::new(3).with_size(Bits(512));
+        let keys = alice.take_keys(&request).await.unwrap();
+        let ids: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
+        assert_eq!(bob.take_keys_by_id(&ids).await.unwrap(), keys, "{status}");
+        let again = bob.take_keys_by_id(&ids).await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::NotFound, "{status}: {again}");
+    }
+}
+
+#[tokio::test]
 async fn what_014_refuses_is_told_and_changes_nothing() {
     let (_running, alice, bob) = pair("etsi014-pair", &Options::default()).await;
     let store = alice.key_store().await.unwrap();
@@ -173,6 +202,31 @@ async fn wrong_credentials_and_wrong_parties() {
         Ok(opened) => opened.as_module().unwrap().key_store().await.unwrap_err(),
     };
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    // The far CA has the same name, and another key.
+    assert!(error.message().contains("was not signed by"), "{error}");
+    // Our certificate is of another authority than the server accepts.
+    let own = std::fs::read_to_string(ready.credentials_file.as_ref().unwrap()).unwrap();
+    let other = std::fs::read_to_string(stranger.ready().credentials_file.as_ref().unwrap());
+    let ca = own.lines().find(|l| l.starts_with("ca =")).unwrap();
+    let mixed: String = other
+        .unwrap()
+        .lines()
+        .map(|l| format!("{}\n", if l.starts_with("ca =") { ca } else { l }))
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mixed.toml");
+    std::fs::write(&file, mixed).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let context = OpenContext::new().with_credentials(Credentials::from_file(&file).unwrap());
+    let error = qkd_drivers_all::registry()
+        .open(uri, &context)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    assert!(
+        error.message().contains("refused our client certificate"),
+        "{error}"
+    );
     // Bob's certificate at Alice's KME: known to the authority, and no caller of this KME (401).
     let context = OpenContext::new().with_credentials(
         Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap(),
@@ -183,6 +237,58 @@ async fn wrong_credentials_and_wrong_parties() {
         Ok(opened) => opened.as_module().unwrap().key_store().await.unwrap_err(),
     };
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+}
+
+/// The error of opening Alice's KME, whose certificate has a fault.
+async fn refused(ready: &profile::Ready, more: &str) -> qkd_hal::Error {
+    let error = open(ready, 0, more).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_faulty_certificate_is_named_and_its_pinned_key_is_accepted() {
+    for (fault, words) in [
+        ("version-1", "X.509 version 1"),
+        ("self-signed", "self-signed"),
+        ("other-name", "only `kme.example`; write server-name="),
+        ("no-name", "it has no subjectAltName"),
+        ("expired", "it expired on 2021-01-01T00:00:00Z"),
+        (
+            "not-yet-valid",
+            "it is valid from 2999-01-01T00:00:00Z only",
+        ),
+        (
+            "unknown-issuer",
+            "its issuer `CN=another CA` is not in the `ca`",
+        ),
+    ] {
+        let options = Options::default().with("certificate", fault);
+        let running = profile::start("etsi014-pair", &options).await.unwrap();
+        let ready = running.ready();
+        let error = refused(ready, "").await;
+        assert!(error.message().contains(words), "{fault}: {error}");
+        let (_, pin) = error.message().split_once("pin-sha256=").unwrap();
+        let pin = &pin[..64];
+        let opened = open(ready, 0, &format!("&pin-sha256={pin}")).await.unwrap();
+        let module = opened.as_module().unwrap();
+        module.take_keys(&KeyRequest::new(1)).await.unwrap();
+        let wrong = refused(ready, &format!("&pin-sha256={}", "0".repeat(64))).await;
+        assert!(wrong.message().contains(pin), "{fault}: {wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_name_takes_the_place_of_the_host() {
+    let options = Options::default().with("certificate", "other-name");
+    let running = profile::start("etsi014-pair", &options).await.unwrap();
+    let ready = running.ready();
+    open(ready, 0, "&server-name=kme.example").await.unwrap();
+    let error = refused(ready, "&server-name=other.example").await;
+    assert!(
+        error.message().contains("does not cover `other.example`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

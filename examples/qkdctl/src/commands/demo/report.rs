@@ -44,7 +44,7 @@ impl Watcher for Screen {
     fn total(&self, cases: usize) {
         self.bar.longer(cases);
     }
-    fn ended(&self, result: &CaseResult) {
+    fn ended(&self, _dut: &str, result: &CaseResult) {
         self.bar.one(&result.id);
     }
     fn warn(&self, line: &str) {
