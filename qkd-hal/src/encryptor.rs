@@ -92,10 +92,16 @@ pub struct EncryptorCapabilities {
     /// Whether rolling drops no traffic, given that the other end says so too.
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
-    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "outage_ms",
+        serialize_with = "crate::reading::serialize_optional_millis"
+    )]
     pub gap: Option<Duration>,
     /// The longest time between activation and confirmation.
-    #[serde(serialize_with = "crate::reading::serialize_seconds")]
+    #[serde(
+        rename = "confirm_timeout_ms",
+        serialize_with = "crate::reading::serialize_millis"
+    )]
     pub confirmation: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: Evidence,
@@ -263,6 +269,7 @@ pub struct Staged {
     /// The slot, where there is one.
     pub slot: Option<u8>,
     /// What the device showed that proves it landed.
+    #[serde(rename = "evidence")]
     pub proof: String,
 }
 
@@ -293,6 +300,10 @@ pub struct Confirmation {
     /// What the device showed, for a report.
     pub evidence: String,
     /// How long traffic was down, where it was measured.
+    #[serde(
+        rename = "outage_ms",
+        serialize_with = "crate::reading::serialize_measured_millis"
+    )]
     pub gap: Option<Measured<f64>>,
 }
 

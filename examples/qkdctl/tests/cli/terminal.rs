@@ -202,7 +202,7 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let info = || bench.command(["info", switch.ready().uri.as_str()]);
-    let green = "\u{1b}[32mOk";
+    let green = "\u{1b}[32mok";
     let on_terminal = |command| {
         let mut terminal = Terminal::with(command);
         assert_eq!(terminal.ends(), 0);
@@ -213,7 +213,7 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     without.env("NO_COLOR", "1");
     let text = on_terminal(without);
     assert!(
-        !text.contains('\u{1b}') && text.contains("Ok"),
+        !text.contains('\u{1b}') && text.contains("health      ok"),
         "{}",
         text.escape_debug()
     );
