@@ -39,6 +39,15 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
     if let Ok(random) = device.opened.as_random() {
         kinds.push(("random", json!(random.random_capabilities())));
     }
+    if let Ok(protection) = device.opened.as_protection() {
+        kinds.push(("protection", json!(protection.protection_capabilities())));
+    }
+    if let Ok(meter) = device.opened.as_meter() {
+        kinds.push(("meter", json!(meter.meter_capabilities())));
+    }
+    if let Ok(attenuator) = device.opened.as_attenuator() {
+        kinds.push(("attenuator", json!(attenuator.attenuator_capabilities())));
+    }
     let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor, "capabilities": capabilities, "parameters": handle.parameters()});
     if let Value::Object(map) = &mut value {
         map.extend(

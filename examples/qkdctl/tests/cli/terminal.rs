@@ -31,11 +31,15 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn with(mut command: Command) -> Self {
+    fn with(command: Command) -> Self {
+        Self::sized(command, 120)
+    }
+
+    fn sized(mut command: Command, columns: u16) -> Self {
         let pair = openpty(
             Some(&Winsize {
                 ws_row: 40,
-                ws_col: 120,
+                ws_col: columns,
                 ws_xpixel: 0,
                 ws_ypixel: 0,
             }),
@@ -222,6 +226,40 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
         |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(!over_pipe(&mut info()).contains('\u{1b}'));
     assert!(over_pipe(info().env("CLICOLOR_FORCE", "1")).contains(green));
+}
+
+#[test]
+fn text_wraps_at_words_and_tables_split_no_name() {
+    let bench = Bench::new();
+    let shown = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        command.env("NO_COLOR", "1");
+        let mut terminal = Terminal::sized(command, 80);
+        assert_eq!(terminal.ends(), 0);
+        terminal.seen.replace('\r', "")
+    };
+    let fits = |text: &str| {
+        for line in text.lines().filter(|l| l.chars().count() > 80) {
+            let words = line.split_whitespace().count();
+            assert!(words <= 1, "a line of several words is too long: {line}");
+        }
+    };
+    let drivers = shown(&["drivers"]);
+    for name in ["nokia-sros-macsec", "veriqloud-qline", "idq-quantis"] {
+        assert!(drivers.contains(name), "{name} is split: {drivers}");
+    }
+    let one = shown(&["drivers", "polatis"]);
+    fits(&one);
+    let assumption = one
+        .lines()
+        .position(|l| l.contains("polatis.snmp-mirror-rows:"));
+    let next = one.lines().nth(assumption.unwrap() + 1).unwrap();
+    assert!(next.starts_with("    ") && !next.trim().is_empty(), "{one}");
+    fits(&shown(&["--help"]));
+    fits(&shown(&["key", "start", "--help"]));
+    // Over a pipe, a line is a line.
+    let piped = bench.run(["drivers", "polatis"]).exits(0);
+    assert!(piped.out.lines().any(|l| l.chars().count() > 200));
 }
 
 #[test]
