@@ -62,18 +62,11 @@ fn parameter(parameter: &UriParameter) -> String {
 }
 
 fn many(all: &[&DriverInfo]) -> String {
-    let mut table = output::table(&[
-        "driver",
-        "family",
-        "kinds",
-        "transports",
-        "maturity",
-        "assumptions",
-    ]);
+    let mut table = output::table(&["driver", "vendor", "kinds", "transports", "maturity"]);
     for info in all {
         table.add_row(output::cells([
             info.name.to_owned(),
-            info.family.to_owned(),
+            info.vendor.to_owned(),
             info.kinds
                 .iter()
                 .map(ToString::to_string)
@@ -85,7 +78,6 @@ fn many(all: &[&DriverInfo]) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
             info.maturity.to_string(),
-            info.assumptions.len().to_string(),
         ]));
     }
     output::table_text(table)

@@ -27,6 +27,8 @@ struct Terminal {
     theirs: OwnedFd,
     child: Child,
     before: Termios,
+    /// What was read; a character may come in two parts.
+    bytes: Vec<u8>,
     seen: String,
 }
 
@@ -60,6 +62,7 @@ impl Terminal {
             theirs: pair.slave,
             child,
             before,
+            bytes: Vec::new(),
             seen: String::new(),
         }
     }
@@ -72,7 +75,8 @@ impl Terminal {
         }
         let mut buffer = [0; 4096];
         let n = self.ours.read(&mut buffer).unwrap();
-        self.seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        self.bytes.extend_from_slice(&buffer[..n]);
+        self.seen = String::from_utf8_lossy(&self.bytes).into_owned();
         n > 0
     }
 
@@ -248,6 +252,10 @@ fn text_wraps_at_words_and_tables_split_no_name() {
     for name in ["nokia-sros-macsec", "veriqloud-qline", "idq-quantis"] {
         assert!(drivers.contains(name), "{name} is split: {drivers}");
     }
+    assert!(
+        drivers.lines().all(|l| l.chars().count() <= 80),
+        "{drivers}"
+    );
     let one = shown(&["drivers", "polatis"]);
     fits(&one);
     let assumption = one
