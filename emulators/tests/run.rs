@@ -316,6 +316,33 @@ fn mistakes_on_the_command_line_are_told_with_what_would_be_right() {
 }
 
 #[test]
+fn up_names_private_client_files_when_it_is_ready_and_removes_them_at_its_end() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("testbed.toml");
+    let text = "[emulators.enc]\nprofile = 'nokia-sros-macsec-pair'\n\
+                [emulators.rack]\nprofile = 'polatis-16x16'\n";
+    std::fs::write(&file, text).unwrap();
+    let mut serving = Serving::start(&["up", file.to_str().unwrap()]);
+    assert_eq!(serving.line()["name"], "enc");
+    assert_eq!(serving.line()["name"], "rack");
+    let ready = serving.line();
+    assert_eq!(ready["ready"], true);
+    let path = |name: &str| Path::new(ready[name].as_str().unwrap()).to_owned();
+    let (credentials, inventory) = (path("credentials_file"), path("inventory_file"));
+    for path in [&credentials, &inventory] {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+    let text = std::fs::read_to_string(&inventory).unwrap();
+    for section in ["[devices.enc-1]", "[devices.rack]", "[pair.enc]"] {
+        assert!(text.contains(section), "no {section}: {text}");
+    }
+    serving.end();
+    assert!(!credentials.exists() && !inventory.exists());
+}
+
+#[test]
 fn a_link_leads_to_the_pseudo_terminal() {
     let folder = tempfile::tempdir().unwrap();
     for profile in ["polatis-16x16", "agiltron-ff"] {

@@ -24,7 +24,7 @@ pub struct Assumption {
 
 /// A property of a family, with how well it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", tag = "certainty", content = "value")]
 pub enum Stated<T> {
     /// A vendor's document, or working code, says so.
     Confirmed(T),

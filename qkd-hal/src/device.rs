@@ -194,7 +194,10 @@ pub struct Descriptor {
     /// Those that were accepted.
     pub accepted: BTreeSet<String>,
     /// Within which each call ends.
-    #[serde(serialize_with = "crate::reading::serialize_seconds")]
+    #[serde(
+        rename = "deadline_ms",
+        serialize_with = "crate::reading::serialize_millis"
+    )]
     pub deadline: Duration,
 }
 

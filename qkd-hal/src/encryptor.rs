@@ -158,14 +158,14 @@ pub struct EncryptorCapabilities {
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
     #[serde(
-        rename = "outage_s",
-        serialize_with = "crate::reading::serialize_optional_seconds"
+        rename = "outage_ms",
+        serialize_with = "crate::reading::serialize_optional_millis"
     )]
     pub gap: Option<Duration>,
     /// The longest time between activation and confirmation.
     #[serde(
-        rename = "confirm_timeout_s",
-        serialize_with = "crate::reading::serialize_seconds"
+        rename = "confirm_timeout_ms",
+        serialize_with = "crate::reading::serialize_millis"
     )]
     pub confirmation: Duration,
     /// Whether counters of encrypted traffic exist.
@@ -375,7 +375,10 @@ impl Staged {
 pub struct Confirmation {
     confirmed: bool,
     evidence: String,
-    #[serde(rename = "outage")]
+    #[serde(
+        rename = "outage_ms",
+        serialize_with = "crate::reading::serialize_measured_millis"
+    )]
     gap: Option<Measured<f64>>,
     #[serde(skip)]
     staged: Staged,
@@ -440,7 +443,10 @@ impl Confirmation {
 pub struct Confirmed {
     staged: Staged,
     evidence: String,
-    #[serde(rename = "outage")]
+    #[serde(
+        rename = "outage_ms",
+        serialize_with = "crate::reading::serialize_measured_millis"
+    )]
     gap: Option<Measured<f64>>,
 }
 

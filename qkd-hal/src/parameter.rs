@@ -6,7 +6,7 @@ use std::fmt;
 
 /// What values a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", tag = "type", content = "allowed")]
 #[non_exhaustive]
 pub enum ParameterType {
     /// One of these words.

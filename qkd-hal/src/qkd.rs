@@ -115,14 +115,17 @@ impl ModuleStatus {
 #[non_exhaustive]
 pub struct Performance {
     /// Secret key rate (015 `skr`).
+    #[serde(rename = "secret_key_rate_bps")]
     pub secret_key_rate: Option<Measured<BitsPerSecond>>,
     /// Quantum bit error ratio, 0 to 1.
     pub qber: Option<Measured<Ratio>>,
     /// Excess noise of a CV-QKD link.
+    #[serde(rename = "excess_noise_snu")]
     pub excess_noise: Option<Measured<ShotNoiseUnits>>,
     /// Interference visibility, 0 to 1.
     pub visibility: Option<Measured<Ratio>>,
     /// Bits of the last block of secret key.
+    #[serde(rename = "last_block_bits")]
     pub last_block: Option<Measured<Bits>>,
 }
 
@@ -135,10 +138,13 @@ pub struct KeyStore {
     /// The most that it holds (`max_key_count`).
     pub capacity: Option<u64>,
     /// Default size (`key_size`).
+    #[serde(rename = "key_size_bits")]
     pub key_size: Option<Bits>,
     /// Least size (`min_key_size`).
+    #[serde(rename = "min_key_size_bits")]
     pub min_key_size: Option<Bits>,
     /// Greatest size (`max_key_size`).
+    #[serde(rename = "max_key_size_bits")]
     pub max_key_size: Option<Bits>,
     /// The most keys of one request (`max_key_per_request`).
     pub max_per_request: Option<u64>,
@@ -250,13 +256,22 @@ pub struct QkdCapabilities {
     /// What happens when a key id is asked for twice.
     pub redelivery: Redelivery,
     /// How long it takes to give keys again after a path change, where known.
-    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "reinitialisation_ms",
+        serialize_with = "crate::reading::serialize_optional_millis"
+    )]
     pub reinitialisation: Option<Duration>,
     /// Within which `start` and `stop` end, where that may be longer than the deadline of other calls.
-    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "start_stop_timeout_ms",
+        serialize_with = "crate::reading::serialize_optional_millis"
+    )]
     pub orders: Option<Duration>,
     /// Within which `calibrate` ends, where that may be longer than the deadline of other calls.
-    #[serde(serialize_with = "crate::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "calibration_timeout_ms",
+        serialize_with = "crate::reading::serialize_optional_millis"
+    )]
     pub calibration: Option<Duration>,
 }
 

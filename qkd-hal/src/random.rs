@@ -9,8 +9,10 @@ use zeroize::Zeroizing;
 #[non_exhaustive]
 pub struct RandomCapabilities {
     /// The most bytes of one call.
+    #[serde(rename = "max_request_bytes")]
     pub max_request: usize,
     /// The nominal rate, where the device states it.
+    #[serde(rename = "rate_bps")]
     pub rate: Option<BitsPerSecond>,
 }
 

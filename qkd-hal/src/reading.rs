@@ -2,7 +2,11 @@
 
 use crate::units::DecibelMilliwatts;
 use serde::Serialize;
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 /// How far a reading can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -147,31 +151,46 @@ impl Reading {
     }
 }
 
-/// Seconds since 1970-01-01T00:00:00Z, as a number.
+/// Serialises a time of day as RFC 3339 in UTC with milliseconds, such as
+/// `2026-01-31T12:00:00.000Z`.
 pub fn serialize_time<S: serde::Serializer>(at: &SystemTime, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_f64(
-        at.duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0.0, |d| d.as_secs_f64()),
-    )
+    s.collect_str(&humantime::format_rfc3339_millis(*at))
 }
 
-/// A time as seconds, a number.
-pub fn serialize_seconds<S: serde::Serializer>(
-    time: &std::time::Duration,
-    s: S,
-) -> Result<S::Ok, S::Error> {
-    s.serialize_f64(time.as_secs_f64())
+/// Returns a duration in milliseconds, to the microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact up to 285 years of microseconds"
+    )]
+    let microseconds = time.as_micros() as f64;
+    microseconds / 1000.0
 }
 
-/// A time as seconds, a number, or null.
-pub fn serialize_optional_seconds<S: serde::Serializer>(
-    time: &Option<std::time::Duration>,
+/// Serialises a duration as a number of milliseconds, to the microsecond.
+pub fn serialize_millis<S: serde::Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64(milliseconds(*time))
+}
+
+/// Serialises a duration as a number of milliseconds, to the microsecond, or null.
+pub fn serialize_optional_millis<S: serde::Serializer>(
+    time: &Option<Duration>,
     s: S,
 ) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => s.serialize_some(&time.as_secs_f64()),
-        None => s.serialize_none(),
-    }
+    time.map(milliseconds).serialize(s)
+}
+
+/// Serialises a measured number of seconds as milliseconds, or null.
+pub fn serialize_measured_millis<S: serde::Serializer>(
+    seconds: &Option<Measured<f64>>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    seconds
+        .map(|m| Measured {
+            value: m.value * 1000.0,
+            ..m
+        })
+        .serialize(s)
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ use serde::Serialize;
 use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 
 /// To what an attenuator is set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Attenuation {
     /// It lets all light pass that it can.
@@ -67,6 +66,24 @@ impl fmt::Display for Attenuation {
     }
 }
 
+impl Serialize for Attenuation {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut out = s.serialize_map(None)?;
+        out.serialize_entry("mode", self.mode())?;
+        match self {
+            Self::Loss(loss) => out.serialize_entry("loss_db", loss)?,
+            Self::OutputPower(power) => out.serialize_entry("output_power_dbm", power)?,
+            Self::Relative { below, reference } => {
+                out.serialize_entry("below_db", below)?;
+                out.serialize_entry("reference", reference)?;
+            }
+            Self::Transparent | Self::Maximum | Self::Other(_) => {}
+        }
+        out.end()
+    }
+}
+
 /// What an attenuator can do beyond [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
@@ -76,10 +93,13 @@ pub struct AttenuatorCapabilities {
     /// Whether it can be transparent, and at its maximum.
     pub ends: bool,
     /// The losses to which it can be set, in dB.
+    #[serde(rename = "loss_db")]
     pub loss: Option<RangeInclusive<f64>>,
     /// The output powers to which it can be set, in dBm.
+    #[serde(rename = "output_power_dbm")]
     pub output_power: Option<RangeInclusive<f64>>,
     /// The differences to another port to which it can be set, in dB.
+    #[serde(rename = "relative_db")]
     pub relative: Option<RangeInclusive<f64>>,
 }
 

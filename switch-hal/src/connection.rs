@@ -42,7 +42,7 @@ impl FromStr for Port {
 }
 
 /// A path through the switch, from an ingress port to an egress port. Light passes both ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct CrossConnect {
     /// The ingress port.
     pub ingress: Port,
@@ -84,12 +84,6 @@ impl FromStr for CrossConnect {
             ingress: ingress.trim().parse()?,
             egress: egress.trim().parse()?,
         })
-    }
-}
-
-impl Serialize for CrossConnect {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Scope {
 
 /// One command to the switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", tag = "action")]
 #[non_exhaustive]
 pub enum Step {
     /// Takes a path away.
@@ -330,14 +330,7 @@ impl Serialize for Plan {
         out.serialize_field("device", &self.device)?;
         out.serialize_field("ports", &self.ports)?;
         out.serialize_field("fingerprint", &self.fingerprint.map(|f| f.to_string()))?;
-        out.serialize_field(
-            "steps",
-            &self
-                .steps
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-        )?;
+        out.serialize_field("steps", &self.steps)?;
         out.serialize_field("digest", &hex::encode(self.digest()))?;
         out.end()
     }

@@ -25,11 +25,13 @@ pub struct PowerMeterCapabilities {
     /// Ports with a monitor.
     pub monitors: BTreeSet<Port>,
     /// The averaging times that it knows; empty if they cannot be set.
-    #[serde(serialize_with = "serialize_times")]
+    #[serde(rename = "averaging_ms", serialize_with = "serialize_times")]
     pub averaging: Vec<Duration>,
     /// The wavelengths to which it can be set, in nm.
+    #[serde(rename = "wavelengths_nm")]
     pub wavelengths: Option<RangeInclusive<f64>>,
     /// The powers at which an alarm can be set, in dBm.
+    #[serde(rename = "alarms_dbm")]
     pub alarms: Option<RangeInclusive<f64>>,
 }
 
@@ -132,15 +134,17 @@ fn serialize_times<S: serde::Serializer>(
     times: &[Duration],
     s: S,
 ) -> std::result::Result<S::Ok, S::Error> {
-    s.collect_seq(times.iter().map(Duration::as_secs_f64))
+    s.collect_seq(times.iter().map(|time| time.as_secs_f64() * 1000.0))
 }
 
 /// The powers at which a monitor raises its alarm; `None`: not on that side.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct AlarmLevels {
     /// Below this.
+    #[serde(rename = "low_dbm")]
     pub low: Option<DecibelMilliwatts>,
     /// Above this.
+    #[serde(rename = "high_dbm")]
     pub high: Option<DecibelMilliwatts>,
 }
 
@@ -163,9 +167,13 @@ pub struct MonitorStatus {
     /// Where.
     pub port: Port,
     /// The wavelength for which it is calibrated, where the device tells.
+    #[serde(rename = "wavelength_nm")]
     pub wavelength: Option<Nanometres>,
     /// The time over which it averages, where the device tells.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "averaging_ms",
+        serialize_with = "qkd_hal::reading::serialize_optional_millis"
+    )]
     pub averaging: Option<Duration>,
     /// When it raises its alarm.
     pub alarms: AlarmLevels,

@@ -51,6 +51,17 @@ name!(
     PathId
 );
 
+/// Serialises a range of seconds as milliseconds, or null.
+fn serialize_range_millis<S: serde::Serializer>(
+    seconds: &Option<RangeInclusive<f64>>,
+    s: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    seconds
+        .as_ref()
+        .map(|range| range.start() * 1000.0..=range.end() * 1000.0)
+        .serialize(s)
+}
+
 /// What a protection switch can do beyond [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
@@ -60,14 +71,25 @@ pub struct ProtectionCapabilities {
     /// The commands that it takes.
     pub commands: BTreeSet<CommandKind>,
     /// The times to wait before it restores, in seconds; whole multiples of the least step.
+    #[serde(
+        rename = "wait_to_restore_ms",
+        serialize_with = "serialize_range_millis"
+    )]
     pub wait_to_restore: Option<RangeInclusive<f64>>,
     /// The least step of the time to wait.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_seconds")]
+    #[serde(
+        rename = "wait_step_ms",
+        serialize_with = "qkd_hal::reading::serialize_millis"
+    )]
     pub wait_step: Duration,
     /// The powers to which thresholds can be set, in dBm.
+    #[serde(rename = "threshold_dbm")]
     pub threshold: Option<RangeInclusive<f64>>,
     /// Within which it goes over, where known.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "switching_time_ms",
+        serialize_with = "qkd_hal::reading::serialize_optional_millis"
+    )]
     pub switching: Option<Duration>,
     /// What the live path does when the box loses its power.
     pub power_loss: Stated<PowerLoss>,

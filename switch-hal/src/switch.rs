@@ -53,7 +53,10 @@ pub struct SwitchCapabilities {
     /// Where the state comes from.
     pub readback: Readback,
     /// The longest time that a path takes to settle, where known.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "settling_ms",
+        serialize_with = "qkd_hal::reading::serialize_optional_millis"
+    )]
     pub settling: Option<Duration>,
     /// What the paths do when the box loses its power.
     pub power_loss: Stated<PowerLoss>,
@@ -116,8 +119,10 @@ pub struct PortStatus {
     /// The port at the other end of its path.
     pub peer: Option<Port>,
     /// The optical power there, where it has a monitor.
+    #[serde(rename = "power_dbm")]
     pub power: Option<Measured<DecibelMilliwatts>>,
     /// The attenuation set there, where it has an attenuator.
+    #[serde(rename = "attenuation_db")]
     pub attenuation: Option<Measured<Decibels>>,
 }
 
@@ -150,7 +155,10 @@ pub struct Applied {
     /// Whether the state was read back and is what the plan wanted.
     pub verified: bool,
     /// How long it took, from the first reading to the last.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_seconds")]
+    #[serde(
+        rename = "duration_ms",
+        serialize_with = "qkd_hal::reading::serialize_millis"
+    )]
     pub took: Duration,
 }
 

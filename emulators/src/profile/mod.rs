@@ -34,7 +34,7 @@ use std::{
 };
 
 /// A file that only its owner may read.
-fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
+pub(crate) fn private(folder: &Path, name: &str, text: &str) -> io::Result<String> {
     let path = folder.join(name);
     std::fs::File::options()
         .write(true)

@@ -1,18 +1,45 @@
 //! The command line.
 
-use crate::exit;
+use crate::{
+    commands::switch::optics::{AttenuationSetting, MonitorSetting},
+    exit,
+    journal::Outcome,
+    output::Output,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qkd_switch_hal::{CrossConnect, Port, protection::ProtectionSetting};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf, time::SystemTime};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
     /// One JSON document on standard output; errors as JSON on standard error.
     Json,
+}
+
+/// Whether a command line that cannot be parsed asks for JSON.
+pub(crate) fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let next_is_json = |n: usize| arguments.get(n + 1).is_some_and(|a| a == "json");
+    arguments.iter().enumerate().skip(1).any(|(n, argument)| {
+        let Some(argument) = argument.to_str() else {
+            return false;
+        };
+        match argument.strip_prefix("--") {
+            Some(long) => long == "output" && next_is_json(n) || long == "output=json",
+            // Flags without values may precede it in one argument.
+            None => argument
+                .strip_prefix('-')
+                .and_then(|short| short.trim_start_matches(['v', 'q']).strip_prefix('o'))
+                .is_some_and(|value| match value.trim_start_matches('=') {
+                    "" => next_is_json(n),
+                    value => value == "json",
+                }),
+        }
+    })
 }
 
 /// Finds, probes, inspects and changes the hardware of a quantum-secured network.
@@ -30,8 +57,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// How results are printed.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Prints results and errors only: no progress, no notes, no warnings.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
     /// Credentials file (TOML, yours alone: mode 600) [default: ~/.config/qkdctl/credentials.toml, if there is one].
     #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
     pub(crate) credentials: Option<PathBuf>,
@@ -47,6 +77,15 @@ pub(crate) struct Global {
     /// Says more on standard error; twice says most. QKDCTL_LOG sets a filter.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl Global {
+    pub(crate) fn output(&self) -> Output {
+        Output {
+            format: self.output,
+            quiet: self.quiet,
+        }
+    }
 }
 
 const DEVICE_HELP: &str = "Device URI, such as polatis+tcp://192.0.2.7, or a name of the inventory";
@@ -77,6 +116,10 @@ pub(crate) struct Watch {
     /// Ends after this time.
     #[arg(long = "for", value_name = "TIME")]
     pub(crate) duration: Option<humantime::Duration>,
+    /// Takes a device that was replaced for the right one at once. Without it, the device is
+    /// marked as replaced until `a` is pressed on a terminal, and the exit code is 7.
+    #[arg(long)]
+    pub(crate) acknowledge: bool,
     /// Listens at this address for what devices send by SNMP. Below port 1024 that needs a privilege: see `qkdctl doctor`.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) notifications: Option<String>,
@@ -90,6 +133,48 @@ fn interval(text: &str) -> Result<humantime::Duration, String> {
         Err("100ms is the least".to_owned())
     } else {
         Ok(time)
+    }
+}
+
+const JOURNAL_HELP: &str = "\
+The journal is ~/.local/state/qkdctl/journal.jsonl, or the file that QKDCTL_JOURNAL names.
+
+Examples:
+  qkdctl journal --device sw1 --since 24h
+  qkdctl journal --operation roll --outcome unfinished
+  qkdctl journal --since 2026-01-31T12:00:00Z --output json";
+
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    /// Only this device: a name of the inventory, or a URI, compared without its parameters.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Only this operation, such as apply, take-keys or roll.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// Only what began at this time (RFC 3339) or later; or this long ago, such as 24h.
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    pub(crate) since: Option<SystemTime>,
+    /// Only what began before this time (RFC 3339); or this long ago.
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    pub(crate) until: Option<SystemTime>,
+    /// Only what ended so.
+    #[arg(long, value_enum)]
+    pub(crate) outcome: Option<Outcome>,
+    /// At most this many of the newest entries.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) last: u32,
+}
+
+fn point_in_time(text: &str) -> Result<SystemTime, String> {
+    let wrong = "write a time such as 2026-01-31T12:00:00Z, or a duration such as 24h";
+    match humantime::parse_rfc3339_weak(text) {
+        Ok(time) => Ok(time),
+        Err(_) => humantime::parse_duration(text)
+            .ok()
+            .and_then(|ago| SystemTime::now().checked_sub(ago))
+            .ok_or_else(|| wrong.to_owned()),
     }
 }
 
@@ -207,6 +292,9 @@ pub(crate) enum Command {
         after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json"
     )]
     Doctor,
+    /// Shows the journal of changes: what was tried, when, by whom, and how it ended. Reads only.
+    #[command(after_help = JOURNAL_HELP)]
+    Journal(Journal),
     /// Prints completions for a shell.
     #[command(
         after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl"
@@ -303,9 +391,59 @@ pub(crate) enum SwitchCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Enables or disables a port. A dry run unless --yes.
+    Port {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The port.
+        port: Port,
+        /// Wanted state.
+        state: PortSwitch,
+        /// Does it. Disabling a port cuts its path.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Sets the attenuator of a port; without a setting, shows it. A dry run unless --yes.
+    #[command(
+        after_help = "Examples:\n  qkdctl switch attenuate sw1 17\n  qkdctl switch attenuate sw1 17 loss=3.5 --yes"
+    )]
+    Attenuate {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The port.
+        port: Port,
+        /// transparent, maximum, loss=DB, output-power=DBM, or relative=DB:PORT.
+        setting: Option<AttenuationSetting>,
+        /// Does it. Changes the light at the port.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Sets the power monitor of a port; without a setting, shows it. A dry run unless --yes.
+    #[command(
+        after_help = "Examples:\n  qkdctl switch monitor sw1 17\n  qkdctl switch monitor sw1 17 averaging=50ms --yes\n  qkdctl switch monitor sw1 17 alarms=-30..10 --yes"
+    )]
+    Monitor {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The port.
+        port: Port,
+        /// wavelength=NM, averaging=TIME, alarms=LOW..HIGH (dBm), or alarms=off.
+        #[arg(allow_hyphen_values = true)]
+        setting: Option<MonitorSetting>,
+        /// Does it. A change of alarm levels can trigger a protection group.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Protection: which path is live and why, settings, and operators' commands.
     #[command(subcommand)]
     Protect(ProtectCommand),
+}
+
+/// Wanted state of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PortSwitch {
+    Enable,
+    Disable,
 }
 
 #[derive(Debug, Args)]
@@ -389,6 +527,39 @@ pub(crate) enum KeyCommand {
         #[arg(help = DEVICE_HELP)]
         device: String,
     },
+    /// Starts key generation. A dry run unless --yes.
+    #[command(after_help = "Example:\n  qkdctl key start alice --wait 5m --yes")]
+    Start {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Follows the state until keys are generated, at most this long; none: until the device
+        /// has accepted the command. Exit code 9 if it takes longer.
+        #[arg(long, value_name = "TIME")]
+        wait: Option<humantime::Duration>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Stops key generation; stored keys stay. A dry run unless --yes.
+    Stop {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Follows the state until no keys are generated, at most this long; none: until the
+        /// device has accepted the command. Exit code 9 if it takes longer.
+        #[arg(long, value_name = "TIME")]
+        wait: Option<humantime::Duration>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Calibrates the link, and waits for the end. A dry run unless --yes.
+    Calibrate {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Does it. Interrupts key generation.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Takes keys into a file. They leave the store. A dry run unless --yes.
     #[command(
         after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json --yes"
@@ -461,33 +632,90 @@ pub(crate) enum EncryptorCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Rolls a pair over to a fresh key of a QKD pair: stage on both, activate, confirm on both, retire. A dry run unless --yes.
-    #[command(
-        after_help = "Example:\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b --yes"
-    )]
-    Roll {
+    /// Deletes the key before the one that is named. A dry run unless --yes.
+    ///
+    /// The named key must be confirmed to protect traffic; otherwise nothing is deleted.
+    Retire {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The other encryptor.
+        /// The channel.
         #[arg(long)]
-        peer: String,
-        /// The channel; none: the only one.
+        channel: String,
+        /// The id of the key that stays.
         #[arg(long)]
-        channel: Option<String>,
-        /// The peer's channel; none: the only one.
+        id: qkd_hal::KeyId,
+        /// The slot of the key that stays, where there are slots.
         #[arg(long)]
-        peer_channel: Option<String>,
-        /// The QKD module (or key delivery) that gives the new key.
-        #[arg(long)]
-        source: String,
-        /// The one that gives its twin.
-        #[arg(long)]
-        peer_source: String,
-        /// Bits of the key; none: the greatest that both boxes take.
-        #[arg(long)]
-        size: Option<u64>,
-        /// Does it.
+        slot: Option<u8>,
+        /// Does it. The deleted key is no fallback any more.
         #[arg(long)]
         yes: bool,
     },
+    /// Destroys all keys of a channel. A dry run unless --yes.
+    Zeroize {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// The channel.
+        #[arg(long)]
+        channel: String,
+        /// Does it. Traffic stops, or passes unencrypted, as the failure mode of the channel says.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switches encryption of a channel on or off. A dry run unless --yes.
+    Encryption {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Wanted state.
+        state: Switched,
+        /// The channel.
+        #[arg(long)]
+        channel: String,
+        /// Does it. Off may let traffic pass unencrypted.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Rolls a pair over to a fresh key of a QKD pair. A dry run unless --yes.
+    ///
+    /// Stage on both ends, activate, confirm on both, retire. Pairs of encryptors and of QKD
+    /// modules may be named in the inventory.
+    #[command(
+        after_help = "Examples:\n  qkdctl encryptor roll backbone --source qkd-link --yes\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b \\\n    --yes"
+    )]
+    Roll(Roll),
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switched {
+    On,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Roll {
+    /// A pair of the inventory; or the first encryptor, by name or URI.
+    pub(crate) device: String,
+    /// The other encryptor, unless a pair was named.
+    #[arg(long)]
+    pub(crate) peer: Option<String>,
+    /// The channel; none: that of the pair, or the only one.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// The peer's channel; none: that of the pair, or the only one.
+    #[arg(long)]
+    pub(crate) peer_channel: Option<String>,
+    /// A pair of QKD modules (or key deliveries) of the inventory; or the one that gives the new
+    /// key.
+    #[arg(long)]
+    pub(crate) source: String,
+    /// The one that gives its twin, unless a pair was named.
+    #[arg(long)]
+    pub(crate) peer_source: Option<String>,
+    /// Bits of the key; none: the greatest that both encryptors accept.
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+    /// Does it.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

@@ -4,6 +4,12 @@
 //! [devices.sw1]
 //! uri = "polatis+tcp://192.0.2.7"
 //! assume = ["polatis.error-codes-scpi99"]
+//!
+//! [pair.backbone]
+//! near = "enc-a"
+//! far = "enc-b"
+//! channel = "ca1"
+//! assume = ["nokia-sros-macsec.cak-is-hex"]
 //! ```
 
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
@@ -21,12 +27,31 @@ pub(crate) struct Device {
     pub(crate) assume: Vec<String>,
 }
 
-/// Named devices.
+/// A named pair: two encryptors with the same key, or two QKD modules of one link.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    /// The first end: a name of a device, or a URI.
+    pub(crate) near: String,
+    /// The second end.
+    pub(crate) far: String,
+    /// The channel of the first end; `None`: its only one.
+    pub(crate) channel: Option<String>,
+    /// The channel of the second end; `None`: that of the first.
+    pub(crate) far_channel: Option<String>,
+    /// Assumptions that hold for both ends, each for the driver that has it.
+    #[serde(default)]
+    pub(crate) assume: Vec<String>,
+}
+
+/// Named devices and pairs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Inventory {
     #[serde(default)]
     pub(crate) devices: BTreeMap<String, Device>,
+    #[serde(default)]
+    pub(crate) pair: BTreeMap<String, Pair>,
 }
 
 impl Inventory {
@@ -41,6 +66,18 @@ impl Inventory {
                 .parse::<DeviceUri>()
                 .map_err(|e| problem(format!("device `{name}`: {}", e.message())))?;
         }
+        for (name, pair) in &inventory.pair {
+            if inventory.devices.contains_key(name) {
+                return Err(problem(format!(
+                    "`{name}` names a device and a pair; give each a name of its own"
+                )));
+            }
+            for end in [&pair.near, &pair.far] {
+                inventory
+                    .resolve(end)
+                    .map_err(|e| problem(format!("pair `{name}`: {}", e.message())))?;
+            }
+        }
         Ok(inventory)
     }
 
@@ -48,6 +85,11 @@ impl Inventory {
     pub(crate) fn resolve(&self, device: &str) -> Result<DeviceUri> {
         if device.contains("://") {
             return device.parse();
+        }
+        if self.pair.contains_key(device) {
+            return Err(Error::invalid(format!(
+                "`{device}` names a pair, and this command takes one device; write one of its ends"
+            )));
         }
         let found = self.devices.get(device).ok_or_else(|| {
             let names: Vec<_> = self.devices.keys().cloned().collect();
@@ -62,6 +104,58 @@ impl Inventory {
             .assume
             .iter()
             .fold(uri, |uri, id| uri.with_parameter("assume", id)))
+    }
+}
+
+/// Two ends that a person names: by a pair of the inventory, or one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Names or URIs.
+    pub(crate) devices: [String; 2],
+    /// Channels, where they are named.
+    pub(crate) channels: [Option<String>; 2],
+    /// Assumptions that the pair accepts.
+    pub(crate) assume: Vec<String>,
+}
+
+impl Inventory {
+    /// The two ends: those of the pair `first`, or `first` and `second`. `option` names the option
+    /// of the second end.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the second end is missing, or is named beside a pair.
+    pub(crate) fn ends(&self, first: &str, second: Option<&str>, option: &str) -> Result<Ends> {
+        match (self.pair.get(first), second) {
+            (Some(pair), None) => Ok(Ends {
+                devices: [pair.near.clone(), pair.far.clone()],
+                channels: [
+                    pair.channel.clone(),
+                    pair.far_channel.clone().or_else(|| pair.channel.clone()),
+                ],
+                assume: pair.assume.clone(),
+            }),
+            (None, Some(second)) => Ok(Ends {
+                devices: [first.to_owned(), second.to_owned()],
+                channels: [None, None],
+                assume: Vec::new(),
+            }),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "`{first}` names a pair, which has both ends; leave {option} out"
+            ))),
+            (None, None) => {
+                let pairs: Vec<_> = self.pair.keys().map(String::as_str).collect();
+                let known = if pairs.is_empty() {
+                    "the inventory names no pairs".to_owned()
+                } else {
+                    format!("the inventory names the pairs: {}", pairs.join(", "))
+                };
+                Err(Error::invalid(format!(
+                    "{} is not a pair of the inventory, so {option} must name the other end; \
+                     {known}",
+                    quoted(first)
+                )))
+            }
+        }
     }
 }
 

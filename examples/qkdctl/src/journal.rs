@@ -3,11 +3,12 @@
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use qkd_driver_kit::program::console;
-use qkd_hal::{Error, Key, KeyId, Result};
+use qkd_hal::{Error, ErrorKind, Key, KeyId, Result};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::VecDeque,
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::LazyLock,
@@ -17,6 +18,12 @@ use std::{
 /// The outcome of a change or a step that was begun.
 const BEGUN: &str = "begun";
 
+/// The outcome of a change that was made.
+const DONE: &str = "done";
+
+/// The longest line of a journal, in bytes: the plan of a large switch has some ten thousand.
+const MAX_LINE: u64 = 1 << 20;
+
 /// How much of the end of a journal is read, in bytes.
 const MAX_READ: u64 = 1 << 20;
 
@@ -25,6 +32,153 @@ static INVOCATION: LazyLock<String> = LazyLock::new(|| {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
     format!("{now}/{}", std::process::id())
 });
+
+/// How a change ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// It was made.
+    Done,
+    /// It failed, or a signal cut it.
+    Failed,
+    /// The journal does not say: the program was killed, or it runs.
+    Unfinished,
+}
+
+/// A change, or a step of one, with its end.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Change {
+    /// When it began.
+    pub(crate) begun_at: String,
+    pub(crate) ended_at: Option<String>,
+    /// The run of the program that made it.
+    pub(crate) invocation: String,
+    pub(crate) user: String,
+    pub(crate) device: String,
+    pub(crate) operation: String,
+    pub(crate) detail: String,
+    /// Keys that it concerns.
+    pub(crate) key_ids: Vec<String>,
+    pub(crate) outcome: Outcome,
+    /// How it ended, in words; `None` if unfinished.
+    pub(crate) message: Option<String>,
+}
+
+impl From<Line> for Change {
+    fn from(line: Line) -> Self {
+        Self {
+            begun_at: line.at,
+            ended_at: None,
+            invocation: line.invocation,
+            user: line.user,
+            device: line.device,
+            operation: line.operation,
+            detail: line.detail,
+            key_ids: line.key_ids,
+            outcome: Outcome::Unfinished,
+            message: None,
+        }
+    }
+}
+
+impl Change {
+    /// Whether a line says how this change ended.
+    fn is_ended_by(&self, line: &Line) -> bool {
+        self.outcome == Outcome::Unfinished
+            && (
+                &self.invocation,
+                &self.device,
+                &self.operation,
+                &self.detail,
+            ) == (
+                &line.invocation,
+                &line.device,
+                &line.operation,
+                &line.detail,
+            )
+    }
+
+    fn end(&mut self, line: Line) {
+        self.outcome = if line.outcome == DONE || line.outcome.starts_with("done, after ") {
+            Outcome::Done
+        } else {
+            Outcome::Failed
+        };
+        self.ended_at = Some(line.at);
+        self.key_ids = line.key_ids;
+        self.message = Some(line.outcome);
+    }
+}
+
+/// The most changes whose end is looked for at a time.
+const MAX_OPEN: usize = 1000;
+
+/// Returns the changes of the journal that `is_wanted` keeps, at most the last `most`, oldest
+/// first, and how many lines could not be read. No journal is an empty one.
+///
+/// # Errors
+/// `Internal` if the file cannot be read.
+pub(crate) fn changes(
+    most: usize,
+    is_wanted: impl Fn(&Change) -> bool,
+) -> Result<(Vec<Change>, u64)> {
+    let Some(path) = path() else {
+        return Ok((Vec::new(), 0));
+    };
+    let problem = |e: std::io::Error| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("journal {}: {e}", path.display()),
+        )
+    };
+    let mut file = match File::open(&path) {
+        Ok(file) => BufReader::new(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(e) => return Err(problem(e)),
+    };
+    let (mut kept, mut open) = (VecDeque::new(), VecDeque::<Change>::new());
+    let mut keep = |change: Change| {
+        if is_wanted(&change) {
+            kept.push_back(change);
+            if kept.len() > most {
+                kept.pop_front();
+            }
+        }
+    };
+    let mut unreadable = 0;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let read = (&mut file)
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(problem)?;
+        if read == 0 {
+            break;
+        }
+        let Ok(line) = serde_json::from_slice::<Line>(&bytes) else {
+            unreadable += 1;
+            continue;
+        };
+        if line.is_begun() {
+            open.push_back(line.into());
+            if open.len() > MAX_OPEN
+                && let Some(oldest) = open.pop_front()
+            {
+                keep(oldest);
+            }
+        } else if let Some(place) = open.iter().rposition(|c| c.is_ended_by(&line))
+            && let Some(mut change) = open.remove(place)
+        {
+            change.end(line);
+            keep(change);
+        }
+    }
+    open.into_iter().for_each(keep);
+    let mut all = Vec::from(kept);
+    all.sort_by(|a, b| a.begun_at.cmp(&b.begun_at));
+    Ok((all, unreadable))
+}
 
 /// Where this program keeps its files.
 pub(crate) fn dirs() -> Option<impl AppStrategy> {
@@ -165,7 +319,7 @@ impl Entry {
 /// How something ended, in the words of a journal.
 pub(crate) fn outcome(error: Option<&Error>) -> String {
     error.map_or_else(
-        || "done".to_owned(),
+        || DONE.to_owned(),
         |e| {
             format!(
                 "{}: {}; {}",

@@ -25,9 +25,12 @@ fn main() -> ExitCode {
         Ok(cli) => run(cli),
         // Help and the version, too, come as an `Err`.
         Err(instead) => {
-            let printed = instead.print();
             if !instead.use_stderr() {
-                console::note(printed);
+                console::note(instead.print());
+            } else if cli::asks_for_json(std::env::args_os()) {
+                output::print_usage_error(&instead);
+            } else {
+                let _ = instead.print();
             }
             u8::try_from(instead.exit_code()).unwrap_or(exit::INTERNAL)
         }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
 
 fn run(cli: cli::Cli) -> u8 {
     let level = match cli.global.verbose {
+        _ if cli.global.quiet => "error",
         0 => "warn",
         1 => "info",
         _ => "debug",
@@ -74,7 +78,7 @@ async fn until_ended(cli: cli::Cli) -> u8 {
             return exit::INTERNAL;
         }
     };
-    let output = cli.global.output;
+    let output = cli.global.output();
     tokio::select! {
         biased;
         result = commands::run(cli, interrupt.clone()) => match result {
@@ -85,7 +89,7 @@ async fn until_ended(cli: cli::Cli) -> u8 {
             }
         },
         signal = interrupt.ended() => {
-            console::error_line(&format!("{}: ended; no device was changed", signal.name()));
+            output::note(output, &format!("{}: ended; no device was changed", signal.name()));
             signal.exit_code()
         }
     }

@@ -1,6 +1,6 @@
 //! How far long work is: on a terminal's standard error; nowhere over a pipe, nor with `--output json`.
 
-use crate::cli::Output;
+use crate::output::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{io::IsTerminal, time::Duration};
 
@@ -9,7 +9,7 @@ pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     fn new(output: Output, length: Option<u64>, template: &str) -> Self {
-        let seen = output == Output::Table && std::io::stderr().is_terminal();
+        let seen = !output.is_json() && !output.quiet && std::io::stderr().is_terminal();
         let target = if seen {
             ProgressDrawTarget::stderr()
         } else {
@@ -31,7 +31,7 @@ impl Progress {
         )
     }
     /// Of work whose length nobody knows.
-    fn work(output: Output, what: impl Into<String>) -> Self {
+    pub(crate) fn work(output: Output, what: impl Into<String>) -> Self {
         let new = Self::new(output, None, "{spinner} {msg} ({elapsed})");
         new.0.set_message(what.into());
         new
@@ -39,6 +39,10 @@ impl Progress {
     /// Of cases whose number is told as it becomes known.
     pub(crate) fn cases(output: Output) -> Self {
         Self::new(output, Some(0), "{bar:30} {pos}/{len} {msg}")
+    }
+    /// What it is at.
+    pub(crate) fn message(&self, what: String) {
+        self.0.set_message(what);
     }
     /// So many more are to come.
     pub(crate) fn longer(&self, by: usize) {

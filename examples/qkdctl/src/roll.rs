@@ -3,6 +3,7 @@
 use crate::{
     interrupt::Guard,
     journal::{self, Entry},
+    output,
 };
 use qkd_hal::{
     DeviceUri, Effect, Encryptor, Error, ErrorKind, Key, KeyId, Operation, Result, Support,
@@ -10,7 +11,7 @@ use qkd_hal::{
     units::Bits,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// The operation of a roll as a whole in the journal.
 pub(crate) const ROLL: &str = "roll";
@@ -32,10 +33,9 @@ pub(crate) struct Company<'a> {
 }
 
 /// How a roll ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Rolled {
     pub(crate) key_id: KeyId,
-    pub(crate) hitless: bool,
     pub(crate) near: Confirmation,
     pub(crate) far: Confirmation,
     pub(crate) retired: bool,
@@ -56,11 +56,26 @@ pub(crate) enum Reached {
 #[derive(Debug, Serialize)]
 pub(crate) struct CutRoll {
     /// When it began, RFC 3339.
-    pub(crate) begun: String,
+    pub(crate) begun_at: String,
     /// The keys that it took.
     pub(crate) key_ids: Vec<String>,
-    /// Its steps, with how each ended; `begun` where nobody knows.
-    pub(crate) steps: Vec<String>,
+    /// Its steps, in order.
+    pub(crate) steps: Vec<CutStep>,
+}
+
+/// A step of a roll that did not end.
+#[derive(Debug, Serialize)]
+pub(crate) struct CutStep {
+    pub(crate) operation: String,
+    pub(crate) device: String,
+    /// How it ended; `begun` where the journal does not say.
+    pub(crate) outcome: String,
+}
+
+impl fmt::Display for CutStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.operation, self.device, self.outcome)
+    }
 }
 
 /// The address of a device in the journal: its URI without parameters.
@@ -90,26 +105,29 @@ pub(crate) fn cut_before(uris: [&DeviceUri; 2], ends: [End<'_>; 2]) -> Option<Cu
     if !begun.is_begun() {
         return None;
     }
-    let mut steps: Vec<(String, String)> = Vec::new();
+    let mut steps: Vec<CutStep> = Vec::new();
     let mut key_ids = BTreeMap::new();
     for line in lines[last + 1..]
         .iter()
         .filter(|line| line.invocation == begun.invocation)
     {
         key_ids.extend(line.key_ids.iter().map(|id| (id.clone(), ())));
-        let step = format!("{} at {}", line.operation, address(&line.device));
+        let device = address(&line.device);
         match steps.last_mut() {
-            Some((same, outcome)) if *same == step => outcome.clone_from(&line.outcome),
-            _ => steps.push((step, line.outcome.clone())),
+            Some(step) if step.operation == line.operation && step.device == device => {
+                step.outcome.clone_from(&line.outcome);
+            }
+            _ => steps.push(CutStep {
+                operation: line.operation.clone(),
+                device: device.to_owned(),
+                outcome: line.outcome.clone(),
+            }),
         }
     }
     Some(CutRoll {
-        begun: begun.at.clone(),
+        begun_at: begun.at.clone(),
         key_ids: key_ids.into_keys().collect(),
-        steps: steps
-            .into_iter()
-            .map(|(step, outcome)| format!("{step}: {outcome}"))
-            .collect(),
+        steps,
     })
 }
 
@@ -127,12 +145,12 @@ pub(crate) fn describe(status: &ChannelStatus) -> String {
             format!("slot {}: {key}{active}", slot.number)
         })
         .collect();
-    let state = format!("{:?}", status.state).to_lowercase();
+    let state = output::word(status.state);
     let all: Vec<String> = std::iter::once(state).chain(slots).collect();
     all.join("; ")
 }
 
-/// The only channel of a box, or the one named.
+/// The only channel of an encryptor, or the one named.
 pub(crate) async fn channel(encryptor: &dyn Encryptor, named: Option<&str>) -> Result<ChannelId> {
     let channels = encryptor.channels().await?;
     let known = || {
@@ -151,7 +169,7 @@ pub(crate) async fn channel(encryptor: &dyn Encryptor, named: Option<&str>) -> R
         }),
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(Error::invalid(format!(
-            "the box has several channels; name one of: {}",
+            "the encryptor has several channels; name one of: {}",
             known()
         ))),
     }
@@ -324,13 +342,10 @@ pub(crate) async fn roll(
             }
         }
     }
-    let hitless = near.encryptor.encryptor_capabilities().hitless
-        && far.encryptor.encryptor_capabilities().hitless;
     let [near, far] = <[Confirmation; 2]>::try_from(confirmations)
         .map_err(|_| Error::new(ErrorKind::Internal, "a pair has two ends"))?;
     Ok(Reached::End(Rolled {
         key_id: near_key.id().clone(),
-        hitless,
         near,
         far,
         retired,

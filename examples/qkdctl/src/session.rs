@@ -1,6 +1,11 @@
 //! What a command needs: the registry, the inventory, and how devices are opened.
 
-use crate::{cli::Global, interrupt::Interrupt, inventory::Inventory, journal::dirs};
+use crate::{
+    cli::Global,
+    interrupt::Interrupt,
+    inventory::{Ends, Inventory},
+    journal::dirs,
+};
 use etcetera::AppStrategy;
 use qkd_driver_kit::{
     OpenContext, Opened, Registry,
@@ -25,6 +30,14 @@ pub(crate) struct Device {
     pub(crate) uri: DeviceUri,
     pub(crate) opened: Opened,
     pub(crate) lock: DeviceLock,
+}
+
+fn mode(yes: bool) -> LockMode {
+    if yes {
+        LockMode::Exclusive
+    } else {
+        LockMode::Shared
+    }
 }
 
 fn default(name: &str) -> Option<PathBuf> {
@@ -103,9 +116,50 @@ impl Session {
         lock::lock_address(uri, default_port, mode).await
     }
 
-    /// Locks a device, by its serial number too once it is known, and opens it.
+    /// Opens a device for a command that changes it with `yes`, and only reads without.
+    pub(crate) async fn open_for(&self, device: &str, yes: bool) -> Result<Device> {
+        self.open(device, mode(yes)).await
+    }
+
+    /// Opens both ends of a pair, with the assumptions that the pair accepts.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an assumption that neither driver has; as [`open`](Self::open).
+    pub(crate) async fn open_ends(&self, ends: &Ends, yes: bool) -> Result<[Device; 2]> {
+        let mut uris = [
+            self.inventory.resolve(&ends.devices[0])?,
+            self.inventory.resolve(&ends.devices[1])?,
+        ];
+        for id in &ends.assume {
+            let mut is_known = false;
+            for uri in &mut uris {
+                let info = self.registry.driver(uri.driver())?.info();
+                if info.assumptions.iter().any(|a| a.id == id) {
+                    is_known = true;
+                    *uri = uri.clone().with_parameter("assume", id);
+                }
+            }
+            if !is_known {
+                return Err(Error::invalid(format!(
+                    "the pair accepts the assumption `{id}`, which the drivers of its ends do \
+                     not have"
+                )));
+            }
+        }
+        let [near, far] = uris;
+        Ok([
+            self.open_uri(near, mode(yes)).await?,
+            self.open_uri(far, mode(yes)).await?,
+        ])
+    }
+
+    /// Opens a device: a URI, or a name of the inventory.
     pub(crate) async fn open(&self, device: &str, mode: LockMode) -> Result<Device> {
-        let uri = self.inventory.resolve(device)?;
+        self.open_uri(self.inventory.resolve(device)?, mode).await
+    }
+
+    /// Locks a device, by its serial number too once it is known, and opens it.
+    async fn open_uri(&self, uri: DeviceUri, mode: LockMode) -> Result<Device> {
         let mut lock = self.lock(&uri, mode).await?;
         let opened = self.registry.open_uri(&uri, &self.context).await?;
         // Before a change it is asked for; otherwise what the driver has read suffices.

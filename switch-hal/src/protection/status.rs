@@ -83,8 +83,10 @@ pub struct PathStatus {
     /// The port of the switch where it ends, where the box is one.
     pub port: Option<Port>,
     /// The power that comes in, where it is measured.
+    #[serde(rename = "power_dbm")]
     pub power: Option<Measured<DecibelMilliwatts>>,
     /// The power below which it has failed, where there is one.
+    #[serde(rename = "threshold_dbm")]
     pub threshold: Option<DecibelMilliwatts>,
     /// Whether the device says that it has failed; `None` if it does not tell.
     pub failed: Option<bool>,
@@ -115,11 +117,16 @@ pub struct ProtectionStatus {
     /// Where the signal belongs, where the device tells.
     pub preferred: Option<PathId>,
     /// Where it is.
+    #[serde(rename = "active")]
     pub live: Live,
     /// Whether it goes back by itself, where the device tells.
+    #[serde(rename = "revertive")]
     pub revert: Option<bool>,
     /// How long it waits before that, where the device tells.
-    #[serde(serialize_with = "qkd_hal::reading::serialize_optional_seconds")]
+    #[serde(
+        rename = "wait_to_restore_ms",
+        serialize_with = "qkd_hal::reading::serialize_optional_millis"
+    )]
     pub wait_to_restore: Option<Duration>,
     /// Its paths.
     pub paths: Vec<PathStatus>,

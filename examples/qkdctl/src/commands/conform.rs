@@ -1,7 +1,7 @@
 //! `qkdctl conform`: `qkd-conform run`, with this program's credentials and inventory.
 
 use crate::{
-    cli::{Global, Output},
+    cli::Global,
     output,
     session::{self, Session},
 };
@@ -9,7 +9,7 @@ use qkd_conformance::cli::run::Arguments;
 use qkd_hal::{Error, ErrorKind, Result};
 
 pub(crate) async fn run(session: Session, global: &Global, mut arguments: Arguments) -> Result<u8> {
-    if global.output == Output::Json {
+    if global.output().is_json() {
         return Err(Error::invalid(
             "conform writes its results into results.json of the folder --out; --output json has nothing to add",
         ));

@@ -1,12 +1,14 @@
 //! `qkdctl info`, `get` and `set`.
 
-use super::DRY_RUN;
+use super::{
+    DRY_RUN,
+    change::{ChangeResult, check_ready},
+};
 use crate::{
-    cli::Output,
     colour::{Tone, paint},
     interrupt::Work,
     journal::Entry,
-    output,
+    output::{self, Output},
     session::Session,
 };
 use qkd_driver_kit::program::lock::LockMode;
@@ -37,6 +39,15 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
     if let Ok(random) = device.opened.as_random() {
         kinds.push(("random", json!(random.random_capabilities())));
     }
+    if let Ok(protection) = device.opened.as_protection() {
+        kinds.push(("protection", json!(protection.protection_capabilities())));
+    }
+    if let Ok(meter) = device.opened.as_meter() {
+        kinds.push(("meter", json!(meter.meter_capabilities())));
+    }
+    if let Ok(attenuator) = device.opened.as_attenuator() {
+        kinds.push(("attenuator", json!(attenuator.attenuator_capabilities())));
+    }
     let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor, "capabilities": capabilities, "parameters": handle.parameters()});
     if let Value::Object(map) = &mut value {
         map.extend(
@@ -45,7 +56,7 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
                 .map(|(name, v)| ((*name).to_owned(), v.clone())),
         );
     }
-    output::print(output, &value, || {
+    output::print(output, "info", &value, || {
         let operations: Vec<_> = capabilities
             .operations()
             .map(|(op, support)| {
@@ -63,10 +74,7 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
                 "health",
                 format!(
                     "{}{}",
-                    paint(
-                        Tone::of_health(health.state),
-                        &format!("{:?}", health.state)
-                    ),
+                    paint(Tone::of_health(health.state), &output::word(health.state)),
                     if health.faults.is_empty() {
                         String::new()
                     } else {
@@ -137,27 +145,10 @@ fn compact(value: &Value) -> String {
 
 #[derive(Serialize)]
 struct Setting<'a> {
-    name: &'a str,
-    title: &'a str,
-    unit: &'a str,
+    #[serde(flatten)]
+    spec: &'a ParameterSpec,
+    /// `None` if it can only be written.
     value: Option<ParameterValue>,
-    values: String,
-    writable: bool,
-    disruptive: bool,
-}
-
-impl<'a> Setting<'a> {
-    fn new(spec: &'a ParameterSpec, value: Option<ParameterValue>) -> Self {
-        Self {
-            name: spec.name,
-            title: spec.title,
-            unit: spec.unit,
-            value,
-            values: spec.values.to_string(),
-            writable: spec.writable,
-            disruptive: spec.disruptive,
-        }
-    }
 }
 
 pub(crate) async fn get(
@@ -171,9 +162,13 @@ pub(crate) async fn get(
     if let Some(name) = name {
         let spec = parameter::find(handle.parameters(), name)?.clone();
         let value = handle.parameter(name).await?;
-        output::print(output, &Setting::new(&spec, Some(value.clone())), || {
-            format!("{} {}", output::clean(&value.to_string()), spec.unit)
-        })?;
+        let text = format!("{} {}", output::clean(&value.to_string()), spec.unit);
+        let settings = [Setting {
+            spec: &spec,
+            value: Some(value),
+        }];
+        let report = json!({"parameters": settings, "telemetry": []});
+        output::print(output, "get", &report, || text)?;
     } else {
         let mut settings = Vec::new();
         for spec in handle.parameters() {
@@ -182,7 +177,7 @@ pub(crate) async fn get(
             } else {
                 None
             };
-            settings.push(Setting::new(spec, value));
+            settings.push(Setting { spec, value });
         }
         let telemetry: Vec<Reading> =
             if handle.capabilities().supports(Operation::Telemetry) == Support::Unsupported {
@@ -192,6 +187,7 @@ pub(crate) async fn get(
             };
         output::print(
             output,
+            "get",
             &json!({"parameters": settings, "telemetry": telemetry}),
             || {
                 let mut text = String::from("Parameters\n");
@@ -205,12 +201,12 @@ pub(crate) async fn get(
                         .map_or_else(|| "(write only)".to_owned(), ToString::to_string);
                     text.push_str(&format!(
                         "  {} = {} {}  ({}; {}{})\n",
-                        s.name,
+                        s.spec.name,
                         output::clean(&value),
-                        s.unit,
-                        s.title,
-                        s.values,
-                        if s.writable { "; writable" } else { "" }
+                        s.spec.unit,
+                        s.spec.title,
+                        s.spec.values,
+                        if s.spec.writable { "; writable" } else { "" }
                     ));
                 }
                 text.push_str("\nTelemetry\n");
@@ -244,16 +240,7 @@ pub(crate) async fn set(
     let (name, text) = assignment.split_once('=').ok_or_else(|| {
         Error::invalid(format!("`{assignment}` is no assignment: write name=value"))
     })?;
-    let device = session
-        .open(
-            device,
-            if yes {
-                LockMode::Exclusive
-            } else {
-                LockMode::Shared
-            },
-        )
-        .await?;
+    let device = session.open_for(device, yes).await?;
     let handle = device.opened.device();
     let spec = parameter::find(handle.parameters(), name)?.clone();
     if !spec.writable {
@@ -268,7 +255,17 @@ pub(crate) async fn set(
     } else {
         None
     };
-    let guard = if yes {
+    check_ready(
+        handle.descriptor(),
+        handle.capabilities(),
+        Operation::SetParameter,
+    )?;
+    let result = match (before.as_ref() == Some(&value), yes) {
+        (true, _) => ChangeResult::Already,
+        (false, true) => ChangeResult::Applied,
+        (false, false) => ChangeResult::DryRun,
+    };
+    let guard = if result == ChangeResult::Applied {
         let guard = session.interrupt.begin(Work::Change)?;
         Entry::new(&device.uri, "set-parameter", format!("{name}={value}"))
             .run(handle.set_parameter(name, &value))
@@ -282,17 +279,21 @@ pub(crate) async fn set(
         .map_or_else(|| "not readable".to_owned(), ToString::to_string);
     output::print(
         output,
-        &json!({"name": name, "before": before, "after": value, "applied": yes, "disruptive": spec.disruptive}),
+        "set",
+        &json!({
+            "result": result, "device": device.uri, "name": name, "unit": spec.unit,
+            "before": before, "wanted": value, "disruptive": spec.disruptive,
+        }),
         || {
             let warning = if spec.disruptive {
                 "\nThis may disturb traffic or key generation."
             } else {
                 ""
             };
-            if yes {
-                format!("{name}: {was} -> {value}")
-            } else {
-                format!("{name}: {was} would become {value}{warning}\n{DRY_RUN}")
+            match result {
+                ChangeResult::Applied => format!("{name}: {was} -> {value}"),
+                ChangeResult::Already => format!("nothing to do: {name} is {value}"),
+                _ => format!("{name}: {was} would become {value}{warning}\n{DRY_RUN}"),
             }
         },
     )?;

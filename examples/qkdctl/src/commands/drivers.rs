@@ -1,36 +1,72 @@
 //! `qkdctl drivers`
 
-use crate::{cli::Output, output, session::Session};
-use qkd_driver_kit::{DriverInfo, driver::COMMON_PARAMETERS};
+use crate::{
+    output::{self, Output},
+    session::Session,
+};
+use qkd_driver_kit::{
+    DriverInfo,
+    driver::{UriParameter, common_parameters},
+};
 use qkd_hal::Result;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
 
 pub(crate) fn run(session: &Session, output: Output, name: Option<&str>) -> Result<u8> {
     match name {
         Some(name) => {
             let info = session.registry.driver(name)?.info();
-            output::print(output, info, || one(info))?;
+            let documented = Documented::new(info);
+            output::print(output, "drivers/show", &documented, || one(info))?;
         }
         None => {
             let all: Vec<_> = session.registry.drivers().map(|d| d.info()).collect();
-            output::print(output, &all, || many(&all))?;
+            let documented: Vec<_> = all.iter().copied().map(Documented::new).collect();
+            output::print(output, "drivers", &json!({"drivers": documented}), || {
+                many(&all)
+            })?;
         }
     }
     Ok(0)
 }
 
+/// A driver, with the parameters that its transports give every driver.
+#[derive(Serialize)]
+struct Documented {
+    #[serde(flatten)]
+    info: &'static DriverInfo,
+    /// By transport.
+    common_parameters: BTreeMap<&'static str, Vec<&'static UriParameter>>,
+}
+
+impl Documented {
+    fn new(info: &'static DriverInfo) -> Self {
+        let transports = info.transports.iter();
+        Self {
+            info,
+            common_parameters: transports
+                .map(|t| (t.name, common_parameters(t.name).collect()))
+                .collect(),
+        }
+    }
+}
+
+fn parameter(parameter: &UriParameter) -> String {
+    let required = if parameter.required {
+        " (required)"
+    } else {
+        ""
+    };
+    format!("{}{required}: {}", parameter.name, parameter.help)
+}
+
 fn many(all: &[&DriverInfo]) -> String {
-    let mut table = output::table(&[
-        "driver",
-        "family",
-        "kinds",
-        "transports",
-        "maturity",
-        "assumptions",
-    ]);
+    let mut table = output::table(&["driver", "vendor", "kinds", "transports", "maturity"]);
     for info in all {
         table.add_row(output::cells([
             info.name.to_owned(),
-            info.family.to_owned(),
+            info.vendor.to_owned(),
             info.kinds
                 .iter()
                 .map(ToString::to_string)
@@ -42,10 +78,9 @@ fn many(all: &[&DriverInfo]) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
             info.maturity.to_string(),
-            info.assumptions.len().to_string(),
         ]));
     }
-    table.to_string()
+    output::table_text(table)
 }
 
 fn one(info: &DriverInfo) -> String {
@@ -81,19 +116,14 @@ fn one(info: &DriverInfo) -> String {
     );
     section(
         "Parameters",
-        info.parameters
-            .iter()
-            .chain(COMMON_PARAMETERS)
-            .map(|p| {
-                format!(
-                    "{}{}: {}",
-                    p.name,
-                    if p.required { " (required)" } else { "" },
-                    p.help
-                )
-            })
-            .collect(),
+        info.parameters.iter().map(parameter).collect(),
     );
+    for transport in info.transports {
+        section(
+            &format!("Parameters of every driver over {}", transport.name),
+            common_parameters(transport.name).map(parameter).collect(),
+        );
+    }
     section(
         "Assumptions",
         info.assumptions
@@ -114,7 +144,7 @@ fn one(info: &DriverInfo) -> String {
         "Evidence",
         info.evidence
             .iter()
-            .map(|e| format!("{:?}: {}", e.of, e.what))
+            .map(|e| format!("{}: {}", output::word(e.of), e.what))
             .collect(),
     );
     text

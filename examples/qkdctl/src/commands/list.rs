@@ -1,6 +1,9 @@
 //! `qkdctl list`: what this machine has, without sending anything.
 
-use crate::{cli::Output, output, session::Session};
+use crate::{
+    output::{self, Output},
+    session::Session,
+};
 use qkd_driver_kit::{driver::Probe, link::usb_host};
 use qkd_hal::Result;
 use serde::Serialize;
@@ -29,10 +32,18 @@ struct Named {
 }
 
 #[derive(Serialize)]
+struct NamedPair {
+    name: String,
+    near: String,
+    far: String,
+}
+
+#[derive(Serialize)]
 struct Found {
     serial: Vec<Serial>,
     usb: Vec<Usb>,
     inventory: Vec<Named>,
+    pairs: Vec<NamedPair>,
     problems: Vec<String>,
 }
 
@@ -69,13 +80,22 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<u8> {
             uri: device.uri.clone(),
         })
         .collect();
+    let pairs = session.inventory.pair.iter();
+    let pairs = pairs
+        .map(|(name, pair)| NamedPair {
+            name: name.clone(),
+            near: pair.near.clone(),
+            far: pair.far.clone(),
+        })
+        .collect();
     let found = Found {
         serial,
         usb,
         inventory,
+        pairs,
         problems,
     };
-    output::print(output, &found, || table(&found))?;
+    output::print(output, "list", &found, || table(&found))?;
     Ok(0)
 }
 
@@ -164,6 +184,15 @@ fn table(found: &Found) -> String {
     }
     for named in &found.inventory {
         text.push_str(&format!("  {}  {}\n", named.name, named.uri));
+    }
+    if !found.pairs.is_empty() {
+        text.push_str("\nPairs\n");
+    }
+    for pair in &found.pairs {
+        text.push_str(&format!(
+            "  {}  {} and {}\n",
+            pair.name, pair.near, pair.far
+        ));
     }
     for problem in &found.problems {
         text.push_str(&format!("\nnote: {problem}\n"));

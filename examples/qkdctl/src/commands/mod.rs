@@ -1,5 +1,6 @@
 //! The commands.
 
+mod change;
 mod conform;
 mod demo;
 mod device;
@@ -7,12 +8,13 @@ mod doctor;
 mod documents;
 mod drivers;
 mod encryptor;
+mod journal;
 mod key;
 mod list;
 mod probe;
 mod random;
 mod secret_file;
-mod switch;
+pub(crate) mod switch;
 mod watch;
 
 use crate::{
@@ -26,7 +28,7 @@ use qkd_hal::Result;
 pub(crate) async fn run(cli: Cli, interrupt: Interrupt) -> Result<u8> {
     // The demo brings its own devices, and reads nothing of this machine's.
     let session = || Session::new(&cli.global, interrupt.clone());
-    let output = cli.global.output;
+    let output = cli.global.output();
     match cli.command {
         Command::Conform(arguments) => {
             // The suite listens for signals itself.
@@ -56,6 +58,7 @@ pub(crate) async fn run(cli: Cli, interrupt: Interrupt) -> Result<u8> {
             .await
         }
         Command::Info { device } => device::info(&session()?, output, &device).await,
+        Command::Journal(wanted) => journal::run(&session()?, output, &wanted),
         Command::Get { device, name } => {
             device::get(&session()?, output, &device, name.as_deref()).await
         }

@@ -1,7 +1,14 @@
 //! `qkdctl probe`: which driver fits. Passive first; bytes go down a line only with `--active`, and are printed before.
 
 use super::list::fitting;
-use crate::{cli::Output, inventory::quoted, output, progress, session::Session};
+use crate::{
+    cli::Format,
+    exit,
+    inventory::quoted,
+    output::{self, Output},
+    progress,
+    session::Session,
+};
 use qkd_driver_kit::{
     driver::{DriverInfo, Probe},
     link::{
@@ -131,8 +138,12 @@ pub(crate) async fn run(
     }
     probed.drivers.sort();
     probed.drivers.dedup();
-    output::print(output, &probed, || table(&probed, active))?;
-    Ok(0)
+    output::print(output, "probe", &probed, || table(&probed, active))?;
+    Ok(if probed.drivers.is_empty() {
+        exit::NOT_RECOGNISED
+    } else {
+        0
+    })
 }
 
 fn of_uri(uri: &DeviceUri) -> Target {
@@ -298,11 +309,10 @@ async fn line(
                 continue;
             }
             // Before they go, also where standard output is one document at the end.
-            match output {
-                Output::Table => output::line(&format!("sending for {}: {shown}", info.name)),
-                Output::Json => {
-                    output::error_line(&format!("sending for {}: {shown}", info.name));
-                }
+            let announced = format!("sending for {}: {shown}", info.name);
+            match output.format {
+                Format::Table => output::line(&announced),
+                Format::Json => output::error_line(&announced),
             }
             let port = port.or(u16::try_from(*at).ok());
             let connector: Box<dyn Connector> = if over == "serial" {

@@ -1,7 +1,11 @@
 //! `qkdctl random`
 
 use super::secret_file;
-use crate::{cli::Output, output, progress::Progress, session::Session};
+use crate::{
+    output::{self, Output},
+    progress::Progress,
+    session::Session,
+};
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{Effect, Result};
 use serde_json::json;
@@ -44,7 +48,8 @@ pub(crate) async fn run(
     let share = ones as f64 / (all.len() as f64 * 8.0);
     output::print(
         output,
-        &json!({"bytes": all.len(), "ones": share, "file": to}),
+        "random",
+        &json!({"device": device.uri, "size_bytes": all.len(), "ones_ratio": share, "file": to}),
         || {
             let place = to.map_or_else(
                 || "and forgotten; --to FILE keeps them".to_owned(),

@@ -1,5 +1,6 @@
 //! A bench: the program as a child process, and emulators on their real wires.
 
+use crate::schemas;
 use qkd_emulators::profile::{self, Options, Running};
 use serde_json::Value;
 use std::{
@@ -59,7 +60,18 @@ impl Run {
     }
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("not JSON ({e}): {self:#?}"))
+        let document =
+            serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("not JSON ({e}): {self:#?}"));
+        schemas::check(&document);
+        document
+    }
+    /// The document of an error, on standard error.
+    #[track_caller]
+    pub(crate) fn error_json(&self) -> Value {
+        let document =
+            serde_json::from_str(&self.err).unwrap_or_else(|e| panic!("not JSON ({e}): {self:#?}"));
+        schemas::check(&document);
+        document
     }
 }
 
@@ -186,7 +198,7 @@ pub(crate) fn paths_of(connections: &Value) -> Vec<String> {
             .as_array()
             .unwrap()
             .iter()
-            .map(|c| c.as_str().unwrap().to_owned())
+            .map(|c| format!("{}-{}", c["ingress"], c["egress"]))
             .collect(),
     }
 }

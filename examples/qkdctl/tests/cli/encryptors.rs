@@ -29,7 +29,7 @@ fn an_assumption_that_nobody_accepted_is_named() {
         ])
         .exits(0)
         .json();
-    let channel = shown[0]["status"]["channel"].as_str().unwrap();
+    let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap();
     let stage = [
         "encryptor",
         "stage",
@@ -124,7 +124,7 @@ fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
             )
             .exits(0)
             .json();
-        assert_eq!(dry["applied"], Value::Bool(false));
+        assert_eq!(dry["result"], "dry_run");
         assert_eq!(
             stored(),
             before,
@@ -141,7 +141,10 @@ fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
             .exits(0)
             .json();
         assert_eq!(
-            (&rolled["near"]["confirmed"], &rolled["far"]["confirmed"]),
+            (
+                &rolled["near"]["confirmation"]["confirmed"],
+                &rolled["far"]["confirmation"]["confirmed"]
+            ),
             (&Value::Bool(true), &Value::Bool(true)),
             "{rolled:#}"
         );
@@ -202,7 +205,7 @@ fn keys_that_differ_are_not_confirmed() {
         ])
         .exits(0)
         .json();
-        slots.push(staged["slot"].to_string());
+        slots.push(staged["staged"]["slot"].to_string());
     }
     // The first end is sent to a key that the second does not have; so is the second.
     for (uri, slot) in boxes.ready().uris.iter().zip(&slots) {

@@ -100,10 +100,7 @@ fn a_plan_that_a_signal_meets_is_carried_out_read_back_and_told() {
         );
         bench.until_journal(begun("apply", &uri));
         running.signal(signal);
-        let run = running
-            .ended()
-            .exits(8)
-            .says("read back and found as wanted");
+        let run = running.ended().exits(8).says("read-back matches the plan");
         assert!(run.err.contains("finishes the step under way"), "{run:#?}");
         assert_eq!(bench.journal().pop().unwrap()["outcome"], "done");
         switch.fault("clear").unwrap();
@@ -201,7 +198,7 @@ impl Pair {
                         "json",
                     ])
                     .exits(0)
-                    .json()[0]["status"]["slots"]
+                    .json()["channels"][0]["status"]["slots"]
                     .clone()
             })
             .collect()
@@ -251,7 +248,7 @@ fn a_roll_whose_first_end_is_being_staged_leaves_the_old_key_active() {
         .exits(8)
         .says("NOT ROLLED")
         .says("sends with the old key")
-        .says("this end now")
+        .says("near end now")
         .says("far end now");
     pair.boxes.fault("clear").unwrap();
     assert_eq!(pair.active(), before, "{run:#?}");
@@ -283,7 +280,7 @@ fn a_roll_whose_second_end_is_being_staged_is_finished() {
     let run = running
         .ended()
         .exits(8)
-        .says("this end now")
+        .says("near end now")
         .says("confirmed: ");
     pair.boxes.fault("clear").unwrap();
     assert!(pair.active().iter().zip(&before).all(|(a, b)| a != b));
@@ -360,7 +357,7 @@ fn after_a_kill_the_next_roll_says_what_it_finds_and_stages_a_fresh_key() {
         &cut[0],
         "stage at",
         "begun",
-        "this end now",
+        "near end now",
         "far end now",
         "a fresh key is staged at both ends",
     ] {

@@ -46,7 +46,7 @@ fn a_switch_changes_only_with_yes() {
     let applied = bench
         .run(change.iter().chain(&["--yes"]))
         .exits(0)
-        .says("read back and found as wanted");
+        .says("read-back matches the plan");
     assert!(
         applied.out.starts_with(&planned.out),
         "what was planned is what was done: {planned:#?} {applied:#?}"
@@ -209,7 +209,7 @@ fn paths_are_saved_and_restored_on_the_same_switch() {
     bench
         .run(["switch", "restore", uri, &file, "--yes"])
         .exits(0)
-        .says("found as wanted");
+        .says("read-back matches the plan");
     assert_eq!(bench.paths(uri), ["1-17", "2-18"]);
 
     switch.fault("identity=999999").unwrap();

@@ -27,15 +27,21 @@ struct Terminal {
     theirs: OwnedFd,
     child: Child,
     before: Termios,
+    /// What was read; a character may come in two parts.
+    bytes: Vec<u8>,
     seen: String,
 }
 
 impl Terminal {
-    fn with(mut command: Command) -> Self {
+    fn with(command: Command) -> Self {
+        Self::sized(command, 120)
+    }
+
+    fn sized(mut command: Command, columns: u16) -> Self {
         let pair = openpty(
             Some(&Winsize {
                 ws_row: 40,
-                ws_col: 120,
+                ws_col: columns,
                 ws_xpixel: 0,
                 ws_ypixel: 0,
             }),
@@ -56,6 +62,7 @@ impl Terminal {
             theirs: pair.slave,
             child,
             before,
+            bytes: Vec::new(),
             seen: String::new(),
         }
     }
@@ -68,7 +75,8 @@ impl Terminal {
         }
         let mut buffer = [0; 4096];
         let n = self.ours.read(&mut buffer).unwrap();
-        self.seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        self.bytes.extend_from_slice(&buffer[..n]);
+        self.seen = String::from_utf8_lossy(&self.bytes).into_owned();
         n > 0
     }
 
@@ -202,7 +210,7 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let info = || bench.command(["info", switch.ready().uri.as_str()]);
-    let green = "\u{1b}[32mOk";
+    let green = "\u{1b}[32mok";
     let on_terminal = |command| {
         let mut terminal = Terminal::with(command);
         assert_eq!(terminal.ends(), 0);
@@ -213,7 +221,7 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     without.env("NO_COLOR", "1");
     let text = on_terminal(without);
     assert!(
-        !text.contains('\u{1b}') && text.contains("Ok"),
+        !text.contains('\u{1b}') && text.contains("health      ok"),
         "{}",
         text.escape_debug()
     );
@@ -222,6 +230,44 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
         |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(!over_pipe(&mut info()).contains('\u{1b}'));
     assert!(over_pipe(info().env("CLICOLOR_FORCE", "1")).contains(green));
+}
+
+#[test]
+fn text_wraps_at_words_and_tables_split_no_name() {
+    let bench = Bench::new();
+    let shown = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        command.env("NO_COLOR", "1");
+        let mut terminal = Terminal::sized(command, 80);
+        assert_eq!(terminal.ends(), 0);
+        terminal.seen.replace('\r', "")
+    };
+    let fits = |text: &str| {
+        for line in text.lines().filter(|l| l.chars().count() > 80) {
+            let words = line.split_whitespace().count();
+            assert!(words <= 1, "a line of several words is too long: {line}");
+        }
+    };
+    let drivers = shown(&["drivers"]);
+    for name in ["nokia-sros-macsec", "veriqloud-qline", "idq-quantis"] {
+        assert!(drivers.contains(name), "{name} is split: {drivers}");
+    }
+    assert!(
+        drivers.lines().all(|l| l.chars().count() <= 80),
+        "{drivers}"
+    );
+    let one = shown(&["drivers", "polatis"]);
+    fits(&one);
+    let assumption = one
+        .lines()
+        .position(|l| l.contains("polatis.snmp-mirror-rows:"));
+    let next = one.lines().nth(assumption.unwrap() + 1).unwrap();
+    assert!(next.starts_with("    ") && !next.trim().is_empty(), "{one}");
+    fits(&shown(&["--help"]));
+    fits(&shown(&["key", "start", "--help"]));
+    // Over a pipe, a line is a line.
+    let piped = bench.run(["drivers", "polatis"]).exits(0);
+    assert!(piped.out.lines().any(|l| l.chars().count() > 200));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The chapters.
 
 use super::{story::Story, testbed::Testbed};
-use crate::roll::{self, End, Reached};
+use crate::{
+    output::word,
+    roll::{self, End, Reached},
+};
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, QkdModule, Result, TransportFault,
-    encryptor::ChannelId,
+    encryptor::{ChannelId, Staging},
     event::{Delivery, EventKind},
     qkd::{KeyRequest, ModuleState},
     reading::Quality,
@@ -258,8 +261,8 @@ async fn protection(testbed: &Testbed, story: &mut Story) -> Result<()> {
         || "nothing".to_owned(),
         |(path, request, origin)| {
             format!(
-                "to path {path}, {request}, told by the {}",
-                format!("{origin:?}").to_lowercase()
+                "to path {path}, {request}, reported by the {}",
+                word(origin)
             )
         },
     );
@@ -345,8 +348,8 @@ async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.check(
         status.state == ModuleState::Generating,
         format!(
-            "Qline Alice: {:?}, QBER {}",
-            status.state,
+            "Qline Alice: {}, QBER {}",
+            word(status.state),
             qber.map_or_else(|| "?".to_owned(), |q| format!("{:.2} %", q.value.0 * 100.0))
         ),
     );
@@ -364,9 +367,12 @@ async fn rolling(testbed: &Testbed, story: &mut Story) -> Result<()> {
         ];
         let capabilities = boxes[0].encryptor_capabilities();
         story.tell(format!(
-            "{profile}: {:?}, {:?}{}",
-            capabilities.staging,
-            capabilities.activation,
+            "{profile}: {}, {}{}",
+            match capabilities.staging {
+                Staging::Slots { count, .. } => format!("{count} slots"),
+                _ => "a staged key overwrites the one in use".to_owned(),
+            },
+            word(capabilities.activation),
             if capabilities.hitless {
                 ", hitless"
             } else {

@@ -5,7 +5,7 @@ mod report;
 mod story;
 mod testbed;
 
-use crate::cli::Output;
+use crate::output::Output;
 use qkd_hal::Result;
 use std::path::Path;
 use story::Story;

@@ -1,7 +1,7 @@
 //! The last chapter: the conformance suite over the testbed's wires, and the page that it writes.
 
 use super::{story::Story, testbed::Testbed};
-use crate::{cli::Output, progress::Progress, roll};
+use crate::{output::Output, progress::Progress, roll};
 use qkd_conformance::{
     Dut, Request, Suite, Verdict, Watcher, report,
     requirement::Impact,

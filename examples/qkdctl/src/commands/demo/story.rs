@@ -1,9 +1,8 @@
 //! What happened, line by line, and whether it was what should happen.
 
 use crate::{
-    cli::Output,
     colour::{Tone, paint},
-    output,
+    output::{self, Output},
 };
 use qkd_hal::Result;
 use serde::Serialize;
@@ -38,13 +37,13 @@ impl Story {
 
     pub(crate) fn chapter(&mut self, title: &str) {
         title.clone_into(&mut self.chapter);
-        if self.output == Output::Table {
+        if !self.output.is_json() {
             output::line(&format!("\n{title}"));
         }
     }
 
     fn push(&mut self, what: String, holds: Option<bool>) {
-        if self.output == Output::Table {
+        if !self.output.is_json() {
             let mark = match holds {
                 None => " ",
                 Some(true) => &paint(Tone::Good, "✓"),
@@ -116,7 +115,8 @@ impl Story {
         };
         output::print(
             self.output,
-            &json!({"verdict": verdict, "held": held, "failed": failed, "seconds": seconds, "lines": self.lines}),
+            "demo",
+            &json!({"verdict": verdict, "held": held, "failed": failed, "duration_ms": seconds * 1000.0, "lines": self.lines}),
             || {
                 format!(
                     "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",

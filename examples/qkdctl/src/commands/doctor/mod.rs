@@ -105,7 +105,8 @@ pub(crate) async fn run(global: &Global) -> Result<u8> {
     findings.push(system::open_files());
     let worst = findings.iter().map(|f| f.grade).max().unwrap_or(Grade::Ok);
     output::print(
-        global.output,
+        global.output(),
+        "doctor",
         &json!({"worst": worst, "findings": findings}),
         || table(&findings),
     )?;

@@ -1,25 +1,30 @@
 //! `qkdctl switch`
 
+pub(crate) mod optics;
 mod picture;
 mod protect;
 
-use super::DRY_RUN;
+use super::{
+    DRY_RUN,
+    change::{ChangeResult, check_ready},
+};
 use crate::{
-    cli::{Change, Output, SwitchCommand},
+    cli::{Change, PortSwitch, SwitchCommand},
     interrupt::Work,
     journal::Entry,
-    output, progress,
+    output::{self, Output},
+    progress,
     session::{Device, Session},
 };
 use qkd_driver_kit::program::{files, lock::LockMode};
 use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Stated, Support, reading::Quality};
 use qkd_switch_hal::{
-    CrossConnects, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope,
+    CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope,
     SwitchCapabilities, protection::ProtectionStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 pub(crate) async fn run(session: &Session, output: Output, command: SwitchCommand) -> Result<u8> {
     match command {
@@ -28,7 +33,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             let device = session.open(&device, LockMode::Shared).await?;
             let switch = device.opened.as_switch()?;
             let plan = planned(&*switch, &change).await?;
-            output::print(output, &plan, || describe(&plan))?;
+            let report = json!({"device": device.uri, "plan": plan});
+            output::print(output, "switch/plan", &report, || describe(&plan))?;
             Ok(0)
         }
         SwitchCommand::Apply {
@@ -37,16 +43,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             digest,
             yes,
         } => {
-            let device = session
-                .open(
-                    &device,
-                    if yes {
-                        LockMode::Exclusive
-                    } else {
-                        LockMode::Shared
-                    },
-                )
-                .await?;
+            let device = session.open_for(&device, yes).await?;
             let switch = device.opened.as_switch()?;
             let plan = planned(&*switch, &change).await?;
             if let Some(wanted) = digest
@@ -58,8 +55,29 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
                 );
                 return Err(Error::new(ErrorKind::StateChanged, what));
             }
-            carry_out(session, output, &device, switch, &plan, yes).await
+            carry_out(session, output, "switch/apply", &device, &plan, yes).await
         }
+        SwitchCommand::Port {
+            device,
+            port,
+            state,
+            yes,
+        } => {
+            let enable = state == PortSwitch::Enable;
+            optics::port(session, output, &device, port, enable, yes).await
+        }
+        SwitchCommand::Attenuate {
+            device,
+            port,
+            setting,
+            yes,
+        } => optics::attenuate(session, output, &device, port, setting, yes).await,
+        SwitchCommand::Monitor {
+            device,
+            port,
+            setting,
+            yes,
+        } => optics::monitor(session, output, &device, port, setting, yes).await,
         SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
         SwitchCommand::Restore { device, file, yes } => {
             restore(session, output, &device, &file, yes).await
@@ -71,7 +89,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
 #[derive(Serialize)]
 struct Shown {
     identity: Identity,
-    geometry: String,
+    geometry: Geometry,
     connections: Option<CrossConnects>,
     quality: Option<Quality>,
     ports: Vec<PortStatus>,
@@ -110,14 +128,14 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
     } = *switch.switch_capabilities();
     let shown = Shown {
         identity,
-        geometry: geometry.to_string(),
+        geometry,
         connections,
         quality,
         ports,
         power_loss,
         protection,
     };
-    output::print(output, &shown, || {
+    output::print(output, "switch/show", &shown, || {
         let now = match (&shown.connections, shown.quality) {
             (Some(c), Some(q)) => format!("{c}{}", output::mark(q)),
             _ => {
@@ -126,7 +144,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
         };
         let mut text = output::pairs(&[
             ("switch", shown.identity.to_string()),
-            ("geometry", shown.geometry.clone()),
+            ("geometry", shown.geometry.to_string()),
             ("without power", shown.power_loss.to_string()),
             ("paths", now),
         ]);
@@ -141,12 +159,12 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
             for p in &shown.ports {
                 table.add_row(output::cells([
                     p.port.to_string(),
-                    format!("{:?}", p.state).to_lowercase(),
+                    output::word(p.state),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
                     p.power.map_or_else(|| "-".to_owned(), output::dbm),
                 ]));
             }
-            text.push_str(&format!("\n{table}\n"));
+            text.push_str(&format!("\n{}\n", output::table_text(table)));
         }
         for group in &shown.protection {
             text.push_str(&format!("\n{}", protect::describe(group)));
@@ -212,13 +230,21 @@ fn describe(plan: &Plan) -> String {
 async fn carry_out(
     session: &Session,
     output: Output,
+    command: &str,
     device: &Device,
-    switch: Arc<dyn OpticalSwitch>,
     plan: &Plan,
     yes: bool,
 ) -> Result<u8> {
+    let switch = device.opened.as_switch()?;
     if !yes || plan.is_empty() {
-        output::print(output, &json!({"plan": plan, "applied": false}), || {
+        let result = if plan.is_empty() {
+            ChangeResult::Already
+        } else {
+            check_ready(switch.descriptor(), switch.capabilities(), Operation::Apply)?;
+            ChangeResult::DryRun
+        };
+        let report = json!({"result": result, "device": device.uri, "plan": plan});
+        output::print(output, command, &report, || {
             if plan.is_empty() {
                 describe(plan)
             } else {
@@ -232,7 +258,10 @@ async fn carry_out(
     }
     let applying = progress::during(
         output,
-        format!("carrying out {} steps", plan.steps().len()),
+        format!(
+            "carrying out {}",
+            output::count(plan.steps().len(), "step", "steps")
+        ),
         switch.apply(plan),
     );
     let guard = session.interrupt.begin(Work::Change)?;
@@ -240,23 +269,22 @@ async fn carry_out(
     let applied = Entry::new(&device.uri, "apply", plan.to_string())
         .run(applying)
         .await?;
-    output::print(
-        output,
-        &json!({"plan": plan, "applied": true, "result": applied}),
-        || {
-            let verified = if applied.verified {
-                "read back and found as wanted"
-            } else {
-                "acknowledged; this switch cannot be read back"
-            };
-            format!(
-                "{}done: {} steps in {} ms, {verified}",
-                describe(plan),
-                applied.steps,
-                applied.took.as_millis()
-            )
-        },
-    )?;
+    let report = json!({
+        "result": ChangeResult::Applied, "device": device.uri, "plan": plan, "report": applied,
+    });
+    output::print(output, command, &report, || {
+        let verified = if applied.verified {
+            "read-back matches the plan"
+        } else {
+            "acknowledged; this switch cannot be read back"
+        };
+        format!(
+            "{}applied {} in {} ms; {verified}",
+            describe(plan),
+            output::count(applied.steps, "step", "steps"),
+            applied.took.as_millis()
+        )
+    })?;
     switch.close().await?;
     Ok(guard.exit_code(0))
 }
@@ -296,17 +324,14 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
         + "\n";
     files::write_new(file, 0o644, text.as_bytes())
         .map_err(|e| Error::invalid(format!("file {}: {e}", file.display())))?;
-    output::print(
-        output,
-        &json!({"file": file, "connections": saved.connections}),
-        || {
-            format!(
-                "{} paths saved into {}",
-                saved.connections.len(),
-                file.display()
-            )
-        },
-    )?;
+    let report = json!({"device": device.uri, "file": file, "connections": now.value});
+    output::print(output, "switch/save", &report, || {
+        format!(
+            "{} saved into {}",
+            output::count(saved.connections.len(), "path", "paths"),
+            file.display()
+        )
+    })?;
     switch.close().await?;
     Ok(0)
 }
@@ -324,16 +349,7 @@ async fn restore(
     if saved.format != FORMAT {
         return Err(problem(format!("it is no `{FORMAT}`")));
     }
-    let device = session
-        .open(
-            device,
-            if yes {
-                LockMode::Exclusive
-            } else {
-                LockMode::Shared
-            },
-        )
-        .await?;
+    let device = session.open_for(device, yes).await?;
     let switch = device.opened.as_switch()?;
     let identity = switch.identity().await?;
     if (&saved.vendor, &saved.model, &saved.serial)
@@ -357,5 +373,5 @@ async fn restore(
         &wanted,
         &Scope::Touched,
     )?;
-    carry_out(session, output, &device, switch, &plan, yes).await
+    carry_out(session, output, "switch/restore", &device, &plan, yes).await
 }

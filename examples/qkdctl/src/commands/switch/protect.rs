@@ -1,16 +1,20 @@
 //! `qkdctl switch protect`: how protection groups stand, and what an operator does to them.
 
 use crate::{
-    cli::{Output, ProtectCommand},
+    cli::ProtectCommand,
     colour::{Tone, paint},
-    commands::DRY_RUN,
+    commands::{
+        DRY_RUN,
+        change::{ChangeResult, check_ready},
+    },
     interrupt::{Guard, Work},
     journal::Entry,
-    output, roll,
+    output::{self, Output},
+    roll,
     session::{Device, Session},
 };
 use qkd_driver_kit::program::lock::LockMode;
-use qkd_hal::{Error, ErrorKind, Result};
+use qkd_hal::{Error, ErrorKind, Operation, Result};
 use qkd_switch_hal::protection::{
     GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand,
 };
@@ -23,9 +27,12 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
             let device = session.open(&device, LockMode::Shared).await?;
             let protection = device.opened.as_protection()?;
             let groups = groups(&*protection, group.as_deref()).await?;
-            output::print(output, &groups, || {
-                groups.iter().map(describe).collect::<Vec<_>>().join("\n")
-            })?;
+            output::print(
+                output,
+                "switch/protect/show",
+                &json!({"groups": groups}),
+                || groups.iter().map(describe).collect::<Vec<_>>().join("\n"),
+            )?;
             protection.close().await?;
             Ok(0)
         }
@@ -79,6 +86,30 @@ impl Wish {
         }
     }
 
+    /// The command, for the name of its schema.
+    fn command(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "switch/protect/set",
+            Self::Command(SwitchCommand::Clear) => "switch/protect/clear",
+            Self::Command(SwitchCommand::Lockout) => "switch/protect/lockout",
+            Self::Command(SwitchCommand::Force(_)) => "switch/protect/force",
+            Self::Command(_) => "switch/protect/manual",
+        }
+    }
+
+    fn report(
+        &self,
+        device: &Device,
+        result: ChangeResult,
+        group: &ProtectionStatus,
+        left: &[String],
+    ) -> serde_json::Value {
+        json!({
+            "result": result, "device": device.uri, "wanted": self.words(), "group": group,
+            "not_applied": left,
+        })
+    }
+
     /// What is at stake, before it is done.
     fn warning(&self, now: &ProtectionStatus) -> &'static str {
         match self {
@@ -110,32 +141,29 @@ impl Wish {
         group: Option<String>,
         yes: bool,
     ) -> Result<u8> {
-        let device = session
-            .open(
-                device,
-                if yes {
-                    LockMode::Exclusive
-                } else {
-                    LockMode::Shared
-                },
-            )
-            .await?;
+        let device = session.open_for(device, yes).await?;
         let protection = device.opened.as_protection()?;
         let before = the_group(&*protection, group.as_deref()).await?;
         self.check(&*protection, &before)?;
+        let operation = match self {
+            Self::Settings(_) => Operation::SetProtection,
+            Self::Command(_) => Operation::ProtectionCommand,
+        };
+        check_ready(
+            protection.descriptor(),
+            protection.capabilities(),
+            operation,
+        )?;
         let (words, warning) = (self.words(), self.warning(&before));
         if !yes {
-            output::print(
-                output,
-                &json!({"group": before, "wanted": words, "applied": false}),
-                || {
-                    format!(
-                        "{}\nwould do at group {}: {words}\n{warning}{DRY_RUN}",
-                        describe(&before),
-                        before.group
-                    )
-                },
-            )?;
+            let report = self.report(&device, ChangeResult::DryRun, &before, &[]);
+            output::print(output, self.command(), &report, || {
+                format!(
+                    "{}\nwould do at group {}: {words}\n{warning}{DRY_RUN}",
+                    describe(&before),
+                    before.group
+                )
+            })?;
             return Ok(0);
         }
         let guard = session.interrupt.begin(Work::Change)?;
@@ -143,18 +171,20 @@ impl Wish {
             .apply(&device, &protection, &before.group, &guard)
             .await?;
         let after = protection.protection(&before.group).await?.value;
-        output::print(
-            output,
-            &json!({"group": after, "wanted": words, "applied": left.is_empty(), "left": left}),
-            || {
-                let done = if left.is_empty() {
-                    format!("done: {words}")
-                } else {
-                    format!("wanted: {words}\nNOT DONE: {}", left.join(", "))
-                };
-                format!("{done}\n{}", describe(&after))
-            },
-        )?;
+        let result = if left.is_empty() {
+            ChangeResult::Applied
+        } else {
+            ChangeResult::Partial
+        };
+        let report = self.report(&device, result, &after, &left);
+        output::print(output, self.command(), &report, || {
+            let done = if left.is_empty() {
+                format!("done: {words}")
+            } else {
+                format!("wanted: {words}\nNOT DONE: {}", left.join(", "))
+            };
+            format!("{done}\n{}", describe(&after))
+        })?;
         protection.close().await?;
         Ok(guard.exit_code(0))
     }
@@ -349,6 +379,6 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
                 .map_or_else(|| "-".to_owned(), |t| format!("{:.2} dBm", t.0)),
         ]));
     }
-    text.push_str(&format!("{table}\n"));
+    text.push_str(&format!("{}\n", output::table_text(table)));
     text
 }

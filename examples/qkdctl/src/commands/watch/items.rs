@@ -88,7 +88,7 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
         items: Vec::new(),
     };
     if let Some(health) = health {
-        all.put("health", health.state, format_args!("{:?}", health.state));
+        all.put("health", health.state, output::word(health.state));
         if !health.faults.is_empty() {
             all.put("faults", &health.faults, health.faults.join("; "));
         }
@@ -131,7 +131,7 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
 
 async fn of_module(module: &dyn QkdModule, all: &mut Readings) -> Result<()> {
     if let Some(status) = had(module.status().await)? {
-        all.put("state", status.state, format_args!("{:?}", status.state));
+        all.put("state", status.state, output::word(status.state));
     }
     if let Some(store) = had(module.key_store().await)?
         && let Some(stored) = store.stored
@@ -160,7 +160,7 @@ async fn of_encryptor(encryptor: &dyn Encryptor, all: &mut Readings) -> Result<(
         all.put(
             format!("{id} state"),
             channel.state,
-            format_args!("{:?}", channel.state),
+            output::word(channel.state),
         );
         if let Some(slot) = channel.slots.iter().find(|s| s.active) {
             let key = slot
@@ -200,7 +200,7 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
             all.put(
                 format!("port {}", port.port),
                 port.state,
-                format_args!("{:?}", port.state),
+                output::word(port.state),
             );
         }
         if let (Some(_), Some(power)) = (port.peer, port.power) {

@@ -7,18 +7,15 @@ mod screen;
 mod view;
 
 use crate::{
-    cli::{Output, Watch},
+    cli::{Format, Watch},
     colour,
     interrupt::Work,
-    output,
+    output::{self, Output},
     session::Session,
 };
 use follow::Pace;
-use picture::{Line, Picture, Watched};
-use qkd_driver_kit::{
-    link::snmp_udp::{NotificationReceiver, Security},
-    program::console,
-};
+use picture::{Line, Name, Picture, Watched};
+use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, Security};
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use screen::{Screen, Wish};
 use serde_json::json;
@@ -59,7 +56,16 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
     }
     drop(sender);
 
-    let mut picture = Picture::new(&watch.devices);
+    let names: Vec<_> = watch
+        .devices
+        .iter()
+        .zip(&uris)
+        .map(|(given, uri)| Name {
+            label: label(&session, given, uri, &uris),
+            uri: uri.to_string(),
+        })
+        .collect();
+    let mut picture = Picture::new(names, watch.acknowledge);
     let mut show = Show::new(output)?;
     let guard = session.interrupt.begin(Work::View)?;
     show.draw(&picture, &watch)?;
@@ -88,6 +94,10 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
             wish = show.wish() => match wish {
                 Wish::Leave => break,
                 Wish::Redraw => show.draw(&picture, &watch)?,
+                Wish::Acknowledge => {
+                    picture.acknowledge();
+                    show.draw(&picture, &watch)?;
+                }
             },
         }
     }
@@ -99,6 +109,33 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
     }
     show.end(&picture, &watch);
     broken.map_or_else(|| Ok(picture.code()), Err)
+}
+
+/// A device's name of the inventory, also where its URI was given; otherwise its URI, without
+/// parameters where that tells it from the others.
+fn label(session: &Session, given: &str, uri: &DeviceUri, all: &[DeviceUri]) -> String {
+    if !given.contains("://") {
+        return given.to_owned();
+    }
+    let named = session.inventory.devices.iter();
+    let mut named = named.filter(|(_, device)| device.uri == given);
+    if let Some((name, _)) = named.next() {
+        return name.clone();
+    }
+    let short = |uri: &DeviceUri| {
+        let text = uri.to_string();
+        text.split('?').next().unwrap_or_default().to_owned()
+    };
+    if all
+        .iter()
+        .filter(|other| short(other) == short(uri))
+        .count()
+        > 1
+    {
+        given.to_owned()
+    } else {
+        short(uri)
+    }
 }
 
 /// Why a follower ended, if not because it was to.
@@ -149,9 +186,9 @@ enum Show {
 
 impl Show {
     fn new(output: Output) -> Result<Self> {
-        Ok(match output {
-            Output::Json => Self::Json,
-            Output::Table if screen::there_is_one() => {
+        Ok(match output.format {
+            Format::Json => Self::Json,
+            Format::Table if screen::there_is_one() => {
                 Self::Person(Screen::open().map_err(|e| {
                     Error::new(
                         ErrorKind::Internal,
@@ -159,7 +196,7 @@ impl Show {
                     )
                 })?)
             }
-            Output::Table => Self::Plain,
+            Format::Table => Self::Plain,
         })
     }
 
@@ -192,20 +229,21 @@ impl Show {
         lines.iter().all(|line| {
             let written = match self {
                 Self::Person(_) => Ok(()),
-                Self::Json => writeln!(
-                    out,
-                    "{}",
-                    console::json_text(
-                        &json!({"at": time.to_string(), "device": device.name, "news": line})
-                            .to_string()
-                    )
-                ),
+                Self::Json => {
+                    let body = json!({
+                        "at": time.to_string(), "device": device.label, "uri": device.uri,
+                        "replaced": device.is_replaced(), "news": line,
+                    });
+                    output::document("watch", &body, false)
+                        .map_err(std::io::Error::other)
+                        .and_then(|text| writeln!(out, "{text}"))
+                }
                 Self::Plain => match line {
                     Line::Readings { shown, .. } => shown.iter().try_for_each(|(name, value)| {
                         writeln!(
                             out,
                             "{time} {} {name}: {}",
-                            device.label,
+                            plain_label(device),
                             view::printable(value)
                         )
                     }),
@@ -214,7 +252,7 @@ impl Show {
                         writeln!(
                             out,
                             "{time} {} {}",
-                            device.label,
+                            plain_label(device),
                             if line.is_bad() {
                                 colour::render(&colour::paint(colour::Tone::Bad, &words))
                             } else {
@@ -240,9 +278,18 @@ impl Show {
     }
 }
 
+/// The name of a device, and whether another one responds in its place.
+fn plain_label(device: &Watched) -> String {
+    if device.is_replaced() {
+        format!("{} (REPLACED)", device.label)
+    } else {
+        device.label.clone()
+    }
+}
+
 fn heading(watch: &Watch) -> String {
     format!(
-        "qkdctl watch  {}  every {}  q leaves",
+        "qkdctl watch  {}  every {}  q leaves, a acknowledges replaced devices",
         view::clock(SystemTime::now()),
         watch.interval
     )

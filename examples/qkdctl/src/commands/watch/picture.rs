@@ -4,8 +4,8 @@ use super::{
     follow::{News, Report},
     items::{Item, Readings},
 };
-use crate::exit;
-use qkd_hal::{Error, ErrorKind, Event, event::EventKind};
+use crate::{exit, output};
+use qkd_hal::{Error, ErrorKind, Event, Identity, event::EventKind};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
@@ -46,6 +46,8 @@ pub(super) enum Line {
     },
     /// It can be read again.
     Back,
+    /// Another device than before responds at its address.
+    Replaced { before: String, after: String },
 }
 
 /// Why a device cannot be read now.
@@ -57,14 +59,30 @@ pub(super) struct Trouble {
     code: u8,
 }
 
+/// Another device responds than before.
+#[derive(Debug, Clone)]
+pub(super) struct Replaced {
+    pub(super) since: SystemTime,
+    /// The device that was watched first.
+    pub(super) before: Identity,
+}
+
+/// How a device is called.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    pub(super) label: String,
+    pub(super) uri: String,
+}
+
 /// A device.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// As it was given.
-    pub(super) name: String,
-    /// As people are shown it: without a URI's parameters, where that tells it from the others.
+    /// As it is shown.
     pub(super) label: String,
-    pub(super) identity: Option<String>,
+    pub(super) uri: String,
+    pub(super) identity: Option<Identity>,
+    /// Which device was replaced, until that is acknowledged.
+    pub(super) replaced: Option<Replaced>,
     pub(super) readings: Option<Readings>,
     /// Names of the readings that the last reading changed.
     pub(super) changed: BTreeSet<String>,
@@ -76,6 +94,8 @@ pub(super) struct Watched {
 pub(super) struct Picture {
     pub(super) devices: Vec<Watched>,
     pub(super) happened: VecDeque<(SystemTime, String, Line)>,
+    /// Whether a replaced device is taken for the right one at once.
+    acknowledges: bool,
 }
 
 /// In one word.
@@ -91,39 +111,32 @@ fn word(kind: ErrorKind) -> &'static str {
 }
 
 impl Picture {
-    pub(super) fn new(names: &[String]) -> Self {
-        let short = |name: &String| name.split('?').next().unwrap_or_default().to_owned();
-        let label = |name: &String| {
-            if names
-                .iter()
-                .filter(|other| short(other) == short(name))
-                .count()
-                > 1
-            {
-                name.clone()
-            } else {
-                short(name)
-            }
-        };
-        let watched = |name: &String| Watched {
-            name: name.clone(),
-            label: label(name),
+    pub(super) fn new(names: Vec<Name>, acknowledges: bool) -> Self {
+        let watched = |name: Name| Watched {
+            label: name.label,
+            uri: name.uri,
             ..Watched::default()
         };
         Self {
-            devices: names.iter().map(watched).collect(),
+            devices: names.into_iter().map(watched).collect(),
             happened: VecDeque::new(),
+            acknowledges,
         }
+    }
+
+    /// Takes all replaced devices for the right ones.
+    pub(super) fn acknowledge(&mut self) {
+        self.devices.iter_mut().for_each(|d| d.replaced = None);
     }
 
     /// Takes a report; what it says that was not known before.
     pub(super) fn take(&mut self, report: Report) -> Vec<Line> {
         let device = &mut self.devices[report.device];
         let lines = match report.news {
-            News::Identity(identity) => {
-                device.identity = Some(identity.to_string());
-                Vec::new()
-            }
+            News::Identity(identity) => device
+                .was_identified(identity, report.at)
+                .into_iter()
+                .collect(),
             News::Event(event) => vec![Line::Event {
                 event: Event::clone(&event),
             }],
@@ -134,6 +147,9 @@ impl Picture {
                 .collect(),
             News::Readings(readings) => device.was_read(readings),
         };
+        if self.acknowledges {
+            device.replaced = None;
+        }
         let name = &device.label;
         self.happened.extend(
             lines
@@ -146,16 +162,40 @@ impl Picture {
         lines
     }
 
-    /// The exit code: that of the first device that cannot be read now.
+    /// The exit code: that of the first device that cannot be read now, or that was replaced.
     pub(super) fn code(&self) -> u8 {
+        let is_replaced = self.devices.iter().any(Watched::is_replaced);
         self.devices
             .iter()
             .find_map(|d| d.trouble.as_ref())
-            .map_or(0, |t| t.code)
+            .map_or(if is_replaced { exit::REPLACED } else { 0 }, |t| t.code)
     }
 }
 
 impl Watched {
+    /// Whether another device responds than before, and nobody has acknowledged it.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    fn was_identified(&mut self, identity: Identity, at: SystemTime) -> Option<Line> {
+        let before = self.identity.replace(identity.clone())?;
+        if before.same_box(&identity) {
+            return None;
+        }
+        let line = Line::Replaced {
+            before: before.to_string(),
+            after: identity.to_string(),
+        };
+        match &self.replaced {
+            // The first one is back.
+            Some(replaced) if replaced.before.same_box(&identity) => self.replaced = None,
+            Some(_) => {}
+            None => self.replaced = Some(Replaced { since: at, before }),
+        }
+        Some(line)
+    }
+
     fn cannot_be_read(&mut self, error: &Error, at: SystemTime) -> Option<Line> {
         let (word, message) = (word(error.kind()), error.message().to_owned());
         let known = self.trouble.as_ref().is_some_and(|t| t.word == word);
@@ -246,7 +286,7 @@ impl Line {
     /// Whether it is as bad as it looks.
     pub(super) fn is_bad(&self) -> bool {
         match self {
-            Self::Trouble { .. } | Self::Lost { .. } => true,
+            Self::Trouble { .. } | Self::Lost { .. } | Self::Replaced { .. } => true,
             Self::Event { event } => {
                 use qkd_hal::event::Severity as S;
                 matches!(
@@ -278,6 +318,9 @@ impl Line {
             }
             Self::Trouble { word, message, .. } => format!("{word}: {message}"),
             Self::Back => "is back".to_owned(),
+            Self::Replaced { before, after } => {
+                format!("another device responds: {after}; before it was {before}")
+            }
         }
     }
 }
@@ -297,10 +340,7 @@ fn of_event(event: &Event) -> String {
             let of = subject
                 .as_ref()
                 .map_or_else(String::new, |s| format!(" at {s}"));
-            format!(
-                "alarm {code}{of}, {}: {text}",
-                format!("{severity:?}").to_lowercase()
-            )
+            format!("alarm {code}{of}, {}: {text}", output::word(severity))
         }
         EventKind::SwitchOver {
             group,

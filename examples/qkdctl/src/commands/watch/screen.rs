@@ -26,6 +26,8 @@ pub(super) struct Screen {
 pub(super) enum Wish {
     Leave,
     Redraw,
+    /// Replaced devices are the right ones.
+    Acknowledge,
 }
 
 /// Whether a person sits at both ends.
@@ -98,6 +100,7 @@ impl Screen {
                         KeyCode::Char('c' | 'd') if control => return Wish::Leave,
                         KeyCode::Char('l') if control => return Wish::Redraw,
                         KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Wish::Leave,
+                        KeyCode::Char('a' | 'A') => return Wish::Acknowledge,
                         _ => {}
                     }
                 }

@@ -59,18 +59,23 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
     for device in &picture.devices {
         rows.push(Row::new());
         rows.push(title(device));
+        if let Some(replaced) = &device.replaced {
+            let now = device.identity.as_ref().map(ToString::to_string);
+            let text = format!(
+                "since {}: another device responds: {}; before it was {}; press a to acknowledge",
+                clock(replaced.since),
+                now.as_deref().unwrap_or("unknown"),
+                replaced.before
+            );
+            rows.extend(wrapped(span(None, "  "), Some(Tone::Bad), &text, width));
+        }
         if let Some(trouble) = &device.trouble {
-            rows.push(vec![
-                span(None, "  "),
-                span(
-                    Tone::Bad,
-                    format!("since {}: {}", clock(trouble.since), trouble.message),
-                ),
-            ]);
+            let text = format!("since {}: {}", clock(trouble.since), trouble.message);
+            rows.extend(wrapped(span(None, "  "), Some(Tone::Bad), &text, width));
         }
         rows.extend(readings(device, width));
     }
-    let happened = happened(picture);
+    let happened = happened(picture, width);
     // The newest events stay in view, however many readings there are.
     let room = height.saturating_sub(happened.len().min(6));
     if rows.len() > room {
@@ -102,16 +107,39 @@ fn title(device: &Watched) -> Row {
         ),
         (None, None) => (Tone::Quiet, "opening".to_owned()),
         (None, Some(None)) => (Tone::Good, "answers".to_owned()),
-        (None, Some(Some(HealthState::Ok))) => (Tone::Good, "Ok".to_owned()),
-        (None, Some(Some(state))) => (Tone::of_health(state), format!("{state:?}")),
+        (None, Some(Some(HealthState::Ok))) => (Tone::Good, "ok".to_owned()),
+        (None, Some(Some(state))) => (Tone::of_health(state), output::word(state)),
     };
-    vec![
-        span(Tone::Strong, &device.label),
-        span(None, "  "),
+    let identity = device.identity.as_ref().map(ToString::to_string);
+    let mut row = vec![span(Tone::Strong, &device.label), span(None, "  ")];
+    if device.is_replaced() {
+        row.extend([span(Tone::Bad, "REPLACED"), span(None, "  ")]);
+    }
+    row.extend([
         span(tone, word),
         span(None, "  "),
-        span(Tone::Quiet, device.identity.as_deref().unwrap_or_default()),
-    ]
+        span(Tone::Quiet, identity.unwrap_or_default()),
+    ]);
+    row
+}
+
+/// The fewest columns in which text is wrapped.
+const MIN_WRAP: usize = 20;
+
+/// A text behind a prefix, wrapped at words, and indented as the prefix is wide.
+fn wrapped(prefix: Span, tone: Option<Tone>, text: &str, width: usize) -> Vec<Row> {
+    let indent = prefix.text.chars().count();
+    let room = width.saturating_sub(indent).max(MIN_WRAP);
+    let mut first = Some(prefix);
+    textwrap::wrap(&printable(text), room)
+        .into_iter()
+        .map(|line| {
+            let before = first
+                .take()
+                .unwrap_or_else(|| span(None, " ".repeat(indent)));
+            vec![before, span(tone, line)]
+        })
+        .collect()
 }
 
 /// A cell wider than this has a line to itself.
@@ -166,15 +194,14 @@ fn readings(device: &Watched, width: usize) -> Vec<Row> {
     rows
 }
 
-fn happened(picture: &Picture) -> Vec<Row> {
+fn happened(picture: &Picture, width: usize) -> Vec<Row> {
     if picture.happened.is_empty() {
         return Vec::new();
     }
-    let lines = picture.happened.iter().map(|(at, device, line)| {
-        vec![
-            span(Tone::Quiet, format!("  {}  {device}  ", clock(*at))),
-            span(line.is_bad().then_some(Tone::Bad), line.words()),
-        ]
+    let lines = picture.happened.iter().flat_map(|(at, device, line)| {
+        let prefix = span(Tone::Quiet, format!("  {}  {device}  ", clock(*at)));
+        let tone = line.is_bad().then_some(Tone::Bad);
+        wrapped(prefix, tone, &line.words(), width)
     });
     [Row::new(), vec![span(Tone::Strong, "What happened")]]
         .into_iter()
@@ -205,6 +232,7 @@ mod tests {
         super::{
             follow::{News, Report},
             items::Readings,
+            picture::Name,
         },
         *,
     };
@@ -224,6 +252,12 @@ mod tests {
             health: Some(HealthState::Ok),
             items,
         })
+    }
+    fn name(label: &str) -> Name {
+        Name {
+            label: label.to_owned(),
+            uri: format!("polatis+tcp://{label}"),
+        }
     }
     fn take(picture: &mut Picture, news: News) -> Vec<String> {
         picture
@@ -245,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_device_that_goes_and_comes_back_is_told_once_each_time() {
-        let mut picture = Picture::new(&["sw1".to_owned()]);
+        let mut picture = Picture::new(vec![name("sw1")], false);
         assert_eq!(
             take(&mut picture, readings(&[("paths", 1), ("old", 1)])),
             ["2 readings"]
@@ -283,8 +317,58 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_device_stays_marked_until_it_is_acknowledged() {
+        let identity =
+            |serial: &str| News::Identity(qkd_hal::Identity::of("Polatis").with_serial(serial));
+        let mut picture = Picture::new(vec![name("sw1")], false);
+        take(&mut picture, identity("1"));
+        assert_eq!(
+            take(&mut picture, readings(&[("paths", 1)])),
+            ["1 readings"]
+        );
+        let told = take(&mut picture, identity("2"));
+        assert!(told[0].contains("another device responds"), "{told:?}");
+        take(&mut picture, readings(&[("paths", 1)]));
+        assert_eq!(picture.code(), 7, "it can be read, and is another");
+        let marked = seen(&picture, 80, 24);
+        assert!(
+            marked.iter().any(|l| l.starts_with("sw1  REPLACED  ok")),
+            "{marked:#?}"
+        );
+        picture.acknowledge();
+        assert_eq!(picture.code(), 0);
+        assert!(!seen(&picture, 80, 24).join("\n").contains("REPLACED"));
+        let mut picture = Picture::new(vec![name("sw1")], true);
+        take(&mut picture, identity("1"));
+        assert_eq!(take(&mut picture, identity("2")).len(), 1);
+        assert_eq!(picture.code(), 0, "it was acknowledged in advance");
+    }
+
+    #[test]
+    fn a_long_event_is_wrapped_at_words_and_indented() {
+        let mut picture = Picture::new(vec![name("sw1")], false);
+        let message = "word ".repeat(40);
+        take(
+            &mut picture,
+            News::Trouble(Error::new(ErrorKind::Unreachable, message.trim())),
+        );
+        let rows = seen(&picture, 80, 24);
+        let words = rows.join(" ").matches("word").count();
+        assert_eq!(
+            words, 80,
+            "in the title and in the list, none is cut: {rows:#?}"
+        );
+        assert!(rows.iter().all(|r| r.chars().count() <= 80), "{rows:#?}");
+        assert!(
+            rows.last()
+                .is_some_and(|l| l.starts_with("                  word")),
+            "{rows:#?}"
+        );
+    }
+
+    #[test]
     fn it_fits_whatever_window_there_is() {
-        let mut picture = Picture::new(&["a switch with a long name".to_owned()]);
+        let mut picture = Picture::new(vec![name("a switch with a long name")], false);
         let names: Vec<String> = (0..60).map(|n| format!("power {n}")).collect();
         take(
             &mut picture,
@@ -303,8 +387,7 @@ mod tests {
         }
         let rows = seen(&picture, 80, 24);
         assert!(
-            rows.last()
-                .is_some_and(|l| l.contains("49 events are lost")),
+            rows.iter().any(|l| l.contains("49 events are lost")),
             "{rows:#?}"
         );
         assert!(

@@ -1,13 +1,16 @@
 //! `qkdctl key`
 
-use super::{DRY_RUN, secret_file};
+mod control;
+
+use super::{DRY_RUN, change::ChangeResult, secret_file};
 use crate::{
-    cli::{KeyCommand, Output},
+    cli::KeyCommand,
     interrupt::Work,
     journal::Entry,
-    output,
-    session::Session,
+    output::{self, Output},
+    session::{Device, Session},
 };
+use control::Action;
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
     DeviceUri, Error, Key, Operation, QkdModule, Result, Support,
@@ -24,6 +27,17 @@ const MAX_DEFAULT_BITS: u64 = 8192;
 pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) -> Result<u8> {
     match command {
         KeyCommand::Status { device } => status(session, output, &device).await,
+        KeyCommand::Start { device, wait, yes } => {
+            let wait = wait.map(Into::into);
+            control::run(session, output, &device, Action::Start, wait, yes).await
+        }
+        KeyCommand::Stop { device, wait, yes } => {
+            let wait = wait.map(Into::into);
+            control::run(session, output, &device, Action::Stop, wait, yes).await
+        }
+        KeyCommand::Calibrate { device, yes } => {
+            control::run(session, output, &device, Action::Calibrate, None, yes).await
+        }
         KeyCommand::Take {
             device,
             count,
@@ -36,28 +50,20 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             if !plain_http {
                 check_encrypted(&session.inventory.resolve(&device)?)?;
             }
-            let device = session
-                .open(
-                    &device,
-                    if yes {
-                        LockMode::Exclusive
-                    } else {
-                        LockMode::Shared
-                    },
-                )
-                .await?;
+            let device = session.open_for(&device, yes).await?;
             let module = device.opened.as_module()?;
             let what = if id.is_empty() {
-                format!("{count} new keys")
+                output::count(count, "new key", "new keys")
             } else {
-                format!("{} keys by id", id.len())
+                output::count(id.len(), "key by id", "keys by id")
             };
             if !yes {
-                output::print(
-                    output,
-                    &json!({"would_take": what, "applied": false}),
-                    || format!("would take {what}; they leave the store\n{DRY_RUN}"),
-                )?;
+                let report = json!({
+                    "result": ChangeResult::DryRun, "device": device.uri, "wanted": what,
+                });
+                output::print(output, "key/take", &report, || {
+                    format!("would take {what}; they leave the store\n{DRY_RUN}")
+                })?;
                 return Ok(0);
             }
             // The file and its room come first: a key that cannot be kept is not taken.
@@ -88,7 +94,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
                 .run_taking(taking)
                 .await?;
             secret_file::finish_keys(file, &to, &keys).map_err(|e| void(&keys, e))?;
-            print_taken(output, &keys, &to)?;
+            print_taken(output, &device, &what, &keys, &to)?;
             module.close().await?;
             Ok(guard.exit_code(0))
         }
@@ -123,19 +129,29 @@ fn void(keys: &[Key], error: Error) -> Error {
         .caused_by(error)
 }
 
-fn print_taken(output: Output, keys: &[Key], to: &std::path::Path) -> Result<()> {
-    let told: Vec<_> = keys
+fn print_taken(
+    output: Output,
+    device: &Device,
+    what: &str,
+    keys: &[Key],
+    to: &std::path::Path,
+) -> Result<()> {
+    let taken: Vec<_> = keys
         .iter()
-        .map(|k| json!({"id": k.id(), "bits": k.size()}))
+        .map(|k| json!({"id": k.id(), "size_bits": k.size()}))
         .collect();
-    output::print(output, &json!({"keys": told, "file": to}), || {
+    let report = json!({
+        "result": ChangeResult::Applied, "device": device.uri, "wanted": what, "keys": taken,
+        "file": to,
+    });
+    output::print(output, "key/take", &report, || {
         let mut text: String = keys
             .iter()
             .map(|k| format!("{}  {}\n", k.id(), k.size()))
             .collect();
         text.push_str(&format!(
-            "{} keys are in {}, readable by you alone\n",
-            keys.len(),
+            "{} in {}, readable by you alone\n",
+            output::count(keys.len(), "key is", "keys are"),
             to.display()
         ));
         text
@@ -170,6 +186,15 @@ async fn read(module: &dyn QkdModule) -> Result<Status> {
     })
 }
 
+/// The state of a module, with the device's own word for it.
+fn state_text(status: &ModuleStatus) -> String {
+    let vendor = status
+        .vendor_state
+        .as_ref()
+        .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
+    format!("{}{vendor}", output::word(status.state))
+}
+
 fn shown<T: std::fmt::Display>(
     name: &'static str,
     value: &Option<Measured<T>>,
@@ -183,15 +208,11 @@ async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
     let module = device.opened.as_module()?;
     let all = read(&*module).await?;
-    output::print(output, &all, || {
+    output::print(output, "key/status", &all, || {
         let mut rows: Vec<(&str, String)> = Vec::new();
         if let Some(s) = &all.status {
-            let word = s
-                .vendor_state
-                .as_ref()
-                .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
-            rows.push(("state", format!("{:?}{word}", s.state)));
-            rows.push(("role", format!("{:?}", s.role)));
+            rows.push(("state", state_text(s)));
+            rows.push(("role", output::word(s.role)));
             rows.extend(s.peer.clone().map(|p| ("peer", p)));
             rows.extend(s.pairing_group.clone().map(|p| ("pairing group", p)));
         }

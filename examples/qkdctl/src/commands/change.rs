@@ -1,0 +1,179 @@
+//! Changes that one call to one device makes, and the result that each command that changes prints.
+
+use super::DRY_RUN;
+use crate::{
+    interrupt::{Guard, Work},
+    journal::Entry,
+    output::{self, Output},
+    progress, roll,
+    session::{Device, Session},
+};
+use qkd_hal::{Descriptor, Error, ErrorKind, Operation, Result, Support};
+use serde::Serialize;
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ChangeResult {
+    /// It was made.
+    Applied,
+    /// Nothing was changed: `--yes` was not given.
+    DryRun,
+    /// Nothing was sent: the device is as wanted.
+    Already,
+    /// Some of it was made before a signal ended it.
+    Partial,
+    /// It was made, and the device does not confirm it.
+    NotConfirmed,
+    /// A signal ended it before the device was changed.
+    NotApplied,
+}
+
+/// A change that one call to one device makes.
+pub(super) struct SingleChange {
+    /// The command, such as `key/start`.
+    pub(super) command: &'static str,
+    pub(super) operation: Operation,
+    /// What it concerns, such as `channel ca1`; empty for the device as a whole.
+    pub(super) target: String,
+    /// What is wanted, as a phrase behind "would".
+    pub(super) wanted: String,
+    /// What it does to traffic or keys; empty if nothing.
+    pub(super) warning: String,
+    /// Whether the device is as wanted before the change.
+    pub(super) is_already: bool,
+    /// Whether it is made, or only shown.
+    pub(super) yes: bool,
+}
+
+/// State of a device, in both forms in which it is printed.
+pub(super) struct State<T> {
+    pub(super) value: T,
+    pub(super) text: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a, T> {
+    result: ChangeResult,
+    device: &'a str,
+    operation: Operation,
+    target: &'a str,
+    wanted: &'a str,
+    before: T,
+    /// What was read back; `None` if nothing was changed.
+    after: Option<T>,
+}
+
+impl SingleChange {
+    /// Makes the change with `yes`, and reads back; without it, prints what would be done.
+    ///
+    /// # Errors
+    /// As [`check_ready`], before anything is sent; those of the call; those of the reading behind
+    /// it, with effect `Partial`.
+    pub(super) async fn carry_out<T: Serialize>(
+        self,
+        session: &Session,
+        output: Output,
+        device: &Device,
+        before: State<T>,
+        call: impl Future<Output = Result<()>>,
+        read_back: impl AsyncFnOnce(&Guard) -> Result<State<T>>,
+    ) -> Result<u8> {
+        let handle = device.opened.device();
+        check_ready(handle.descriptor(), handle.capabilities(), self.operation)?;
+        let uri = device.uri.to_string();
+        let report = |result, before, after| Report {
+            result,
+            device: &uri,
+            operation: self.operation,
+            target: &self.target,
+            wanted: &self.wanted,
+            before,
+            after,
+        };
+        if self.is_already {
+            let text = format!("nothing to do: {}", before.text);
+            let report = report(ChangeResult::Already, before.value, None);
+            output::print(output, self.command, &report, || text)?;
+            return Ok(0);
+        }
+        if !self.yes {
+            let text = [
+                before.text,
+                format!("would {}", self.wanted),
+                self.warning.clone(),
+                DRY_RUN.to_owned(),
+            ];
+            let report = report(ChangeResult::DryRun, before.value, None);
+            output::print(output, self.command, &report, || lines(&text))?;
+            return Ok(0);
+        }
+        let guard = session.interrupt.begin(Work::Change)?;
+        Entry::new(&device.uri, self.operation.name(), self.detail())
+            .run(progress::during(output, self.wanted.clone(), call))
+            .await?;
+        let after = read_back(&guard)
+            .await
+            .map_err(|e| roll::after("the device accepted the change before", e))?;
+        let text = [format!("done: {}", self.wanted), after.text];
+        let report = report(ChangeResult::Applied, before.value, Some(after.value));
+        output::print(output, self.command, &report, || lines(&text))?;
+        handle.close().await?;
+        Ok(guard.exit_code(0))
+    }
+
+    fn detail(&self) -> String {
+        if self.target.is_empty() {
+            self.wanted.clone()
+        } else {
+            format!("{}: {}", self.target, self.wanted)
+        }
+    }
+}
+
+fn lines(parts: &[String]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| part.trim_end())
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join("\n")
+}
+
+/// Checks that a device declares an operation, and that every assumption under it was accepted.
+///
+/// # Errors
+/// `Unsupported`; `AssumptionNotAccepted`, naming the assumptions.
+pub(super) fn check_ready(
+    descriptor: &Descriptor,
+    capabilities: &qkd_hal::Capabilities,
+    operation: Operation,
+) -> Result<()> {
+    let failed = |kind, message: String| {
+        Err(Error::new(kind, message)
+            .on(descriptor.uri.as_str())
+            .during(operation.name()))
+    };
+    if capabilities.supports(operation) == Support::Unsupported {
+        return failed(
+            ErrorKind::Unsupported,
+            format!("this device does not support `{operation}`"),
+        );
+    }
+    let missing: Vec<_> = descriptor
+        .assumptions
+        .iter()
+        .filter(|a| a.operations.contains(&operation) && !descriptor.accepted.contains(a.id))
+        .map(|a| format!("`{}`: {}", a.id, a.statement))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    failed(
+        ErrorKind::AssumptionNotAccepted,
+        format!(
+            "`{operation}` rests on assumptions that were not accepted, and nothing was sent: {}",
+            missing.join(" ")
+        ),
+    )
+}

@@ -1,0 +1,298 @@
+//! `qkdctl encryptor`
+
+mod change;
+mod roll_pair;
+
+use super::{
+    DRY_RUN,
+    change::{ChangeResult, check_ready},
+    secret_file,
+};
+use crate::{
+    cli::{EncryptorCommand, Switched},
+    exit,
+    interrupt::Work,
+    journal::Entry,
+    output::{self, Output},
+    progress, roll,
+    session::Session,
+};
+use qkd_driver_kit::program::lock::LockMode;
+use qkd_hal::{
+    DeviceUri, KeyId, Operation, Result, Support,
+    encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging, TrafficCounters},
+    units::Bits,
+};
+use serde::Serialize;
+use serde_json::json;
+use std::path::Path;
+
+pub(crate) async fn run(
+    session: &Session,
+    output: Output,
+    command: EncryptorCommand,
+) -> Result<u8> {
+    match command {
+        EncryptorCommand::Show { device, channel } => {
+            show(session, output, &device, channel.as_deref()).await
+        }
+        EncryptorCommand::Stage {
+            device,
+            channel,
+            key,
+            id,
+            yes,
+        } => stage(session, output, &device, &channel, (&key, id.as_ref()), yes).await,
+        EncryptorCommand::Activate {
+            device,
+            channel,
+            id,
+            slot,
+            yes,
+        } => activate(session, output, &device, &channel, (id, slot), yes).await,
+        EncryptorCommand::Retire {
+            device,
+            channel,
+            id,
+            slot,
+            yes,
+        } => change::retire(session, output, &device, &channel, (id, slot), yes).await,
+        EncryptorCommand::Zeroize {
+            device,
+            channel,
+            yes,
+        } => change::zeroize(session, output, &device, &channel, yes).await,
+        EncryptorCommand::Encryption {
+            device,
+            channel,
+            state,
+            yes,
+        } => {
+            let is_on = state == Switched::On;
+            change::encryption(session, output, &device, &channel, is_on, yes).await
+        }
+        EncryptorCommand::Roll(arguments) => roll_pair::run(session, output, &arguments).await,
+    }
+}
+
+#[derive(Serialize)]
+struct StageReport<'a> {
+    result: ChangeResult,
+    device: &'a DeviceUri,
+    channel: &'a ChannelId,
+    key_id: &'a KeyId,
+    size_bits: Bits,
+    /// Whether it overwrites the secret in use.
+    overwrites: bool,
+    staged: Option<Staged>,
+}
+
+async fn stage(
+    session: &Session,
+    output: Output,
+    device: &str,
+    channel: &str,
+    (file, id): (&Path, Option<&KeyId>),
+    yes: bool,
+) -> Result<u8> {
+    let device = session.open_for(device, yes).await?;
+    let encryptor = device.opened.as_encryptor()?;
+    check_ready(
+        encryptor.descriptor(),
+        encryptor.capabilities(),
+        Operation::Stage,
+    )?;
+    let channel = roll::channel(&*encryptor, Some(channel)).await?;
+    let key = secret_file::read_key(file, id)?;
+    let overwrites = encryptor.encryptor_capabilities().staging == Staging::Overwrite;
+    let warning = if overwrites {
+        "It overwrites the secret in use: the next key exchange uses it, and the other end must \
+         have the same one by then.\n"
+    } else {
+        ""
+    };
+    let report = |result, staged| StageReport {
+        result,
+        device: &device.uri,
+        channel: &channel,
+        key_id: key.id(),
+        size_bits: key.size(),
+        overwrites,
+        staged,
+    };
+    if !yes {
+        let report = report(ChangeResult::DryRun, None);
+        output::print(output, "encryptor/stage", &report, || {
+            format!(
+                "would stage key {} ({}) on channel {channel}\n{warning}{DRY_RUN}",
+                key.id(),
+                key.size()
+            )
+        })?;
+        return Ok(0);
+    }
+    let guard = session.interrupt.begin(Work::Change)?;
+    let staged = Entry::new(&device.uri, "stage", format!("channel {channel}"))
+        .with_keys([key.id()])
+        .run(encryptor.stage(&channel, &key))
+        .await?;
+    let slot = staged
+        .slot
+        .map_or_else(String::new, |s| format!(" in slot {s}"));
+    let text = format!(
+        "key {} is staged on channel {channel}{slot}: {}\n{warning}",
+        staged.key_id, staged.proof
+    );
+    let report = report(ChangeResult::Applied, Some(staged));
+    output::print(output, "encryptor/stage", &report, || text)?;
+    encryptor.close().await?;
+    Ok(guard.exit_code(0))
+}
+
+#[derive(Serialize)]
+struct ActivateReport<'a> {
+    result: ChangeResult,
+    device: &'a DeviceUri,
+    channel: &'a ChannelId,
+    key_id: &'a KeyId,
+    /// Whether traffic drops meanwhile.
+    drops_traffic: bool,
+    confirmation: Option<Confirmation>,
+}
+
+async fn activate(
+    session: &Session,
+    output: Output,
+    device: &str,
+    channel: &str,
+    (id, slot): (KeyId, Option<u8>),
+    yes: bool,
+) -> Result<u8> {
+    let device = session.open_for(device, yes).await?;
+    let encryptor = device.opened.as_encryptor()?;
+    check_ready(
+        encryptor.descriptor(),
+        encryptor.capabilities(),
+        Operation::Activate,
+    )?;
+    let channel = roll::channel(&*encryptor, Some(channel)).await?;
+    let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
+    let drops_traffic = !encryptor.encryptor_capabilities().hitless;
+    let report = |result, confirmation| ActivateReport {
+        result,
+        device: &device.uri,
+        channel: &channel,
+        key_id: &staged.key_id,
+        drops_traffic,
+        confirmation,
+    };
+    if !yes {
+        let report = report(ChangeResult::DryRun, None);
+        output::print(output, "encryptor/activate", &report, || {
+            let warning = if drops_traffic {
+                "Traffic drops while the device re-initialises.\n"
+            } else {
+                ""
+            };
+            format!(
+                "would activate key {} on channel {channel}\n{warning}{DRY_RUN}",
+                staged.key_id
+            )
+        })?;
+        return Ok(0);
+    }
+    let guard = session.interrupt.begin(Work::Change)?;
+    Entry::new(&device.uri, "activate", format!("channel {channel}"))
+        .with_keys([&staged.key_id])
+        .run(encryptor.activate(&staged))
+        .await?;
+    let confirming = progress::during(
+        output,
+        "waiting until the key protects traffic",
+        encryptor.confirm(&staged),
+    )
+    .await;
+    let confirmation = confirming.map_err(|e| roll::after("the key was activated", e))?;
+    let (result, code, words) = if confirmation.is_confirmed() {
+        (ChangeResult::Applied, 0, "the key protects traffic")
+    } else {
+        (ChangeResult::NotConfirmed, exit::CHANGED, "NOT CONFIRMED")
+    };
+    let text = format!("{words}: {}", confirmation.evidence());
+    output::print(
+        output,
+        "encryptor/activate",
+        &report(result, Some(confirmation)),
+        || text,
+    )?;
+    encryptor.close().await?;
+    Ok(guard.exit_code(code))
+}
+
+#[derive(Serialize)]
+struct Shown {
+    status: ChannelStatus,
+    counters: Option<TrafficCounters>,
+}
+
+async fn show(session: &Session, output: Output, device: &str, only: Option<&str>) -> Result<u8> {
+    let device = session.open(device, LockMode::Shared).await?;
+    let encryptor = device.opened.as_encryptor()?;
+    let channels = match only {
+        Some(name) => vec![roll::channel(&*encryptor, Some(name)).await?],
+        None => encryptor.channels().await?,
+    };
+    let has_counters =
+        encryptor.capabilities().supports(Operation::Counters) != Support::Unsupported;
+    let mut all = Vec::new();
+    for channel in &channels {
+        let counters = if has_counters {
+            Some(encryptor.counters(channel).await?)
+        } else {
+            None
+        };
+        all.push(Shown {
+            status: encryptor.channel(channel).await?,
+            counters,
+        });
+    }
+    output::print(output, "encryptor/show", &json!({"channels": all}), || {
+        all.iter().map(one).collect::<Vec<_>>().join("\n")
+    })?;
+    encryptor.close().await?;
+    Ok(0)
+}
+
+fn one(shown: &Shown) -> String {
+    let s = &shown.status;
+    let word = s
+        .vendor_state
+        .as_ref()
+        .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
+    let mut rows = vec![
+        ("channel", s.channel.to_string()),
+        ("state", format!("{}{word}", output::word(s.state))),
+        ("failure mode", output::word(s.failure_mode)),
+    ];
+    rows.extend(s.cipher.clone().map(|c| ("cipher", c)));
+    for slot in &s.slots {
+        let key = slot
+            .key_id
+            .as_ref()
+            .map_or_else(|| "empty".to_owned(), |id| format!("key {id}"));
+        rows.push((
+            "slot",
+            format!(
+                "{}: {key}{}",
+                slot.number,
+                if slot.active { ", active" } else { "" }
+            ),
+        ));
+    }
+    if let Some(c) = &shown.counters {
+        for (name, value) in c.named() {
+            rows.extend(value.map(|v| (name, v.to_string())));
+        }
+    }
+    output::pairs(&rows)
+}

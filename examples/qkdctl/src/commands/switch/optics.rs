@@ -1,0 +1,298 @@
+//! `qkdctl switch port`, `attenuate` and `monitor`.
+
+use crate::{
+    commands::change::{SingleChange, State},
+    output::{self, Output},
+    session::Session,
+};
+use qkd_hal::{
+    Error, Operation, Result,
+    units::{DecibelMilliwatts, Decibels, Nanometres},
+};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, MonitorChange, MonitorStatus, Port, PortState, PortStatus,
+};
+use serde::Serialize;
+use std::{fmt, str::FromStr};
+
+/// Enables or disables a port.
+pub(super) async fn port(
+    session: &Session,
+    output: Output,
+    device: &str,
+    port: Port,
+    enable: bool,
+    yes: bool,
+) -> Result<u8> {
+    let device = session.open_for(device, yes).await?;
+    let switch = device.opened.as_switch()?;
+    let read = async || -> Result<State<Option<PortStatus>>> {
+        let status = switch.ports(&[port]).await?.pop();
+        let text = status.as_ref().map_or_else(
+            || format!("port {port}: not reported"),
+            |s| format!("port {port}: {}", output::word(s.state)),
+        );
+        Ok(State {
+            value: status,
+            text,
+        })
+    };
+    let before = read().await?;
+    let (word, wanted_state) = if enable {
+        ("enable", PortState::Enabled)
+    } else {
+        ("disable", PortState::Disabled)
+    };
+    let change = SingleChange {
+        yes,
+        command: "switch/port",
+        operation: Operation::SetPort,
+        target: format!("port {port}"),
+        wanted: format!("{word} port {port}"),
+        warning: if enable {
+            String::new()
+        } else {
+            "This cuts the path of the port, and the traffic on it.".to_owned()
+        },
+        is_already: before.value.as_ref().map(|s| s.state) == Some(wanted_state),
+    };
+    change
+        .carry_out(
+            session,
+            output,
+            &device,
+            before,
+            switch.set_port(port, enable),
+            async |_| read().await,
+        )
+        .await
+}
+
+/// A setting of an attenuator, as it is written on the command line.
+#[derive(Debug, Clone)]
+pub(crate) struct AttenuationSetting(Attenuation);
+
+impl FromStr for AttenuationSetting {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid(format!(
+                "invalid attenuation `{text}`; expected one of: transparent, maximum, loss=DB, \
+                 output-power=DBM, relative=DB:PORT"
+            ))
+        };
+        let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
+        Ok(Self(match text.split_once('=') {
+            None if text == "transparent" => Attenuation::Transparent,
+            None if text == "maximum" => Attenuation::Maximum,
+            Some(("loss", value)) => Attenuation::Loss(Decibels(number(value)?)),
+            Some(("output-power", value)) => {
+                Attenuation::OutputPower(DecibelMilliwatts(number(value)?))
+            }
+            Some(("relative", value)) => {
+                let (below, reference) = value.split_once(':').ok_or_else(wrong)?;
+                Attenuation::Relative {
+                    below: Decibels(number(below)?),
+                    reference: reference.parse()?,
+                }
+            }
+            _ => return Err(wrong()),
+        }))
+    }
+}
+
+#[derive(Serialize)]
+struct PortAttenuation {
+    port: Port,
+    attenuation: Attenuation,
+}
+
+/// Sets the attenuator of a port; without a setting, shows it.
+pub(super) async fn attenuate(
+    session: &Session,
+    output: Output,
+    device: &str,
+    port: Port,
+    setting: Option<AttenuationSetting>,
+    yes: bool,
+) -> Result<u8> {
+    let device = session.open_for(device, yes && setting.is_some()).await?;
+    let attenuator = device.opened.as_attenuator()?;
+    attenuator.attenuator_capabilities().check_port(port)?;
+    let read = async || -> Result<State<PortAttenuation>> {
+        let attenuation = attenuator.attenuation(port).await?;
+        Ok(State {
+            text: format!("port {port}: attenuation {attenuation}"),
+            value: PortAttenuation { port, attenuation },
+        })
+    };
+    let before = read().await?;
+    let Some(AttenuationSetting(wanted)) = setting else {
+        return show(output, "switch/attenuate", before);
+    };
+    attenuator.attenuator_capabilities().check(port, &wanted)?;
+    let change = SingleChange {
+        yes,
+        command: "switch/attenuate",
+        operation: Operation::SetAttenuation,
+        target: format!("port {port}"),
+        wanted: format!("set the attenuator of port {port} to {wanted}"),
+        warning: "This changes the light at the port, and may disturb traffic on it.".to_owned(),
+        is_already: before.value.attenuation == wanted,
+    };
+    change
+        .carry_out(
+            session,
+            output,
+            &device,
+            before,
+            attenuator.set_attenuation(port, &wanted),
+            async |_| read().await,
+        )
+        .await
+}
+
+/// A setting of a power monitor, as it is written on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MonitorSetting(MonitorChange);
+
+impl FromStr for MonitorSetting {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid(format!(
+                "invalid monitor setting `{text}`; expected one of: wavelength=NM, \
+                 averaging=TIME (such as 50ms), alarms=LOW..HIGH (dBm, each side may be left \
+                 out), alarms=off"
+            ))
+        };
+        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+        Ok(Self(match name {
+            "wavelength" => {
+                MonitorChange::Wavelength(Nanometres(value.parse().map_err(|_| wrong())?))
+            }
+            "averaging" => {
+                MonitorChange::Averaging(humantime::parse_duration(value).map_err(|_| wrong())?)
+            }
+            "alarms" if value == "off" => MonitorChange::Alarms(AlarmLevels::default()),
+            "alarms" => {
+                let (low, high) = value.split_once("..").ok_or_else(wrong)?;
+                let level = |text: &str| match text {
+                    "" => Ok(None),
+                    text => text
+                        .parse()
+                        .map(|power| Some(DecibelMilliwatts(power)))
+                        .map_err(|_| wrong()),
+                };
+                MonitorChange::Alarms(AlarmLevels {
+                    low: level(low)?,
+                    high: level(high)?,
+                })
+            }
+            _ => return Err(wrong()),
+        }))
+    }
+}
+
+impl fmt::Display for MonitorSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            MonitorChange::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
+            MonitorChange::Averaging(time) => {
+                write!(f, "averaging over {}", humantime::format_duration(time))
+            }
+            MonitorChange::Alarms(levels) => f.write_str(&alarms(levels)),
+            _ => f.write_str("a setting that this program does not know"),
+        }
+    }
+}
+
+impl MonitorSetting {
+    fn is_already(&self, now: &MonitorStatus) -> bool {
+        match self.0 {
+            MonitorChange::Wavelength(wavelength) => now.wavelength == Some(wavelength),
+            MonitorChange::Averaging(time) => now.averaging == Some(time),
+            MonitorChange::Alarms(levels) => now.alarms == levels,
+            _ => false,
+        }
+    }
+}
+
+fn alarms(levels: AlarmLevels) -> String {
+    match (levels.low, levels.high) {
+        (None, None) => "no alarms".to_owned(),
+        (Some(low), None) => format!("alarm below {low}"),
+        (None, Some(high)) => format!("alarm above {high}"),
+        (Some(low), Some(high)) => format!("alarms below {low} and above {high}"),
+    }
+}
+
+/// Sets the power monitor of a port; without a setting, shows it.
+pub(super) async fn monitor(
+    session: &Session,
+    output: Output,
+    device: &str,
+    port: Port,
+    setting: Option<MonitorSetting>,
+    yes: bool,
+) -> Result<u8> {
+    let device = session.open_for(device, yes && setting.is_some()).await?;
+    let meter = device.opened.as_meter()?;
+    meter.meter_capabilities().check_port(port)?;
+    let read = async || -> Result<State<MonitorStatus>> {
+        let status = meter.monitor(port).await?;
+        Ok(State {
+            text: describe(&status),
+            value: status,
+        })
+    };
+    let before = read().await?;
+    let Some(setting) = setting else {
+        return show(output, "switch/monitor", before);
+    };
+    meter.meter_capabilities().check(&setting.0)?;
+    let change = SingleChange {
+        yes,
+        command: "switch/monitor",
+        operation: Operation::SetMonitor,
+        target: format!("port {port}"),
+        wanted: format!("set the monitor of port {port}: {setting}"),
+        warning: match setting.0 {
+            MonitorChange::Alarms(_) => {
+                "An alarm may trigger a protection group: traffic may switch over.".to_owned()
+            }
+            _ => String::new(),
+        },
+        is_already: setting.is_already(&before.value),
+    };
+    change
+        .carry_out(
+            session,
+            output,
+            &device,
+            before,
+            meter.set_monitor(port, &setting.0),
+            async |_| read().await,
+        )
+        .await
+}
+
+fn describe(status: &MonitorStatus) -> String {
+    let mut parts = Vec::new();
+    parts.extend(status.wavelength.map(|w| format!("wavelength {w}")));
+    parts.extend(
+        status
+            .averaging
+            .map(|t| format!("averaging over {}", humantime::format_duration(t))),
+    );
+    parts.push(alarms(status.alarms));
+    if status.alarmed == Some(true) {
+        parts.push("ALARM ACTIVE".to_owned());
+    }
+    format!("port {}: {}", status.port, parts.join(", "))
+}
+
+fn show<T: Serialize>(output: Output, command: &str, state: State<T>) -> Result<u8> {
+    output::print(output, command, &state.value, || state.text)?;
+    Ok(0)
+}
