@@ -20,6 +20,14 @@ Exit codes:
   70  a defect of this program or this machine
   74  done, and the output could not be written (closed pipe, full disk, lost terminal)";
 
+const UP_HELP: &str = "\
+Example:
+  qkd-emu up testbed.toml
+  qkdctl --credentials FILE --inventory FILE info NAME
+
+Both FILEs are named in the last line of `up`. Of a pair, NAME-1
+and NAME-2 are the devices, and NAME is the pair.";
+
 /// Emulators of the hardware of a quantum-secured network.
 #[derive(Debug, Parser)]
 #[command(name = "qkd-emu", version, after_help = EXIT_HELP)]
@@ -82,7 +90,7 @@ enum Command {
     /// With --control, a line `NAME fault SPEC` or `NAME set NAME=VALUE` on standard input is
     /// applied.
     #[command(
-        after_help = "Example:\n  qkd-emu up testbed.toml\n  qkdctl --credentials FILE --inventory FILE info NAME\n\nBoth FILEs are named in the last line of `up`. Of a pair, NAME-1\nand NAME-2 are the devices, and NAME is the pair."
+        after_help = UP_HELP
     )]
     Up {
         /// The testbed's file; the library's page of `testbed` shows one.

@@ -341,6 +341,17 @@ pub(crate) struct Change {
     pub(crate) ports: Vec<Port>,
 }
 
+const ATTENUATE_HELP: &str = "\
+Examples:
+  qkdctl switch attenuate sw1 17
+  qkdctl switch attenuate sw1 17 loss=3.5 --yes";
+
+const MONITOR_HELP: &str = "\
+Examples:
+  qkdctl switch monitor sw1 17
+  qkdctl switch monitor sw1 17 averaging=50ms --yes
+  qkdctl switch monitor sw1 17 alarms=-30..10 --yes";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SwitchCommand {
     /// Shows paths, port states and powers.
@@ -405,7 +416,7 @@ pub(crate) enum SwitchCommand {
     },
     /// Sets the attenuator of a port; without a setting, shows it. A dry run unless --yes.
     #[command(
-        after_help = "Examples:\n  qkdctl switch attenuate sw1 17\n  qkdctl switch attenuate sw1 17 loss=3.5 --yes"
+        after_help = ATTENUATE_HELP
     )]
     Attenuate {
         #[arg(help = DEVICE_HELP)]
@@ -420,7 +431,7 @@ pub(crate) enum SwitchCommand {
     },
     /// Sets the power monitor of a port; without a setting, shows it. A dry run unless --yes.
     #[command(
-        after_help = "Examples:\n  qkdctl switch monitor sw1 17\n  qkdctl switch monitor sw1 17 averaging=50ms --yes\n  qkdctl switch monitor sw1 17 alarms=-30..10 --yes"
+        after_help = MONITOR_HELP
     )]
     Monitor {
         #[arg(help = DEVICE_HELP)]
@@ -588,6 +599,12 @@ pub(crate) enum KeyCommand {
     },
 }
 
+const ROLL_HELP: &str = "\
+Examples:
+  qkdctl encryptor roll backbone --source qkd-link --yes
+  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b \\
+    --yes";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncryptorCommand {
     /// Shows channels, slots and counters.
@@ -680,7 +697,7 @@ pub(crate) enum EncryptorCommand {
     /// Stage on both ends, activate, confirm on both, retire. Pairs of encryptors and of QKD
     /// modules may be named in the inventory.
     #[command(
-        after_help = "Examples:\n  qkdctl encryptor roll backbone --source qkd-link --yes\n  qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b \\\n    --yes"
+        after_help = ROLL_HELP
     )]
     Roll(Roll),
 }

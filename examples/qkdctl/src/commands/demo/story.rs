@@ -116,7 +116,10 @@ impl Story {
         output::print(
             self.output,
             "demo",
-            &json!({"verdict": verdict, "held": held, "failed": failed, "duration_ms": seconds * 1000.0, "lines": self.lines}),
+            &json!({
+                "verdict": verdict, "held": held, "failed": failed,
+                "duration_ms": seconds * 1000.0, "lines": self.lines,
+            }),
             || {
                 format!(
                     "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",
