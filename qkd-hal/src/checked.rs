@@ -153,7 +153,9 @@ impl Gate {
     }
 
     fn refuse(&self, operation: Operation, error: Error) -> Error {
-        error.of_call(operation.name()).on(self.device.as_str())
+        error
+            .with_outer_operation(operation.name())
+            .with_device(self.device.as_str())
     }
 
     /// Runs an operation that may pass, in its span; names operation and device in its error.
@@ -348,7 +350,7 @@ fn void(what: DeviceMisbehaved, message: String) -> Error {
         what,
         format!("{message}; the whole batch is void, and so are its twins"),
     )
-    .effect(Effect::Unknown)
+    .with_effect(Effect::Unknown)
 }
 
 impl Gate {
@@ -773,7 +775,7 @@ mod tests {
             error.kind(),
             ErrorKind::Misbehaved(DeviceMisbehaved::KeyIdReused)
         );
-        assert_eq!(error.effect_on_device(), Effect::Unknown);
+        assert_eq!(error.effect(), Effect::Unknown);
         let id = |b: u8| KeyId::from_bytes(&[b]).unwrap();
         assert_eq!(
             block_on(handle.take_keys_by_id(&[id(1), id(2)]))

@@ -433,8 +433,8 @@ impl Confirmation {
             self.staged.key_id, self.staged.channel, self.evidence
         );
         Err(Error::new(ErrorKind::NotReady, what)
-            .effect(Effect::Partial)
-            .during(Operation::Confirm.name()))
+            .with_effect(Effect::Partial)
+            .with_operation(Operation::Confirm.name()))
     }
 }
 
@@ -604,7 +604,7 @@ mod tests {
             .confirmed()
             .unwrap_err();
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (ErrorKind::NotReady, Effect::Partial)
         );
         assert!(error.message().contains("no new SAK"), "{error}");

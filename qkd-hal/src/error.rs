@@ -237,19 +237,19 @@ impl Error {
     }
     /// Sets the effect.
     #[must_use]
-    pub fn effect(mut self, effect: Effect) -> Self {
+    pub fn with_effect(mut self, effect: Effect) -> Self {
         self.0.effect = effect;
         self
     }
     /// Names the operation, unless it is named already.
     #[must_use]
-    pub fn during(mut self, operation: &'static str) -> Self {
+    pub fn with_operation(mut self, operation: &'static str) -> Self {
         self.0.operation.get_or_insert(operation);
         self
     }
     /// Names the operation that was called; a step of it that is named already goes in front of the sentence.
     #[must_use]
-    pub fn of_call(mut self, operation: &'static str) -> Self {
+    pub fn with_outer_operation(mut self, operation: &'static str) -> Self {
         if let Some(step) = self.0.operation.replace(operation)
             && step != operation
         {
@@ -259,7 +259,7 @@ impl Error {
     }
     /// Names the device, unless it is named already.
     #[must_use]
-    pub fn on(mut self, device: impl Into<String>) -> Self {
+    pub fn with_device(mut self, device: impl Into<String>) -> Self {
         if self.0.device.is_none() {
             self.0.device = Some(device.into());
         }
@@ -267,19 +267,19 @@ impl Error {
     }
     /// The device's own code.
     #[must_use]
-    pub fn vendor_code(mut self, code: impl Into<String>) -> Self {
+    pub fn with_vendor_code(mut self, code: impl Into<String>) -> Self {
         self.0.vendor_code = Some(code.into());
         self
     }
     /// The device's own words.
     #[must_use]
-    pub fn vendor_text(mut self, text: impl Into<String>) -> Self {
+    pub fn with_vendor_text(mut self, text: impl Into<String>) -> Self {
         self.0.vendor_text = Some(text.into());
         self
     }
     /// What caused it.
     #[must_use]
-    pub fn caused_by(
+    pub fn with_source(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
@@ -293,7 +293,7 @@ impl Error {
     }
     /// Whether the device may have changed.
     #[must_use]
-    pub fn effect_on_device(&self) -> Effect {
+    pub fn effect(&self) -> Effect {
         self.0.effect
     }
     /// The sentence.
@@ -313,19 +313,19 @@ impl Error {
     }
     /// The device's own code, where it sent one.
     #[must_use]
-    pub fn code(&self) -> Option<&str> {
+    pub fn vendor_code(&self) -> Option<&str> {
         self.0.vendor_code.as_deref()
     }
     /// The device's own words, where it sent some.
     #[must_use]
-    pub fn words(&self) -> Option<&str> {
+    pub fn vendor_text(&self) -> Option<&str> {
         self.0.vendor_text.as_deref()
     }
 
     /// `Unsupported`, for an operation that this family lacks.
     #[must_use]
     pub fn unsupported(operation: &'static str, why: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Unsupported, why).during(operation)
+        Self::new(ErrorKind::Unsupported, why).with_operation(operation)
     }
     /// `InvalidInput`.
     #[must_use]
@@ -381,11 +381,11 @@ mod tests {
     #[test]
     fn one_line_says_all_an_operator_needs() {
         let error = Error::new(ErrorKind::Refused, "port 40 was refused")
-            .during("apply")
-            .on("polatis+tcp://192.0.2.7")
-            .vendor_code("-222")
-            .vendor_text("Data out of range")
-            .effect(Effect::Partial);
+            .with_operation("apply")
+            .with_device("polatis+tcp://192.0.2.7")
+            .with_vendor_code("-222")
+            .with_vendor_text("Data out of range")
+            .with_effect(Effect::Partial);
         assert_eq!(
             error.to_string(),
             "polatis+tcp://192.0.2.7: apply: port 40 was refused (the device says -222: Data out of range) [refused; the device changed in part]"
@@ -396,10 +396,10 @@ mod tests {
     #[test]
     fn what_is_named_first_stays() {
         let error = Error::invalid("x")
-            .during("inner")
-            .during("outer")
-            .on("a")
-            .on("b");
+            .with_operation("inner")
+            .with_operation("outer")
+            .with_device("a")
+            .with_device("b");
         assert_eq!(
             (error.operation(), error.device()),
             (Some("inner"), Some("a"))

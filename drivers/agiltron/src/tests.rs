@@ -182,11 +182,7 @@ async fn ff_with_another_echo_is_not_taken_for_done() {
         error.kind(),
         ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)
     );
-    assert_eq!(
-        error.effect_on_device(),
-        Effect::Partial,
-        "it did move: {error}"
-    );
+    assert_eq!(error.effect(), Effect::Partial, "it did move: {error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +220,7 @@ async fn self_align_never_pretends_to_know() {
     sim.lock().unwrap().pranks.push_back(Prank::Silence);
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
     assert_eq!(

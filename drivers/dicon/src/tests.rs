@@ -135,7 +135,7 @@ async fn a_set_that_the_module_does_not_show_is_told() {
     far.prank("I1 5", Prank::Lost);
     let error = opened.as_switch().unwrap().apply(&to_5).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown
@@ -238,9 +238,9 @@ async fn a_refused_step_says_what_was_done() {
     assert_eq!(
         (
             error.kind(),
-            error.effect_on_device(),
-            error.code(),
-            error.words()
+            error.effect(),
+            error.vendor_code(),
+            error.vendor_text()
         ),
         (
             ErrorKind::Refused,
@@ -254,7 +254,7 @@ async fn a_refused_step_says_what_was_done() {
     far.prank("X1 CH 2 2", Prank::Answer(""));
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Partial
@@ -271,7 +271,7 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
     far.prank("X1 CH 3 3", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown
@@ -282,7 +282,7 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
     far.prank("SYST:ERR?", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Transport(TransportFault::HungUp),
             Effect::Partial

@@ -104,7 +104,7 @@ impl Client {
             .await
             .map_err(|e| e.reading("status"))?;
         if response.status != 200 {
-            return Err(refused(&response).effect(Effect::None));
+            return Err(refused(&response).with_effect(Effect::None));
         }
         let status = proto::decode_status(&response.body)
             .map_err(|e| Error::misbehaved(DeviceMisbehaved::UnexpectedReply, e.to_string()))?;
@@ -132,8 +132,8 @@ impl Client {
                         ErrorKind::Exhausted,
                         format!("{count} keys were asked for, and the KME has {stored}"),
                     )
-                    .effect(error.effect_on_device());
-                    Err(new.caused_by(error))
+                    .with_effect(error.effect());
+                    Err(new.with_source(error))
                 }
                 _ => Err(error),
             },
@@ -163,7 +163,7 @@ impl Client {
         receiver.await.unwrap_or_else(|_| {
             Err(
                 Error::new(ErrorKind::Internal, "the call was ended with its runtime")
-                    .effect(Effect::Unknown),
+                    .with_effect(Effect::Unknown),
             )
         })
     }
@@ -185,7 +185,7 @@ impl Client {
                     Some(queries) => self.fetch_by_get(&call, queries, Some(&response)).await?,
                     None if response.status == 404 => return Err(refused(&response)),
                     None => {
-                        return Err(needs_post(&call).vendor_code(response.status.to_string()));
+                        return Err(needs_post(&call).with_vendor_code(response.status.to_string()));
                     }
                 }
             } else {
@@ -229,7 +229,7 @@ impl Client {
                 Err(error) if keys.is_empty() => return Err(error),
                 Err(error) => {
                     self.lost(keys.iter().map(|k| k.id().clone()).collect());
-                    return Err(error.effect(Effect::Partial));
+                    return Err(error.with_effect(Effect::Partial));
                 }
             }
         }
@@ -251,7 +251,7 @@ impl Client {
         let name = request.name;
         self.link.call(request, self.deadline).await.map_err(|e| {
             let error = e.changing(name);
-            if error.effect_on_device() == Effect::Unknown {
+            if error.effect() == Effect::Unknown {
                 self.lost(Vec::new());
             }
             error
@@ -261,7 +261,7 @@ impl Client {
     fn read_keys(&self, response: &HttpResponse) -> Result<Vec<Key>> {
         if response.status != 200 {
             let error = refused(response);
-            if error.effect_on_device() == Effect::Unknown {
+            if error.effect() == Effect::Unknown {
                 self.lost(Vec::new());
             }
             return Err(error);
@@ -331,7 +331,7 @@ impl Client {
             what,
             format!("{why}; the whole batch is void, and so are its twins"),
         )
-        .effect(Effect::Unknown)
+        .with_effect(Effect::Unknown)
     }
 
     fn lost(&self, ids: Vec<KeyId>) {
@@ -372,7 +372,7 @@ fn needs_post(call: &KeyCall) -> Error {
             call.name()
         ),
     )
-    .effect(Effect::None)
+    .with_effect(Effect::None)
 }
 
 /// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say that nothing was given.
@@ -387,10 +387,10 @@ fn refused(response: &HttpResponse) -> Error {
         kind,
         format!("the KME answered with status {}", response.status),
     )
-    .effect(effect)
-    .vendor_code(response.status.to_string());
+    .with_effect(effect)
+    .with_vendor_code(response.status.to_string());
     match message {
-        Some(words) => error.vendor_text(words),
+        Some(words) => error.with_vendor_text(words),
         None => error,
     }
 }

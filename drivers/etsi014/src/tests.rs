@@ -204,7 +204,7 @@ async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
         answer(&server, 200, body.clone());
         let error = take(&opened, count).await.unwrap_err();
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (ErrorKind::Misbehaved(kind), Effect::Unknown),
             "{body}"
         );
@@ -251,13 +251,9 @@ async fn refusals_keep_the_kmes_words_and_lose_no_key() {
             .take_keys_by_id(&[id(0)])
             .await
             .unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (kind, effect), "{status}");
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
-            (kind, effect),
-            "{status}"
-        );
-        assert_eq!(
-            (error.code(), error.words()),
+            (error.vendor_code(), error.vendor_text()),
             (Some(status.to_string().as_str()), Some(message))
         );
     }
@@ -424,7 +420,7 @@ async fn a_key_without_a_size_in_the_request_has_the_default_size() {
     );
     let error = module.take_keys(&KeyRequest::new(1)).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::WrongKeySize),
             Effect::Unknown
@@ -476,7 +472,7 @@ async fn a_kme_that_refuses_post_is_asked_by_get() {
         let more = KeyRequest::new(1).with_additional_receivers(vec!["sae-carol".into()]);
         let error = module.take_keys(&more).await.unwrap_err();
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (ErrorKind::Unsupported, Effect::None)
         );
     }
@@ -511,7 +507,7 @@ async fn keys_of_a_batch_by_get_that_broke_off_are_reported_lost() {
         .await
         .unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::NotReady, Effect::Partial)
     );
     assert!(matches!(

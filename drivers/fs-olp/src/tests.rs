@@ -221,7 +221,7 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
         SwitchCommand::Force("sub".into()),
         SwitchCommand::Manual("sub".into()),
     );
-    let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
+    let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
     assert_eq!(
         refused(protection.command(&group, &force).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)

@@ -187,11 +187,11 @@ impl Quantis {
                 DeviceMisbehaved::ShortPacket,
                 format!("{error}; they were thrown away"),
             )
-            .effect(Effect::Unknown));
+            .with_effect(Effect::Unknown));
         }
         match self.test().test(&bytes) {
             Ok(()) => Ok(bytes),
-            Err(failure) => Err(not_random(failure).effect(Effect::Unknown)),
+            Err(failure) => Err(not_random(failure).with_effect(Effect::Unknown)),
         }
     }
 

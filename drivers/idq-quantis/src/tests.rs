@@ -227,10 +227,7 @@ async fn what_goes_wrong_is_told_and_the_next_call_works() {
     ] {
         generator.0.lock().unwrap().pranks.push_back(prank);
         let error = random.random(600).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.effect_on_device()),
-            (kind, Effect::Unknown)
-        );
+        assert_eq!((error.kind(), error.effect()), (kind, Effect::Unknown));
         generator.0.lock().unwrap().pranks.clear();
         assert_eq!(random.random(600).await.unwrap().len(), 600);
     }
@@ -301,7 +298,7 @@ async fn constant_bytes_fail_the_start_up_test_and_none_is_given_out() {
     assert_eq!(packets, 2, "two packets are tested for one byte");
     // It gives varied bytes now, and is not believed before it was started again.
     let again = random.random(1).await.unwrap_err();
-    assert_eq!(again.effect_on_device(), Effect::None);
+    assert_eq!(again.effect(), Effect::None);
     assert_eq!(generator.0.lock().unwrap().packets, packets);
     let health = random.health().await.unwrap();
     assert_eq!(health.state, HealthState::Failed);

@@ -88,7 +88,7 @@ async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()>
         0 => Ok(()),
         code => Err(
             Error::new(ErrorKind::Refused, format!("the switch refused `{name}`"))
-                .vendor_code(format!("{code:03}")),
+                .with_vendor_code(format!("{code:03}")),
         ),
     }
 }
@@ -163,7 +163,7 @@ impl Protocol for Sb {
             proto::close(position::target(&self.geometry(), step)?),
         )
         .await?;
-        let sent = |e: Error| e.effect(Effect::Unknown);
+        let sent = |e: Error| e.with_effect(Effect::Unknown);
         for _ in 0..self.attempts() {
             let status = call
                 .query("status", proto::STATUS, proto::decode_status)
@@ -179,7 +179,7 @@ impl Protocol for Sb {
                     ErrorKind::Refused,
                     format!("the status byte tells {what}"),
                 )
-                .vendor_text(what));
+                .with_vendor_text(what));
             }
             if status.settled {
                 return Ok(());
@@ -254,7 +254,7 @@ impl Protocol for Sb {
         let now = self
             .parameter(call, name)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if now == *value {
             return Ok(());
         }
@@ -262,6 +262,6 @@ impl Protocol for Sb {
             DeviceMisbehaved::ChangeNotApplied,
             format!("mask {value} was accepted, and the switch shows {now}"),
         )
-        .effect(Effect::Unknown))
+        .with_effect(Effect::Unknown))
     }
 }

@@ -191,9 +191,9 @@ async fn a_refusal_is_told_wherever_it_stands() {
         assert_eq!(
             (
                 error.kind(),
-                error.effect_on_device(),
-                error.code(),
-                error.words()
+                error.effect(),
+                error.vendor_code(),
+                error.vendor_text()
             ),
             (ErrorKind::Refused, Effect::None, code, words)
         );
@@ -210,7 +210,7 @@ async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
     far.now().device.errors = vec![330; 9];
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
             Effect::None
@@ -220,7 +220,7 @@ async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
     far.now().device.slow = 1_000;
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown
@@ -241,13 +241,13 @@ async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
     far.prank("CLOSE 7", Prank::Lost);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
     far.prank("CLOSE 7", Prank::HangUp);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Transport(TransportFault::HungUp),
             Effect::Unknown
@@ -256,7 +256,7 @@ async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
     far.prank("CLOSE 7", Prank::Answer("7\r\n"));
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
             Effect::Unknown

@@ -402,7 +402,7 @@ impl Opened {
                     kinds.join(", ")
                 ),
             )
-            .on(descriptor.uri.as_str())
+            .with_device(descriptor.uri.as_str())
         })
     }
 }

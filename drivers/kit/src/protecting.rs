@@ -57,7 +57,7 @@ pub async fn command(
         let now = backend
             .status(group, until)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if shows(&now, command) {
             return Ok(());
         }
@@ -66,15 +66,14 @@ pub async fn command(
             let why = format!(
                 "`{command}` was accepted, and the signal of group {group} is on path {live}: {request}"
             );
-            return Err(
-                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
-            );
+            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+                .with_effect(Effect::Unknown));
         }
         if asked + EVERY >= until {
             let why = format!(
                 "`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}: {request}"
             );
-            return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
+            return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
         sleep(EVERY).await;
     }

@@ -124,7 +124,7 @@ impl Registry {
         let begun = context.transcript_now();
         driver.open(uri, context).await.map_err(|e| {
             context.note_failed_opening(uri, begun, &e);
-            e.during("open").on(uri.to_string())
+            e.with_operation("open").with_device(uri.to_string())
         })
     }
 }

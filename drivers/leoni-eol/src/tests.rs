@@ -97,7 +97,7 @@ async fn a_lost_set_is_told_and_the_next_one_works() {
     far.prank("ch3", Prank::Lost);
     let error = opened.as_switch().unwrap().apply(&to).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown

@@ -556,7 +556,7 @@ impl Encryptor for SrosMacsec {
             let new = self
                 .look(old.port, key.id())
                 .await
-                .map_err(|e| e.effect(Effect::Unknown))?;
+                .map_err(|e| e.with_effect(Effect::Unknown))?;
             (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
         }
         let baseline = Baseline::write_all(&stood);
@@ -564,16 +564,15 @@ impl Encryptor for SrosMacsec {
         let after = self
             .slot(&index, idle)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if after.ckn.as_ref() != Some(key.id())
             || (before.exists && after.ckn == before.ckn && after.changed == before.changed)
         {
             let why = format!(
                 "the agent accepted slot {idle}, but its name or its time of change does not show it"
             );
-            return Err(
-                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
-            );
+            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+                .with_effect(Effect::Unknown));
         }
         let proof = format!(
             "slot {idle} shows this name, last changed at {} (sysUpTime, 1/100 s)",
@@ -613,12 +612,12 @@ impl Encryptor for SrosMacsec {
         let (_, now) = self
             .association(&staged.channel)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if now == slot {
             return Ok(());
         }
         let why = format!("the agent accepted slot {slot} as the active one, and shows {now}");
-        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown))
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).with_effect(Effect::Unknown))
     }
 
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
@@ -710,14 +709,13 @@ impl Encryptor for SrosMacsec {
         if self
             .slot(&index, old)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?
+            .map_err(|e| e.with_effect(Effect::Unknown))?
             .exists
         {
             let why =
                 format!("the agent accepted the destruction of slot {old}, and still shows it");
-            return Err(
-                Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
-            );
+            return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+                .with_effect(Effect::Unknown));
         }
         Ok(())
     }
@@ -741,14 +739,14 @@ impl Encryptor for SrosMacsec {
             if self
                 .slot(&index, number)
                 .await
-                .map_err(|e| e.effect(Effect::Unknown))?
+                .map_err(|e| e.with_effect(Effect::Unknown))?
                 .exists
             {
                 let why = format!(
                     "the agent accepted the destruction of slot {number}, and still shows it"
                 );
                 return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
-                    .effect(Effect::Partial));
+                    .with_effect(Effect::Partial));
             }
         }
         Ok(())

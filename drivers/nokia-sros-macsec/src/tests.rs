@@ -312,7 +312,7 @@ async fn refusals_and_wrong_arguments_change_nothing() {
     agent.0.lock().unwrap().refuse = true;
     let error = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device(), error.code()),
+        (error.kind(), error.effect(), error.vendor_code()),
         (
             ErrorKind::Refused,
             Effect::None,

@@ -193,7 +193,7 @@ impl Encryptor for PacketLight {
         // Unless this one is refused, no key that was staged before can be confirmed any more.
         let before = self.with(|rolls| rolls.remove(&row));
         if let Err(error) = self.agent.call().set("stage", request).await {
-            if let (Effect::None, Some(before)) = (error.effect_on_device(), before) {
+            if let (Effect::None, Some(before)) = (error.effect(), before) {
                 self.with(|rolls| rolls.insert(row, before));
             }
             return Err(error);

@@ -364,7 +364,7 @@ impl OpticalSwitch for Polatis {
             .interface
             .states(&[port], until)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?
+            .map_err(|e| e.with_effect(Effect::Unknown))?
             .as_slice()
         {
             [now] if *now == wanted => Ok(()),
@@ -487,7 +487,7 @@ impl PowerMeter for Polatis {
             .interface
             .monitor(port, until)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if self.stands(&now, change) {
             Ok(())
         } else {
@@ -560,7 +560,7 @@ impl Attenuator for Polatis {
             .interface
             .attenuation(port, until)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if self.is_at(&now, wanted) {
             Ok(())
         } else {

@@ -72,7 +72,7 @@ fn unserved<T>(operation: Operation) -> Result<T> {
 /// Why a change that was accepted is none.
 pub(crate) fn not_applied(what: impl Display, shows: impl Display) -> Error {
     let why = format!("{what} was accepted, and the switch shows {shows}");
-    Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).effect(Effect::Unknown)
+    Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).with_effect(Effect::Unknown)
 }
 
 /// One of the interfaces. Ports are checked by the caller; each call ends by `until`.

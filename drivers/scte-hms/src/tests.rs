@@ -209,7 +209,7 @@ async fn settings_are_set_and_read_back() {
         .await
         .unwrap_err();
     assert_eq!(
-        (refused.kind(), refused.effect_on_device(), refused.code()),
+        (refused.kind(), refused.effect(), refused.vendor_code()),
         (
             ErrorKind::Refused,
             Effect::None,
@@ -222,7 +222,7 @@ async fn settings_are_set_and_read_back() {
         .await
         .unwrap_err();
     assert_eq!(
-        (lost.kind(), lost.effect_on_device()),
+        (lost.kind(), lost.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
     assert_eq!(agent.value(&name(oid::REVERT)), Some(Value::Integer(2)));
@@ -237,7 +237,7 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
     let (opened, agent, _) = open(1).await;
     let protection = opened.as_protection().unwrap();
     let (group, b) = ("7".into(), "b".into());
-    let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
+    let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
     let forced = SwitchCommand::Force(b);
     assert_eq!(
         refused(protection.command(&group, &forced).await.unwrap_err()),
@@ -363,7 +363,7 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
     .unwrap();
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::NotReady, Effect::None)
     );
     protection

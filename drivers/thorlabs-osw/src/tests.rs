@@ -102,7 +102,7 @@ async fn a_lost_set_is_told_after_the_time_in_which_it_must_show() {
     far.prank("S 2", Prank::Lost);
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown
@@ -120,7 +120,7 @@ async fn what_the_deadline_leaves_unsure_is_no_good_reading() {
     far.now().device.lag = 9;
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown),
         "{error}"
     );

@@ -97,7 +97,7 @@ impl Qline {
                 ErrorKind::Timeout,
                 format!("it answers, but not what {side:?} answers: is role= right?"),
             )
-            .caused_by(e),
+            .with_source(e),
             _ => e,
         })?;
         Ok(device)
@@ -111,8 +111,8 @@ impl Qline {
                 ErrorKind::Refused,
                 format!("`{}` failed", command.word()),
             )
-            .effect(Effect::Partial)
-            .vendor_text(words)),
+            .with_effect(Effect::Partial)
+            .with_vendor_text(words)),
             Outcome::Unknown(words) => Err(Error::new(
                 ErrorKind::Refused,
                 format!(
@@ -120,8 +120,8 @@ impl Qline {
                     command.word()
                 ),
             )
-            .effect(Effect::Unknown)
-            .vendor_text(words)),
+            .with_effect(Effect::Unknown)
+            .with_vendor_text(words)),
         }
     }
 }
@@ -330,8 +330,8 @@ impl QkdModule for Qline {
                 }
                 Ok(Outcome::Failed(words) | Outcome::Unknown(words)) => {
                     Error::new(ErrorKind::Refused, format!("`{}` failed", step.word()))
-                        .effect(Effect::Partial)
-                        .vendor_text(words)
+                        .with_effect(Effect::Partial)
+                        .with_vendor_text(words)
                 }
                 Err(error) => error,
             };
@@ -341,7 +341,7 @@ impl QkdModule for Qline {
                 done.join(", ")
             };
             let effect = if done.is_empty() {
-                outcome.effect_on_device()
+                outcome.effect()
             } else {
                 Effect::Partial
             };
@@ -349,11 +349,11 @@ impl QkdModule for Qline {
                 outcome.kind(),
                 format!("{}; done before: {told}", outcome.message()),
             )
-            .effect(effect);
-            if let Some(words) = outcome.words() {
-                error = error.vendor_text(words);
+            .with_effect(effect);
+            if let Some(words) = outcome.vendor_text() {
+                error = error.with_vendor_text(words);
             }
-            return Err(error.caused_by(outcome));
+            return Err(error.with_source(outcome));
         }
         Ok(())
     }

@@ -312,7 +312,7 @@ async fn start_and_calibrate_run_over_hws() {
     node.lock().unwrap().fails = Some("pol_bob");
     let error = module.calibrate().await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device(), error.words()),
+        (error.kind(), error.effect(), error.vendor_text()),
         (
             ErrorKind::Refused,
             Effect::Partial,

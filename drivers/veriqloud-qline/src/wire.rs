@@ -50,7 +50,7 @@ fn error(unanswered: Unanswered<ProtoError>, command: &str, does: Does) -> Error
             } else {
                 Effect::None
             };
-            Error::misbehaved(what, format!("`{command}`: {e}")).effect(effect)
+            Error::misbehaved(what, format!("`{command}`: {e}")).with_effect(effect)
         }
     }
 }
@@ -133,7 +133,7 @@ impl Wire {
             Err(e) => Err(e.changing("set")),
             Ok(_) => Err(
                 Error::new(ErrorKind::Internal, "a frame that never ends has ended")
-                    .effect(Effect::Unknown),
+                    .with_effect(Effect::Unknown),
             ),
         }
     }

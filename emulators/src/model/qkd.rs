@@ -485,7 +485,7 @@ fn refused(operation: Operation, refusal: Refusal) -> Error {
         ErrorKind::Refused,
         format!("the module refused: {refusal:?}"),
     )
-    .during(operation.name())
+    .with_operation(operation.name())
 }
 
 fn no_keys(error: SourceError) -> Error {

@@ -602,7 +602,8 @@ fn refused(operation: Operation, rejected: Rejected) -> Error {
     } else {
         ErrorKind::Refused
     };
-    Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
+    Error::new(kind, format!("the switch rejected it: {rejected:?}"))
+        .with_operation(operation.name())
 }
 
 impl_device! { Switch, face,
@@ -660,7 +661,7 @@ impl OpticalSwitch for Switch {
                 } else {
                     Effect::Partial
                 };
-                return Err(refused(Operation::Apply, rejected).effect(effect));
+                return Err(refused(Operation::Apply, rejected).with_effect(effect));
             }
         }
         Ok(Applied::new(

@@ -45,7 +45,7 @@ pub(crate) const CHANGED: u8 = 8;
 
 /// The exit code of an error. That the device may have changed outweighs everything else.
 pub(crate) fn code(error: &Error) -> u8 {
-    if error.effect_on_device() != Effect::None {
+    if error.effect() != Effect::None {
         return CHANGED;
     }
     match error.kind() {
@@ -72,7 +72,7 @@ mod tests {
     fn a_possible_change_outweighs_the_kind() {
         assert_eq!(code(&Error::new(ErrorKind::Timeout, "x")), 3);
         assert_eq!(
-            code(&Error::new(ErrorKind::Timeout, "x").effect(Effect::Unknown)),
+            code(&Error::new(ErrorKind::Timeout, "x").with_effect(Effect::Unknown)),
             8
         );
     }

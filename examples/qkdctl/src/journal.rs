@@ -320,14 +320,7 @@ impl Entry {
 pub(crate) fn outcome(error: Option<&Error>) -> String {
     error.map_or_else(
         || DONE.to_owned(),
-        |e| {
-            format!(
-                "{}: {}; {}",
-                e.kind().name(),
-                e.message(),
-                e.effect_on_device()
-            )
-        },
+        |e| format!("{}: {}; {}", e.kind().name(), e.message(), e.effect()),
     )
 }
 

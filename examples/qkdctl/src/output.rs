@@ -146,8 +146,8 @@ pub(crate) fn print_error(output: Output, error: &Error) {
     match output.format {
         Format::Json => {
             let value = serde_json::json!({"error": {
-                "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect_on_device(), "message": error.message(), "operation": error.operation(),
-                "device": error.device(), "vendor_code": error.code(), "vendor_text": error.words(), "try": error.kind().advice(),
+                "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect(), "message": error.message(), "operation": error.operation(),
+                "device": error.device(), "vendor_code": error.vendor_code(), "vendor_text": error.vendor_text(), "try": error.kind().advice(),
                 "exit_code": exit::code(error),
             }});
             match document("error", &value, true) {
@@ -168,17 +168,17 @@ pub(crate) fn print_error(output: Output, error: &Error) {
                 paint(Tone::Bad, "error:"),
                 printable(error.message(), MAX_MESSAGE)
             ));
-            if let Some(words) = error.words().or(error.code()).map(clean) {
+            if let Some(words) = error.vendor_text().or(error.vendor_code()).map(clean) {
                 error_line(&format!(
                     "  the device says: {}{words}",
                     error
-                        .code()
-                        .filter(|_| error.words().is_some())
+                        .vendor_code()
+                        .filter(|_| error.vendor_text().is_some())
                         .map_or_else(String::new, |c| format!("{}: ", clean(c)))
                 ));
             }
             error_line(&format!("  what:   {}", error.kind()));
-            error_line(&format!("  effect: {}", error.effect_on_device()));
+            error_line(&format!("  effect: {}", error.effect()));
             error_line(&format!("  try:    {}", error.kind().advice()));
         }
     }

@@ -216,8 +216,8 @@ pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
                 told.join(" ")
             );
             return Err(Error::new(ErrorKind::AssumptionNotAccepted, what)
-                .on(descriptor.uri.as_str())
-                .during("roll"));
+                .with_device(descriptor.uri.as_str())
+                .with_operation("roll"));
         }
     }
     Ok(())
@@ -354,17 +354,17 @@ pub(crate) async fn roll(
 
 /// Says how far a change had come: what was done before stands, so that it was made in part even where the failed step did nothing.
 pub(crate) fn after(so_far: &str, error: Error) -> Error {
-    let effect = match error.effect_on_device() {
+    let effect = match error.effect() {
         Effect::None => Effect::Partial,
         more => more,
     };
     let mut new =
-        Error::new(error.kind(), format!("{} ({so_far})", error.message())).effect(effect);
+        Error::new(error.kind(), format!("{} ({so_far})", error.message())).with_effect(effect);
     if let Some(device) = error.device() {
-        new = new.on(device);
+        new = new.with_device(device);
     }
     if let Some(operation) = error.operation() {
-        new = new.during(operation);
+        new = new.with_operation(operation);
     }
-    new.caused_by(error)
+    new.with_source(error)
 }

@@ -293,7 +293,7 @@ impl Bench {
     /// Whether an error tells the truth about its effect: where the model changed, it does not say that it did not.
     pub(crate) fn truthful(&self, before: &Option<String>, error: &Error) -> Verdict {
         let changed = before.is_some() && *before != self.state();
-        if changed && error.effect_on_device() == Effect::None {
+        if changed && error.effect() == Effect::None {
             return Err(Stop::Fails(format!(
                 "the device changed, and the error denies it: {error}"
             )));

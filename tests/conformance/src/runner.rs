@@ -561,7 +561,7 @@ pub(crate) fn check_same_device(session: &Session, past: &Past) -> qkd_hal::Resu
             printable(&stood.by_hand(), 400)
         ));
     }
-    Err(Error::new(ErrorKind::IdentityChanged, why).on(session.dut.name.as_str()))
+    Err(Error::new(ErrorKind::IdentityChanged, why).with_device(session.dut.name.as_str()))
 }
 
 /// Restores what an earlier run, ended in the middle of a case, has changed, and writes down which

@@ -80,15 +80,15 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
     call.tell(name, request).await?;
     match next_error(call)
         .await
-        .map_err(|e| e.effect(Effect::Unknown))?
+        .map_err(|e| e.with_effect(Effect::Unknown))?
     {
         DeviceError { code: 0, .. } => Ok(()),
         DeviceError { code, text } => Err(Error::new(
             ErrorKind::Refused,
             format!("the switch refused `{name}`"),
         )
-        .vendor_code(code.to_string())
-        .vendor_text(text)),
+        .with_vendor_code(code.to_string())
+        .with_vendor_text(text)),
     }
 }
 
@@ -191,7 +191,7 @@ impl Protocol for Gp600 {
         let now = self
             .parameter(call, name)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if now == *value {
             return Ok(());
         }
@@ -199,6 +199,6 @@ impl Protocol for Gp600 {
             DeviceMisbehaved::ChangeNotApplied,
             format!("{name} {value} was accepted, and the switch shows {now}"),
         )
-        .effect(Effect::Unknown))
+        .with_effect(Effect::Unknown))
     }
 }

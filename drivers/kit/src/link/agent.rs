@@ -316,14 +316,14 @@ impl Call<'_> {
             .get(&[name])
             .await
             .and_then(|v| Ok(integer(&v[0], object)?))
-            .map_err(|e| e.during(operation).effect(Effect::Unknown))?;
+            .map_err(|e| e.with_operation(operation).with_effect(Effect::Unknown))?;
         if shown == wanted {
             return Ok(());
         }
         let why = format!("the agent accepted {wanted} for {object}, and shows {shown}");
         Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
-            .during(operation)
-            .effect(Effect::Unknown))
+            .with_operation(operation)
+            .with_effect(Effect::Unknown))
     }
 }
 

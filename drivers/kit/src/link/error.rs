@@ -80,10 +80,10 @@ impl LinkError {
 
     fn with_effect(self, operation: &'static str, effect: Effect) -> Error {
         let mut error = Error::new(self.kind, self.detail)
-            .during(operation)
-            .effect(effect);
+            .with_operation(operation)
+            .with_effect(effect);
         if let Some(code) = self.code {
-            error = error.vendor_code(code);
+            error = error.with_vendor_code(code);
         }
         error
     }

@@ -95,7 +95,7 @@ impl DeviceLock {
                 ErrorKind::Internal,
                 format!("the lock of this device cannot be had: {e}"),
             )
-            .on(uri.to_string())
+            .with_device(uri.to_string())
         };
         let path = lock_folder().map_err(problem)?.join(file_name(place));
         for attempt in 0..ATTEMPTS {
@@ -115,7 +115,7 @@ impl DeviceLock {
             ErrorKind::Busy,
             format!("another program (qkdctl or qkd-conform) {wanted}, by this address or another"),
         )
-        .on(uri.to_string()))
+        .with_device(uri.to_string()))
     }
 }
 
@@ -300,8 +300,8 @@ async fn resolve(host: &str, port: u16, uri: &DeviceUri) -> Result<BTreeSet<IpAd
             ErrorKind::Unreachable,
             format!("no address of `{host}`: {why}"),
         )
-        .during("open")
-        .on(uri.to_string())
+        .with_operation("open")
+        .with_device(uri.to_string())
     };
     let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((host, port)))
         .await

@@ -77,8 +77,8 @@ pub async fn apply(
                     e.message()
                 ),
             )
-            .effect(Effect::Unknown)
-            .caused_by(e)
+            .with_effect(Effect::Unknown)
+            .with_source(e)
         })?;
     let after = match told {
         Told::Wanted(_) => return Ok(Applied::new(steps, true, begun.elapsed())),
@@ -91,7 +91,7 @@ pub async fn apply(
             let why = format!(
                 "all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle"
             );
-            return Err(Error::new(ErrorKind::Timeout, why).effect(Effect::Unknown));
+            return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
     };
     let (now, aim) = (
@@ -105,13 +105,13 @@ pub async fn apply(
             ErrorKind::StateChanged,
             format!("all {steps} steps were sent, but somebody else changed the switch meanwhile: its ports stand at {now}, not at {aim}"),
         )
-        .effect(Effect::Partial)
+        .with_effect(Effect::Partial)
     } else {
         Error::misbehaved(
             DeviceMisbehaved::ChangeNotApplied,
             format!("all {steps} steps were sent, and the switch has not done them: it stands at {now}, not at {aim}"),
         )
-        .effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
+        .with_effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
     })
 }
 
@@ -135,7 +135,7 @@ async fn failed(
     };
     let mut done = Vec::new();
     // What the device did not take has not to settle.
-    let since = (sent > 0 || error.effect_on_device() != Effect::None).then(Instant::now);
+    let since = (sent > 0 || error.effect() != Effect::None).then(Instant::now);
     let (told, effect) = match settling::read(backend, since, until, wanted).await {
         Ok(Told::Wanted(now) | Told::Other(now) | Told::Unsettled(now)) => {
             for step in steps {
@@ -158,7 +158,7 @@ async fn failed(
                 ),
                 // A step that was accepted before, or may yet be carried out, is not undone by not being seen.
                 match (untouched, sent) {
-                    (true, 0) => error.effect_on_device(),
+                    (true, 0) => error.effect(),
                     (true, _) => Effect::Unknown,
                     _ => Effect::Partial,
                 },
@@ -182,12 +182,12 @@ async fn failed(
         error.kind(),
         format!("the change stopped{at}: {}; {told}", error.message()),
     )
-    .effect(effect);
-    if let Some(code) = error.code() {
-        new = new.vendor_code(code);
+    .with_effect(effect);
+    if let Some(code) = error.vendor_code() {
+        new = new.with_vendor_code(code);
     }
-    if let Some(words) = error.words() {
-        new = new.vendor_text(words);
+    if let Some(words) = error.vendor_text() {
+        new = new.with_vendor_text(words);
     }
-    new.caused_by(error)
+    new.with_source(error)
 }

@@ -241,7 +241,7 @@ impl Call<'_> {
         match ask(self.line.link.as_ref(), exchange, decode).await {
             Ok(value) => Ok(value),
             Err(Unanswered::Link(error)) => Err(error.reading(name)),
-            Err(Unanswered::Reply(error)) => Err(error.into().during(name)),
+            Err(Unanswered::Reply(error)) => Err(error.into().with_operation(name)),
         }
     }
 
@@ -261,7 +261,10 @@ impl Call<'_> {
         match ask(self.line.link.as_ref(), exchange, decode).await {
             Ok(value) => Ok(value),
             Err(Unanswered::Link(error)) => Err(error.changing(name)),
-            Err(Unanswered::Reply(error)) => Err(error.into().during(name).effect(Effect::Unknown)),
+            Err(Unanswered::Reply(error)) => Err(error
+                .into()
+                .with_operation(name)
+                .with_effect(Effect::Unknown)),
         }
     }
 

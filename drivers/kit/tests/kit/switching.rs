@@ -196,7 +196,7 @@ async fn an_old_state_is_polled_until_the_new_one_shows() {
     far.now().device.lag = WITHIN * 2;
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied),
             Effect::Unknown
@@ -212,7 +212,7 @@ async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
     far.now().device.lag = Duration::from_secs(60);
     let error = switch.apply(&to_3).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
     // Whoever asks while it must not have settled waits, and what comes after that is the truth.
@@ -232,7 +232,7 @@ async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
     let begun = Instant::now();
     let error = switch.apply(&to_4).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
             Effect::Unknown

@@ -207,7 +207,7 @@ async fn refusals_and_wrong_values_harm_one_call_only() {
     agent.0.lock().unwrap().refuse = Some(ErrorStatus::WrongLength);
     let error = encryptor.stage(&channel(), &key()).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.code()),
+        (error.kind(), error.vendor_code()),
         (ErrorKind::Refused, Some("wrongLength(8)"))
     );
     assert!(!format!("{error:?}").contains("abab"));

@@ -178,7 +178,7 @@ async fn commands_move_the_signal_and_are_read_back() {
             )]
         );
     }
-    let refused = |e: qkd_hal::Error| (e.kind(), e.effect_on_device());
+    let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
     // A lockout stands.
     let manual = SwitchCommand::Manual("protection".into());
     assert_eq!(

@@ -190,11 +190,11 @@ impl Scpi {
                 ErrorKind::Refused,
                 format!("the switch refused `{command}`"),
             )
-            .vendor_code(error.code.to_string())
-            .vendor_text(error.text)),
+            .with_vendor_code(error.code.to_string())
+            .with_vendor_text(error.text)),
             Err(Unanswered::Link(error)) => Err(error.changing("set")),
             Err(Unanswered::Reply(error)) => {
-                Err(misbehaved(&error, command).effect(Effect::Unknown))
+                Err(misbehaved(&error, command).with_effect(Effect::Unknown))
             }
         }
     }
@@ -277,7 +277,7 @@ impl Interface for Scpi {
     async fn begin(&self, until: Instant) -> Result<()> {
         self.set(&Command::Clear, until)
             .await
-            .map_err(|e| e.effect(Effect::None))
+            .map_err(|e| e.with_effect(Effect::None))
     }
 
     async fn change(&self, change: Change<'_>, until: Instant) -> Result<()> {
@@ -355,7 +355,7 @@ impl Interface for Scpi {
         let now = self
             .query(&Command::BootMode, until, proto::decode_boot_mode)
             .await
-            .map_err(|e| e.effect(Effect::Unknown))?;
+            .map_err(|e| e.with_effect(Effect::Unknown))?;
         if now == wanted {
             Ok(())
         } else {

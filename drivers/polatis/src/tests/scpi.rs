@@ -291,7 +291,7 @@ async fn a_switch_that_has_moved_on_is_left_alone() {
     sim.lock().unwrap().seen.clear();
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::None)
     );
     assert_eq!(sim.lock().unwrap().seen, [":oxc:swit:conn:stat?"]);
@@ -304,7 +304,7 @@ async fn what_somebody_else_changes_meanwhile_is_told() {
     let plan = plan(&opened, "1-5", Scope::Touched).await;
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::Partial)
     );
 }
@@ -316,7 +316,7 @@ async fn a_refused_step_says_what_was_done() {
     sim.lock().unwrap().refuse = true;
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device(), error.code()),
+        (error.kind(), error.effect(), error.vendor_code()),
         (ErrorKind::Refused, Effect::None, Some("-222"))
     );
     assert!(error.message().contains("done: nothing"), "{error}");
@@ -335,7 +335,7 @@ async fn half_a_plan_is_partial() {
         .push_back(("conn:add", Prank::Answer("-350, \"Queue overflow\"")));
     let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Refused, Effect::Partial)
     );
     assert!(error.message().contains("done: disconnect 1-5"), "{error}");
@@ -409,7 +409,7 @@ async fn a_lost_answer_to_a_set_leaves_the_effect_open() {
         .push_back(("port:dis", Prank::Silence));
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
     switch.set_port(Port(3), false).await.unwrap();

@@ -269,7 +269,7 @@ async fn a_denial_was_not_done_and_says_why() {
     far.now().device.deny = Some(("ENT-PATCH", "IIAC"));
     let error = apply(&opened, "1-5").await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device(), error.code()),
+        (error.kind(), error.effect(), error.vendor_code()),
         (ErrorKind::Refused, Effect::None, Some("IIAC"))
     );
 }
@@ -330,7 +330,7 @@ async fn another_tag_and_silence_harm_one_call_only() {
     far.prank("OPR-PORT-SHUTTER", Prank::Silence);
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
 }

@@ -75,9 +75,9 @@ impl Tl1 {
             }
             Err(Unanswered::Link(error)) => Err(error.reading(command.verb())),
             Err(Unanswered::Reply(error)) => {
-                let error = Error::from(error).during(command.verb());
+                let error = Error::from(error).with_operation(command.verb());
                 Err(if command.changes() {
-                    error.effect(Effect::Unknown)
+                    error.with_effect(Effect::Unknown)
                 } else {
                     error
                 })

@@ -201,7 +201,7 @@ impl Session {
             ErrorKind::Refused,
             format!("the switch denied {}", command.verb()),
         )
-        .vendor_code(denial.code)
-        .vendor_text(denial.text)
+        .with_vendor_code(denial.code)
+        .with_vendor_text(denial.text)
     }
 }

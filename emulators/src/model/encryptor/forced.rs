@@ -411,7 +411,7 @@ impl ForcedEnd {
 fn refused(operation: Operation) -> impl Fn(Refusal) -> Error {
     move |r| {
         Error::new(ErrorKind::Refused, format!("the encryptor refused: {r:?}"))
-            .during(operation.name())
+            .with_operation(operation.name())
     }
 }
 

@@ -582,7 +582,7 @@ fn refused(operation: Operation, refusal: MkaRefusal) -> Error {
     } else {
         ErrorKind::Refused
     };
-    Error::new(kind, format!("the encryptor refused: {refusal:?}")).during(operation.name())
+    Error::new(kind, format!("the encryptor refused: {refusal:?}")).with_operation(operation.name())
 }
 
 impl_device! { MkaEnd, face,

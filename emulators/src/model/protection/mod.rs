@@ -393,7 +393,8 @@ fn refused(operation: Operation, rejected: Rejected) -> Error {
         Rejected::WrongMode => ErrorKind::NotReady,
         Rejected::Gate(_) => ErrorKind::Refused,
     };
-    Error::new(kind, format!("the switch rejected it: {rejected:?}")).during(operation.name())
+    Error::new(kind, format!("the switch rejected it: {rejected:?}"))
+        .with_operation(operation.name())
 }
 
 impl std::fmt::Debug for Protector {

@@ -151,8 +151,8 @@ pub(super) fn check_ready(
 ) -> Result<()> {
     let failed = |kind, message: String| {
         Err(Error::new(kind, message)
-            .on(descriptor.uri.as_str())
-            .during(operation.name()))
+            .with_device(descriptor.uri.as_str())
+            .with_operation(operation.name()))
     };
     if capabilities.supports(operation) == Support::Unsupported {
         return failed(

@@ -32,7 +32,7 @@ pub(crate) async fn run(
             .random((bytes - all.len()).min(most))
             .await
             // Bytes that are lost on the way have no twin anywhere: the device gives others.
-            .map_err(|error| error.effect(Effect::None))?;
+            .map_err(|error| error.with_effect(Effect::None))?;
         all.extend_from_slice(&part);
         progress.at(all.len());
         if all.len() >= bytes {

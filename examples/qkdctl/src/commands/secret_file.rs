@@ -73,7 +73,7 @@ pub(super) fn finish_keys(file: NewFile, path: &Path, keys: &[Key]) -> Result<()
     serde_json::to_writer_pretty(&mut *text, &entries)
         .map_err(|_| Error::new(ErrorKind::Internal, "the keys could not be written down"))
         .and_then(|()| finish(file, path, &text))
-        .map_err(|e| e.effect(Effect::Partial))
+        .map_err(|e| e.with_effect(Effect::Partial))
 }
 
 /// Reads a key: the first of the file, or the one named.

@@ -254,8 +254,7 @@ async fn undeclared(b: &Bench) -> Verdict {
         let Some(result) = result else { continue };
         tried = true;
         let error = refused(format!("{op}, which it does not declare"), result)?;
-        let right =
-            error.kind() == ErrorKind::Unsupported && error.effect_on_device() == Effect::None;
+        let right = error.kind() == ErrorKind::Unsupported && error.effect() == Effect::None;
         holds(right, || {
             format!("{op}, which it does not declare: {error}")
         })?;
@@ -306,8 +305,8 @@ async fn assumed(b: &Bench) -> Verdict {
         };
         tried = true;
         let error = refused(format!("{op}, which rests on `{}`", assumption.id), result)?;
-        let right = error.kind() == ErrorKind::AssumptionNotAccepted
-            && error.effect_on_device() == Effect::None;
+        let right =
+            error.kind() == ErrorKind::AssumptionNotAccepted && error.effect() == Effect::None;
         holds(right, || {
             format!("{op}, which rests on `{}`: {error}", assumption.id)
         })?;

@@ -224,7 +224,7 @@ async fn wrong_size(b: &Bench) -> Verdict {
         )?;
         b.print(&error);
         holds(
-            error.kind() == ErrorKind::InvalidInput && error.effect_on_device() == Effect::None,
+            error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::None,
             || format!("a key of {bytes} bytes: {error}"),
         )?;
     }

@@ -300,7 +300,7 @@ async fn manual_to_dark(b: &Bench) -> Verdict {
         holds(error.kind() == ErrorKind::NotReady, || {
             format!("a manual switch to a path without light: {error}")
         })?;
-        holds(error.effect_on_device() == Effect::None, || {
+        holds(error.effect() == Effect::None, || {
             format!("its effect is not none: {error}")
         })?;
         holds(before == b.state(), || {
@@ -431,7 +431,7 @@ async fn refused_command(b: &Bench) -> Verdict {
         holds(before == after, || {
             "every change was refused, and the device has changed".to_owned()
         })?;
-        holds(error.effect_on_device() != Effect::Partial, || {
+        holds(error.effect() != Effect::Partial, || {
             format!("nothing was changed, and the error says in part: {error}")
         })
     })

@@ -279,7 +279,7 @@ async fn no_group(b: &Bench) -> Verdict {
         holds(error.kind() == ErrorKind::NotFound, || {
             format!("a group that is not there, {what}: {error}")
         })?;
-        holds(error.effect_on_device() == Effect::None, || {
+        holds(error.effect() == Effect::None, || {
             format!("a group that is not there, {what}: its effect is not none: {error}")
         })?;
     }

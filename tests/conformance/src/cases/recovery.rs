@@ -112,7 +112,7 @@ async fn struck(b: &Bench, fate: Fate) -> Verdict {
             holds(reading::is_of_the_wire(&error), || {
                 format!("{error}: no error of a wire")
             })?;
-            holds(error.effect_on_device() == Effect::None, || {
+            holds(error.effect() == Effect::None, || {
                 format!("{error}: a reading changes nothing")
             })
         }

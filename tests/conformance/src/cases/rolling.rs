@@ -614,7 +614,7 @@ async fn refuses(b: &Bench) -> Verdict {
         "staging, while the device refuses",
         b.call(Op::Stage, encryptor.stage(&id, &key)).await,
     )?;
-    let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
+    let right = error.kind() == ErrorKind::Refused && error.effect() == Effect::None;
     holds(right, || {
         format!("staging, while the device refuses: {error}")
     })?;
@@ -630,7 +630,7 @@ async fn refuses(b: &Bench) -> Verdict {
         b.call(Op::Activate, encryptor.activate(&staged)).await,
     )?;
     b.fault("clear")?;
-    let right = error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None;
+    let right = error.kind() == ErrorKind::Refused && error.effect() == Effect::None;
     holds(right, || {
         format!("activating, while the device refuses: {error}")
     })?;
@@ -651,12 +651,13 @@ async fn full(b: &Bench) -> Verdict {
     )?;
     b.fault("clear")?;
     holds(
-        error.kind() == ErrorKind::Refused && error.effect_on_device() == Effect::None,
+        error.kind() == ErrorKind::Refused && error.effect() == Effect::None,
         || format!("staging, where there is no room: {error}"),
     )?;
-    holds(error.code().is_some() || error.words().is_some(), || {
-        format!("the device's own code or words are not passed on: {error}")
-    })?;
+    holds(
+        error.vendor_code().is_some() || error.vendor_text().is_some(),
+        || format!("the device's own code or words are not passed on: {error}"),
+    )?;
     holds(b.state() == before, || {
         "there was no room, and the device has changed".to_owned()
     })

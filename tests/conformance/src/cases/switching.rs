@@ -349,8 +349,7 @@ async fn foreign(b: &Bench) -> Verdict {
             "a plan for a state that has moved on",
             b.call(Op::Apply, switch.apply(&plan)).await,
         )?;
-        let right =
-            error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
+        let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
         holds(right, || {
             format!("a plan for a state that has moved on: {error}")
         })?;
@@ -434,8 +433,7 @@ async fn another(b: &Bench) -> Verdict {
         "a plan that was made for another box",
         switch.apply(&plan).await,
     )?;
-    let right =
-        error.kind() == ErrorKind::IdentityChanged && error.effect_on_device() == Effect::None;
+    let right = error.kind() == ErrorKind::IdentityChanged && error.effect() == Effect::None;
     holds(right, || {
         format!("a plan that was made for another box: {error}")
     })?;
@@ -547,8 +545,7 @@ async fn stale(b: &Bench) -> Verdict {
             "the same plan, a second time",
             b.call(Op::Apply, switch.apply(&plan)).await,
         )?;
-        let right =
-            error.kind() == ErrorKind::StateChanged && error.effect_on_device() == Effect::None;
+        let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
         holds(right, || format!("the same plan, a second time: {error}"))?;
         let now = paths(b, &*switch).await?;
         holds(now == wanted, || {
@@ -697,7 +694,7 @@ async fn full(b: &Bench) -> Verdict {
         holds(b.state() == before, || {
             "every change was refused, and the device has changed".to_owned()
         })?;
-        holds(error.effect_on_device() != Effect::Partial, || {
+        holds(error.effect() != Effect::Partial, || {
             format!("nothing was changed, and the error says in part: {error}")
         })?;
         b.fault("clear")?;
@@ -736,7 +733,7 @@ const ALL: &str = "ignore=99";
 fn not_done(what: &str, error: &qkd_hal::Error) -> Verdict {
     let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
     holds(right, || format!("{what}: {error}"))?;
-    holds(error.effect_on_device() != Effect::Partial, || {
+    holds(error.effect() != Effect::Partial, || {
         format!("{what}, and the error says in part: {error}")
     })
 }
@@ -855,7 +852,7 @@ async fn acknowledged(b: &Bench) -> Verdict {
         .await,
     )?;
     b.script().clear();
-    holds(error.effect_on_device() == Effect::Unknown, || {
+    holds(error.effect() == Effect::Unknown, || {
         format!("a move whose acknowledgement was lost: {error}")
     })?;
     let error = refused(

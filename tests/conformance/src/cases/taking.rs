@@ -396,7 +396,7 @@ async fn beyond(b: &Bench, module: &dyn QkdModule, request: KeyRequest, what: St
     let before = b.state();
     let error = refused(&what, take(b, module, &request).await)?;
     let right = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Refused);
-    holds(right && error.effect_on_device() == Effect::None, || {
+    holds(right && error.effect() == Effect::None, || {
         format!("{what}: {error}")
     })?;
     holds(b.state() == before, || {
@@ -471,7 +471,7 @@ async fn lost(b: &Bench) -> Verdict {
     let mut events = module.events();
     for fate in [Fate::Lost, Fate::HangsUp, Fate::CutShort] {
         let error = lose(b, &*module, fate).await?;
-        holds(error.effect_on_device() == Effect::Unknown, || {
+        holds(error.effect() == Effect::Unknown, || {
             format!("a reply with keys was lost ({fate:?}): {error}")
         })?;
         let next = take(b, &*module, &KeyRequest::new(1)).await;
@@ -527,7 +527,7 @@ async fn empty(b: &Bench) -> Verdict {
     )?;
     b.fault("clear")?;
     holds(
-        error.kind() == ErrorKind::Exhausted && error.effect_on_device() == Effect::None,
+        error.kind() == ErrorKind::Exhausted && error.effect() == Effect::None,
         || format!("a key from an empty store: {error}"),
     )?;
     let refilled = reading::until(b, || async {

@@ -414,7 +414,7 @@ async fn a_set_that_is_refused_has_changed_nothing() {
             fault(refusal);
             let error = rig.near().stage(&rig.channel, &key(2)).await.unwrap_err();
             assert_eq!(
-                (error.kind(), error.effect_on_device(), error.code()),
+                (error.kind(), error.effect(), error.vendor_code()),
                 (ErrorKind::Refused, Effect::None, Some(code)),
                 "{family:?}: {error}"
             );
@@ -429,7 +429,7 @@ async fn a_set_that_is_refused_has_changed_nothing() {
         fault("refuse=1");
         let error = rig.near().activate(&staged).await.unwrap_err();
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (ErrorKind::Refused, Effect::None),
             "{family:?}: {error}"
         );
@@ -654,7 +654,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
             match outcome {
                 Err(error) => {
                     assert_eq!(
-                        (error.kind(), error.effect_on_device()),
+                        (error.kind(), error.effect()),
                         (ErrorKind::Timeout, Effect::Unknown),
                         "{family:?}, {exchanges}: {error}"
                     );
@@ -719,7 +719,7 @@ async fn wrong_credentials_are_an_authentication_error() {
                 ErrorKind::Authentication
             };
             assert_eq!(
-                (error.kind(), error.effect_on_device()),
+                (error.kind(), error.effect()),
                 (kind, Effect::None),
                 "{family:?}, {wrong}: {error}"
             );
@@ -781,7 +781,7 @@ async fn a_key_is_not_sent_below_auth_priv() {
         let channel = encryptor.channels().await.unwrap()[0].clone();
         let error = encryptor.stage(&channel, &key(1)).await.unwrap_err();
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (ErrorKind::Authentication, Effect::None),
             "{family:?}: {error}"
         );

@@ -585,7 +585,7 @@ async fn a_struck_reply_to_a_change_leaves_the_effect_open() {
         };
         assert!(script.struck(), "{name}");
         assert_eq!(
-            (error.kind(), error.effect_on_device()),
+            (error.kind(), error.effect()),
             (kind, Effect::Unknown),
             "{name}: {error}"
         );

@@ -68,7 +68,7 @@ async fn a_driver_never_takes_another_familys_device_for_its_own() {
                     Err(e) if e.message().contains("is of another level") => continue,
                     Err(e) if e.kind() == ErrorKind::IdentityChanged => {
                         assert!(e.message().contains("another make of device"), "{uri}: {e}");
-                        assert_eq!(e.effect_on_device(), Effect::None, "{uri}");
+                        assert_eq!(e.effect(), Effect::None, "{uri}");
                         refused += 1;
                         over_snmp +=
                             u32::from(at.contains("snmp") || SNMP.contains(&driver_of(at)));

@@ -102,9 +102,9 @@ async fn what_014_refuses_is_told_and_changes_nothing() {
             matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Refused),
             "{error}"
         );
-        assert_eq!(error.effect_on_device(), Effect::None, "{error}");
+        assert_eq!(error.effect(), Effect::None, "{error}");
         assert!(
-            error.words().is_some(),
+            error.vendor_text().is_some(),
             "the KME's own words are passed on: {error}"
         );
     }
@@ -164,11 +164,7 @@ async fn a_lost_reply_with_keys_loses_the_keys_and_says_so() {
         };
         running.fault(fault).unwrap();
         let error = alice.take_keys(&KeyRequest::new(2)).await.unwrap_err();
-        assert_eq!(
-            error.effect_on_device(),
-            Effect::Unknown,
-            "{fault}: {error}"
-        );
+        assert_eq!(error.effect(), Effect::Unknown, "{fault}: {error}");
         assert_eq!(
             alice.take_keys(&KeyRequest::new(1)).await.unwrap().len(),
             1,

@@ -258,12 +258,7 @@ async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
         let mut kinds = Vec::new();
         while kinds.last() != Some(&ErrorKind::StateChanged) {
             let error = rig.driven.apply(&back).await.expect_err(family.name);
-            assert_eq!(
-                error.effect_on_device(),
-                Effect::None,
-                "{}: {error}",
-                family.name
-            );
+            assert_eq!(error.effect(), Effect::None, "{}: {error}", family.name);
             kinds.push(error.kind());
             assert!(kinds.len() < 5, "{}: {kinds:?}", family.name);
         }

@@ -245,7 +245,7 @@ async fn a_plan_for_a_state_that_has_moved_on_changes_nothing() {
     rig.model.add(&[(1, 10)]).unwrap();
     let error = rig.driven.apply(&old).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::None)
     );
     assert_eq!(rig.model.connected().to_string(), "1-10");
@@ -272,7 +272,7 @@ async fn a_plan_for_another_box_is_refused() {
     .unwrap();
     let error = rig.driven.apply(&plan).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.effect_on_device()),
+        (error.kind(), error.effect()),
         (ErrorKind::IdentityChanged, Effect::None)
     );
     assert!(rig.model.connected().is_empty());
@@ -295,7 +295,7 @@ async fn a_refused_step_says_exactly_what_was_done() {
     assert_eq!(error.kind(), ErrorKind::Refused);
     let unchanged = rig.model.connected().to_string() == "1-9,2-10";
     assert_eq!(
-        error.effect_on_device(),
+        error.effect(),
         if unchanged {
             Effect::None
         } else {
@@ -408,7 +408,7 @@ async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
                 assert!(known, "{fault}: {error}");
                 let moved = rig.model.connected().to_string() != "1-9";
                 assert!(
-                    !moved || error.effect_on_device() != Effect::None,
+                    !moved || error.effect() != Effect::None,
                     "{fault}: the device changed, and the error denies it: {error}"
                 );
             }

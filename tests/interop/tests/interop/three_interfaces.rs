@@ -119,7 +119,7 @@ fn gist<T>(result: &Result<T>) -> Option<(ErrorKind, Effect)> {
     result
         .as_ref()
         .err()
-        .map(|e: &Error| (e.kind(), e.effect_on_device()))
+        .map(|e: &Error| (e.kind(), e.effect()))
 }
 
 fn near(a: f64, b: f64, within: f64) -> bool {

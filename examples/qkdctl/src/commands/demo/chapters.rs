@@ -178,7 +178,7 @@ async fn switching(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.must_fail(
         "the plan is refused, nothing has moved",
         switch.apply(&stale).await,
-        |e| e.kind() == ErrorKind::StateChanged && e.effect_on_device() == Effect::None,
+        |e| e.kind() == ErrorKind::StateChanged && e.effect() == Effect::None,
     );
     let again = plan(
         &*switch,
@@ -289,7 +289,7 @@ async fn protection(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.must_fail(
         "a manual switch to the path without light is refused, nothing is sent",
         protection.command(&group, &back).await,
-        |e| e.kind() == ErrorKind::NotReady && e.effect_on_device() == Effect::None,
+        |e| e.kind() == ErrorKind::NotReady && e.effect() == Effect::None,
     );
     testbed.fault("scte-hms-ab", "clear")?;
     protection.command(&group, &back).await?;
@@ -468,7 +468,7 @@ async fn faults(testbed: &Testbed, story: &mut Story) -> Result<()> {
     story.must_fail(
         "a reply with keys is cut: they are lost, and said to be",
         alice.take_keys(&KeyRequest::new(2)).await,
-        |e| e.effect_on_device() == Effect::Unknown,
+        |e| e.effect() == Effect::Unknown,
     );
     let (key, _twin) = twins(story, "the next key", &*alice, &*bob, Bits(256)).await?;
     story.must_fail(

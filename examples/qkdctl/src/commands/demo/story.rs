@@ -95,7 +95,7 @@ impl Story {
                     "{what}: {} [{}; {}]",
                     error.message(),
                     error.kind(),
-                    error.effect_on_device()
+                    error.effect()
                 ),
             ),
         }

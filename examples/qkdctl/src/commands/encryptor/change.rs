@@ -60,8 +60,8 @@ pub(super) async fn retire(
                     confirmation.evidence()
                 ),
             )
-            .on(descriptor.uri.as_str())
-            .during(Operation::Retire.name()));
+            .with_device(descriptor.uri.as_str())
+            .with_operation(Operation::Retire.name()));
         }
         encryptor.retire(&confirmation.confirmed()?).await
     };

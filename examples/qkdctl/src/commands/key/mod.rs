@@ -125,8 +125,8 @@ fn void(keys: &[Key], error: Error) -> Error {
         error.message()
     );
     Error::new(error.kind(), what)
-        .effect(error.effect_on_device())
-        .caused_by(error)
+        .with_effect(error.effect())
+        .with_source(error)
 }
 
 fn print_taken(

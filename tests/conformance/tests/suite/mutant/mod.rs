@@ -370,5 +370,5 @@ impl Broken {
 
 /// The same error, with another word on what happened to the device.
 fn saying(error: &Error, effect: Effect) -> Error {
-    Error::new(error.kind(), error.message()).effect(effect)
+    Error::new(error.kind(), error.message()).with_effect(effect)
 }

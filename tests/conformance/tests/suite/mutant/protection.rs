@@ -118,7 +118,7 @@ impl Protection for Broken {
                 if e.kind() == ErrorKind::NotReady
                     && matches!(command, SwitchCommand::Manual(_)) =>
             {
-                Err(Error::new(ErrorKind::NotReady, e.message()).effect(Effect::Unknown))
+                Err(Error::new(ErrorKind::NotReady, e.message()).with_effect(Effect::Unknown))
             }
             ("PRT-13", Err(_)) => Ok(()),
             (_, result) => result,
