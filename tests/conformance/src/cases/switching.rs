@@ -5,6 +5,7 @@ use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
     journal::Stood,
+    lanes,
     requirement::Impact,
     result::On,
     stood,
@@ -522,7 +523,11 @@ async fn open_impatient(b: &Bench) -> Result<Opened, Stop> {
 }
 
 async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
-    let opened = open_impatient(b).await?;
+    let opened = if lanes::waits(fate) {
+        open_impatient(b).await?
+    } else {
+        b.open().await?
+    };
     let switch = opened.as_switch()?;
     let start = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &start).await?;
