@@ -8,7 +8,7 @@ use qkd_driver_kit::{
 };
 
 /// The most handles that are opened beside each other.
-const MAX_LANES: usize = 16;
+const MAX_LANES: usize = 20;
 
 /// A handle with the faults of its own wire.
 pub(crate) struct Lane {

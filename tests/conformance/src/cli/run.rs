@@ -303,7 +303,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             Refusal::WrongKind(why) | Refusal::WrongFile(why) => (why, 2),
             Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
         };
-        eprintln!("error: {why}");
+        console::error_line(&format!("error: {why}"));
         return Ok(code);
     }
     if arguments.list {

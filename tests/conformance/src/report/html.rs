@@ -125,6 +125,9 @@ struct Cell {
     anchor: String,
 }
 
+/// A number, and the part of the page that shows what it counts.
+type Count = (usize, String);
+
 /// A failure in a line.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -163,7 +166,7 @@ struct Dut<'a> {
     /// How many requirements ended how, and the part of the page that shows them.
     requirements: Vec<(Mark, usize, String)>,
     /// Of positive and of negative cases: a count for each outcome, and of all.
-    cases: Vec<(&'static str, Vec<(usize, String)>, usize)>,
+    cases: Vec<(&'static str, Vec<Count>, usize)>,
     failures: Vec<Failure<'a>>,
     waived: Vec<Failure<'a>>,
     deviations: Vec<(&'a Deviation, &'static str)>,
