@@ -49,7 +49,7 @@ pub(crate) enum Reached {
     /// The first end has the new key staged, and was not activated: the old one is active.
     NearStaged,
     /// All of it.
-    End(Rolled),
+    End(Box<Rolled>),
 }
 
 /// A roll that did not end: its program was killed.
@@ -344,12 +344,12 @@ pub(crate) async fn roll(
     }
     let [near, far] = <[Confirmation; 2]>::try_from(confirmations)
         .map_err(|_| Error::new(ErrorKind::Internal, "a pair has two ends"))?;
-    Ok(Reached::End(Rolled {
+    Ok(Reached::End(Box::new(Rolled {
         key_id: near_key.id().clone(),
         near,
         far,
         retired,
-    }))
+    })))
 }
 
 /// Says how far a change had come: what was done before stands, so that it was made in part even where the failed step did nothing.

@@ -219,7 +219,7 @@ impl Pair<'_> {
         let entry = entry.with_keys(&key_id);
         let is_changed = key_id.is_some();
         let (rolled, words) = match reached {
-            Reached::End(rolled) => (Some(rolled), None),
+            Reached::End(rolled) => (Some(*rolled), None),
             stopped => (
                 None,
                 Some(self.stopped(key_id.as_ref(), twin_taken, &stopped)),
