@@ -126,8 +126,16 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
         seen.insert(file_of(&done.json()));
     };
     run(&["key", "status", &module[0]]);
-    run(&["key", "take", &module[0], "--to", &taken]);
-    run(&["key", "take", &module[0], "--to", &taken, "--yes"]);
+    run(&["key", "take", &module[0], "--plain-http", "--to", &taken]);
+    run(&[
+        "key",
+        "take",
+        &module[0],
+        "--plain-http",
+        "--to",
+        &taken,
+        "--yes",
+    ]);
     run(&["key", "start", &module[0], "--yes"]);
     run(&["key", "calibrate", &module[0]]);
     run(&["encryptor", "show", &enc[0]]);
