@@ -5,7 +5,6 @@ use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
     journal::Stood,
-    lanes,
     requirement::Impact,
     result::On,
     stood,
@@ -15,8 +14,7 @@ use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Qua
 use qkd_switch_hal::{
     CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{collections::BTreeSet, sync::Arc};
 
 const APPLY: &[Need] = &[Need::Op(Op::Apply), Need::Live];
 const EMULATED: &[Need] = &[Need::Op(Op::Apply), Need::Emulator];
@@ -494,38 +492,8 @@ async fn refused_steps(b: &Bench) -> Verdict {
     .await
 }
 
-/// Opens the emulated device with a deadline that an apply needs, and no more: each reply that is
-/// lost costs one. Never longer than the deadline of the run.
-async fn open_impatient(b: &Bench) -> Result<Opened, Stop> {
-    const MIN_DEADLINE: Duration = Duration::from_millis(500);
-    let opened = b.open().await?;
-    if !b.session.dut.on().has_wall_time() {
-        return Ok(opened);
-    }
-    let switch = opened.as_switch()?;
-    let start = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &start).await?;
-    let begun = Instant::now();
-    let stood = Stood::Connections(start.to_string());
-    stood::putting_back(b, &opened, stood, async {
-        stood::change_to(&*switch, &wanted).await?;
-        Ok(())
-    })
-    .await?;
-    // Both ways, with the readings between them: several times what one apply takes.
-    let needed = (begun.elapsed() * 2).max(MIN_DEADLINE);
-    opened.device().close().await?;
-    let deadline = needed.min(b.session.deadline());
-    let deadline = format!("{}ms", deadline.as_millis());
-    Ok(b.open_with(&[("deadline", &deadline)]).await?)
-}
-
 async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
-    let opened = if lanes::waits(fate) {
-        open_impatient(b).await?
-    } else {
-        b.open().await?
-    };
+    let opened = b.open().await?;
     let switch = opened.as_switch()?;
     let start = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &start).await?;
