@@ -11,10 +11,11 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::FileTypeExt,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
@@ -387,9 +388,13 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// An address at which nobody listens just now.
+/// An address that nothing else takes before the program binds it: its host, of 127.0.0.0/8, is
+/// this call's alone, while everything else on the machine asks for a port of 127.0.0.1.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    static CALLS: AtomicU8 = AtomicU8::new(1);
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    let host = Ipv4Addr::new(127, high.max(1), low, CALLS.fetch_add(1, Ordering::Relaxed));
+    let listener = TcpListener::bind((host, 0)).unwrap();
     listener.local_addr().unwrap().to_string()
 }
 

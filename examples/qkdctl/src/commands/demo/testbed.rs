@@ -44,7 +44,7 @@ impl Testbed {
         let mut running = BTreeMap::new();
         // Traps of all SNMP agents come to one receiver; its users are theirs.
         let mut users = Vec::new();
-        let target = free_udp_port().map_err(internal)?;
+        let target = free_udp_address().map_err(internal)?;
         for (place, (name, set)) in PROFILES.iter().enumerate() {
             let mut options = Options::default().seeded(seed.wrapping_add(place as u64));
             for (setting, value) in *set {
@@ -55,7 +55,7 @@ impl Testbed {
                 .find(|p| p.name == *name)
                 .is_some_and(|p| p.settings.iter().any(|s| s.name == "trap-target"));
             if takes_traps {
-                options = options.with("trap-target", format!("127.0.0.1:{target}"));
+                options = options.with("trap-target", &target);
             }
             let emulator = profile::start(name, &options).await.map_err(internal)?;
             let ready = emulator.ready();
@@ -99,7 +99,7 @@ impl Testbed {
             .with_credentials(credentials.clone())
             .accepting(assumptions);
         let users: Vec<Security> = users.into_iter().map(|(_, s)| s).collect();
-        match NotificationReceiver::bind(&format!("127.0.0.1:{target}"), &users).await {
+        match NotificationReceiver::bind(&target, &users).await {
             Ok(receiver) => context = context.with_notifications(receiver),
             Err(e) => story.check(false, format!("no receiver of traps: {e}")),
         }
@@ -181,8 +181,9 @@ impl Testbed {
     }
 }
 
-fn free_udp_port() -> std::io::Result<u16> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+/// An address for the receiver of notifications, which is bound only after the agents that send
+/// to it: its host is not that of the agents, so that none of them takes it first.
+fn free_udp_address() -> std::io::Result<String> {
+    let socket = std::net::UdpSocket::bind("127.0.0.2:0")?;
+    Ok(socket.local_addr()?.to_string())
 }
