@@ -88,6 +88,26 @@ impl Bench {
         }
     }
 
+    /// A bench of the same kind whose emulator, on its wire, is its own.
+    pub(crate) async fn with_another_emulator(&self) -> Result<Self, String> {
+        self.session.bench_with_another_emulator().await
+    }
+
+    /// Takes over what another bench has noted, and what went over its wire.
+    pub(crate) fn take_notes_of(&self, other: &Self) {
+        for record in other.records() {
+            self.transcript.push(record);
+        }
+        let noted = std::mem::take(&mut *other.seen());
+        let mut seen = self.seen();
+        seen.timings.extend(noted.timings);
+        seen.secrets.extend(noted.secrets);
+        seen.printed.push_str(&noted.printed);
+        seen.overruns.extend(noted.overruns);
+        seen.put_back.extend(noted.put_back);
+        seen.gates.extend(noted.gates);
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -46,6 +46,8 @@ pub struct Dut {
     pub on_wire: bool,
     /// Which of the emulator's URIs is the device (of a pair, or of several buses), counted from 1. The one behind it is the peer, if the profile has pairs.
     pub end: Option<usize>,
+    /// The seed of the emulator's random numbers; 7 without it.
+    pub seed: Option<u64>,
     /// Faults of the emulator, from the beginning.
     pub faults: Vec<String>,
     /// A result file of an earlier run, instead of a URI: its transcripts answer.
@@ -150,9 +152,10 @@ impl Dut {
             && (!self.settings.is_empty()
                 || !self.faults.is_empty()
                 || self.on_wire
+                || self.seed.is_some()
                 || self.end.is_some())
         {
-            return Err("settings, faults, on_wire and end belong to an emulator".to_owned());
+            return Err("settings, seed, faults, on_wire and end belong to an emulator".to_owned());
         }
         if self.end == Some(0) {
             return Err("end = 0: ends are counted from 1".to_owned());

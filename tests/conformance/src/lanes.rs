@@ -1,20 +1,18 @@
-//! Several handles of one device, so that calls that wait for their deadline wait together.
+//! Several places where a case runs side by side, so that calls that wait for their deadline wait
+//! together.
+//!
+//! An emulator on a wire is started once more for each place. A device is opened once more for
+//! each place, as often as it allows. In memory, where time is virtual, there is one place.
 
-use crate::{bench::Bench, case::Stop, reading};
+use crate::{bench::Bench, case::Stop, reading, result::On};
 use futures::future::join_all;
 use qkd_driver_kit::{
     Opened,
     wrap::fault::{Fate, Script},
 };
 
-/// The most handles that are opened beside each other.
-const MAX_LANES: usize = 20;
-
-/// A handle with the faults of its own wire.
-pub(crate) struct Lane {
-    pub(crate) opened: Opened,
-    pub(crate) script: Script,
-}
+/// The most places of a case.
+pub(crate) const MAX_LANES: usize = 20;
 
 /// Whether a fate lets a call wait for its deadline.
 pub(crate) fn waits(fate: Fate) -> bool {
@@ -24,36 +22,113 @@ pub(crate) fn waits(fate: Fate) -> bool {
     )
 }
 
-/// Opens the device once, or, where calls wait in wall time, as often as it allows: each handle
-/// reads `right` while all others are open.
-pub(crate) async fn open(b: &Bench, many: bool) -> Result<(Vec<Lane>, String), Stop> {
-    let first = lane(b).await?;
-    let right = reading::steady(b, &first.opened).await?;
-    let mut lanes = vec![first];
-    if !many || !b.session.dut.on().has_wall_time() {
-        return Ok((lanes, right));
+/// The bench of a case, and benches of the same kind whose emulators are their own.
+pub(crate) struct Benches<'a> {
+    own: &'a Bench,
+    others: Vec<Bench>,
+}
+
+impl<'a> Benches<'a> {
+    /// `count` benches, if the device is an emulator on a wire; otherwise the one that is there.
+    ///
+    /// # Errors
+    /// `Broken` if an emulator does not start.
+    pub(crate) async fn beside(own: &'a Bench, count: usize) -> Result<Self, Stop> {
+        let mut benches = Self {
+            own,
+            others: Vec::new(),
+        };
+        if own.session.dut.on() == On::EmulatorOnWire {
+            for _ in 1..count.min(MAX_LANES) {
+                benches
+                    .others
+                    .push(own.with_another_emulator().await.map_err(Stop::Broken)?);
+            }
+        }
+        Ok(benches)
     }
-    while lanes.len() < MAX_LANES {
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Bench> {
+        std::iter::once(self.own).chain(&self.others)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Gives what the others have noted to the bench of the case.
+    pub(crate) fn close(self) {
+        for bench in &self.others {
+            self.own.take_notes_of(bench);
+        }
+    }
+}
+
+/// A handle with the faults of its own wire.
+pub(crate) struct Lane<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) opened: Opened,
+    pub(crate) script: Script,
+    /// What it reads while nothing is wrong.
+    pub(crate) right: String,
+}
+
+/// Opens a handle on each bench; of a device, at most `count`, as many as it serves: each handle
+/// reads the same while all others are open.
+pub(crate) async fn open<'a>(
+    benches: &'a Benches<'_>,
+    count: usize,
+) -> Result<Vec<Lane<'a>>, Stop> {
+    let mut lanes = Vec::new();
+    for bench in benches.all() {
+        lanes.push(lane(bench).await?);
+    }
+    let own = benches.own;
+    if own.session.dut.on() != On::Device {
+        return Ok(lanes);
+    }
+    while lanes.len() < count.min(MAX_LANES) {
         // A line that is busy, or a device that has no more room.
-        let Ok(next) = lane(b).await else { break };
+        let Ok(next) = lane(own).await else { break };
         lanes.push(next);
     }
-    let reads = join_all(lanes.iter().map(|l| reading::try_steady(b, &l.opened))).await;
+    let reads = join_all(lanes.iter().map(|l| reading::try_steady(own, &l.opened))).await;
     let all_right = reads
         .iter()
-        .all(|read| matches!(read, Ok(Ok(read)) if *read == right));
+        .zip(&lanes)
+        .all(|(read, lane)| matches!(read, Ok(Ok(read)) if *read == lane.right));
     if !all_right {
-        // The device took them and serves one only.
+        // The device accepts several handles and serves one only.
         for lane in lanes.drain(..) {
             let _ = lane.opened.device().close().await;
         }
-        lanes.push(lane(b).await?);
+        lanes.push(self::lane(own).await?);
     }
-    Ok((lanes, right))
+    Ok(lanes)
 }
 
-async fn lane(b: &Bench) -> Result<Lane, Stop> {
+async fn lane(bench: &Bench) -> Result<Lane<'_>, Stop> {
+    let script = Script::new();
+    let opened = bench.open_beside(&script).await?;
+    let right = reading::steady(bench, &opened).await?;
+    Ok(Lane {
+        bench,
+        opened,
+        script,
+        right,
+    })
+}
+
+/// How many exchanges a reading takes; 1 where nothing waits in wall time, so that it is not asked.
+pub(crate) async fn exchanges_of_reading(b: &Bench) -> Result<usize, Stop> {
+    if !b.session.dut.on().has_wall_time() {
+        return Ok(1);
+    }
     let script = Script::new();
     let opened = b.open_beside(&script).await?;
-    Ok(Lane { opened, script })
+    let before = script.count();
+    reading::steady(b, &opened).await?;
+    let exchanges = script.count() - before;
+    opened.device().close().await?;
+    Ok(exchanges.max(1))
 }

@@ -77,24 +77,8 @@ impl Session {
         let (mut running, mut recording) = (None, None);
         match dut.on() {
             On::EmulatorOnWire => {
-                let started = emulators::start(
-                    dut.emulator.as_deref().unwrap_or_default(),
-                    &emulator_options(&dut),
-                )
-                .await
-                .map_err(|e| e.to_string())?;
-                if let Some(file) = &started.ready().credentials_file {
-                    let own = Credentials::from_file(file).map_err(|e| e.to_string())?;
-                    for name in started.ready().uris.iter().filter_map(|u| {
-                        u.parse::<DeviceUri>()
-                            .ok()?
-                            .parameter("credentials")
-                            .map(str::to_owned)
-                    }) {
-                        credentials =
-                            credentials.with(own.entry(&name).map_err(|e| e.to_string())?);
-                    }
-                }
+                let started = start(&dut).await?;
+                credentials = with_credentials_of(credentials, &started)?;
                 running = Some(Arc::new(started));
             }
             On::Recording => {
@@ -138,7 +122,11 @@ impl Session {
 
     /// What every opening of the device has: credentials, accepted assumptions, the deadline.
     pub(crate) fn context(&self, accepting: bool) -> OpenContext {
-        let mut context = OpenContext::new().with_credentials(self.credentials.clone());
+        self.context_with(self.credentials.clone(), accepting)
+    }
+
+    fn context_with(&self, credentials: Credentials, accepting: bool) -> OpenContext {
+        let mut context = OpenContext::new().with_credentials(credentials);
         if accepting {
             context = context.accepting(self.dut.accept.iter().cloned());
         }
@@ -215,6 +203,19 @@ impl Session {
             ),
         };
         Ok(Bench::new(Arc::clone(self), stand, uris, context))
+    }
+
+    /// A fresh bench on a wire, with an emulator of its own.
+    pub(crate) async fn bench_with_another_emulator(self: &Arc<Self>) -> Result<Bench, String> {
+        let started = start(&self.dut).await?;
+        let credentials = with_credentials_of(self.credentials.clone(), &started)?;
+        let uris = self.ends(&started.ready().uris)?;
+        Ok(Bench::new(
+            Arc::clone(self),
+            Stand::Wire(Arc::new(started)),
+            uris,
+            self.context_with(credentials, true),
+        ))
     }
 
     /// Opens it once, to learn what it declares.
@@ -388,10 +389,38 @@ impl Session {
     }
 }
 
+/// Starts the emulator of a file on its wire.
+async fn start(dut: &Dut) -> Result<Running, String> {
+    let profile = dut.emulator.as_deref().unwrap_or_default();
+    emulators::start(profile, &emulator_options(dut))
+        .await
+        .map_err(|e| e.to_string())
+}
+
+/// Adds the credentials that an emulator has written for its clients.
+fn with_credentials_of(
+    mut credentials: Credentials,
+    started: &Running,
+) -> Result<Credentials, String> {
+    let Some(file) = &started.ready().credentials_file else {
+        return Ok(credentials);
+    };
+    let own = Credentials::from_file(file).map_err(|e| e.to_string())?;
+    for uri in &started.ready().uris {
+        let Ok(uri) = uri.parse::<DeviceUri>() else {
+            continue;
+        };
+        if let Some(name) = uri.parameter("credentials") {
+            credentials = credentials.with(own.entry(name).map_err(|e| e.to_string())?);
+        }
+    }
+    Ok(credentials)
+}
+
 fn emulator_options(dut: &Dut) -> Options {
     let mut options = Options {
         faults: dut.faults.clone(),
-        ..Options::default().seeded(7)
+        ..Options::default().seeded(dut.seed.unwrap_or(7))
     };
     for (name, value) in &dut.settings {
         options = options.with(

@@ -2,7 +2,7 @@
 
 use crate::{
     bench::{Bench, not_accepted},
-    case::{Stop, Verdict},
+    case::Stop,
     dut::Dut,
     journal::{KnownDevice, Stood},
     result::On,
@@ -294,12 +294,12 @@ fn restoring(stood: &Stood) -> &'static [Operation] {
 ///
 /// # Errors
 /// The case's own; `Broken` if it could not be put back.
-pub(crate) async fn putting_back(
+pub(crate) async fn putting_back<T>(
     bench: &Bench,
     opened: &Opened,
     stood: Stood,
-    change: impl Future<Output = Verdict>,
-) -> Verdict {
+    change: impl Future<Output = std::result::Result<T, Stop>>,
+) -> std::result::Result<T, Stop> {
     // What could not be put back is not changed.
     let descriptor = opened.device().descriptor().clone();
     let blocked = restoring(&stood)

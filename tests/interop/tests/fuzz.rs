@@ -15,6 +15,7 @@ use qkd_emulators::{
         usb::{Chapter9, quantis::Quantis},
     },
 };
+use qkd_interop::scaled;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{path::Path, sync::Arc};
@@ -124,7 +125,7 @@ fn exercise(name: &str, seeds: &[Vec<u8>], asked: u64, codec: impl Fn(&[u8])) {
     for seed in seeds {
         codec(seed);
     }
-    for turn in 0..INPUTS {
+    for turn in 0..scaled(INPUTS) {
         mutate(&mut dice, seeds, &mut input);
         let used = allocation_counter::measure(|| codec(&input));
         assert!(

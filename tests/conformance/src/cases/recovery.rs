@@ -3,7 +3,7 @@
 use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
-    lanes::{self, Lane},
+    lanes::{self, Benches, Lane},
     reading,
     requirement::Impact,
 };
@@ -141,13 +141,29 @@ async fn each(
     fate: Fate,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
 ) -> Verdict {
-    let (lanes, right) = lanes::open(b, lanes::waits(fate)).await?;
+    let count = match lanes::waits(fate) {
+        true => lanes::exchanges_of_reading(b).await?,
+        false => 1,
+    };
+    let benches = Benches::beside(b, count).await?;
+    let verdict = each_on(&benches, count, fate, judge).await;
+    benches.close();
+    verdict
+}
+
+async fn each_on(
+    benches: &Benches<'_>,
+    count: usize,
+    fate: Fate,
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
+) -> Verdict {
+    let lanes = lanes::open(benches, count).await?;
     let mut touched = false;
     for first in (0..MOST).step_by(lanes.len()) {
         let all = lanes
             .iter()
             .zip(first..)
-            .map(|(lane, exchange)| one(b, lane, (exchange, fate), &right, &judge));
+            .map(|(lane, exchange)| one(lane, (exchange, fate), &judge));
         for outcome in join_all(all).await {
             match outcome? {
                 Reach::Struck => touched = true,
@@ -173,12 +189,11 @@ enum Reach {
 
 /// One exchange of a reading meets its fate, and the calls behind it do not suffer.
 async fn one(
-    b: &Bench,
-    lane: &Lane,
+    lane: &Lane<'_>,
     (exchange, fate): (usize, Fate),
-    right: &str,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
 ) -> Result<Reach, Stop> {
+    let (b, right) = (lane.bench, lane.right.as_str());
     let sent = lane.script.count();
     lane.script.strike(exchange, fate);
     let result = reading::try_steady(b, &lane.opened).await;
@@ -262,22 +277,32 @@ async fn opening(b: &Bench) -> Verdict {
     let sent = b.script().count();
     b.open().await?.device().close().await?;
     let exchanges = b.script().count() - sent;
-    let (lanes, _) = lanes::open(b, true).await?;
-    let at_once = lanes.len();
-    for lane in lanes {
-        lane.opened.device().close().await?;
-    }
-    let all: Vec<usize> = (0..exchanges.min(MOST)).collect();
-    for some in all.chunks(at_once) {
-        let outcomes = join_all(some.iter().map(|exchange| opening_without(b, *exchange))).await;
-        outcomes.into_iter().collect::<Verdict>()?;
-        b.open().await?.device().close().await?;
-    }
+    let benches = Benches::beside(b, exchanges).await?;
+    let verdict = opening_on(&benches, exchanges).await;
+    benches.close();
+    verdict?;
     if exchanges == 0 {
         Err(Stop::NotApplicable("opening it touches no wire".to_owned()))
     } else {
         Ok(())
     }
+}
+
+async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> Verdict {
+    let mut places = Vec::new();
+    for lane in lanes::open(benches, exchanges).await? {
+        lane.opened.device().close().await?;
+        places.push(lane.bench);
+    }
+    for first in (0..exchanges.min(MOST)).step_by(places.len()) {
+        let some = places.iter().zip(first..exchanges.min(MOST));
+        let outcomes = join_all(some.map(|(b, exchange)| opening_without(b, exchange))).await;
+        outcomes.into_iter().collect::<Verdict>()?;
+        for b in benches.all() {
+            b.open().await?.device().close().await?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the device while the reply of one exchange is lost.

@@ -5,10 +5,12 @@ use crate::{
     bench::Bench,
     case::{Case, Need, Stop, Verdict, fails, holds, refused},
     journal::Stood,
+    lanes::{self, Benches},
     requirement::Impact,
     result::On,
     stood,
 };
+use futures::future::join_all;
 use qkd_driver_kit::{Opened, wrap::fault::Fate};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Quality};
 use qkd_switch_hal::{
@@ -493,40 +495,79 @@ async fn refused_steps(b: &Bench) -> Verdict {
 }
 
 async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
-    let opened = b.open().await?;
-    let switch = opened.as_switch()?;
-    let start = paths(b, &*switch).await?;
-    let wanted = change(b, &*switch, &start).await?;
-    stood::putting_back(b, &opened, Stood::Connections(start.to_string()), async {
-        for exchange in 0..MOST {
-            let plan = stood::plan(&*switch, &start, &wanted).await?;
-            let before = b.state();
-            let (result, struck) = b
-                .struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan)))
-                .await;
-            match result {
-                Ok(_) => holds(before != b.state(), || {
-                    format!(
-                        "at exchange {}: it was called applied, and the device has not changed",
-                        exchange + 1
-                    )
-                })?,
-                Err(error) => {
-                    b.truthful(&before, &error)?;
-                    holds(
-                        crate::reading::is_of_the_wire(&error)
-                            || error.kind() == ErrorKind::StateChanged,
-                        || format!("at exchange {}: {error}: no error of a wire", exchange + 1),
-                    )?;
-                }
-            }
-            if !struck {
+    let count = match lanes::waits(fate) && b.session.dut.on().has_wall_time() {
+        true => exchanges_of_apply(b).await?,
+        false => 1,
+    };
+    let benches = Benches::beside(b, count).await?;
+    let verdict = interrupted_on(&benches, fate).await;
+    benches.close();
+    verdict
+}
+
+/// How many exchanges the change of [`interrupted_at`] takes while nothing is wrong.
+async fn exchanges_of_apply(b: &Bench) -> Result<usize, Stop> {
+    let Planned {
+        opened,
+        switch,
+        present,
+        plan,
+        ..
+    } = Planned::make(b).await?;
+    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+        let before = b.script().count();
+        b.call(Op::Apply, switch.apply(&plan)).await?;
+        Ok(b.script().count() - before)
+    })
+    .await
+}
+
+async fn interrupted_on(benches: &Benches<'_>, fate: Fate) -> Verdict {
+    for first in (0..MOST).step_by(benches.count()) {
+        let places = benches.all().zip(first..);
+        let all = places.map(|(b, exchange)| interrupted_at(b, exchange, fate));
+        for struck in join_all(all).await {
+            if !struck? {
                 return Ok(());
             }
-            // Whatever it was: reading tells, and the way back works.
-            stood::change_to(&*switch, &start).await?;
         }
-        fails(format!("an apply takes more than {MOST} exchanges"))
+    }
+    fails(format!("an apply takes more than {MOST} exchanges"))
+}
+
+/// Applies a plan while one exchange meets a fate; whether it came to that exchange.
+async fn interrupted_at(b: &Bench, exchange: usize, fate: Fate) -> Result<bool, Stop> {
+    let Planned {
+        opened,
+        switch,
+        present,
+        plan,
+        ..
+    } = Planned::make(b).await?;
+    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+        let before = b.state();
+        let (result, struck) = b
+            .struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan)))
+            .await;
+        let place = exchange + 1;
+        match result {
+            Ok(_) => holds(before != b.state(), || {
+                format!(
+                    "at exchange {place}: it was called applied, and the device has not changed"
+                )
+            })?,
+            Err(error) => {
+                b.truthful(&before, &error)?;
+                let typed = crate::reading::is_of_the_wire(&error)
+                    || error.kind() == ErrorKind::StateChanged;
+                holds(typed, || {
+                    format!("at exchange {place}: {error}: no error of a wire")
+                })?;
+            }
+        }
+        // Whatever it was: reading shows it, and the way back works.
+        stood::change_to(&*switch, &present).await?;
+        Ok(struck)
     })
     .await
 }

@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Lets something go wrong in the emulator, in the grammar of docs/emulators.md; may be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<String>,
+    /// Seed of the random numbers of every emulator; default: what its file says, or 7.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Credentials file (TOML, yours alone: mode 600).
     #[arg(long, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
     pub credentials: Option<PathBuf>,
@@ -209,6 +212,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     for path in &arguments.duts {
         let mut dut = Dut::read(path)?;
         dut.faults.extend(arguments.fault.iter().cloned());
+        if dut.emulator.is_some() {
+            dut.seed = arguments.seed.or(dut.seed);
+        }
         dut.check()
             .map_err(|e| format!("{}: {e}", path.display()))?;
         if duts.iter().any(|other: &Dut| other.name == dut.name) {

@@ -11,6 +11,7 @@ use qkd_emulators::{
     wire::snmp::{NodeOptions, SnmpAgent, olp, packetlight, scte},
 };
 use qkd_hal::{ErrorKind, Identity, units::DecibelMilliwatts};
+use qkd_interop::scaled;
 use qkd_switch_hal::{
     Geometry, SwitchCapabilities,
     protection::{
@@ -277,7 +278,7 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
 async fn programme(rig: Rig, seed: u64) {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let mut done = Vec::new();
-    for turn in 0..400 {
+    for turn in 0..scaled(400) {
         let through = dice.random();
         done.push(step(&rig, &mut dice, through).await);
         let driven = rig.driven.protection(&rig.group).await.unwrap().value;

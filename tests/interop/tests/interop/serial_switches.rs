@@ -15,6 +15,7 @@ use qkd_emulators::{
     },
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, reading::Quality};
+use qkd_interop::scaled;
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Scope};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -184,7 +185,7 @@ async fn through_its_driver_each_is_its_model() {
             family.name
         );
         let mut dice = ChaCha8Rng::seed_from_u64(23);
-        for turn in 0..60 {
+        for turn in 0..scaled(60) {
             let what = format!("{}, turn {turn}", family.name);
             let wanted = other(&mut dice, &family.geometry, &rig.model.connected());
             let by: &dyn OpticalSwitch = if dice.random() { &*rig.driven } else { direct };

@@ -12,6 +12,7 @@ use qkd_emulators::{
     },
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, TransportFault, reading::Quality};
+use qkd_interop::scaled;
 use qkd_switch_hal::{
     CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PowerMeter, Scope,
 };
@@ -118,7 +119,7 @@ async fn a_polatis_through_its_driver_is_the_model() {
         rig.meter.as_ref().unwrap().meter_capabilities().monitors,
         model.meter_capabilities().monitors
     );
-    for _ in 0..150 {
+    for _ in 0..scaled(150) {
         match dice.random_range(0..5) {
             0 => {
                 // A reader of the model and a reader of the wire see the same, though a driver made the change.
