@@ -67,6 +67,17 @@ pub enum Need {
     Wire,
 }
 
+/// What a case waits for on a real wire, beside the calls that are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// Nothing.
+    Nothing,
+    /// So many deadlines.
+    Deadlines(u32),
+    /// A deadline for each exchange of a call; side by side, if the device serves several handles.
+    EachExchange,
+}
+
 /// What a case does, once what it needs is there.
 pub type Body = for<'a> fn(&'a Bench) -> BoxFuture<'a, Verdict>;
 
@@ -83,6 +94,8 @@ pub struct Case {
     pub impact: Impact,
     /// What it needs.
     pub needs: &'static [Need],
+    /// What it waits for on a real wire.
+    pub waits: Waits,
     /// What it does.
     pub body: Body,
 }
@@ -101,6 +114,7 @@ impl Case {
             negative: false,
             impact: Impact::Observe,
             needs,
+            waits: Waits::Nothing,
             body,
         }
     }
@@ -112,6 +126,11 @@ impl Case {
     /// It does more than observe.
     pub(crate) const fn impact(mut self, impact: Impact) -> Self {
         self.impact = impact;
+        self
+    }
+    /// It waits for deadlines on a real wire.
+    pub(crate) const fn waits(mut self, waits: Waits) -> Self {
+        self.waits = waits;
         self
     }
     /// The requirement's id.

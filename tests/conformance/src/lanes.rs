@@ -132,3 +132,78 @@ pub(crate) async fn exchanges_of_reading(b: &Bench) -> Result<usize, Stop> {
     opened.device().close().await?;
     Ok(exchanges.max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session;
+    use qkd_emulators::profile::{self, Options, Running};
+    use std::collections::BTreeSet;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// The address of a URI, between its slashes and its parameters.
+    fn address(uri: &str) -> &str {
+        let behind = uri.split("://").nth(1).unwrap();
+        behind.split('?').next().unwrap()
+    }
+
+    async fn count_on(uri: &str) -> usize {
+        let dut = format!("profile = 'matrix-switch'\nuri = '{uri}'\ndeadline = '1s'");
+        let bench = session::prepared(&dut).await.bench(None).await.unwrap();
+        let benches = Benches::beside(&bench, 5).await.unwrap();
+        assert_eq!(benches.count(), 1, "a device is there once");
+        open(&benches, 5).await.unwrap().len()
+    }
+
+    async fn polatis() -> Running {
+        profile::start("polatis-16x16", &Options::default().seeded(1))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_bench_of_an_emulator_on_a_wire_has_its_own() {
+        let dut = "profile = 'matrix-switch'\nemulator = 'polatis-16x16'\non_wire = true";
+        let bench = session::prepared(dut).await.bench(None).await.unwrap();
+        let benches = Benches::beside(&bench, 3).await.unwrap();
+        let addresses: BTreeSet<&str> = benches.all().map(|b| address(&b.uris()[0])).collect();
+        assert_eq!(addresses.len(), 3);
+        let lanes = open(&benches, 3).await.unwrap();
+        assert_eq!(lanes.len(), 3);
+        // What goes over the wire of one of them is in the transcript of the case in the end.
+        let before = bench.records().len();
+        drop(lanes);
+        benches.close();
+        assert!(bench.records().len() > before);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_device_is_opened_as_often_as_it_serves_handles() {
+        let running = polatis().await;
+        assert_eq!(count_on(&running.ready().uris[0]).await, 5);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_serial_line_is_opened_once() {
+        let running = polatis().await;
+        let uris = &running.ready().uris;
+        let serial = uris.iter().find(|u| u.contains("+serial")).unwrap();
+        assert_eq!(count_on(serial).await, 1);
+    }
+
+    /// It accepts every connection, and forwards one at a time.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_device_that_accepts_several_handles_and_serves_one_has_one_lane() {
+        let running = polatis().await;
+        let behind = address(&running.ready().uris[0]).to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("polatis+tcp://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut device = TcpStream::connect(&behind).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut device).await;
+            }
+        });
+        assert_eq!(count_on(&uri).await, 1);
+    }
+}

@@ -28,6 +28,7 @@ pub mod case;
 pub mod cases;
 pub mod cli;
 pub mod dut;
+mod estimate;
 pub mod faults;
 pub mod journal;
 mod lanes;

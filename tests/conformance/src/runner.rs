@@ -3,7 +3,7 @@
 use crate::{
     bench::{Bench, not_accepted},
     case::{Case, Need, Stop},
-    cases,
+    cases, estimate,
     journal::{Journal, KnownDevice, Past},
     requirement::{Impact, Requirement},
     result::{
@@ -142,13 +142,20 @@ fn cases_of(session: &Session) -> Vec<&'static Case> {
         .collect()
 }
 
-/// What a run will do to the device, in words; said before it begins.
-fn announcement(session: &Session, request: &Request) -> String {
+/// The cases that a run will run.
+fn chosen(session: &Session, request: &Request) -> Vec<&'static Case> {
     let runs = |case: &&Case| {
         request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none()
     };
-    let chosen: Vec<_> = cases_of(session).into_iter().filter(runs).collect();
+    cases_of(session).into_iter().filter(runs).collect()
+}
+
+/// What a run will do to the device, and how long it will take, in words; said before it begins.
+fn announcement(session: &Session, chosen: &[&Case], takes: Option<String>) -> String {
     let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
+    if let Some(takes) = takes {
+        text.push_str(&format!("; the run {takes}"));
+    }
     let changing: Vec<_> = chosen
         .iter()
         .filter(|c| c.impact > Impact::Observe)
@@ -182,7 +189,11 @@ fn announcement(session: &Session, request: &Request) -> String {
 /// Opens the device, and says what a run will do to it.
 pub(crate) async fn announce(session: &Arc<Session>, request: &Request) -> String {
     match declare(session).await {
-        Ok(()) => announcement(session, request),
+        Ok(()) => {
+            let chosen = chosen(session, request);
+            let takes = estimate::in_words(session, &chosen).await;
+            announcement(session, &chosen, takes)
+        }
         Err(why) => format!("{}: it cannot be opened: {why}", session.dut.name),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     reading,
     requirement::Impact,
 };
@@ -95,6 +95,7 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Live],
         |b| Box::pin(error_names(b)),
     )
+    .waits(Waits::Deadlines(1))
     .negative(),
     Case::new(
         "DEV-13/reads",

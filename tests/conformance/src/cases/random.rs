@@ -2,7 +2,7 @@
 
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     requirement::Impact,
 };
 use qkd_driver_kit::wrap::fault::Fate;
@@ -86,6 +86,7 @@ pub(super) const CASES: &[Case] = &[
         RANDOM,
         |b| Box::pin(lost(b)),
     )
+    .waits(Waits::Deadlines(2))
     .negative(),
 ];
 

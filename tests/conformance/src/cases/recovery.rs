@@ -2,7 +2,7 @@
 
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     lanes::{self, Benches, Lane},
     reading,
     requirement::Impact,
@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         LIVE,
         |b| Box::pin(struck(b, Fate::Lost)),
     )
+    .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-27/late",
@@ -31,6 +32,7 @@ pub(super) const CASES: &[Case] = &[
         LIVE,
         |b| Box::pin(late(b)),
     )
+    .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-28/doubled",
@@ -45,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         LIVE,
         |b| Box::pin(struck(b, Fate::CutShort)),
     )
+    .waits(Waits::EachExchange)
     .negative(),
     Case::new("DEV-30/damaged", "turns one bit of each reply", LIVE, |b| {
         Box::pin(damaged(b))
@@ -67,6 +70,7 @@ pub(super) const CASES: &[Case] = &[
         LIVE,
         |b| Box::pin(struck(b, Fate::Slow(1))),
     )
+    .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-34/delayed",
@@ -80,6 +84,7 @@ pub(super) const CASES: &[Case] = &[
         LIVE,
         |b| Box::pin(opening(b)),
     )
+    .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-36/rebooted",

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     journal::Stood,
     reading,
     requirement::Impact,
@@ -43,10 +43,12 @@ pub(super) const CASES: &[Case] = &[
         STAGE,
         |b| Box::pin(agreeing(b, proof(b))),
     )
+    .waits(Waits::Deadlines(2))
     .impact(Impact::Destructive),
     Case::new("ENC-11/rolled", "rolls a pair over, twice", PAIR, |b| {
         Box::pin(agreeing(b, rolled(b)))
     })
+    .waits(Waits::Deadlines(4))
     .impact(Impact::Destructive),
     Case::new(
         "ENC-12/wrong-key",
@@ -54,6 +56,7 @@ pub(super) const CASES: &[Case] = &[
         PAIR,
         |b| Box::pin(agreeing(b, wrong_key(b))),
     )
+    .waits(Waits::Deadlines(4))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -62,6 +65,7 @@ pub(super) const CASES: &[Case] = &[
         PAIR,
         |b| Box::pin(agreeing(b, gap(b))),
     )
+    .waits(Waits::Deadlines(4))
     .impact(Impact::Destructive),
     Case::new(
         "ENC-14/in-use",
@@ -91,6 +95,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(agreeing(b, stage_lost(b))),
     )
+    .waits(Waits::Deadlines(8))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -99,6 +104,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(agreeing(b, activate_lost(b))),
     )
+    .waits(Waits::Deadlines(12))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -107,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(agreeing(b, refuses(b))),
     )
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -115,6 +122,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(agreeing(b, full(b))),
     )
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -123,11 +131,13 @@ pub(super) const CASES: &[Case] = &[
         STAGE,
         |b| Box::pin(agreeing(b, secret(b))),
     )
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Destructive),
     Case::new("ENC-22/again", "stages one key twice", STAGE, |b| {
         Box::pin(agreeing(b, again(b)))
     })
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -136,6 +146,7 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Op(Op::SetEncryption), Need::Emulator, Need::Peer],
         |b| Box::pin(agreeing(b, off_and_on(b))),
     )
+    .waits(Waits::Deadlines(4))
     .impact(Impact::Destructive),
     Case::new(
         "ENC-24/events",

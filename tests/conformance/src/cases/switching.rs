@@ -3,7 +3,7 @@
 use super::switch::{only, open, paths};
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     journal::Stood,
     lanes::{self, Benches},
     requirement::Impact,
@@ -71,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(refused_steps(b)),
     )
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
@@ -79,6 +80,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(interrupted(b, Fate::Lost)),
     )
+    .waits(Waits::EachExchange)
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
@@ -87,6 +89,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(interrupted(b, Fate::HangsUp)),
     )
+    .waits(Waits::Deadlines(2))
     .negative()
     .impact(Impact::Disruptive),
     Case::new("SWI-18/stale", "applies a plan twice", APPLY, |b| {
@@ -122,6 +125,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(full(b)),
     )
+    .waits(Waits::Deadlines(1))
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
@@ -161,6 +165,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(ignored(b)),
     )
+    .waits(Waits::Deadlines(1))
     .negative()
     .impact(Impact::Disruptive),
     Case::new(

@@ -3,7 +3,7 @@
 use super::{claims::made_up_id, module};
 use crate::{
     bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
     reading,
     requirement::Impact,
     result::On,
@@ -104,6 +104,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(lost(b)),
     )
+    .waits(Waits::Deadlines(1))
     .negative()
     .impact(Impact::Destructive),
     Case::new(
@@ -112,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         EMULATED,
         |b| Box::pin(void(b)),
     )
+    .waits(Waits::Deadlines(1))
     .negative()
     .impact(Impact::Destructive),
     Case::new(

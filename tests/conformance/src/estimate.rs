@@ -1,0 +1,165 @@
+//! How long a run will take on a real wire, before it begins.
+
+use crate::{
+    case::{Case, Need, Stop, Waits},
+    lanes::MAX_LANES,
+    reading,
+    result::On,
+    session::Session,
+};
+use qkd_driver_kit::wrap::fault::Script;
+use qkd_hal::Operation as Op;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Readings that a case makes beside those that wait, rounded up.
+const READINGS: u32 = 2;
+
+/// What was measured on the device.
+struct Measured {
+    opening: Duration,
+    reading: Duration,
+    /// How many exchanges a reading takes.
+    exchanges: u32,
+}
+
+/// From what a run takes where cases wait side by side, to what it takes where they cannot.
+#[derive(Debug, PartialEq, Eq)]
+struct Estimate {
+    least: Duration,
+    most: Duration,
+}
+
+/// How long the cases will take, in words.
+pub(crate) async fn in_words(session: &Arc<Session>, cases: &[&Case]) -> Option<String> {
+    let on = session.dut.on();
+    if !on.has_wall_time() {
+        return None;
+    }
+    let measured = measure(session).await.ok()?;
+    let estimate = estimate(cases, session, &measured);
+    let (least, most) = (words(estimate.least), words(estimate.most));
+    // Emulators are started side by side, as many as there are waits.
+    Some(match on {
+        On::Device if least != most => format!(
+            "takes {least} to {most}: the less, the more connections the device serves at once"
+        ),
+        _ => format!("takes about {least}"),
+    })
+}
+
+async fn measure(session: &Arc<Session>) -> Result<Measured, Stop> {
+    let bench = session.bench(None).await.map_err(Stop::Broken)?;
+    let script = Script::new();
+    let begun = Instant::now();
+    let opened = bench.open_beside(&script).await?;
+    let (opening, before) = (begun.elapsed(), script.count());
+    let begun = Instant::now();
+    let read = reading::try_steady(&bench, &opened).await;
+    let reading = begun.elapsed();
+    opened.device().close().await?;
+    // A device that cannot be asked anything has no reading whose exchanges could be counted.
+    drop(read);
+    Ok(Measured {
+        opening,
+        reading,
+        exchanges: u32::try_from(script.count() - before)
+            .unwrap_or(u32::MAX)
+            .clamp(1, 64),
+    })
+}
+
+fn estimate(cases: &[&Case], session: &Session, measured: &Measured) -> Estimate {
+    let deadline = session.deadline();
+    let calls = measured.opening + measured.reading * READINGS;
+    let lanes = u32::try_from(MAX_LANES).unwrap_or(u32::MAX);
+    let mut estimate = Estimate {
+        least: Duration::ZERO,
+        most: Duration::ZERO,
+    };
+    for case in cases {
+        let (least, most) = match case.waits {
+            Waits::Nothing => (0, 0),
+            Waits::Deadlines(count) => (count, count),
+            Waits::EachExchange => (measured.exchanges.div_ceil(lanes), measured.exchanges),
+        };
+        estimate.least += calls + deadline * least;
+        estimate.most += calls + deadline * most + slow_operations(case, session);
+    }
+    estimate
+}
+
+/// What the operations of a case may take beyond a deadline.
+fn slow_operations(case: &Case, session: &Session) -> Duration {
+    let beyond = |operation: Op| {
+        session
+            .allowed(operation)
+            .saturating_sub(session.deadline())
+    };
+    let operations = case.needs.iter().filter_map(|need| match need {
+        Need::Op(operation @ (Op::Start | Op::Stop | Op::Calibrate | Op::Confirm)) => {
+            Some(beyond(*operation))
+        }
+        _ => None,
+    });
+    operations.sum()
+}
+
+/// A time as it is said of an estimate: whole seconds, from two minutes on whole minutes.
+fn words(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil().max(1.0);
+    if seconds < 120.0 {
+        format!("{seconds} s")
+    } else {
+        format!("{} min", (seconds / 60.0).ceil())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cases, session};
+
+    fn case(id: &str) -> &'static Case {
+        cases::all().iter().find(|c| c.id == id).unwrap()
+    }
+
+    const GP600: &str = "profile = 'matrix-switch'\nemulator = 'dicon-gp600'\non_wire = true\n\
+        impact = 'destructive'\ndeadline = '3s'\nsettings = { size = '16x16' }";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn waits_are_counted_in_deadlines_and_exchanges() {
+        let session = session::prepared(GP600).await;
+        let measured = measure(&session).await.unwrap();
+        assert!(
+            measured.exchanges >= 16,
+            "one for each input: {}",
+            measured.exchanges
+        );
+        let measured = Measured {
+            opening: Duration::from_millis(100),
+            reading: Duration::from_millis(50),
+            exchanges: 40,
+        };
+        let of = |ids: &[&str]| {
+            let cases: Vec<&Case> = ids.iter().map(|id| case(id)).collect();
+            estimate(&cases, &session, &measured)
+        };
+        let calls = Duration::from_millis(200);
+        assert_eq!(of(&["DEV-01/twice"]).most, calls);
+        let lost = of(&["DEV-26/lost"]);
+        assert_eq!(lost.least, calls + Duration::from_secs(2 * 3));
+        assert_eq!(lost.most, calls + Duration::from_secs(40 * 3));
+        assert_eq!(
+            of(&["DEV-26/lost", "DEV-01/twice"]).least,
+            lost.least + calls
+        );
+    }
+
+    #[test]
+    fn times_are_rounded_up() {
+        assert_eq!(words(Duration::from_millis(1)), "1 s");
+        assert_eq!(words(Duration::from_millis(50_200)), "51 s");
+        assert_eq!(words(Duration::from_secs(121)), "3 min");
+    }
+}
