@@ -69,6 +69,28 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Returns a JSON document in which every character that a terminal could misread is an escape of
+/// JSON: [`printable_lines`] would write escapes that JSON does not have. It means the same.
+#[must_use]
+pub fn json_text(document: &str) -> Cow<'_, str> {
+    let is_kept = |c: char| c == '\n' || !is_misleading(c);
+    if document.chars().all(is_kept) {
+        return Cow::Borrowed(document);
+    }
+    let mut text = String::with_capacity(document.len() + 32);
+    for character in document.chars() {
+        if is_kept(character) {
+            text.push(character);
+        } else {
+            // Outside strings there is no such character in a document of ours.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// Whether a terminal or a reader could take this character for something else than text.
 #[must_use]
 pub fn is_misleading(character: char) -> bool {
@@ -85,6 +107,8 @@ pub fn is_misleading(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Tags.
             | '\u{e0000}'..='\u{e007f}'
+            // Private use: a program may mark text of its own with these.
+            | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
         )
         || (u32::from(character) & 0xfffe) == 0xfffe
         || ('\u{fdd0}'..='\u{fdef}').contains(&character)
@@ -125,5 +149,20 @@ mod tests {
     fn lines_of_an_output_stay_lines() {
         assert_eq!(printable_lines("a\tb\nc\x1bd\n"), "a\tb\nc\\x1bd\n");
         assert!(matches!(printable_lines("a\nb"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_means_the_same_without_characters_that_mislead() {
+        let value = serde_json::json!({"a": "x\u{1b}[2J\u{9b}\u{202e}\u{feff}\u{e0041}\u{7f}\nü"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = json_text(&text);
+        assert!(
+            !shown.chars().any(|c| c != '\n' && is_misleading(c)),
+            "{shown}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 }

@@ -21,7 +21,10 @@ use qkd_driver_kit::{
         signals::{EndSignal, EndSignals},
     },
 };
-use qkd_hal::{DeviceUri, ErrorKind};
+use qkd_hal::{
+    DeviceUri, ErrorKind,
+    text::{MAX_TEXT, printable},
+};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -98,9 +101,9 @@ impl Screen {
     }
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            console::error_line(text);
+            console::one_error_line(text);
         } else {
-            self.bar.println(text);
+            self.bar.println(printable(text, console::MAX_LINE));
         }
     }
 }
@@ -111,7 +114,8 @@ impl Watcher for Screen {
     }
     fn ended(&self, dut: &str, result: &CaseResult) {
         self.bar.inc(1);
-        self.bar.set_message(result.id.clone());
+        self.bar
+            .set_message(printable(&result.id, MAX_TEXT).into_owned());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
             self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
@@ -303,7 +307,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             Refusal::WrongKind(why) | Refusal::WrongFile(why) => (why, 2),
             Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
         };
-        console::error_line(&format!("error: {why}"));
+        console::one_error_line(&format!("error: {why}"));
         return Ok(code);
     }
     if arguments.list {
@@ -316,7 +320,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     results
         .runs
         .iter()
-        .for_each(|run| console::line(&line(run)));
+        .for_each(|run| console::one_line(&line(run)));
     if results.runs.len() > 1 {
         console::line(&format!("all devices: {:.1} s", results.seconds));
     }
