@@ -91,6 +91,46 @@ pub fn json_text(document: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// As [`json_text`], with each string cut after `max_chars` characters, counted as they are written:
+/// `… (N more characters)` follows within the string.
+#[must_use]
+pub fn bounded_json_text(document: &str, max_chars: usize) -> String {
+    let mut text = String::with_capacity(document.len());
+    let mut rest = document.chars();
+    while let Some(character) = rest.next() {
+        text.push(character);
+        if character != '"' {
+            continue;
+        }
+        // The string, to its closing quote; an escape is one character.
+        let (mut length, mut left) = (0_usize, 0_usize);
+        while let Some(character) = rest.next() {
+            if character == '"' {
+                break;
+            }
+            let mut written = String::from(character);
+            if character == '\\' {
+                let escaped = rest.next();
+                written.extend(escaped);
+                if escaped == Some('u') {
+                    written.extend(rest.by_ref().take(4));
+                }
+            }
+            length += 1;
+            if length <= max_chars {
+                text.push_str(&written);
+            } else {
+                left += 1;
+            }
+        }
+        if left > 0 {
+            text.push_str(&format!("… ({left} more characters)"));
+        }
+        text.push('"');
+    }
+    json_text(&text).into_owned()
+}
+
 /// Whether a terminal or a reader could take this character for something else than text.
 #[must_use]
 pub fn is_misleading(character: char) -> bool {
@@ -164,5 +204,17 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
             value
         );
+    }
+
+    #[test]
+    fn strings_of_json_are_cut_and_stay_json() {
+        let hostile = "\u{1b}\"\\é\u{202e}".repeat(3);
+        let value = serde_json::json!({"a": hostile, "b\"": ["x", 1, ""]});
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(bounded_json_text(&text, 100), json_text(&text));
+        let cut: serde_json::Value = serde_json::from_str(&bounded_json_text(&text, 7)).unwrap();
+        let seven: String = hostile.chars().take(7).collect();
+        assert_eq!(cut["a"], format!("{seven}… (8 more characters)"));
+        assert_eq!(cut["b\""], value["b\""]);
     }
 }
