@@ -1,8 +1,10 @@
 //! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is in `docs/emulators.md`.
 
 mod agent;
+mod text;
 
 pub use agent::{AgentFault, OddValue};
+pub use text::{HostileText, TextFault, TextFormat};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -36,6 +38,8 @@ pub enum Fault {
     Slow,
     /// The reply never ends.
     Flood,
+    /// Hostile text is appended to each text of a reply, or to one of its fields.
+    HostileText(TextFault),
     /// What the device itself does.
     Device(DeviceFault),
     /// What its SNMP agent does.
@@ -184,6 +188,7 @@ impl FromStr for FaultSpec {
             "hangup" => bare(Fault::HangUp)?,
             "slow" => bare(Fault::Slow)?,
             "flood" => bare(Fault::Flood)?,
+            "hostile-text" => Fault::HostileText(value.unwrap_or_default().parse()?),
             "reboot" => Fault::Device(bare(Fault::Device(D::Reboot)).map(|_| D::Reboot)?),
             "alarm" => Fault::Device(D::Alarm(text()?)),
             "ignore" => Fault::Device(D::Ignore(value.map_or(Ok(1), |v| number(name, v))?)),
@@ -252,6 +257,21 @@ struct Inner {
     restarts: watch::Sender<u64>,
     /// Whether an SNMP agent speaks on this wire.
     has_agent: bool,
+    /// The text fields that went out since a `hostile-text` was applied.
+    fields: text::Fields,
+}
+
+impl Inner {
+    fn text_faults(&self) -> Vec<TextFault> {
+        self.active
+            .iter()
+            .filter(|a| a.seen >= a.spec.trigger.after)
+            .filter_map(|a| match a.spec.fault {
+                Fault::HostileText(fault) => Some(fault),
+                _ => None,
+            })
+            .collect()
+    }
 }
 
 /// The faults of one emulator. Clones are the same.
@@ -274,6 +294,7 @@ impl Faults {
             device,
             restarts: watch::Sender::new(0),
             has_agent: false,
+            fields: text::Fields::default(),
         })))
     }
 
@@ -296,6 +317,33 @@ impl Faults {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Whether hostile text is appended to texts.
+    #[must_use]
+    pub fn has_hostile_text(&self) -> bool {
+        !self.lock().text_faults().is_empty()
+    }
+
+    /// The reply with the hostile text that the active faults append.
+    #[must_use]
+    pub fn insert_hostile_text(&self, reply: Vec<u8>, format: TextFormat) -> Vec<u8> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let faults = inner.text_faults();
+        if faults.is_empty() {
+            return reply;
+        }
+        let fields = &mut inner.fields;
+        let faults = &faults;
+        text::Inserter { faults, fields }.insert(&reply, format)
+    }
+
+    /// The text fields that went out since a `hostile-text` was applied, in their order, each as
+    /// its first text with `#` for numbers.
+    #[must_use]
+    pub fn text_fields(&self) -> Vec<String> {
+        self.lock().fields.names().to_vec()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -346,7 +394,11 @@ impl Faults {
                 Err("there is no SNMP agent on this wire".to_owned())
             }
             _ => {
-                self.lock().active.push(Active { spec, seen: 0 });
+                let mut inner = self.lock();
+                if matches!(spec.fault, Fault::HostileText(_)) {
+                    inner.fields.clear();
+                }
+                inner.active.push(Active { spec, seen: 0 });
                 Ok(())
             }
         }
@@ -428,8 +480,8 @@ impl Faults {
                     delivery.flood = true;
                     true
                 }
-                // The relay asks for these.
-                Fault::Agent(_) => true,
+                // The relay, and whoever knows where a reply has its text, ask for these.
+                Fault::Agent(_) | Fault::HostileText(_) => true,
                 Fault::Device(fault) => {
                     due.push(fault.clone());
                     return false;

@@ -69,6 +69,68 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Returns a JSON document in which every character that a terminal could misread is an escape of
+/// JSON: [`printable_lines`] would write escapes that JSON does not have. It means the same.
+#[must_use]
+pub fn json_text(document: &str) -> Cow<'_, str> {
+    let is_kept = |c: char| c == '\n' || !is_misleading(c);
+    if document.chars().all(is_kept) {
+        return Cow::Borrowed(document);
+    }
+    let mut text = String::with_capacity(document.len() + 32);
+    for character in document.chars() {
+        if is_kept(character) {
+            text.push(character);
+        } else {
+            // Outside strings there is no such character in a document of ours.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// As [`json_text`], with each string cut after `max_chars` characters, counted as they are written:
+/// `… (N more characters)` follows within the string.
+#[must_use]
+pub fn bounded_json_text(document: &str, max_chars: usize) -> String {
+    let mut text = String::with_capacity(document.len());
+    let mut rest = document.chars();
+    while let Some(character) = rest.next() {
+        text.push(character);
+        if character != '"' {
+            continue;
+        }
+        // The string, to its closing quote; an escape is one character.
+        let (mut length, mut left) = (0_usize, 0_usize);
+        while let Some(character) = rest.next() {
+            if character == '"' {
+                break;
+            }
+            let mut written = String::from(character);
+            if character == '\\' {
+                let escaped = rest.next();
+                written.extend(escaped);
+                if escaped == Some('u') {
+                    written.extend(rest.by_ref().take(4));
+                }
+            }
+            length += 1;
+            if length <= max_chars {
+                text.push_str(&written);
+            } else {
+                left += 1;
+            }
+        }
+        if left > 0 {
+            text.push_str(&format!("… ({left} more characters)"));
+        }
+        text.push('"');
+    }
+    json_text(&text).into_owned()
+}
+
 /// Whether a terminal or a reader could take this character for something else than text.
 #[must_use]
 pub fn is_misleading(character: char) -> bool {
@@ -85,6 +147,8 @@ pub fn is_misleading(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Tags.
             | '\u{e0000}'..='\u{e007f}'
+            // Private use: a program may mark text of its own with these.
+            | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
         )
         || (u32::from(character) & 0xfffe) == 0xfffe
         || ('\u{fdd0}'..='\u{fdef}').contains(&character)
@@ -125,5 +189,32 @@ mod tests {
     fn lines_of_an_output_stay_lines() {
         assert_eq!(printable_lines("a\tb\nc\x1bd\n"), "a\tb\nc\\x1bd\n");
         assert!(matches!(printable_lines("a\nb"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_means_the_same_without_characters_that_mislead() {
+        let value = serde_json::json!({"a": "x\u{1b}[2J\u{9b}\u{202e}\u{feff}\u{e0041}\u{7f}\nü"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = json_text(&text);
+        assert!(
+            !shown.chars().any(|c| c != '\n' && is_misleading(c)),
+            "{shown}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn strings_of_json_are_cut_and_stay_json() {
+        let hostile = "\u{1b}\"\\é\u{202e}".repeat(3);
+        let value = serde_json::json!({"a": hostile, "b\"": ["x", 1, ""]});
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(bounded_json_text(&text, 100), json_text(&text));
+        let cut: serde_json::Value = serde_json::from_str(&bounded_json_text(&text, 7)).unwrap();
+        let seven: String = hostile.chars().take(7).collect();
+        assert_eq!(cut["a"], format!("{seven}… (8 more characters)"));
+        assert_eq!(cut["b\""], value["b\""]);
     }
 }

@@ -7,6 +7,7 @@ use qkd_hal::{
     Operation, QkdModule, Result,
     event::EventHub,
     qkd::{KeyRequest, KeyStore, ModuleState, ModuleStatus, QkdCapabilities, Role},
+    text::{MAX_TEXT, printable},
 };
 
 /// A KME, as one of its SAEs sees it.
@@ -23,12 +24,7 @@ pub struct Etsi014 {
 fn identity_of(status: &Status) -> Identity {
     let identity = Identity::of("ETSI GS QKD 014");
     match &status.source_kme {
-        Some(kme) => identity.with_serial(
-            kme.chars()
-                .filter(|c| !c.is_control())
-                .take(100)
-                .collect::<String>(),
-        ),
+        Some(kme) => identity.with_serial(printable(kme, MAX_TEXT)),
         None => identity,
     }
 }

@@ -8,6 +8,7 @@ mod replay;
 pub use replay::Replay;
 
 use crate::link::Disclosure;
+use qkd_hal::text::json_text;
 use serde::{Deserialize, Serialize};
 use std::{
     io::Write,
@@ -62,6 +63,16 @@ pub struct Record {
     pub outcome: Outcome,
     /// How long it took, in microseconds.
     pub took_us: u64,
+}
+
+impl Record {
+    /// The record as a line of a transcript, without its end.
+    ///
+    /// # Errors
+    /// Those of writing JSON.
+    pub fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self).map(|line| json_text(&line).into_owned())
+    }
 }
 
 /// Cuts a message into parts.
@@ -136,9 +147,8 @@ struct FileSink {
 
 impl FileSink {
     fn write(&mut self, record: &Record) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.file.write_all(&line)?;
+        let line = format!("{}\n", record.to_line()?);
+        self.file.write_all(line.as_bytes())?;
         self.is_empty = false;
         Ok(())
     }

@@ -12,7 +12,7 @@ pub use port::{PortScheme, port_name};
 pub use system::{SysDescr, decode_sys_descr};
 pub use trap::{Trap, TrapKind, decode_trap};
 
-use qkd_driver_kit::link::snmp::Value;
+use qkd_driver_kit::link::{snmp::Value, text::shown};
 use qkd_hal::KeyId;
 use zeroize::Zeroizing;
 
@@ -254,14 +254,9 @@ pub fn decode_octets<'a>(
     }
 }
 
-/// A name or text, printable characters only; `None` where the agent lacks it.
+/// A name or text, as [`shown`]; `None` where the agent lacks it.
 pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>, ProtoError> {
-    Ok(decode_octets(value, object)?.map(|bytes| {
-        String::from_utf8_lossy(bytes)
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect()
-    }))
+    Ok(decode_octets(value, object)?.map(shown))
 }
 
 /// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32 bytes.

@@ -3,13 +3,20 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use clap::{Parser, Subcommand, ValueEnum};
-use qkd_driver_kit::program::{self, console, signals::EndSignals};
+use qkd_driver_kit::program::{self, console, log, signals::EndSignals};
 use qkd_emulators::{
     profile::{self, Options, Running},
     testbed::{ClientFiles, Testbed},
 };
+use qkd_hal::text::json_text;
 use serde_json::json;
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// The exit codes, for the help.
 const EXIT_HELP: &str = "\
@@ -110,7 +117,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 /// Prints a JSON line. That nobody reads it ends no emulator.
 fn say(value: &impl serde::Serialize) -> io::Result<()> {
-    console::line(&console::json_text(&serde_json::to_string(value)?));
+    console::line(&json_text(&serde_json::to_string(value)?));
     Ok(())
 }
 
@@ -129,14 +136,11 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> u8 {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_EMU_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        // Its own complaint about a log that cannot be written would panic.
-        .log_internal_errors(false)
-        .init();
+    log::begin(
+        "QKD_EMU_LOG",
+        &log::default_filter("warn"),
+        io::stderr().is_terminal(),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

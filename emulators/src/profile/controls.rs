@@ -50,6 +50,12 @@ impl Controls {
             .ok_or_else(|| format!("there is no end {end}; there are {}", self.faults.len()))?;
         Ok((faults, spec.parse()?))
     }
+    /// The text fields of an end, from 0.
+    pub(super) fn text_fields(&self, end: usize) -> Vec<String> {
+        self.faults
+            .get(end)
+            .map_or_else(Vec::new, Faults::text_fields)
+    }
     pub(super) fn set(&self, name: &str, value: &str) -> Result<(), String> {
         let set = self.live.get(name).ok_or_else(|| {
             let names: Vec<_> = self.live.keys().copied().collect();

@@ -77,6 +77,7 @@ fn build(options: &Options) -> (Controls, Arc<dyn UsbService>) {
             random: Arc::clone(&random),
         })),
     );
+    usb.set_faults(faults.clone());
     (Controls::new([faults], move || random.state()), usb)
 }
 

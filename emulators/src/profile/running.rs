@@ -150,6 +150,14 @@ impl Running {
         faults.add(fault)
     }
 
+    /// The text fields that went out at an end, counted from 1, since `hostile-text` was applied
+    /// there, in the order in which that fault counts them.
+    #[must_use]
+    pub fn text_fields(&self, end: usize) -> Vec<String> {
+        end.checked_sub(1)
+            .map_or_else(Vec::new, |end| self.controls.text_fields(end))
+    }
+
     /// Changes a setting that can be changed while running.
     ///
     /// # Errors

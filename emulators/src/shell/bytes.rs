@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Clock,
-    fault::Faults,
+    fault::{Faults, TextFormat},
     wire::{Reply, Session},
 };
 use std::{io, time::Duration};
@@ -38,6 +38,7 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<bool> {
     let mut buffer = vec![0; 16 * 1024];
     let mut late = Late::new();
+    let format = session.text_format();
     loop {
         tokio::select! {
             biased;
@@ -55,14 +56,18 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                 // A fault that counts exchanges comes between two requests, also where both came at once.
                 let piece = if faults.is_quiet() { n } else { 1 };
                 for bytes in buffer[..n].chunks(piece) {
-                    if answer(stream, session.feed(bytes), faults, clock, &mut late).await? {
+                    let replies = session.feed(bytes);
+                    if answer(stream, replies, format, faults, clock, &mut late).await? {
                         return Ok(true);
                     }
                 }
             }
-            () = sleep(POLL), if session.is_waiting() => if answer(stream, session.poll(), faults, clock, &mut late).await? {
-                return Ok(true);
-            },
+            () = sleep(POLL), if session.is_waiting() => {
+                let replies = session.poll();
+                if answer(stream, replies, format, faults, clock, &mut late).await? {
+                    return Ok(true);
+                }
+            }
         }
         stream.flush().await?;
     }
@@ -72,6 +77,7 @@ pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
 async fn answer<S: AsyncWrite + Unpin>(
     stream: &mut S,
     replies: Vec<Reply>,
+    format: TextFormat,
     faults: &Faults,
     clock: &Clock,
     late: &mut Late,
@@ -85,8 +91,11 @@ async fn answer<S: AsyncWrite + Unpin>(
             if !reply.bytes.is_empty() {
                 stream.write_all(&reply.bytes).await?;
             }
-        } else if deliver(stream, faults, reply.bytes, late).await? {
-            return Ok(true);
+        } else {
+            let bytes = faults.insert_hostile_text(reply.bytes, format);
+            if deliver(stream, faults, bytes, late).await? {
+                return Ok(true);
+            }
         }
         if reply.close {
             stream.flush().await?;

@@ -26,6 +26,7 @@ use async_snmp::{
 };
 pub(crate) use ber::Tlv;
 use handler::Handler;
+use qkd_driver_kit::link::snmp::Value;
 use std::{
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -260,7 +261,9 @@ impl Server {
             loop {
                 let told = async {
                     match options.traps {
-                        Some(_) => Box::pin(tell(&agent, service.as_ref())).await,
+                        Some(_) => {
+                            Box::pin(tell(&agent, service.as_ref(), options.faults.as_ref())).await
+                        }
                         None => std::future::pending().await,
                     }
                 };
@@ -322,13 +325,21 @@ pub async fn tick(service: &dyn SnmpAgent) {
 }
 
 /// Sends what the agent notifies.
-async fn tell(agent: &Agent, service: &dyn SnmpAgent) {
+async fn tell(agent: &Agent, service: &dyn SnmpAgent, faults: Option<&Faults>) {
     let mut notifications = service.notifications();
     loop {
         tokio::select! {
             heard = notifications.recv() => match heard {
                 Ok(n) => {
-                    let binds = n.binds.into_iter().map(handler::bind_out).collect();
+                    let mut binds = n.binds;
+                    for bind in &mut binds {
+                        // A key is in no notification.
+                        if let (Value::OctetString(text), Some(faults)) = (&mut bind.value, faults)
+                        {
+                            *text = damage::hostile(text, faults);
+                        }
+                    }
+                    let binds = binds.into_iter().map(handler::bind_out).collect();
                     agent.send_trap_best_effort(&handler::oid_out(&n.trap), n.uptime, binds).await;
                 }
                 Err(RecvError::Lagged(lost)) => tracing::warn!(lost, "notifications came faster than they could be sent"),

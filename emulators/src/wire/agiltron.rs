@@ -14,6 +14,7 @@
 //! "get" are those of the request; frames have no mark at their beginning, so half a frame is forgotten if nothing follows within 500 ms.
 
 use super::{Reply, Session};
+use crate::fault::TextFormat;
 use crate::model::switch::Switch;
 use qkd_switch_hal::Port;
 use std::{sync::Arc, time::Duration};
@@ -89,6 +90,9 @@ impl Agiltron {
 }
 
 impl Session for Agiltron {
+    fn text_format(&self) -> TextFormat {
+        TextFormat::Binary
+    }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let now = self.switch.clock().now();
         if now.saturating_sub(self.last) > QUIET {

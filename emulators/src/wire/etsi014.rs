@@ -1,6 +1,6 @@
 //! The ETSI GS QKD 014 server of `northbound/etsi014`, mounted: as a service in memory, and with faults in front of it on the wire.
 
-use crate::fault::Faults;
+use crate::fault::{Faults, TextFormat};
 use async_trait::async_trait;
 use qkd_driver_kit::link::http::{HttpResponse, HttpService, Method};
 use qkd_northbound_etsi014::{Answer, Kme, Reply};
@@ -57,6 +57,7 @@ impl Answer for OnWire {
             .body
             .as_ref()
             .map_or_else(|| b"{}".to_vec(), |b| b.to_vec());
+        let whole = self.faults.insert_hostile_text(whole, TextFormat::Json);
         let delivery = self.faults.deliver(whole);
         sleep(delivery.delay).await;
         if delivery.hang_up {

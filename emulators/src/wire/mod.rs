@@ -15,6 +15,7 @@ pub mod thorlabs_osw;
 pub mod tl1;
 pub mod usb;
 
+use crate::fault::TextFormat;
 use std::time::Duration;
 
 /// A reply to one request.
@@ -62,6 +63,10 @@ impl Reply {
 pub trait Session: Send {
     /// Takes bytes, in pieces of any size; gives one reply for each request that is complete.
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply>;
+    /// Where its replies have text, for the fault `hostile-text`.
+    fn text_format(&self) -> TextFormat {
+        TextFormat::Lines
+    }
     /// Nobody has the serial port open. Called again and again until somebody has.
     fn closed(&mut self) {}
     /// Whether replies are due that do not answer new bytes; if so, [`poll`](Self::poll) is called again and again.

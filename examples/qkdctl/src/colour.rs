@@ -3,7 +3,10 @@
 //! Painted text goes through `anstream`, which takes the colours out unless a terminal shows them; `NO_COLOR` and `CLICOLOR_FORCE` decide before that.
 
 use anstyle::{AnsiColor, Style};
-use qkd_hal::{device::HealthState, text::printable_lines};
+use qkd_hal::{
+    device::HealthState,
+    text::{is_misleading, printable},
+};
 
 /// What a colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ const TONES: [Tone; 5] = [
 ];
 
 /// Marks where colours begin, from the private use area: text from outside is cleaned of escape
-/// sequences, and these stand for the program's own until then.
+/// sequences and of private characters, and these stand for the program's own until then.
 const FIRST_MARK: u32 = 0xe000;
 
 /// The mark where a colour ends.
@@ -69,13 +72,16 @@ pub(crate) fn paint(tone: Tone, text: &str) -> String {
 /// cursor, and what was painted is in its colour.
 pub(crate) fn render(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for character in printable_lines(text).chars() {
+    for character in text.chars() {
         let tone = u32::from(character)
             .checked_sub(FIRST_MARK)
             .and_then(|n| TONES.get(usize::try_from(n).ok()?));
         match tone {
             Some(tone) => shown.push_str(&tone.style().to_string()),
             None if character == END_MARK => shown.push_str(&anstyle::Reset.to_string()),
+            None if is_misleading(character) && !matches!(character, '\n' | '\t') => {
+                shown.push_str(&printable(character.encode_utf8(&mut [0; 4]), 1));
+            }
             None => shown.push(character),
         }
     }

@@ -2,8 +2,7 @@
 //! ended, with the ids of keys. Holds no secrets; readable by its owner alone.
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
-use qkd_driver_kit::program::console;
-use qkd_hal::{Error, ErrorKind, Key, KeyId, Result};
+use qkd_hal::{Error, ErrorKind, Key, KeyId, Result, text::json_text};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -306,7 +305,7 @@ impl Entry {
                     .mode(0o600)
                     .open(&path)?;
                 let line = serde_json::to_string(&line)?;
-                let text = format!("{}\n", console::json_text(&line));
+                let text = format!("{}\n", json_text(&line));
                 file.write_all(text.as_bytes())?;
                 file.sync_data()
             });

@@ -17,7 +17,7 @@ mod session;
 
 use clap::Parser;
 use interrupt::Interrupt;
-use qkd_driver_kit::program::{self, console};
+use qkd_driver_kit::program::{self, console, log};
 use std::{process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
@@ -44,15 +44,8 @@ fn run(cli: cli::Cli) -> u8 {
         1 => "info",
         _ => "debug",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QKDCTL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour::shown_on(&std::io::stderr()))
-        // Its own complaint about a log that cannot be written would panic.
-        .log_internal_errors(false)
-        .init();
+    let has_colour = colour::shown_on(&std::io::stderr());
+    log::begin("QKDCTL_LOG", &log::default_filter(level), has_colour);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

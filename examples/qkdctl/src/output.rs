@@ -10,7 +10,7 @@ use qkd_driver_kit::program::console;
 use qkd_hal::{
     Error,
     reading::{Measured, Quality},
-    text::{MAX_TEXT, printable},
+    text::{MAX_TEXT, bounded_json_text, printable},
     units::DecibelMilliwatts,
 };
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub(crate) fn document(
     } else {
         serde_json::to_string(&document)
     };
-    text.map(|text| console::json_text(&text).into_owned())
+    text.map(|text| bounded_json_text(&text, MAX_MESSAGE))
         .map_err(|e| Error::new(qkd_hal::ErrorKind::Internal, format!("no JSON: {e}")))
 }
 

@@ -12,6 +12,7 @@ pub use past::{KnownDevice, Past};
 
 use crate::result::CaseResult;
 use chain::Chain;
+use qkd_hal::text::json_text;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -188,7 +189,7 @@ impl Journal {
         let written = serde_json::to_string(line)
             .map_err(std::io::Error::from)
             .and_then(|entry| {
-                let (line, next) = chain.seal(&entry);
+                let (line, next) = chain.seal(&json_text(&entry));
                 file.write_all(line.as_bytes())?;
                 file.sync_data()?;
                 *chain = next;

@@ -10,7 +10,10 @@
 //! # }
 //! ```
 
-use super::snmp::{Notification, Oid, SetRequest, SnmpLink, Value};
+use super::{
+    snmp::{Notification, Oid, SetRequest, SnmpLink, Value},
+    text::shown,
+};
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, EventKind, Identity, Result,
     event::{EventHub, Origin},
@@ -146,19 +149,13 @@ pub fn optional<T>(
     }
 }
 
-/// A text without control characters and the white space around it; `None` where the agent lacks it or it is empty.
+/// A text, as [`shown`]; `None` where the agent lacks it or it is empty.
 ///
 /// # Errors
 /// [`Misread`].
 pub fn text(value: &Value, object: &'static str) -> Result<Option<String>, Misread> {
     match value {
-        Value::OctetString(bytes) => {
-            let text: String = String::from_utf8_lossy(bytes)
-                .chars()
-                .filter(|c| !c.is_control())
-                .collect();
-            Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
-        }
+        Value::OctetString(bytes) => Ok(Some(shown(bytes)).filter(|t| !t.is_empty())),
         value if value.is_absent() => Ok(None),
         _ => Err(Misread::Type { object }),
     }

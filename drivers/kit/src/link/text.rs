@@ -1,6 +1,9 @@
 //! Replies that are one line of text: what the codecs of such devices share.
 
-use qkd_hal::{DeviceMisbehaved, Error, ErrorKind, TransportFault};
+use qkd_hal::{
+    DeviceMisbehaved, Error, ErrorKind, TransportFault,
+    text::{MAX_TEXT, printable},
+};
 
 /// How much of a reply an error quotes.
 const QUOTED: usize = 40;
@@ -79,6 +82,15 @@ pub fn text(reply: &[u8]) -> Result<&str, Misread> {
     }
 }
 
+/// A text of a device, whatever its bytes, as it may be shown: without the white space and the NULs
+/// around it, and as [`printable`](qkd_hal::text::printable) makes it, of [`MAX_TEXT`] characters.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let is_padding = |c: char| c == '\0' || c.is_whitespace();
+    printable(text.trim_matches(is_padding), MAX_TEXT).into_owned()
+}
+
 /// The whole number that a reply is: decimal digits and nothing else.
 ///
 /// # Errors
@@ -109,5 +121,12 @@ mod tests {
             number("a channel", b"\xb1\r\n"),
             Err(Misread::NotText(_))
         ));
+    }
+
+    #[test]
+    fn texts_of_devices_are_shown_whole_or_cut_and_never_as_they_are() {
+        assert_eq!(shown(b" name\0\0"), "name");
+        assert_eq!(shown(b"a\x1b[2Jb\0c\xff"), "a\\x1b[2Jb\\x00c\u{fffd}");
+        assert!(shown(&[b'x'; 5000]).ends_with("(4600 more characters)"));
     }
 }

@@ -1,8 +1,7 @@
 //! Standard output and standard error, without the macros that panic where nobody can read.
 
-use qkd_hal::text::{is_misleading, printable_lines};
+use qkd_hal::text::{printable, printable_lines};
 use std::{
-    borrow::Cow,
     io::{self, Write},
     sync::{Mutex, PoisonError},
 };
@@ -18,6 +17,20 @@ static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 /// visible ([`printable_lines`]). A failure shows in [`exit_code`].
 pub fn line(text: &str) {
     line_to(io::stdout().lock(), &printable_lines(text));
+}
+
+/// The longest line that holds text from outside, in characters.
+pub const MAX_LINE: usize = 8_000;
+
+/// Writes one line, whatever its text from outside holds, to standard output: line ends in it are
+/// made visible, and it is cut after [`MAX_LINE`] characters.
+pub fn one_line(text: &str) {
+    line_to(io::stdout().lock(), &printable(text, MAX_LINE));
+}
+
+/// As [`one_line`], to standard error.
+pub fn one_error_line(text: &str) {
+    error_line_to(io::stderr().lock(), &printable(text, MAX_LINE));
 }
 
 /// Writes a line to `out`, which leads to standard output. A failure shows in [`exit_code`].
@@ -43,28 +56,6 @@ pub fn error_line(text: &str) {
     error_line_to(io::stderr().lock(), &printable_lines(text));
 }
 
-/// A JSON document in which every character that a terminal could misread is an escape of JSON. It
-/// means the same.
-#[must_use]
-pub fn json_text(document: &str) -> Cow<'_, str> {
-    let is_kept = |c: char| c == '\n' || !is_misleading(c);
-    if document.chars().all(is_kept) {
-        return Cow::Borrowed(document);
-    }
-    let mut text = String::with_capacity(document.len() + 32);
-    for character in document.chars() {
-        if is_kept(character) {
-            text.push(character);
-        } else {
-            // Outside strings there is no such character in a document of ours.
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    Cow::Owned(text)
-}
-
 /// Writes a line to `out`, which leads to standard error.
 pub fn error_line_to(mut out: impl Write, text: &str) {
     let _ = out.write_all(format!("{text}\n").as_bytes());
@@ -87,25 +78,5 @@ pub fn exit_code(code: u8) -> u8 {
             if code == 0 { WRITE_FAILED } else { code }
         }
         None => code,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_means_the_same_without_characters_that_mislead() {
-        let value = serde_json::json!({"a": "x\u{1b}[2J\u{9b}\u{202e}\u{feff}\u{e0041}\u{7f}\nü"});
-        let text = serde_json::to_string_pretty(&value).unwrap();
-        let shown = json_text(&text);
-        assert!(
-            !shown.chars().any(|c| c != '\n' && is_misleading(c)),
-            "{shown}"
-        );
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
-            value
-        );
     }
 }

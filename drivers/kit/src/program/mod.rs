@@ -7,6 +7,7 @@
 pub mod console;
 pub mod files;
 pub mod lock;
+pub mod log;
 pub mod signals;
 
 use std::{

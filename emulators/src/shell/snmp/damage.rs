@@ -2,7 +2,7 @@
 //! between agent and manager, and signed and encrypted again with the keys of the one user.
 
 use super::ber::Tlv;
-use crate::fault::AgentFault;
+use crate::fault::{AgentFault, Faults, TextFormat};
 use async_snmp::{
     MasterKeys,
     v3::{LocalizedKey, PrivKey, SaltCounter, UsmSecurityParams, auth::authenticate_message},
@@ -18,6 +18,12 @@ const GEN_ERR: u32 = 5;
 /// PDU tags.
 const GET_BULK: u8 = 0xa5;
 const RESPONSE: u8 = 0xa2;
+/// The tag of an OCTET STRING.
+const OCTET_STRING: u8 = 4;
+/// The most bytes of text in a reply whose texts are hostile: a datagram has 65507.
+const MAX_TEXTS: usize = 50_000;
+/// The same of one text of a notification, of which an agent sends a few.
+const MAX_NOTIFICATION_TEXT: usize = 4_000;
 
 /// Changes messages as the agent's active faults say.
 pub(super) struct Damage {
@@ -83,7 +89,12 @@ impl Damage {
     }
 
     /// A reply on its way to the manager. `None`: it is lost.
-    pub(super) fn reply(&self, datagram: &[u8], faults: &[AgentFault]) -> Option<Vec<u8>> {
+    pub(super) fn reply(
+        &self,
+        datagram: &[u8],
+        faults: &[AgentFault],
+        texts: &Faults,
+    ) -> Option<Vec<u8>> {
         let Some(mut message) = Message::parse(datagram, self) else {
             return Some(datagram.to_vec());
         };
@@ -105,6 +116,7 @@ impl Damage {
                 _ => false,
             };
         }
+        is_changed |= message.insert_hostile_text(texts);
         if let Some((boots, time)) = self.clock().and_then(|c| shown_clock(faults, c))
             && message.clock().is_some()
         {
@@ -261,6 +273,35 @@ impl Message {
         is_changed
     }
 
+    /// Appends hostile text to the texts among the values of a Response, as far as a datagram has
+    /// room; whether there are such texts.
+    fn insert_hostile_text(&mut self, faults: &Faults) -> bool {
+        if self.pdu_tag() != Some(RESPONSE) {
+            return false;
+        }
+        let binds = self
+            .pdu()
+            .and_then(|pdu| pdu.inside()?.get_mut(3)?.inside());
+        let texts: Vec<_> = binds
+            .into_iter()
+            .flatten()
+            .filter_map(|bind| bind.inside()?.get_mut(1))
+            .filter_map(|value| match value {
+                Tlv::Primitive(OCTET_STRING, bytes) if is_text(bytes) => Some(bytes),
+                _ => None,
+            })
+            .collect();
+        let room = MAX_TEXTS / texts.len().max(1);
+        let mut is_changed = false;
+        for text in texts {
+            let mut changed = faults.insert_hostile_text(text.clone(), TextFormat::Whole);
+            changed.truncate(room.max(text.len()));
+            is_changed |= changed != *text;
+            *text = changed;
+        }
+        is_changed
+    }
+
     /// The Response to this message with an error-status and no varbinds.
     fn into_answer(mut self, status: u32, damage: &Damage) -> Option<Vec<u8>> {
         let pdu = self.pdu()?;
@@ -327,6 +368,23 @@ impl Message {
         }
         Some(bytes)
     }
+}
+
+/// The text of a notification with the hostile text that the active faults append.
+pub(super) fn hostile(text: &[u8], faults: &Faults) -> Vec<u8> {
+    if !is_text(text) {
+        return text.to_vec();
+    }
+    let mut changed = faults.insert_hostile_text(text.to_vec(), TextFormat::Whole);
+    changed.truncate(MAX_NOTIFICATION_TEXT.max(text.len()));
+    changed
+}
+
+/// Whether an OCTET STRING may be meant as text. An agent may put text where it has none yet.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_graphic = |text: &str| !text.chars().any(char::is_control);
+    let has_words = bytes.iter().any(u8::is_ascii_alphanumeric);
+    bytes.is_empty() || (has_words && std::str::from_utf8(bytes).is_ok_and(is_graphic))
 }
 
 /// The user's keys for the engine that a message names.

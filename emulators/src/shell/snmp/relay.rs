@@ -155,10 +155,10 @@ async fn replies(path: Path) -> SocketAddr {
             continue;
         }
         let of_agent = faults.agent_faults();
-        let reply = if of_agent.is_empty() {
+        let reply = if of_agent.is_empty() && !faults.has_hostile_text() {
             Some(buffer[..length].to_vec())
         } else {
-            damage.reply(&buffer[..length], &of_agent)
+            damage.reply(&buffer[..length], &of_agent, &faults)
         };
         let Some(reply) = reply else { continue };
         let front = if of_agent.contains(&AgentFault::OtherSource) {

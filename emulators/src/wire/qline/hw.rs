@@ -6,7 +6,10 @@ use super::{
     Node, Side,
     frame::{LIMIT, Reader, data, ints, string},
 };
-use crate::wire::{Reply, Session};
+use crate::{
+    fault::TextFormat,
+    wire::{Reply, Session},
+};
 use std::sync::Arc;
 
 /// What a command takes.
@@ -193,6 +196,9 @@ impl Hw {
 }
 
 impl Session for Hw {
+    fn text_format(&self) -> TextFormat {
+        TextFormat::Length16
+    }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         self.buffer.extend_from_slice(bytes);
         let buffer = std::mem::take(&mut self.buffer);

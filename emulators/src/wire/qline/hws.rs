@@ -8,6 +8,7 @@ use super::{
     frame::{commands, data, short_string},
 };
 use crate::{
+    fault::TextFormat,
     model::qkd::Phase,
     wire::{Reply, Session},
 };
@@ -193,6 +194,9 @@ fn words(command: &str, light: bool) -> Option<Vec<u8>> {
 }
 
 impl Session for Hws {
+    fn text_format(&self) -> TextFormat {
+        TextFormat::Length8
+    }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let (replies, rest) = commands(
             std::mem::take(&mut self.buffer),

@@ -5,6 +5,7 @@ use super::{
     frame::{array, commands, ints, string},
 };
 use crate::{
+    fault::TextFormat,
     model::qkd::Phase,
     wire::{Reply, Session},
 };
@@ -117,6 +118,9 @@ impl Mon {
 }
 
 impl Session for Mon {
+    fn text_format(&self) -> TextFormat {
+        TextFormat::Length16
+    }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         // An unknown command gets no reply.
         let (replies, rest) = commands(

@@ -1,9 +1,10 @@
 //! Standard requests (USB 2.0, chapter 9) in front of a device model.
 
+use crate::fault::{Faults, TextFormat};
 use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
 use std::{
     collections::BTreeSet,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -36,6 +37,8 @@ pub struct Chapter9<M> {
     model: M,
     state: Mutex<State>,
     change: Condvar,
+    /// The faults of its strings.
+    faults: OnceLock<Faults>,
 }
 
 /// GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR, GET_CONFIGURATION, SET_CONFIGURATION, GET_INTERFACE, SET_INTERFACE (Table 9-4).
@@ -61,11 +64,16 @@ impl<M: UsbModel> Chapter9<M> {
                 ..State::default()
             }),
             change: Condvar::new(),
+            faults: OnceLock::new(),
         }
     }
     /// The model.
     pub fn model(&self) -> &M {
         &self.model
+    }
+    /// Applies the `hostile-text` of these faults to its strings. A second call changes nothing.
+    pub fn set_faults(&self, faults: Faults) {
+        let _ = self.faults.set(faults);
     }
     /// Pulls the device out, or puts it back.
     pub fn set_gone(&self, gone: bool) {
@@ -89,9 +97,16 @@ impl<M: UsbModel> Chapter9<M> {
             // The languages: US English.
             (3, 0) => Some(vec![4, 3, 0x09, 0x04]),
             (3, i) => {
-                let text: Vec<u8> = self
-                    .model
-                    .string(i)?
+                let text = self.model.string(i)?;
+                let text = match self.faults.get() {
+                    Some(faults) => {
+                        let bytes =
+                            faults.insert_hostile_text(text.into_bytes(), TextFormat::Whole);
+                        String::from_utf8_lossy(&bytes).into_owned()
+                    }
+                    None => text,
+                };
+                let text: Vec<u8> = text
                     .encode_utf16()
                     .take(126)
                     .flat_map(u16::to_le_bytes)

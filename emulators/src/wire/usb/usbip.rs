@@ -1,7 +1,10 @@
 //! The USB/IP server, version 1.1.1, for one device. Source: Documentation/usb/usbip_protocol.rst of the Linux kernel. All numbers are big-endian, the
 //! SETUP packet and descriptors excepted.
 
-use crate::wire::{Reply, Session};
+use crate::{
+    fault::TextFormat,
+    wire::{Reply, Session},
+};
 use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
 use std::sync::{
     Arc,
@@ -330,6 +333,9 @@ impl UsbIp {
 }
 
 impl Session for UsbIp {
+    fn text_format(&self) -> TextFormat {
+        TextFormat::UsbIp
+    }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         self.buffer.extend_from_slice(bytes);
         let mut buffer = std::mem::take(&mut self.buffer);

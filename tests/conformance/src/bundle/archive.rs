@@ -1,5 +1,6 @@
 //! The archive of a bundle: plain files in plain tar, and one way only to write the same content.
 
+use qkd_hal::text::{MAX_TEXT, printable};
 use std::{
     borrow::Cow,
     collections::BTreeSet,
@@ -72,7 +73,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
         let entry = entry.map_err(damaged)?;
         let path = String::from_utf8(entry.path_bytes().into_owned())
             .map_err(|_| "it has a file whose name is not text".to_owned())?;
-        let shown = path.escape_debug();
+        let shown = printable(&path, MAX_TEXT);
         if entry.header().entry_type() != EntryType::Regular {
             return Err(format!("`{shown}` is no plain file"));
         }
@@ -95,7 +96,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
         let content = content.and_then(|(at, size)| bytes.get(at..at.checked_add(size)?));
         files.push(File::new(
             path.clone(),
-            content.ok_or_else(|| format!("it was cut short within `{}`", path.escape_debug()))?,
+            content.ok_or_else(|| format!("it was cut short within `{shown}`"))?,
         ));
     }
     if files.is_empty() {

@@ -25,6 +25,7 @@ use crate::{
 };
 use archive::File;
 use ed25519_dalek::{Signer, SigningKey};
+use qkd_hal::text::json_text;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -125,8 +126,8 @@ pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, S
     ];
     files.extend(derived(&parsed)?);
     let manifest = serde_json::to_string_pretty(&Manifest::of(&parsed, signed, &files))
-        .map_err(|e| e.to_string())?
-        + "\n";
+        .map_err(|e| e.to_string())?;
+    let manifest = json_text(&manifest).into_owned() + "\n";
     let signature = key.sign(manifest.as_bytes()).to_bytes();
     files.insert(0, File::new(SIGNATURE_FILE, signature.to_vec()));
     files.insert(0, File::new(MANIFEST_FILE, manifest.into_bytes()));
@@ -155,14 +156,14 @@ fn derived(results: &Results) -> Result<Vec<File<'static>>, String> {
             .chain(cases)
             .filter(|(_, records)| !records.is_empty())
         {
-            let mut text = Vec::new();
+            let mut text = String::new();
             for record in records {
-                serde_json::to_writer(&mut text, record).map_err(|e| e.to_string())?;
-                text.push(b'\n');
+                text.push_str(&record.to_line().map_err(|e| e.to_string())?);
+                text.push('\n');
             }
             files.push(File::new(
                 format!("transcripts/{folder}/{name}.jsonl"),
-                text,
+                text.into_bytes(),
             ));
         }
     }

@@ -6,7 +6,11 @@ use crate::{
     result::{Outcome, Run},
 };
 use clap::Args;
-use qkd_driver_kit::program::{console::line, files};
+use qkd_driver_kit::program::{
+    console::{MAX_LINE, line, one_line},
+    files,
+};
+use qkd_hal::text::{MAX_TEXT, printable};
 use std::{fs::File, io::Read, path::PathBuf};
 
 #[derive(Debug, Args)]
@@ -76,8 +80,13 @@ pub(super) fn bundle(arguments: &Bundle) -> Result<u8, Failure> {
     let results = std::fs::read_to_string(&arguments.results)
         .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
     let signed = format!("{:.0}", jiff::Timestamp::now());
-    let made = bundle::write(&results, &key, &signed)
-        .map_err(|e| format!("{}: {e}", arguments.results.display()))?;
+    let made = bundle::write(&results, &key, &signed).map_err(|e| {
+        format!(
+            "{}: {}",
+            arguments.results.display(),
+            printable(&e, MAX_LINE)
+        )
+    })?;
     files::write_new(&arguments.out, 0o644, &made).map_err(|e| {
         let message = format!("{}: {e}", arguments.out.display());
         match e.kind() {
@@ -107,13 +116,13 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     let verified = match bundle::verify(&bytes, trusted.as_ref()) {
         Ok(verified) => verified,
         Err(wrong) => {
-            line(&format!("{name}: INVALID"));
-            wrong.iter().for_each(|what| line(&format!("  {what}")));
+            one_line(&format!("{name}: INVALID"));
+            wrong.iter().for_each(|what| one_line(&format!("  {what}")));
             return Ok(1);
         }
     };
     let manifest = &verified.manifest;
-    line(&format!(
+    one_line(&format!(
         "{name}: {}",
         if trusted.is_some() {
             "valid"
@@ -121,11 +130,11 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
             "whole, but NOT vouched for"
         }
     ));
-    line(&format!(
+    one_line(&format!(
         "  signed    {} with the key {}",
         manifest.signed, verified.fingerprint
     ));
-    line(&format!(
+    one_line(&format!(
         "  run       begun {}, {} {}, requirements {}",
         manifest.begun, manifest.suite.name, manifest.suite.version, manifest.suite.requirements
     ));
@@ -134,15 +143,15 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         .iter()
         .map(|d| format!("{} {}", d.name, d.version))
         .collect();
-    line(&format!("  drivers   {}", drivers.join(", ")));
-    line(&format!(
+    one_line(&format!("  drivers   {}", drivers.join(", ")));
+    one_line(&format!(
         "  files     {}, each as it was signed",
         manifest.files.len()
     ));
     if verified.made_again {
-        line("  reports   made again from the results, and the same");
+        one_line("  reports   made again from the results, and the same");
     } else {
-        line(&format!(
+        one_line(&format!(
             "  reports   of suite {}; this is another version, and did not make them again",
             manifest.suite.version
         ));
@@ -151,18 +160,18 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         .results
         .runs
         .iter()
-        .for_each(|run| line(&format!("  {}", verdict(run))));
+        .for_each(|run| one_line(&format!("  {}", verdict(run))));
     if trusted.is_some() {
         return Ok(0);
     }
-    line(
+    one_line(
         "The signature fits the key inside the bundle, which anybody can put there: give --key \
          with the key that you have from the lab.",
     );
     Ok(3)
 }
 
-/// A run in a line, quoted: its name is the signer's word.
+/// A run in a line: its name is the signer's word.
 fn verdict(run: &Run) -> String {
     let counts: Vec<String> = Outcome::ALL
         .iter()
@@ -172,7 +181,7 @@ fn verdict(run: &Run) -> String {
         .collect();
     format!(
         "verdict   {}: {} ({}); on {}",
-        run.dut.escape_debug(),
+        printable(&run.dut, MAX_TEXT),
         run.headline(),
         counts.join(", "),
         run.on.words()

@@ -9,9 +9,9 @@ pub mod run;
 use clap::{Parser, Subcommand};
 use qkd_driver_kit::{
     Registry,
-    program::{self, console},
+    program::{self, console, log},
 };
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 /// Exit codes, for the help.
 pub const EXIT_HELP: &str = "\
@@ -95,14 +95,7 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 fn command(registry: Registry, command: Command) -> u8 {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QKD_CONFORM_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Its own complaint about a log that cannot be written would panic.
-        .log_internal_errors(false)
-        .try_init();
+    log::begin("QKD_CONFORM_LOG", "error", std::io::stderr().is_terminal());
     let result = match command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::List(arguments) => list::run(&arguments).map_err(Failure::from),

@@ -6,7 +6,8 @@ use crate::{
     result::Results,
 };
 use clap::Args;
-use qkd_driver_kit::program::console;
+use qkd_driver_kit::program::console::{self, MAX_LINE};
+use qkd_hal::text::printable;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
 /// Reads a result file.
 pub(super) fn read(path: &Path) -> Result<Results, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    Results::parse(&text).map_err(|e| format!("{}: {e}", path.display()))
+    Results::parse(&text).map_err(|e| format!("{}: {}", path.display(), printable(&e, MAX_LINE)))
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
@@ -32,7 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
             .iter()
             .map(|path| read(path))
             .collect::<Result<_, String>>()?,
-    )?;
+    )
+    .map_err(|e| printable(&e, MAX_LINE).into_owned())?;
     std::fs::create_dir_all(&arguments.out)
         .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
     let written = report::write_all(&results, &arguments.out).map_err(Failure::not_written)?;

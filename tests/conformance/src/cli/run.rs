@@ -21,7 +21,10 @@ use qkd_driver_kit::{
         signals::{EndSignal, EndSignals},
     },
 };
-use qkd_hal::{DeviceUri, ErrorKind};
+use qkd_hal::{
+    DeviceUri, ErrorKind,
+    text::{MAX_TEXT, printable},
+};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -101,9 +104,9 @@ impl Screen {
     }
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            console::error_line(text);
+            console::one_error_line(text);
         } else {
-            self.bar.println(text);
+            self.bar.println(printable(text, console::MAX_LINE));
         }
     }
 }
@@ -114,7 +117,8 @@ impl Watcher for Screen {
     }
     fn ended(&self, dut: &str, result: &CaseResult) {
         self.bar.inc(1);
-        self.bar.set_message(result.id.clone());
+        self.bar
+            .set_message(printable(&result.id, MAX_TEXT).into_owned());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
             self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
@@ -309,7 +313,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             Refusal::WrongKind(why) | Refusal::WrongFile(why) => (why, 2),
             Refusal::OtherDevice(why) => (why, OTHER_DEVICE),
         };
-        console::error_line(&format!("error: {why}"));
+        console::one_error_line(&format!("error: {why}"));
         return Ok(code);
     }
     if arguments.list {
@@ -322,7 +326,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     results
         .runs
         .iter()
-        .for_each(|run| console::line(&line(run)));
+        .for_each(|run| console::one_line(&line(run)));
     if results.runs.len() > 1 {
         console::line(&format!("all devices: {:.1} s", results.seconds));
     }

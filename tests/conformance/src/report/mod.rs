@@ -7,21 +7,26 @@ mod wire;
 
 use crate::result::{Outcome, Results};
 use qkd_driver_kit::program::files;
+use qkd_hal::text::{json_text, printable_lines};
 use std::path::{Path, PathBuf};
 
 /// The name of the result file.
 pub const RESULTS: &str = "results.json";
 
-/// The reports on results: each with its file name.
+/// The reports on results: each with its file name. What came from outside is made visible here,
+/// whatever form the report has, so that a bundle holds the same.
 ///
 /// # Errors
 /// A sentence, if a report could not be made.
 pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> {
-    Ok(vec![
+    let reports = [
         ("report.html", html::render(results)?),
         ("matrix.md", matrix::render(results)),
         ("junit.xml", junit::render(results)?),
-    ])
+    ];
+    Ok(reports
+        .map(|(name, text)| (name, printable_lines(&text).into_owned()))
+        .into())
 }
 
 /// Writes the result file and every report into a folder; tells which files.
@@ -29,7 +34,8 @@ pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> 
 /// # Errors
 /// A sentence that names the file that could not be written.
 pub fn write_all(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let json = serde_json::to_string(results).map_err(|e| e.to_string())? + "\n";
+    let json = serde_json::to_string(results).map_err(|e| e.to_string())?;
+    let json = json_text(&json).into_owned() + "\n";
     // The results first: whatever comes of the reports, they are kept.
     let results_file = write(folder, RESULTS, &json)?;
     // Made from what was written, so that a reader of the file makes the same.

@@ -1,0 +1,166 @@
+//! The log of a program: on standard error, each event on one line that a terminal cannot misread.
+
+use super::console::MAX_LINE;
+use qkd_hal::text::printable;
+use std::fmt;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Writer},
+    },
+    registry::LookupSpan,
+};
+
+/// What is logged below a level of a program: `async-snmp` warns of each datagram that it cannot
+/// read, so that whoever can send datagrams could fill the log.
+const QUIET: &str = "async_snmp=error";
+
+/// The filter of a log at this level, where the user gives none.
+#[must_use]
+pub fn default_filter(level: &str) -> String {
+    format!("{level},{QUIET}")
+}
+
+/// Begins the log. The environment variable `variable` holds a filter of the user in place of
+/// `filter`.
+pub fn begin(variable: &str, filter: &str, has_colour: bool) {
+    let filter = EnvFilter::try_from_env(variable).unwrap_or_else(|_| EnvFilter::new(filter));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // Its own complaint about a log that cannot be written would panic.
+        .log_internal_errors(false)
+        .event_format(Lines::new(has_colour))
+        .try_init();
+}
+
+/// Events as lines: cleaned as a whole, whatever field the text comes from, and coloured after that.
+struct Lines {
+    format: Format,
+    has_colour: bool,
+}
+
+impl Lines {
+    fn new(has_colour: bool) -> Self {
+        Self {
+            format: Format::default().with_ansi(false),
+            has_colour,
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.format
+            .format_event(context, Writer::new(&mut line), event)?;
+        let line = printable(line.trim_end_matches('\n'), MAX_LINE);
+        let level = event.metadata().level();
+        let coloured = self.has_colour.then(|| line.split_once(level.as_str()));
+        match coloured.flatten() {
+            Some((before, after)) => {
+                let colour = colour(*level);
+                writeln!(writer, "{before}\x1b[{colour}m{level}\x1b[0m{after}")
+            }
+            None => writeln!(writer, "{line}"),
+        }
+    }
+}
+
+/// The colour of a level, as a parameter of SGR.
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qkd_hal::text::is_misleading;
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged at `filter`.
+    fn logged(filter: &str, has_colour: bool, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(filter))
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .event_format(Lines::new(has_colour))
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_clean_line_of_bounded_length() {
+        let hostile = "a\x1b[2J\r\nforged\u{9b}\u{202e}\u{fffe}\0";
+        let text = logged("debug", false, || {
+            let span = tracing::info_span!("s", hostile);
+            let _entered = span.enter();
+            tracing::warn!(hostile, debug = ?hostile, "a message: {hostile}");
+            tracing::warn!("{}", "x".repeat(100_000));
+        });
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let found = text.chars().find(|c| *c != '\n' && is_misleading(*c));
+        assert_eq!(found, None, "{}", text.escape_debug());
+        assert!(text.contains("\\x1b[2J\\r\\nforged\\u{9b}"), "{text}");
+        assert!(text.lines().all(|l| l.chars().count() < MAX_LINE + 40));
+    }
+
+    #[test]
+    fn only_the_level_is_coloured() {
+        let text = logged("warn", true, || tracing::warn!("a\x1b[31mb WARN"));
+        assert!(text.contains("\x1b[33mWARN\x1b[0m"), "{text:?}");
+        assert_eq!(text.matches('\x1b').count(), 2, "{text:?}");
+    }
+
+    #[test]
+    fn a_library_that_warns_of_each_datagram_is_heard_at_error_only() {
+        let log = || {
+            tracing::warn!(target: "async_snmp::client", "a datagram");
+            tracing::debug!(target: "async_snmp::client", "a datagram");
+            tracing::error!(target: "async_snmp::client", "an error");
+            tracing::warn!("ours");
+        };
+        for level in ["warn", "debug"] {
+            let text = logged(&default_filter(level), false, log);
+            assert!(!text.contains("a datagram"), "{text}");
+            assert!(text.contains("an error") && text.contains("ours"), "{text}");
+        }
+    }
+}
