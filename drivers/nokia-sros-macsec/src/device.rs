@@ -92,6 +92,15 @@ struct SlotRow {
     ckn: Option<KeyId>,
 }
 
+impl SlotRow {
+    /// Whether the slot holds the key of this id. The agent shows the bytes of its name only, and
+    /// these may also be the characters of an id that is not a number.
+    fn is_named(&self, id: &KeyId) -> bool {
+        let ckn = self.ckn.as_ref();
+        ckn.is_some_and(|ckn| ckn.as_bytes() == id.as_bytes())
+    }
+}
+
 impl SrosMacsec {
     pub(crate) async fn open(
         descriptor: Descriptor,
@@ -527,7 +536,7 @@ impl Encryptor for SrosMacsec {
             )));
         };
         let (index, active) = self.association(channel).await?;
-        if self.slot(&index, active).await?.ckn.as_ref() == Some(key.id()) {
+        if self.slot(&index, active).await?.is_named(key.id()) {
             return Err(Error::invalid(format!(
                 "key {} is the one in use",
                 key.id()
@@ -565,7 +574,7 @@ impl Encryptor for SrosMacsec {
             .slot(&index, idle)
             .await
             .map_err(|e| e.with_effect(Effect::Unknown))?;
-        if after.ckn.as_ref() != Some(key.id())
+        if !after.is_named(key.id())
             || (before.exists && after.ckn == before.ckn && after.changed == before.changed)
         {
             let why = format!(
@@ -590,7 +599,7 @@ impl Encryptor for SrosMacsec {
             .slot
             .filter(|s| (1..=SLOTS).contains(s))
             .ok_or_else(|| Error::invalid("the staged key names no slot of this box"))?;
-        if self.slot(&index, slot).await?.ckn.as_ref() != Some(&staged.key_id) {
+        if !self.slot(&index, slot).await?.is_named(&staged.key_id) {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 format!("slot {slot} does not hold key {}", staged.key_id),

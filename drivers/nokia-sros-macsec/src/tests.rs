@@ -484,3 +484,20 @@ async fn an_agent_of_another_make_is_no_router() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_id_that_is_not_a_number_is_stored_as_its_characters() {
+    let (opened, agent) = open().await;
+    let encryptor = opened.as_encryptor().unwrap();
+    let id: KeyId = "7-B00c".parse().unwrap();
+    let key = Key::new(id.clone(), Zeroizing::new(vec![0xa1; 32]));
+    let staged = encryptor.stage(&"ca1".into(), &key).await.unwrap();
+    let name = oid::of_slot(oid::psk::CAK_NAME, &ca(), 2);
+    let stored = agent.0.lock().unwrap().objects[&name].clone();
+    assert_eq!(stored, Value::text(hex::encode("7-B00c")));
+    encryptor.activate(&staged).await.unwrap();
+    let confirmation = encryptor.confirm(&staged).await.unwrap();
+    assert!(confirmation.is_confirmed(), "{confirmation:?}");
+    let again = encryptor.stage(&"ca1".into(), &key).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::InvalidInput, "{again}");
+}

@@ -590,14 +590,16 @@ pub(crate) enum KeyCommand {
         /// New file, made readable by you alone. Keys are never printed.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
-        /// Accept that the keys cross the network in clear, where the KME is reached by http.
-        #[arg(long)]
+        #[arg(long, help = PLAIN_HTTP_HELP)]
         plain_http: bool,
         /// Does it.
         #[arg(long)]
         yes: bool,
     },
 }
+
+const PLAIN_HTTP_HELP: &str =
+    "Accept that keys cross the network in clear, where a KME is reached by http";
 
 const ROLL_HELP: &str = "\
 Examples:
@@ -732,6 +734,8 @@ pub(crate) struct Roll {
     /// Bits of the key; none: the greatest that both encryptors accept.
     #[arg(long)]
     pub(crate) size: Option<u64>,
+    #[arg(long, help = PLAIN_HTTP_HELP)]
+    pub(crate) plain_http: bool,
     /// Does it.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -10,6 +10,7 @@ mod exit;
 mod interrupt;
 mod inventory;
 mod journal;
+mod key_transport;
 mod output;
 mod progress;
 mod roll;

@@ -121,11 +121,12 @@ impl Session {
         self.open(device, mode(yes)).await
     }
 
-    /// Opens both ends of a pair, with the assumptions that the pair accepts.
+    /// Returns the URIs of both ends of a pair, with the assumptions that the pair accepts.
     ///
     /// # Errors
-    /// `InvalidInput` for an assumption that neither driver has; as [`open`](Self::open).
-    pub(crate) async fn open_ends(&self, ends: &Ends, yes: bool) -> Result<[Device; 2]> {
+    /// `InvalidInput` for an assumption that neither driver has; `NotFound` for a name that is not
+    /// in the inventory.
+    pub(crate) fn resolve_ends(&self, ends: &Ends) -> Result<[DeviceUri; 2]> {
         let mut uris = [
             self.inventory.resolve(&ends.devices[0])?,
             self.inventory.resolve(&ends.devices[1])?,
@@ -146,7 +147,18 @@ impl Session {
                 )));
             }
         }
-        let [near, far] = uris;
+        Ok(uris)
+    }
+
+    /// Opens both ends of a pair.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) async fn open_ends(
+        &self,
+        [near, far]: [DeviceUri; 2],
+        yes: bool,
+    ) -> Result<[Device; 2]> {
         Ok([
             self.open_uri(near, mode(yes)).await?,
             self.open_uri(far, mode(yes)).await?,

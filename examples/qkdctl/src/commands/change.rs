@@ -109,9 +109,13 @@ impl SingleChange {
             return Ok(0);
         }
         let guard = session.interrupt.begin(Work::Change)?;
-        Entry::new(&device.uri, self.operation.name(), self.detail())
+        let made = Entry::new(&device.uri, self.operation.name(), self.detail())
             .run(progress::during(output, self.wanted.clone(), call))
-            .await?;
+            .await;
+        if let Err(error) = made {
+            show_after_signal(output, &guard, async || Ok(read_back(&guard).await?.text)).await;
+            return Err(error);
+        }
         let after = read_back(&guard)
             .await
             .map_err(|e| roll::after("the device accepted the change before", e))?;
@@ -129,6 +133,22 @@ impl SingleChange {
             format!("{}: {}", self.target, self.wanted)
         }
     }
+}
+
+/// Reads the state of a device whose change failed after a signal, and prints it on standard error.
+///
+/// With `--output json` standard error has the error only.
+pub(super) async fn show_after_signal(
+    output: Output,
+    guard: &Guard,
+    read: impl AsyncFnOnce() -> Result<String>,
+) {
+    if guard.signal().is_none() || output.is_json() {
+        return;
+    }
+    let state = read().await;
+    let text = state.unwrap_or_else(|e| format!("the state could not be read: {e}"));
+    output::error_line(text.trim_end());
 }
 
 fn lines(parts: &[String]) -> String {

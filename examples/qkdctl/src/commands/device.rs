@@ -2,13 +2,14 @@
 
 use super::{
     DRY_RUN,
-    change::{ChangeResult, check_ready},
+    change::{ChangeResult, check_ready, show_after_signal},
 };
 use crate::{
     colour::{Tone, paint},
     interrupt::Work,
     journal::Entry,
     output::{self, Output},
+    roll,
     session::Session,
 };
 use qkd_driver_kit::program::lock::LockMode;
@@ -265,15 +266,25 @@ pub(crate) async fn set(
         (false, true) => ChangeResult::Applied,
         (false, false) => ChangeResult::DryRun,
     };
-    let guard = if result == ChangeResult::Applied {
-        let guard = session.interrupt.begin(Work::Change)?;
-        Entry::new(&device.uri, "set-parameter", format!("{name}={value}"))
+    let (mut guard, mut now) = (None, None);
+    if result == ChangeResult::Applied {
+        let begun = session.interrupt.begin(Work::Change)?;
+        let set = Entry::new(&device.uri, "set-parameter", format!("{name}={value}"))
             .run(handle.set_parameter(name, &value))
-            .await?;
-        Some(guard)
-    } else {
-        None
-    };
+            .await;
+        if let Err(error) = set {
+            show_after_signal(output, &begun, async || {
+                Ok(format!("now: {name} = {}", handle.parameter(name).await?))
+            })
+            .await;
+            return Err(error);
+        }
+        if begun.signal().is_some() && spec.readable {
+            let read = handle.parameter(name).await;
+            now = Some(read.map_err(|e| roll::after("the parameter was set", e))?);
+        }
+        guard = Some(begun);
+    }
     let was = before
         .as_ref()
         .map_or_else(|| "not readable".to_owned(), ToString::to_string);
@@ -282,7 +293,7 @@ pub(crate) async fn set(
         "set",
         &json!({
             "result": result, "device": device.uri, "name": name, "unit": spec.unit,
-            "before": before, "wanted": value, "disruptive": spec.disruptive,
+            "before": before, "wanted": value, "disruptive": spec.disruptive, "now": now,
         }),
         || {
             let warning = if spec.disruptive {
@@ -291,7 +302,12 @@ pub(crate) async fn set(
                 ""
             };
             match result {
-                ChangeResult::Applied => format!("{name}: {was} -> {value}"),
+                ChangeResult::Applied => {
+                    let now = now
+                        .as_ref()
+                        .map_or_else(String::new, |now| format!("\nnow: {name} = {now}"));
+                    format!("{name}: {was} -> {value}{now}")
+                }
                 ChangeResult::Already => format!("nothing to do: {name} is {value}"),
                 _ => format!("{name}: {was} would become {value}{warning}\n{DRY_RUN}"),
             }

@@ -84,6 +84,7 @@ fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
             &credentials,
             "--output",
             "json",
+            "--plain-http",
         ];
         let stored = || {
             bench

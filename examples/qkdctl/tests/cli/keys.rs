@@ -175,3 +175,33 @@ fn keys_over_plain_http_need_an_explicit_word() {
     bench.run(take.iter().chain(&["--plain-http"])).exits(0);
     assert!(path.exists());
 }
+
+#[test]
+fn a_roll_with_a_key_over_plain_http_needs_an_explicit_word() {
+    let bench = Bench::new();
+    let (boxes, keys) = (
+        bench.start("nokia-sros-macsec-pair"),
+        bench.start_stored("etsi014-pair"),
+    );
+    let credentials = bench.credentials("credentials.toml", &[&boxes, &keys]);
+    let (b, k) = (&boxes.ready().uris, &keys.ready().uris);
+    let by_http = "etsi014+http://192.0.2.1/?peer=sae-bob";
+    // Either end, by URI or by the name of a pair, as a dry run or not.
+    let inventory = format!("[pair.link]\nnear = '{}'\nfar = '{by_http}'\n", k[0]);
+    let inventory = bench.private("inventory.toml", &inventory);
+    for sources in [
+        &["--source", by_http, "--peer-source", &k[1]][..],
+        &["--source", &k[0], "--peer-source", by_http],
+        &["--source", "link"],
+    ] {
+        for yes in [&[][..], &["--yes"]] {
+            let ends = ["encryptor", "roll", &b[0], "--peer", &b[1]];
+            let files = ["--credentials", &credentials, "--inventory", &inventory];
+            bench
+                .run(ends.iter().chain(&files).chain(sources).chain(yes))
+                .exits(2)
+                .complains("accept it with --plain-http");
+        }
+    }
+    assert_eq!(bench.journal(), Vec::<serde_json::Value>::new());
+}

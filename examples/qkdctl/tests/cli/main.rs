@@ -9,6 +9,7 @@ mod doctor;
 mod documents;
 mod encryptors;
 mod hostile;
+mod interrupted;
 mod keys;
 mod locks;
 mod pairs;

@@ -83,13 +83,13 @@ fn a_pair_rolls_by_name_with_the_assumptions_that_it_accepts() {
         ];
         bench.run(common.iter().chain(more))
     };
-    let by_name = ["backbone", "--source", "link", "--yes"];
+    let by_name = ["backbone", "--source", "link", "--plain-http", "--yes"];
     roll(&with(""), &by_name).exits(5).complains("nokia-sros");
     let ids = crate::encryptors::NOKIA
         .map(|id| format!("'{id}'"))
         .join(", ");
     let accepting = with(&format!("channel = 'ca1'\nassume = [{ids}]"));
-    roll(&accepting, &by_name[..3])
+    roll(&accepting, &by_name[..4])
         .exits(0)
         .says("would take one key")
         .says("No outage expected");

@@ -160,8 +160,9 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
     run(&[&encryption[..], &["--channel", channel.as_str().unwrap()]].concat());
     let roll = ["encryptor", "roll", &enc[0], "--peer", &enc[1]];
     let sources = ["--source", &module[0], "--peer-source", &module[1]];
-    run(&[&roll[..], &sources].concat());
-    run(&[&roll[..], &sources, &["--yes"]].concat());
+    let plain = ["--plain-http"];
+    run(&[&roll[..], &sources, &plain].concat());
+    run(&[&roll[..], &sources, &plain, &["--yes"]].concat());
     run(&["journal"]);
     let doctor = bench.run(["doctor", "-o", "json"]);
     seen.insert(file_of(&doctor.json()));

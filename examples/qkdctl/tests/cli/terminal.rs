@@ -292,3 +292,25 @@ fn progress_is_for_terminals_alone() {
     let over_pipe = bench.run(random).exits(0);
     assert_eq!(over_pipe.err, "");
 }
+
+#[test]
+fn a_calibration_shows_its_progress_and_the_state_behind_it() {
+    let bench = Bench::new();
+    let options = qkd_emulators::profile::Options::default().with("time-factor", "2000");
+    let link = bench.start_with("veriqloud-qline-pair", options);
+    let uri = format!("{}&deadline=60s", link.ready().uri);
+    link.fault("delay=300ms").unwrap();
+    let mut terminal = Terminal::with(bench.command(["key", "calibrate", &uri, "--yes"]));
+    terminal.until("calibrate the link (the command ends within ");
+    assert!(!terminal.seen.contains("done: "), "{}", terminal.seen);
+    terminal.until("done: calibrate the link");
+    terminal.until("state: ");
+    assert_eq!(terminal.ends(), 0);
+    let outcomes: Vec<_> = bench
+        .journal()
+        .iter()
+        .map(|l| (l["operation"].clone(), l["outcome"].clone()))
+        .collect();
+    let line = |outcome: &str| ("calibrate".into(), outcome.into());
+    assert_eq!(outcomes, [line("begun"), line("done")]);
+}

@@ -282,3 +282,60 @@ fn quiet_prints_results_and_errors_only() {
         .complains("no-such");
     bench.run(["get", uri, "boot-mode", "-q", "-v"]).exits(2);
 }
+
+#[test]
+fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
+    let profiles = [
+        ("nokia-sros-macsec", "nokia-sros-macsec-pair"),
+        ("packetlight", "packetlight-pair"),
+    ];
+    let registry = qkd_drivers_all::registry();
+    let encryptors: Vec<_> = registry
+        .drivers()
+        .map(|driver| driver.info())
+        .filter(|info| info.kinds.contains(&qkd_hal::DeviceKind::Encryptor))
+        .collect();
+    let names: Vec<_> = encryptors.iter().map(|info| info.name).collect();
+    assert_eq!(names, profiles.map(|(driver, _)| driver));
+    for (info, (_, profile)) in encryptors.iter().zip(profiles) {
+        let bench = Bench::new();
+        let pair = bench.start(profile);
+        let mut options = vec!["--credentials".to_owned()];
+        options.push(bench.credentials("credentials.toml", &[&pair]));
+        for assumption in info.assumptions {
+            options.extend(["--assume".to_owned(), assumption.id.to_owned()]);
+        }
+        let uri = pair.ready().uri.as_str();
+        let run = |arguments: &[&str]| {
+            let options = options.iter().map(String::as_str);
+            bench.run(arguments.iter().copied().chain(options))
+        };
+        let shown = run(&["encryptor", "show", uri, "-o", "json"])
+            .exits(0)
+            .json();
+        let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap();
+        let state = pair.state();
+        for (id, code) in [
+            ("g".repeat(33), 2),
+            ("ab".repeat(33), 2),
+            ("g".repeat(32), 0),
+        ] {
+            let text = format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, "5a".repeat(16));
+            let file = bench.private("key.json", &text);
+            let stage = [
+                "encryptor",
+                "stage",
+                uri,
+                "--channel",
+                channel,
+                "--key",
+                &file,
+            ];
+            let run = run(&[&stage[..], &["--yes"]].concat()).exits(code);
+            if code != 0 {
+                run.never_repeats("5a5a5a").complains("more than 32 bytes");
+                assert_eq!(pair.state(), state, "nothing was sent");
+            }
+        }
+    }
+}

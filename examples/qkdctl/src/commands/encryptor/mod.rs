@@ -5,13 +5,13 @@ mod roll_pair;
 
 use super::{
     DRY_RUN,
-    change::{ChangeResult, check_ready},
+    change::{ChangeResult, check_ready, show_after_signal},
     secret_file,
 };
 use crate::{
     cli::{EncryptorCommand, Switched},
     exit,
-    interrupt::Work,
+    interrupt::{Guard, Work},
     journal::Entry,
     output::{self, Output},
     progress, roll,
@@ -19,7 +19,7 @@ use crate::{
 };
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    DeviceUri, KeyId, Operation, Result, Support,
+    DeviceUri, Encryptor, KeyId, Operation, Result, Support,
     encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging, TrafficCounters},
     units::Bits,
 };
@@ -85,6 +85,43 @@ struct StageReport<'a> {
     /// Whether it overwrites the secret in use.
     overwrites: bool,
     staged: Option<Staged>,
+    /// The channel as it was read after a signal; `None` without one.
+    now: Option<ChannelStatus>,
+}
+
+/// Reads the channel if a signal came during a change of it, with the line about it. `None` and an
+/// empty line without a signal; a channel that cannot be read hides nothing of what was done.
+async fn now(
+    encryptor: &dyn Encryptor,
+    channel: &ChannelId,
+    guard: &Guard,
+) -> (Option<ChannelStatus>, String) {
+    if guard.signal().is_none() {
+        return (None, String::new());
+    }
+    match encryptor.channel(channel).await {
+        Ok(status) => {
+            let text = now_text(&status);
+            (Some(status), text)
+        }
+        Err(error) => (
+            None,
+            format!("now: the channel could not be read: {error}\n"),
+        ),
+    }
+}
+
+async fn read_text(encryptor: &dyn Encryptor, channel: &ChannelId) -> Result<String> {
+    let status = encryptor.channel(channel).await?;
+    Ok(now_text(&status))
+}
+
+fn now_text(status: &ChannelStatus) -> String {
+    format!(
+        "now: channel {}: {}\n",
+        status.channel,
+        roll::describe(status)
+    )
 }
 
 async fn stage(
@@ -111,7 +148,7 @@ async fn stage(
     } else {
         ""
     };
-    let report = |result, staged| StageReport {
+    let report = |result, staged, now| StageReport {
         result,
         device: &device.uri,
         channel: &channel,
@@ -119,9 +156,10 @@ async fn stage(
         size_bits: key.size(),
         overwrites,
         staged,
+        now,
     };
     if !yes {
-        let report = report(ChangeResult::DryRun, None);
+        let report = report(ChangeResult::DryRun, None, None);
         output::print(output, "encryptor/stage", &report, || {
             format!(
                 "would stage key {} ({}) on channel {channel}\n{warning}{DRY_RUN}",
@@ -132,18 +170,27 @@ async fn stage(
         return Ok(0);
     }
     let guard = session.interrupt.begin(Work::Change)?;
+    let read_text = async || read_text(&*encryptor, &channel).await;
     let staged = Entry::new(&device.uri, "stage", format!("channel {channel}"))
         .with_keys([key.id()])
         .run(encryptor.stage(&channel, &key))
-        .await?;
+        .await;
+    let staged = match staged {
+        Ok(staged) => staged,
+        Err(error) => {
+            show_after_signal(output, &guard, read_text).await;
+            return Err(error);
+        }
+    };
+    let (now, now_text) = now(&*encryptor, &channel, &guard).await;
     let slot = staged
         .slot
         .map_or_else(String::new, |s| format!(" in slot {s}"));
     let text = format!(
-        "key {} is staged on channel {channel}{slot}: {}\n{warning}",
+        "key {} is staged on channel {channel}{slot}: {}\n{warning}{now_text}",
         staged.key_id, staged.proof
     );
-    let report = report(ChangeResult::Applied, Some(staged));
+    let report = report(ChangeResult::Applied, Some(staged), now);
     output::print(output, "encryptor/stage", &report, || text)?;
     encryptor.close().await?;
     Ok(guard.exit_code(0))
@@ -158,6 +205,8 @@ struct ActivateReport<'a> {
     /// Whether traffic drops meanwhile.
     drops_traffic: bool,
     confirmation: Option<Confirmation>,
+    /// The channel as it was read after a signal; `None` without one.
+    now: Option<ChannelStatus>,
 }
 
 async fn activate(
@@ -178,16 +227,17 @@ async fn activate(
     let channel = roll::channel(&*encryptor, Some(channel)).await?;
     let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
     let drops_traffic = !encryptor.encryptor_capabilities().hitless;
-    let report = |result, confirmation| ActivateReport {
+    let report = |result, confirmation, now| ActivateReport {
         result,
         device: &device.uri,
         channel: &channel,
         key_id: &staged.key_id,
         drops_traffic,
         confirmation,
+        now,
     };
     if !yes {
-        let report = report(ChangeResult::DryRun, None);
+        let report = report(ChangeResult::DryRun, None, None);
         output::print(output, "encryptor/activate", &report, || {
             let warning = if drops_traffic {
                 "Traffic drops while the device re-initialises.\n"
@@ -202,10 +252,15 @@ async fn activate(
         return Ok(0);
     }
     let guard = session.interrupt.begin(Work::Change)?;
-    Entry::new(&device.uri, "activate", format!("channel {channel}"))
+    let read_text = async || read_text(&*encryptor, &channel).await;
+    let activated = Entry::new(&device.uri, "activate", format!("channel {channel}"))
         .with_keys([&staged.key_id])
         .run(encryptor.activate(&staged))
-        .await?;
+        .await;
+    if let Err(error) = activated {
+        show_after_signal(output, &guard, read_text).await;
+        return Err(error);
+    }
     let confirming = progress::during(
         output,
         "waiting until the key protects traffic",
@@ -218,13 +273,10 @@ async fn activate(
     } else {
         (ChangeResult::NotConfirmed, exit::CHANGED, "NOT CONFIRMED")
     };
-    let text = format!("{words}: {}", confirmation.evidence());
-    output::print(
-        output,
-        "encryptor/activate",
-        &report(result, Some(confirmation)),
-        || text,
-    )?;
+    let (now, now_text) = now(&*encryptor, &channel, &guard).await;
+    let text = format!("{words}: {}\n{now_text}", confirmation.evidence());
+    let report = report(result, Some(confirmation), now);
+    output::print(output, "encryptor/activate", &report, || text)?;
     encryptor.close().await?;
     Ok(guard.exit_code(code))
 }

@@ -6,6 +6,7 @@ use crate::{
     exit,
     interrupt::{Guard, Work},
     journal::{self, Entry},
+    key_transport,
     output::{self, Output},
     progress,
     roll::{self, Company, CutRoll, End, Reached, Rolled},
@@ -29,7 +30,12 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
     let sources = session
         .inventory
         .ends(&arguments.source, twin, "--peer-source")?;
-    let devices = session.open_ends(&ends, arguments.yes).await?;
+    let sources = session.resolve_ends(&sources)?;
+    for source in &sources {
+        key_transport::check(source, arguments.plain_http)?;
+    }
+    let uris = session.resolve_ends(&ends)?;
+    let devices = session.open_ends(uris, arguments.yes).await?;
     let (near, far) = (
         devices[0].opened.as_encryptor()?,
         devices[1].opened.as_encryptor()?,
@@ -53,7 +59,7 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
         })?,
     };
     roll::ready(&*near, &*far)?;
-    let keys = session.open_ends(&sources, arguments.yes).await?;
+    let keys = session.open_ends(sources, arguments.yes).await?;
     let (source, twin_source) = (keys[0].opened.as_module()?, keys[1].opened.as_module()?);
     let pair = Pair {
         uris: [&devices[0].uri, &devices[1].uri],

@@ -7,13 +7,14 @@ use crate::{
     cli::KeyCommand,
     interrupt::Work,
     journal::Entry,
+    key_transport,
     output::{self, Output},
     session::{Device, Session},
 };
 use control::Action;
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    DeviceUri, Error, Key, Operation, QkdModule, Result, Support,
+    Error, Key, Operation, QkdModule, Result, Support,
     qkd::{KeyRequest, KeyStore, ModuleStatus, Performance},
     reading::Measured,
     units::Bits,
@@ -47,9 +48,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             plain_http,
             yes,
         } => {
-            if !plain_http {
-                check_encrypted(&session.inventory.resolve(&device)?)?;
-            }
+            let uri = session.inventory.resolve(&device)?;
+            key_transport::check(&uri, plain_http)?;
             let device = session.open_for(&device, yes).await?;
             let module = device.opened.as_module()?;
             let what = if id.is_empty() {
@@ -99,18 +99,6 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             Ok(guard.exit_code(0))
         }
     }
-}
-
-/// Refuses a KME that is reached by plain HTTP: whoever can read on the way has the keys.
-fn check_encrypted(uri: &DeviceUri) -> Result<()> {
-    let kme = uri.parameter("kme").unwrap_or_default();
-    if uri.transport() != "http" && !kme.starts_with("http:") {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{uri}: this KME is reached by plain http, so its keys would cross the network in clear, \
-         and nothing was taken; use https, or accept it with --plain-http"
-    )))
 }
 
 /// The keys have left the store, and nobody has them.

@@ -6,7 +6,7 @@ mod protect;
 
 use super::{
     DRY_RUN,
-    change::{ChangeResult, check_ready},
+    change::{ChangeResult, check_ready, show_after_signal},
 };
 use crate::{
     cli::{Change, PortSwitch, SwitchCommand},
@@ -268,7 +268,17 @@ async fn carry_out(
     // One step: the plan as a whole ends by the deadline of the device.
     let applied = Entry::new(&device.uri, "apply", plan.to_string())
         .run(applying)
-        .await?;
+        .await;
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(error) => {
+            show_after_signal(output, &guard, async || {
+                Ok(format!("paths now: {}", switch.connections().await?.value))
+            })
+            .await;
+            return Err(error);
+        }
+    };
     let report = json!({
         "result": ChangeResult::Applied, "device": device.uri, "plan": plan, "report": applied,
     });

@@ -5,7 +5,7 @@ use crate::{
     colour::{Tone, paint},
     commands::{
         DRY_RUN,
-        change::{ChangeResult, check_ready},
+        change::{ChangeResult, check_ready, show_after_signal},
     },
     interrupt::{Guard, Work},
     journal::Entry,
@@ -167,10 +167,24 @@ impl Wish {
             return Ok(0);
         }
         let guard = session.interrupt.begin(Work::Change)?;
-        let left = self
+        let applied = self
             .apply(&device, &protection, &before.group, &guard)
-            .await?;
-        let after = protection.protection(&before.group).await?.value;
+            .await;
+        let left = match applied {
+            Ok(left) => left,
+            Err(error) => {
+                show_after_signal(output, &guard, async || {
+                    Ok(describe(&protection.protection(&before.group).await?.value))
+                })
+                .await;
+                return Err(error);
+            }
+        };
+        let after = protection
+            .protection(&before.group)
+            .await
+            .map_err(|e| roll::after("the device accepted the change before", e))?
+            .value;
         let result = if left.is_empty() {
             ChangeResult::Applied
         } else {
