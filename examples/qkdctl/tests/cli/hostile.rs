@@ -2,7 +2,7 @@
 //!
 //! Every profile, every wire, every text field. Two passes keep the time of the test short:
 //!
-//! - all fields at once, with each kind of hostile text: mostly the driver refuses the device, and
+//! - all fields at once, with each kind of hostile text, by turns to `probe` and `info`: mostly the driver refuses the device, and
 //!   the outputs are errors, logs and transcripts;
 //! - one field at a time, so that the driver gets as far as that field: the commands that show what
 //!   the device says, each for the fields that no command before it has read, as a table with
@@ -154,7 +154,8 @@ fn check(profile: &Profile) -> Shown {
         let (_, about) = wire.look(&["info", "URI"], "json", NO_FIELD);
         wire.assumptions = assumptions(&about);
         let (code, text) = wire.look(&COMMANDS[0], "table", NO_FIELD);
-        assert_eq!(code, 0, "{uri} recovers: {text}");
+        // 5: a device that has no `health`, for one.
+        assert!(matches!(code, 0 | 5), "{uri} recovers: {text}");
         let mut done = BTreeSet::new();
         for command in COMMANDS {
             // It shows what `info` and `get` show.
@@ -178,9 +179,11 @@ fn check(profile: &Profile) -> Shown {
             }
         }
         // Last: what a serial line still holds of a long text, the next opening would get.
-        for (kind, _) in HostileText::ALL {
-            wire.look(&["probe", "URI", "--active"], "table", kind);
-            wire.look(&["info", "URI"], "json", kind);
+        for (place, (kind, _)) in HostileText::ALL.into_iter().enumerate() {
+            match place % 2 {
+                0 => wire.look(&["probe", "URI", "--active"], "table", kind),
+                _ => wire.look(&["info", "URI"], "json", kind),
+            };
         }
     }
     shown
@@ -226,7 +229,7 @@ fn foreign_datagrams_provoke_few_log_lines_unless_they_are_asked_for() {
     let bench = Bench::new();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let uri = format!(
-        "polatis+snmp://{}?credentials=noc&timeout=200ms&retries=0",
+        "polatis+snmp://{}?credentials=noc&deadline=1s",
         socket.local_addr().unwrap()
     );
     let emulator = bench.start("fs-olp");
