@@ -147,8 +147,6 @@ pub fn is_misleading(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Tags.
             | '\u{e0000}'..='\u{e007f}'
-            // Private use: a program may mark text of its own with these.
-            | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
         )
         || (u32::from(character) & 0xfffe) == 0xfffe
         || ('\u{fdd0}'..='\u{fdef}').contains(&character)

@@ -3,9 +3,10 @@
 //! Painted text goes through `anstream`, which takes the colours out unless a terminal shows them; `NO_COLOR` and `CLICOLOR_FORCE` decide before that.
 
 use anstyle::{AnsiColor, Style};
-use qkd_hal::{
-    device::HealthState,
-    text::{is_misleading, printable},
+use qkd_hal::{device::HealthState, text::printable_lines};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
 };
 
 /// What a colour says.
@@ -51,37 +52,48 @@ const TONES: [Tone; 5] = [
     Tone::Strong,
 ];
 
-/// Marks where colours begin, from the private use area: text from outside is cleaned of escape
-/// sequences and of private characters, and these stand for the program's own until then.
-const FIRST_MARK: u32 = 0xe000;
+/// Where the marks of colours begin, in a plane of private characters: text from outside is cleaned
+/// of escape sequences, and these stand for the program's own until then. Another place in each
+/// process, so that text from outside cannot have them.
+static FIRST_MARK: LazyLock<u32> = LazyLock::new(|| {
+    let random = RandomState::new().hash_one(()) % u64::from(PRIVATE_CHARACTERS);
+    PRIVATE_PLANES + u32::try_from(random).unwrap_or_default()
+});
 
-/// The mark where a colour ends.
-const END_MARK: char = '\u{e0ff}';
+/// The first of these planes, and how many of its characters a mark can be.
+const PRIVATE_PLANES: u32 = 0xf_0000;
+const PRIVATE_CHARACTERS: u32 = 0xff00;
+
+/// The mark where a colour ends: behind those where one begins.
+fn end_mark() -> char {
+    u32::try_from(TONES.len())
+        .ok()
+        .and_then(|n| char::from_u32(*FIRST_MARK + n))
+        .unwrap_or_default()
+}
 
 /// The text in a colour, for [`render`].
 pub(crate) fn paint(tone: Tone, text: &str) -> String {
-    let mark = (FIRST_MARK..)
+    let mark = (*FIRST_MARK..)
         .zip(TONES)
         .find(|(_, t)| *t == tone)
         .and_then(|(mark, _)| char::from_u32(mark))
         .unwrap_or_default();
-    format!("{mark}{text}{END_MARK}")
+    format!("{mark}{text}{}", end_mark())
 }
 
 /// An output of several lines as it goes to a terminal: what came from outside cannot move the
 /// cursor, and what was painted is in its colour.
 pub(crate) fn render(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
+    let end = end_mark();
+    for character in printable_lines(text).chars() {
         let tone = u32::from(character)
-            .checked_sub(FIRST_MARK)
+            .checked_sub(*FIRST_MARK)
             .and_then(|n| TONES.get(usize::try_from(n).ok()?));
         match tone {
             Some(tone) => shown.push_str(&tone.style().to_string()),
-            None if character == END_MARK => shown.push_str(&anstyle::Reset.to_string()),
-            None if is_misleading(character) && !matches!(character, '\n' | '\t') => {
-                shown.push_str(&printable(character.encode_utf8(&mut [0; 4]), 1));
-            }
+            None if character == end => shown.push_str(&anstyle::Reset.to_string()),
             None => shown.push(character),
         }
     }
@@ -110,6 +122,12 @@ mod tests {
             assert_ne!(painted, "ok");
             assert_eq!(anstream::adapter::strip_str(&painted).to_string(), "ok");
         }
+    }
+
+    #[test]
+    fn text_from_outside_is_not_painted() {
+        let all: String = ('\u{e000}'..='\u{f8ff}').collect();
+        assert_eq!(render(&all), all);
     }
 
     #[test]

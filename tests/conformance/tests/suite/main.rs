@@ -5,6 +5,7 @@
 mod assumptions;
 mod bundle;
 mod defect;
+mod hostile;
 mod liars;
 mod limits;
 mod matrix;
