@@ -317,6 +317,42 @@ fn one_unknown_id_delivers_none() {
 }
 
 #[test]
+fn requests_of_published_clients() {
+    let l = link(|_| ());
+    let take = |body: &Value| post(&l.alice, "alice", "bob/enc_keys", body);
+    let first = |reply: &Reply| value(reply)["keys"][0].clone();
+    // RouterOS.
+    let short = first(&take(&json!({"number": 1, "size": 64})));
+    assert_eq!(short["key"].as_str().unwrap().len(), "AQIDBAUGBwg=".len());
+    // QURSA for strongSwan: 32 bytes are meant, and a size is in bits.
+    let in_bytes = get(&l.alice, "alice", "bob/enc_keys?number=1&size=32");
+    let words = message(&in_bytes, 400);
+    assert!(words.contains("size"), "{words}");
+    // The TU/e clients name no further receivers, and spell the item differently.
+    let odd = json!({"number": 1, "size": 256, "additional_target_sae_ids": []});
+    let key = first(&take(&odd));
+    // QURSA in its build for QuKayDee repeats the master's id.
+    let id = json!({"key_ID": key["key_ID"], "master_SAE_ID": "alice"});
+    let ids = json!({"key_IDs": [id]});
+    let twin = first(&post(&l.bob, "bob", "alice/dec_keys", &ids));
+    assert_eq!(twin, key);
+    // Arnika.
+    let key = first(&get(&l.alice, "alice", "bob/enc_keys?number=1&size=256"));
+    let id = key["key_ID"].as_str().unwrap();
+    let by_get = get(&l.bob, "bob", &format!("alice/dec_keys?key_ID={id}"));
+    assert_eq!(value(&by_get), json!({"keys": [key]}));
+    // QKD_Mate: not in the standard, and no key is spent on it.
+    let key = first(&take(&json!({})));
+    let id = key["key_ID"].as_str().unwrap();
+    let joined = get(&l.bob, "bob", &format!("alice/dec_keys?key_IDs={id},{id}"));
+    assert_eq!(joined.status, 400);
+    // QURSA prints a UUID anew: in upper case here, and in lower case there.
+    let printed = json!({"key_IDs": [{"key_ID": id.to_uppercase()}]});
+    let twin = first(&post(&l.bob, "bob", "alice/dec_keys", &printed));
+    assert_eq!(twin["key"], key["key"]);
+}
+
+#[test]
 fn deviations_of_published_kmes() {
     let l = link(|c| c.unknown_key_status = 404);
     l.pool.set_repeats(true);
