@@ -111,8 +111,13 @@ fn status_counts_in_bits_and_keys() {
     let status = value(&get(&l.alice, "alice", "bob/status"));
     assert_eq!(
         status,
-        json!({"source_KME_ID":"A","target_KME_ID":"B","master_SAE_ID":"alice","slave_SAE_ID":"bob","key_size":256,"stored_key_count":100,
-            "max_key_count":1000,"max_key_per_request":128,"max_key_size":1024,"min_key_size":64,"max_SAE_ID_count":4})
+        json!({
+            "source_KME_ID": "A", "target_KME_ID": "B",
+            "master_SAE_ID": "alice", "slave_SAE_ID": "bob",
+            "key_size": 256, "min_key_size": 64, "max_key_size": 1024,
+            "stored_key_count": 100, "max_key_count": 1000,
+            "max_key_per_request": 128, "max_SAE_ID_count": 4,
+        })
     );
     assert_eq!(
         get(&l.alice, "alice", "bob/enc_keys?number=2&size=512").status,
@@ -177,7 +182,8 @@ fn optional_extensions_are_optional() {
 #[test]
 fn a_null_is_an_option_left_out() {
     let l = link(|_| ());
-    let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null, "extension_mandatory": null, "extension_optional": null});
+    let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null,
+        "extension_mandatory": null, "extension_optional": null});
     let given = post(&l.alice, "alice", "bob/enc_keys", &body);
     assert_eq!(
         (
@@ -478,9 +484,12 @@ async fn plain_http_takes_the_caller_from_its_configuration() {
         Callers::Everybody("alice".into()),
     ));
     let mut tcp = TcpStream::connect(address).await.unwrap();
-    tcp.write_all(b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 23\r\n\r\n{\"number\":1,\"size\":512} ")
-        .await
-        .unwrap();
+    tcp.write_all(
+        b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nConnection: \
+        close\r\nContent-Length: 23\r\n\r\n{\"number\":1,\"size\":512} ",
+    )
+    .await
+    .unwrap();
     let mut text = String::new();
     tcp.read_to_string(&mut text).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");

@@ -69,7 +69,8 @@ struct Entry {
     key: Secret,
 }
 
-/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that `Keys` is taken too and nothing is buffered.
+/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that
+/// `Keys` is taken too and nothing is buffered.
 struct Container(Vec<Entry>);
 
 impl<'de> Deserialize<'de> for Container {
@@ -123,7 +124,8 @@ impl<'de> Deserialize<'de> for Entries {
 /// Reads a key container.
 ///
 /// # Errors
-/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what stood in the body.
+/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what
+/// stood in the body.
 pub fn decode_container(body: &[u8]) -> Result<Vec<DeliveredKey>, ProtoError> {
     let Container(entries) = serde_json::from_slice(body)?;
     entries

@@ -119,7 +119,8 @@ fn no_error_repeats_what_stood_in_the_body() {
 
 #[test]
 fn an_escaped_slash_is_still_base64() {
-    let keys = decode_container(br#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"\/\/\/\/"}],"x":{"y":[1]}}"#).unwrap();
+    let body = br#"{"keys":[{"key_ID":"a","key":"\/\/\/\/"}],"x":{"y":[1]}}"#;
+    let keys = decode_container(body).unwrap();
     assert_eq!(*keys[0].bytes, [0xff, 0xff, 0xff]);
 }
 
@@ -180,7 +181,8 @@ fn extensions_need_a_vendors_prefix() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..400) {
+    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        cut in 0usize..400) {
         fuzz(&bytes);
         for v in vectors() {
             let body = v["json"].to_string();

@@ -117,7 +117,8 @@ fn words(text: &str) -> Vec<String> {
 }
 
 macro_rules! case {
-    ($verb:literal, $profile:literal, $operation:literal, $place:literal, $arguments:expr, $says:literal) => {
+    ($verb:literal, $profile:literal, $operation:literal, $place:literal, $arguments:expr,
+        $says:literal) => {
         Case {
             verb: $verb,
             profile: $profile,

@@ -50,7 +50,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
             {
                 let what = format!(
-                    "the plan now has the digest {}, not the one given: the switch has moved on, or the change is another",
+                    "the plan now has the digest {}, not the one given: the switch has moved on, \
+                     or the change is another",
                     hex::encode(plan.digest())
                 );
                 return Err(Error::new(ErrorKind::StateChanged, what));
