@@ -1,4 +1,5 @@
-//! Instructions of one round, by valgrind's callgrind: what a busy machine cannot blur. User space only; the kernel's part is not in them.
+//! Instructions of one round, by valgrind's callgrind: what a busy machine cannot blur. User space
+//! only; the kernel's part is not in them.
 
 use crate::{
     handle, keys, snmp,
@@ -8,7 +9,8 @@ use qkd_driver_kit::link::snmp_udp::SnmpClientLibrary;
 use qkd_interop::snmpd::Snmpd;
 use std::process::Command;
 
-/// Rounds of the shorter run; the longer has twice as many, and the difference has no start-up in it.
+/// Rounds of the shorter run; the longer has twice as many, and the difference has no start-up in
+/// it.
 const ROUNDS: u32 = 1_000;
 
 /// Runs so many rounds of a case: `<case> <rounds> <port>`.

@@ -19,7 +19,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// A store that never empties: ids count up, bytes follow from the id. What is measured is the contract, not a generator.
+/// A store that never empties: ids count up, bytes follow from the id. What is measured is the
+/// contract, not a generator.
 struct Store {
     descriptor: Descriptor,
     capabilities: Capabilities,

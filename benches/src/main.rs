@@ -1,4 +1,5 @@
-//! Speed, side by side with the raw path or a peer in one run, on the same cores. Prints one table row for each figure; `docs/performance.md` holds a run.
+//! Speed, side by side with the raw path or a peer in one run, on the same cores. Prints one table
+//! row for each figure; `docs/performance.md` holds a run.
 //!
 //! `taskset -c 0 qkd-bench …` pins everything, children included, to one core.
 

@@ -1,4 +1,5 @@
-//! SCPI queries over a PTY and over TCP, against a bare C loop that moves the same bytes to the same emulator.
+//! SCPI queries over a PTY and over TCP, against a bare C loop that moves the same bytes to the
+//! same emulator.
 
 use crate::tool::{beside, compile, current_thread, median, micros, number, row};
 use qkd_driver_kit::link::{
@@ -63,7 +64,8 @@ pub(crate) fn run(scale: u32) {
         (address.port().to_string(), path)
     });
     let rounds = 20_000 / scale;
-    // Interleaved, so that both see the same weather; the C side first, since a PTY is exclusive while we hold it.
+    // Interleaved, so that both see the same weather; the C side first, since a PTY is exclusive
+    // while we hold it.
     for (name, over, place) in [("TCP", "tcp", &port), ("PTY", "pty", &path)] {
         let mut pairs = Vec::new();
         for _ in 0..5 {

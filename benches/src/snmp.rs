@@ -1,4 +1,5 @@
-//! SNMP: our link against net-snmp's C library, on the same agent; our agents against snmpsim, under the same client.
+//! SNMP: our link against net-snmp's C library, on the same agent; our agents against snmpsim,
+//! under the same client.
 
 use crate::tool::{beside, compile, current_thread, number, raise_limit, resident_kib, row};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -168,7 +169,8 @@ pub(crate) fn client(scale: u32) {
     }
 }
 
-/// Agents of the crowd: so many also in a quick run, for they start in no time and what they share is to be shared by many.
+/// Agents of the crowd: so many also in a quick run, for they start in no time and what they share
+/// is to be shared by many.
 const CROWD: u32 = 5_000;
 /// sysDescr.0
 const DESCR: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 1, 0];
@@ -187,7 +189,8 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Many agents in this process, which did nothing else before: prints the seconds until all listen, and KiB of each.
+/// Many agents in this process, which did nothing else before: prints the seconds until all listen,
+/// and KiB of each.
 pub(crate) fn crowd() {
     raise_limit();
     Runtime::new().expect("a runtime").block_on(async {
@@ -388,7 +391,8 @@ pub(crate) fn agent(scale: u32) {
     let Some((_folder, client)) = compile("snmp", &["netsnmp"]) else {
         return;
     };
-    // Over many cores a lone question mostly measures how soon an idle core wakes up, which differs from run to run; so both are shown.
+    // Over many cores a lone question mostly measures how soon an idle core wakes up, which differs
+    // from run to run; so both are shown.
     match OneCore::new() {
         Ok(core) => {
             against_snmpsim("client and agent on one core", &client, scale);

@@ -1,4 +1,5 @@
-//! Switches: plans of a large matrix, and what applying them costs beside the bytes alone; many switches polled by one process.
+//! Switches: plans of a large matrix, and what applying them costs beside the bytes alone; many
+//! switches polled by one process.
 
 use crate::tool::{beside, current_thread, median, micros, raise_limit, resident_kib, row};
 use nix::sys::{
@@ -180,7 +181,8 @@ fn bytes(parts: &[Part]) -> Vec<u8> {
 
 fn apply(n: u32) {
     let (far, near) = (beside(), current_thread());
-    // Once with a transcript, for what goes over the wire; then timed without one; then the same bytes alone.
+    // Once with a transcript, for what goes over the wire; then timed without one; then the same
+    // bytes alone.
     let transcript = Transcript::in_memory();
     let address = far.block_on(serve(matrix(SIDE)));
     let opening = near.block_on(async {
@@ -220,7 +222,8 @@ fn apply(n: u32) {
     });
     let exchanges = records.len() as f64 / f64::from(n);
     let what = format!(
-        "applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges each, mean"
+        "applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges each, \
+         mean"
     );
     row(
         &what,

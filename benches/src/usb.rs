@@ -1,4 +1,5 @@
-//! USB bulk reads through `rusb` and the kit, against synchronous libusb on the same path: libusb itself, with usbfs answered in process.
+//! USB bulk reads through `rusb` and the kit, against synchronous libusb on the same path: libusb
+//! itself, with usbfs answered in process.
 
 use crate::tool::{current_thread, row};
 use qkd_driver_kit::link::{
@@ -105,7 +106,8 @@ pub(crate) fn run(scale: u32) {
     let _plugged = qkd_usbfs::plug(1, 2, Arc::new(Source));
     let mut pairs: Vec<(f64, Duration, Duration)> = (0..(21 / scale).max(3))
         .map(|_| {
-            // A thread of its own, as the kit's owner has: a fresh thread's memory is not that of the last run.
+            // A thread of its own, as the kit's owner has: a fresh thread's memory is not that of
+            // the last run.
             let raw = std::thread::spawn(raw).join().expect("the thread ends");
             let ours = ours();
             (raw.as_secs_f64() / ours.as_secs_f64(), ours, raw)

@@ -1,4 +1,5 @@
-//! `snmp-agents [n] [first port]`: many SNMPv3 agents in one process. Prints the time until all are ready and the memory of each, then serves until its input closes.
+//! `snmp-agents [n] [first port]`: many SNMPv3 agents in one process. Prints the time until all are
+//! ready and the memory of each, then serves until its input closes.
 
 use qkd_emulators::{
     Clock,

@@ -1,5 +1,6 @@
-//! The emulators against the golden vectors, which come from sources and never from our code: each request is understood, and each reply is what the device says
-//! when it stands as the vector has it.
+//! The emulators against the golden vectors, which come from sources and never from our code: each
+//! request is understood, and each reply is what the device says when it stands as the vector has
+//! it.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -66,7 +67,8 @@ fn every_scpi_request_of_the_sources_is_understood() {
             ask(&mut session, text(vector, "ascii").as_bytes()),
             text(vector, "name"),
         );
-        // Ports of the samples are those of switches of several sizes; one that is not there is an execution error, never a syntax error.
+        // Ports of the samples are those of switches of several sizes; one that is not there is an
+        // execution error, never a syntax error.
         let error = String::from_utf8(ask(&mut session, b":syst:err?\n")).unwrap();
         assert!(
             ["0,", "-2"].iter().any(|code| error.starts_with(code)),
@@ -238,7 +240,8 @@ impl Sources {
         )
         .to_owned()
     }
-    /// Every set is silent, every query answered with one reply that ends as those of the vectors do. `told`: that no error waits.
+    /// Every set is silent, every query answered with one reply that ends as those of the vectors
+    /// do. `told`: that no error waits.
     fn each_request(
         &self,
         connect: impl Fn() -> Box<dyn Session>,

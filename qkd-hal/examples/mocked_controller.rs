@@ -1,4 +1,5 @@
-//! A small controller and its unit test against a mock: `cargo run -p qkd-hal --features mock --example mocked_controller`.
+//! A small controller and its unit test against a mock: `cargo run -p qkd-hal --features mock
+//! --example mocked_controller`.
 
 use futures::executor::block_on;
 use qkd_hal::{

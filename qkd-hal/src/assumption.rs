@@ -6,8 +6,9 @@ use std::fmt;
 
 /// A protocol fact that is inferred, not confirmed.
 ///
-/// It shows in `info`, in the driver's table and in every report. A changing operation that rests on one is refused unless the URI, the
-/// inventory or the DUT file accepts it by id (`assume=<id>`).
+/// It shows in `info`, in the driver's table and in every report. A changing operation that rests
+/// on one is refused unless the URI, the inventory or the DUT file accepts it by id
+/// (`assume=<id>`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Assumption {
     /// Its id, unique over all drivers, beginning with the driver's name.
@@ -18,7 +19,8 @@ pub struct Assumption {
     pub source: &'static str,
     /// How a real box would disprove it.
     pub disproof: &'static str,
-    /// The operations that rest on it; of those, the changing ones are refused until it is accepted.
+    /// The operations that rest on it; of those, the changing ones are refused until it is
+    /// accepted.
     pub operations: &'static [Operation],
 }
 

@@ -10,7 +10,8 @@ pub enum Support {
     /// The device, or its public protocol, lacks it.
     #[default]
     Unsupported,
-    /// The driver makes it up from other operations; the driver's page says how and what that costs.
+    /// The driver makes it up from other operations; the driver's page says how and what that
+    /// costs.
     Emulated,
     /// The device does it.
     Applied,
@@ -136,7 +137,8 @@ pub enum EventSupport {
     Native,
 }
 
-/// What a device can do: one entry for each [`Operation`]. Held by the device; reading it needs no I/O.
+/// What a device can do: one entry for each [`Operation`]. Held by the device; reading it needs no
+/// I/O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {

@@ -1,9 +1,12 @@
 //! The check that stands around every handle.
 //!
-//! It refuses, before the driver or the wire sees anything: an operation outside the declared capabilities (`Unsupported`), a changing operation that rests on an
-//! assumption nobody accepted (`AssumptionNotAccepted`), a call after [`Device::close`] (`Closed`) or after another device has answered (`IdentityChanged`), and
-//! arguments outside the declared ranges (`InvalidInput`). It also checks what comes back: a key id that was delivered before, a key of another size, a QBER outside 0 to 1 are the
-//! device's misbehaviour. Each operation runs in a `tracing` span with device, operation and outcome.
+//! It refuses, before the driver or the wire sees anything: an operation outside the declared
+//! capabilities (`Unsupported`), a changing operation that rests on an assumption nobody accepted
+//! (`AssumptionNotAccepted`), a call after [`Device::close`] (`Closed`) or after another device has
+//! answered (`IdentityChanged`), and arguments outside the declared ranges (`InvalidInput`). It
+//! also checks what comes back: a key id that was delivered before, a key of another size, a QBER
+//! outside 0 to 1 are the device's misbehaviour. Each operation runs in a `tracing` span with
+//! device, operation and outcome.
 
 use crate::{
     Assumption, Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error,
@@ -82,7 +85,8 @@ impl Gate {
         }
     }
 
-    /// Who was opened: whoever answers later is compared with this one. Without it, who answers first counts.
+    /// Who was opened: whoever answers later is compared with this one. Without it, who answers
+    /// first counts.
     pub fn know(&self, opened: Identity) {
         self.known().first.get_or_insert(opened);
     }
@@ -93,8 +97,9 @@ impl Gate {
         self.known().first.clone()
     }
 
-    /// From now on, an operation that the device does not declare and that changes nothing goes to the driver. For conformance suites, which find out
-    /// whether a driver does more than it declares. An operation that changes the device never passes undeclared.
+    /// From now on, an operation that the device does not declare and that changes nothing goes to
+    /// the driver. For conformance suites, which find out whether a driver does more than it
+    /// declares. An operation that changes the device never passes undeclared.
     pub fn pass_undeclared_reads(&self) {
         self.undeclared_reads.store(true, Ordering::Release);
     }

@@ -1,12 +1,14 @@
 //! What every device has.
 //!
 //! # For controller authors
-//! A handle is an `Arc<dyn Device>` (or one of the traits above it), shared by many tasks. Calls may run side by side; the driver serialises
-//! what the wire cannot interleave. Every call ends within the device's deadline.
+//! A handle is an `Arc<dyn Device>` (or one of the traits above it), shared by many tasks. Calls
+//! may run side by side; the driver serialises what the wire cannot interleave. Every call ends
+//! within the device's deadline.
 //!
 //! # For driver authors
-//! Methods take `&self`. Answer [`Error::unsupported`](crate::Error::unsupported) for what [`Device::capabilities`] does not list; the check around the handle
-//! does so before you are asked.
+//! Methods take `&self`. Answer [`Error::unsupported`](crate::Error::unsupported) for what
+//! [`Device::capabilities`] does not list; the check around the handle does so before you are
+//! asked.
 
 use crate::{
     Assumption, Capabilities, EventStream, Operation, Result,
@@ -115,7 +117,8 @@ impl Identity {
         self.firmware = Some(firmware.into());
         self
     }
-    /// Whether this can be the same box: vendor, model and serial agree (the firmware may have been updated).
+    /// Whether this can be the same box: vendor, model and serial agree (the firmware may have been
+    /// updated).
     #[must_use]
     pub fn same_box(&self, other: &Self) -> bool {
         (&self.vendor, &self.model, &self.serial) == (&other.vendor, &other.model, &other.serial)
@@ -298,8 +301,8 @@ pub trait Device: Send + Sync {
     /// Writes a setting and reads it back where the device lets it be read.
     ///
     /// # Errors
-    /// `NotFound`; `InvalidInput` for a value outside the specification, before anything is sent; `Misbehaved(ChangeNotApplied)` if the
-    /// device then shows another value; transport errors.
+    /// `NotFound`; `InvalidInput` for a value outside the specification, before anything is sent;
+    /// `Misbehaved(ChangeNotApplied)` if the device then shows another value; transport errors.
     async fn set_parameter(&self, name: &str, _value: &ParameterValue) -> Result<()> {
         Err(crate::Error::unsupported(
             Operation::SetParameter.name(),

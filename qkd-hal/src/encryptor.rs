@@ -8,12 +8,14 @@
 //! | forced re-initialisation ([`Staging::Overwrite`]) | the new secret replaces the old one, and is used at the next exchange | a command restarts the state machine | traffic drops; the gap is declared, measured and reported |
 //!
 //! # For controller authors
-//! Roll a pair in this order: [`stage`](Encryptor::stage) on both ends, [`activate`](Encryptor::activate) on both (or on the one that
-//! [`EncryptorCapabilities::activate_both`] says), [`confirm`](Encryptor::confirm) on both, [`retire`](Encryptor::retire). Stop at the first error and read the
-//! channels again.
+//! Roll a pair in this order: [`stage`](Encryptor::stage) on both ends,
+//! [`activate`](Encryptor::activate) on both (or on the one that
+//! [`EncryptorCapabilities::activate_both`] says), [`confirm`](Encryptor::confirm) on both,
+//! [`retire`](Encryptor::retire). Stop at the first error and read the channels again.
 //!
 //! # For driver authors
-//! Clear traffic is never chosen by itself. A SET that carries key material needs authPriv and is refused otherwise.
+//! Clear traffic is never chosen by itself. A SET that carries key material needs authPriv and is
+//! refused otherwise.
 
 use crate::{
     Device, Effect, Error, ErrorKind, Key, KeyId, Operation, Result, reading::Measured, units::Bits,
@@ -51,7 +53,8 @@ pub enum Staging {
         /// Whether a staged key is accepted for receiving before it is activated.
         receive_ready: bool,
     },
-    /// Over the secret in use; what is under way keeps the traffic key it has until the next exchange.
+    /// Over the secret in use; what is under way keeps the traffic key it has until the next
+    /// exchange.
     Overwrite,
 }
 
@@ -533,17 +536,20 @@ pub trait Encryptor: Device {
     /// 3. Reads back what the box shows of it.
     ///
     /// # Errors
-    /// `InvalidInput` (size), `Authentication` (the link is below authPriv), `NotFound`, `Refused` with effect `None`; a lost reply has effect `Unknown`: stage again with
-    /// the same key.
+    /// `InvalidInput` (size), `Authentication` (the link is below authPriv), `NotFound`, `Refused`
+    /// with effect `None`; a lost reply has effect `Unknown`: stage again with the same key.
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged>;
 
-    /// Makes the staged key the one in use. May disturb traffic where [`EncryptorCapabilities::hitless`] is false.
+    /// Makes the staged key the one in use. May disturb traffic where
+    /// [`EncryptorCapabilities::hitless`] is false.
     ///
     /// # Errors
-    /// `NotReady` if nothing fitting is staged; `Refused`; a lost reply has effect `Unknown`: read the channel.
+    /// `NotReady` if nothing fitting is staged; `Refused`; a lost reply has effect `Unknown`: read
+    /// the channel.
     async fn activate(&self, staged: &Staged) -> Result<()>;
 
-    /// Waits until the staged key protects traffic, at most [`EncryptorCapabilities::confirmation`].
+    /// Waits until the staged key protects traffic, at most
+    /// [`EncryptorCapabilities::confirmation`].
     ///
     /// Works in another process than the one that staged, with the [`Staged`] that it passed on.
     /// A device that overwrites its secret shows an exchange only while it runs: an end that was
@@ -563,7 +569,8 @@ pub trait Encryptor: Device {
         lacks(Operation::Retire)
     }
 
-    /// Destroys all keys of a channel. Traffic stops, or worse, as [`ChannelStatus::failure_mode`] says.
+    /// Destroys all keys of a channel. Traffic stops, or worse, as [`ChannelStatus::failure_mode`]
+    /// says.
     ///
     /// # Errors
     /// `Unsupported` where the public protocol has no way.

@@ -1,4 +1,5 @@
-//! One error type: what went wrong ([`ErrorKind`]), and whether the device may have changed ([`Effect`]).
+//! One error type: what went wrong ([`ErrorKind`]), and whether the device may have changed
+//! ([`Effect`]).
 
 use std::fmt;
 
@@ -186,7 +187,8 @@ impl ErrorKind {
                  driver, or open the new device if it was replaced"
             }
             Self::AssumptionNotAccepted => {
-                "read the assumption; accept it with assume=<id> in the URI or the inventory if it holds for your device"
+                "read the assumption; accept it with assume=<id> in the URI or the inventory if it \
+                 holds for your device"
             }
             Self::Closed => "open the device again",
             Self::Internal => "please report this",
@@ -221,7 +223,8 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` with a sentence that names what was wrong and what would be right. Its effect is [`Effect::None`].
+    /// An error of `kind` with a sentence that names what was wrong and what would be right. Its
+    /// effect is [`Effect::None`].
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
@@ -247,7 +250,8 @@ impl Error {
         self.0.operation.get_or_insert(operation);
         self
     }
-    /// Names the operation that was called; a step of it that is named already goes in front of the sentence.
+    /// Names the operation that was called; a step of it that is named already goes in front of the
+    /// sentence.
     #[must_use]
     pub fn with_outer_operation(mut self, operation: &'static str) -> Self {
         if let Some(step) = self.0.operation.replace(operation)
@@ -388,7 +392,8 @@ mod tests {
             .with_effect(Effect::Partial);
         assert_eq!(
             error.to_string(),
-            "polatis+tcp://192.0.2.7: apply: port 40 was refused (the device says -222: Data out of range) [refused; the device changed in part]"
+            "polatis+tcp://192.0.2.7: apply: port 40 was refused (the device says -222: Data out \
+             of range) [refused; the device changed in part]"
         );
         assert_eq!(std::mem::size_of::<Error>(), std::mem::size_of::<usize>());
     }

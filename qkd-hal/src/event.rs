@@ -1,11 +1,12 @@
 //! Events: what happened, in order, with a sequence number.
 //!
 //! Events of SNMP devices arrive only if the process receives notifications: give the kit's
-//! `OpenContext` a receiver (`OpenContext::with_notifications`). Without one, such a device declares
-//! [`EventSupport::LinkOnly`](crate::capability::EventSupport::LinkOnly), and its handle publishes
-//! what its link notices and no more.
+//! `OpenContext` a receiver (`OpenContext::with_notifications`). Without one, such a device
+//! declares [`EventSupport::LinkOnly`](crate::capability::EventSupport::LinkOnly), and its handle
+//! publishes what its link notices and no more.
 //!
-//! A slow reader gets [`Delivery::Lost`] and reads the state again. Events that the device sent and events that polling found are told apart.
+//! A slow reader gets [`Delivery::Lost`] and reads the state again. Events that the device sent and
+//! events that polling found are told apart.
 
 use serde::Serialize;
 use std::{
@@ -243,7 +244,8 @@ impl EventStream {
         Some(delivery)
     }
 
-    /// Waits for what comes next; `None` when the device was closed. Dropping the future loses nothing.
+    /// Waits for what comes next; `None` when the device was closed. Dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<Delivery> {
         poll_fn(|context| {
             if let Some(delivery) = self.try_next() {

@@ -1,7 +1,8 @@
 //! Keys and their ids.
 //!
-//! A [`Key`] zeroizes on drop, never prints, compares in constant time and cannot be cloned. Its bytes are reached only through
-//! [`Key::expose`], so that every place where a key leaves its wrapper can be searched for.
+//! A [`Key`] zeroizes on drop, never prints, compares in constant time and cannot be cloned. Its
+//! bytes are reached only through [`Key::expose`], so that every place where a key leaves its
+//! wrapper can be searched for.
 
 use crate::units::Bits;
 use std::{

@@ -13,12 +13,15 @@
 //!
 //! # For controller authors
 //! - Open devices by URI through `qkd-drivers-all`; never name a vendor.
-//! - Ask [`Device::capabilities`] before you call; an operation outside it answers [`ErrorKind::Unsupported`] without touching the wire.
+//! - Ask [`Device::capabilities`] before you call; an operation outside it answers
+//!   [`ErrorKind::Unsupported`] without touching the wire.
 //! - Decide about a retry from [`Error::kind`] and [`Error::effect`] alone.
-//! - The `mock` feature has mocks of all traits for your unit tests; see `examples/mocked_controller.rs`.
+//! - The `mock` feature has mocks of all traits for your unit tests; see
+//!   `examples/mocked_controller.rs`.
 //!
 //! # For driver authors
-//! - Implement what the vendor's public facts confirm; what rests on an inference is an [`Assumption`]; what is unknown stays unsupported.
+//! - Implement what the vendor's public facts confirm; what rests on an inference is an
+//!   [`Assumption`]; what is unknown stays unsupported.
 //! - Hand out only checked handles ([`checked`]); the kit's `Opened` does it for you.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

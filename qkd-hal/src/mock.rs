@@ -1,4 +1,5 @@
-//! `mockall` mocks of the traits, for the unit tests of those who link them. See `examples/mocked_controller.rs`.
+//! `mockall` mocks of the traits, for the unit tests of those who link them. See
+//! `examples/mocked_controller.rs`.
 
 #![allow(missing_docs, reason = "made by a macro")]
 

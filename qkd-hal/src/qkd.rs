@@ -1,15 +1,18 @@
 //! QKD modules: one end of a QKD link, and the delivery of its keys.
 //!
 //! # For controller authors
-//! - Both ends of a link give the same id and bytes. One side takes new keys ([`QkdModule::take_keys`]), tells the ids to the other, which takes the
-//!   twins by id ([`QkdModule::take_keys_by_id`]).
-//! - A handle never gives one key twice. A failed `take` with [`Effect::Unknown`](crate::Effect::Unknown) means that keys were lost: never use
-//!   their twins.
-//! - After a path change a module re-initialises for as long as [`QkdCapabilities::reinitialisation`] says; plan for that gap.
+//! - Both ends of a link give the same id and bytes. One side takes new keys
+//!   ([`QkdModule::take_keys`]), tells the ids to the other, which takes the twins by id
+//!   ([`QkdModule::take_keys_by_id`]).
+//! - A handle never gives one key twice. A failed `take` with
+//!   [`Effect::Unknown`](crate::Effect::Unknown) means that keys were lost: never use their twins.
+//! - After a path change a module re-initialises for as long as
+//!   [`QkdCapabilities::reinitialisation`] says; plan for that gap.
 //!
 //! # For driver authors
 //! - Give each role only what the facts give it. A receiver's counts are not a transmitter's.
-//! - Zeroize whatever a cancelled call leaves behind and publish [`EventKind::KeyLost`](crate::EventKind::KeyLost).
+//! - Zeroize whatever a cancelled call leaves behind and publish
+//!   [`EventKind::KeyLost`](crate::EventKind::KeyLost).
 
 use crate::{
     Device, Error, Key, KeyId, Operation, Result,
@@ -177,7 +180,8 @@ impl KeyStore {
     }
 }
 
-/// A vendor's extension of a key request (ETSI GS QKD 014, 6.2: names take the vendor's prefix, ending in `_`).
+/// A vendor's extension of a key request (ETSI GS QKD 014, 6.2: names take the vendor's prefix,
+/// ending in `_`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
     /// Its name, such as `abc_route_type`.
@@ -261,7 +265,8 @@ pub struct QkdCapabilities {
         serialize_with = "crate::reading::serialize_optional_millis"
     )]
     pub reinitialisation: Option<Duration>,
-    /// Within which `start` and `stop` end, where that may be longer than the deadline of other calls.
+    /// Within which `start` and `stop` end, where that may be longer than the deadline of other
+    /// calls.
     #[serde(
         rename = "start_stop_timeout_ms",
         serialize_with = "crate::reading::serialize_optional_millis"
@@ -343,7 +348,8 @@ pub trait QkdModule: Device {
         lacks(Operation::KeyStore)
     }
 
-    /// Starts key generation. Returns when the device has accepted it, within the deadline or [`QkdCapabilities::orders`]; [`status`](Self::status) shows the progress.
+    /// Starts key generation. Returns when the device has accepted it, within the deadline or
+    /// [`QkdCapabilities::orders`]; [`status`](Self::status) shows the progress.
     ///
     /// # Errors
     /// `NotReady`, `Refused`, transport errors.
@@ -359,8 +365,8 @@ pub trait QkdModule: Device {
         lacks(Operation::Stop)
     }
 
-    /// Calibrates the link, which interrupts key generation. Returns when the device reports the end of it, within the deadline or
-    /// [`QkdCapabilities::calibration`].
+    /// Calibrates the link, which interrupts key generation. Returns when the device reports the
+    /// end of it, within the deadline or [`QkdCapabilities::calibration`].
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -371,12 +377,14 @@ pub trait QkdModule: Device {
     /// Takes new keys: they leave the store.
     ///
     /// 1. Asks the device.
-    /// 2. Checks number, size and ids: an id seen before on this handle is `Misbehaved(KeyIdReused)`, and the whole batch is void.
+    /// 2. Checks number, size and ids: an id seen before on this handle is
+    ///    `Misbehaved(KeyIdReused)`, and the whole batch is void.
     /// 3. Hands the keys over.
     ///
     /// # Errors
-    /// `InvalidInput` for a count of 0 or a size that is no multiple of 8; `Exhausted`; `Misbehaved` with effect `Unknown`; a lost reply is an error with effect
-    /// `Unknown`: the keys are lost and their twins void.
+    /// `InvalidInput` for a count of 0 or a size that is no multiple of 8; `Exhausted`;
+    /// `Misbehaved` with effect `Unknown`; a lost reply is an error with effect `Unknown`: the keys
+    /// are lost and their twins void.
     async fn take_keys(&self, _request: &KeyRequest) -> Result<Vec<Key>> {
         lacks(Operation::TakeKeys)
     }
@@ -384,7 +392,8 @@ pub trait QkdModule: Device {
     /// Takes the twins of keys that the other end took, in the order asked.
     ///
     /// # Errors
-    /// `NotFound` if an id is unknown or was delivered before; `InvalidInput` if an id is asked twice; as [`take_keys`](Self::take_keys).
+    /// `NotFound` if an id is unknown or was delivered before; `InvalidInput` if an id is asked
+    /// twice; as [`take_keys`](Self::take_keys).
     async fn take_keys_by_id(&self, _ids: &[KeyId]) -> Result<Vec<Key>> {
         lacks(Operation::TakeKeysById)
     }

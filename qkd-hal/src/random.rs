@@ -1,4 +1,5 @@
-//! Random sources. **Provisional**: one family implements this trait so far; it settles with the second.
+//! Random sources. **Provisional**: one family implements this trait so far; it settles with the
+//! second.
 
 use crate::{Device, Result, units::BitsPerSecond};
 use async_trait::async_trait;
@@ -49,7 +50,7 @@ pub trait RandomSource: Device {
     /// 2. Reads; bytes beyond `length` are zeroized.
     ///
     /// # Errors
-    /// `InvalidInput` if `length` is 0 or above [`RandomCapabilities::max_request`]; `NotReady` if the device says that it does not work;
-    /// transport errors.
+    /// `InvalidInput` if `length` is 0 or above [`RandomCapabilities::max_request`]; `NotReady` if
+    /// the device says that it does not work; transport errors.
     async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>>;
 }

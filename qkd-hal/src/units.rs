@@ -1,6 +1,8 @@
-//! Units as types. Standards disagree on bits and bytes, seconds and milliseconds; these types end that.
+//! Units as types. Standards disagree on bits and bytes, seconds and milliseconds; these types end
+//! that.
 //!
-//! ETSI GS QKD 014 counts key sizes in bits, GS QKD 004 in bytes, GS QKD 015 rates in bit/s, SKIP sizes in bits.
+//! ETSI GS QKD 014 counts key sizes in bits, GS QKD 004 in bytes, GS QKD 015 rates in bit/s, SKIP
+//! sizes in bits.
 
 use serde::Serialize;
 use std::fmt;

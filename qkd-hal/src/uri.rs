@@ -1,8 +1,9 @@
 //! Device URIs: `driver+transport://address?parameters`.
 //!
-//! Examples: `polatis+tcp://192.0.2.7:5025`, `polatis+serial:///dev/ttyS0?baud=38400`, `packetlight+snmp://192.0.2.9?credentials=noc`,
-//! `idq-quantis+usbip://192.0.2.4:3240/1-1`. Parsed strictly (RFC 3986); an unknown or doubled parameter is an error, never ignored.
-//! Secrets are refused: a URI holds the *name* of an entry in the credentials file.
+//! Examples: `polatis+tcp://192.0.2.7:5025`, `polatis+serial:///dev/ttyS0?baud=38400`,
+//! `packetlight+snmp://192.0.2.9?credentials=noc`, `idq-quantis+usbip://192.0.2.4:3240/1-1`. Parsed
+//! strictly (RFC 3986); an unknown or doubled parameter is an error, never ignored. Secrets are
+//! refused: a URI holds the *name* of an entry in the credentials file.
 
 use crate::{Error, Result};
 use std::{fmt, str::FromStr};
@@ -115,7 +116,8 @@ impl FromStr for DeviceUri {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let shape = "a device URI looks like driver+transport://address?parameters, for instance polatis+tcp://192.0.2.7:5025";
+        let shape = "a device URI looks like driver+transport://address?parameters, for instance \
+            polatis+tcp://192.0.2.7:5025";
         // A text with a secret in it must not be repeated in an error.
         let userinfo = text.split_once("://").is_some_and(|(_, rest)| {
             rest.split(['/', '?', '#'])
@@ -125,7 +127,8 @@ impl FromStr for DeviceUri {
         });
         if userinfo {
             return Err(Error::invalid(
-                "a device URI holds no user name or password: put them into the credentials file and name the entry with credentials=<name>",
+                "a device URI holds no user name or password: put them into the credentials file \
+                 and name the entry with credentials=<name>",
             ));
         }
         let (text, zone) = without_zone(text)?;
@@ -175,7 +178,8 @@ impl FromStr for DeviceUri {
             let (name, value) = (decode(name)?, decode(value)?);
             if SECRETS.contains(&name.to_ascii_lowercase().replace('_', "-").as_str()) {
                 return Err(Error::invalid(format!(
-                    "a device URI holds no secrets, and `{name}` would be one: put it into the credentials file and name the entry with credentials=<name>"
+                    "a device URI holds no secrets, and `{name}` would be one: put it into the \
+                     credentials file and name the entry with credentials=<name>"
                 )));
             }
             if value.is_empty() {
@@ -216,7 +220,8 @@ fn without_zone(text: &str) -> Result<(std::borrow::Cow<'_, str>, Option<&str>)>
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     if zone.is_empty() || zone.len() > MAX_ZONE || !zone.chars().all(is_plain) {
         return Err(Error::invalid(
-            "the zone of an IPv6 address is the name of a network interface, as in [fe80::1%25eth0]",
+            "the zone of an IPv6 address is the name of a network interface, as in \
+             [fe80::1%25eth0]",
         ));
     }
     Ok((format!("{head}://[{address}]{tail}").into(), Some(zone)))
@@ -382,7 +387,8 @@ mod tests {
             }
         }
         #[test]
-        fn what_is_shown_parses_back(path in "(/[a-zA-Z0-9 %:._é-]{1,8}){0,3}", value in "\\PC{1,12}") {
+        fn what_is_shown_parses_back(path in "(/[a-zA-Z0-9 \
+            %:._é-]{1,8}){0,3}", value in "\\PC{1,12}") {
             let uri: DeviceUri = "a+b://host:1".parse().unwrap();
             let uri = DeviceUri { path, ..uri }.with_parameter("x", value);
             prop_assert_eq!(uri.to_string().parse::<DeviceUri>().unwrap(), uri);

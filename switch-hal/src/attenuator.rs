@@ -3,10 +3,12 @@
 //! **Provisional**: one implementation so far.
 //!
 //! # For controller authors
-//! An attenuator is set to a loss, or, where it has a control loop, to an output power. What it can is in [`AttenuatorCapabilities`].
+//! An attenuator is set to a loss, or, where it has a control loop, to an output power. What it can
+//! is in [`AttenuatorCapabilities`].
 //!
 //! # For driver authors
-//! A mode of the device whose meaning is not public is shown as [`Attenuation::Other`], and never set.
+//! A mode of the device whose meaning is not public is shown as [`Attenuation::Other`], and never
+//! set.
 
 use crate::{Port, power_meter::within};
 use async_trait::async_trait;
@@ -192,7 +194,8 @@ pub trait Attenuator: Device {
     /// Sets it, and reads back. **Changes the light at that port.**
     ///
     /// # Errors
-    /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors.
+    /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`,
+    /// transport errors.
     async fn set_attenuation(&self, port: Port, wanted: &Attenuation) -> Result<()>;
 }
 

@@ -9,7 +9,8 @@ use std::{
     str::FromStr,
 };
 
-/// A port, by the number that the vendor gives it (1-based). The common port of a 1×N switch is [`Port::COMMON`].
+/// A port, by the number that the vendor gives it (1-based). The common port of a 1×N switch is
+/// [`Port::COMMON`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Port(pub u32);
@@ -187,12 +188,13 @@ impl CrossConnects {
         )
     }
 
-    /// The state wanted when these ports are disconnected and then these cross-connects made, each of which takes its ports from
-    /// whoever holds them now.
+    /// The state wanted when these ports are disconnected and then these cross-connects made, each
+    /// of which takes its ports from whoever holds them now.
     ///
     /// # Errors
-    /// `InvalidInput` for ports that the geometry lacks or that cannot meet, for two wishes that contradict each other, and for a
-    /// result that the hardware cannot show; `NotFound` for a port to disconnect that is not connected.
+    /// `InvalidInput` for ports that the geometry lacks or that cannot meet, for two wishes that
+    /// contradict each other, and for a result that the hardware cannot show; `NotFound` for a port
+    /// to disconnect that is not connected.
     pub fn edited(
         &self,
         geometry: &Geometry,

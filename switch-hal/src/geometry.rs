@@ -10,22 +10,24 @@ use std::fmt;
 #[serde(rename_all = "kebab-case", tag = "shape")]
 #[non_exhaustive]
 pub enum Geometry {
-    /// Ingress ports `1..=ingress`, egress ports `ingress+1..=ingress+egress`; each meets each of the other side, or none.
+    /// Ingress ports `1..=ingress`, egress ports `ingress+1..=ingress+egress`; each meets each of
+    /// the other side, or none.
     Matrix {
         /// How many ingress ports.
         ingress: u32,
         /// How many egress ports.
         egress: u32,
     },
-    /// One common port ([`Port::COMMON`]) and channels `1..=channels`; the common port meets exactly one channel, or none where `dark`.
-    /// An A/B switch is one with two channels.
+    /// One common port ([`Port::COMMON`]) and channels `1..=channels`; the common port meets
+    /// exactly one channel, or none where `dark`. An A/B switch is one with two channels.
     OneByN {
         /// How many channels.
         channels: u32,
         /// Whether the common port can meet none.
         dark: bool,
     },
-    /// Two ingress ports 1 and 2, two egress ports 3 and 4: bar (1-3, 2-4) or cross (1-4, 2-3), never less.
+    /// Two ingress ports 1 and 2, two egress ports 3 and 4: bar (1-3, 2-4) or cross (1-4, 2-3),
+    /// never less.
     Crossbar,
 }
 
@@ -158,7 +160,8 @@ impl fmt::Display for Geometry {
             Self::Matrix { ingress, egress } => {
                 write!(
                     f,
-                    "a {ingress}x{egress} matrix with ingress ports 1 to {ingress} and egress ports {} to {}",
+                    "a {ingress}x{egress} matrix with ingress ports 1 to {ingress} and egress \
+                     ports {} to {}",
                     ingress + 1,
                     ingress + egress
                 )

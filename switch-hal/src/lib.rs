@@ -1,7 +1,9 @@
-//! The contract of optical switches: geometry, cross-connects, plans; protection, power meters, attenuators. No I/O, no async runtime.
+//! The contract of optical switches: geometry, cross-connects, plans; protection, power meters,
+//! attenuators. No I/O, no async runtime.
 //!
 //! # For controller authors
-//! A change is a [`Plan`]: computed from the present state to a wanted one, shown, checked, then applied.
+//! A change is a [`Plan`]: computed from the present state to a wanted one, shown, checked, then
+//! applied.
 //! ```
 //! use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Scope};
 //! # use qkd_hal::Identity;
@@ -14,7 +16,8 @@
 //! ```
 //!
 //! # For driver authors
-//! [`OpticalSwitch::apply`] reads the state again first; the kit's `switching::apply` does the whole sequence over two small methods of yours.
+//! [`OpticalSwitch::apply`] reads the state again first; the kit's `switching::apply` does the
+//! whole sequence over two small methods of yours.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -26,7 +26,8 @@ pub enum Step {
     Disconnect(CrossConnect),
     /// Makes a path between two free ports.
     Connect(CrossConnect),
-    /// Moves from some paths to others in one motion, where the hardware knows nothing in between (1×N, crossbar).
+    /// Moves from some paths to others in one motion, where the hardware knows nothing in between
+    /// (1×N, crossbar).
     Move {
         /// Those that go; empty if the present state could not be read.
         from: Vec<CrossConnect>,
@@ -110,8 +111,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// An ordered change of one switch: which ports it may touch, how they stood when it was made, and the steps. Pure data; applying it is
-/// [`crate::OpticalSwitch::apply`].
+/// An ordered change of one switch: which ports it may touch, how they stood when it was made, and
+/// the steps. Pure data; applying it is [`crate::OpticalSwitch::apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     device: Identity,
@@ -122,10 +123,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan from `present` to `wanted`. Removes come before adds; equal states give the empty plan.
+    /// The plan from `present` to `wanted`. Removes come before adds; equal states give the empty
+    /// plan.
     ///
     /// # Errors
-    /// `InvalidInput` if the geometry cannot show one of the states, or if the change needs a port outside `scope`.
+    /// `InvalidInput` if the geometry cannot show one of the states, or if the change needs a port
+    /// outside `scope`.
     pub fn new(
         device: &Identity,
         geometry: &Geometry,
@@ -178,7 +181,8 @@ impl Plan {
         })
     }
 
-    /// A plan for a switch whose state cannot be read: it moves to `wanted` from wherever it stands. A switch that can be read refuses it.
+    /// A plan for a switch whose state cannot be read: it moves to `wanted` from wherever it
+    /// stands. A switch that can be read refuses it.
     ///
     /// # Errors
     /// `InvalidInput` if the geometry cannot show `wanted`, or is a matrix.
@@ -279,7 +283,8 @@ impl Plan {
             })
     }
 
-    /// What a permit binds: SHA-256 over the device, the fingerprint, the declared ports and the steps.
+    /// What a permit binds: SHA-256 over the device, the fingerprint, the declared ports and the
+    /// steps.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -358,27 +363,34 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_leads_exactly_to_what_is_wanted(a in seed(), b in seed(), n in 1u32..20, m in 1u32..20) {
+        fn a_plan_leads_exactly_to_what_is_wanted(a in seed(), b in seed(), n in 1u32..20,
+            m in 1u32..20) {
             let geometry = Geometry::matrix(n, m);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
-            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Touched).unwrap();
+            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+                &Scope::Touched).unwrap();
             prop_assert_eq!(&plan.result(&present).unwrap(), &wanted);
             prop_assert_eq!(plan.is_empty(), present == wanted);
             prop_assert!(plan.check(&present).is_ok());
-            let first_add = plan.steps().iter().position(|s| !s.adds().is_empty()).unwrap_or(plan.steps().len());
+            let first_add = plan.steps().iter().position(|s| !s.adds().is_empty());
+            let first_add = first_add.unwrap_or(plan.steps().len());
             for (i, step) in plan.steps().iter().enumerate() {
-                prop_assert!(step.removes().is_empty() || i < first_add, "removes come before adds");
+                prop_assert!(step.removes().is_empty() || i < first_add,
+                    "removes come before adds");
                 for c in step.removes().iter().chain(step.adds()) {
-                    prop_assert!(c.ports().iter().all(|p| plan.ports().contains(p)), "no step leaves the declared ports");
+                    prop_assert!(c.ports().iter().all(|p| plan.ports().contains(p)), "no step \
+                        leaves the declared ports");
                 }
             }
         }
 
         #[test]
-        fn a_change_at_a_covered_port_is_noticed_and_another_is_not(a in seed(), b in seed(), port in 0u32..16) {
+        fn a_change_at_a_covered_port_is_noticed_and_another_is_not(a in seed(), b in seed(),
+            port in 0u32..16) {
             let geometry = Geometry::matrix(8, 8);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
-            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Touched).unwrap();
+            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+                &Scope::Touched).unwrap();
             let mut moved = present.clone();
             let port = Port(port + 1);
             let Some(gone) = moved.remove(port) else { return Ok(()) };
@@ -387,11 +399,13 @@ mod tests {
         }
 
         #[test]
-        fn the_declared_ports_bind(a in seed(), b in seed(), declared in proptest::collection::btree_set(1u32..17, 0..16)) {
+        fn the_declared_ports_bind(a in seed(), b in seed(),
+            declared in proptest::collection::btree_set(1u32..17, 0..16)) {
             let geometry = Geometry::matrix(8, 8);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
             let declared: BTreeSet<Port> = declared.into_iter().map(Port).collect();
-            match Plan::new(&Identity::of("x"), &geometry, &present, &wanted, &Scope::Ports(declared.clone())) {
+            match Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+                &Scope::Ports(declared.clone())) {
                 Ok(plan) => prop_assert_eq!(plan.ports(), &declared),
                 Err(e) => prop_assert_eq!(e.kind(), ErrorKind::InvalidInput),
             }

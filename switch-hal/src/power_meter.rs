@@ -3,10 +3,12 @@
 //! **Provisional**: one implementation so far.
 //!
 //! # For controller authors
-//! [`PowerMeter::power`] reads; [`PowerMeter::monitor`] tells how a monitor is set, and whether it raises its alarm.
+//! [`PowerMeter::power`] reads; [`PowerMeter::monitor`] tells how a monitor is set, and whether it
+//! raises its alarm.
 //!
 //! # For driver authors
-//! Declare only the monitors that are fitted. A reading below the instrument's floor is of quality `OutOfRange`.
+//! Declare only the monitors that are fitted. A reading below the instrument's floor is of quality
+//! `OutOfRange`.
 
 use crate::Port;
 use async_trait::async_trait;
@@ -218,10 +220,12 @@ pub trait PowerMeter: Device {
         ))
     }
 
-    /// Sets a monitor, and reads back. An alarm may be the trigger of a protection group: a change of its levels can move light.
+    /// Sets a monitor, and reads back. An alarm may be the trigger of a protection group: a change
+    /// of its levels can move light.
     ///
     /// # Errors
-    /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors.
+    /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`,
+    /// transport errors.
     async fn set_monitor(&self, _port: Port, _change: &MonitorChange) -> Result<()> {
         Err(Error::unsupported(
             Operation::SetMonitor.name(),

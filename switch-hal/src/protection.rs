@@ -1,15 +1,20 @@
-//! Protection: a signal that reaches its receiver over one of several paths, and a box that changes the path when the signal fails.
+//! Protection: a signal that reaches its receiver over one of several paths, and a box that changes
+//! the path when the signal fails.
 //!
-//! Words are those of ITU-T G.808.1: a group has paths, of which one is *live* (the selector stands there) and one *preferred* (the working path). In automatic
-//! mode the box goes over by itself; in manual mode it stays where it was put, also when the light is gone.
+//! Words are those of ITU-T G.808.1: a group has paths, of which one is *live* (the selector stands
+//! there) and one *preferred* (the working path). In automatic mode the box goes over by itself; in
+//! manual mode it stays where it was put, also when the light is gone.
 //!
 //! # For controller authors
-//! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]); where the box has notifications, it is of origin `Device`.
-//! - [`SwitchCommand::Manual`] asks, and is refused where the wanted path has failed or is not known to be well; [`SwitchCommand::Force`] does not ask.
+//! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]); where the box has
+//!   notifications, it is of origin `Device`.
+//! - [`SwitchCommand::Manual`] asks, and is refused where the wanted path has failed or is not
+//!   known to be well; [`SwitchCommand::Force`] does not ask.
 //! - Manual mode is no protection. Put a group back to automatic before you leave it.
 //!
 //! # For driver authors
-//! - Declare in [`ProtectionCapabilities`] just what the box can: the check around the handle refuses the rest.
+//! - Declare in [`ProtectionCapabilities`] just what the box can: the check around the handle
+//!   refuses the rest.
 //! - In [`Protection::command`], read the status first and ask [`ProtectionStatus::permits`].
 
 mod order;
@@ -201,25 +206,30 @@ pub trait Protection: Device {
     /// How a group stands.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `Misbehaved(ValueOutOfRange)` for a path that the group does not have; transport errors.
+    /// `NotFound` for a group that is not there; `Misbehaved(ValueOutOfRange)` for a path that the
+    /// group does not have; transport errors.
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>>;
 
-    /// Changes a setting, and reads it back. **May move light**: another preferred path, another threshold or another mode can make the box go over.
+    /// Changes a setting, and reads it back. **May move light**: another preferred path, another
+    /// threshold or another mode can make the box go over.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have or a value outside the capabilities, before anything is sent; `Refused`,
+    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have or
+    /// a value outside the capabilities, before anything is sent; `Refused`,
     /// `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()>;
 
     /// Gives a command, and reads back what the box made of it. **Moves light.**
     ///
     /// 1. Reads how the group stands.
-    /// 2. Refuses what [`ProtectionStatus::permits`] refuses, with effect `None`: nothing unclear is acted upon.
+    /// 2. Refuses what [`ProtectionStatus::permits`] refuses, with effect `None`: nothing unclear
+    ///    is acted upon.
     /// 3. Gives the command.
     /// 4. Reads back, and compares the live path with that of the command.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have; `NotReady` where it would not be safe or the group is in another mode; `Refused`,
+    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have;
+    /// `NotReady` where it would not be safe or the group is in another mode; `Refused`,
     /// `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()>;
 }

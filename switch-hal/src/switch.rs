@@ -40,7 +40,8 @@ pub enum Readback {
     /// The device tells it.
     #[default]
     Device,
-    /// The device can't be asked: it is what the device last acknowledged to this handle, and always of quality `Stale`.
+    /// The device can't be asked: it is what the device last acknowledged to this handle, and
+    /// always of quality `Stale`.
     LastAcknowledged,
 }
 
@@ -183,8 +184,9 @@ pub trait OpticalSwitch: Device {
     /// The present cross-connects.
     ///
     /// # Errors
-    /// `NotReady` if nothing is known yet of a switch that cannot be read ([`Readback::LastAcknowledged`]); `Misbehaved(ValueOutOfRange)` if
-    /// the device names ports that it does not have; transport errors.
+    /// `NotReady` if nothing is known yet of a switch that cannot be read
+    /// ([`Readback::LastAcknowledged`]); `Misbehaved(ValueOutOfRange)` if the device names ports
+    /// that it does not have; transport errors.
     async fn connections(&self) -> Result<Measured<CrossConnects>>;
 
     /// The status of some ports, in the order asked; of all, if none is named.
@@ -201,15 +203,18 @@ pub trait OpticalSwitch: Device {
     /// Carries out a plan. **Moves light: traffic on the plan's ports is disturbed.**
     ///
     /// 1. Refuses a plan made for another device.
-    /// 2. Reads the state again; if it is not the one for which the plan was made, refuses with `StateChanged` and effect `None`.
+    /// 2. Reads the state again; if it is not the one for which the plan was made, refuses with
+    ///    `StateChanged` and effect `None`.
     /// 3. Carries out the steps in order.
     /// 4. Reads back, and compares the ports of the plan.
     ///
-    /// Check and apply are not atomic on the wire: a foreign change in between is reported as `StateChanged` with effect `Partial`.
+    /// Check and apply are not atomic on the wire: a foreign change in between is reported as
+    /// `StateChanged` with effect `Partial`.
     ///
     /// # Errors
-    /// `IdentityChanged`, `StateChanged`, `Refused`, `Misbehaved(ChangeNotApplied)`, transport errors. If a step fails, the message says exactly which steps were
-    /// done, and the effect is `Partial`, `Unknown`, or `None` if none was.
+    /// `IdentityChanged`, `StateChanged`, `Refused`, `Misbehaved(ChangeNotApplied)`, transport
+    /// errors. If a step fails, the message says exactly which steps were done, and the effect is
+    /// `Partial`, `Unknown`, or `None` if none was.
     async fn apply(&self, plan: &Plan) -> Result<Applied>;
 
     /// Enables or shuts a port. Shutting it cuts its path.

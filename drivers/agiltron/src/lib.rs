@@ -41,7 +41,9 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[
         Evidence {
             of: EvidenceOf::Protocol,
-            what: "PyPI qmi 0.54.2 (FF 1x4, 1x8) and agiltron-selfalign 0.2.0 (1x16) write the very frames that the driver writes, and read the answers alike; both were answered by the emulator",
+            what: "PyPI qmi 0.54.2 (FF 1x4, 1x8) and agiltron-selfalign 0.2.0 (1x16) write the \
+                very frames that the driver writes, and read the answers alike; both were answered \
+                by the emulator",
         },
         Evidence {
             of: EvidenceOf::Emulator,
@@ -50,25 +52,27 @@ pub static INFO: DriverInfo = DriverInfo {
     ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "error replies, identification and the number of channels: model= and channels= must be given",
+        "error replies, identification and the number of channels: model= and channels= must be \
+         given",
         "whether the paths hold without power",
         "SelfAlign: any query; its position is unknown until it has acknowledged a channel",
     ],
     parameters: &[
         UriParameter {
             name: "model",
-            help: "ff or selfalign; the device does not tell",
+            help: "ff or selfalign; the device does not report it",
             required: true,
         },
         UriParameter {
             name: "channels",
-            help: "number of channels; the device does not tell",
+            help: "number of channels; the device does not report it",
             required: true,
         },
     ],
     // Every four bytes are a command on one of the two products, so nothing is sent to find out.
     probes: &[],
-    resynchronises: "Silence for longer than the vendor's clients wait for a reply (FF 1.1 s, SelfAlign 2.2 s): frames carry nothing that tells a late reply.",
+    resynchronises: "Silence for longer than the vendor's clients wait for a reply (FF 1.1 s, \
+        SelfAlign 2.2 s): frames carry nothing that identifies a late reply.",
 };
 
 /// The driver.
@@ -88,7 +92,8 @@ impl Driver for AgiltronDriver {
     }
 
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        // Quiet is longer than any gap within a reply: bytes of an old one that trickle in are not taken for a new one.
+        // Quiet is longer than any gap within a reply: bytes of an old one that trickle in are not
+        // taken for a new one.
         let (self_align, most, quiet) = match uri.parameter("model") {
             Some("ff") => (false, 255, Duration::from_millis(1_100)),
             Some("selfalign") => (true, 256, Duration::from_millis(2_200)),

@@ -1,7 +1,9 @@
 //! The 4-byte frames of Agiltron's FF and SelfAlign switches. No I/O.
 //!
-//! 9600 8N1, no flow control, no terminator, no checksum. Sources: FF is PyPI `qmi` 0.54.2 `instruments/agiltron/_ff_optical_switch.py` (QuTech), after
-//! Agiltron's `Command_List_for_CL-LB_Switch_Driver_5-20-2020.doc`; SelfAlign is PyPI `agiltron-selfalign` 0.2.0. All confirmed by these, unless a comment says otherwise.
+//! 9600 8N1, no flow control, no terminator, no checksum. Sources: FF is PyPI `qmi` 0.54.2
+//! `instruments/agiltron/_ff_optical_switch.py` (QuTech), after Agiltron's
+//! `Command_List_for_CL-LB_Switch_Driver_5-20-2020.doc`; SelfAlign is PyPI `agiltron-selfalign`
+//! 0.2.0. All confirmed by these, unless a comment says otherwise.
 
 use qkd_hal::{DeviceMisbehaved, Error};
 
@@ -42,7 +44,8 @@ fn frame(reply: &[u8]) -> Result<Frame, ProtoError> {
         .map_err(|_| ProtoError::Length(reply.len()))
 }
 
-/// Fast fibre-optic switches with a CL/LB driver board, 1x4 and 1x8. Channels count from 1 on the wire.
+/// Fast fibre-optic switches with a CL/LB driver board, 1x4 and 1x8. Channels count from 1 on the
+/// wire.
 pub mod ff {
     use super::{Frame, ProtoError, frame};
 
@@ -60,7 +63,8 @@ pub mod ff {
         }
     }
 
-    /// The channel in the reply to [`GET`]. Only the last byte is documented; the others are not checked, except that the frame must not be a late echo of a set.
+    /// The channel in the reply to [`GET`]. Only the last byte is documented; the others are not
+    /// checked, except that the frame must not be a late echo of a set.
     ///
     /// # Errors
     /// See [`ProtoError`].
@@ -94,7 +98,7 @@ pub mod self_align {
     /// Goes to channel 1. Not answered, so the driver sends [`set`] instead.
     pub const HOME: Frame = [0x01, 0x30, 0x00, 0x00];
 
-    /// The answer to every [`set`]; it does not tell the channel.
+    /// The answer to every [`set`]; it does not report the channel.
     pub const ACK: Frame = [0x01, 0x35, 0xff, 0xff];
 
     /// Sets the channel, counted from 1.

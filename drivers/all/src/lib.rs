@@ -1,6 +1,7 @@
 //! The one list of drivers. A new driver is one folder and one line here.
 //!
-//! Each driver is a Cargo feature, and brings the links that it needs: somebody who only wants one switch over TCP builds no libusb, TLS or SNMP.
+//! Each driver is a Cargo feature, and brings the links that it needs: somebody who only wants one
+//! switch over TCP builds no libusb, TLS or SNMP.
 //! ```
 //! let registry = qkd_drivers_all::registry();
 //! assert!(registry.drivers().count() > 0);

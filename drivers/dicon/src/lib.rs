@@ -23,14 +23,16 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "dicon.off-reads-zero",
         statement: "The MEMS module answers `I1?` with 0 when its common port meets no channel.",
-        source: "public drivers set channel 0 for off (public archive id:34245833664); none shows the reading",
+        source: "public drivers set channel 0 for off (public archive id:34245833664); none shows \
+            the reading",
         disproof: "A parked module answers something else.",
         operations: &[],
     },
     Assumption {
         id: "dicon.parameters-read-as-written",
         statement: "The GP600 answers `X1 W?` with a number of nm, and `WEN?` with 0 or 1.",
-        source: "the commands that set them take these (PyPI autosweep 0.1.0); the replies are not shown",
+        source: "the commands that set them take these (PyPI autosweep 0.1.0); the replies are not \
+            shown",
         disproof: "Reading the parameter `wavelength` or `auto-save` answers Misbehaved.",
         operations: &[],
     },
@@ -39,7 +41,8 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// The largest side of a matrix that is believed.
 const LARGEST: u32 = 1_024;
 
-/// Silence after the sentinel's answer, in which a second one is read away. The time of an answer is not public; at 115200 a line takes a few milliseconds.
+/// Silence after the sentinel's answer, in which a second one is read away. The time of an answer
+/// is not public; at 115200 a line takes a few milliseconds.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// What is known of this driver without a device.
@@ -62,13 +65,16 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's emulator, in memory, on PTYs and over TCP; PyPI autosweep 0.1.0 drives that emulator's GP600",
+        what: "this repository's emulator, in memory, on PTYs and over TCP; PyPI autosweep 0.1.0 \
+            drives that emulator's GP600",
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "MEMS: error replies, the first field of `CF?`, how it stands after power-up, the switching time",
+        "MEMS: error replies, the first field of `CF?`, how it stands after power-up, the \
+         switching time",
         "GP600: the speed of its RS-232 port: baud= must be given there",
-        "GP600: error numbers beside 0, the length of the error queue, the form of the list of wavelengths",
+        "GP600: error numbers beside 0, the length of the error queue, the form of the list of \
+         wavelengths",
         "GP600: what connecting an output in use does: plans remove first, so it is never asked",
         "the MXS-9100 speaks another language, and is not driven",
     ],
@@ -90,7 +96,8 @@ pub static INFO: DriverInfo = DriverInfo {
         send: b"*IDN?\r",
         expect: "dicon",
     }],
-    resynchronises: "TCP: a new connection. Serial: the identification until this very device's, then quiet for 300 ms; no other query is answered by such a line.",
+    resynchronises: "TCP: a new connection. Serial: the identification until this very device's, \
+        then quiet for 300 ms; no other query is answered by such a line.",
 };
 
 /// The driver.
@@ -173,7 +180,8 @@ async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         return Err(Error::unsupported(
             "open",
             format!(
-                "the switch is configured as {configuration}, and only X1 (one matrix) has a public protocol"
+                "the switch is configured as {configuration}, and only X1 (one matrix) has a \
+                 public protocol"
             ),
         ));
     }

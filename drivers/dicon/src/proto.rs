@@ -1,7 +1,8 @@
 //! The lines of two DiCon products. No I/O.
 
-/// The 1xN MEMS module: 115200 8N1, requests end in CR; a reply begins with an LF and ends in one. Sources: public archive id:34245833664, id:30861291597,
-/// id:9634796660 (photonmover), `bdsmith147/FiberSwitchGUI`.
+/// The 1xN MEMS module: 115200 8N1, requests end in CR; a reply begins with an LF and ends in one.
+/// Sources: public archive id:34245833664, id:30861291597, id:9634796660 (photonmover),
+/// `bdsmith147/FiberSwitchGUI`.
 pub mod mems {
     use qkd_driver_kit::link::text::{Misread, text};
 
@@ -38,7 +39,8 @@ pub mod mems {
         }
     }
 
-    /// The number of channels, which is the second field of the reply to [`CONFIGURATION`]; what the first means is not public.
+    /// The number of channels, which is the second field of the reply to [`CONFIGURATION`]; what
+    /// the first means is not public.
     ///
     /// # Errors
     /// [`Misread`].
@@ -71,8 +73,9 @@ pub mod mems {
     }
 }
 
-/// The GP600 matrix in its X1 configuration: CR ends lines both ways. Source: PyPI `autosweep` 0.1.0 `instruments/optical/DiConGP600.py` (public archive id:6745905193),
-/// after the manual's table 4-11.
+/// The GP600 matrix in its X1 configuration: CR ends lines both ways. Source: PyPI `autosweep`
+/// 0.1.0 `instruments/optical/DiConGP600.py` (public archive id:6745905193), after the manual's
+/// table 4-11.
 pub mod gp600 {
     use qkd_driver_kit::link::text::{Misread, number, text};
 

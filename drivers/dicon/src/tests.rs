@@ -267,7 +267,8 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
     let (opened, far) = open_gp600().await;
     let switch = opened.as_switch().unwrap();
     let plan = plan(&opened, "1-5,3-7").await.unwrap();
-    // A set is not answered: a line that was hung up instead shows in the next exchange, which is over a new one.
+    // A set is not answered: a line that was hung up instead shows in the next exchange, which is
+    // over a new one.
     far.prank("X1 CH 3 3", Prank::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(

@@ -95,7 +95,8 @@ impl Client {
     /// Status (6.1).
     ///
     /// # Errors
-    /// As the KME's answer maps: `Authentication`, `NotFound`, `NotReady`, `Refused`; `Misbehaved`; transport errors.
+    /// As the KME's answer maps: `Authentication`, `NotFound`, `NotReady`, `Refused`; `Misbehaved`;
+    /// transport errors.
     pub async fn status(&self) -> Result<Status> {
         let request = self.request("status");
         let response = self
@@ -375,7 +376,8 @@ fn needs_post(call: &KeyCall) -> Error {
     .with_effect(Effect::None)
 }
 
-/// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say that nothing was given.
+/// The contract's error of a refusal. Only the statuses of the standard's refusals (4xx, 503) say
+/// that nothing was given.
 fn refused(response: &HttpResponse) -> Error {
     let Failure { kind, message } = decode_failure(response.status, &response.body);
     let effect = if (400..500).contains(&response.status) || response.status == 503 {

@@ -20,7 +20,8 @@ pub struct Etsi014 {
     identity: Identity,
 }
 
-/// The standard names no vendor, model or serial number: the KME's id is all that tells one from another.
+/// The standard names no vendor, model or serial number: the KME's id is all that tells one from
+/// another.
 fn identity_of(status: &Status) -> Identity {
     let identity = Identity::of("ETSI GS QKD 014");
     match &status.source_kme {

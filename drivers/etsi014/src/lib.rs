@@ -40,12 +40,14 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0, qkdsec 0.3.0 and the crate etsi014 0.4.1 also take keys from",
+        what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0, qkdsec 0.3.0 and \
+            the crate etsi014 0.4.1 also take keys from",
     }],
     assumptions: &[],
     unknowns: &[
         "the modules behind a KME: the standard tells no state, QBER or rate",
-        "what a KME does with an id asked for twice: the standard has it refuse, some give the key again; the handle refuses it",
+        "what a KME does with an id asked for twice: the standard has it refuse, some give the key \
+         again; the handle refuses it",
     ],
     parameters: &[
         UriParameter {
@@ -66,7 +68,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     probes: &[],
-    resynchronises: "HTTP frames each exchange; a connection whose exchange did not end well is not used again.",
+    resynchronises: "HTTP frames each exchange; a connection whose exchange did not end well is \
+        not used again.",
 };
 
 /// The driver.

@@ -1,7 +1,8 @@
 //! JSON of ETSI GS QKD 014 V1.1.1 (2019-02): paths, bodies, errors. No I/O.
 //!
-//! Sizes are in bits (table 9). What real servers do otherwise is accepted: `Keys` for `keys` (as table 11 prints it), 404 for an unknown id, 504 beside 503, missing status items,
-//! items that the standard does not name.
+//! Sizes are in bits (table 9). What real servers do otherwise is accepted: `Keys` for `keys` (as
+//! table 11 prints it), 404 for an unknown id, 504 beside 503, missing status items, items that the
+//! standard does not name.
 
 mod container;
 mod failure;
@@ -24,7 +25,8 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
-    /// Not the JSON that the standard has for it. The text of a body that may hold keys is never repeated.
+    /// Not the JSON that the standard has for it. The text of a body that may hold keys is never
+    /// repeated.
     #[error("the body is not what ETSI GS QKD 014 has for it (line {line}, column {column})")]
     Json {
         /// Where.
@@ -40,7 +42,8 @@ pub enum ProtoError {
     NotAnId(usize),
     /// An extension's value that is no JSON, or whose name lacks a vendor's prefix.
     #[error(
-        "extension `{0}`: its name needs a vendor's prefix ending in `_`, and its value must be JSON"
+        "extension `{0}`: its name needs a vendor's prefix ending in `_`, and its value must be \
+         JSON"
     )]
     Extension(String),
 }
@@ -111,7 +114,8 @@ pub fn decode_status(body: &[u8]) -> Result<Status, ProtoError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-/// A path of the standard (5.1 to 5.3), such as `/api/v1/keys/{SAE}/enc_keys`. The SAE's id is percent-encoded.
+/// A path of the standard (5.1 to 5.3), such as `/api/v1/keys/{SAE}/enc_keys`. The SAE's id is
+/// percent-encoded.
 #[must_use]
 pub fn path(prefix: &str, sae: &str, call: &str) -> String {
     format!("{prefix}/api/v1/keys/{}/{call}", percent_encode(sae))
@@ -131,7 +135,8 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
-/// The body of Get key (6.2). Items that are not asked for are left out, so that the server's defaults hold.
+/// The body of Get key (6.2). Items that are not asked for are left out, so that the server's
+/// defaults hold.
 ///
 /// # Errors
 /// [`ProtoError::Extension`].

@@ -45,7 +45,8 @@ impl HttpService for Server {
         assert_eq!(client, Some("sae-alice"));
         if path.ends_with("/status") {
             assert_eq!(method, Method::Get);
-            let status = json!({"source_KME_ID": kme.name, "slave_SAE_ID": "sae-bob", "key_size": 256, "stored_key_count": kme.stored, "max_key_count": 100});
+            let status = json!({"source_KME_ID": kme.name, "slave_SAE_ID": "sae-bob",
+                "key_size": 256, "stored_key_count": kme.stored, "max_key_count": 100});
             return HttpResponse {
                 status: 200,
                 body: Zeroizing::new(status.to_string().into_bytes()),
@@ -210,7 +211,8 @@ async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
         );
         if kind != DeviceMisbehaved::KeyIdReused {
             assert!(
-                matches!(events.try_next(), Some(Delivery::Event(e)) if matches!(e.kind, EventKind::KeyLost { .. })),
+                matches!(events.try_next(), Some(Delivery::Event(e)) if matches!(e.kind,
+                    EventKind::KeyLost { .. })),
                 "{body}"
             );
         }

@@ -26,9 +26,12 @@ use std::{sync::Arc, time::Duration};
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "fs-olp.main-is-r1",
-        statement: "R1 is the receiver of the main path, which is the preferred one, and R2 that of the sub path; a path has failed while its power lies below its switching power.",
-        source: "the names of OAP-C1-OLP, which has no descriptions: R1Power, R1SwitchingPower, Channel main(1) and sub(2), BackMode",
-        disproof: "In automatic mode the card goes to sub when the light of R2 is taken away, or stays on main while R1Power is below R1SwitchingPower.",
+        statement: "R1 is the receiver of the main path, which is the preferred one, and R2 that \
+            of the sub path; a path has failed while its power lies below its switching power.",
+        source: "the names of OAP-C1-OLP, which has no descriptions: R1Power, R1SwitchingPower, \
+            Channel main(1) and sub(2), BackMode",
+        disproof: "In automatic mode the card goes to sub when the light of R2 is taken away, or \
+            stays on main while R1Power is below R1SwitchingPower.",
         operations: &[Operation::ProtectionStatus, Operation::ProtectionCommand],
     },
     Assumption {
@@ -59,7 +62,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         Evidence {
             of: EvidenceOf::Emulator,
-            what: "this repository's emulator, in memory and over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+            what: "this repository's emulator, in memory and over SNMPv3 on another stack; \
+                net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
         },
     ],
     assumptions: ASSUMPTIONS,
@@ -73,12 +77,14 @@ pub static INFO: DriverInfo = DriverInfo {
     parameters: &[
         UriParameter {
             name: "power-scale",
-            help: "0.01, 0.1 or 1: how many dBm one unit of a power is; thresholds are set with it only",
+            help: "0.01, 0.1 or 1: how many dBm one unit of a power is; thresholds are set with it \
+                only",
             required: false,
         },
         UriParameter {
             name: "delay-unit",
-            help: "s, ms or min: what one unit of BackDelay is; the time to wait is told and set with it only",
+            help: "s, ms or min: what one unit of BackDelay is; the time to wait is told and set \
+                with it only",
             required: false,
         },
         UriParameter {
@@ -98,7 +104,8 @@ pub static INFO: DriverInfo = DriverInfo {
             confirm: "1.3.6.1.4.1.40989.10.16.20.1.0",
         },
     ],
-    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never \
+        sent twice.",
 };
 
 /// The driver.

@@ -1,6 +1,7 @@
 //! OAP-C1-OLP and its fifteen sisters: names and values. No I/O.
 //!
-//! Names, syntaxes and ranges are those of the MIB files, hence confirmed; they have no descriptions, so what the objects do is known by their names.
+//! Names, syntaxes and ranges are those of the MIB files, hence confirmed; they have no
+//! descriptions, so what the objects do is known by their names.
 
 pub use qkd_driver_kit::link::agent::Misread;
 

@@ -38,7 +38,8 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[
         Evidence {
             of: EvidenceOf::Transport,
-            what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator behind them",
+            what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator \
+                behind them",
         },
         Evidence {
             of: EvidenceOf::Emulator,
@@ -59,7 +60,8 @@ pub static INFO: DriverInfo = DriverInfo {
         vendor: proto::VENDOR,
         product: proto::PRODUCT,
     }],
-    resynchronises: "USB frames each transfer: a reply cannot be taken for another's, and a transfer that timed out is cancelled before the next one.",
+    resynchronises: "USB frames each transfer: a reply cannot be taken for another's, and a \
+        transfer that timed out is cancelled before the next one.",
 };
 
 /// The driver.

@@ -1,7 +1,8 @@
 //! Vendor requests and packets of the Quantis USB generator. No I/O.
 //!
-//! Sources, all confirmed: ID Quantique's Quantis library 20.2.x `QuantisUsb_Commands.h`, `QuantisUsb_Unix.c` (public archive id:26816415253, id:41701410921); N. Panayides'
-//! libquantisusb with an lsusb dump (id:21353549844); OpenBSD `qusb` (id:18028535360, id:18748984757).
+//! Sources, all confirmed: ID Quantique's Quantis library 20.2.x `QuantisUsb_Commands.h`,
+//! `QuantisUsb_Unix.c` (public archive id:26816415253, id:41701410921); N. Panayides' libquantisusb
+//! with an lsusb dump (id:21353549844); OpenBSD `qusb` (id:18028535360, id:18748984757).
 
 use qkd_driver_kit::link::usb::Setup;
 
@@ -32,7 +33,8 @@ pub enum Request {
     ModuleDisable = 0x11,
     /// MODULE_ENABLE.
     ModuleEnable = 0x12,
-    /// GET_MODULES_STATUS: one bit for each module; 0 = none works. The library asks before every packet.
+    /// GET_MODULES_STATUS: one bit for each module; 0 = none works. The library asks before every
+    /// packet.
     ModulesStatus = 0x13,
     /// GET_MODULES_POWER: one byte.
     ModulesPower = 0x14,

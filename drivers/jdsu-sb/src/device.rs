@@ -18,7 +18,8 @@ const FIRST_CHANNEL: Duration = Duration::from_millis(300);
 /// The same: and 12 ms for each further one.
 const FURTHER_CHANNEL: Duration = Duration::from_millis(12);
 
-/// How long past the time of the manual it is waited for: the line alone takes 8 ms for each character.
+/// How long past the time of the manual it is waited for: the line alone takes 8 ms for each
+/// character.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The time between two questions whether it has settled.
@@ -155,7 +156,8 @@ impl Protocol for Sb {
         ))
     }
 
-    /// The manual's loop: clear the status byte, go, ask for the byte until it says that the optics have settled. It also tells what the error queue may not.
+    /// The manual's loop: clear the status byte, go, ask for the byte until it says that the optics
+    /// have settled. It also tells what the error queue may not.
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
         set(
             call,

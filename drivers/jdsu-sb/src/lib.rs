@@ -20,7 +20,8 @@ use std::time::Duration;
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     id: "jdsu-sb.replies-end-in-a-line-end",
     statement: "Replies end in CR, LF or CR LF.",
-    source: "the manual's examples read whole lines; it does not print the end of a reply on RS-232",
+    source: "the manual's examples read whole lines; it does not print the end of a reply on \
+        RS-232",
     disproof: "Every query ends in a time-out.",
     operations: &[],
 }];
@@ -39,17 +40,21 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's emulator, in memory and on a PTY; PyVISA with pyvisa-py runs the manual's exchanges on that emulator",
+        what: "this repository's emulator, in memory and on a PTY; PyVISA with pyvisa-py runs the \
+            manual's exchanges on that emulator",
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "error codes beside 000 and 330: they are told as they come",
-        "whether a refused command stands in the error queue, the status byte, or both: both are asked",
+        "whether a refused command stands in the error queue, the status byte, or both: both are \
+         asked",
     ],
     parameters: &[FLOW],
-    // `IDN?` is not heard behind half a line of somebody else, and what an empty message before it does is not public.
+    // `IDN?` is not heard behind half a line of somebody else, and what an empty message before it
+    // does is not public.
     probes: &[],
-    resynchronises: "`IDN?` until its answer, then quiet for 600 ms; no other query is answered by a maker, a model and a version.",
+    resynchronises: "`IDN?` until its answer, then quiet for 600 ms; no other query is answered by \
+        a maker, a model and a version.",
 };
 
 /// The driver.

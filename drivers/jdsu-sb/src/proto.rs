@@ -1,14 +1,16 @@
 //! The messages of JDS Uniphase's SB switch on RS-232. No I/O.
 //!
-//! 1200 8N1, CTS handshake; messages end in CR. Several commands stand in a message with `;` between, at most one query, as the last. Source: vendor manual SD000153 Rev. J
-//! (May 2000). That replies end in CR LF is inferred: any line end is taken.
+//! 1200 8N1, CTS handshake; messages end in CR. Several commands stand in a message with `;`
+//! between, at most one query, as the last. Source: vendor manual SD000153 Rev. J (May 2000). That
+//! replies end in CR LF is inferred: any line end is taken.
 
 use qkd_driver_kit::link::text::{Misread, number, text};
 
 /// Speed of the line.
 pub const BAUD: u32 = 1_200;
 
-/// The characters that the switch's input buffer takes; later ones are lost where the line has no handshake.
+/// The characters that the switch's input buffer takes; later ones are lost where the line has no
+/// handshake.
 pub const BUFFER: usize = 100;
 
 /// The most channels that a switch has.
@@ -53,7 +55,8 @@ pub const COMPLETE: &str = "OPC?\r";
 /// Asks for the commands that restore the present state.
 pub const LEARN: &str = "LRN?\r";
 
-/// Clears the status byte, goes to a channel, and asks for the last error: a set that says whether it came.
+/// Clears the status byte, goes to a channel, and asks for the last error: a set that says whether
+/// it came.
 #[must_use]
 pub fn close(channel: u32) -> String {
     format!("CSB;CLOSE {channel};{LAST_ERROR}")
@@ -145,7 +148,8 @@ pub fn decode_status(reply: &[u8]) -> Result<Status, Misread> {
     })
 }
 
-/// The code in the reply to [`LAST_ERROR`]; 0 is none. Only 330, a failed self-test, is public beside.
+/// The code in the reply to [`LAST_ERROR`]; 0 is none. Only 330, a failed self-test, is public
+/// beside.
 ///
 /// # Errors
 /// [`Misread`].

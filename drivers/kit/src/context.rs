@@ -1,4 +1,5 @@
-//! What a driver needs to open a device: credentials, accepted assumptions, deadlines, and the links.
+//! What a driver needs to open a device: credentials, accepted assumptions, deadlines, and the
+//! links.
 
 use crate::{
     credentials::{Credentials, Entry},
@@ -24,7 +25,8 @@ use std::{
     time::Duration,
 };
 
-/// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]); every driver opens it.
+/// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]);
+/// every driver opens it.
 pub const MEMORY: &str = "mem";
 
 /// An in-memory endpoint, at the level of its link.
@@ -111,7 +113,8 @@ impl OpenContext {
         self.replay = Some(Arc::new(replay));
         self
     }
-    /// With faults on every link, by chance ([`LinkFaults`](crate::wrap::fault::LinkFaults)) or by plan ([`Script`](crate::wrap::fault::Script)).
+    /// With faults on every link, by chance ([`LinkFaults`](crate::wrap::fault::LinkFaults)) or by
+    /// plan ([`Script`](crate::wrap::fault::Script)).
     #[must_use]
     pub fn with_faults(mut self, fates: impl Fates + 'static) -> Self {
         self.fates = Some(Arc::new(fates));
@@ -132,7 +135,8 @@ impl OpenContext {
         self.transcript.as_ref().map_or(0, Transcript::now)
     }
 
-    /// A transcript tells of an opening that failed, too: what came before there was a link stands in no exchange.
+    /// A transcript tells of an opening that failed, too: what came before there was a link stands
+    /// in no exchange.
     pub(crate) fn note_failed_opening(&self, uri: &DeviceUri, begun: u64, error: &Error) {
         if let Some(transcript) = &self.transcript {
             transcript.push(Record {
@@ -188,7 +192,11 @@ impl OpenContext {
     /// `Authentication` if it names none, or there is no such entry.
     pub fn credentials(&self, uri: &DeviceUri) -> Result<Entry> {
         let name = uri.parameter("credentials").ok_or_else(|| {
-            Error::new(ErrorKind::Authentication, "this device needs credentials: name an entry of the credentials file with credentials=<name>")
+            Error::new(
+                ErrorKind::Authentication,
+                "this device needs credentials: name an entry of \
+                the credentials file with credentials=<name>",
+            )
         })?;
         self.credentials.entry(name)
     }
@@ -237,7 +245,8 @@ impl OpenContext {
         let link = LineLink::open(connector, options, self.deadline(uri)?)
             .await
             .map_err(|mut e| {
-                // Noise, or a line that cannot be read at the other end, is what a wrong speed looks like.
+                // Noise, or a line that cannot be read at the other end, is what a wrong speed
+                // looks like.
                 if uri.transport() == "serial"
                     && !matches!(e.kind, ErrorKind::Busy | ErrorKind::Unreachable)
                 {
@@ -359,7 +368,8 @@ impl OpenContext {
         })
     }
 
-    /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and configuration 1 selected.
+    /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and
+    /// configuration 1 selected.
     ///
     /// # Errors
     /// `NotFound`, `IdentityChanged`, `Busy`, `Unreachable`, `InvalidInput`.
@@ -428,7 +438,8 @@ impl OpenContext {
             return Err(Error::new(
                 ErrorKind::IdentityChanged,
                 format!(
-                    "{uri}: another device responds: expected serial number `{wanted}`, found {found}"
+                    "{uri}: another device responds: expected serial number `{wanted}`, found \
+                     {found}"
                 ),
             ));
         }

@@ -1,4 +1,5 @@
-//! Credentials: a TOML file that nobody else may read, or environment variables, referred to by name.
+//! Credentials: a TOML file that nobody else may read, or environment variables, referred to by
+//! name.
 //!
 //! ```toml
 //! [noc]                          # SNMPv3
@@ -21,7 +22,8 @@
 //! cert = "/etc/qkd/alice.pem"
 //! key = "/etc/qkd/alice.key"
 //! ```
-//! The same field of the same entry can come from the environment, which wins: `QKD_CREDENTIALS_NOC_AUTH_PASSWORD`.
+//! The same field of the same entry can come from the environment, which wins:
+//! `QKD_CREDENTIALS_NOC_AUTH_PASSWORD`.
 
 use qkd_hal::{Error, ErrorKind, Result};
 use std::{
@@ -162,7 +164,8 @@ impl Credentials {
     /// Entries from a file, and from the environment.
     ///
     /// # Errors
-    /// `Authentication` if others may read the file, or it belongs to another user; `InvalidInput` if it is no such TOML, naming what is wrong without repeating any value.
+    /// `Authentication` if others may read the file, or it belongs to another user; `InvalidInput`
+    /// if it is no such TOML, naming what is wrong without repeating any value.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let shown = path.display();
@@ -191,13 +194,15 @@ impl Credentials {
                     Ok(_) => "each entry is a table, and each of its fields takes text in quotes",
                     Err(_) => "it is no valid TOML, or names something twice",
                 };
-                Error::invalid(format!("credentials file {shown}: {why}{}", line_of(&text, e.span())))
+                Error::invalid(format!("credentials file {shown}: {why}{}", line_of(&text,
+                    e.span())))
             })?;
         let mut entries = BTreeMap::new();
         for (name, fields) in tables {
             if let Some(unknown) = fields.keys().find(|f| !FIELDS.contains(&f.as_str())) {
                 return Err(Error::invalid(format!(
-                    "credentials file {shown}: entry `{name}` has an unknown field `{unknown}`; there are: {}",
+                    "credentials file {shown}: entry `{name}` has an unknown field `{unknown}`; \
+                     there are: {}",
                     FIELDS.join(", ")
                 )));
             }
@@ -256,7 +261,8 @@ impl Credentials {
             return Err(Error::new(
                 ErrorKind::Authentication,
                 format!(
-                    "there are no credentials `{name}`: {file}, and no variable {ENVIRONMENT}{upper}_... is set"
+                    "there are no credentials `{name}`: {file}, and no variable \
+                     {ENVIRONMENT}{upper}_... is set"
                 ),
             ));
         }

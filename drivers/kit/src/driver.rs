@@ -78,7 +78,8 @@ pub enum Probe {
         /// An instance that the agent has if it is of this make, in dotted form.
         confirm: &'static str,
     },
-    /// Active: these bytes go down the line. On some devices every byte is a command, so they go only where the user said so.
+    /// Active: these bytes go down the line. On some devices every byte is a command, so they go
+    /// only where the user said so.
     Bytes {
         /// The transport (`serial` or `tcp`).
         transport: &'static str,
@@ -199,11 +200,13 @@ pub trait Driver: Send + Sync {
     /// The registry has checked driver, transport and the names of the parameters before.
     ///
     /// # Errors
-    /// `InvalidInput` for a parameter's value; `Authentication`, `Unreachable`, `Busy`; `IdentityChanged` if a device of another make answers.
+    /// `InvalidInput` for a parameter's value; `Authentication`, `Unreachable`, `Busy`;
+    /// `IdentityChanged` if a device of another make answers.
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened>;
 }
 
-/// An opened device: one handle for each kind that the box is, over one link. Every handle stands behind its check.
+/// An opened device: one handle for each kind that the box is, over one link. Every handle stands
+/// behind its check.
 pub struct Opened {
     device: Arc<dyn Device>,
     gate: Arc<Gate>,
@@ -298,7 +301,8 @@ impl Opened {
         self
     }
 
-    /// This is who was opened: if [`Device::identity`] finds another later, every handle is closed to everything.
+    /// This is who was opened: if [`Device::identity`] finds another later, every handle is closed
+    /// to everything.
     #[must_use]
     pub fn known_as(self, identity: &Identity) -> Self {
         self.gate.know(identity.clone());
@@ -385,7 +389,8 @@ impl Opened {
         Arc::clone(&self.gate)
     }
 
-    /// Lets operations that the device does not declare, and that change nothing, go to the driver: see [`Gate::pass_undeclared_reads`].
+    /// Lets operations that the device does not declare, and that change nothing, go to the driver:
+    /// see [`Gate::pass_undeclared_reads`].
     pub fn pass_undeclared_reads(&self) {
         self.gate.pass_undeclared_reads();
     }

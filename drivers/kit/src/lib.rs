@@ -1,14 +1,16 @@
 //! What drivers share: links, transcripts, the [`Driver`] trait, the [`Registry`].
 //!
 //! # For driver authors
-//! A driver is one folder: `proto.rs` (bytes to typed messages and back, no I/O), `device.rs` (the trait implementations), `lib.rs`, `docs.md`.
-//! It gets its link from the [`OpenContext`] and hands its device out in [`Opened`].
+//! A driver is one folder: `proto.rs` (bytes to typed messages and back, no I/O), `device.rs` (the
+//! trait implementations), `lib.rs`, `docs.md`. It gets its link from the [`OpenContext`] and hands
+//! its device out in [`Opened`].
 //!
 //! # For those with a driver of their own
 //! ```no_run
 //! # async fn example(my_driver: impl qkd_driver_kit::Driver + 'static) -> qkd_hal::Result<()> {
 //! let registry = qkd_driver_kit::Registry::new().with(my_driver);
-//! let opened = registry.open("mine+tcp://192.0.2.7:4000", &qkd_driver_kit::OpenContext::new()).await?;
+//! let context = qkd_driver_kit::OpenContext::new();
+//! let opened = registry.open("mine+tcp://192.0.2.7:4000", &context).await?;
 //! println!("{}", opened.device().identity().await?);
 //! # Ok(())
 //! # }

@@ -1,4 +1,6 @@
-//! What drivers of protection switches share: the sequence of [`Protection::command`](qkd_switch_hal::protection::Protection::command), and which path was live last.
+//! What drivers of protection switches share: the sequence of
+//! [`Protection::command`](qkd_switch_hal::protection::Protection::command), and which path was
+//! live last.
 
 use crate::turns::Turns;
 use async_trait::async_trait;
@@ -22,7 +24,8 @@ const EVERY: Duration = Duration::from_millis(50);
 pub trait Backend: Send + Sync {
     /// How a group stands, read from the device by then.
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus>;
-    /// Whether a command may be given as the group stands, beyond [`ProtectionStatus::permits`]. No I/O.
+    /// Whether a command may be given as the group stands, beyond [`ProtectionStatus::permits`]. No
+    /// I/O.
     ///
     /// # Errors
     /// `NotReady`, with the reason.
@@ -35,7 +38,8 @@ pub trait Backend: Send + Sync {
     fn within(&self) -> Duration;
 }
 
-/// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back until the group stands as the command wants it. Ends by `until`.
+/// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back
+/// until the group stands as the command wants it. Ends by `until`.
 ///
 /// # Errors
 /// As [`Protection::command`](qkd_switch_hal::protection::Protection::command).
@@ -64,14 +68,16 @@ pub async fn command(
         let (live, request) = (now.live.path, now.live.request);
         if asked >= settled {
             let why = format!(
-                "`{command}` was accepted, and the signal of group {group} is on path {live}: {request}"
+                "`{command}` was accepted, and the signal of group {group} is on path {live}: \
+                 {request}"
             );
             return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
                 .with_effect(Effect::Unknown));
         }
         if asked + EVERY >= until {
             let why = format!(
-                "`{command}` was accepted, and when the deadline came the signal of group {group} was still on path {live}: {request}"
+                "`{command}` was accepted, and when the deadline came the signal of group {group} \
+                 was still on path {live}: {request}"
             );
             return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
@@ -105,7 +111,8 @@ impl Watch {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes how a group stands; if another path was live last, tells of it. Returns whether it did.
+    /// Notes how a group stands; if another path was live last, tells of it. Returns whether it
+    /// did.
     pub fn note(&self, status: &ProtectionStatus, origin: Origin, events: &EventHub) -> bool {
         let path = status.live.path.clone();
         let over = self.with(|last| match last.get(&status.group) {

@@ -20,7 +20,8 @@ impl Registry {
         Self::default()
     }
 
-    /// Adds a driver, from inside this repository or from anywhere else. One of the same name takes its place.
+    /// Adds a driver, from inside this repository or from anywhere else. One of the same name takes
+    /// its place.
     #[must_use]
     pub fn with(mut self, driver: impl Driver + 'static) -> Self {
         self.drivers.retain(|d| d.info().name != driver.info().name);
@@ -56,8 +57,9 @@ impl Registry {
     /// Opens a device by URI.
     ///
     /// # Errors
-    /// `InvalidInput` for a malformed URI, an unknown transport or parameter, a missing parameter, an unknown assumption; `NotFound` for an unknown driver; what the
-    /// driver's own opening answers.
+    /// `InvalidInput` for a malformed URI, an unknown transport or parameter, a missing parameter,
+    /// an unknown assumption; `NotFound` for an unknown driver; what the driver's own opening
+    /// answers.
     pub async fn open(&self, uri: &str, context: &OpenContext) -> Result<Opened> {
         self.open_uri(&uri.parse()?, context).await
     }

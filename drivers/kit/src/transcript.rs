@@ -1,7 +1,9 @@
 //! Transcripts: what went over a link, without its secrets; and their replay as a link.
 //!
-//! One JSON object a line. A message is a list of parts: `{"text":…}` or `{"hex":…}` for what may be told, `{"secret":n}` for n secret bytes, and `{"length":n}`
-//! alone for a message that nobody declared. A replay puts seeded values where the secrets were. `"changes":true` stands where the exchange may have changed the device.
+//! One JSON object a line. A message is a list of parts: `{"text":…}` or `{"hex":…}` for what may
+//! be told, `{"secret":n}` for n secret bytes, and `{"length":n}` alone for a message that nobody
+//! declared. A replay puts seeded values where the secrets were. `"changes":true` stands where the
+//! exchange may have changed the device.
 
 mod replay;
 

@@ -6,7 +6,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The turns of changes on one box: between what a change reads first and what it reads back, no other change of the same handle begins.
+/// The turns of changes on one box: between what a change reads first and what it reads back, no
+/// other change of the same handle begins.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<()>);
 

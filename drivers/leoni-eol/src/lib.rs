@@ -36,7 +36,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "the reply to an unknown command or channel; whether devices with firmware of the form \
          ver3.27 report their type: model= must be given",
         "which channel of a 2x2 is bar: ch1= must be given",
-        "how long a channel takes to settle; how it stands after power-up, and whether the paths hold without power",
+        "settling time; channel after power-up; whether paths survive a power failure",
     ],
     parameters: &[
         UriParameter {
@@ -46,12 +46,13 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         UriParameter {
             name: "ch1",
-            help: "bar or cross: what channel 1 of a 2x2 is; required with model=2x2",
+            help: "bar or cross: state of a 2x2 on its channel 1; required with model=2x2",
             required: false,
         },
     ],
     probes: &[],
-    resynchronises: "`firmware?` until this box's very answer, then quiet for 300 ms; a channel is digits only, which are never taken for it.",
+    resynchronises: "`firmware?` until a line with exactly this device's version, then silence for \
+        300 ms; a channel reply has digits only and cannot be mistaken for a version.",
 };
 
 /// The driver.

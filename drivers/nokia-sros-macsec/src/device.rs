@@ -557,7 +557,8 @@ impl Encryptor for SrosMacsec {
             )
             .with(name(oid::psk::CAK_NAME), Value::text(ckn_text(key.id())));
         cak.zeroize();
-        // Looked at before the far end can act: whichever end moves first makes the key server roll for both.
+        // Looked at before the far end can act: whichever end moves first makes the key server roll
+        // for both.
         let mut stood = self.look_at_all(&channel.0, key.id()).await?;
         self.set(request, "stage").await?;
         // The name's instance may come with the slot, and need not count failures from zero.
@@ -578,7 +579,8 @@ impl Encryptor for SrosMacsec {
             || (before.exists && after.ckn == before.ckn && after.changed == before.changed)
         {
             let why = format!(
-                "the agent accepted slot {idle}, but its name or its time of change does not show it"
+                "the agent accepted slot {idle}, but its name or its time of change does not show \
+                 it"
             );
             return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
                 .with_effect(Effect::Unknown));
@@ -699,7 +701,8 @@ impl Encryptor for SrosMacsec {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 format!(
-                    "slot {active} is still the active one: activate and confirm before the old key is destroyed"
+                    "slot {active} is still the active one: activate and confirm before the old \
+                     key is destroyed"
                 ),
             ));
         }

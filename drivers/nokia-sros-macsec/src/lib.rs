@@ -24,19 +24,22 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         id: "nokia-sros-macsec.cak-is-hex",
         statement: "CAK and CAK name are hexadecimal text: 32 or 64 digits, and the name's bytes.",
         source: "TIMETRA-MACSEC-MIB: Cak and CakName 0..64 characters against CKN 1..32 bytes",
-        disproof: "The agent refuses the text, or the index of the MKA statistics is not the name's bytes.",
+        disproof: "The agent refuses the text, or the index of the MKA statistics is not the \
+            name's bytes.",
         operations: &[Operation::Stage],
     },
     Assumption {
         id: "nokia-sros-macsec.slot-in-one-pdu",
-        statement: "An idle slot is written by one PDU: with createAndGo where it is absent, in place where it exists.",
+        statement: "An idle slot is written by one PDU: with createAndGo where it is absent, in \
+            place where it exists.",
         source: "TIMETRA-MACSEC-MIB: RowStatus and read-create columns",
         disproof: "The agent answers inconsistentValue.",
         operations: &[Operation::Stage],
     },
     Assumption {
         id: "nokia-sros-macsec.idle-slot-receives",
-        statement: "MKA PDUs under the key of the idle slot are accepted, so that a roll drops no traffic.",
+        statement: "MKA PDUs under the key of the idle slot are accepted, so that a roll drops no \
+            traffic.",
         source: "TIMETRA-MACSEC-MIB: ActivePsk is for outgoing MKA PDUs",
         disproof: "CknNotFound grows between the activations of the two ends.",
         operations: &[Operation::Activate],
@@ -65,7 +68,8 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[
         Evidence {
             of: EvidenceOf::Transport,
-            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver",
+            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its \
+                receiver",
         },
         Evidence {
             of: EvidenceOf::Transport,
@@ -73,12 +77,14 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         Evidence {
             of: EvidenceOf::Emulator,
-            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and \
+                pysnmp 7.1.30 walk and set that emulator",
         },
     ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "what newer releases do with clear traffic that is received: the object is obsolete and has no public successor",
+        "what newer releases do with clear traffic that is received: the object is obsolete and \
+         has no public successor",
         "whether a key in use can be changed in place: only the idle slot is written",
         "whether SNMP may write in model-driven mode",
         "port numbers of scheme D",
@@ -87,7 +93,8 @@ pub static INFO: DriverInfo = DriverInfo {
     probes: &[Probe::SysObjectId {
         prefix: "1.3.6.1.4.1.6527",
     }],
-    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never \
+        sent twice.",
 };
 
 /// The driver.

@@ -1,7 +1,8 @@
 //! TIMETRA-MACSEC-MIB: names, indexes, values and notifications. No I/O.
 //!
-//! Names and syntaxes are those of the vendor's MIB file, hence confirmed. That CAK and CKN are hexadecimal text is inferred from their sizes (CAK 0..64 characters; CKN 1..32
-//! bytes as an index and 0..64 characters as CakName).
+//! Names and syntaxes are those of the vendor's MIB file, hence confirmed. That CAK and CKN are
+//! hexadecimal text is inferred from their sizes (CAK 0..64 characters; CKN 1..32 bytes as an index
+//! and 0..64 characters as CakName).
 
 pub mod oid;
 mod port;
@@ -259,7 +260,8 @@ pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>
     Ok(decode_octets(value, object)?.map(shown))
 }
 
-/// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32 bytes.
+/// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32
+/// bytes.
 #[must_use]
 pub fn ckn_from_text(text: &[u8]) -> Option<KeyId> {
     if text.len() > 2 * KeyId::MAX {

@@ -123,7 +123,10 @@ pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> Verdict {
         }
         traffic &= new.encrypted > old.encrypted;
         let grown = new.encrypted.saturating_sub(old.encrypted);
-        evidence.push(format!("port {port}: MKA inService, new SAK installed for both directions, {grown} packets encrypted since, none in clear"));
+        evidence.push(format!(
+            "port {port}: MKA inService, new SAK installed for both directions, \
+            {grown} packets encrypted since, none in clear"
+        ));
     }
     let evidence = evidence.join("; ");
     if traffic {

@@ -32,10 +32,12 @@ const WATCHED_FOR: Duration = Duration::from_secs(600);
 /// What was seen of a row since a key was staged.
 pub(crate) struct Roll {
     key: KeyId,
-    /// Whether alarm 223 stood before the key was written: then it says nothing about this key until it was cleared.
+    /// Whether alarm 223 stood before the key was written: then it says nothing about this key
+    /// until it was cleared.
     failed_before: bool,
-    /// Whether being out of `active` tells something: the row was seen there or in `init` before, or its exchange had failed for good, or was forced by us.
-    /// Else it may be an earlier exchange, still under way, which ends with the secret before.
+    /// Whether being out of `active` tells something: the row was seen there or in `init` before,
+    /// or its exchange had failed for good, or was forced by us. Else it may be an earlier
+    /// exchange, still under way, which ends with the secret before.
     armed: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
@@ -56,7 +58,8 @@ impl PacketLight {
             Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "there is no channel `{channel}`; channels are ifIndex numbers of encrypting uplinks"
+                    "there is no channel `{channel}`; channels are ifIndex numbers of encrypting \
+                     uplinks"
                 ),
             )
         };
@@ -76,7 +79,8 @@ impl PacketLight {
         }
     }
 
-    /// Watches a row, so that also the end that was not forced can tell that it left `active` and came back.
+    /// Watches a row, so that also the end that was not forced can tell that it left `active` and
+    /// came back.
     fn watch(&self, row: u32) {
         let (agent, rolls) = (self.agent.clone(), Arc::clone(&self.rolls));
         let watcher = Beside::run(async move {
@@ -89,7 +93,8 @@ impl PacketLight {
                     let Some(roll) = rolls.get_mut(&row) else {
                         return;
                     };
-                    // An exchange begins there: one that has not begun takes the secret that is written.
+                    // An exchange begins there: one that has not begun takes the secret that is
+                    // written.
                     roll.armed |= status == Status::Init;
                     match (status, roll.left) {
                         (Status::Active, None) => roll.armed = true,
@@ -213,7 +218,8 @@ impl Encryptor for PacketLight {
             channel.clone(),
             key.id().clone(),
             None,
-            "the agent accepted the SET; the object is never read, since it may answer with the key",
+            "the agent accepted the SET; the object is never read, since it may answer with the \
+             key",
         )
         .with_baseline([alarm].into()))
     }
@@ -234,7 +240,8 @@ impl Encryptor for PacketLight {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 format!(
-                    "key {} is not the one last staged on channel {row}, as far as this handle knows: stage it again",
+                    "key {} is not the one last staged on channel {row}, as far as this handle \
+                     knows: stage it again",
                     staged.key_id
                 ),
             ));

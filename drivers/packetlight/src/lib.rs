@@ -27,29 +27,36 @@ use std::sync::Arc;
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "packetlight.preshared-at-next-exchange",
-        statement: "A new slSecuEncryptionPreShared is used at the next key exchange, or at the one that slSecuEncryptionForceInit forces.",
-        source: "SL-SECU-MIB: the object is the pre-shared key or authenticates the exchange; when it is read is not said",
-        disproof: "After ForceInit with different secrets on the two ends the status is active again.",
+        statement: "A new slSecuEncryptionPreShared is used at the next key exchange, or at the \
+            one that slSecuEncryptionForceInit forces.",
+        source: "SL-SECU-MIB: the object is the pre-shared key or authenticates the exchange; when \
+            it is read is not said",
+        disproof: "After ForceInit with different secrets on the two ends the status is active \
+            again.",
         operations: &[Operation::Stage, Operation::Activate],
     },
     Assumption {
         id: "packetlight.force-init-one-end",
         statement: "slSecuEncryptionForceInit at one end restarts the exchange of both.",
-        source: "SL-SECU-MIB: writing forces the initialisation of the state machine; init stands for a link failure, which both ends see",
+        source: "SL-SECU-MIB: writing forces the initialisation of the state machine; init stands \
+            for a link failure, which both ends see",
         disproof: "The far end's status stays active.",
         operations: &[Operation::Activate],
     },
     Assumption {
         id: "packetlight.switch-of-moves-away",
-        statement: "forcedSwitchOfWorking and manualSwitchOfWorking move the traffic off the working line, to protection; those of protection, to working.",
-        source: "the names of optApsConfigSwitchCommand, read as ITU-T G.808.1 does; SL-OPT-APS-MIB does not say",
+        statement: "forcedSwitchOfWorking and manualSwitchOfWorking move the traffic off the \
+            working line, to protection; those of protection, to working.",
+        source: "the names of optApsConfigSwitchCommand, read as ITU-T G.808.1 does; \
+            SL-OPT-APS-MIB does not say",
         disproof: "After forcedSwitchOfWorking optApsConfigActiveConnectionRx is working.",
         operations: &[Operation::ProtectionCommand],
     },
     Assumption {
         id: "packetlight.los-sixteen-bits",
         statement: "A power above 32767 tenths of a dBm is the two's complement of a negative one.",
-        source: "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 dBm",
+        source: "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 \
+            dBm",
         disproof: "A threshold that was set to -30.0 dBm at the box is read as another value.",
         operations: &[
             Operation::ProtectionStatus,
@@ -78,7 +85,8 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[
         Evidence {
             of: EvidenceOf::Transport,
-            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its receiver",
+            what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its \
+                receiver",
         },
         Evidence {
             of: EvidenceOf::Transport,
@@ -86,7 +94,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         Evidence {
             of: EvidenceOf::Emulator,
-            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator, its encryption and its protection",
+            what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and \
+                pysnmp 7.1.30 walk and set that emulator, its encryption and its protection",
         },
     ],
     assumptions: ASSUMPTIONS,
@@ -96,25 +105,30 @@ pub static INFO: DriverInfo = DriverInfo {
         "effect of slSecuEncryptionLock; what passes while no key can be agreed",
         "how long an exchange takes: the gap is measured",
         "counters of encrypted traffic: there are none",
-        "how a negative threshold of optical protection is written: thresholds are set with los-encoding= only",
-        "whether an active row of optical protection takes each change; what its path does without power",
+        "how a negative threshold of optical protection is written: thresholds are set with \
+         los-encoding= only",
+        "whether an active row of optical protection takes each change; what its path does without \
+         power",
     ],
     parameters: &[
         UriParameter {
             name: "psk-encoding",
-            help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not public",
+            help: "hex or base64: how a key becomes the text of slSecuEncryptionPreShared; not \
+                public",
             required: true,
         },
         UriParameter {
             name: "los-encoding",
-            help: "signed or twos-complement: how a negative threshold is written; not public, and thresholds are set with it only",
+            help: "signed or twos-complement: how a negative threshold is written; not public, and \
+                thresholds are set with it only",
             required: false,
         },
     ],
     probes: &[Probe::SysObjectId {
         prefix: "1.3.6.1.4.1.4515",
     }],
-    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never \
+        sent twice.",
 };
 
 /// The driver.

@@ -213,7 +213,8 @@ impl Groups {
         Ok(status)
     }
 
-    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with the next trap.
+    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
+    /// the next trap.
     pub(crate) async fn look(&self, origin: Origin, events: &EventHub) {
         let call = self.agent.call();
         for group in self.rows(&call).await.unwrap_or_default() {
@@ -274,7 +275,8 @@ impl Backend for Groups {
             (Mode::Automatic, _) | (_, SwitchCommand::Clear) => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::NotReady,
-                "optical protection is disabled, and what a command does then is not public: set the mode to automatic first",
+                "optical protection is disabled, and what a command does then is not public: set \
+                 the mode to automatic first",
             )),
         }
     }

@@ -1,7 +1,8 @@
 //! SL-SECU-MIB and its neighbours: names, values and the alarm trap. No I/O.
 //!
-//! Names and syntaxes are those of the vendor's MIB files (SL-SECU-MIB, SL-ALARM-MIB, SL-MAIN-MIB, SL-XPDR-MIB, SL-OPT-APS-MIB, SL-OSW-MIB), hence confirmed; effects that the MIB does not state are
-//! assumptions of the driver.
+//! Names and syntaxes are those of the vendor's MIB files (SL-SECU-MIB, SL-ALARM-MIB, SL-MAIN-MIB,
+//! SL-XPDR-MIB, SL-OPT-APS-MIB, SL-OSW-MIB), hence confirmed; effects that the MIB does not state
+//! are assumptions of the driver.
 
 pub mod aps;
 pub mod oid;
@@ -47,7 +48,8 @@ impl Status {
     }
 }
 
-/// How the bytes of a key become the DisplayString of slSecuEncryptionPreShared. The MIB does not say; so the operator must.
+/// How the bytes of a key become the DisplayString of slSecuEncryptionPreShared. The MIB does not
+/// say; so the operator must.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PskEncoding {
     /// Lower-case hexadecimal digits.
@@ -94,7 +96,8 @@ impl PskEncoding {
     }
 }
 
-/// slSecuEncryptionStatus, or slSecuEncryptionProtectedStatus; `None` where the agent lacks the column, as OEM agents do.
+/// slSecuEncryptionStatus, or slSecuEncryptionProtectedStatus; `None` where the agent lacks the
+/// column, as OEM agents do.
 ///
 /// # Errors
 /// See [`ProtoError`]; so for all decoders.

@@ -58,7 +58,8 @@ impl Polatis {
             return Err(Error::unsupported(
                 "open",
                 format!(
-                    "product code {model} tells no size; any-to-any switches have no public protocol"
+                    "product code {model} tells no size; any-to-any switches have no public \
+                     protocol"
                 ),
             ));
         };
@@ -208,7 +209,8 @@ impl Device for Polatis {
             now = self.interface.identity(until).await?;
         }
         if !now.same_box(&self.identity) {
-            // The check around the handles refuses from now on; nothing more goes to a box that nobody opened.
+            // The check around the handles refuses from now on; nothing more goes to a box that
+            // nobody opened.
             self.events.publish(
                 Origin::Driver,
                 EventKind::IdentityChanged {
@@ -393,7 +395,8 @@ fn pairs<'a>(connections: impl IntoIterator<Item = &'a CrossConnect>) -> Vec<Pai
 }
 
 impl Run<'_> {
-    /// The whole wanted state, if the interface can replace all and the plan declares every port: only then may a command touch all others.
+    /// The whole wanted state, if the interface can replace all and the plan declares every port:
+    /// only then may a command touch all others.
     fn replacement(&self) -> Option<Vec<Pair>> {
         let Polatis {
             interface, switch, ..

@@ -29,50 +29,65 @@ use std::sync::Arc;
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "polatis.error-codes-scpi99",
-        statement: "Error numbers follow SCPI-99; any number but 0 means that the command was refused.",
-        source: "PyPI cloudshell-cli 6.0.0 scpi_session.py takes 0 for no error and numbers below for errors; SCPI-99, 21.8.2",
+        statement: "Error numbers follow SCPI-99; any number but 0 means that the command was \
+            refused.",
+        source: "PyPI cloudshell-cli 6.0.0 scpi_session.py takes 0 for no error and numbers below \
+            for errors; SCPI-99, 21.8.2",
         disproof: "A set command that took effect is answered by another number than 0.",
         operations: &[],
     },
     Assumption {
         id: "polatis.serial-38400",
         statement: "The serial console runs at 38400 8N1, takes CR LF and answers with CR.",
-        source: "one third-party README (public archive id:63190900619); the vendor's manual was not seen",
+        source: "one third-party README (public archive id:63190900619); the vendor's manual was \
+            not seen",
         disproof: "The console does not answer `*idn?` at this speed; give baud=.",
         operations: &[],
     },
     Assumption {
         id: "polatis.snmp-power-milli",
         statement: "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.",
-        source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies the value into its own range of -6000 to 2800, which would be hundredths",
+        source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies the \
+            value into its own range of -6000 to 2800, which would be hundredths",
         disproof: "SNMP and TL1 tell powers of the same port that differ by a factor of ten.",
         operations: &[],
     },
     Assumption {
         id: "polatis.snmp-mirror-rows",
-        statement: "The polatisOxcPortPatch rows of both ports of a path show each other, whichever of them was set.",
-        source: "the connections are bidirectional, and UFABC PolatisOXC reads either row (public archive id:52513912784)",
-        disproof: "After a path was set, reading the paths is answered by rows that contradict each other.",
+        statement: "The polatisOxcPortPatch rows of both ports of a path show each other, \
+            whichever of them was set.",
+        source: "the connections are bidirectional, and UFABC PolatisOXC reads either row (public \
+            archive id:52513912784)",
+        disproof: "After a path was set, reading the paths is answered by rows that contradict \
+            each other.",
         operations: &[],
     },
     Assumption {
         id: "polatis.relative-level-is-below",
-        statement: "The level of an attenuator in relative mode is how far its output lies below that of the reference port, in dB. Not accepted, it is only read.",
-        source: "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of polatisVoaRefport (id:52513912784); no source tells the sign",
-        disproof: "With a level of 3 dB the output lies 3 dB above that of the reference port, or the level is refused.",
+        statement: "The level of an attenuator in relative mode is how far its output lies below \
+            that of the reference port, in dB. Not accepted, it is only read.",
+        source: "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of \
+            polatisVoaRefport (id:52513912784); no source tells the sign",
+        disproof: "With a level of 3 dB the output lies 3 dB above that of the reference port, or \
+            the level is refused.",
         operations: &[],
     },
     Assumption {
         id: "polatis.aps-live-by-path",
-        statement: "Where a working port has no path and just one of its protecting ports has, the signal has gone over to that one.",
-        source: "a switch-over tells working, protecting and connected port (public archive id:52513912784); no object tells where the signal is",
-        disproof: "Somebody connects the protecting port by itself, and the group is told to have gone over.",
+        statement: "Where a working port has no path and just one of its protecting ports has, the \
+            signal has gone over to that one.",
+        source: "a switch-over tells working, protecting and connected port (public archive \
+            id:52513912784); no object tells where the signal is",
+        disproof: "Somebody connects the protecting port by itself, and the group is told to have \
+            gone over.",
         operations: &[],
     },
     Assumption {
         id: "polatis.inhswpr-is-lockout",
-        statement: "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and none lifts that.",
-        source: "the names of the enumeration only (public archive id:52513912784): inhibit switch to protecting",
+        statement: "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and \
+            none lifts that.",
+        source: "the names of the enumeration only (public archive id:52513912784): inhibit switch \
+            to protecting",
         disproof: "With inhswpr desired, an alarm of the trigger moves the signal.",
         operations: &[Operation::ProtectionCommand],
     },
@@ -107,7 +122,8 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's emulator, over TCP, a PTY and SNMP; its SCPI is also driven by PyVISA with pyvisa-py",
+        what: "this repository's emulator, over TCP, a PTY and SNMP; its SCPI is also driven by \
+            PyVISA with pyvisa-py",
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
@@ -116,8 +132,10 @@ pub static INFO: DriverInfo = DriverInfo {
         "attenuators and alarms over SCPI",
         "the longest line that a switch takes: at most 100 pairs go in one command of SCPI and TL1",
         "the words of errors, of closed shutters and of kinds of monitor",
-        "TL1: whether a port has failed; the unit of its idle time-out; the speed of the USB serial port, which baud= must name",
-        "SNMP: whether an alarm stands; the newer columns of the attenuators, which ONOS uses; how long a switch-over takes",
+        "TL1: whether a port has failed; the unit of its idle time-out; the speed of the USB \
+         serial port, which baud= must name",
+        "SNMP: whether an alarm stands; the newer columns of the attenuators, which ONOS uses; how \
+         long a switch-over takes",
         "the bounds of wavelengths, thresholds and attenuations: the switch refuses what it cannot",
         "the modes FIX and CONV of attenuators, which are shown and never set",
     ],
@@ -129,12 +147,14 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         UriParameter {
             name: "baud",
-            help: "speed of the serial line; default 38400 for SCPI (assumption polatis.serial-38400), needed for TL1",
+            help: "speed of the serial line; default 38400 for SCPI (assumption \
+                polatis.serial-38400), needed for TL1",
             required: false,
         },
         UriParameter {
             name: "power-scale",
-            help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption polatis.snmp-power-milli)",
+            help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption \
+                polatis.snmp-power-milli)",
             required: false,
         },
     ],
@@ -155,8 +175,10 @@ pub static INFO: DriverInfo = DriverInfo {
             prefix: "1.3.6.1.4.1.26592",
         },
     ],
-    resynchronises: "TCP: a new connection; TL1 also knows its replies by their tags. Serial: `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no other query is answered \
-                     by four fields with this maker, product and serial, or by this serial number. SNMP matches replies by request id.",
+    resynchronises: "TCP: a new connection; TL1 also knows its replies by their tags. Serial: \
+        `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no other query is \
+        answered by four fields with this maker, product and serial, or by this serial number. \
+                     SNMP matches replies by request id.",
 };
 
 /// Drives every decoder of the three interfaces with arbitrary bytes.

@@ -11,7 +11,8 @@ pub enum Monitors {
     All,
 }
 
-/// The size: `-(\d+)x(\d+)-` (id:27402672866, id:29512349446). `None` for codes without one, such as any-to-any (`cc`) switches.
+/// The size: `-(\d+)x(\d+)-` (id:27402672866, id:29512349446). `None` for codes without one, such
+/// as any-to-any (`cc`) switches.
 #[must_use]
 pub fn size(code: &str) -> Option<(u32, u32)> {
     code.split('-')

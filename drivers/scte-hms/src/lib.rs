@@ -23,9 +23,12 @@ use std::sync::Arc;
 /// What this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     id: "scte-hms.outputs-tell-the-shape",
-    statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a 2x2 crossbar.",
-    source: "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a crossbar (two, two), and no object that tells which of them a unit is",
-    disproof: "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is refused with inconsistentValue.",
+    statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a \
+        2x2 crossbar.",
+    source: "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a \
+        crossbar (two, two), and no object that tells which of them a unit is",
+    disproof: "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is \
+        refused with inconsistentValue.",
     operations: &[
         Operation::Apply,
         Operation::SetProtection,
@@ -56,7 +59,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         Evidence {
             of: EvidenceOf::Emulator,
-            what: "this repository's emulator, in memory and over SNMPv3 on another stack; net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
+            what: "this repository's emulator, in memory and over SNMPv3 on another stack; \
+                net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
         },
     ],
     assumptions: ASSUMPTIONS,
@@ -73,7 +77,8 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     // The standard gives no sysObjectID: each vendor has its own.
     probes: &[],
-    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never sent twice.",
+    resynchronises: "SNMP matches replies by request id; a late one is dropped, and a SET is never \
+        sent twice.",
 };
 
 /// The driver.

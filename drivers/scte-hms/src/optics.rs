@@ -36,7 +36,8 @@ impl Backend for Run<'_> {
             Position::PathB | Position::Cross => 2,
             Position::BothA | Position::BothB => {
                 let why = format!(
-                    "the switch stands at {}: one input feeds both outputs, which no cross-connects can show",
+                    "the switch stands at {}: one input feeds both outputs, which no \
+                     cross-connects can show",
                     state.name()
                 );
                 return Err(Error::new(ErrorKind::NotReady, why));

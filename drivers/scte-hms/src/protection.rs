@@ -34,7 +34,8 @@ impl Unit {
     }
 }
 
-/// In automatic mode a write to heOpSwitchControl does not move the switch: it names the preferred path.
+/// In automatic mode a write to heOpSwitchControl does not move the switch: it names the preferred
+/// path.
 pub(crate) fn manual(mode: Mode) -> Result<()> {
     match mode {
         Mode::Manual => Ok(()),

@@ -13,7 +13,8 @@ pub(crate) struct Template;
 
 #[async_trait]
 impl Protocol for Template {
-    // Declare what the device does, and nothing else: the check around the handle refuses the rest before you are asked.
+    // Declare what the device does, and nothing else: the check around the handle refuses the rest
+    // before you are asked.
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(GEOMETRY)
     }
@@ -25,7 +26,8 @@ impl Protocol for Template {
     }
 
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
-        // `query` changes nothing: a transcript tells it from an `order`, and its errors leave the effect at none.
+        // `query` changes nothing: a transcript tells it from an `order`, and its errors leave the
+        // effect at none.
         position::paths(
             &GEOMETRY,
             call.query("get", proto::GET, proto::decode_get).await?,

@@ -31,7 +31,8 @@ pub static INFO: DriverInfo = DriverInfo {
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
         of: EvidenceOf::Emulator,
-        what: "this repository's emulator, in memory and on PTYs; PyVISA with pyvisa-py runs PnPQ's wait loop on that emulator",
+        what: "this repository's emulator, in memory and on PTYs; PyVISA with pyvisa-py runs \
+            PnPQ's wait loop on that emulator",
     }],
     assumptions: &[],
     unknowns: &[
@@ -50,7 +51,8 @@ pub static INFO: DriverInfo = DriverInfo {
     ],
     // What the answer begins with is not public.
     probes: &[],
-    resynchronises: "`I?` until this board's very name, then quiet for 300 ms; a position is one digit, which is never taken for a name.",
+    resynchronises: "`I?` until this board's very name, then quiet for 300 ms; a position is one \
+        digit, which is never taken for a name.",
 };
 
 /// The driver.

@@ -1,6 +1,7 @@
 //! The lines of Thorlabs OSW switches. No I/O.
 //!
-//! 115200 8N1; the host ends lines with LF, the switch with CR LF. Sources: `moonshot-nagayama-pj/PnPQ` `switch_thorlabs_osw_e.py` (tested on an OSW22-1310E) and
+//! 115200 8N1; the host ends lines with LF, the switch with CR LF. Sources:
+//! `moonshot-nagayama-pj/PnPQ` `switch_thorlabs_osw_e.py` (tested on an OSW22-1310E) and
 //! `Ulm-IQO/qudi` `hardware/switches/osw12.py`. These four commands are all that public code uses.
 
 use qkd_driver_kit::link::text::{Misread, number, text};

@@ -27,7 +27,8 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "veriqloud-qline.online-is-generating",
         statement: "`probably online` means that keys are generated.",
-        source: "Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor calibrating for online",
+        source: "Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor \
+            calibrating for online",
         disproof: "The link is `probably online` and no key comes.",
         operations: &[Operation::ModuleStatus],
     },
@@ -49,7 +50,8 @@ pub static INFO: DriverInfo = DriverInfo {
     kinds: &[DeviceKind::QkdModule],
     transports: &[Transport {
         name: "tcp",
-        example: "veriqloud-qline+tcp://192.0.2.5:13002?role=alice&kme=http://192.0.2.5:13003&peer=sae-bob",
+        example: "veriqloud-qline+tcp://192.0.2.5:13002?role=alice\
+            &kme=http://192.0.2.5:13003&peer=sae-bob",
     }],
     maturity: Maturity::Emulated,
     evidence: &[Evidence {
@@ -107,7 +109,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     probes: &[],
-    resynchronises: "A new connection: there are no request ids, and what a server still sends goes to the old one. hw and hws get a connection for each command.",
+    resynchronises: "A new connection: there are no request ids, and what a server still sends \
+        goes to the old one. hw and hws get a connection for each command.",
 };
 
 /// The driver.

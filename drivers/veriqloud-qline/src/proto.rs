@@ -1,9 +1,11 @@
 //! The three management protocols of the Qline: `mon`, `hw` and `hws`. No I/O.
 //!
-//! All confirmed by the vendor's own open repository, `Veriqloud/kiwi_hw_control` (`remote/*.py` are the servers, `local/*.py` the clients).
+//! All confirmed by the vendor's own open repository, `Veriqloud/kiwi_hw_control` (`remote/*.py`
+//! are the servers, `local/*.py` the clients).
 //!
-//! Little-endian; no TLS, no login, no request id: strictly one after another. A text has a length before it, u16 on `mon` and `hw`, u8 on `hws`. `mon` and `hw` do not
-//! answer unknown commands at all. Python pickles are never read: what sends one is refused ([`Hw::Gates`]).
+//! Little-endian; no TLS, no login, no request id: strictly one after another. A text has a length
+//! before it, u16 on `mon` and `hw`, u8 on `hws`. `mon` and `hw` do not answer unknown commands at
+//! all. Python pickles are never read: what sends one is refused ([`Hw::Gates`]).
 
 mod hw;
 mod hws;
@@ -205,7 +207,8 @@ pub(crate) fn text16(out: &mut Vec<u8>, text: &str) -> Result<(), ProtoError> {
     Ok(())
 }
 
-/// Text without terminal colours (`ESC [ ... m`), control characters and surrounding space; at most 200 characters.
+/// Text without terminal colours (`ESC [ ... m`), control characters and surrounding space; at most
+/// 200 characters.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text.chars();

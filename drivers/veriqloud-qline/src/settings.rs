@@ -1,5 +1,6 @@
-//! What `hw` sets, as parameters. Ranges and choices are those of the vendor's clients (`local/hw_alice.py`, `local/hw_bob.py`). Settings are not answered and cannot be read
-//! back in a documented form, hence write only.
+//! What `hw` sets, as parameters. Ranges and choices are those of the vendor's clients
+//! (`local/hw_alice.py`, `local/hw_bob.py`). Settings are not answered and cannot be read back in a
+//! documented form, hence write only.
 
 use crate::proto::{Argument, Hw, Side};
 use qkd_hal::{

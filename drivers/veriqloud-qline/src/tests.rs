@@ -157,7 +157,9 @@ impl HttpService for Kme {
         let body = if path.ends_with("/status") {
             r#"{"key_size":512,"stored_key_count":3,"max_key_count":100000}"#
         } else {
-            r#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+vrywse74Ig01KWRu70sriH3s9h8Hd3bf/NJgMcxdVxwA=="}]}"#
+            r#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139",
+"key":
+"wHHVxRwDJs3/bXd38GHP3oe4svTuRpZS0yCC7x4Ly+vrywse74Ig01KWRu70sriH3s9h8Hd3bf/NJgMcxdVxwA=="}]}"#
         };
         HttpResponse {
             status: 200,

@@ -1,7 +1,8 @@
 //! The three servers of one end, and who may hold a connection to which.
 //!
-//! `mon` serves each client in a thread of its own, so one connection stays open. `hw` and `hws` serve one client after another: each command gets a connection of its own, ended
-//! by the empty command, so that nobody else is kept waiting.
+//! `mon` serves each client in a thread of its own, so one connection stays open. `hw` and `hws`
+//! serve one client after another: each command gets a connection of its own, ended by the empty
+//! command, so that nobody else is kept waiting.
 
 use crate::proto::{self, Hw, Hws, Mon, Outcome, ProtoError, decode_hws};
 use qkd_driver_kit::{
@@ -113,7 +114,8 @@ impl Wire {
             .map_err(|e| error(e, command.word(), Does::Reads))
     }
 
-    /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and hung up, is all there is to see.
+    /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and
+    /// hung up, is all there is to see.
     pub(crate) async fn set(&self, command: &Hw) -> Result<()> {
         let request = command
             .encode()

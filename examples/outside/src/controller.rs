@@ -1,4 +1,5 @@
-//! A small controller: a line with a spare. It never names a vendor; its unit test needs no device and no emulator.
+//! A small controller: a line with a spare. It never names a vendor; its unit test needs no device
+//! and no emulator.
 
 use qkd_hal::{Error, ErrorKind, Result};
 use qkd_switch_hal::{Applied, CrossConnect, OpticalSwitch, Plan, Port, PowerMeter, Scope};

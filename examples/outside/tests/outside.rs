@@ -1,4 +1,5 @@
-//! The example is as short as it claims to be, and it opens a device: here, the smallest thing that answers like one.
+//! The example is as short as it claims to be, and it opens a device: here, the smallest thing that
+//! answers like one.
 
 use std::process::Stdio;
 use tokio::{
@@ -63,7 +64,8 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
     );
 }
 
-/// The vendor's own conformance binary runs the whole suite on his own driver, here against an emulated box at an address, and tells a defect from none.
+/// The vendor's own conformance binary runs the whole suite on his own driver, here against an
+/// emulated box at an address, and tells a defect from none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_own_binary_runs_the_suite() {
     use qkd_emulators::profile::{self, Options};

@@ -44,9 +44,11 @@ pub(crate) fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bo
 
 /// Finds, probes, inspects and changes the hardware of a quantum-secured network.
 ///
-/// Reads only, unless asked: whatever may disturb traffic or spends keys is a dry run until --yes is given.
+/// Reads only, unless asked: whatever may disturb traffic or spends keys is a dry run until --yes
+/// is given.
 #[derive(Debug, Parser)]
-#[command(name = "qkdctl", version, after_help = exit::HELP, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "qkdctl", version, after_help = exit::HELP, propagate_version = true,
+    arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -62,10 +64,12 @@ pub(crate) struct Global {
     /// Prints results and errors only: no progress, no notes, no warnings.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Credentials file (TOML, yours alone: mode 600) [default: ~/.config/qkdctl/credentials.toml, if there is one].
+    /// Credentials file (TOML, yours alone: mode 600) [default: ~/.config/qkdctl/credentials.toml,
+    /// if there is one].
     #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
     pub(crate) credentials: Option<PathBuf>,
-    /// Inventory file, which names devices [default: ~/.config/qkdctl/inventory.toml, if there is one].
+    /// Inventory file, which names devices [default: ~/.config/qkdctl/inventory.toml, if there is
+    /// one].
     #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_INVENTORY")]
     pub(crate) inventory: Option<PathBuf>,
     /// Records what goes over the links, without secrets, into this file.
@@ -91,8 +95,10 @@ impl Global {
 const DEVICE_HELP: &str = "Device URI, such as polatis+tcp://192.0.2.7, or a name of the inventory";
 
 const WATCH_HELP: &str = "\
-A device that goes away is shown as such, and again when it is back. Of a switch, the power at both ends of each path is shown, and ports that are not usable.
-The exit code is 0 if every device could be read at the end, or that of the first one which could not.
+A device that goes away is shown as such, and again when it is back. Of a switch, the power at \
+    both ends of each path is shown, and ports that are not usable.
+The exit code is 0 if every device could be read at the end, or that of the first one which could \
+    not.
 
 Examples:
   qkdctl watch sw1 kme-a kme-b
@@ -120,7 +126,8 @@ pub(crate) struct Watch {
     /// marked as replaced until `a` is pressed on a terminal, and the exit code is 7.
     #[arg(long)]
     pub(crate) acknowledge: bool,
-    /// Listens at this address for what devices send by SNMP. Below port 1024 that needs a privilege: see `qkdctl doctor`.
+    /// Listens at this address for what devices send by SNMP. Below port 1024 that needs a
+    /// privilege: see `qkdctl doctor`.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) notifications: Option<String>,
 }
@@ -206,13 +213,18 @@ pub(crate) enum Command {
     List,
     /// Finds out which driver fits.
     ///
-    /// Passive by default: USB ids and the SNMP system group (a read that every agent allows). On a serial line or a TCP port nothing can be learned without sending;
-    /// --active does so, and prints the bytes first. On some devices every byte is a command: look at the bytes before you agree.
+    /// Passive by default: USB ids and the SNMP system group (a read that every agent allows). On a
+    /// serial line or a TCP port nothing can be learned without sending; --active does so, and
+    /// prints the bytes first. On some devices every byte is a command: look at the bytes before
+    /// you agree.
     #[command(
-        after_help = "Examples:\n  qkdctl probe\n  qkdctl probe snmp:192.0.2.9 --login noc\n  qkdctl probe serial:/dev/ttyUSB0\n  qkdctl probe serial:/dev/ttyUSB0 --active --driver polatis"
+        after_help = "Examples:\n  qkdctl probe\n  qkdctl probe snmp:192.0.2.9 --login noc\n  \
+            qkdctl probe serial:/dev/ttyUSB0\n  qkdctl probe serial:/dev/ttyUSB0 --active --driver \
+            polatis"
     )]
     Probe {
-        /// serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI; none: this machine's USB devices.
+        /// serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a
+        /// device URI; none: this machine's USB devices.
         target: Option<String>,
         /// Sends the drivers' probe bytes, which are printed first.
         #[arg(long)]
@@ -231,7 +243,8 @@ pub(crate) enum Command {
     },
     /// Reads parameters and telemetry.
     #[command(
-        after_help = "Examples:\n  qkdctl get polatis+tcp://192.0.2.7\n  qkdctl get polatis+tcp://192.0.2.7 boot-mode"
+        after_help = "Examples:\n  qkdctl get polatis+tcp://192.0.2.7\n  qkdctl get \
+            polatis+tcp://192.0.2.7 boot-mode"
     )]
     Get {
         #[arg(help = DEVICE_HELP)]
@@ -277,28 +290,31 @@ pub(crate) enum Command {
     },
     /// Shows how devices are, as it changes: health, states, keys, counters, paths, powers, events.
     ///
-    /// On a terminal, a table that is drawn again in place; `q` leaves. Over a pipe, a line for each change and event, or a JSON document a line with --output json. Reads
-    /// only, and keeps no other qkdctl from changing a device; a serial port or USB device is held while it is watched.
+    /// On a terminal, a table that is drawn again in place; `q` leaves. Over a pipe, a line for
+    /// each change and event, or a JSON document a line with --output json. Reads only, and keeps
+    /// no other qkdctl from changing a device; a serial port or USB device is held while it is
+    /// watched.
     #[command(after_help = WATCH_HELP)]
     Watch(Watch),
-    /// Holds devices against the requirements of the conformance suite, and writes results and reports: the same as `qkd-conform run`.
+    /// Holds devices against the requirements of the conformance suite, and writes results and
+    /// reports: the same as `qkd-conform run`.
     ///
-    /// Reads only, unless --impact asks for more by name and the device's file allows it. Reports of several runs, keys, bundles and their verification are in
-    /// qkd-conform.
+    /// Reads only, unless --impact asks for more by name and the device's file allows it. Reports
+    /// of several runs, keys, bundles and their verification are in qkd-conform.
     #[command(after_help = CONFORM_HELP)]
     Conform(qkd_conformance::cli::run::Arguments),
     /// Says what this machine lacks: permissions, udev rules, files, ports, clock. Reads only.
     #[command(
-        after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl doctor --output json"
+        after_help = "Exit codes: 0 if nothing failed, 1 if something did.\n\nExample:\n  qkdctl \
+            doctor --output json"
     )]
     Doctor,
     /// Shows the journal of changes: what was tried, when, by whom, and how it ended. Reads only.
     #[command(after_help = JOURNAL_HELP)]
     Journal(Journal),
     /// Prints completions for a shell.
-    #[command(
-        after_help = "Example:\n  qkdctl completions bash > ~/.local/share/bash-completion/completions/qkdctl"
-    )]
+    #[command(after_help = "Example:\n  qkdctl completions bash > \
+            ~/.local/share/bash-completion/completions/qkdctl")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -312,11 +328,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the story, and holds it against the conformance suite.
+    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the
+    /// story, and holds it against the conformance suite.
     ///
-    /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which device does what, as a laboratory gets it of its own.
+    /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which
+    /// device does what, as a laboratory gets it of its own.
     #[command(
-        after_help = "Exit codes: 0 if all was as it should be, 1 if not.\n\nExample:\n  qkdctl demo --report /tmp/demo && xdg-open /tmp/demo/report.html"
+        after_help = "Exit codes: 0 if all was as it should be, 1 if not.\n\nExample:\n  qkdctl \
+            demo --report /tmp/demo && xdg-open /tmp/demo/report.html"
     )]
     Demo {
         /// The seed of the emulators.
@@ -330,7 +349,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Change {
-    /// Makes a path, such as 1-17 (ingress-egress) or common-3; may be repeated or listed with commas. It takes its ports from whoever holds them.
+    /// Makes a path, such as 1-17 (ingress-egress) or common-3; may be repeated or listed with
+    /// commas. It takes its ports from whoever holds them.
     #[arg(long, value_name = "IN-OUT", value_delimiter = ',')]
     pub(crate) connect: Vec<CrossConnect>,
     /// Takes away the path at this port; may be repeated or listed with commas.
@@ -371,7 +391,8 @@ pub(crate) enum SwitchCommand {
     },
     /// Carries out a change. A dry run unless --yes.
     #[command(
-        after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 --disconnect 3 --yes"
+        after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 \
+            --disconnect 3 --yes"
     )]
     Apply {
         #[arg(help = DEVICE_HELP)]
@@ -478,7 +499,9 @@ pub(crate) enum ProtectCommand {
     },
     /// Changes settings of a group, in the order given. A dry run unless --yes.
     #[command(
-        after_help = "Settings: mode=automatic|manual, preferred=PATH, revert=on|off, wait-to-restore=SECONDS, threshold.PATH=DBM\n\nExample:\n  qkdctl switch protect set scte-hms+snmp://192.0.2.8?credentials=noc revert=on wait-to-restore=300 --yes"
+        after_help = "Settings: mode=automatic|manual, preferred=PATH, revert=on|off, \
+            wait-to-restore=SECONDS, threshold.PATH=DBM\n\nExample:\n  qkdctl switch protect set \
+            scte-hms+snmp://192.0.2.8?credentials=noc revert=on wait-to-restore=300 --yes"
     )]
     Set {
         #[arg(help = DEVICE_HELP)]
@@ -573,7 +596,9 @@ pub(crate) enum KeyCommand {
     },
     /// Takes keys into a file. They leave the store. A dry run unless --yes.
     #[command(
-        after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json --yes"
+        after_help = "Examples:\n  qkdctl key take alice --count 2 --size 256 --to keys.json \
+            --yes\n  qkdctl key take bob --id 6fa459ea-ee8a-4ca4-894e-db77e160355e --to twin.json \
+            --yes"
     )]
     Take {
         #[arg(help = DEVICE_HELP)]
@@ -634,7 +659,8 @@ pub(crate) enum EncryptorCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Makes a staged key the one in use. May drop traffic where the box re-initialises by force. A dry run unless --yes.
+    /// Makes a staged key the one in use. May drop traffic where the box re-initialises by force. A
+    /// dry run unless --yes.
     Activate {
         #[arg(help = DEVICE_HELP)]
         device: String,

@@ -1,6 +1,8 @@
-//! Colours. Words carry the meaning and colours repeat it: what is printed without them says the same.
+//! Colours. Words carry the meaning and colours repeat it: what is printed without them says the
+//! same.
 //!
-//! Painted text goes through `anstream`, which takes the colours out unless a terminal shows them; `NO_COLOR` and `CLICOLOR_FORCE` decide before that.
+//! Painted text goes through `anstream`, which takes the colours out unless a terminal shows them;
+//! `NO_COLOR` and `CLICOLOR_FORCE` decide before that.
 
 use anstyle::{AnsiColor, Style};
 use qkd_hal::{device::HealthState, text::printable_lines};

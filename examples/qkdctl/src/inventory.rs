@@ -93,10 +93,18 @@ impl Inventory {
         }
         let found = self.devices.get(device).ok_or_else(|| {
             let names: Vec<_> = self.devices.keys().cloned().collect();
-            let known = if names.is_empty() { "there is no inventory, or it is empty".to_owned() } else { format!("it names: {}", names.join(", ")) };
+            let known = if names.is_empty() {
+                "there is no inventory, or it is empty".to_owned()
+            } else {
+                format!("it names: {}", names.join(", "))
+            };
             Error::new(
                 ErrorKind::NotFound,
-                format!("{} is neither a device URI (driver+transport://address) nor a name of the inventory; {known}", quoted(device)),
+                format!(
+                    "{} is neither a device URI (driver+transport://address) nor a name of the \
+                    inventory; {known}",
+                    quoted(device)
+                ),
             )
         })?;
         let uri: DeviceUri = found.uri.parse()?;

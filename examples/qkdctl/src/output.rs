@@ -146,8 +146,11 @@ pub(crate) fn print_error(output: Output, error: &Error) {
     match output.format {
         Format::Json => {
             let value = serde_json::json!({"error": {
-                "kind": error.kind().name(), "detail": format!("{}", error.kind()), "effect": error.effect(), "message": error.message(), "operation": error.operation(),
-                "device": error.device(), "vendor_code": error.vendor_code(), "vendor_text": error.vendor_text(), "try": error.kind().advice(),
+                "kind": error.kind().name(), "detail": format!("{}", error.kind()),
+                    "effect": error.effect(), "message": error.message(),
+                        "operation": error.operation(),
+                "device": error.device(), "vendor_code": error.vendor_code(),
+                    "vendor_text": error.vendor_text(), "try": error.kind().advice(),
                 "exit_code": exit::code(error),
             }});
             match document("error", &value, true) {

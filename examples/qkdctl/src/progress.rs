@@ -1,4 +1,5 @@
-//! How far long work is: on a terminal's standard error; nowhere over a pipe, nor with `--output json`.
+//! How far long work is: on a terminal's standard error; nowhere over a pipe, nor with `--output
+//! json`.
 
 use crate::output::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

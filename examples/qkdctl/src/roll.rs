@@ -269,7 +269,8 @@ pub(crate) async fn roll(
     let [near, far] = ends;
     if near_key != far_key {
         return Err(Error::invalid(format!(
-            "the keys {} and {} are not the same: the QKD modules are not a pair, or one misbehaved",
+            "the keys {} and {} are not the same: the QKD modules are not a pair, or one \
+             misbehaved",
             near_key.id(),
             far_key.id()
         )));
@@ -352,7 +353,8 @@ pub(crate) async fn roll(
     })))
 }
 
-/// Says how far a change had come: what was done before stands, so that it was made in part even where the failed step did nothing.
+/// Says how far a change had come: what was done before stands, so that it was made in part even
+/// where the failed step did nothing.
 pub(crate) fn after(so_far: &str, error: Error) -> Error {
     let effect = match error.effect() {
         Effect::None => Effect::Partial,

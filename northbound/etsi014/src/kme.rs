@@ -50,7 +50,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A KME for one local and one remote SAE: 256-bit keys by default, 64 to 1024 allowed, 128 of them per request.
+    /// A KME for one local and one remote SAE: 256-bit keys by default, 64 to 1024 allowed, 128 of
+    /// them per request.
     #[must_use]
     pub fn new(id: &str, peer_id: &str, local: &str, remote: &str) -> Self {
         Self {
@@ -111,7 +112,8 @@ impl Reply {
             body: None,
         }
     }
-    /// A Key container (6.3). Written by hand into one allocation, so that no copy of a key is left behind.
+    /// A Key container (6.3). Written by hand into one allocation, so that no copy of a key is left
+    /// behind.
     fn keys(keys: &[KeyItem], form: KeyIdForm) -> Self {
         let mut body = Zeroizing::new(Vec::with_capacity(
             16 + keys
@@ -234,9 +236,11 @@ impl Kme {
         Reply::json(
             200,
             &json!({
-                "source_KME_ID": c.id, "target_KME_ID": c.peer_id, "master_SAE_ID": master, "slave_SAE_ID": slave,
+                "source_KME_ID": c.id, "target_KME_ID": c.peer_id, "master_SAE_ID": master,
+                    "slave_SAE_ID": slave,
                 "key_size": c.key_size, "stored_key_count": stored, "max_key_count": capacity,
-                "max_key_per_request": c.max_per_request, "max_key_size": c.max_key_size, "min_key_size": c.min_key_size,
+                "max_key_per_request": c.max_per_request, "max_key_size": c.max_key_size,
+                    "min_key_size": c.min_key_size,
                 "max_SAE_ID_count": c.max_additional,
             }),
         )
@@ -344,7 +348,8 @@ impl Kme {
     }
 }
 
-/// Drives the request decoder with arbitrary bytes: a method byte, then path, then body, parted by newlines.
+/// Drives the request decoder with arbitrary bytes: a method byte, then path, then body, parted by
+/// newlines.
 pub fn fuzz(input: &[u8]) {
     let mut parts = input.splitn(3, |b| *b == b'\n');
     let method = if parts.next().is_some_and(|m| m.first() == Some(&b'G')) {

@@ -1,4 +1,5 @@
-//! The server side of ETSI GS QKD 014 V1.1.1 (REST key delivery), written once: for a real key manager and for the emulators.
+//! The server side of ETSI GS QKD 014 V1.1.1 (REST key delivery), written once: for a real key
+//! manager and for the emulators.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -11,19 +12,23 @@
 //! Clause numbers in this crate are those of GS QKD 014 V1.1.1 (2019-02).
 //!
 //! # What the standard leaves open, and what this server does
-//! - Only 200, 400, 401 and 503 are defined. A path outside the interface is 404, another method 405 (RFC 9110).
+//! - Only 200, 400, 401 and 503 are defined. A path outside the interface is 404, another method
+//!   405 (RFC 9110).
 //! - Too few stored keys: 503.
-//! - A limit of the status (`max_key_per_request`, `min_key_size`, `max_key_size`, `max_SAE_ID_count`) that a request exceeds: 400, naming it.
+//! - A limit of the status (`max_key_per_request`, `min_key_size`, `max_key_size`,
+//!   `max_SAE_ID_count`) that a request exceeds: 400, naming it.
 //! - A SAE that the KME does not know: 400 as a receiver, 401 as a caller.
-//! - An `extension_optional` that is not supported is ignored, unless [`Config::refuse_unhandled_options`] is set.
-//! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is delivered then.
+//! - An `extension_optional` that is not supported is ignored, unless
+//!   [`Config::refuse_unhandled_options`] is set.
+//! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is
+//!   delivered then.
 //!
 //! # What clients cannot do
-//! - Hold the server: [`Limits`] has deadlines for reading and writing, and numbers of connections in
-//!   total, of one address and of one SAE. At a limit, a connection that the server waits for gives
-//!   way, of unknown clients first.
-//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`Pool`]), and one master
-//!   can have half of all twins.
+//! - Hold the server: [`Limits`] has deadlines for reading and writing, and numbers of connections
+//!   in total, of one address and of one SAE. At a limit, a connection that the server waits for
+//!   gives way, of unknown clients first.
+//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`Pool`]), and one
+//!   master can have half of all twins.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

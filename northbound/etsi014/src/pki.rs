@@ -1,4 +1,5 @@
-//! A small public-key infrastructure for tests and emulators: one authority, one server, any number of SAEs.
+//! A small public-key infrastructure for tests and emulators: one authority, one server, any number
+//! of SAEs.
 
 use crate::der::version_one;
 use rcgen::{

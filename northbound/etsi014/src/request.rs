@@ -130,7 +130,8 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
         return Ok(KeyRequest::default());
     }
     let mut map = object(body)?;
-    // Clients write null for an option that they leave out: the crate etsi014 0.4.1 does for additional_slave_SAE_IDs.
+    // Clients write null for an option that they leave out: the crate etsi014 0.4.1 does for
+    // additional_slave_SAE_IDs.
     map.retain(|_, value| !value.is_null());
     let number = |name: &str| match map.get(name) {
         None => Ok(None),

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// Who may have a key: the SAE that asked for it, and those it named (6.1: `slave_SAE_ID` and `additional_slave_SAE_IDs`).
+/// Who may have a key: the SAE that asked for it, and those it named (6.1: `slave_SAE_ID` and
+/// `additional_slave_SAE_IDs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The SAE that took the key.
@@ -136,7 +137,8 @@ impl Inner {
     }
 }
 
-/// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one fetches.
+/// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one
+/// fetches.
 const MOST_WAITING: usize = 1_000_000;
 /// The most of them that one master has: others can still take keys.
 const MOST_WAITING_OF_ONE: usize = MOST_WAITING / 2;
@@ -146,8 +148,9 @@ pub const TWIN_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A source in memory, shared by both KMEs of a link.
 ///
-/// The twin of a key that was taken waits for its slaves for [`TWIN_LIFETIME`], then it is destroyed
-/// and counted. No more keys are given while a million twins wait, or half a million of one master.
+/// The twin of a key that was taken waits for its slaves for [`TWIN_LIFETIME`], then it is
+/// destroyed and counted. No more keys are given while a million twins wait, or half a million of
+/// one master.
 pub struct Pool(Mutex<Inner>);
 
 impl Pool {
@@ -174,7 +177,8 @@ impl Pool {
     pub fn expired(&self) -> u64 {
         self.lock().expired
     }
-    /// Whether a twin can be taken again and again, which some KMEs in the field allow and the standard does not.
+    /// Whether a twin can be taken again and again, which some KMEs in the field allow and the
+    /// standard does not.
     pub fn set_repeats(&self, repeats: bool) {
         self.lock().repeats = repeats;
     }

@@ -111,8 +111,13 @@ fn status_counts_in_bits_and_keys() {
     let status = value(&get(&l.alice, "alice", "bob/status"));
     assert_eq!(
         status,
-        json!({"source_KME_ID":"A","target_KME_ID":"B","master_SAE_ID":"alice","slave_SAE_ID":"bob","key_size":256,"stored_key_count":100,
-            "max_key_count":1000,"max_key_per_request":128,"max_key_size":1024,"min_key_size":64,"max_SAE_ID_count":4})
+        json!({
+            "source_KME_ID": "A", "target_KME_ID": "B",
+            "master_SAE_ID": "alice", "slave_SAE_ID": "bob",
+            "key_size": 256, "min_key_size": 64, "max_key_size": 1024,
+            "stored_key_count": 100, "max_key_count": 1000,
+            "max_key_per_request": 128, "max_SAE_ID_count": 4,
+        })
     );
     assert_eq!(
         get(&l.alice, "alice", "bob/enc_keys?number=2&size=512").status,
@@ -177,7 +182,8 @@ fn optional_extensions_are_optional() {
 #[test]
 fn a_null_is_an_option_left_out() {
     let l = link(|_| ());
-    let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null, "extension_mandatory": null, "extension_optional": null});
+    let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null,
+        "extension_mandatory": null, "extension_optional": null});
     let given = post(&l.alice, "alice", "bob/enc_keys", &body);
     assert_eq!(
         (
@@ -317,6 +323,42 @@ fn one_unknown_id_delivers_none() {
 }
 
 #[test]
+fn requests_of_published_clients() {
+    let l = link(|_| ());
+    let take = |body: &Value| post(&l.alice, "alice", "bob/enc_keys", body);
+    let first = |reply: &Reply| value(reply)["keys"][0].clone();
+    // RouterOS.
+    let short = first(&take(&json!({"number": 1, "size": 64})));
+    assert_eq!(short["key"].as_str().unwrap().len(), "AQIDBAUGBwg=".len());
+    // QURSA for strongSwan: 32 bytes are meant, and a size is in bits.
+    let in_bytes = get(&l.alice, "alice", "bob/enc_keys?number=1&size=32");
+    let words = message(&in_bytes, 400);
+    assert!(words.contains("size"), "{words}");
+    // The TU/e clients name no further receivers, and spell the item differently.
+    let odd = json!({"number": 1, "size": 256, "additional_target_sae_ids": []});
+    let key = first(&take(&odd));
+    // QURSA in its build for QuKayDee repeats the master's id.
+    let id = json!({"key_ID": key["key_ID"], "master_SAE_ID": "alice"});
+    let ids = json!({"key_IDs": [id]});
+    let twin = first(&post(&l.bob, "bob", "alice/dec_keys", &ids));
+    assert_eq!(twin, key);
+    // Arnika.
+    let key = first(&get(&l.alice, "alice", "bob/enc_keys?number=1&size=256"));
+    let id = key["key_ID"].as_str().unwrap();
+    let by_get = get(&l.bob, "bob", &format!("alice/dec_keys?key_ID={id}"));
+    assert_eq!(value(&by_get), json!({"keys": [key]}));
+    // QKD_Mate: not in the standard, and no key is spent on it.
+    let key = first(&take(&json!({})));
+    let id = key["key_ID"].as_str().unwrap();
+    let joined = get(&l.bob, "bob", &format!("alice/dec_keys?key_IDs={id},{id}"));
+    assert_eq!(joined.status, 400);
+    // QURSA prints a UUID anew: in upper case here, and in lower case there.
+    let printed = json!({"key_IDs": [{"key_ID": id.to_uppercase()}]});
+    let twin = first(&post(&l.bob, "bob", "alice/dec_keys", &printed));
+    assert_eq!(twin["key"], key["key"]);
+}
+
+#[test]
 fn deviations_of_published_kmes() {
     let l = link(|c| c.unknown_key_status = 404);
     l.pool.set_repeats(true);
@@ -442,9 +484,12 @@ async fn plain_http_takes_the_caller_from_its_configuration() {
         Callers::Everybody("alice".into()),
     ));
     let mut tcp = TcpStream::connect(address).await.unwrap();
-    tcp.write_all(b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 23\r\n\r\n{\"number\":1,\"size\":512} ")
-        .await
-        .unwrap();
+    tcp.write_all(
+        b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nConnection: \
+        close\r\nContent-Length: 23\r\n\r\n{\"number\":1,\"size\":512} ",
+    )
+    .await
+    .unwrap();
     let mut text = String::new();
     tcp.read_to_string(&mut text).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");

@@ -91,7 +91,8 @@ impl fmt::Display for ProtectionSetting {
 
 impl FromStr for ProtectionSetting {
     type Err = Error;
-    /// `mode=automatic`, `preferred=b`, `revert=off`, `wait-to-restore=60` (in seconds), `threshold.b=-25` (in dBm).
+    /// `mode=automatic`, `preferred=b`, `revert=off`, `wait-to-restore=60` (in seconds),
+    /// `threshold.b=-25` (in dBm).
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             Error::invalid(format!(

@@ -56,7 +56,8 @@ pub struct Live {
     pub path: PathId,
     /// Why.
     pub request: Request,
-    /// Since when, and who noticed: the device, or this handle. `None`: the group has not gone over since the handle was opened, and the device does not tell.
+    /// Since when, and who noticed: the device, or this handle. `None`: the group has not gone over
+    /// since the handle was opened, and the device does not tell.
     #[serde(serialize_with = "serialize_since")]
     pub since: Option<(SystemTime, Origin)>,
 }
@@ -175,7 +176,8 @@ impl ProtectionStatus {
         })
     }
 
-    /// The settings as they stand, as far as the device tells and `settable` names them. The mode comes last: what depends on it is set before.
+    /// The settings as they stand, as far as the device tells and `settable` names them. The mode
+    /// comes last: what depends on it is set before.
     #[must_use]
     pub fn settings(&self, settable: &BTreeSet<SettingKind>) -> Vec<ProtectionSetting> {
         let mut all: Vec<_> = self
@@ -197,7 +199,8 @@ impl ProtectionStatus {
         all
     }
 
-    /// Whether the group is protected now: it would go over by itself, and there is a path that is known to be well.
+    /// Whether the group is protected now: it would go over by itself, and there is a path that is
+    /// known to be well.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         let held = matches!(
@@ -212,8 +215,8 @@ impl ProtectionStatus {
                 .any(|p| p.path != self.live.path && p.failed == Some(false))
     }
 
-    /// Whether a command may be given as the group stands. A manual switch needs a path that is known to be well, and no stronger command; a forced one needs
-    /// only the path.
+    /// Whether a command may be given as the group stands. A manual switch needs a path that is
+    /// known to be well, and no stronger command; a forced one needs only the path.
     ///
     /// # Errors
     /// `InvalidInput` for a path that is not there; `NotReady`, with the reason.

@@ -1,4 +1,5 @@
-//! A real `snmpd` (net-snmp) on a free port of the loopback, with a user and a community of its own.
+//! A real `snmpd` (net-snmp) on a free port of the loopback, with a user and a community of its
+//! own.
 
 use std::{
     io,
@@ -67,17 +68,21 @@ impl Snmpd {
     }
 
     fn spawn(folder: &tempfile::TempDir, port: u16) -> io::Result<Child> {
-        // Its only configuration: the search path holds nothing else, and what it persists (engine id, boots) stays beside it.
+        // Its only configuration: the search path holds nothing else, and what it persists (engine
+        // id, boots) stays beside it.
         let conf = folder.path().join("snmpd.conf");
         // sysName stays writable only if it is not set here.
         std::fs::write(
             &conf,
             format!(
-                "engineID testbed\nagentAddress udp:127.0.0.1:{port}\nrwcommunity public 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser {USER} authpriv\ndontLogTCPWrappersConnects yes\n{}",
+                "engineID testbed\nagentAddress udp:127.0.0.1:{port}\nrwcommunity public \
+                 127.0.0.1\ncreateUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrwuser \
+                 {USER} authpriv\ndontLogTCPWrappersConnects yes\n{}",
                 PROTOCOLS
                     .iter()
                     .map(|(user, auth, privacy)| format!(
-                        "createUser {user} {auth} {AUTH_PASSWORD} {privacy} {PRIV_PASSWORD}\nrwuser {user} authpriv\n"
+                        "createUser {user} {auth} {AUTH_PASSWORD} {privacy} \
+                         {PRIV_PASSWORD}\nrwuser {user} authpriv\n"
                     ))
                     .collect::<String>()
             ),

@@ -1,6 +1,8 @@
-//! Each codec, on mutations of its golden vectors: it answers or refuses, never panics, and allocates no more than its input warrants.
+//! Each codec, on mutations of its golden vectors: it answers or refuses, never panics, and
+//! allocates no more than its input warrants.
 //!
-//! In a release build a million inputs for each codec; in a debug build fewer, so that `cargo test` stays quick. The seed is fixed: a failure repeats.
+//! In a release build a million inputs for each codec; in a debug build fewer, so that `cargo test`
+//! stays quick. The seed is fixed: a failure repeats.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +28,8 @@ const INPUTS: usize = if cfg!(debug_assertions) {
     1_000_000
 };
 
-/// The most bytes that decoding may hold at once: what was measured on the vectors, with room; a length field of 4 GiB would need far more.
+/// The most bytes that decoding may hold at once: what was measured on the vectors, with room; a
+/// length field of 4 GiB would need far more.
 fn allowance(input: usize) -> u64 {
     64 * 1024 + 64 * input as u64
 }
@@ -187,7 +190,8 @@ fn emulated_polatis_tl1() {
         "OPR-PORT-SHUTTER::3:1:;RTRV-PORT-SHUTTER::3&4:1:;RLS-PORT-SHUTTER::ALL:1:;",
         "RTRV-PORT-POWER::5&7:1:;",
         "SET-PORT-PMON::5:1:::WAVE=1310.0,OFFSET=0.5,ATIME=5;RTRV-PORT-PMON::5:1:;",
-        "SET-TH-PMON::5:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;RTRV-TH-PMON::5:1:::TYPE=LOS;",
+        "SET-TH-PMON::5:1:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;\
+            RTRV-TH-PMON::5:1:::TYPE=LOS;",
         "SET-STATE-PMON::5:1:::TYPE=DEGRADED;RTRV-STATE-PMON::5:1:::TYPE=LOS;",
         "SET-PORT-ATTEN::5:1:::MODE=ABS,LEVEL=(-10.0);RTRV-PORT-ATTEN::5&6:1:;",
         "SET-PORT-ATTEN::5:1:::MODE=REL,LEVEL=3.0,REF=1;",
@@ -202,7 +206,8 @@ fn emulated_polatis_tl1() {
     );
 }
 
-/// GET, GETNEXT and SET of arbitrary names and values, from those that the agent has: each row as it stands, and with small numbers in it, which most enumerations take.
+/// GET, GETNEXT and SET of arbitrary names and values, from those that the agent has: each row as
+/// it stands, and with small numbers in it, which most enumerations take.
 fn agent(name: &str, new: fn() -> Arc<dyn SnmpAgent>) {
     let (asked, mut at, mut seeds) = (new(), Oid::from([1, 3]), Vec::new());
     while let Some(row) = asked.next(&at) {

@@ -43,7 +43,8 @@ impl UrbAt {
     /// # Safety
     /// The address must be that of an URB which libusb has submitted and not reaped yet.
     unsafe fn urb<'a>(self) -> &'a mut Urb {
-        // SAFETY: by this function's contract; the lock around `Transfers` makes the access exclusive.
+        // SAFETY: by this function's contract; the lock around `Transfers` makes the access
+        // exclusive.
         unsafe { &mut *(self.0 as *mut Urb) }
     }
 }
@@ -80,7 +81,8 @@ impl Opened {
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the pipe was just made; nobody else owns its ends. The write end belongs to the caller of `open`.
+        // SAFETY: the pipe was just made; nobody else owns its ends. The write end belongs to the
+        // caller of `open`.
         let reader = unsafe { OwnedFd::from_raw_fd(ends[0]) };
         // SAFETY: a plain fcntl on a descriptor that is open.
         unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE) };
@@ -99,7 +101,8 @@ impl Opened {
     }
 
     fn nothing_to_reap(&self) {
-        // SAFETY: the buffer is valid; the descriptor is libusb's and open until `closed`, whose race costs one failed write.
+        // SAFETY: the buffer is valid; the descriptor is libusb's and open until `closed`, whose
+        // race costs one failed write.
         unsafe { libc::write(self.writer, [0u8; PIPE].as_ptr().cast(), PIPE) };
     }
 
@@ -285,7 +288,8 @@ fn registry() -> MutexGuard<'static, Registry> {
     lock(REGISTRY.get_or_init(Mutex::default))
 }
 
-/// The opened device behind a descriptor. Takes one lock for a moment; must not be called with it held.
+/// The opened device behind a descriptor. Takes one lock for a moment; must not be called with it
+/// held.
 pub(crate) fn opened(fd: c_int) -> Option<Arc<Opened>> {
     registry().opened.get(&fd).cloned()
 }
@@ -308,7 +312,8 @@ pub(crate) fn forget(fd: c_int) {
     }
 }
 
-/// The directory that stands in for `/dev/bus/usb`: one for each process, so that parallel test binaries do not collide.
+/// The directory that stands in for `/dev/bus/usb`: one for each process, so that parallel test
+/// binaries do not collide.
 pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -332,7 +337,8 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(draft, path)
 }
 
-/// A root hub (1d6b:0002). Every bus keeps one: libusb refuses to start on a bus without a readable device.
+/// A root hub (1d6b:0002). Every bus keeps one: libusb refuses to start on a bus without a readable
+/// device.
 const HUB: [u8; 43] = [
     18, 1, 0, 2, 9, 0, 1, 64, 0x6b, 0x1d, 2, 0, 0, 6, 0, 0, 0, 1, 9, 2, 25, 0, 1, 1, 0, 0xe0, 0, 9,
     4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12,
@@ -360,7 +366,8 @@ pub struct Plugged {
     service: Arc<dyn UsbService>,
 }
 
-/// Plugs a device in as `bus` and `address` (2 to 127; 1 is the root hub). Programs see it in contexts that they make from now on.
+/// Plugs a device in as `bus` and `address` (2 to 127; 1 is the root hub). Programs see it in
+/// contexts that they make from now on.
 ///
 /// # Errors
 /// If that address is taken, or the stand-in directory cannot be written.

@@ -84,8 +84,8 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
 /// `open(2)`: opens plugged devices.
 ///
 /// # Safety
-/// As `open(2)`. The third argument is passed on as given; it is read as an integer whether or not the caller passed one, which the calling conventions of
-/// Linux on `x86_64` and `aarch64` allow.
+/// As `open(2)`. The third argument is passed on as given; it is read as an integer whether or not
+/// the caller passed one, which the calling conventions of Linux on `x86_64` and `aarch64` allow.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
     // SAFETY: the caller passes a C string, by the contract of open(2).
@@ -125,7 +125,8 @@ struct ControlTransfer {
     data: *mut u8,
 }
 
-/// `USBDEVFS_CAP_ZERO_PACKET | USBDEVFS_CAP_NO_PACKET_SIZE_LIM | USBDEVFS_CAP_REAP_AFTER_DISCONNECT`
+/// `USBDEVFS_CAP_ZERO_PACKET | USBDEVFS_CAP_NO_PACKET_SIZE_LIM |
+/// USBDEVFS_CAP_REAP_AFTER_DISCONNECT`
 const CAPABILITIES: u32 = 0x01 | 0x04 | 0x10;
 
 /// `ioctl(2)`: answers the requests of usbfs (`linux/usbdevice_fs.h`, type `U`).

@@ -22,7 +22,8 @@ use std::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// 0x02 takes packets, 0x81 gives them back; vendor request 0x42 reads wValue, 0x43 makes the next packet stall.
+/// 0x02 takes packets, 0x81 gives them back; vendor request 0x42 reads wValue, 0x43 makes the next
+/// packet stall.
 #[derive(Default)]
 struct Echo {
     packets: Mutex<VecDeque<Vec<u8>>>,

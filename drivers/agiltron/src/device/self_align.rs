@@ -93,7 +93,8 @@ impl OpticalSwitch for SelfAlign {
             }),
             None => Err(Error::new(
                 ErrorKind::NotReady,
-                "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: apply a blind plan first",
+                "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: \
+                 apply a blind plan first",
             )),
         }
     }
@@ -116,7 +117,8 @@ impl OpticalSwitch for SelfAlign {
             let Some((channel, _)) = *acknowledged else {
                 return Err(Error::new(
                     ErrorKind::StateChanged,
-                    "the position is not known any more, and the plan was made from one: plan blind",
+                    "the position is not known any more, and the plan was made from one: plan \
+                     blind",
                 ));
             };
             plan.check(&at(channel)?)?;

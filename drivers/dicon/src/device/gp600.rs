@@ -10,10 +10,12 @@ use qkd_hal::{
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, PowerLoss, Step, SwitchCapabilities};
 use std::time::Duration;
 
-/// The switching time is not public, nor whether the matrix tells the old state until then: it is asked again for a second.
+/// The switching time is not public, nor whether the matrix tells the old state until then: it is
+/// asked again for a second.
 const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
 
-/// The most errors that are read away before a command. The length of the queue is not public; that of DiCon's MXS-9100 holds 8.
+/// The most errors that are read away before a command. The length of the queue is not public; that
+/// of DiCon's MXS-9100 holds 8.
 const ERRORS: usize = 16;
 
 const PARAMETERS: &[ParameterSpec] = &[
@@ -122,7 +124,8 @@ impl Protocol for Gp600 {
         })
     }
 
-    /// One question for each input: the switch knows none for all, and nothing public says that it takes a second before it has answered the first.
+    /// One question for each input: the switch knows none for all, and nothing public says that it
+    /// takes a second before it has answered the first.
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
         let mut state = CrossConnects::dark();
         for input in 1..=self.inputs {

@@ -37,8 +37,7 @@ impl<'de> Deserialize<'de> for Secret {
             }
             fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
                 let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
-                let length = STANDARD.decode_slice(text, &mut bytes).ok();
-                Ok(Secret(length.map(|n| {
+                Ok(Secret(decode_joined(text, &mut bytes).map(|n| {
                     bytes.truncate(n);
                     bytes
                 })))
@@ -48,6 +47,21 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Decodes Base64 into `out` and returns the length; `None` if it is not Base64.
+///
+/// The pQKD joins several padded texts to one, so padding also occurs in the middle.
+fn decode_joined(text: &str, out: &mut [u8]) -> Option<usize> {
+    let (mut rest, mut length) = (text, 0);
+    while !rest.is_empty() {
+        // A padded text ends with the group of four that has the padding.
+        let end = rest.find('=').map_or(rest.len(), |at| (at / 4 + 1) * 4);
+        let (part, more) = rest.split_at_checked(end)?;
+        length += STANDARD.decode_slice(part, out.get_mut(length..)?).ok()?;
+        rest = more;
+    }
+    Some(length)
+}
+
 #[derive(Deserialize)]
 struct Entry {
     #[serde(rename = "key_ID")]
@@ -55,7 +69,8 @@ struct Entry {
     key: Secret,
 }
 
-/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that `Keys` is taken too and nothing is buffered.
+/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that
+/// `Keys` is taken too and nothing is buffered.
 struct Container(Vec<Entry>);
 
 impl<'de> Deserialize<'de> for Container {
@@ -109,7 +124,8 @@ impl<'de> Deserialize<'de> for Entries {
 /// Reads a key container.
 ///
 /// # Errors
-/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what stood in the body.
+/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what
+/// stood in the body.
 pub fn decode_container(body: &[u8]) -> Result<Vec<DeliveredKey>, ProtoError> {
     let Container(entries) = serde_json::from_slice(body)?;
     entries

@@ -37,7 +37,8 @@ pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
         // Not in the standard; thomasarmel/qkd_kme_server answers so for an unknown id.
         404 => ErrorKind::NotFound,
         400..=499 => ErrorKind::Refused,
-        // 504 is not in the standard; thomasarmel/qkd_kme_server answers so when the other KME cannot be reached.
+        // 504 is not in the standard; thomasarmel/qkd_kme_server answers so when the other KME
+        // cannot be reached.
         502..=504 => ErrorKind::NotReady,
         500..=599 => ErrorKind::Refused,
         _ => ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),

@@ -63,6 +63,9 @@ fn bodies_are_those_of_the_standard() {
                 let ids: Vec<Value> = keys.iter().map(|k| k.id.to_string().into()).collect();
                 assert_eq!(Value::from(ids), m["ids"]);
                 assert!(keys.iter().all(|k| k.bytes.len() as u64 * 8 == m["bits"]));
+                for (key, hex) in keys.iter().zip(m["hex"].as_array().into_iter().flatten()) {
+                    assert_eq!(hex::encode(&*key.bytes), *hex, "{}", v["name"]);
+                }
             }
             "error" => {
                 let failure =
@@ -73,7 +76,9 @@ fn bodies_are_those_of_the_standard() {
                     "{}",
                     v["name"]
                 );
-                assert_eq!(failure.message.as_deref(), v["json"]["message"].as_str());
+                let words = [&m["words"], &v["json"]["message"]];
+                let words = words.into_iter().find_map(Value::as_str);
+                assert_eq!(failure.message.as_deref(), words, "{}", v["name"]);
             }
             "path" => assert_eq!(
                 path("", m["sae"].as_str().unwrap(), m["call"].as_str().unwrap()),
@@ -114,8 +119,38 @@ fn no_error_repeats_what_stood_in_the_body() {
 
 #[test]
 fn an_escaped_slash_is_still_base64() {
-    let keys = decode_container(br#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"\/\/\/\/"}],"x":{"y":[1]}}"#).unwrap();
+    let body = br#"{"keys":[{"key_ID":"a","key":"\/\/\/\/"}],"x":{"y":[1]}}"#;
+    let keys = decode_container(body).unwrap();
     assert_eq!(*keys[0].bytes, [0xff, 0xff, 0xff]);
+}
+
+#[test]
+fn text_that_is_not_base64_is_no_key() {
+    let decode = |text: &str| {
+        let body = json!({"keys": [{"key_ID": "a", "key": text}]}).to_string();
+        decode_container(body.as_bytes()).map(|keys| hex::encode(&*keys[0].bytes))
+    };
+    for (text, key) in [
+        ("AQ==Ag==", "0102"),
+        ("AQ==AgM=", "010203"),
+        ("AQIDBA==BQYH", "01020304050607"),
+    ] {
+        assert_eq!(decode(text).unwrap(), key, "{text}");
+    }
+    for text in [
+        "",
+        "=",
+        "====",
+        "A===",
+        "AQ=",
+        "AQ==Ag",
+        "AQ==Ag=",
+        "AQ=Ag==",
+        "AQ==\u{e4}",
+        "AQ===Ag=",
+    ] {
+        assert_eq!(decode(text), Err(ProtoError::NotBase64(0)), "{text}");
+    }
 }
 
 #[test]
@@ -146,7 +181,8 @@ fn extensions_need_a_vendors_prefix() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..400) {
+    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        cut in 0usize..400) {
         fuzz(&bytes);
         for v in vectors() {
             let body = v["json"].to_string();

@@ -1,4 +1,5 @@
-//! What drivers over SNMP share: reading, setting and listening, with the contract's errors, and the values of the SMI.
+//! What drivers over SNMP share: reading, setting and listening, with the contract's errors, and
+//! the values of the SMI.
 //!
 //! ```no_run
 //! # async fn example(agent: qkd_driver_kit::link::agent::Agent) -> qkd_hal::Result<()> {
@@ -207,8 +208,9 @@ impl Agent {
         Call { agent: self, until }
     }
 
-    /// Who answers now may be another box than was opened: then nothing that was meant for the one goes to the other. The link is closed; the check around the handles,
-    /// if it [knows](crate::Opened::known_as) who was opened, refuses every later call.
+    /// Who answers now may be another box than was opened: then nothing that was meant for the one
+    /// goes to the other. The link is closed; the check around the handles, if it
+    /// [knows](crate::Opened::known_as) who was opened, refuses every later call.
     pub async fn recognise(&self, opened: &Identity, now: &Identity, events: &EventHub) {
         if !now.same_box(opened) {
             events.publish(
@@ -298,7 +300,8 @@ impl Call<'_> {
     /// Sets a number, and reads it back.
     ///
     /// # Errors
-    /// As [`set`](Self::set); `Misbehaved(ChangeNotApplied)` if the agent shows another value; what goes wrong in reading back has effect `Unknown`.
+    /// As [`set`](Self::set); `Misbehaved(ChangeNotApplied)` if the agent shows another value; what
+    /// goes wrong in reading back has effect `Unknown`.
     pub async fn change(
         &self,
         operation: &'static str,
@@ -334,7 +337,8 @@ impl Beside {
         Self(tokio::spawn(task))
     }
 
-    /// Hands each notification of the agent to `take`, until the link ends. `None`: some came faster than they were taken, and are lost.
+    /// Hands each notification of the agent to `take`, until the link ends. `None`: some came
+    /// faster than they were taken, and are lost.
     pub fn listen<F: Future<Output = ()> + Send>(
         link: &dyn SnmpLink,
         take: impl Fn(Option<Notification>) -> F + Send + 'static,

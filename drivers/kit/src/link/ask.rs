@@ -20,8 +20,9 @@ pub enum Unanswered<E> {
 
 /// One exchange, and what its reply means.
 ///
-/// `decode` also runs while the owner of the line still looks at the reply: a whole reply of another shape leaves the line in doubt, so that it is brought in step before anybody
-/// else speaks. The exchange's framer only has to find the end.
+/// `decode` also runs while the owner of the line still looks at the reply: a whole reply of
+/// another shape leaves the line in doubt, so that it is brought in step before anybody else
+/// speaks. The exchange's framer only has to find the end.
 ///
 /// # Errors
 /// [`Unanswered`].

@@ -1,4 +1,5 @@
-//! Byte links: one request and its reply at a time, over a serial line, a TCP connection, a Unix socket or memory.
+//! Byte links: one request and its reply at a time, over a serial line, a TCP connection, a Unix
+//! socket or memory.
 
 use super::{Disclosure, LinkError};
 use async_trait::async_trait;
@@ -34,7 +35,8 @@ pub enum Frame {
     Garbled(String),
 }
 
-/// Finds the end of a reply. Sees all bytes since the request was written; must not panic whatever they are.
+/// Finds the end of a reply. Sees all bytes since the request was written; must not panic whatever
+/// they are.
 pub type Framer = Box<dyn FnMut(&[u8]) -> Frame + Send>;
 
 /// One request, and how its reply is recognised.
@@ -56,7 +58,8 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An exchange that may change the device, whose request is public and whose reply is undeclared.
+    /// An exchange that may change the device, whose request is public and whose reply is
+    /// undeclared.
     pub fn new(name: &'static str, request: impl Into<Vec<u8>>, within: Duration) -> Self {
         Self {
             name,
@@ -106,7 +109,8 @@ pub trait ByteLink: Send + Sync {
     /// 3. Writes, then reads until the framer is content.
     ///
     /// # Errors
-    /// `Timeout`, `Transport` (framing, overrun, hang-up), `Unreachable`, `Busy`, `IdentityChanged`, `Closed`.
+    /// `Timeout`, `Transport` (framing, overrun, hang-up), `Unreachable`, `Busy`,
+    /// `IdentityChanged`, `Closed`.
     async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError>;
     /// The name of the far end.
     fn address(&self) -> String;
@@ -125,7 +129,8 @@ pub fn fixed(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     }
 }
 
-/// A line that ends in CR, LF or CR LF, of at most `limit` bytes. Empty lines before it are skipped by the caller's decoder.
+/// A line that ends in CR, LF or CR LF, of at most `limit` bytes. Empty lines before it are skipped
+/// by the caller's decoder.
 pub fn line(limit: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     move |seen| {
         let start = seen

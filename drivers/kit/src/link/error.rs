@@ -66,8 +66,8 @@ impl LinkError {
         self.with_effect(operation, Effect::None)
     }
 
-    /// The contract's error for an operation that changes the device: the effect is unknown once the request was sent,
-    /// unless the device itself refused it.
+    /// The contract's error for an operation that changes the device: the effect is unknown once
+    /// the request was sent, unless the device itself refused it.
     #[must_use]
     pub fn changing(self, operation: &'static str) -> Error {
         let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) {

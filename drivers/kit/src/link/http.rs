@@ -24,7 +24,8 @@ pub struct HttpRequest {
     pub path: String,
     /// JSON body.
     pub body: Option<Zeroizing<Vec<u8>>>,
-    /// Whether it may change the server: keys that are delivered leave its store, whatever the method.
+    /// Whether it may change the server: keys that are delivered leave its store, whatever the
+    /// method.
     pub changes: bool,
     /// Secrets in the body of the reply.
     pub reply_disclosure: Disclosure,
@@ -44,7 +45,8 @@ pub trait HttpLink: Send + Sync {
     /// Sends the request and returns the response, whatever its status.
     ///
     /// # Errors
-    /// `Timeout`, `Unreachable`, `Authentication` (the TLS handshake failed), `Transport` (cut, overrun), `Closed`.
+    /// `Timeout`, `Unreachable`, `Authentication` (the TLS handshake failed), `Transport` (cut,
+    /// overrun), `Closed`.
     async fn call(&self, request: HttpRequest, within: Duration)
     -> Result<HttpResponse, LinkError>;
     /// The name of the far end.

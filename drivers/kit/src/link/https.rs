@@ -52,7 +52,8 @@ impl Https {
                     .https_only(true),
                 "https",
             ),
-            // A client that never speaks TLS still needs a configuration: without one, reqwest would look for a process-wide provider.
+            // A client that never speaks TLS still needs a configuration: without one, reqwest
+            // would look for a process-wide provider.
             None => (
                 builder.tls_backend_preconfigured(config_without_roots()?),
                 "http",
@@ -121,7 +122,8 @@ impl HttpLink for Https {
                 .body(std::mem::take(&mut *body)),
             None => call,
         };
-        // The exchange runs to its end even if the caller goes away: the response may hold keys, which its buffer then zeroizes.
+        // The exchange runs to its end even if the caller goes away: the response may hold keys,
+        // which its buffer then zeroizes.
         let task = tokio::spawn(async move {
             let mut response = call.timeout(within).send().await?;
             let status = response.status().as_u16();
@@ -193,7 +195,8 @@ impl Https {
                 late.sent()
             }
         } else if let Some(why) = refused {
-            // With TLS 1.3 a refused client certificate shows after the request was written; the server has not acted on it.
+            // With TLS 1.3 a refused client certificate shows after the request was written; the
+            // server has not acted on it.
             LinkError::new(
                 ErrorKind::Authentication,
                 format!("TLS with {} failed: {why}", self.address),
@@ -213,7 +216,8 @@ impl Https {
     }
 }
 
-/// Why one side refused the other's certificate or parameters, if that is what this error is. A connection that just ends is none: the request may have been acted on.
+/// Why one side refused the other's certificate or parameters, if that is what this error is. A
+/// connection that just ends is none: the request may have been acted on.
 fn refused_handshake(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use rustls::{AlertDescription as A, Error as E};
     // TLS errors come wrapped in I/O errors, sometimes twice.

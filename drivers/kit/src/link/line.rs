@@ -1,4 +1,5 @@
-//! The owner of a byte stream: one task that matches replies to requests, enforces deadlines, reconnects and resynchronises.
+//! The owner of a byte stream: one task that matches replies to requests, enforces deadlines,
+//! reconnects and resynchronises.
 
 use super::{
     LinkError,
@@ -25,15 +26,18 @@ const UNASKED_LIMIT: usize = 1 << 20;
 /// The most characters of a reply in an error.
 const MAX_SHOWN: usize = 120;
 
-/// How a line is brought back in step after a reply was lost, late or garbled, before anybody else speaks.
+/// How a line is brought back in step after a reply was lost, late or garbled, before anybody else
+/// speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resync {
     /// A new connection: what the device still sends goes to the old one.
     Reconnect,
-    /// Waits until nothing came for so long. Enough where the device answers within a known time or not at all.
+    /// Waits until nothing came for so long. Enough where the device answers within a known time or
+    /// not at all.
     Quiet(Duration),
-    /// Sends the greeting and reads until its answer, then until nothing came for so long. Enough where the greeting's answer can't be that of another request.
+    /// Sends the greeting and reads until its answer, then until nothing came for so long. Enough
+    /// where the greeting's answer can't be that of another request.
     Sentinel(Duration),
 }
 
@@ -132,7 +136,8 @@ impl LineOptions {
         self.startup = time;
         self
     }
-    /// With bytes that mean nothing outside a reply: the rest of a line end that comes behind its reply leaves nothing in doubt.
+    /// With bytes that mean nothing outside a reply: the rest of a line end that comes behind its
+    /// reply leaves nothing in doubt.
     #[must_use]
     pub fn blank(mut self, bytes: &'static [u8]) -> Self {
         self.blank = bytes;
@@ -248,7 +253,8 @@ impl Owner {
                     return;
                 }
                 Some(Job::Exchange(exchange, deadline, turn, reply)) => {
-                    // A caller that has gone before its turn came is not served; from here on the exchange runs to its end.
+                    // A caller that has gone before its turn came is not served; from here on the
+                    // exchange runs to its end.
                     if turn.take() && !reply.is_closed() {
                         let outcome = self.serve(exchange, deadline).await;
                         if let Err(unread) = reply.send(outcome) {
@@ -390,7 +396,8 @@ impl Owner {
         if !self.options.startup.is_zero() {
             tokio::time::sleep_until((Instant::now() + self.options.startup).min(deadline)).await;
         }
-        // A connection that did not get through its greeting is none: the next caller makes a new one.
+        // A connection that did not get through its greeting is none: the next caller makes a new
+        // one.
         if let Err(error) = self.greet(deadline).await {
             self.stream = None;
             self.backoff.failed();
@@ -465,7 +472,8 @@ impl Owner {
             return Err(LinkError::new(
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
                 format!(
-                    "what answers at {} does not say that it is such a device; check the address, and the line speed",
+                    "what answers at {} does not say that it is such a device; check the address, \
+                     and the line speed",
                     self.connector.address()
                 ),
             ));
@@ -491,7 +499,8 @@ impl Owner {
     async fn quiet(&mut self, time: Duration, deadline: Instant) -> Result<(), LinkError> {
         let mut scratch = Zeroizing::new([0u8; 512]);
         loop {
-            // Silence counts over calls: a deadline shorter than it does not keep the line in doubt for ever.
+            // Silence counts over calls: a deadline shorter than it does not keep the line in doubt
+            // for ever.
             let end = self.heard + time;
             if end > deadline {
                 return Err(LinkError::new(
@@ -676,7 +685,8 @@ impl Owner {
                     let n = n.min(self.buffer.len());
                     let mut reply = Zeroizing::new(Vec::with_capacity(n));
                     reply.extend_from_slice(&self.buffer[..n]);
-                    // More than one reply: the rest answers nobody, and the line is brought in step before the next request.
+                    // More than one reply: the rest answers nobody, and the line is brought in step
+                    // before the next request.
                     if !self.buffer[n..]
                         .iter()
                         .all(|b| self.options.blank.contains(b))

@@ -45,7 +45,8 @@ pub struct Bytes<F> {
 }
 
 impl<F: Fn(DuplexStream) + Send + Sync> Bytes<F> {
-    /// An endpoint; `serve` gets the far end of each new connection, and normally spawns a task on it.
+    /// An endpoint; `serve` gets the far end of each new connection, and normally spawns a task on
+    /// it.
     pub fn new(name: impl Into<String>, serve: F) -> Self {
         Self {
             name: name.into(),

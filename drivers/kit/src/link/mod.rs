@@ -11,12 +11,13 @@
 //!
 //! # For driver authors
 //! - Every call takes the time within which it ends. There is no call without one.
-//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::reading`] and
-//!   [`LinkError::changing`] turn it into the contract's error with the right effect.
+//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::reading`]
+//!   and [`LinkError::changing`] turn it into the contract's error with the right effect.
 //! - A caller that goes away does not harm the link: its exchange runs to its end.
 //!
 //! # For emulator authors
-//! Implement the `*Service` trait of your level, without sockets; the shells in front of it are thin.
+//! Implement the `*Service` trait of your level, without sockets; the shells in front of it are
+//! thin.
 
 pub mod agent;
 pub mod ask;

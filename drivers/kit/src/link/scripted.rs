@@ -1,4 +1,5 @@
-//! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank is due.
+//! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank
+//! is due.
 
 use super::memory::Bytes;
 use crate::{Opened, context::Endpoint};
@@ -97,7 +98,8 @@ impl<D: Send + 'static> Far<D> {
         })))
     }
 
-    /// Wrong replies to `query`, none, a late one and a hang-up: each fails one reading of the paths, with this error, and the next says how the switch `stands`.
+    /// Wrong replies to `query`, none, a late one and a hang-up: each fails one reading of the
+    /// paths, with this error, and the next says how the switch `stands`.
     ///
     /// # Panics
     /// If not.

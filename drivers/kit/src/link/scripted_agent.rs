@@ -1,4 +1,5 @@
-//! An SNMP agent for the tests of drivers: objects as they stand, and a function that is told what was set.
+//! An SNMP agent for the tests of drivers: objects as they stand, and a function that is told what
+//! was set.
 
 use super::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
 use crate::context::Endpoint;
@@ -26,7 +27,8 @@ pub struct ScriptedAgent {
 }
 
 impl ScriptedAgent {
-    /// With these objects; `react` makes of a varbind that was set what the device does, beyond keeping it.
+    /// With these objects; `react` makes of a varbind that was set what the device does, beyond
+    /// keeping it.
     #[must_use]
     pub fn new(objects: Objects, react: fn(&mut Objects, &VarBind)) -> Arc<Self> {
         let state = Mutex::new(State {

@@ -1,6 +1,7 @@
 //! Serial lines: 8N1, exclusive.
 //!
-//! `serialport` takes TIOCEXCL, and `flock`, which also binds root: a second opener is told which port is busy.
+//! `serialport` takes TIOCEXCL, and `flock`, which also binds root: a second opener is told which
+//! port is busy.
 
 use super::{
     LinkError,
@@ -72,7 +73,8 @@ impl SerialPort {
             K::Io(io::ErrorKind::PermissionDenied) => LinkError::new(
                 ErrorKind::Unreachable,
                 format!(
-                    "this user may not open serial port {path}; is it in the group that owns it (often `dialout`)?"
+                    "this user may not open serial port {path}; is it in the group that owns it \
+                     (often `dialout`)?"
                 ),
             ),
             _ => LinkError::new(
@@ -99,7 +101,8 @@ impl Connector for SerialPort {
     }
 }
 
-/// The stream. Its own flush is tcdrain, which blocks the thread until the line has taken every byte; the reply tells that anyway.
+/// The stream. Its own flush is tcdrain, which blocks the thread until the line has taken every
+/// byte; the reply tells that anyway.
 struct Line(SerialStream);
 
 impl AsyncRead for Line {

@@ -53,7 +53,14 @@ impl FromStr for Oid {
     fn from_str(text: &str) -> Result<Self, String> {
         text.trim_start_matches('.')
             .split('.')
-            .map(|id| id.parse().map_err(|_| format!("`{text}` is not an object identifier: `{id}` is not a number up to 4294967295")))
+            .map(|id| {
+                id.parse().map_err(|_| {
+                    format!(
+                        "`{text}` is not an object identifier: `{id}` \
+                is not a number up to 4294967295"
+                    )
+                })
+            })
             .collect::<Result<Vec<u32>, _>>()
             .map(Self)
     }
@@ -252,15 +259,19 @@ pub struct Notification {
 /// Varbinds to one agent.
 #[async_trait]
 pub trait SnmpLink: Send + Sync {
-    /// Values of the instances, in the order asked. What the agent lacks is a value that [`Value::is_absent`].
+    /// Values of the instances, in the order asked. What the agent lacks is a value that
+    /// [`Value::is_absent`].
     ///
     /// # Errors
-    /// `Timeout`, `Authentication`, `Refused` (with the error-status as code), `Misbehaved`, `Closed`.
+    /// `Timeout`, `Authentication`, `Refused` (with the error-status as code), `Misbehaved`,
+    /// `Closed`.
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError>;
-    /// Sets all varbinds in one PDU; returns its request id, which is positive. SETs to one agent are serialised and never sent twice.
+    /// Sets all varbinds in one PDU; returns its request id, which is positive. SETs to one agent
+    /// are serialised and never sent twice.
     ///
     /// # Errors
-    /// As [`get`](Self::get); key material over less than authPriv is `Refused` before anything is sent.
+    /// As [`get`](Self::get); key material over less than authPriv is `Refused` before anything is
+    /// sent.
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError>;
     /// Everything below `root`, in order.
     ///
@@ -318,13 +329,15 @@ pub enum ErrorStatus {
     InconsistentName = 18,
 }
 
-/// An agent's logic, without sockets or BER: what the in-memory twin and the emulators' UDP shell both ask.
+/// An agent's logic, without sockets or BER: what the in-memory twin and the emulators' UDP shell
+/// both ask.
 pub trait SnmpService: Send + Sync {
     /// The value of an instance, or the exception that says why there is none.
     fn get(&self, oid: &Oid) -> Value;
     /// The first instance behind `oid`.
     fn next(&self, oid: &Oid) -> Option<VarBind>;
-    /// Applies all varbinds or none; a refusal names the 1-based varbind. `request_id` is that of the PDU.
+    /// Applies all varbinds or none; a refusal names the 1-based varbind. `request_id` is that of
+    /// the PDU.
     fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)>;
     /// Where this agent sends its notifications.
     fn notifications(&self) -> broadcast::Receiver<Notification>;

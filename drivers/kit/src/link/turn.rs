@@ -1,4 +1,5 @@
-//! The turn of a call in a queue: either its owner takes it or, at the deadline, its caller gives it up; never both.
+//! The turn of a call in a queue: either its owner takes it or, at the deadline, its caller gives
+//! it up; never both.
 
 use super::LinkError;
 use qkd_hal::ErrorKind;
@@ -24,7 +25,8 @@ impl Turn {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// The owner's answer. A call whose turn did not come within its deadline ends then, and was not sent; one that was begun ends by its owner's clock.
+    /// The owner's answer. A call whose turn did not come within its deadline ends then, and was
+    /// not sent; one that was begun ends by its owner's clock.
     pub(super) async fn answer<T>(
         &self,
         mut answer: oneshot::Receiver<Result<T, LinkError>>,

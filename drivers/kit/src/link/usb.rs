@@ -1,6 +1,7 @@
 //! USB links: control, bulk and interrupt transfers, over libusb or over USB/IP.
 //!
-//! A link that has lost its device tries to find it again with each call, without back-off, and tells of it by that call's error alone: no events.
+//! A link that has lost its device tries to find it again with each call, without back-off, and
+//! tells of it by that call's error alone: no events.
 
 use super::{Disclosure, LinkError};
 use async_trait::async_trait;
@@ -92,8 +93,9 @@ pub struct Read {
     pub disclosure: Disclosure,
 }
 
-/// Transfers to one USB device, whose interface is claimed while the link is open. An endpoint that stalled is cleared by the link (USB 2.0, CLEAR_FEATURE
-/// ENDPOINT_HALT): the transfer that met the stall fails, and the next one starts anew.
+/// Transfers to one USB device, whose interface is claimed while the link is open. An endpoint that
+/// stalled is cleared by the link (USB 2.0, CLEAR_FEATURE ENDPOINT_HALT): the transfer that met the
+/// stall fails, and the next one starts anew.
 #[async_trait]
 pub trait UsbLink: Send + Sync {
     /// A control transfer with a data stage to the host, or none.
@@ -117,7 +119,8 @@ pub trait UsbLink: Send + Sync {
         within: Duration,
         disclosure: Disclosure,
     ) -> Result<(), LinkError>;
-    /// Reads from a bulk endpoint, until all chunks came or one was short, whose bytes end the result.
+    /// Reads from a bulk endpoint, until all chunks came or one was short, whose bytes end the
+    /// result.
     ///
     /// # Errors
     /// As [`control_in`](Self::control_in).
@@ -175,8 +178,8 @@ pub enum Completion {
     Gone,
 }
 
-/// A device's logic, without sockets: what the in-memory twin, the USB/IP server and the usbfs stand-in all ask.
-/// Standard requests (chapter 9) are answered in front of it.
+/// A device's logic, without sockets: what the in-memory twin, the USB/IP server and the usbfs
+/// stand-in all ask. Standard requests (chapter 9) are answered in front of it.
 pub trait UsbService: Send + Sync {
     /// A control transfer, standard requests included.
     fn control(&self, setup: Setup, data: &[u8]) -> Completion;
@@ -188,6 +191,7 @@ pub trait UsbService: Send + Sync {
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>);
     /// A counter that grows whenever a pending transfer may have become possible.
     fn generation(&self) -> u64;
-    /// Blocks the thread until [`generation`](Self::generation) differs from `seen`, at most so long.
+    /// Blocks the thread until [`generation`](Self::generation) differs from `seen`, at most so
+    /// long.
     fn changed(&self, seen: u64, at_most: Duration);
 }

@@ -1,6 +1,8 @@
-//! USB through libusb (`rusb`). One thread owns the opened device; calls wait for it without blocking the runtime.
+//! USB through libusb (`rusb`). One thread owns the opened device; calls wait for it without
+//! blocking the runtime.
 //!
-//! After an unplug each call tries to open the device again; another device with the same ids but another serial number closes the link.
+//! After an unplug each call tries to open the device again; another device with the same ids but
+//! another serial number closes the link.
 
 use super::{
     Disclosure, LinkError,
@@ -273,7 +275,8 @@ impl Left {
 }
 
 impl HostUsb {
-    /// Opens the first device with these ids (and this serial number), selects configuration 1 and claims the interface.
+    /// Opens the first device with these ids (and this serial number), selects configuration 1 and
+    /// claims the interface.
     ///
     /// # Errors
     /// `Unreachable` if there is none or this user may not; `Busy`; `Timeout`.

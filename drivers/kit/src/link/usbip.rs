@@ -1,6 +1,8 @@
-//! USB over USB/IP, in user space: reaches a USB device that another machine in the rack exports, without a kernel module on this one.
+//! USB over USB/IP, in user space: reaches a USB device that another machine in the rack exports,
+//! without a kernel module on this one.
 //!
-//! The protocol is that of the Linux kernel's `Documentation/usb/usbip_protocol.rst`, version 1.1.1. Numbers are big-endian.
+//! The protocol is that of the Linux kernel's `Documentation/usb/usbip_protocol.rst`, version
+//! 1.1.1. Numbers are big-endian.
 
 use super::{
     Disclosure, LinkError,
@@ -67,7 +69,8 @@ impl UsbIp {
     /// Imports the device with this bus id, selects configuration 1 and starts the owner task.
     ///
     /// # Errors
-    /// `Unreachable`; `NotFound` if the server does not export it; `IdentityChanged` if it has other ids; `Busy` if another host has it.
+    /// `Unreachable`; `NotFound` if the server does not export it; `IdentityChanged` if it has
+    /// other ids; `Busy` if another host has it.
     pub async fn open(
         address: &str,
         busid: &str,
@@ -313,7 +316,8 @@ async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connect
     }
     match status {
         0 => {}
-        // ST_DEV_BUSY of the kernel's tools/usb/usbip/libsrc/usbip_common.h; every other status is a device that can't be had.
+        // ST_DEV_BUSY of the kernel's tools/usb/usbip/libsrc/usbip_common.h; every other status is
+        // a device that can't be had.
         2 => {
             return Err(LinkError::new(
                 ErrorKind::Busy,

@@ -130,8 +130,8 @@ type OpenLocks = HashMap<(PathBuf, LockMode), Weak<Held>>;
 static OPEN_LOCKS: LazyLock<Mutex<OpenLocks>> = LazyLock::new(Mutex::default);
 
 impl Drop for Held {
-    /// Removes the file, if nobody else holds it: it is held alone meanwhile, so that whoever opened
-    /// it before finds that it is no longer the one of its name.
+    /// Removes the file, if nobody else holds it: it is held alone meanwhile, so that whoever
+    /// opened it before finds that it is no longer the one of its name.
     fn drop(&mut self) {
         if self.file.try_lock().is_ok() && is_at(&self.file, &self.path) {
             // In a folder with the sticky bit only its maker can.

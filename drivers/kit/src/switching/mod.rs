@@ -1,7 +1,10 @@
 //! What drivers of optical switches share.
 //!
-//! - [`Protocol`] and [`Wire`]: a family that is asked how it stands and takes one step per command is three methods and a line; the kit is the device.
-//! - [`apply`] over a [`Backend`]: the sequence of [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply) alone, for devices of their own kind.
+//! - [`Protocol`] and [`Wire`]: a family that is asked how it stands and takes one step per command
+//!   is three methods and a line; the kit is the device.
+//! - [`apply`] over a [`Backend`]: the sequence of
+//!   [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply) alone, for devices of their own
+//!   kind.
 
 pub mod position;
 mod settling;
@@ -24,7 +27,8 @@ use tokio::time::Instant;
 pub trait Backend: Send + Sync {
     /// The present state, read from the device.
     async fn read(&self) -> Result<CrossConnects>;
-    /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed. Steps that go in one command count together.
+    /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed.
+    /// Steps that go in one command count together.
     async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)>;
     /// How long after a step [`read`](Self::read) may still tell the old state. No I/O.
     fn settling(&self) -> Settling {
@@ -32,10 +36,12 @@ pub trait Backend: Send + Sync {
     }
 }
 
-/// Carries out a plan, when it is its turn: refuses another device's plan, reads again, runs the steps, reads back until the device has settled, compares. Ends by `until`.
+/// Carries out a plan, when it is its turn: refuses another device's plan, reads again, runs the
+/// steps, reads back until the device has settled, compares. Ends by `until`.
 ///
 /// # Errors
-/// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None` if its turn did not come.
+/// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None`
+/// if its turn did not come.
 pub async fn apply(
     backend: &dyn Backend,
     identity: &Identity,
@@ -89,7 +95,8 @@ pub async fn apply(
                 wanted.touching(plan.covered()),
             );
             let why = format!(
-                "all {steps} steps were sent, and when the deadline came the switch still said that it stands at {now}, not at {aim}; it may yet settle"
+                "all {steps} steps were sent, and when the deadline came the switch still said \
+                 that it stands at {now}, not at {aim}; it may yet settle"
             );
             return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
@@ -98,20 +105,31 @@ pub async fn apply(
         after.touching(plan.covered()),
         wanted.touching(plan.covered()),
     );
-    // A path that nobody in this plan asked for was made by somebody else; anything else the device did not do.
+    // A path that nobody in this plan asked for was made by somebody else; anything else the device
+    // did not do.
     let foreign = now.iter().any(|c| !aim.contains(c) && !before.contains(c));
     Err(if foreign {
         Error::new(
             ErrorKind::StateChanged,
-            format!("all {steps} steps were sent, but somebody else changed the switch meanwhile: its ports stand at {now}, not at {aim}"),
+            format!(
+                "all {steps} steps were sent, but somebody else changed the switch meanwhile: \
+                its ports stand at {now}, not at {aim}"
+            ),
         )
         .with_effect(Effect::Partial)
     } else {
         Error::misbehaved(
             DeviceMisbehaved::ChangeNotApplied,
-            format!("all {steps} steps were sent, and the switch has not done them: it stands at {now}, not at {aim}"),
+            format!(
+                "all {steps} steps were sent, and the switch has not done them: it stands at \
+                {now}, not at {aim}"
+            ),
         )
-        .with_effect(if now == before.touching(plan.covered()) { Effect::Unknown } else { Effect::Partial })
+        .with_effect(if now == before.touching(plan.covered()) {
+            Effect::Unknown
+        } else {
+            Effect::Partial
+        })
     })
 }
 
@@ -156,7 +174,8 @@ async fn failed(
                         list(&done)
                     }
                 ),
-                // A step that was accepted before, or may yet be carried out, is not undone by not being seen.
+                // A step that was accepted before, or may yet be carried out, is not undone by not
+                // being seen.
                 match (untouched, sent) {
                     (true, 0) => error.effect(),
                     (true, _) => Effect::Unknown,

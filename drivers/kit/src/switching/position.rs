@@ -1,6 +1,7 @@
 //! Switches that stand at one position of a few: which paths each position shows.
 //!
-//! Of a 1×N switch the position is the channel, and 0 is dark; of a crossbar 1 is bar and 2 is cross.
+//! Of a 1×N switch the position is the channel, and 0 is dark; of a crossbar 1 is bar and 2 is
+//! cross.
 
 use qkd_hal::{DeviceMisbehaved, Error, Result};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Port, Step};

@@ -53,7 +53,8 @@ pub(super) enum Told {
     Unsettled(CrossConnects),
 }
 
-/// Reads until the state is wanted, or the device must have settled from what was sent at `since` (`None`: nothing was), or `until` comes.
+/// Reads until the state is wanted, or the device must have settled from what was sent at `since`
+/// (`None`: nothing was), or `until` comes.
 pub(super) async fn read(
     backend: &dyn Backend,
     since: Option<Instant>,

@@ -17,13 +17,15 @@ use qkd_switch_hal::{Applied, CrossConnects, OpticalSwitch, Plan, Step, SwitchCa
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// What tells a family of switches from the others: a switch that is asked how it stands, and takes one step per command.
+/// What tells a family of switches from the others: a switch that is asked how it stands, and takes
+/// one step per command.
 #[async_trait]
 pub trait Protocol: Send + Sync + 'static {
     /// Which ports there are, and what else is known of the paths. No I/O.
     fn switch_capabilities(&self) -> SwitchCapabilities;
 
-    /// What it can do beside parameters, which are declared by themselves. No I/O. By default who it is and how it is are not in the protocol.
+    /// What it can do beside parameters, which are declared by themselves. No I/O. By default who
+    /// it is and how it is are not in the protocol.
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
         Capabilities::none()
@@ -36,13 +38,16 @@ pub trait Protocol: Send + Sync + 'static {
         Settling::NONE
     }
 
-    /// Asks who is there. Where the protocol cannot tell, what is known, after a query that proves that something answers.
+    /// Asks who is there. Where the protocol cannot tell, what is known, after a query that proves
+    /// that something answers.
     async fn identity(&self, call: &Call<'_>) -> Result<Identity>;
 
-    /// Asks how it stands. The kit checks that the geometry can show it. See [`position`](super::position) for switches that stand at a number.
+    /// Asks how it stands. The kit checks that the geometry can show it. See
+    /// [`position`](super::position) for switches that stand at a number.
     async fn state(&self, call: &Call<'_>) -> Result<CrossConnects>;
 
-    /// Carries out one step: sends the command, and asks whether the device refused it, where it can be asked. The kit reads back.
+    /// Carries out one step: sends the command, and asks whether the device refused it, where it
+    /// can be asked. The kit reads back.
     async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()>;
 
     /// Asks how the device is; by default it is well if it tells how it stands.
@@ -85,7 +90,8 @@ pub trait Protocol: Send + Sync + 'static {
     }
 }
 
-/// The steps that this handle sent last, and when: until the device has settled, it may tell what was before.
+/// The steps that this handle sent last, and when: until the device has settled, it may tell what
+/// was before.
 #[derive(Clone)]
 struct Sent {
     steps: Vec<Step>,
@@ -151,7 +157,8 @@ impl<P: Protocol> Switch<P> {
         Ok(device)
     }
 
-    /// From now on, and until it must have settled, the device may tell the state before these steps.
+    /// From now on, and until it must have settled, the device may tell the state before these
+    /// steps.
     fn note(&self, steps: &[Step]) {
         let sent = Sent {
             steps: steps.to_vec(),
@@ -200,7 +207,8 @@ impl<P: Protocol> Backend for Run<'_, P> {
 
     async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)> {
         for (i, step) in steps.iter().enumerate() {
-            // Before, since a step that fails may have been taken; and after, since the device has settled from the last one on.
+            // Before, since a step that fails may have been taken; and after, since the device has
+            // settled from the last one on.
             self.device.note(steps);
             self.device
                 .protocol
@@ -292,7 +300,8 @@ impl<P: Protocol> OpticalSwitch for Switch<P> {
         &self.switch
     }
 
-    /// While the device may still tell the state before the last step of this handle, it is asked again; what is left unsure when the deadline comes is `Stale`.
+    /// While the device may still tell the state before the last step of this handle, it is asked
+    /// again; what is left unsure when the deadline comes is `Stale`.
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let call = self.line.call();
         let run = Run { device: self, call };

@@ -1,4 +1,5 @@
-//! The line of a switch, and one call on it: requests with a reply, requests without, all by one deadline.
+//! The line of a switch, and one call on it: requests with a reply, requests without, all by one
+//! deadline.
 
 use super::{Protocol, Switch};
 use crate::{
@@ -66,7 +67,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Brought back in step in this way; replies are lines of at most 256 bytes, and blank ones mean nothing.
+    /// Brought back in step in this way; replies are lines of at most 256 bytes, and blank ones
+    /// mean nothing.
     #[must_use]
     pub fn new(resync: Resync) -> Self {
         Self {
@@ -105,8 +107,9 @@ impl Wire {
         self.startup = time;
         self
     }
-    /// The request that tells who is there, and how its reply is read: a name that stays the same, `None` for another make.
-    /// Run after each connect, and to bring the line back in step with [`Resync::Sentinel`].
+    /// The request that tells who is there, and how its reply is read: a name that stays the same,
+    /// `None` for another make. Run after each connect, and to bring the line back in step with
+    /// [`Resync::Sentinel`].
     #[must_use]
     pub fn greeting(
         mut self,

@@ -23,9 +23,11 @@ use zeroize::Zeroizing;
 /// The most bytes that stand in for one secret.
 const SECRET_LIMIT: usize = 32 << 20;
 
-/// A link that answers from a transcript, in its order. A request other than the recorded one is an error.
+/// A link that answers from a transcript, in its order. A request other than the recorded one is an
+/// error.
 ///
-/// Where a secret was, a replay puts hexadecimal digits drawn from its seed: they pass as bytes, as hexadecimal and as base64.
+/// Where a secret was, a replay puts hexadecimal digits drawn from its seed: they pass as bytes, as
+/// hexadecimal and as base64.
 pub struct Replay {
     state: Mutex<(VecDeque<Record>, ChaCha8Rng)>,
     usb: UsbIdentity,
@@ -110,13 +112,25 @@ impl Replay {
             .reply
             .iter()
             .map(|part| match part {
-                Part::Secret(n) if *n > SECRET_LIMIT => {
-                    Err(LinkError::new(ErrorKind::InvalidInput, format!("the transcript has a secret of {n} bytes; at most {SECRET_LIMIT} are replayed")))
-                }
-                Part::Secret(n) => Ok(Zeroizing::new((0..*n).map(|_| b"0123456789abcdef"[dice.random_range(0..16)]).collect())),
+                Part::Secret(n) if *n > SECRET_LIMIT => Err(LinkError::new(
+                    ErrorKind::InvalidInput,
+                    format!(
+                        "the transcript has a \
+                        secret of {n} bytes; at most {SECRET_LIMIT} are replayed"
+                    ),
+                )),
+                Part::Secret(n) => Ok(Zeroizing::new(
+                    (0..*n)
+                        .map(|_| b"0123456789abcdef"[dice.random_range(0..16)])
+                        .collect(),
+                )),
                 Part::Length(n) => Err(LinkError::new(
                     ErrorKind::Unsupported,
-                    format!("the reply to `{}` was recorded as a length of {n} only, since its secrets were not declared", record.name),
+                    format!(
+                        "the reply to `{}` was recorded as a length of {n} only, since its \
+                        secrets were not declared",
+                        record.name
+                    ),
                 )),
                 known => Ok(Zeroizing::new(known.known().unwrap_or_default())),
             })

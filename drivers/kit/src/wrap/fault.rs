@@ -1,6 +1,8 @@
-//! Faulty and slow links: each message of the device meets a [`Fate`], by plan ([`Script`]) or by chance ([`LinkFaults`]).
+//! Faulty and slow links: each message of the device meets a [`Fate`], by plan ([`Script`]) or by
+//! chance ([`LinkFaults`]).
 //!
-//! The request is always carried out: what meets its fate is the reply. What comes of it is what the level's real link answers:
+//! The request is always carried out: what meets its fate is the reply. What comes of it is what
+//! the level's real link answers:
 //!
 //! | fate | bytes (each chunk, asked for or not) | SNMP | USB | HTTP |
 //! |---|---|---|---|---|
@@ -14,7 +16,8 @@
 //! | [`Slow`](Fate::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
 //! | [`Floods`](Fate::Floods) | nonsense comes until the host hangs up | as lost: it answers no request | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
-//! On a byte link a connect passes. On the others an exchange that failed before anything was sent is not counted.
+//! On a byte link a connect passes. On the others an exchange that failed before anything was sent
+//! is not counted.
 
 use crate::link::{
     Disclosure, LinkError,
@@ -77,7 +80,8 @@ pub trait Fates: Send + Sync {
     }
 }
 
-/// Faults by plan: each exchange is counted, and a chosen one meets a fate. Clones are the same script.
+/// Faults by plan: each exchange is counted, and a chosen one meets a fate. Clones are the same
+/// script.
 #[derive(Debug, Clone, Default)]
 pub struct Script(Arc<Mutex<Plan>>);
 
@@ -98,7 +102,8 @@ impl Script {
     fn lock(&self) -> MutexGuard<'_, Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// The exchange that comes after `skip` others, counted from now, meets this fate; those after it pass. An earlier plan is forgotten.
+    /// The exchange that comes after `skip` others, counted from now, meets this fate; those after
+    /// it pass. An earlier plan is forgotten.
     pub fn strike(&self, skip: usize, fate: Fate) {
         let mut plan = self.lock();
         plan.due = Some((plan.seen + skip, fate));

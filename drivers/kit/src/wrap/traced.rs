@@ -1,6 +1,7 @@
 //! Traced links: each exchange goes into a transcript.
 //!
-//! Whether an exchange may change the device follows from its kind on SNMP (SET) and USB (OUT), and is what the driver declared on the others.
+//! Whether an exchange may change the device follows from its kind on SNMP (SET) and USB (OUT), and
+//! is what the driver declared on the others.
 
 use crate::{
     link::{

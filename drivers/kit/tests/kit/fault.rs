@@ -1,4 +1,5 @@
-//! Fates on each level of link, under paused time: what the caller sees, and that the device carried the request out all the same.
+//! Fates on each level of link, under paused time: what the caller sees, and that the device
+//! carried the request out all the same.
 
 use qkd_driver_kit::{
     link::{

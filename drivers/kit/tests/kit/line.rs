@@ -168,7 +168,8 @@ async fn a_late_reply_reaches_nobody() {
     }
 }
 
-/// The silence that brings a line back in step counts from the doubt on, however long nothing was said before.
+/// The silence that brings a line back in step counts from the doubt on, however long nothing was
+/// said before.
 #[tokio::test(start_paused = true)]
 async fn an_echo_after_a_long_silence_reaches_nobody() {
     let rig = rig(

@@ -1,4 +1,5 @@
-//! The kit's links, in memory under paused time, and over real sockets and terminals where paused time cannot go.
+//! The kit's links, in memory under paused time, and over real sockets and terminals where paused
+//! time cannot go.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

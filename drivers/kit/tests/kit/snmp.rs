@@ -26,7 +26,8 @@ enum Act {
     Noise,
 }
 
-/// Answers every v2c request with the request id as value of sysUpTime, by turning the PDU's tag around: what it gets is what it gives.
+/// Answers every v2c request with the request id as value of sysUpTime, by turning the PDU's tag
+/// around: what it gets is what it gives.
 async fn agent(script: impl Fn(usize) -> Act + Send + 'static) -> (SocketAddr, Arc<Mutex<usize>>) {
     let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let address = socket.local_addr().unwrap();

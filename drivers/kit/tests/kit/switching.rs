@@ -1,4 +1,5 @@
-//! The kit's switch over a protocol of a few lines, whose device may tell the old state for a while.
+//! The kit's switch over a protocol of a few lines, whose device may tell the old state for a
+//! while.
 
 use async_trait::async_trait;
 use qkd_driver_kit::{

@@ -6,7 +6,9 @@ use qkd_hal::KeyId;
 
 /// A table and its columns.
 macro_rules! table {
-    ($(#[$doc:meta])* $name:ident = [$($tail:literal),*] { $($(#[$cdoc:meta])* $column:ident = $n:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident = [$($tail:literal),*] {
+        $($(#[$cdoc:meta])* $column:ident = $n:literal;)*
+    }) => {
         $(#[$doc])*
         pub mod $name {
             /// The entry.
@@ -143,7 +145,8 @@ pub fn column(entry: &[u32], column: u32) -> Oid {
     Oid::from(entry).child(&[column])
 }
 
-/// The index of a connectivity association: its name, with its length before it. `None` for names that are empty, too long or not ASCII.
+/// The index of a connectivity association: its name, with its length before it. `None` for names
+/// that are empty, too long or not ASCII.
 #[must_use]
 pub fn ca_index(name: &str) -> Option<Vec<u32>> {
     if name.is_empty() || name.len() > NAME_LIMIT || !name.is_ascii() {

@@ -222,14 +222,17 @@ fn an_unknown_sys_descr_has_no_parts() {
 
 proptest! {
     #[test]
-    fn indexes_round_trip(name in "[!-~]{1,32}", slot in 1u8..=2, id: u32, ckn in proptest::collection::vec(any::<u8>(), 1..=32)) {
+    fn indexes_round_trip(name in "[!-~]{1,32}", slot in 1u8..=2, id: u32,
+        ckn in proptest::collection::vec(any::<u8>(), 1..=32)) {
         let index = oid::ca_index(&name).unwrap();
         prop_assert_eq!(oid::decode_ca(&index).unwrap(), name.clone());
         let of_slot = oid::of_slot(oid::psk::CAK_NAME, &index, slot);
-        prop_assert_eq!(oid::decode_ca_slot(of_slot.below(&oid::column(oid::psk::ENTRY, 6)).unwrap()).unwrap(), (name, slot));
+        prop_assert_eq!(oid::decode_ca_slot(of_slot.below(&oid::column(oid::psk::ENTRY,
+            6)).unwrap()).unwrap(), (name, slot));
         let (port, ckn) = (oid::Port { id, sub: 1 }, KeyId::from_bytes(&ckn).unwrap());
         let of_mka = oid::of_mka(oid::mka::OPER_STATE, port, &ckn);
-        prop_assert_eq!(oid::decode_mka(of_mka.below(&oid::column(oid::mka::ENTRY, 39)).unwrap()).unwrap(), (port, ckn));
+        prop_assert_eq!(oid::decode_mka(of_mka.below(&oid::column(oid::mka::ENTRY,
+            39)).unwrap()).unwrap(), (port, ckn));
         let _: Oid = of_mka;
     }
     #[test]

@@ -107,7 +107,8 @@ pub(crate) const CARRIED: [&[u32]; 7] = [
     oid::NOTIFY_AN,
 ];
 
-/// The MACsec notification in a message; `None` for others. Varbinds are found by name, so that further ones do no harm.
+/// The MACsec notification in a message; `None` for others. Varbinds are found by name, so that
+/// further ones do no harm.
 ///
 /// # Errors
 /// [`ProtoError`] for values of another type.

@@ -122,7 +122,8 @@ pub struct ChannelStatus {
     pub locked_out_remote: bool,
 }
 
-/// optApsConfigChanStatus: bit 0 is the highest of the first octet; trailing octets without a bit may be missing (RFC 2578).
+/// optApsConfigChanStatus: bit 0 is the highest of the first octet; trailing octets without a bit
+/// may be missing (RFC 2578).
 pub fn decode_channel_status(value: &Value) -> Result<ChannelStatus, ProtoError> {
     const OBJECT: &str = "optApsConfigChanStatus";
     match value {
@@ -171,7 +172,8 @@ pub fn decode_request(value: &Value) -> Result<ActiveRequest, ProtoError> {
     enumeration(value, "optApsConfigActiveRequest", &known)
 }
 
-/// optApsConfigSwitchCommand for a command. The switch *of* a line moves the traffic off it (ITU-T G.808.1): to go to protection, working is switched.
+/// optApsConfigSwitchCommand for a command. The switch *of* a line moves the traffic off it (ITU-T
+/// G.808.1): to go to protection, working is switched.
 #[must_use]
 pub fn command(command: &SwitchCommand) -> Option<Value> {
     let to = |path: &PathId, away: [i32; 2]| {
@@ -187,7 +189,8 @@ pub fn command(command: &SwitchCommand) -> Option<Value> {
     number.map(Value::Integer)
 }
 
-/// How a negative threshold is written. The MIB gives it the range 0..65535 and a text that begins at -50.0 dBm; so the operator must say.
+/// How a negative threshold is written. The MIB gives it the range 0..65535 and a text that begins
+/// at -50.0 dBm; so the operator must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LosEncoding {
     /// As a negative INTEGER.
@@ -216,7 +219,8 @@ impl LosEncoding {
     }
 }
 
-/// A power in tenths of a dBm: negative numbers as they are, and those above 32767 as 16 bits of two's complement.
+/// A power in tenths of a dBm: negative numbers as they are, and those above 32767 as 16 bits of
+/// two's complement.
 pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, ProtoError> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
     agent::power(value, object, |n| {
@@ -234,10 +238,12 @@ pub struct SwitchOver {
     pub connection: Connection,
 }
 
-/// The switch-over in a notification; `None` for other notifications. Varbinds are found by name, so that further ones do no harm.
+/// The switch-over in a notification; `None` for other notifications. Varbinds are found by name,
+/// so that further ones do no harm.
 ///
 /// # Errors
-/// [`ProtoError`] for an optApsTrapSwitchover without its group and connection, or with other values.
+/// [`ProtoError`] for an optApsTrapSwitchover without its group and connection, or with other
+/// values.
 pub fn decode_trap(notification: &Notification) -> Result<Option<SwitchOver>, ProtoError> {
     if !TRAPS.contains(&notification.trap.ids()) {
         return Ok(None);

@@ -12,7 +12,8 @@ pub const ENABLE: u32 = 2;
 pub const STATUS: u32 = 3;
 /// slSecuEncryptionForceInit: writing it restarts the exchange; the value is not specified.
 pub const FORCE_INIT: u32 = 4;
-/// slSecuEncryptionPreShared: KEY MATERIAL, DisplayString. Never read: its MAX-ACCESS lets an agent answer with the key.
+/// slSecuEncryptionPreShared: KEY MATERIAL, DisplayString. Never read: its MAX-ACCESS lets an agent
+/// answer with the key.
 pub const PRE_SHARED: u32 = 5;
 /// slSecuEncryptionKeyExchangePeriod: minutes; 0 = only when the link comes up.
 pub const PERIOD: u32 = 6;

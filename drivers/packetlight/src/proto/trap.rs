@@ -22,7 +22,8 @@ pub struct Alarm {
     pub text: String,
 }
 
-/// The alarm in a notification; `None` for other notifications. Varbinds are found by name, so that further ones do no harm.
+/// The alarm in a notification; `None` for other notifications. Varbinds are found by name, so that
+/// further ones do no harm.
 ///
 /// # Errors
 /// [`ProtoError`] for a slAlarmTrap without type and interface, or with values of another type.

@@ -27,7 +27,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The most pairs of one command. The longest line that a switch takes is not public; 1 KiB is safe with all published clients.
+/// The most pairs of one command. The longest line that a switch takes is not public; 1 KiB is safe
+/// with all published clients.
 const PAIRS_PER_COMMAND: usize = 100;
 
 const BOOT_MODES: &[&str] = &["dark", "restore", "autosave"];
@@ -125,7 +126,8 @@ pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> Lin
                     Instant::now() + deadline,
                 );
                 if serial {
-                    // Ends whatever half a line stands in the console since somebody else spoke there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
+                    // Ends whatever half a line stands in the console since somebody else spoke
+                    // there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
                     identify.request.splice(0..0, *b"\r\n");
                 }
                 identify
@@ -273,7 +275,8 @@ impl Interface for Scpi {
         true
     }
 
-    /// Forgets errors that somebody else's commands left in the queue, so that the next one is ours.
+    /// Forgets errors that somebody else's commands left in the queue, so that the next one is
+    /// ours.
     async fn begin(&self, until: Instant) -> Result<()> {
         self.set(&Command::Clear, until)
             .await

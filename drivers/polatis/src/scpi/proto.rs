@@ -1,7 +1,9 @@
 //! SCPI of the Polatis switches: typed commands to text, text to typed replies. No I/O.
 //!
-//! `id:NNN` is the number of a public source file in the archive the facts were taken from. Everything here is confirmed unless a comment says otherwise.
-//! Commands are sent in their short forms and lower case; the switch takes any case and the long forms too. Set commands are not answered (id:29512349446).
+//! `id:NNN` is the number of a public source file in the archive the facts were taken from.
+//! Everything here is confirmed unless a comment says otherwise. Commands are sent in their short
+//! forms and lower case; the switch takes any case and the long forms too. Set commands are not
+//! answered (id:29512349446).
 
 mod reply;
 
@@ -16,7 +18,8 @@ use std::fmt::{self, Write};
 /// SCPI over TCP: also at 333 (interface table of a real unit, id:36743106339).
 pub const TCP_PORT: u16 = 5025;
 
-/// Speed of the serial console. Inferred: one third-party README (id:63190900619); the vendor's manual was not seen.
+/// Speed of the serial console. Inferred: one third-party README (id:63190900619); the vendor's
+/// manual was not seen.
 pub const SERIAL_BAUD: u32 = 38_400;
 
 /// The most ports of one power query (devicecontrol-polatis, id:27402672866).
@@ -136,9 +139,11 @@ pub enum Command {
     BootMode,
     /// `:oxc:boot:mode <mode>`
     SetBootMode(BootMode),
-    /// `:syst:comm:netw:addr?`; of the second interface with `true` (id:29512349446, id:27402672866)
+    /// `:syst:comm:netw:addr?`; of the second interface with `true` (id:29512349446,
+    /// id:27402672866)
     Network(bool),
-    /// `:syst:err?`: takes the oldest error from the queue (PyPI cloudshell-cli 6.0.0 `scpi_session.py`, with Polatis in id:32168501937)
+    /// `:syst:err?`: takes the oldest error from the queue (PyPI cloudshell-cli 6.0.0
+    /// `scpi_session.py`, with Polatis in id:32168501937)
     NextError,
 }
 
@@ -190,7 +195,8 @@ impl Command {
         !self.is_query() && *self != Self::Clear
     }
 
-    /// The line without its end. A set command is followed by `;:syst:err?`, so that the switch answers it: an unanswered set cannot be told from a lost one.
+    /// The line without its end. A set command is followed by `;:syst:err?`, so that the switch
+    /// answers it: an unanswered set cannot be told from a lost one.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.to_string();

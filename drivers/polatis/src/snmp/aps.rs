@@ -1,4 +1,5 @@
-//! Automatic protection switching: a working port whose signal goes to a protecting port when an alarm is raised.
+//! Automatic protection switching: a working port whose signal goes to a protecting port when an
+//! alarm is raised.
 
 use super::{
     monitors::{Gauge, gauges},
@@ -134,7 +135,8 @@ impl Groups {
             .map(|v| Ok(proto::decode_patch(v)?.is_some()))
             .collect::<Result<_>>()?;
 
-        // The signal is where the path is; where no path tells it, where the last notification said.
+        // The signal is where the path is; where no path tells it, where the last notification
+        // said.
         let over: Vec<u32> = ports[1..]
             .iter()
             .zip(&lit[1..])
@@ -204,7 +206,8 @@ impl Groups {
         .await
     }
 
-    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with the next notification.
+    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
+    /// the next notification.
     pub(super) async fn look(&self, origin: Origin, events: &EventHub) {
         let until = self.agent.call().until();
         for group in self.list(until).await.unwrap_or_default() {

@@ -220,7 +220,8 @@ impl Interface for Snmp {
         Ok(fitted)
     }
 
-    /// A walk takes several PDUs, between which somebody may have changed a path: rows that contradict each other are read once more.
+    /// A walk takes several PDUs, between which somebody may have changed a path: rows that
+    /// contradict each other are read once more.
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>> {
         let call = self.agent.by(until);
         for _ in 0..2 {

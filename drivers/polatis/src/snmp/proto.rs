@@ -1,7 +1,9 @@
 //! SNMP of the Polatis switches: names, values and notifications. No I/O.
 //!
-//! The MIB is not public. Names, numbers and enumerations are those of three independent users of it, hence confirmed: `br.ufabc.polatis.PolatisOXC` (public
-//! archive id:52513912784), a vendor-style test suite (id:48536120552, id:36743106339) and the ONOS driver `drivers/polatis/snmp`.
+//! The MIB is not public. Names, numbers and enumerations are those of three independent users of
+//! it, hence confirmed: `br.ufabc.polatis.PolatisOXC` (public archive id:52513912784), a
+//! vendor-style test suite (id:48536120552, id:36743106339) and the ONOS driver
+//! `drivers/polatis/snmp`.
 
 pub mod oid;
 #[cfg(test)]

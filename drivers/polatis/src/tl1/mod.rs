@@ -23,7 +23,8 @@ use qkd_switch_hal::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The most ports of one list. The longest request that a switch takes is not public; 1 KiB is safe with all published clients.
+/// The most ports of one list. The longest request that a switch takes is not public; 1 KiB is safe
+/// with all published clients.
 const PORTS_PER_COMMAND: usize = 100;
 
 /// GR-831: the login is not active, as after the idle time-out.

@@ -1,8 +1,10 @@
 //! TL1 of the Polatis switches: typed commands to text, messages to typed replies. No I/O.
 //!
-//! `id:NNN` is the number of a public source file in the archive the facts were taken from. Everything here is confirmed unless a comment says otherwise.
-//! A request is `VERB:[TID]:AID:CTAG:[general block]:[payload];`, a reply has the request's correlation tag (CTAG), and what comes unasked has another header
-//! (id:36840253885, id:36474704208, cloudshell-L1-polatis).
+//! `id:NNN` is the number of a public source file in the archive the facts were taken from.
+//! Everything here is confirmed unless a comment says otherwise. A request is
+//! `VERB:[TID]:AID:CTAG:[general block]:[payload];`, a reply has the request's correlation tag
+//! (CTAG), and what comes unasked has another header (id:36840253885, id:36474704208,
+//! cloudshell-L1-polatis).
 
 mod command;
 mod message;

@@ -32,16 +32,19 @@ struct Inner {
     user: String,
     password: Zeroizing<String>,
     tag: AtomicU32,
-    /// Of what a new connection begins with: a recording of the calls alone, without connections, then has the same tags.
+    /// Of what a new connection begins with: a recording of the calls alone, without connections,
+    /// then has the same tags.
     line_tag: AtomicU32,
 }
 
-/// Tags have at most six digits (GR-831). The lower half is that of calls, the upper one that of new connections.
+/// Tags have at most six digits (GR-831). The lower half is that of calls, the upper one that of
+/// new connections.
 const HALF: u32 = 499_999;
 
 /// What a denied login is.
 fn denied(denial: &Denial) -> (ErrorKind, String) {
-    // PICC: bad login (id:36840253885). The switch's words are left out: they might repeat what was sent.
+    // PICC: bad login (id:36840253885). The switch's words are left out: they might repeat what was
+    // sent.
     let kind = if denial.code == "PICC" {
         ErrorKind::Authentication
     } else {
@@ -50,7 +53,8 @@ fn denied(denial: &Denial) -> (ErrorKind, String) {
     (
         kind,
         format!(
-            "the switch does not let this user in ({}); credentials= names an entry with user and password",
+            "the switch does not let this user in ({}); credentials= names an entry with user and \
+             password",
             denial.code
         ),
     )
@@ -78,7 +82,8 @@ impl Session {
             let (user, password) = (entry.require("user")?, entry.require("password")?);
             if !proto::is_plain(user) || !proto::is_plain(password) {
                 return Err(Error::invalid(format!(
-                    "credentials `{}`: TL1 takes users and passwords without blanks and ; : , & = \" \\",
+                    "credentials `{}`: TL1 takes users and passwords without blanks and ; : , & = \
+                     \" \\",
                     entry.name()
                 )));
             }
@@ -138,7 +143,8 @@ impl Session {
         }
     }
 
-    /// How the line is used: each connection logs in, silences what comes unasked, and asks for the serial number.
+    /// How the line is used: each connection logs in, silences what comes unasked, and asks for the
+    /// serial number.
     pub(crate) fn options(
         &self,
         serial: bool,
@@ -164,7 +170,8 @@ impl Session {
                     login_sent.store(tag, Ordering::Relaxed);
                     let mut exchange = login.login(tag, deadline);
                     if serial {
-                        // Ends whatever half a request stands in the line: what it is answered with has no tag of ours.
+                        // Ends whatever half a request stands in the line: what it is answered with
+                        // has no tag of ours.
                         exchange.request.splice(0..0, *b"\r\n");
                     }
                     exchange
@@ -177,7 +184,8 @@ impl Session {
                     silence_sent.store(tag, Ordering::Relaxed);
                     Self::exchange(&Command::Silence, tag, deadline)
                 },
-                // A switch that cannot be silenced is listened to: what it sends unasked is skipped.
+                // A switch that cannot be silenced is listened to: what it sends unasked is
+                // skipped.
                 move |reply| {
                     proto::decode(reply, sent.load(Ordering::Relaxed))
                         .map(drop)

@@ -31,10 +31,12 @@ const STATES: [(i64, (&str, Severity)); 7] = [
     (7, ("discreteMinor", Severity::Minor)),
 ];
 
-/// The alarm in a notification; `None` for other notifications. Varbinds are found by name, so that further ones do no harm.
+/// The alarm in a notification; `None` for other notifications. Varbinds are found by name, so that
+/// further ones do no harm.
 ///
 /// # Errors
-/// [`Misread`] for a heCommonAlarmEvent without its object or state, or with values of another type.
+/// [`Misread`] for a heCommonAlarmEvent without its object or state, or with values of another
+/// type.
 pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, Misread> {
     if notification.trap.ids() != oid::ALARM_EVENT {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! `hw`: settings of the hardware (`remote/hw_alice.py`, `remote/hw_bob.py`, `local/hw_alice.py`, `local/hw_bob.py`). Settings are not answered.
+//! `hw`: settings of the hardware (`remote/hw_alice.py`, `remote/hw_bob.py`, `local/hw_alice.py`,
+//! `local/hw_bob.py`). Settings are not answered.
 
 use super::{Counts, Field, Mon, ProtoError, Reader, plain, text16};
 
@@ -17,7 +18,8 @@ pub enum Argument {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Hw {
-    /// A setting: `set_vca`, `set_am_bias`, `set_qdistance`, `set_pm_mode`, `set_pm_shift`, `set_insert_zeros`, `set_spd_mode`, ... with its arguments.
+    /// A setting: `set_vca`, `set_am_bias`, `set_qdistance`, `set_pm_mode`, `set_pm_shift`,
+    /// `set_insert_zeros`, `set_spd_mode`, ... with its arguments.
     Set(&'static str, Vec<Argument>),
     /// `get_info`: the parameter file, as text.
     Info,
@@ -25,7 +27,8 @@ pub enum Hw {
     GlobalCounter,
     /// `get_counts`, Bob.
     Counts,
-    /// `get_gates`, Bob: answered by a Python pickle, which this driver never reads. It can therefore not be encoded.
+    /// `get_gates`, Bob: answered by a Python pickle, which this driver never reads. It can
+    /// therefore not be encoded.
     Gates,
 }
 
@@ -44,7 +47,8 @@ impl Hw {
     /// The bytes of the command.
     ///
     /// # Errors
-    /// [`ProtoError::Argument`] for texts that are too long, for numbers that are none, and for [`Hw::Gates`].
+    /// [`ProtoError::Argument`] for texts that are too long, for numbers that are none, and for
+    /// [`Hw::Gates`].
     pub fn encode(&self) -> Result<Vec<u8>, ProtoError> {
         let mut out = Vec::new();
         match self {

@@ -29,7 +29,8 @@ pub enum Hws {
     LoopFindGates,
     /// `qdistance`
     Qdistance,
-    /// `fs_b`, `fs_a`, `fd_b`, `fd_b_long`, `fd_a`, `fd_a_long`, `fz_a`, `fz_b`: shifts, delays and zero positions.
+    /// `fs_b`, `fs_a`, `fd_b`, `fd_b_long`, `fd_a`, `fd_a_long`, `fz_a`, `fz_b`: shifts, delays and
+    /// zero positions.
     Find(&'static str),
     /// `adjust_am`
     AdjustAm,
@@ -55,7 +56,8 @@ pub enum Outcome {
 }
 
 impl Hws {
-    /// Whether servers exist that do not know it: it is in `local/hws.py` of 2026 and not in older lists of commands.
+    /// Whether servers exist that do not know it: it is in `local/hws.py` of 2026 and not in older
+    /// lists of commands.
     #[must_use]
     pub fn is_newer(&self) -> bool {
         matches!(
@@ -64,7 +66,8 @@ impl Hws {
         )
     }
 
-    /// The end of its reply. A picture before the text is told by its length, whose highest byte is 0 below 16 MiB; a text has a letter there.
+    /// The end of its reply. A picture before the text is told by its length, whose highest byte is
+    /// 0 below 16 MiB; a text has a letter there.
     #[must_use]
     pub fn frame(&self, seen: &[u8]) -> Frame {
         if self.reply().first() == Some(&Field::Data) && seen.get(3).is_some_and(|b| *b != 0) {
@@ -76,7 +79,8 @@ impl Hws {
         super::frame(self.reply(), seen)
     }
 
-    /// The vendor's whole calibration, in the order of `local/hws.py --full_init`, without its last step `start`. `find_vca_3000` is what the server takes `find_vca` for.
+    /// The vendor's whole calibration, in the order of `local/hws.py --full_init`, without its last
+    /// step `start`. `find_vca_3000` is what the server takes `find_vca` for.
     #[must_use]
     pub fn calibration() -> Vec<Self> {
         let mut all = vec![
@@ -132,7 +136,8 @@ impl Hws {
         }
     }
 
-    /// How its reply begins: the name, without the argument; some servers' words differ (`remote/hws_alice.py`).
+    /// How its reply begins: the name, without the argument; some servers' words differ
+    /// (`remote/hws_alice.py`).
     fn answer(&self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -169,7 +174,8 @@ impl Hws {
     /// The bytes of the command.
     ///
     /// # Errors
-    /// [`ProtoError::Argument`] for a name of a saved setting that is empty, too long, or not of ASCII letters, digits and `-`.
+    /// [`ProtoError::Argument`] for a name of a saved setting that is empty, too long, or not of
+    /// ASCII letters, digits and `-`.
     pub fn encode(&self) -> Result<Vec<u8>, ProtoError> {
         if let Self::Save(name) | Self::Load(name) = self
             && (name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))

@@ -24,7 +24,8 @@ pub enum Mon {
     DetectorTemperature,
     /// `get_pci_status`: `ok` or `missing`.
     PciStatus,
-    /// `get_fifo_status`. Six integers in the published servers of 2026; older ones send four, so the driver does not ask.
+    /// `get_fifo_status`. Six integers in the published servers of 2026; older ones send four, so
+    /// the driver does not ask.
     FifoStatus,
     /// `get_gc`: the global counter.
     GlobalCounter,

@@ -29,21 +29,43 @@ pub(super) enum ChangeResult {
     NotApplied,
 }
 
+/// A device that is opened for one change, which is made with `yes` and only shown without.
+pub(super) struct Target<'a> {
+    pub(super) session: &'a Session,
+    pub(super) output: Output,
+    pub(super) device: Device,
+    pub(super) yes: bool,
+}
+
+impl<'a> Target<'a> {
+    pub(super) async fn open(
+        session: &'a Session,
+        output: Output,
+        device: &str,
+        yes: bool,
+    ) -> Result<Self> {
+        Ok(Self {
+            session,
+            output,
+            device: session.open_for(device, yes).await?,
+            yes,
+        })
+    }
+}
+
 /// A change that one call to one device makes.
 pub(super) struct SingleChange {
     /// The command, such as `key/start`.
-    pub(super) command: &'static str,
-    pub(super) operation: Operation,
+    command: &'static str,
+    operation: Operation,
     /// What it concerns, such as `channel ca1`; empty for the device as a whole.
-    pub(super) target: String,
+    concerns: String,
     /// What is wanted, as a phrase behind "would".
-    pub(super) wanted: String,
+    wanted: String,
     /// What it does to traffic or keys; empty if nothing.
-    pub(super) warning: String,
+    warning: String,
     /// Whether the device is as wanted before the change.
-    pub(super) is_already: bool,
-    /// Whether it is made, or only shown.
-    pub(super) yes: bool,
+    is_already: bool,
 }
 
 /// State of a device, in both forms in which it is printed.
@@ -65,6 +87,51 @@ struct Report<'a, T> {
 }
 
 impl SingleChange {
+    /// A change of the device as a whole, which does nothing to traffic or keys.
+    pub(super) fn new(command: &'static str, operation: Operation, wanted: String) -> Self {
+        Self {
+            command,
+            operation,
+            concerns: String::new(),
+            wanted,
+            warning: String::new(),
+            is_already: false,
+        }
+    }
+
+    /// Names what it concerns, such as `channel ca1`.
+    pub(super) fn with_concerns(mut self, what: String) -> Self {
+        self.concerns = what;
+        self
+    }
+
+    /// Says what it does to traffic or keys.
+    pub(super) fn with_warning(mut self, warning: &str) -> Self {
+        self.warning = warning.to_owned();
+        self
+    }
+
+    /// Whether the device is as wanted already, so that nothing is sent.
+    pub(super) fn with_already(mut self, is_already: bool) -> Self {
+        self.is_already = is_already;
+        self
+    }
+
+    /// Makes the change where the state behind it is read as the one before.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub(super) async fn make<T: Serialize>(
+        self,
+        target: &Target<'_>,
+        before: State<T>,
+        call: impl Future<Output = Result<()>>,
+        read: impl AsyncFn() -> Result<State<T>>,
+    ) -> Result<u8> {
+        self.carry_out(target, before, call, async |_| read().await)
+            .await
+    }
+
     /// Makes the change with `yes`, and reads back; without it, prints what would be done.
     ///
     /// # Errors
@@ -72,13 +139,18 @@ impl SingleChange {
     /// it, with effect `Partial`.
     pub(super) async fn carry_out<T: Serialize>(
         self,
-        session: &Session,
-        output: Output,
-        device: &Device,
+        target: &Target<'_>,
         before: State<T>,
         call: impl Future<Output = Result<()>>,
         read_back: impl AsyncFnOnce(&Guard) -> Result<State<T>>,
     ) -> Result<u8> {
+        let Target {
+            session,
+            output,
+            device,
+            yes,
+        } = target;
+        let output = *output;
         let handle = device.opened.device();
         check_ready(handle.descriptor(), handle.capabilities(), self.operation)?;
         let uri = device.uri.to_string();
@@ -86,7 +158,7 @@ impl SingleChange {
             result,
             device: &uri,
             operation: self.operation,
-            target: &self.target,
+            target: &self.concerns,
             wanted: &self.wanted,
             before,
             after,
@@ -97,7 +169,7 @@ impl SingleChange {
             output::print(output, self.command, &report, || text)?;
             return Ok(0);
         }
-        if !self.yes {
+        if !yes {
             let text = [
                 before.text,
                 format!("would {}", self.wanted),
@@ -127,10 +199,10 @@ impl SingleChange {
     }
 
     fn detail(&self) -> String {
-        if self.target.is_empty() {
+        if self.concerns.is_empty() {
             self.wanted.clone()
         } else {
-            format!("{}: {}", self.target, self.wanted)
+            format!("{}: {}", self.concerns, self.wanted)
         }
     }
 }

@@ -11,17 +11,20 @@ use qkd_hal::{Error, ErrorKind, Result};
 pub(crate) async fn run(session: Session, global: &Global, mut arguments: Arguments) -> Result<u8> {
     if global.output().is_json() {
         return Err(Error::invalid(
-            "conform writes its results into results.json of the folder --out; --output json has nothing to add",
+            "conform writes its results into results.json of the folder --out; --output json has \
+             nothing to add",
         ));
     }
     if global.transcript.is_some() {
         return Err(Error::invalid(
-            "conform writes its transcripts into results.json of the folder --out; --transcript has nothing to add",
+            "conform writes its transcripts into results.json of the folder --out; --transcript \
+             has nothing to add",
         ));
     }
     if arguments.uri.is_none() && !global.assume.is_empty() {
         return Err(Error::invalid(
-            "a device's file says which assumptions hold for it: write accept = [...] into it; --assume goes with --uri",
+            "a device's file says which assumptions hold for it: write accept = [...] into it; \
+             --assume goes with --uri",
         ));
     }
     arguments.credentials = session::credentials_file(global);

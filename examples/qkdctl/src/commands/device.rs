@@ -49,7 +49,8 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
     if let Ok(attenuator) = device.opened.as_attenuator() {
         kinds.push(("attenuator", json!(attenuator.attenuator_capabilities())));
     }
-    let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor, "capabilities": capabilities, "parameters": handle.parameters()});
+    let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor,
+        "capabilities": capabilities, "parameters": handle.parameters()});
     if let Value::Object(map) = &mut value {
         map.extend(
             kinds

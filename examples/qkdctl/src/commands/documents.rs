@@ -1,4 +1,5 @@
-//! `qkdctl completions` and `qkdctl man`: what is known of the command line, for shells and readers.
+//! `qkdctl completions` and `qkdctl man`: what is known of the command line, for shells and
+//! readers.
 
 use crate::{cli::Cli, output};
 use clap::CommandFactory;

@@ -101,7 +101,10 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<u8> {
 
 /// Drivers whose devices have these USB ids.
 pub(super) fn fitting(session: &Session, vendor: u16, product: u16) -> Vec<String> {
-    let fits = |p: &Probe| matches!(p, Probe::Usb { vendor: v, product: p } if (*v, *p) == (vendor, product));
+    let fits = |p: &Probe| {
+        matches!(p, Probe::Usb { vendor: v, product: p } if (*v, *p) == (vendor,
+        product))
+    };
     session
         .registry
         .drivers()

@@ -1,4 +1,5 @@
-//! `qkdctl probe`: which driver fits. Passive first; bytes go down a line only with `--active`, and are printed before.
+//! `qkdctl probe`: which driver fits. Passive first; bytes go down a line only with `--active`, and
+//! are printed before.
 
 use super::list::fitting;
 use crate::{
@@ -168,7 +169,8 @@ fn of_uri(uri: &DeviceUri) -> Target {
 fn of_text(text: &str) -> Result<Target> {
     let wrong = || {
         Error::invalid(format!(
-            "{} is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, usbip:192.0.2.4/1-1, or a device URI",
+            "{} is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, \
+             usbip:192.0.2.4/1-1, or a device URI",
             quoted(text)
         ))
     };
@@ -239,7 +241,11 @@ async fn snmp(
     probed: &mut Probed,
 ) -> Result<()> {
     let login = login.ok_or_else(|| {
-        Error::new(ErrorKind::Authentication, "reading the SNMP system group needs credentials: --login <name of an entry of the credentials file>")
+        Error::new(
+            ErrorKind::Authentication,
+            "reading the SNMP system group needs credentials: \
+            --login <name of an entry of the credentials file>",
+        )
     })?;
     let security = Security::from_entry(&session.credentials.entry(login)?)?;
     let link = UdpSnmp::open(
@@ -424,7 +430,10 @@ fn table(probed: &Probed, active: bool) -> String {
             .would_send
             .iter()
             .for_each(|s| text.push_str(&format!("  for {}: {}\n", s.driver, s.bytes)));
-        text.push_str("On some devices every byte is a command. Name the driver you expect with --driver, look at the bytes, then add --active.\n");
+        text.push_str(
+            "On some devices every byte is a command. Name the driver you expect with \
+            --driver, look at the bytes, then add --active.\n",
+        );
     }
     text.push_str(&match probed.drivers.as_slice() {
         [] => "\nno driver was recognised\n".to_owned(),

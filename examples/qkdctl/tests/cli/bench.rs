@@ -90,7 +90,8 @@ impl Bench {
     pub(crate) fn start(&self, profile: &str) -> Running {
         self.start_with(profile, Options::default())
     }
-    /// A QKD pair with keys in store, which generates no more: the store changes only by what is taken.
+    /// A QKD pair with keys in store, which generates no more: the store changes only by what is
+    /// taken.
     pub(crate) fn start_stored(&self, profile: &str) -> Running {
         self.start_with(profile, Options::default().with("running", false))
     }

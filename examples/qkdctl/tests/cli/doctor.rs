@@ -1,4 +1,5 @@
-//! `qkdctl doctor`, on the machine of the test. What it finds of a machine that is made up is in the unit tests.
+//! `qkdctl doctor`, on the machine of the test. What it finds of a machine that is made up is in
+//! the unit tests.
 
 use crate::bench::Bench;
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};

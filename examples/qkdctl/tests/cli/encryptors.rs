@@ -4,6 +4,22 @@ use crate::bench::Bench;
 use qkd_emulators::profile::Running;
 use serde_json::Value;
 
+/// The name of the first channel of an encryptor.
+pub(crate) fn first_channel(bench: &Bench, uri: &str, credentials: &str) -> String {
+    let show = [
+        "encryptor",
+        "show",
+        uri,
+        "-o",
+        "json",
+        "--credentials",
+        credentials,
+    ];
+    let shown = bench.run(show).exits(0).json();
+    let channel = &shown["channels"][0]["status"]["channel"];
+    channel.as_str().unwrap().to_owned()
+}
+
 #[test]
 fn an_assumption_that_nobody_accepted_is_named() {
     let bench = Bench::new();
@@ -17,25 +33,13 @@ fn an_assumption_that_nobody_accepted_is_named() {
             "5a".repeat(32)
         ),
     );
-    let shown = bench
-        .run([
-            "encryptor",
-            "show",
-            uri,
-            "--credentials",
-            &credentials,
-            "--output",
-            "json",
-        ])
-        .exits(0)
-        .json();
-    let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap();
+    let channel = first_channel(&bench, uri, &credentials);
     let stage = [
         "encryptor",
         "stage",
         uri,
         "--channel",
-        channel,
+        &channel,
         "--key",
         &key,
         "--credentials",

@@ -2,6 +2,7 @@
 
 use crate::{
     bench::{Bench, Run},
+    encryptors::first_channel,
     signals::{Running, begun},
 };
 use nix::sys::signal::Signal;
@@ -116,7 +117,8 @@ fn words(text: &str) -> Vec<String> {
 }
 
 macro_rules! case {
-    ($verb:literal, $profile:literal, $operation:literal, $place:literal, $arguments:expr, $says:literal) => {
+    ($verb:literal, $profile:literal, $operation:literal, $place:literal, $arguments:expr,
+        $says:literal) => {
         Case {
             verb: $verb,
             profile: $profile,
@@ -183,8 +185,7 @@ const CASES: &[Case] = &[
         |_| words("--channel ca1"), "channel ca1: "),
     case!("encryptor-encryption", "packetlight-pair", "set-encryption", 0, |desk| {
         let uri = desk.uri(0);
-        let shown = desk.run(&["encryptor", "show", &uri, "-o", "json"]).exits(0).json();
-        let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap().to_owned();
+        let channel = first_channel(&desk.bench, &uri, &desk.common[1]);
         vec!["off".to_owned(), "--channel".to_owned(), channel]
     }, "disabled"),
     case!("encryptor-roll", "nokia-sros-macsec-pair", "activate", 0, |desk| {

@@ -1,4 +1,5 @@
-//! The program from end to end: as a child process, over pipes and on terminals, against emulators on their real wires.
+//! The program from end to end: as a child process, over pipes and on terminals, against emulators
+//! on their real wires.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,5 @@
-//! On a terminal: what is drawn, coloured and shown there, and nowhere else; and that the terminal is then as it was before.
+//! On a terminal: what is drawn, coloured and shown there, and nowhere else; and that the terminal
+//! is then as it was before.
 
 use crate::bench::Bench;
 use nix::{

@@ -1,6 +1,9 @@
 //! Changes of one call: `key start`, `encryptor zeroize`, `switch port` and the like.
 
-use crate::{bench::Bench, encryptors::NOKIA};
+use crate::{
+    bench::Bench,
+    encryptors::{NOKIA, first_channel},
+};
 use serde_json::Value;
 
 /// A change is not made without `--yes`, made and journalled with it, and then nothing to do.
@@ -112,16 +115,8 @@ fn encryption_is_switched_off_and_on_again() {
     let credentials = bench.credentials("credentials.toml", &[&pair]);
     let uri = pair.ready().uri.as_str();
     let login = ["--credentials", credentials.as_str()];
-    let shown = bench
-        .run(
-            ["encryptor", "show", uri, "-o", "json"]
-                .iter()
-                .chain(&login),
-        )
-        .exits(0)
-        .json();
-    let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap();
-    let options = ["--channel", channel, login[0], login[1]];
+    let channel = first_channel(&bench, uri, &credentials);
+    let options = ["--channel", &channel, login[0], login[1]];
     bench
         .run(
             ["encryptor", "encryption", uri, "off"]
@@ -130,6 +125,12 @@ fn encryption_is_switched_off_and_on_again() {
         )
         .exits(0)
         .says("TRAFFIC MAY PASS UNENCRYPTED");
+    // The state would change between the readings while the pair makes its first exchange.
+    bench.until("the first exchange ends", || {
+        let show = ["encryptor", "show", uri, "-o", "json", login[0], login[1]];
+        let shown = bench.run(show).exits(0).json();
+        shown["channels"][0]["status"]["state"] == "encrypting"
+    });
     for (word, is_disabled) in [("off", true), ("on", false)] {
         let change = ["encryptor", "encryption", uri, word];
         let done = changes(&bench, &change, &options, true);
@@ -300,8 +301,8 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
     for (info, (_, profile)) in encryptors.iter().zip(profiles) {
         let bench = Bench::new();
         let pair = bench.start(profile);
-        let mut options = vec!["--credentials".to_owned()];
-        options.push(bench.credentials("credentials.toml", &[&pair]));
+        let credentials = bench.credentials("credentials.toml", &[&pair]);
+        let mut options = vec!["--credentials".to_owned(), credentials.clone()];
         for assumption in info.assumptions {
             options.extend(["--assume".to_owned(), assumption.id.to_owned()]);
         }
@@ -310,10 +311,7 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
             let options = options.iter().map(String::as_str);
             bench.run(arguments.iter().copied().chain(options))
         };
-        let shown = run(&["encryptor", "show", uri, "-o", "json"])
-            .exits(0)
-            .json();
-        let channel = shown["channels"][0]["status"]["channel"].as_str().unwrap();
+        let channel = first_channel(&bench, uri, &credentials);
         let state = pair.state();
         for (id, code) in [
             ("g".repeat(33), 2),
@@ -327,7 +325,7 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
                 "stage",
                 uri,
                 "--channel",
-                channel,
+                &channel,
                 "--key",
                 &file,
             ];

@@ -12,7 +12,8 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
-/// A watch that runs. It ends by itself after a minute, so that no line that never comes is waited for.
+/// A watch that runs. It ends by itself after a minute, so that no line that never comes is waited
+/// for.
 pub(crate) struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -134,7 +135,8 @@ fn changes_are_told_as_they_come_and_nobody_is_kept_from_making_them() {
     let uri = switch.ready().uri.clone();
     let mut watch = Watch::of(&bench, &[&uri]);
     watch.until("paths: dark");
-    // The lock is held for as long as a reading takes: one of many tries meets a moment in which it is free.
+    // The lock is held for as long as a reading takes: one of many tries meets a moment in which it
+    // is free.
     let done = std::iter::repeat_with(|| {
         bench.run(["switch", "apply", &uri, "--connect", "1-17", "--yes"])
     })

@@ -1,4 +1,5 @@
-//! Checks by software that we did not write. Each is named; one whose tool is missing fails by name, it never passes silently.
+//! Checks by software that we did not write. Each is named; one whose tool is missing fails by
+//! name, it never passes silently.
 //!
 //! `foreign-checks all`, or one of the names that `foreign-checks list` shows.
 
@@ -109,7 +110,8 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Runs a script of this folder with the Python of `QKD_CI_PYTHON`, where `.ci/run` has put the packages from PyPI.
+/// Runs a script of this folder with the Python of `QKD_CI_PYTHON`, where `.ci/run` has put the
+/// packages from PyPI.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> Result<String, String> {
     let python = std::env::var("QKD_CI_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/foreign/").to_owned() + script;

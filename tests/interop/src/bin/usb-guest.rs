@@ -1,6 +1,8 @@
-//! What runs in the virtual machine of the check `our-usb-driver-on-linux`: our driver, through libusb, usbfs and `vhci_hcd`, on our emulator.
+//! What runs in the virtual machine of the check `our-usb-driver-on-linux`: our driver, through
+//! libusb, usbfs and `vhci_hcd`, on our emulator.
 //!
-//! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED [FAULT]` is the emulator that it starts, and kills.
+//! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED
+//! [FAULT]` is the emulator that it starts, and kills.
 
 use qkd_driver_kit::{OpenContext, Opened};
 use qkd_emulators::{
@@ -59,10 +61,12 @@ impl Emulator {
         })
     }
 
-    /// Hands a connection to it to the kernel, which takes it for a cable: what `usbip attach` does.
+    /// Hands a connection to it to the kernel, which takes it for a cable: what `usbip attach`
+    /// does.
     fn plug(&self) -> Outcome<()> {
         let broken = |e: std::io::Error| format!("USB/IP at {}: {e}", self.address);
-        // OP_REQ_IMPORT of bus id 1-1, and its reply: 8 bytes and a device record, with bus, device and speed behind path and bus id.
+        // OP_REQ_IMPORT of bus id 1-1, and its reply: 8 bytes and a device record, with bus, device
+        // and speed behind path and bus id.
         let mut request = vec![0x01, 0x11, 0x80, 0x03, 0, 0, 0, 0];
         request.extend(b"1-1");
         request.resize(40, 0);

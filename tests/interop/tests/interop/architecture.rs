@@ -14,7 +14,8 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// For each package of the workspace: its normal dependencies among the workspace's packages, and all the names it depends on.
+/// For each package of the workspace: its normal dependencies among the workspace's packages, and
+/// all the names it depends on.
 fn packages() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -67,7 +68,8 @@ fn the_arrows_point_one_way() {
             "qkd-hal" => &|_| false,
             "qkd-switch-hal" => &|d| d == "qkd-hal",
             "qkd-driver-kit" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
-            // Qline's keys come through the ETSI GS QKD 014 driver: a standard's, not another vendor's.
+            // Qline's keys come through the ETSI GS QKD 014 driver: a standard's, not another
+            // vendor's.
             "qkd-driver-veriqloud-qline" => {
                 &|d| matches!(d, "qkd-hal" | "qkd-driver-kit" | "qkd-driver-etsi014")
             }

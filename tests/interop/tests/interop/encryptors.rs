@@ -1,4 +1,5 @@
-//! Linked pairs of encryptors through their drivers: in memory under paused time where the wire does not matter, over SNMPv3 on the loopback where it does.
+//! Linked pairs of encryptors through their drivers: in memory under paused time where the wire
+//! does not matter, over SNMPv3 on the loopback where it does.
 
 use qkd_driver_kit::{
     OpenContext, Opened,
@@ -633,7 +634,8 @@ fn context(entries: impl IntoIterator<Item = Entry>) -> OpenContext {
     accepting(OpenContext::new().with_credentials(credentials))
 }
 
-/// The reply to the one SET of an operation is lost: the box has the key, and the driver must not deny it. Whatever reply before it is lost, is asked for again.
+/// The reply to the one SET of an operation is lost: the box has the key, and the driver must not
+/// deny it. Whatever reply before it is lost, is asked for again.
 #[tokio::test]
 async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
     for family in FAMILIES {
@@ -712,7 +714,8 @@ async fn wrong_credentials_are_an_authentication_error() {
                 .open(family, &context, &format!("credentials={wrong}"))
                 .await
                 .unwrap_err();
-            // What deciphers to nonsense is no SNMP message, and the agent drops it without a word (RFC 3412, 7.2): nobody can tell that from a loss.
+            // What deciphers to nonsense is no SNMP message, and the agent drops it without a word
+            // (RFC 3412, 7.2): nobody can tell that from a loss.
             let kind = if wrong == "priv" {
                 ErrorKind::Timeout
             } else {
@@ -892,7 +895,12 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
 /// Both agents send to one receiver from one address; each driver hears its own.
 #[tokio::test]
 async fn traps_arrive_at_the_driver_of_their_agent_only() {
-    let alarm = |code: &'static str| move |k: &EventKind| matches!(k, EventKind::Alarm { code: c, .. } if c == code);
+    let alarm = |code: &'static str| {
+        move |k: &EventKind| {
+            matches!(k, EventKind::Alarm { code: c,
+        .. } if c == code)
+        }
+    };
     for family in FAMILIES {
         let users = [Security::from_entry(&noc()).unwrap()];
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &users)
@@ -920,7 +928,8 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
                 served[1].fault("alarm=sfpRemoved");
                 let (heard, _) = event(&mut events[1], alarm("702")).await;
                 assert!(
-                    matches!(&heard.kind, EventKind::Alarm { subject: Some(s), .. } if s == "1295104"),
+                    matches!(&heard.kind, EventKind::Alarm { subject: Some(s),
+                        .. } if s == "1295104"),
                     "{heard:?}"
                 );
                 served[0].fault("alarm=hwfail");

@@ -1,4 +1,5 @@
-//! Every profile in memory, under paused time: both ends open, what reads changes nothing at the device, and what changes something shows in its state.
+//! Every profile in memory, under paused time: both ends open, what reads changes nothing at the
+//! device, and what changes something shows in its state.
 
 use qkd_driver_kit::{
     OpenContext, Opened,
@@ -531,7 +532,8 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
     );
 }
 
-/// A reply that is lost after the device has acted: the driver says that the effect is unknown, and the state shows that there was one.
+/// A reply that is lost after the device has acted: the driver says that the effect is unknown, and
+/// the state shows that there was one.
 #[tokio::test(start_paused = true)]
 async fn a_struck_reply_to_a_change_leaves_the_effect_open() {
     for (name, skip, fate, kind) in [

@@ -1,4 +1,5 @@
-//! Active probes: what each driver sends down a serial line to recognise its device, at each device that has one. A probe reads only, and leaves no half-read line behind.
+//! Active probes: what each driver sends down a serial line to recognise its device, at each device
+//! that has one. A probe reads only, and leaves no half-read line behind.
 
 use qkd_driver_kit::{
     DriverInfo, OpenContext,
@@ -125,7 +126,8 @@ impl Device {
 async fn answers(switch: &dyn OpticalSwitch, paths: &CrossConnects, name: &str) {
     match switch.connections().await {
         Ok(now) => assert_eq!((&now.value, now.quality), (paths, Quality::Good), "{name}"),
-        // A SelfAlign cannot be asked: that it still answers shows in the acknowledgement of the path that it has.
+        // A SelfAlign cannot be asked: that it still answers shows in the acknowledgement of the
+        // path that it has.
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::NotReady, "{name}: {error}");
             let plan = Plan::blind(
@@ -348,7 +350,8 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
         }
         assert_eq!(device.ports(), before);
     }
-    // Two devices have a probe of their own; an Agiltron cannot be recognised, since each four bytes are a command there.
+    // Two devices have a probe of their own; an Agiltron cannot be recognised, since each four
+    // bytes are a command there.
     assert_eq!(recognised, 2 * 3);
     assert!(
         probes.iter().all(|(info, ..)| info.name == "polatis"),
@@ -356,7 +359,8 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
     );
 }
 
-/// What others have left on the line, up to a whole wrong command, ends with the first bytes of the probe.
+/// What others have left on the line, up to a whole wrong command, ends with the first bytes of the
+/// probe.
 #[tokio::test(start_paused = true)]
 async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
     for device in devices().into_iter().take(2) {
@@ -382,7 +386,8 @@ async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
     }
 }
 
-/// Over pseudo-terminals, at the probe's own line speed, which may not be the device's: then it hears noise.
+/// Over pseudo-terminals, at the probe's own line speed, which may not be the device's: then it
+/// hears noise.
 #[tokio::test]
 async fn over_real_lines_each_probe_recognises_its_own_only() {
     for name in [

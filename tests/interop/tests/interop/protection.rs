@@ -1,4 +1,5 @@
-//! Protection switches: model through driver equals model direct, over a random programme of settings, commands and cuts.
+//! Protection switches: model through driver equals model direct, over a random programme of
+//! settings, commands and cuts.
 
 use qkd_driver_kit::{OpenContext, context::Endpoint};
 use qkd_emulators::{
@@ -162,8 +163,9 @@ async fn packet_light() -> Rig {
     rig("packetlight+mem://box?psk-encoding=hex", model, agent).await
 }
 
-/// What both must tell alike. Why a path is live no box tells in full, and drivers derive it from the present: the model, which remembers, may name a command of
-/// before the mode was changed, or that nothing was due when the paths failed all together.
+/// What both must tell alike. Why a path is live no box tells in full, and drivers derive it from
+/// the present: the model, which remembers, may name a command of before the mode was changed, or
+/// that nothing was due when the paths failed all together.
 fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
     let told = |s: &ProtectionStatus| (s.mode, s.live.path.clone(), s.revert, s.wait_to_restore);
     assert_eq!(told(driven), told(direct), "after {after}");
@@ -246,7 +248,8 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
             };
             let takes = capabilities.commands.contains(&command.kind());
             let now = direct.protection(&rig.group).await.unwrap().value;
-            // Without standing commands the box takes them in manual mode only, and one with them in automatic mode only.
+            // Without standing commands the box takes them in manual mode only, and one with them
+            // in automatic mode only.
             let mode = if capabilities.commands.contains(&CommandKind::Clear) {
                 Mode::Automatic
             } else {

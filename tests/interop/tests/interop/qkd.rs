@@ -1,4 +1,5 @@
-//! QKD pairs over their real wires: the same keys on both ends, once; rates and states as the model has them; faults as the contract says.
+//! QKD pairs over their real wires: the same keys on both ends, once; rates and states as the model
+//! has them; faults as the contract says.
 
 use qkd_driver_kit::{OpenContext, Opened, credentials::Credentials};
 use qkd_emulators::profile::{self, Options, Running};

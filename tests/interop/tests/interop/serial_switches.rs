@@ -1,4 +1,5 @@
-//! Switches on serial lines whose sets are silent: model through driver equals model direct, whoever made the change, and what was refused or forgotten is told.
+//! Switches on serial lines whose sets are silent: model through driver equals model direct,
+//! whoever made the change, and what was refused or forgotten is told.
 
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
@@ -203,7 +204,8 @@ async fn through_its_driver_each_is_its_model() {
     }
 }
 
-/// A set that is refused in silence, or with an error that waits to be asked for: never taken for done.
+/// A set that is refused in silence, or with an error that waits to be asked for: never taken for
+/// done.
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_never_taken_for_done() {
     for family in families() {
@@ -255,7 +257,8 @@ async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
             .add("reboot".parse::<FaultSpec>().unwrap())
             .unwrap();
         assert_eq!(rig.model.connected(), first, "{}", family.name);
-        // The line may have broken with it; in the end the plan is refused for the state that it was not made for.
+        // The line may have broken with it; in the end the plan is refused for the state that it
+        // was not made for.
         let mut kinds = Vec::new();
         while kinds.last() != Some(&ErrorKind::StateChanged) {
             let error = rig.driven.apply(&back).await.expect_err(family.name);

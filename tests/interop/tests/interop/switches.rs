@@ -1,4 +1,5 @@
-//! Switches: model through driver equals model direct, step by step, and faults end as the contract says.
+//! Switches: model through driver equals model direct, step by step, and faults end as the contract
+//! says.
 
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
@@ -122,7 +123,8 @@ async fn a_polatis_through_its_driver_is_the_model() {
     for _ in 0..scaled(150) {
         match dice.random_range(0..5) {
             0 => {
-                // A reader of the model and a reader of the wire see the same, though a driver made the change.
+                // A reader of the model and a reader of the wire see the same, though a driver made
+                // the change.
                 let connect = [CrossConnect::new(
                     dice.random_range(1..9),
                     dice.random_range(9..17),
@@ -350,7 +352,8 @@ async fn ports_out_of_range_never_reach_the_wire() {
     assert!((1..17).all(|p| rig.model.port_state(p) == PortState::Enabled));
 }
 
-/// Every fault of the wire, on a reading and on a change: the call ends within its deadline with a typed error or the right answer, and the next one works.
+/// Every fault of the wire, on a reading and on a change: the call ends within its deadline with a
+/// typed error or the right answer, and the next one works.
 #[tokio::test(start_paused = true)]
 async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
     let mut kinds = BTreeSet::new();

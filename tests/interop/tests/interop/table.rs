@@ -16,7 +16,13 @@ fn infos() -> Vec<&'static DriverInfo> {
 
 fn table() -> String {
     let mut out = String::from(
-        "# The drivers\n\nMade from the code by a test; do not edit. Maturity: **Emulated**: only our emulator has answered it · **Cross-checked**: somebody else's implementation of this vendor's\nprotocol, or a recording of a real box, has · **LabVerified**: a real device has, with a signed report. Evidence of the transport or of the emulator is just that.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | unknown |\n|---|---|---|---|---|---|---|---|\n",
+        "# The drivers\n\nA test generates this page from the code; do not edit it. Maturity:\n\n\
+         - **Emulated**: tested with our emulator only.\n\
+         - **Cross-checked**: also tested with an independent implementation of the vendor's \
+         protocol, or\n  with a recording of a real device.\n\
+         - **LabVerified**: also tested with a real device, with a signed report.\n\n\
+         Evidence of the transport or of the emulator does not raise the maturity.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | unknown \
+         |\n|---|---|---|---|---|---|---|---|\n",
     );
     let cell = |items: Vec<String>| {
         if items.is_empty() {
@@ -58,7 +64,11 @@ fn table() -> String {
             cell(i.unknowns.iter().map(|u| (*u).to_owned()).collect()),
         );
     }
-    out.push_str("\n## Assumptions\n\nA changing operation that rests on one is refused unless the URI, the inventory or the DUT file accepts it by id.\n\n| id | what is assumed | source | a real box disproves it if | operations |\n|---|---|---|---|---|\n");
+    out.push_str(
+        "\n## Assumptions\n\nAn operation that changes a device and rests on an assumption is \
+         refused unless the\nURI, the inventory or the DUT file accepts the assumption by \
+         id.\n\n| id | assumption | source | disproved by | operations |\n|---|---|---|---|---|\n",
+    );
     for a in infos().iter().flat_map(|i| i.assumptions) {
         let operations: Vec<_> = a.operations.iter().map(|o| o.name()).collect();
         let _ = writeln!(
@@ -98,7 +108,8 @@ fn the_table_is_that_of_the_code() {
     );
 }
 
-/// The page of a family for people who don't read crates: the driver's own, its headings a level lower.
+/// The page of a family for people who don't read crates: the driver's own, its headings a level
+/// lower.
 fn page(info: &DriverInfo) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("../../drivers/{}/src/docs.md", info.name));

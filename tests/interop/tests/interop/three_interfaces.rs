@@ -1,4 +1,5 @@
-//! A Polatis switch has three interfaces on one state: what one of them changes, the other two and the model show, and what one refuses, the others refuse alike.
+//! A Polatis switch has three interfaces on one state: what one of them changes, the other two and
+//! the model show, and what one refuses, the others refuse alike.
 
 use qkd_driver_kit::{OpenContext, Opened, context::Endpoint, link::snmp::SnmpService};
 use qkd_emulators::{
@@ -288,7 +289,8 @@ impl Rig {
                 .unwrap()
                 .value,
         );
-        // A path that somebody made to the protecting port alone looks like a switch-over (assumption polatis.aps-live-by-path).
+        // A path that somebody made to the protecting port alone looks like a switch-over
+        // (assumption polatis.aps-live-by-path).
         if b.live.path.0 == "2" || self.model.peer(1).is_some() || self.model.peer(2).is_none() {
             assert_eq!(gist_of_group(&a), gist_of_group(&b), "after {after}");
         }

@@ -1,4 +1,5 @@
-//! Over real wires, where paused time cannot go: pseudo-terminals, TCP, USB/IP, and libusb with usbfs answered in process.
+//! Over real wires, where paused time cannot go: pseudo-terminals, TCP, USB/IP, and libusb with
+//! usbfs answered in process.
 
 use qkd_driver_kit::{OpenContext, context::Endpoint, link::usb::UsbService};
 use qkd_emulators::{

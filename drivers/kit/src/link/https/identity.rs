@@ -84,7 +84,8 @@ mod tests {
         let path = dir.path().join("key.pem");
         for (text, words) in [
             (
-                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nTUlJ\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nTUlJ\n-----END ENCRYPTED PRIVATE \
+                 KEY-----\n",
                 "encrypted with a passphrase",
             ),
             (

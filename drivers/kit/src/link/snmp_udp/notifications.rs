@@ -1,4 +1,5 @@
-//! One receiver of traps and informs for the process, through `async-snmp`, which also acknowledges informs.
+//! One receiver of traps and informs for the process, through `async-snmp`, which also acknowledges
+//! informs.
 
 use super::{
     super::snmp::{Notification, VarBind},
@@ -38,12 +39,14 @@ impl Drop for AbortOnDrop {
 }
 
 impl NotificationReceiver {
-    /// Listens at `address` (such as `0.0.0.0:162`). Accepts SNMPv3 notifications of these users, authenticated at least, and SNMPv2c ones of these communities.
+    /// Listens at `address` (such as `0.0.0.0:162`). Accepts SNMPv3 notifications of these users,
+    /// authenticated at least, and SNMPv2c ones of these communities.
     ///
     /// # Errors
     /// `Unreachable` if the address cannot be had; `Authentication` if a user cannot be set up.
     pub async fn bind(address: &str, users: &[Security]) -> Result<Self> {
-        // Our own engine id, under the enterprise number for documentation (32473, RFC 5612): informs are sent to it. It is fresh for each process, so boots may begin anew.
+        // Our own engine id, under the enterprise number for documentation (32473, RFC 5612):
+        // informs are sent to it. It is fresh for each process, so boots may begin anew.
         let mut engine_id = vec![0x80, 0, 0x7e, 0xd9, 5];
         engine_id.extend_from_slice(&rand::random::<[u8; 12]>());
         let own_engine = engine_id.as_slice().into();
@@ -174,7 +177,8 @@ impl NotificationReceiver {
         receiver
     }
 
-    /// Passes on what one agent sends: told by its engine id where it names one, since many agents may share an address.
+    /// Passes on what one agent sends: told by its engine id where it names one, since many agents
+    /// may share an address.
     pub(super) fn forward(
         &self,
         from: IpAddr,

@@ -35,65 +35,62 @@ pub(super) const MAX_WALK_BYTES: usize = 8 << 20;
 /// Bytes that a row costs beside its name and its octets.
 const ROW_BYTES: usize = 64;
 
+/// How many things one request carries, as far as this agent and its network were found to carry
+/// it.
+pub(super) struct Size {
+    most: AtomicUsize,
+    failures: AtomicU32,
+}
+
+impl Size {
+    fn new(most: usize) -> Self {
+        Self {
+            most: AtomicUsize::new(most),
+            failures: AtomicU32::new(0),
+        }
+    }
+
+    /// The size of attempt `n`, counted from 0: all, half, an eighth, and then one at a time.
+    fn of_attempt(&self, n: u32) -> usize {
+        let all = self.most.load(Ordering::Relaxed);
+        match n {
+            0 => all,
+            1 => all / 2,
+            2 => all / 8,
+            _ => 1,
+        }
+        .max(1)
+    }
+
+    /// Attempt `n` succeeded with this size: it is kept once a larger one has failed repeatedly.
+    fn note(&self, n: u32, size: usize) {
+        if n == 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+            self.lower(size);
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing larger than this is sent any more.
+    fn lower(&self, size: usize) {
+        self.most.fetch_min(size.max(1), Ordering::Relaxed);
+    }
+}
+
 /// What this agent, and the network before it, were found to carry.
 pub(super) struct Sizes {
     /// Rows of a GETBULK; 1 selects GETNEXT.
-    rows: AtomicU32,
+    rows: Size,
     /// Varbinds of a GET.
-    varbinds: AtomicUsize,
-    row_failures: AtomicU32,
-    varbind_failures: AtomicU32,
+    varbinds: Size,
 }
 
 impl Sizes {
     pub(super) fn new(options: &SnmpOptions) -> Self {
         Self {
-            rows: AtomicU32::new(options.bulk),
-            varbinds: AtomicUsize::new(options.varbinds),
-            row_failures: AtomicU32::new(0),
-            varbind_failures: AtomicU32::new(0),
-        }
-    }
-
-    /// Rows of attempt `n`, counted from 0: all, half, an eighth, and then one at a time.
-    fn rows_of_attempt(&self, n: u32) -> u32 {
-        let all = self.rows.load(Ordering::Relaxed);
-        match n {
-            0 => all,
-            1 => all / 2,
-            2 => all / 8,
-            _ => 1,
-        }
-        .max(1)
-    }
-
-    fn varbinds_of_attempt(&self, n: u32) -> usize {
-        let all = self.varbinds.load(Ordering::Relaxed);
-        match n {
-            0 => all,
-            1 => all / 2,
-            2 => all / 8,
-            _ => 1,
-        }
-        .max(1)
-    }
-
-    /// Attempt `n` succeeded: smaller sizes are kept once the larger has failed repeatedly.
-    fn note_rows(&self, n: u32, rows: u32) {
-        if n == 0 {
-            self.row_failures.store(0, Ordering::Relaxed);
-        } else if self.row_failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
-            self.rows.fetch_min(rows, Ordering::Relaxed);
-            self.row_failures.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn note_varbinds(&self, n: u32, varbinds: usize) {
-        if n == 0 {
-            self.varbind_failures.store(0, Ordering::Relaxed);
-        } else if self.varbind_failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
-            self.varbinds.fetch_min(varbinds, Ordering::Relaxed);
-            self.varbind_failures.store(0, Ordering::Relaxed);
+            rows: Size::new(usize::try_from(options.bulk).unwrap_or(usize::MAX)),
+            varbinds: Size::new(options.varbinds),
         }
     }
 }
@@ -234,7 +231,7 @@ impl Shared {
 
     async fn get_in_parts(&self, oids: &[Oid], attempt: u32) -> Result<Vec<VarBind>, Failure> {
         let mut found = Vec::with_capacity(oids.len());
-        let mut size = self.sizes.varbinds_of_attempt(attempt);
+        let mut size = self.sizes.varbinds.of_attempt(attempt);
         while found.len() < oids.len() {
             let part = &oids[found.len()..oids.len().min(found.len() + size)];
             match self.stack().exchange(Request::Get(part)).await {
@@ -248,7 +245,7 @@ impl Shared {
                 Err(Failure::TooBig) if part.len() > 1 => {
                     // RFC 3416, 4.2.1: the reply does not fit; this holds for every later GET.
                     size = part.len() / 2;
-                    self.sizes.varbinds.fetch_min(size, Ordering::Relaxed);
+                    self.sizes.varbinds.lower(size);
                 }
                 Err(Failure::Undecodable(_)) => {
                     found.extend(self.get_one_by_one(part).await?);
@@ -259,7 +256,7 @@ impl Shared {
                 Err(failure) => return Err(failure),
             }
         }
-        self.sizes.note_varbinds(attempt, size);
+        self.sizes.varbinds.note(attempt, size);
         Ok(found)
     }
 
@@ -281,11 +278,11 @@ impl Shared {
 
     /// The next rows after `at`, at least one.
     async fn rows_after(&self, at: &Oid, attempt: u32) -> Result<Vec<VarBind>, Failure> {
-        let mut rows = self.sizes.rows_of_attempt(attempt);
+        let mut rows = self.sizes.rows.of_attempt(attempt);
         let mut refused_bulk = false;
         loop {
             let request = if rows > 1 {
-                Request::Bulk(at, rows)
+                Request::Bulk(at, u32::try_from(rows).unwrap_or(u32::MAX))
             } else {
                 Request::Next(at)
             };
@@ -300,14 +297,14 @@ impl Shared {
                         cut(&mut response.binds);
                     }
                     if refused_bulk {
-                        self.sizes.rows.store(1, Ordering::Relaxed);
+                        self.sizes.rows.lower(1);
                     }
-                    self.sizes.note_rows(attempt, rows);
+                    self.sizes.rows.note(attempt, rows);
                     return Ok(response.binds);
                 }
                 Err(Failure::TooBig) if rows > 1 => {
                     rows /= 2;
-                    self.sizes.rows.fetch_min(rows.max(1), Ordering::Relaxed);
+                    self.sizes.rows.lower(rows);
                 }
                 // Agents that lack GETBULK answer it with an error-status.
                 Err(Failure::Refused(..)) if rows > 1 => {

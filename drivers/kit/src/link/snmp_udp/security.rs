@@ -61,7 +61,8 @@ pub enum PrivProtocol {
 }
 
 impl Security {
-    /// From an entry of the credentials file: `community`, or `user` with `auth_password` and `priv_password`.
+    /// From an entry of the credentials file: `community`, or `user` with `auth_password` and
+    /// `priv_password`.
     ///
     /// # Errors
     /// `Authentication`, naming the field that is missing or wrong.

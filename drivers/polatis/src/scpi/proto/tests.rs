@@ -191,7 +191,8 @@ proptest! {
         prop_assert_eq!(decode_connections(lists.as_bytes()).unwrap(), pairs);
     }
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[(@),\"0-9DEF. -]{0,40}") {
+    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        text in "[(@),\"0-9DEF. -]{0,40}") {
         fuzz(&bytes);
         fuzz(text.as_bytes());
     }

@@ -33,7 +33,8 @@ fn values_mean_what_the_sources_say() {
             "product-code" => (oid::PRODUCT_CODE, json!({"object": "product-code"})),
             "size" => (
                 oid::SIZE,
-                json!({"object": "size", "size": [decode_size(&value).unwrap().0, decode_size(&value).unwrap().1]}),
+                json!({"object": "size", "size": [decode_size(&value).unwrap().0,
+                    decode_size(&value).unwrap().1]}),
             ),
             "patch" => (
                 oid::PATCH,
@@ -41,7 +42,8 @@ fn values_mean_what_the_sources_say() {
             ),
             "port-state" => (
                 oid::PORT_STATE,
-                json!({"object": "port-state", "state": format!("{:?}", decode_port_state(&value).unwrap())}),
+                json!({"object": "port-state", "state": format!("{:?}",
+                    decode_port_state(&value).unwrap())}),
             ),
             "wavelength" => (
                 oid::OPM_WAVELENGTH,
@@ -65,15 +67,18 @@ fn values_mean_what_the_sources_say() {
             ),
             "voa-state" => (
                 oid::VOA_STATE,
-                json!({"object": "voa-state", "state": format!("{:?}", decode_voa_state(&value, "x").unwrap())}),
+                json!({"object": "voa-state", "state": format!("{:?}", decode_voa_state(&value,
+                    "x").unwrap())}),
             ),
             "aps-desired" => (
                 oid::APS_DESIRED,
-                json!({"object": "aps-desired", "mode": format!("{:?}", decode_mode(&value).unwrap())}),
+                json!({"object": "aps-desired", "mode": format!("{:?}",
+                    decode_mode(&value).unwrap())}),
             ),
             "condition" => (
                 oid::APS_CONDITION,
-                json!({"object": "condition", "condition": format!("{:?}", decode_condition(&value).unwrap())}),
+                json!({"object": "condition", "condition": format!("{:?}",
+                    decode_condition(&value).unwrap())}),
             ),
             other => panic!("no such object: {other}"),
         };
@@ -115,7 +120,8 @@ fn notifications_tell_what_the_sources_say() {
                 severity,
                 ..
             }) => {
-                json!({"event": "alarm", "code": code, "subject": subject, "cleared": severity == Severity::Cleared})
+                json!({"event": "alarm", "code": code, "subject": subject,
+                    "cleared": severity == Severity::Cleared})
             }
             Told::SwitchOver { group, port, .. } => {
                 json!({"event": "switch-over", "group": group, "port": port})

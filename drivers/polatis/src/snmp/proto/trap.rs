@@ -1,4 +1,5 @@
-//! Notifications (public archive id:52513912784). Each was revised: the later revisions of one event stand beside the first here.
+//! Notifications (public archive id:52513912784). Each was revised: the later revisions of one
+//! event stand beside the first here.
 
 use super::{Misread, oid};
 use qkd_driver_kit::link::{

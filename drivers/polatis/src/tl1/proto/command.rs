@@ -197,7 +197,8 @@ impl Command {
     }
 }
 
-/// The request that opens a session: `ACT-USER::root:123::root;`. [`password_of`] finds the secret in it.
+/// The request that opens a session: `ACT-USER::root:123::root;`. [`password_of`] finds the secret
+/// in it.
 pub(crate) fn login(user: &str, password: &str, tag: u32) -> Zeroizing<Vec<u8>> {
     let head = format!("ACT-USER::{user}:{tag}::");
     let mut request = Zeroizing::new(Vec::with_capacity(head.len() + password.len() + 2));

@@ -198,7 +198,8 @@ pub fn decode_connections(lines: &[String]) -> Result<Vec<(u32, u32)>, Misread> 
         .collect()
 }
 
-/// `1:OPEN` for each port: whether the shutter is open. The word for closed is not public: any other is taken for it.
+/// `1:OPEN` for each port: whether the shutter is open. The word for closed is not public: any
+/// other is taken for it.
 pub fn decode_open(lines: &[String], ports: &[u32]) -> Result<Vec<bool>, Misread> {
     by_port(lines, ports, "port:OPEN or another word", |word| {
         word.bytes()
@@ -273,7 +274,8 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
     by_port(lines, &[at], "port:MODE, perhaps TRIGGERED", read).map(|all| all[0])
 }
 
-/// What stands behind the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or several between bars.
+/// What stands behind the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or several
+/// between bars.
 pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, Misread> {
     const SHAPE: &str = "=NONE|ABSOLUTE|RELATIVE|CONVERGED, or one of them";
     let line = one(lines, SHAPE)?;

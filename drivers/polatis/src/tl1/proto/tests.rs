@@ -106,23 +106,41 @@ fn replies_mean_what_the_sources_say() {
         };
         let at = || ports(&m["ports"])[0];
         let told = match v["to"].as_str().unwrap() {
-            "type" => decode_type(&lines).map(|t| json!({"vendor": t.vendor, "model": t.model, "version": t.version})),
+            "type" => decode_type(&lines).map(|t| {
+                json!({"vendor": t.vendor, "model": t.model,
+                "version": t.version})
+            }),
             "inventory" => decode_serial(&lines).map(|s| json!({"serial": s})),
             "size" => decode_size(&lines).map(|s| json!({"size": [s.0, s.1]})),
-            "connections" => decode_connections(&lines)
-                .map(|all| json!({"ingress": all.iter().map(|p| p.0).collect::<Vec<_>>(), "egress": all.iter().map(|p| p.1).collect::<Vec<_>>()})),
-            "shutters" => decode_open(&lines, &ports(&m["ports"])).map(|open| json!({"ports": m["ports"], "open": open})),
-            "power" => decode_power(&lines, &ports(&m["ports"])).map(|dbm| json!({"ports": m["ports"], "dbm": dbm})),
+            "connections" => decode_connections(&lines).map(|all| {
+                json!({"ingress": all.iter().map(|p| p.0).collect::<Vec<_>>(),
+                    "egress": all.iter().map(|p| p.1).collect::<Vec<_>>()})
+            }),
+            "shutters" => decode_open(&lines, &ports(&m["ports"]))
+                .map(|open| json!({"ports": m["ports"], "open": open})),
+            "power" => decode_power(&lines, &ports(&m["ports"]))
+                .map(|dbm| json!({"ports": m["ports"], "dbm": dbm})),
             "monitors" => decode_monitors(&lines).map(|all| json!({"ports": all})),
-            "monitor" => {
-                decode_monitor(&lines, at()).map(|s| json!({"ports": m["ports"], "wavelength": s.wavelength, "offset": s.offset, "averaging": s.averaging}))
-            }
-            "threshold" => {
-                decode_threshold(&lines, at()).map(|t| json!({"ports": m["ports"], "mode": t.mode.word(), "edge": t.edge.word(), "low": t.low, "high": t.high}))
-            }
-            "alarm" => decode_alarmed(&lines, at()).map(|raised| json!({"ports": m["ports"], "raised": raised})),
-            "voa-config" => decode_voa_config(&lines).map(|c| json!({"absolute": c.absolute, "relative": c.relative, "converged": c.converged})),
-            "voa" => decode_voa(&lines, at()).map(|voa| json!({"ports": m["ports"], "mode": voa.mode, "level": voa.level})),
+            "monitor" => decode_monitor(&lines, at()).map(|s| {
+                json!({"ports": m["ports"],
+                    "wavelength": s.wavelength, "offset": s.offset, "averaging": s.averaging})
+            }),
+            "threshold" => decode_threshold(&lines, at()).map(|t| {
+                json!({"ports": m["ports"],
+                    "mode": t.mode.word(), "edge": t.edge.word(), "low": t.low, "high": t.high})
+            }),
+            "alarm" => decode_alarmed(&lines, at()).map(|raised| {
+                json!({"ports": m["ports"],
+                "raised": raised})
+            }),
+            "voa-config" => decode_voa_config(&lines).map(|c| {
+                json!({"absolute": c.absolute,
+                "relative": c.relative, "converged": c.converged})
+            }),
+            "voa" => decode_voa(&lines, at()).map(|voa| {
+                json!({"ports": m["ports"],
+                "mode": voa.mode, "level": voa.level})
+            }),
             other => panic!("no such reply: {other}"),
         };
         assert_eq!(told.unwrap(), *m, "{}", v["name"]);
@@ -147,7 +165,8 @@ const REPLY: &str = "\r\n   ( nil ) 26-07-01 12:00:00\r\nM  7 COMPLD\r\n   \"a;b
 
 #[test]
 fn what_comes_unasked_is_skipped() {
-    let unasked = "\r\n   ( nil ) 26-07-01 12:00:00\r\nA  3 REPT ALM\r\n   \"17:LOS\"\r\n;\r\n\r\n   x 26-07-01 12:00:00\r\n*C 4 REPT ALM\r\n;\r\n";
+    let unasked = "\r\n   ( nil ) 26-07-01 12:00:00\r\nA  3 REPT ALM\r\n   \
+        \"17:LOS\"\r\n;\r\n\r\n   x 26-07-01 12:00:00\r\n*C 4 REPT ALM\r\n;\r\n";
     let both = format!("{unasked}{REPLY}\r\n");
     assert_eq!(frame()(unasked.as_bytes()), Frame::Incomplete);
     assert_eq!(frame()(both.as_bytes()), Frame::Complete(both.len()));
@@ -209,7 +228,8 @@ fn no_secret_that_tl1_would_read_otherwise() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[M ;0-9A-Z,:\"\r\n=*-]{0,80}") {
+    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        text in "[M ;0-9A-Z,:\"\r\n=*-]{0,80}") {
         fuzz(&bytes);
         fuzz(text.as_bytes());
     }

@@ -1,4 +1,5 @@
-//! `qkdctl demo`: a testbed of all families over their real wires, driven and faulted, told as a story with a verdict, and then held against the conformance suite.
+//! `qkdctl demo`: a testbed of all families over their real wires, driven and faulted, told as a
+//! story with a verdict, and then held against the conformance suite.
 
 mod chapters;
 mod report;

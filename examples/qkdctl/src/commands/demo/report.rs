@@ -18,7 +18,8 @@ const PAGE: &str = "report.html";
 
 /// Everything.
 const ALL: &[&str] = &[];
-/// Without the faults of the line that it takes this family seconds each to be in step again after: a demo does not wait for those.
+/// Without the faults of the line that it takes this family seconds each to be in step again after:
+/// a demo does not wait for those.
 const QUICK: &[&str] = &["DEV-0", "DEV-1", "DEV-2", "ENC", "SWI"];
 
 /// What is tested: the emulator, of a pair its first end; the profile; the cases.
@@ -76,7 +77,8 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
         },
         keys: true,
         generation: true,
-        // The Agiltron line is in step again after 0.6 s of silence, which its deadline must leave room for.
+        // The Agiltron line is in step again after 0.6 s of silence, which its deadline must leave
+        // room for.
         deadline: Some(
             if profile == "one-by-n-switch" {
                 "2s"

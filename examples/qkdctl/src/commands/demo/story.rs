@@ -122,7 +122,8 @@ impl Story {
             }),
             || {
                 format!(
-                    "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. Everything above was answered by emulators, not by real devices.",
+                    "\nVerdict: {}. {held} checks held, {failed} failed, in {seconds:.1} s. \
+                     Everything above was answered by emulators, not by real devices.",
                     paint(tone, verdict)
                 )
             },

@@ -16,7 +16,8 @@ const PROFILES: [(&str, &[(&str, &str)]); 9] = [
     ("agiltron-ff", &[("channels", "8")]),
     ("agiltron-selfalign", &[]),
     ("etsi014-pair", &[]),
-    // Minutes of calibration pass in tenths of seconds, and two seconds of re-initialisation in one.
+    // Minutes of calibration pass in tenths of seconds, and two seconds of re-initialisation in
+    // one.
     ("veriqloud-qline-pair", &[("time-factor", "2000")]),
     ("packetlight-pair", &[("time-factor", "2")]),
     ("nokia-sros-macsec-pair", &[]),
@@ -94,7 +95,11 @@ impl Testbed {
             .flat_map(|d| d.info().assumptions)
             .map(|a| a.id.to_owned())
             .collect();
-        story.tell(format!("accepted for these emulators, by name: {} assumptions; a real device would need each accepted by you", assumptions.len()));
+        story.tell(format!(
+            "accepted for these emulators, by name: {} assumptions; a real device \
+            would need each accepted by you",
+            assumptions.len()
+        ));
         let mut context = OpenContext::new()
             .with_credentials(credentials.clone())
             .accepting(assumptions);

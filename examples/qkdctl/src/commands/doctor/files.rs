@@ -153,7 +153,12 @@ mod tests {
             [Grade::Ok, Grade::Warn],
             "others may write the inventory"
         );
-        fake.file("inventory.toml", "[devices.a]\nuri = 'nobody+tcp://h'\n[devices.b]\nuri = 'packetlight+snmp://h?credentials=nco'\n", 0o644);
+        fake.file(
+            "inventory.toml",
+            "[devices.a]\nuri = 'nobody+tcp://h'\n[devices.b]\nuri = \
+            'packetlight+snmp://h?credentials=nco'\n",
+            0o644,
+        );
         assert_eq!(
             grades(),
             [Grade::Ok, Grade::Fail, Grade::Fail],

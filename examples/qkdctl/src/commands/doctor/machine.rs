@@ -1,4 +1,5 @@
-//! The machine that is looked at: its files, from a root that tests choose, and what this user may open.
+//! The machine that is looked at: its files, from a root that tests choose, and what this user may
+//! open.
 
 use nix::unistd::{AccessFlags, access};
 use std::{
@@ -79,7 +80,8 @@ impl Machine {
         self.processes().into_iter().find(|p| p.name == name)
     }
 
-    /// Who has this open: a path, or `socket:[inode]`. Of other users' processes, only root is told.
+    /// Who has this open: a path, or `socket:[inode]`. Of other users' processes, only root is
+    /// told.
     pub(super) fn holder(&self, what: &str) -> Option<Process> {
         self.processes().into_iter().find(|p| {
             let folder = format!("/proc/{}/fd", p.id);

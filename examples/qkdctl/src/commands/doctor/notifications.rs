@@ -16,7 +16,8 @@ pub(super) fn check(machine: &Machine) -> Finding {
         return Finding::warn(
             CHECK,
             format!("UDP {PORT} is taken by {by}"),
-            "end that program, or have devices send to another port, and listen there: --notifications 0.0.0.0:10162",
+            "end that program, or have devices send to another port, and listen there: \
+             --notifications 0.0.0.0:10162",
         );
     }
     let first: u16 = machine
@@ -38,12 +39,14 @@ pub(super) fn check(machine: &Machine) -> Finding {
         Finding::warn(
             CHECK,
             format!("UDP {PORT} is free, and you may not listen on it"),
-            "sudo setcap cap_net_bind_service=+ep $(command -v qkdctl); or listen on a port from 1024 up, and have devices send there",
+            "sudo setcap cap_net_bind_service=+ep $(command -v qkdctl); or listen on a port from \
+             1024 up, and have devices send there",
         )
     }
 }
 
-/// The inode of the socket that is bound to the port (proc_net(5): `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode`).
+/// The inode of the socket that is bound to the port (proc_net(5): `sl local_address rem_address st
+/// tx:rx tr:when retrnsmt uid timeout inode`).
 fn bound(machine: &Machine) -> Option<u64> {
     let port = format!(":{PORT:04X}");
     ["/proc/net/udp", "/proc/net/udp6"]
@@ -67,12 +70,14 @@ mod tests {
         *,
     };
 
-    const TABLE: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
+    const TABLE: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+        retrnsmt   uid  timeout inode ref pointer drops\n";
 
     #[test]
     fn a_port_that_is_taken_is_told_with_who_has_it() {
         let fake = Fake::new();
-        let line = "  421: 00000000:00A2 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 20117 2 0 0\n";
+        let line = "  421: 00000000:00A2 00000000:0000 07 00000000:00000000 00:00000000 \
+            00000000     0        0 20117 2 0 0\n";
         fake.file("/proc/net/udp", &format!("{TABLE}{line}"), 0o444);
         assert!(
             check(&fake.machine())

@@ -38,8 +38,16 @@ pub(super) fn check(machine: &Machine, inventory: &[DeviceUri]) -> Vec<Finding> 
     {
         findings.push(Finding::warn(
             CHECK,
-            format!("ModemManager runs (process {}) and sends commands of its own to ports that are plugged in", process.id),
-            format!("install docs/udev/{}, which keeps it off, or stop it: sudo systemctl disable --now ModemManager", FTDI.0),
+            format!(
+                "ModemManager runs (process {}) and sends commands of its own to ports that \
+                are plugged in",
+                process.id
+            ),
+            format!(
+                "install docs/udev/{}, which keeps it off, or stop it: sudo systemctl disable \
+                --now ModemManager",
+                FTDI.0
+            ),
         ));
     }
     findings

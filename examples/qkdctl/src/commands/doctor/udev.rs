@@ -39,11 +39,27 @@ pub(super) fn check(machine: &Machine) -> Vec<Finding> {
     [QUANTIS, FTDI]
         .into_iter()
         .map(|(name, text)| {
-            let todo = format!("sudo install -m 644 docs/udev/{name} /etc/udev/rules.d/ && sudo udevadm control --reload && sudo udevadm trigger");
+            let todo = format!(
+                "sudo install -m 644 docs/udev/{name} /etc/udev/rules.d/ && sudo \
+                udevadm control --reload && sudo udevadm trigger"
+            );
             match found(machine, name) {
-                Some((path, there)) if there == text => Finding::ok(CHECK, format!("{path} is as it should be")),
-                Some((path, _)) => Finding::warn(CHECK, format!("{path} is another than that of this program"), format!("compare them, or {todo}")),
-                None => Finding::warn(CHECK, format!("{name} is not installed: without it, only root or a group may open its devices"), todo),
+                Some((path, there)) if there == text => {
+                    Finding::ok(CHECK, format!("{path} is as it should be"))
+                }
+                Some((path, _)) => Finding::warn(
+                    CHECK,
+                    format!("{path} is another than that of this program"),
+                    format!("compare them, or {todo}"),
+                ),
+                None => Finding::warn(
+                    CHECK,
+                    format!(
+                        "{name} is not installed: without it, only \
+                    root or a group may open its devices"
+                    ),
+                    todo,
+                ),
             }
         })
         .collect()
@@ -81,7 +97,8 @@ mod tests {
         assert_eq!(grades(), [Grade::Warn, Grade::Warn]);
     }
 
-    /// `KEY{attribute}OPERATOR"value"`, separated by commas (udev(7)), and what makes these rules do their work.
+    /// `KEY{attribute}OPERATOR"value"`, separated by commas (udev(7)), and what makes these rules
+    /// do their work.
     #[test]
     fn rules_are_well_formed() {
         const KEYS: [&str; 11] = [

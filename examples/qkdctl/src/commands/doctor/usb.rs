@@ -28,7 +28,8 @@ pub(super) fn check(
         return vec![Finding::warn(
             CHECK,
             "libusb works; the kernel shows no USB bus",
-            "in a container, pass /dev/bus/usb through; otherwise USB devices can be reached over USB/IP",
+            "in a container, pass /dev/bus/usb through; otherwise USB devices can be reached over \
+             USB/IP",
         )];
     }
     let mut findings = vec![Finding::ok(

@@ -1,15 +1,14 @@
 //! `qkdctl encryptor retire`, `zeroize` and `encryption`.
 
 use crate::{
-    commands::change::{SingleChange, State, check_ready},
-    output::Output,
+    commands::change::{SingleChange, State, Target, check_ready},
     roll,
-    session::Session,
 };
 use qkd_hal::{
     Encryptor, Error, ErrorKind, KeyId, Operation, Result,
     encryptor::{ChannelId, ChannelState, ChannelStatus, FailureMode, Staged},
 };
+use std::sync::Arc;
 
 fn state(status: ChannelStatus) -> State<ChannelStatus> {
     State {
@@ -18,36 +17,52 @@ fn state(status: ChannelStatus) -> State<ChannelStatus> {
     }
 }
 
-async fn read(encryptor: &dyn Encryptor, channel: &ChannelId) -> Result<State<ChannelStatus>> {
-    encryptor.channel(channel).await.map(state)
+/// A channel of an encryptor that is opened for one change.
+pub(super) struct Channel<'a> {
+    target: Target<'a>,
+    encryptor: Arc<dyn Encryptor>,
+    id: ChannelId,
+}
+
+impl<'a> Channel<'a> {
+    pub(super) async fn open(target: Target<'a>, name: &str) -> Result<Self> {
+        let encryptor = target.device.opened.as_encryptor()?;
+        let id = roll::channel(&*encryptor, Some(name)).await?;
+        Ok(Self {
+            target,
+            encryptor,
+            id,
+        })
+    }
+
+    async fn read(&self) -> Result<State<ChannelStatus>> {
+        self.encryptor.channel(&self.id).await.map(state)
+    }
+
+    async fn make(
+        &self,
+        change: SingleChange,
+        before: State<ChannelStatus>,
+        call: impl Future<Output = Result<()>>,
+    ) -> Result<u8> {
+        change
+            .with_concerns(format!("channel {}", self.id))
+            .make(&self.target, before, call, async || self.read().await)
+            .await
+    }
 }
 
 /// Deletes the key before the one that is named, which must protect traffic.
-pub(super) async fn retire(
-    session: &Session,
-    output: Output,
-    device: &str,
-    channel: &str,
-    (id, slot): (KeyId, Option<u8>),
-    yes: bool,
-) -> Result<u8> {
-    let device = session.open_for(device, yes).await?;
-    let encryptor = device.opened.as_encryptor()?;
-    let channel = roll::channel(&*encryptor, Some(channel)).await?;
+pub(super) async fn retire(channel: Channel<'_>, (id, slot): (KeyId, Option<u8>)) -> Result<u8> {
+    let encryptor = &channel.encryptor;
     let (descriptor, capabilities) = (encryptor.descriptor(), encryptor.capabilities());
     check_ready(descriptor, capabilities, Operation::Retire)?;
     check_ready(descriptor, capabilities, Operation::Confirm)?;
-    let before = read(&*encryptor, &channel).await?;
-    let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
-    let change = SingleChange {
-        yes,
-        command: "encryptor/retire",
-        operation: Operation::Retire,
-        target: format!("channel {channel}"),
-        wanted: format!("delete the key before key {}", staged.key_id),
-        warning: "The deleted key is no fallback any more.".to_owned(),
-        is_already: false,
-    };
+    let before = channel.read().await?;
+    let staged = Staged::new(channel.id.clone(), id, slot, "named on the command line");
+    let wanted = format!("delete the key before key {}", staged.key_id);
+    let change = SingleChange::new("encryptor/retire", Operation::Retire, wanted)
+        .with_warning("The deleted key is no fallback any more.");
     let call = async {
         // Keep the old key as fallback unless the new one protects traffic.
         let confirmation = encryptor.confirm(&staged).await?;
@@ -65,86 +80,40 @@ pub(super) async fn retire(
         }
         encryptor.retire(&confirmation.confirmed()?).await
     };
-    change
-        .carry_out(session, output, &device, before, call, async |_| {
-            read(&*encryptor, &channel).await
-        })
-        .await
+    channel.make(change, before, call).await
 }
 
 /// Destroys all keys of a channel.
-pub(super) async fn zeroize(
-    session: &Session,
-    output: Output,
-    device: &str,
-    channel: &str,
-    yes: bool,
-) -> Result<u8> {
-    let device = session.open_for(device, yes).await?;
-    let encryptor = device.opened.as_encryptor()?;
-    let channel = roll::channel(&*encryptor, Some(channel)).await?;
-    let before = read(&*encryptor, &channel).await?;
-    let change = SingleChange {
-        yes,
-        command: "encryptor/zeroize",
-        operation: Operation::Zeroize,
-        target: format!("channel {channel}"),
-        wanted: "destroy all keys of the channel".to_owned(),
-        warning: without_key(before.value.failure_mode).to_owned(),
-        is_already: false,
-    };
-    change
-        .carry_out(
-            session,
-            output,
-            &device,
-            before,
-            encryptor.zeroize(&channel),
-            async |_| read(&*encryptor, &channel).await,
-        )
-        .await
+pub(super) async fn zeroize(channel: Channel<'_>) -> Result<u8> {
+    let before = channel.read().await?;
+    let wanted = "destroy all keys of the channel".to_owned();
+    let change = SingleChange::new("encryptor/zeroize", Operation::Zeroize, wanted)
+        .with_warning(without_key(before.value.failure_mode));
+    let call = channel.encryptor.zeroize(&channel.id);
+    channel.make(change, before, call).await
 }
 
 /// Switches encryption of a channel on or off.
-pub(super) async fn encryption(
-    session: &Session,
-    output: Output,
-    device: &str,
-    channel: &str,
-    is_on: bool,
-    yes: bool,
-) -> Result<u8> {
-    let device = session.open_for(device, yes).await?;
-    let encryptor = device.opened.as_encryptor()?;
-    let channel = roll::channel(&*encryptor, Some(channel)).await?;
-    let before = read(&*encryptor, &channel).await?;
-    let change = SingleChange {
-        yes,
-        command: "encryptor/encryption",
-        operation: Operation::SetEncryption,
-        target: format!("channel {channel}"),
-        wanted: format!("switch encryption {}", if is_on { "on" } else { "off" }),
-        warning: if is_on {
-            "Traffic is interrupted until a key is agreed."
-        } else {
-            "TRAFFIC MAY PASS UNENCRYPTED while encryption is off."
-        }
-        .to_owned(),
-        is_already: match before.value.state {
-            ChannelState::Unknown => false,
-            state => (state == ChannelState::Disabled) != is_on,
-        },
-    };
-    change
-        .carry_out(
-            session,
-            output,
-            &device,
-            before,
-            encryptor.set_encryption(&channel, is_on),
-            async |_| read(&*encryptor, &channel).await,
+pub(super) async fn encryption(channel: Channel<'_>, is_on: bool) -> Result<u8> {
+    let before = channel.read().await?;
+    let (word, warning) = if is_on {
+        ("on", "Traffic is interrupted until a key is agreed.")
+    } else {
+        (
+            "off",
+            "TRAFFIC MAY PASS UNENCRYPTED while encryption is off.",
         )
-        .await
+    };
+    let is_already = match before.value.state {
+        ChannelState::Unknown => false,
+        state => (state == ChannelState::Disabled) != is_on,
+    };
+    let wanted = format!("switch encryption {word}");
+    let change = SingleChange::new("encryptor/encryption", Operation::SetEncryption, wanted)
+        .with_warning(warning)
+        .with_already(is_already);
+    let call = channel.encryptor.set_encryption(&channel.id, is_on);
+    channel.make(change, before, call).await
 }
 
 /// What happens to traffic once the keys are gone.

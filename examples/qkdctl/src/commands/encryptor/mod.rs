@@ -5,7 +5,7 @@ mod roll_pair;
 
 use super::{
     DRY_RUN,
-    change::{ChangeResult, check_ready, show_after_signal},
+    change::{ChangeResult, Target, check_ready, show_after_signal},
     secret_file,
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     progress, roll,
     session::Session,
 };
+use change::Channel;
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
     DeviceUri, Encryptor, KeyId, Operation, Result, Support,
@@ -56,12 +57,18 @@ pub(crate) async fn run(
             id,
             slot,
             yes,
-        } => change::retire(session, output, &device, &channel, (id, slot), yes).await,
+        } => {
+            let target = Target::open(session, output, &device, yes).await?;
+            change::retire(Channel::open(target, &channel).await?, (id, slot)).await
+        }
         EncryptorCommand::Zeroize {
             device,
             channel,
             yes,
-        } => change::zeroize(session, output, &device, &channel, yes).await,
+        } => {
+            let target = Target::open(session, output, &device, yes).await?;
+            change::zeroize(Channel::open(target, &channel).await?).await
+        }
         EncryptorCommand::Encryption {
             device,
             channel,
@@ -69,7 +76,8 @@ pub(crate) async fn run(
             yes,
         } => {
             let is_on = state == Switched::On;
-            change::encryption(session, output, &device, &channel, is_on, yes).await
+            let target = Target::open(session, output, &device, yes).await?;
+            change::encryption(Channel::open(target, &channel).await?, is_on).await
         }
         EncryptorCommand::Roll(arguments) => roll_pair::run(session, output, &arguments).await,
     }

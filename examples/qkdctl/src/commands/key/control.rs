@@ -1,7 +1,7 @@
 //! `qkdctl key start`, `stop` and `calibrate`.
 
 use crate::{
-    commands::change::{SingleChange, State},
+    commands::change::{SingleChange, State, Target},
     exit,
     interrupt::Guard,
     output::{self, Output},
@@ -82,24 +82,23 @@ pub(super) async fn run(
     wait: Option<Duration>,
     yes: bool,
 ) -> Result<u8> {
-    let device = session.open_for(device, yes).await?;
-    let module = device.opened.as_module()?;
+    let target = Target::open(session, output, device, yes).await?;
+    let module = target.device.opened.as_module()?;
     let before = module.status().await?;
-    let change = SingleChange {
-        yes,
-        command: action.command(),
-        operation: action.operation(),
-        target: String::new(),
-        wanted: action.wanted(&*module),
-        warning: action.warning().to_owned(),
-        // A state that rests on an assumption is no reason to send nothing.
-        is_already: action != Action::Calibrate
-            && action.is_reached(before.state)
-            && module
-                .descriptor()
-                .unaccepted(Operation::ModuleStatus)
-                .is_none(),
-    };
+    // A state that rests on an assumption is no reason to send nothing.
+    let is_already = action != Action::Calibrate
+        && action.is_reached(before.state)
+        && module
+            .descriptor()
+            .unaccepted(Operation::ModuleStatus)
+            .is_none();
+    let change = SingleChange::new(
+        action.command(),
+        action.operation(),
+        action.wanted(&*module),
+    )
+    .with_warning(action.warning())
+    .with_already(is_already);
     let call = async {
         match action {
             Action::Start => module.start().await,
@@ -109,24 +108,17 @@ pub(super) async fn run(
     };
     let is_reached = Cell::new(true);
     let code = change
-        .carry_out(
-            session,
-            output,
-            &device,
-            state(before),
-            call,
-            async |guard| {
-                let status = match wait {
-                    Some(time) => {
-                        let status = follow(output, &*module, action, time, guard).await?;
-                        is_reached.set(action.is_reached(status.state));
-                        status
-                    }
-                    None => module.status().await?,
-                };
-                Ok(state(status))
-            },
-        )
+        .carry_out(&target, state(before), call, async |guard| {
+            let status = match wait {
+                Some(time) => {
+                    let status = follow(output, &*module, action, time, guard).await?;
+                    is_reached.set(action.is_reached(status.state));
+                    status
+                }
+                None => module.status().await?,
+            };
+            Ok(state(status))
+        })
         .await?;
     if code == 0 && !is_reached.get() {
         output::note(

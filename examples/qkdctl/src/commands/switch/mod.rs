@@ -6,7 +6,7 @@ mod protect;
 
 use super::{
     DRY_RUN,
-    change::{ChangeResult, check_ready, show_after_signal},
+    change::{ChangeResult, Target, check_ready, show_after_signal},
 };
 use crate::{
     cli::{Change, PortSwitch, SwitchCommand},
@@ -50,7 +50,8 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
             {
                 let what = format!(
-                    "the plan now has the digest {}, not the one given: the switch has moved on, or the change is another",
+                    "the plan now has the digest {}, not the one given: the switch has moved on, \
+                     or the change is another",
                     hex::encode(plan.digest())
                 );
                 return Err(Error::new(ErrorKind::StateChanged, what));
@@ -64,20 +65,29 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             yes,
         } => {
             let enable = state == PortSwitch::Enable;
-            optics::port(session, output, &device, port, enable, yes).await
+            let target = Target::open(session, output, &device, yes).await?;
+            optics::port(target, port, enable).await
         }
         SwitchCommand::Attenuate {
             device,
             port,
             setting,
             yes,
-        } => optics::attenuate(session, output, &device, port, setting, yes).await,
+        } => {
+            let yes = yes && setting.is_some();
+            let target = Target::open(session, output, &device, yes).await?;
+            optics::attenuate(target, port, setting).await
+        }
         SwitchCommand::Monitor {
             device,
             port,
             setting,
             yes,
-        } => optics::monitor(session, output, &device, port, setting, yes).await,
+        } => {
+            let yes = yes && setting.is_some();
+            let target = Target::open(session, output, &device, yes).await?;
+            optics::monitor(target, port, setting).await
+        }
         SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
         SwitchCommand::Restore { device, file, yes } => {
             restore(session, output, &device, &file, yes).await

@@ -1,9 +1,8 @@
 //! `qkdctl switch port`, `attenuate` and `monitor`.
 
 use crate::{
-    commands::change::{SingleChange, State},
+    commands::change::{SingleChange, State, Target},
     output::{self, Output},
-    session::Session,
 };
 use qkd_hal::{
     Error, Operation, Result,
@@ -16,16 +15,8 @@ use serde::Serialize;
 use std::{fmt, str::FromStr};
 
 /// Enables or disables a port.
-pub(super) async fn port(
-    session: &Session,
-    output: Output,
-    device: &str,
-    port: Port,
-    enable: bool,
-    yes: bool,
-) -> Result<u8> {
-    let device = session.open_for(device, yes).await?;
-    let switch = device.opened.as_switch()?;
+pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result<u8> {
+    let switch = target.device.opened.as_switch()?;
     let read = async || -> Result<State<Option<PortStatus>>> {
         let status = switch.ports(&[port]).await?.pop();
         let text = status.as_ref().map_or_else(
@@ -43,28 +34,18 @@ pub(super) async fn port(
     } else {
         ("disable", PortState::Disabled)
     };
-    let change = SingleChange {
-        yes,
-        command: "switch/port",
-        operation: Operation::SetPort,
-        target: format!("port {port}"),
-        wanted: format!("{word} port {port}"),
-        warning: if enable {
-            String::new()
-        } else {
-            "This cuts the path of the port, and the traffic on it.".to_owned()
-        },
-        is_already: before.value.as_ref().map(|s| s.state) == Some(wanted_state),
+    let warning = if enable {
+        ""
+    } else {
+        "This cuts the path of the port, and the traffic on it."
     };
-    change
-        .carry_out(
-            session,
-            output,
-            &device,
-            before,
-            switch.set_port(port, enable),
-            async |_| read().await,
-        )
+    let wanted = format!("{word} port {port}");
+    let is_already = before.value.as_ref().map(|s| s.state) == Some(wanted_state);
+    SingleChange::new("switch/port", Operation::SetPort, wanted)
+        .with_concerns(format!("port {port}"))
+        .with_warning(warning)
+        .with_already(is_already)
+        .make(&target, before, switch.set_port(port, enable), read)
         .await
 }
 
@@ -109,15 +90,11 @@ struct PortAttenuation {
 
 /// Sets the attenuator of a port; without a setting, shows it.
 pub(super) async fn attenuate(
-    session: &Session,
-    output: Output,
-    device: &str,
+    target: Target<'_>,
     port: Port,
     setting: Option<AttenuationSetting>,
-    yes: bool,
 ) -> Result<u8> {
-    let device = session.open_for(device, yes && setting.is_some()).await?;
-    let attenuator = device.opened.as_attenuator()?;
+    let attenuator = target.device.opened.as_attenuator()?;
     attenuator.attenuator_capabilities().check_port(port)?;
     let read = async || -> Result<State<PortAttenuation>> {
         let attenuation = attenuator.attenuation(port).await?;
@@ -128,27 +105,17 @@ pub(super) async fn attenuate(
     };
     let before = read().await?;
     let Some(AttenuationSetting(wanted)) = setting else {
-        return show(output, "switch/attenuate", before);
+        return show(target.output, "switch/attenuate", before);
     };
     attenuator.attenuator_capabilities().check(port, &wanted)?;
-    let change = SingleChange {
-        yes,
-        command: "switch/attenuate",
-        operation: Operation::SetAttenuation,
-        target: format!("port {port}"),
-        wanted: format!("set the attenuator of port {port} to {wanted}"),
-        warning: "This changes the light at the port, and may disturb traffic on it.".to_owned(),
-        is_already: before.value.attenuation == wanted,
-    };
-    change
-        .carry_out(
-            session,
-            output,
-            &device,
-            before,
-            attenuator.set_attenuation(port, &wanted),
-            async |_| read().await,
-        )
+    let is_already = before.value.attenuation == wanted;
+    let call = attenuator.set_attenuation(port, &wanted);
+    let wanted = format!("set the attenuator of port {port} to {wanted}");
+    SingleChange::new("switch/attenuate", Operation::SetAttenuation, wanted)
+        .with_concerns(format!("port {port}"))
+        .with_warning("This changes the light at the port, and may disturb traffic on it.")
+        .with_already(is_already)
+        .make(&target, before, call, read)
         .await
 }
 
@@ -229,15 +196,11 @@ fn alarms(levels: AlarmLevels) -> String {
 
 /// Sets the power monitor of a port; without a setting, shows it.
 pub(super) async fn monitor(
-    session: &Session,
-    output: Output,
-    device: &str,
+    target: Target<'_>,
     port: Port,
     setting: Option<MonitorSetting>,
-    yes: bool,
 ) -> Result<u8> {
-    let device = session.open_for(device, yes && setting.is_some()).await?;
-    let meter = device.opened.as_meter()?;
+    let meter = target.device.opened.as_meter()?;
     meter.meter_capabilities().check_port(port)?;
     let read = async || -> Result<State<MonitorStatus>> {
         let status = meter.monitor(port).await?;
@@ -248,32 +211,22 @@ pub(super) async fn monitor(
     };
     let before = read().await?;
     let Some(setting) = setting else {
-        return show(output, "switch/monitor", before);
+        return show(target.output, "switch/monitor", before);
     };
     meter.meter_capabilities().check(&setting.0)?;
-    let change = SingleChange {
-        yes,
-        command: "switch/monitor",
-        operation: Operation::SetMonitor,
-        target: format!("port {port}"),
-        wanted: format!("set the monitor of port {port}: {setting}"),
-        warning: match setting.0 {
-            MonitorChange::Alarms(_) => {
-                "An alarm may trigger a protection group: traffic may switch over.".to_owned()
-            }
-            _ => String::new(),
-        },
-        is_already: setting.is_already(&before.value),
+    let warning = match setting.0 {
+        MonitorChange::Alarms(_) => {
+            "An alarm may trigger a protection group: traffic may switch over."
+        }
+        _ => "",
     };
-    change
-        .carry_out(
-            session,
-            output,
-            &device,
-            before,
-            meter.set_monitor(port, &setting.0),
-            async |_| read().await,
-        )
+    let wanted = format!("set the monitor of port {port}: {setting}");
+    let is_already = setting.is_already(&before.value);
+    SingleChange::new("switch/monitor", Operation::SetMonitor, wanted)
+        .with_concerns(format!("port {port}"))
+        .with_warning(warning)
+        .with_already(is_already)
+        .make(&target, before, meter.set_monitor(port, &setting.0), read)
         .await
 }
 

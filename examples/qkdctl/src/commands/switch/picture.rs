@@ -29,7 +29,8 @@ fn out_of_use(port: Option<&&PortStatus>) -> Option<char> {
     }
 }
 
-/// Rows are ingress ports, columns egress ports; behind each row, its path with the powers that are measured.
+/// Rows are ingress ports, columns egress ports; behind each row, its path with the powers that are
+/// measured.
 fn matrix(
     ingress: u32,
     egress: u32,

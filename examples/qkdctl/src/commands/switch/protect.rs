@@ -114,10 +114,12 @@ impl Wish {
     fn warning(&self, now: &ProtectionStatus) -> &'static str {
         match self {
             Self::Settings(all) if all.contains(&ProtectionSetting::Mode(Mode::Manual)) => {
-                "In manual mode the group is not protected: the signal stays where it is, also without light.\n"
+                "In manual mode the group is not protected: the signal stays where it is, also \
+                 without light.\n"
             }
             Self::Settings(_) if now.mode == Mode::Automatic => {
-                "The box may go over to another path on this change, which disturbs traffic on it.\n"
+                "The box may go over to another path on this change, which disturbs traffic on \
+                 it.\n"
             }
             Self::Settings(_) => "",
             Self::Command(SwitchCommand::Clear) => {
@@ -127,7 +129,8 @@ impl Wish {
                 "Until it is cleared, the group is not protected.\n"
             }
             Self::Command(SwitchCommand::Force(_)) => {
-                "This moves light, whatever comes in on that path, and disturbs traffic on it. Until it is cleared, or the mode is automatic again, the group is not protected.\n"
+                "This moves light, whatever comes in on that path, and disturbs traffic on it. \
+                 Until it is cleared, or the mode is automatic again, the group is not protected.\n"
             }
             Self::Command(_) => "This moves light, and disturbs traffic on it.\n",
         }

@@ -1,4 +1,5 @@
-//! Following one device: it is opened, read at each interval, and opened again if it was lost. Its events come in between.
+//! Following one device: it is opened, read at each interval, and opened again if it was lost. Its
+//! events come in between.
 
 use super::items::{self, Readings};
 use crate::session::{Device, Session};

@@ -228,7 +228,8 @@ async fn of_protection(protection: &dyn Protection, all: &mut Readings) -> Resul
         } else {
             "NOT PROTECTED"
         };
-        let value = json!({"path": now.live.path, "request": now.live.request, "mode": now.mode, "protected": protected});
+        let value = json!({"path": now.live.path, "request": now.live.request, "mode": now.mode,
+            "protected": protected});
         all.put(
             format!("group {group}"),
             value,

@@ -1,4 +1,5 @@
-//! `qkdctl watch`: how devices are, as it changes. On a terminal a table that is drawn again in place; over a pipe a line for each change and event.
+//! `qkdctl watch`: how devices are, as it changes. On a terminal a table that is drawn again in
+//! place; over a pipe a line for each change and event.
 
 mod follow;
 mod items;
@@ -26,7 +27,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Follows the devices until the count, the time or a person ends it; 0 if all of them could be read at the end.
+/// Follows the devices until the count, the time or a person ends it; 0 if all of them could be
+/// read at the end.
 pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> Result<u8> {
     let uris = watch
         .devices

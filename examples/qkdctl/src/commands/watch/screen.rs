@@ -1,4 +1,5 @@
-//! The terminal while it is watched: raw, on its other screen, and as it was before once that ends, however it ends.
+//! The terminal while it is watched: raw, on its other screen, and as it was before once that ends,
+//! however it ends.
 
 use super::view::{self, Row};
 use crate::colour;

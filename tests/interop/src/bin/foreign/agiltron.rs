@@ -1,5 +1,6 @@
-//! PyPI `qmi` (QuTech) and `agiltron-selfalign` drive our Agiltron emulators over a pseudo-terminal. What they write is compared with what our codec and our driver
-//! write, byte for byte, and what they take for an answer with what our codec takes.
+//! PyPI `qmi` (QuTech) and `agiltron-selfalign` drive our Agiltron emulators over a
+//! pseudo-terminal. What they write is compared with what our codec and our driver write, byte for
+//! byte, and what they take for an answer with what our codec takes.
 
 use crate::{block_on, expect, python, told};
 use qkd_driver_agiltron::proto::{Frame, ff, self_align};
@@ -182,7 +183,8 @@ async fn fast_fibre(channels: u32) -> Result<(), String> {
         format!("our driver writes {ours:02x?}, qmi {theirs:02x?}")
     })?;
     told(&format!(
-        "qmi on a 1x{channels}: sets and asks for each channel; our codec and our driver write the same frames, and read the answers alike"
+        "qmi on a 1x{channels}: sets and asks for each channel; our codec and our driver write the \
+         same frames, and read the answers alike"
     ));
     Ok(())
 }
@@ -211,7 +213,8 @@ async fn self_aligning(channels: u32) -> Result<(), String> {
     let home = requests.pop();
     expect(requests == wanted && home == Some(self_align::HOME), || {
         format!(
-            "agiltron-selfalign writes {requests:02x?} and {home:02x?}, our codec {wanted:02x?} and {:02x?}",
+            "agiltron-selfalign writes {requests:02x?} and {home:02x?}, our codec {wanted:02x?} \
+             and {:02x?}",
             self_align::HOME
         )
     })?;
@@ -231,7 +234,8 @@ async fn self_aligning(channels: u32) -> Result<(), String> {
         format!("our driver writes {ours:02x?}, agiltron-selfalign {theirs:02x?}")
     })?;
     told(&format!(
-        "agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver write the same frames, and take the same acknowledgement"
+        "agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver \
+         write the same frames, and take the same acknowledgement"
     ));
     Ok(())
 }
@@ -241,6 +245,7 @@ pub(crate) fn run() -> Result<String, String> {
         fast_fibre(4).await?;
         fast_fibre(8).await?;
         self_aligning(16).await?;
-        Ok("qmi 0.54.2 on FF 1x4 and 1x8, agiltron-selfalign 0.2.0 on SelfAlign 1x16: every frame is the driver's".to_owned())
+        Ok("qmi 0.54.2 on FF 1x4 and 1x8, agiltron-selfalign 0.2.0 on SelfAlign 1x16: every frame \
+            is the driver's".to_owned())
     })
 }

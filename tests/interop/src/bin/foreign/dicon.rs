@@ -1,4 +1,5 @@
-//! PyPI `autosweep` drives our GP600 emulator over TCP, through PyVISA. What it left is compared with the model's state.
+//! PyPI `autosweep` drives our GP600 emulator over TCP, through PyVISA. What it left is compared
+//! with the model's state.
 
 use crate::{block_on, expect, python};
 use qkd_emulators::profile::{self, Options};
@@ -22,6 +23,8 @@ pub(crate) fn run() -> Result<String, String> {
                 format!("`{line}` is not in the model's state:\n{state}")
             })?;
         }
-        Ok("autosweep 0.1.0 over PyVISA: identity, dimension, each input connected, asked for and disconnected, reset, wavelength, automatic saving, errors; the model holds what it left".to_owned())
+        Ok("autosweep 0.1.0 over PyVISA: identity, dimension, each input connected, asked for and \
+            disconnected, reset, wavelength, automatic saving, errors; the model holds what it \
+            left".to_owned())
     })
 }

@@ -1,4 +1,5 @@
-//! PyPI `etsi-qkd-014-client` (LIP6) and `qkdsec` (its `doctor`, and its client) and the crate `etsi014` (QOJena) against our ETSI GS QKD 014 server, over mutual TLS.
+//! PyPI `etsi-qkd-014-client` (LIP6) and `qkdsec` (its `doctor`, and its client) and the crate
+//! `etsi014` (QOJena) against our ETSI GS QKD 014 server, over mutual TLS.
 
 use crate::{block_on, python, tool};
 use qkd_emulators::profile::{self, Options};
@@ -40,7 +41,8 @@ pub(crate) fn client() -> Result<String, String> {
 
 pub(crate) fn doctor() -> Result<String, String> {
     on_a_pair(|arguments| python("qkdsec_doctor.py", arguments))?;
-    Ok("qkdsec 0.3.0: eight of doctor's ten probes, the two others being its own reading; keys and twins by its client, second dec_keys".to_owned())
+    Ok("qkdsec 0.3.0: eight of doctor's ten probes, the two others being its own reading; keys and \
+        twins by its client, second dec_keys".to_owned())
 }
 
 pub(crate) fn crate_client() -> Result<String, String> {

@@ -1,5 +1,6 @@
-//! Our USB link and driver in a virtual machine with Debian's kernel as it is shipped: `rusb`, libusb, usbfs and `vhci_hcd` stand between them and our emulator, as
-//! they stand between them and a device. QEMU emulates the processor (`-accel tcg`), so that no KVM is needed.
+//! Our USB link and driver in a virtual machine with Debian's kernel as it is shipped: `rusb`,
+//! libusb, usbfs and `vhci_hcd` stand between them and our emulator, as they stand between them and
+//! a device. QEMU emulates the processor (`-accel tcg`), so that no KVM is needed.
 
 use crate::{expect, told, tool};
 use std::path::Path;
@@ -58,6 +59,9 @@ pub(crate) fn run() -> Result<String, String> {
         .filter_map(|l| l.trim().strip_prefix("✓ "))
         .for_each(told);
     expect(said.lines().any(|l| l.trim() == "PASS"), || said.clone())?;
-    Ok("idq-quantis through libusb, usbfs and vhci_hcd of Debian's kernel in QEMU: reads, an unplug in the middle of one, a new plug, another device"
-        .to_owned())
+    Ok(
+        "idq-quantis through libusb, usbfs and vhci_hcd of Debian's kernel in QEMU: reads, an \
+        unplug in the middle of one, a new plug, another device"
+            .to_owned(),
+    )
 }

@@ -1,4 +1,5 @@
-//! net-snmp's `snmpwalk`, `snmpbulkwalk`, `snmpget` and `snmpset` against our agents, over v3 authPriv and v2c.
+//! net-snmp's `snmpwalk`, `snmpbulkwalk`, `snmpget` and `snmpset` against our agents, over v3
+//! authPriv and v2c.
 
 mod protection;
 
@@ -147,7 +148,8 @@ impl Peer {
         }
     }
 
-    /// The whole tree by GETNEXT and by GETBULK: the same, strictly increasing, and with all of these.
+    /// The whole tree by GETNEXT and by GETBULK: the same, strictly increasing, and with all of
+    /// these.
     fn complete(&self, with: &[String]) -> Result<usize, String> {
         let one = rows(&self.walk("snmpwalk", &[], ".1.3.6.1")?)?;
         for repetitions in ["-Cr7", "-Cr40"] {
@@ -373,7 +375,8 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
                 .collect::<Vec<_>>(),
         )?;
         told(&format!(
-            "packetlight {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing",
+            "packetlight {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, \
+             strictly increasing",
             peer.address
         ));
     }
@@ -411,7 +414,8 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     a.becomes(&status, "4")?;
     b.becomes(&status, "4")?;
     told(
-        "packetlight: snmpset of secret and ForceInit in one PDU; like secrets become active, unlike ones raise the alarm",
+        "packetlight: snmpset of secret and ForceInit in one PDU; like secrets become active, \
+         unlike ones raise the alarm",
     );
 
     for peer in peers {
@@ -422,7 +426,8 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
         peer.hides(&[SECRET, SECOND_SECRET])?;
     }
     told(
-        "packetlight: the secret reads as empty, and no walk shows it as text, in hexadecimal or in an index",
+        "packetlight: the secret reads as empty, and no walk shows it as text, in hexadecimal or \
+         in an index",
     );
 
     for (second, why) in [
@@ -447,11 +452,13 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     a.set(&[(&force, "i", "1")])?;
     a.becomes(&status, "4")?;
     told(
-        "packetlight: a SET with a bad second varbind is refused by its name, and its first is not applied",
+        "packetlight: a SET with a bad second varbind is refused by its name, and its first is not \
+         applied",
     );
     a.guards()?;
     told(
-        "packetlight: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write",
+        "packetlight: wrong passwords, an unknown user and authNoPriv are refused; a v2c community \
+         reads and does not write",
     );
     Ok(())
 }
@@ -479,7 +486,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         .join(".");
     for peer in peers {
         peer.has_object_id(".1.3.6.1.4.1.6527")?;
-        // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo, aes256.
+        // Status destroy, which a row that is not there takes too (RFC 2579); then createAndGo,
+        // aes256.
         peer.set(&[(&psk(3, 1), "i", "6")])?;
         peer.set(&[
             (&psk(3, 1), "i", "4"),
@@ -497,7 +505,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         peer.becomes(&format!("{MACSEC}.3.2.1.39.{port}.1.{instance}"), "2")?;
     }
     told(
-        "nokia: snmpset of a row of the pre-shared keys on both ends, in one PDU each; MKA is in service",
+        "nokia: snmpset of a row of the pre-shared keys on both ends, in one PDU each; MKA is in \
+         service",
     );
     for peer in peers {
         let own = [2u32, 3, 4, 6, 11, 12, 13, 14]
@@ -519,7 +528,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         .map(|t| format!("{MACSEC}{t}"));
         let count = peer.complete(&standard().chain(own).chain(tables).collect::<Vec<_>>())?;
         told(&format!(
-            "nokia {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing",
+            "nokia {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly \
+             increasing",
             peer.address
         ));
     }
@@ -535,7 +545,8 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         })?;
     }
     told(
-        "nokia: the CAK reads as empty, and no walk shows it as text, in hexadecimal or in an index",
+        "nokia: the CAK reads as empty, and no walk shows it as text, in hexadecimal or in an \
+         index",
     );
 
     for (second, why) in [
@@ -561,11 +572,13 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         format!("a refused SET made a row: {slots}")
     })?;
     told(
-        "nokia: a SET with a bad second varbind is refused by its name, and its first is not applied",
+        "nokia: a SET with a bad second varbind is refused by its name, and its first is not \
+         applied",
     );
     b.guards()?;
     told(
-        "nokia: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads and does not write",
+        "nokia: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads \
+         and does not write",
     );
     Ok(())
 }
@@ -585,8 +598,12 @@ pub(crate) fn run() -> Result<String, String> {
             tokio::task::block_in_place(|| checks(&peers)).map_err(|e| format!("{name}: {e}"))?;
         }
         protection::all().await?;
-        Ok("PacketLight and Nokia pairs: whole walks, keys written and never read, a forced exchange, refused SETs, guards of v3 and v2c; \
-            SCTE, FS.com, PacketLight and Polatis agents: whole walks, switched and set, refused SETs, notifications of switch-overs"
-            .to_owned())
+        Ok(
+            "PacketLight and Nokia pairs: whole walks, keys written and never read, a forced \
+            exchange, refused SETs, guards of v3 and v2c; \
+            SCTE, FS.com, PacketLight and Polatis agents: whole walks, switched and set, refused \
+            SETs, notifications of switch-overs"
+                .to_owned(),
+        )
     })
 }

@@ -1,4 +1,5 @@
-//! net-snmp's `snmptrap` and `snmpinform` into our receiver of notifications: SNMPv3 authPriv and SNMPv2c are received, informs acknowledged, and strangers are not heard.
+//! net-snmp's `snmptrap` and `snmpinform` into our receiver of notifications: SNMPv3 authPriv and
+//! SNMPv2c are received, informs acknowledged, and strangers are not heard.
 
 use crate::{block_on, expect, told, tool};
 use qkd_driver_kit::{
@@ -53,7 +54,9 @@ async fn comes(received: &mut Receiver<Notification>, what: &str, port: i32) -> 
     expect(one.trap == oid(LINK_DOWN)?, || {
         format!("{what}: {:?} came", one.trap)
     })?;
-    let right = matches!(&one.binds[..], [bind] if bind.oid == oid(&format!("{IF_INDEX}.{port}"))? && bind.value == Value::Integer(port));
+    let index = oid(&format!("{IF_INDEX}.{port}"))?;
+    let right = matches!(&one.binds[..],
+        [bind] if bind.oid == index && bind.value == Value::Integer(port));
     expect(right, || format!("{what}: {:?}", one.binds))
 }
 
@@ -124,7 +127,8 @@ pub(crate) fn run() -> Result<String, String> {
                 format!("{what}: an inform was acknowledged")
             })?;
         }
-        // Datagrams of one host to another on the loopback keep their order: whatever was heard before this one would be there now.
+        // Datagrams of one host to another on the loopback keep their order: whatever was heard
+        // before this one would be there now.
         tell("snmpinform", &known[0].1, &to, 100).await?;
         comes(&mut received, "the first after the strangers", 100).await?;
         expect(
@@ -132,8 +136,10 @@ pub(crate) fn run() -> Result<String, String> {
             || "a stranger was heard".to_owned(),
         )?;
         told(
-            "wrong passwords, an unknown user, too little security, another community: not received, and no inform acknowledged",
+            "wrong passwords, an unknown user, too little security, another community: not \
+             received, and no inform acknowledged",
         );
-        Ok("snmptrap and snmpinform, v3 authPriv and v2c: received and acknowledged; five kinds of strangers are not".to_owned())
+        Ok("snmptrap and snmpinform, v3 authPriv and v2c: received and acknowledged; five kinds of \
+            strangers are not".to_owned())
     })
 }

@@ -1,4 +1,5 @@
-//! PyPI `pysnmp`, a third SNMP stack, against our agents: GET, whole walks by GETNEXT and GETBULK, SETs of several varbinds, refusals, wrong passwords.
+//! PyPI `pysnmp`, a third SNMP stack, against our agents: GET, whole walks by GETNEXT and GETBULK,
+//! SETs of several varbinds, refusals, wrong passwords.
 
 use crate::{block_on, python, told};
 use qkd_emulators::profile::{self, Options};
@@ -37,6 +38,10 @@ pub(crate) fn run() -> Result<String, String> {
                 told(&format!("{family} {line}: walked, read and set by pysnmp"));
             }
         }
-        Ok("pysnmp 7.1.30 on PacketLight and Nokia pairs, SCTE, FS.com and Polatis agents, v3 authPriv: GET, walks, SETs, keys written and never read, refusals, wrong passwords".to_owned())
+        Ok(
+            "pysnmp 7.1.30 on PacketLight and Nokia pairs, SCTE, FS.com and Polatis agents, v3 \
+            authPriv: GET, walks, SETs, keys written and never read, refusals, wrong passwords"
+                .to_owned(),
+        )
     })
 }

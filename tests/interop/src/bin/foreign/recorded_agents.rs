@@ -93,8 +93,15 @@ impl Told {
         for group in protection.groups().await? {
             let now = protection.protection(&group).await?.value;
             self.facts.push(format!(
-                "group {group}: {} on {} ({}), preferred {:?}, reverts {:?} after {:?}, switch-overs {:?}",
-                now.mode, now.live.path, now.live.request, now.preferred, now.revert, now.wait_to_restore, now.switch_overs
+                "group {group}: {} on {} ({}), preferred {:?}, reverts {:?} after {:?}, \
+                 switch-overs {:?}",
+                now.mode,
+                now.live.path,
+                now.live.request,
+                now.preferred,
+                now.revert,
+                now.wait_to_restore,
+                now.switch_overs
             ));
             for path in &now.paths {
                 let power = path.power.as_ref().map(|p| p.value);
@@ -539,8 +546,8 @@ pub(crate) fn run() -> Result<String, String> {
         }
         Ok(
             "snmpsim 1.2.2, npm net-snmp's agent and net-snmp's snmpd serve what was read from \
-            PacketLight, Nokia, SCTE, FS.com and Polatis agents; the drivers report of them what they \
-            report of the emulators"
+            PacketLight, Nokia, SCTE, FS.com and Polatis agents; the drivers report of them what \
+            they report of the emulators"
                 .to_owned(),
         )
     })

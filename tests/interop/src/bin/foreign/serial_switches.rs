@@ -1,4 +1,5 @@
-//! PyVISA with pyvisa-py on pseudo-terminals: the exchanges of the JDSU SB's manual, and the wait loop of PnPQ for a Thorlabs OSW22. What it left is compared with the models' states.
+//! PyVISA with pyvisa-py on pseudo-terminals: the exchanges of the JDSU SB's manual, and the wait
+//! loop of PnPQ for a Thorlabs OSW22. What it left is compared with the models' states.
 
 use crate::{block_on, expect, python};
 use qkd_emulators::profile::{self, Options};
@@ -36,6 +37,7 @@ pub(crate) fn run() -> Result<String, String> {
                 })?;
             }
         }
-        Ok("PyVISA 1.16.2 with pyvisa-py 0.8.1: the JDSU SB's manual, exchange by exchange, and a Thorlabs OSW22 as PnPQ waits for it; the models hold what it left".to_owned())
+        Ok("PyVISA 1.16.2 with pyvisa-py 0.8.1: the JDSU SB's manual, exchange by exchange, and a \
+            Thorlabs OSW22 as PnPQ waits for it; the models hold what it left".to_owned())
     })
 }

@@ -1,4 +1,5 @@
-//! Our SNMP link against a real snmpd: v2c and v3 authPriv, reads, a walk, a SET of two varbinds, wrong credentials, a restart.
+//! Our SNMP link against a real snmpd: v2c and v3 authPriv, reads, a walk, a SET of two varbinds,
+//! wrong credentials, a restart.
 
 use crate::{block_on, expect};
 use qkd_driver_kit::{

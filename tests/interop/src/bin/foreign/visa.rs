@@ -1,4 +1,5 @@
-//! PyVISA with pyvisa-py, a VISA that we did not write, on our Polatis emulator: over a TCP socket and over the console's pseudo-terminal. Our driver then sees what it left.
+//! PyVISA with pyvisa-py, a VISA that we did not write, on our Polatis emulator: over a TCP socket
+//! and over the console's pseudo-terminal. Our driver then sees what it left.
 
 use crate::{block_on, expect, python};
 use qkd_driver_kit::OpenContext;
@@ -36,6 +37,10 @@ pub(crate) fn run() -> Result<String, String> {
                 format!("our driver sees {seen} over {uri}")
             })?;
         }
-        Ok("PyVISA 1.16.2 with pyvisa-py 0.8.1: a Polatis over TCP and over its console; our driver sees what it left".to_owned())
+        Ok(
+            "PyVISA 1.16.2 with pyvisa-py 0.8.1: a Polatis over TCP and over its console; our \
+            driver sees what it left"
+                .to_owned(),
+        )
     })
 }

@@ -1,4 +1,5 @@
-//! The agents of boxes that protect, and of the Polatis matrix: what is set moves light, what must not be set is refused, and a switch-over is notified.
+//! The agents of boxes that protect, and of the Polatis matrix: what is set moves light, what must
+//! not be set is refused, and a switch-over is notified.
 
 use super::{COMMUNITY, Peer};
 use crate::{expect, told};
@@ -25,7 +26,8 @@ struct Bench {
 
 impl Bench {
     async fn start(name: &str) -> Result<Self, String> {
-        // The user is that of all emulated agents; the receiver must be there before the one that sends.
+        // The user is that of all emulated agents; the receiver must be there before the one that
+        // sends.
         let scratch = profile::start(name, &Options::default())
             .await
             .map_err(|e| e.to_string())?;
@@ -109,7 +111,8 @@ fn common(
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
     let count = peer.complete(&system.chain(with).collect::<Vec<_>>())?;
     told(&format!(
-        "{what}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly increasing"
+        "{what}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly \
+         increasing"
     ));
     peer.guards()
 }
@@ -172,7 +175,8 @@ async fn scte(name: &str) -> Result<(), String> {
         is(peer, &state, first)?;
         peer.set(&[(&mode, "i", "1")])?;
         told(&format!(
-            "{name}: manual mode and the other path in one PDU, read back and so in the model; paths that it has not are refused"
+            "{name}: manual mode and the other path in one PDU, read back and so in the model; \
+             paths that it has not are refused"
         ));
         Ok::<_, String>(())
     })?;
@@ -184,7 +188,8 @@ async fn scte(name: &str) -> Result<(), String> {
             .tells(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about))
             .await?;
         told(&format!(
-            "{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of heOpSwitchFailoverStatus"
+            "{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of \
+             heOpSwitchFailoverStatus"
         ));
     }
     Ok(())
@@ -223,7 +228,8 @@ async fn fs_olp() -> Result<(), String> {
         is(peer, &olp(2, 9), "1")
     })?;
     told(
-        "fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; a card whose main path is cut goes over",
+        "fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; \
+         a card whose main path is cut goes over",
     );
     Ok(())
 }
@@ -275,13 +281,15 @@ async fn packetlight() -> Result<(), String> {
         peer.set(&[(&command, "i", "1")]).map(drop)
     })?;
     told(
-        "packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of working and back; what the ranges exclude is refused",
+        "packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of \
+         working and back; what the ranges exclude is refused",
     );
     bench.running.fault("cut=working")?;
     tokio::task::block_in_place(|| bench.peer.becomes(&active, "2"))?;
     bench.tells(APS_TRAP, &active, &Value::Integer(2)).await?;
     told(
-        "packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells so",
+        "packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells \
+         so",
     );
     Ok(())
 }
@@ -336,7 +344,8 @@ async fn polatis() -> Result<(), String> {
         })
     })?;
     told(
-        "polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; polatisOxcSwitchCompleteV2 tells of the patch",
+        "polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; \
+         polatisOxcSwitchCompleteV2 tells of the patch",
     );
     told("polatis: a protection group by createAndGo, not twice, and gone by destroy");
     Ok(())
