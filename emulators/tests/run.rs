@@ -607,3 +607,51 @@ fn the_lines_of_the_readme_can_be_pasted_into_one_terminal() {
     until("the shell ends", || !shell.is_running());
     until("the emulator ends", || !answers(&address));
 }
+
+/// The lines of standard error after many datagrams that are no SNMP.
+fn log_lines_after_foreign_datagrams(log: Option<&str>) -> usize {
+    // A discovery (RFC 3414, 4).
+    const DISCOVERY: &str = "3038020103300e020101020300ffe3040104020103\
+                             0410300e0400020100020100040004000400\
+                             301104000400a00b0201010201000201003000";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut command = command();
+    if let Some(filter) = log {
+        command.env("QKD_EMU_LOG", filter);
+    }
+    let mut child = command
+        .args(["run", "fs-olp", "--control"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&path).unwrap())
+        .spawn()
+        .unwrap();
+    let mut serving = Serving {
+        orders: child.stdin.take(),
+        lines: child.stdout.take().map(BufReader::new),
+        child,
+    };
+    let ready = serving.line();
+    let address = ready["endpoints"][0]["address"].as_str().unwrap();
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let discovery = hex::decode(DISCOVERY).unwrap();
+    // In turns: the answer says that what came before it was read.
+    for n in 0..100 {
+        socket.send(&[0x30, 0x03, 0x02, 0x01, n]).unwrap();
+        socket.send(&discovery).unwrap();
+        assert!(socket.recv(&mut [0; 2048]).unwrap() > 0);
+    }
+    serving.end();
+    std::fs::read_to_string(&path).unwrap().lines().count()
+}
+
+#[test]
+fn foreign_datagrams_provoke_few_log_lines_unless_they_are_asked_for() {
+    assert!(log_lines_after_foreign_datagrams(None) < 10);
+    assert!(log_lines_after_foreign_datagrams(Some("warn")) >= 50);
+}

@@ -223,38 +223,3 @@ fn hostile_text_of_a_device_reaches_no_output_as_it_is() {
     let documents: usize = results.iter().map(|(_, s)| s.documents).sum();
     assert!(tables >= 20 && documents >= 5, "{results:#?}");
 }
-
-#[test]
-fn foreign_datagrams_provoke_few_log_lines_unless_they_are_asked_for() {
-    let bench = Bench::new();
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let uri = format!(
-        "polatis+snmp://{}?credentials=noc&deadline=1s",
-        socket.local_addr().unwrap()
-    );
-    let emulator = bench.start("fs-olp");
-    let credentials = bench.credentials("flood.toml", &[&emulator]);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while let Ok((_, client)) = socket.recv_from(&mut buffer) {
-            for n in 0..200 {
-                let _ = socket.send_to(&[0x30, 0x03, 0x02, 0x01, n], client);
-            }
-        }
-    });
-    let lines = |log: Option<&str>| {
-        let arguments = ["info", uri.as_str(), "--credentials", &credentials];
-        let mut command = bench.command(arguments);
-        if let Some(filter) = log {
-            command.env("QKDCTL_LOG", filter);
-        }
-        let output = command.output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_clean("the log", &text, MAX_LINE);
-        (text.lines().count(), text)
-    };
-    let (count, text) = lines(None);
-    assert!(count < 20, "{text}");
-    let (count, text) = lines(Some("warn"));
-    assert!(count > 100, "{text}");
-}
