@@ -320,16 +320,8 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
         ] {
             let text = format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, "5a".repeat(16));
             let file = bench.private("key.json", &text);
-            let stage = [
-                "encryptor",
-                "stage",
-                uri,
-                "--channel",
-                &channel,
-                "--key",
-                &file,
-            ];
-            let run = run(&[&stage[..], &["--yes"]].concat()).exits(code);
+            let stage = ["encryptor", "stage", uri, "--channel", &channel];
+            let run = run(&[&stage[..], &["--key", &file, "--yes"]].concat()).exits(code);
             if code != 0 {
                 run.never_repeats("5a5a5a").complains("more than 32 bytes");
                 assert_eq!(pair.state(), state, "nothing was sent");
