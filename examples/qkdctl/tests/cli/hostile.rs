@@ -153,7 +153,7 @@ fn check(profile: &Profile) -> Shown {
         };
         let (_, about) = wire.look(&["info", "URI"], "json", NO_FIELD);
         wire.assumptions = assumptions(&about);
-        let (code, text) = wire.look(&COMMANDS[0], "table", NO_FIELD);
+        let (code, text) = wire.look(COMMANDS[0], "table", NO_FIELD);
         // 5: a device that has no `health`, for one.
         assert!(matches!(code, 0 | 5), "{uri} recovers: {text}");
         let mut done = BTreeSet::new();
