@@ -83,7 +83,7 @@ pub fn text(reply: &[u8]) -> Result<&str, Misread> {
 }
 
 /// A text of a device, whatever its bytes, as it may be shown: without the white space and the NULs
-/// around it, and as [`printable`](qkd_hal::text::printable) makes it, of [`MAX_TEXT`] characters.
+/// around it, and as [`printable`] makes it, of [`MAX_TEXT`] characters.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
