@@ -13,9 +13,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What is logged below a level of a program: `async-snmp` warns of each datagram that it cannot
-/// read, so that whoever can send datagrams could fill the log.
-const QUIET: &str = "async_snmp=error";
+/// What is logged of `async-snmp`, whatever the level of a program. It warns of each datagram that
+/// it cannot read, so that every sender of datagrams could fill the log. Its client logs each error
+/// that it also returns.
+const QUIET: &str = "async_snmp=error,async_snmp::client=off";
 
 /// The filter of a log at this level, where the user gives none.
 #[must_use]
@@ -150,16 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_warns_of_each_datagram_is_heard_at_error_only() {
+    fn a_library_that_warns_of_each_datagram_logs_errors_that_it_does_not_return() {
         let log = || {
-            tracing::warn!(target: "async_snmp::client", "a datagram");
+            tracing::warn!(target: "async_snmp::agent", "a datagram");
             tracing::debug!(target: "async_snmp::client", "a datagram");
-            tracing::error!(target: "async_snmp::client", "an error");
+            tracing::error!(target: "async_snmp::client", "a returned error");
+            tracing::error!(target: "async_snmp::agent", "an error");
             tracing::warn!("ours");
         };
         for level in ["warn", "debug"] {
             let text = logged(&default_filter(level), false, log);
             assert!(!text.contains("a datagram"), "{text}");
+            assert!(!text.contains("a returned error"), "{text}");
             assert!(text.contains("an error") && text.contains("ours"), "{text}");
         }
     }
