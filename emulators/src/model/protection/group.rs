@@ -226,6 +226,17 @@ impl Group {
             Some(Standing::Manual(path)) => return self.go(path, Request::ManualSwitch, now),
             None => {}
         }
+        // A command that was cleared is the reason no longer, also where the signal has to stay on a
+        // failed path.
+        if matches!(
+            self.request,
+            Request::LockoutOfProtection | Request::ForcedSwitch | Request::ManualSwitch
+        ) {
+            self.request = match self.live == self.preferred {
+                true => Request::NoRequest,
+                false => Request::SignalFail,
+            };
+        }
         if self.failed(self.live) {
             let Some(other) = self.well() else {
                 self.leave_at = None;
@@ -281,6 +292,20 @@ mod tests {
         );
         group.wait_to_restore = s(60);
         group
+    }
+
+    #[test]
+    fn a_cleared_command_is_not_the_reason_any_more_while_all_paths_have_failed() {
+        for command in [Standing::Lockout, Standing::Force(0), Standing::Manual(0)] {
+            let mut group = group();
+            group.standing = Some(command);
+            group.evaluate(s(1));
+            group.inputs.iter_mut().for_each(|input| input.cut = true);
+            group.evaluate(s(2));
+            group.standing = None;
+            assert_eq!(group.evaluate(s(3)), None, "{command:?}");
+            assert_eq!(group.request, Request::NoRequest, "{command:?}");
+        }
     }
 
     #[test]
