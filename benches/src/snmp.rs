@@ -169,8 +169,8 @@ pub(crate) fn client(scale: u32) {
     }
 }
 
-/// Agents of the crowd: so many also in a quick run, for they start in no time and what they share
-/// is to be shared by many.
+/// Number of agents, also in a quick run: they start fast, and the memory that they share is only
+/// visible with many.
 const CROWD: u32 = 5_000;
 /// sysDescr.0
 const DESCR: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 1, 0];

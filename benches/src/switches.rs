@@ -181,8 +181,8 @@ fn bytes(parts: &[Part]) -> Vec<u8> {
 
 fn apply(n: u32) {
     let (far, near) = (beside(), current_thread());
-    // Once with a transcript, for what goes over the wire; then timed without one; then the same
-    // bytes alone.
+    // The first run records the bytes on the wire, the second is timed without a transcript, the
+    // third sends the same bytes without a driver.
     let transcript = Transcript::in_memory();
     let address = far.block_on(serve(matrix(SIDE)));
     let opening = near.block_on(async {
@@ -222,8 +222,8 @@ fn apply(n: u32) {
     });
     let exchanges = records.len() as f64 / f64::from(n);
     let what = format!(
-        "applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges each, \
-         mean"
+        "applying a plan of a 576×576 matrix over TCP, {n} of them, {exchanges:.1} exchanges \
+         each, mean"
     );
     row(
         &what,

@@ -136,11 +136,7 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> u8 {
-    log::begin(
-        "QKD_EMU_LOG",
-        &log::default_filter("warn"),
-        io::stderr().is_terminal(),
-    );
+    log::begin("QKD_EMU_LOG", "warn", io::stderr().is_terminal());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

@@ -46,7 +46,7 @@ fn run(cli: cli::Cli) -> u8 {
         _ => "debug",
     };
     let has_colour = colour::shown_on(&std::io::stderr());
-    log::begin("QKDCTL_LOG", &log::default_filter(level), has_colour);
+    log::begin("QKDCTL_LOG", level, has_colour);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -1,26 +1,43 @@
 //! How long a run will take on a real wire, before it begins.
 
 use crate::{
-    case::{Case, Need, Stop, Waits},
+    bench::Bench,
+    case::{Case, Need, Waits},
     lanes::MAX_LANES,
     reading,
     result::On,
     session::Session,
 };
-use qkd_driver_kit::wrap::fault::Script;
+use qkd_driver_kit::Opened;
 use qkd_hal::Operation as Op;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Readings that a case makes beside those that wait, rounded up.
 const READINGS: u32 = 2;
 
 /// What was measured on the device.
-struct Measured {
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
     opening: Duration,
     reading: Duration,
-    /// How many exchanges a reading takes.
-    exchanges: u32,
+    /// How many exchanges a reading takes, at least 1.
+    pub(crate) exchanges: usize,
+}
+
+impl Measured {
+    /// Reads the device, which took `opening` to open.
+    pub(crate) async fn reading(bench: &Bench, opened: &Opened, opening: Duration) -> Self {
+        let (begun, before) = (Instant::now(), bench.script().count());
+        // A device that cannot be asked anything has no reading, and one that fails is found by its
+        // cases.
+        let _ = reading::try_steady(bench, opened).await;
+        Self {
+            opening,
+            reading: begun.elapsed(),
+            exchanges: (bench.script().count() - before).max(1),
+        }
+    }
 }
 
 /// From what a run takes where cases wait side by side, to what it takes where they cannot.
@@ -30,17 +47,13 @@ struct Estimate {
     most: Duration,
 }
 
-/// How long the cases will take, in words.
-pub(crate) async fn in_words(session: &Arc<Session>, cases: &[&Case]) -> Option<String> {
-    let on = session.dut.on();
-    if !on.has_wall_time() {
-        return None;
-    }
-    let measured = measure(session).await.ok()?;
-    let estimate = estimate(cases, session, &measured);
+/// How long the cases will take, in words; `None` where they take no wall time.
+pub(crate) fn in_words(session: &Session, cases: &[&Case]) -> Option<String> {
+    let measured = session.declared()?.measured.as_ref()?;
+    let estimate = estimate(cases, session, measured);
     let (least, most) = (words(estimate.least), words(estimate.most));
     // Emulators are started side by side, as many as there are waits.
-    Some(match on {
+    Some(match session.dut.on() {
         On::Device if least != most => format!(
             "takes {least} to {most}: the less, the more connections the device serves at once"
         ),
@@ -48,31 +61,10 @@ pub(crate) async fn in_words(session: &Arc<Session>, cases: &[&Case]) -> Option<
     })
 }
 
-async fn measure(session: &Arc<Session>) -> Result<Measured, Stop> {
-    let bench = session.bench(None).await.map_err(Stop::Broken)?;
-    let script = Script::new();
-    let begun = Instant::now();
-    let opened = bench.open_beside(&script).await?;
-    let (opening, before) = (begun.elapsed(), script.count());
-    let begun = Instant::now();
-    let read = reading::try_steady(&bench, &opened).await;
-    let reading = begun.elapsed();
-    opened.device().close().await?;
-    // A device that cannot be asked anything has no reading whose exchanges could be counted.
-    drop(read);
-    Ok(Measured {
-        opening,
-        reading,
-        exchanges: u32::try_from(script.count() - before)
-            .unwrap_or(u32::MAX)
-            .clamp(1, 64),
-    })
-}
-
 fn estimate(cases: &[&Case], session: &Session, measured: &Measured) -> Estimate {
     let deadline = session.deadline();
     let calls = measured.opening + measured.reading * READINGS;
-    let lanes = u32::try_from(MAX_LANES).unwrap_or(u32::MAX);
+    let count = |exchanges: usize| u32::try_from(exchanges).unwrap_or(u32::MAX);
     let mut estimate = Estimate {
         least: Duration::ZERO,
         most: Duration::ZERO,
@@ -81,7 +73,10 @@ fn estimate(cases: &[&Case], session: &Session, measured: &Measured) -> Estimate
         let (least, most) = match case.waits {
             Waits::Nothing => (0, 0),
             Waits::Deadlines(count) => (count, count),
-            Waits::EachExchange => (measured.exchanges.div_ceil(lanes), measured.exchanges),
+            Waits::EachExchange => (
+                count(measured.exchanges.div_ceil(MAX_LANES)),
+                count(measured.exchanges),
+            ),
         };
         estimate.least += calls + deadline * least;
         estimate.most += calls + deadline * most + slow_operations(case, session);
@@ -130,7 +125,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn waits_are_counted_in_deadlines_and_exchanges() {
         let session = session::prepared(GP600).await;
-        let measured = measure(&session).await.unwrap();
+        let measured = session.declared().unwrap().measured.clone().unwrap();
         assert!(
             measured.exchanges >= 16,
             "one for each input: {}",

@@ -119,20 +119,6 @@ async fn lane(bench: &Bench) -> Result<Lane<'_>, Stop> {
     })
 }
 
-/// How many exchanges a reading takes; 1 where nothing waits in wall time, so that it is not asked.
-pub(crate) async fn exchanges_of_reading(b: &Bench) -> Result<usize, Stop> {
-    if !b.session.dut.on().has_wall_time() {
-        return Ok(1);
-    }
-    let script = Script::new();
-    let opened = b.open_beside(&script).await?;
-    let before = script.count();
-    reading::steady(b, &opened).await?;
-    let exchanges = script.count() - before;
-    opened.device().close().await?;
-    Ok(exchanges.max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -191,7 +191,7 @@ pub(crate) async fn announce(session: &Arc<Session>, request: &Request) -> Strin
     match declare(session).await {
         Ok(()) => {
             let chosen = chosen(session, request);
-            let takes = estimate::in_words(session, &chosen).await;
+            let takes = estimate::in_words(session, &chosen);
             announcement(session, &chosen, takes)
         }
         Err(why) => format!("{}: it cannot be opened: {why}", session.dut.name),

@@ -3,6 +3,7 @@
 use crate::{
     bench::{Bench, Stand},
     dut::Dut,
+    estimate::Measured,
     journal::{Journal, Stood},
     names,
     profile::Profile,
@@ -22,6 +23,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// What the device declares.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Declared {
     pub(crate) module: Option<QkdCapabilities>,
     /// What went over the wire to find out.
     pub(crate) opening: Vec<Record>,
+    /// How long its calls take, where they take wall time.
+    pub(crate) measured: Option<Measured>,
 }
 
 /// A device under test, made ready.
@@ -225,6 +229,7 @@ impl Session {
             let _ = self.refusal.set(Refusal::WrongFile(why.clone()));
             why
         })?;
+        let begun = Instant::now();
         let opened = bench.open().await.map_err(|e| {
             if e.kind() == ErrorKind::IdentityChanged {
                 let _ = self.refusal.set(Refusal::OtherDevice(e.to_string()));
@@ -236,6 +241,7 @@ impl Session {
             }
             e.to_string()
         })?;
+        let opening_time = begun.elapsed();
         let device = opened.device();
         // What a driver's family is may depend on the device.
         if let Err(why) = self
@@ -267,6 +273,11 @@ impl Session {
             .map(|m| m.qkd_capabilities().clone());
         let (descriptor, capabilities) =
             (device.descriptor().clone(), device.capabilities().clone());
+        let opening = bench.records();
+        let measured = match self.dut.on().has_wall_time() {
+            true => Some(Measured::reading(&bench, &opened, opening_time).await),
+            false => None,
+        };
         let _ = device.close().await;
         let _ = self.declared.set(Declared {
             identity,
@@ -274,7 +285,8 @@ impl Session {
             capabilities,
             encryptor,
             module,
-            opening: bench.records(),
+            opening,
+            measured,
         });
         Ok(())
     }

@@ -19,15 +19,15 @@ use tracing_subscriber::{
 const QUIET: &str = "async_snmp=error,async_snmp::client=off";
 
 /// The filter of a log at this level, where the user gives none.
-#[must_use]
-pub fn default_filter(level: &str) -> String {
+fn default_filter(level: &str) -> String {
     format!("{level},{QUIET}")
 }
 
-/// Begins the log. The environment variable `variable` holds a filter of the user in place of
-/// `filter`.
-pub fn begin(variable: &str, filter: &str, has_colour: bool) {
-    let filter = EnvFilter::try_from_env(variable).unwrap_or_else(|_| EnvFilter::new(filter));
+/// Begins the log at this level. The environment variable `variable` holds a filter of the user
+/// that replaces the level.
+pub fn begin(variable: &str, level: &str, has_colour: bool) {
+    let filter =
+        EnvFilter::try_from_env(variable).unwrap_or_else(|_| EnvFilter::new(default_filter(level)));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -38,7 +38,7 @@ pub fn begin(variable: &str, filter: &str, has_colour: bool) {
         .try_init();
 }
 
-/// Events as lines: cleaned as a whole, whatever field the text comes from, and coloured after that.
+/// Formats events as lines: each is cleaned as a whole, then its level is coloured.
 struct Lines {
     format: Format,
     has_colour: bool,

@@ -226,8 +226,7 @@ impl Group {
             Some(Standing::Manual(path)) => return self.go(path, Request::ManualSwitch, now),
             None => {}
         }
-        // A command that was cleared is the reason no longer, also where the signal has to stay on a
-        // failed path.
+        // A cleared command is no longer the reason, even if the signal must stay on a failed path.
         if matches!(
             self.request,
             Request::LockoutOfProtection | Request::ForcedSwitch | Request::ManualSwitch

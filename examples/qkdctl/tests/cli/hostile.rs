@@ -2,8 +2,8 @@
 //!
 //! Every profile, every wire, every text field. Two passes keep the time of the test short:
 //!
-//! - all fields at once, with each kind of hostile text, by turns to `probe` and `info`: mostly the driver refuses the device, and
-//!   the outputs are errors, logs and transcripts;
+//! - all fields at once, with each kind of hostile text, by turns to `probe` and `info`: most
+//!   drivers refuse the device then, and the outputs are errors, logs and transcripts;
 //! - one field at a time, so that the driver gets as far as that field: the commands that show what
 //!   the device says, each for the fields that no command before it has read, as a table with
 //!   control characters and as JSON with marks.

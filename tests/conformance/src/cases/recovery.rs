@@ -146,9 +146,10 @@ async fn each(
     fate: Fate,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
 ) -> Verdict {
-    let count = match lanes::waits(fate) {
-        true => lanes::exchanges_of_reading(b).await?,
-        false => 1,
+    let measured = b.session.declared().and_then(|d| d.measured.as_ref());
+    let count = match measured {
+        Some(measured) if lanes::waits(fate) => measured.exchanges,
+        _ => 1,
     };
     let benches = Benches::beside(b, count).await?;
     let verdict = each_on(&benches, count, fate, judge).await;

@@ -202,6 +202,19 @@ impl Planned {
             plan,
         })
     }
+
+    /// Lets a case change the paths, and puts them back.
+    ///
+    /// # Errors
+    /// As [`stood::putting_back`].
+    async fn putting_back<T>(
+        &self,
+        b: &Bench,
+        change: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let before = Stood::Connections(self.present.to_string());
+        stood::putting_back(b, &self.opened, before, change).await
+    }
 }
 
 /// A change that may be made here: where nothing is at stake, or where the file says so.
@@ -342,29 +355,31 @@ fn order_against(
 }
 
 async fn foreign(b: &Bench) -> Verdict {
+    let planned = Planned::make(b).await?;
     let Planned {
-        opened,
         switch,
         present,
         wanted,
         plan,
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.fault(&order_against(&*switch, &present, &wanted)?)?;
-        let before = b.state();
-        let error = refused(
-            "a plan for a state that has moved on",
-            b.call(Op::Apply, switch.apply(&plan)).await,
-        )?;
-        let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
-        holds(right, || {
-            format!("a plan for a state that has moved on: {error}")
-        })?;
-        holds(b.state() == before, || {
-            "the plan was refused, and the switch has changed".to_owned()
+        ..
+    } = &planned;
+    planned
+        .putting_back(b, async {
+            b.fault(&order_against(&**switch, present, wanted)?)?;
+            let before = b.state();
+            let error = refused(
+                "a plan for a state that has moved on",
+                b.call(Op::Apply, switch.apply(plan)).await,
+            )?;
+            let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
+            holds(right, || {
+                format!("a plan for a state that has moved on: {error}")
+            })?;
+            holds(b.state() == before, || {
+                "the plan was refused, and the switch has changed".to_owned()
+            })
         })
-    })
-    .await
+        .await
 }
 
 async fn elsewhere(b: &Bench) -> Verdict {
@@ -512,19 +527,15 @@ async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
 
 /// How many exchanges the change of [`interrupted_at`] takes while nothing is wrong.
 async fn exchanges_of_apply(b: &Bench) -> Result<usize, Stop> {
-    let Planned {
-        opened,
-        switch,
-        present,
-        plan,
-        ..
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        let before = b.script().count();
-        b.call(Op::Apply, switch.apply(&plan)).await?;
-        Ok(b.script().count() - before)
-    })
-    .await
+    let planned = Planned::make(b).await?;
+    let Planned { switch, plan, .. } = &planned;
+    planned
+        .putting_back(b, async {
+            let before = b.script().count();
+            b.call(Op::Apply, switch.apply(plan)).await?;
+            Ok(b.script().count() - before)
+        })
+        .await
 }
 
 async fn interrupted_on(benches: &Benches<'_>, fate: Fate) -> Verdict {
@@ -542,59 +553,60 @@ async fn interrupted_on(benches: &Benches<'_>, fate: Fate) -> Verdict {
 
 /// Applies a plan while one exchange meets a fate; whether it came to that exchange.
 async fn interrupted_at(b: &Bench, exchange: usize, fate: Fate) -> Result<bool, Stop> {
+    let planned = Planned::make(b).await?;
     let Planned {
-        opened,
         switch,
         present,
         plan,
         ..
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        let before = b.state();
-        let (result, struck) = b
-            .struck(exchange, fate, b.call(Op::Apply, switch.apply(&plan)))
-            .await;
-        let place = exchange + 1;
-        match result {
-            Ok(_) => holds(before != b.state(), || {
-                format!(
-                    "at exchange {place}: it was called applied, and the device has not changed"
-                )
-            })?,
-            Err(error) => {
-                b.truthful(&before, &error)?;
-                let typed = crate::reading::is_of_the_wire(&error)
-                    || error.kind() == ErrorKind::StateChanged;
-                holds(typed, || {
-                    format!("at exchange {place}: {error}: no error of a wire")
-                })?;
+    } = &planned;
+    planned
+        .putting_back(b, async {
+            let before = b.state();
+            let (result, struck) = b
+                .struck(exchange, fate, b.call(Op::Apply, switch.apply(plan)))
+                .await;
+            let place = exchange + 1;
+            match result {
+                Ok(_) => holds(before != b.state(), || {
+                    format!(
+                        "at exchange {place}: it was called applied, and the device has not changed"
+                    )
+                })?,
+                Err(error) => {
+                    b.truthful(&before, &error)?;
+                    let typed = crate::reading::is_of_the_wire(&error)
+                        || error.kind() == ErrorKind::StateChanged;
+                    holds(typed, || {
+                        format!("at exchange {place}: {error}: no error of a wire")
+                    })?;
+                }
             }
-        }
-        // Whatever it was: reading shows it, and the way back works.
-        stood::change_to(&*switch, &present).await?;
-        Ok(struck)
-    })
-    .await
+            // Whatever it was: reading shows it, and the way back works.
+            stood::change_to(&**switch, present).await?;
+            Ok(struck)
+        })
+        .await
 }
 
 async fn stale(b: &Bench) -> Verdict {
+    let planned = Planned::make(b).await?;
     let Planned {
-        opened,
         switch,
-        present,
         wanted,
         plan,
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.call(Op::Apply, switch.apply(&plan)).await?;
+        ..
+    } = &planned;
+    planned.putting_back(b, async {
+        b.call(Op::Apply, switch.apply(plan)).await?;
         let error = refused(
             "the same plan, a second time",
-            b.call(Op::Apply, switch.apply(&plan)).await,
+            b.call(Op::Apply, switch.apply(plan)).await,
         )?;
         let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
         holds(right, || format!("the same plan, a second time: {error}"))?;
-        let now = paths(b, &*switch).await?;
-        holds(now == wanted, || {
+        let now = paths(b, &**switch).await?;
+        holds(now == *wanted, || {
             format!(
                 "the second time it was refused, and the switch stands at {now} instead of {wanted}"
             )
@@ -720,51 +732,47 @@ async fn port(b: &Bench) -> Verdict {
 }
 
 async fn full(b: &Bench) -> Verdict {
-    let Planned {
-        opened,
-        switch,
-        present,
-        plan,
-        ..
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.fault("full")?;
-        let before = b.state();
-        let error = refused(
-            "a plan, while the device refuses every change",
-            b.call(Op::Apply, switch.apply(&plan)).await,
-        )?;
-        holds(refusal(&error), || {
-            format!("the device refuses every change: {error}")
-        })?;
-        holds(b.state() == before, || {
-            "every change was refused, and the device has changed".to_owned()
-        })?;
-        holds(error.effect() != Effect::Partial, || {
-            format!("nothing was changed, and the error says in part: {error}")
-        })?;
-        b.fault("clear")?;
-        b.call(Op::Apply, switch.apply(&plan))
-            .await
-            .map(drop)
-            .map_err(Stop::from)
-    })
-    .await
+    let planned = Planned::make(b).await?;
+    let Planned { switch, plan, .. } = &planned;
+    planned
+        .putting_back(b, async {
+            b.fault("full")?;
+            let before = b.state();
+            let error = refused(
+                "a plan, while the device refuses every change",
+                b.call(Op::Apply, switch.apply(plan)).await,
+            )?;
+            holds(refusal(&error), || {
+                format!("the device refuses every change: {error}")
+            })?;
+            holds(b.state() == before, || {
+                "every change was refused, and the device has changed".to_owned()
+            })?;
+            holds(error.effect() != Effect::Partial, || {
+                format!("nothing was changed, and the error says in part: {error}")
+            })?;
+            b.fault("clear")?;
+            b.call(Op::Apply, switch.apply(plan))
+                .await
+                .map(drop)
+                .map_err(Stop::from)
+        })
+        .await
 }
 
 async fn at_once(b: &Bench) -> Verdict {
+    let planned = Planned::make(b).await?;
     let Planned {
-        opened,
         switch,
-        present,
         wanted,
         plan,
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.call(Op::Apply, switch.apply(&plan)).await?;
+        ..
+    } = &planned;
+    planned.putting_back(b, async {
+        b.call(Op::Apply, switch.apply(plan)).await?;
         for nth in 1..=3 {
             let now = b.call(Op::Connections, switch.connections()).await?;
-            let right = now.value == wanted || now.quality == Quality::Stale;
+            let right = now.value == *wanted || now.quality == Quality::Stale;
             holds(right, || format!("reading {nth} after the change shows {}, where {wanted} was applied, and calls it {:?}", now.value, now.quality))?;
         }
         Ok(())
@@ -785,26 +793,22 @@ fn not_done(what: &str, error: &qkd_hal::Error) -> Verdict {
 }
 
 async fn ignored(b: &Bench) -> Verdict {
-    let Planned {
-        opened,
-        switch,
-        present,
-        plan,
-        ..
-    } = Planned::make(b).await?;
+    let planned = Planned::make(b).await?;
+    let Planned { switch, plan, .. } = &planned;
     if switch.switch_capabilities().readback != Readback::Device {
         return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
     }
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        b.fault(ALL)?;
-        let result = b.call(Op::Apply, switch.apply(&plan)).await;
-        b.fault("clear")?;
-        not_done(
-            "a plan that the device does not carry out",
-            &refused("a plan that the device does not carry out", result)?,
-        )
-    })
-    .await
+    planned
+        .putting_back(b, async {
+            b.fault(ALL)?;
+            let result = b.call(Op::Apply, switch.apply(plan)).await;
+            b.fault("clear")?;
+            not_done(
+                "a plan that the device does not carry out",
+                &refused("a plan that the device does not carry out", result)?,
+            )
+        })
+        .await
 }
 
 async fn ignored_port(b: &Bench) -> Verdict {
@@ -911,32 +915,33 @@ async fn acknowledged(b: &Bench) -> Verdict {
 }
 
 async fn meanwhile(b: &Bench) -> Verdict {
+    let planned = Planned::make(b).await?;
     let Planned {
-        opened,
         switch,
         present,
         wanted,
         plan,
-    } = Planned::make(b).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+        ..
+    } = &planned;
+    planned.putting_back(b, async {
         // The exchange at which the second operator comes: after the check, before the reading back.
         let sent = b.records().len();
-        b.call(Op::Apply, switch.apply(&plan)).await?;
+        b.call(Op::Apply, switch.apply(plan)).await?;
         let records = b.records();
         let changing = records[sent..]
             .iter()
             .position(|r| r.changes)
             .ok_or_else(|| Stop::Broken("the apply sent nothing that changes".to_owned()))?;
-        stood::change_to(&*switch, &present).await?;
-        let order = order_against(&*switch, &present, &wanted)?;
+        stood::change_to(&**switch, present).await?;
+        let order = order_against(&**switch, present, wanted)?;
         b.fault(&format!("{order}@after={changing}@once"))?;
         let before = b.state();
-        let result = b.call(Op::Apply, switch.apply(&plan)).await;
+        let result = b.call(Op::Apply, switch.apply(plan)).await;
         b.fault("clear")?;
         match result {
             Ok(_) => {
-                let now = paths(b, &*switch).await?;
-                holds(now == wanted, || {
+                let now = paths(b, &**switch).await?;
+                holds(now == *wanted, || {
                     format!(
                         "it was called applied, and a second operator has left the switch at {now}"
                     )
