@@ -91,8 +91,8 @@ pub fn json_text(document: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// As [`json_text`], with each string cut after `max_chars` characters, counted as they are written:
-/// `… (N more characters)` follows within the string.
+/// As [`json_text`], with each string cut after `max_chars` characters, counted as they are
+/// written: `… (N more characters)` follows within the string.
 #[must_use]
 pub fn bounded_json_text(document: &str, max_chars: usize) -> String {
     let mut text = String::with_capacity(document.len());
