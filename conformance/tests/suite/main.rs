@@ -15,9 +15,9 @@ mod resume;
 mod running;
 mod unwritable;
 
-/// The files of emulators in memory: those of `duts/` itself.
+/// The files of emulators in memory: those of `conformance/duts/` itself.
 fn emulated() -> Vec<std::path::PathBuf> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("duts");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|f| f.unwrap().path())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 #[test]
 fn every_cell_of_the_fault_matrix_holds_and_its_page_is_up_to_date() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let duts = crate::emulated()
         .iter()
         .map(|f| Dut::read(f).unwrap())

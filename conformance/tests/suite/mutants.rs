@@ -9,7 +9,7 @@ use qkd_conformance::{
 use qkd_driver_kit::Registry;
 use std::{path::Path, sync::LazyLock};
 
-/// Which device a requirement is tried on: a file of `duts/`.
+/// Which device a requirement is tried on: a file of `conformance/duts/`.
 const ON: &[(&str, &[&str])] = &[
     ("polatis-16x16", &["DEV", "SWI", "PWR"]),
     ("thorlabs-osw12", &["SWI-26"]),
@@ -41,7 +41,7 @@ fn device_for(requirement: &str) -> &'static str {
 }
 
 fn dut(name: &str) -> Dut {
-    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../duts/{name}.toml")))
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("duts/{name}.toml")))
         .unwrap()
 }
 

@@ -11,7 +11,7 @@ use qkd_driver_kit::{Registry, transcript::Part};
 use std::{path::Path, sync::Arc, sync::atomic::AtomicBool};
 
 fn polatis() -> Dut {
-    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/polatis-16x16.toml")).unwrap()
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/polatis-16x16.toml")).unwrap()
 }
 
 fn only(ids: &[&str]) -> Request {
@@ -162,7 +162,7 @@ fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
     for (ports, outcome) in [(vec![2], Outcome::Disabled), (vec![1, 2], Outcome::Pass)] {
         let dut = Dut {
             ports,
-            ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../duts/agiltron-ff.toml"))
+            ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/agiltron-ff.toml"))
                 .unwrap()
         };
         let results = run(qkd_drivers_all::registry(), dut, &only(&["SWI-11/move"]));

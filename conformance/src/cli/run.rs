@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
     /// A folder for results and reports.
-    #[arg(long, value_name = "FOLDER", default_value = "conformance")]
+    #[arg(long, value_name = "FOLDER", default_value = "conformance-report")]
     out: PathBuf,
     /// Goes on with a run that was ended before its end.
     #[arg(long)]
