@@ -7,15 +7,15 @@ use qkd_driver_kit::{
     context::Endpoint,
     link::{
         Disclosure,
-        bytes::{ByteLink, Exchange, line},
-        line::{LineLink, LineOptions, Resync},
+        bytes::{ByteLink, Exchange, line_framer},
         memory,
+        stream::{Resync, StreamLink, StreamOptions},
         usb::UsbService,
     },
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, EventStream, Health, Identity, Maturity, Operation, Result,
-    checked::{Checked, Gate},
+    checked::{CallGuard, Checked},
     event::EventHub,
 };
 use std::{hint::black_box, sync::Arc, time::Duration};
@@ -82,7 +82,7 @@ pub(crate) fn handle_calls(checked: bool) -> impl FnMut(u32) {
         Capabilities::none().with(&[Operation::Health]),
     ));
     if checked {
-        let gate = Arc::new(Gate::new(handle.descriptor(), handle.capabilities()));
+        let gate = Arc::new(CallGuard::new(handle.descriptor(), handle.capabilities()));
         handle = Arc::new(Checked::new(handle, gate));
     }
     move |n| {
@@ -97,7 +97,10 @@ pub(crate) fn handle_calls(checked: bool) -> impl FnMut(u32) {
 /// Whole calls of a driver over an in-memory USB link, the emulator's part included.
 pub(crate) fn usb_calls() -> impl FnMut(u32) {
     let runtime = current_thread();
-    let random = Arc::new(qkd_emulators::model::random::Random::new(1, "FFFFFFFFFF"));
+    let random = Arc::new(qkd_emulators::model::random::RandomModel::new(
+        1,
+        "FFFFFFFFFF",
+    ));
     let device: Arc<dyn UsbService> = Arc::new(qkd_emulators::wire::usb::Chapter9::new(
         qkd_emulators::wire::usb::quantis::Quantis::new(random),
     ));
@@ -118,7 +121,7 @@ pub(crate) fn usb_calls() -> impl FnMut(u32) {
 /// Exchanges through the owner of a line, over in-memory bytes.
 pub(crate) fn line_exchanges() -> impl FnMut(u32) {
     let runtime = current_thread();
-    let connector = Box::new(memory::Bytes::new(
+    let connector = Box::new(memory::MemoryConnector::new(
         "b",
         |mut stream: tokio::io::DuplexStream| {
             tokio::spawn(async move {
@@ -132,9 +135,9 @@ pub(crate) fn line_exchanges() -> impl FnMut(u32) {
         },
     ));
     let link = runtime
-        .block_on(LineLink::open(
+        .block_on(StreamLink::open(
             connector,
-            LineOptions::new(Resync::Reconnect, EventHub::default()),
+            StreamOptions::new(Resync::Reconnect, EventHub::default()),
             Duration::from_secs(1),
         ))
         .expect("memory opens");
@@ -146,8 +149,8 @@ pub(crate) fn line_exchanges() -> impl FnMut(u32) {
                     &b":oxc:swit:conn:stat?\n"[..],
                     Duration::from_secs(1),
                 )
-                .reply(line(1000), Disclosure::Undeclared)
-                .reads();
+                .reply(line_framer(1000), Disclosure::Undeclared)
+                .read_only();
                 let _ = black_box(link.exchange(exchange).await);
             }
         });

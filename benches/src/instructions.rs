@@ -24,7 +24,7 @@ pub(crate) fn rounds(arguments: &[String]) {
         "checked" => handle::handle_calls(true)(n),
         "usb" => handle::usb_calls()(n),
         "line" => handle::line_exchanges()(n),
-        "keys" => drop(keys::hand_on(n)),
+        "keys" => drop(keys::deliver_batches(n)),
         version => drop(snmp::ours(
             port,
             version,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, Descriptor, Device, EventStream, Health, Identity, Key, KeyId, Maturity,
     Operation, QkdModule, Result,
-    checked::{Checked, Gate},
+    checked::{CallGuard, Checked},
     qkd::{KeyRequest, ModuleState, ModuleStatus, QkdCapabilities, Role},
     units::Bits,
 };
@@ -80,7 +80,7 @@ impl QkdModule for Store {
 }
 
 pub(crate) fn run(scale: u32) {
-    let rate = hand_on(40_000 / scale);
+    let rate = deliver_batches(40_000 / scale);
     row(
         "keys of 256 bit taken and handed on, batches of 128",
         &format!("{rate:.0} a second"),
@@ -91,14 +91,14 @@ pub(crate) fn run(scale: u32) {
 }
 
 /// Takes so many batches of 128 keys and hands them on; tells the keys per second.
-pub(crate) fn hand_on(batches: u32) -> f64 {
+pub(crate) fn deliver_batches(batches: u32) -> f64 {
     let store = Arc::new(Store {
         descriptor: Descriptor::new("store", "store+mem://s", Maturity::Emulated),
         capabilities: Capabilities::none().with(&[Operation::TakeKeys]),
         qkd: QkdCapabilities::new(Role::Transmitter),
         next: AtomicU64::new(0),
     });
-    let gate = Arc::new(Gate::new(store.descriptor(), store.capabilities()));
+    let gate = Arc::new(CallGuard::new(store.descriptor(), store.capabilities()));
     let module: Arc<dyn QkdModule> = Arc::new(Checked::new(store, gate));
     let request = KeyRequest::new(128).with_size(Bits(256));
     current_thread().block_on(async {

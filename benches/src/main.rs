@@ -14,8 +14,8 @@ mod usb;
 
 use clap::{Parser, ValueEnum};
 
-/// The hidden argument of [`snmp::crowd`].
-const CROWD: &str = "snmp-crowd";
+/// The hidden argument of [`snmp::many_agents`].
+const SNMP_AGENTS_ARGUMENT: &str = "snmp-crowd";
 /// The hidden argument of [`switches::crowd`].
 const SWITCHES: &str = "switch-crowd";
 
@@ -43,7 +43,7 @@ enum Which {
     #[value(hide = true)]
     Rounds,
     /// What `snmp-agent` runs in a process of its own.
-    #[value(name = CROWD, hide = true)]
+    #[value(name = SNMP_AGENTS_ARGUMENT, hide = true)]
     Crowd,
     /// What `switches` runs in a process of its own.
     #[value(name = SWITCHES, hide = true)]
@@ -68,7 +68,7 @@ fn main() {
     let cli = Cli::parse();
     let scale = if cli.quick { 10 } else { 1 };
     match cli.which {
-        Which::Crowd => return snmp::crowd(),
+        Which::Crowd => return snmp::many_agents(),
         Which::SwitchCrowd => return switches::crowd(),
         Which::Rounds => return instructions::rounds(&cli.rest),
         Which::Instructions => return instructions::run(),

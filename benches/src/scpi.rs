@@ -1,19 +1,19 @@
 //! SCPI queries over a PTY and over TCP, against a bare C loop that moves the same bytes to the
 //! same emulator.
 
-use crate::tool::{beside, compile, current_thread, median, micros, number, row};
+use crate::tool::{compile, current_thread, median, micros, number, row, spawn_runtime};
 use qkd_driver_kit::link::{
     Disclosure,
-    bytes::{ByteLink, Connector, Exchange, line},
-    line::{LineLink, LineOptions, Resync},
-    serial::SerialPort,
-    tcp::Tcp,
+    bytes::{ByteLink, Connector, Exchange, line_framer},
+    serial::SerialConnector,
+    stream::{Resync, StreamLink, StreamOptions},
+    tcp::TcpConnector,
 };
 use qkd_emulators::{
-    Clock, Faults,
+    Clock, FaultInjector,
     model::switch::Switch,
-    shell,
-    wire::{ByteService, Session, scpi::Polatis},
+    server,
+    wire::{ByteService, Session, scpi::PolatisScpi},
 };
 use qkd_hal::{Identity, event::EventHub};
 use qkd_switch_hal::Geometry;
@@ -28,8 +28,8 @@ pub(crate) fn run(scale: u32) {
     let Some((_folder, rtt)) = compile("rtt", &[]) else {
         return;
     };
-    let servers = beside();
-    let identity = Identity::of("Polatis")
+    let servers = spawn_runtime();
+    let identity = Identity::new("Polatis")
         .with_model("N-OST-16x16-LA1-DMHNS")
         .with_serial("1")
         .with_firmware("1");
@@ -38,7 +38,7 @@ pub(crate) fn run(scale: u32) {
         Geometry::matrix(16, 16),
         Clock::default(),
     ));
-    let wire = Polatis::new(switch);
+    let wire = PolatisScpi::new(switch);
     let service: Arc<dyn ByteService> =
         Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
     let (port, path) = servers.block_on(async {
@@ -46,19 +46,19 @@ pub(crate) fn run(scale: u32) {
             .await
             .expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(shell::tcp::serve(
+        tokio::spawn(server::tcp::serve(
             listener,
             Arc::clone(&service),
-            Faults::new(1, None),
+            FaultInjector::new(1, None),
             Clock::default(),
         ));
-        let pty = shell::pty::Port::open(38_400, None, Faults::new(1, None)).expect("a PTY");
+        let pty = server::pty::Pty::open(38_400, None, FaultInjector::new(1, None)).expect("a PTY");
         let path = pty.path().display().to_string();
-        tokio::spawn(shell::pty::serve(
+        tokio::spawn(server::pty::serve(
             pty,
             38_400,
             service,
-            Faults::new(1, None),
+            FaultInjector::new(1, None),
             Clock::default(),
         ));
         (address.port().to_string(), path)
@@ -73,9 +73,9 @@ pub(crate) fn run(scale: u32) {
                 return;
             };
             let connector: Box<dyn Connector> = if over == "tcp" {
-                Box::new(Tcp::new(format!("127.0.0.1:{place}")))
+                Box::new(TcpConnector::new(format!("127.0.0.1:{place}")))
             } else {
-                Box::new(SerialPort::new(place.clone(), 38_400, false))
+                Box::new(SerialConnector::new(place.clone(), 38_400, false))
             };
             let ours = query(connector, rounds);
             pairs.push((ours.as_nanos() as f64 / floor, ours, floor));
@@ -94,9 +94,9 @@ pub(crate) fn run(scale: u32) {
 
 fn query(connector: Box<dyn Connector>, rounds: u32) -> Duration {
     current_thread().block_on(async {
-        let link = LineLink::open(
+        let link = StreamLink::open(
             connector,
-            LineOptions::new(Resync::Reconnect, EventHub::default()),
+            StreamOptions::new(Resync::Reconnect, EventHub::default()),
             Duration::from_secs(5),
         )
         .await
@@ -105,8 +105,8 @@ fn query(connector: Box<dyn Connector>, rounds: u32) -> Duration {
         for _ in 0..rounds {
             let begun = Instant::now();
             let exchange = Exchange::new("bench", format!("{QUERY}\n"), Duration::from_secs(5))
-                .reply(line(1000), Disclosure::Undeclared)
-                .reads();
+                .reply(line_framer(1000), Disclosure::Undeclared)
+                .read_only();
             link.exchange(exchange).await.expect("an answer");
             took.push(begun.elapsed());
         }

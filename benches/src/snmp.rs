@@ -1,23 +1,23 @@
 //! SNMP: our link against net-snmp's C library, on the same agent; our agents against snmpsim,
 //! under the same client.
 
-use crate::tool::{beside, compile, current_thread, number, raise_limit, resident_kib, row};
+use crate::tool::{compile, current_thread, number, raise_limit, resident_kib, row, spawn_runtime};
 use futures::{StreamExt, stream::FuturesUnordered};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 use qkd_driver_kit::{
-    credentials::Entry,
+    credentials::CredentialEntry,
     link::{
         snmp::{Oid, SnmpLink, Value},
-        snmp_udp::{Security, SnmpClientLibrary, SnmpOptions, UdpSnmp},
+        snmp_udp::{SnmpClientLibrary, SnmpOptions, SnmpSecurity, UdpSnmpLink},
     },
 };
 use qkd_emulators::{
     Clock,
-    model::encryptor::forced::{ForcedEnd, ForcedLink},
-    shell::snmp::{Options, User, serve},
+    model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+    server::snmp::{SnmpServerOptions, UsmUser, serve},
     wire::snmp::{SnmpAgent, packetlight},
 };
 use qkd_hal::{Identity, event::EventHub};
@@ -35,10 +35,10 @@ use tokio::runtime::Runtime;
 /// sysUpTime.0
 const NAME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
 pub(crate) const NAME_TEXT: &str = "1.3.6.1.2.1.1.3.0";
-const PATIENCE: Duration = Duration::from_secs(5);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn security(version: &str) -> Security {
-    let entry = Entry::new("bench");
+fn security(version: &str) -> SnmpSecurity {
+    let entry = CredentialEntry::new("bench");
     let entry = match version {
         "v3" => entry
             .with("user", USER)
@@ -46,18 +46,18 @@ fn security(version: &str) -> Security {
             .with("priv_password", PRIV_PASSWORD),
         _ => entry.with("community", "public"),
     };
-    Security::from_entry(&entry).expect("credentials")
+    SnmpSecurity::from_entry(&entry).expect("credentials")
 }
 
-async fn open(port: u16, version: &str, client: SnmpClientLibrary) -> Arc<UdpSnmp> {
-    UdpSnmp::open(
+async fn open(port: u16, version: &str, client: SnmpClientLibrary) -> Arc<UdpSnmpLink> {
+    UdpSnmpLink::open(
         &format!("127.0.0.1:{port}"),
         security(version),
         &SnmpOptions {
             client,
             ..SnmpOptions::default()
         },
-        PATIENCE,
+        REPLY_TIMEOUT,
         EventHub::default(),
         None,
     )
@@ -75,7 +75,7 @@ pub(crate) fn ours(
     current_thread().block_on(async {
         let link = open(port, version, client).await;
         let name = [Oid::from(NAME)];
-        let ask = || async { link.get(&name, PATIENCE).await.expect("an answer") };
+        let ask = || async { link.get(&name, REPLY_TIMEOUT).await.expect("an answer") };
         // Sessions are made once; what is measured is the traffic after that.
         futures::future::join_all((0..in_flight).map(|_| ask())).await;
         let begun = Instant::now();
@@ -171,16 +171,16 @@ pub(crate) fn client(scale: u32) {
 
 /// Number of agents, also in a quick run: they start fast, and the memory that they share is only
 /// visible with many.
-const CROWD: u32 = 5_000;
+const AGENT_COUNT: u32 = 5_000;
 /// sysDescr.0
 const DESCR: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 1, 0];
 const DESCR_TEXT: &str = "1.3.6.1.2.1.1.1.0";
 
 fn packetlight(name: &str) -> Arc<dyn SnmpAgent> {
-    let identity = Identity::of("PacketLight").with_model("PL-1000TE");
-    let link = ForcedLink::new(Clock::default(), b"first");
+    let identity = Identity::new("PacketLight").with_model("PL-1000TE");
+    let link = ForcedRekeyLink::new(Clock::default(), b"first");
     packetlight::agent(
-        Arc::new(ForcedEnd::new(link, 0, "1", identity)),
+        Arc::new(ForcedRekeyEndpoint::new(link, 0, "1", identity)),
         packetlight::Options::named(name),
     )
 }
@@ -191,36 +191,36 @@ fn loopback(port: u16) -> SocketAddr {
 
 /// Many agents in this process, which did nothing else before: prints the seconds until all listen,
 /// and KiB of each.
-pub(crate) fn crowd() {
+pub(crate) fn many_agents() {
     raise_limit();
     Runtime::new().expect("a runtime").block_on(async {
         let before = resident_kib();
         let begun = Instant::now();
-        let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
+        let user = UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
         let mut ports = Vec::new();
-        for k in 0..CROWD {
+        for k in 0..AGENT_COUNT {
             match serve(
                 loopback(0),
                 packetlight(&format!("pl-{k}")),
-                Options::new(user.clone()),
+                SnmpServerOptions::new(user.clone()),
             )
             .await
             {
                 Ok((address, _)) => ports.push(address.port()),
                 Err(error) => {
-                    eprintln!("agent {k} of {CROWD} does not start: {error}");
+                    eprintln!("agent {k} of {AGENT_COUNT} does not start: {error}");
                     std::process::exit(1);
                 }
             }
         }
         tokio::task::yield_now().await;
         let took = begun.elapsed();
-        let kib = resident_kib().saturating_sub(before) as f64 / f64::from(CROWD);
+        let kib = resident_kib().saturating_sub(before) as f64 / f64::from(AGENT_COUNT);
         // Some of them, to see that they serve.
         for port in ports.iter().step_by(ports.len().div_ceil(20)) {
             let got = open(*port, "v3", SnmpClientLibrary::AsyncSnmp)
                 .await
-                .get(&[Oid::from(DESCR)], PATIENCE)
+                .get(&[Oid::from(DESCR)], REPLY_TIMEOUT)
                 .await
                 .expect("an answer");
             assert!(
@@ -234,7 +234,7 @@ pub(crate) fn crowd() {
 
 fn startup() {
     let child = Command::new(std::env::current_exe().expect("this program"))
-        .arg(crate::CROWD)
+        .arg(crate::SNMP_AGENTS_ARGUMENT)
         .stderr(Stdio::inherit())
         .output();
     let output = child
@@ -245,18 +245,18 @@ fn startup() {
         .filter_map(|f| f.parse().ok())
         .collect();
     let [seconds, kib] = figures[..] else {
-        eprintln!("the rows of {CROWD} SNMP agents are left out: they did not all start");
+        eprintln!("the rows of {AGENT_COUNT} SNMP agents are left out: they did not all start");
         return;
     };
     row(
-        &format!("{CROWD} SNMPv3 agents start in one process"),
+        &format!("{AGENT_COUNT} SNMPv3 agents start in one process"),
         &format!("{seconds:.2} s"),
         "-",
         None,
         "≤ 1 s",
     );
     row(
-        &format!("resident memory of one of {CROWD} SNMPv3 agents"),
+        &format!("resident memory of one of {AGENT_COUNT} SNMPv3 agents"),
         &format!("{kib:.1} KiB"),
         "-",
         None,
@@ -338,7 +338,7 @@ impl Snmpsim {
             }
             let answer = current_thread().block_on(async {
                 let patience = Duration::from_millis(500);
-                let link = UdpSnmp::open(
+                let link = UdpSnmpLink::open(
                     &format!("127.0.0.1:{}", self.port),
                     security("v2c"),
                     &SnmpOptions::default(),
@@ -404,17 +404,17 @@ pub(crate) fn agent(scale: u32) {
 }
 
 fn against_snmpsim(place: &str, client: &Path, scale: u32) {
-    let servers = beside();
+    let servers = spawn_runtime();
     let service = packetlight("pl-0");
     let Value::OctetString(descr) = service.get(&Oid::from(DESCR)) else {
         panic!("sysDescr is text")
     };
-    let user = User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
+    let user = UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).expect("a user");
     let (address, _) = servers
         .block_on(serve(
             loopback(0),
             service,
-            Options::new(user).with_community("public"),
+            SnmpServerOptions::new(user).with_community("public"),
         ))
         .expect("an agent");
     let sim = match Snmpsim::start(&descr) {

@@ -1,7 +1,7 @@
 //! Switches: plans of a large matrix, and what applying them costs beside the bytes alone; many
 //! switches polled by one process.
 
-use crate::tool::{beside, current_thread, median, micros, raise_limit, resident_kib, row};
+use crate::tool::{current_thread, median, micros, raise_limit, resident_kib, row, spawn_runtime};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
@@ -11,10 +11,10 @@ use qkd_driver_kit::{
     transcript::{Part, Record, Transcript},
 };
 use qkd_emulators::{
-    Clock, Faults,
+    Clock, FaultInjector,
     model::switch::Switch,
-    shell,
-    wire::{Session, scpi::Polatis},
+    server,
+    wire::{Session, scpi::PolatisScpi},
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Scope};
@@ -33,7 +33,7 @@ use tokio::{
 /// The largest matrix of the Series 7000.
 const SIDE: u32 = 576;
 /// How many switches are polled.
-const CROWD: usize = 1_000;
+const SWITCH_COUNT: usize = 1_000;
 /// Random numbers that are the same in each run (xorshift64).
 struct Dice(u64);
 
@@ -73,13 +73,13 @@ fn changed(dice: &mut Dice, present: &CrossConnects) -> CrossConnects {
     wanted
 }
 
-fn matrix(side: u32) -> Polatis {
-    let identity = Identity::of("Polatis")
+fn matrix(side: u32) -> PolatisScpi {
+    let identity = Identity::new("Polatis")
         .with_model(format!("N-VST-{side}x{side}-LA1-DMHNV"))
         .with_serial("576576")
         .with_firmware("6.5.2.18");
     // Paths settle in no time: what remains is the wire.
-    Polatis::new(Arc::new(Switch::new(
+    PolatisScpi::new(Arc::new(Switch::new(
         identity,
         Geometry::matrix(side, side),
         Clock::scaled(1e9),
@@ -87,14 +87,14 @@ fn matrix(side: u32) -> Polatis {
 }
 
 /// Serves a switch on loopback for ever.
-async fn serve(wire: Polatis) -> SocketAddr {
+async fn serve(wire: PolatisScpi) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address");
     let service = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
-    tokio::spawn(shell::tcp::serve(
+    tokio::spawn(server::tcp::serve(
         listener,
         service,
-        Faults::new(0, None),
+        FaultInjector::new(0, None),
         Clock::scaled(1e9),
     ));
     address
@@ -105,19 +105,19 @@ async fn open(address: SocketAddr, context: &OpenContext) -> Arc<dyn OpticalSwit
         .open(&format!("polatis+tcp://{address}"), context)
         .await
         .expect("a switch");
-    opened.as_switch().expect("a switch")
+    opened.switch().expect("a switch")
 }
 
 pub(crate) fn run(scale: u32) {
     plans(1_000 / scale);
     apply(1_000 / scale);
-    crowd_polled(10 / scale.min(5));
+    poll_many_switches(10 / scale.min(5));
 }
 
 fn plans(n: u32) {
     let (geometry, device, mut dice) = (
         Geometry::matrix(SIDE, SIDE),
-        Identity::of("Polatis").with_serial("1"),
+        Identity::new("Polatis").with_serial("1"),
         Dice(7),
     );
     for (what, all) in [("at most 32 paths", false), ("all 576 paths", true)] {
@@ -180,13 +180,17 @@ fn bytes(parts: &[Part]) -> Vec<u8> {
 }
 
 fn apply(n: u32) {
-    let (far, near) = (beside(), current_thread());
+    let (far, near) = (spawn_runtime(), current_thread());
     // The first run records the bytes on the wire, the second is timed without a transcript, the
     // third sends the same bytes without a driver.
     let transcript = Transcript::in_memory();
     let address = far.block_on(serve(matrix(SIDE)));
     let opening = near.block_on(async {
-        let switch = open(address, &OpenContext::new().recording(transcript.clone())).await;
+        let switch = open(
+            address,
+            &OpenContext::new().with_transcript(transcript.clone()),
+        )
+        .await;
         switch.identity().await.expect("an identity");
         let opening = transcript.records().len();
         programme(&*switch, n).await;
@@ -237,8 +241,8 @@ fn apply(n: u32) {
 /// A thousand switches in a process of their own: prints a port a line, and ends with its input.
 pub(crate) fn crowd() {
     raise_limit();
-    let runtime = beside();
-    for _ in 0..CROWD {
+    let runtime = spawn_runtime();
+    for _ in 0..SWITCH_COUNT {
         println!(
             "{}",
             runtime.block_on(async { serve(matrix(16)).await }).port()
@@ -247,9 +251,9 @@ pub(crate) fn crowd() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-struct Crowd(Child);
+struct EmulatorProcess(Child);
 
-impl Drop for Crowd {
+impl Drop for EmulatorProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -276,22 +280,22 @@ async fn busy<F: Future<Output = ()>>(seconds: u32, mut work: impl FnMut() -> F)
     (cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0
 }
 
-fn crowd_polled(seconds: u32) {
+fn poll_many_switches(seconds: u32) {
     raise_limit();
     let child = Command::new(std::env::current_exe().expect("this program"))
         .arg(crate::SWITCHES)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    let mut crowd = Crowd(child.expect("a child"));
+    let mut crowd = EmulatorProcess(child.expect("a child"));
     let out = BufReader::new(crowd.0.stdout.take().expect("its output"));
     let ports: Vec<u16> = out
         .lines()
-        .take(CROWD)
+        .take(SWITCH_COUNT)
         .filter_map(|l| l.ok()?.parse().ok())
         .collect();
-    if ports.len() < CROWD {
-        eprintln!("the rows of {CROWD} switches are left out: they did not all start");
+    if ports.len() < SWITCH_COUNT {
+        eprintln!("the rows of {SWITCH_COUNT} switches are left out: they did not all start");
         return;
     }
     let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -313,7 +317,7 @@ fn crowd_polled(seconds: u32) {
         let load = busy(seconds, || async { drop(poll().await) }).await;
         (
             load,
-            resident_kib().saturating_sub(before) as f64 / CROWD as f64,
+            resident_kib().saturating_sub(before) as f64 / SWITCH_COUNT as f64,
         )
     });
     // The same question on bare sockets.
@@ -342,7 +346,7 @@ fn crowd_polled(seconds: u32) {
         })
         .await
     });
-    let what = format!("{CROWD} switches polled each second by one process: a core's time");
+    let what = format!("{SWITCH_COUNT} switches polled each second by one process: a core's time");
     row(
         &what,
         &format!("{ours:.1} %"),
@@ -351,7 +355,7 @@ fn crowd_polled(seconds: u32) {
         "-",
     );
     row(
-        &format!("resident memory of one of {CROWD} open switches"),
+        &format!("resident memory of one of {SWITCH_COUNT} open switches"),
         &format!("{kib:.1} KiB"),
         "-",
         None,

@@ -17,7 +17,7 @@ pub(crate) fn current_thread() -> Runtime {
 }
 
 /// Emulators get a runtime of their own, on a thread of their own, as another process would.
-pub(crate) fn beside() -> Runtime {
+pub(crate) fn spawn_runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -4,8 +4,8 @@
 use crate::tool::{current_thread, row};
 use qkd_driver_kit::link::{
     Disclosure,
-    usb::{Completion, Read, Setup, UsbLink, UsbService},
-    usb_host::HostUsb,
+    usb::{BulkRead, Completion, SetupPacket, UsbLink, UsbService},
+    usb_host::HostUsbLink,
 };
 use rusb::UsbContext;
 use std::{
@@ -22,7 +22,7 @@ const COUNT: usize = 1024;
 struct Source;
 
 impl UsbService for Source {
-    fn control(&self, setup: Setup, _data: &[u8]) -> Completion {
+    fn control(&self, setup: SetupPacket, _data: &[u8]) -> Completion {
         let cut = |mut v: Vec<u8>| {
             v.truncate(usize::from(setup.length));
             Completion::Data(v)
@@ -83,11 +83,11 @@ fn raw() -> Duration {
 
 fn ours() -> Duration {
     current_thread().block_on(async {
-        let link = HostUsb::open(VENDOR, PRODUCT, 0, None, Duration::from_secs(5))
+        let link = HostUsbLink::open(VENDOR, PRODUCT, 0, None, Duration::from_secs(5))
             .await
             .expect("it opens");
         let begun = Instant::now();
-        let read = Read {
+        let read = BulkRead {
             endpoint: 0x81,
             chunk: CHUNK,
             count: COUNT,

@@ -1,13 +1,13 @@
 //! Cases: the code that tests a requirement.
 
-use crate::{bench::Bench, requirement::Impact};
+use crate::{case_context::CaseContext, requirement::Impact};
 use futures::future::BoxFuture;
 use qkd_hal::{Error, Operation};
 use std::fmt::Display;
 
 /// Why a case did not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
+pub enum NotPassed {
     /// The requirement does not hold.
     Fails(String),
     /// There is nothing here to which it applies.
@@ -19,9 +19,9 @@ pub enum Stop {
 }
 
 /// How a case ends.
-pub type Verdict = Result<(), Stop>;
+pub type CaseOutcome = Result<(), NotPassed>;
 
-impl From<Error> for Stop {
+impl From<Error> for NotPassed {
     /// An error where none was due.
     fn from(error: Error) -> Self {
         Self::Fails(format!("unexpected error: {error}"))
@@ -29,30 +29,33 @@ impl From<Error> for Stop {
 }
 
 /// It fails, for this reason.
-pub(crate) fn fails<T>(why: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Fails(why.into()))
+pub(crate) fn fail<T>(why: impl Into<String>) -> Result<T, NotPassed> {
+    Err(NotPassed::Fails(why.into()))
 }
 
 /// It fails unless this holds.
-pub(crate) fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> CaseOutcome {
     if condition {
         Ok(())
     } else {
-        Err(Stop::Fails(otherwise()))
+        Err(NotPassed::Fails(otherwise()))
     }
 }
 
 /// What must end in an error; gives it on.
-pub(crate) fn refused<T>(what: impl Display, result: Result<T, Error>) -> Result<Error, Stop> {
+pub(crate) fn expect_error<T>(
+    what: impl Display,
+    result: Result<T, Error>,
+) -> Result<Error, NotPassed> {
     match result {
-        Ok(_) => fails(format!("{what}: it succeeded, and had to be refused")),
+        Ok(_) => fail(format!("{what}: it succeeded, and had to be refused")),
         Err(error) => Ok(error),
     }
 }
 
 /// What a case needs beside the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub enum Precondition {
     /// The device declares this operation.
     Op(Operation),
     /// The far end of the pair.
@@ -79,7 +82,7 @@ pub enum Waits {
 }
 
 /// What a case does, once what it needs is there.
-pub type Body = for<'a> fn(&'a Bench) -> BoxFuture<'a, Verdict>;
+pub type CaseFn = for<'a> fn(&'a CaseContext) -> BoxFuture<'a, CaseOutcome>;
 
 /// A case.
 #[derive(Clone, Copy)]
@@ -93,11 +96,11 @@ pub struct Case {
     /// The worst that it does.
     pub impact: Impact,
     /// What it needs.
-    pub needs: &'static [Need],
+    pub needs: &'static [Precondition],
     /// What it waits for on a real wire.
     pub waits: Waits,
     /// What it does.
-    pub body: Body,
+    pub body: CaseFn,
 }
 
 impl Case {
@@ -105,8 +108,8 @@ impl Case {
     pub(crate) const fn new(
         id: &'static str,
         title: &'static str,
-        needs: &'static [Need],
-        body: Body,
+        needs: &'static [Precondition],
+        body: CaseFn,
     ) -> Self {
         Self {
             id,

@@ -16,7 +16,7 @@
 use crate::{
     profile::{self, Profile},
     requirement::{self, Impact},
-    result::{Deviation, On},
+    result::{Deviation, TargetKind},
 };
 use qkd_hal::DeviceUri;
 use serde::Deserialize;
@@ -230,12 +230,12 @@ impl Dut {
 
     /// What answers.
     #[must_use]
-    pub fn on(&self) -> On {
+    pub fn target_kind(&self) -> TargetKind {
         match (&self.emulator, &self.recording, self.on_wire) {
-            (Some(_), _, true) => On::EmulatorOnWire,
-            (Some(_), _, false) => On::EmulatorInMemory,
-            (None, Some(_), _) => On::Recording,
-            (None, None, _) => On::Device,
+            (Some(_), _, true) => TargetKind::EmulatorOnWire,
+            (Some(_), _, false) => TargetKind::EmulatorInMemory,
+            (None, Some(_), _) => TargetKind::Recording,
+            (None, None, _) => TargetKind::Device,
         }
     }
 
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_input_is_reported() {
         for (text, says) in [
             ("", "profile is missing"),
             (

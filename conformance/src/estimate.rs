@@ -1,14 +1,14 @@
 //! How long a run will take on a real wire, before it begins.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Waits},
+    case::{Case, Precondition, Waits},
+    case_context::CaseContext,
     lanes::MAX_LANES,
     reading,
-    result::On,
+    result::TargetKind,
     session::Session,
 };
-use qkd_driver_kit::Opened;
+use qkd_driver_kit::OpenedDevice;
 use qkd_hal::Operation as Op;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,7 +27,11 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// Reads the device, which took `opening` to open.
-    pub(crate) async fn reading(bench: &Bench, opened: &Opened, opening: Duration) -> Self {
+    pub(crate) async fn reading(
+        bench: &CaseContext,
+        opened: &OpenedDevice,
+        opening: Duration,
+    ) -> Self {
         let (begun, before) = (Instant::now(), bench.script().count());
         // A device that cannot be asked anything has no reading, and one that fails is found by its
         // cases.
@@ -48,13 +52,13 @@ struct Estimate {
 }
 
 /// How long the cases will take, in words; `None` where they take no wall time.
-pub(crate) fn in_words(session: &Session, cases: &[&Case]) -> Option<String> {
+pub(crate) fn estimate_text(session: &Session, cases: &[&Case]) -> Option<String> {
     let measured = session.declared()?.measured.as_ref()?;
     let estimate = estimate(cases, session, measured);
-    let (least, most) = (words(estimate.least), words(estimate.most));
+    let (least, most) = (duration_text(estimate.least), duration_text(estimate.most));
     // Emulators are started side by side, as many as there are waits.
-    Some(match session.dut.on() {
-        On::Device if least != most => format!(
+    Some(match session.dut.target_kind() {
+        TargetKind::Device if least != most => format!(
             "takes {least} to {most}: the less, the more connections the device serves at once"
         ),
         _ => format!("takes about {least}"),
@@ -92,7 +96,7 @@ fn slow_operations(case: &Case, session: &Session) -> Duration {
             .saturating_sub(session.deadline())
     };
     let operations = case.needs.iter().filter_map(|need| match need {
-        Need::Op(operation @ (Op::Start | Op::Stop | Op::Calibrate | Op::Confirm)) => {
+        Precondition::Op(operation @ (Op::Start | Op::Stop | Op::Calibrate | Op::Confirm)) => {
             Some(beyond(*operation))
         }
         _ => None,
@@ -101,7 +105,7 @@ fn slow_operations(case: &Case, session: &Session) -> Duration {
 }
 
 /// A time as it is said of an estimate: whole seconds, from two minutes on whole minutes.
-fn words(time: Duration) -> String {
+fn duration_text(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil().max(1.0);
     if seconds < 120.0 {
         format!("{seconds} s")
@@ -153,8 +157,8 @@ mod tests {
 
     #[test]
     fn times_are_rounded_up() {
-        assert_eq!(words(Duration::from_millis(1)), "1 s");
-        assert_eq!(words(Duration::from_millis(50_200)), "51 s");
-        assert_eq!(words(Duration::from_secs(121)), "3 min");
+        assert_eq!(duration_text(Duration::from_millis(1)), "1 s");
+        assert_eq!(duration_text(Duration::from_millis(50_200)), "51 s");
+        assert_eq!(duration_text(Duration::from_secs(121)), "3 min");
     }
 }

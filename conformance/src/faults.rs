@@ -3,26 +3,26 @@
 //! A cell holds if the call ended within its time, with the right kind of answer or a typed error that does not deny a change (looked up in the model), and if the next
 //! call works once the fault has gone.
 
+mod cell;
 mod table;
-mod trial;
 
 pub use table::markdown;
 
-use crate::{dut::Dut, session::Session, threads::side_by_side};
-use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::Fate};
+use crate::{dut::Dut, session::Session, threads::run_parallel};
+use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::LinkFault};
 use qkd_hal::{Operation, Support};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A fault of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fault {
+pub enum MatrixFault {
     /// Of the wire, at one exchange of the call.
-    Wire(&'static str, Fate),
+    Wire(&'static str, LinkFault),
     /// Of the device, in the emulators' grammar, as the call begins.
     Device(&'static str),
 }
 
-impl Fault {
+impl MatrixFault {
     /// Its name in the table.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -33,36 +33,36 @@ impl Fault {
 }
 
 /// All faults, in the order of the table. Times are of devices with a deadline of 2 s.
-pub const FAULTS: [Fault; 24] = [
-    Fault::Wire("lost", Fate::Lost),
-    Fault::Wire("delayed", Fate::Delayed(Duration::from_millis(300))),
-    Fault::Wire("late", Fate::Late(Duration::from_millis(2500))),
-    Fault::Wire("twice", Fate::Twice),
-    Fault::Wire("cut short", Fate::CutShort),
-    Fault::Wire("damaged", Fate::Damaged),
-    Fault::Wire("hung up", Fate::HangsUp),
-    Fault::Wire("slow", Fate::Slow(1)),
-    Fault::Wire("flood", Fate::Floods),
-    Fault::Device("reboot"),
-    Fault::Device("refuse=1"),
-    Fault::Device("full"),
-    Fault::Device("identity=SN-X"),
-    Fault::Device("fail"),
-    Fault::Device("port-fails=1"),
-    Fault::Device("alarm=223"),
-    Fault::Device("unplug"),
-    Fault::Device("stall"),
-    Fault::Device("short"),
-    Fault::Device("cut"),
-    Fault::Device("loss-db=9"),
-    Fault::Device("leak=-40"),
-    Fault::Device("operator=clear"),
-    Fault::Device("operator=disable"),
+pub const FAULTS: [MatrixFault; 24] = [
+    MatrixFault::Wire("lost", LinkFault::Lost),
+    MatrixFault::Wire("delayed", LinkFault::Delayed(Duration::from_millis(300))),
+    MatrixFault::Wire("late", LinkFault::Late(Duration::from_millis(2500))),
+    MatrixFault::Wire("twice", LinkFault::Twice),
+    MatrixFault::Wire("cut short", LinkFault::CutShort),
+    MatrixFault::Wire("damaged", LinkFault::Damaged),
+    MatrixFault::Wire("hung up", LinkFault::HangsUp),
+    MatrixFault::Wire("slow", LinkFault::Slow(1)),
+    MatrixFault::Wire("flood", LinkFault::Floods),
+    MatrixFault::Device("reboot"),
+    MatrixFault::Device("refuse=1"),
+    MatrixFault::Device("full"),
+    MatrixFault::Device("identity=SN-X"),
+    MatrixFault::Device("fail"),
+    MatrixFault::Device("port-fails=1"),
+    MatrixFault::Device("alarm=223"),
+    MatrixFault::Device("unplug"),
+    MatrixFault::Device("stall"),
+    MatrixFault::Device("short"),
+    MatrixFault::Device("cut"),
+    MatrixFault::Device("loss-db=9"),
+    MatrixFault::Device("leak=-40"),
+    MatrixFault::Device("operator=clear"),
+    MatrixFault::Device("operator=disable"),
 ];
 
 /// What a fault did to an operation of a device.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct MatrixCell {
     /// The device under test.
     pub dut: String,
     /// The operation.
@@ -81,7 +81,7 @@ pub struct Cell {
 ///
 /// # Errors
 /// A sentence, if a file is wrong or an emulator cannot be opened.
-pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<Cell>, String> {
+pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>, String> {
     let mut work = Vec::new();
     for dut in duts {
         if dut.emulator.is_none() || dut.on_wire {
@@ -109,8 +109,8 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<Cell>, Strin
             }
         }
     }
-    Ok(side_by_side(work.len(), |n| {
+    Ok(run_parallel(work.len(), |n| {
         work.get(n)
-            .map(|(session, operation, fault)| trial::cell(session, *operation, *fault))
+            .map(|(session, operation, fault)| cell::cell(session, *operation, *fault))
     }))
 }

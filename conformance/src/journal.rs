@@ -4,11 +4,11 @@
 //! Each line is a JSON object with an entry and a digest over all entries up to it. The first entry
 //! names the suite. A journal that was edited, or whose first lines are missing, is not resumed.
 
-mod by_hand;
 mod chain;
-mod past;
+mod manual_restore;
+mod previous_run;
 
-pub use past::{KnownDevice, Past};
+pub use previous_run::{KnownDevice, PreviousRun};
 
 use crate::result::CaseResult;
 use chain::Chain;
@@ -26,7 +26,7 @@ use std::{
 /// How something stood before a case changed it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Stood {
+pub enum Snapshot {
     /// The cross-connects of a switch.
     Connections(String),
     /// Whether a port was enabled.
@@ -70,7 +70,7 @@ pub enum Stood {
     Other(String),
 }
 
-impl fmt::Display for Stood {
+impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connections(paths) => write!(f, "connections {paths}"),
@@ -118,7 +118,7 @@ enum Line {
     /// A case of a device began.
     Begin(String, String),
     /// How something stood before the case that began last changed it.
-    Stood(String, Stood),
+    Stood(String, Snapshot),
     /// A case of a device ended.
     End(String, Box<CaseResult>),
 }
@@ -163,14 +163,14 @@ impl Journal {
     /// If there is no journal, if it was edited or lacks its first line, or if another version of
     /// the suite wrote it. The last error lists the state that the journal holds, and how to restore
     /// it by hand.
-    pub fn resume(path: &Path, suite: &str) -> Result<(Self, Past), String> {
+    pub fn resume(path: &Path, suite: &str) -> Result<(Self, PreviousRun), String> {
         let named = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
         let bytes = std::fs::read(path)
             .map_err(|e| format!("{}; there is nothing to resume", named(&e)))?;
         // Whatever ended the run may have cut the last line, also within a character.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
         let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| named(&e))?;
-        let (past, chain) = Past::read(text, suite).map_err(|e| named(&e))?;
+        let (past, chain) = PreviousRun::read(text, suite).map_err(|e| named(&e))?;
         let file = File::options()
             .append(true)
             .open(path)
@@ -220,7 +220,7 @@ impl Journal {
     ///
     /// # Errors
     /// If it could not be written.
-    pub(crate) fn about_to_change(&self, dut: &str, stood: &Stood) -> Result<(), String> {
+    pub(crate) fn record_snapshot(&self, dut: &str, stood: &Snapshot) -> Result<(), String> {
         self.write(&Line::Stood(dut.to_owned(), stood.clone()))
     }
     /// A case ended.

@@ -4,28 +4,28 @@
 //! An emulator on a wire is started once more for each place. A device is opened once more for
 //! each place, as often as it allows. In memory, where time is virtual, there is one place.
 
-use crate::{bench::Bench, case::Stop, reading, result::On};
+use crate::{case::NotPassed, case_context::CaseContext, reading, result::TargetKind};
 use futures::future::join_all;
 use qkd_driver_kit::{
-    Opened,
-    wrap::fault::{Fate, Script},
+    OpenedDevice,
+    wrap::fault::{FaultScript, LinkFault},
 };
 
 /// The most places of a case.
 pub(crate) const MAX_LANES: usize = 20;
 
 /// Whether a fate lets a call wait for its deadline.
-pub(crate) fn waits(fate: Fate) -> bool {
+pub(crate) fn waits(fate: LinkFault) -> bool {
     matches!(
         fate,
-        Fate::Lost | Fate::Late(_) | Fate::CutShort | Fate::Slow(_)
+        LinkFault::Lost | LinkFault::Late(_) | LinkFault::CutShort | LinkFault::Slow(_)
     )
 }
 
 /// The bench of a case, and benches of the same kind whose emulators are their own.
 pub(crate) struct Benches<'a> {
-    own: &'a Bench,
-    others: Vec<Bench>,
+    own: &'a CaseContext,
+    others: Vec<CaseContext>,
 }
 
 impl<'a> Benches<'a> {
@@ -33,22 +33,24 @@ impl<'a> Benches<'a> {
     ///
     /// # Errors
     /// `Broken` if an emulator does not start.
-    pub(crate) async fn beside(own: &'a Bench, count: usize) -> Result<Self, Stop> {
+    pub(crate) async fn parallel(own: &'a CaseContext, count: usize) -> Result<Self, NotPassed> {
         let mut benches = Self {
             own,
             others: Vec::new(),
         };
-        if own.session.dut.on() == On::EmulatorOnWire {
+        if own.session.dut.target_kind() == TargetKind::EmulatorOnWire {
             for _ in 1..count.min(MAX_LANES) {
-                benches
-                    .others
-                    .push(own.with_another_emulator().await.map_err(Stop::Broken)?);
+                benches.others.push(
+                    own.with_another_emulator()
+                        .await
+                        .map_err(NotPassed::Broken)?,
+                );
             }
         }
         Ok(benches)
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Bench> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &CaseContext> {
         std::iter::once(self.own).chain(&self.others)
     }
 
@@ -59,16 +61,16 @@ impl<'a> Benches<'a> {
     /// Gives what the others have noted to the bench of the case.
     pub(crate) fn close(self) {
         for bench in &self.others {
-            self.own.take_notes_of(bench);
+            self.own.merge_notes(bench);
         }
     }
 }
 
 /// A handle with the faults of its own wire.
 pub(crate) struct Lane<'a> {
-    pub(crate) bench: &'a Bench,
-    pub(crate) opened: Opened,
-    pub(crate) script: Script,
+    pub(crate) bench: &'a CaseContext,
+    pub(crate) opened: OpenedDevice,
+    pub(crate) script: FaultScript,
     /// What it reads while nothing is wrong.
     pub(crate) right: String,
 }
@@ -78,13 +80,13 @@ pub(crate) struct Lane<'a> {
 pub(crate) async fn open<'a>(
     benches: &'a Benches<'_>,
     count: usize,
-) -> Result<Vec<Lane<'a>>, Stop> {
+) -> Result<Vec<Lane<'a>>, NotPassed> {
     let mut lanes = Vec::new();
     for bench in benches.all() {
         lanes.push(lane(bench).await?);
     }
     let own = benches.own;
-    if own.session.dut.on() != On::Device {
+    if own.session.dut.target_kind() != TargetKind::Device {
         return Ok(lanes);
     }
     while lanes.len() < count.min(MAX_LANES) {
@@ -107,10 +109,10 @@ pub(crate) async fn open<'a>(
     Ok(lanes)
 }
 
-async fn lane(bench: &Bench) -> Result<Lane<'_>, Stop> {
-    let script = Script::new();
-    let opened = bench.open_beside(&script).await?;
-    let right = reading::steady(bench, &opened).await?;
+async fn lane(bench: &CaseContext) -> Result<Lane<'_>, NotPassed> {
+    let script = FaultScript::new();
+    let opened = bench.open_another(&script).await?;
+    let right = reading::stable_reading(bench, &opened).await?;
     Ok(Lane {
         bench,
         opened,
@@ -123,7 +125,7 @@ async fn lane(bench: &Bench) -> Result<Lane<'_>, Stop> {
 mod tests {
     use super::*;
     use crate::session;
-    use qkd_emulators::profile::{self, Options, Running};
+    use qkd_emulators::profile::{self, Options, RunningEmulator};
     use std::collections::BTreeSet;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -136,12 +138,12 @@ mod tests {
     async fn count_on(uri: &str) -> usize {
         let dut = format!("profile = 'matrix-switch'\nuri = '{uri}'\ndeadline = '1s'");
         let bench = session::prepared(&dut).await.bench(None).await.unwrap();
-        let benches = Benches::beside(&bench, 5).await.unwrap();
+        let benches = Benches::parallel(&bench, 5).await.unwrap();
         assert_eq!(benches.count(), 1, "a device is there once");
         open(&benches, 5).await.unwrap().len()
     }
 
-    async fn polatis() -> Running {
+    async fn polatis() -> RunningEmulator {
         profile::start("polatis-16x16", &Options::default().seeded(1))
             .await
             .unwrap()
@@ -151,7 +153,7 @@ mod tests {
     async fn each_bench_of_an_emulator_on_a_wire_has_its_own() {
         let dut = "profile = 'matrix-switch'\nemulator = 'polatis-16x16'\non_wire = true";
         let bench = session::prepared(dut).await.bench(None).await.unwrap();
-        let benches = Benches::beside(&bench, 3).await.unwrap();
+        let benches = Benches::parallel(&bench, 3).await.unwrap();
         let addresses: BTreeSet<&str> = benches.all().map(|b| address(&b.uris()[0])).collect();
         assert_eq!(addresses.len(), 3);
         let lanes = open(&benches, 3).await.unwrap();

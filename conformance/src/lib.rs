@@ -20,11 +20,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod bench;
-mod bits;
 pub mod bundle;
-mod calls;
 pub mod case;
+mod case_context;
 pub mod cases;
 pub mod cli;
 pub mod dut;
@@ -33,19 +31,21 @@ pub mod faults;
 pub mod journal;
 mod lanes;
 mod names;
+mod prepared_call;
 pub mod profile;
+mod randomness;
 mod reading;
 pub mod report;
 pub mod requirement;
+mod restore;
 pub mod result;
 mod runner;
 mod session;
-mod stood;
 pub mod suite;
 mod threads;
 
-pub use bench::Bench;
+pub use case_context::CaseContext;
 pub use cli::main;
 pub use dut::Dut;
 pub use result::{Results, Verdict};
-pub use suite::{Refusal, Request, Suite, Watcher};
+pub use suite::{Refusal, RunObserver, RunOptions, Suite};

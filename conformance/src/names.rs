@@ -1,7 +1,7 @@
 //! The names and numbers of a file of a device under test, held against the device itself.
 
-use crate::{dut::Dut, result::On};
-use qkd_driver_kit::Opened;
+use crate::{dut::Dut, result::TargetKind};
+use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{Operation, Support, text::printable};
 use std::fmt::Display;
 
@@ -12,18 +12,18 @@ const MAX_LISTED: usize = 24;
 ///
 /// # Errors
 /// A sentence that says what the device has not, and what it has.
-pub(crate) async fn check(dut: &Dut, opened: &Opened) -> Result<(), String> {
+pub(crate) async fn check(dut: &Dut, opened: &OpenedDevice) -> Result<(), String> {
     // A recording answers what was asked when it was made, and nothing is changed on it.
-    if dut.on() == On::Recording {
+    if dut.target_kind() == TargetKind::Recording {
         return Ok(());
     }
     let device = opened.device();
     let can = |operation| device.capabilities().supports(operation) != Support::Unsupported;
-    if let Ok(switch) = opened.as_switch() {
+    if let Ok(switch) = opened.switch() {
         let geometry = &switch.switch_capabilities().geometry;
         let ports: Vec<u32> = geometry.ports().map(|port| port.0).collect();
         known("port", &dut.ports, &ports)?;
-    } else if !dut.ports.is_empty() && opened.as_attenuator().is_err() {
+    } else if !dut.ports.is_empty() && opened.attenuator().is_err() {
         return Err("ports: this device has no switch and no attenuator".to_owned());
     }
     let parameters: Vec<&str> = device.parameters().iter().map(|p| p.name).collect();
@@ -31,7 +31,7 @@ pub(crate) async fn check(dut: &Dut, opened: &Opened) -> Result<(), String> {
     known("parameter", &named, &parameters)?;
     if let Some(channel) = &dut.channel {
         let encryptor = opened
-            .as_encryptor()
+            .encryptor()
             .map_err(|_| "channel: this device is no encryptor".to_owned())?;
         // A device that does not answer is the cases' to report.
         if can(Operation::Channels)
@@ -43,7 +43,7 @@ pub(crate) async fn check(dut: &Dut, opened: &Opened) -> Result<(), String> {
     }
     if let Some(group) = &dut.group {
         let protection = opened
-            .as_protection()
+            .protection()
             .map_err(|_| "group: this device has no protection groups".to_owned())?;
         if let Ok(groups) = protection.groups().await {
             let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_profiles_name_exists() {
+    fn names_in_profiles_exist() {
         for (name, profile) in all() {
             assert!(profile.requirements().count() > 30, "{name}");
             assert_eq!(

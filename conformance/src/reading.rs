@@ -1,7 +1,7 @@
 //! Reading a device of any kind.
 
-use crate::{bench::Bench, case::Stop};
-use qkd_driver_kit::Opened;
+use crate::{case::NotPassed, case_context::CaseContext};
+use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::ChannelId};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,29 +10,35 @@ use tokio::time::Instant;
 ///
 /// # Errors
 /// `NotApplicable` for a device that cannot be asked.
-pub(crate) async fn steady(b: &Bench, opened: &Opened) -> Result<String, Stop> {
-    try_steady(b, opened).await?.map_err(Stop::from)
+pub(crate) async fn stable_reading(
+    b: &CaseContext,
+    opened: &OpenedDevice,
+) -> Result<String, NotPassed> {
+    try_steady(b, opened).await?.map_err(NotPassed::from)
 }
 
 /// The same; a reading that failed is given on.
-pub(crate) async fn try_steady(b: &Bench, opened: &Opened) -> Result<Result<String>, Stop> {
+pub(crate) async fn try_steady(
+    b: &CaseContext,
+    opened: &OpenedDevice,
+) -> Result<Result<String>, NotPassed> {
     let can = |op| opened.device().capabilities().supports(op) == Support::Applied;
     if can(Op::Connections) {
-        let switch = opened.as_switch()?;
+        let switch = opened.switch()?;
         return Ok(b
             .call(Op::Connections, switch.connections())
             .await
             .map(|now| now.value.to_string()));
     }
     if can(Op::Channels) {
-        let encryptor = opened.as_encryptor()?;
+        let encryptor = opened.encryptor()?;
         return Ok(b
             .call(Op::Channels, encryptor.channels())
             .await
             .map(|all| format!("{all:?}")));
     }
     if can(Op::KeyStore) {
-        let module = opened.as_module()?;
+        let module = opened.module()?;
         let sizes = b.call(Op::KeyStore, module.key_store()).await;
         return Ok(sizes.map(|s| {
             format!(
@@ -48,7 +54,7 @@ pub(crate) async fn try_steady(b: &Bench, opened: &Opened) -> Result<Result<Stri
         }));
     }
     if can(Op::ModuleStatus) {
-        let module = opened.as_module()?;
+        let module = opened.module()?;
         return Ok(b
             .call(Op::ModuleStatus, module.status())
             .await
@@ -61,16 +67,16 @@ pub(crate) async fn try_steady(b: &Bench, opened: &Opened) -> Result<Result<Stri
             .await
             .map(|h| format!("{h:?}")));
     }
-    Err(Stop::NotApplicable(
+    Err(NotPassed::NotApplicable(
         "it cannot be asked anything".to_owned(),
     ))
 }
 
 /// Calls every declared operation that reads, in order. Which wire it goes over is the driver's business.
-pub(crate) async fn each(b: &Bench, opened: &Opened) -> Vec<(Op, Result<()>)> {
+pub(crate) async fn read_all(b: &CaseContext, opened: &OpenedDevice) -> Vec<(Op, Result<()>)> {
     let mut all = Vec::new();
     for op in Op::ALL.iter().copied().filter(|op| {
-        !op.changes() && opened.device().capabilities().supports(*op) != Support::Unsupported
+        !op.is_mutating() && opened.device().capabilities().supports(*op) != Support::Unsupported
     }) {
         if let Some(result) = read(b, opened, op).await {
             all.push((op, result));
@@ -80,7 +86,7 @@ pub(crate) async fn each(b: &Bench, opened: &Opened) -> Vec<(Op, Result<()>)> {
 }
 
 /// Calls one operation that reads; `None` for one that needs something to be read first (`confirm`), or where there is nothing to name.
-pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()>> {
+pub(crate) async fn read(b: &CaseContext, opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
     let device = opened.device();
     // Of a closed or silent box no channel is known; and an operation that is not declared needs none.
     let declared = device.capabilities().supports(op) != Support::Unsupported;
@@ -102,42 +108,36 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             let name = device.parameters().iter().find(|p| p.readable)?.name;
             b.call(op, device.parameter(name)).await.map(drop)
         }
-        Op::ModuleStatus => b
-            .call(op, opened.as_module().ok()?.status())
-            .await
-            .map(drop),
+        Op::ModuleStatus => b.call(op, opened.module().ok()?.status()).await.map(drop),
         Op::Performance => b
-            .call(op, opened.as_module().ok()?.performance())
+            .call(op, opened.module().ok()?.performance())
             .await
             .map(drop),
         Op::KeyStore => b
-            .call(op, opened.as_module().ok()?.key_store())
+            .call(op, opened.module().ok()?.key_store())
             .await
             .map(drop),
         Op::Channels => b
-            .call(op, opened.as_encryptor().ok()?.channels())
+            .call(op, opened.encryptor().ok()?.channels())
             .await
             .map(drop),
         Op::Channel => {
-            let encryptor = opened.as_encryptor().ok()?;
+            let encryptor = opened.encryptor().ok()?;
             let channel = channel(&*encryptor).await;
             b.call(op, encryptor.channel(&channel)).await.map(drop)
         }
         Op::Counters => {
-            let encryptor = opened.as_encryptor().ok()?;
+            let encryptor = opened.encryptor().ok()?;
             let channel = channel(&*encryptor).await;
             b.call(op, encryptor.counters(&channel)).await.map(drop)
         }
         Op::Connections => b
-            .call(op, opened.as_switch().ok()?.connections())
+            .call(op, opened.switch().ok()?.connections())
             .await
             .map(drop),
-        Op::Ports => b
-            .call(op, opened.as_switch().ok()?.ports(&[]))
-            .await
-            .map(drop),
+        Op::Ports => b.call(op, opened.switch().ok()?.ports(&[])).await.map(drop),
         Op::Power => {
-            let meter = opened.as_meter().ok()?;
+            let meter = opened.power_meter().ok()?;
             let monitors: Vec<_> = meter
                 .meter_capabilities()
                 .monitors
@@ -147,12 +147,12 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             b.call(op, meter.power(&monitors)).await.map(drop)
         }
         Op::Monitor => {
-            let meter = opened.as_meter().ok()?;
+            let meter = opened.power_meter().ok()?;
             let port = meter.meter_capabilities().monitors.iter().next().copied()?;
             b.call(op, meter.monitor(port)).await.map(drop)
         }
         Op::Attenuation => {
-            let attenuator = opened.as_attenuator().ok()?;
+            let attenuator = opened.attenuator().ok()?;
             let port = attenuator
                 .attenuator_capabilities()
                 .ports
@@ -162,16 +162,16 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
             b.call(op, attenuator.attenuation(port)).await.map(drop)
         }
         Op::ProtectionGroups => b
-            .call(op, opened.as_protection().ok()?.groups())
+            .call(op, opened.protection().ok()?.groups())
             .await
             .map(drop),
         Op::ProtectionStatus => {
-            let protection = opened.as_protection().ok()?;
+            let protection = opened.protection().ok()?;
             let group = protection.groups().await.ok()?.into_iter().next()?;
             b.call(op, protection.protection(&group)).await.map(drop)
         }
         Op::Random => {
-            let result = b.call(op, opened.as_random().ok()?.random(32)).await;
+            let result = b.call(op, opened.random().ok()?.random(32)).await;
             result.map(|bytes| b.secret(&bytes))
         }
         _ => return None,
@@ -179,8 +179,8 @@ pub(crate) async fn read(b: &Bench, opened: &Opened, op: Op) -> Option<Result<()
 }
 
 /// The time that devices take for what takes time: ten minutes of virtual time, or one on the wall.
-pub(crate) fn patience(b: &Bench) -> Duration {
-    Duration::from_secs(if b.session.dut.on().has_wall_time() {
+pub(crate) fn settle_timeout(b: &CaseContext) -> Duration {
+    Duration::from_secs(if b.session.dut.target_kind().has_wall_time() {
         60
     } else {
         600
@@ -188,8 +188,8 @@ pub(crate) fn patience(b: &Bench) -> Duration {
 }
 
 /// How long is waited between two questions.
-pub(crate) fn pause(b: &Bench) -> Duration {
-    Duration::from_millis(if b.session.dut.on().has_wall_time() {
+pub(crate) fn pause(b: &CaseContext) -> Duration {
+    Duration::from_millis(if b.session.dut.target_kind().has_wall_time() {
         50
     } else {
         500
@@ -201,10 +201,10 @@ pub(crate) fn pause(b: &Bench) -> Duration {
 /// # Errors
 /// Those of the question.
 pub(crate) async fn until<F: Future<Output = Result<bool>>>(
-    b: &Bench,
+    b: &CaseContext,
     question: impl Fn() -> F,
-) -> Result<bool, Stop> {
-    let (end, pause) = (Instant::now() + patience(b), pause(b));
+) -> Result<bool, NotPassed> {
+    let (end, pause) = (Instant::now() + settle_timeout(b), pause(b));
     loop {
         match question().await {
             Ok(true) => return Ok(true),
@@ -220,7 +220,7 @@ pub(crate) async fn until<F: Future<Output = Result<bool>>>(
 }
 
 /// Whether an error has one of the kinds that a wire's fault may have: typed, and a reading's.
-pub(crate) fn is_of_the_wire(error: &Error) -> bool {
+pub(crate) fn is_transport_error(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Timeout

@@ -5,16 +5,16 @@ use qkd_driver_kit::transcript::Record;
 use serde::{Deserialize, Serialize};
 
 /// The version of the schema. It grows when a reader of the old one would misread the new one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The results of one or more devices under test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// [`SCHEMA`].
+    /// [`SCHEMA_VERSION`].
     pub schema: u32,
     /// The suite that ran.
-    pub suite: Suite,
+    pub suite: SuiteInfo,
     /// When it began, RFC 3339.
     pub begun: String,
     /// How long it took, in seconds of wall time.
@@ -26,7 +26,7 @@ pub struct Results {
 /// The suite that ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Suite {
+pub struct SuiteInfo {
     /// The program.
     pub name: String,
     /// Its version.
@@ -38,7 +38,7 @@ pub struct Suite {
 /// What answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum On {
+pub enum TargetKind {
     /// An emulator of this repository, in memory, under virtual time.
     EmulatorInMemory,
     /// An emulator of this repository, over a real wire.
@@ -49,10 +49,10 @@ pub enum On {
     Device,
 }
 
-impl On {
+impl TargetKind {
     /// In words, for a report.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::EmulatorInMemory => "an emulator, in memory, under virtual time",
             Self::EmulatorOnWire => "an emulator, over a real wire",
@@ -76,7 +76,7 @@ pub struct Run {
     /// The profile that it was held against.
     pub profile: String,
     /// What answered.
-    pub on: On,
+    pub on: TargetKind,
     /// The URI.
     pub uri: String,
     /// The URI of the far end of a pair.
@@ -222,7 +222,7 @@ impl Outcome {
 
     /// In words, for a report.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::NotApplicable => "not applicable",
@@ -255,7 +255,7 @@ pub struct RequirementResult {
 impl RequirementResult {
     /// How one of its cases counts: a failure of a waived requirement is waived.
     #[must_use]
-    pub fn counts(&self, case: &CaseResult) -> Outcome {
+    pub fn effective_outcome(&self, case: &CaseResult) -> Outcome {
         if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail {
             Outcome::Waived
         } else {
@@ -320,13 +320,13 @@ pub struct Deviation {
     pub expires: String,
     /// What it did in this run.
     #[serde(default)]
-    pub used: Use,
+    pub used: DeviationUse,
 }
 
 /// What a deviation did in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Use {
+pub enum DeviationUse {
     /// Its requirement did not fail: it is not needed (any more).
     #[default]
     NotNeeded,
@@ -353,7 +353,7 @@ pub enum Verdict {
 impl Verdict {
     /// In words, for a report.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Conforms => "Conforms",
             Self::ConformsAsTested => "Not fully tested",
@@ -458,9 +458,9 @@ impl Results {
         }
         let head: Head =
             serde_json::from_str(text).map_err(|e| format!("this is no result file: {e}"))?;
-        if head.schema != SCHEMA {
+        if head.schema != SCHEMA_VERSION {
             return Err(format!(
-                "this result file has schema {}; this program reads {SCHEMA}",
+                "this result file has schema {}; this program reads {SCHEMA_VERSION}",
                 head.schema
             ));
         }

@@ -1,17 +1,18 @@
 //! The runner: picks the cases, says what it will do, runs them, checks their declared impact against the wire.
 
 use crate::{
-    bench::{Bench, not_accepted},
-    case::{Case, Need, Stop},
+    case::{Case, NotPassed, Precondition},
+    case_context::{CaseContext, not_accepted},
     cases, estimate,
-    journal::{Journal, KnownDevice, Past},
+    journal::{Journal, KnownDevice, PreviousRun},
     requirement::{Impact, Requirement},
+    restore,
     result::{
-        CaseResult, Deviation, DeviceFacts, On, Outcome, RequirementResult, Run, Timing, Use,
+        CaseResult, Deviation, DeviationUse, DeviceFacts, Outcome, RequirementResult, Run,
+        TargetKind, Timing,
     },
     session::Session,
-    stood,
-    threads::side_by_side,
+    threads::run_parallel,
 };
 use futures::FutureExt;
 use qkd_hal::{Error, ErrorKind, Operation, text::printable};
@@ -26,11 +27,11 @@ use std::{
 };
 
 /// Beyond this, in wall time, a case has hung.
-const PATIENCE: Duration = Duration::from_secs(120);
+const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a run is asked for.
 #[derive(Clone, Default)]
-pub struct Request {
+pub struct RunOptions {
     /// Only requirements or cases whose id begins with one of these; all, if there is none.
     pub only: Vec<String>,
     /// Ends the run after the case that runs.
@@ -38,13 +39,13 @@ pub struct Request {
     /// Where it is written down.
     pub journal: Option<Journal>,
     /// What an earlier run, now resumed, has found.
-    pub past: Past,
+    pub past: PreviousRun,
     /// Set if what this run or an earlier one changed could not be put back: the journal, which says how it stood, must stay.
     pub left_changed: Arc<AtomicBool>,
 }
 
-impl Request {
-    fn wants(&self, case: &Case) -> bool {
+impl RunOptions {
+    fn selects(&self, case: &Case) -> bool {
         self.only.is_empty()
             || self
                 .only
@@ -65,26 +66,26 @@ impl Request {
 }
 
 /// What a watcher of a run is told.
-pub trait Watcher: Sync {
+pub trait RunObserver: Sync {
     /// So many cases are to come.
     fn total(&self, _cases: usize) {}
     /// A case on this device ended.
     fn ended(&self, _dut: &str, _result: &CaseResult) {}
     /// Something worth a line.
-    fn tell(&self, _line: &str) {}
+    fn log(&self, _line: &str) {}
     /// Something that a person must know and act upon.
     fn warn(&self, line: &str) {
-        self.tell(line);
+        self.log(line);
     }
 }
 
-impl Watcher for () {}
+impl RunObserver for () {}
 
 /// Why a case does not run here; `None` if it does.
 fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
-    let on = session.dut.on();
+    let on = session.dut.target_kind();
     for need in case.needs {
-        if let Need::Op(operation) = need
+        if let Precondition::Op(operation) = need
             && !session.can(*operation)
         {
             return Some((
@@ -95,7 +96,9 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
     }
     let descriptor = session.declared().map(|d| &d.descriptor);
     let unaccepted = case.needs.iter().find_map(|need| match need {
-        Need::Op(operation) if operation.changes() => descriptor?.unaccepted(*operation),
+        Precondition::Op(operation) if operation.is_mutating() => {
+            descriptor?.blocking_assumption(*operation)
+        }
         _ => None,
     });
     if let Some(assumption) = unaccepted {
@@ -112,15 +115,22 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
     }
     case.needs.iter().find_map(|need| {
         let why = match need {
-            Need::Live if on == On::Recording => "a recording does not answer by itself",
-            Need::Emulator if !matches!(on, On::EmulatorInMemory | On::EmulatorOnWire) => {
+            Precondition::Live if on == TargetKind::Recording => {
+                "a recording does not answer by itself"
+            }
+            Precondition::Emulator
+                if !matches!(
+                    on,
+                    TargetKind::EmulatorInMemory | TargetKind::EmulatorOnWire
+                ) =>
+            {
                 "it needs an emulator, whose device can be faulted"
             }
-            Need::Memory if on != On::EmulatorInMemory => {
+            Precondition::Memory if on != TargetKind::EmulatorInMemory => {
                 "it needs an emulator in memory, where time is virtual"
             }
-            Need::Wire if !on.has_wall_time() => "it needs a real wire",
-            Need::Peer if on == On::Recording => {
+            Precondition::Wire if !on.has_wall_time() => "it needs a real wire",
+            Precondition::Peer if on == TargetKind::Recording => {
                 "a recording of two ends draws their secrets apart"
             }
             _ => return None,
@@ -143,9 +153,9 @@ fn cases_of(session: &Session) -> Vec<&'static Case> {
 }
 
 /// The cases that a run will run.
-fn chosen(session: &Session, request: &Request) -> Vec<&'static Case> {
+fn chosen(session: &Session, request: &RunOptions) -> Vec<&'static Case> {
     let runs = |case: &&Case| {
-        request.wants(case) && session.was_recorded(case.id) && hindrance(session, case).is_none()
+        request.selects(case) && session.was_recorded(case.id) && hindrance(session, case).is_none()
     };
     cases_of(session).into_iter().filter(runs).collect()
 }
@@ -175,7 +185,7 @@ fn announcement(session: &Session, chosen: &[&Case], takes: Option<String>) -> S
         text.push_str(&format!(
             "\n  what may be touched: {}",
             session.dut.scope().unwrap_or_else(|| {
-                if session.dut.on() == On::Device {
+                if session.dut.target_kind() == TargetKind::Device {
                     "nothing, since the file names no ports, channel, parameters, keys or generation; what would touch them is not run".to_owned()
                 } else {
                     "all of the emulator".to_owned()
@@ -187,11 +197,11 @@ fn announcement(session: &Session, chosen: &[&Case], takes: Option<String>) -> S
 }
 
 /// Opens the device, and says what a run will do to it.
-pub(crate) async fn announce(session: &Arc<Session>, request: &Request) -> String {
+pub(crate) async fn announce(session: &Arc<Session>, request: &RunOptions) -> String {
     match declare(session).await {
         Ok(()) => {
             let chosen = chosen(session, request);
-            let takes = estimate::in_words(session, &chosen);
+            let takes = estimate::estimate_text(session, &chosen);
             announcement(session, &chosen, takes)
         }
         Err(why) => format!("{}: it cannot be opened: {why}", session.dut.name),
@@ -203,7 +213,7 @@ pub(crate) async fn declare(session: &Arc<Session>) -> Result<(), String> {
     if session.declared().is_some() {
         return Ok(());
     }
-    if session.dut.on() == On::EmulatorInMemory {
+    if session.dut.target_kind() == TargetKind::EmulatorInMemory {
         let session = Arc::clone(session);
         blocking(move || virtual_runtime()?.block_on(session.declare())).await
     } else {
@@ -267,15 +277,18 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let before = bench.state();
     let begun = tokio::time::Instant::now();
     let body = AssertUnwindSafe((case.body)(&bench)).catch_unwind();
-    let patience = if session.dut.on() == On::EmulatorInMemory {
+    let patience = if session.dut.target_kind() == TargetKind::EmulatorInMemory {
         Duration::from_secs(3600 * 24)
     } else {
-        PATIENCE
+        CASE_TIMEOUT
     };
     let verdict = match tokio::time::timeout(patience, body).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(panic)) => Err(Stop::Fails(format!("it panicked: {}", panic_text(&*panic)))),
-        Err(_) => Err(Stop::Fails(format!(
+        Ok(Err(panic)) => Err(NotPassed::Fails(format!(
+            "it panicked: {}",
+            panic_text(&*panic)
+        ))),
+        Err(_) => Err(NotPassed::Fails(format!(
             "a call did not end within {patience:?}"
         ))),
     };
@@ -283,19 +296,19 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     // Behind these come those that restore the device.
     let exchanges = bench.records().len();
     bench.script().clear();
-    let left = stood::put_back_left(&bench).await;
+    let left = restore::restore_remaining(&bench).await;
     let after = bench.state();
-    if session.dut.on() == On::EmulatorOnWire {
+    if session.dut.target_kind() == TargetKind::EmulatorOnWire {
         let _ = bench.fault("clear");
     }
     let unaccepted = bench.unaccepted();
     let notes = bench.close();
     (result.outcome, result.why) = match verdict {
         Ok(()) => (Outcome::Pass, String::new()),
-        Err(Stop::Fails(why)) => (Outcome::Fail, why),
-        Err(Stop::NotApplicable(why)) => (Outcome::NotApplicable, why),
-        Err(Stop::Disabled(why)) => (Outcome::Disabled, why),
-        Err(Stop::Broken(why)) => (Outcome::Error, why),
+        Err(NotPassed::Fails(why)) => (Outcome::Fail, why),
+        Err(NotPassed::NotApplicable(why)) => (Outcome::NotApplicable, why),
+        Err(NotPassed::Disabled(why)) => (Outcome::Disabled, why),
+        Err(NotPassed::Broken(why)) => (Outcome::Error, why),
     };
     if let (Outcome::Fail, Some(why)) = (result.outcome, unaccepted) {
         (result.outcome, result.why) = (Outcome::Disabled, why);
@@ -325,7 +338,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     if !left.is_empty() {
         let told: Vec<_> = left
             .iter()
-            .map(|(stood, why)| stood::could_not(stood, why))
+            .map(|(stood, why)| restore::not_restored_text(stood, why))
             .collect();
         let before = if result.why.is_empty() {
             String::new()
@@ -335,7 +348,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
     }
     // A device that was pulled out has failed no requirement: nobody can tell.
-    let gone = session.dut.on().has_wall_time()
+    let gone = session.dut.target_kind().has_wall_time()
         && matches!(result.outcome, Outcome::Fail | Outcome::Error)
         && !answers(session).await;
     if gone {
@@ -401,16 +414,20 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Runs all cases of a session. The present runtime serves a session that is not in memory; one that is has a runtime for each case, on two threads.
-pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn Watcher) -> Run {
+pub(crate) async fn run(
+    session: &Arc<Session>,
+    request: &RunOptions,
+    watcher: &dyn RunObserver,
+) -> Run {
     let begun = Instant::now();
     let (dut, key) = (session.dut.name.clone(), session.dut.key());
     let chosen = cases_of(session);
-    let in_memory = session.dut.on() == On::EmulatorInMemory;
+    let in_memory = session.dut.target_kind() == TargetKind::EmulatorInMemory;
     let opened = match declare(session).await {
-        Ok(()) => after_earlier(session, request, watcher).await,
+        Ok(()) => wait_for_earlier(session, request, watcher).await,
         Err(why) => {
-            if let Some((_, stood)) = request.past.torn.get(&key).filter(|_| !in_memory) {
-                stood::leave_all(stood, &why, watcher);
+            if let Some((_, stood)) = request.past.interrupted.get(&key).filter(|_| !in_memory) {
+                restore::warn_not_restored(stood, &why, watcher);
                 request.left_changed.store(true, Ordering::Relaxed);
             }
             Err(format!("the device could not be opened: {why}"))
@@ -425,7 +442,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     for case in chosen.iter().copied() {
         if let Err(why) = &opened {
             put_aside(case, Outcome::Error, why.clone());
-        } else if !request.wants(case) {
+        } else if !request.selects(case) {
             put_aside(case, Outcome::Disabled, "it was filtered out".to_owned());
         } else if !session.was_recorded(case.id) {
             put_aside(
@@ -458,7 +475,8 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
                 break;
             }
             let case_done = one(session, request, case, watcher).await;
-            let left_changed = case_done.left_changed && session.dut.on() == On::Device;
+            let left_changed =
+                case_done.left_changed && session.dut.target_kind() == TargetKind::Device;
             let gone = case_done.gone;
             done.push(case_done);
             if gone {
@@ -508,7 +526,7 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
     Run {
         dut,
         profile: session.dut.profile.clone(),
-        on: session.dut.on(),
+        on: session.dut.target_kind(),
         driver: session.driver_facts(&uris[0]),
         uri: uris[0].clone(),
         peer: uris.get(1).cloned(),
@@ -534,9 +552,9 @@ pub(crate) async fn run(session: &Arc<Session>, request: &Request, watcher: &dyn
 }
 
 /// Checks that the device is the one of the earlier run. Without an earlier run, every device is.
-pub(crate) fn check_same_device(session: &Session, past: &Past) -> qkd_hal::Result<()> {
+pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_hal::Result<()> {
     let key = session.dut.key();
-    let torn = past.torn.get(&key);
+    let torn = past.interrupted.get(&key);
     let now = session
         .declared()
         .map(|d| d.identity.clone().map(DeviceFacts::from));
@@ -577,10 +595,10 @@ pub(crate) fn check_same_device(session: &Session, past: &Past) -> qkd_hal::Resu
 
 /// Restores what an earlier run, ended in the middle of a case, has changed, and writes down which
 /// device this is. If that fails, nothing more is done to the device.
-async fn after_earlier(
+async fn wait_for_earlier(
     session: &Arc<Session>,
-    request: &Request,
-    watcher: &dyn Watcher,
+    request: &RunOptions,
+    watcher: &dyn RunObserver,
 ) -> Result<(), String> {
     let key = session.dut.key();
     if let Err(error) = check_same_device(session, &request.past) {
@@ -589,15 +607,15 @@ async fn after_earlier(
         return Err(error.to_string());
     }
     let known = request.past.devices.get(&key);
-    if let Some((case, stood)) = request.past.torn.get(&key) {
-        watcher.tell(&format!(
+    if let Some((case, stood)) = request.past.interrupted.get(&key) {
+        watcher.log(&format!(
             "{}: the earlier run was ended in the middle of {}",
             session.dut.name,
             printable(case, 100)
         ));
         let known = known.cloned().unwrap_or_default();
-        if session.dut.on() != On::EmulatorInMemory
-            && !stood::put_back_all(session, &known, stood, watcher).await
+        if session.dut.target_kind() != TargetKind::EmulatorInMemory
+            && !restore::restore_all(session, &known, stood, watcher).await
         {
             request.left_changed.store(true, Ordering::Relaxed);
             return Err(format!(
@@ -620,7 +638,7 @@ async fn after_earlier(
 }
 
 async fn uris(session: &Arc<Session>) -> Vec<String> {
-    let of_bench = if session.dut.on() == On::EmulatorInMemory {
+    let of_bench = if session.dut.target_kind() == TargetKind::EmulatorInMemory {
         let session = Arc::clone(session);
         blocking(move || {
             virtual_runtime()?
@@ -628,7 +646,10 @@ async fn uris(session: &Arc<Session>) -> Vec<String> {
         })
         .await
     } else {
-        session.bench(None).await.map(|b: Bench| b.uris().to_vec())
+        session
+            .bench(None)
+            .await
+            .map(|b: CaseContext| b.uris().to_vec())
     };
     of_bench.unwrap_or_else(|_| vec![session.dut.uri.clone().unwrap_or_default()])
 }
@@ -644,9 +665,9 @@ async fn blocking<T: Send + 'static>(
 
 async fn one(
     session: &Arc<Session>,
-    request: &Request,
+    request: &RunOptions,
     case: &'static Case,
-    watcher: &dyn Watcher,
+    watcher: &dyn RunObserver,
 ) -> Done {
     let journal = request.journal.as_ref();
     if let Some(journal) = journal {
@@ -654,7 +675,8 @@ async fn one(
     }
     let done = run_case(session, case).await;
     // One that left something changed has not ended for the journal: to resume puts it back.
-    if let Some(journal) = journal.filter(|_| !done.left_changed || session.dut.on() != On::Device)
+    if let Some(journal) =
+        journal.filter(|_| !done.left_changed || session.dut.target_kind() != TargetKind::Device)
     {
         journal.end_case(&session.dut.key(), &done.result);
     }
@@ -665,11 +687,11 @@ async fn one(
 /// Each case has a runtime of virtual time of its own.
 fn all_in_memory(
     session: &Arc<Session>,
-    request: &Request,
+    request: &RunOptions,
     cases: &[&'static Case],
-    watcher: &dyn Watcher,
+    watcher: &dyn RunObserver,
 ) -> Vec<Done> {
-    side_by_side(cases.len(), |n| {
+    run_parallel(cases.len(), |n| {
         let case = cases
             .get(n)
             .filter(|_| !request.stop.load(Ordering::Relaxed))?;
@@ -732,7 +754,11 @@ fn waive(requirements: &mut [RequirementResult], deviations: &[Deviation]) -> Ve
                     .expires
                     .parse::<jiff::civil::Date>()
                     .is_ok_and(|last| last >= today);
-                deviation.used = if in_force { Use::Waived } else { Use::Expired };
+                deviation.used = if in_force {
+                    DeviationUse::Waived
+                } else {
+                    DeviationUse::Expired
+                };
                 if in_force {
                     requirement.outcome = Outcome::Waived;
                 }

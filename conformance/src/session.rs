@@ -1,20 +1,20 @@
 //! A device under test, made ready: what it declares, and a fresh bench for each case.
 
 use crate::{
-    bench::{Bench, Stand},
+    case_context::{CaseContext, Target},
     dut::Dut,
     estimate::Measured,
-    journal::{Journal, Stood},
+    journal::{Journal, Snapshot},
     names,
     profile::Profile,
     requirement::Impact,
-    result::{AssumptionFacts, DriverFacts, On, Results, Run},
+    result::{AssumptionFacts, DriverFacts, Results, Run, TargetKind},
     suite::Refusal,
 };
 use qkd_driver_kit::{
     OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay,
 };
-use qkd_emulators::profile::{self as emulators, Options, Running};
+use qkd_emulators::profile::{self as emulators, Options, RunningEmulator};
 use qkd_hal::{
     Capabilities, Descriptor, DeviceUri, ErrorKind, Identity, Operation, Support,
     encryptor::EncryptorCapabilities, qkd::QkdCapabilities,
@@ -46,7 +46,7 @@ pub(crate) struct Session {
     pub(crate) registry: Registry,
     pub(crate) allowed: Impact,
     credentials: Credentials,
-    running: Option<Arc<Running>>,
+    running: Option<Arc<RunningEmulator>>,
     recording: Option<Run>,
     declared: OnceLock<Declared>,
     refusal: OnceLock<Refusal>,
@@ -79,13 +79,13 @@ impl Session {
         }
         let mut credentials = credentials.clone();
         let (mut running, mut recording) = (None, None);
-        match dut.on() {
-            On::EmulatorOnWire => {
+        match dut.target_kind() {
+            TargetKind::EmulatorOnWire => {
                 let started = start(&dut).await?;
                 credentials = with_credentials_of(credentials, &started)?;
                 running = Some(Arc::new(started));
             }
-            On::Recording => {
+            TargetKind::Recording => {
                 let path = dut.recording.clone().unwrap_or_default();
                 let text = std::fs::read_to_string(&path)
                     .map_err(|e| format!("{}: {e}", path.display()))?;
@@ -103,7 +103,7 @@ impl Session {
                     )
                 })?);
             }
-            On::EmulatorInMemory | On::Device => {}
+            TargetKind::EmulatorInMemory | TargetKind::Device => {}
         }
         Ok(Self {
             dut,
@@ -132,7 +132,7 @@ impl Session {
     fn context_with(&self, credentials: Credentials, accepting: bool) -> OpenContext {
         let mut context = OpenContext::new().with_credentials(credentials);
         if accepting {
-            context = context.accepting(self.dut.accept.iter().cloned());
+            context = context.with_accepted_assumptions(self.dut.accept.iter().cloned());
         }
         match self.dut.deadline() {
             Ok(Some(deadline)) => context.with_deadline(deadline),
@@ -156,10 +156,10 @@ impl Session {
 
     /// A fresh bench; of an emulator in memory, with a fresh emulator, which lives in the present runtime. `case`: whose recording answers; none: that of the
     /// opening.
-    pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<Bench, String> {
+    pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<CaseContext, String> {
         let context = self.context(true);
-        let (stand, uris, context) = match self.dut.on() {
-            On::EmulatorInMemory => {
+        let (stand, uris, context) = match self.dut.target_kind() {
+            TargetKind::EmulatorInMemory => {
                 let emulator = emulators::in_memory(
                     self.dut.emulator.as_deref().unwrap_or_default(),
                     &emulator_options(&self.dut),
@@ -167,17 +167,17 @@ impl Session {
                 .map_err(|e| e.to_string())?;
                 let uris = self.ends(emulator.uris())?;
                 let context = emulator.attach(context);
-                (Stand::Memory(emulator), uris, context)
+                (Target::Memory(emulator), uris, context)
             }
-            On::EmulatorOnWire => {
+            TargetKind::EmulatorOnWire => {
                 let running = self.running.clone().ok_or("the emulator does not run")?;
                 (
-                    Stand::Wire(Arc::clone(&running)),
+                    Target::Wire(Arc::clone(&running)),
                     self.ends(&running.ready().uris)?,
                     context,
                 )
             }
-            On::Recording => {
+            TargetKind::Recording => {
                 let run = self
                     .recording
                     .as_ref()
@@ -195,28 +195,30 @@ impl Session {
                     .cloned()
                     .collect();
                 (
-                    Stand::None,
+                    Target::None,
                     uris,
-                    context.replaying(Replay::new(records, 1)),
+                    context.with_replay(Replay::new(records, 1)),
                 )
             }
-            On::Device => (
-                Stand::None,
+            TargetKind::Device => (
+                Target::None,
                 self.dut.uri.iter().chain(&self.dut.peer).cloned().collect(),
                 context,
             ),
         };
-        Ok(Bench::new(Arc::clone(self), stand, uris, context))
+        Ok(CaseContext::new(Arc::clone(self), stand, uris, context))
     }
 
     /// A fresh bench on a wire, with an emulator of its own.
-    pub(crate) async fn bench_with_another_emulator(self: &Arc<Self>) -> Result<Bench, String> {
+    pub(crate) async fn bench_with_another_emulator(
+        self: &Arc<Self>,
+    ) -> Result<CaseContext, String> {
         let started = start(&self.dut).await?;
         let credentials = with_credentials_of(self.credentials.clone(), &started)?;
         let uris = self.ends(&started.ready().uris)?;
-        Ok(Bench::new(
+        Ok(CaseContext::new(
             Arc::clone(self),
-            Stand::Wire(Arc::new(started)),
+            Target::Wire(Arc::new(started)),
             uris,
             self.context_with(credentials, true),
         ))
@@ -264,17 +266,14 @@ impl Session {
             _ => Some(device.identity().await.map_err(|e| e.to_string())?),
         };
         let encryptor = opened
-            .as_encryptor()
+            .encryptor()
             .ok()
             .map(|e| e.encryptor_capabilities().clone());
-        let module = opened
-            .as_module()
-            .ok()
-            .map(|m| m.qkd_capabilities().clone());
+        let module = opened.module().ok().map(|m| m.qkd_capabilities().clone());
         let (descriptor, capabilities) =
             (device.descriptor().clone(), device.capabilities().clone());
         let opening = bench.records();
-        let measured = match self.dut.on().has_wall_time() {
+        let measured = match self.dut.target_kind().has_wall_time() {
             true => Some(Measured::reading(&bench, &opened, opening_time).await),
             false => None,
         };
@@ -319,22 +318,22 @@ impl Session {
         let module = self.declared().and_then(|d| d.module.as_ref());
         let base = match operation {
             Operation::Start | Operation::Stop => module
-                .and_then(|m| m.orders)
+                .and_then(|m| m.start_stop_timeout)
                 .map_or(deadline, |longer| longer.max(deadline)),
             Operation::Calibrate => module
-                .and_then(|m| m.calibration)
+                .and_then(|m| m.calibration_timeout)
                 .map_or(deadline, |longer| longer.max(deadline)),
             Operation::Confirm => {
                 deadline
                     + self
                         .declared()
                         .and_then(|d| d.encryptor.as_ref())
-                        .map_or(Duration::ZERO, |e| e.confirmation)
+                        .map_or(Duration::ZERO, |e| e.confirm_timeout)
             }
             _ => deadline,
         };
         // A clock has its grain, and a machine other work to do.
-        base + Duration::from_millis(if self.dut.on().has_wall_time() {
+        base + Duration::from_millis(if self.dut.target_kind().has_wall_time() {
             500
         } else {
             20
@@ -353,9 +352,9 @@ impl Session {
     ///
     /// # Errors
     /// If it could not be written: then nothing may be changed.
-    pub(crate) fn journal(&self, how_it_stood: &Stood) -> Result<(), String> {
+    pub(crate) fn journal(&self, how_it_stood: &Snapshot) -> Result<(), String> {
         self.journal.as_ref().map_or(Ok(()), |journal| {
-            journal.about_to_change(&self.dut.key(), how_it_stood)
+            journal.record_snapshot(&self.dut.key(), how_it_stood)
         })
     }
 
@@ -402,7 +401,7 @@ impl Session {
 }
 
 /// Starts the emulator of a file on its wire.
-async fn start(dut: &Dut) -> Result<Running, String> {
+async fn start(dut: &Dut) -> Result<RunningEmulator, String> {
     let profile = dut.emulator.as_deref().unwrap_or_default();
     emulators::start(profile, &emulator_options(dut))
         .await
@@ -412,7 +411,7 @@ async fn start(dut: &Dut) -> Result<Running, String> {
 /// Adds the credentials that an emulator has written for its clients.
 fn with_credentials_of(
     mut credentials: Credentials,
-    started: &Running,
+    started: &RunningEmulator,
 ) -> Result<Credentials, String> {
     let Some(file) = &started.ready().credentials_file else {
         return Ok(credentials);

@@ -1,11 +1,11 @@
 //! The suite, for programs: devices under test in, results out.
 
-pub use crate::runner::{Request, Watcher};
+pub use crate::runner::{RunObserver, RunOptions};
 use crate::{
     dut::Dut,
     journal::Journal,
     requirement::{self, Impact},
-    result::{self, On, Results, Run},
+    result::{self, Results, Run, TargetKind},
     runner,
     session::Session,
 };
@@ -29,7 +29,7 @@ pub struct Suite {
 }
 
 /// A device under test, made ready to run.
-pub struct Ready(Arc<Session>);
+pub struct PreparedDevice(Arc<Session>);
 
 /// Why a run is refused once the device was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Suite {
         dut: Dut,
         impact: Option<Impact>,
         journal: Option<Journal>,
-    ) -> Result<Ready, String> {
+    ) -> Result<PreparedDevice, String> {
         let emulated = dut.emulator.is_some();
         let asked = impact.unwrap_or(if emulated {
             dut.impact
@@ -82,7 +82,7 @@ impl Suite {
                 dut.name, dut.impact
             ));
         }
-        Ok(Ready(Arc::new(
+        Ok(PreparedDevice(Arc::new(
             Session::prepare(&self.registry, &self.credentials, dut, asked, journal).await?,
         )))
     }
@@ -90,7 +90,12 @@ impl Suite {
     /// Runs all. Devices that are reached over a wire run side by side, at most
     /// [`MAX_DEVICES_AT_ONCE`]; files of the same device run one after the other. Must be called
     /// within a runtime of several threads.
-    pub async fn run(&self, all: &[Ready], request: &Request, watcher: &dyn Watcher) -> Results {
+    pub async fn run(
+        &self,
+        all: &[PreparedDevice],
+        request: &RunOptions,
+        watcher: &dyn RunObserver,
+    ) -> Results {
         let (begun, clock) = (jiff::Timestamp::now(), Instant::now());
         let one_after_another = async |group: Vec<usize>| {
             let mut runs = Vec::new();
@@ -103,7 +108,7 @@ impl Suite {
         };
         // What runs in memory takes all threads, and blocks the one from which it is begun.
         let (in_memory, on_wire): (Vec<_>, Vec<_>) =
-            (0..all.len()).partition(|n| !all[*n].0.dut.on().has_wall_time());
+            (0..all.len()).partition(|n| !all[*n].0.dut.target_kind().has_wall_time());
         let mut runs: Vec<(usize, Run)> = stream::iter(groups(all, &on_wire))
             .map(one_after_another)
             .buffer_unordered(MAX_DEVICES_AT_ONCE)
@@ -113,7 +118,7 @@ impl Suite {
         runs.sort_by_key(|(n, _)| *n);
         let runs = runs.into_iter().map(|(_, run)| run).collect();
         Results {
-            schema: result::SCHEMA,
+            schema: result::SCHEMA_VERSION,
             suite: about(),
             begun: format!("{begun:.0}"),
             seconds: clock.elapsed().as_secs_f64(),
@@ -124,7 +129,7 @@ impl Suite {
 
 /// Sorts devices into groups that can run side by side: files of one device, by address or by
 /// serial number, are in one group.
-fn groups(all: &[Ready], chosen: &[usize]) -> Vec<Vec<usize>> {
+fn groups(all: &[PreparedDevice], chosen: &[usize]) -> Vec<Vec<usize>> {
     let mut groups: Vec<(BTreeSet<String>, Vec<usize>)> = Vec::new();
     for n in chosen {
         let mut merged = (all[*n].names(), vec![*n]);
@@ -142,7 +147,7 @@ fn groups(all: &[Ready], chosen: &[usize]) -> Vec<Vec<usize>> {
     groups.into_iter().map(|(_, members)| members).collect()
 }
 
-impl Ready {
+impl PreparedDevice {
     /// What names the device and its far end: their addresses, and its serial number once known.
     fn names(&self) -> BTreeSet<String> {
         let dut = &self.0.dut;
@@ -156,7 +161,7 @@ impl Ready {
             })
             .collect();
         let identity = self.0.declared().and_then(|d| d.identity.as_ref());
-        if dut.on() == On::Device
+        if dut.target_kind() == TargetKind::Device
             && let Some(identity) = identity
             && let Some(serial) = &identity.serial
         {
@@ -166,7 +171,7 @@ impl Ready {
     }
 
     /// What a run will do to the device, in words. The device is opened for it, to learn what it declares.
-    pub async fn announcement(&self, request: &Request) -> String {
+    pub async fn announcement(&self, request: &RunOptions) -> String {
         runner::announce(&self.0, request).await
     }
     /// Checks, once [`announcement`](Self::announcement) has opened the device, that it is of the
@@ -174,7 +179,7 @@ impl Ready {
     ///
     /// # Errors
     /// A [`Refusal`]. Nothing was changed.
-    pub fn check(&self, request: &Request) -> Result<(), Refusal> {
+    pub fn check(&self, request: &RunOptions) -> Result<(), Refusal> {
         if let Some(refusal) = self.0.refusal() {
             return Err(refusal.clone());
         }
@@ -195,8 +200,8 @@ impl Ready {
 
 /// What this suite is.
 #[must_use]
-pub fn about() -> result::Suite {
-    result::Suite {
+pub fn about() -> result::SuiteInfo {
+    result::SuiteInfo {
         name: "qkd-conform".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         requirements: requirement::digest(),

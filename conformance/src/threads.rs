@@ -7,7 +7,7 @@ use std::sync::{
 
 /// Does pieces of work from 0 to `count` on as many threads as the machine has; the results in their order. A piece that gives `None` ends its thread: what nobody has
 /// begun by then is not done. Must be called within a runtime of several threads.
-pub(crate) fn side_by_side<T: Send>(
+pub(crate) fn run_parallel<T: Send>(
     count: usize,
     work: impl Fn(usize) -> Option<T> + Sync,
 ) -> Vec<T> {

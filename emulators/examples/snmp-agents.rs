@@ -3,8 +3,8 @@
 
 use qkd_emulators::{
     Clock,
-    model::encryptor::forced::{ForcedEnd, ForcedLink},
-    shell::snmp::{Options, User, serve},
+    model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+    server::snmp::{SnmpServerOptions, UsmUser, serve},
     wire::snmp::packetlight,
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
@@ -23,13 +23,13 @@ async fn main() -> std::io::Result<()> {
     let first = arguments.next().flatten().unwrap_or(0);
     let before = resident_kib();
     let start = Instant::now();
-    let user = User::new("noc", "auth-password", "priv-password")?;
+    let user = UsmUser::new("noc", "auth-password", "priv-password")?;
     let mut last = None;
     for k in 0..n {
-        let link = ForcedLink::new(Clock::default(), b"first");
-        let identity = qkd_hal::Identity::of("PacketLight").with_model("PL-1000TE");
+        let link = ForcedRekeyLink::new(Clock::default(), b"first");
+        let identity = qkd_hal::Identity::new("PacketLight").with_model("PL-1000TE");
         let agent = packetlight::agent(
-            Arc::new(ForcedEnd::new(link, 0, "1", identity)),
+            Arc::new(ForcedRekeyEndpoint::new(link, 0, "1", identity)),
             packetlight::Options::named(&format!("pl-{k}")),
         );
         let port = if first == 0 {
@@ -41,7 +41,7 @@ async fn main() -> std::io::Result<()> {
             serve(
                 SocketAddr::from(([127, 0, 0, 1], port)),
                 agent,
-                Options::new(user.clone()),
+                SnmpServerOptions::new(user.clone()),
             )
             .await?
             .0,

@@ -67,7 +67,7 @@ impl Clock {
     }
     /// How long a shell really waits for `time` of this clock.
     #[must_use]
-    pub fn really(&self, time: Duration) -> Duration {
+    pub fn to_wall_time(&self, time: Duration) -> Duration {
         match &self.0 {
             Source::Tokio { factor, .. } => time.div_f64(*factor),
             Source::Manual(_) => Duration::ZERO,
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manual_time_stands_until_moved() {
+    fn manual_time_stays_until_it_is_advanced() {
         let clock = Clock::manual();
         let twin = clock.clone();
         clock.advance(Duration::from_secs(3));
@@ -92,6 +92,6 @@ mod tests {
         let clock = Clock::scaled(10.0);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(clock.now().as_secs(), 20);
-        assert_eq!(clock.really(Duration::from_secs(20)).as_secs(), 2);
+        assert_eq!(clock.to_wall_time(Duration::from_secs(20)).as_secs(), 2);
     }
 }

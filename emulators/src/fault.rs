@@ -3,7 +3,7 @@
 mod agent;
 mod text;
 
-pub use agent::{AgentFault, OddValue};
+pub use agent::{AgentFault, InvalidValue};
 pub use text::{HostileText, TextFault, TextFormat};
 
 use rand::{RngExt, SeedableRng};
@@ -219,7 +219,7 @@ impl FromStr for FaultSpec {
 }
 
 /// What a device does when a fault is applied to it.
-pub trait Faulty: Send + Sync {
+pub trait ApplyDeviceFault: Send + Sync {
     /// Applies the fault, or says why it cannot.
     ///
     /// # Errors
@@ -229,7 +229,7 @@ pub trait Faulty: Send + Sync {
 
 /// How a reply goes out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
+pub struct ReplyDelivery {
     /// Before anything else.
     pub delay: Duration,
     /// What is sent then; nothing if it was lost.
@@ -252,7 +252,7 @@ struct Active {
 struct Inner {
     active: Vec<Active>,
     random: ChaCha12Rng,
-    device: Option<Arc<dyn Faulty>>,
+    device: Option<Arc<dyn ApplyDeviceFault>>,
     /// How often the device has restarted.
     restarts: watch::Sender<u64>,
     /// Whether an SNMP agent speaks on this wire.
@@ -276,18 +276,18 @@ impl Inner {
 
 /// The faults of one emulator. Clones are the same.
 #[derive(Clone)]
-pub struct Faults(Arc<Mutex<Inner>>);
+pub struct FaultInjector(Arc<Mutex<Inner>>);
 
-impl fmt::Debug for Faults {
+impl fmt::Debug for FaultInjector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Faults({})", self.lock().active.len())
     }
 }
 
-impl Faults {
+impl FaultInjector {
     /// None yet; what is random follows from the seed.
     #[must_use]
-    pub fn new(seed: u64, device: Option<Arc<dyn Faulty>>) -> Self {
+    pub fn new(seed: u64, device: Option<Arc<dyn ApplyDeviceFault>>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             active: Vec::new(),
             random: ChaCha12Rng::seed_from_u64(seed),
@@ -420,8 +420,8 @@ impl Faults {
 
     /// Counts an exchange and says how its reply goes out.
     #[must_use]
-    pub fn deliver(&self, reply: Vec<u8>) -> Delivery {
-        let mut delivery = Delivery {
+    pub fn deliver(&self, reply: Vec<u8>) -> ReplyDelivery {
+        let mut delivery = ReplyDelivery {
             delay: Duration::ZERO,
             now: Vec::new(),
             late: None,
@@ -506,7 +506,7 @@ impl Faults {
     }
 
     /// Noise, as a line at the wrong speed gives it.
-    pub fn noise(&self, bytes: &mut [u8]) {
+    pub fn corrupt_input(&self, bytes: &mut [u8]) {
         let mut inner = self.lock();
         for byte in bytes {
             *byte = inner.random.random();
@@ -518,8 +518,8 @@ impl Faults {
 mod tests {
     use super::*;
 
-    fn faults(specs: &[&str]) -> Faults {
-        let faults = Faults::new(7, None);
+    fn faults(specs: &[&str]) -> FaultInjector {
+        let faults = FaultInjector::new(7, None);
         specs
             .iter()
             .for_each(|s| faults.add(s.parse().unwrap()).unwrap());
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn specs_parse_or_say_what_is_wrong() {
+    fn fault_specifications_parse_or_are_refused_with_the_reason() {
         let spec: FaultSpec = "delay=200ms@after=3@once".parse().unwrap();
         assert_eq!(spec.fault, Fault::Delay(Duration::from_millis(200)));
         assert_eq!(
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_a_reply_goes_out_as_it_is() {
+    fn without_faults_a_reply_is_sent_unchanged() {
         let delivery = faults(&[]).deliver(b"abc".to_vec());
         assert_eq!(delivery.now, [b"abc"]);
         assert!(!delivery.flood && !delivery.hang_up && delivery.late.is_none());
@@ -605,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_ends_all_and_late_waits() {
+    fn clear_cancels_all_faults_and_late_delays_the_reply() {
         let f = faults(&["late=1s", "hangup"]);
         let delivery = f.deliver(vec![1]);
         assert!(delivery.hang_up && delivery.now.is_empty() && delivery.late.is_none());

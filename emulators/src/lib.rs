@@ -5,7 +5,7 @@
 //! | [`model`] | devices and optics: states, physics, keys, traffic; they implement the contract's traits |
 //! | [`wire`] | the vendors' protocols in front of the models, without sockets |
 //! | [`fault`] | faults as data |
-//! | [`shell`] | TCP, PTY, UDP, HTTP around the wire front-ends |
+//! | [`server`] | TCP, PTY, UDP, HTTP around the wire front-ends |
 //! | [`profile`] | ready emulators by name, for `qkd-emu`, tests, demos and benches |
 //! | [`testbed`] | many of them, from one file |
 //!
@@ -19,9 +19,9 @@ pub mod clock;
 pub mod fault;
 pub mod model;
 pub mod profile;
-pub mod shell;
+pub mod server;
 pub mod testbed;
 pub mod wire;
 
 pub use clock::Clock;
-pub use fault::{FaultSpec, Faults};
+pub use fault::{FaultInjector, FaultSpec};

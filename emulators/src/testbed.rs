@@ -13,7 +13,7 @@
 //! profile = "etsi014-pair"
 //! ```
 
-use crate::profile::{self, Options, Running, private};
+use crate::profile::{self, Options, RunningEmulator, private};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 
@@ -59,7 +59,7 @@ impl Testbed {
     ///
     /// # Errors
     /// The first that cannot be started, by name; those before it end again.
-    pub async fn start(&self) -> io::Result<BTreeMap<String, Running>> {
+    pub async fn start(&self) -> io::Result<BTreeMap<String, RunningEmulator>> {
         let mut all = BTreeMap::new();
         for (place, (name, emulator)) in self.emulators.iter().enumerate() {
             let text = |value: &toml::Value| {
@@ -126,7 +126,7 @@ impl ClientFiles {
     /// # Errors
     /// Those of writing; `InvalidData` for a credentials file of an emulator that is not TOML;
     /// `InvalidInput` if two emulators give a device the same name.
-    pub fn write(all: &BTreeMap<String, Running>) -> io::Result<Self> {
+    pub fn write(all: &BTreeMap<String, RunningEmulator>) -> io::Result<Self> {
         let (mut entries, mut inventory) = (Entries::new(), Inventory::default());
         for (name, running) in all {
             let ready = running.ready();
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn client_files_name_every_device_and_keep_secrets_apart() {
+    async fn client_files_name_every_device_and_keep_secrets_separate() {
         use std::os::unix::fs::PermissionsExt;
         let text = "[emulators.enc]\nprofile = 'nokia-sros-macsec-pair'\n\
                     [emulators.olp]\nprofile = 'fs-olp'\n";

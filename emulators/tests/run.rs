@@ -75,7 +75,7 @@ impl Serving {
         self.lines.as_mut().unwrap().read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("no JSON line ({e}): {line:?}"))
     }
-    fn order(&mut self, order: &str) -> Value {
+    fn command(&mut self, order: &str) -> Value {
         writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
         self.line()
     }
@@ -144,7 +144,7 @@ fn profiles_are_listed_and_begin_with_their_drivers_folder() {
 }
 
 #[test]
-fn each_profile_tells_where_it_is_in_one_line_and_ends_with_its_input() {
+fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
     for name in profiles() {
         let mut serving = Serving::start(&["run", &name]);
         let ready = serving.line();
@@ -227,12 +227,15 @@ fn each_profile_tells_where_it_is_in_one_line_and_ends_with_its_input() {
 }
 
 #[test]
-fn orders_are_answered_and_mistakes_in_them_told() {
+fn commands_are_answered_and_invalid_ones_reported() {
     let mut serving = Serving::start(&["run", "polatis-16x16"]);
     serving.line();
-    assert_eq!(serving.order("fault delay=5ms")["done"], "fault delay=5ms");
     assert_eq!(
-        serving.order("set input=3:-12.5")["done"],
+        serving.command("fault delay=5ms")["done"],
+        "fault delay=5ms"
+    );
+    assert_eq!(
+        serving.command("set input=3:-12.5")["done"],
         "set input=3:-12.5"
     );
     for (order, why) in [
@@ -241,7 +244,7 @@ fn orders_are_answered_and_mistakes_in_them_told() {
         ("set baud=9600", "input"),
         ("dance", "fault SPEC"),
     ] {
-        let answer = serving.order(order);
+        let answer = serving.command(order);
         assert!(
             answer["error"].as_str().is_some_and(|e| e.contains(why)),
             "{order}: {answer}"
@@ -259,7 +262,7 @@ fn a_signal_ends_it_though_its_input_is_open() {
             Serving::start(&["run", "agiltron-ff", "--pty-link", link.to_str().unwrap()]);
         serving.line();
         // An answered order: it serves, and its signals are its own.
-        serving.order("fault delay=1ms");
+        serving.command("fault delay=1ms");
         kill(
             Pid::from_raw(serving.child.id().try_into().unwrap()),
             signal,
@@ -278,7 +281,7 @@ fn a_signal_ends_it_though_its_input_is_open() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_told_with_what_would_be_right() {
+fn invalid_command_lines_are_reported_with_the_valid_form() {
     for (arguments, why) in [
         (&["run", "polatis-17x17"][..], "polatis-16x16"),
         (
@@ -431,7 +434,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn standard_input_is_not_read_unless_that_is_asked_for() {
+fn standard_input_is_read_on_request_only() {
     for close in ["</dev/null", "<&-"] {
         let address = free_address();
         let mut shell = Command::new("sh");
@@ -452,7 +455,7 @@ fn standard_input_is_not_read_unless_that_is_asked_for() {
 }
 
 #[test]
-fn a_lost_terminal_ends_it_unless_nohup_says_otherwise() {
+fn a_lost_terminal_ends_the_emulator_unless_it_runs_under_nohup() {
     let start = |program: &str, address: &str| {
         let mut command = Command::new(program);
         if program == "nohup" {
@@ -479,7 +482,7 @@ fn a_lost_terminal_ends_it_unless_nohup_says_otherwise() {
 }
 
 #[test]
-fn output_that_cannot_be_written_ends_no_emulator() {
+fn output_that_cannot_be_written_does_not_end_the_emulator() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
     for control in [false, true] {
         let address = free_address();
@@ -516,7 +519,7 @@ fn output_that_cannot_be_written_ends_no_emulator() {
 }
 
 #[test]
-fn too_few_file_descriptors_are_an_error_and_no_panic() {
+fn too_few_file_descriptors_are_an_error_and_not_a_panic() {
     for limit in (4..40).step_by(3) {
         let script = format!("ulimit -n {limit} && exec \"$0\" run polatis-16x16 --control");
         let output = Command::new("sh")

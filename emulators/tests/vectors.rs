@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
+use qkd_driver_kit::link::usb::{Completion, SetupPacket, UsbService};
 use qkd_emulators::{
     Clock,
-    fault::{DeviceFault, Faulty},
-    model::{random::Random, switch::Switch},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::{random::RandomModel, switch::Switch},
     wire::{
         Session,
         agiltron::{Agiltron, Model},
@@ -16,7 +16,7 @@ use qkd_emulators::{
         dicon_mems::DiconMems,
         jdsu_sb::{Codes, JdsuSb},
         leoni_eol::LeoniEol,
-        scpi::Polatis,
+        scpi::PolatisScpi,
         thorlabs_osw::ThorlabsOsw,
         usb::{Chapter9, quantis::Quantis},
     },
@@ -44,7 +44,7 @@ fn ask(session: &mut dyn Session, request: &[u8]) -> Vec<u8> {
 }
 
 fn switch(code: &str, size: u32) -> Arc<Switch> {
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model(code)
         .with_serial("002414")
         .with_firmware("6.5.2.18");
@@ -62,7 +62,7 @@ fn every_scpi_request_of_the_sources_is_understood() {
         .iter()
         .filter(|v| text(v, "direction") == "request")
     {
-        let mut session = Polatis::new(switch("N-OST-24x24-LA1-DMHNS", 24)).session();
+        let mut session = PolatisScpi::new(switch("N-OST-24x24-LA1-DMHNS", 24)).session();
         let (reply, name) = (
             ask(&mut session, text(vector, "ascii").as_bytes()),
             text(vector, "name"),
@@ -100,12 +100,12 @@ fn scpi_replies_are_those_of_the_sources() {
         assert_eq!(said.trim_end(), reply(name).trim_end(), "{name}");
     };
     check(
-        &mut Polatis::new(switch("I-OST-24x24-LU1-DMHNS", 24)).session(),
+        &mut PolatisScpi::new(switch("I-OST-24x24-LU1-DMHNS", 24)).session(),
         "*idn?\n",
         "identity of an OST 24x24",
     );
     let small = switch("N-OST-16x16-LA1-DMHNS", 16);
-    let mut session = Polatis::new(Arc::clone(&small)).session();
+    let mut session = PolatisScpi::new(Arc::clone(&small)).session();
     check(&mut session, ":oxc:swit:size?\n", "size 16x16");
     check(&mut session, ":oxc:swit:conn:stat?\n", "no connection");
     check(
@@ -128,7 +128,7 @@ fn scpi_replies_are_those_of_the_sources() {
     );
     ask(&mut session, b":oxc:swit:conn:only (@1),(@17)\n");
     // The model's path has a loss of 1 dB.
-    small.set_input(1, -11.3);
+    small.set_input_power(1, -11.3);
     check(&mut session, ":pmon:pow? (@17,18)\n", "power at two ports");
     for (mode, name) in [
         ("DARK", "boot mode DARK"),
@@ -145,7 +145,7 @@ fn agiltron_frames_are_those_of_the_sources() {
     let mut seen = 0;
     for (model, name) in [(Model::Ff, "ff"), (Model::SelfAlign, "selfalign")] {
         let behind = Arc::new(Switch::new(
-            Identity::of("Agiltron"),
+            Identity::new("Agiltron"),
             Geometry::one_by(16),
             Clock::manual(),
         ));
@@ -174,14 +174,14 @@ fn agiltron_frames_are_those_of_the_sources() {
 
 #[test]
 fn quantis_answers_every_setup_packet_of_the_sources() {
-    let usb = Chapter9::new(Quantis::new(Arc::new(Random::new(1, "FFFFFFFFFF"))));
+    let usb = Chapter9::new(Quantis::new(Arc::new(RandomModel::new(1, "FFFFFFFFFF"))));
     let mut seen = 0;
     for vector in vectors("idq-quantis") {
         let bytes = hex::decode(text(&vector, "hex")).unwrap();
         let name = text(&vector, "name");
         match text(&vector, "direction") {
             "setup" => {
-                let setup = Setup::from_bytes(bytes.try_into().unwrap());
+                let setup = SetupPacket::from_bytes(bytes.try_into().unwrap());
                 match usb.control(setup, &[]) {
                     Completion::Data(data) => {
                         assert_eq!(data.len(), usize::from(setup.length), "{name}")
@@ -196,7 +196,7 @@ fn quantis_answers_every_setup_packet_of_the_sources() {
             }
             "reply" if text(&vector["meaning"], "request") == "get_modules_rate" => {
                 let rate = usb.control(
-                    Setup {
+                    SetupPacket {
                         request_type: 0xc1,
                         request: 0x16,
                         value: 0,
@@ -280,7 +280,7 @@ impl Sources {
 }
 
 fn dark(vendor: &str, channels: u32, clock: Clock) -> Arc<Switch> {
-    let identity = Identity::of(vendor)
+    let identity = Identity::new(vendor)
         .with_model("SB Switch")
         .with_firmware("2.00");
     Arc::new(Switch::new(
@@ -349,13 +349,13 @@ fn jdsu_sb_answers_what_the_manual_has() {
 }
 
 #[test]
-fn thorlabs_osw_answers_what_the_clients_expect() {
+fn thorlabs_osw_replies_as_the_clients_expect() {
     let sources = Sources {
         family: "thorlabs-osw",
         model: "",
     };
     for geometry in [Geometry::one_by(2), Geometry::Crossbar] {
-        let identity = Identity::of("Thorlabs")
+        let identity = Identity::new("Thorlabs")
             .with_model("OSW")
             .with_firmware("1");
         let connect = || {
@@ -397,7 +397,7 @@ fn dicon_gp600_answers_what_its_client_expects() {
         family: "dicon",
         model: "gp600",
     };
-    let identity = Identity::of("Dicon Fiberoptics Inc")
+    let identity = Identity::new("Dicon Fiberoptics Inc")
         .with_model("GP600")
         .with_serial("19A0M10D0117")
         .with_firmware("7.0");
@@ -435,7 +435,7 @@ fn leoni_eol_answers_what_the_manual_has() {
         family: "leoni-eol",
         model: "",
     };
-    let identity = Identity::of("LEONI").with_firmware("3.27");
+    let identity = Identity::new("LEONI").with_firmware("3.27");
     let connect = || {
         LeoniEol::new(Arc::new(Switch::new(
             identity.clone(),
@@ -455,13 +455,13 @@ fn leoni_eol_answers_what_the_manual_has() {
 }
 
 #[test]
-fn a_newer_leoni_answers_what_public_drivers_see() {
+fn a_newer_leoni_replies_as_public_drivers_expect() {
     let sources = Sources {
         family: "leoni-eol",
         model: "newer",
     };
     for family in ["eol", "mol"] {
-        let identity = Identity::of("LEONI")
+        let identity = Identity::new("LEONI")
             .with_model(format!("{family} 1x4"))
             .with_firmware("v8.09");
         let connect = || {

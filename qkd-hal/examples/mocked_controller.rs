@@ -11,7 +11,7 @@ use qkd_hal::{
 use zeroize::Zeroizing;
 
 /// Takes one key, but leaves a floor of ten in the store.
-async fn take_above_floor(module: &dyn QkdModule) -> Result<Key> {
+async fn take_key_above_minimum(module: &dyn QkdModule) -> Result<Key> {
     let stored = module.key_store().await?.stored.unwrap_or(0);
     if stored <= 10 {
         return Err(Error::new(
@@ -37,7 +37,7 @@ fn main() {
         let id = KeyId::from_bytes(&[7; 16]).ok_or_else(|| Error::invalid("id"))?;
         Ok(vec![Key::new(id, Zeroizing::new(vec![0x5a; 32]))])
     });
-    let key = block_on(take_above_floor(&module)).expect("eleven keys are above the floor");
+    let key = block_on(take_key_above_minimum(&module)).expect("eleven keys are above the floor");
     println!("took {key:?}");
 
     let mut module = MockQkdModule::new();
@@ -45,6 +45,6 @@ fn main() {
         .expect_key_store()
         .returning(|| Ok(KeyStore::default().with_stored(10, 100)));
     module.expect_take_keys().never();
-    let error = block_on(take_above_floor(&module)).expect_err("ten keys are the floor");
+    let error = block_on(take_key_above_minimum(&module)).expect_err("ten keys are the floor");
     println!("refused: {error}");
 }

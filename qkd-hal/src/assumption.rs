@@ -27,7 +27,7 @@ pub struct Assumption {
 /// A property of a family, with how well it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "certainty", content = "value")]
-pub enum Stated<T> {
+pub enum Certainty<T> {
     /// A vendor's document, or working code, says so.
     Confirmed(T),
     /// Reasoned from such, and said by none.
@@ -37,7 +37,7 @@ pub enum Stated<T> {
     Unknown,
 }
 
-impl<T> Stated<T> {
+impl<T> Certainty<T> {
     /// The property, however well it is known.
     pub fn value(self) -> Option<T> {
         match self {
@@ -47,7 +47,7 @@ impl<T> Stated<T> {
     }
 }
 
-impl<T: fmt::Display> fmt::Display for Stated<T> {
+impl<T: fmt::Display> fmt::Display for Certainty<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Confirmed(value) => write!(f, "{value} (confirmed)"),

@@ -31,7 +31,7 @@ macro_rules! operations {
             pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
             /// Whether it changes the device, takes something from it, or spends keys.
             #[must_use]
-            pub const fn changes(self) -> bool { match self { $(Self::$variant => $changes,)* } }
+            pub const fn is_mutating(self) -> bool { match self { $(Self::$variant => $changes,)* } }
         }
     };
 }

@@ -35,7 +35,7 @@ use tracing::Instrument;
 use zeroize::Zeroizing;
 
 #[derive(Debug, Clone, Copy)]
-enum Verdict {
+enum Admission {
     Open,
     Unsupported,
     Unaccepted(&'static Assumption),
@@ -44,14 +44,14 @@ enum Verdict {
 #[derive(Debug, Default)]
 struct Known {
     first: Option<Identity>,
-    exchanged: Option<String>,
+    replaced: Option<String>,
 }
 
 /// Which operations of a device may pass. Shared by all handles of one opened device.
 #[derive(Debug)]
-pub struct Gate {
+pub struct CallGuard {
     device: String,
-    verdicts: [Verdict; Operation::ALL.len()],
+    verdicts: [Admission; Operation::ALL.len()],
     closed: AtomicBool,
     /// Who answered first; and, once another has, what every later call is told.
     known: Mutex<Known>,
@@ -61,17 +61,19 @@ pub struct Gate {
     refused_for: OnceLock<&'static Assumption>,
 }
 
-impl Gate {
-    /// The gate of a device that declares these.
+impl CallGuard {
+    /// Creates the guard of a device that declares these.
     #[must_use]
     pub fn new(descriptor: &Descriptor, capabilities: &Capabilities) -> Self {
-        let mut verdicts = [Verdict::Unsupported; Operation::ALL.len()];
+        let mut verdicts = [Admission::Unsupported; Operation::ALL.len()];
         for op in Operation::ALL {
-            verdicts[*op as usize] = match (capabilities.supports(*op), descriptor.unaccepted(*op))
-            {
-                (Support::Unsupported, _) => Verdict::Unsupported,
-                (_, Some(assumption)) if op.changes() => Verdict::Unaccepted(assumption),
-                _ => Verdict::Open,
+            verdicts[*op as usize] = match (
+                capabilities.supports(*op),
+                descriptor.blocking_assumption(*op),
+            ) {
+                (Support::Unsupported, _) => Admission::Unsupported,
+                (_, Some(assumption)) if op.is_mutating() => Admission::Unaccepted(assumption),
+                _ => Admission::Open,
             };
         }
         Self {
@@ -87,7 +89,7 @@ impl Gate {
 
     /// Who was opened: whoever answers later is compared with this one. Without it, who answers
     /// first counts.
-    pub fn know(&self, opened: Identity) {
+    pub fn expect_identity(&self, opened: Identity) {
         self.known().first.get_or_insert(opened);
     }
 
@@ -100,7 +102,7 @@ impl Gate {
     /// From now on, an operation that the device does not declare and that changes nothing goes to
     /// the driver. For conformance suites, which find out whether a driver does more than it
     /// declares. An operation that changes the device never passes undeclared.
-    pub fn pass_undeclared_reads(&self) {
+    pub fn allow_undeclared_reads(&self) {
         self.undeclared_reads.store(true, Ordering::Release);
     }
 
@@ -121,27 +123,27 @@ impl Gate {
                 Error::new(ErrorKind::Closed, "the handle was closed"),
             ));
         }
-        if let Some(why) = &self.known().exchanged {
+        if let Some(why) = &self.known().replaced {
             return Err(self.refuse(
                 operation,
                 Error::new(ErrorKind::IdentityChanged, why.as_str()),
             ));
         }
         match self.verdicts[operation as usize] {
-            Verdict::Open => Ok(()),
-            Verdict::Unsupported
-                if !operation.changes() && self.undeclared_reads.load(Ordering::Acquire) =>
+            Admission::Open => Ok(()),
+            Admission::Unsupported
+                if !operation.is_mutating() && self.undeclared_reads.load(Ordering::Acquire) =>
             {
                 Ok(())
             }
-            Verdict::Unsupported => Err(self.refuse(
+            Admission::Unsupported => Err(self.refuse(
                 operation,
                 Error::new(
                     ErrorKind::Unsupported,
                     "this device does not declare the operation; nothing was sent",
                 ),
             )),
-            Verdict::Unaccepted(a) => {
+            Admission::Unaccepted(a) => {
                 let _ = self.refused_for.set(a);
                 Err(self.refuse(
                     operation,
@@ -200,11 +202,11 @@ impl Gate {
     fn same(&self, found: Identity) -> Result<Identity> {
         let mut known = self.known();
         let first = known.first.get_or_insert_with(|| found.clone());
-        if first.same_box(&found) {
+        if first.is_same_device(&found) {
             return Ok(found);
         }
         let why = format!("{first} was opened, and {found} answers now; the handle is closed");
-        known.exchanged = Some(why.clone());
+        known.replaced = Some(why.clone());
         Err(Error::new(ErrorKind::IdentityChanged, why))
     }
 
@@ -212,7 +214,7 @@ impl Gate {
     fn note(&self, error: Error) -> Error {
         if error.kind() == ErrorKind::IdentityChanged {
             let why = format!("{}; the handle is closed", error.message());
-            self.known().exchanged.get_or_insert(why);
+            self.known().replaced.get_or_insert(why);
         }
         error
     }
@@ -254,19 +256,19 @@ impl Delivered {
 pub struct Checked<T: ?Sized> {
     /// What is behind it.
     inner: Arc<T>,
-    gate: Arc<Gate>,
+    call_guard: Arc<CallGuard>,
 }
 
 impl<T: ?Sized> Checked<T> {
-    /// Puts `inner` behind `gate`.
+    /// Puts `inner` behind `call_guard`.
     #[must_use]
-    pub fn new(inner: Arc<T>, gate: Arc<Gate>) -> Self {
-        Self { inner, gate }
+    pub fn new(inner: Arc<T>, call_guard: Arc<CallGuard>) -> Self {
+        Self { inner, call_guard }
     }
-    /// The gate, for the checked handles of other contracts.
+    /// The call_guard, for the checked handles of other contracts.
     #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn call_guard(&self) -> &CallGuard {
+        &self.call_guard
     }
     /// What is behind it, for the checked handles of other contracts.
     #[must_use]
@@ -284,21 +286,23 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.capabilities()
     }
     async fn identity(&self) -> Result<Identity> {
-        self.gate
+        self.call_guard
             .run(Operation::Identity, async {
                 match self.inner.identity().await {
-                    Ok(found) => self.gate.same(found),
-                    Err(error) => Err(self.gate.note(error)),
+                    Ok(found) => self.call_guard.same(found),
+                    Err(error) => Err(self.call_guard.note(error)),
                 }
             })
             .await
     }
     async fn health(&self) -> Result<Health> {
-        self.gate.run(Operation::Health, self.inner.health()).await
+        self.call_guard
+            .run(Operation::Health, self.inner.health())
+            .await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let all = self
-            .gate
+            .call_guard
             .run(Operation::Telemetry, self.inner.telemetry())
             .await?;
         Ok(all
@@ -310,7 +314,7 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.parameters()
     }
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
-        self.gate
+        self.call_guard
             .run(Operation::GetParameter, async {
                 let spec = parameter::find(self.inner.parameters(), name)?;
                 if !spec.readable {
@@ -324,7 +328,7 @@ impl<T: Device + ?Sized> Device for Checked<T> {
             .await
     }
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(Operation::SetParameter, async {
                 let spec = parameter::find(self.inner.parameters(), name)?;
                 if !spec.writable {
@@ -342,7 +346,7 @@ impl<T: Device + ?Sized> Device for Checked<T> {
         self.inner.events()
     }
     async fn close(&self) -> Result<()> {
-        if self.gate.close() {
+        if self.call_guard.close() {
             self.inner.close().await
         } else {
             Ok(())
@@ -358,7 +362,7 @@ fn void(what: DeviceMisbehaved, message: String) -> Error {
     .with_effect(Effect::Unknown)
 }
 
-impl Gate {
+impl CallGuard {
     fn check_new_ids(&self, keys: &[Key]) -> Result<()> {
         let mut delivered = self
             .delivered
@@ -380,12 +384,12 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
         self.inner.qkd_capabilities()
     }
     async fn status(&self) -> Result<ModuleStatus> {
-        self.gate
+        self.call_guard
             .run(Operation::ModuleStatus, self.inner.status())
             .await
     }
     async fn performance(&self) -> Result<Performance> {
-        self.gate
+        self.call_guard
             .run(Operation::Performance, async {
                 let performance = self.inner.performance().await?;
                 match &performance.qber {
@@ -402,23 +406,27 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
             .await
     }
     async fn key_store(&self) -> Result<KeyStore> {
-        self.gate
+        self.call_guard
             .run(Operation::KeyStore, self.inner.key_store())
             .await
     }
     async fn start(&self) -> Result<()> {
-        self.gate.run(Operation::Start, self.inner.start()).await
+        self.call_guard
+            .run(Operation::Start, self.inner.start())
+            .await
     }
     async fn stop(&self) -> Result<()> {
-        self.gate.run(Operation::Stop, self.inner.stop()).await
+        self.call_guard
+            .run(Operation::Stop, self.inner.stop())
+            .await
     }
     async fn calibrate(&self) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(Operation::Calibrate, self.inner.calibrate())
             .await
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
-        self.gate
+        self.call_guard
             .run(Operation::TakeKeys, async {
                 if request.count == 0 {
                     return Err(Error::invalid("0 keys were asked for; ask for at least 1"));
@@ -453,13 +461,13 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                         ),
                     ));
                 }
-                self.gate.check_new_ids(&keys)?;
+                self.call_guard.check_new_ids(&keys)?;
                 Ok(keys)
             })
             .await
     }
     async fn take_keys_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
-        self.gate
+        self.call_guard
             .run(Operation::TakeKeysById, async {
                 if ids.is_empty() {
                     return Err(Error::invalid("no key id was given"));
@@ -475,7 +483,7 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                         "the keys that came are not those asked for".to_owned(),
                     ));
                 }
-                self.gate.check_new_ids(&keys)?;
+                self.call_guard.check_new_ids(&keys)?;
                 Ok(keys)
             })
             .await
@@ -488,17 +496,17 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         self.inner.encryptor_capabilities()
     }
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        self.gate
+        self.call_guard
             .run(Operation::Channels, self.inner.channels())
             .await
     }
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        self.gate
+        self.call_guard
             .run(Operation::Channel, self.inner.channel(channel))
             .await
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
-        self.gate
+        self.call_guard
             .run(Operation::Stage, async {
                 let sizes = &self.inner.encryptor_capabilities().key_sizes;
                 if !sizes.allow(key.size()) {
@@ -521,27 +529,27 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
             .await
     }
     async fn activate(&self, staged: &Staged) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(Operation::Activate, self.inner.activate(staged))
             .await
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
-        self.gate
+        self.call_guard
             .run(Operation::Confirm, self.inner.confirm(staged))
             .await
     }
     async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(Operation::Retire, self.inner.retire(confirmed))
             .await
     }
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(Operation::Zeroize, self.inner.zeroize(channel))
             .await
     }
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
-        self.gate
+        self.call_guard
             .run(
                 Operation::SetEncryption,
                 self.inner.set_encryption(channel, on),
@@ -549,7 +557,7 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
             .await
     }
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
-        self.gate
+        self.call_guard
             .run(Operation::Counters, self.inner.counters(channel))
             .await
     }
@@ -561,7 +569,7 @@ impl<T: RandomSource + ?Sized> RandomSource for Checked<T> {
         self.inner.random_capabilities()
     }
     async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>> {
-        self.gate
+        self.call_guard
             .run(Operation::Random, async {
                 let most = self.inner.random_capabilities().max_request;
                 if length == 0 || length > most {
@@ -637,8 +645,8 @@ mod tests {
             }
         }
         fn checked(self) -> Checked<Self> {
-            let gate = Arc::new(Gate::new(&self.descriptor, &self.capabilities));
-            Checked::new(Arc::new(self), gate)
+            let call_guard = Arc::new(CallGuard::new(&self.descriptor, &self.capabilities));
+            Checked::new(Arc::new(self), call_guard)
         }
         fn keys(&self) -> Vec<Key> {
             self.reached.fetch_add(1, Ordering::Relaxed);
@@ -664,7 +672,7 @@ mod tests {
         }
         async fn identity(&self) -> Result<Identity> {
             self.reached.fetch_add(1, Ordering::Relaxed);
-            Ok(Identity::of("fake"))
+            Ok(Identity::new("fake"))
         }
         async fn health(&self) -> Result<Health> {
             Ok(Health::ok())
@@ -737,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn undeclared_reads_may_be_let_through_and_undeclared_changes_never() {
+    fn undeclared_reads_can_be_allowed_and_undeclared_changes_cannot() {
         let mut fake = Fake::new(&["fake.start"]);
         fake.capabilities = Capabilities::none();
         let handle = fake.checked();
@@ -745,7 +753,7 @@ mod tests {
             block_on(handle.identity()).unwrap_err().kind(),
             ErrorKind::Unsupported
         );
-        handle.gate().pass_undeclared_reads();
+        handle.call_guard().allow_undeclared_reads();
         block_on(handle.identity()).unwrap();
         assert_eq!(reached(&handle), 1);
         assert_eq!(
@@ -767,7 +775,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_comes_twice() {
+    fn no_key_is_delivered_twice() {
         let handle = Fake::new(&[]).checked();
         assert_eq!(
             block_on(handle.take_keys(&KeyRequest::new(2).with_size(Bits(256))))
@@ -791,7 +799,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_must_be_what_was_asked_for() {
+    fn a_reply_must_match_its_request() {
         let mut short = Fake::new(&[]);
         short.size = 16;
         let kind = |handle: &Checked<Fake>, request| {

@@ -93,7 +93,7 @@ pub struct Identity {
 impl Identity {
     /// An identity with a vendor only.
     #[must_use]
-    pub fn of(vendor: impl Into<String>) -> Self {
+    pub fn new(vendor: impl Into<String>) -> Self {
         Self {
             vendor: vendor.into(),
             ..Self::default()
@@ -120,7 +120,7 @@ impl Identity {
     /// Whether this can be the same box: vendor, model and serial agree (the firmware may have been
     /// updated).
     #[must_use]
-    pub fn same_box(&self, other: &Self) -> bool {
+    pub fn is_same_device(&self, other: &Self) -> bool {
         (&self.vendor, &self.model, &self.serial) == (&other.vendor, &other.model, &other.serial)
     }
 }
@@ -243,7 +243,7 @@ impl Descriptor {
     }
     /// The first assumption under `operation` that was not accepted.
     #[must_use]
-    pub fn unaccepted(&self, operation: Operation) -> Option<&'static Assumption> {
+    pub fn blocking_assumption(&self, operation: Operation) -> Option<&'static Assumption> {
         self.assumptions
             .iter()
             .find(|a| a.operations.contains(&operation) && !self.accepted.contains(a.id))

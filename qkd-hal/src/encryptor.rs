@@ -164,22 +164,22 @@ pub struct EncryptorCapabilities {
         rename = "outage_ms",
         serialize_with = "crate::reading::serialize_optional_millis"
     )]
-    pub gap: Option<Duration>,
+    pub outage: Option<Duration>,
     /// The longest time between activation and confirmation.
     #[serde(
         rename = "confirm_timeout_ms",
         serialize_with = "crate::reading::serialize_millis"
     )]
-    pub confirmation: Duration,
+    pub confirm_timeout: Duration,
     /// Whether counters of encrypted traffic exist.
-    pub evidence: Evidence,
+    pub evidence: ConfirmationBasis,
 }
 
 /// What confirms that a new key protects traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Evidence {
+pub enum ConfirmationBasis {
     /// Counters of encrypted packets and the id of the key under which they were.
     KeyAndCounters,
     /// A state only.
@@ -189,7 +189,7 @@ pub enum Evidence {
 impl EncryptorCapabilities {
     /// The two-slot shape.
     #[must_use]
-    pub fn slots(count: u8, receive_ready: bool, key_sizes: KeySizes) -> Self {
+    pub fn two_slot(count: u8, receive_ready: bool, key_sizes: KeySizes) -> Self {
         Self {
             staging: Staging::Slots {
                 count,
@@ -199,29 +199,29 @@ impl EncryptorCapabilities {
             key_sizes,
             activate_both: true,
             hitless: receive_ready,
-            gap: None,
-            confirmation: Duration::from_secs(10),
-            evidence: Evidence::KeyAndCounters,
+            outage: None,
+            confirm_timeout: Duration::from_secs(10),
+            evidence: ConfirmationBasis::KeyAndCounters,
         }
     }
     /// The shape of forced re-initialisation.
     #[must_use]
-    pub fn forced(key_sizes: KeySizes, gap: Option<Duration>) -> Self {
+    pub fn forced_reinitialisation(key_sizes: KeySizes, gap: Option<Duration>) -> Self {
         Self {
             staging: Staging::Overwrite,
             activation: Activation::ForcedReinitialisation,
             key_sizes,
             activate_both: false,
             hitless: false,
-            gap,
-            confirmation: Duration::from_secs(30),
-            evidence: Evidence::StateOnly,
+            outage: gap,
+            confirm_timeout: Duration::from_secs(30),
+            evidence: ConfirmationBasis::StateOnly,
         }
     }
     /// With this time to confirm.
     #[must_use]
-    pub fn with_confirmation(mut self, time: Duration) -> Self {
-        self.confirmation = time;
+    pub fn with_confirm_timeout(mut self, time: Duration) -> Self {
+        self.confirm_timeout = time;
         self
     }
 }
@@ -339,7 +339,7 @@ pub struct Staged {
     pub slot: Option<u8>,
     /// What the device showed that proves that the key arrived.
     #[serde(rename = "evidence")]
-    pub proof: String,
+    pub evidence: String,
     /// What the driver noted before it staged the key, to compare with at `confirm`. Opaque to
     /// everybody but the driver; empty if the value was made by hand.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -353,13 +353,13 @@ impl Staged {
         channel: ChannelId,
         key_id: KeyId,
         slot: Option<u8>,
-        proof: impl Into<String>,
+        evidence: impl Into<String>,
     ) -> Self {
         Self {
             channel,
             key_id,
             slot,
-            proof: proof.into(),
+            evidence: evidence.into(),
             baseline: BTreeMap::new(),
         }
     }
@@ -382,7 +382,7 @@ pub struct Confirmation {
         rename = "outage_ms",
         serialize_with = "crate::reading::serialize_measured_millis"
     )]
-    gap: Option<Measured<f64>>,
+    outage: Option<Measured<f64>>,
     #[serde(skip)]
     staged: Staged,
 }
@@ -393,13 +393,13 @@ impl Confirmation {
         Self {
             confirmed,
             evidence: evidence.into(),
-            gap: None,
+            outage: None,
             staged: staged.clone(),
         }
     }
     /// With the measured outage of traffic.
-    pub fn with_gap(mut self, gap: Duration) -> Self {
-        self.gap = Some(Measured::now(gap.as_secs_f64()));
+    pub fn with_outage(mut self, gap: Duration) -> Self {
+        self.outage = Some(Measured::now(gap.as_secs_f64()));
         self
     }
     /// Whether the key protects traffic, without the proof of it: for reports.
@@ -415,7 +415,7 @@ impl Confirmation {
     /// How long traffic was down, in seconds; `None` if it was not measured.
     #[must_use]
     pub fn gap(&self) -> Option<Measured<f64>> {
-        self.gap
+        self.outage
     }
     /// The proof that the key protects traffic, which [`Encryptor::retire`] asks for.
     ///
@@ -427,7 +427,7 @@ impl Confirmation {
             return Ok(Confirmed {
                 staged: self.staged,
                 evidence: self.evidence,
-                gap: self.gap,
+                outage: self.outage,
             });
         }
         let what = format!(
@@ -450,7 +450,7 @@ pub struct Confirmed {
         rename = "outage_ms",
         serialize_with = "crate::reading::serialize_measured_millis"
     )]
-    gap: Option<Measured<f64>>,
+    outage: Option<Measured<f64>>,
 }
 
 impl Confirmed {
@@ -467,7 +467,7 @@ impl Confirmed {
     /// How long traffic was down, in seconds; `None` if it was not measured.
     #[must_use]
     pub fn gap(&self) -> Option<Measured<f64>> {
-        self.gap
+        self.outage
     }
 }
 
@@ -492,7 +492,7 @@ pub struct TrafficCounters {
 impl TrafficCounters {
     /// All of them, by name, in the order of the fields.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, Option<u64>); 6] {
+    pub fn as_pairs(&self) -> [(&'static str, Option<u64>); 6] {
         [
             ("encrypted", self.encrypted),
             ("accepted", self.accepted),
@@ -504,7 +504,7 @@ impl TrafficCounters {
     }
 }
 
-fn lacks<T>(operation: Operation) -> Result<T> {
+fn unsupported_operation<T>(operation: Operation) -> Result<T> {
     Err(Error::unsupported(
         operation.name(),
         "this family's public protocol has no such operation",
@@ -549,7 +549,7 @@ pub trait Encryptor: Device {
     async fn activate(&self, staged: &Staged) -> Result<()>;
 
     /// Waits until the staged key protects traffic, at most
-    /// [`EncryptorCapabilities::confirmation`].
+    /// [`EncryptorCapabilities::confirm_timeout`].
     ///
     /// Works in another process than the one that staged, with the [`Staged`] that it passed on.
     /// A device that overwrites its secret shows an exchange only while it runs: an end that was
@@ -566,7 +566,7 @@ pub trait Encryptor: Device {
     /// # Errors
     /// `NotReady` if the previous key is still in use; `Unsupported` on devices without slots.
     async fn retire(&self, _confirmed: &Confirmed) -> Result<()> {
-        lacks(Operation::Retire)
+        unsupported_operation(Operation::Retire)
     }
 
     /// Destroys all keys of a channel. Traffic stops, or worse, as [`ChannelStatus::failure_mode`]
@@ -575,7 +575,7 @@ pub trait Encryptor: Device {
     /// # Errors
     /// `Unsupported` where the public protocol has no way.
     async fn zeroize(&self, _channel: &ChannelId) -> Result<()> {
-        lacks(Operation::Zeroize)
+        unsupported_operation(Operation::Zeroize)
     }
 
     /// Switches encryption of a channel on, or off, which may let clear traffic pass.
@@ -583,7 +583,7 @@ pub trait Encryptor: Device {
     /// # Errors
     /// `Refused`; transport errors.
     async fn set_encryption(&self, _channel: &ChannelId, _on: bool) -> Result<()> {
-        lacks(Operation::SetEncryption)
+        unsupported_operation(Operation::SetEncryption)
     }
 
     /// Counters of a channel.
@@ -591,7 +591,7 @@ pub trait Encryptor: Device {
     /// # Errors
     /// `NotFound`; transport errors.
     async fn counters(&self, _channel: &ChannelId) -> Result<TrafficCounters> {
-        lacks(Operation::Counters)
+        unsupported_operation(Operation::Counters)
     }
 }
 
@@ -616,7 +616,7 @@ mod tests {
         );
         assert!(error.message().contains("no new SAK"), "{error}");
         let confirmed = Confirmation::new(&staged(), true, "SAK installed")
-            .with_gap(Duration::from_millis(500))
+            .with_outage(Duration::from_millis(500))
             .confirmed()
             .unwrap();
         assert_eq!(confirmed.staged(), &staged());

@@ -383,7 +383,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_says_all_an_operator_needs() {
+    fn one_line_contains_all_that_an_operator_needs() {
         let error = Error::new(ErrorKind::Refused, "port 40 was refused")
             .with_operation("apply")
             .with_device("polatis+tcp://192.0.2.7")
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_first_stays() {
+    fn the_first_named_item_stays() {
         let error = Error::invalid("x")
             .with_operation("inner")
             .with_operation("outer")

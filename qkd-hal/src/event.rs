@@ -5,7 +5,7 @@
 //! declares [`EventSupport::LinkOnly`](crate::capability::EventSupport::LinkOnly), and its handle
 //! publishes what its link notices and no more.
 //!
-//! A slow reader gets [`Delivery::Lost`] and reads the state again. Events that the device sent and
+//! A slow reader gets [`StreamItem::Lost`] and reads the state again. Events that the device sent and
 //! events that polling found are told apart.
 
 use serde::Serialize;
@@ -124,7 +124,7 @@ pub struct Event {
 
 /// What a reader gets.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Delivery {
+pub enum StreamItem {
     /// The next event.
     Event(Arc<Event>),
     /// So many events came faster than they were read: read the device's state again.
@@ -223,30 +223,30 @@ impl EventStream {
     }
 
     /// What is there already; `None` if nothing is.
-    pub fn try_next(&mut self) -> Option<Delivery> {
+    pub fn try_next(&mut self) -> Option<StreamItem> {
         let next = self.next;
         let delivery = self.hub.with(|ring| {
             let oldest = ring.next - ring.events.len() as u64;
             if next < oldest {
-                Some(Delivery::Lost(oldest - next))
+                Some(StreamItem::Lost(oldest - next))
             } else {
                 usize::try_from(next - oldest)
                     .ok()
                     .and_then(|i| ring.events.get(i))
                     .cloned()
-                    .map(Delivery::Event)
+                    .map(StreamItem::Event)
             }
         })?;
         self.next += match delivery {
-            Delivery::Lost(n) => n,
-            Delivery::Event(_) => 1,
+            StreamItem::Lost(n) => n,
+            StreamItem::Event(_) => 1,
         };
         Some(delivery)
     }
 
     /// Waits for what comes next; `None` when the device was closed. Dropping the future loses
     /// nothing.
-    pub async fn next(&mut self) -> Option<Delivery> {
+    pub async fn next(&mut self) -> Option<StreamItem> {
         poll_fn(|context| {
             if let Some(delivery) = self.try_next() {
                 return Poll::Ready(Some(delivery));
@@ -282,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn in_order_and_then_the_end() {
+    fn replayed_in_order_up_to_the_end() {
         let hub = EventHub::new(8);
         let mut stream = hub.subscribe();
         publish(&hub, 2);
         hub.close();
         let sequence = |d| match d {
-            Some(Delivery::Event(e)) => e.sequence,
+            Some(StreamItem::Event(e)) => e.sequence,
             other => panic!("{other:?}"),
         };
         assert_eq!(sequence(block_on(stream.next())), 1);
@@ -297,12 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_is_told_how_much_it_lost() {
+    fn a_slow_reader_learns_how_many_events_it_lost() {
         let hub = EventHub::new(4);
         let mut stream = hub.subscribe();
         publish(&hub, 10);
-        assert_eq!(stream.try_next(), Some(Delivery::Lost(6)));
-        assert!(matches!(stream.try_next(), Some(Delivery::Event(e)) if e.sequence == 7));
+        assert_eq!(stream.try_next(), Some(StreamItem::Lost(6)));
+        assert!(matches!(stream.try_next(), Some(StreamItem::Event(e)) if e.sequence == 7));
     }
 
     #[test]
@@ -311,6 +311,6 @@ mod tests {
         let mut stream = hub.subscribe();
         let reader = std::thread::spawn(move || block_on(stream.next()));
         publish(&hub, 1);
-        assert!(matches!(reader.join().unwrap(), Some(Delivery::Event(_))));
+        assert!(matches!(reader.join().unwrap(), Some(StreamItem::Event(_))));
     }
 }

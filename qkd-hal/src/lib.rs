@@ -15,7 +15,7 @@
 //! - Open devices by URI through `qkd-drivers-all`; never name a vendor.
 //! - Ask [`Device::capabilities`] before you call; an operation outside it answers
 //!   [`ErrorKind::Unsupported`] without touching the wire.
-//! - Decide about a retry from [`Error::kind`] and [`Error::effect`] alone.
+//! - Decide about a retry from [`Error::kind`] and [`Error::with_effect`] alone.
 //! - The `mock` feature has mocks of all traits for your unit tests; see
 //!   `examples/mocked_controller.rs`.
 //!
@@ -44,7 +44,7 @@ pub mod text;
 pub mod units;
 pub mod uri;
 
-pub use assumption::{Assumption, Stated};
+pub use assumption::{Assumption, Certainty};
 pub use capability::{Capabilities, Operation, Support};
 pub use device::{Descriptor, Device, DeviceKind, Health, Identity, Maturity};
 pub use encryptor::Encryptor;

@@ -216,7 +216,7 @@ mod tests {
     .writable();
 
     #[test]
-    fn a_wrong_value_is_told_what_would_be_right() {
+    fn an_invalid_value_is_reported_with_the_valid_values() {
         assert_eq!(
             MODE.parse("dark").unwrap(),
             ParameterValue::Text("dark".into())
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn not_a_number_is_in_no_range() {
+    fn not_a_number_is_outside_every_range() {
         let real =
             ParameterSpec::read_only("r", "r", ParameterType::Real { min: 0.0, max: 1.0 }, "");
         assert!(real.parse("NaN").is_err());

@@ -183,7 +183,7 @@ impl KeyStore {
 /// A vendor's extension of a key request (ETSI GS QKD 014, 6.2: names take the vendor's prefix,
 /// ending in `_`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extension {
+pub struct RequestExtension {
     /// Its name, such as `abc_route_type`.
     pub name: String,
     /// Its value, a JSON text.
@@ -203,7 +203,7 @@ pub struct KeyRequest {
     /// Further receivers of the same keys (`additional_slave_SAE_IDs`).
     pub additional_receivers: Vec<String>,
     /// Extensions.
-    pub extensions: Vec<Extension>,
+    pub extensions: Vec<RequestExtension>,
 }
 
 impl KeyRequest {
@@ -231,7 +231,7 @@ impl KeyRequest {
     }
     /// With this extension.
     #[must_use]
-    pub fn with_extension(mut self, extension: Extension) -> Self {
+    pub fn with_extension(mut self, extension: RequestExtension) -> Self {
         self.extensions.push(extension);
         self
     }
@@ -271,13 +271,13 @@ pub struct QkdCapabilities {
         rename = "start_stop_timeout_ms",
         serialize_with = "crate::reading::serialize_optional_millis"
     )]
-    pub orders: Option<Duration>,
+    pub start_stop_timeout: Option<Duration>,
     /// Within which `calibrate` ends, where that may be longer than the deadline of other calls.
     #[serde(
         rename = "calibration_timeout_ms",
         serialize_with = "crate::reading::serialize_optional_millis"
     )]
-    pub calibration: Option<Duration>,
+    pub calibration_timeout: Option<Duration>,
 }
 
 impl QkdCapabilities {
@@ -288,8 +288,8 @@ impl QkdCapabilities {
             role,
             redelivery: Redelivery::Unknown,
             reinitialisation: None,
-            orders: None,
-            calibration: None,
+            start_stop_timeout: None,
+            calibration_timeout: None,
         }
     }
     /// With this redelivery.
@@ -300,9 +300,9 @@ impl QkdCapabilities {
     }
     /// With these times for `start` and `stop`, and for `calibrate`.
     #[must_use]
-    pub fn with_long_orders(mut self, orders: Duration, calibration: Duration) -> Self {
-        self.orders = Some(orders);
-        self.calibration = Some(calibration);
+    pub fn with_timeouts(mut self, orders: Duration, calibration: Duration) -> Self {
+        self.start_stop_timeout = Some(orders);
+        self.calibration_timeout = Some(calibration);
         self
     }
     /// With this re-initialisation time.
@@ -349,7 +349,7 @@ pub trait QkdModule: Device {
     }
 
     /// Starts key generation. Returns when the device has accepted it, within the deadline or
-    /// [`QkdCapabilities::orders`]; [`status`](Self::status) shows the progress.
+    /// [`QkdCapabilities::start_stop_timeout`]; [`status`](Self::status) shows the progress.
     ///
     /// # Errors
     /// `NotReady`, `Refused`, transport errors.
@@ -366,7 +366,7 @@ pub trait QkdModule: Device {
     }
 
     /// Calibrates the link, which interrupts key generation. Returns when the device reports the
-    /// end of it, within the deadline or [`QkdCapabilities::calibration`].
+    /// end of it, within the deadline or [`QkdCapabilities::calibration_timeout`].
     ///
     /// # Errors
     /// As [`start`](Self::start).

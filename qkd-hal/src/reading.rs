@@ -81,7 +81,7 @@ impl Reading {
     /// ([`POWER_RANGE`]).
     #[must_use]
     pub fn within_physical_range(mut self) -> Self {
-        if let Value::Number(number) = self.value
+        if let ReadingValue::Number(number) = self.value
             && self.unit == DecibelMilliwatts::SYMBOL
         {
             self.quality = power_quality(number, self.quality);
@@ -94,7 +94,7 @@ impl Reading {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
-pub enum Value {
+pub enum ReadingValue {
     /// A real number.
     Number(f64),
     /// A count.
@@ -105,7 +105,7 @@ pub enum Value {
     Text(String),
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for ReadingValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(v) => write!(f, "{v}"),
@@ -122,7 +122,7 @@ pub struct Reading {
     /// Its name, in lower case with dots, such as `detector.temperature`.
     pub name: Cow<'static, str>,
     /// Its value.
-    pub value: Value,
+    pub value: ReadingValue,
     /// The symbol of its unit; empty where it has none.
     pub unit: &'static str,
     /// When it was taken.
@@ -134,7 +134,11 @@ pub struct Reading {
 
 impl Reading {
     /// A good reading taken now.
-    pub fn now(name: impl Into<Cow<'static, str>>, value: Value, unit: &'static str) -> Self {
+    pub fn now(
+        name: impl Into<Cow<'static, str>>,
+        value: ReadingValue,
+        unit: &'static str,
+    ) -> Self {
         Self {
             name: name.into(),
             value,
@@ -198,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_optical_power_can_be_is_out_of_range() {
+    fn an_impossible_optical_power_is_out_of_range() {
         for (dbm, quality) in [
             (-30.0, Quality::Good),
             (429_496_724.6, Quality::OutOfRange),
@@ -208,10 +212,10 @@ mod tests {
         ] {
             let measured = Measured::now(DecibelMilliwatts(dbm)).within_physical_range();
             assert_eq!(measured.quality, quality, "{dbm}");
-            let reading = Reading::now("power", Value::Number(dbm), "dBm");
+            let reading = Reading::now("power", ReadingValue::Number(dbm), "dBm");
             assert_eq!(reading.within_physical_range().quality, quality, "{dbm}");
         }
-        let count = Reading::now("count", Value::Number(1e9), "1");
+        let count = Reading::now("count", ReadingValue::Number(1e9), "1");
         assert_eq!(count.within_physical_range().quality, Quality::Good);
     }
 }

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_says_by_how_much() {
+    fn long_text_is_truncated_with_the_number_of_omitted_characters() {
         assert_eq!(
             printable(&"x".repeat(1000), 3),
             "xxx… (997 more characters)"
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_an_output_stay_lines() {
+    fn line_ends_in_output_are_kept() {
         assert_eq!(printable_lines("a\tb\nc\x1bd\n"), "a\tb\nc\\x1bd\n");
         assert!(matches!(printable_lines("a\nb"), Cow::Borrowed(_)));
     }

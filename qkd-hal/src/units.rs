@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_not_bytes() {
+    fn key_sizes_in_bits_are_not_bytes() {
         assert_eq!(Bytes(32).to_bits(), Bits(256));
         assert_eq!(Bits(256).to_bytes(), Some(Bytes(32)));
         assert_eq!(Bits(257).to_bytes(), None);

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_input_is_named() {
         for (text, says) in [
             ("", "not a URI"),
             ("polatis", "not a URI"),
@@ -387,7 +387,7 @@ mod tests {
             }
         }
         #[test]
-        fn what_is_shown_parses_back(path in "(/[a-zA-Z0-9 \
+        fn displayed_text_parses_back(path in "(/[a-zA-Z0-9 \
             %:._é-]{1,8}){0,3}", value in "\\PC{1,12}") {
             let uri: DeviceUri = "a+b://host:1".parse().unwrap();
             let uri = DeviceUri { path, ..uri }.with_parameter("x", value);

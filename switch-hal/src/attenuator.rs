@@ -10,7 +10,7 @@
 //! A mode of the device whose meaning is not public is shown as [`Attenuation::Other`], and never
 //! set.
 
-use crate::{Port, power_meter::within};
+use crate::{Port, power_meter::check_range};
 use async_trait::async_trait;
 use qkd_hal::{
     Device, Error, Result,
@@ -108,7 +108,7 @@ pub struct AttenuatorCapabilities {
 impl AttenuatorCapabilities {
     /// With attenuators at these ports.
     #[must_use]
-    pub fn at(ports: impl IntoIterator<Item = Port>) -> Self {
+    pub fn for_ports(ports: impl IntoIterator<Item = Port>) -> Self {
         Self {
             ports: ports.into_iter().collect(),
             ..Self::default()
@@ -116,7 +116,7 @@ impl AttenuatorCapabilities {
     }
     /// That can be transparent, and at its maximum.
     #[must_use]
-    pub fn with_ends(mut self) -> Self {
+    pub fn with_extremes(mut self) -> Self {
         self.ends = true;
         self
     }
@@ -159,14 +159,14 @@ impl AttenuatorCapabilities {
         self.check_port(port)?;
         match wanted {
             Attenuation::Transparent | Attenuation::Maximum if self.ends => Ok(()),
-            Attenuation::Loss(loss) => within(loss.0, self.loss.as_ref(), "dB", "loss"),
+            Attenuation::Loss(loss) => check_range(loss.0, self.loss.as_ref(), "dB", "loss"),
             Attenuation::OutputPower(power) => {
-                within(power.0, self.output_power.as_ref(), "dBm", "output power")
+                check_range(power.0, self.output_power.as_ref(), "dBm", "output power")
             }
             Attenuation::Relative { reference, .. } if *reference == port => Err(Error::invalid(
                 format!("port {port} cannot be its own reference"),
             )),
-            Attenuation::Relative { below, .. } => within(
+            Attenuation::Relative { below, .. } => check_range(
                 below.0,
                 self.relative.as_ref(),
                 "dB",
@@ -204,9 +204,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attenuator_is_set_only_to_what_it_can() {
-        let voa = AttenuatorCapabilities::at([Port(17), Port(18)])
-            .with_ends()
+    fn an_attenuator_accepts_only_declared_settings() {
+        let voa = AttenuatorCapabilities::for_ports([Port(17), Port(18)])
+            .with_extremes()
             .with_relative(Decibels(0.0)..=Decibels(20.0));
         let relative = |below, reference| Attenuation::Relative {
             below: Decibels(below),

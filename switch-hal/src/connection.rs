@@ -110,7 +110,7 @@ impl CrossConnects {
         if let Some(old) = new
             .ports()
             .iter()
-            .find_map(|p| self.at(*p))
+            .find_map(|p| self.connection_at(*p))
             .filter(|old| *old != new)
         {
             return Err(Error::invalid(format!(
@@ -134,14 +134,14 @@ impl CrossConnects {
 
     /// The cross-connect at a port.
     #[must_use]
-    pub fn at(&self, port: Port) -> Option<CrossConnect> {
+    pub fn connection_at(&self, port: Port) -> Option<CrossConnect> {
         self.0.get(&port).copied()
     }
 
     /// The port at the other end.
     #[must_use]
     pub fn peer(&self, port: Port) -> Option<Port> {
-        self.at(port).map(|c| {
+        self.connection_at(port).map(|c| {
             if c.ingress == port {
                 c.egress
             } else {
@@ -153,7 +153,7 @@ impl CrossConnects {
     /// Whether this very cross-connect is there.
     #[must_use]
     pub fn contains(&self, connection: CrossConnect) -> bool {
-        self.at(connection.ingress) == Some(connection)
+        self.connection_at(connection.ingress) == Some(connection)
     }
 
     /// All of them, by ingress port.
@@ -178,7 +178,7 @@ impl CrossConnects {
 
     /// Those that hold one of the ports.
     #[must_use]
-    pub fn touching(&self, ports: &BTreeSet<Port>) -> Self {
+    pub fn using_ports(&self, ports: &BTreeSet<Port>) -> Self {
         Self(
             self.0
                 .iter()
@@ -195,7 +195,7 @@ impl CrossConnects {
     /// `InvalidInput` for ports that the geometry lacks or that cannot meet, for two wishes that
     /// contradict each other, and for a result that the hardware cannot show; `NotFound` for a port
     /// to disconnect that is not connected.
-    pub fn edited(
+    pub fn with_changes(
         &self,
         geometry: &Geometry,
         disconnect: &[Port],
@@ -204,7 +204,7 @@ impl CrossConnects {
         let mut wanted = self.clone();
         for port in disconnect {
             geometry.check_port(*port)?;
-            if self.at(*port).is_none() {
+            if self.connection_at(*port).is_none() {
                 return Err(Error::new(
                     ErrorKind::NotFound,
                     format!("port {port} is not connected"),
@@ -226,7 +226,7 @@ impl CrossConnects {
                 "{lost} is asked for together with one that takes its port"
             )));
         }
-        let wanted = geometry.completed(wanted);
+        let wanted = geometry.normalised(wanted);
         geometry.check_state(&wanted)?;
         Ok(wanted)
     }
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_stands_in_one_connection_only() {
+    fn port_is_in_at_most_one_connection() {
         let mut all: CrossConnects = "1-17,2-18".parse().unwrap();
         assert!(all.insert(CrossConnect::new(1, 18)).is_err());
         assert!(all.insert(CrossConnect::new(3, 18)).is_err());
@@ -303,7 +303,7 @@ mod tests {
                 .iter()
                 .map(|(a, b)| CrossConnect::new(*a, *b))
                 .collect();
-            present.edited(
+            present.with_changes(
                 &geometry,
                 &disconnect.iter().map(|p| Port(*p)).collect::<Vec<_>>(),
                 &connect,

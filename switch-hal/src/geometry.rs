@@ -141,7 +141,7 @@ impl Geometry {
     }
 
     /// What follows from a state by the hardware alone: one half of a crossbar sets the other.
-    pub(crate) fn completed(&self, mut state: CrossConnects) -> CrossConnects {
+    pub(crate) fn normalised(&self, mut state: CrossConnects) -> CrossConnects {
         let half = state.iter().next();
         if let (Self::Crossbar, 1, Some(half)) = (self, state.len(), half) {
             let other = CrossConnect {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_shapes_without_a_lie() {
+    fn three_switch_types_are_represented_accurately() {
         let state = |text: &str| text.parse::<CrossConnects>().unwrap();
         let matrix = Geometry::matrix(2, 3);
         assert_eq!(matrix.ports().count(), 5);
@@ -214,7 +214,7 @@ mod tests {
         assert!(select.check_port(Port(5)).is_err());
         assert!(Geometry::Crossbar.check_state(&state("1-3")).is_err());
         let cross = state("1-3,2-4")
-            .edited(&Geometry::Crossbar, &[], &[CrossConnect::new(2, 3)])
+            .with_changes(&Geometry::Crossbar, &[], &[CrossConnect::new(2, 3)])
             .unwrap();
         assert_eq!(cross.to_string(), "1-4,2-3");
     }

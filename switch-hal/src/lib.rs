@@ -37,9 +37,10 @@ pub use connection::{CrossConnect, CrossConnects, Port};
 pub use geometry::Geometry;
 pub use plan::{Fingerprint, Plan, Scope, Step};
 pub use power_meter::{
-    AlarmLevels, MonitorChange, MonitorStatus, PowerMeter, PowerMeterCapabilities,
+    AlarmLevels, MonitorSetting, MonitorStatus, PowerMeter, PowerMeterCapabilities,
 };
 pub use protection::Protection;
 pub use switch::{
-    Applied, OpticalSwitch, PortState, PortStatus, PowerLoss, Readback, SwitchCapabilities,
+    ApplyReport, OpticalSwitch, PortState, PortStatus, PowerFailureBehaviour, Readback,
+    SwitchCapabilities,
 };

@@ -3,12 +3,12 @@
 #![allow(missing_docs, reason = "made by a macro")]
 
 use crate::{
-    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnects, MonitorChange,
+    ApplyReport, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnects, MonitorSetting,
     MonitorStatus, OpticalSwitch, Plan, Port, PortStatus, PowerMeter, PowerMeterCapabilities,
     SwitchCapabilities,
     protection::{
-        GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
-        SwitchCommand,
+        ExternalCommand, GroupId, Protection, ProtectionCapabilities, ProtectionSetting,
+        ProtectionStatus,
     },
 };
 use async_trait::async_trait;
@@ -40,7 +40,7 @@ mock! {
         fn switch_capabilities(&self) -> &SwitchCapabilities;
         async fn connections(&self) -> Result<Measured<CrossConnects>>;
         async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>>;
-        async fn apply(&self, plan: &Plan) -> Result<Applied>;
+        async fn apply(&self, plan: &Plan) -> Result<ApplyReport>;
         async fn set_port(&self, port: Port, enabled: bool) -> Result<()>;
     }
 }
@@ -65,7 +65,7 @@ mock! {
         fn meter_capabilities(&self) -> &PowerMeterCapabilities;
         async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>>;
         async fn monitor(&self, port: Port) -> Result<MonitorStatus>;
-        async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()>;
+        async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()>;
     }
 }
 
@@ -113,6 +113,6 @@ mock! {
         async fn groups(&self) -> Result<Vec<GroupId>>;
         async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>>;
         async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()>;
-        async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()>;
+        async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()>;
     }
 }

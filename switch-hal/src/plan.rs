@@ -39,7 +39,7 @@ pub enum Step {
 impl Step {
     /// What the step takes away.
     #[must_use]
-    pub fn removes(&self) -> &[CrossConnect] {
+    pub fn removed(&self) -> &[CrossConnect] {
         match self {
             Self::Disconnect(c) => std::slice::from_ref(c),
             Self::Connect(_) => &[],
@@ -48,7 +48,7 @@ impl Step {
     }
     /// What the step makes.
     #[must_use]
-    pub fn adds(&self) -> &[CrossConnect] {
+    pub fn added(&self) -> &[CrossConnect] {
         match self {
             Self::Connect(c) => std::slice::from_ref(c),
             Self::Disconnect(_) => &[],
@@ -82,12 +82,12 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// Of the paths at these ports, as they stand in `state`.
     #[must_use]
-    pub fn of(state: &CrossConnects, ports: &BTreeSet<Port>) -> Self {
+    pub fn new(state: &CrossConnects, ports: &BTreeSet<Port>) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"qkd-switch-state v1\n");
         for port in ports {
             hash.update(port.0.to_be_bytes());
-            match state.at(*port) {
+            match state.connection_at(*port) {
                 Some(c) => {
                     hash.update([1]);
                     hash.update(c.ingress.0.to_be_bytes());
@@ -171,7 +171,7 @@ impl Plan {
                 to: new,
             }],
         };
-        let fingerprint = Some(Fingerprint::of(present, &covered));
+        let fingerprint = Some(Fingerprint::new(present, &covered));
         Ok(Self {
             device: device.clone(),
             ports,
@@ -186,7 +186,11 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidInput` if the geometry cannot show `wanted`, or is a matrix.
-    pub fn blind(device: &Identity, geometry: &Geometry, wanted: &CrossConnects) -> Result<Self> {
+    pub fn unverified(
+        device: &Identity,
+        geometry: &Geometry,
+        wanted: &CrossConnects,
+    ) -> Result<Self> {
         geometry.check_state(wanted)?;
         if matches!(geometry, Geometry::Matrix { .. }) {
             return Err(Error::invalid(
@@ -219,7 +223,7 @@ impl Plan {
     }
     /// The ports whose state the fingerprint covers: those declared, and their peers as they were.
     #[must_use]
-    pub fn covered(&self) -> &BTreeSet<Port> {
+    pub fn fingerprinted_ports(&self) -> &BTreeSet<Port> {
         &self.covered
     }
     /// The state for which it was made; `None` for a blind plan.
@@ -248,10 +252,10 @@ impl Plan {
                 "a blind plan is for a switch that cannot be read; read the state and plan from it",
             ));
         };
-        if Fingerprint::of(now, &self.covered) == made_for {
+        if Fingerprint::new(now, &self.covered) == made_for {
             return Ok(());
         }
-        let stand = now.touching(&self.covered);
+        let stand = now.using_ports(&self.covered);
         Err(Error::new(
             ErrorKind::StateChanged,
             format!(
@@ -264,11 +268,11 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidInput` if a step does not fit the state.
-    pub fn result(&self, present: &CrossConnects) -> Result<CrossConnects> {
+    pub fn expected_state(&self, present: &CrossConnects) -> Result<CrossConnects> {
         self.steps
             .iter()
             .try_fold(present.clone(), |mut state, step| {
-                for gone in step.removes() {
+                for gone in step.removed() {
                     if !state.contains(*gone) {
                         return Err(Error::invalid(format!(
                             "`{step}` does not fit: {gone} is not there"
@@ -276,7 +280,7 @@ impl Plan {
                     }
                     state.remove(gone.ingress);
                 }
-                for new in step.adds() {
+                for new in step.added() {
                     state.insert(*new)?;
                 }
                 Ok(state)
@@ -363,21 +367,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_leads_exactly_to_what_is_wanted(a in seed(), b in seed(), n in 1u32..20,
+        fn a_plan_leads_exactly_to_the_requested_state(a in seed(), b in seed(), n in 1u32..20,
             m in 1u32..20) {
             let geometry = Geometry::matrix(n, m);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
-            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+            let plan = Plan::new(&Identity::new("x"), &geometry, &present, &wanted,
                 &Scope::Touched).unwrap();
-            prop_assert_eq!(&plan.result(&present).unwrap(), &wanted);
+            prop_assert_eq!(&plan.expected_state(&present).unwrap(), &wanted);
             prop_assert_eq!(plan.is_empty(), present == wanted);
             prop_assert!(plan.check(&present).is_ok());
-            let first_add = plan.steps().iter().position(|s| !s.adds().is_empty());
+            let first_add = plan.steps().iter().position(|s| !s.added().is_empty());
             let first_add = first_add.unwrap_or(plan.steps().len());
             for (i, step) in plan.steps().iter().enumerate() {
-                prop_assert!(step.removes().is_empty() || i < first_add,
+                prop_assert!(step.removed().is_empty() || i < first_add,
                     "removes come before adds");
-                for c in step.removes().iter().chain(step.adds()) {
+                for c in step.removed().iter().chain(step.added()) {
                     prop_assert!(c.ports().iter().all(|p| plan.ports().contains(p)), "no step \
                         leaves the declared ports");
                 }
@@ -385,16 +389,16 @@ mod tests {
         }
 
         #[test]
-        fn a_change_at_a_covered_port_is_noticed_and_another_is_not(a in seed(), b in seed(),
+        fn a_change_is_detected_on_fingerprinted_ports_only(a in seed(), b in seed(),
             port in 0u32..16) {
             let geometry = Geometry::matrix(8, 8);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
-            let plan = Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+            let plan = Plan::new(&Identity::new("x"), &geometry, &present, &wanted,
                 &Scope::Touched).unwrap();
             let mut moved = present.clone();
             let port = Port(port + 1);
             let Some(gone) = moved.remove(port) else { return Ok(()) };
-            let covered = gone.ports().iter().any(|p| plan.covered().contains(p));
+            let covered = gone.ports().iter().any(|p| plan.fingerprinted_ports().contains(p));
             prop_assert_eq!(plan.check(&moved).is_err(), covered);
         }
 
@@ -404,7 +408,7 @@ mod tests {
             let geometry = Geometry::matrix(8, 8);
             let (present, wanted) = (state(geometry, &a), state(geometry, &b));
             let declared: BTreeSet<Port> = declared.into_iter().map(Port).collect();
-            match Plan::new(&Identity::of("x"), &geometry, &present, &wanted,
+            match Plan::new(&Identity::new("x"), &geometry, &present, &wanted,
                 &Scope::Ports(declared.clone())) {
                 Ok(plan) => prop_assert_eq!(plan.ports(), &declared),
                 Err(e) => prop_assert_eq!(e.kind(), ErrorKind::InvalidInput),
@@ -413,17 +417,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_dark_moves_in_one_motion() {
+    fn a_switch_that_cannot_be_dark_moves_in_one_step() {
         let geometry = Geometry::one_by(4);
         let (one, three) = ("common-1".parse().unwrap(), "common-3".parse().unwrap());
-        let plan = Plan::new(&Identity::of("x"), &geometry, &one, &three, &Scope::Touched).unwrap();
+        let plan = Plan::new(
+            &Identity::new("x"),
+            &geometry,
+            &one,
+            &three,
+            &Scope::Touched,
+        )
+        .unwrap();
         assert_eq!(plan.to_string(), "move from common-1 to common-3");
-        let blind = Plan::blind(&Identity::of("x"), &geometry, &three).unwrap();
+        let blind = Plan::unverified(&Identity::new("x"), &geometry, &three).unwrap();
         assert_eq!(blind.to_string(), "move to common-3");
         assert!(blind.check(&one).is_err() && blind.fingerprint().is_none());
         assert!(
-            Plan::blind(
-                &Identity::of("x"),
+            Plan::unverified(
+                &Identity::new("x"),
                 &Geometry::matrix(2, 2),
                 &CrossConnects::dark()
             )
@@ -438,7 +449,7 @@ mod tests {
             ("1-5".parse().unwrap(), "1-6".parse().unwrap());
         let plan = |who: &str, from: &CrossConnects, to: &CrossConnects, scope| {
             Plan::new(
-                &Identity::of("x").with_serial(who),
+                &Identity::new("x").with_serial(who),
                 &geometry,
                 from,
                 to,

@@ -40,7 +40,7 @@ pub struct PowerMeterCapabilities {
 impl PowerMeterCapabilities {
     /// With monitors at these ports.
     #[must_use]
-    pub fn at(ports: impl IntoIterator<Item = Port>) -> Self {
+    pub fn for_ports(ports: impl IntoIterator<Item = Port>) -> Self {
         Self {
             monitors: ports.into_iter().collect(),
             ..Self::default()
@@ -81,9 +81,9 @@ impl PowerMeterCapabilities {
     ///
     /// # Errors
     /// `InvalidInput`, naming what would be right.
-    pub fn check(&self, change: &MonitorChange) -> Result<()> {
+    pub fn check(&self, change: &MonitorSetting) -> Result<()> {
         match change {
-            MonitorChange::Averaging(time) if !self.averaging.contains(time) => {
+            MonitorSetting::Averaging(time) if !self.averaging.contains(time) => {
                 let known: Vec<_> = self
                     .averaging
                     .iter()
@@ -95,12 +95,12 @@ impl PowerMeterCapabilities {
                     known.join(", ")
                 )))
             }
-            MonitorChange::Wavelength(nm) => {
-                within(nm.0, self.wavelengths.as_ref(), "nm", "wavelength")
+            MonitorSetting::Wavelength(nm) => {
+                check_range(nm.0, self.wavelengths.as_ref(), "nm", "wavelength")
             }
-            MonitorChange::Alarms(AlarmLevels { low, high }) => {
+            MonitorSetting::Alarms(AlarmLevels { low, high }) => {
                 for level in [low, high].into_iter().flatten() {
-                    within(level.0, self.alarms.as_ref(), "dBm", "alarm level")?;
+                    check_range(level.0, self.alarms.as_ref(), "dBm", "alarm level")?;
                 }
                 match (low, high) {
                     (Some(low), Some(high)) if low >= high => Err(Error::invalid(format!(
@@ -109,13 +109,13 @@ impl PowerMeterCapabilities {
                     _ => Ok(()),
                 }
             }
-            MonitorChange::Averaging(_) => Ok(()),
+            MonitorSetting::Averaging(_) => Ok(()),
         }
     }
 }
 
 /// Checks that a value lies in a range that is there.
-pub(crate) fn within(
+pub(crate) fn check_range(
     value: f64,
     range: Option<&RangeInclusive<f64>>,
     unit: &str,
@@ -153,7 +153,7 @@ pub struct AlarmLevels {
 /// One change of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub enum MonitorChange {
+pub enum MonitorSetting {
     /// The wavelength for which it is calibrated.
     Wavelength(Nanometres),
     /// The time over which it averages.
@@ -226,7 +226,7 @@ pub trait PowerMeter: Device {
     /// # Errors
     /// `InvalidInput`, before anything is sent; `Refused`, `Misbehaved(ChangeNotApplied)`,
     /// transport errors.
-    async fn set_monitor(&self, _port: Port, _change: &MonitorChange) -> Result<()> {
+    async fn set_monitor(&self, _port: Port, _change: &MonitorSetting) -> Result<()> {
         Err(Error::unsupported(
             Operation::SetMonitor.name(),
             "the monitors of this family cannot be set",
@@ -239,8 +239,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_monitor_is_set_only_to_what_it_can() {
-        let meter = PowerMeterCapabilities::at([Port(17)])
+    fn a_monitor_accepts_only_declared_settings() {
+        let meter = PowerMeterCapabilities::for_ports([Port(17)])
             .with_averaging([Duration::from_millis(10), Duration::from_millis(20)])
             .with_alarms(DecibelMilliwatts(-50.0)..=DecibelMilliwatts(20.0));
         assert!(
@@ -252,25 +252,25 @@ mod tests {
         );
         assert!(
             meter
-                .check(&MonitorChange::Averaging(Duration::from_millis(20)))
+                .check(&MonitorSetting::Averaging(Duration::from_millis(20)))
                 .is_ok()
         );
         assert!(
             meter
-                .check(&MonitorChange::Averaging(Duration::from_millis(15)))
+                .check(&MonitorSetting::Averaging(Duration::from_millis(15)))
                 .unwrap_err()
                 .message()
                 .contains("10 ms, 20 ms")
         );
         assert!(
             meter
-                .check(&MonitorChange::Wavelength(Nanometres(1550.0)))
+                .check(&MonitorSetting::Wavelength(Nanometres(1550.0)))
                 .unwrap_err()
                 .message()
                 .contains("no wavelength")
         );
         let alarms = |low, high| {
-            MonitorChange::Alarms(AlarmLevels {
+            MonitorSetting::Alarms(AlarmLevels {
                 low: Some(DecibelMilliwatts(low)),
                 high: Some(DecibelMilliwatts(high)),
             })

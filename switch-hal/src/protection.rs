@@ -8,8 +8,8 @@
 //! # For controller authors
 //! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]); where the box has
 //!   notifications, it is of origin `Device`.
-//! - [`SwitchCommand::Manual`] asks, and is refused where the wanted path has failed or is not
-//!   known to be well; [`SwitchCommand::Force`] does not ask.
+//! - [`ExternalCommand::Manual`] asks, and is refused where the wanted path has failed or is not
+//!   known to be well; [`ExternalCommand::Force`] does not ask.
 //! - Manual mode is no protection. Put a group back to automatic before you leave it.
 //!
 //! # For driver authors
@@ -17,15 +17,17 @@
 //!   refuses the rest.
 //! - In [`Protection::command`], read the status first and ask [`ProtectionStatus::permits`].
 
-mod order;
+mod command;
 mod status;
 
-pub use order::{CommandKind, Mode, ProtectionSetting, SettingKind, SwitchCommand};
-pub use status::{Live, PathStatus, ProtectionStatus, Request};
+pub use command::{
+    ExternalCommand, ExternalCommandKind, ProtectionSetting, SelectionMode, SettingKind,
+};
+pub use status::{ActivePath, PathStatus, ProtectionStatus, SwitchRequest};
 
-use crate::{PowerLoss, power_meter::within};
+use crate::{PowerFailureBehaviour, power_meter::check_range};
 use async_trait::async_trait;
-use qkd_hal::{Device, Error, Result, Stated, reading::Measured, units::DecibelMilliwatts};
+use qkd_hal::{Certainty, Device, Error, Result, reading::Measured, units::DecibelMilliwatts};
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt, ops::RangeInclusive, time::Duration};
 
@@ -74,7 +76,7 @@ pub struct ProtectionCapabilities {
     /// The settings that can be changed.
     pub settings: BTreeSet<SettingKind>,
     /// The commands that it takes.
-    pub commands: BTreeSet<CommandKind>,
+    pub commands: BTreeSet<ExternalCommandKind>,
     /// The times to wait before it restores, in seconds; whole multiples of the least step.
     #[serde(
         rename = "wait_to_restore_ms",
@@ -95,15 +97,15 @@ pub struct ProtectionCapabilities {
         rename = "switching_time_ms",
         serialize_with = "qkd_hal::reading::serialize_optional_millis"
     )]
-    pub switching: Option<Duration>,
+    pub switching_time: Option<Duration>,
     /// What the live path does when the box loses its power.
-    pub power_loss: Stated<PowerLoss>,
+    pub power_loss: Certainty<PowerFailureBehaviour>,
 }
 
 impl ProtectionCapabilities {
     /// With these settings and commands.
     #[must_use]
-    pub fn new(settings: &[SettingKind], commands: &[CommandKind]) -> Self {
+    pub fn new(settings: &[SettingKind], commands: &[ExternalCommandKind]) -> Self {
         Self {
             settings: settings.iter().copied().collect(),
             commands: commands.iter().copied().collect(),
@@ -128,13 +130,13 @@ impl ProtectionCapabilities {
     }
     /// That goes over within this time.
     #[must_use]
-    pub fn with_switching(mut self, time: Duration) -> Self {
-        self.switching = Some(time);
+    pub fn with_switching_time(mut self, time: Duration) -> Self {
+        self.switching_time = Some(time);
         self
     }
     /// With this behaviour on loss of power.
     #[must_use]
-    pub fn with_power_loss(mut self, what: Stated<PowerLoss>) -> Self {
+    pub fn with_power_loss(mut self, what: Certainty<PowerFailureBehaviour>) -> Self {
         self.power_loss = what;
         self
     }
@@ -152,7 +154,7 @@ impl ProtectionCapabilities {
         }
         match setting {
             ProtectionSetting::WaitToRestore(time) => {
-                within(
+                check_range(
                     time.as_secs_f64(),
                     self.wait_to_restore.as_ref(),
                     "s",
@@ -170,7 +172,7 @@ impl ProtectionCapabilities {
                 )))
             }
             ProtectionSetting::Threshold { level, .. } => {
-                within(level.0, self.threshold.as_ref(), "dBm", "threshold")
+                check_range(level.0, self.threshold.as_ref(), "dBm", "threshold")
             }
             _ => Ok(()),
         }
@@ -180,7 +182,7 @@ impl ProtectionCapabilities {
     ///
     /// # Errors
     /// `InvalidInput`.
-    pub fn check_command(&self, command: &SwitchCommand) -> Result<()> {
+    pub fn check_command(&self, command: &ExternalCommand) -> Result<()> {
         if self.commands.contains(&command.kind()) {
             return Ok(());
         }
@@ -231,5 +233,5 @@ pub trait Protection: Device {
     /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have;
     /// `NotReady` where it would not be safe or the group is in another mode; `Refused`,
     /// `Misbehaved(ChangeNotApplied)`, transport errors.
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()>;
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()>;
 }

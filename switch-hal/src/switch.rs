@@ -3,18 +3,18 @@
 use crate::{CrossConnects, Geometry, Plan, Port};
 use async_trait::async_trait;
 use qkd_hal::{
-    Device, Error, Operation, Result, Stated,
+    Certainty, Device, Error, Operation, Result,
     reading::Measured,
     units::{DecibelMilliwatts, Decibels},
 };
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// What the paths do when the box loses its power. How well that is known says [`Stated`].
+/// What the paths do when the box loses its power. How well that is known says [`Certainty`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum PowerLoss {
+pub enum PowerFailureBehaviour {
     /// They stay (latching).
     Holds,
     /// They are lost, and the box comes up dark.
@@ -23,7 +23,7 @@ pub enum PowerLoss {
     BootMode,
 }
 
-impl fmt::Display for PowerLoss {
+impl fmt::Display for PowerFailureBehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Holds => "the paths stay",
@@ -60,7 +60,7 @@ pub struct SwitchCapabilities {
     )]
     pub settling: Option<Duration>,
     /// What the paths do when the box loses its power.
-    pub power_loss: Stated<PowerLoss>,
+    pub power_loss: Certainty<PowerFailureBehaviour>,
 }
 
 impl SwitchCapabilities {
@@ -71,7 +71,7 @@ impl SwitchCapabilities {
             geometry,
             readback: Readback::Device,
             settling: None,
-            power_loss: Stated::Unknown,
+            power_loss: Certainty::Unknown,
         }
     }
     /// With this readback.
@@ -88,7 +88,7 @@ impl SwitchCapabilities {
     }
     /// With this behaviour on loss of power.
     #[must_use]
-    pub fn with_power_loss(mut self, what: Stated<PowerLoss>) -> Self {
+    pub fn with_power_failure(mut self, what: Certainty<PowerFailureBehaviour>) -> Self {
         self.power_loss = what;
         self
     }
@@ -150,7 +150,7 @@ impl PortStatus {
 /// What applying a plan did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Applied {
+pub struct ApplyReport {
     /// How many steps were carried out.
     pub steps: usize,
     /// Whether the state was read back and is what the plan wanted.
@@ -163,7 +163,7 @@ pub struct Applied {
     pub took: Duration,
 }
 
-impl Applied {
+impl ApplyReport {
     /// So many steps.
     #[must_use]
     pub fn new(steps: usize, verified: bool, took: Duration) -> Self {
@@ -215,7 +215,7 @@ pub trait OpticalSwitch: Device {
     /// `IdentityChanged`, `StateChanged`, `Refused`, `Misbehaved(ChangeNotApplied)`, transport
     /// errors. If a step fails, the message says exactly which steps were done, and the effect is
     /// `Partial`, `Unknown`, or `None` if none was.
-    async fn apply(&self, plan: &Plan) -> Result<Applied>;
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport>;
 
     /// Enables or shuts a port. Shutting it cuts its path.
     ///

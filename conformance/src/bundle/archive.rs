@@ -9,7 +9,7 @@ use std::{
 use tar::{Archive, Builder, EntryType, Header};
 
 /// The largest bundle that is read, in bytes.
-pub const LARGEST: usize = 256 << 20;
+pub const MAX_ARCHIVE_BYTES: usize = 256 << 20;
 /// The most files that are read.
 const MOST_FILES: usize = 20_000;
 
@@ -59,9 +59,9 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
 /// A sentence that says what is wrong: no archive, too large, something else than plain files, a name that leads elsewhere, or that comes twice, or an archive that
 /// `write` would not have written so.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
-    if bytes.len() > LARGEST {
+    if bytes.len() > MAX_ARCHIVE_BYTES {
         return Err(format!(
-            "it has {} bytes; the most that is read is {LARGEST}",
+            "it has {} bytes; the most that is read is {MAX_ARCHIVE_BYTES}",
             bytes.len()
         ));
     }

@@ -14,7 +14,7 @@ use std::{fs::File, io::Read, path::Path};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The largest key file that is read, in bytes: one has about 120.
-const LARGEST: u64 = 16_384;
+const MAX_KEY_FILE_BYTES: u64 = 16_384;
 
 /// A new key, from the operating system's source of randomness.
 ///
@@ -102,8 +102,8 @@ fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
         })?;
     }
     // Of this size from the beginning: a string that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(LARGEST as usize));
-    file.take(LARGEST)
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize));
+    file.take(MAX_KEY_FILE_BYTES)
         .read_to_string(&mut text)
         .map_err(wrong)?;
     Ok(text)

@@ -16,12 +16,12 @@ mod archive;
 pub mod key;
 mod verify;
 
-pub use archive::LARGEST;
+pub use archive::MAX_ARCHIVE_BYTES;
 pub use verify::{Verified, verify};
 
 use crate::{
     report,
-    result::{Results, Suite},
+    result::{Results, SuiteInfo},
 };
 use archive::File;
 use ed25519_dalek::{Signer, SigningKey};
@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// The version of the manifest's form.
-pub const MANIFEST: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 1;
 
 const MANIFEST_FILE: &str = "manifest.json";
 const SIGNATURE_FILE: &str = "manifest.sig";
@@ -41,12 +41,12 @@ const KEY_FILE: &str = "signer.pub";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`MANIFEST`].
+    /// [`MANIFEST_VERSION`].
     pub manifest: u32,
     /// The schema of the results.
     pub schema: u32,
     /// The suite that ran.
-    pub suite: Suite,
+    pub suite: SuiteInfo,
     /// When the run began, RFC 3339.
     pub begun: String,
     /// When it was signed, RFC 3339.
@@ -54,7 +54,7 @@ pub struct Manifest {
     /// The drivers that were tested.
     pub drivers: Vec<DriverVersion>,
     /// Every file but the manifest and its signature, in the order of the archive.
-    pub files: Vec<Listed>,
+    pub files: Vec<ManifestEntry>,
 }
 
 /// A driver, and its version.
@@ -70,7 +70,7 @@ pub struct DriverVersion {
 /// A file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listed {
+pub struct ManifestEntry {
     /// Its name in the archive.
     pub path: String,
     /// Its size, in bytes.
@@ -79,7 +79,7 @@ pub struct Listed {
     pub sha256: String,
 }
 
-impl Listed {
+impl ManifestEntry {
     fn of(file: &File<'_>) -> Self {
         Self {
             path: file.path.clone(),
@@ -100,13 +100,13 @@ impl Manifest {
             })
             .collect();
         Self {
-            manifest: MANIFEST,
+            manifest: MANIFEST_VERSION,
             schema: results.schema,
             suite: results.suite.clone(),
             begun: results.begun.clone(),
             signed: signed.to_owned(),
             drivers: drivers.into_iter().collect(),
-            files: files.iter().map(Listed::of).collect(),
+            files: files.iter().map(ManifestEntry::of).collect(),
         }
     }
 }
@@ -133,11 +133,11 @@ pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, S
     files.insert(0, File::new(MANIFEST_FILE, manifest.into_bytes()));
     let mut bundle = Vec::new();
     archive::write(&files, &mut bundle)?;
-    if bundle.len() > LARGEST {
+    if bundle.len() > MAX_ARCHIVE_BYTES {
         return Err(format!(
             "the bundle would have {} bytes, and {} is the most that is verified",
             bundle.len(),
-            LARGEST
+            MAX_ARCHIVE_BYTES
         ));
     }
     Ok(bundle)

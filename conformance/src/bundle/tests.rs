@@ -58,7 +58,7 @@ fn signed_anew(key: &SigningKey, change: impl FnOnce(&mut Vec<File<'static>>)) -
         manifest.files = files
             .iter()
             .filter(|f| !f.path.starts_with("manifest"))
-            .map(Listed::of)
+            .map(ManifestEntry::of)
             .collect();
         let text = serde_json::to_vec(&manifest).unwrap();
         at(files, SIGNATURE_FILE).content = key.sign(&text).to_bytes().to_vec().into();
@@ -73,7 +73,7 @@ fn refusal(bundle: &[u8]) -> String {
 }
 
 #[test]
-fn a_bundle_is_valid_and_tells_what_it_is() {
+fn a_bundle_is_valid_and_describes_itself() {
     let verified = verify(&made(), Some(&key_of(1).verifying_key())).unwrap();
     assert!(verified.made_again);
     assert_eq!(
@@ -179,7 +179,7 @@ fn each_change_is_refused_and_named() {
 }
 
 #[test]
-fn a_signer_who_lies_is_found_out() {
+fn a_false_signature_is_detected() {
     let says = |bundle: Vec<u8>, what: &str| {
         assert!(refusal(&bundle).contains(what), "{}", refusal(&bundle))
     };
@@ -276,7 +276,7 @@ fn names_that_lead_elsewhere_are_refused() {
     // A size that is announced and not there takes no memory.
     let measured = refusal(&one(b"x", EntryType::Regular, 8 << 30));
     assert!(measured.contains("cut short"), "{measured}");
-    assert!(refusal(&vec![0; LARGEST + 1]).contains("the most that is read"));
+    assert!(refusal(&vec![0; MAX_ARCHIVE_BYTES + 1]).contains("the most that is read"));
 }
 
 #[test]

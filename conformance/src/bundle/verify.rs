@@ -1,7 +1,7 @@
 //! Whether a bundle is what its signer made.
 
 use super::{
-    KEY_FILE, Listed, MANIFEST, MANIFEST_FILE, Manifest, SIGNATURE_FILE,
+    KEY_FILE, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestEntry, SIGNATURE_FILE,
     archive::{self, File},
     derived, key,
 };
@@ -65,9 +65,9 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
             "{MANIFEST_FILE} is signed, and cannot be read: {e}"
         )]
     })?;
-    if manifest.manifest != MANIFEST {
+    if manifest.manifest != MANIFEST_VERSION {
         return Err(vec![format!(
-            "{MANIFEST_FILE} is of form {}; this program reads {MANIFEST}",
+            "{MANIFEST_FILE} is of form {}; this program reads {MANIFEST_VERSION}",
             manifest.manifest
         )]);
     }
@@ -111,7 +111,11 @@ fn none(wrong: Vec<String>) -> Result<(), Vec<String>> {
 fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
     let mut wrong = Vec::new();
     for listed in &manifest.files {
-        match files.iter().find(|f| f.path == listed.path).map(Listed::of) {
+        match files
+            .iter()
+            .find(|f| f.path == listed.path)
+            .map(ManifestEntry::of)
+        {
             None => wrong.push(format!("{} was signed, and is missing", listed.path)),
             Some(found) if found.size != listed.size => wrong.push(format!(
                 "{} was changed: it has {} bytes, and {} were signed",

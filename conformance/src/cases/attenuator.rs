@@ -1,11 +1,11 @@
 //! Variable optical attenuators.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, holds, refused},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case_context::CaseContext,
+    journal::Snapshot,
     requirement::Impact,
-    stood,
+    restore,
 };
 use qkd_hal::{
     DeviceMisbehaved, ErrorKind, Operation as Op,
@@ -14,30 +14,30 @@ use qkd_hal::{
 use qkd_switch_hal::{Attenuation, Attenuator, AttenuatorCapabilities, Port};
 use std::sync::Arc;
 
-const SET: &[Need] = &[
-    Need::Op(Op::SetAttenuation),
-    Need::Op(Op::Attenuation),
-    Need::Live,
+const SET: &[Precondition] = &[
+    Precondition::Op(Op::SetAttenuation),
+    Precondition::Op(Op::Attenuation),
+    Precondition::Live,
 ];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "VOA-01/read",
         "reads what attenuators are set to",
-        &[Need::Op(Op::Attenuation)],
+        &[Precondition::Op(Op::Attenuation)],
         |b| Box::pin(read(b)),
     ),
     Case::new(
         "VOA-02/none",
         "asks where there is no attenuator",
-        &[Need::Op(Op::Attenuation)],
+        &[Precondition::Op(Op::Attenuation)],
         |b| Box::pin(none(b)),
     )
     .negative(),
     Case::new(
         "VOA-03/outside",
         "sets an attenuator to what it does not declare",
-        &[Need::Op(Op::SetAttenuation)],
+        &[Precondition::Op(Op::SetAttenuation)],
         |b| Box::pin(outside(b)),
     )
     .negative(),
@@ -51,31 +51,31 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "VOA-05/ignored",
         "sets an attenuator, which the device takes and does not do",
-        &[Need::Op(Op::SetAttenuation), Need::Emulator],
+        &[Precondition::Op(Op::SetAttenuation), Precondition::Emulator],
         |b| Box::pin(ignored(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
 ];
 
-async fn open(b: &Bench) -> Result<Arc<dyn Attenuator>, Stop> {
-    Ok(b.open().await?.as_attenuator()?)
+async fn open(b: &CaseContext) -> Result<Arc<dyn Attenuator>, NotPassed> {
+    Ok(b.open().await?.attenuator()?)
 }
 
 /// An attenuator that may be set: of those whose ports the file names; of an emulator, the last.
-fn settable(b: &Bench, attenuator: &dyn Attenuator) -> Result<Port, Stop> {
-    let may = b.touchable()?;
+fn settable(b: &CaseContext, attenuator: &dyn Attenuator) -> Result<Port, NotPassed> {
+    let may = b.allowed_ports()?;
     let port = attenuator
         .attenuator_capabilities()
         .ports
         .iter()
         .copied()
         .rfind(|p| may(*p));
-    port.ok_or_else(|| Stop::Disabled("no port with an attenuator may be touched".to_owned()))
+    port.ok_or_else(|| NotPassed::Disabled("no port with an attenuator may be touched".to_owned()))
 }
 
 /// One value of each way that it declares; the reference is another port.
-fn ways(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
+fn attenuations(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
     let mut all = Vec::new();
     if declared.ends {
         all.extend([Attenuation::Maximum, Attenuation::Transparent]);
@@ -110,7 +110,7 @@ fn ways(declared: &AttenuatorCapabilities, port: Port) -> Vec<Attenuation> {
     all
 }
 
-async fn read(b: &Bench) -> Verdict {
+async fn read(b: &CaseContext) -> CaseOutcome {
     let attenuator = open(b).await?;
     let declared = attenuator.attenuator_capabilities();
     for port in declared.ports.iter().take(3) {
@@ -118,26 +118,26 @@ async fn read(b: &Bench) -> Verdict {
             .call(Op::Attenuation, attenuator.attenuation(*port))
             .await?;
         let right = matches!(now, Attenuation::Other(_)) || declared.check(*port, &now).is_ok();
-        holds(right, || {
+        ensure(right, || {
             format!("port {port} is set to `{now}`, which is none of what it declares")
         })?;
     }
     Ok(())
 }
 
-async fn none(b: &Bench) -> Verdict {
+async fn none(b: &CaseContext) -> CaseOutcome {
     let attenuator = open(b).await?;
     let ports = &attenuator.attenuator_capabilities().ports;
     let Some(port) = (1..=u32::MAX).map(Port).find(|p| !ports.contains(p)) else {
         return Ok(());
     };
     let sent = b.records().len();
-    let mut errors = vec![refused(
+    let mut errors = vec![expect_error(
         format!("the attenuation at port {port}"),
         attenuator.attenuation(port).await,
     )?];
     if b.session.can(Op::SetAttenuation) {
-        errors.push(refused(
+        errors.push(expect_error(
             format!("attenuating port {port}"),
             attenuator
                 .set_attenuation(port, &Attenuation::Transparent)
@@ -145,18 +145,18 @@ async fn none(b: &Bench) -> Verdict {
         )?);
     }
     for error in errors {
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("port {port}, which has no attenuator: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn outside(b: &Bench) -> Verdict {
+async fn outside(b: &CaseContext) -> CaseOutcome {
     let attenuator = open(b).await?;
     let declared = attenuator.attenuator_capabilities();
     let Some(port) = declared.ports.iter().next().copied() else {
-        return Err(Stop::NotApplicable("it has no port".to_owned()));
+        return Err(NotPassed::NotApplicable("it has no port".to_owned()));
     };
     let wishes = [
         Attenuation::Loss(Decibels(
@@ -176,37 +176,37 @@ async fn outside(b: &Bench) -> Verdict {
     ];
     let sent = b.records().len();
     for wish in wishes {
-        let error = refused(
+        let error = expect_error(
             format!("`{wish}`, which is not declared"),
             attenuator.set_attenuation(port, &wish).await,
         )?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("`{wish}`, which is not declared: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn set(b: &Bench) -> Verdict {
+async fn set(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let attenuator = opened.as_attenuator()?;
+    let attenuator = opened.attenuator()?;
     let port = settable(b, &*attenuator)?;
     let before = b
         .call(Op::Attenuation, attenuator.attenuation(port))
         .await?;
     if matches!(before, Attenuation::Other(_)) {
-        return Err(Stop::NotApplicable(format!(
+        return Err(NotPassed::NotApplicable(format!(
             "it is set to `{before}`, which could not be put back"
         )));
     }
-    stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
-        for way in ways(attenuator.attenuator_capabilities(), port) {
+    restore::with_restore(b, &opened, Snapshot::attenuation(port, &before), async {
+        for way in attenuations(attenuator.attenuator_capabilities(), port) {
             b.call(Op::SetAttenuation, attenuator.set_attenuation(port, &way))
                 .await?;
             let now = b
                 .call(Op::Attenuation, attenuator.attenuation(port))
                 .await?;
-            holds(now == way, || {
+            ensure(now == way, || {
                 format!("`{way}` was set, and it stands at `{now}`")
             })?;
         }
@@ -215,30 +215,30 @@ async fn set(b: &Bench) -> Verdict {
     .await
 }
 
-async fn ignored(b: &Bench) -> Verdict {
+async fn ignored(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let attenuator = opened.as_attenuator()?;
+    let attenuator = opened.attenuator()?;
     let port = settable(b, &*attenuator)?;
     let before = b
         .call(Op::Attenuation, attenuator.attenuation(port))
         .await?;
-    let way = ways(attenuator.attenuator_capabilities(), port)
+    let way = attenuations(attenuator.attenuator_capabilities(), port)
         .into_iter()
         .find(|w| *w != before);
     let Some(way) = way else {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has no other way to be set".to_owned(),
         ));
     };
-    stood::putting_back(b, &opened, Stood::attenuation(port, &before), async {
+    restore::with_restore(b, &opened, Snapshot::attenuation(port, &before), async {
         b.fault("ignore=99")?;
         let result = b
             .call(Op::SetAttenuation, attenuator.set_attenuation(port, &way))
             .await;
         b.fault("clear")?;
-        let error = refused(format!("`{way}`, which the device does not do"), result)?;
+        let error = expect_error(format!("`{way}`, which the device does not do"), result)?;
         let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
-        holds(right, || {
+        ensure(right, || {
             format!("`{way}`, which the device does not do: {error}")
         })
     })

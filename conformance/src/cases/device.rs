@@ -1,17 +1,17 @@
 //! What every device has: identity, health, telemetry, concurrency, close.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case_context::CaseContext,
     reading,
     requirement::Impact,
 };
 use futures::future::join_all;
-use qkd_driver_kit::wrap::fault::Fate;
+use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{
     DeviceKind, ErrorKind, Operation as Op, Support,
     device::HealthState,
-    reading::{Quality, Value},
+    reading::{Quality, ReadingValue},
     units::{
         Bits, BitsPerSecond, Bytes, Celsius, DecibelMilliwatts, Decibels, Hertz, Nanometres,
         ShotNoiseUnits,
@@ -26,13 +26,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-01/twice",
         "asks for the identity twice",
-        &[Need::Op(Op::Identity)],
+        &[Precondition::Op(Op::Identity)],
         |b| Box::pin(identity_twice(b)),
     ),
     Case::new(
         "DEV-02/reopened",
         "opens it a second time and compares the identity",
-        &[Need::Op(Op::Identity)],
+        &[Precondition::Op(Op::Identity)],
         |b| Box::pin(identity_reopened(b)),
     ),
     Case::new(
@@ -45,13 +45,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-04/well",
         "asks a device that works",
-        &[Need::Op(Op::Health)],
+        &[Precondition::Op(Op::Health)],
         |b| Box::pin(health_agrees(b)),
     ),
     Case::new(
         "DEV-05/failing",
         "lets the device fail, asks, mends it, asks again",
-        &[Need::Op(Op::Health), Need::Emulator],
+        &[Precondition::Op(Op::Health), Precondition::Emulator],
         |b| Box::pin(health_shows(b)),
     )
     .negative()
@@ -59,25 +59,25 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-06/form",
         "checks name, unit, value, time and quality of each item",
-        &[Need::Op(Op::Telemetry)],
+        &[Precondition::Op(Op::Telemetry)],
         |b| Box::pin(telemetry_form(b)),
     ),
     Case::new(
         "DEV-07/again",
         "reads the telemetry twice",
-        &[Need::Op(Op::Telemetry)],
+        &[Precondition::Op(Op::Telemetry)],
         |b| Box::pin(telemetry_again(b)),
     ),
     Case::new(
         "DEV-08/side-by-side",
         "reads sixteen times at once",
-        &[Need::Live],
+        &[Precondition::Live],
         |b| Box::pin(side_by_side(b)),
     ),
     Case::new(
         "DEV-09/dropped",
         "drops a call in its middle, then reads",
-        &[Need::Live],
+        &[Precondition::Live],
         |b| Box::pin(dropped(b)),
     )
     .negative(),
@@ -92,7 +92,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-12/named",
         "loses a reply, closes the handle, and looks into both errors",
-        &[Need::Live],
+        &[Precondition::Live],
         |b| Box::pin(error_names(b)),
     )
     .waits(Waits::Deadlines(1))
@@ -105,13 +105,13 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn identity_twice(b: &Bench) -> Verdict {
+async fn identity_twice(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let (first, second) = (
         b.call(Op::Identity, device.identity()).await?,
         b.call(Op::Identity, device.identity()).await?,
     );
-    holds(!first.vendor.trim().is_empty(), || {
+    ensure(!first.vendor.trim().is_empty(), || {
         "it names no vendor".to_owned()
     })?;
     for (what, text) in [
@@ -122,53 +122,53 @@ async fn identity_twice(b: &Bench) -> Verdict {
         let clean = text
             .as_ref()
             .is_none_or(|t| !t.trim().is_empty() && !t.chars().any(char::is_control));
-        holds(clean, || {
+        ensure(clean, || {
             format!("its {what} is {text:?}: empty, or with control characters")
         })?;
     }
-    holds(first == second, || {
+    ensure(first == second, || {
         format!("it says `{first}` and then `{second}`")
     })
 }
 
-async fn identity_reopened(b: &Bench) -> Verdict {
+async fn identity_reopened(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let first = b.call(Op::Identity, opened.device().identity()).await?;
     opened.device().close().await?;
     let second = b
         .call(Op::Identity, b.open().await?.device().identity())
         .await?;
-    holds(first == second, || {
+    ensure(first == second, || {
         format!("it says `{first}`, and opened again `{second}`")
     })
 }
 
-async fn kinds(b: &Bench) -> Verdict {
+async fn kinds(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let declared: BTreeSet<DeviceKind> =
         opened.device().descriptor().kinds.iter().copied().collect();
-    holds(!declared.is_empty(), || "it declares no kind".to_owned())?;
+    ensure(!declared.is_empty(), || "it declares no kind".to_owned())?;
     let handles = [
-        (DeviceKind::QkdModule, opened.as_module().err()),
-        (DeviceKind::Encryptor, opened.as_encryptor().err()),
-        (DeviceKind::OpticalSwitch, opened.as_switch().err()),
-        (DeviceKind::RandomSource, opened.as_random().err()),
+        (DeviceKind::QkdModule, opened.module().err()),
+        (DeviceKind::Encryptor, opened.encryptor().err()),
+        (DeviceKind::OpticalSwitch, opened.switch().err()),
+        (DeviceKind::RandomSource, opened.random().err()),
     ];
     for (kind, error) in handles {
         match (declared.contains(&kind), error) {
             (true, None) => {}
             (true, Some(e)) => {
-                return fails(format!(
+                return fail(format!(
                     "it declares to be a {kind}, and has no such handle: {e}"
                 ));
             }
             (false, None) => {
-                return fails(format!(
+                return fail(format!(
                     "it has a handle of a {kind}, which it does not declare"
                 ));
             }
             (false, Some(e)) => {
-                holds(e.kind() == ErrorKind::Unsupported, || {
+                ensure(e.kind() == ErrorKind::Unsupported, || {
                     format!(
                         "the handle of a {kind} that it is not: {} instead of unsupported",
                         e.kind()
@@ -180,14 +180,14 @@ async fn kinds(b: &Bench) -> Verdict {
     Ok(())
 }
 
-async fn health_agrees(b: &Bench) -> Verdict {
+async fn health_agrees(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let health = b.call(Op::Health, device.health()).await?;
     match health.state {
-        HealthState::Ok => holds(health.faults.is_empty(), || {
+        HealthState::Ok => ensure(health.faults.is_empty(), || {
             format!("it says ok, and names faults: {}", health.faults.join(", "))
         }),
-        _ => holds(!health.faults.is_empty(), || {
+        _ => ensure(!health.faults.is_empty(), || {
             format!("it says {:?}, and names no fault", health.state)
         }),
     }
@@ -196,22 +196,22 @@ async fn health_agrees(b: &Bench) -> Verdict {
 /// The faults that a device may have, of which its emulator has some.
 const FAILURES: [&str; 4] = ["fail", "port-fails=1", "alarm=223", "cut"];
 
-async fn health_shows(b: &Bench) -> Verdict {
+async fn health_shows(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     if device.capabilities().supports(Op::Health) == Support::Emulated {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "its health is only whether it answers".to_owned(),
         ));
     }
     let well = b.call(Op::Health, device.health()).await?;
-    holds(well.state == HealthState::Ok, || {
+    ensure(well.state == HealthState::Ok, || {
         format!("it is not well to begin with: {:?}", well.faults)
     })?;
     let mut had = false;
     for failure in FAILURES {
         match b.fault(failure) {
             Ok(()) => had = true,
-            Err(Stop::NotApplicable(_)) => continue,
+            Err(NotPassed::NotApplicable(_)) => continue,
             Err(stop) => return Err(stop),
         }
         let ill = reading::until(b, || async {
@@ -220,7 +220,7 @@ async fn health_shows(b: &Bench) -> Verdict {
         .await?;
         if ill {
             let shown = b.call(Op::Health, device.health()).await?;
-            holds(!shown.faults.is_empty(), || {
+            ensure(!shown.faults.is_empty(), || {
                 format!(
                     "after `{failure}` it says {:?}, and names no fault",
                     shown.state
@@ -231,16 +231,16 @@ async fn health_shows(b: &Bench) -> Verdict {
                 Ok(b.call(Op::Health, device.health()).await?.state == HealthState::Ok)
             })
             .await?;
-            return holds(mended, || {
+            return ensure(mended, || {
                 format!("`{failure}` has gone, and it does not get well")
             });
         }
         b.fault("clear")?;
     }
     if had {
-        fails("the device failed, and its health stayed ok".to_owned())
+        fail("the device failed, and its health stayed ok".to_owned())
     } else {
-        Err(Stop::NotApplicable(
+        Err(NotPassed::NotApplicable(
             "its emulator has no failure of the device".to_owned(),
         ))
     }
@@ -265,43 +265,43 @@ const UNITS: [&str; 15] = [
     "W",
 ];
 
-async fn telemetry_form(b: &Bench) -> Verdict {
+async fn telemetry_form(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let begun = SystemTime::now();
     let all = b.call(Op::Telemetry, device.telemetry()).await?;
-    holds(!all.is_empty(), || {
+    ensure(!all.is_empty(), || {
         "it declares telemetry, and has none".to_owned()
     })?;
     let mut seen = BTreeSet::new();
     for item in &all {
         let name = item.name.as_ref();
-        holds(seen.insert(name.to_owned()), || {
+        ensure(seen.insert(name.to_owned()), || {
             format!("`{name}` comes twice")
         })?;
-        holds(
+        ensure(
             !name.is_empty()
                 && name
                     .chars()
                     .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() || c == ' '),
             || format!("`{name}` is no name in lower case"),
         )?;
-        holds(UNITS.contains(&item.unit), || {
+        ensure(UNITS.contains(&item.unit), || {
             format!(
                 "`{name}` has the unit `{}`, which is none of {UNITS:?}",
                 item.unit
             )
         })?;
-        if let Value::Number(v) = item.value {
-            holds(v.is_finite() || item.quality == Quality::Invalid, || {
+        if let ReadingValue::Number(v) = item.value {
+            ensure(v.is_finite() || item.quality == Quality::Invalid, || {
                 format!("`{name}` is {v}, of quality {:?}", item.quality)
             })?;
         }
         let age = begun.duration_since(item.at).unwrap_or_default();
-        holds(
+        ensure(
             item.at <= SystemTime::now() + Duration::from_secs(1),
             || format!("`{name}` was taken in the future"),
         )?;
-        holds(
+        ensure(
             age < Duration::from_secs(60) || item.quality != Quality::Good,
             || format!("`{name}` is good, and {age:?} old"),
         )?;
@@ -309,7 +309,7 @@ async fn telemetry_form(b: &Bench) -> Verdict {
     Ok(())
 }
 
-async fn telemetry_again(b: &Bench) -> Verdict {
+async fn telemetry_again(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let names = |all: Vec<qkd_hal::reading::Reading>| {
         all.into_iter()
@@ -320,116 +320,120 @@ async fn telemetry_again(b: &Bench) -> Verdict {
         names(b.call(Op::Telemetry, device.telemetry()).await?),
         names(b.call(Op::Telemetry, device.telemetry()).await?),
     );
-    holds(first == second, || {
+    ensure(first == second, || {
         format!("the first time it tells {first:?}, the second time {second:?}")
     })
 }
 
-async fn side_by_side(b: &Bench) -> Verdict {
+async fn side_by_side(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let right = reading::steady(b, &opened).await?;
-    for answer in join_all((0..16).map(|_| reading::steady(b, &opened))).await {
+    let right = reading::stable_reading(b, &opened).await?;
+    for answer in join_all((0..16).map(|_| reading::stable_reading(b, &opened))).await {
         let answer = answer?;
-        holds(answer == right, || {
+        ensure(answer == right, || {
             format!("side by side, a caller read `{answer}`, and alone `{right}`")
         })?;
     }
     Ok(())
 }
 
-async fn dropped(b: &Bench) -> Verdict {
+async fn dropped(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let right = reading::steady(b, &opened).await?;
+    let right = reading::stable_reading(b, &opened).await?;
     // The reply is on its way when the caller goes.
-    b.strike(Fate::Delayed(Duration::from_millis(50)));
-    let gone = tokio::time::timeout(Duration::from_millis(10), reading::steady(b, &opened)).await;
+    b.inject(LinkFault::Delayed(Duration::from_millis(50)));
+    let gone = tokio::time::timeout(
+        Duration::from_millis(10),
+        reading::stable_reading(b, &opened),
+    )
+    .await;
     b.script().clear();
     if gone.is_ok() && b.script().count() == 0 {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "its reading touches no wire".to_owned(),
         ));
     }
     for _ in 0..3 {
-        let next = reading::steady(b, &opened).await?;
-        holds(next == right, || {
+        let next = reading::stable_reading(b, &opened).await?;
+        ensure(next == right, || {
             format!("after a dropped call the next one read `{next}`, and before `{right}`")
         })?;
     }
     Ok(())
 }
 
-async fn closed(b: &Bench) -> Verdict {
+async fn closed(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     opened.device().close().await?;
     let sent = b.records().len();
-    for (operation, result) in reading::each(b, &opened).await {
-        let error = refused(format!("{operation} on a closed handle"), result)?;
-        holds(error.kind() == ErrorKind::Closed, || {
+    for (operation, result) in reading::read_all(b, &opened).await {
+        let error = expect_error(format!("{operation} on a closed handle"), result)?;
+        ensure(error.kind() == ErrorKind::Closed, || {
             format!(
                 "{operation} on a closed handle: {} instead of closed",
                 error.kind()
             )
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn closed_twice(b: &Bench) -> Verdict {
+async fn closed_twice(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     device.close().await?;
     if let Err(error) = device.close().await {
-        return fails(format!("the second close fails: {error}"));
+        return fail(format!("the second close fails: {error}"));
     }
     let mut events = device.events();
     let ended = tokio::time::timeout(Duration::from_secs(1), async {
         while events.next().await.is_some() {}
     })
     .await;
-    holds(ended.is_ok(), || {
+    ensure(ended.is_ok(), || {
         "the events of a closed handle do not end".to_owned()
     })
 }
 
-async fn error_names(b: &Bench) -> Verdict {
+async fn error_names(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let device = opened.device();
-    b.strike(Fate::Lost);
+    b.inject(LinkFault::Lost);
     let lost = reading::try_steady(b, &opened).await?.err();
     b.script().clear();
     device.close().await?;
-    let closed = refused("a call on a closed handle", device.identity().await)?;
+    let closed = expect_error("a call on a closed handle", device.identity().await)?;
     for error in lost.iter().chain([&closed]) {
-        holds(
+        ensure(
             error.device() == Some(device.descriptor().uri.as_str()),
             || format!("the error names the device {:?}: {error}", error.device()),
         )?;
         let named = error
             .operation()
             .is_some_and(|name| Op::ALL.iter().any(|op| op.name() == name));
-        holds(named, || {
+        ensure(named, || {
             format!(
                 "the error names the operation {:?}: {error}",
                 error.operation()
             )
         })?;
-        holds(!error.message().trim().is_empty(), || {
+        ensure(!error.message().trim().is_empty(), || {
             "the error has no sentence".to_owned()
         })?;
     }
     Ok(())
 }
 
-async fn reads_only(b: &Bench) -> Verdict {
+async fn reads_only(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let (before, sent) = (b.state(), b.records().len());
-    for (operation, result) in reading::each(b, &opened).await {
+    for (operation, result) in reading::read_all(b, &opened).await {
         if let Some(record) = b.records()[sent..].iter().find(|r| r.changes) {
-            return fails(format!(
+            return fail(format!(
                 "{operation} reads, and sent `{}`, which may change the device",
                 record.name
             ));
         }
-        holds(b.state() == before, || {
+        ensure(b.state() == before, || {
             format!("{operation} reads, and the device has changed")
         })?;
         if let Err(error) = result {
@@ -437,7 +441,7 @@ async fn reads_only(b: &Bench) -> Verdict {
                 error.kind(),
                 ErrorKind::NotReady | ErrorKind::NotFound | ErrorKind::Unsupported
             );
-            holds(harmless, || format!("{operation}: {error}"))?;
+            ensure(harmless, || format!("{operation}: {error}"))?;
         }
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! Encryptors, as they are read, and what they refuse.
 
-use super::claims::{made_up_id, made_up_key};
+use super::declarations::{made_up_id, synthetic_key};
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case_context::CaseContext,
     requirement::Impact,
-    result::On,
+    result::TargetKind,
 };
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Operation as Op,
@@ -18,39 +18,39 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "ENC-01/channels",
         "asks for the channels twice",
-        &[Need::Op(Op::Channels)],
+        &[Precondition::Op(Op::Channels)],
         |b| Box::pin(channels(b)),
     ),
     Case::new(
         "ENC-02/status",
         "asks for the status of each channel",
-        &[Need::Op(Op::Channel)],
+        &[Precondition::Op(Op::Channel)],
         |b| Box::pin(status(b)),
     ),
     Case::new(
         "ENC-03/unknown",
         "asks for a channel that is not there",
-        &[Need::Op(Op::Channel)],
+        &[Precondition::Op(Op::Channel)],
         |b| Box::pin(unknown_channel(b)),
     )
     .negative(),
     Case::new(
         "ENC-04/counters",
         "reads the counters twice",
-        &[Need::Op(Op::Counters)],
+        &[Precondition::Op(Op::Counters)],
         |b| Box::pin(counters(b)),
     ),
     Case::new(
         "ENC-05/size",
         "stages keys of sizes that it does not take",
-        &[Need::Op(Op::Stage)],
+        &[Precondition::Op(Op::Stage)],
         |b| Box::pin(wrong_size(b)),
     )
     .negative(),
     Case::new(
         "ENC-06/unknown",
         "stages a key on a channel that is not there",
-        &[Need::Op(Op::Stage), Need::Live],
+        &[Precondition::Op(Op::Stage), Precondition::Live],
         |b| Box::pin(stage_nowhere(b)),
     )
     .negative()
@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "ENC-07/unstaged",
         "activates a key that was never staged",
-        &[Need::Op(Op::Activate), Need::Emulator],
+        &[Precondition::Op(Op::Activate), Precondition::Emulator],
         |b| Box::pin(unstaged(b)),
     )
     .negative()
@@ -66,32 +66,35 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "ENC-08/unstaged",
         "waits for the confirmation of a key that was never staged",
-        &[Need::Op(Op::Confirm), Need::Live],
+        &[Precondition::Op(Op::Confirm), Precondition::Live],
         |b| Box::pin(confirm_unstaged(b)),
     )
     .negative(),
 ];
 
-pub(super) async fn open(b: &Bench) -> Result<Arc<dyn Encryptor>, Stop> {
-    Ok(b.open().await?.as_encryptor()?)
+pub(super) async fn open(b: &CaseContext) -> Result<Arc<dyn Encryptor>, NotPassed> {
+    Ok(b.open().await?.encryptor()?)
 }
 
 /// The channel that may be touched: the one that the file names; of an emulator, the only one.
-pub(super) async fn channel(b: &Bench, encryptor: &dyn Encryptor) -> Result<ChannelId, Stop> {
+pub(super) async fn channel(
+    b: &CaseContext,
+    encryptor: &dyn Encryptor,
+) -> Result<ChannelId, NotPassed> {
     let all = b.call(Op::Channels, encryptor.channels()).await?;
-    match (&b.session.dut.channel, b.session.dut.on()) {
+    match (&b.session.dut.channel, b.session.dut.target_kind()) {
         (Some(named), _) => all.into_iter().find(|c| c.0 == *named).ok_or_else(|| {
-            Stop::Broken(format!(
+            NotPassed::Broken(format!(
                 "the file names the channel `{named}`, which the box lacks"
             ))
         }),
-        (None, On::Device) => Err(Stop::Disabled(
+        (None, TargetKind::Device) => Err(NotPassed::Disabled(
             "name the channel that may be touched with channel = \"..\"".to_owned(),
         )),
         (None, _) => all
             .into_iter()
             .next()
-            .ok_or_else(|| Stop::Fails("it has no channel".to_owned())),
+            .ok_or_else(|| NotPassed::Fails("it has no channel".to_owned())),
     }
 }
 
@@ -102,62 +105,62 @@ pub(crate) fn size(encryptor: &dyn Encryptor) -> usize {
     largest.map_or(32, |bits| usize::try_from(bits.0 / 8).unwrap_or(32))
 }
 
-async fn channels(b: &Bench) -> Verdict {
+async fn channels(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let (first, second) = (
         b.call(Op::Channels, encryptor.channels()).await?,
         b.call(Op::Channels, encryptor.channels()).await?,
     );
-    holds(!first.is_empty(), || "it has no channel".to_owned())?;
-    holds(first == second, || {
+    ensure(!first.is_empty(), || "it has no channel".to_owned())?;
+    ensure(first == second, || {
         format!("it has {first:?}, and then {second:?}")
     })?;
     let unique: BTreeSet<_> = first.iter().collect();
-    holds(unique.len() == first.len(), || {
+    ensure(unique.len() == first.len(), || {
         format!("a channel is named twice: {first:?}")
     })
 }
 
-async fn status(b: &Bench) -> Verdict {
+async fn status(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     for id in b.call(Op::Channels, encryptor.channels()).await? {
         let status = b.call(Op::Channel, encryptor.channel(&id)).await?;
-        holds(status.channel == id, || {
+        ensure(status.channel == id, || {
             format!("it was asked for {id}, and told of {}", status.channel)
         })?;
         let most = match encryptor.encryptor_capabilities().staging {
             Staging::Slots { count, .. } => usize::from(count),
             _ => 0,
         };
-        holds(status.slots.len() <= most, || {
+        ensure(status.slots.len() <= most, || {
             format!(
                 "channel {id} shows {} slots, and {most} are declared",
                 status.slots.len()
             )
         })?;
         let numbers: BTreeSet<_> = status.slots.iter().map(|s| s.number).collect();
-        holds(
+        ensure(
             numbers.len() == status.slots.len() && !numbers.contains(&0),
             || format!("channel {id}: its slots are numbered {numbers:?}"),
         )?;
         let active = status.slots.iter().filter(|s| s.active).count();
-        holds(active <= 1, || {
+        ensure(active <= 1, || {
             format!("channel {id} sends with {active} slots at once")
         })?;
         let keyless = status.state == ChannelState::Encrypting && most > 0 && active == 0;
-        holds(!keyless, || {
+        ensure(!keyless, || {
             format!("channel {id} says that it encrypts, and sends with no slot")
         })?;
     }
     Ok(())
 }
 
-async fn unknown_channel(b: &Bench) -> Verdict {
+async fn unknown_channel(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let nowhere = ChannelId::from("no-such-channel");
     let mut errors = vec![(
         "its status",
-        refused(
+        expect_error(
             "a channel that is not there",
             b.call(Op::Channel, encryptor.channel(&nowhere)).await,
         )?,
@@ -165,49 +168,50 @@ async fn unknown_channel(b: &Bench) -> Verdict {
     if b.session.can(Op::Counters) {
         errors.push((
             "its counters",
-            refused(
+            expect_error(
                 "counters of a channel that is not there",
                 b.call(Op::Counters, encryptor.counters(&nowhere)).await,
             )?,
         ));
     }
     for (what, error) in errors {
-        holds(error.kind() == ErrorKind::NotFound, || {
+        ensure(error.kind() == ErrorKind::NotFound, || {
             format!("{what}, of a channel that is not there: {error}")
         })?;
     }
     Ok(())
 }
 
-async fn counters(b: &Bench) -> Verdict {
+async fn counters(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     for id in b.call(Op::Channels, encryptor.channels()).await? {
         let first = b.call(Op::Counters, encryptor.counters(&id)).await?;
-        if b.session.dut.on() == On::EmulatorInMemory {
+        if b.session.dut.target_kind() == TargetKind::EmulatorInMemory {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         let second = b.call(Op::Counters, encryptor.counters(&id)).await?;
-        let pairs = first.named().into_iter().zip(second.named());
+        let pairs = first.as_pairs().into_iter().zip(second.as_pairs());
         for ((name, before), (_, now)) in pairs {
-            holds(before.is_some() == now.is_some(), || {
+            ensure(before.is_some() == now.is_some(), || {
                 format!("channel {id}: the counter `{name}` comes and goes")
             })?;
-            holds(now >= before, || {
+            ensure(now >= before, || {
                 format!("channel {id}: the counter `{name}` went from {before:?} to {now:?}")
             })?;
         }
-        holds(second.named().iter().any(|(_, now)| now.is_some()), || {
-            format!("channel {id} declares counters, and has none")
-        })?;
+        ensure(
+            second.as_pairs().iter().any(|(_, now)| now.is_some()),
+            || format!("channel {id} declares counters, and has none"),
+        )?;
     }
     Ok(())
 }
 
-async fn wrong_size(b: &Bench) -> Verdict {
+async fn wrong_size(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let right = &encryptor.encryptor_capabilities().key_sizes;
     if *right == KeySizes::Unknown {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "which sizes it takes is not public".to_owned(),
         ));
     }
@@ -216,29 +220,29 @@ async fn wrong_size(b: &Bench) -> Verdict {
         if right.allow(Bits(bytes as u64 * 8)) {
             continue;
         }
-        let key = made_up_key(bytes);
+        let key = synthetic_key(bytes);
         b.secret(key.expose());
-        let error = refused(
+        let error = expect_error(
             format!("a key of {bytes} bytes"),
             encryptor.stage(&ChannelId::from("any"), &key).await,
         )?;
         b.print(&error);
-        holds(
+        ensure(
             error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::None,
             || format!("a key of {bytes} bytes: {error}"),
         )?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn stage_nowhere(b: &Bench) -> Verdict {
+async fn stage_nowhere(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     // Should it be staged after all, then on a box that may be touched.
     channel(b, &*encryptor).await?;
     let before = b.state();
-    let key = made_up_key(size(&*encryptor));
+    let key = synthetic_key(size(&*encryptor));
     b.secret(key.expose());
-    let error = refused(
+    let error = expect_error(
         "a key for a channel that is not there",
         b.call(
             Op::Stage,
@@ -246,15 +250,15 @@ async fn stage_nowhere(b: &Bench) -> Verdict {
         )
         .await,
     )?;
-    holds(error.kind() == ErrorKind::NotFound, || {
+    ensure(error.kind() == ErrorKind::NotFound, || {
         format!("a key for a channel that is not there: {error}")
     })?;
-    holds(b.state() == before, || {
+    ensure(b.state() == before, || {
         "the channel is not there, and the device has changed".to_owned()
     })
 }
 
-async fn unstaged(b: &Bench) -> Verdict {
+async fn unstaged(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
     let before = b.state();
@@ -264,7 +268,7 @@ async fn unstaged(b: &Bench) -> Verdict {
     )
     .then_some(1);
     let never = Staged::new(id, made_up_id(), slot, "made up");
-    let error = refused(
+    let error = expect_error(
         "activating a key that was never staged",
         b.call(Op::Activate, encryptor.activate(&never)).await,
     )?;
@@ -276,15 +280,15 @@ async fn unstaged(b: &Bench) -> Verdict {
             | ErrorKind::Refused
             | ErrorKind::StateChanged
     );
-    holds(right, || {
+    ensure(right, || {
         format!("activating a key that was never staged: {error}")
     })?;
-    holds(b.state() == before, || {
+    ensure(b.state() == before, || {
         "it was refused, and the device has changed".to_owned()
     })
 }
 
-async fn confirm_unstaged(b: &Bench) -> Verdict {
+async fn confirm_unstaged(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let Some(id) = b
         .call(Op::Channels, encryptor.channels())
@@ -292,7 +296,7 @@ async fn confirm_unstaged(b: &Bench) -> Verdict {
         .into_iter()
         .next()
     else {
-        return fails("it has no channel");
+        return fail("it has no channel");
     };
     match b
         .call(
@@ -302,17 +306,17 @@ async fn confirm_unstaged(b: &Bench) -> Verdict {
         .await
     {
         Ok(confirmation) => {
-            holds(!confirmation.is_confirmed(), || {
+            ensure(!confirmation.is_confirmed(), || {
                 format!(
                     "it confirms a key that was never staged: {}",
                     confirmation.evidence()
                 )
             })?;
-            holds(!confirmation.evidence().trim().is_empty(), || {
+            ensure(!confirmation.evidence().trim().is_empty(), || {
                 "it does not confirm, and says nothing of why".to_owned()
             })
         }
-        Err(error) => holds(
+        Err(error) => ensure(
             matches!(error.kind(), ErrorKind::NotReady | ErrorKind::NotFound),
             || format!("{error}"),
         ),

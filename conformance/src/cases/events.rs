@@ -1,16 +1,16 @@
 //! Events: numbered, reported once, and a slow reader is told what it lost.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, fail},
+    case_context::CaseContext,
     reading,
     requirement::Impact,
 };
-use qkd_driver_kit::wrap::fault::Fate;
+use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{
     Event, EventKind, EventStream,
     capability::EventSupport,
-    event::{Delivery, Origin},
+    event::{Origin, StreamItem},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,62 +18,62 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-38/once",
         "hangs up, reads again, and looks at the events",
-        &[Need::Live],
+        &[Precondition::Live],
         |b| Box::pin(once(b)),
     )
     .negative(),
     Case::new(
         "DEV-39/slow-reader",
         "makes more events than are kept, then reads them",
-        &[Need::Memory],
+        &[Precondition::Memory],
         |b| Box::pin(slow_reader(b)),
     )
     .negative(),
     Case::new(
         "DEV-40/alarm",
         "raises an alarm of the device",
-        &[Need::Memory],
+        &[Precondition::Memory],
         |b| Box::pin(alarm(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
 ];
 
-fn drain(events: &mut EventStream) -> Vec<Delivery> {
+fn drain(events: &mut EventStream) -> Vec<StreamItem> {
     std::iter::from_fn(|| events.try_next()).collect()
 }
 
-async fn once(b: &Bench) -> Verdict {
+async fn once(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    reading::steady(b, &opened).await?;
+    reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
-    b.strike(Fate::HangsUp);
+    b.inject(LinkFault::HangsUp);
     let _ = reading::try_steady(b, &opened).await?;
-    let struck = b.script().struck();
+    let struck = b.script().was_injected();
     b.script().clear();
     for _ in 0..3 {
-        reading::steady(b, &opened).await?;
+        reading::stable_reading(b, &opened).await?;
     }
     if !struck {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "its reading touches no wire".to_owned(),
         ));
     }
     let all = drain(&mut events);
     let of = |what: &dyn Fn(&EventKind) -> bool| {
         all.iter()
-            .filter(|d| matches!(d, Delivery::Event(e) if what(&e.kind)))
+            .filter(|d| matches!(d, StreamItem::Event(e) if what(&e.kind)))
             .count()
     };
     let lost = of(&|kind| matches!(kind, EventKind::LinkLost { .. }));
     let restored = of(&|kind| matches!(kind, EventKind::LinkRestored));
-    holds(lost <= 1 && restored == lost, || {
+    ensure(lost <= 1 && restored == lost, || {
         format!("one hang-up was told as {lost} losses and {restored} returns of the link")
     })?;
     let mut before = None;
     for delivery in &all {
-        if let Delivery::Event(event) = delivery {
-            holds(before.is_none_or(|n| event.sequence == n + 1), || {
+        if let StreamItem::Event(event) = delivery {
+            ensure(before.is_none_or(|n| event.sequence == n + 1), || {
                 format!("event {} comes behind event {before:?}", event.sequence)
             })?;
             before = Some(event.sequence);
@@ -81,7 +81,9 @@ async fn once(b: &Bench) -> Verdict {
     }
     // A connection that was hung up is an event; a datagram, or a request with a connection of its own, is none.
     if lost == 0 {
-        Err(Stop::NotApplicable("its link told of no loss".to_owned()))
+        Err(NotPassed::NotApplicable(
+            "its link told of no loss".to_owned(),
+        ))
     } else {
         Ok(())
     }
@@ -91,44 +93,44 @@ async fn once(b: &Bench) -> Verdict {
 const MANY: usize = 600;
 
 /// How many events have come since; `None` if the stream has ended.
-async fn news(events: &mut EventStream) -> Option<u64> {
+async fn next_sequence(events: &mut EventStream) -> Option<u64> {
     let mut count = 0;
     loop {
         match tokio::time::timeout(Duration::ZERO, events.next()).await {
-            Ok(Some(Delivery::Event(_))) => count += 1,
-            Ok(Some(Delivery::Lost(n))) => count += n,
+            Ok(Some(StreamItem::Event(_))) => count += 1,
+            Ok(Some(StreamItem::Lost(n))) => count += n,
             Ok(None) => return None,
             Err(_) => return Some(count),
         }
     }
 }
 
-async fn slow_reader(b: &Bench) -> Verdict {
+async fn slow_reader(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    reading::steady(b, &opened).await?;
+    reading::stable_reading(b, &opened).await?;
     let (mut slow, mut quick) = (opened.device().events(), opened.device().events());
     let mut made = 0;
     for round in 0..MANY {
-        b.strike(Fate::HangsUp);
+        b.inject(LinkFault::HangsUp);
         let _ = reading::try_steady(b, &opened).await?;
         b.script().clear();
-        reading::steady(b, &opened).await?;
-        let mut new = news(&mut quick).await;
+        reading::stable_reading(b, &opened).await?;
+        let mut new = next_sequence(&mut quick).await;
         if new == Some(0) && b.fault("alarm=223").is_ok() {
             // Not by the link, then by the device.
             tokio::time::sleep(Duration::from_secs(1)).await;
             b.fault("clear")?;
             tokio::time::sleep(Duration::from_secs(1)).await;
-            new = news(&mut quick).await;
+            new = next_sequence(&mut quick).await;
         }
         match new {
             None => {
-                return fails(format!(
+                return fail(format!(
                     "the events of an open handle ended, in round {round}"
                 ));
             }
             Some(0) => {
-                return Err(Stop::NotApplicable(
+                return Err(NotPassed::NotApplicable(
                     "it makes no events by which this could be seen".to_owned(),
                 ));
             }
@@ -139,9 +141,9 @@ async fn slow_reader(b: &Bench) -> Verdict {
     let (mut lost, mut seen) = (0, 0);
     while let Some(delivery) = slow.try_next() {
         match delivery {
-            Delivery::Lost(n) => lost += n,
-            Delivery::Event(event) => {
-                holds(expected.is_none_or(|next| event.sequence == next), || {
+            StreamItem::Lost(n) => lost += n,
+            StreamItem::Event(event) => {
+                ensure(expected.is_none_or(|next| event.sequence == next), || {
                     format!("event {} comes where {expected:?} was due", event.sequence)
                 })?;
                 expected = Some(event.sequence + 1);
@@ -149,28 +151,28 @@ async fn slow_reader(b: &Bench) -> Verdict {
             }
         }
     }
-    holds(lost + seen == made, || {
+    ensure(lost + seen == made, || {
         format!(
             "{made} events were made; a slow reader got {seen}, and was told that it lost {lost}"
         )
     })?;
-    holds(seen > 0, || "after the loss nothing came".to_owned())
+    ensure(seen > 0, || "after the loss nothing came".to_owned())
 }
 
-async fn alarm(b: &Bench) -> Verdict {
+async fn alarm(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     if opened.device().capabilities().events == EventSupport::LinkOnly {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has no events of its own".to_owned(),
         ));
     }
-    reading::steady(b, &opened).await?;
+    reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
     let (mut raised, mut told) = (false, None);
     for fault in ["alarm=223", "alarm=psu", "fail", "cut"] {
         match b.fault(fault) {
             Ok(()) => raised = true,
-            Err(Stop::NotApplicable(_)) => continue,
+            Err(NotPassed::NotApplicable(_)) => continue,
             Err(stop) => return Err(stop),
         }
         told = tokio::time::timeout(Duration::from_secs(120), of_the_device(&mut events))
@@ -183,15 +185,15 @@ async fn alarm(b: &Bench) -> Verdict {
         }
     }
     if !raised {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "its emulator has no failure of the device".to_owned(),
         ));
     }
     let Some(event) = told else {
-        return fails("the device failed, and no event told of it within two minutes");
+        return fail("the device failed, and no event told of it within two minutes");
     };
     let native = opened.device().capabilities().events == EventSupport::Native;
-    holds(!native || event.origin == Origin::Device, || {
+    ensure(!native || event.origin == Origin::Device, || {
         format!(
             "it declares native events, and this one was found by {:?}",
             event.origin
@@ -202,7 +204,7 @@ async fn alarm(b: &Bench) -> Verdict {
 /// The next event that the device sent, or that polling found.
 async fn of_the_device(events: &mut EventStream) -> Option<Arc<Event>> {
     while let Some(delivery) = events.next().await {
-        if let Delivery::Event(event) = delivery
+        if let StreamItem::Event(event) = delivery
             && event.origin != Origin::Driver
             && matches!(
                 event.kind,

@@ -2,24 +2,31 @@
 
 use super::protection::{Group, others};
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case_context::CaseContext,
     requirement::Impact,
-    stood,
+    restore,
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, EventStream, Operation as Op,
     capability::EventSupport,
-    event::{Delivery, Origin},
+    event::{Origin, StreamItem},
 };
 use qkd_switch_hal::protection::{
-    CommandKind, GroupId, Mode, PathId, ProtectionSetting, Request, SettingKind, SwitchCommand,
+    ExternalCommand, ExternalCommandKind, GroupId, PathId, ProtectionSetting, SelectionMode,
+    SettingKind, SwitchRequest,
 };
 use std::time::Duration;
 
-const EMULATED: &[Need] = &[Need::Op(Op::ProtectionStatus), Need::Emulator];
-const COMMANDED: &[Need] = &[Need::Op(Op::ProtectionCommand), Need::Live];
-const COMMANDED_EMULATED: &[Need] = &[Need::Op(Op::ProtectionCommand), Need::Emulator];
+const EMULATED: &[Precondition] = &[
+    Precondition::Op(Op::ProtectionStatus),
+    Precondition::Emulator,
+];
+const COMMANDED: &[Precondition] = &[Precondition::Op(Op::ProtectionCommand), Precondition::Live];
+const COMMANDED_EMULATED: &[Precondition] = &[
+    Precondition::Op(Op::ProtectionCommand),
+    Precondition::Emulator,
+];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -64,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "PRT-12/manual-mode",
         "takes the light away in manual mode",
-        &[Need::Op(Op::SetProtection), Need::Emulator],
+        &[Precondition::Op(Op::SetProtection), Precondition::Emulator],
         |b| Box::pin(manual_mode(b)),
     )
     .negative()
@@ -81,21 +88,21 @@ pub(super) const CASES: &[Case] = &[
         "PRT-14/standing",
         "asks for a manual switch while a stronger command stands",
         COMMANDED,
-        |b| Box::pin(standing(b)),
+        |b| Box::pin(active_command(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
         "PRT-15/restore",
         "mends the preferred path, and waits",
-        &[Need::Op(Op::SetProtection), Need::Memory],
+        &[Precondition::Op(Op::SetProtection), Precondition::Memory],
         |b| Box::pin(restore(b)),
     )
     .impact(Impact::Disruptive),
     Case::new(
         "PRT-16/ignored",
         "sets a group, which the device takes and does not do",
-        &[Need::Op(Op::SetProtection), Need::Emulator],
+        &[Precondition::Op(Op::SetProtection), Precondition::Emulator],
         |b| Box::pin(ignored(b)),
     )
     .negative()
@@ -103,13 +110,13 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Takes the light of a path away.
-fn cut(b: &Bench, group: &GroupId, path: &PathId) -> Verdict {
+fn cut(b: &CaseContext, group: &GroupId, path: &PathId) -> CaseOutcome {
     b.fault(&format!("cut={group}/{path}"))
 }
 
 /// Takes light away so that the live path fails and another is left: that of the live path, or, where paths share their light, that of one of the others.
-async fn fail_live(b: &Bench, group: &Group) -> Verdict {
-    let live = &group.before.live.path;
+async fn fail_active_path(b: &CaseContext, group: &Group) -> CaseOutcome {
+    let live = &group.before.active.path;
     let others = group
         .before
         .paths
@@ -119,7 +126,7 @@ async fn fail_live(b: &Bench, group: &Group) -> Verdict {
     for path in std::iter::once(live).chain(others) {
         cut(b, &group.id, path)?;
         let now = group.now(b).await?;
-        let gone = now.live.path != *live || now.path(live)?.failed == Some(true);
+        let gone = now.active.path != *live || now.path(live)?.failed == Some(true);
         if gone
             && now
                 .paths
@@ -130,55 +137,58 @@ async fn fail_live(b: &Bench, group: &Group) -> Verdict {
         }
         b.fault("clear")?;
     }
-    Err(Stop::NotApplicable(
+    Err(NotPassed::NotApplicable(
         "no light can be taken away so that one path fails and another is left".to_owned(),
     ))
 }
 
 /// Whether it stands in automatic mode, with another path that is well: only then does it have to go over.
-fn protected(group: &Group) -> Verdict {
+fn protected(group: &Group) -> CaseOutcome {
     if group.before.is_protected() {
         Ok(())
     } else {
-        Err(Stop::NotApplicable(
+        Err(NotPassed::NotApplicable(
             "the group is not protected as it stands".to_owned(),
         ))
     }
 }
 
-async fn signal_fail(b: &Bench) -> Verdict {
+async fn signal_fail(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
-    let live = group.before.live.path.clone();
-    stood::putting_back(b, &group.opened, group.stood(), async {
-        fail_live(b, &group).await?;
+    let live = group.before.active.path.clone();
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
+        fail_active_path(b, &group).await?;
         // A box that holds off its decision does so for less than this.
         let mut now = group.now(b).await?;
         for _ in 0..40 {
-            if now.live.path != live {
+            if now.active.path != live {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
             now = group.now(b).await?;
         }
-        holds(now.live.path != live, || {
+        ensure(now.active.path != live, || {
             format!("the light of path {live} is gone, and the signal is still there")
         })?;
-        holds(
-            matches!(now.live.request, Request::SignalFail | Request::Unknown),
+        ensure(
+            matches!(
+                now.active.request,
+                SwitchRequest::SignalFail | SwitchRequest::Unknown
+            ),
             || {
                 format!(
                     "it went over for want of light, and says `{}`",
-                    now.live.request
+                    now.active.request
                 )
             },
         )?;
         let failed = now.path(&live)?.failed;
-        holds(failed != Some(false), || {
+        ensure(failed != Some(false), || {
             format!("the light of path {live} is gone, and it is told as well")
         })?;
         let over = now.switch_overs.zip(group.before.switch_overs);
-        holds(over.is_none_or(|(after, before)| after > before), || {
+        ensure(over.is_none_or(|(after, before)| after > before), || {
             "it went over, and has not counted it".to_owned()
         })?;
         b.fault("clear")
@@ -189,7 +199,7 @@ async fn signal_fail(b: &Bench) -> Verdict {
 /// The next switch-over of a group.
 async fn switch_over(events: &mut EventStream, of: &GroupId) -> Option<(String, String, Origin)> {
     while let Some(delivery) = events.next().await {
-        if let Delivery::Event(event) = delivery
+        if let StreamItem::Event(event) = delivery
             && let EventKind::SwitchOver {
                 group,
                 path,
@@ -203,33 +213,33 @@ async fn switch_over(events: &mut EventStream, of: &GroupId) -> Option<(String, 
     None
 }
 
-async fn event(b: &Bench) -> Verdict {
+async fn event(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let support = group.protection.capabilities().events;
     if support == EventSupport::LinkOnly {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has no events of its own".to_owned(),
         ));
     }
-    if support == EventSupport::Native && b.session.dut.on().has_wall_time() {
-        return Err(Stop::Disabled(
+    if support == EventSupport::Native && b.session.dut.target_kind().has_wall_time() {
+        return Err(NotPassed::Disabled(
             "nobody receives notifications here".to_owned(),
         ));
     }
     protected(&group)?;
     let mut events = group.protection.events();
-    stood::putting_back(b, &group.opened, group.stood(), async {
-        fail_live(b, &group).await?;
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
+        fail_active_path(b, &group).await?;
         let told =
             tokio::time::timeout(Duration::from_secs(30), switch_over(&mut events, &group.id))
                 .await
                 .ok()
                 .flatten();
         let Some((path, _, origin)) = told else {
-            return fails("it went over, and no event told of it within 30 s");
+            return fail("it went over, and no event told of it within 30 s");
         };
-        let now = group.now(b).await?.live.path;
-        holds(path == now.0, || {
+        let now = group.now(b).await?.active.path;
+        ensure(path == now.0, || {
             format!("the event tells of path {path}, and the signal is on {now}")
         })?;
         let right = if support == EventSupport::Native {
@@ -237,7 +247,7 @@ async fn event(b: &Bench) -> Verdict {
         } else {
             Origin::Poll
         };
-        holds(origin == right, || {
+        ensure(origin == right, || {
             format!("it declares {support:?} events, and this one is of origin {origin:?}")
         })?;
         b.fault("clear")
@@ -245,26 +255,26 @@ async fn event(b: &Bench) -> Verdict {
     .await
 }
 
-async fn spare_failed(b: &Bench) -> Verdict {
+async fn spare_failed(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
-    let live = group.before.live.path.clone();
+    let live = group.before.active.path.clone();
     // Of a crossbar, each path needs what the others need: only a path whose light can be taken without that of the live one counts.
     let other = group.other()?;
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         cut(b, &group.id, &other)?;
         let now = group.now(b).await?;
-        if now.live.path != live {
-            return Err(Stop::NotApplicable(
+        if now.active.path != live {
+            return Err(NotPassed::NotApplicable(
                 "its paths share their light".to_owned(),
             ));
         }
         let told = now.path(&other)?.failed;
-        holds(told != Some(false), || {
+        ensure(told != Some(false), || {
             format!("the light of path {other} is gone, and it is told as well")
         })?;
         if now.paths.len() == 2 {
-            holds(!now.is_protected(), || {
+            ensure(!now.is_protected(), || {
                 "the only other path has failed, and the group is told as protected".to_owned()
             })?;
         }
@@ -273,37 +283,39 @@ async fn spare_failed(b: &Bench) -> Verdict {
     .await
 }
 
-async fn manual_to_dark(b: &Bench) -> Verdict {
+async fn manual_to_dark(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.takes(CommandKind::Manual) {
-        return Err(Stop::NotApplicable("it takes no manual switch".to_owned()));
+    if !group.accepts(ExternalCommandKind::Manual) {
+        return Err(NotPassed::NotApplicable(
+            "it takes no manual switch".to_owned(),
+        ));
     }
     let other = group.other()?;
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         cut(b, &group.id, &other)?;
-        if group.now(b).await?.live.path != group.before.live.path {
-            return Err(Stop::NotApplicable(
+        if group.now(b).await?.active.path != group.before.active.path {
+            return Err(NotPassed::NotApplicable(
                 "its paths share their light".to_owned(),
             ));
         }
         let before = b.state();
-        let error = refused(
+        let error = expect_error(
             "a manual switch to a path without light",
             b.call(
                 Op::ProtectionCommand,
                 group
                     .protection
-                    .command(&group.id, &SwitchCommand::Manual(other.clone())),
+                    .command(&group.id, &ExternalCommand::Manual(other.clone())),
             )
             .await,
         )?;
-        holds(error.kind() == ErrorKind::NotReady, || {
+        ensure(error.kind() == ErrorKind::NotReady, || {
             format!("a manual switch to a path without light: {error}")
         })?;
-        holds(error.effect() == Effect::None, || {
+        ensure(error.effect() == Effect::None, || {
             format!("its effect is not none: {error}")
         })?;
-        holds(before == b.state(), || {
+        ensure(before == b.state(), || {
             "it was refused, and the device has changed".to_owned()
         })?;
         b.fault("clear")
@@ -312,8 +324,8 @@ async fn manual_to_dark(b: &Bench) -> Verdict {
 }
 
 /// Forces the signal to a path, in whichever mode the box takes it.
-async fn forced(b: &Bench, group: &Group, path: &PathId) -> Verdict {
-    let command = SwitchCommand::Force(path.clone());
+async fn forced(b: &CaseContext, group: &Group, path: &PathId) -> CaseOutcome {
+    let command = ExternalCommand::Force(path.clone());
     match b
         .call(
             Op::ProtectionCommand,
@@ -323,7 +335,7 @@ async fn forced(b: &Bench, group: &Group, path: &PathId) -> Verdict {
     {
         // A box without standing commands takes it in manual mode only.
         Err(e) if e.kind() == ErrorKind::NotReady && group.sets(SettingKind::Mode) => {
-            group.mode(b, Mode::Manual).await?;
+            group.mode(b, SelectionMode::Manual).await?;
             Ok(b.call(
                 Op::ProtectionCommand,
                 group.protection.command(&group.id, &command),
@@ -334,65 +346,73 @@ async fn forced(b: &Bench, group: &Group, path: &PathId) -> Verdict {
     }
 }
 
-async fn force(b: &Bench) -> Verdict {
+async fn force(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.takes(CommandKind::Force) {
-        return Err(Stop::NotApplicable("it takes no forced switch".to_owned()));
+    if !group.accepts(ExternalCommandKind::Force) {
+        return Err(NotPassed::NotApplicable(
+            "it takes no forced switch".to_owned(),
+        ));
     }
     let other = group.other()?;
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         let before = b.state();
         forced(b, &group, &other).await?;
         let now = group.now(b).await?;
-        holds(now.live.path == other, || {
+        ensure(now.active.path == other, || {
             format!(
                 "path {other} was forced, and the signal is on {}",
-                now.live.path
+                now.active.path
             )
         })?;
         let right = matches!(
-            now.live.request,
-            Request::ForcedSwitch | Request::ManualSwitch | Request::Unknown
+            now.active.request,
+            SwitchRequest::ForcedSwitch | SwitchRequest::ManualSwitch | SwitchRequest::Unknown
         );
-        holds(right, || {
+        ensure(right, || {
             format!(
                 "path {other} was forced, and it says `{}`",
-                now.live.request
+                now.active.request
             )
         })?;
-        holds(!now.is_protected(), || {
+        ensure(!now.is_protected(), || {
             "a forced group is told as protected".to_owned()
         })?;
-        holds(before.is_none() || before != b.state(), || {
+        ensure(before.is_none() || before != b.state(), || {
             "it was forced, and the device has not changed".to_owned()
         })
     })
     .await?;
-    let now = group.now(b).await?.live.path;
-    holds(now == group.before.live.path, || {
+    let now = group.now(b).await?.active.path;
+    ensure(now == group.before.active.path, || {
         format!("it was put back, and the signal is on {now}")
     })
 }
 
-async fn manual_mode(b: &Bench) -> Verdict {
+async fn manual_mode(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     if !group.sets(SettingKind::Mode) {
-        return Err(Stop::NotApplicable("its mode cannot be set".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "its mode cannot be set".to_owned(),
+        ));
     }
-    let live = group.before.live.path.clone();
-    stood::putting_back(b, &group.opened, group.stood(), async {
-        group.mode(b, Mode::Manual).await?;
+    let live = group.before.active.path.clone();
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
+        group.mode(b, SelectionMode::Manual).await?;
         cut(b, &group.id, &live)?;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = group.now(b).await?;
-        holds(now.live.path == live, || {
-            format!("in manual mode, the signal went over to {}", now.live.path)
+        ensure(now.active.path == live, || {
+            format!(
+                "in manual mode, the signal went over to {}",
+                now.active.path
+            )
         })?;
-        holds(now.mode == Mode::Manual && !now.is_protected(), || {
-            "in manual mode, the group is told as protected".to_owned()
-        })?;
+        ensure(
+            now.mode == SelectionMode::Manual && !now.is_protected(),
+            || "in manual mode, the group is told as protected".to_owned(),
+        )?;
         let failed = now.path(&live)?.failed;
-        holds(failed != Some(false), || {
+        ensure(failed != Some(false), || {
             format!("the light of path {live} is gone, and it is told as well")
         })?;
         b.fault("clear")
@@ -400,15 +420,17 @@ async fn manual_mode(b: &Bench) -> Verdict {
     .await
 }
 
-async fn refused_command(b: &Bench) -> Verdict {
+async fn refused_command(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.takes(CommandKind::Force) {
-        return Err(Stop::NotApplicable("it takes no forced switch".to_owned()));
+    if !group.accepts(ExternalCommandKind::Force) {
+        return Err(NotPassed::NotApplicable(
+            "it takes no forced switch".to_owned(),
+        ));
     }
     let other = group.other()?;
-    stood::putting_back(b, &group.opened, group.stood(), async {
-        if !group.takes(CommandKind::Lockout) {
-            group.mode(b, Mode::Manual).await?;
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
+        if !group.accepts(ExternalCommandKind::Lockout) {
+            group.mode(b, SelectionMode::Manual).await?;
         }
         b.fault("full")?;
         let before = b.state();
@@ -417,89 +439,95 @@ async fn refused_command(b: &Bench) -> Verdict {
                 Op::ProtectionCommand,
                 group
                     .protection
-                    .command(&group.id, &SwitchCommand::Force(other.clone())),
+                    .command(&group.id, &ExternalCommand::Force(other.clone())),
             )
             .await;
         let after = b.state();
         b.fault("clear")?;
-        let error = refused("a forced switch that the device refuses", result)?;
+        let error = expect_error("a forced switch that the device refuses", result)?;
         let kind = error.kind();
-        holds(
+        ensure(
             matches!(kind, ErrorKind::Refused | ErrorKind::Misbehaved(_)),
             || format!("the device refuses every change: {error}"),
         )?;
-        holds(before == after, || {
+        ensure(before == after, || {
             "every change was refused, and the device has changed".to_owned()
         })?;
-        holds(error.effect() != Effect::Partial, || {
+        ensure(error.effect() != Effect::Partial, || {
             format!("nothing was changed, and the error says in part: {error}")
         })
     })
     .await
 }
 
-async fn standing(b: &Bench) -> Verdict {
+async fn active_command(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     if ![
-        CommandKind::Lockout,
-        CommandKind::Manual,
-        CommandKind::Clear,
+        ExternalCommandKind::Lockout,
+        ExternalCommandKind::Manual,
+        ExternalCommandKind::Clear,
     ]
     .iter()
-    .all(|c| group.takes(*c))
+    .all(|c| group.accepts(*c))
     {
-        return Err(Stop::NotApplicable("its commands do not stand".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "its commands do not stand".to_owned(),
+        ));
     }
     let other = group.other()?;
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         b.call(
             Op::ProtectionCommand,
-            group.protection.command(&group.id, &SwitchCommand::Lockout),
+            group
+                .protection
+                .command(&group.id, &ExternalCommand::Lockout),
         )
         .await?;
         let now = group.now(b).await?;
-        holds(now.live.request == Request::LockoutOfProtection, || {
-            format!("it was locked out, and says `{}`", now.live.request)
-        })?;
-        holds(!now.is_protected(), || {
+        ensure(
+            now.active.request == SwitchRequest::LockoutOfProtection,
+            || format!("it was locked out, and says `{}`", now.active.request),
+        )?;
+        ensure(!now.is_protected(), || {
             "a group that is locked out is told as protected".to_owned()
         })?;
         let before = b.state();
-        let error = refused(
+        let error = expect_error(
             "a manual switch while a lockout stands",
             group
                 .protection
-                .command(&group.id, &SwitchCommand::Manual(other.clone()))
+                .command(&group.id, &ExternalCommand::Manual(other.clone()))
                 .await,
         )?;
-        holds(error.kind() == ErrorKind::NotReady, || {
+        ensure(error.kind() == ErrorKind::NotReady, || {
             format!("a manual switch while a lockout stands: {error}")
         })?;
-        holds(before == b.state(), || {
+        ensure(before == b.state(), || {
             "it was refused, and the device has changed".to_owned()
         })?;
         b.call(
             Op::ProtectionCommand,
-            group.protection.command(&group.id, &SwitchCommand::Clear),
+            group.protection.command(&group.id, &ExternalCommand::Clear),
         )
         .await?;
         let now = group.now(b).await?;
-        holds(now.live.request != Request::LockoutOfProtection, || {
-            "the lockout was cleared, and stands".to_owned()
-        })
+        ensure(
+            now.active.request != SwitchRequest::LockoutOfProtection,
+            || "the lockout was cleared, and stands".to_owned(),
+        )
     })
     .await
 }
 
-async fn restore(b: &Bench) -> Verdict {
+async fn restore(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
     let (true, true, Some(wait)) = (
-        group.sets(SettingKind::Revert),
+        group.sets(SettingKind::Revertive),
         group.sets(SettingKind::WaitToRestore),
         group.before.wait_to_restore,
     ) else {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "whether and when it restores cannot be set".to_owned(),
         ));
     };
@@ -510,10 +538,10 @@ async fn restore(b: &Bench) -> Verdict {
         .map_or(wait.as_secs_f64(), |r| *r.start());
     // Long enough to see it waiting.
     let wait = Duration::from_secs_f64(least).max(declared.wait_step * 10);
-    let live = group.before.live.path.clone();
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    let live = group.before.active.path.clone();
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         for setting in [
-            ProtectionSetting::Revert(true),
+            ProtectionSetting::Revertive(true),
             ProtectionSetting::WaitToRestore(wait),
         ] {
             b.call(
@@ -522,39 +550,44 @@ async fn restore(b: &Bench) -> Verdict {
             )
             .await?;
         }
-        fail_live(b, &group).await?;
-        let away = group.now(b).await?.live.path;
+        fail_active_path(b, &group).await?;
+        let away = group.now(b).await?.active.path;
         if away == live {
-            return Err(Stop::NotApplicable("it holds its decision off".to_owned()));
+            return Err(NotPassed::NotApplicable(
+                "it holds its decision off".to_owned(),
+            ));
         }
         b.fault("clear")?;
         let now = group.now(b).await?;
-        holds(now.live.path == away, || {
+        ensure(now.active.path == away, || {
             format!(
                 "it waits {wait:?} before it restores, and the signal is on {} at once",
-                now.live.path
+                now.active.path
             )
         })?;
         tokio::time::sleep(wait + Duration::from_secs(1)).await;
         let now = group.now(b).await?;
-        holds(now.live.path == live, || {
+        ensure(now.active.path == live, || {
             format!(
                 "path {live} has been well for {wait:?}, and the signal is on {}",
-                now.live.path
+                now.active.path
             )
         })?;
-        holds(
-            matches!(now.live.request, Request::NoRequest | Request::Unknown),
-            || format!("it is restored, and says `{}`", now.live.request),
+        ensure(
+            matches!(
+                now.active.request,
+                SwitchRequest::NoRequest | SwitchRequest::Unknown
+            ),
+            || format!("it is restored, and says `{}`", now.active.request),
         )
     })
     .await
 }
 
-async fn ignored(b: &Bench) -> Verdict {
+async fn ignored(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let wishes = others(&group);
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         for wish in &wishes {
             b.fault("ignore=99")?;
             let before = b.state();
@@ -566,12 +599,12 @@ async fn ignored(b: &Bench) -> Verdict {
                 .await;
             let after = b.state();
             b.fault("clear")?;
-            let error = refused(format!("`{wish}`, which the device does not do"), result)?;
+            let error = expect_error(format!("`{wish}`, which the device does not do"), result)?;
             let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
-            holds(right, || {
+            ensure(right, || {
                 format!("`{wish}`, which the device does not do: {error}")
             })?;
-            holds(before == after, || {
+            ensure(before == after, || {
                 format!("`{wish}` was not to be done, and the device has changed")
             })?;
         }

@@ -1,26 +1,26 @@
-//! The cases, by subject. What a case may assume is in [`crate::bench::Bench`]; what it must leave behind is in its impact.
+//! The cases, by subject. What a case may assume is in [`crate::case_context::CaseContext`]; what it must leave behind is in its impact.
 
 mod attenuator;
-mod claims;
+mod declarations;
 mod device;
 pub(crate) mod encryptor;
 mod events;
-mod exclusive;
+mod exclusive_port;
 mod failover;
+mod key_delivery;
+mod key_roll;
 mod module;
 mod parameters;
 mod power;
 mod protection;
 mod random;
 mod recovery;
-mod rolling;
 mod switch;
 mod switching;
-mod taking;
 
-pub(crate) use claims::made_up_key;
-pub(crate) use parameters::another as another_value;
-pub(crate) use rolling::settled;
+pub(crate) use declarations::synthetic_key;
+pub(crate) use key_roll::settled;
+pub(crate) use parameters::different_value as another_value;
 pub(crate) use switching::change;
 
 use crate::case::Case;
@@ -32,11 +32,11 @@ pub fn all() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
         let mut all: Vec<Case> = [
             device::CASES,
-            claims::CASES,
+            declarations::CASES,
             parameters::CASES,
             recovery::CASES,
             events::CASES,
-            exclusive::CASES,
+            exclusive_port::CASES,
             switch::CASES,
             switching::CASES,
             power::CASES,
@@ -44,9 +44,9 @@ pub fn all() -> &'static [Case] {
             protection::CASES,
             failover::CASES,
             encryptor::CASES,
-            rolling::CASES,
+            key_roll::CASES,
             module::CASES,
-            taking::CASES,
+            key_delivery::CASES,
             random::CASES,
         ]
         .concat();
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn at_least_sixty_requirements_and_half_of_the_cases_negative() {
+    fn at_least_sixty_requirements_and_half_of_the_cases_are_negative() {
         assert!(requirement::all().len() >= 60);
         let negative = all().iter().filter(|c| c.negative).count();
         assert!(2 * negative >= all().len(), "{negative} of {}", all().len());
     }
 
     #[test]
-    fn no_case_does_more_than_its_requirement_says() {
+    fn no_case_has_a_higher_impact_than_its_requirement() {
         for case in all() {
             let requirement = requirement::find(case.requirement()).unwrap();
             assert!(

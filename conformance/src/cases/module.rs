@@ -1,12 +1,12 @@
 //! QKD modules, as they are read and run.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, holds},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure},
+    case_context::CaseContext,
+    journal::Snapshot,
     reading,
     requirement::Impact,
-    result::On,
+    result::TargetKind,
 };
 use qkd_hal::{
     ErrorKind, Operation as Op, QkdModule,
@@ -18,31 +18,31 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "QKD-01/status",
         "asks for the status",
-        &[Need::Op(Op::ModuleStatus)],
+        &[Precondition::Op(Op::ModuleStatus)],
         |b| Box::pin(status(b)),
     ),
     Case::new(
         "QKD-02/performance",
         "asks for the performance",
-        &[Need::Op(Op::Performance)],
+        &[Precondition::Op(Op::Performance)],
         |b| Box::pin(performance(b)),
     ),
     Case::new(
         "QKD-03/store",
         "asks for the key store",
-        &[Need::Op(Op::KeyStore)],
+        &[Precondition::Op(Op::KeyStore)],
         |b| Box::pin(store(b)),
     ),
     Case::new(
         "QKD-04/roles",
         "compares the roles of the two ends",
-        &[Need::Op(Op::ModuleStatus), Need::Peer],
+        &[Precondition::Op(Op::ModuleStatus), Precondition::Peer],
         |b| Box::pin(roles(b)),
     ),
     Case::new(
         "QKD-05/cut",
         "cuts the quantum channel, looks, mends it, looks again",
-        &[Need::Op(Op::ModuleStatus), Need::Emulator],
+        &[Precondition::Op(Op::ModuleStatus), Precondition::Emulator],
         |b| Box::pin(cut(b)),
     )
     .negative()
@@ -50,14 +50,14 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "QKD-06/calibrated",
         "calibrates, and waits until it generates again",
-        &[Need::Op(Op::Calibrate), Need::Live],
+        &[Precondition::Op(Op::Calibrate), Precondition::Live],
         |b| Box::pin(calibrated(b)),
     )
     .impact(Impact::Disruptive),
     Case::new(
         "QKD-07/started",
         "starts a module that runs",
-        &[Need::Op(Op::Start), Need::Live],
+        &[Precondition::Op(Op::Start), Precondition::Live],
         |b| Box::pin(started(b)),
     )
     .negative()
@@ -65,32 +65,32 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "QKD-08/noisy",
         "adds loss to the quantum channel, and looks at rate and QBER",
-        &[Need::Op(Op::Performance), Need::Emulator],
+        &[Precondition::Op(Op::Performance), Precondition::Emulator],
         |b| Box::pin(lossy(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
 ];
 
-pub(super) async fn open(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
-    Ok(b.open().await?.as_module()?)
+pub(super) async fn open(b: &CaseContext) -> Result<Arc<dyn QkdModule>, NotPassed> {
+    Ok(b.open().await?.module()?)
 }
 
-async fn status(b: &Bench) -> Verdict {
+async fn status(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let status = b.call(Op::ModuleStatus, module.status()).await?;
     let declared = module.qkd_capabilities().role;
-    holds(status.role == declared, || {
+    ensure(status.role == declared, || {
         format!(
             "it declares the role {declared:?}, and says {:?}",
             status.role
         )
     })?;
     let blank = status.peer.as_ref().is_some_and(|p| p.trim().is_empty());
-    holds(!blank, || "it names a peer without a name".to_owned())
+    ensure(!blank, || "it names a peer without a name".to_owned())
 }
 
-async fn performance(b: &Bench) -> Verdict {
+async fn performance(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     // While it initialises there is nothing to tell.
     let told = b.call(Op::ModuleStatus, module.status()).await?.state;
@@ -106,13 +106,13 @@ async fn performance(b: &Bench) -> Verdict {
         ("visibility", p.visibility.map(|m| m.value.0)),
     ];
     for (name, value) in ratios {
-        holds(value.is_none_or(|v| (0.0..=1.0).contains(&v)), || {
+        ensure(value.is_none_or(|v| (0.0..=1.0).contains(&v)), || {
             format!("the {name} is {value:?}, which is not within 0 to 1")
         })?;
     }
     // A key is made only below one half, where the two ends agree better than by chance.
     if let (Some(qber), Some(rate)) = (&p.qber, &p.secret_key_rate) {
-        holds(qber.value.0 < 0.5 || rate.value.0 <= 0.0, || {
+        ensure(qber.value.0 < 0.5 || rate.value.0 <= 0.0, || {
             format!(
                 "keys at {} bit/s, at a QBER of {}",
                 rate.value.0, qber.value.0
@@ -120,12 +120,12 @@ async fn performance(b: &Bench) -> Verdict {
         })?;
     }
     if let Some(rate) = &p.secret_key_rate {
-        holds(rate.value.0.is_finite() && rate.value.0 >= 0.0, || {
+        ensure(rate.value.0.is_finite() && rate.value.0 >= 0.0, || {
             format!("the secret key rate is {} bit/s", rate.value.0)
         })?;
     }
     if let Some(noise) = &p.excess_noise {
-        holds(noise.value.0.is_finite(), || {
+        ensure(noise.value.0.is_finite(), || {
             format!("the excess noise is {}", noise.value.0)
         })?;
     }
@@ -134,16 +134,16 @@ async fn performance(b: &Bench) -> Verdict {
         || p.visibility.is_some()
         || p.excess_noise.is_some()
         || p.last_block.is_some();
-    holds(any, || {
+    ensure(any, || {
         "it declares performance, and tells nothing".to_owned()
     })
 }
 
-async fn store(b: &Bench) -> Verdict {
+async fn store(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let s = b.call(Op::KeyStore, module.key_store()).await?;
     if let (Some(stored), Some(capacity)) = (s.stored, s.capacity) {
-        holds(stored <= capacity, || {
+        ensure(stored <= capacity, || {
             format!("{stored} keys are stored, of at most {capacity}")
         })?;
     }
@@ -153,7 +153,7 @@ async fn store(b: &Bench) -> Verdict {
         ("greatest", s.max_key_size),
     ];
     for (name, size) in sizes {
-        holds(
+        ensure(
             size.is_none_or(|z| z.0 > 0 && z.to_bytes().is_some()),
             || format!("the {name} size is {size:?}, which is no multiple of 8"),
         )?;
@@ -161,20 +161,20 @@ async fn store(b: &Bench) -> Verdict {
     let ordered = |a: Option<qkd_hal::units::Bits>, z: Option<qkd_hal::units::Bits>| {
         a.zip(z).is_none_or(|(a, z)| a.0 <= z.0)
     };
-    holds(
+    ensure(
         ordered(s.min_key_size, s.key_size)
             && ordered(s.key_size, s.max_key_size)
             && ordered(s.min_key_size, s.max_key_size),
         || format!("the sizes are {sizes:?}, which are out of order"),
     )?;
-    holds(s.max_per_request != Some(0), || {
+    ensure(s.max_per_request != Some(0), || {
         "no key may be asked for at once".to_owned()
     })
 }
 
-async fn roles(b: &Bench) -> Verdict {
+async fn roles(b: &CaseContext) -> CaseOutcome {
     let near = open(b).await?;
-    let far = b.open_peer().await?.as_module()?;
+    let far = b.open_peer().await?.module()?;
     let (one, other) = (
         b.call(Op::ModuleStatus, near.status()).await?,
         b.call(Op::ModuleStatus, far.status()).await?,
@@ -187,10 +187,10 @@ async fn roles(b: &Bench) -> Verdict {
             | (Role::Transceiver, _)
             | (_, Role::Transceiver)
     );
-    holds(fit, || {
+    ensure(fit, || {
         format!("the two ends are a {:?} and a {:?}", one.role, other.role)
     })?;
-    holds(one.pairing_group == other.pairing_group, || {
+    ensure(one.pairing_group == other.pairing_group, || {
         format!(
             "the two ends are of the groups {:?} and {:?}",
             one.pairing_group, other.pairing_group
@@ -198,20 +198,22 @@ async fn roles(b: &Bench) -> Verdict {
     })
 }
 
-async fn generating(b: &Bench, module: &dyn QkdModule) -> Result<bool, Stop> {
+async fn generating(b: &CaseContext, module: &dyn QkdModule) -> Result<bool, NotPassed> {
     reading::until(b, || async {
         Ok(module.status().await?.state == ModuleState::Generating)
     })
     .await
 }
 
-async fn cut(b: &Bench) -> Verdict {
+async fn cut(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let first = b.call(Op::ModuleStatus, module.status()).await?.state;
     if first == ModuleState::Unknown {
-        return Err(Stop::NotApplicable("it does not tell its state".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it does not tell its state".to_owned(),
+        ));
     }
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         format!("it does not generate to begin with: {first:?}")
     })?;
     b.fault("cut")?;
@@ -220,18 +222,18 @@ async fn cut(b: &Bench) -> Verdict {
     })
     .await?;
     b.fault("clear")?;
-    holds(told, || {
+    ensure(told, || {
         "the quantum channel was cut, and it says that it generates".to_owned()
     })?;
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         "the quantum channel was mended, and it does not generate again".to_owned()
     })
 }
 
 /// The module, if its key generation may be interrupted: of a device, only where its file says so. It generates: one that stands still is not set going.
-async fn may_be_stopped(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
-    if b.session.dut.on() == On::Device && !b.session.dut.generation {
-        return Err(Stop::Disabled(
+async fn may_be_stopped(b: &CaseContext) -> Result<Arc<dyn QkdModule>, NotPassed> {
+    if b.session.dut.target_kind() == TargetKind::Device && !b.session.dut.generation {
+        return Err(NotPassed::Disabled(
             "say that key generation may be interrupted, with generation = true".to_owned(),
         ));
     }
@@ -239,49 +241,49 @@ async fn may_be_stopped(b: &Bench) -> Result<Arc<dyn QkdModule>, Stop> {
     if generating(b, &*module).await? {
         Ok(module)
     } else {
-        Err(Stop::Disabled(
+        Err(NotPassed::Disabled(
             "it does not generate to begin with".to_owned(),
         ))
     }
 }
 
-async fn calibrated(b: &Bench) -> Verdict {
+async fn calibrated(b: &CaseContext) -> CaseOutcome {
     let module = may_be_stopped(b).await?;
-    b.about_to_change(&Stood::Other("the module was generating".to_owned()))?;
+    b.record_snapshot(&Snapshot::Other("the module was generating".to_owned()))?;
     b.call(Op::Calibrate, module.calibrate()).await?;
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         "it was calibrated, and does not generate again".to_owned()
     })?;
-    b.put_back("generating");
+    b.note_restored("generating");
     Ok(())
 }
 
-async fn started(b: &Bench) -> Verdict {
+async fn started(b: &CaseContext) -> CaseOutcome {
     let module = may_be_stopped(b).await?;
     match b.call(Op::Start, module.start()).await {
         // That it runs is no failure; that it will not be started twice is none either.
         Ok(()) => {}
         Err(error) => {
             let right = matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Refused);
-            holds(right, || format!("starting a module that runs: {error}"))?;
+            ensure(right, || format!("starting a module that runs: {error}"))?;
         }
     }
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         "it was generating, was started, and does not generate any more".to_owned()
     })?;
-    b.put_back("generating");
+    b.note_restored("generating");
     Ok(())
 }
 
-async fn lossy(b: &Bench) -> Verdict {
+async fn lossy(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         "it does not generate to begin with".to_owned()
     })?;
     let before = b.call(Op::Performance, module.performance()).await?;
     b.fault("loss-db=9")?;
     tokio::time::sleep(std::time::Duration::from_secs(
-        if b.session.dut.on().has_wall_time() {
+        if b.session.dut.target_kind().has_wall_time() {
             1
         } else {
             120
@@ -296,7 +298,7 @@ async fn lossy(b: &Bench) -> Verdict {
         other => other?,
     };
     if let (Some(one), Some(two)) = (before.qber, after.qber) {
-        holds(two.value.0 >= one.value.0, || {
+        ensure(two.value.0 >= one.value.0, || {
             format!(
                 "9 dB more loss, and the QBER went from {} to {}",
                 one.value.0, two.value.0
@@ -304,14 +306,14 @@ async fn lossy(b: &Bench) -> Verdict {
         })?;
     }
     if let (Some(one), Some(two)) = (before.secret_key_rate, after.secret_key_rate) {
-        holds(two.value.0 <= one.value.0, || {
+        ensure(two.value.0 <= one.value.0, || {
             format!(
                 "9 dB more loss, and the key rate went from {} to {} bit/s",
                 one.value.0, two.value.0
             )
         })?;
     }
-    holds(generating(b, &*module).await?, || {
+    ensure(generating(b, &*module).await?, || {
         "the loss has gone, and it does not generate again".to_owned()
     })
 }

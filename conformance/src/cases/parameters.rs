@@ -1,12 +1,12 @@
 //! Parameters: the vendor's settings that can be reached by name.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, holds, refused},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case_context::CaseContext,
+    journal::Snapshot,
     requirement::Impact,
-    result::On,
-    stood,
+    restore,
+    result::TargetKind,
 };
 use qkd_hal::{
     ErrorKind, Operation as Op,
@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-21/values",
         "reads every parameter",
-        &[Need::Op(Op::GetParameter)],
+        &[Precondition::Op(Op::GetParameter)],
         |b| Box::pin(values(b)),
     ),
     Case::new(
@@ -30,14 +30,14 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-23/out-of-range",
         "writes values that the specification excludes",
-        &[Need::Op(Op::SetParameter)],
+        &[Precondition::Op(Op::SetParameter)],
         |b| Box::pin(out_of_range(b)),
     )
     .negative(),
     Case::new(
         "DEV-24/written",
         "writes each parameter that can be read back, and puts it back",
-        &[Need::Op(Op::SetParameter), Need::Live],
+        &[Precondition::Op(Op::SetParameter), Precondition::Live],
         |b| Box::pin(written(b)),
     )
     .impact(Impact::Reversible),
@@ -45,19 +45,19 @@ pub(super) const CASES: &[Case] = &[
         "DEV-25/one-way",
         "writes what can only be read, and reads what can only be written",
         &[],
-        |b| Box::pin(one_way(b)),
+        |b| Box::pin(one_direction_only(b)),
     )
     .negative(),
 ];
 
-async fn values(b: &Bench) -> Verdict {
+async fn values(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     for spec in device.parameters().iter().filter(|p| p.readable) {
         let value = b
             .call(Op::GetParameter, device.parameter(spec.name))
             .await?;
         if let Err(error) = spec.check(&value) {
-            return Err(Stop::Fails(format!(
+            return Err(NotPassed::Fails(format!(
                 "`{}` reads `{value}`: {}",
                 spec.name,
                 error.message()
@@ -69,17 +69,17 @@ async fn values(b: &Bench) -> Verdict {
 
 const NOT_THERE: &str = "no-such-parameter";
 
-async fn unknown(b: &Bench) -> Verdict {
+async fn unknown(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let can = |op| b.session.can(op);
     let sent = b.records().len();
     let named = device.parameters().iter().any(|p| p.name == NOT_THERE);
-    holds(!named, || format!("it lists a parameter `{NOT_THERE}`"))?;
-    let read = refused(
+    ensure(!named, || format!("it lists a parameter `{NOT_THERE}`"))?;
+    let read = expect_error(
         "reading a parameter that is not there",
         device.parameter(NOT_THERE).await,
     )?;
-    let written = refused(
+    let written = expect_error(
         "writing a parameter that is not there",
         device
             .set_parameter(NOT_THERE, &ParameterValue::Flag(true))
@@ -91,14 +91,14 @@ async fn unknown(b: &Bench) -> Verdict {
         } else {
             ErrorKind::Unsupported
         };
-        holds(error.kind() == right, || {
+        ensure(error.kind() == right, || {
             format!(
                 "{op} of a parameter that is not there: {} instead of {right}",
                 error.kind()
             )
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
 /// A value that the specification excludes.
@@ -113,27 +113,30 @@ fn wrong(spec: &ParameterSpec) -> ParameterValue {
     }
 }
 
-async fn out_of_range(b: &Bench) -> Verdict {
+async fn out_of_range(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let sent = b.records().len();
     for spec in device.parameters().iter().filter(|p| p.writable) {
         let value = wrong(spec);
-        let error = refused(
+        let error = expect_error(
             format!("{}={value}", spec.name),
             device.set_parameter(spec.name, &value).await,
         )?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("{}={value}: {error}", spec.name)
         })?;
-        holds(error.message().contains(spec.name), || {
+        ensure(error.message().contains(spec.name), || {
             format!("the error does not name the parameter: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
 /// Another value that the specification allows.
-pub(crate) fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<ParameterValue> {
+pub(crate) fn different_value(
+    spec: &ParameterSpec,
+    present: &ParameterValue,
+) -> Option<ParameterValue> {
     let candidates = match spec.values {
         ParameterType::Choice(words) => words
             .iter()
@@ -152,12 +155,13 @@ pub(crate) fn another(spec: &ParameterSpec, present: &ParameterValue) -> Option<
     candidates.into_iter().find(|c| c != present)
 }
 
-async fn written(b: &Bench) -> Verdict {
+async fn written(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let device = opened.device();
     let mut tried = false;
     let may = |name: &str| {
-        b.session.dut.on() != On::Device || b.session.dut.parameters.iter().any(|p| p == name)
+        b.session.dut.target_kind() != TargetKind::Device
+            || b.session.dut.parameters.iter().any(|p| p == name)
     };
     let candidates: Vec<_> = device
         .parameters()
@@ -169,7 +173,7 @@ async fn written(b: &Bench) -> Verdict {
             .iter()
             .map(|p| format!("\"{}\"", p.name))
             .collect();
-        return Err(Stop::Disabled(format!(
+        return Err(NotPassed::Disabled(format!(
             "name those that may be written, with parameters = [{}]",
             names.join(", ")
         )));
@@ -178,21 +182,21 @@ async fn written(b: &Bench) -> Verdict {
         let present = b
             .call(Op::GetParameter, device.parameter(spec.name))
             .await?;
-        let Some(wanted) = another(spec, &present) else {
+        let Some(wanted) = different_value(spec, &present) else {
             continue;
         };
         tried = true;
-        stood::putting_back(
+        restore::with_restore(
             b,
             &opened,
-            Stood::Parameter(spec.name.to_owned(), present.to_string()),
+            Snapshot::Parameter(spec.name.to_owned(), present.to_string()),
             async {
                 b.call(Op::SetParameter, device.set_parameter(spec.name, &wanted))
                     .await?;
                 let now = b
                     .call(Op::GetParameter, device.parameter(spec.name))
                     .await?;
-                holds(now == wanted, || {
+                ensure(now == wanted, || {
                     format!("`{}` was set to `{wanted}`, and reads `{now}`", spec.name)
                 })
             },
@@ -201,7 +205,7 @@ async fn written(b: &Bench) -> Verdict {
         let back = b
             .call(Op::GetParameter, device.parameter(spec.name))
             .await?;
-        holds(back == present, || {
+        ensure(back == present, || {
             format!(
                 "`{}` was put back to `{present}`, and reads `{back}`",
                 spec.name
@@ -211,43 +215,43 @@ async fn written(b: &Bench) -> Verdict {
     if tried {
         Ok(())
     } else {
-        Err(Stop::NotApplicable(
+        Err(NotPassed::NotApplicable(
             "it has no parameter that can be written without disturbance and read back".to_owned(),
         ))
     }
 }
 
-async fn one_way(b: &Bench) -> Verdict {
+async fn one_direction_only(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     let sent = b.records().len();
     let mut tried = false;
     for spec in device.parameters() {
         if !spec.writable {
             tried = true;
-            let error = refused(
+            let error = expect_error(
                 format!("writing `{}`, which can only be read", spec.name),
                 device.set_parameter(spec.name, &wrong(spec)).await,
             )?;
-            holds(error.kind() == ErrorKind::Unsupported, || {
+            ensure(error.kind() == ErrorKind::Unsupported, || {
                 format!("writing `{}`: {error}", spec.name)
             })?;
         }
         if !spec.readable {
             tried = true;
-            let error = refused(
+            let error = expect_error(
                 format!("reading `{}`, which can only be written", spec.name),
                 device.parameter(spec.name).await,
             )?;
-            holds(error.kind() == ErrorKind::Unsupported, || {
+            ensure(error.kind() == ErrorKind::Unsupported, || {
                 format!("reading `{}`: {error}", spec.name)
             })?;
         }
     }
-    b.silent_since(sent)?;
+    b.check_no_traffic_since(sent)?;
     if tried {
         Ok(())
     } else {
-        Err(Stop::NotApplicable(
+        Err(NotPassed::NotApplicable(
             "all its parameters can be read and written".to_owned(),
         ))
     }

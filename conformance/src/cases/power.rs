@@ -5,31 +5,31 @@ use super::{
     switch::{only, paths},
 };
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, holds, refused},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case_context::CaseContext,
+    journal::Snapshot,
     requirement::Impact,
-    stood,
+    restore,
 };
 use qkd_hal::{
     ErrorKind, Operation as Op,
     reading::Quality,
     units::{DecibelMilliwatts, Nanometres},
 };
-use qkd_switch_hal::{AlarmLevels, Geometry, MonitorChange, MonitorStatus, Port, PowerMeter};
+use qkd_switch_hal::{AlarmLevels, Geometry, MonitorSetting, MonitorStatus, Port, PowerMeter};
 use std::{sync::Arc, time::Duration};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "PWR-01/power",
         "reads all power monitors",
-        &[Need::Op(Op::Power)],
+        &[Precondition::Op(Op::Power)],
         |b| Box::pin(power(b)),
     ),
     Case::new(
         "PWR-02/unmonitored",
         "asks for the power where there is no monitor",
-        &[Need::Op(Op::Power)],
+        &[Precondition::Op(Op::Power)],
         |b| Box::pin(unmonitored(b)),
     )
     .negative(),
@@ -37,9 +37,9 @@ pub(super) const CASES: &[Case] = &[
         "PWR-03/foreign-light",
         "reads the power at a port where no path ends",
         &[
-            Need::Op(Op::Power),
-            Need::Op(Op::Connections),
-            Need::Emulator,
+            Precondition::Op(Op::Power),
+            Precondition::Op(Op::Connections),
+            Precondition::Emulator,
         ],
         |b| Box::pin(no_light(b)),
     )
@@ -48,25 +48,29 @@ pub(super) const CASES: &[Case] = &[
         "PWR-04/order",
         "brings light to one monitor, and asks for powers in an order of its own",
         &[
-            Need::Op(Op::Power),
-            Need::Op(Op::Apply),
-            Need::Op(Op::Connections),
-            Need::Live,
+            Precondition::Op(Op::Power),
+            Precondition::Op(Op::Apply),
+            Precondition::Op(Op::Connections),
+            Precondition::Live,
         ],
-        |b| Box::pin(order(b)),
+        |b| Box::pin(requested_order(b)),
     )
     .impact(Impact::Disruptive),
     Case::new(
         "PWR-05/monitor",
         "sets a monitor to other values, and reads them back",
-        &[Need::Op(Op::SetMonitor), Need::Op(Op::Monitor), Need::Live],
+        &[
+            Precondition::Op(Op::SetMonitor),
+            Precondition::Op(Op::Monitor),
+            Precondition::Live,
+        ],
         |b| Box::pin(monitor(b)),
     )
     .impact(Impact::Disruptive),
     Case::new(
         "PWR-06/outside",
         "sets a monitor to what it does not declare",
-        &[Need::Op(Op::SetMonitor)],
+        &[Precondition::Op(Op::SetMonitor)],
         |b| Box::pin(outside(b)),
     )
     .negative(),
@@ -74,10 +78,10 @@ pub(super) const CASES: &[Case] = &[
         "PWR-07/alarm",
         "asks for an alarm above the power that there is",
         &[
-            Need::Op(Op::SetMonitor),
-            Need::Op(Op::Monitor),
-            Need::Op(Op::Power),
-            Need::Live,
+            Precondition::Op(Op::SetMonitor),
+            Precondition::Op(Op::Monitor),
+            Precondition::Op(Op::Power),
+            Precondition::Live,
         ],
         |b| Box::pin(alarm(b)),
     )
@@ -86,15 +90,15 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A monitor that may be set: of those whose ports the file names; of an emulator, the last.
-fn settable(b: &Bench, meter: &dyn PowerMeter) -> Result<Port, Stop> {
-    let may = b.touchable()?;
+fn settable(b: &CaseContext, meter: &dyn PowerMeter) -> Result<Port, NotPassed> {
+    let may = b.allowed_ports()?;
     let port = monitors(meter).into_iter().rfind(|p| may(*p));
-    port.ok_or_else(|| Stop::Disabled("no port with a monitor may be touched".to_owned()))
+    port.ok_or_else(|| NotPassed::Disabled("no port with a monitor may be touched".to_owned()))
 }
 
-fn stood_monitor(now: &MonitorStatus) -> Stood {
+fn monitor_snapshot(now: &MonitorStatus) -> Snapshot {
     let level = |l: Option<DecibelMilliwatts>| l.map(|l| l.0);
-    Stood::Monitor {
+    Snapshot::Monitor {
         port: now.port.0,
         low: level(now.alarms.low),
         high: level(now.alarms.high),
@@ -103,9 +107,9 @@ fn stood_monitor(now: &MonitorStatus) -> Stood {
     }
 }
 
-async fn monitor(b: &Bench) -> Verdict {
+async fn monitor(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let meter = opened.as_meter()?;
+    let meter = opened.power_meter()?;
     let port = settable(b, &*meter)?;
     let before = b.call(Op::Monitor, meter.monitor(port)).await?;
     let declared = meter.meter_capabilities();
@@ -115,7 +119,7 @@ async fn monitor(b: &Bench) -> Verdict {
             .averaging
             .iter()
             .find(|t| Some(**t) != before.averaging)
-            .map(|t| MonitorChange::Averaging(*t)),
+            .map(|t| MonitorSetting::Averaging(*t)),
     );
     if let (Some(range), Some(now)) = (&declared.wavelengths, before.wavelength) {
         let other = if range.contains(&(now.0 + 1.0)) {
@@ -123,7 +127,7 @@ async fn monitor(b: &Bench) -> Verdict {
         } else {
             now.0 - 1.0
         };
-        wishes.push(MonitorChange::Wavelength(Nanometres(other)));
+        wishes.push(MonitorSetting::Wavelength(Nanometres(other)));
     }
     if let Some(range) = &declared.alarms {
         let low = before
@@ -132,23 +136,23 @@ async fn monitor(b: &Bench) -> Verdict {
             .map_or((-30.0_f64).clamp(*range.start(), *range.end()), |low| {
                 low.0 + 1.0
             });
-        wishes.push(MonitorChange::Alarms(AlarmLevels {
+        wishes.push(MonitorSetting::Alarms(AlarmLevels {
             low: Some(DecibelMilliwatts(low)),
             high: before.alarms.high.filter(|h| h.0 > low),
         }));
     }
-    stood::putting_back(b, &opened, stood_monitor(&before), async {
+    restore::with_restore(b, &opened, monitor_snapshot(&before), async {
         for wish in wishes {
             let was = b.state();
             b.call(Op::SetMonitor, meter.set_monitor(port, &wish))
                 .await?;
             let now = b.call(Op::Monitor, meter.monitor(port)).await?;
             let right = match wish {
-                MonitorChange::Averaging(time) => now.averaging == Some(time),
-                MonitorChange::Wavelength(nm) => {
+                MonitorSetting::Averaging(time) => now.averaging == Some(time),
+                MonitorSetting::Wavelength(nm) => {
                     now.wavelength.is_some_and(|w| (w.0 - nm.0).abs() < 0.05)
                 }
-                MonitorChange::Alarms(levels) => {
+                MonitorSetting::Alarms(levels) => {
                     let same = |a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>| {
                         a.map(|l| (l.0 * 10.0).round()) == b.map(|l| (l.0 * 10.0).round())
                     };
@@ -156,10 +160,10 @@ async fn monitor(b: &Bench) -> Verdict {
                 }
                 _ => true,
             };
-            holds(right, || {
+            ensure(right, || {
                 format!("{wish:?} was set, and the monitor stands at {now:?}")
             })?;
-            holds(was.is_none() || was != b.state(), || {
+            ensure(was.is_none() || was != b.state(), || {
                 format!("{wish:?} was set, and the device has not changed")
             })?;
         }
@@ -168,25 +172,25 @@ async fn monitor(b: &Bench) -> Verdict {
     .await
 }
 
-async fn outside(b: &Bench) -> Verdict {
+async fn outside(b: &CaseContext) -> CaseOutcome {
     let meter = open(b).await?;
     let port = monitors(&*meter)[0];
     let declared = meter.meter_capabilities();
     let wishes = [
-        MonitorChange::Averaging(
+        MonitorSetting::Averaging(
             declared
                 .averaging
                 .iter()
                 .max()
                 .map_or(Duration::from_millis(10), |t| *t * 3),
         ),
-        MonitorChange::Wavelength(Nanometres(
+        MonitorSetting::Wavelength(Nanometres(
             declared
                 .wavelengths
                 .as_ref()
                 .map_or(1550.0, |r| r.end() + 1.0),
         )),
-        MonitorChange::Alarms(AlarmLevels {
+        MonitorSetting::Alarms(AlarmLevels {
             low: Some(DecibelMilliwatts(
                 declared.alarms.as_ref().map_or(0.0, |r| r.start() - 1.0),
             )),
@@ -195,45 +199,47 @@ async fn outside(b: &Bench) -> Verdict {
     ];
     let sent = b.records().len();
     for wish in wishes {
-        let error = refused(
+        let error = expect_error(
             format!("{wish:?}, which is not declared"),
             meter.set_monitor(port, &wish).await,
         )?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("{wish:?}, which is not declared: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn alarm(b: &Bench) -> Verdict {
+async fn alarm(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let meter = opened.as_meter()?;
+    let meter = opened.power_meter()?;
     let port = settable(b, &*meter)?;
     let Some(range) = &meter.meter_capabilities().alarms else {
-        return Err(Stop::NotApplicable("it has no alarms to set".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it has no alarms to set".to_owned(),
+        ));
     };
     let before = b.call(Op::Monitor, meter.monitor(port)).await?;
     let power = only(b.call(Op::Power, meter.power(&[port])).await?)?;
     let above = (power.value.0.max(*range.start()) + 5.0).round();
     if !range.contains(&above) || before.alarmed.is_none() {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "no alarm can be set above that power, or the device does not tell of it".to_owned(),
         ));
     }
-    stood::putting_back(b, &opened, stood_monitor(&before), async {
+    restore::with_restore(b, &opened, monitor_snapshot(&before), async {
         for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
-            b.call(Op::SetMonitor, meter.set_monitor(port, &MonitorChange::Alarms(AlarmLevels { low, high: None }))).await?;
+            b.call(Op::SetMonitor, meter.set_monitor(port, &MonitorSetting::Alarms(AlarmLevels { low, high: None }))).await?;
             let now = b.call(Op::Monitor, meter.monitor(port)).await?.alarmed;
-            holds(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm stands: {now:?}", power.value))?;
+            ensure(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm stands: {now:?}", power.value))?;
         }
         Ok(())
     })
     .await
 }
 
-async fn open(b: &Bench) -> Result<Arc<dyn PowerMeter>, Stop> {
-    Ok(b.open().await?.as_meter()?)
+async fn open(b: &CaseContext) -> Result<Arc<dyn PowerMeter>, NotPassed> {
+    Ok(b.open().await?.power_meter()?)
 }
 
 fn monitors(meter: &dyn PowerMeter) -> Vec<Port> {
@@ -248,11 +254,11 @@ fn monitors(meter: &dyn PowerMeter) -> Vec<Port> {
 /// Between the floor of any photodiode and the damage threshold of any fibre, in dBm.
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = -100.0..=40.0;
 
-async fn power(b: &Bench) -> Verdict {
+async fn power(b: &CaseContext) -> CaseOutcome {
     let meter = open(b).await?;
     let monitors = monitors(&*meter);
     let all = b.call(Op::Power, meter.power(&monitors)).await?;
-    holds(all.len() == monitors.len(), || {
+    ensure(all.len() == monitors.len(), || {
         format!(
             "{} monitors were asked, and {} answered",
             monitors.len(),
@@ -261,7 +267,7 @@ async fn power(b: &Bench) -> Verdict {
     })?;
     for (port, reading) in monitors.iter().zip(&all) {
         let right = reading.quality != Quality::Good || PLAUSIBLE.contains(&reading.value.0);
-        holds(right, || {
+        ensure(right, || {
             format!(
                 "the power at port {port} is {}, and called good",
                 reading.value
@@ -271,98 +277,103 @@ async fn power(b: &Bench) -> Verdict {
     Ok(())
 }
 
-async fn order(b: &Bench) -> Verdict {
+async fn requested_order(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
+    let (switch, meter) = (opened.switch()?, opened.power_meter()?);
     let mut monitors = monitors(&*meter);
     monitors.reverse();
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        match b
-            .call(
-                Op::Apply,
-                switch.apply(&stood::plan(&*switch, &present, &wanted).await?),
-            )
-            .await
-        {
-            Err(e) if e.kind() == ErrorKind::NotReady => {
-                return Err(Stop::NotApplicable(format!(
-                    "its paths may not be changed as it stands: {e}"
-                )));
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(present.to_string()),
+        async {
+            match b
+                .call(
+                    Op::Apply,
+                    switch.apply(&restore::plan(&*switch, &present, &wanted).await?),
+                )
+                .await
+            {
+                Err(e) if e.kind() == ErrorKind::NotReady => {
+                    return Err(NotPassed::NotApplicable(format!(
+                        "its paths may not be changed as it stands: {e}"
+                    )));
+                }
+                applied => ensure(applied?.verified, || {
+                    "it was applied, and not verified".to_owned()
+                })?,
             }
-            applied => holds(applied?.verified, || {
-                "it was applied, and not verified".to_owned()
-            })?,
-        }
-        let all = b.call(Op::Power, meter.power(&monitors)).await?;
-        holds(all.len() == monitors.len(), || {
-            format!(
-                "{} monitors were asked, and {} answered",
-                monitors.len(),
-                all.len()
-            )
-        })?;
-        for (port, told) in monitors.iter().zip(&all) {
-            let alone = only(b.call(Op::Power, meter.power(&[*port])).await?)?;
-            holds((told.value.0 - alone.value.0).abs() < 3.0, || {
+            let all = b.call(Op::Power, meter.power(&monitors)).await?;
+            ensure(all.len() == monitors.len(), || {
                 format!(
-                    "port {port} reads {} among others, and {} alone",
-                    told.value, alone.value
+                    "{} monitors were asked, and {} answered",
+                    monitors.len(),
+                    all.len()
                 )
             })?;
-        }
-        Ok(())
-    })
+            for (port, told) in monitors.iter().zip(&all) {
+                let alone = only(b.call(Op::Power, meter.power(&[*port])).await?)?;
+                ensure((told.value.0 - alone.value.0).abs() < 3.0, || {
+                    format!(
+                        "port {port} reads {} among others, and {} alone",
+                        told.value, alone.value
+                    )
+                })?;
+            }
+            Ok(())
+        },
+    )
     .await
 }
 
-async fn unmonitored(b: &Bench) -> Verdict {
+async fn unmonitored(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let meter = opened.as_meter()?;
+    let meter = opened.power_meter()?;
     let monitors = &meter.meter_capabilities().monitors;
     // Of a box that is a switch too, a port that it has; of another, the first number that is no monitor's.
-    let mut ports: Vec<Port> = match opened.as_switch() {
+    let mut ports: Vec<Port> = match opened.switch() {
         Ok(switch) => switch.switch_capabilities().geometry.ports().collect(),
         Err(_) => Vec::new(),
     };
     ports.extend((1..=u32::MAX).map(Port).find(|p| !monitors.contains(p)));
     let sent = b.records().len();
     for port in ports.into_iter().filter(|p| !monitors.contains(p)).take(3) {
-        let error = refused(
+        let error = expect_error(
             format!("the power at port {port}, which has no monitor"),
             meter.power(&[port]).await,
         )?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("the power at port {port}, which has no monitor: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
-async fn no_light(b: &Bench) -> Verdict {
+async fn no_light(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let (switch, meter) = (opened.as_switch()?, opened.as_meter()?);
+    let (switch, meter) = (opened.switch()?, opened.power_meter()?);
     if !matches!(
         switch.switch_capabilities().geometry,
         Geometry::Matrix { .. }
     ) {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "light comes to its monitors without a path".to_owned(),
         ));
     }
     let Some(dark) = monitors(&*meter).into_iter().next_back() else {
-        return Err(Stop::NotApplicable("it has no monitor".to_owned()));
+        return Err(NotPassed::NotApplicable("it has no monitor".to_owned()));
     };
     if paths(b, &*switch).await?.peer(dark).is_some() {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "the port of its last monitor carries a path".to_owned(),
         ));
     }
     // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
     let reading = only(b.call(Op::Power, meter.power(&[dark])).await?)?;
     let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
-    holds(right, || {
+    ensure(right, || {
         format!(
             "no path ends at port {dark}, and its power is {}, of quality {:?}",
             reading.value, reading.quality

@@ -1,22 +1,22 @@
 //! Protection switches, as they are read and set.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case_context::CaseContext,
+    journal::Snapshot,
     requirement::Impact,
-    result::On,
-    stood::{self, protected},
+    restore::{self, protected},
+    result::TargetKind,
 };
-use qkd_driver_kit::Opened;
+use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{Effect, ErrorKind, Operation as Op, units::DecibelMilliwatts};
 use qkd_switch_hal::protection::{
-    CommandKind, GroupId, Mode, PathId, Protection, ProtectionSetting, ProtectionStatus,
-    SettingKind, SwitchCommand,
+    ExternalCommand, ExternalCommandKind, GroupId, PathId, Protection, ProtectionSetting,
+    ProtectionStatus, SelectionMode, SettingKind,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-const STATUS: &[Need] = &[Need::Op(Op::ProtectionStatus)];
+const STATUS: &[Precondition] = &[Precondition::Op(Op::ProtectionStatus)];
 
 pub(super) const CASES: &[Case] = &[
     Case::new("PRT-01/groups", "reads every group, twice", STATUS, |b| {
@@ -38,7 +38,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "PRT-04/no-path",
         "wants a path that is not there",
-        &[Need::Op(Op::SetProtection), Need::Op(Op::ProtectionCommand)],
+        &[
+            Precondition::Op(Op::SetProtection),
+            Precondition::Op(Op::ProtectionCommand),
+        ],
         |b| Box::pin(no_path(b)),
     )
     .negative(),
@@ -52,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "PRT-06/settings",
         "sets each setting to another value, and reads it back",
-        &[Need::Op(Op::SetProtection), Need::Live],
+        &[Precondition::Op(Op::SetProtection), Precondition::Live],
         |b| Box::pin(settings(b)),
     )
     .impact(Impact::Disruptive),
@@ -60,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// The device, its protection, and the group that may be touched, as it stands.
 pub(super) struct Group {
-    pub(super) opened: Opened,
+    pub(super) opened: OpenedDevice,
     pub(super) protection: Arc<dyn Protection>,
     pub(super) id: GroupId,
     pub(super) before: ProtectionStatus,
@@ -68,23 +71,23 @@ pub(super) struct Group {
 
 impl Group {
     /// The group that the file names; of an emulator, the first.
-    pub(super) async fn open(b: &Bench) -> Result<Self, Stop> {
+    pub(super) async fn open(b: &CaseContext) -> Result<Self, NotPassed> {
         let opened = b.open().await?;
-        let protection = opened.as_protection()?;
+        let protection = opened.protection()?;
         let groups = b.call(Op::ProtectionGroups, protection.groups()).await?;
-        let id = match (&b.session.dut.group, b.session.dut.on()) {
+        let id = match (&b.session.dut.group, b.session.dut.target_kind()) {
             (Some(name), _) => groups.into_iter().find(|g| g.0 == *name).ok_or_else(|| {
-                Stop::Disabled(format!("the file names group {name}, which is not there"))
+                NotPassed::Disabled(format!("the file names group {name}, which is not there"))
             })?,
-            (None, On::Device) => {
-                return Err(Stop::Disabled(
+            (None, TargetKind::Device) => {
+                return Err(NotPassed::Disabled(
                     "name the group that may be touched with group = \"..\"".to_owned(),
                 ));
             }
             (None, _) => groups
                 .into_iter()
                 .next()
-                .ok_or_else(|| Stop::NotApplicable("it has no group".to_owned()))?,
+                .ok_or_else(|| NotPassed::NotApplicable("it has no group".to_owned()))?,
         };
         let before = b
             .call(Op::ProtectionStatus, protection.protection(&id))
@@ -99,7 +102,7 @@ impl Group {
     }
 
     /// How it stands now.
-    pub(super) async fn now(&self, b: &Bench) -> Result<ProtectionStatus, Stop> {
+    pub(super) async fn now(&self, b: &CaseContext) -> Result<ProtectionStatus, NotPassed> {
         Ok(
             b.call(Op::ProtectionStatus, self.protection.protection(&self.id))
                 .await?
@@ -108,11 +111,11 @@ impl Group {
     }
 
     /// How it stood, for the journal.
-    pub(super) fn stood(&self) -> Stood {
+    pub(super) fn snapshot(&self) -> Snapshot {
         protected(&*self.protection, &self.before)
     }
 
-    pub(super) fn takes(&self, command: CommandKind) -> bool {
+    pub(super) fn accepts(&self, command: ExternalCommandKind) -> bool {
         self.protection
             .protection_capabilities()
             .commands
@@ -126,24 +129,24 @@ impl Group {
     }
 
     /// A path that is not live.
-    pub(super) fn other(&self) -> Result<PathId, Stop> {
+    pub(super) fn other(&self) -> Result<PathId, NotPassed> {
         let other = self
             .before
             .paths
             .iter()
-            .find(|p| p.path != self.before.live.path);
+            .find(|p| p.path != self.before.active.path);
         other
             .map(|p| p.path.clone())
-            .ok_or_else(|| Stop::NotApplicable("the group has one path".to_owned()))
+            .ok_or_else(|| NotPassed::NotApplicable("the group has one path".to_owned()))
     }
 
     /// Puts the group in a mode, where that can be set and is not the one in which it stands.
-    pub(super) async fn mode(&self, b: &Bench, mode: Mode) -> Verdict {
+    pub(super) async fn mode(&self, b: &CaseContext, mode: SelectionMode) -> CaseOutcome {
         if self.now(b).await?.mode == mode {
             return Ok(());
         }
         if !self.sets(SettingKind::Mode) {
-            return Err(Stop::NotApplicable(format!(
+            return Err(NotPassed::NotApplicable(format!(
                 "it cannot be put in {mode} mode"
             )));
         }
@@ -156,14 +159,14 @@ impl Group {
     }
 }
 
-async fn groups(b: &Bench) -> Verdict {
-    let protection = b.open().await?.as_protection()?;
+async fn groups(b: &CaseContext) -> CaseOutcome {
+    let protection = b.open().await?.protection()?;
     let groups = b.call(Op::ProtectionGroups, protection.groups()).await?;
     let different: BTreeSet<_> = groups.iter().collect();
-    holds(different.len() == groups.len(), || {
+    ensure(different.len() == groups.len(), || {
         format!("a group is there twice: {groups:?}")
     })?;
-    holds(
+    ensure(
         groups == b.call(Op::ProtectionGroups, protection.groups()).await?,
         || "its groups are others when asked again".to_owned(),
     )?;
@@ -174,7 +177,7 @@ async fn groups(b: &Bench) -> Verdict {
             b.call(Op::ProtectionStatus, protection.protection(group))
                 .await?,
         ];
-        holds(first.value.group == *group, || {
+        ensure(first.value.group == *group, || {
             format!(
                 "group {group} was asked for, and {} told of",
                 first.value.group
@@ -184,42 +187,42 @@ async fn groups(b: &Bench) -> Verdict {
             (
                 s.mode,
                 s.preferred.clone(),
-                s.live.path.clone(),
-                s.revert,
+                s.active.path.clone(),
+                s.revertive,
                 s.wait_to_restore,
             )
         };
-        holds(told(&first.value) == told(&second.value), || {
+        ensure(told(&first.value) == told(&second.value), || {
             format!("group {group} stands otherwise when asked again")
         })?;
     }
     Ok(())
 }
 
-async fn paths(b: &Bench) -> Verdict {
-    let protection = b.open().await?.as_protection()?;
+async fn paths(b: &CaseContext) -> CaseOutcome {
+    let protection = b.open().await?.protection()?;
     for group in b.call(Op::ProtectionGroups, protection.groups()).await? {
         let now = b
             .call(Op::ProtectionStatus, protection.protection(&group))
             .await?
             .value;
         for (what, path) in [
-            ("live", Some(&now.live.path)),
+            ("live", Some(&now.active.path)),
             ("preferred", now.preferred.as_ref()),
         ] {
             let Some(path) = path else { continue };
-            holds(now.path(path).is_ok(), || {
+            ensure(now.path(path).is_ok(), || {
                 format!("path {path} of group {group} is {what}, and not among its paths")
             })?;
         }
-        holds(now.paths.len() >= 2, || {
+        ensure(now.paths.len() >= 2, || {
             format!(
                 "group {group} has {} path, which protects nothing",
                 now.paths.len()
             )
         })?;
         let different: BTreeSet<_> = now.paths.iter().map(|p| &p.path).collect();
-        holds(different.len() == now.paths.len(), || {
+        ensure(different.len() == now.paths.len(), || {
             format!("a path of group {group} is there twice")
         })?;
         for path in &now.paths {
@@ -230,7 +233,7 @@ async fn paths(b: &Bench) -> Verdict {
             if let Some((power, threshold)) = lit
                 && power.value.0 < threshold.0 - 3.0
             {
-                holds(path.failed != Some(false), || {
+                ensure(path.failed != Some(false), || {
                     format!(
                         "path {} has {} where {threshold} are due, and is told as well",
                         path.path, power.value
@@ -242,69 +245,71 @@ async fn paths(b: &Bench) -> Verdict {
     Ok(())
 }
 
-async fn no_group(b: &Bench) -> Verdict {
+async fn no_group(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let protection = opened.as_protection()?;
+    let protection = opened.protection()?;
     let before = b.state();
     let none = GroupId::from("no-such-group");
     let mut errors = vec![(
         "reading it",
-        refused(
+        expect_error(
             "the status of a group that is not there",
             protection.protection(&none).await,
         )?,
     )];
     let declared = protection.protection_capabilities();
-    if b.session.can(Op::SetProtection) && declared.settings.contains(&SettingKind::Revert) {
+    if b.session.can(Op::SetProtection) && declared.settings.contains(&SettingKind::Revertive) {
         errors.push((
             "setting it",
-            refused(
+            expect_error(
                 "setting a group that is not there",
                 protection
-                    .set_protection(&none, &ProtectionSetting::Revert(true))
+                    .set_protection(&none, &ProtectionSetting::Revertive(true))
                     .await,
             )?,
         ));
     }
-    if b.session.can(Op::ProtectionCommand) && declared.commands.contains(&CommandKind::Clear) {
+    if b.session.can(Op::ProtectionCommand)
+        && declared.commands.contains(&ExternalCommandKind::Clear)
+    {
         errors.push((
             "clearing it",
-            refused(
+            expect_error(
                 "clearing a group that is not there",
-                protection.command(&none, &SwitchCommand::Clear).await,
+                protection.command(&none, &ExternalCommand::Clear).await,
             )?,
         ));
     }
     for (what, error) in errors {
-        holds(error.kind() == ErrorKind::NotFound, || {
+        ensure(error.kind() == ErrorKind::NotFound, || {
             format!("a group that is not there, {what}: {error}")
         })?;
-        holds(error.effect() == Effect::None, || {
+        ensure(error.effect() == Effect::None, || {
             format!("a group that is not there, {what}: its effect is not none: {error}")
         })?;
     }
-    holds(before == b.state(), || {
+    ensure(before == b.state(), || {
         "a group that is not there was addressed, and the device has changed".to_owned()
     })
 }
 
-async fn no_path(b: &Bench) -> Verdict {
+async fn no_path(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let none = PathId::from("no-such-path");
     let before = b.state();
     let mut tried = 0;
-    for kind in [CommandKind::Force, CommandKind::Manual] {
-        if group.takes(kind) {
-            let command = if kind == CommandKind::Force {
-                SwitchCommand::Force(none.clone())
+    for kind in [ExternalCommandKind::Force, ExternalCommandKind::Manual] {
+        if group.accepts(kind) {
+            let command = if kind == ExternalCommandKind::Force {
+                ExternalCommand::Force(none.clone())
             } else {
-                SwitchCommand::Manual(none.clone())
+                ExternalCommand::Manual(none.clone())
             };
-            let error = refused(
+            let error = expect_error(
                 format!("`{command}`"),
                 group.protection.command(&group.id, &command).await,
             )?;
-            holds(error.kind() == ErrorKind::InvalidInput, || {
+            ensure(error.kind() == ErrorKind::InvalidInput, || {
                 format!("`{command}`: {error}")
             })?;
             tried += 1;
@@ -324,33 +329,33 @@ async fn no_path(b: &Bench) -> Verdict {
         },
     ];
     for wish in wishes.iter().filter(|w| group.sets(w.kind())) {
-        let error = refused(
+        let error = expect_error(
             format!("`{wish}`"),
             group.protection.set_protection(&group.id, wish).await,
         )?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("`{wish}`: {error}")
         })?;
         tried += 1;
     }
     if tried == 0 {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "no setting and no command of its names a path".to_owned(),
         ));
     }
-    holds(before == b.state(), || {
+    ensure(before == b.state(), || {
         "a path that is not there was asked for, and the device has changed".to_owned()
     })
 }
 
-async fn undeclared(b: &Bench) -> Verdict {
+async fn undeclared(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let declared = group.protection.protection_capabilities();
-    let path = group.before.live.path.clone();
+    let path = group.before.active.path.clone();
     let mut wishes = vec![
         ProtectionSetting::Mode(group.before.mode),
         ProtectionSetting::Preferred(path.clone()),
-        ProtectionSetting::Revert(true),
+        ProtectionSetting::Revertive(true),
         ProtectionSetting::WaitToRestore(Duration::from_secs(300)),
         ProtectionSetting::Threshold {
             path: path.clone(),
@@ -370,38 +375,38 @@ async fn undeclared(b: &Bench) -> Verdict {
         });
     }
     let mut commands = vec![
-        SwitchCommand::Clear,
-        SwitchCommand::Lockout,
-        SwitchCommand::Force(path.clone()),
-        SwitchCommand::Manual(path),
+        ExternalCommand::Clear,
+        ExternalCommand::Lockout,
+        ExternalCommand::Force(path.clone()),
+        ExternalCommand::Manual(path),
     ];
-    commands.retain(|c| !group.takes(c.kind()));
+    commands.retain(|c| !group.accepts(c.kind()));
     let sent = b.records().len();
     let outside = |kind| matches!(kind, ErrorKind::InvalidInput | ErrorKind::Unsupported);
     for wish in &wishes {
-        let error = refused(
+        let error = expect_error(
             format!("`{wish}`, which is not declared"),
             group.protection.set_protection(&group.id, wish).await,
         )?;
-        holds(outside(error.kind()), || {
+        ensure(outside(error.kind()), || {
             format!("`{wish}`, which is not declared: {error}")
         })?;
     }
     for command in &commands {
-        let error = refused(
+        let error = expect_error(
             format!("`{command}`, which is not declared"),
             group.protection.command(&group.id, command).await,
         )?;
-        holds(outside(error.kind()), || {
+        ensure(outside(error.kind()), || {
             format!("`{command}`, which is not declared: {error}")
         })?;
     }
     if wishes.is_empty() && commands.is_empty() {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it declares everything, without bounds".to_owned(),
         ));
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
 /// Another value for each setting that can be set, near the one that stands.
@@ -409,7 +414,7 @@ pub(super) fn others(group: &Group) -> Vec<ProtectionSetting> {
     let declared = group.protection.protection_capabilities();
     let now = &group.before;
     let mut all = Vec::new();
-    all.extend(now.revert.map(|on| ProtectionSetting::Revert(!on)));
+    all.extend(now.revertive.map(|on| ProtectionSetting::Revertive(!on)));
     if let (Some(wait), Some(range)) = (now.wait_to_restore, &declared.wait_to_restore) {
         let longer = wait + declared.wait_step;
         let other = if longer.as_secs_f64() <= *range.end() {
@@ -433,24 +438,26 @@ pub(super) fn others(group: &Group) -> Vec<ProtectionSetting> {
                 .map(|p| ProtectionSetting::Preferred(p.path.clone())),
         );
     }
-    all.push(ProtectionSetting::Mode(if now.mode == Mode::Automatic {
-        Mode::Manual
-    } else {
-        Mode::Automatic
-    }));
+    all.push(ProtectionSetting::Mode(
+        if now.mode == SelectionMode::Automatic {
+            SelectionMode::Manual
+        } else {
+            SelectionMode::Automatic
+        },
+    ));
     all.retain(|s| group.sets(s.kind()));
     all
 }
 
-async fn settings(b: &Bench) -> Verdict {
+async fn settings(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let wishes = others(&group);
     if wishes.is_empty() {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has no setting of which another value is known".to_owned(),
         ));
     }
-    stood::putting_back(b, &group.opened, group.stood(), async {
+    restore::with_restore(b, &group.opened, group.snapshot(), async {
         for wish in &wishes {
             let before = b.state();
             b.call(
@@ -462,14 +469,14 @@ async fn settings(b: &Bench) -> Verdict {
                 .now(b)
                 .await?
                 .settings(&group.protection.protection_capabilities().settings);
-            holds(all.contains(wish), || {
+            ensure(all.contains(wish), || {
                 let all: Vec<_> = all.iter().map(ToString::to_string).collect();
                 format!(
                     "`{wish}` was set, and the group stands at: {}",
                     all.join(", ")
                 )
             })?;
-            holds(before.is_none() || before != b.state(), || {
+            ensure(before.is_none() || before != b.state(), || {
                 format!("`{wish}` was set, and the device has not changed")
             })?;
         }
@@ -481,6 +488,6 @@ async fn settings(b: &Bench) -> Verdict {
     if now.settings(settable) == group.before.settings(settable) {
         Ok(())
     } else {
-        fails("its settings could not be put back as they stood")
+        fail("its settings could not be put back as they stood")
     }
 }

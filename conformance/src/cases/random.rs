@@ -1,16 +1,16 @@
 //! Random sources.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case_context::CaseContext,
     requirement::Impact,
 };
-use qkd_driver_kit::wrap::fault::Fate;
+use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{ErrorKind, Operation as Op, RandomSource, TransportFault};
 use std::sync::Arc;
 
-const RANDOM: &[Need] = &[Need::Op(Op::Random), Need::Live];
-const EMULATED: &[Need] = &[Need::Op(Op::Random), Need::Emulator];
+const RANDOM: &[Precondition] = &[Precondition::Op(Op::Random), Precondition::Live];
+const EMULATED: &[Precondition] = &[Precondition::Op(Op::Random), Precondition::Emulator];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "RNG-04/outside",
         "asks for no bytes, and for too many",
-        &[Need::Op(Op::Random)],
+        &[Precondition::Op(Op::Random)],
         |b| Box::pin(outside(b)),
     )
     .negative(),
@@ -90,12 +90,12 @@ pub(super) const CASES: &[Case] = &[
     .negative(),
 ];
 
-async fn open(b: &Bench) -> Result<Arc<dyn RandomSource>, Stop> {
-    Ok(b.open().await?.as_random()?)
+async fn open(b: &CaseContext) -> Result<Arc<dyn RandomSource>, NotPassed> {
+    Ok(b.open().await?.random()?)
 }
 
 async fn take(
-    b: &Bench,
+    b: &CaseContext,
     source: &dyn RandomSource,
     length: usize,
 ) -> qkd_hal::Result<zeroize::Zeroizing<Vec<u8>>> {
@@ -104,29 +104,29 @@ async fn take(
     Ok(bytes)
 }
 
-async fn length(b: &Bench) -> Verdict {
+async fn length(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     for n in [1, 13, 512, 513, 4096] {
         let n = n.min(source.random_capabilities().max_request);
         let bytes = take(b, &*source, n).await?;
-        holds(bytes.len() == n, || {
+        ensure(bytes.len() == n, || {
             format!("{n} bytes were asked for, and {} came", bytes.len())
         })?;
     }
     Ok(())
 }
 
-async fn fresh(b: &Bench) -> Verdict {
+async fn fresh(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     let (first, second) = (take(b, &*source, 64).await?, take(b, &*source, 64).await?);
-    holds(first != second, || "the same bytes came twice".to_owned())?;
+    ensure(first != second, || "the same bytes came twice".to_owned())?;
     let tail = &first[32..];
-    holds(!second.windows(tail.len()).any(|w| w == tail), || {
+    ensure(!second.windows(tail.len()).any(|w| w == tail), || {
         "bytes that were given came again".to_owned()
     })
 }
 
-async fn bits(b: &Bench) -> Verdict {
+async fn bits(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     let n = source.random_capabilities().max_request.min(4096);
     let mut bits = Vec::new();
@@ -138,55 +138,58 @@ async fn bits(b: &Bench) -> Verdict {
                 .flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)),
         );
     }
-    let verdict = crate::bits::look_random(&bits);
+    let verdict = crate::randomness::check_randomness(&bits);
     bits.iter_mut().for_each(|bit| *bit = false);
-    verdict.map_err(Stop::Fails)
+    verdict.map_err(NotPassed::Fails)
 }
 
-async fn outside(b: &Bench) -> Verdict {
+async fn outside(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     let sent = b.records().len();
     let most = source.random_capabilities().max_request;
     for n in [0, most.saturating_add(1), usize::MAX] {
-        let error = refused(format!("{n} bytes"), source.random(n).await)?;
-        holds(error.kind() == ErrorKind::InvalidInput, || {
+        let error = expect_error(format!("{n} bytes"), source.random(n).await)?;
+        ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("{n} bytes: {error}")
         })?;
     }
-    b.silent_since(sent)
+    b.check_no_traffic_since(sent)
 }
 
 /// While it does not work there are no bytes; when it works again, there are.
-async fn not_ready(b: &Bench, fault: &str) -> Verdict {
+async fn not_ready(b: &CaseContext, fault: &str) -> CaseOutcome {
     let source = open(b).await?;
     b.fault(fault)?;
     let result = take(b, &*source, 256).await;
     b.fault("clear")?;
-    let error = refused(format!("bytes of a source after `{fault}`"), result)?;
-    holds(error.kind() == ErrorKind::NotReady, || {
+    let error = expect_error(format!("bytes of a source after `{fault}`"), result)?;
+    ensure(error.kind() == ErrorKind::NotReady, || {
         format!("bytes of a source after `{fault}`: {error}")
     })?;
-    take(b, &*source, 256).await.map(drop).map_err(Stop::from)
+    take(b, &*source, 256)
+        .await
+        .map(drop)
+        .map_err(NotPassed::from)
 }
 
-async fn failed(b: &Bench) -> Verdict {
+async fn failed(b: &CaseContext) -> CaseOutcome {
     not_ready(b, "fail").await
 }
 
-async fn switched_off(b: &Bench) -> Verdict {
+async fn switched_off(b: &CaseContext) -> CaseOutcome {
     not_ready(b, "operator=disable").await
 }
 
-async fn short(b: &Bench) -> Verdict {
+async fn short(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     b.fault("short")?;
     match take(b, &*source, 2000).await {
         // It may have asked again for what was missing: then all of it is fresh.
-        Ok(bytes) => holds(
+        Ok(bytes) => ensure(
             bytes.len() == 2000 && !bytes.windows(64).any(|w| w.iter().all(|x| *x == 0)),
             || "a short transfer was filled up".to_owned(),
         )?,
-        Err(error) => holds(
+        Err(error) => ensure(
             matches!(
                 error.kind(),
                 ErrorKind::Misbehaved(_) | ErrorKind::Transport(_) | ErrorKind::Timeout
@@ -194,25 +197,31 @@ async fn short(b: &Bench) -> Verdict {
             || format!("a short transfer: {error}"),
         )?,
     }
-    take(b, &*source, 256).await.map(drop).map_err(Stop::from)
+    take(b, &*source, 256)
+        .await
+        .map(drop)
+        .map_err(NotPassed::from)
 }
 
-async fn stalled(b: &Bench) -> Verdict {
+async fn stalled(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     b.fault("stall")?;
     if let Err(error) = take(b, &*source, 256).await {
-        holds(
+        ensure(
             error.kind() == ErrorKind::Transport(TransportFault::Stall),
             || format!("a stalled transfer: {error}"),
         )?;
     }
-    take(b, &*source, 256).await.map(drop).map_err(Stop::from)
+    take(b, &*source, 256)
+        .await
+        .map(drop)
+        .map_err(NotPassed::from)
 }
 
-async fn unplugged(b: &Bench) -> Verdict {
+async fn unplugged(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     b.fault("unplug")?;
-    let error = refused(
+    let error = expect_error(
         "bytes of a source that was pulled out",
         take(b, &*source, 256).await,
     )?;
@@ -222,7 +231,7 @@ async fn unplugged(b: &Bench) -> Verdict {
             | ErrorKind::NotFound
             | ErrorKind::Unreachable
     );
-    holds(told, || {
+    ensure(told, || {
         format!("bytes of a source that was pulled out: {error}")
     })?;
     b.fault("clear")?;
@@ -237,62 +246,62 @@ async fn unplugged(b: &Bench) -> Verdict {
         }
     })
     .await?;
-    holds(back, || {
+    ensure(back, || {
         "it was plugged in again, and gives nothing".to_owned()
     })
 }
 
-async fn secret(b: &Bench) -> Verdict {
+async fn secret(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let source = opened.as_random()?;
+    let source = opened.random()?;
     let bytes = take(b, &*source, 32).await?;
     b.print(&opened);
     // What was noted here is searched when the case ends.
     if bytes.is_empty() {
-        fails("no bytes came")
+        fail("no bytes came")
     } else {
         Ok(())
     }
 }
 
-async fn side_by_side(b: &Bench) -> Verdict {
+async fn side_by_side(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     let all = futures::future::join_all((0..8).map(|n| take(b, &*source, 64 + n))).await;
     let mut seen = std::collections::BTreeSet::new();
     for (n, bytes) in all.into_iter().enumerate() {
         let bytes = bytes?;
-        holds(bytes.len() == 64 + n, || {
+        ensure(bytes.len() == 64 + n, || {
             format!(
                 "side {n} asked for {} bytes and got {}",
                 64 + n,
                 bytes.len()
             )
         })?;
-        holds(seen.insert(crate::bits::digest(&bytes[..32])), || {
+        ensure(seen.insert(crate::randomness::digest(&bytes[..32])), || {
             "two sides got the same bytes".to_owned()
         })?;
     }
     Ok(())
 }
 
-async fn lost(b: &Bench) -> Verdict {
+async fn lost(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     for exchange in 0..16 {
         let (result, struck) = b
-            .struck(exchange, Fate::Lost, take(b, &*source, 1024))
+            .with_fault(exchange, LinkFault::Lost, take(b, &*source, 1024))
             .await;
         if let Err(error) = result {
-            holds(crate::reading::is_of_the_wire(&error), || {
+            ensure(crate::reading::is_transport_error(&error), || {
                 format!("{error}: no error of a wire")
             })?;
         }
         let next = take(b, &*source, 64).await?;
-        holds(next.len() == 64, || {
+        ensure(next.len() == 64, || {
             format!("64 bytes were asked for, and {} came", next.len())
         })?;
         if !struck {
             return Ok(());
         }
     }
-    fails("1024 bytes take more than 16 exchanges")
+    fail("1024 bytes take more than 16 exchanges")
 }

@@ -1,35 +1,35 @@
 //! After each fault of the wire or of the device: a typed error within the deadline, or the right answer; and the next call works.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case_context::CaseContext,
     lanes::{self, Benches, Lane},
     reading,
     requirement::Impact,
 };
 use futures::future::join_all;
 use qkd_driver_kit::{
-    Opened,
-    wrap::fault::{Fate, Script},
+    OpenedDevice,
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_hal::{Effect, ErrorKind, Operation as Op};
 use std::time::Duration;
 
-const LIVE: &[Need] = &[Need::Live];
+const NEEDS_DEVICE: &[Precondition] = &[Precondition::Live];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-26/lost",
         "loses each reply of a reading, in turn",
-        LIVE,
-        |b| Box::pin(struck(b, Fate::Lost)),
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::Lost)),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-27/late",
         "lets each reply of a reading come after its deadline",
-        LIVE,
+        NEEDS_DEVICE,
         |b| Box::pin(late(b)),
     )
     .waits(Waits::EachExchange)
@@ -37,51 +37,57 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-28/doubled",
         "lets each reply of a reading come twice",
-        LIVE,
-        |b| Box::pin(struck(b, Fate::Twice)),
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::Twice)),
     )
     .negative(),
     Case::new(
         "DEV-29/cut",
         "cuts the second half of each reply",
-        LIVE,
-        |b| Box::pin(struck(b, Fate::CutShort)),
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::CutShort)),
     )
     .waits(Waits::EachExchange)
     .negative(),
-    Case::new("DEV-30/damaged", "turns one bit of each reply", LIVE, |b| {
-        Box::pin(damaged(b))
-    })
+    Case::new(
+        "DEV-30/damaged",
+        "turns one bit of each reply",
+        NEEDS_DEVICE,
+        |b| Box::pin(damaged(b)),
+    )
     .negative(),
     Case::new(
         "DEV-31/hung-up",
         "hangs up instead of each reply",
-        LIVE,
-        |b| Box::pin(struck(b, Fate::HangsUp)),
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::HangsUp)),
     )
     .negative(),
-    Case::new("DEV-32/flood", "lets each reply never end", LIVE, |b| {
-        Box::pin(struck(b, Fate::Floods))
-    })
+    Case::new(
+        "DEV-32/flood",
+        "lets each reply never end",
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::Floods)),
+    )
     .negative(),
     Case::new(
         "DEV-33/slow",
         "lets each reply come at one byte a second",
-        LIVE,
-        |b| Box::pin(struck(b, Fate::Slow(1))),
+        NEEDS_DEVICE,
+        |b| Box::pin(struck(b, LinkFault::Slow(1))),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
         "DEV-34/delayed",
         "delays each reply by a fifth of the deadline",
-        LIVE,
+        NEEDS_DEVICE,
         |b| Box::pin(delayed(b)),
     ),
     Case::new(
         "DEV-35/opening",
         "loses each reply while the device is opened",
-        LIVE,
+        NEEDS_DEVICE,
         |b| Box::pin(opening(b)),
     )
     .waits(Waits::EachExchange)
@@ -89,7 +95,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-36/rebooted",
         "restarts the device, then reads",
-        &[Need::Emulator],
+        &[Precondition::Emulator],
         |b| Box::pin(rebooted(b)),
     )
     .negative()
@@ -97,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "DEV-37/another",
         "puts another box at the same address",
-        &[Need::Emulator, Need::Op(Op::Identity)],
+        &[Precondition::Emulator, Precondition::Op(Op::Identity)],
         |b| Box::pin(another(b)),
     )
     .negative()
@@ -105,19 +111,19 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// More exchanges than this has no reading.
-const MOST: usize = 64;
+const MAX_EXCHANGES: usize = 64;
 
 /// Lets each exchange of a reading meet a fate, in turn. A reading that succeeds all the same is right; an error is one of the wire, and denies no change.
-async fn struck(b: &Bench, fate: Fate) -> Verdict {
+async fn struck(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
     each(b, fate, |right, result| match result {
-        Ok(read) => holds(read == right, || {
+        Ok(read) => ensure(read == right, || {
             format!("it read `{read}`, and before `{right}`")
         }),
         Err(error) => {
-            holds(reading::is_of_the_wire(&error), || {
+            ensure(reading::is_transport_error(&error), || {
                 format!("{error}: no error of a wire")
             })?;
-            holds(error.effect() == Effect::None, || {
+            ensure(error.effect() == Effect::None, || {
                 format!("{error}: a reading changes nothing")
             })
         }
@@ -126,32 +132,32 @@ async fn struck(b: &Bench, fate: Fate) -> Verdict {
 }
 
 /// One bit may make a right answer of a wrong one where the protocol has no check sum: such a device is believed, once.
-async fn damaged(b: &Bench) -> Verdict {
-    each(b, Fate::Damaged, |_, result| match result {
+async fn damaged(b: &CaseContext) -> CaseOutcome {
+    each(b, LinkFault::Damaged, |_, result| match result {
         Ok(_) => Ok(()),
         Err(error) => {
-            let typed = reading::is_of_the_wire(&error)
+            let typed = reading::is_transport_error(&error)
                 || matches!(
                     error.kind(),
                     ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Authentication
                 );
-            holds(typed, || format!("{error}: no error of a damaged reply"))
+            ensure(typed, || format!("{error}: no error of a damaged reply"))
         }
     })
     .await
 }
 
 async fn each(
-    b: &Bench,
-    fate: Fate,
-    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
-) -> Verdict {
+    b: &CaseContext,
+    fate: LinkFault,
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
+) -> CaseOutcome {
     let measured = b.session.declared().and_then(|d| d.measured.as_ref());
     let count = match measured {
         Some(measured) if lanes::waits(fate) => measured.exchanges,
         _ => 1,
     };
-    let benches = Benches::beside(b, count).await?;
+    let benches = Benches::parallel(b, count).await?;
     let verdict = each_on(&benches, count, fate, judge).await;
     benches.close();
     verdict
@@ -160,12 +166,12 @@ async fn each(
 async fn each_on(
     benches: &Benches<'_>,
     count: usize,
-    fate: Fate,
-    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
-) -> Verdict {
+    fate: LinkFault,
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
+) -> CaseOutcome {
     let lanes = lanes::open(benches, count).await?;
     let mut touched = false;
-    for first in (0..MOST).step_by(lanes.len()) {
+    for first in (0..MAX_EXCHANGES).step_by(lanes.len()) {
         let all = lanes
             .iter()
             .zip(first..)
@@ -176,14 +182,16 @@ async fn each_on(
                 Reach::Behind => return Ok(()),
                 Reach::NoWire if touched => return Ok(()),
                 Reach::NoWire => {
-                    return Err(Stop::NotApplicable(
+                    return Err(NotPassed::NotApplicable(
                         "its reading touches no wire".to_owned(),
                     ));
                 }
             }
         }
     }
-    fails(format!("a reading takes more than {MOST} exchanges"))
+    fail(format!(
+        "a reading takes more than {MAX_EXCHANGES} exchanges"
+    ))
 }
 
 /// Whether a reading came to the exchange that meets its fate.
@@ -196,28 +204,28 @@ enum Reach {
 /// One exchange of a reading meets its fate, and the calls behind it do not suffer.
 async fn one(
     lane: &Lane<'_>,
-    (exchange, fate): (usize, Fate),
-    judge: impl Fn(&str, qkd_hal::Result<String>) -> Verdict,
-) -> Result<Reach, Stop> {
+    (exchange, fate): (usize, LinkFault),
+    judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
+) -> Result<Reach, NotPassed> {
     let (b, right) = (lane.bench, lane.right.as_str());
     let sent = lane.script.count();
-    lane.script.strike(exchange, fate);
+    lane.script.inject(exchange, fate);
     let result = reading::try_steady(b, &lane.opened).await;
-    let struck = lane.script.struck();
+    let struck = lane.script.was_injected();
     lane.script.clear();
     judge(right, result?).map_err(|stop| at(exchange, stop))?;
     // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
     for n in 1..=2 {
-        let next = behind(b, &lane.opened, fate).await?;
+        let next = next_call_after(b, &lane.opened, fate).await?;
         match next {
-            Ok(read) => holds(read == right, || {
+            Ok(read) => ensure(read == right, || {
                 format!("the {n}. call behind it read `{read}`, and before `{right}`")
             })
             .map_err(|stop| at(exchange, stop))?,
             Err(error) => {
                 return Err(at(
                     exchange,
-                    Stop::Fails(format!("the {n}. call behind it fails: {error}")),
+                    NotPassed::Fails(format!("the {n}. call behind it fails: {error}")),
                 ));
             }
         }
@@ -232,78 +240,84 @@ async fn one(
 }
 
 /// The call behind a fault. What is still on its way on a line that cannot be cut (a serial one) must pass first: until then the calls fail, and none gets it.
-async fn behind(b: &Bench, opened: &Opened, fate: Fate) -> Result<qkd_hal::Result<String>, Stop> {
-    let lasts = if matches!(fate, Fate::Slow(_) | Fate::Late(_)) {
+async fn next_call_after(
+    b: &CaseContext,
+    opened: &OpenedDevice,
+    fate: LinkFault,
+) -> Result<qkd_hal::Result<String>, NotPassed> {
+    let lasts = if matches!(fate, LinkFault::Slow(_) | LinkFault::Late(_)) {
         8
     } else {
         0
     };
     for _ in 0..lasts {
         match reading::try_steady(b, opened).await? {
-            Err(error) if reading::is_of_the_wire(&error) => {}
+            Err(error) if reading::is_transport_error(&error) => {}
             other => return Ok(other),
         }
     }
     reading::try_steady(b, opened).await
 }
 
-fn at(exchange: usize, stop: Stop) -> Stop {
+fn at(exchange: usize, stop: NotPassed) -> NotPassed {
     match stop {
-        Stop::Fails(why) => Stop::Fails(format!("at exchange {}: {why}", exchange + 1)),
+        NotPassed::Fails(why) => NotPassed::Fails(format!("at exchange {}: {why}", exchange + 1)),
         other => other,
     }
 }
 
-async fn late(b: &Bench) -> Verdict {
+async fn late(b: &CaseContext) -> CaseOutcome {
     struck(
         b,
-        Fate::Late(b.session.deadline() + b.session.deadline() / 4),
+        LinkFault::Late(b.session.deadline() + b.session.deadline() / 4),
     )
     .await
 }
 
-async fn delayed(b: &Bench) -> Verdict {
+async fn delayed(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let right = reading::steady(b, &opened).await?;
+    let right = reading::stable_reading(b, &opened).await?;
     b.script()
-        .strike(0, Fate::Delayed(b.session.deadline() / 5));
-    let read = reading::steady(b, &opened).await?;
-    if !b.script().struck() {
-        return Err(Stop::NotApplicable(
+        .inject(0, LinkFault::Delayed(b.session.deadline() / 5));
+    let read = reading::stable_reading(b, &opened).await?;
+    if !b.script().was_injected() {
+        return Err(NotPassed::NotApplicable(
             "its reading touches no wire".to_owned(),
         ));
     }
-    holds(read == right, || {
+    ensure(read == right, || {
         format!("it read `{read}`, and before `{right}`")
     })
 }
 
-async fn opening(b: &Bench) -> Verdict {
+async fn opening(b: &CaseContext) -> CaseOutcome {
     // How many exchanges it takes.
     let sent = b.script().count();
     b.open().await?.device().close().await?;
     let exchanges = b.script().count() - sent;
-    let benches = Benches::beside(b, exchanges).await?;
+    let benches = Benches::parallel(b, exchanges).await?;
     let verdict = opening_on(&benches, exchanges).await;
     benches.close();
     verdict?;
     if exchanges == 0 {
-        Err(Stop::NotApplicable("opening it touches no wire".to_owned()))
+        Err(NotPassed::NotApplicable(
+            "opening it touches no wire".to_owned(),
+        ))
     } else {
         Ok(())
     }
 }
 
-async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> Verdict {
+async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> CaseOutcome {
     let mut places = Vec::new();
     for lane in lanes::open(benches, exchanges).await? {
         lane.opened.device().close().await?;
         places.push(lane.bench);
     }
-    for first in (0..exchanges.min(MOST)).step_by(places.len()) {
-        let some = places.iter().zip(first..exchanges.min(MOST));
+    for first in (0..exchanges.min(MAX_EXCHANGES)).step_by(places.len()) {
+        let some = places.iter().zip(first..exchanges.min(MAX_EXCHANGES));
         let outcomes = join_all(some.map(|(b, exchange)| opening_without(b, exchange))).await;
-        outcomes.into_iter().collect::<Verdict>()?;
+        outcomes.into_iter().collect::<CaseOutcome>()?;
         for b in benches.all() {
             b.open().await?.device().close().await?;
         }
@@ -312,16 +326,16 @@ async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> Verdict {
 }
 
 /// Opens the device while the reply of one exchange is lost.
-async fn opening_without(b: &Bench, exchange: usize) -> Verdict {
-    let script = Script::new();
-    script.strike(exchange, Fate::Lost);
+async fn opening_without(b: &CaseContext, exchange: usize) -> CaseOutcome {
+    let script = FaultScript::new();
+    script.inject(exchange, LinkFault::Lost);
     let begun = tokio::time::Instant::now();
-    let result = b.open_beside(&script).await;
+    let result = b.open_another(&script).await;
     let took = begun.elapsed();
     script.clear();
     // Opening connects and identifies: each within the deadline.
     let allowed = b.session.allowed(Op::Identity) * 3;
-    holds(took <= allowed, || {
+    ensure(took <= allowed, || {
         format!(
             "at exchange {}: opening took {took:?}, and has {allowed:?}",
             exchange + 1
@@ -329,18 +343,18 @@ async fn opening_without(b: &Bench, exchange: usize) -> Verdict {
     })?;
     match result {
         Ok(opened) => Ok(opened.device().close().await?),
-        Err(error) => holds(reading::is_of_the_wire(&error), || {
+        Err(error) => ensure(reading::is_transport_error(&error), || {
             format!("at exchange {}: {error}: no error of a wire", exchange + 1)
         }),
     }
 }
 
-async fn rebooted(b: &Bench) -> Verdict {
+async fn rebooted(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    reading::steady(b, &opened).await?;
+    reading::stable_reading(b, &opened).await?;
     b.fault("reboot")?;
     // While it restarts it may be silent; then it answers again, without being opened anew.
-    let patience = if b.session.dut.on().has_wall_time() {
+    let patience = if b.session.dut.target_kind().has_wall_time() {
         20
     } else {
         600
@@ -350,9 +364,10 @@ async fn rebooted(b: &Bench) -> Verdict {
         match reading::try_steady(b, &opened).await? {
             Ok(_) => return Ok(()),
             Err(error) => {
-                let told = reading::is_of_the_wire(&error) || error.kind() == ErrorKind::NotReady;
-                holds(told, || format!("after a restart: {error}"))?;
-                holds(tokio::time::Instant::now() < end, || {
+                let told =
+                    reading::is_transport_error(&error) || error.kind() == ErrorKind::NotReady;
+                ensure(told, || format!("after a restart: {error}"))?;
+                ensure(tokio::time::Instant::now() < end, || {
                     format!("{patience} s after a restart it does not answer: {error}")
                 })?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -361,11 +376,11 @@ async fn rebooted(b: &Bench) -> Verdict {
     }
 }
 
-async fn another(b: &Bench) -> Verdict {
+async fn another(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let identity = b.call(Op::Identity, opened.device().identity()).await?;
     if identity.serial.is_none() {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has no serial number by which it could be told from another".to_owned(),
         ));
     }
@@ -373,7 +388,7 @@ async fn another(b: &Bench) -> Verdict {
     // The link is lost, as it is when a box is exchanged; the next call meets the other box.
     let plugged = b.fault("unplug").is_ok();
     if !plugged {
-        b.strike(Fate::HangsUp);
+        b.inject(LinkFault::HangsUp);
     }
     let _ = b.call(Op::Identity, opened.device().identity()).await;
     b.script().clear();
@@ -384,7 +399,7 @@ async fn another(b: &Bench) -> Verdict {
     for _ in 0..3 {
         match b.call(Op::Identity, opened.device().identity()).await {
             Ok(now) => {
-                return fails(format!(
+                return fail(format!(
                     "`{identity}` was opened, and `{now}` answers without being noticed"
                 ));
             }
@@ -397,16 +412,16 @@ async fn another(b: &Bench) -> Verdict {
     }
     // The first box is put back; what is under test is over.
     b.fault(&format!("identity={}", identity.serial.unwrap_or_default()))?;
-    let error = last.ok_or_else(|| Stop::Broken("no call was made".to_owned()))?;
-    holds(error.kind() == ErrorKind::IdentityChanged, || {
+    let error = last.ok_or_else(|| NotPassed::Broken("no call was made".to_owned()))?;
+    ensure(error.kind() == ErrorKind::IdentityChanged, || {
         format!("another box answers, and: {error}")
     })?;
     // And from now on nothing passes, even if the old box should come back.
-    let after = refused(
+    let after = expect_error(
         "a call on a handle whose box was exchanged",
         reading::try_steady(b, &opened).await?,
     )?;
-    holds(
+    ensure(
         matches!(after.kind(), ErrorKind::IdentityChanged | ErrorKind::Closed),
         || format!("the next call: {after}"),
     )

@@ -1,8 +1,8 @@
 //! Optical switches, as they are read.
 
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, fails, holds, refused},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case_context::CaseContext,
     requirement::Impact,
 };
 use qkd_hal::{ErrorKind, Operation as Op};
@@ -15,26 +15,29 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-01/geometry",
         "reads the paths and compares them with the geometry",
-        &[Need::Op(Op::Connections)],
+        &[Precondition::Op(Op::Connections)],
         |b| Box::pin(geometry(b)),
     ),
     Case::new(
         "SWI-02/twice",
         "reads the paths twice",
-        &[Need::Op(Op::Connections)],
+        &[Precondition::Op(Op::Connections)],
         |b| Box::pin(twice(b)),
     ),
     Case::new(
         "SWI-03/peers",
         "compares the ports with the paths",
-        &[Need::Op(Op::Ports), Need::Op(Op::Connections)],
+        &[
+            Precondition::Op(Op::Ports),
+            Precondition::Op(Op::Connections),
+        ],
         |b| Box::pin(peers(b)),
     ),
     Case::new(
         "SWI-04/order",
         "asks for ports in an order of its own",
-        &[Need::Op(Op::Ports)],
-        |b| Box::pin(order(b)),
+        &[Precondition::Op(Op::Ports)],
+        |b| Box::pin(requested_order(b)),
     ),
     Case::new(
         "SWI-07/outside",
@@ -46,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-08/failed-port",
         "lets a port fail, and looks at it",
-        &[Need::Op(Op::Ports), Need::Emulator],
+        &[Precondition::Op(Op::Ports), Precondition::Emulator],
         |b| Box::pin(failed_port(b)),
     )
     .negative()
@@ -54,66 +57,71 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-09/blind",
         "asks a switch that cannot be read before it has acknowledged anything",
-        &[Need::Op(Op::Connections)],
+        &[Precondition::Op(Op::Connections)],
         |b| Box::pin(unknown_at_first(b)),
     )
     .negative(),
 ];
 
-pub(super) async fn open(b: &Bench) -> Result<Arc<dyn OpticalSwitch>, Stop> {
-    Ok(b.open().await?.as_switch()?)
+pub(super) async fn open(b: &CaseContext) -> Result<Arc<dyn OpticalSwitch>, NotPassed> {
+    Ok(b.open().await?.switch()?)
 }
 
 /// The paths; not applicable where the switch does not tell them.
-pub(super) async fn paths(b: &Bench, switch: &dyn OpticalSwitch) -> Result<CrossConnects, Stop> {
+pub(super) async fn paths(
+    b: &CaseContext,
+    switch: &dyn OpticalSwitch,
+) -> Result<CrossConnects, NotPassed> {
     if switch.switch_capabilities().readback != Readback::Device {
-        return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it does not tell its paths".to_owned(),
+        ));
     }
     Ok(b.call(Op::Connections, switch.connections()).await?.value)
 }
 
 /// The only answer to a question of one.
-pub(super) fn only<T>(mut answers: Vec<T>) -> Result<T, Stop> {
+pub(super) fn only<T>(mut answers: Vec<T>) -> Result<T, NotPassed> {
     match (answers.pop(), answers.len()) {
         (Some(answer), 0) => Ok(answer),
-        (None, _) => fails("one was asked for, and nothing was told"),
-        (_, more) => fails(format!("one was asked for, and {} were told", more + 1)),
+        (None, _) => fail("one was asked for, and nothing was told"),
+        (_, more) => fail(format!("one was asked for, and {} were told", more + 1)),
     }
 }
 
-async fn geometry(b: &Bench) -> Verdict {
+async fn geometry(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
     let geometry = switch.switch_capabilities().geometry;
     match geometry.check_state(&present) {
         Ok(()) => Ok(()),
-        Err(error) => fails(format!(
+        Err(error) => fail(format!(
             "it tells {present}, which its geometry ({geometry}) cannot show: {}",
             error.message()
         )),
     }
 }
 
-async fn twice(b: &Bench) -> Verdict {
+async fn twice(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let (first, second) = (paths(b, &*switch).await?, paths(b, &*switch).await?);
-    holds(first == second, || {
+    ensure(first == second, || {
         format!("it tells {first}, and then {second}")
     })
 }
 
-async fn peers(b: &Bench) -> Verdict {
+async fn peers(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
     let all = b.call(Op::Ports, switch.ports(&[])).await?;
     let told: Vec<Port> = all.iter().map(|p| p.port).collect();
     let there: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
-    holds(told == there, || {
+    ensure(told == there, || {
         format!("it tells of {} ports, and has {}", told.len(), there.len())
     })?;
     for status in all {
         let peer = present.peer(status.port);
-        holds(status.peer == peer, || {
+        ensure(status.peer == peer, || {
             format!(
                 "port {} has the peer {:?} in its status, and {peer:?} in the paths",
                 status.port, status.peer
@@ -123,7 +131,7 @@ async fn peers(b: &Bench) -> Verdict {
     Ok(())
 }
 
-async fn order(b: &Bench) -> Verdict {
+async fn requested_order(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let mut asked: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
     asked.reverse();
@@ -134,13 +142,13 @@ async fn order(b: &Bench) -> Verdict {
         .iter()
         .map(|p| p.port)
         .collect();
-    holds(told == asked, || {
+    ensure(told == asked, || {
         format!("it was asked for {asked:?}, and told of {told:?}")
     })?;
     Ok(())
 }
 
-async fn outside(b: &Bench) -> Verdict {
+async fn outside(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let geometry = switch.switch_capabilities().geometry;
     let sent = b.records().len();
@@ -150,7 +158,7 @@ async fn outside(b: &Bench) -> Verdict {
         if b.session.can(Op::Ports) {
             errors.push((
                 "ports",
-                refused(
+                expect_error(
                     format!("the state of port {port}"),
                     switch.ports(&[port]).await,
                 )?,
@@ -159,7 +167,7 @@ async fn outside(b: &Bench) -> Verdict {
         if b.session.can(Op::SetPort) {
             errors.push((
                 "set-port",
-                refused(
+                expect_error(
                     format!("enabling port {port}"),
                     switch.set_port(port, true).await,
                 )?,
@@ -183,7 +191,7 @@ async fn outside(b: &Bench) -> Verdict {
                 },
             ),
         };
-        let identity = crate::stood::identity(&*switch).await?;
+        let identity = crate::restore::identity(&*switch).await?;
         let wanted: CrossConnects = std::iter::once(path).collect::<Result<_, _>>()?;
         let blind = match larger {
             Geometry::Matrix { .. } => Plan::new(
@@ -194,20 +202,20 @@ async fn outside(b: &Bench) -> Verdict {
                 &Scope::Touched,
             ),
             _ if port.0 > 1 << 20 => continue,
-            _ => Plan::blind(&identity, &larger, &wanted),
+            _ => Plan::unverified(&identity, &larger, &wanted),
         };
         let plan = blind?;
         let sent = b.records().len();
         errors.push((
             "apply",
-            refused(
+            expect_error(
                 format!("a plan with port {port}"),
                 switch.apply(&plan).await,
             )?,
         ));
-        b.silent_since(sent)?;
+        b.check_no_traffic_since(sent)?;
         for (what, error) in errors {
-            holds(error.kind() == ErrorKind::InvalidInput, || {
+            ensure(error.kind() == ErrorKind::InvalidInput, || {
                 format!("{what} with port {port}: {error}")
             })?;
         }
@@ -220,14 +228,14 @@ async fn outside(b: &Bench) -> Verdict {
         .find(|r| r.changes)
     {
         None => Ok(()),
-        Some(record) => fails(format!(
+        Some(record) => fail(format!(
             "`{}` was sent, where nothing that changes may be",
             record.name
         )),
     }
 }
 
-async fn failed_port(b: &Bench) -> Verdict {
+async fn failed_port(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let port = switch
         .switch_capabilities()
@@ -236,29 +244,29 @@ async fn failed_port(b: &Bench) -> Verdict {
         .find(|p| p.0 > 0)
         .unwrap_or(Port(1));
     let before = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
-    holds(before.state != PortState::Failed, || {
+    ensure(before.state != PortState::Failed, || {
         format!("port {port} has failed to begin with")
     })?;
     b.fault(&format!("port-fails={}", port.0))?;
     let after = only(b.call(Op::Ports, switch.ports(&[port])).await?)?;
     b.fault("clear")?;
     // Some interfaces have no word for it; none may call it usable.
-    holds(
+    ensure(
         !matches!(after.state, PortState::Enabled | PortState::Unknown),
         || format!("port {port} failed, and is told as {:?}", after.state),
     )
 }
 
-async fn unknown_at_first(b: &Bench) -> Verdict {
+async fn unknown_at_first(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(Stop::NotApplicable("it tells its paths".to_owned()));
+        return Err(NotPassed::NotApplicable("it tells its paths".to_owned()));
     }
-    let error = refused(
+    let error = expect_error(
         "the paths of a switch that cannot be read, before it has acknowledged any",
         switch.connections().await,
     )?;
-    holds(error.kind() == ErrorKind::NotReady, || {
+    ensure(error.kind() == ErrorKind::NotReady, || {
         format!("the paths, before any was acknowledged: {error}")
     })
 }

@@ -2,24 +2,24 @@
 
 use super::switch::{only, open, paths};
 use crate::{
-    bench::Bench,
-    case::{Case, Need, Stop, Verdict, Waits, fails, holds, refused},
-    journal::Stood,
+    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case_context::CaseContext,
+    journal::Snapshot,
     lanes::{self, Benches},
     requirement::Impact,
-    result::On,
-    stood,
+    restore,
+    result::TargetKind,
 };
 use futures::future::join_all;
-use qkd_driver_kit::{Opened, wrap::fault::Fate};
+use qkd_driver_kit::{OpenedDevice, wrap::fault::LinkFault};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Quality};
 use qkd_switch_hal::{
     CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-const APPLY: &[Need] = &[Need::Op(Op::Apply), Need::Live];
-const EMULATED: &[Need] = &[Need::Op(Op::Apply), Need::Emulator];
+const APPLY: &[Precondition] = &[Precondition::Op(Op::Apply), Precondition::Live];
+const EMULATED: &[Precondition] = &[Precondition::Op(Op::Apply), Precondition::Emulator];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-12/empty",
         "applies a plan that changes nothing",
-        &[Need::Op(Op::Apply)],
+        &[Precondition::Op(Op::Apply)],
         |b| Box::pin(empty(b)),
     )
     .negative(),
@@ -61,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-15/another",
         "applies a plan that was made for another box",
-        &[Need::Op(Op::Apply)],
+        &[Precondition::Op(Op::Apply)],
         |b| Box::pin(another(b)),
     )
     .negative(),
@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-17/lost",
         "loses each reply of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, Fate::Lost)),
+        |b| Box::pin(interrupted(b, LinkFault::Lost)),
     )
     .waits(Waits::EachExchange)
     .negative()
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-17/hung-up",
         "hangs up at each exchange of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, Fate::HangsUp)),
+        |b| Box::pin(interrupted(b, LinkFault::HangsUp)),
     )
     .waits(Waits::Deadlines(2))
     .negative()
@@ -101,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-19/bystanders",
         "moves a path, and looks at all others",
         EMULATED,
-        |b| Box::pin(bystanders(b)),
+        |b| Box::pin(other_paths_stay(b)),
     )
     .impact(Impact::Disruptive),
     Case::new(
@@ -115,7 +115,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-21/port",
         "shuts a free port, looks, opens it",
-        &[Need::Op(Op::SetPort), Need::Op(Op::Ports), Need::Live],
+        &[
+            Precondition::Op(Op::SetPort),
+            Precondition::Op(Op::Ports),
+            Precondition::Live,
+        ],
         |b| Box::pin(port(b)),
     )
     .impact(Impact::Reversible),
@@ -131,7 +135,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-23/unread",
         "applies a plan that was made without reading, to a switch that can be read",
-        &[Need::Op(Op::Apply)],
+        &[Precondition::Op(Op::Apply)],
         |b| Box::pin(unread(b)),
     )
     .negative(),
@@ -147,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-25/meanwhile",
         "lets a second operator change a port of the plan between its steps",
         EMULATED,
-        |b| Box::pin(meanwhile(b)),
+        |b| Box::pin(concurrent_change(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
@@ -171,7 +175,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "SWI-27/ignored-port",
         "shuts a port, which the device takes and does not do",
-        &[Need::Op(Op::SetPort), Need::Op(Op::Ports), Need::Emulator],
+        &[
+            Precondition::Op(Op::SetPort),
+            Precondition::Op(Op::Ports),
+            Precondition::Emulator,
+        ],
         |b| Box::pin(ignored_port(b)),
     )
     .negative()
@@ -180,7 +188,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// A switch, and a plan for a change that may be made here.
 struct Planned {
-    opened: Opened,
+    opened: OpenedDevice,
     switch: Arc<dyn OpticalSwitch>,
     present: CrossConnects,
     wanted: CrossConnects,
@@ -188,12 +196,12 @@ struct Planned {
 }
 
 impl Planned {
-    async fn make(b: &Bench) -> Result<Self, Stop> {
+    async fn make(b: &CaseContext) -> Result<Self, NotPassed> {
         let opened = b.open().await?;
-        let switch = opened.as_switch()?;
+        let switch = opened.switch()?;
         let present = paths(b, &*switch).await?;
         let wanted = change(b, &*switch, &present).await?;
-        let plan = stood::plan(&*switch, &present, &wanted).await?;
+        let plan = restore::plan(&*switch, &present, &wanted).await?;
         Ok(Self {
             opened,
             switch,
@@ -209,22 +217,22 @@ impl Planned {
     /// As [`stood::putting_back`].
     async fn putting_back<T>(
         &self,
-        b: &Bench,
-        change: impl Future<Output = Result<T, Stop>>,
-    ) -> Result<T, Stop> {
-        let before = Stood::Connections(self.present.to_string());
-        stood::putting_back(b, &self.opened, before, change).await
+        b: &CaseContext,
+        change: impl Future<Output = Result<T, NotPassed>>,
+    ) -> Result<T, NotPassed> {
+        let before = Snapshot::Connections(self.present.to_string());
+        restore::with_restore(b, &self.opened, before, change).await
     }
 }
 
 /// A change that may be made here: where nothing is at stake, or where the file says so.
 pub(crate) async fn change(
-    b: &Bench,
+    b: &CaseContext,
     switch: &dyn OpticalSwitch,
     present: &CrossConnects,
-) -> Result<CrossConnects, Stop> {
+) -> Result<CrossConnects, NotPassed> {
     let geometry = switch.switch_capabilities().geometry;
-    let touchable = b.touchable()?;
+    let touchable = b.allowed_ports()?;
     // A port that is shut or has failed carries no path, though none is there.
     let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
         true => switch
@@ -246,11 +254,11 @@ pub(crate) async fn change(
                 .find(may)
         };
         let (Some(ingress), Some(egress)) = (free(true), free(false)) else {
-            return Err(Stop::Disabled(
+            return Err(NotPassed::Disabled(
                 "no ingress and egress port that may be touched is free".to_owned(),
             ));
         };
-        return Ok(present.edited(&geometry, &[], &[CrossConnect { ingress, egress }])?);
+        return Ok(present.with_changes(&geometry, &[], &[CrossConnect { ingress, egress }])?);
     }
     for ingress in geometry
         .ports()
@@ -263,7 +271,7 @@ pub(crate) async fn change(
             .filter(may)
         {
             if present.peer(ingress) != Some(egress)
-                && let Ok(wanted) = present.edited(&geometry, &[], &[CrossConnect { ingress, egress }])
+                && let Ok(wanted) = present.with_changes(&geometry, &[], &[CrossConnect { ingress, egress }])
                 // The path that gives way is touched, too.
                 && present.iter().chain(wanted.iter()).filter(|c| !present.contains(*c) || !wanted.contains(*c)).all(|c| may(&c.ingress) && may(&c.egress))
             {
@@ -271,90 +279,95 @@ pub(crate) async fn change(
             }
         }
     }
-    Err(Stop::Disabled(
+    Err(NotPassed::Disabled(
         "no other path may be made with the ports that may be touched".to_owned(),
     ))
 }
 
-async fn round_trip(b: &Bench, matrix: bool) -> Verdict {
+async fn round_trip(b: &CaseContext, matrix: bool) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     if matches!(
         switch.switch_capabilities().geometry,
         Geometry::Matrix { .. }
     ) != matrix
     {
-        return Err(Stop::NotApplicable(format!(
+        return Err(NotPassed::NotApplicable(format!(
             "its geometry is {}",
             switch.switch_capabilities().geometry
         )));
     }
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let plan = restore::plan(&*switch, &present, &wanted).await?;
     let before = b.state();
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
-        let applied = b.call(Op::Apply, switch.apply(&plan)).await?;
-        holds(applied.verified, || {
-            "it was applied, and not verified".to_owned()
-        })?;
-        holds(applied.steps == plan.steps().len(), || {
-            format!(
-                "{} steps of {} were told",
-                applied.steps,
-                plan.steps().len()
-            )
-        })?;
-        let now = paths(b, &*switch).await?;
-        holds(now == wanted, || {
-            format!("it was applied, and the switch stands at {now} instead of {wanted}")
-        })?;
-        holds(before.is_none() || before != b.state(), || {
-            "it was applied, and the device has not changed".to_owned()
-        })
-    })
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(present.to_string()),
+        async {
+            let applied = b.call(Op::Apply, switch.apply(&plan)).await?;
+            ensure(applied.verified, || {
+                "it was applied, and not verified".to_owned()
+            })?;
+            ensure(applied.steps == plan.steps().len(), || {
+                format!(
+                    "{} steps of {} were told",
+                    applied.steps,
+                    plan.steps().len()
+                )
+            })?;
+            let now = paths(b, &*switch).await?;
+            ensure(now == wanted, || {
+                format!("it was applied, and the switch stands at {now} instead of {wanted}")
+            })?;
+            ensure(before.is_none() || before != b.state(), || {
+                "it was applied, and the device has not changed".to_owned()
+            })
+        },
+    )
     .await?;
     let now = paths(b, &*switch).await?;
-    holds(now == present, || {
+    ensure(now == present, || {
         format!("it was put back to {present}, and stands at {now}")
     })
 }
 
-async fn empty(b: &Bench) -> Verdict {
+async fn empty(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
-    let plan = stood::plan(&*switch, &present, &present).await?;
+    let plan = restore::plan(&*switch, &present, &present).await?;
     let sent = b.records().len();
     let applied = b.call(Op::Apply, switch.apply(&plan)).await?;
-    holds(applied.steps == 0, || {
+    ensure(applied.steps == 0, || {
         format!("an empty plan took {} steps", applied.steps)
     })?;
     match b.records()[sent..].iter().find(|r| r.changes) {
         None => Ok(()),
-        Some(record) => fails(format!("an empty plan sent `{}`", record.name)),
+        Some(record) => fail(format!("an empty plan sent `{}`", record.name)),
     }
 }
 
 /// An order of a second operator that takes the plan's ingress port elsewhere.
-fn order_against(
+fn conflicting_change(
     switch: &dyn OpticalSwitch,
     present: &CrossConnects,
     wanted: &CrossConnects,
-) -> Result<String, Stop> {
+) -> Result<String, NotPassed> {
     let geometry = switch.switch_capabilities().geometry;
     let new = wanted
         .iter()
         .find(|c| !present.contains(*c))
-        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+        .ok_or_else(|| NotPassed::Broken("the plan makes no path".to_owned()))?;
     let other = geometry
         .ports()
         .filter(|p| geometry.is_egress(*p))
         .find(|p| *p != new.egress && present.peer(*p).is_none());
-    let other = other.ok_or_else(|| Stop::NotApplicable("it has no third port".to_owned()))?;
+    let other = other.ok_or_else(|| NotPassed::NotApplicable("it has no third port".to_owned()))?;
     Ok(format!("operator=connect:{}-{}", new.ingress.0, other.0))
 }
 
-async fn foreign(b: &Bench) -> Verdict {
+async fn foreign(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned {
         switch,
@@ -365,35 +378,35 @@ async fn foreign(b: &Bench) -> Verdict {
     } = &planned;
     planned
         .putting_back(b, async {
-            b.fault(&order_against(&**switch, present, wanted)?)?;
+            b.fault(&conflicting_change(&**switch, present, wanted)?)?;
             let before = b.state();
-            let error = refused(
+            let error = expect_error(
                 "a plan for a state that has moved on",
                 b.call(Op::Apply, switch.apply(plan)).await,
             )?;
             let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
-            holds(right, || {
+            ensure(right, || {
                 format!("a plan for a state that has moved on: {error}")
             })?;
-            holds(b.state() == before, || {
+            ensure(b.state() == before, || {
                 "the plan was refused, and the switch has changed".to_owned()
             })
         })
         .await
 }
 
-async fn elsewhere(b: &Bench) -> Verdict {
+async fn elsewhere(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     let geometry = switch.switch_capabilities().geometry;
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
-    let plan = stood::plan(&*switch, &present, &wanted).await?;
+    let plan = restore::plan(&*switch, &present, &wanted).await?;
     let free = |ingress: bool| {
         geometry.ports().find(|p| {
             geometry.is_ingress(*p) == ingress
                 && wanted.peer(*p).is_none()
-                && !plan.covered().contains(p)
+                && !plan.fingerprinted_ports().contains(p)
         })
     };
     let (true, Some(i), Some(e)) = (
@@ -401,29 +414,29 @@ async fn elsewhere(b: &Bench) -> Verdict {
         free(true),
         free(false),
     ) else {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "all its ports belong to one path".to_owned(),
         ));
     };
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+    restore::with_restore(b, &opened, Snapshot::Connections(present.to_string()), async {
         b.fault(&format!("operator=connect:{}-{}", i.0, e.0))?;
         b.call(Op::Apply, switch.apply(&plan)).await?;
         let now = paths(b, &*switch).await?;
         let both = wanted.iter().all(|c| now.contains(c)) && now.contains(CrossConnect { ingress: i, egress: e });
-        holds(both, || format!("the plan wanted {wanted}, a second operator {i}-{e}, and the switch stands at {now}"))
+        ensure(both, || format!("the plan wanted {wanted}, a second operator {i}-{e}, and the switch stands at {now}"))
     })
     .await
 }
 
-async fn another(b: &Bench) -> Verdict {
+async fn another(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let geometry = switch.switch_capabilities().geometry;
-    let other = qkd_hal::Identity::of("nobody")
+    let other = qkd_hal::Identity::new("nobody")
         .with_model("none")
         .with_serial("SN-NONE");
     let plan = match geometry {
         // A box in the rack: a driver that let the plan pass must find nothing to do.
-        _ if b.session.dut.on() == On::Device => {
+        _ if b.session.dut.target_kind() == TargetKind::Device => {
             let present = paths(b, &*switch).await?;
             Plan::new(&other, &geometry, &present, &present, &Scope::Touched)?
         }
@@ -447,21 +460,21 @@ async fn another(b: &Bench) -> Verdict {
                     .into_iter()
                     .collect::<Result<_, _>>()?,
             };
-            Plan::blind(&other, &geometry, &wanted)?
+            Plan::unverified(&other, &geometry, &wanted)?
         }
     };
     let sent = b.records().len();
-    let error = refused(
+    let error = expect_error(
         "a plan that was made for another box",
         switch.apply(&plan).await,
     )?;
     let right = error.kind() == ErrorKind::IdentityChanged && error.effect() == Effect::None;
-    holds(right, || {
+    ensure(right, || {
         format!("a plan that was made for another box: {error}")
     })?;
     match b.records()[sent..].iter().find(|r| r.changes) {
         None => Ok(()),
-        Some(record) => fails(format!(
+        Some(record) => fail(format!(
             "a plan that was made for another box sent `{}`",
             record.name
         )),
@@ -477,56 +490,63 @@ fn refusal(error: &qkd_hal::Error) -> bool {
 }
 
 /// More steps than this has no plan of a case.
-const MOST: usize = 64;
+const MAX_STEPS: usize = 64;
 
-async fn refused_steps(b: &Bench) -> Verdict {
+async fn refused_steps(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     let start = paths(b, &*switch).await?;
-    stood::putting_back(b, &opened, Stood::Connections(start.to_string()), async {
-        for refusals in 1..=3 {
-            let present = paths(b, &*switch).await?;
-            let wanted = change(b, &*switch, &present).await?;
-            let plan = stood::plan(&*switch, &present, &wanted).await?;
-            let before = b.state();
-            b.fault(&format!("refuse={refusals}"))?;
-            match b.call(Op::Apply, switch.apply(&plan)).await {
-                // It may be that the box is asked once more, and then does it.
-                Ok(_) => holds(paths(b, &*switch).await? == wanted, || {
-                    "it was refused and then called applied, and the paths are others".to_owned()
-                })?,
-                Err(error) => {
-                    holds(refusal(&error), || {
-                        format!("the device refused a step: {error}")
-                    })?;
-                    b.truthful(&before, &error)?;
-                    holds(
-                        error.message().contains("done") || error.message().contains("sent before"),
-                        || format!("the error does not say what was done: {error}"),
-                    )?;
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(start.to_string()),
+        async {
+            for refusals in 1..=3 {
+                let present = paths(b, &*switch).await?;
+                let wanted = change(b, &*switch, &present).await?;
+                let plan = restore::plan(&*switch, &present, &wanted).await?;
+                let before = b.state();
+                b.fault(&format!("refuse={refusals}"))?;
+                match b.call(Op::Apply, switch.apply(&plan)).await {
+                    // It may be that the box is asked once more, and then does it.
+                    Ok(_) => ensure(paths(b, &*switch).await? == wanted, || {
+                        "it was refused and then called applied, and the paths are others"
+                            .to_owned()
+                    })?,
+                    Err(error) => {
+                        ensure(refusal(&error), || {
+                            format!("the device refused a step: {error}")
+                        })?;
+                        b.check_reported_effect(&before, &error)?;
+                        ensure(
+                            error.message().contains("done")
+                                || error.message().contains("sent before"),
+                            || format!("the error does not say what was done: {error}"),
+                        )?;
+                    }
                 }
+                b.fault("clear")?;
+                restore::change_to(&*switch, &start).await?;
             }
-            b.fault("clear")?;
-            stood::change_to(&*switch, &start).await?;
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
     .await
 }
 
-async fn interrupted(b: &Bench, fate: Fate) -> Verdict {
-    let count = match lanes::waits(fate) && b.session.dut.on().has_wall_time() {
+async fn interrupted(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
+    let count = match lanes::waits(fate) && b.session.dut.target_kind().has_wall_time() {
         true => exchanges_of_apply(b).await?,
         false => 1,
     };
-    let benches = Benches::beside(b, count).await?;
+    let benches = Benches::parallel(b, count).await?;
     let verdict = interrupted_on(&benches, fate).await;
     benches.close();
     verdict
 }
 
 /// How many exchanges the change of [`interrupted_at`] takes while nothing is wrong.
-async fn exchanges_of_apply(b: &Bench) -> Result<usize, Stop> {
+async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
@@ -538,8 +558,8 @@ async fn exchanges_of_apply(b: &Bench) -> Result<usize, Stop> {
         .await
 }
 
-async fn interrupted_on(benches: &Benches<'_>, fate: Fate) -> Verdict {
-    for first in (0..MOST).step_by(benches.count()) {
+async fn interrupted_on(benches: &Benches<'_>, fate: LinkFault) -> CaseOutcome {
+    for first in (0..MAX_STEPS).step_by(benches.count()) {
         let places = benches.all().zip(first..);
         let all = places.map(|(b, exchange)| interrupted_at(b, exchange, fate));
         for struck in join_all(all).await {
@@ -548,11 +568,15 @@ async fn interrupted_on(benches: &Benches<'_>, fate: Fate) -> Verdict {
             }
         }
     }
-    fails(format!("an apply takes more than {MOST} exchanges"))
+    fail(format!("an apply takes more than {MAX_STEPS} exchanges"))
 }
 
 /// Applies a plan while one exchange meets a fate; whether it came to that exchange.
-async fn interrupted_at(b: &Bench, exchange: usize, fate: Fate) -> Result<bool, Stop> {
+async fn interrupted_at(
+    b: &CaseContext,
+    exchange: usize,
+    fate: LinkFault,
+) -> Result<bool, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned {
         switch,
@@ -564,32 +588,32 @@ async fn interrupted_at(b: &Bench, exchange: usize, fate: Fate) -> Result<bool, 
         .putting_back(b, async {
             let before = b.state();
             let (result, struck) = b
-                .struck(exchange, fate, b.call(Op::Apply, switch.apply(plan)))
+                .with_fault(exchange, fate, b.call(Op::Apply, switch.apply(plan)))
                 .await;
             let place = exchange + 1;
             match result {
-                Ok(_) => holds(before != b.state(), || {
+                Ok(_) => ensure(before != b.state(), || {
                     format!(
                         "at exchange {place}: it was called applied, and the device has not changed"
                     )
                 })?,
                 Err(error) => {
-                    b.truthful(&before, &error)?;
-                    let typed = crate::reading::is_of_the_wire(&error)
+                    b.check_reported_effect(&before, &error)?;
+                    let typed = crate::reading::is_transport_error(&error)
                         || error.kind() == ErrorKind::StateChanged;
-                    holds(typed, || {
+                    ensure(typed, || {
                         format!("at exchange {place}: {error}: no error of a wire")
                     })?;
                 }
             }
             // Whatever it was: reading shows it, and the way back works.
-            stood::change_to(&**switch, present).await?;
+            restore::change_to(&**switch, present).await?;
             Ok(struck)
         })
         .await
 }
 
-async fn stale(b: &Bench) -> Verdict {
+async fn stale(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned {
         switch,
@@ -599,14 +623,14 @@ async fn stale(b: &Bench) -> Verdict {
     } = &planned;
     planned.putting_back(b, async {
         b.call(Op::Apply, switch.apply(plan)).await?;
-        let error = refused(
+        let error = expect_error(
             "the same plan, a second time",
             b.call(Op::Apply, switch.apply(plan)).await,
         )?;
         let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
-        holds(right, || format!("the same plan, a second time: {error}"))?;
+        ensure(right, || format!("the same plan, a second time: {error}"))?;
         let now = paths(b, &**switch).await?;
-        holds(now == *wanted, || {
+        ensure(now == *wanted, || {
             format!(
                 "the second time it was refused, and the switch stands at {now} instead of {wanted}"
             )
@@ -615,62 +639,67 @@ async fn stale(b: &Bench) -> Verdict {
     .await
 }
 
-async fn bystanders(b: &Bench) -> Verdict {
+async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     let geometry = switch.switch_capabilities().geometry;
     let start = paths(b, &*switch).await?;
     let Geometry::Matrix { ingress, egress } = geometry else {
-        return Err(Stop::NotApplicable("it has one path".to_owned()));
+        return Err(NotPassed::NotApplicable("it has one path".to_owned()));
     };
     if ingress < 3 || egress < 3 {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "it has fewer than three paths".to_owned(),
         ));
     }
-    stood::putting_back(b, &opened, Stood::Connections(start.to_string()), async {
-        // Two paths change places; a third stands beside.
-        let paths_of = |list: [(u32, u32); 3]| {
-            list.map(|(i, e)| CrossConnect::new(i, ingress + e))
-                .into_iter()
-                .collect::<Result<CrossConnects, _>>()
-        };
-        let (first, second) = (
-            paths_of([(1, 1), (2, 2), (3, 3)])?,
-            paths_of([(1, 2), (2, 1), (3, 3)])?,
-        );
-        stood::change_to(&*switch, &first).await?;
-        let plan = stood::plan(&*switch, &first, &second).await?;
-        holds(!plan.covered().contains(&Port(3)), || {
-            "the plan covers a port that it does not need".to_owned()
-        })?;
-        b.call(Op::Apply, switch.apply(&plan)).await?;
-        let now = paths(b, &*switch).await?;
-        holds(now == second, || {
-            format!("two paths of three changed places: {now} instead of {second}")
-        })
-    })
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(start.to_string()),
+        async {
+            // Two paths change places; a third stands beside.
+            let paths_of = |list: [(u32, u32); 3]| {
+                list.map(|(i, e)| CrossConnect::new(i, ingress + e))
+                    .into_iter()
+                    .collect::<Result<CrossConnects, _>>()
+            };
+            let (first, second) = (
+                paths_of([(1, 1), (2, 2), (3, 3)])?,
+                paths_of([(1, 2), (2, 1), (3, 3)])?,
+            );
+            restore::change_to(&*switch, &first).await?;
+            let plan = restore::plan(&*switch, &first, &second).await?;
+            ensure(!plan.fingerprinted_ports().contains(&Port(3)), || {
+                "the plan covers a port that it does not need".to_owned()
+            })?;
+            b.call(Op::Apply, switch.apply(&plan)).await?;
+            let now = paths(b, &*switch).await?;
+            ensure(now == second, || {
+                format!("two paths of three changed places: {now} instead of {second}")
+            })
+        },
+    )
     .await
 }
 
-async fn side_by_side(b: &Bench) -> Verdict {
+async fn side_by_side(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch: Arc<dyn OpticalSwitch> = opened.as_switch()?;
+    let switch: Arc<dyn OpticalSwitch> = opened.switch()?;
     let present = paths(b, &*switch).await?;
     let one = change(b, &*switch, &present).await?;
     let geometry = switch.switch_capabilities().geometry;
     let path = one
         .iter()
         .find(|c| !present.contains(*c))
-        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+        .ok_or_else(|| NotPassed::Broken("the plan makes no path".to_owned()))?;
     let other = geometry
         .ports()
         .filter(|p| geometry.is_egress(*p))
         .find(|p| *p != path.egress && present.peer(*p).is_none());
     let Some(other) = other else {
-        return Err(Stop::NotApplicable("it has no third port".to_owned()));
+        return Err(NotPassed::NotApplicable("it has no third port".to_owned()));
     };
-    let two = present.edited(
+    let two = present.with_changes(
         &geometry,
         &[],
         &[CrossConnect {
@@ -679,88 +708,88 @@ async fn side_by_side(b: &Bench) -> Verdict {
         }],
     )?;
     let plans = [
-        stood::plan(&*switch, &present, &one).await?,
-        stood::plan(&*switch, &present, &two).await?,
+        restore::plan(&*switch, &present, &one).await?,
+        restore::plan(&*switch, &present, &two).await?,
     ];
-    stood::putting_back(b, &opened, Stood::Connections(present.to_string()), async {
+    restore::with_restore(b, &opened, Snapshot::Connections(present.to_string()), async {
         let (first, second) = tokio::join!(switch.apply(&plans[0]), switch.apply(&plans[1]));
         let now = paths(b, &*switch).await?;
         for (result, wanted) in [(&first, &one), (&second, &two)] {
             match result {
                 Ok(_) => {}
-                Err(e) => holds(matches!(e.kind(), ErrorKind::StateChanged | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)), || {
+                Err(e) => ensure(matches!(e.kind(), ErrorKind::StateChanged | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)), || {
                     format!("of two plans at once, the one for {wanted} ended with {e}")
                 })?,
             }
         }
         let won = [(&first, &one), (&second, &two)].iter().filter(|(result, wanted)| result.is_ok() && now == **wanted).count();
-        holds(won == 1 && (first.is_err() || second.is_err()), || {
+        ensure(won == 1 && (first.is_err() || second.is_err()), || {
             format!("two plans for the same ports at once: {:?} and {:?}, and the switch stands at {now}", first.is_ok(), second.is_ok())
         })
     })
     .await
 }
 
-async fn port(b: &Bench) -> Verdict {
+async fn port(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
     let free = wanted
         .iter()
         .find(|c| !present.contains(*c))
         .map(|c| c.egress)
-        .ok_or_else(|| Stop::Broken("the plan makes no path".to_owned()))?;
+        .ok_or_else(|| NotPassed::Broken("the plan makes no path".to_owned()))?;
     let state =
-        async || Ok::<_, Stop>(only(b.call(Op::Ports, switch.ports(&[free])).await?)?.state);
+        async || Ok::<_, NotPassed>(only(b.call(Op::Ports, switch.ports(&[free])).await?)?.state);
     let before = state().await?;
-    holds(before == PortState::Enabled, || {
+    ensure(before == PortState::Enabled, || {
         format!("port {free} is {before:?} to begin with")
     })?;
-    stood::putting_back(b, &opened, Stood::Port(free.0, true), async {
+    restore::with_restore(b, &opened, Snapshot::Port(free.0, true), async {
         b.call(Op::SetPort, switch.set_port(free, false)).await?;
         let now = state().await?;
-        holds(now == PortState::Disabled, || {
+        ensure(now == PortState::Disabled, || {
             format!("port {free} was shut, and is {now:?}")
         })
     })
     .await?;
     let now = state().await?;
-    holds(now == PortState::Enabled, || {
+    ensure(now == PortState::Enabled, || {
         format!("port {free} was opened again, and is {now:?}")
     })
 }
 
-async fn full(b: &Bench) -> Verdict {
+async fn full(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
         .putting_back(b, async {
             b.fault("full")?;
             let before = b.state();
-            let error = refused(
+            let error = expect_error(
                 "a plan, while the device refuses every change",
                 b.call(Op::Apply, switch.apply(plan)).await,
             )?;
-            holds(refusal(&error), || {
+            ensure(refusal(&error), || {
                 format!("the device refuses every change: {error}")
             })?;
-            holds(b.state() == before, || {
+            ensure(b.state() == before, || {
                 "every change was refused, and the device has changed".to_owned()
             })?;
-            holds(error.effect() != Effect::Partial, || {
+            ensure(error.effect() != Effect::Partial, || {
                 format!("nothing was changed, and the error says in part: {error}")
             })?;
             b.fault("clear")?;
             b.call(Op::Apply, switch.apply(plan))
                 .await
                 .map(drop)
-                .map_err(Stop::from)
+                .map_err(NotPassed::from)
         })
         .await
 }
 
-async fn at_once(b: &Bench) -> Verdict {
+async fn at_once(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned {
         switch,
@@ -773,7 +802,7 @@ async fn at_once(b: &Bench) -> Verdict {
         for nth in 1..=3 {
             let now = b.call(Op::Connections, switch.connections()).await?;
             let right = now.value == *wanted || now.quality == Quality::Stale;
-            holds(right, || format!("reading {nth} after the change shows {}, where {wanted} was applied, and calls it {:?}", now.value, now.quality))?;
+            ensure(right, || format!("reading {nth} after the change shows {}, where {wanted} was applied, and calls it {:?}", now.value, now.quality))?;
         }
         Ok(())
     })
@@ -781,39 +810,41 @@ async fn at_once(b: &Bench) -> Verdict {
 }
 
 /// More than any plan here has changes.
-const ALL: &str = "ignore=99";
+const IGNORE_ALL_CHANGES: &str = "ignore=99";
 
 /// Whether an error says that the device took a change and did not do it.
-fn not_done(what: &str, error: &qkd_hal::Error) -> Verdict {
+fn not_done(what: &str, error: &qkd_hal::Error) -> CaseOutcome {
     let right = error.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
-    holds(right, || format!("{what}: {error}"))?;
-    holds(error.effect() != Effect::Partial, || {
+    ensure(right, || format!("{what}: {error}"))?;
+    ensure(error.effect() != Effect::Partial, || {
         format!("{what}, and the error says in part: {error}")
     })
 }
 
-async fn ignored(b: &Bench) -> Verdict {
+async fn ignored(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     if switch.switch_capabilities().readback != Readback::Device {
-        return Err(Stop::NotApplicable("it does not tell its paths".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it does not tell its paths".to_owned(),
+        ));
     }
     planned
         .putting_back(b, async {
-            b.fault(ALL)?;
+            b.fault(IGNORE_ALL_CHANGES)?;
             let result = b.call(Op::Apply, switch.apply(plan)).await;
             b.fault("clear")?;
             not_done(
                 "a plan that the device does not carry out",
-                &refused("a plan that the device does not carry out", result)?,
+                &expect_error("a plan that the device does not carry out", result)?,
             )
         })
         .await
 }
 
-async fn ignored_port(b: &Bench) -> Verdict {
+async fn ignored_port(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
-    let switch = opened.as_switch()?;
+    let switch = opened.switch()?;
     let enabled = |all: Vec<qkd_switch_hal::PortStatus>| {
         all.into_iter()
             .filter(|p| p.state == PortState::Enabled && p.peer.is_none())
@@ -821,48 +852,48 @@ async fn ignored_port(b: &Bench) -> Verdict {
             .next_back()
     };
     let Some(port) = enabled(b.call(Op::Ports, switch.ports(&[])).await?) else {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "no port is free and enabled".to_owned(),
         ));
     };
-    stood::putting_back(b, &opened, Stood::Port(port.0, true), async {
-        b.fault(ALL)?;
+    restore::with_restore(b, &opened, Snapshot::Port(port.0, true), async {
+        b.fault(IGNORE_ALL_CHANGES)?;
         let result = b.call(Op::SetPort, switch.set_port(port, false)).await;
         b.fault("clear")?;
         not_done(
             "a port that the device does not shut",
-            &refused("a port that the device does not shut", result)?,
+            &expect_error("a port that the device does not shut", result)?,
         )
     })
     .await
 }
 
-async fn unread(b: &Bench) -> Verdict {
+async fn unread(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
     let geometry = switch.switch_capabilities().geometry;
     if matches!(geometry, Geometry::Matrix { .. }) {
-        return Err(Stop::NotApplicable(
+        return Err(NotPassed::NotApplicable(
             "no plan can be made for a matrix without reading it".to_owned(),
         ));
     }
-    let plan = Plan::blind(&stood::identity(&*switch).await?, &geometry, &present)?;
-    let error = refused(
+    let plan = Plan::unverified(&restore::identity(&*switch).await?, &geometry, &present)?;
+    let error = expect_error(
         "a plan that was made without reading",
         switch.apply(&plan).await,
     )?;
-    holds(error.kind() == ErrorKind::InvalidInput, || {
+    ensure(error.kind() == ErrorKind::InvalidInput, || {
         format!("a plan that was made without reading: {error}")
     })
 }
 
-async fn acknowledged(b: &Bench) -> Verdict {
+async fn acknowledged(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(Stop::NotApplicable("it tells its paths".to_owned()));
+        return Err(NotPassed::NotApplicable("it tells its paths".to_owned()));
     }
     let geometry = switch.switch_capabilities().geometry;
-    let identity = stood::identity(&*switch).await?;
+    let identity = restore::identity(&*switch).await?;
     let to = |channel: u32| -> Result<CrossConnects, qkd_hal::Error> {
         std::iter::once(CrossConnect::new(0, channel)).collect()
     };
@@ -871,20 +902,20 @@ async fn acknowledged(b: &Bench) -> Verdict {
         let applied = b
             .call(
                 Op::Apply,
-                switch.apply(&Plan::blind(&identity, &geometry, &to(channel)?)?),
+                switch.apply(&Plan::unverified(&identity, &geometry, &to(channel)?)?),
             )
             .await?;
-        holds(!applied.verified, || {
+        ensure(!applied.verified, || {
             "it cannot be read, and calls the change verified".to_owned()
         })?;
-        holds(before != b.state(), || {
+        ensure(before != b.state(), || {
             format!("channel {channel} was acknowledged, and the device has not moved")
         })?;
         let now = b.call(Op::Connections, switch.connections()).await?;
-        holds(now.quality == Quality::Stale, || {
+        ensure(now.quality == Quality::Stale, || {
             format!("what was last acknowledged is called {:?}", now.quality)
         })?;
-        holds(now.value == to(channel)?, || {
+        ensure(now.value == to(channel)?, || {
             format!(
                 "channel {channel} was acknowledged, and it tells {}",
                 now.value
@@ -892,29 +923,29 @@ async fn acknowledged(b: &Bench) -> Verdict {
         })?;
     }
     // A reply that was lost: nothing is known any more.
-    b.strike(Fate::Lost);
-    let error = refused(
+    b.inject(LinkFault::Lost);
+    let error = expect_error(
         "a move whose acknowledgement was lost",
         b.call(
             Op::Apply,
-            switch.apply(&Plan::blind(&identity, &geometry, &to(2)?)?),
+            switch.apply(&Plan::unverified(&identity, &geometry, &to(2)?)?),
         )
         .await,
     )?;
     b.script().clear();
-    holds(error.effect() == Effect::Unknown, || {
+    ensure(error.effect() == Effect::Unknown, || {
         format!("a move whose acknowledgement was lost: {error}")
     })?;
-    let error = refused(
+    let error = expect_error(
         "the paths, after an acknowledgement was lost",
         switch.connections().await,
     )?;
-    holds(error.kind() == ErrorKind::NotReady, || {
+    ensure(error.kind() == ErrorKind::NotReady, || {
         format!("the paths, after an acknowledgement was lost: {error}")
     })
 }
 
-async fn meanwhile(b: &Bench) -> Verdict {
+async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned {
         switch,
@@ -931,9 +962,9 @@ async fn meanwhile(b: &Bench) -> Verdict {
         let changing = records[sent..]
             .iter()
             .position(|r| r.changes)
-            .ok_or_else(|| Stop::Broken("the apply sent nothing that changes".to_owned()))?;
-        stood::change_to(&**switch, present).await?;
-        let order = order_against(&**switch, present, wanted)?;
+            .ok_or_else(|| NotPassed::Broken("the apply sent nothing that changes".to_owned()))?;
+        restore::change_to(&**switch, present).await?;
+        let order = conflicting_change(&**switch, present, wanted)?;
         b.fault(&format!("{order}@after={changing}@once"))?;
         let before = b.state();
         let result = b.call(Op::Apply, switch.apply(plan)).await;
@@ -941,7 +972,7 @@ async fn meanwhile(b: &Bench) -> Verdict {
         match result {
             Ok(_) => {
                 let now = paths(b, &**switch).await?;
-                holds(now == *wanted, || {
+                ensure(now == *wanted, || {
                     format!(
                         "it was called applied, and a second operator has left the switch at {now}"
                     )
@@ -953,8 +984,8 @@ async fn meanwhile(b: &Bench) -> Verdict {
                     ErrorKind::StateChanged
                         | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
                 );
-                holds(right, || format!("a second operator came between: {error}"))?;
-                b.truthful(&before, &error)
+                ensure(right, || format!("a second operator came between: {error}"))?;
+                b.check_reported_effect(&before, &error)
             }
         }
     })

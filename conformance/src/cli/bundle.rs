@@ -109,7 +109,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     let mut bytes = Vec::new();
     // One byte more than is accepted, which is then told as too large.
     let read = File::open(&arguments.bundle).and_then(|file| {
-        file.take(bundle::LARGEST as u64 + 1)
+        file.take(bundle::MAX_ARCHIVE_BYTES as u64 + 1)
             .read_to_end(&mut bytes)
     });
     read.map_err(|e| format!("{name}: {e}"))?;
@@ -177,13 +177,13 @@ fn verdict(run: &Run) -> String {
         .iter()
         .map(|o| (*o, run.count(*o)))
         .filter(|(_, n)| *n > 0)
-        .map(|(o, n)| format!("{n} {}", o.words()))
+        .map(|(o, n)| format!("{n} {}", o.label()))
         .collect();
     format!(
         "verdict   {}: {} ({}); on {}",
         printable(&run.dut, MAX_TEXT),
         run.headline(),
         counts.join(", "),
-        run.on.words()
+        run.on.label()
     )
 }

@@ -3,11 +3,11 @@
 use super::Failure;
 use crate::{
     dut::Dut,
-    journal::{Journal, Past},
+    journal::{Journal, PreviousRun},
     report,
     requirement::Impact,
     result::{CaseResult, Outcome, Results, Run, Verdict},
-    suite::{Refusal, Request, Suite, Watcher, about},
+    suite::{Refusal, RunObserver, RunOptions, Suite, about},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -111,7 +111,7 @@ impl Screen {
     }
 }
 
-impl Watcher for Screen {
+impl RunObserver for Screen {
     fn total(&self, cases: usize) {
         self.bar.inc_length(cases as u64);
     }
@@ -123,13 +123,13 @@ impl Watcher for Screen {
             self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
                 "  {:5} {dut}: {}: {}",
-                result.outcome.words(),
+                result.outcome.label(),
                 result.id,
                 result.why
             ));
         }
     }
-    fn tell(&self, line: &str) {
+    fn log(&self, line: &str) {
         if !self.quiet {
             self.line(line);
         }
@@ -243,9 +243,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     }
     let suite =
         Suite::new(registry).with_credentials(credentials(arguments.credentials.as_deref())?);
-    let mut request = Request {
+    let mut request = RunOptions {
         only: arguments.only.clone(),
-        ..Request::default()
+        ..RunOptions::default()
     };
     let ended_by = listen(&request)?;
     let journal = arguments.out.join("journal.jsonl");
@@ -257,9 +257,9 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         let (begun, past) = if arguments.resume {
             Journal::resume(&journal, &of)?
         } else {
-            (Journal::begin(&journal, &of)?, Past::default())
+            (Journal::begin(&journal, &of)?, PreviousRun::default())
         };
-        let missing = past.torn.iter().find(|(name, (_, stood))| {
+        let missing = past.interrupted.iter().find(|(name, (_, stood))| {
             !stood.is_empty() && !duts.iter().any(|dut| dut.key() == **name)
         });
         if let Some((name, (case, _))) = missing {
@@ -355,7 +355,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
 
 /// Listens for signals: the first lets the case that runs go to its end and put back what it
 /// changed; the second ends the program at once.
-fn listen(request: &Request) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
+fn listen(request: &RunOptions) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
     let mut signals = EndSignals::listen().map_err(|e| Failure {
         code: program::INTERNAL,
         message: format!("no signals: {e}"),
@@ -385,7 +385,7 @@ fn line(run: &Run) -> String {
         .iter()
         .map(|o| (*o, run.count(*o)))
         .filter(|(_, n)| *n > 0)
-        .map(|(o, n)| format!("{n} {}", o.words()))
+        .map(|(o, n)| format!("{n} {}", o.label()))
         .collect();
     let faults = match run.faults.is_empty() {
         true => String::new(),
@@ -396,7 +396,7 @@ fn line(run: &Run) -> String {
         run.dut,
         run.headline(),
         counts.join(", "),
-        run.on.words(),
+        run.on.label(),
         run.seconds
     )
 }

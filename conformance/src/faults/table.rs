@@ -1,12 +1,12 @@
 //! The matrix as one table.
 
-use super::{Cell, FAULTS};
+use super::{FAULTS, MatrixCell};
 use qkd_hal::Operation;
 use std::fmt::Write;
 
 /// A table in Markdown: a row for each device and operation, a column for each fault.
 #[must_use]
-pub fn markdown(cells: &[Cell]) -> String {
+pub fn markdown(cells: &[MatrixCell]) -> String {
     let trials: usize = cells.iter().map(|c| c.trials).sum();
     let wrong: Vec<&String> = cells.iter().flat_map(|c| &c.wrong).collect();
     let mut text = String::from(HEAD);

@@ -1,11 +1,11 @@
 //! `report.html`: one page that needs nothing else, neither a network nor a script.
 
-use super::{matrix, seconds, symbol, wire::Wire};
+use super::{matrix, seconds, symbol, wire::WireLog};
 use crate::{
     profile,
     result::{
-        AssumptionFacts, CaseResult, Deviation, On, Outcome, RequirementResult, Results, Run,
-        Suite, Timing, Use, Verdict,
+        AssumptionFacts, CaseResult, Deviation, DeviationUse, Outcome, RequirementResult, Results,
+        Run, SuiteInfo, TargetKind, Timing, Verdict,
     },
 };
 use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Serde};
@@ -67,7 +67,7 @@ impl From<Outcome> for Mark {
         Self {
             class,
             symbol: symbol(outcome),
-            words: outcome.words(),
+            words: outcome.label(),
         }
     }
 }
@@ -83,7 +83,7 @@ impl From<Verdict> for Mark {
         Self {
             class,
             symbol,
-            words: verdict.words(),
+            words: verdict.label(),
         }
     }
 }
@@ -91,7 +91,7 @@ impl From<Verdict> for Mark {
 #[derive(Serialize)]
 struct Page<'a> {
     css: &'static str,
-    suite: &'a Suite,
+    suite: &'a SuiteInfo,
     begun: &'a str,
     took: String,
     verdict: Mark,
@@ -175,7 +175,7 @@ struct Dut<'a> {
     not_run: Vec<Group<'a>>,
     timings: Option<Chart<'a>>,
     passes: Vec<Passed<'a>>,
-    opening: Wire,
+    opening: WireLog,
 }
 
 /// Facts of a run, in words.
@@ -209,7 +209,7 @@ struct Case<'a> {
     why: &'a str,
     put_back: &'a str,
     took: String,
-    wire: Wire,
+    wire: WireLog,
 }
 
 impl<'a> Case<'a> {
@@ -222,13 +222,13 @@ impl<'a> Case<'a> {
             why: &case.why,
             put_back: &case.put_back,
             took: seconds(case.seconds),
-            wire: Wire::of(&case.transcript, first, last, bytes),
+            wire: WireLog::of(&case.transcript, first, last, bytes),
         }
     }
 
     fn of_failure(case: &'a CaseResult) -> Self {
         Self {
-            wire: Wire::marked(&case.transcript, case.failed_after, 400),
+            wire: WireLog::marked(&case.transcript, case.failed_after, 400),
             ..Self::of(case, 0, 0, 0)
         }
     }
@@ -320,7 +320,7 @@ fn cell(number: usize, requirement: &RequirementResult) -> Cell {
     let decisive = requirement
         .cases
         .iter()
-        .find(|c| requirement.counts(c) == requirement.outcome)
+        .find(|c| requirement.effective_outcome(c) == requirement.outcome)
         .or(requirement.cases.first());
     Cell {
         mark: requirement.outcome.into(),
@@ -333,7 +333,7 @@ fn lines(results: &Results) -> Vec<Line<'_>> {
     for (i, run) in results.runs.iter().enumerate() {
         for requirement in &run.requirements {
             for case in &requirement.cases {
-                let outcome = requirement.counts(case);
+                let outcome = requirement.effective_outcome(case);
                 if matches!(outcome, Outcome::Fail | Outcome::Error) {
                     let cause = printable(&case.why, MAX_CAUSE).into_owned();
                     // A device that is not there is one line.
@@ -377,21 +377,21 @@ fn part(number: usize, outcome: Outcome) -> String {
 impl<'a> Dut<'a> {
     fn of(number: usize, run: &'a Run, exchanges: usize) -> Self {
         let failure = |requirement: &'a RequirementResult, case: &'a CaseResult| Failure {
-            mark: requirement.counts(case).into(),
+            mark: requirement.effective_outcome(case).into(),
             case: Case::of_failure(case),
             sentence: &requirement.sentence,
             source: &requirement.source,
             deviation: run
                 .deviations
                 .iter()
-                .find(|d| d.requirement == requirement.id && d.used == Use::Waived),
+                .find(|d| d.requirement == requirement.id && d.used == DeviationUse::Waived),
         };
         let of = |outcomes: &'static [Outcome]| {
             let all = run
                 .requirements
                 .iter()
                 .flat_map(|r| r.cases.iter().map(move |c| (r, c)));
-            all.filter(|(r, c)| outcomes.contains(&r.counts(c)) && !never_began(c))
+            all.filter(|(r, c)| outcomes.contains(&r.effective_outcome(c)) && !never_began(c))
                 .map(|(r, c)| failure(r, c))
                 .collect::<Vec<_>>()
         };
@@ -402,7 +402,7 @@ impl<'a> Dut<'a> {
             headline: run.headline(),
             faults: run.faults.join(", "),
             whose: whose(run),
-            says: says(run),
+            says: summary(run),
             requirements: Outcome::ALL
                 .into_iter()
                 .map(|o| (o.into(), run.count(o), part(number, o)))
@@ -417,7 +417,7 @@ impl<'a> Dut<'a> {
                             r.cases
                                 .iter()
                                 .filter(|c| c.negative == negative)
-                                .map(|c| r.counts(c))
+                                .map(|c| r.effective_outcome(c))
                         })
                         .collect();
                     (
@@ -457,7 +457,7 @@ impl<'a> Dut<'a> {
                     })
                 })
                 .collect(),
-            opening: Wire::of(&run.opening, 12, 0, 120),
+            opening: WireLog::of(&run.opening, 12, 0, 120),
         }
     }
 }
@@ -467,7 +467,7 @@ impl<'a> Facts<'a> {
         let title = profile::find(&run.profile).map_or(String::new(), |p| format!(": {}", p.title));
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not told".to_owned());
         let mut device_list = vec![
-            ("What answered", run.on.words().to_owned()),
+            ("What answered", run.on.label().to_owned()),
             ("URI", run.uri.clone()),
         ];
         device_list.extend(run.peer.clone().map(|peer| ("URI of the far end", peer)));
@@ -507,8 +507,12 @@ impl<'a> Facts<'a> {
                 "What might be touched",
                 run.scope.clone().unwrap_or_else(|| {
                     match run.on {
-                        On::EmulatorInMemory | On::EmulatorOnWire => "all of the emulator",
-                        On::Recording | On::Device => "no port and no channel: the file names none",
+                        TargetKind::EmulatorInMemory | TargetKind::EmulatorOnWire => {
+                            "all of the emulator"
+                        }
+                        TargetKind::Recording | TargetKind::Device => {
+                            "no port and no channel: the file names none"
+                        }
                     }
                     .to_owned()
                 }),
@@ -533,7 +537,7 @@ impl<'a> Facts<'a> {
             capabilities: &run.capabilities,
             assumptions: &driver.assumptions,
             unknowns: &driver.unknowns,
-            on: run.on.words(),
+            on: run.on.label(),
         }
     }
 }
@@ -541,18 +545,18 @@ impl<'a> Facts<'a> {
 /// Whose a failure of a run can be.
 fn whose(run: &Run) -> &'static str {
     match (run.on, run.faults.is_empty()) {
-        (On::EmulatorInMemory | On::EmulatorOnWire, true) => {
+        (TargetKind::EmulatorInMemory | TargetKind::EmulatorOnWire, true) => {
             "No device was there: a failure is the driver's, the emulator's or the suite's."
         }
-        (On::EmulatorInMemory | On::EmulatorOnWire, false) => {
+        (TargetKind::EmulatorInMemory | TargetKind::EmulatorOnWire, false) => {
             "No device was there, and faults were injected: a failure is theirs first, then the \
              driver's."
         }
-        (On::Recording, _) => {
+        (TargetKind::Recording, _) => {
             "The replies are those of the recording: a failure is the driver's, which reads them \
              otherwise than before."
         }
-        (On::Device, _) => {
+        (TargetKind::Device, _) => {
             "A failure is the device's or the driver's: the marked exchange shows what the device \
              replied. A reply that breaks the device's protocol is the device's; a right reply \
              that was taken wrongly is the driver's."
@@ -561,7 +565,7 @@ fn whose(run: &Run) -> &'static str {
 }
 
 /// What the verdict on a run means, in sentences.
-fn says(run: &Run) -> Vec<String> {
+fn summary(run: &Run) -> Vec<String> {
     let total = run.requirements.len();
     let applicable = run
         .cases()
@@ -595,14 +599,14 @@ fn says(run: &Run) -> Vec<String> {
     }];
     out.push(
         match run.on {
-            On::EmulatorInMemory => {
+            TargetKind::EmulatorInMemory => {
                 "Tested on an emulator of this project, in memory, under virtual time. That tests the driver against public facts; no device of the vendor was there, and nothing is said of one."
             }
-            On::EmulatorOnWire => {
+            TargetKind::EmulatorOnWire => {
                 "Tested on an emulator of this project, over a real wire. That tests the driver and its link; no device of the vendor was there, and nothing is said of one."
             }
-            On::Recording => "Tested on a recording of an earlier run: the driver still reads what was recorded. No device was there.",
-            On::Device => {
+            TargetKind::Recording => "Tested on a recording of an earlier run: the driver still reads what was recorded. No device was there.",
+            TargetKind::Device => {
                 "Tested on whatever answers at the address: a device, or something that stands in for one. The suite cannot tell which; whoever signs this report vouches for it."
             }
         }
@@ -620,11 +624,11 @@ fn says(run: &Run) -> Vec<String> {
     out
 }
 
-fn used(used: Use) -> &'static str {
+fn used(used: DeviationUse) -> &'static str {
     match used {
-        Use::NotNeeded => "not needed: its requirement did not fail in this run",
-        Use::Waived => "in force: it waived a failure",
-        Use::Expired => "expired: the failure stands",
+        DeviationUse::NotNeeded => "not needed: its requirement did not fail in this run",
+        DeviationUse::Waived => "in force: it waived a failure",
+        DeviationUse::Expired => "expired: the failure stands",
     }
 }
 
@@ -728,7 +732,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_tells_every_failure_and_verdict() {
+    fn the_page_shows_every_failure_and_verdict() {
         let results = sample::results();
         let page = render(&results).unwrap();
         for run in &results.runs {
@@ -765,7 +769,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_told_once() {
+    fn a_missing_device_is_reported_once() {
         let mut results = sample::results();
         let why = "the device could not be opened: nobody answers";
         for case in results.runs[1]
@@ -810,7 +814,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_says_how_much_was_tested_and_what_was_injected() {
+    fn a_verdict_states_the_number_of_tests_and_injected_faults() {
         let mut results = sample::results();
         results.runs.truncate(1);
         let run = &mut results.runs[0];

@@ -1,6 +1,6 @@
 //! `junit.xml`: for continuous integration. The mapping stands in `docs/results.md`.
 
-use super::wire::Wire;
+use super::wire::WireLog;
 use crate::result::{Outcome, Results, Run};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
         .insert("timestamp".into(), results.begun.as_str().into());
     for (name, value) in [
         ("verdict", run.headline().as_str()),
-        ("on", run.on.words()),
+        ("on", run.on.label()),
         ("profile", &run.profile),
         ("uri", &run.uri),
         (
@@ -42,7 +42,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
     }
     for requirement in &run.requirements {
         for case in &requirement.cases {
-            let outcome = requirement.counts(case);
+            let outcome = requirement.effective_outcome(case);
             let mut status = match outcome {
                 Outcome::Pass => TestCaseStatus::success(),
                 Outcome::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
@@ -71,7 +71,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
                     status.set_message(format!("waived: {}{accepted}", case.why));
                 }
                 Outcome::Disabled | Outcome::NotApplicable => {
-                    status.set_message(format!("{}: {}", outcome.words(), case.why));
+                    status.set_message(format!("{}: {}", outcome.label(), case.why));
                 }
             }
             let failed = matches!(case.outcome, Outcome::Fail | Outcome::Error);
@@ -79,7 +79,9 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
             test.set_classname(requirement.id.as_str())
                 .set_time(duration(case.seconds));
             if failed && !case.transcript.is_empty() {
-                test.set_system_out(Wire::marked(&case.transcript, case.failed_after, 400).lines());
+                test.set_system_out(
+                    WireLog::marked(&case.transcript, case.failed_after, 400).lines(),
+                );
             }
             suite.add_test_case(test);
         }

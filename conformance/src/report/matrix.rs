@@ -85,12 +85,12 @@ pub fn render(results: &Results) -> String {
                     cell(&run.faults.join(", "))
                 ),
             },
-            run.on.words()
+            run.on.label()
         );
     }
     let legend: Vec<String> = Outcome::ALL
         .iter()
-        .map(|o| format!("{} {}", symbol(*o), o.words()))
+        .map(|o| format!("{} {}", symbol(*o), o.label()))
         .collect();
     let _ = writeln!(
         out,

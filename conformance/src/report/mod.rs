@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read_and_made_again() {
+    fn written_results_can_be_read_and_rendered_again() {
         let folder = tempfile::tempdir().unwrap();
         let written = write_all(&sample::results(), folder.path()).unwrap();
         let names: Vec<_> = written

@@ -3,8 +3,8 @@
 use crate::{
     requirement::Impact,
     result::{
-        AssumptionFacts, CaseResult, Deviation, DeviceFacts, DriverFacts, On, Outcome,
-        RequirementResult, Results, Run, SCHEMA, Suite, Timing, Use,
+        AssumptionFacts, CaseResult, Deviation, DeviationUse, DeviceFacts, DriverFacts, Outcome,
+        RequirementResult, Results, Run, SCHEMA_VERSION, SuiteInfo, TargetKind, Timing,
     },
 };
 use qkd_driver_kit::transcript::{Outcome as Ended, Part, Record};
@@ -72,7 +72,7 @@ fn requirement(id: &str, outcome: Outcome, cases: Vec<CaseResult>) -> Requiremen
     }
 }
 
-fn deviation(requirement: &str, used: Use) -> Deviation {
+fn deviation(requirement: &str, used: DeviationUse) -> Deviation {
     Deviation {
         requirement: requirement.to_owned(),
         reason: format!("reason for {requirement} {HOSTILE}"),
@@ -89,7 +89,7 @@ pub(crate) fn results() -> Results {
     let broken = Run {
         dut: HOSTILE.to_owned(),
         profile: "matrix-switch".to_owned(),
-        on: On::Device,
+        on: TargetKind::Device,
         uri: format!("polatis+tcp://192.0.2.7?{HOSTILE}"),
         peer: Some(format!("peer {HOSTILE}")),
         allowed: Impact::Reversible,
@@ -145,9 +145,9 @@ pub(crate) fn results() -> Results {
             max: 1.5,
         }],
         deviations: vec![
-            deviation("DEV-02", Use::Waived),
-            deviation("SWI-01", Use::Expired),
-            deviation("DEV-01", Use::NotNeeded),
+            deviation("DEV-02", DeviationUse::Waived),
+            deviation("SWI-01", DeviationUse::Expired),
+            deviation("DEV-01", DeviationUse::NotNeeded),
         ],
         seconds: 12.5,
         interrupted: false,
@@ -155,13 +155,13 @@ pub(crate) fn results() -> Results {
     let mut sound = broken.clone();
     sound.dut = "sound & emulated".to_owned();
     sound.profile = "random-source".to_owned();
-    sound.on = On::EmulatorInMemory;
+    sound.on = TargetKind::EmulatorInMemory;
     (sound.peer, sound.scope, sound.device) = (None, None, None);
     sound.requirements = vec![of("DEV-01", Outcome::Pass), of("RNG-01", Outcome::Pass)];
     (sound.deviations, sound.faults) = (Vec::new(), Vec::new());
     Results {
-        schema: SCHEMA,
-        suite: Suite {
+        schema: SCHEMA_VERSION,
+        suite: SuiteInfo {
             name: "qkd-conform".to_owned(),
             version: "0.1.0".to_owned(),
             requirements: "ab".repeat(32),

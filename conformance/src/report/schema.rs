@@ -4,7 +4,7 @@ use super::sample;
 use crate::{
     bundle,
     requirement::Impact,
-    result::{On, Outcome, Results, SCHEMA, Use},
+    result::{DeviationUse, Outcome, Results, SCHEMA_VERSION, TargetKind},
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ fn keys(value: &serde_json::Value, into: &mut BTreeSet<String>) {
     }
 }
 
-fn word(value: impl Serialize) -> String {
+fn serde_name(value: impl Serialize) -> String {
     serde_json::to_value(value)
         .unwrap()
         .as_str()
@@ -61,24 +61,29 @@ fn the_page_names_every_field() {
         missing.is_empty(),
         "docs/results.md does not name {missing:?}"
     );
-    assert!(PAGE.contains(&format!("schema **{SCHEMA}**")));
+    assert!(PAGE.contains(&format!("schema **{SCHEMA_VERSION}**")));
 }
 
 #[test]
-fn the_page_names_every_word() {
+fn the_page_names_every_word_of_the_output() {
     let on = [
-        On::EmulatorInMemory,
-        On::EmulatorOnWire,
-        On::Recording,
-        On::Device,
+        TargetKind::EmulatorInMemory,
+        TargetKind::EmulatorOnWire,
+        TargetKind::Recording,
+        TargetKind::Device,
     ]
-    .map(word);
-    let used = [Use::NotNeeded, Use::Waived, Use::Expired].map(word);
+    .map(serde_name);
+    let used = [
+        DeviationUse::NotNeeded,
+        DeviationUse::Waived,
+        DeviationUse::Expired,
+    ]
+    .map(serde_name);
     for word in on
         .into_iter()
         .chain(used)
-        .chain(Outcome::ALL.map(word))
-        .chain(Impact::ALL.map(word))
+        .chain(Outcome::ALL.map(serde_name))
+        .chain(Impact::ALL.map(serde_name))
     {
         assert!(PAGE.contains(&format!("`{word}`")), "{word}");
     }

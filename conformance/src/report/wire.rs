@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
 
 /// A transcript, or the beginning and the end of it.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Wire {
+pub(crate) struct WireLog {
     pub(crate) total: usize,
     pub(crate) first: Vec<Exchange>,
     /// How many are left out between `first` and `last`.
@@ -38,7 +38,7 @@ pub(crate) struct Wire {
     pub(crate) behind: usize,
 }
 
-impl Wire {
+impl WireLog {
     /// At most so many exchanges from the beginning and from the end, each message at most about `bytes` long.
     pub(crate) fn of(records: &[Record], first: usize, last: usize, bytes: usize) -> Self {
         let total = records.len();
@@ -61,8 +61,8 @@ impl Wire {
     /// shown with those around it.
     pub(crate) fn marked(records: &[Record], failed_after: Option<usize>, bytes: usize) -> Self {
         const FIRST: usize = 6;
-        const BEFORE: usize = 12;
-        const BEHIND: usize = 12;
+        const EXCHANGES_BEFORE: usize = 12;
+        const EXCHANGES_AFTER: usize = 12;
         let total = records.len();
         let Some(at) = failed_after
             .and_then(|n| n.checked_sub(1))
@@ -70,8 +70,8 @@ impl Wire {
         else {
             return Self::of(records, 12, 24, bytes);
         };
-        let shown = &records[..total.min(at + 1 + BEHIND)];
-        let last = (shown.len() - at + BEFORE).min(shown.len());
+        let shown = &records[..total.min(at + 1 + EXCHANGES_AFTER)];
+        let last = (shown.len() - at + EXCHANGES_BEFORE).min(shown.len());
         let mut wire = Self::of(shown, FIRST, last, bytes);
         let from_end = shown.len() - 1 - at;
         let rows = if wire.last.is_empty() {
@@ -241,7 +241,7 @@ mod tests {
         for total in 1..60 {
             let records: Vec<_> = (0..total as u64).map(record).collect();
             for failed_after in 1..=total {
-                let wire = Wire::marked(&records, Some(failed_after), 10);
+                let wire = WireLog::marked(&records, Some(failed_after), 10);
                 let at = format!("{:.3} ms", (failed_after - 1) as f64 / 1e3);
                 let marked: Vec<_> = wire.first.iter().chain(&wire.last).collect();
                 let marked: Vec<_> = marked.iter().filter(|e| e.failing).map(|e| &e.at).collect();
@@ -251,7 +251,7 @@ mod tests {
                 assert!(wire.lines().contains(&format!("FAILED HERE: {at}")));
             }
         }
-        assert_eq!(Wire::marked(&[], Some(1), 10).total, 0);
+        assert_eq!(WireLog::marked(&[], Some(1), 10).total, 0);
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
             took_us: 1,
         };
         let records: Vec<_> = (0..100).map(record).collect();
-        let wire = Wire::of(&records, 3, 2, 10);
+        let wire = WireLog::of(&records, 3, 2, 10);
         assert_eq!(
             (
                 wire.first.len(),
@@ -278,6 +278,6 @@ mod tests {
             (3, 95, 2, "0.099 ms")
         );
         assert!(wire.lines().contains("… 95 more in results.json …"));
-        assert_eq!(Wire::of(&records, 98, 2, 10).left_out, 0);
+        assert_eq!(WireLog::of(&records, 98, 2, 10).left_out, 0);
     }
 }

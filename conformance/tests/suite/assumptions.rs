@@ -2,7 +2,7 @@
 //! of device is refused.
 
 use crate::emulated;
-use qkd_conformance::{Dut, Refusal, Request, Suite, Verdict, result::Outcome};
+use qkd_conformance::{Dut, Refusal, RunOptions, Suite, Verdict, result::Outcome};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
@@ -24,7 +24,7 @@ fn a_healthy_device_without_accepted_assumptions_does_not_fail() {
         let results = runtime().block_on(async {
             let suite = Suite::new(qkd_drivers_all::registry());
             let ready = suite.ready(dut, None, None).await.unwrap();
-            suite.run(&[ready], &Request::default(), &()).await
+            suite.run(&[ready], &RunOptions::default(), &()).await
         });
         let wrong: Vec<_> = results.runs[0]
             .cases()
@@ -81,7 +81,7 @@ fn a_profile_of_another_kind_of_device_is_refused() {
     runtime().block_on(async {
         let suite = Suite::new(qkd_drivers_all::registry());
         let ready = suite.ready(dut, None, None).await.unwrap();
-        let request = Request::default();
+        let request = RunOptions::default();
         ready.announcement(&request).await;
         let refusal = ready.check(&request).unwrap_err();
         assert!(matches!(refusal, Refusal::WrongKind(_)), "{refusal:?}");

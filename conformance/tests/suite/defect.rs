@@ -1,6 +1,6 @@
 //! As a vendor's test engineer meets it: something at an address that has a defect, and nothing but the report to find it by.
 
-use qkd_conformance::{Dut, Request, Suite, Verdict, report, result::Outcome};
+use qkd_conformance::{Dut, RunOptions, Suite, Verdict, report, result::Outcome};
 use qkd_emulators::profile::{self, Options};
 
 #[test]
@@ -34,9 +34,9 @@ fn a_defect_is_found_from_the_report_alone() {
         suite
             .run(
                 &[ready],
-                &Request {
+                &RunOptions {
                     only,
-                    ..Request::default()
+                    ..RunOptions::default()
                 },
                 &(),
             )

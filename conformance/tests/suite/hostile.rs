@@ -57,7 +57,7 @@ fn assert_files(what: &str, folder: &Path) -> usize {
 
 /// Three cases of what every device has keep the time short: who it is, its health, its parameters.
 #[test]
-fn hostile_text_of_a_device_reaches_no_result_and_no_report() {
+fn hostile_text_of_a_device_is_cleaned_in_results_and_reports() {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/wire");
     let mut seen = String::new();
     for file in std::fs::read_dir(files).unwrap() {
@@ -114,7 +114,7 @@ fn strings(value: &Value, at: &str, all: &mut Vec<String>) {
 }
 
 #[test]
-fn hostile_results_and_bundles_reach_no_output_as_they_are() {
+fn hostile_results_and_bundles_are_cleaned_in_every_output() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let dut = Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/polatis-16x16.toml");

@@ -1,10 +1,10 @@
 //! Devices that allow less than others, and conform.
 
-use qkd_conformance::{Dut, Request, Suite, result::Outcome};
+use qkd_conformance::{Dut, RunOptions, Suite, result::Outcome};
 use std::path::Path;
 
 #[test]
-fn a_kme_that_gives_one_key_at_a_time_conforms() {
+fn a_kme_that_delivers_one_key_per_request_conforms() {
     let file = "duts/limits/etsi014-one-key.toml";
     let dut = Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -15,7 +15,7 @@ fn a_kme_that_gives_one_key_at_a_time_conforms() {
     let results = runtime.block_on(async {
         let suite = Suite::new(qkd_drivers_all::registry());
         let ready = suite.ready(dut, None, None).await.unwrap();
-        suite.run(&[ready], &Request::default(), &()).await
+        suite.run(&[ready], &RunOptions::default(), &()).await
     });
     let run = &results.runs[0];
     let failed: Vec<_> = run
@@ -53,7 +53,12 @@ fn refused(more: &str) -> (Option<i32>, String) {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert!(!folder.path().join("conformance-report/journal.jsonl").exists());
+    assert!(
+        !folder
+            .path()
+            .join("conformance-report/journal.jsonl")
+            .exists()
+    );
     (run.status.code(), String::from_utf8(run.stderr).unwrap())
 }
 
@@ -91,9 +96,9 @@ fn a_uri_with_an_unknown_parameter_is_refused() {
 
 /// The devices on which cases ended, in order.
 #[derive(Default)]
-struct Order(std::sync::Mutex<Vec<String>>);
+struct CallOrder(std::sync::Mutex<Vec<String>>);
 
-impl qkd_conformance::Watcher for Order {
+impl qkd_conformance::RunObserver for CallOrder {
     fn ended(&self, dut: &str, _result: &qkd_conformance::result::CaseResult) {
         self.0.lock().unwrap().push(dut.to_owned());
     }
@@ -106,7 +111,7 @@ fn devices_on_their_wires_are_tested_side_by_side() {
         .enable_all()
         .build()
         .unwrap();
-    let order = Order::default();
+    let order = CallOrder::default();
     let results = runtime.block_on(async {
         let suite = Suite::new(qkd_drivers_all::registry());
         let mut all = Vec::new();
@@ -120,9 +125,9 @@ fn devices_on_their_wires_are_tested_side_by_side() {
             };
             all.push(suite.ready(dut, None, None).await.unwrap());
         }
-        let request = Request {
+        let request = RunOptions {
             only: vec!["DEV-0".to_owned()],
-            ..Request::default()
+            ..RunOptions::default()
         };
         suite.run(&all, &request, &order).await
     });

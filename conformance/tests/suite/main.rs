@@ -5,8 +5,8 @@
 mod assumptions;
 mod bundle;
 mod defect;
+mod faulty_devices;
 mod hostile;
-mod liars;
 mod limits;
 mod matrix;
 mod mutant;

@@ -2,7 +2,7 @@
 
 use crate::mutant::Mutant;
 use qkd_conformance::{
-    Dut, Request, Results, Suite,
+    Dut, Results, RunOptions, Suite,
     requirement::{self, Impact},
     result::{Outcome, Run, Verdict},
 };
@@ -41,8 +41,7 @@ fn device_for(requirement: &str) -> &'static str {
 }
 
 fn dut(name: &str) -> Dut {
-    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("duts/{name}.toml")))
-        .unwrap()
+    Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("duts/{name}.toml"))).unwrap()
 }
 
 fn run(registry: Registry, dut: Dut, only: &[&str]) -> Run {
@@ -54,9 +53,9 @@ fn run(registry: Registry, dut: Dut, only: &[&str]) -> Run {
     runtime.block_on(async {
         let suite = Suite::new(registry);
         let ready = suite.ready(dut, None, None).await.unwrap();
-        let request = Request {
+        let request = RunOptions {
             only: only.iter().map(ToString::to_string).collect(),
-            ..Request::default()
+            ..RunOptions::default()
         };
         suite.run(&[ready], &request, &()).await.runs.remove(0)
     })
@@ -96,7 +95,7 @@ fn every_requirement_fails_its_mutant_and_passes_the_honest_emulator() {
             let why: Vec<_> = result
                 .cases
                 .iter()
-                .map(|c| format!("{}: {} {}", c.id, c.outcome.words(), c.why))
+                .map(|c| format!("{}: {} {}", c.id, c.outcome.label(), c.why))
                 .collect();
             (result.outcome, why)
         };
@@ -141,7 +140,7 @@ static HONEST: LazyLock<Results> = LazyLock::new(|| {
                     .unwrap(),
             );
         }
-        suite.run(&ready, &Request::default(), &()).await
+        suite.run(&ready, &RunOptions::default(), &()).await
     })
 });
 

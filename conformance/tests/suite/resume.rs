@@ -21,7 +21,7 @@ fn chained(entries: &[String]) -> String {
         .collect()
 }
 
-const NOBODY: &str = "polatis+tcp://127.0.0.1:1";
+const UNREACHABLE: &str = "polatis+tcp://127.0.0.1:1";
 
 /// Entries of a run on `rack 3` at `uri` that was ended in the middle of a change. `serial`: of the
 /// device that was changed.
@@ -63,13 +63,13 @@ fn resuming(folder: &Path, journal: &str, uri: &str, file: &str) -> Command {
 
 /// A run on `rack 3`, at a port where nobody listens, that was ended in the middle of a change; and the command that goes on with it, for a device at `uri`.
 fn interrupted(folder: &Path, uri: &str) -> (String, Command) {
-    let journal = chained(&entries(NOBODY, "1"));
+    let journal = chained(&entries(UNREACHABLE, "1"));
     let command = resuming(folder, &journal, uri, "");
     (journal, command)
 }
 
 #[test]
-fn the_journal_stays_until_what_was_changed_is_put_back() {
+fn the_journal_stays_until_every_change_is_restored() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, mut command) = interrupted(folder.path(), "polatis+tcp://127.0.0.1:1");
     for _ in 0..2 {
@@ -110,7 +110,12 @@ fn to_resume_needs_the_file_of_the_device_that_was_left_changed() {
 }
 
 /// An emulated switch on a real socket, the identity that it reports, and its URI.
-fn switch() -> (tokio::runtime::Runtime, profile::Running, String, String) {
+fn switch() -> (
+    tokio::runtime::Runtime,
+    profile::RunningEmulator,
+    String,
+    String,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -165,7 +170,7 @@ fn the_state_of_one_device_is_never_restored_into_another() {
 }
 
 #[test]
-fn what_the_file_does_not_name_today_is_not_restored_and_is_named() {
+fn items_that_the_file_no_longer_names_are_not_restored_and_are_listed() {
     let (_runtime, running, uri, serial) = switch();
     let folder = tempfile::tempdir().unwrap();
     let journal = chained(&entries(&uri, &serial));
@@ -185,8 +190,8 @@ fn what_the_file_does_not_name_today_is_not_restored_and_is_named() {
 }
 
 #[test]
-fn journals_that_were_edited_cut_at_the_head_or_are_of_another_version_are_refused() {
-    let whole = entries(NOBODY, "1");
+fn edited_truncated_or_outdated_journals_are_refused() {
+    let whole = entries(UNREACHABLE, "1");
     let text = chained(&whole);
     let mut other = whole.clone();
     other[0] = "{\"suite\":\"qkd-conform 0.0.9 abc\"}".to_owned();
@@ -205,7 +210,7 @@ fn journals_that_were_edited_cut_at_the_head_or_are_of_another_version_are_refus
         (other.join("\n") + "\n", "connections 1-17"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let run = resuming(folder.path(), &journal, NOBODY, "ports = [1, 17]\n")
+        let run = resuming(folder.path(), &journal, UNREACHABLE, "ports = [1, 17]\n")
             .output()
             .unwrap();
         let said = String::from_utf8(run.stderr).unwrap();

@@ -2,10 +2,10 @@
 
 use crate::{emulated, mutant::Mutant};
 use qkd_conformance::{
-    Dut, Request, Results, Suite, Verdict,
+    Dut, Results, RunOptions, Suite, Verdict,
     journal::Journal,
     requirement::Impact,
-    result::{Deviation, Outcome, RequirementResult, Run, Use},
+    result::{Deviation, DeviationUse, Outcome, RequirementResult, Run},
 };
 use qkd_driver_kit::{Registry, transcript::Part};
 use std::{path::Path, sync::Arc, sync::atomic::AtomicBool};
@@ -14,14 +14,14 @@ fn polatis() -> Dut {
     Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/polatis-16x16.toml")).unwrap()
 }
 
-fn only(ids: &[&str]) -> Request {
-    Request {
+fn only(ids: &[&str]) -> RunOptions {
+    RunOptions {
         only: ids.iter().map(ToString::to_string).collect(),
-        ..Request::default()
+        ..RunOptions::default()
     }
 }
 
-fn run(registry: Registry, dut: Dut, request: &Request) -> Results {
+fn run(registry: Registry, dut: Dut, request: &RunOptions) -> Results {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -60,7 +60,7 @@ fn a_case_that_observes_and_changes_something_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_put_back_is_told_with_how_it_stood() {
+fn a_state_that_cannot_be_restored_is_reported_with_the_previous_state() {
     let results = run(
         Mutant::registry("polatis", "put-back"),
         polatis(),
@@ -76,7 +76,7 @@ fn what_cannot_be_put_back_is_told_with_how_it_stood() {
 }
 
 #[test]
-fn what_a_case_that_panicked_has_changed_is_put_back() {
+fn changes_of_a_panicked_case_are_restored() {
     let results = run(
         Mutant::registry("polatis", "panics"),
         polatis(),
@@ -91,7 +91,7 @@ fn what_a_case_that_panicked_has_changed_is_put_back() {
 }
 
 #[test]
-fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows() {
+fn a_device_that_was_left_changed_is_not_tested_further_and_is_in_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -120,7 +120,7 @@ fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows(
             ..emulated
         };
         let journal = Journal::begin(&path, "this suite").unwrap();
-        let request = Request {
+        let request = RunOptions {
             journal: Some(journal.clone()),
             ..only(&["DEV-24", "DEV-25"])
         };
@@ -148,7 +148,7 @@ fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows(
             .load(std::sync::atomic::Ordering::Relaxed)
     );
     let (_, past) = Journal::resume(&path, "this suite").unwrap();
-    let (case, stood) = &past.torn[&format!("{} at {}", run.dut, run.uri)];
+    let (case, stood) = &past.interrupted[&format!("{} at {}", run.dut, run.uri)];
     assert_eq!(
         (case.as_str(), stood.len()),
         ("DEV-24/written", 1),
@@ -157,7 +157,7 @@ fn of_a_device_that_was_left_changed_nothing_more_is_done_and_the_journal_knows(
 }
 
 #[test]
-fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
+fn the_ports_of_a_displaced_path_are_among_the_ports_of_the_plan() {
     // It stands at one of its channels, which is not named: to move it would take that path away.
     for (ports, outcome) in [(vec![2], Outcome::Disabled), (vec![1, 2], Outcome::Pass)] {
         let dut = Dut {
@@ -173,24 +173,24 @@ fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
 }
 
 #[test]
-fn a_deviation_waives_until_it_expires_and_one_that_is_not_needed_is_told() {
+fn a_deviation_waives_until_it_expires_and_an_unused_one_is_reported() {
     let deviation = |requirement: &str, expires: &str| Deviation {
         requirement: requirement.to_owned(),
         reason: "known, ticket 4711".to_owned(),
         expires: expires.to_owned(),
-        used: Use::default(),
+        used: DeviationUse::default(),
     };
     for (expires, outcome, used, verdict) in [
         (
             "2999-12-31",
             Outcome::Waived,
-            Use::Waived,
+            DeviationUse::Waived,
             Verdict::ConformsAsTested,
         ),
         (
             "2020-01-01",
             Outcome::Fail,
-            Use::Expired,
+            DeviationUse::Expired,
             Verdict::DoesNotConform,
         ),
     ] {
@@ -214,7 +214,7 @@ fn a_deviation_waives_until_it_expires_and_one_that_is_not_needed_is_told() {
         );
         assert_eq!(
             run.deviations.iter().map(|d| d.used).collect::<Vec<_>>(),
-            [used, Use::NotNeeded]
+            [used, DeviationUse::NotNeeded]
         );
     }
 }
@@ -255,7 +255,7 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
         suite
             .run(
                 &[suite.ready(device, None, None).await.unwrap()],
-                &Request::default(),
+                &RunOptions::default(),
                 &(),
             )
             .await
@@ -278,7 +278,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
                 impact: Impact::Observe,
                 ..dut.clone()
             },
-            &Request::default(),
+            &RunOptions::default(),
         );
         let path = folder.path().join("recording.json");
         let recording = Dut {
@@ -293,7 +293,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
         let replayed = run(
             qkd_drivers_all::registry(),
             recording.clone(),
-            &Request::default(),
+            &RunOptions::default(),
         );
         let wrong: Vec<_> = replayed.runs[0]
             .cases()
@@ -324,7 +324,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
 }
 
 #[test]
-fn a_run_that_was_ended_goes_on_where_it_stopped() {
+fn an_interrupted_run_resumes_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
     let mut request = only(&["DEV-01", "DEV-02", "DEV-03"]);
@@ -334,7 +334,7 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
     let first = run(
         qkd_drivers_all::registry(),
         polatis(),
-        &Request {
+        &RunOptions {
             only: vec!["DEV-01".to_owned()],
             ..request.clone()
         },
@@ -358,7 +358,7 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
     let second = run(
         qkd_drivers_all::registry(),
         polatis(),
-        &Request {
+        &RunOptions {
             journal: Some(journal),
             past,
             ..request
@@ -406,9 +406,9 @@ fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
 
 /// Nobody can tell whether a box that was pulled out conforms: that is no failure of its own.
 #[test]
-fn a_device_that_goes_away_is_inconclusive_and_nothing_more_is_asked_of_it() {
-    struct PullsOut(std::sync::Mutex<Option<qkd_emulators::profile::Running>>);
-    impl qkd_conformance::Watcher for PullsOut {
+fn a_device_that_disappears_is_inconclusive_and_receives_no_more_requests() {
+    struct PullsOut(std::sync::Mutex<Option<qkd_emulators::profile::RunningEmulator>>);
+    impl qkd_conformance::RunObserver for PullsOut {
         fn ended(&self, _dut: &str, result: &qkd_conformance::result::CaseResult) {
             if result.id.starts_with("DEV-01") {
                 self.0.lock().unwrap().take();

@@ -134,7 +134,7 @@ fn keys_and_bundles_that_cannot_be_written_leave_nothing() {
 }
 
 #[test]
-fn too_few_file_descriptors_are_an_error_and_no_panic() {
+fn too_few_file_descriptors_are_an_error_and_not_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     emulated(folder.path());
     for limit in (4..40).step_by(5) {

@@ -9,10 +9,10 @@ mod tests;
 use async_trait::async_trait;
 use device::{ff, self_align};
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport, UriParameter},
-    link::line::Resync,
-    switching::Wire,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, UriParameter, Verification, VerificationScope},
+    link::stream::Resync,
+    switching::TransportConfig,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result};
 use std::{sync::Arc, time::Duration};
@@ -39,14 +39,14 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Protocol,
+        Verification {
+            of: VerificationScope::Protocol,
             what: "PyPI qmi 0.54.2 (FF 1x4, 1x8) and agiltron-selfalign 0.2.0 (1x16) write the \
                 very frames that the driver writes, and read the answers alike; both were answered \
                 by the emulator",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, on a PTY",
         },
     ],
@@ -91,7 +91,7 @@ impl Driver for AgiltronDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         // Quiet is longer than any gap within a reply: bytes of an old one that trickle in are not
         // taken for a new one.
         let (self_align, most, quiet) = match uri.parameter("model") {
@@ -103,17 +103,17 @@ impl Driver for AgiltronDriver {
             .parse_parameter("channels", "a number of channels")?
             .filter(|n| (2..=most).contains(n))
             .ok_or_else(|| Error::invalid(format!("channels= takes a number from 2 to {most}")))?;
-        let line = Wire::new(Resync::Quiet(quiet))
+        let line = TransportConfig::new(Resync::Quiet(quiet))
             .serial(proto::BAUD, false)
             .frames(4)
             .open(&INFO, uri, context)
             .await?;
         if self_align {
-            Ok(Opened::switch(Arc::new(self_align::SelfAlign::new(
-                line, channels,
-            ))))
+            Ok(OpenedDevice::from_switch(Arc::new(
+                self_align::SelfAlign::new(line, channels),
+            )))
         } else {
-            line.switch(ff::Ff { channels }).await
+            line.switch(ff::FfSwitch { channels }).await
         }
     }
 }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reply_is_told() {
+    fn a_mismatched_reply_is_reported() {
         let set = ff::set(3).unwrap();
         assert_eq!(
             ff::decode_set(set, &[1, 0x12, 0, 4]),

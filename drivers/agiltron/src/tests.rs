@@ -2,9 +2,9 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
-    link::{memory::Bytes, scripted::plan},
+    link::{memory::MemoryConnector, scripted::plan},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault,
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-enum Prank {
+enum PeerFault {
     Answer([u8; 4]),
     Silence,
     Late,
@@ -29,7 +29,7 @@ enum Prank {
 #[derive(Default)]
 struct Sim {
     channel: u8,
-    pranks: VecDeque<Prank>,
+    pranks: VecDeque<PeerFault>,
     seen: Vec<[u8; 4]>,
 }
 
@@ -48,13 +48,13 @@ fn answer(sim: &mut Sim, f: [u8; 4]) -> Option<[u8; 4]> {
     }
 }
 
-async fn open(query: &str) -> (Result<Opened>, Arc<Mutex<Sim>>) {
+async fn open(query: &str) -> (Result<OpenedDevice>, Arc<Mutex<Sim>>) {
     let sim = Arc::new(Mutex::new(Sim {
         channel: 2,
         ..Sim::default()
     }));
     let served = Arc::clone(&sim);
-    let endpoint = Bytes::new("switch", move |mut far| {
+    let endpoint = MemoryConnector::new("switch", move |mut far| {
         let sim = Arc::clone(&served);
         tokio::spawn(async move {
             let mut frame = [0; 4];
@@ -65,11 +65,11 @@ async fn open(query: &str) -> (Result<Opened>, Arc<Mutex<Sim>>) {
                     (sim.pranks.pop_front(), answer(&mut sim, frame))
                 };
                 let reply = match prank {
-                    Some(Prank::HangUp) => return,
-                    Some(Prank::Silence) => continue,
-                    Some(Prank::Answer(bytes)) => bytes.to_vec(),
-                    Some(Prank::Twice) => [reply.unwrap(), reply.unwrap()].concat(),
-                    Some(Prank::Late) => {
+                    Some(PeerFault::HangUp) => return,
+                    Some(PeerFault::Silence) => continue,
+                    Some(PeerFault::Answer(bytes)) => bytes.to_vec(),
+                    Some(PeerFault::Twice) => [reply.unwrap(), reply.unwrap()].concat(),
+                    Some(PeerFault::Late) => {
                         tokio::time::sleep(Duration::from_millis(5_100)).await;
                         reply.unwrap().to_vec()
                     }
@@ -99,7 +99,7 @@ fn state(text: &str) -> CrossConnects {
 async fn ff_moves_and_verifies() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     let applied = switch
         .apply(&plan(&opened, "common-7").await.unwrap())
@@ -124,7 +124,7 @@ async fn ff_refuses_a_plan_for_a_state_that_has_moved_on() {
     sim.lock().unwrap().channel = 3;
     assert_eq!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .apply(&plan)
             .await
@@ -136,32 +136,35 @@ async fn ff_refuses_a_plan_for_a_state_that_has_moved_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     for (prank, kind) in [
         (
-            Prank::Answer([1, 0x12, 0, 5]),
+            PeerFault::Answer([1, 0x12, 0, 5]),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
         ),
         (
-            Prank::Answer([1, 0x11, 0, 9]),
+            PeerFault::Answer([1, 0x11, 0, 9]),
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
         (
-            Prank::Answer([1, 0x11, 0, 0]),
+            PeerFault::Answer([1, 0x11, 0, 0]),
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
-        (Prank::Silence, ErrorKind::Timeout),
-        (Prank::Late, ErrorKind::Timeout),
-        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+        (PeerFault::Silence, ErrorKind::Timeout),
+        (PeerFault::Late, ErrorKind::Timeout),
+        (
+            PeerFault::HangUp,
+            ErrorKind::Transport(TransportFault::HungUp),
+        ),
     ] {
         sim.lock().unwrap().pranks.push_back(prank);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     }
-    sim.lock().unwrap().pranks.push_back(Prank::Twice);
+    sim.lock().unwrap().pranks.push_back(PeerFault::Twice);
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     let to_4 = plan(&opened, "common-4").await.unwrap();
     assert!(switch.apply(&to_4).await.unwrap().verified);
@@ -174,10 +177,10 @@ async fn ff_with_another_echo_is_not_taken_for_done() {
     let plan = plan(&opened, "common-7").await.unwrap();
     // The reading before the set is answered as ever; the set is echoed wrongly.
     sim.lock().unwrap().pranks.extend([
-        Prank::Answer([1, 0x11, 0, 2]),
-        Prank::Answer([1, 0x12, 0, 6]),
+        PeerFault::Answer([1, 0x11, 0, 2]),
+        PeerFault::Answer([1, 0x12, 0, 6]),
     ]);
-    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+    let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
         error.kind(),
         ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)
@@ -186,10 +189,10 @@ async fn ff_with_another_echo_is_not_taken_for_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn self_align_never_pretends_to_know() {
+async fn self_align_never_reports_an_unread_position() {
     let (opened, sim) = open("model=selfalign&channels=16").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert!(sim.lock().unwrap().seen.is_empty(), "opening sends nothing");
     assert_eq!(
         switch.connections().await.unwrap_err().kind(),
@@ -200,7 +203,7 @@ async fn self_align_never_pretends_to_know() {
         ErrorKind::Unsupported
     );
     let who = switch.identity().await.unwrap();
-    let blind = Plan::blind(
+    let blind = Plan::unverified(
         &who,
         &switch.switch_capabilities().geometry,
         &state("common-14"),
@@ -217,7 +220,7 @@ async fn self_align_never_pretends_to_know() {
         (state("common-14"), Quality::Stale)
     );
     let next = plan(&opened, "common-1").await.unwrap();
-    sim.lock().unwrap().pranks.push_back(Prank::Silence);
+    sim.lock().unwrap().pranks.push_back(PeerFault::Silence);
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -235,7 +238,7 @@ async fn self_align_never_pretends_to_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_device_does_not_tell_must_be_given() {
+async fn values_that_the_device_does_not_report_must_be_configured() {
     for query in [
         "model=ff",
         "channels=8",

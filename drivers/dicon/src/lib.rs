@@ -9,10 +9,10 @@ mod tests;
 use async_trait::async_trait;
 use device::{gp600, mems};
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
-    link::line::Resync,
-    switching::Wire,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    link::stream::Resync,
+    switching::TransportConfig,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
@@ -39,11 +39,11 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 ];
 
 /// The largest side of a matrix that is believed.
-const LARGEST: u32 = 1_024;
+const MAX_MATRIX_SIZE: u32 = 1_024;
 
 /// Silence after the sentinel's answer, in which a second one is read away. The time of an answer
 /// is not public; at 115200 a line takes a few milliseconds.
-const QUIET: Duration = Duration::from_millis(300);
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// What is known of this driver without a device.
 pub static INFO: DriverInfo = DriverInfo {
@@ -63,8 +63,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, in memory, on PTYs and over TCP; PyPI autosweep 0.1.0 \
             drives that emulator's GP600",
     }],
@@ -110,12 +110,12 @@ pub fn driver() -> DiconDriver {
     DiconDriver
 }
 
-async fn open_mems(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+async fn open_mems(uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
     if matches!(uri.transport(), "tcp" | "unix") {
         return Err(Error::invalid("model=mems is on a serial line"));
     }
-    let wire = Wire::new(Resync::Sentinel(QUIET)).serial(proto::mems::BAUD, false);
-    let wire = wire.greeting(proto::mems::IDENTIFY, |reply| {
+    let wire = TransportConfig::new(Resync::Sentinel(SILENCE)).serial(proto::mems::BAUD, false);
+    let wire = wire.identity_probe(proto::mems::IDENTIFY, |reply| {
         proto::mems::decode_identify(reply).ok()
     });
     let line = wire.open(&INFO, uri, context).await?;
@@ -127,13 +127,13 @@ async fn open_mems(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
             proto::mems::decode_configuration,
         )
         .await?;
-    if !(1..=LARGEST).contains(&channels) {
+    if !(1..=MAX_MATRIX_SIZE).contains(&channels) {
         return Err(Error::misbehaved(
             DeviceMisbehaved::ValueOutOfRange,
             format!("the switch says that it has {channels} channels"),
         ));
     }
-    line.switch(mems::Mems {
+    line.switch(mems::MemsSwitch {
         geometry: Geometry::OneByN {
             channels,
             dark: true,
@@ -142,11 +142,11 @@ async fn open_mems(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
     .await
 }
 
-async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
     let serial = uri.transport() == "serial";
     let baud = uri.parse_parameter("baud", "a line speed, such as 9600")?;
-    let wire = Wire::new(if serial {
-        Resync::Sentinel(QUIET)
+    let wire = TransportConfig::new(if serial {
+        Resync::Sentinel(SILENCE)
     } else {
         Resync::Reconnect
     })
@@ -160,7 +160,7 @@ async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
         (_, Some(baud)) => wire.serial(baud, false),
         (false, None) => wire,
     };
-    let wire = wire.greeting(proto::gp600::IDENTIFY, |reply| {
+    let wire = wire.identity_probe(proto::gp600::IDENTIFY, |reply| {
         let identity = gp600::identity_of(&proto::gp600::decode_identify(reply).ok()?)?;
         Some(format!(
             "{} {}, serial {}",
@@ -188,7 +188,10 @@ async fn open_gp600(uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
     let (inputs, outputs) = call
         .query("size", proto::gp600::SIZE, proto::gp600::decode_size)
         .await?;
-    if [inputs, outputs].iter().any(|n| !(1..=LARGEST).contains(n)) {
+    if [inputs, outputs]
+        .iter()
+        .any(|n| !(1..=MAX_MATRIX_SIZE).contains(n))
+    {
         return Err(Error::misbehaved(
             DeviceMisbehaved::ValueOutOfRange,
             format!("the switch says that it is {inputs}x{outputs}"),
@@ -207,7 +210,7 @@ impl Driver for DiconDriver {
         (uri.transport() == "tcp").then_some(proto::gp600::TCP_PORT)
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         match uri.parameter("model") {
             Some("mems") => open_mems(uri, context).await,
             Some("gp600") => open_gp600(uri, context).await,

@@ -4,7 +4,7 @@
 /// Sources: public archive id:34245833664, id:30861291597, id:9634796660 (photonmover),
 /// `bdsmith147/FiberSwitchGUI`.
 pub mod mems {
-    use qkd_driver_kit::link::text::{Misread, text};
+    use qkd_driver_kit::link::text::{TextDecodeError, text};
 
     /// Speed of the line.
     pub const BAUD: u32 = 115_200;
@@ -27,13 +27,13 @@ pub mod mems {
     /// The free text in the reply to [`IDENTIFY`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_identify(reply: &[u8]) -> Result<String, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_identify(reply: &[u8]) -> Result<String, TextDecodeError> {
         let expected = "an identification";
         match text(reply)? {
-            "" => Err(Misread::unexpected(expected, "")),
+            "" => Err(TextDecodeError::unexpected(expected, "")),
             other if decode_channel(reply).is_ok() || decode_configuration(reply).is_ok() => {
-                Err(Misread::other_reply(expected, other))
+                Err(TextDecodeError::other_reply(expected, other))
             }
             name => Ok(name.to_owned()),
         }
@@ -43,13 +43,13 @@ pub mod mems {
     /// the first means is not public.
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_configuration(reply: &[u8]) -> Result<u32, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_configuration(reply: &[u8]) -> Result<u32, TextDecodeError> {
         let text = text(reply)?;
         let mut fields = text.split(',').map(|field| field.trim().parse::<u32>());
         match (fields.next(), fields.next()) {
             (Some(Ok(_)), Some(Ok(channels))) => Ok(channels),
-            _ => Err(Misread::unexpected(
+            _ => Err(TextDecodeError::unexpected(
                 "a list whose second field is the number of channels",
                 text,
             )),
@@ -59,17 +59,17 @@ pub mod mems {
     /// The channel in the reply to [`CHANNEL`], which begins with its digits.
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_channel(reply: &[u8]) -> Result<u32, TextDecodeError> {
         let expected = "a channel";
         let text = text(reply)?;
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         if text[digits..].starts_with(',') {
-            return Err(Misread::other_reply(expected, text));
+            return Err(TextDecodeError::other_reply(expected, text));
         }
         text[..digits]
             .parse()
-            .map_err(|_| Misread::unexpected(expected, text))
+            .map_err(|_| TextDecodeError::unexpected(expected, text))
     }
 }
 
@@ -77,7 +77,7 @@ pub mod mems {
 /// 0.1.0 `instruments/optical/DiConGP600.py` (public archive id:6745905193), after the manual's
 /// table 4-11.
 pub mod gp600 {
-    use qkd_driver_kit::link::text::{Misread, number, text};
+    use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
     /// Port of the raw TCP socket.
     pub const TCP_PORT: u16 = 10_001;
@@ -152,8 +152,8 @@ pub mod gp600 {
     /// The four fields of the reply to [`IDENTIFY`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_identify(reply: &[u8]) -> Result<Identification, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_identify(reply: &[u8]) -> Result<Identification, TextDecodeError> {
         let text = text(reply)?;
         let fields: Vec<&str> = text.splitn(5, ',').map(str::trim).collect();
         match fields[..] {
@@ -165,7 +165,7 @@ pub mod gp600 {
                     firmware: firmware.to_owned(),
                 })
             }
-            _ => Err(Misread::unexpected(
+            _ => Err(TextDecodeError::unexpected(
                 "maker, model, serial number, firmware",
                 text,
             )),
@@ -175,43 +175,43 @@ pub mod gp600 {
     /// The text of a reply.
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_text(reply: &[u8]) -> Result<String, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_text(reply: &[u8]) -> Result<String, TextDecodeError> {
         text(reply).map(str::to_owned)
     }
 
-    fn pair(expected: &'static str, text: &str) -> Result<(u32, u32), Misread> {
+    fn pair(expected: &'static str, text: &str) -> Result<(u32, u32), TextDecodeError> {
         let parse = |field: &str| field.trim().parse().ok();
         text.split_once(',')
             .and_then(|(a, b)| Some((parse(a)?, parse(b)?)))
-            .ok_or_else(|| Misread::unexpected(expected, text))
+            .ok_or_else(|| TextDecodeError::unexpected(expected, text))
     }
 
     /// Inputs and outputs, in the reply to [`SIZE`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_size(reply: &[u8]) -> Result<(u32, u32), Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_size(reply: &[u8]) -> Result<(u32, u32), TextDecodeError> {
         pair("inputs,outputs", text(reply)?)
     }
 
     /// The output of an input (0: none), in the reply to [`output`], which repeats the input.
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_output(input: u32, reply: &[u8]) -> Result<u32, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_output(input: u32, reply: &[u8]) -> Result<u32, TextDecodeError> {
         let (expected, text) = ("input,output", text(reply)?);
         match pair(expected, text)? {
             (of, output) if of == input => Ok(output),
-            _ => Err(Misread::other_reply(expected, text)),
+            _ => Err(TextDecodeError::other_reply(expected, text)),
         }
     }
 
     /// The reply to [`ERROR`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_error(reply: &[u8]) -> Result<DeviceError, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_error(reply: &[u8]) -> Result<DeviceError, TextDecodeError> {
         let text = text(reply)?;
         text.split_once(',')
             .filter(|(code, words)| code.starts_with(['+', '-']) && !words.is_empty())
@@ -221,30 +221,30 @@ pub mod gp600 {
                     text: words.trim().to_owned(),
                 })
             })
-            .ok_or_else(|| Misread::unexpected("a signed error number and its text", text))
+            .ok_or_else(|| TextDecodeError::unexpected("a signed error number and its text", text))
     }
 
     /// Nanometres, in the reply to [`WAVELENGTH`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_wavelength(reply: &[u8]) -> Result<f64, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_wavelength(reply: &[u8]) -> Result<f64, TextDecodeError> {
         let text = text(reply)?;
         text.parse()
             .ok()
             .filter(|nm: &f64| nm.is_finite())
-            .ok_or_else(|| Misread::unexpected("a wavelength in nm", text))
+            .ok_or_else(|| TextDecodeError::unexpected("a wavelength in nm", text))
     }
 
     /// The reply to [`AUTO_SAVE`].
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn decode_auto_save(reply: &[u8]) -> Result<bool, Misread> {
+    /// [`TextDecodeError`].
+    pub fn decode_auto_save(reply: &[u8]) -> Result<bool, TextDecodeError> {
         let expected = "0 or 1";
         match number(expected, reply)? {
             flag @ 0..=1 => Ok(flag == 1),
-            other => Err(Misread::unexpected(expected, &other.to_string())),
+            other => Err(TextDecodeError::unexpected(expected, &other.to_string())),
         }
     }
 }
@@ -273,7 +273,7 @@ pub fn fuzz(input: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use qkd_driver_kit::link::text::Misread;
+    use qkd_driver_kit::link::text::TextDecodeError;
     use serde_json::Value;
 
     #[test]
@@ -350,18 +350,18 @@ mod tests {
     }
 
     #[test]
-    fn another_reply_is_told() {
+    fn a_mismatched_reply_is_reported() {
         assert!(matches!(
             mems::decode_channel(b"\n1,16\r\n"),
-            Err(Misread::OtherReply { .. })
+            Err(TextDecodeError::OtherReply { .. })
         ));
         assert!(matches!(
             mems::decode_identify(b"\n3\n"),
-            Err(Misread::OtherReply { .. })
+            Err(TextDecodeError::OtherReply { .. })
         ));
         assert!(matches!(
             gp600::decode_output(3, b"2,5\r"),
-            Err(Misread::OtherReply { .. })
+            Err(TextDecodeError::OtherReply { .. })
         ));
         assert!(
             gp600::decode_error(b"2,5\r").is_err()

@@ -2,13 +2,14 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    link::scripted::{Far, Prank, plan},
+    OpenContext, OpenedDevice, Registry,
+    link::scripted::{PeerFault, ScriptedPeer, plan},
 };
 use qkd_hal::{
-    DeviceMisbehaved, Effect, ErrorKind, Result, Stated, TransportFault, parameter::ParameterValue,
+    Certainty, DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault,
+    parameter::ParameterValue,
 };
-use qkd_switch_hal::{Geometry, PowerLoss};
+use qkd_switch_hal::{Geometry, PowerFailureBehaviour};
 
 fn module(channel: &mut u32, line: &str) -> String {
     match line {
@@ -65,7 +66,7 @@ fn matrix(device: &mut Matrix, line: &str) -> String {
     }
 }
 
-async fn open<D: Send + 'static>(far: &Far<D>, query: &str) -> Result<Opened> {
+async fn open<D: Send + 'static>(far: &ScriptedPeer<D>, query: &str) -> Result<OpenedDevice> {
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\r'));
     Registry::new()
         .with(driver())
@@ -73,12 +74,12 @@ async fn open<D: Send + 'static>(far: &Far<D>, query: &str) -> Result<Opened> {
         .await
 }
 
-async fn open_mems() -> (Opened, Far<u32>) {
-    let far = Far::new(2, module);
+async fn open_mems() -> (OpenedDevice, ScriptedPeer<u32>) {
+    let far = ScriptedPeer::new(2, module);
     (open(&far, "model=mems").await.unwrap(), far)
 }
 
-async fn open_gp600() -> (Opened, Far<Matrix>) {
+async fn open_gp600() -> (OpenedDevice, ScriptedPeer<Matrix>) {
     let device = Matrix {
         outputs: [1, 0, 0, 0],
         errors: Vec::new(),
@@ -87,16 +88,16 @@ async fn open_gp600() -> (Opened, Far<Matrix>) {
         wavelength: "1550".into(),
         configuration: "X1",
     };
-    let far = Far::new(device, matrix);
+    let far = ScriptedPeer::new(device, matrix);
     let opened = open(&far, "model=gp600").await.unwrap();
     far.now().seen.clear();
     (opened, far)
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_module_moves_goes_dark_and_verifies() {
+async fn the_module_moves_disconnects_and_verifies() {
     let (opened, far) = open_mems().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert_eq!(
         switch.switch_capabilities().geometry,
         Geometry::OneByN {
@@ -129,11 +130,11 @@ async fn the_module_moves_goes_dark_and_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_that_the_module_does_not_show_is_told() {
+async fn a_set_that_the_module_does_not_apply_is_reported() {
     let (opened, far) = open_mems().await;
     let to_5 = plan(&opened, "common-5").await.unwrap();
-    far.prank("I1 5", Prank::Lost);
-    let error = opened.as_switch().unwrap().apply(&to_5).await.unwrap_err();
+    far.inject("I1 5", PeerFault::Lost);
+    let error = opened.switch().unwrap().apply(&to_5).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (
@@ -142,11 +143,11 @@ async fn a_set_that_the_module_does_not_show_is_told() {
         )
     );
     // It tells the old channel once more, and then the new one.
-    far.prank("I1?", Prank::Answer("\n2\r\n"));
-    far.prank("I1?", Prank::Answer("\n2\r\n"));
+    far.inject("I1?", PeerFault::Answer("\n2\r\n"));
+    far.inject("I1?", PeerFault::Answer("\n2\r\n"));
     assert!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .apply(&to_5)
             .await
@@ -156,9 +157,9 @@ async fn a_set_that_the_module_does_not_show_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_late_and_missing_replies_of_the_module_harm_one_call_only() {
+async fn mismatched_late_and_missing_replies_of_the_module_fail_only_one_call() {
     let (opened, far) = open_mems().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let wrong = [
         (
             "\n1,16\r\n",
@@ -173,10 +174,10 @@ async fn wrong_late_and_missing_replies_of_the_module_harm_one_call_only() {
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
     ];
-    far.harms_one_reading_only(&opened, "I1?", &wrong, "common-2")
+    far.assert_one_read_fails(&opened, "I1?", &wrong, "common-2")
         .await;
     // LF alone ends a line too, and what stands behind a CR leaves nothing in doubt.
-    far.prank("I1?", Prank::Answer("\n2\n"));
+    far.inject("I1?", PeerFault::Answer("\n2\n"));
     far.now().seen.clear();
     switch.connections().await.unwrap();
     switch.connections().await.unwrap();
@@ -186,13 +187,13 @@ async fn wrong_late_and_missing_replies_of_the_module_harm_one_call_only() {
 #[tokio::test(start_paused = true)]
 async fn the_matrix_is_read_input_by_input_and_asked_for_its_errors() {
     let (opened, far) = open_gp600().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let capabilities = switch.switch_capabilities();
     assert_eq!(
         (capabilities.geometry, capabilities.power_loss),
         (
             Geometry::matrix(4, 3),
-            Stated::Confirmed(PowerLoss::BootMode)
+            Certainty::Confirmed(PowerFailureBehaviour::BootMode)
         )
     );
     assert_eq!(
@@ -229,9 +230,9 @@ async fn the_matrix_is_read_input_by_input_and_asked_for_its_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_step_says_what_was_done() {
+async fn a_refused_step_reports_the_completed_steps() {
     let (opened, far) = open_gp600().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let plan = plan(&opened, "2-6").await.unwrap();
     far.now().device.refuses = true;
     let error = switch.apply(&plan).await.unwrap_err();
@@ -251,7 +252,7 @@ async fn a_refused_step_says_what_was_done() {
     );
     far.now().device.refuses = false;
     // The error of the second step is lost: it was done, and is said to be.
-    far.prank("X1 CH 2 2", Prank::Answer(""));
+    far.inject("X1 CH 2 2", PeerFault::Answer(""));
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -263,13 +264,13 @@ async fn a_refused_step_says_what_was_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
+async fn a_lost_error_query_leaves_the_effect_unknown_and_the_state_is_reported() {
     let (opened, far) = open_gp600().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let plan = plan(&opened, "1-5,3-7").await.unwrap();
     // A set is not answered: a line that was hung up instead shows in the next exchange, which is
     // over a new one.
-    far.prank("X1 CH 3 3", Prank::HangUp);
+    far.inject("X1 CH 3 3", PeerFault::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -279,8 +280,8 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
         ),
         "{error}"
     );
-    far.prank("SYST:ERR?", Prank::Answer("+0, No Error\r"));
-    far.prank("SYST:ERR?", Prank::HangUp);
+    far.inject("SYST:ERR?", PeerFault::Answer("+0, No Error\r"));
+    far.inject("SYST:ERR?", PeerFault::HangUp);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -294,9 +295,9 @@ async fn a_lost_error_query_leaves_the_effect_open_and_the_state_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_replies_of_the_matrix_harm_one_call_only() {
+async fn mismatched_replies_of_the_matrix_fail_only_one_call() {
     let (opened, far) = open_gp600().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let wrong = [
         (
             "3,2\r",
@@ -319,14 +320,14 @@ async fn wrong_replies_of_the_matrix_harm_one_call_only() {
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
     ];
-    far.harms_one_reading_only(&opened, "CH 2?", &wrong, "1-5")
+    far.assert_one_read_fails(&opened, "CH 2?", &wrong, "1-5")
         .await;
     // Once may be a wrong bit; another device says so twice.
-    let another = || Prank::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r");
-    far.prank("*IDN?", another());
+    let another = || PeerFault::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r");
+    far.inject("*IDN?", another());
     switch.identity().await.unwrap();
-    far.prank("*IDN?", another());
-    far.prank("*IDN?", another());
+    far.inject("*IDN?", another());
+    far.inject("*IDN?", another());
     assert_eq!(
         switch.identity().await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
@@ -358,7 +359,7 @@ async fn wavelength_and_auto_save_are_parameters() {
         ParameterValue::Real(1310.0)
     );
     assert!(far.now().device.auto_save);
-    far.prank("WEN 0", Prank::Lost);
+    far.inject("WEN 0", PeerFault::Lost);
     let error = device
         .set_parameter("auto-save", &ParameterValue::Flag(false))
         .await
@@ -381,18 +382,21 @@ async fn wavelength_and_auto_save_are_parameters() {
 async fn other_devices_and_addresses_are_refused() {
     for query in ["", "model=mxs"] {
         assert_eq!(
-            open(&Far::new(1, module), query).await.unwrap_err().kind(),
+            open(&ScriptedPeer::new(1, module), query)
+                .await
+                .unwrap_err()
+                .kind(),
             ErrorKind::InvalidInput,
             "{query}"
         );
     }
-    let far = Far::new(1, |_: &mut u32, _: &str| "Acme, Box, 1, 2\r".to_owned());
+    let far = ScriptedPeer::new(1, |_: &mut u32, _: &str| "Acme, Box, 1, 2\r".to_owned());
     assert_eq!(
         open(&far, "model=gp600").await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
     );
-    let far = Far::new(1, module);
-    far.prank("CF?", Prank::Answer("\n1,0\r\n"));
+    let far = ScriptedPeer::new(1, module);
+    far.inject("CF?", PeerFault::Answer("\n1,0\r\n"));
     assert_eq!(
         open(&far, "model=mems").await.unwrap_err().kind(),
         ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange)

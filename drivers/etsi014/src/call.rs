@@ -29,7 +29,7 @@ impl KeyCall {
     }
 
     /// Keys that the peer took.
-    pub(crate) fn twins(ids: &[KeyId]) -> Self {
+    pub(crate) fn lost_peer_keys(ids: &[KeyId]) -> Self {
         Self::Twins {
             ids: ids.to_vec(),
             body: proto::encode_ids(ids),

@@ -103,7 +103,7 @@ impl Client {
             .link
             .call(request, self.deadline)
             .await
-            .map_err(|e| e.reading("status"))?;
+            .map_err(|e| e.into_read_error("status"))?;
         if response.status != 200 {
             return Err(refused(&response).with_effect(Effect::None));
         }
@@ -147,7 +147,7 @@ impl Client {
     /// # Errors
     /// As `QkdModule::take_keys_by_id` has them.
     pub async fn take_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
-        self.deliver(KeyCall::twins(ids)).await
+        self.deliver(KeyCall::lost_peer_keys(ids)).await
     }
 
     /// A call that delivers keys. It runs to its end even if the caller goes away: then the keys
@@ -195,7 +195,7 @@ impl Client {
         };
         match &call {
             KeyCall::New { request, .. } => self.check_new(keys, request).await,
-            KeyCall::Twins { ids, .. } => in_order(keys, ids),
+            KeyCall::Twins { ids, .. } => in_requested_order(keys, ids),
         }
         .map_err(|((what, why), ids)| self.void(ids, what, &why))
     }
@@ -251,7 +251,7 @@ impl Client {
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
         let name = request.name;
         self.link.call(request, self.deadline).await.map_err(|e| {
-            let error = e.changing(name);
+            let error = e.into_change_error(name);
             if error.effect() == Effect::Unknown {
                 self.lost(Vec::new());
             }
@@ -342,7 +342,7 @@ impl Client {
 }
 
 /// The twins in the order asked.
-fn in_order(keys: Vec<Key>, wanted: &[KeyId]) -> Result<Vec<Key>, (Void, Vec<KeyId>)> {
+fn in_requested_order(keys: Vec<Key>, wanted: &[KeyId]) -> Result<Vec<Key>, (Void, Vec<KeyId>)> {
     let came: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
     let mut by_id: HashMap<KeyId, Key> = keys.into_iter().map(|k| (k.id().clone(), k)).collect();
     let sorted: Vec<Key> = wanted.iter().filter_map(|id| by_id.remove(id)).collect();

@@ -23,7 +23,7 @@ pub struct Etsi014 {
 /// The standard names no vendor, model or serial number: the KME's id is all that tells one from
 /// another.
 fn identity_of(status: &Status) -> Identity {
-    let identity = Identity::of("ETSI GS QKD 014");
+    let identity = Identity::new("ETSI GS QKD 014");
     match &status.source_kme {
         Some(kme) => identity.with_serial(printable(kme, MAX_TEXT)),
         None => identity,
@@ -55,7 +55,7 @@ impl Etsi014 {
     async fn status_of_same(&self) -> Result<Status> {
         let status = self.client.status().await?;
         let now = identity_of(&status);
-        if now.same_box(&self.identity) {
+        if now.is_same_device(&self.identity) {
             return Ok(status);
         }
         Err(Error::new(

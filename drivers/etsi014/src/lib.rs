@@ -14,8 +14,8 @@ pub use device::Etsi014;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport, UriParameter},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's own 014 server, which etsi-qkd-014-client 0.9.0, qkdsec 0.3.0 and \
             the crate etsi014 0.4.1 also take keys from",
     }],
@@ -88,7 +88,7 @@ impl Driver for Etsi014Driver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let descriptor = context.descriptor(&INFO, uri)?;
         let peer = uri
             .parameter("peer")
@@ -96,7 +96,7 @@ impl Driver for Etsi014Driver {
         let events = EventHub::default();
         let link = context.http_link(uri).await?;
         let client = Client::new(link, uri.path(), peer, descriptor.deadline, events.clone());
-        Ok(Opened::module(Arc::new(
+        Ok(OpenedDevice::from_module(Arc::new(
             Etsi014::open(descriptor, client, events).await?,
         )))
     }

@@ -5,8 +5,8 @@
 //! standard does not name.
 
 mod container;
+mod error_text;
 mod failure;
-mod words;
 
 pub use container::{DeliveredKey, decode_container};
 pub use failure::{Failure, decode_failure};
@@ -198,7 +198,7 @@ pub fn fuzz(input: &[u8]) {
     }
     if let Ok(text) = std::str::from_utf8(input) {
         let _ = path("", text, "status");
-        let extension = qkd_hal::qkd::Extension {
+        let extension = qkd_hal::qkd::RequestExtension {
             name: text.to_owned(),
             value: text.to_owned(),
             mandatory: true,

@@ -2,14 +2,14 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
     link::http::{HttpResponse, HttpService, Method},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, KeyId, Result,
-    event::Delivery,
-    qkd::{Extension, KeyRequest, ModuleState},
+    event::StreamItem,
+    qkd::{KeyRequest, ModuleState, RequestExtension},
     units::Bits,
 };
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl HttpService for Server {
     }
 }
 
-async fn open() -> (Opened, Arc<Server>) {
+async fn open() -> (OpenedDevice, Arc<Server>) {
     let server = Arc::new(Server(Mutex::new(Kme {
         name: "kme-a",
         get_only: None,
@@ -108,9 +108,9 @@ fn answer(server: &Server, status: u16, body: Value) {
     server.0.lock().unwrap().answers.push_back((status, body));
 }
 
-async fn take(opened: &Opened, count: u32) -> Result<Vec<qkd_hal::Key>> {
+async fn take(opened: &OpenedDevice, count: u32) -> Result<Vec<qkd_hal::Key>> {
     opened
-        .as_module()
+        .module()
         .unwrap()
         .take_keys(&KeyRequest::new(count).with_size(Bits(256)))
         .await
@@ -119,7 +119,7 @@ async fn take(opened: &Opened, count: u32) -> Result<Vec<qkd_hal::Key>> {
 #[tokio::test]
 async fn keys_are_taken_new_and_by_id() {
     let (opened, server) = open().await;
-    let module = opened.as_module().unwrap();
+    let module = opened.module().unwrap();
     assert_eq!(module.status().await.unwrap().state, ModuleState::Unknown);
     let store = module.key_store().await.unwrap();
     assert_eq!(
@@ -130,7 +130,7 @@ async fn keys_are_taken_new_and_by_id() {
     answer(&server, 200, json!({"keys": [key(0)]}));
     let request = KeyRequest::new(1)
         .with_size(Bits(256))
-        .with_extension(Extension {
+        .with_extension(RequestExtension {
             name: "abc_x".into(),
             value: "1".into(),
             mandatory: false,
@@ -142,7 +142,7 @@ async fn keys_are_taken_new_and_by_id() {
     let (other, server2) = open().await;
     answer(&server2, 200, json!({"Keys": [key(1), key(0)]}));
     let twins = other
-        .as_module()
+        .module()
         .unwrap()
         .take_keys_by_id(&[id(0), id(1)])
         .await
@@ -170,7 +170,7 @@ async fn keys_are_taken_new_and_by_id() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
+async fn a_batch_that_differs_from_the_request_is_discarded_and_reported() {
     for (count, body, kind) in [
         (1, json!({"keys": []}), DeviceMisbehaved::WrongKeyCount),
         (
@@ -211,7 +211,7 @@ async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
         );
         if kind != DeviceMisbehaved::KeyIdReused {
             assert!(
-                matches!(events.try_next(), Some(Delivery::Event(e)) if matches!(e.kind,
+                matches!(events.try_next(), Some(StreamItem::Event(e)) if matches!(e.kind,
                     EventKind::KeyLost { .. })),
                 "{body}"
             );
@@ -222,7 +222,7 @@ async fn a_batch_that_is_not_what_was_asked_for_is_void_and_told() {
 }
 
 #[tokio::test]
-async fn refusals_keep_the_kmes_words_and_lose_no_key() {
+async fn refusals_keep_the_error_text_of_the_kme_and_lose_no_key() {
     let (opened, server) = open().await;
     for (status, message, kind, effect) in [
         (
@@ -248,7 +248,7 @@ async fn refusals_keep_the_kmes_words_and_lose_no_key() {
     ] {
         answer(&server, status, json!({"message": message}));
         let error = opened
-            .as_module()
+            .module()
             .unwrap()
             .take_keys_by_id(&[id(0)])
             .await
@@ -262,7 +262,7 @@ async fn refusals_keep_the_kmes_words_and_lose_no_key() {
 }
 
 #[tokio::test]
-async fn too_few_keys_are_told_from_a_fault() {
+async fn too_few_keys_are_distinguished_from_a_fault() {
     let (opened, server) = open().await;
     answer(&server, 503, json!({"message": "key data access error"}));
     assert_eq!(
@@ -277,14 +277,14 @@ async fn too_few_keys_are_told_from_a_fault() {
 }
 
 #[tokio::test]
-async fn a_key_is_never_given_twice() {
+async fn a_key_is_never_delivered_twice() {
     let (opened, server) = open().await;
     answer(&server, 200, json!({"keys": [key(0)]}));
     take(&opened, 1).await.unwrap();
     // Some servers repeat a delivered key.
     answer(&server, 200, json!({"keys": [key(0)]}));
     let error = opened
-        .as_module()
+        .module()
         .unwrap()
         .take_keys_by_id(&[id(0)])
         .await
@@ -310,12 +310,12 @@ async fn another_kme_is_noticed() {
 }
 
 #[tokio::test]
-async fn keys_of_a_caller_that_has_gone_are_told_as_lost() {
+async fn keys_of_a_cancelled_call_are_reported_as_lost() {
     let (opened, server) = open().await;
     let mut events = opened.device().events();
     answer(&server, 200, json!({"keys": [key(0)]}));
     {
-        let module = opened.as_module().unwrap();
+        let module = opened.module().unwrap();
         let request = KeyRequest::new(1);
         let mut call = module.take_keys(&request);
         // Polled once, so that the request is on its way, then dropped.
@@ -325,7 +325,7 @@ async fn keys_of_a_caller_that_has_gone_are_told_as_lost() {
         .await
         .unwrap();
     match event {
-        Some(Delivery::Event(e)) => assert_eq!(e.kind, EventKind::KeyLost { ids: vec![id(0)] }),
+        Some(StreamItem::Event(e)) => assert_eq!(e.kind, EventKind::KeyLost { ids: vec![id(0)] }),
         other => panic!("{other:?}"),
     }
 }
@@ -339,10 +339,10 @@ async fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
 }
 
 #[tokio::test]
-async fn wrong_arguments_reach_no_wire() {
+async fn invalid_arguments_are_refused_before_anything_is_sent() {
     let (opened, server) = open().await;
-    let module = opened.as_module().unwrap();
-    let bad = KeyRequest::new(1).with_extension(Extension {
+    let module = opened.module().unwrap();
+    let bad = KeyRequest::new(1).with_extension(RequestExtension {
         name: "route".into(),
         value: "1".into(),
         mandatory: true,
@@ -398,11 +398,7 @@ async fn a_key_id_is_sent_back_exactly_as_it_came() {
         let (far, far_server) = open().await;
         answer(&far_server, 200, delivered);
         let ids = [keys[0].id().clone()];
-        far.as_module()
-            .unwrap()
-            .take_keys_by_id(&ids)
-            .await
-            .unwrap();
+        far.module().unwrap().take_keys_by_id(&ids).await.unwrap();
         assert_eq!(
             far_server.0.lock().unwrap().seen[0].1,
             json!({"key_IDs": [{"key_ID": text}]})
@@ -413,7 +409,7 @@ async fn a_key_id_is_sent_back_exactly_as_it_came() {
 #[tokio::test]
 async fn a_key_without_a_size_in_the_request_has_the_default_size() {
     let (opened, server) = open().await;
-    let module = opened.as_module().unwrap();
+    let module = opened.module().unwrap();
     // The KME's Status has a key_size of 256 bit.
     answer(
         &server,
@@ -440,7 +436,7 @@ async fn a_key_without_a_size_in_the_request_has_the_default_size() {
 async fn a_kme_that_refuses_post_is_asked_by_get() {
     for status in [405, 404, 501] {
         let (opened, server) = open().await;
-        let module = opened.as_module().unwrap();
+        let module = opened.module().unwrap();
         server.0.lock().unwrap().get_only = Some(status);
         answer(&server, 200, json!({"keys": [key(0)]}));
         take(&opened, 1).await.unwrap();
@@ -448,7 +444,7 @@ async fn a_kme_that_refuses_post_is_asked_by_get() {
         far_server.0.lock().unwrap().get_only = Some(status);
         answer(&far_server, 200, json!({"keys": [key(0)]}));
         answer(&far_server, 200, json!({"keys": [key(1)]}));
-        let twins = far.as_module().unwrap();
+        let twins = far.module().unwrap();
         assert_eq!(
             twins.take_keys_by_id(&[id(0), id(1)]).await.unwrap().len(),
             2
@@ -481,9 +477,9 @@ async fn a_kme_that_refuses_post_is_asked_by_get() {
 }
 
 #[tokio::test]
-async fn a_404_about_a_key_is_not_taken_for_a_kme_without_post() {
+async fn a_404_for_a_key_does_not_mean_that_post_is_missing() {
     let (opened, server) = open().await;
-    let module = opened.as_module().unwrap();
+    let module = opened.module().unwrap();
     for _ in 0..2 {
         answer(&server, 404, json!({"message": "no such key"}));
     }
@@ -503,7 +499,7 @@ async fn keys_of_a_batch_by_get_that_broke_off_are_reported_lost() {
     answer(&server, 503, json!({"message": "busy"}));
     let ids = [id(0), id(1)];
     let error = opened
-        .as_module()
+        .module()
         .unwrap()
         .take_keys_by_id(&ids)
         .await
@@ -514,6 +510,6 @@ async fn keys_of_a_batch_by_get_that_broke_off_are_reported_lost() {
     );
     assert!(matches!(
         events.try_next(),
-        Some(Delivery::Event(e)) if e.kind == EventKind::KeyLost { ids: vec![id(0)] }
+        Some(StreamItem::Event(e)) if e.kind == EventKind::KeyLost { ids: vec![id(0)] }
     ));
 }

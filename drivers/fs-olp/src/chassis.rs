@@ -1,17 +1,19 @@
 //! The chassis and its cards: what they tell.
 
 use crate::proto::{
-    self, Channel, Misread, SLOT_NUMBERS, decode_channel, decode_mode, decode_on, name,
+    self, Channel, SLOT_NUMBERS, SnmpDecodeError, decode_channel, decode_mode, decode_on, name,
 };
 use qkd_driver_kit::{
     link::{
-        agent::{self, Agent, Call, integer},
         snmp::{Oid, Value},
+        snmp_client::{self, SnmpCall, SnmpClient, integer},
     },
-    protecting::Watch,
+    protection::ActivePathTracker,
 };
 use qkd_hal::{Error, ErrorKind, Result, reading::Measured, units::DecibelMilliwatts};
-use qkd_switch_hal::protection::{GroupId, Mode, PathStatus, ProtectionStatus, Request};
+use qkd_switch_hal::protection::{
+    GroupId, PathStatus, ProtectionStatus, SelectionMode, SwitchRequest,
+};
 use std::time::Duration;
 
 /// What one unit of a number is, as far as the operator tells.
@@ -37,22 +39,22 @@ impl Units {
         self,
         value: &Value,
         object: &'static str,
-    ) -> Result<DecibelMilliwatts, Misread> {
-        agent::power(value, object, |n| self.power(n).0)
+    ) -> Result<DecibelMilliwatts, SnmpDecodeError> {
+        snmp_client::power(value, object, |n| self.power(n).0)
     }
 }
 
 /// The chassis.
 pub(crate) struct Chassis {
-    pub(crate) agent: Agent,
+    pub(crate) agent: SnmpClient,
     pub(crate) units: Units,
-    pub(crate) watch: Watch,
+    pub(crate) watch: ActivePathTracker,
 }
 
 /// A card, read in one PDU. Powers are as they come.
 pub(crate) struct Card {
     pub(crate) on: bool,
-    mode: Mode,
+    mode: SelectionMode,
     channel: Channel,
     switching: [i64; 2],
     power: [i64; 2],
@@ -79,7 +81,7 @@ fn missing(group: &GroupId) -> Error {
 
 impl Chassis {
     /// The slots whose card answers.
-    pub(crate) async fn slots(&self, call: &Call<'_>) -> Result<Vec<u32>> {
+    pub(crate) async fn slots(&self, call: &SnmpCall<'_>) -> Result<Vec<u32>> {
         let names: Vec<Oid> = SLOT_NUMBERS
             .map(|slot| name(slot, proto::WORK_MODE))
             .collect();
@@ -93,7 +95,7 @@ impl Chassis {
 
     /// # Errors
     /// `NotFound` for an empty slot.
-    pub(crate) async fn card(&self, group: &GroupId, call: &Call<'_>) -> Result<Card> {
+    pub(crate) async fn card(&self, group: &GroupId, call: &SnmpCall<'_>) -> Result<Card> {
         let slot = slot(group)?;
         let objects = [
             proto::STATE,
@@ -111,7 +113,7 @@ impl Chassis {
             return Err(missing(group));
         }
         let pair = |at: usize, object| {
-            Ok::<_, Misread>([
+            Ok::<_, SnmpDecodeError>([
                 integer(&values[at], object)?,
                 integer(&values[at + 1], object)?,
             ])
@@ -131,11 +133,11 @@ impl Chassis {
     pub(crate) async fn status(
         &self,
         group: &GroupId,
-        call: &Call<'_>,
+        call: &SnmpCall<'_>,
     ) -> Result<ProtectionStatus> {
         let card = self.card(group, call).await?;
         let paths = Channel::ALL.into_iter().zip(0..).map(|(channel, i)| {
-            let mut path = PathStatus::new(channel.word());
+            let mut path = PathStatus::new(channel.keyword());
             path.power = Some(Measured::now(self.units.power(card.power[i])));
             path.threshold = Some(self.units.power(card.switching[i]));
             path.failed = Some(card.failed(i));
@@ -144,18 +146,18 @@ impl Chassis {
         let mut status = ProtectionStatus::new(
             group.clone(),
             card.mode,
-            card.channel.word().into(),
+            card.channel.keyword().into(),
             card.request(),
             paths.collect(),
         );
-        status.preferred = Some(Channel::Main.word().into());
-        status.revert = Some(card.back);
+        status.preferred = Some(Channel::Main.keyword().into());
+        status.revertive = Some(card.back);
         status.wait_to_restore = self
             .units
             .delay
             .zip(u32::try_from(card.delay).ok())
             .map(|(unit, n)| unit.saturating_mul(n));
-        self.watch.date(&mut status);
+        self.watch.fill_since(&mut status);
         Ok(status)
     }
 }
@@ -166,13 +168,13 @@ impl Card {
     }
 
     /// Why the channel is what it is: the card does not tell, and so it is derived.
-    fn request(&self) -> Request {
+    fn request(&self) -> SwitchRequest {
         match (self.mode, self.channel) {
-            (Mode::Manual, _) => Request::ManualSwitch,
-            (Mode::Automatic, Channel::Main) => Request::NoRequest,
-            (Mode::Automatic, Channel::Sub) if self.failed(0) => Request::SignalFail,
-            (Mode::Automatic, Channel::Sub) if self.back => Request::WaitToRestore,
-            (Mode::Automatic, Channel::Sub) => Request::DoNotRevert,
+            (SelectionMode::Manual, _) => SwitchRequest::ManualSwitch,
+            (SelectionMode::Automatic, Channel::Main) => SwitchRequest::NoRequest,
+            (SelectionMode::Automatic, Channel::Sub) if self.failed(0) => SwitchRequest::SignalFail,
+            (SelectionMode::Automatic, Channel::Sub) if self.back => SwitchRequest::WaitToRestore,
+            (SelectionMode::Automatic, Channel::Sub) => SwitchRequest::DoNotRevert,
         }
     }
 }

@@ -7,24 +7,24 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
+    change_lock::ChangeLock,
     link::{
-        agent::{Agent, Beside, text},
         make::check_agent,
         snmp::Oid,
+        snmp_client::{BackgroundTask, SnmpClient, text},
     },
-    protecting::Watch,
-    turns::Turns,
+    protection::ActivePathTracker,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, EventKind, EventStream, Health, Identity, Operation, Result,
     capability::EventSupport,
     device::HealthState,
     event::{EventHub, Origin},
-    reading::{Reading, Value as Measure},
+    reading::{Reading, ReadingValue as Measure},
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::protection::{
-    CommandKind, GroupId, PathId, ProtectionCapabilities, ProtectionStatus, SettingKind,
+    ExternalCommandKind, GroupId, PathId, ProtectionCapabilities, ProtectionStatus, SettingKind,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
@@ -37,12 +37,12 @@ pub struct FsOlp {
     pub(crate) chassis: Arc<Chassis>,
     identity: Identity,
     events: EventHub,
-    pub(crate) turns: Turns,
-    poll: Option<Beside>,
+    pub(crate) turns: ChangeLock,
+    poll: Option<BackgroundTask>,
 }
 
 /// Looks at each group, and tells of switch-overs.
-async fn look(
+async fn poll_groups(
     chassis: &Chassis,
     origin: Origin,
     events: &EventHub,
@@ -51,7 +51,7 @@ async fn look(
     let mut all = Vec::new();
     for slot in chassis.slots(&call).await? {
         let now = chassis.status(&GroupId(slot.to_string()), &call).await?;
-        chassis.watch.note(&now, origin, events);
+        chassis.watch.observe(&now, origin, events);
         all.push(now);
     }
     Ok(all)
@@ -91,7 +91,7 @@ async fn watch(chassis: Arc<Chassis>, every: Duration, mut failed: Failed, event
     loop {
         ticks.tick().await;
         // The link tells of its own loss.
-        if let Ok(groups) = look(&chassis, Origin::Poll, &events).await {
+        if let Ok(groups) = poll_groups(&chassis, Origin::Poll, &events).await {
             failed.note(groups, &events);
         }
     }
@@ -100,7 +100,7 @@ async fn watch(chassis: Arc<Chassis>, every: Duration, mut failed: Failed, event
 impl FsOlp {
     pub(crate) async fn open(
         descriptor: Descriptor,
-        agent: Agent,
+        agent: SnmpClient,
         units: Units,
         poll: Option<Duration>,
         events: EventHub,
@@ -109,16 +109,21 @@ impl FsOlp {
         let chassis = Arc::new(Chassis {
             agent,
             units,
-            watch: Watch::default(),
+            watch: ActivePathTracker::default(),
         });
         let identity = identity(&chassis).await?;
         let mut failed = Failed::default();
-        failed.note(look(&chassis, Origin::Driver, &events).await?, &events);
-        let mut settings = vec![SettingKind::Mode, SettingKind::Revert];
+        failed.note(
+            poll_groups(&chassis, Origin::Driver, &events).await?,
+            &events,
+        );
+        let mut settings = vec![SettingKind::Mode, SettingKind::Revertive];
         settings.extend(units.delay.map(|_| SettingKind::WaitToRestore));
         settings.extend(units.power.map(|_| SettingKind::Threshold));
-        let mut protection =
-            ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
+        let mut protection = ProtectionCapabilities::new(
+            &settings,
+            &[ExternalCommandKind::Force, ExternalCommandKind::Manual],
+        );
         if let Some(unit) = units.delay {
             protection = protection.with_wait_to_restore(
                 Duration::ZERO..=unit.saturating_mul(i32::MAX.unsigned_abs()),
@@ -143,8 +148,9 @@ impl FsOlp {
             } else {
                 EventSupport::LinkOnly
             });
-        let poll = poll
-            .map(|every| Beside::run(watch(Arc::clone(&chassis), every, failed, events.clone())));
+        let poll = poll.map(|every| {
+            BackgroundTask::spawn(watch(Arc::clone(&chassis), every, failed, events.clone()))
+        });
         Ok(Self {
             descriptor,
             capabilities,
@@ -152,7 +158,7 @@ impl FsOlp {
             chassis,
             identity,
             events,
-            turns: Turns::default(),
+            turns: ChangeLock::default(),
             poll,
         })
     }
@@ -168,7 +174,7 @@ async fn identity(chassis: &Chassis) -> Result<Identity> {
     let call = chassis.agent.call();
     check_agent(&INFO, &call).await?;
     let values = call.get(&proto::CHASSIS.map(Oid::from)).await?;
-    let mut identity = Identity::of("FS.com");
+    let mut identity = Identity::new("FS.com");
     if let Some(model) = text(&values[0], "deviceType")? {
         identity = identity.with_model(model);
     }
@@ -194,7 +200,7 @@ impl Device for FsOlp {
         let now = identity(&self.chassis).await?;
         self.chassis
             .agent
-            .recognise(&self.identity, &now, &self.events)
+            .check_identity(&self.identity, &now, &self.events)
             .await;
         Ok(now)
     }
@@ -258,7 +264,7 @@ impl Device for FsOlp {
     }
 
     async fn close(&self) -> Result<()> {
-        self.poll.iter().for_each(Beside::stop);
+        self.poll.iter().for_each(BackgroundTask::stop);
         self.chassis.agent.link().close().await;
         self.events.close();
         Ok(())

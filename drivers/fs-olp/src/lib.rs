@@ -13,9 +13,9 @@ pub use device::FsOlp;
 use async_trait::async_trait;
 use chassis::Units;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
-    link::agent::Agent,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    link::snmp_client::SnmpClient,
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
@@ -56,12 +56,12 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, in memory and over SNMPv3 on another stack; \
                 net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
         },
@@ -163,15 +163,15 @@ impl Driver for FsOlpDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let (units, poll) = (units(uri)?, poll(uri)?);
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(
+        let agent = SnmpClient::new(
             context.snmp_link(uri, events.clone()).await?,
             descriptor.deadline,
         );
         let device = Arc::new(FsOlp::open(descriptor, agent, units, poll, events).await?);
-        Ok(Opened::protection(Arc::clone(&device)).known_as(device.opened_as()))
+        Ok(OpenedDevice::from_protection(Arc::clone(&device)).with_identity(device.opened_as()))
     }
 }

@@ -7,13 +7,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    link::{agent::steps, snmp::Value},
-    protecting::{self, Backend},
+    link::{snmp::Value, snmp_client::to_integer_steps},
+    protection::{self, ProtectionBackend},
 };
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured};
 use qkd_switch_hal::protection::{
-    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting,
-    ProtectionStatus, SwitchCommand,
+    ExternalCommand, GroupId, PathId, Protection, ProtectionCapabilities,
+    ProtectionSetting as Setting, ProtectionStatus, SelectionMode,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ const SETTLING: Duration = Duration::from_millis(500);
 fn channel(path: &PathId) -> Result<Channel> {
     Channel::ALL
         .into_iter()
-        .find(|c| c.word() == path.0)
+        .find(|c| c.keyword() == path.0)
         .ok_or_else(|| {
             Error::invalid(format!(
                 "there is no path `{path}`; a card has main and sub"
@@ -33,20 +33,25 @@ fn channel(path: &PathId) -> Result<Channel> {
 }
 
 #[async_trait]
-impl Backend for Chassis {
+impl ProtectionBackend for Chassis {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
-        Chassis::status(self, group, &self.agent.by(until)).await
+        Chassis::status(self, group, &self.agent.with_deadline(until)).await
     }
-    fn permits(&self, status: &ProtectionStatus, _command: &SwitchCommand) -> Result<()> {
+    fn permits(&self, status: &ProtectionStatus, _command: &ExternalCommand) -> Result<()> {
         match status.mode {
-            Mode::Manual => Ok(()),
-            Mode::Automatic => Err(Error::new(
+            SelectionMode::Manual => Ok(()),
+            SelectionMode::Automatic => Err(Error::new(
                 ErrorKind::NotReady,
                 "the card chooses by itself: set the mode of the group to manual first",
             )),
         }
     }
-    async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
+    async fn send_command(
+        &self,
+        group: &GroupId,
+        command: &ExternalCommand,
+        until: Instant,
+    ) -> Result<()> {
         let path = command.path().ok_or_else(|| {
             Error::unsupported(
                 Operation::ProtectionCommand.name(),
@@ -55,7 +60,7 @@ impl Backend for Chassis {
         })?;
         let name = name(slot(group)?, proto::CHANNEL);
         self.agent
-            .by(until)
+            .with_deadline(until)
             .change(
                 Operation::ProtectionCommand.name(),
                 "Channel",
@@ -64,7 +69,7 @@ impl Backend for Chassis {
             )
             .await
     }
-    fn within(&self) -> Duration {
+    fn settling_time(&self) -> Duration {
         SETTLING
     }
 }
@@ -95,13 +100,15 @@ impl Protection for FsOlp {
         let units = self.chassis.units;
         let (object, number, value) = match setting {
             Setting::Mode(mode) => ("WorkMode", proto::WORK_MODE, proto::mode(*mode)),
-            Setting::Revert(on) => ("BackMode", proto::BACK_MODE, Value::Integer(i32::from(*on))),
+            Setting::Revertive(on) => {
+                ("BackMode", proto::BACK_MODE, Value::Integer(i32::from(*on)))
+            }
             Setting::WaitToRestore(time) => {
                 let unit = units.delay.unwrap_or(Duration::from_secs(1)).as_secs_f64();
                 (
                     "BackDelay",
                     proto::BACK_DELAY,
-                    Value::Integer(steps(time.as_secs_f64(), unit, "s")?),
+                    Value::Integer(to_integer_steps(time.as_secs_f64(), unit, "s")?),
                 )
             }
             Setting::Threshold { path, level } => {
@@ -110,7 +117,7 @@ impl Protection for FsOlp {
                 } else {
                     1
                 };
-                let raw = steps(level.0, units.power.unwrap_or(0.01), "dBm")?;
+                let raw = to_integer_steps(level.0, units.power.unwrap_or(0.01), "dBm")?;
                 (
                     "R1SwitchingPower or R2SwitchingPower",
                     proto::SWITCHING_POWER + receiver,
@@ -120,7 +127,7 @@ impl Protection for FsOlp {
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
         let call = self.chassis.agent.call();
-        let _turn = self.turns.take(call.until()).await?;
+        let _turn = self.turns.lock(call.deadline()).await?;
         // A slot without a card is `NotFound`, and nothing is sent to it.
         self.chassis.card(group, &call).await?;
         call.change(
@@ -132,14 +139,14 @@ impl Protection for FsOlp {
         .await
     }
 
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(
+        protection::command(
             &*self.chassis,
             group,
             command,
             &self.turns,
-            self.chassis.agent.call().until(),
+            self.chassis.agent.call().deadline(),
         )
         .await
     }

@@ -3,13 +3,13 @@
 //! Names, syntaxes and ranges are those of the MIB files, hence confirmed; they have no
 //! descriptions, so what the objects do is known by their names.
 
-pub use qkd_driver_kit::link::agent::Misread;
+pub use qkd_driver_kit::link::snmp_client::SnmpDecodeError;
 
 use qkd_driver_kit::link::{
-    agent::{enumeration, integer, text},
     snmp::{Oid, Value},
+    snmp_client::{enumeration, integer, text},
 };
-use qkd_switch_hal::protection::Mode;
+use qkd_switch_hal::protection::SelectionMode;
 
 /// The node of the slots; behind it the slot, 3 for an OLP card, the object, and the instance 0.
 pub const SLOTS: &[u32] = &[1, 3, 6, 1, 4, 1, 40989, 10, 16];
@@ -63,7 +63,7 @@ impl Channel {
     pub const ALL: [Self; 2] = [Self::Main, Self::Sub];
     /// The MIB's word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Main => "main",
             Self::Sub => "sub",
@@ -79,28 +79,28 @@ impl Channel {
 /// Channel.
 ///
 /// # Errors
-/// [`Misread`]; so for all decoders.
-pub fn decode_channel(value: &Value) -> Result<Channel, Misread> {
+/// [`SnmpDecodeError`]; so for all decoders.
+pub fn decode_channel(value: &Value) -> Result<Channel, SnmpDecodeError> {
     enumeration(value, "Channel", &[(1, Channel::Main), (2, Channel::Sub)])
 }
 
 /// WorkMode.
-pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
+pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
         "WorkMode",
-        &[(0, Mode::Manual), (1, Mode::Automatic)],
+        &[(0, SelectionMode::Manual), (1, SelectionMode::Automatic)],
     )
 }
 
 /// WorkMode to write.
 #[must_use]
-pub fn mode(mode: Mode) -> Value {
-    Value::Integer(i32::from(mode == Mode::Automatic))
+pub fn mode(mode: SelectionMode) -> Value {
+    Value::Integer(i32::from(mode == SelectionMode::Automatic))
 }
 
 /// State or BackMode: whether it is 1, not 0.
-pub fn decode_on(value: &Value, object: &'static str) -> Result<bool, Misread> {
+pub fn decode_on(value: &Value, object: &'static str) -> Result<bool, SnmpDecodeError> {
     enumeration(value, object, &[(0, false), (1, true)])
 }
 
@@ -177,20 +177,20 @@ mod tests {
                 }
                 ("set", "work-mode") => {
                     let wanted = if m["mode"] == "automatic" {
-                        Mode::Automatic
+                        SelectionMode::Automatic
                     } else {
-                        Mode::Manual
+                        SelectionMode::Manual
                     };
                     assert_eq!((oid, value), (name(slot, WORK_MODE), mode(wanted)));
                 }
                 ("get", "channel") => assert_eq!(
-                    (oid, decode_channel(&value).unwrap().word()),
+                    (oid, decode_channel(&value).unwrap().keyword()),
                     (name(slot, CHANNEL), m["path"].as_str().unwrap())
                 ),
                 ("set", "channel") => {
                     let wanted = Channel::ALL
                         .into_iter()
-                        .find(|c| m["path"] == c.word())
+                        .find(|c| m["path"] == c.keyword())
                         .unwrap();
                     assert_eq!((oid, value), (name(slot, CHANNEL), wanted.value()));
                 }
@@ -221,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_mib_does_not_list_is_refused() {
+    fn values_outside_the_mib_are_refused() {
         assert_eq!(
             decode_channel(&Value::Integer(0)),
-            Err(Misread::Enumeration {
+            Err(SnmpDecodeError::Enumeration {
                 object: "Channel",
                 value: 0
             })

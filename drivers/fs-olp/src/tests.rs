@@ -5,20 +5,20 @@ use crate::{
     proto::{self, name},
 };
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     link::{
         scripted_agent::{Objects, ScriptedAgent},
         snmp::{ErrorStatus, Oid, Value, VarBind},
     },
-    wrap::fault::{Fate, Script},
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, Result,
     capability::EventSupport,
     device::HealthState,
-    event::{Delivery, EventStream, Origin},
+    event::{EventStream, Origin, StreamItem},
 };
-use qkd_switch_hal::protection::{Request, SettingKind, SwitchCommand};
+use qkd_switch_hal::protection::{ExternalCommand, SettingKind, SwitchRequest};
 use std::{sync::Arc, time::Duration};
 
 const SYS_DESCR: &str = "1.3.6.1.2.1.1.1.0";
@@ -56,8 +56,11 @@ fn objects() -> Objects {
 
 const ASSUME: &str = "assume=fs-olp.main-is-r1";
 
-async fn open_with(query: &str, objects: Objects) -> (Result<Opened>, Arc<ScriptedAgent>, Script) {
-    let (agent, script) = (ScriptedAgent::new(objects, |_, _| {}), Script::new());
+async fn open_with(
+    query: &str,
+    objects: Objects,
+) -> (Result<OpenedDevice>, Arc<ScriptedAgent>, FaultScript) {
+    let (agent, script) = (ScriptedAgent::new(objects, |_, _| {}), FaultScript::new());
     let context = OpenContext::new()
         .with_memory("box", agent.endpoint())
         .with_faults(script.clone());
@@ -71,7 +74,7 @@ async fn open_with(query: &str, objects: Objects) -> (Result<Opened>, Arc<Script
     )
 }
 
-async fn open(query: &str) -> (Opened, Arc<ScriptedAgent>, Script) {
+async fn open(query: &str) -> (OpenedDevice, Arc<ScriptedAgent>, FaultScript) {
     let (opened, agent, script) = open_with(query, objects()).await;
     (opened.unwrap(), agent, script)
 }
@@ -81,7 +84,7 @@ async fn event(events: &mut EventStream) -> (Origin, EventKind) {
         .await
         .unwrap()
     {
-        Some(Delivery::Event(e)) => (e.origin, e.kind.clone()),
+        Some(StreamItem::Event(e)) => (e.origin, e.kind.clone()),
         other => panic!("{other:?}"),
     }
 }
@@ -89,18 +92,18 @@ async fn event(events: &mut EventStream) -> (Origin, EventKind) {
 #[tokio::test(start_paused = true)]
 async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
     let (opened, agent, _) = open("delay-unit=s").await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     assert_eq!(
         opened.device().identity().await.unwrap().to_string(),
         "FS.com NMU, serial S1, firmware 1.0"
     );
     assert_eq!(protection.groups().await.unwrap(), ["1".into(), "3".into()]);
     for (mode, channel, r1, back, request) in [
-        (1, 1, -500, 0, Request::NoRequest),
-        (1, 2, -4000, 0, Request::SignalFail),
-        (1, 2, -500, 0, Request::DoNotRevert),
-        (1, 2, -500, 1, Request::WaitToRestore),
-        (0, 2, -500, 1, Request::ManualSwitch),
+        (1, 1, -500, 0, SwitchRequest::NoRequest),
+        (1, 2, -4000, 0, SwitchRequest::SignalFail),
+        (1, 2, -500, 0, SwitchRequest::DoNotRevert),
+        (1, 2, -500, 1, SwitchRequest::WaitToRestore),
+        (0, 2, -500, 1, SwitchRequest::ManualSwitch),
     ] {
         for (object, value) in [
             (proto::WORK_MODE, mode),
@@ -108,17 +111,17 @@ async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
             (proto::POWER, r1),
             (proto::BACK_MODE, back),
         ] {
-            agent.put(name(3, object), Value::Integer(value));
+            agent.set_value(name(3, object), Value::Integer(value));
         }
         let now = protection.protection(&"3".into()).await.unwrap().value;
         assert_eq!(
-            (now.live.request, now.paths[0].failed),
+            (now.active.request, now.paths[0].failed),
             (request, Some(r1 < -2500))
         );
     }
     let now = protection.protection(&"3".into()).await.unwrap().value;
     assert_eq!(
-        (now.wait_to_restore, now.revert),
+        (now.wait_to_restore, now.revertive),
         (Some(Duration::from_secs(60)), Some(true))
     );
     assert_eq!(now.paths[1].power.unwrap().value.0, -6.0);
@@ -133,7 +136,7 @@ async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
             "{missing}"
         );
     }
-    agent.put(name(1, proto::STATE), Value::Integer(0));
+    agent.set_value(name(1, proto::STATE), Value::Integer(0));
     assert_eq!(
         opened.device().health().await.unwrap().state,
         HealthState::Degraded
@@ -141,16 +144,16 @@ async fn slots_with_a_card_are_groups_and_the_reason_is_derived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
+async fn a_delay_is_set_only_if_its_unit_is_configured() {
     let (opened, _, _) = open("").await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let settings: Vec<_> = protection
         .protection_capabilities()
         .settings
         .iter()
         .copied()
         .collect();
-    assert_eq!(settings, [SettingKind::Mode, SettingKind::Revert]);
+    assert_eq!(settings, [SettingKind::Mode, SettingKind::Revertive]);
     assert_eq!(
         protection
             .protection(&"1".into())
@@ -161,7 +164,7 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
         None
     );
     let (opened, agent, _) = open("delay-unit=min&power-scale=0.1").await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     for (setting, object, value) in [
         ("wait-to-restore=120", proto::BACK_DELAY, 2),
         ("threshold.sub=-25.5", proto::SWITCHING_POWER + 1, -255),
@@ -173,7 +176,7 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
             .await
             .unwrap();
         assert_eq!(
-            agent.taken(),
+            agent.accepted_sets(),
             [VarBind::new(name(1, object), Value::Integer(value))]
         );
     }
@@ -202,7 +205,7 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
             .kind(),
         ErrorKind::NotFound
     );
-    assert!(agent.taken().is_empty());
+    assert!(agent.accepted_sets().is_empty());
     for query in ["delay-unit=h", "power-scale=2", "poll=0s", "poll=often"] {
         assert_eq!(
             open_with(query, objects()).await.0.unwrap_err().kind(),
@@ -213,33 +216,33 @@ async fn what_has_no_known_unit_is_set_only_when_it_is_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn commands_need_manual_mode_and_a_path_that_is_well() {
+async fn commands_need_manual_mode_and_an_available_path() {
     let (opened, agent, script) = open(&format!("poll=off&{ASSUME}")).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let (group, force, manual) = (
         "1".into(),
-        SwitchCommand::Force("sub".into()),
-        SwitchCommand::Manual("sub".into()),
+        ExternalCommand::Force("sub".into()),
+        ExternalCommand::Manual("sub".into()),
     );
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
     assert_eq!(
         refused(protection.command(&group, &force).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
     );
-    agent.put(name(1, proto::WORK_MODE), Value::Integer(0));
-    agent.put(name(1, proto::POWER + 1), Value::Integer(-5000));
+    agent.set_value(name(1, proto::WORK_MODE), Value::Integer(0));
+    agent.set_value(name(1, proto::POWER + 1), Value::Integer(-5000));
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
     );
-    assert!(agent.taken().is_empty());
+    assert!(agent.accepted_sets().is_empty());
     agent.refuse(ErrorStatus::GenErr);
     assert_eq!(
         refused(protection.command(&group, &force).await.unwrap_err()),
         (ErrorKind::Refused, Effect::None)
     );
     // The first exchange of a command is a reading, the second the command.
-    script.strike(1, Fate::Lost);
+    script.inject(1, LinkFault::Lost);
     assert_eq!(
         refused(protection.command(&group, &force).await.unwrap_err()),
         (ErrorKind::Timeout, Effect::Unknown)
@@ -251,14 +254,14 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
             .await
             .unwrap()
             .value
-            .live
+            .active
             .path
             .0,
         "sub"
     );
     let (opened, _, _) = open("").await;
     let error = opened
-        .as_protection()
+        .protection()
         .unwrap()
         .command(&group, &force)
         .await
@@ -267,11 +270,11 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn polling_tells_of_paths_and_switch_overs_until_the_end() {
+async fn polling_reports_paths_and_switch_overs_until_the_end() {
     let (opened, agent, script) = open("").await;
     let mut events = opened.device().events();
-    agent.put(name(3, proto::POWER), Value::Integer(-5000));
-    agent.put(name(3, proto::CHANNEL), Value::Integer(2));
+    agent.set_value(name(3, proto::POWER), Value::Integer(-5000));
+    agent.set_value(name(3, proto::CHANNEL), Value::Integer(2));
     let over = EventKind::SwitchOver {
         group: "3".into(),
         path: "sub".into(),
@@ -290,13 +293,13 @@ async fn polling_tells_of_paths_and_switch_overs_until_the_end() {
     );
     assert_eq!(
         opened
-            .as_protection()
+            .protection()
             .unwrap()
             .protection(&"3".into())
             .await
             .unwrap()
             .value
-            .live
+            .active
             .since
             .unwrap()
             .1,
@@ -318,9 +321,9 @@ async fn polling_tells_of_paths_and_switch_overs_until_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_values_and_other_boxes_are_told() {
+async fn invalid_values_and_other_devices_are_reported() {
     let (opened, agent, _) = open("poll=off").await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     for (value, kind) in [
         (
             Value::Integer(3),
@@ -331,15 +334,15 @@ async fn wrong_values_and_other_boxes_are_told() {
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
         ),
     ] {
-        agent.put(name(1, proto::CHANNEL), value);
+        agent.set_value(name(1, proto::CHANNEL), value);
         assert_eq!(
             protection.protection(&"1".into()).await.unwrap_err().kind(),
             kind
         );
     }
-    agent.put(name(1, proto::CHANNEL), Value::Integer(1));
+    agent.set_value(name(1, proto::CHANNEL), Value::Integer(1));
     protection.protection(&"1".into()).await.unwrap();
-    agent.put(Oid::from(proto::CHASSIS[2]), Value::text("S9"));
+    agent.set_value(Oid::from(proto::CHASSIS[2]), Value::text("S9"));
     assert_eq!(
         opened.device().identity().await.unwrap_err().kind(),
         ErrorKind::IdentityChanged
@@ -351,9 +354,9 @@ async fn wrong_values_and_other_boxes_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chassis_is_the_device_and_cards_come_and_go() {
+async fn the_chassis_is_the_device_and_cards_are_hot_pluggable() {
     let (opened, agent, _) = open("poll=off").await;
-    let (device, protection) = (opened.device(), opened.as_protection().unwrap());
+    let (device, protection) = (opened.device(), opened.protection().unwrap());
     let before = device.identity().await.unwrap();
     for object in 1..=25 {
         agent.remove(&name(1, object));
@@ -367,7 +370,11 @@ async fn the_chassis_is_the_device_and_cards_come_and_go() {
     assert!(protection.groups().await.unwrap().is_empty());
     // A chassis without any card opens.
     let mut empty = objects();
-    empty.retain(|object, _| [1, 3].iter().all(|n| object.below(&slot_of(*n)).is_none()));
+    empty.retain(|object, _| {
+        [1, 3]
+            .iter()
+            .all(|n| object.suffix_of(&slot_of(*n)).is_none())
+    });
     let (opened, ..) = open_with("poll=off", empty).await;
     assert_eq!(opened.unwrap().device().identity().await.unwrap(), before);
 }

@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
     Disclosure, all_secret,
-    usb::{Read, UsbLink},
+    usb::{BulkRead, UsbLink},
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Error, ErrorKind, EventStream,
@@ -16,7 +16,7 @@ use qkd_hal::{
     event::EventHub,
     parameter::{ParameterSpec, ParameterType, ParameterValue, find},
     random::RandomCapabilities,
-    reading::{Quality, Reading, Value},
+    reading::{Quality, Reading, ReadingValue},
     units::BitsPerSecond,
 };
 use std::{
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 const PACKETS_PER_CHECK: usize = 64;
 
 /// The most bytes of one call, whatever the rate.
-const MOST: usize = 1 << 24;
+const MAX_REQUEST_BYTES: usize = 1 << 24;
 
 const PARAMETERS: &[ParameterSpec] = &[ParameterSpec::read_only(
     "enabled",
@@ -97,7 +97,7 @@ impl Quantis {
             .byte(Request::ModulesMask, "modules mask", until)
             .await?;
         let kbits = device
-            .word(Request::ModulesRate, "modules rate", until)
+            .read_u32(Request::ModulesRate, "modules rate", until)
             .await?;
         if mask == 0 {
             return Err(Error::new(
@@ -114,7 +114,7 @@ impl Quantis {
                 clippy::cast_sign_loss,
                 reason = "clamped to 512 bytes and 16 MiB"
             )]
-            let most = bytes.clamp(PACKET as f64, MOST as f64) as usize;
+            let most = bytes.clamp(PACKET as f64, MAX_REQUEST_BYTES as f64) as usize;
             RandomCapabilities::default()
                 .with_max_request(most)
                 .with_rate(BitsPerSecond(rate))
@@ -139,14 +139,14 @@ impl Quantis {
         self.link
             .control_in(request.setup(), Self::within(until), Disclosure::Public)
             .await
-            .map_err(|e| e.reading("request"))
+            .map_err(|e| e.into_read_error("request"))
     }
 
     async fn byte(&self, request: Request, what: &'static str, until: Instant) -> Result<u8> {
         proto::decode_byte(&self.read(request, until).await?).map_err(|e| misbehaved(e, what))
     }
 
-    async fn word(&self, request: Request, what: &'static str, until: Instant) -> Result<u32> {
+    async fn read_u32(&self, request: Request, what: &'static str, until: Instant) -> Result<u32> {
         proto::decode_word(&self.read(request, until).await?).map_err(|e| misbehaved(e, what))
     }
 
@@ -159,7 +159,7 @@ impl Quantis {
                 Disclosure::Public,
             )
             .await
-            .map_err(|e| e.changing("request"))
+            .map_err(|e| e.into_change_error("request"))
     }
 
     fn test(&self) -> MutexGuard<'_, HealthTest> {
@@ -170,7 +170,7 @@ impl Quantis {
     /// what came is zeroized.
     async fn packets(&self, count: usize, until: Instant) -> Result<Zeroizing<Vec<u8>>> {
         let within = until.saturating_duration_since(Instant::now());
-        let read = Read {
+        let read = BulkRead {
             endpoint: ENDPOINT,
             chunk: PACKET,
             count,
@@ -181,7 +181,7 @@ impl Quantis {
             .link
             .bulk_in(read)
             .await
-            .map_err(|e| e.changing("read"))?;
+            .map_err(|e| e.into_change_error("read"))?;
         if let Err(error) = proto::check_packets(bytes.len(), count) {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::ShortPacket,
@@ -220,10 +220,10 @@ impl Device for Quantis {
 
     async fn identity(&self) -> Result<Identity> {
         let version = self
-            .word(Request::BoardVersion, "board version", self.until())
+            .read_u32(Request::BoardVersion, "board version", self.until())
             .await?;
         let usb = self.link.identity();
-        let mut identity = Identity::of("ID Quantique")
+        let mut identity = Identity::new("ID Quantique")
             .with_model(usb.product_name.unwrap_or_else(|| "Quantis USB".to_owned()));
         if let Some(serial) = usb.serial {
             identity = identity.with_serial(serial);
@@ -261,9 +261,10 @@ impl Device for Quantis {
             .byte(Request::ModulesMask, "modules mask", until)
             .await?;
         let kbits = self
-            .word(Request::ModulesRate, "modules rate", until)
+            .read_u32(Request::ModulesRate, "modules rate", until)
             .await?;
-        let count = |name: &'static str, value: u64| Reading::now(name, Value::Count(value), "");
+        let count =
+            |name: &'static str, value: u64| Reading::now(name, ReadingValue::Count(value), "");
         let flag = match self.byte(Request::Ais31Flag, "AIS 31 flag", until).await {
             Ok(flag) => count("ais31.flag", u64::from(flag)),
             // Boards from before the request stall it.
@@ -276,7 +277,7 @@ impl Device for Quantis {
             count(
                 "board.version",
                 u64::from(
-                    self.word(Request::BoardVersion, "board version", until)
+                    self.read_u32(Request::BoardVersion, "board version", until)
                         .await?,
                 ),
             ),
@@ -297,7 +298,7 @@ impl Device for Quantis {
             ),
             Reading::now(
                 "modules.rate",
-                Value::Number(proto::rate(kbits, mask)),
+                ReadingValue::Number(proto::rate(kbits, mask)),
                 BitsPerSecond::SYMBOL,
             ),
             flag,

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_source_passes_over_a_long_time() {
+    fn a_good_source_passes_for_a_long_time() {
         let mut test = HealthTest::default();
         assert_eq!(test.missing(), START_UP_BYTES);
         for _ in 0..16 {

@@ -11,8 +11,8 @@ pub use device::Quantis;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
 use std::sync::Arc;
@@ -36,13 +36,13 @@ pub static INFO: DriverInfo = DriverInfo {
     ],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator \
                 behind them",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, over USB/IP",
         },
     ],
@@ -80,12 +80,12 @@ impl Driver for QuantisDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let descriptor = context.descriptor(&INFO, uri)?;
         let link = context
             .usb_link(uri, proto::VENDOR, proto::PRODUCT, 0)
             .await?;
-        Ok(Opened::random(Arc::new(
+        Ok(OpenedDevice::from_random(Arc::new(
             Quantis::open(descriptor, link, EventHub::default()).await?,
         )))
     }

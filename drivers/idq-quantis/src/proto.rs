@@ -4,7 +4,7 @@
 //! `QuantisUsb_Unix.c` (public archive id:26816415253, id:41701410921); N. Panayides' libquantisusb
 //! with an lsusb dump (id:21353549844); OpenBSD `qusb` (id:18028535360, id:18748984757).
 
-use qkd_driver_kit::link::usb::Setup;
+use qkd_driver_kit::link::usb::SetupPacket;
 
 /// idVendor (Ellisys).
 pub const VENDOR: u16 = 0x0aba;
@@ -74,9 +74,9 @@ impl Request {
 
     /// The SETUP packet; wValue and wIndex are 0.
     #[must_use]
-    pub const fn setup(self) -> Setup {
+    pub const fn setup(self) -> SetupPacket {
         let request_type = if self.length() > 0 { READ } else { WRITE };
-        Setup {
+        SetupPacket {
             request_type,
             request: self as u8,
             value: 0,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_mean_what_the_library_says() {
+    fn replies_are_decoded_as_in_the_library() {
         for v in vectors().iter().filter(|v| v["direction"] == "reply") {
             let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();
             let m = &v["meaning"];

@@ -2,9 +2,9 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
-    link::usb::{Completion, Setup, UsbService},
+    link::usb::{Completion, SetupPacket, UsbService},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, device::HealthState,
@@ -22,7 +22,7 @@ fn byte(packet: u8, at: usize) -> u8 {
 }
 
 #[derive(Clone, Copy)]
-enum Prank {
+enum PeerFault {
     /// So many packets of one value.
     Constant(usize),
     Short(usize),
@@ -36,7 +36,7 @@ struct Sim {
     status: u8,
     rate: u32,
     next: u8,
-    pranks: VecDeque<Prank>,
+    pranks: VecDeque<PeerFault>,
     requests: Vec<u8>,
     packets: usize,
 }
@@ -44,7 +44,7 @@ struct Sim {
 struct Generator(Mutex<Sim>);
 
 impl UsbService for Generator {
-    fn control(&self, setup: Setup, _data: &[u8]) -> Completion {
+    fn control(&self, setup: SetupPacket, _data: &[u8]) -> Completion {
         let mut sim = self.0.lock().unwrap();
         if setup.request_type == 0x80 {
             let text = match setup.value & 0xff {
@@ -84,19 +84,19 @@ impl UsbService for Generator {
         );
         let mut sim = self.0.lock().unwrap();
         match sim.pranks.front().copied() {
-            Some(Prank::Pending) => return Completion::Pending,
+            Some(PeerFault::Pending) => return Completion::Pending,
             Some(prank) => {
                 sim.pranks.pop_front();
                 return match prank {
-                    Prank::Constant(more) => {
+                    PeerFault::Constant(more) => {
                         if more > 1 {
-                            sim.pranks.push_front(Prank::Constant(more - 1));
+                            sim.pranks.push_front(PeerFault::Constant(more - 1));
                         }
                         sim.packets += 1;
                         Completion::Data(vec![0x5a; 512])
                     }
-                    Prank::Short(n) => Completion::Data(vec![7; n]),
-                    Prank::Stall => Completion::Stall,
+                    PeerFault::Short(n) => Completion::Data(vec![7; n]),
+                    PeerFault::Stall => Completion::Stall,
                     _ => Completion::Gone,
                 };
             }
@@ -123,7 +123,7 @@ impl UsbService for Generator {
     fn changed(&self, _seen: u64, _at_most: Duration) {}
 }
 
-async fn open_with(product: u8, rate: u32) -> (Result<Opened>, Arc<Generator>) {
+async fn open_with(product: u8, rate: u32) -> (Result<OpenedDevice>, Arc<Generator>) {
     let sim = Sim {
         product,
         status: 1,
@@ -144,16 +144,16 @@ async fn open_with(product: u8, rate: u32) -> (Result<Opened>, Arc<Generator>) {
     )
 }
 
-async fn open() -> (Opened, Arc<Generator>) {
+async fn open() -> (OpenedDevice, Arc<Generator>) {
     let (opened, generator) = open_with(2, 4000).await;
     generator.0.lock().unwrap().requests.clear();
     (opened.unwrap(), generator)
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_says_what_it_is() {
+async fn it_reports_its_identity() {
     let (opened, _) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     assert_eq!(
         random.identity().await.unwrap().to_string(),
         "ID Quantique Quantis USB, serial FFFFFFFFFF, firmware board 16"
@@ -167,7 +167,7 @@ async fn it_says_what_it_is() {
 #[tokio::test(start_paused = true)]
 async fn whole_packets_are_read_and_the_modules_checked_before() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     let bytes = random.random(700).await.unwrap();
     assert_eq!(bytes.len(), 700);
     assert_eq!((bytes[0], bytes[699]), (byte(1, 0), byte(2, 187)));
@@ -183,9 +183,9 @@ async fn whole_packets_are_read_and_the_modules_checked_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_generator_that_does_not_work_gives_nothing() {
+async fn a_failed_generator_delivers_no_bytes() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     random
         .set_parameter("enabled", &ParameterValue::Flag(false))
         .await
@@ -209,21 +209,27 @@ async fn a_generator_that_does_not_work_gives_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_wrong_is_told_and_the_next_call_works() {
+async fn a_failed_call_is_reported_and_the_next_call_works() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     for (prank, kind) in [
         (
-            Prank::Short(100),
+            PeerFault::Short(100),
             ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket),
         ),
         (
-            Prank::Short(0),
+            PeerFault::Short(0),
             ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket),
         ),
-        (Prank::Pending, ErrorKind::Timeout),
-        (Prank::Stall, ErrorKind::Transport(TransportFault::Stall)),
-        (Prank::Gone, ErrorKind::Transport(TransportFault::Unplugged)),
+        (PeerFault::Pending, ErrorKind::Timeout),
+        (
+            PeerFault::Stall,
+            ErrorKind::Transport(TransportFault::Stall),
+        ),
+        (
+            PeerFault::Gone,
+            ErrorKind::Transport(TransportFault::Unplugged),
+        ),
     ] {
         generator.0.lock().unwrap().pranks.push_back(prank);
         let error = random.random(600).await.unwrap_err();
@@ -239,9 +245,9 @@ async fn what_goes_wrong_is_told_and_the_next_call_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_arguments_reach_no_wire() {
+async fn invalid_arguments_are_refused_before_anything_is_sent() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     for length in [0, 2_000_001] {
         assert_eq!(
             random.random(length).await.unwrap_err().kind(),
@@ -270,7 +276,7 @@ async fn another_device_is_refused() {
         ErrorKind::IdentityChanged
     );
     let (opened, _) = open_with(2, 0).await;
-    let random = opened.unwrap().as_random().unwrap();
+    let random = opened.unwrap().random().unwrap();
     assert_eq!(random.random_capabilities().rate, None);
     let telemetry = random.telemetry().await.unwrap();
     assert_eq!(
@@ -282,8 +288,8 @@ async fn another_device_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn constant_bytes_fail_the_start_up_test_and_none_is_given_out() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
-    let constant = Prank::Constant(2);
+    let random = opened.random().unwrap();
+    let constant = PeerFault::Constant(2);
     generator.0.lock().unwrap().pranks.push_back(constant);
     let error = random.random(1).await.unwrap_err();
     assert_eq!(
@@ -314,28 +320,28 @@ async fn constant_bytes_fail_the_start_up_test_and_none_is_given_out() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_stops_later_is_noticed_at_its_next_bytes() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     random.random(5000).await.unwrap();
     generator
         .0
         .lock()
         .unwrap()
         .pranks
-        .push_back(Prank::Constant(1));
+        .push_back(PeerFault::Constant(1));
     let error = random.random(100).await.unwrap_err();
     assert!(error.message().contains("repetition count"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_module_that_is_enabled_is_tested_over_the_bytes_that_are_thrown_away() {
+async fn a_module_is_tested_on_discarded_bytes_after_it_is_enabled() {
     let (opened, generator) = open().await;
-    let random = opened.as_random().unwrap();
+    let random = opened.random().unwrap();
     generator
         .0
         .lock()
         .unwrap()
         .pranks
-        .push_back(Prank::Constant(8));
+        .push_back(PeerFault::Constant(8));
     let error = random
         .set_parameter("enabled", &ParameterValue::Flag(true))
         .await

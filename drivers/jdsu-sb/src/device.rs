@@ -2,14 +2,14 @@
 
 use crate::proto;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, position};
+use qkd_driver_kit::switching::{Protocol, SwitchCall, position};
 use qkd_hal::{
-    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Operation, Result,
-    Stated,
+    Capabilities, Certainty, DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity,
+    Operation, Result,
     device::HealthState,
     parameter::{ParameterSpec, ParameterType, ParameterValue},
 };
-use qkd_switch_hal::{CrossConnects, Geometry, PowerLoss, Step, SwitchCapabilities};
+use qkd_switch_hal::{CrossConnects, Geometry, PowerFailureBehaviour, Step, SwitchCapabilities};
 use std::time::Duration;
 
 /// Manual SD000153, optical specifications: 300 ms for one channel.
@@ -23,7 +23,7 @@ const FURTHER_CHANNEL: Duration = Duration::from_millis(12);
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The time between two questions whether it has settled.
-const EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::read_only(
@@ -54,7 +54,7 @@ const PARAMETERS: &[ParameterSpec] = &[
 ];
 
 /// An SB switch of so many channels.
-pub(crate) struct Sb {
+pub(crate) struct SbSwitch {
     pub(crate) channels: u32,
 }
 
@@ -62,14 +62,14 @@ pub(crate) struct Sb {
 pub(crate) fn identity_of([maker, model, firmware]: [String; 3]) -> Option<Identity> {
     let jds = maker.to_ascii_lowercase().contains("jds");
     jds.then(|| {
-        Identity::of(maker)
+        Identity::new(maker)
             .with_model(model)
             .with_firmware(firmware)
     })
 }
 
 /// Sends a set command that asks for the last error.
-async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()> {
+async fn set(call: &SwitchCall<'_>, name: &'static str, message: String) -> Result<()> {
     // What others left in the queue is not ours.
     for left in (0..=proto::ERRORS).rev() {
         match call
@@ -85,7 +85,10 @@ async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()>
             _ => {}
         }
     }
-    match call.order(name, message, proto::decode_last_error).await? {
+    match call
+        .command(name, message, proto::decode_last_error)
+        .await?
+    {
         0 => Ok(()),
         code => Err(
             Error::new(ErrorKind::Refused, format!("the switch refused `{name}`"))
@@ -94,7 +97,7 @@ async fn set(call: &Call<'_>, name: &'static str, message: String) -> Result<()>
     }
 }
 
-impl Sb {
+impl SbSwitch {
     fn geometry(&self) -> Geometry {
         Geometry::OneByN {
             channels: self.channels,
@@ -109,16 +112,16 @@ impl Sb {
 
     /// The questions that fit into the time to settle and the grace.
     fn attempts(&self) -> u128 {
-        (self.settling() + GRACE).as_millis() / EVERY.as_millis()
+        (self.settling() + GRACE).as_millis() / POLL_INTERVAL.as_millis()
     }
 }
 
 #[async_trait]
-impl Protocol for Sb {
+impl Protocol for SbSwitch {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(self.geometry())
             .with_settling(self.settling())
-            .with_power_loss(Stated::Confirmed(PowerLoss::GoesDark))
+            .with_power_failure(Certainty::Confirmed(PowerFailureBehaviour::GoesDark))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -126,7 +129,7 @@ impl Protocol for Sb {
         Capabilities::none().with(&[Op::Identity, Op::Health, Op::Connections, Op::Apply])
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         let told = call
             .query("identify", proto::IDENTIFY, proto::decode_identify)
             .await?;
@@ -136,7 +139,7 @@ impl Protocol for Sb {
     }
 
     /// The channel, once the optics have settled.
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         for _ in 0..self.attempts() {
             if call
                 .query("condition", proto::CONDITION, proto::decode_condition)
@@ -148,7 +151,7 @@ impl Protocol for Sb {
                         .await?,
                 );
             }
-            call.wait(EVERY).await?;
+            call.wait(POLL_INTERVAL).await?;
         }
         Err(Error::new(
             ErrorKind::NotReady,
@@ -158,7 +161,7 @@ impl Protocol for Sb {
 
     /// The manual's loop: clear the status byte, go, ask for the byte until it says that the optics
     /// have settled. It also tells what the error queue may not.
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         set(
             call,
             "close",
@@ -186,7 +189,7 @@ impl Protocol for Sb {
             if status.settled {
                 return Ok(());
             }
-            call.wait(EVERY).await.map_err(sent)?;
+            call.wait(POLL_INTERVAL).await.map_err(sent)?;
         }
         Err(sent(Error::misbehaved(
             DeviceMisbehaved::ChangeNotApplied,
@@ -195,7 +198,7 @@ impl Protocol for Sb {
     }
 
     /// The self-test, and the error that stands.
-    async fn health(&self, call: &Call<'_>) -> Result<Health> {
+    async fn health(&self, call: &SwitchCall<'_>) -> Result<Health> {
         let failed = call.query("test", proto::TEST, proto::decode_flag).await?;
         let error = call
             .query("error", proto::ERROR, proto::decode_number)
@@ -218,7 +221,7 @@ impl Protocol for Sb {
         PARAMETERS
     }
 
-    async fn parameter(&self, call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
+    async fn parameter(&self, call: &SwitchCall<'_>, name: &'static str) -> Result<ParameterValue> {
         Ok(match name {
             "relay-drivers" => ParameterValue::Integer(
                 call.query(name, proto::DRIVERS, proto::decode_number)
@@ -241,7 +244,7 @@ impl Protocol for Sb {
 
     async fn set_parameter(
         &self,
-        call: &Call<'_>,
+        call: &SwitchCall<'_>,
         name: &'static str,
         value: &ParameterValue,
     ) -> Result<()> {

@@ -8,10 +8,10 @@ mod tests;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport},
-    link::line::Resync,
-    switching::{FLOW, Wire, flow},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, Verification, VerificationScope},
+    link::stream::Resync,
+    switching::{FLOW_PARAMETER, TransportConfig, flow_control},
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturity, Result};
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub static INFO: DriverInfo = DriverInfo {
         example: "jdsu-sb+serial:///dev/ttyS0",
     }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, in memory and on a PTY; PyVISA with pyvisa-py runs the \
             manual's exchanges on that emulator",
     }],
@@ -49,7 +49,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "whether a refused command stands in the error queue, the status byte, or both: both are \
          asked",
     ],
-    parameters: &[FLOW],
+    parameters: &[FLOW_PARAMETER],
     // `IDN?` is not heard behind half a line of somebody else, and what an empty message before it
     // does is not public.
     probes: &[],
@@ -73,11 +73,11 @@ impl Driver for JdsuSbDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         // 600 ms is twice the time that a whole second answer to `IDN?` takes at 1200 baud.
-        let line = Wire::new(Resync::Sentinel(Duration::from_millis(600)))
-            .serial(proto::BAUD, flow(uri)?)
-            .greeting(proto::IDENTIFY, |reply| {
+        let line = TransportConfig::new(Resync::Sentinel(Duration::from_millis(600)))
+            .serial(proto::BAUD, flow_control(uri)?)
+            .identity_probe(proto::IDENTIFY, |reply| {
                 let identity = device::identity_of(proto::decode_identify(reply).ok()?)?;
                 Some(format!("{} {}", identity.vendor, identity.model?))
             })
@@ -93,6 +93,6 @@ impl Driver for JdsuSbDriver {
                 format!("the switch says that it has {channels} channels"),
             ));
         }
-        line.switch(device::Sb { channels }).await
+        line.switch(device::SbSwitch { channels }).await
     }
 }

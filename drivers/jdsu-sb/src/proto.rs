@@ -4,7 +4,7 @@
 //! between, at most one query, as the last. Source: vendor manual SD000153 Rev. J (May 2000). That
 //! replies end in CR LF is inferred: any line end is taken.
 
-use qkd_driver_kit::link::text::{Misread, number, text};
+use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
 /// Speed of the line.
 pub const BAUD: u32 = 1_200;
@@ -71,36 +71,36 @@ pub fn set_drivers(mask: u8) -> String {
 /// The maker, model and firmware in the reply to [`IDENTIFY`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_identify(reply: &[u8]) -> Result<[String; 3], Misread> {
+/// [`TextDecodeError`].
+pub fn decode_identify(reply: &[u8]) -> Result<[String; 3], TextDecodeError> {
     let text = text(reply)?;
     let mut fields = text.splitn(4, ',').map(|f| f.trim().to_owned());
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
         (Some(maker), Some(model), Some(firmware), None) if !maker.is_empty() => {
             Ok([maker, model, firmware])
         }
-        _ => Err(Misread::unexpected("maker, model, firmware", text)),
+        _ => Err(TextDecodeError::unexpected("maker, model, firmware", text)),
     }
 }
 
 /// The three digits of a reply to [`LAST_ERROR`] or [`STATUS`].
-fn three(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
+fn three(expected: &'static str, reply: &[u8]) -> Result<u32, TextDecodeError> {
     let digits = text(reply)?;
     if digits.len() == 3 {
         number(expected, reply)
     } else {
-        Err(Misread::unexpected(expected, digits))
+        Err(TextDecodeError::unexpected(expected, digits))
     }
 }
 
 /// The channel, or the number of channels.
 ///
 /// # Errors
-/// [`Misread`]; a number of three digits is a status byte or an error.
-pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`]; a number of three digits is a status byte or an error.
+pub fn decode_channel(reply: &[u8]) -> Result<u32, TextDecodeError> {
     let expected = "a channel";
     if three(expected, reply).is_ok() {
-        Err(Misread::other_reply(expected, text(reply)?))
+        Err(TextDecodeError::other_reply(expected, text(reply)?))
     } else {
         number(expected, reply)
     }
@@ -109,12 +109,12 @@ pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
 /// Whether the optics have settled: the condition register is 4, or 0 while they move.
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_condition(reply: &[u8]) -> Result<bool, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_condition(reply: &[u8]) -> Result<bool, TextDecodeError> {
     match text(reply)? {
         "4" => Ok(true),
         "0" => Ok(false),
-        other => Err(Misread::unexpected("4 or 0", other)),
+        other => Err(TextDecodeError::unexpected("4 or 0", other)),
     }
 }
 
@@ -134,11 +134,11 @@ pub struct Status {
 /// The reply to [`STATUS`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_status(reply: &[u8]) -> Result<Status, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_status(reply: &[u8]) -> Result<Status, TextDecodeError> {
     let expected = "a status byte of three digits";
     let byte = u8::try_from(three(expected, reply)?)
-        .map_err(|_| Misread::unexpected(expected, &String::from_utf8_lossy(reply)))?;
+        .map_err(|_| TextDecodeError::unexpected(expected, &String::from_utf8_lossy(reply)))?;
     let bit = |n: u8| byte & (1 << n) != 0;
     Ok(Status {
         self_test_failed: bit(7),
@@ -152,39 +152,39 @@ pub fn decode_status(reply: &[u8]) -> Result<Status, Misread> {
 /// beside.
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_last_error(reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_last_error(reply: &[u8]) -> Result<u32, TextDecodeError> {
     three("an error code of three digits", reply)
 }
 
 /// A number: the replies to [`ERROR`], [`DRIVERS`] and [`REQUEST_MASK`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_number(reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_number(reply: &[u8]) -> Result<u32, TextDecodeError> {
     number("a number", reply)
 }
 
 /// Whether it is so: the replies to [`TEST`] (0: passed) and [`COMPLETE`] (1: nothing is pending).
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_flag(reply: &[u8]) -> Result<bool, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_flag(reply: &[u8]) -> Result<bool, TextDecodeError> {
     match text(reply)? {
         "0" => Ok(false),
         "1" => Ok(true),
-        other => Err(Misread::unexpected("0 or 1", other)),
+        other => Err(TextDecodeError::unexpected("0 or 1", other)),
     }
 }
 
 /// The commands in the reply to [`LEARN`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_learn(reply: &[u8]) -> Result<String, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_learn(reply: &[u8]) -> Result<String, TextDecodeError> {
     match text(reply)? {
         learnt if learnt.starts_with("CLOSE ") => Ok(learnt.to_owned()),
-        other => Err(Misread::unexpected("CLOSE and a channel", other)),
+        other => Err(TextDecodeError::unexpected("CLOSE and a channel", other)),
     }
 }
 
@@ -284,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn a_status_byte_is_no_channel() {
+    fn a_status_byte_is_not_a_channel() {
         assert!(matches!(
             decode_channel(b"004\r\n"),
-            Err(Misread::OtherReply { .. })
+            Err(TextDecodeError::OtherReply { .. })
         ));
         assert!(
             decode_status(b"4\r\n").is_err()

@@ -2,15 +2,15 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    link::scripted::{Far, Prank, plan},
-    wrap::fault::{Fate, Script},
+    OpenContext, OpenedDevice, Registry,
+    link::scripted::{PeerFault, ScriptedPeer, plan},
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_hal::{
-    DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Stated, Support, TransportFault,
+    Certainty, DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault,
     device::HealthState, parameter::ParameterValue,
 };
-use qkd_switch_hal::{Geometry, PowerLoss};
+use qkd_switch_hal::{Geometry, PowerFailureBehaviour};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -84,8 +84,8 @@ impl Sb {
     }
 }
 
-async fn open_with(context: OpenContext) -> (Result<Opened>, Far<Sb>) {
-    let far = Far::new(
+async fn open_with(context: OpenContext) -> (Result<OpenedDevice>, ScriptedPeer<Sb>) {
+    let far = ScriptedPeer::new(
         Sb {
             channel: 2,
             slow: 3,
@@ -103,15 +103,15 @@ async fn open_with(context: OpenContext) -> (Result<Opened>, Far<Sb>) {
     )
 }
 
-async fn open() -> (Opened, Far<Sb>) {
+async fn open() -> (OpenedDevice, ScriptedPeer<Sb>) {
     let (opened, far) = open_with(OpenContext::new()).await;
     (opened.unwrap(), far)
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_says_what_it_is() {
+async fn it_reports_its_identity() {
     let (opened, _) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert_eq!(
         switch.identity().await.unwrap().to_string(),
         "JDS Uniphase SB Switch, firmware 2.00"
@@ -128,7 +128,7 @@ async fn it_says_what_it_is() {
         (capabilities.settling, capabilities.power_loss),
         (
             Some(Duration::from_millis(384)),
-            Stated::Confirmed(PowerLoss::GoesDark)
+            Certainty::Confirmed(PowerFailureBehaviour::GoesDark)
         )
     );
     assert_eq!(
@@ -138,9 +138,9 @@ async fn it_says_what_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_waits_until_it_has_settled_and_verifies() {
+async fn it_moves_waits_for_settling_and_verifies() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
     far.now().device.errors = vec![330, 101];
     far.now().seen.clear();
@@ -177,9 +177,9 @@ async fn it_goes_waits_until_it_has_settled_and_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_wherever_it_stands() {
+async fn a_refusal_is_reported_at_any_position() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
     for (refuses, code, words) in [
         ((0, 222), Some("222"), None),
@@ -203,9 +203,9 @@ async fn a_refusal_is_told_wherever_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
+async fn an_endless_queue_and_optics_that_never_settle_are_reported() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
     far.now().device.errors = vec![330; 9];
     let error = switch.apply(&to_7).await.unwrap_err();
@@ -234,17 +234,17 @@ async fn a_queue_without_an_end_and_optics_that_never_settle_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
+async fn a_lost_set_and_a_lost_reply_leave_the_effect_unknown() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
-    far.prank("CLOSE 7", Prank::Lost);
+    far.inject("CLOSE 7", PeerFault::Lost);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
-    far.prank("CLOSE 7", Prank::HangUp);
+    far.inject("CLOSE 7", PeerFault::HangUp);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -253,7 +253,7 @@ async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
             Effect::Unknown
         )
     );
-    far.prank("CLOSE 7", Prank::Answer("7\r\n"));
+    far.inject("CLOSE 7", PeerFault::Answer("7\r\n"));
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -266,9 +266,9 @@ async fn a_lost_set_and_a_lost_answer_leave_the_effect_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let wrong = [
         (
             "004\r\n",
@@ -283,9 +283,9 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
     ];
-    far.harms_one_reading_only(&opened, "CLOSE?", &wrong, "common-2")
+    far.assert_one_read_fails(&opened, "CLOSE?", &wrong, "common-2")
         .await;
-    far.prank("CLOSE?", Prank::Twice);
+    far.inject("CLOSE?", PeerFault::Twice);
     switch.connections().await.unwrap();
     assert!(
         switch
@@ -297,15 +297,15 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_end_that_trickles_in_behind_its_reply_leaves_nothing_in_doubt() {
-    let script = Script::new();
+async fn a_line_end_that_arrives_after_its_reply_keeps_the_link_synchronised() {
+    let script = FaultScript::new();
     let (opened, far) = open_with(OpenContext::new().with_faults(script.clone())).await;
     let opened = opened.unwrap();
     far.now().seen.clear();
     // 120 characters per second, as the real line.
-    script.strike(0, Fate::Slow(120));
-    opened.as_switch().unwrap().connections().await.unwrap();
-    opened.as_switch().unwrap().connections().await.unwrap();
+    script.inject(0, LinkFault::Slow(120));
+    opened.switch().unwrap().connections().await.unwrap();
+    opened.switch().unwrap().connections().await.unwrap();
     assert_eq!(far.now().seen, ["CNB?", "CLOSE?", "CNB?", "CLOSE?"]);
 }
 
@@ -355,7 +355,7 @@ async fn health_and_parameters() {
             .kind(),
         ErrorKind::Unsupported
     );
-    far.prank("XDRS 1;", Prank::Answer("000\r\n"));
+    far.inject("XDRS 1;", PeerFault::Answer("000\r\n"));
     let error = device
         .set_parameter("relay-drivers", &ParameterValue::Integer(1))
         .await
@@ -367,8 +367,8 @@ async fn health_and_parameters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_make_is_refused() {
-    let far = Far::new((), |(): &mut (), _: &str| "Acme, Box, 1\r\n".to_owned());
+async fn another_vendor_is_refused() {
+    let far = ScriptedPeer::new((), |(): &mut (), _: &str| "Acme, Box, 1\r\n".to_owned());
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\r'));
     let error = Registry::new()
         .with(driver())

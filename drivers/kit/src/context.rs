@@ -2,19 +2,19 @@
 //! links.
 
 use crate::{
-    credentials::{Credentials, Entry},
+    credentials::{CredentialEntry, Credentials},
     driver::DriverInfo,
     link::{
         bytes::{ByteLink, Connector},
         http::{HttpLink, HttpService},
-        line::{LineLink, LineOptions},
         memory,
         snmp::{SnmpLink, SnmpService},
+        stream::{StreamLink, StreamOptions},
         usb::{UsbLink, UsbService},
     },
     transcript::{Outcome, Record, Replay, Transcript},
     wrap::{
-        fault::{Fates, Faulty},
+        fault::{FaultSource, FaultyLink},
         traced,
     },
 };
@@ -27,7 +27,7 @@ use std::{
 
 /// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]);
 /// every driver opens it.
-pub const MEMORY: &str = "mem";
+pub const MEMORY_TRANSPORT: &str = "mem";
 
 /// An in-memory endpoint, at the level of its link.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub enum Endpoint {
 
 /// Serial settings that the driver knows.
 #[derive(Debug, Clone, Copy)]
-pub struct Serial {
+pub struct SerialSettings {
     /// Line speed, unless the URI says `baud=`.
     pub baud: u32,
     /// RTS/CTS.
@@ -60,7 +60,7 @@ pub struct OpenContext {
     memory: BTreeMap<String, Endpoint>,
     transcript: Option<Transcript>,
     replay: Option<Arc<Replay>>,
-    fates: Option<Arc<dyn Fates>>,
+    fates: Option<Arc<dyn FaultSource>>,
     #[cfg(feature = "snmp")]
     notifications: Option<crate::link::snmp_udp::NotificationReceiver>,
 }
@@ -79,7 +79,10 @@ impl OpenContext {
     }
     /// With assumptions accepted for every device.
     #[must_use]
-    pub fn accepting(mut self, assumptions: impl IntoIterator<Item = String>) -> Self {
+    pub fn with_accepted_assumptions(
+        mut self,
+        assumptions: impl IntoIterator<Item = String>,
+    ) -> Self {
         self.accepted.extend(assumptions);
         self
     }
@@ -103,20 +106,20 @@ impl OpenContext {
     }
     /// Recording what goes over every link.
     #[must_use]
-    pub fn recording(mut self, transcript: Transcript) -> Self {
+    pub fn with_transcript(mut self, transcript: Transcript) -> Self {
         self.transcript = Some(transcript);
         self
     }
     /// Answering from a transcript: no link touches a wire, whatever the URI's transport.
     #[must_use]
-    pub fn replaying(mut self, replay: Replay) -> Self {
+    pub fn with_replay(mut self, replay: Replay) -> Self {
         self.replay = Some(Arc::new(replay));
         self
     }
-    /// With faults on every link, by chance ([`LinkFaults`](crate::wrap::fault::LinkFaults)) or by
-    /// plan ([`Script`](crate::wrap::fault::Script)).
+    /// With faults on every link, by chance ([`RandomFaults`](crate::wrap::fault::RandomFaults)) or by
+    /// plan ([`FaultScript`](crate::wrap::fault::FaultScript)).
     #[must_use]
-    pub fn with_faults(mut self, fates: impl Fates + 'static) -> Self {
+    pub fn with_faults(mut self, fates: impl FaultSource + 'static) -> Self {
         self.fates = Some(Arc::new(fates));
         self
     }
@@ -137,7 +140,7 @@ impl OpenContext {
 
     /// A transcript tells of an opening that failed, too: what came before there was a link stands
     /// in no exchange.
-    pub(crate) fn note_failed_opening(&self, uri: &DeviceUri, begun: u64, error: &Error) {
+    pub(crate) fn record_failed_open(&self, uri: &DeviceUri, begun: u64, error: &Error) {
         if let Some(transcript) = &self.transcript {
             transcript.push(Record {
                 at_us: begun,
@@ -190,7 +193,7 @@ impl OpenContext {
     ///
     /// # Errors
     /// `Authentication` if it names none, or there is no such entry.
-    pub fn credentials(&self, uri: &DeviceUri) -> Result<Entry> {
+    pub fn credentials(&self, uri: &DeviceUri) -> Result<CredentialEntry> {
         let name = uri.parameter("credentials").ok_or_else(|| {
             Error::new(
                 ErrorKind::Authentication,
@@ -231,18 +234,18 @@ impl OpenContext {
         &self,
         uri: &DeviceUri,
         port: u16,
-        serial: Option<Serial>,
-        options: LineOptions,
+        serial: Option<SerialSettings>,
+        options: StreamOptions,
     ) -> Result<Arc<dyn ByteLink>> {
         if let Some(replay) = &self.replay {
             return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
         }
         let connector = self.connector(uri, port, serial)?;
         let connector: Box<dyn Connector> = match &self.fates {
-            Some(fates) => Box::new(Faulty::new(connector, Arc::clone(fates))),
+            Some(fates) => Box::new(FaultyLink::new(connector, Arc::clone(fates))),
             None => connector,
         };
-        let link = LineLink::open(connector, options, self.deadline(uri)?)
+        let link = StreamLink::open(connector, options, self.deadline(uri)?)
             .await
             .map_err(|mut e| {
                 // Noise, or a line that cannot be read at the other end, is what a wrong speed
@@ -253,10 +256,10 @@ impl OpenContext {
                     e.detail
                         .push_str("; is the line's speed right? baud= sets it");
                 }
-                e.reading("open")
+                e.into_read_error("open")
             })?;
         Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::Traced::new(
+            Some(transcript) => Arc::new(traced::TracedLink::new(
                 link as Arc<dyn ByteLink>,
                 transcript.clone(),
             )),
@@ -272,11 +275,13 @@ impl OpenContext {
         &self,
         uri: &DeviceUri,
         port: u16,
-        serial: Option<Serial>,
+        serial: Option<SerialSettings>,
     ) -> Result<Box<dyn Connector>> {
         match uri.transport() {
-            MEMORY => match self.endpoint(uri)? {
-                Endpoint::Bytes(connector) => Ok(Box::new(memory::Shared(Arc::clone(connector)))),
+            MEMORY_TRANSPORT => match self.endpoint(uri)? {
+                Endpoint::Bytes(connector) => {
+                    Ok(Box::new(memory::SharedConnector(Arc::clone(connector))))
+                }
                 _ => Err(Self::wrong_level(uri)),
             },
             "tcp" | "unix" if uri.parameter("baud").is_some() => {
@@ -290,10 +295,12 @@ impl OpenContext {
                         uri.driver()
                     )));
                 }
-                Ok(Box::new(crate::link::tcp::Tcp::new(uri.authority(port))))
+                Ok(Box::new(crate::link::tcp::TcpConnector::new(
+                    uri.authority(port),
+                )))
             }
             #[cfg(feature = "tcp")]
-            "unix" => Ok(Box::new(crate::link::tcp::Unix::new(uri.path()))),
+            "unix" => Ok(Box::new(crate::link::tcp::UnixConnector::new(uri.path()))),
             #[cfg(feature = "serial")]
             "serial" => {
                 let settings = serial.ok_or_else(|| {
@@ -308,7 +315,7 @@ impl OpenContext {
                 let baud = uri
                     .parse_parameter("baud", "a line speed, such as 38400")?
                     .unwrap_or(settings.baud);
-                Ok(Box::new(crate::link::serial::SerialPort::new(
+                Ok(Box::new(crate::link::serial::SerialConnector::new(
                     uri.path(),
                     baud,
                     settings.hardware_flow,
@@ -330,18 +337,18 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn SnmpLink>);
         }
         let link: Arc<dyn SnmpLink> = match uri.transport() {
-            MEMORY => match self.endpoint(uri)? {
+            MEMORY_TRANSPORT => match self.endpoint(uri)? {
                 Endpoint::Snmp(service) => {
-                    Arc::new(memory::Snmp::new(uri.host(), Arc::clone(service)))
+                    Arc::new(memory::MemorySnmpLink::new(uri.host(), Arc::clone(service)))
                 }
                 _ => return Err(Self::wrong_level(uri)),
             },
             #[cfg(feature = "snmp")]
             "snmp" => {
                 let security =
-                    crate::link::snmp_udp::Security::from_entry(&self.credentials(uri)?)?;
+                    crate::link::snmp_udp::SnmpSecurity::from_entry(&self.credentials(uri)?)?;
                 let address = uri.authority(161);
-                crate::link::snmp_udp::UdpSnmp::open(
+                crate::link::snmp_udp::UdpSnmpLink::open(
                     &address,
                     security,
                     &crate::link::snmp_udp::SnmpOptions::from_uri(uri)?,
@@ -350,7 +357,7 @@ impl OpenContext {
                     self.notifications.clone(),
                 )
                 .await
-                .map_err(|e| e.reading("open"))?
+                .map_err(|e| e.into_read_error("open"))?
             }
             other => {
                 return Err(Error::invalid(format!(
@@ -359,11 +366,11 @@ impl OpenContext {
             }
         };
         let link = match &self.fates {
-            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn SnmpLink>,
+            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn SnmpLink>,
             None => link,
         };
         Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
             None => link,
         })
     }
@@ -385,15 +392,15 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn UsbLink>);
         }
         let link: Arc<dyn UsbLink> = match uri.transport() {
-            MEMORY => match self.endpoint(uri)? {
+            MEMORY_TRANSPORT => match self.endpoint(uri)? {
                 Endpoint::Usb(service) => Arc::new(
-                    memory::Usb::open(uri.host(), Arc::clone(service), vendor, product)
-                        .map_err(|e| e.reading("open"))?,
+                    memory::MemoryUsbLink::open(uri.host(), Arc::clone(service), vendor, product)
+                        .map_err(|e| e.into_read_error("open"))?,
                 ),
                 _ => return Err(Self::wrong_level(uri)),
             },
             #[cfg(feature = "usb-system")]
-            "usb" => crate::link::usb_host::HostUsb::open(
+            "usb" => crate::link::usb_host::HostUsbLink::open(
                 vendor,
                 product,
                 interface,
@@ -401,7 +408,7 @@ impl OpenContext {
                 self.deadline(uri)?,
             )
             .await
-            .map_err(|e| e.reading("open"))?,
+            .map_err(|e| e.into_read_error("open"))?,
             #[cfg(feature = "tcp")]
             "usbip" => {
                 let busid = uri.path().trim_start_matches('/');
@@ -411,7 +418,7 @@ impl OpenContext {
                         uri.driver()
                     )));
                 }
-                crate::link::usbip::UsbIp::open(
+                crate::link::usbip::UsbIpLink::open(
                     &uri.authority(3240),
                     busid,
                     vendor,
@@ -419,7 +426,7 @@ impl OpenContext {
                     self.deadline(uri)?,
                 )
                 .await
-                .map_err(|e| e.reading("open"))?
+                .map_err(|e| e.into_read_error("open"))?
             }
             other => {
                 return Err(Error::invalid(format!(
@@ -444,11 +451,11 @@ impl OpenContext {
             ));
         }
         let link = match &self.fates {
-            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn UsbLink>,
+            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn UsbLink>,
             None => link,
         };
         Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
             None => link,
         })
     }
@@ -462,8 +469,8 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn HttpLink>);
         }
         let link: Arc<dyn HttpLink> = match uri.transport() {
-            MEMORY => match self.endpoint(uri)? {
-                Endpoint::Http(service, client) => Arc::new(memory::Http::new(
+            MEMORY_TRANSPORT => match self.endpoint(uri)? {
+                Endpoint::Http(service, client) => Arc::new(memory::MemoryHttpLink::new(
                     uri.host(),
                     Arc::clone(service),
                     client.clone(),
@@ -474,11 +481,11 @@ impl OpenContext {
             "https" => {
                 let trust = crate::link::https::Trust::from_uri(uri)?;
                 let entry = self.credentials(uri)?;
-                crate::link::https::Https::open(&uri.authority(443), Some((&entry, trust)))?
+                crate::link::https::HttpsLink::open(&uri.authority(443), Some((&entry, trust)))?
             }
             #[cfg(feature = "http")]
             "http" => {
-                use crate::link::https::{Https, PIN, SERVER_NAME};
+                use crate::link::https::{HttpsLink, PIN, SERVER_NAME};
                 if let Some(name) = [PIN, SERVER_NAME]
                     .iter()
                     .find(|n| uri.parameter(n).is_some())
@@ -488,7 +495,7 @@ impl OpenContext {
                          of; use https, or leave it out"
                     )));
                 }
-                Https::open(&uri.authority(80), None)?
+                HttpsLink::open(&uri.authority(80), None)?
             }
             other => {
                 return Err(Error::invalid(format!(
@@ -497,11 +504,11 @@ impl OpenContext {
             }
         };
         let link = match &self.fates {
-            Some(fates) => Arc::new(Faulty::new(link, Arc::clone(fates))) as Arc<dyn HttpLink>,
+            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn HttpLink>,
             None => link,
         };
         Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::Traced::new(link, transcript.clone())),
+            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
             None => link,
         })
     }

@@ -37,7 +37,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// The prefix of environment variables.
-pub const ENVIRONMENT: &str = "QKD_CREDENTIALS_";
+pub const ENV_PREFIX: &str = "QKD_CREDENTIALS_";
 
 /// The largest file that is read, in bytes.
 const MAX_FILE_SIZE: u64 = 1 << 20;
@@ -59,12 +59,12 @@ pub const FIELDS: [&str; 11] = [
 
 /// One entry. Shows the names of its fields only.
 #[derive(Clone, Default)]
-pub struct Entry {
+pub struct CredentialEntry {
     name: String,
     fields: BTreeMap<String, Zeroizing<String>>,
 }
 
-impl Entry {
+impl CredentialEntry {
     /// An empty entry.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
@@ -136,7 +136,7 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for CredentialEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -151,7 +151,7 @@ impl fmt::Debug for Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     file: Option<PathBuf>,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, CredentialEntry>,
 }
 
 impl Credentials {
@@ -210,7 +210,7 @@ impl Credentials {
                 .into_iter()
                 .map(|(k, v)| (k, Zeroizing::new(v)))
                 .collect();
-            entries.insert(name.clone(), Entry { name, fields });
+            entries.insert(name.clone(), CredentialEntry { name, fields });
         }
         Ok(Self {
             file: Some(path.to_owned()),
@@ -220,7 +220,7 @@ impl Credentials {
 
     /// Adds an entry made in this process.
     #[must_use]
-    pub fn with(mut self, entry: Entry) -> Self {
+    pub fn with(mut self, entry: CredentialEntry) -> Self {
         self.entries.insert(entry.name.clone(), entry);
         self
     }
@@ -229,12 +229,12 @@ impl Credentials {
     ///
     /// # Errors
     /// `Authentication`, naming where it was looked for.
-    pub fn entry(&self, name: &str) -> Result<Entry> {
+    pub fn entry(&self, name: &str) -> Result<CredentialEntry> {
         let mut entry = self
             .entries
             .get(name)
             .cloned()
-            .unwrap_or_else(|| Entry::new(name));
+            .unwrap_or_else(|| CredentialEntry::new(name));
         let upper: String = name
             .chars()
             .map(|c| {
@@ -247,7 +247,7 @@ impl Credentials {
             .collect();
         for field in FIELDS {
             if let Ok(value) = std::env::var(format!(
-                "{ENVIRONMENT}{upper}_{}",
+                "{ENV_PREFIX}{upper}_{}",
                 field.to_ascii_uppercase()
             )) {
                 entry = entry.with(field, value);
@@ -262,7 +262,7 @@ impl Credentials {
                 ErrorKind::Authentication,
                 format!(
                     "there are no credentials `{name}`: {file}, and no variable \
-                     {ENVIRONMENT}{upper}_... is set"
+                     {ENV_PREFIX}{upper}_... is set"
                 ),
             ));
         }
@@ -346,7 +346,7 @@ mod tests {
             let error = Credentials::from_file(&path).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Authentication);
             assert!(error.message().contains("user 12345"), "{error}");
-            let entry = Entry::new("sae").with("key", path.display().to_string());
+            let entry = CredentialEntry::new("sae").with("key", path.display().to_string());
             assert!(entry.pem("key").unwrap_err().message().contains("12345"));
         }
     }
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_without_its_values() {
+    fn an_invalid_file_is_reported_without_its_values() {
         for text in [
             "[noc]\nauth_password = 'hunter22'\nauth_password = 'hunter22'\n",
             "[noc]\npasword = 'hunter22'\n",

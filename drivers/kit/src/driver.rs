@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use qkd_hal::{
     Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Maturity, QkdModule,
     RandomSource, Result,
-    checked::{Checked, Gate},
+    checked::{CallGuard, Checked},
 };
 use qkd_switch_hal::{Attenuator, OpticalSwitch, PowerMeter, Protection};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub struct UriParameter {
 /// What somebody else has checked, and of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum EvidenceOf {
+pub enum VerificationScope {
     /// Somebody else's implementation of this vendor's protocol, or a recording of a real box.
     Protocol,
     /// The transport only (net-snmp, PyVISA, libusb).
@@ -36,9 +36,9 @@ pub enum EvidenceOf {
 
 /// A piece of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Evidence {
+pub struct Verification {
     /// Of what.
-    pub of: EvidenceOf,
+    pub of: VerificationScope,
     /// By whom, and what was seen.
     pub what: &'static str,
 }
@@ -110,7 +110,7 @@ pub struct DriverInfo {
     /// What has answered it so far.
     pub maturity: Maturity,
     /// What others have checked.
-    pub evidence: &'static [Evidence],
+    pub evidence: &'static [Verification],
     /// What it infers.
     pub assumptions: &'static [Assumption],
     /// What no public source tells; it answers `Unsupported`, or asks for a parameter.
@@ -202,21 +202,21 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// `InvalidInput` for a parameter's value; `Authentication`, `Unreachable`, `Busy`;
     /// `IdentityChanged` if a device of another make answers.
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened>;
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice>;
 }
 
 /// An opened device: one handle for each kind that the box is, over one link. Every handle stands
 /// behind its check.
-pub struct Opened {
+pub struct OpenedDevice {
     device: Arc<dyn Device>,
-    gate: Arc<Gate>,
-    handles: Handles,
+    call_guard: Arc<CallGuard>,
+    handles: DeviceHandles,
 }
 
 /// What a box is; whatever is `None` is what it is not.
 #[derive(Clone, Default)]
 #[allow(missing_docs, reason = "each is the handle of its name")]
-pub struct Handles {
+pub struct DeviceHandles {
     pub module: Option<Arc<dyn QkdModule>>,
     pub encryptor: Option<Arc<dyn Encryptor>>,
     pub switch: Option<Arc<dyn OpticalSwitch>>,
@@ -226,103 +226,105 @@ pub struct Handles {
     pub attenuator: Option<Arc<dyn Attenuator>>,
 }
 
-impl Opened {
+impl OpenedDevice {
     /// A device, whose handles are then added.
-    pub fn of<T: Device + 'static>(device: Arc<T>) -> Self {
-        let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
+    pub fn new<T: Device + 'static>(device: Arc<T>) -> Self {
+        let call_guard = Arc::new(CallGuard::new(device.descriptor(), device.capabilities()));
         Self {
-            device: Arc::new(Checked::new(device, Arc::clone(&gate))),
-            gate,
-            handles: Handles::default(),
+            device: Arc::new(Checked::new(device, Arc::clone(&call_guard))),
+            call_guard,
+            handles: DeviceHandles::default(),
         }
     }
 
     /// A QKD module.
-    pub fn module<T: QkdModule + 'static>(device: Arc<T>) -> Self {
-        Self::of(Arc::clone(&device)).and_module(device)
+    pub fn from_module<T: QkdModule + 'static>(device: Arc<T>) -> Self {
+        Self::new(Arc::clone(&device)).with_module(device)
     }
     /// An encryptor.
-    pub fn encryptor<T: Encryptor + 'static>(device: Arc<T>) -> Self {
-        Self::of(Arc::clone(&device)).and_encryptor(device)
+    pub fn from_encryptor<T: Encryptor + 'static>(device: Arc<T>) -> Self {
+        Self::new(Arc::clone(&device)).with_encryptor(device)
     }
     /// An optical switch.
-    pub fn switch<T: OpticalSwitch + 'static>(device: Arc<T>) -> Self {
-        Self::of(Arc::clone(&device)).and_switch(device)
+    pub fn from_switch<T: OpticalSwitch + 'static>(device: Arc<T>) -> Self {
+        Self::new(Arc::clone(&device)).with_switch(device)
     }
     /// A random source.
-    pub fn random<T: RandomSource + 'static>(device: Arc<T>) -> Self {
-        Self::of(Arc::clone(&device)).and_random(device)
+    pub fn from_random<T: RandomSource + 'static>(device: Arc<T>) -> Self {
+        Self::new(Arc::clone(&device)).with_random(device)
     }
     /// A protection switch.
-    pub fn protection<T: Protection + 'static>(device: Arc<T>) -> Self {
-        Self::of(Arc::clone(&device)).and_protection(device)
+    pub fn from_protection<T: Protection + 'static>(device: Arc<T>) -> Self {
+        Self::new(Arc::clone(&device)).with_protection(device)
     }
     /// The box is a QKD module too.
     #[must_use]
-    pub fn and_module(mut self, device: Arc<dyn QkdModule>) -> Self {
-        self.handles.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_module(mut self, device: Arc<dyn QkdModule>) -> Self {
+        self.handles.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
     /// The box is an encryptor too.
     #[must_use]
-    pub fn and_encryptor(mut self, device: Arc<dyn Encryptor>) -> Self {
-        self.handles.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_encryptor(mut self, device: Arc<dyn Encryptor>) -> Self {
+        self.handles.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
     /// The box is an optical switch too.
     #[must_use]
-    pub fn and_switch(mut self, device: Arc<dyn OpticalSwitch>) -> Self {
-        self.handles.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_switch(mut self, device: Arc<dyn OpticalSwitch>) -> Self {
+        self.handles.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
     /// The box is a random source too.
     #[must_use]
-    pub fn and_random(mut self, device: Arc<dyn RandomSource>) -> Self {
-        self.handles.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_random(mut self, device: Arc<dyn RandomSource>) -> Self {
+        self.handles.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
 
     /// The box is a protection switch too.
     #[must_use]
-    pub fn and_protection(mut self, device: Arc<dyn Protection>) -> Self {
-        self.handles.protection = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_protection(mut self, device: Arc<dyn Protection>) -> Self {
+        self.handles.protection =
+            Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
     /// The box is a power meter too.
     #[must_use]
-    pub fn and_meter(mut self, device: Arc<dyn PowerMeter>) -> Self {
-        self.handles.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_power_meter(mut self, device: Arc<dyn PowerMeter>) -> Self {
+        self.handles.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
     /// The box is an attenuator too.
     #[must_use]
-    pub fn and_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
-        self.handles.attenuator = Some(Arc::new(Checked::new(device, Arc::clone(&self.gate))));
+    pub fn with_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
+        self.handles.attenuator =
+            Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
 
     /// This is who was opened: if [`Device::identity`] finds another later, every handle is closed
     /// to everything.
     #[must_use]
-    pub fn known_as(self, identity: &Identity) -> Self {
-        self.gate.know(identity.clone());
+    pub fn with_identity(self, identity: &Identity) -> Self {
+        self.call_guard.expect_identity(identity.clone());
         self
     }
 
     /// Returns the identity of the device that was opened, as far as it is known without asking.
     #[must_use]
     pub fn opened_as(&self) -> Option<Identity> {
-        self.gate.reference_identity()
+        self.call_guard.reference_identity()
     }
 
     /// Handles without their check, for suites that must notice where it is missing.
     #[cfg(feature = "unchecked")]
     #[must_use]
-    pub fn unchecked(device: Arc<dyn Device>, handles: Handles) -> Self {
-        let gate = Arc::new(Gate::new(device.descriptor(), device.capabilities()));
+    pub fn unchecked(device: Arc<dyn Device>, handles: DeviceHandles) -> Self {
+        let call_guard = Arc::new(CallGuard::new(device.descriptor(), device.capabilities()));
         Self {
             device,
-            gate,
+            call_guard,
             handles,
         }
     }
@@ -336,28 +338,28 @@ impl Opened {
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_module(&self) -> Result<Arc<dyn QkdModule>> {
+    pub fn module(&self) -> Result<Arc<dyn QkdModule>> {
         self.kind(&self.handles.module, DeviceKind::QkdModule)
     }
     /// As an encryptor.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_encryptor(&self) -> Result<Arc<dyn Encryptor>> {
+    pub fn encryptor(&self) -> Result<Arc<dyn Encryptor>> {
         self.kind(&self.handles.encryptor, DeviceKind::Encryptor)
     }
     /// As an optical switch.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_switch(&self) -> Result<Arc<dyn OpticalSwitch>> {
+    pub fn switch(&self) -> Result<Arc<dyn OpticalSwitch>> {
         self.kind(&self.handles.switch, DeviceKind::OpticalSwitch)
     }
     /// As a random source.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_random(&self) -> Result<Arc<dyn RandomSource>> {
+    pub fn random(&self) -> Result<Arc<dyn RandomSource>> {
         self.kind(&self.handles.random, DeviceKind::RandomSource)
     }
 
@@ -365,34 +367,34 @@ impl Opened {
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_protection(&self) -> Result<Arc<dyn Protection>> {
+    pub fn protection(&self) -> Result<Arc<dyn Protection>> {
         self.kind(&self.handles.protection, DeviceKind::ProtectionSwitch)
     }
     /// As a power meter.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_meter(&self) -> Result<Arc<dyn PowerMeter>> {
+    pub fn power_meter(&self) -> Result<Arc<dyn PowerMeter>> {
         self.kind(&self.handles.meter, DeviceKind::PowerMeter)
     }
     /// As an attenuator.
     ///
     /// # Errors
     /// `Unsupported`, naming what it is.
-    pub fn as_attenuator(&self) -> Result<Arc<dyn Attenuator>> {
+    pub fn attenuator(&self) -> Result<Arc<dyn Attenuator>> {
         self.kind(&self.handles.attenuator, DeviceKind::Attenuator)
     }
 
     /// The check around its handles.
     #[must_use]
-    pub fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    pub fn call_guard(&self) -> Arc<CallGuard> {
+        Arc::clone(&self.call_guard)
     }
 
     /// Lets operations that the device does not declare, and that change nothing, go to the driver:
-    /// see [`Gate::pass_undeclared_reads`].
-    pub fn pass_undeclared_reads(&self) {
-        self.gate.pass_undeclared_reads();
+    /// see [`CallGuard::allow_undeclared_reads`].
+    pub fn allow_undeclared_reads(&self) {
+        self.call_guard.allow_undeclared_reads();
     }
 
     fn kind<T: ?Sized>(&self, handle: &Option<Arc<T>>, wanted: DeviceKind) -> Result<Arc<T>> {
@@ -412,7 +414,7 @@ impl Opened {
     }
 }
 
-impl std::fmt::Debug for Opened {
+impl std::fmt::Debug for OpenedDevice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Opened({})", self.device.descriptor().uri)
     }

@@ -3,7 +3,7 @@
 //! # For driver authors
 //! A driver is one folder: `proto.rs` (bytes to typed messages and back, no I/O), `device.rs` (the
 //! trait implementations), `lib.rs`, `docs.md`. It gets its link from the [`OpenContext`] and hands
-//! its device out in [`Opened`].
+//! its device out in [`OpenedDevice`].
 //!
 //! # For those with a driver of their own
 //! ```no_run
@@ -19,19 +19,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+pub mod change_lock;
 pub mod context;
 pub mod credentials;
 pub mod driver;
 pub mod link;
 #[cfg(feature = "program")]
 pub mod program;
-pub mod protecting;
+pub mod protection;
 pub mod registry;
 pub mod switching;
 pub mod transcript;
-pub mod turns;
 pub mod wrap;
 
 pub use context::OpenContext;
-pub use driver::{Driver, DriverInfo, Opened};
+pub use driver::{Driver, DriverInfo, OpenedDevice};
 pub use registry::Registry;

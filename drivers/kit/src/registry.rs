@@ -2,7 +2,7 @@
 
 use crate::{
     context::OpenContext,
-    driver::{Driver, Opened, common_parameters},
+    driver::{Driver, OpenedDevice, common_parameters},
 };
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Registry {
     /// `InvalidInput` for a malformed URI, an unknown transport or parameter, a missing parameter,
     /// an unknown assumption; `NotFound` for an unknown driver; what the driver's own opening
     /// answers.
-    pub async fn open(&self, uri: &str, context: &OpenContext) -> Result<Opened> {
+    pub async fn open(&self, uri: &str, context: &OpenContext) -> Result<OpenedDevice> {
         self.open_uri(&uri.parse()?, context).await
     }
 
@@ -68,10 +68,10 @@ impl Registry {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_uri(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    pub async fn open_uri(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let driver = self.driver(uri.driver())?;
         let info = driver.info();
-        let memory = uri.transport() == crate::context::MEMORY;
+        let memory = uri.transport() == crate::context::MEMORY_TRANSPORT;
         if !memory && !info.transports.iter().any(|t| t.name == uri.transport()) {
             let known: Vec<_> = info.transports.iter().map(|t| t.example).collect();
             return Err(Error::invalid(format!(
@@ -125,7 +125,7 @@ impl Registry {
         }
         let begun = context.transcript_now();
         driver.open(uri, context).await.map_err(|e| {
-            context.note_failed_opening(uri, begun, &e);
+            context.record_failed_open(uri, begun, &e);
             e.with_operation("open").with_device(uri.to_string())
         })
     }

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_beyond_the_message_do_no_harm() {
+    fn spans_beyond_the_message_are_ignored() {
         #[allow(clippy::single_range_in_vec_init, reason = "these are spans")]
         let disclosure = Disclosure::Secret(|_| vec![5..9, 0..2, 1..3, 100..200]);
         assert_eq!(

@@ -2,12 +2,12 @@
 
 use crate::proto;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
+use qkd_driver_kit::switching::{Protocol, Settling, SwitchCall, position};
 use qkd_hal::{Capabilities, Error, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
-pub(crate) struct Eol {
+pub(crate) struct EolSwitch {
     pub(crate) geometry: Geometry,
     /// `1x2`, `1x4` or `2x2`.
     pub(crate) model: String,
@@ -16,7 +16,7 @@ pub(crate) struct Eol {
 }
 
 #[async_trait]
-impl Protocol for Eol {
+impl Protocol for EolSwitch {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(self.geometry)
     }
@@ -35,11 +35,11 @@ impl Protocol for Eol {
         Settling::polled(Duration::from_millis(500), Duration::from_millis(50))
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         let firmware = call
             .query("firmware", proto::FIRMWARE, proto::decode_firmware)
             .await?;
-        let identity = Identity::of("LEONI").with_firmware(firmware.version);
+        let identity = Identity::new("LEONI").with_firmware(firmware.version);
         if !firmware.has_type {
             return Ok(identity);
         }
@@ -53,7 +53,7 @@ impl Protocol for Eol {
         Ok(identity.with_model(found))
     }
 
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         let channel = call
             .query("channel", proto::CHANNEL, proto::decode_channel)
             .await?;
@@ -67,9 +67,9 @@ impl Protocol for Eol {
         )
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         let position = position::target(&self.geometry, step)?;
-        call.tell(
+        call.command_no_reply(
             "set",
             proto::set(if self.cross_first {
                 3 - position

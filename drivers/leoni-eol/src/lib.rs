@@ -7,9 +7,9 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::driver::{Evidence, EvidenceOf, Transport, UriParameter};
+use qkd_driver_kit::driver::{Transport, UriParameter, Verification, VerificationScope};
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened, link::line::Resync, switching::Wire,
+    Driver, DriverInfo, OpenContext, OpenedDevice, link::stream::Resync, switching::TransportConfig,
 };
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
@@ -27,8 +27,8 @@ pub static INFO: DriverInfo = DriverInfo {
         example: "leoni-eol+serial:///dev/ttyUSB0?model=1x4",
     }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, in memory and on a PTY",
     }],
     assumptions: &[],
@@ -71,7 +71,7 @@ impl Driver for LeoniEolDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let (geometry, cross_first) = match (uri.parameter("model"), uri.parameter("ch1")) {
             (Some("1x2"), None) => (Geometry::one_by(2), false),
             (Some("1x4"), None) => (Geometry::one_by(4), false),
@@ -84,14 +84,14 @@ impl Driver for LeoniEolDriver {
                 ));
             }
         };
-        Wire::new(Resync::Sentinel(Duration::from_millis(300)))
+        TransportConfig::new(Resync::Sentinel(Duration::from_millis(300)))
             .serial(proto::BAUD, false)
-            .greeting(proto::FIRMWARE, |reply| {
+            .identity_probe(proto::FIRMWARE, |reply| {
                 proto::decode_firmware(reply).ok().map(|f| f.version)
             })
             .open(&INFO, uri, context)
             .await?
-            .switch(device::Eol {
+            .switch(device::EolSwitch {
                 geometry,
                 model: uri.parameter("model").unwrap_or_default().to_owned(),
                 cross_first,

@@ -1,6 +1,6 @@
 //! Bytes to typed messages and back, as the manual REV07a (eol 1x2), p. 8, has them.
 
-use qkd_driver_kit::link::text::{Misread, number, text};
+use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
 /// 57600 8N1.
 pub const BAUD: u32 = 57_600;
@@ -31,8 +31,8 @@ pub struct Firmware {
 /// The firmware in the reply to [`FIRMWARE`].
 ///
 /// # Errors
-/// [`Misread`]; so for all decoders.
-pub fn decode_firmware(reply: &[u8]) -> Result<Firmware, Misread> {
+/// [`TextDecodeError`]; so for all decoders.
+pub fn decode_firmware(reply: &[u8]) -> Result<Firmware, TextDecodeError> {
     let got = text(reply)?;
     let (version, has_type) = match got.strip_prefix("ver") {
         Some(version) => (Some(version), false),
@@ -44,11 +44,11 @@ pub fn decode_firmware(reply: &[u8]) -> Result<Firmware, Misread> {
             version: version.to_owned(),
             has_type,
         })
-        .ok_or_else(|| Misread::unexpected("ver or v and a number", got))
+        .ok_or_else(|| TextDecodeError::unexpected("ver or v and a number", got))
 }
 
 /// The type in the reply to [`TYPE`], such as `eol 1x4` or `mol 1x4`.
-pub fn decode_type(reply: &[u8]) -> Result<String, Misread> {
+pub fn decode_type(reply: &[u8]) -> Result<String, TextDecodeError> {
     let got = text(reply)?;
     let known = |ports: &str| {
         ports.split_once('x').is_some_and(|(n, m)| {
@@ -59,12 +59,12 @@ pub fn decode_type(reply: &[u8]) -> Result<String, Misread> {
     };
     match got.split_once(' ') {
         Some(("eol" | "mol", ports)) if known(ports) => Ok(got.to_owned()),
-        _ => Err(Misread::unexpected("eol or mol and its ports", got)),
+        _ => Err(TextDecodeError::unexpected("eol or mol and its ports", got)),
     }
 }
 
 /// The channel in the reply to [`CHANNEL`].
-pub fn decode_channel(reply: &[u8]) -> Result<u32, Misread> {
+pub fn decode_channel(reply: &[u8]) -> Result<u32, TextDecodeError> {
     number("a channel", reply)
 }
 

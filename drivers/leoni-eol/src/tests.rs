@@ -2,8 +2,8 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    link::scripted::{Far, Prank, plan},
+    OpenContext, OpenedDevice, Registry,
+    link::scripted::{PeerFault, ScriptedPeer, plan},
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault};
 
@@ -18,8 +18,8 @@ fn answer(channel: &mut u32, request: &str) -> String {
     }
 }
 
-async fn open(query: &str) -> (Result<Opened>, Far<u32>) {
-    let far = Far::new(1, answer);
+async fn open(query: &str) -> (Result<OpenedDevice>, ScriptedPeer<u32>) {
+    let far = ScriptedPeer::new(1, answer);
     let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
     (
         Registry::new()
@@ -44,7 +44,7 @@ async fn each_model_moves_and_verifies() {
         far.now().seen.clear();
         assert!(
             opened
-                .as_switch()
+                .switch()
                 .unwrap()
                 .apply(&wanted)
                 .await
@@ -54,7 +54,7 @@ async fn each_model_moves_and_verifies() {
         assert_eq!(far.now().seen, ["ch?", sent, "ch?"]);
         assert_eq!(
             opened
-                .as_switch()
+                .switch()
                 .unwrap()
                 .connections()
                 .await
@@ -65,7 +65,7 @@ async fn each_model_moves_and_verifies() {
         );
         assert_eq!(
             opened
-                .as_switch()
+                .switch()
                 .unwrap()
                 .identity()
                 .await
@@ -90,12 +90,12 @@ async fn each_model_moves_and_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_set_is_told_and_the_next_one_works() {
+async fn a_lost_set_is_reported_and_the_next_one_works() {
     let (opened, far) = open("model=1x4").await;
     let opened = opened.unwrap();
     let to = plan(&opened, "common-3").await.unwrap();
-    far.prank("ch3", Prank::Lost);
-    let error = opened.as_switch().unwrap().apply(&to).await.unwrap_err();
+    far.inject("ch3", PeerFault::Lost);
+    let error = opened.switch().unwrap().apply(&to).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (
@@ -103,22 +103,14 @@ async fn a_lost_set_is_told_and_the_next_one_works() {
             Effect::Unknown
         )
     );
-    assert!(
-        opened
-            .as_switch()
-            .unwrap()
-            .apply(&to)
-            .await
-            .unwrap()
-            .verified
-    );
+    assert!(opened.switch().unwrap().apply(&to).await.unwrap().verified);
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     let (opened, far) = open("model=1x4").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let wrong = [
         (
             "ver3.27\r\n",
@@ -133,9 +125,9 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
             ErrorKind::Transport(TransportFault::Framing),
         ),
     ];
-    far.harms_one_reading_only(&opened, "ch?", &wrong, "common-1")
+    far.assert_one_read_fails(&opened, "ch?", &wrong, "common-1")
         .await;
-    far.prank("ch?", Prank::Twice);
+    far.inject("ch?", PeerFault::Twice);
     switch.connections().await.unwrap();
     assert!(
         switch
@@ -157,7 +149,7 @@ fn newer(channel: &mut u32, request: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_newer_device_reports_its_type_and_another_model_is_refused() {
     let open = async |model: &str| {
-        let far = Far::new(1, newer);
+        let far = ScriptedPeer::new(1, newer);
         let context = OpenContext::new().with_memory("switch", far.endpoint(b'\n'));
         Registry::new()
             .with(driver())

@@ -6,17 +6,17 @@ use crate::{
     proto::{
         self, AdminState, EncryptType, OperState, RowStatus, SLOTS, cak_text, ckn_from_text,
         ckn_text, decode_active_psk, decode_octets, decode_row_status, decode_sys_descr,
-        decode_text, decode_truth,
+        decode_text, decode_truth_value,
         oid::{self, Port},
         optional_number,
     },
-    roll::{Baseline, Verdict, judge},
+    roll::{Baseline, RollVerdict, judge},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
-    agent::{Agent, text},
     make::check_agent,
     snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
+    snmp_client::{SnmpClient, text},
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind,
@@ -27,7 +27,7 @@ use qkd_hal::{
         FailureMode, KeySizes, Slot, Staged, TrafficCounters,
     },
     event::EventHub,
-    reading::{Reading, Value as Measure},
+    reading::{Reading, ReadingValue as Measure},
     units::Bits,
 };
 use std::{
@@ -125,7 +125,7 @@ impl SrosMacsec {
             .with_events(link.event_support());
         let traps = listen(link.as_ref(), events.clone());
         let encryptor =
-            EncryptorCapabilities::slots(SLOTS, true, KeySizes::one_of(&[Bits(128), Bits(256)]));
+            EncryptorCapabilities::two_slot(SLOTS, true, KeySizes::one_of(&[Bits(128), Bits(256)]));
         let mut device = Self {
             opened: Identity::default(),
             descriptor,
@@ -151,7 +151,7 @@ impl SrosMacsec {
             .link
             .get(oids, self.descriptor.deadline)
             .await
-            .map_err(|e| e.reading("get"))?;
+            .map_err(|e| e.into_read_error("get"))?;
         if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::ReplyForAnotherRequest,
@@ -167,12 +167,12 @@ impl SrosMacsec {
             .link
             .walk(&root, self.descriptor.deadline)
             .await
-            .map_err(|e| e.reading("walk"))?;
+            .map_err(|e| e.into_read_error("walk"))?;
         binds
             .into_iter()
             .map(|VarBind { oid, value }| {
                 Ok((
-                    oid.below(&root)
+                    oid.suffix_of(&root)
                         .ok_or_else(|| wrong(proto::ProtoError::Index))?
                         .to_vec(),
                     value,
@@ -186,7 +186,7 @@ impl SrosMacsec {
             .set(request, self.descriptor.deadline)
             .await
             .map(drop)
-            .map_err(|e| e.changing(operation))
+            .map_err(|e| e.into_change_error(operation))
     }
 
     async fn associations(&self) -> Result<Vec<String>> {
@@ -260,7 +260,7 @@ impl SrosMacsec {
     }
 
     /// What the statistics of one port show of one CKN.
-    async fn look(&self, port: Port, ckn: &KeyId) -> Result<Baseline> {
+    async fn read_baseline(&self, port: Port, ckn: &KeyId) -> Result<Baseline> {
         use oid::mka;
         let columns = [
             mka::OPER_STATE,
@@ -303,10 +303,10 @@ impl SrosMacsec {
         })
     }
 
-    async fn look_at_all(&self, ca: &str, ckn: &KeyId) -> Result<Vec<Baseline>> {
+    async fn read_all_baselines(&self, ca: &str, ckn: &KeyId) -> Result<Vec<Baseline>> {
         let mut all = Vec::new();
         for port in self.ports(ca).await? {
-            all.push(self.look(port, ckn).await?);
+            all.push(self.read_baseline(port, ckn).await?);
         }
         Ok(all)
     }
@@ -322,11 +322,11 @@ impl Device for SrosMacsec {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let agent = Agent::new(Arc::clone(&self.link), self.descriptor.deadline);
+        let agent = SnmpClient::new(Arc::clone(&self.link), self.descriptor.deadline);
         let call = agent.call();
         let system = check_agent(&INFO, &call).await?;
         let serial = call.get(&[Oid::from(oid::CHASSIS_SERIAL)]).await?;
-        let mut identity = Identity::of("Nokia");
+        let mut identity = Identity::new("Nokia");
         // The version is apart from the model: an upgrade does not make another device.
         let described = system.descr.as_deref().map(decode_sys_descr);
         if let Some(model) = described.as_ref().and_then(|d| d.model.as_deref()) {
@@ -375,12 +375,12 @@ impl Device for SrosMacsec {
             let Some(ckn) = self.slot(&index, active).await?.ckn else {
                 continue;
             };
-            for seen in self.look_at_all(&ca, &ckn).await? {
+            for seen in self.read_all_baselines(&ca, &ckn).await? {
                 let port = seen.port.id;
                 let count = |name: &str, value: u64| {
                     Reading::now(format!("{ca}.{port}.{name}"), Measure::Count(value), "")
                 };
-                let word = seen.state.map_or("absent", OperState::word);
+                let word = seen.state.map_or("absent", OperState::keyword);
                 all.push(Reading::now(
                     format!("{ca}.{port}.mka-state"),
                     Measure::Text(word.to_owned()),
@@ -453,7 +453,8 @@ impl Encryptor for SrosMacsec {
             .get(&columns.map(|c| oid::of_ca(oid::ca::ENTRY, c, &index)))
             .await?;
         let in_service = proto::decode_admin_state(&v[0]).map_err(wrong)? == AdminState::InService;
-        let encrypts = decode_truth(&v[1], "tmnxMacsecConnAssocMacsecEncrypt").map_err(wrong)?;
+        let encrypts =
+            decode_truth_value(&v[1], "tmnxMacsecConnAssocMacsecEncrypt").map_err(wrong)?;
         let mut slots = Vec::new();
         for number in 1..=SLOTS {
             let row = self.slot(&index, number).await?;
@@ -469,7 +470,7 @@ impl Encryptor for SrosMacsec {
         let mut states = Vec::new();
         if let Some(ckn) = &ckn {
             for port in &ports {
-                states.push(self.look(*port, ckn).await?.state);
+                states.push(self.read_baseline(*port, ckn).await?.state);
             }
         }
         let worst = |wanted: OperState| states.contains(&Some(wanted));
@@ -496,7 +497,9 @@ impl Encryptor for SrosMacsec {
                     *port,
                 )])
                 .await?;
-            modes.push(decode_truth(&v[0], "tmnxMacsecPortRxTrafficEncrption").map_err(wrong)?);
+            modes.push(
+                decode_truth_value(&v[0], "tmnxMacsecPortRxTrafficEncrption").map_err(wrong)?,
+            );
         }
         let mode = if modes.contains(&Some(false)) {
             FailureMode::AllowClear
@@ -507,7 +510,7 @@ impl Encryptor for SrosMacsec {
         };
         let words: Vec<&str> = states
             .iter()
-            .map(|s| s.map_or("absent", OperState::word))
+            .map(|s| s.map_or("absent", OperState::keyword))
             .collect();
         let mut status = ChannelStatus::new(channel.clone(), state)
             .with_slots(slots)
@@ -559,12 +562,12 @@ impl Encryptor for SrosMacsec {
         cak.zeroize();
         // Looked at before the far end can act: whichever end moves first makes the key server roll
         // for both.
-        let mut stood = self.look_at_all(&channel.0, key.id()).await?;
+        let mut stood = self.read_all_baselines(&channel.0, key.id()).await?;
         self.set(request, "stage").await?;
         // The name's instance may come with the slot, and need not count failures from zero.
         for old in stood.iter_mut().filter(|old| old.state.is_none()) {
             let new = self
-                .look(old.port, key.id())
+                .read_baseline(old.port, key.id())
                 .await
                 .map_err(|e| e.with_effect(Effect::Unknown))?;
             (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
@@ -611,7 +614,9 @@ impl Encryptor for SrosMacsec {
             return Ok(());
         }
         if self.remembered(staged).is_none() {
-            let stood = self.look_at_all(&staged.channel.0, &staged.key_id).await?;
+            let stood = self
+                .read_all_baselines(&staged.channel.0, &staged.key_id)
+                .await?;
             self.remember(&staged.channel, &staged.key_id, stood);
         }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
@@ -649,7 +654,9 @@ impl Encryptor for SrosMacsec {
             // Nothing was noted when the key was staged. That MKA has agreed under its name, and
             // that packets are encrypted from now on, is proof enough.
             None => {
-                let mut now = self.look_at_all(&staged.channel.0, &staged.key_id).await?;
+                let mut now = self
+                    .read_all_baselines(&staged.channel.0, &staged.key_id)
+                    .await?;
                 for port in &mut now {
                     port.sak.clear();
                     (port.installed_tx, port.installed_rx) = (0, 0);
@@ -664,26 +671,26 @@ impl Encryptor for SrosMacsec {
                 "the connectivity association is bound to no port",
             ));
         }
-        let end = Instant::now() + self.encryptor.confirmation;
+        let end = Instant::now() + self.encryptor.confirm_timeout;
         let mut agreed: Option<Instant> = None;
         loop {
             let mut now = Vec::with_capacity(before.len());
             for port in &before {
-                now.push(self.look(port.port, &staged.key_id).await?);
+                now.push(self.read_baseline(port.port, &staged.key_id).await?);
             }
             match judge(&before, &now) {
-                Verdict::Protects(evidence) => {
+                RollVerdict::Protects(evidence) => {
                     return Ok(Confirmation::new(staged, true, evidence));
                 }
-                Verdict::Mismatch(evidence) => {
+                RollVerdict::Mismatch(evidence) => {
                     return Ok(Confirmation::new(staged, false, evidence));
                 }
-                Verdict::AgreedWithoutTraffic(evidence) => {
+                RollVerdict::AgreedWithoutTraffic(evidence) => {
                     if agreed.get_or_insert_with(Instant::now).elapsed() >= TRAFFIC {
                         return Ok(Confirmation::new(staged, true, evidence));
                     }
                 }
-                Verdict::NotYet(evidence) => {
+                RollVerdict::NotYet(evidence) => {
                     agreed = None;
                     if Instant::now() >= end {
                         return Ok(Confirmation::new(staged, false, evidence));

@@ -36,7 +36,7 @@ fn event(trap: &Trap) -> EventKind {
     match (trap.kind, trap.state, trap.active_psk) {
         (TrapKind::OperStateChanged, Some(state), _) => EventKind::StateChanged {
             subject,
-            state: state.word().to_owned(),
+            state: state.keyword().to_owned(),
         },
         (TrapKind::PskRollover, _, Some(slot)) => EventKind::StateChanged {
             subject,

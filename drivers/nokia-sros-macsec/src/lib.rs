@@ -12,8 +12,8 @@ pub use device::SrosMacsec;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Probe, Transport},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Probe, Transport, Verification, VerificationScope},
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
@@ -66,17 +66,17 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its \
                 receiver",
         },
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and \
                 pysnmp 7.1.30 walk and set that emulator",
         },
@@ -113,11 +113,11 @@ impl Driver for SrosMacsecDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let link = context.snmp_link(uri, events.clone()).await?;
         let device = Arc::new(SrosMacsec::open(descriptor, link, events).await?);
-        Ok(Opened::encryptor(Arc::clone(&device)).known_as(device.opened_as()))
+        Ok(OpenedDevice::from_encryptor(Arc::clone(&device)).with_identity(device.opened_as()))
     }
 }

@@ -102,7 +102,7 @@ impl OperState {
 
     /// The MIB's word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::InService => "inService",
@@ -216,7 +216,7 @@ pub fn decode_oper_state(value: &Value) -> Result<OperState, ProtoError> {
 }
 
 /// TruthValue; `None` where the agent lacks it.
-pub fn decode_truth(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
+pub fn decode_truth_value(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
     if value.is_absent() {
         Ok(None)
     } else {
@@ -318,7 +318,7 @@ pub fn fuzz(input: &[u8]) {
             decode_row_status(&value),
             decode_admin_state(&value),
             decode_oper_state(&value),
-            decode_truth(&value, "x"),
+            decode_truth_value(&value, "x"),
             decode_cipher(&value),
         );
         let _ = (

@@ -25,7 +25,7 @@ impl Baseline {
     /// The readings as a staged key carries them: a text for each port. No secret is among them.
     pub(crate) fn write_all(all: &[Self]) -> BTreeMap<String, String> {
         let text = |b: &Self| {
-            let state = b.state.map_or("absent", OperState::word);
+            let state = b.state.map_or("absent", OperState::keyword);
             format!(
                 "{state} {} {} {} {} {} {} sak={}",
                 b.installed_tx,
@@ -49,7 +49,7 @@ impl Baseline {
             let mut parts = text.split(' ');
             let state = match parts.next()? {
                 "absent" => None,
-                word => Some(OperState::ALL.into_iter().find(|s| s.word() == word)?),
+                word => Some(OperState::ALL.into_iter().find(|s| s.keyword() == word)?),
             };
             let mut number = || parts.next()?.parse::<u64>().ok();
             Some(Self {
@@ -74,7 +74,7 @@ impl Baseline {
 
 /// What two readings say.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RollVerdict {
     /// MKA has agreed under the new CKN, and encrypted packets grow.
     Protects(String),
     /// MKA has agreed; no packet was sent since.
@@ -86,38 +86,38 @@ pub(crate) enum Verdict {
 }
 
 /// Compares readings of the same ports in the same order.
-pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> Verdict {
+pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> RollVerdict {
     let mut traffic = true;
     let mut evidence = Vec::new();
     for (old, new) in before.iter().zip(now) {
         let port = new.port.id;
         if new.clear > old.clear {
-            return Verdict::Mismatch(format!(
+            return RollVerdict::Mismatch(format!(
                 "port {port}: {} packets went out in clear since the roll",
                 new.clear - old.clear
             ));
         }
         if new.icv_failed > old.icv_failed {
-            return Verdict::Mismatch(format!(
+            return RollVerdict::Mismatch(format!(
                 "port {port}: IcvCheckFailed grows: the far end has another key under this name"
             ));
         }
         if new.unknown_ckn > old.unknown_ckn {
-            return Verdict::Mismatch(format!(
+            return RollVerdict::Mismatch(format!(
                 "port {port}: CknNotFound grows: the far end uses a name that this end lacks"
             ));
         }
         if new.state != Some(OperState::InService) {
-            return Verdict::NotYet(format!(
+            return RollVerdict::NotYet(format!(
                 "port {port}: the MKA instance of the new name is {}",
-                new.state.map_or("absent", OperState::word)
+                new.state.map_or("absent", OperState::keyword)
             ));
         }
         if new.sak.is_empty() || new.sak == old.sak {
-            return Verdict::NotYet(format!("port {port}: no new SAK"));
+            return RollVerdict::NotYet(format!("port {port}: no new SAK"));
         }
         if new.installed_tx <= old.installed_tx || new.installed_rx <= old.installed_rx {
-            return Verdict::NotYet(format!(
+            return RollVerdict::NotYet(format!(
                 "port {port}: the new SAK is not installed for both directions"
             ));
         }
@@ -130,9 +130,9 @@ pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> Verdict {
     }
     let evidence = evidence.join("; ");
     if traffic {
-        Verdict::Protects(evidence)
+        RollVerdict::Protects(evidence)
     } else {
-        Verdict::AgreedWithoutTraffic(evidence)
+        RollVerdict::AgreedWithoutTraffic(evidence)
     }
 }
 

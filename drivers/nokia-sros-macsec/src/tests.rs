@@ -5,7 +5,7 @@ use crate::{
     proto::oid::{self, Port},
 };
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
@@ -13,7 +13,7 @@ use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, Key, KeyId, Result,
     device::HealthState,
     encryptor::{ChannelState, Confirmation, FailureMode, Staged},
-    event::Delivery,
+    event::StreamItem,
 };
 use std::{
     collections::BTreeMap,
@@ -77,11 +77,11 @@ impl SnmpService for Agent {
         for bind in binds {
             let slot = bind
                 .oid
-                .below(&oid::column(oid::psk::ENTRY, oid::psk::ROW_STATUS))
+                .suffix_of(&oid::column(oid::psk::ENTRY, oid::psk::ROW_STATUS))
                 .map(<[u32]>::to_vec);
             match (slot, &bind.value) {
                 (Some(slot), Value::Integer(6)) => state.objects.retain(|o, _| {
-                    o.below(&Oid::from(oid::psk::ENTRY))
+                    o.suffix_of(&Oid::from(oid::psk::ENTRY))
                         .is_none_or(|t| t[1..] != slot)
                 }),
                 (Some(_), Value::Integer(4)) => {
@@ -93,7 +93,7 @@ impl SnmpService for Agent {
             }
             if let Some([.., slot]) = bind
                 .oid
-                .below(&oid::column(oid::psk::ENTRY, oid::psk::CAK_NAME))
+                .suffix_of(&oid::column(oid::psk::ENTRY, oid::psk::CAK_NAME))
             {
                 let changed = Value::TimeTicks(state.ticks);
                 state.objects.insert(
@@ -140,12 +140,14 @@ impl SnmpService for Agent {
     }
 }
 
-async fn open() -> (Opened, Arc<Agent>) {
+async fn open() -> (OpenedDevice, Arc<Agent>) {
     let (opened, agent) = open_with(|_| {}).await;
     (opened.unwrap(), agent)
 }
 
-async fn open_with(change: impl FnOnce(&mut BTreeMap<Oid, Value>)) -> (Result<Opened>, Arc<Agent>) {
+async fn open_with(
+    change: impl FnOnce(&mut BTreeMap<Oid, Value>),
+) -> (Result<OpenedDevice>, Arc<Agent>) {
     let at_ca = |column| oid::of_ca(oid::ca::ENTRY, column, &ca());
     let objects = [
         (at_ca(oid::ca::ROW_STATUS), Value::Integer(1)),
@@ -187,7 +189,7 @@ async fn open_with(change: impl FnOnce(&mut BTreeMap<Oid, Value>)) -> (Result<Op
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
     let context = OpenContext::new()
         .with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _))
-        .accepting(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
+        .with_accepted_assumptions(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
     (
         Registry::new()
             .with(driver())
@@ -204,8 +206,8 @@ fn key(n: u8) -> Key {
     )
 }
 
-async fn roll(opened: &Opened, n: u8) -> Staged {
-    let encryptor = opened.as_encryptor().unwrap();
+async fn roll(opened: &OpenedDevice, n: u8) -> Staged {
+    let encryptor = opened.encryptor().unwrap();
     let staged = encryptor.stage(&"ca1".into(), &key(n)).await.unwrap();
     encryptor.activate(&staged).await.unwrap();
     staged
@@ -214,7 +216,7 @@ async fn roll(opened: &Opened, n: u8) -> Staged {
 #[tokio::test(start_paused = true)]
 async fn keys_roll_between_the_two_slots() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     for (n, slot) in [(1, 2), (2, 1), (3, 2)] {
         let staged = roll(&opened, n).await;
         assert_eq!(staged.slot, Some(slot));
@@ -268,16 +270,11 @@ async fn keys_roll_between_the_two_slots() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_key_at_the_far_end_is_not_confirmed() {
+async fn a_different_key_at_the_peer_is_not_confirmed() {
     let (opened, agent) = open().await;
     agent.0.lock().unwrap().mismatch = true;
     let staged = roll(&opened, 1).await;
-    let confirmation = opened
-        .as_encryptor()
-        .unwrap()
-        .confirm(&staged)
-        .await
-        .unwrap();
+    let confirmation = opened.encryptor().unwrap().confirm(&staged).await.unwrap();
     assert!(
         !confirmation.is_confirmed() && confirmation.evidence().contains("IcvCheckFailed"),
         "{confirmation:?}"
@@ -285,9 +282,9 @@ async fn another_key_at_the_far_end_is_not_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accepted_set_that_does_not_show_is_told() {
+async fn an_accepted_set_that_is_not_applied_is_reported() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     let staged = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap();
     agent.0.lock().unwrap().deaf = true;
     for error in [
@@ -308,7 +305,7 @@ async fn an_accepted_set_that_does_not_show_is_told() {
 #[tokio::test(start_paused = true)]
 async fn refusals_and_wrong_arguments_change_nothing() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     agent.0.lock().unwrap().refuse = true;
     let error = encryptor.stage(&"ca1".into(), &key(1)).await.unwrap_err();
     assert_eq!(
@@ -393,7 +390,7 @@ async fn notifications_become_events() {
         })
         .unwrap();
     match events.next().await {
-        Some(Delivery::Event(e)) => assert_eq!(
+        Some(StreamItem::Event(e)) => assert_eq!(
             e.kind,
             EventKind::StateChanged {
                 subject: "ca1".into(),
@@ -438,16 +435,16 @@ async fn the_chassis_serial_is_the_identity_and_an_upgrade_does_not_change_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_without_an_association_has_no_channels_and_says_so() {
+async fn a_router_without_an_association_reports_that_it_has_no_channels() {
     let (opened, _) = open_with(|objects| {
         objects.retain(|name, _| {
             [oid::ca::ENTRY, oid::static_cak::ENTRY]
                 .iter()
-                .all(|entry| name.below(&Oid::from(*entry)).is_none())
+                .all(|entry| name.suffix_of(&Oid::from(*entry)).is_none())
         });
     })
     .await;
-    let encryptor = opened.unwrap().as_encryptor().unwrap();
+    let encryptor = opened.unwrap().encryptor().unwrap();
     assert!(encryptor.channels().await.unwrap().is_empty());
     let health = encryptor.health().await.unwrap();
     assert_eq!(health.state, HealthState::Degraded);
@@ -462,7 +459,7 @@ async fn a_router_without_an_association_has_no_channels_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_of_another_make_is_no_router() {
+async fn an_agent_of_another_vendor_is_not_a_router() {
     for id in [
         Some("1.3.6.1.4.1.8072.3.2.10"),
         Some("1.3.6.1.4.1.65270"),
@@ -488,7 +485,7 @@ async fn an_agent_of_another_make_is_no_router() {
 #[tokio::test(start_paused = true)]
 async fn a_key_id_that_is_not_a_number_is_stored_as_its_characters() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     let id: KeyId = "7-B00c".parse().unwrap();
     let key = Key::new(id.clone(), Zeroizing::new(vec![0xa1; 32]));
     let staged = encryptor.stage(&"ca1".into(), &key).await.unwrap();

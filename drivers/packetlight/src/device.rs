@@ -2,22 +2,22 @@
 
 use crate::{
     INFO,
-    encryptor::Rolls,
+    encryptor::RollTracker,
     power,
-    protection::{self, Groups},
+    protection::{self, ApsGroups},
     proto::{
         self, PskEncoding, aps::LosEncoding, decode_number, decode_severity, decode_status,
-        decode_text, decode_truth, oid,
+        decode_text, decode_truth_value, oid,
     },
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
+    change_lock::ChangeLock,
     link::{
-        agent::{Agent, Beside, reading},
         make::check_agent,
         snmp::{Notification, Oid, Value},
+        snmp_client::{BackgroundTask, SnmpClient, reading},
     },
-    turns::Turns,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health,
@@ -25,7 +25,7 @@ use qkd_hal::{
     device::HealthState,
     encryptor::{EncryptorCapabilities, KeySizes},
     event::{EventHub, Origin, Severity},
-    reading::{Reading, Value as Measure},
+    reading::{Reading, ReadingValue as Measure},
 };
 use qkd_switch_hal::{PowerMeterCapabilities, protection::ProtectionCapabilities};
 use std::{collections::HashMap, sync::Arc};
@@ -37,20 +37,24 @@ pub struct PacketLight {
     pub(crate) encryptor: EncryptorCapabilities,
     pub(crate) protection: ProtectionCapabilities,
     pub(crate) meter: PowerMeterCapabilities,
-    pub(crate) agent: Agent,
-    pub(crate) groups: Arc<Groups>,
+    pub(crate) agent: SnmpClient,
+    pub(crate) groups: Arc<ApsGroups>,
     pub(crate) encoding: PskEncoding,
     events: EventHub,
-    pub(crate) rolls: Rolls,
-    pub(crate) turns: Turns,
-    traps: Beside,
+    pub(crate) rolls: RollTracker,
+    pub(crate) turns: ChangeLock,
+    traps: BackgroundTask,
 }
 
 /// Publishes an alarm, or what a trap tells of protection.
-async fn take(groups: Arc<Groups>, events: EventHub, notification: Option<Notification>) {
+async fn on_notification(
+    groups: Arc<ApsGroups>,
+    events: EventHub,
+    notification: Option<Notification>,
+) {
     let Some(trap) = notification else {
         // Lost ones may have told of a switch-over.
-        return groups.look(Origin::Poll, &events).await;
+        return groups.poll(Origin::Poll, &events).await;
     };
     if let Ok(Some(alarm)) = proto::decode_trap(&trap) {
         let kind = EventKind::Alarm {
@@ -61,14 +65,14 @@ async fn take(groups: Arc<Groups>, events: EventHub, notification: Option<Notifi
         };
         events.publish(Origin::Device, kind);
     } else if let Ok(Some(told)) = proto::aps::decode_trap(&trap) {
-        groups.gone_over(told, &events).await;
+        groups.record_switch_over(told, &events).await;
     }
 }
 
 impl PacketLight {
     pub(crate) async fn open(
         descriptor: Descriptor,
-        agent: Agent,
+        agent: SnmpClient,
         encoding: PskEncoding,
         los: Option<LosEncoding>,
         events: EventHub,
@@ -87,10 +91,10 @@ impl PacketLight {
                 Op::SetEncryption,
             ])
             .with_events(agent.link().event_support());
-        let groups = Arc::new(Groups::new(agent.clone(), los));
+        let groups = Arc::new(ApsGroups::new(agent.clone(), los));
         let listener = (Arc::clone(&groups), events.clone());
-        let traps = Beside::listen(agent.link(), move |notification| {
-            take(Arc::clone(&listener.0), listener.1.clone(), notification)
+        let traps = BackgroundTask::for_each_notification(agent.link(), move |notification| {
+            on_notification(Arc::clone(&listener.0), listener.1.clone(), notification)
         });
         check_agent(&INFO, &agent.call()).await?;
         let capability = agent.call().get(&[Oid::from(oid::CAPABILITY)]).await?;
@@ -109,7 +113,7 @@ impl PacketLight {
                 Op::SetProtection,
                 Op::ProtectionCommand,
             ]);
-            groups.look(Origin::Driver, &events).await;
+            groups.poll(Origin::Driver, &events).await;
         }
         let monitors = power::monitors(&agent.call()).await?;
         if !monitors.is_empty() {
@@ -120,18 +124,18 @@ impl PacketLight {
             descriptor: descriptor.with_kinds(&kinds),
             capabilities,
             // The MIB bounds the text of a key, and does not say how long an exchange takes.
-            encryptor: EncryptorCapabilities::forced(
+            encryptor: EncryptorCapabilities::forced_reinitialisation(
                 KeySizes::AnyUpTo(encoding.largest_key()),
                 None,
             ),
             protection: protection::capabilities(los),
-            meter: PowerMeterCapabilities::at(monitors),
+            meter: PowerMeterCapabilities::for_ports(monitors),
             agent,
             groups,
             encoding,
             events,
-            rolls: Rolls::default(),
-            turns: Turns::default(),
+            rolls: RollTracker::default(),
+            turns: ChangeLock::default(),
             traps,
         };
         if device.rows().await?.is_empty() {
@@ -175,7 +179,7 @@ impl Device for PacketLight {
     async fn identity(&self) -> Result<Identity> {
         let system = check_agent(&INFO, &self.agent.call()).await?;
         let known = system.object_id.as_ref().and_then(oid::model);
-        let mut identity = Identity::of("PacketLight");
+        let mut identity = Identity::new("PacketLight");
         if let Some(model) = known.map(str::to_owned).or(system.descr) {
             identity = identity.with_model(model);
         }
@@ -226,15 +230,15 @@ impl Device for PacketLight {
             let values = self.get(&columns.map(|c| oid::instance(c, row))).await?;
             for (name, value) in [("status", &values[0]), ("protected-status", &values[1])] {
                 let word =
-                    decode_status(value).map(|s| s.map(|s| Measure::Text(s.word().to_owned())));
+                    decode_status(value).map(|s| s.map(|s| Measure::Text(s.keyword().to_owned())));
                 all.extend(reading(format!("channel.{row}.{name}"), "", word)?);
             }
             let minutes = decode_number(&values[2], "slSecuEncryptionKeyExchangePeriod")
                 .map(|m| m.map(|m| Measure::Count(m.unsigned_abs())));
             let name = format!("channel.{row}.key-exchange-period");
             all.extend(reading(name, "min", minutes)?);
-            let lock =
-                decode_truth(&values[3], "slSecuEncryptionLock").map(|l| l.map(Measure::Flag));
+            let lock = decode_truth_value(&values[3], "slSecuEncryptionLock")
+                .map(|l| l.map(Measure::Flag));
             all.extend(reading(format!("channel.{row}.lock"), "", lock)?);
         }
         Ok(all)

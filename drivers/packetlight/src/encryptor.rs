@@ -2,12 +2,12 @@
 
 use crate::{
     device::PacketLight,
-    proto::{self, Status, decode_severity, decode_status, decode_truth, oid},
+    proto::{self, Status, decode_severity, decode_status, decode_truth_value, oid},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
-    agent::Beside,
     snmp::{SecurityLevel, SetRequest, Value},
+    snmp_client::BackgroundTask,
 };
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, KeyId, Result,
@@ -43,13 +43,13 @@ pub(crate) struct Roll {
     left: Option<Instant>,
     /// When it was seen there again.
     back: Option<Instant>,
-    watcher: Option<Beside>,
+    watcher: Option<BackgroundTask>,
 }
 
 /// Of a baseline: whether alarm 223 was raised before the key was written.
 const FAILED_BEFORE: &str = "key-exchange-failed";
 
-pub(crate) type Rolls = Arc<Mutex<HashMap<u32, Roll>>>;
+pub(crate) type RollTracker = Arc<Mutex<HashMap<u32, Roll>>>;
 
 impl PacketLight {
     /// The row of a channel, which must be there.
@@ -83,7 +83,7 @@ impl PacketLight {
     /// came back.
     fn watch(&self, row: u32) {
         let (agent, rolls) = (self.agent.clone(), Arc::clone(&self.rolls));
-        let watcher = Beside::run(async move {
+        let watcher = BackgroundTask::spawn(async move {
             let end = Instant::now() + WATCHED_FOR;
             while Instant::now() < end {
                 if let Ok(values) = agent.call().get(&[oid::instance(oid::STATUS, row)]).await
@@ -164,7 +164,7 @@ impl Encryptor for PacketLight {
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         let (row, status) = self.row(channel).await?;
         let enable = self.get(&[oid::instance(oid::ENABLE, row)]).await?;
-        let enabled = decode_truth(&enable[0], "slSecuEncryptionEnable")?;
+        let enabled = decode_truth_value(&enable[0], "slSecuEncryptionEnable")?;
         let state = match status {
             _ if enabled == Some(false) => ChannelState::Disabled,
             _ if self.key_exchange_failed(row).await? => ChannelState::Failed,
@@ -172,7 +172,7 @@ impl Encryptor for PacketLight {
             Status::Exchange | Status::Kdf => ChannelState::Exchanging,
             Status::Active => ChannelState::Encrypting,
         };
-        Ok(ChannelStatus::new(channel.clone(), state).with_vendor_state(status.word()))
+        Ok(ChannelStatus::new(channel.clone(), state).with_vendor_state(status.keyword()))
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
@@ -257,7 +257,7 @@ impl Encryptor for PacketLight {
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         let (row, _) = self.row(&staged.channel).await?;
         self.resume(row, staged);
-        let end = Instant::now() + self.encryptor.confirmation;
+        let end = Instant::now() + self.encryptor.confirm_timeout;
         let (left, back) = loop {
             let seen = self.with(|rolls| {
                 rolls
@@ -296,7 +296,7 @@ impl Encryptor for PacketLight {
                 true,
                 format!("status left active and is active again; {alarm}"),
             )
-            .with_gap(back.duration_since(left)),
+            .with_outage(back.duration_since(left)),
             (None, _) => Confirmation::new(
                 staged,
                 false,
@@ -308,7 +308,7 @@ impl Encryptor for PacketLight {
             _ => Confirmation::new(
                 staged,
                 false,
-                format!("status left active and is {}; {alarm}", now.word()),
+                format!("status left active and is {}; {alarm}", now.keyword()),
             ),
         })
     }
@@ -322,7 +322,7 @@ impl Encryptor for PacketLight {
                 "set-encryption",
                 "slSecuEncryptionEnable",
                 name,
-                proto::truth(on),
+                proto::truth_value(on),
             )
             .await
     }

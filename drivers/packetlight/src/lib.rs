@@ -14,9 +14,9 @@ pub use device::PacketLight;
 use async_trait::async_trait;
 use proto::{PskEncoding, aps::LosEncoding};
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
-    link::agent::Agent,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    link::snmp_client::SnmpClient,
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
@@ -83,17 +83,17 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the SNMP link on net-snmp's snmpd; net-snmp's traps and informs into its \
                 receiver",
         },
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and \
                 pysnmp 7.1.30 walk and set that emulator, its encryption and its protection",
         },
@@ -147,31 +147,31 @@ impl Driver for PacketLightDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let encoding = uri
             .parameter("psk-encoding")
-            .and_then(PskEncoding::from_word)
+            .and_then(PskEncoding::from_keyword)
             .ok_or_else(|| Error::invalid("psk-encoding= takes hex or base64"))?;
         let los = uri.parameter("los-encoding");
         let los = los
             .map(|word| {
-                LosEncoding::from_word(word)
+                LosEncoding::from_keyword(word)
                     .ok_or_else(|| Error::invalid("los-encoding= takes signed or twos-complement"))
             })
             .transpose()?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(
+        let agent = SnmpClient::new(
             context.snmp_link(uri, events.clone()).await?,
             descriptor.deadline,
         );
         let device = Arc::new(PacketLight::open(descriptor, agent, encoding, los, events).await?);
-        let mut opened = Opened::encryptor(Arc::clone(&device));
+        let mut opened = OpenedDevice::from_encryptor(Arc::clone(&device));
         if device.is(DeviceKind::ProtectionSwitch) {
-            opened = opened.and_protection(Arc::clone(&device) as _);
+            opened = opened.with_protection(Arc::clone(&device) as _);
         }
         Ok(if device.is(DeviceKind::PowerMeter) {
-            opened.and_meter(device)
+            opened.with_power_meter(device)
         } else {
             opened
         })

@@ -9,14 +9,14 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
-    agent::{Call, optional},
     snmp::Oid,
+    snmp_client::{SnmpCall, optional},
 };
 use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
 use qkd_switch_hal::{MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
 
 /// The ports that tell their power, by ifIndex.
-pub(crate) async fn monitors(call: &Call<'_>) -> Result<Vec<Port>> {
+pub(crate) async fn monitors(call: &SnmpCall<'_>) -> Result<Vec<Port>> {
     let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
     rows.iter()
         .map(|(index, _)| {

@@ -13,10 +13,10 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Call, integer, optional, steps},
         snmp::{Oid, SetRequest, Value},
+        snmp_client::{SnmpCall, SnmpClient, integer, optional, to_integer_steps},
     },
-    protecting::{self, Backend, Watch},
+    protection::{self, ActivePathTracker, ProtectionBackend},
 };
 use qkd_hal::{
     Error, ErrorKind, EventKind, Operation, Result,
@@ -25,8 +25,9 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::protection::{
-    CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
-    ProtectionSetting as Setting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+    ExternalCommand, ExternalCommandKind, GroupId, PathId, PathStatus, Protection,
+    ProtectionCapabilities, ProtectionSetting as Setting, ProtectionStatus, SelectionMode,
+    SettingKind, SwitchRequest,
 };
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -42,19 +43,19 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
     let mut settings = vec![
         SettingKind::Mode,
-        SettingKind::Revert,
+        SettingKind::Revertive,
         SettingKind::WaitToRestore,
     ];
     settings.extend(los.map(|_| SettingKind::Threshold));
     let commands = [
-        CommandKind::Clear,
-        CommandKind::Lockout,
-        CommandKind::Force,
-        CommandKind::Manual,
+        ExternalCommandKind::Clear,
+        ExternalCommandKind::Lockout,
+        ExternalCommandKind::Force,
+        ExternalCommandKind::Manual,
     ];
     let capabilities = ProtectionCapabilities::new(&settings, &commands)
         .with_wait_to_restore(MINUTE..=12 * MINUTE, MINUTE)
-        .with_switching(SWITCHING);
+        .with_switching_time(SWITCHING);
     match los {
         // From -50.0 dBm on (text of the MIB); the most is that of 16 bits.
         Some(_) => capabilities.with_threshold(
@@ -65,10 +66,10 @@ pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
 }
 
 /// The groups of the box.
-pub(crate) struct Groups {
-    agent: Agent,
+pub(crate) struct ApsGroups {
+    agent: SnmpClient,
     los: Option<LosEncoding>,
-    watch: Watch,
+    watch: ActivePathTracker,
 }
 
 /// A row, read in one PDU.
@@ -121,17 +122,17 @@ fn since(last: &Value, now: &Value) -> Result<Option<SystemTime>, ProtoError> {
     }))
 }
 
-impl Groups {
-    pub(crate) fn new(agent: Agent, los: Option<LosEncoding>) -> Self {
+impl ApsGroups {
+    pub(crate) fn new(agent: SnmpClient, los: Option<LosEncoding>) -> Self {
         Self {
             agent,
             los,
-            watch: Watch::default(),
+            watch: ActivePathTracker::default(),
         }
     }
 
     /// The groups that are there.
-    pub(crate) async fn rows(&self, call: &Call<'_>) -> Result<Vec<GroupId>> {
+    pub(crate) async fn rows(&self, call: &SnmpCall<'_>) -> Result<Vec<GroupId>> {
         let rows = call
             .walk(&Oid::from(aps::ENTRY).child(&[aps::ENABLE]))
             .await?;
@@ -146,7 +147,7 @@ impl Groups {
             .collect()
     }
 
-    async fn row(&self, group: &GroupId, call: &Call<'_>) -> Result<Row> {
+    async fn row(&self, group: &GroupId, call: &SnmpCall<'_>) -> Result<Row> {
         let index = row(group)?;
         let columns = [
             aps::ENABLE,
@@ -178,65 +179,65 @@ impl Groups {
         })
     }
 
-    async fn stands(&self, group: &GroupId, call: &Call<'_>) -> Result<ProtectionStatus> {
+    async fn read_status(&self, group: &GroupId, call: &SnmpCall<'_>) -> Result<ProtectionStatus> {
         let row = self.row(group, call).await?;
         let paths =
             Connection::ALL
                 .into_iter()
                 .zip(row.status.failed)
                 .map(|(connection, failed)| {
-                    let mut path = PathStatus::new(connection.word());
+                    let mut path = PathStatus::new(connection.keyword());
                     (path.failed, path.threshold) = (Some(failed), row.threshold);
                     path
                 });
         let mode = if row.enabled {
-            Mode::Automatic
+            SelectionMode::Automatic
         } else {
-            Mode::Manual
+            SelectionMode::Manual
         };
         let mut status = ProtectionStatus::new(
             group.clone(),
             mode,
-            row.active.word().into(),
+            row.active.keyword().into(),
             row.request(),
             paths.collect(),
         );
-        status.preferred = Some(Connection::Working.word().into());
-        status.revert = Some(row.revertive);
+        status.preferred = Some(Connection::Working.keyword().into());
+        status.revertive = Some(row.revertive);
         status.wait_to_restore = u32::try_from(row.wait).ok().map(|minutes| MINUTE * minutes);
         status.switch_overs = row.switchovers.and_then(|n| u64::try_from(n).ok());
-        self.watch.date(&mut status);
-        status.live.since = row
+        self.watch.fill_since(&mut status);
+        status.active.since = row
             .since
             .map(|at| (at, Origin::Device))
-            .or(status.live.since);
+            .or(status.active.since);
         Ok(status)
     }
 
     /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
     /// the next trap.
-    pub(crate) async fn look(&self, origin: Origin, events: &EventHub) {
+    pub(crate) async fn poll(&self, origin: Origin, events: &EventHub) {
         let call = self.agent.call();
         for group in self.rows(&call).await.unwrap_or_default() {
-            if let Ok(now) = self.stands(&group, &call).await {
-                self.watch.note(&now, origin, events);
+            if let Ok(now) = self.read_status(&group, &call).await {
+                self.watch.observe(&now, origin, events);
             }
         }
     }
 
     /// The box tells of a switch-over: the state says why.
-    pub(crate) async fn gone_over(&self, told: SwitchOver, events: &EventHub) {
+    pub(crate) async fn record_switch_over(&self, told: SwitchOver, events: &EventHub) {
         let group = GroupId(told.group.to_string());
-        match self.stands(&group, &self.agent.call()).await {
-            Ok(now) => drop(self.watch.note(&now, Origin::Device, events)),
+        match self.read_status(&group, &self.agent.call()).await {
+            Ok(now) => drop(self.watch.observe(&now, Origin::Device, events)),
             Err(_) => {
-                let path = told.connection.word().to_owned();
+                let path = told.connection.keyword().to_owned();
                 events.publish(
                     Origin::Device,
                     EventKind::SwitchOver {
                         group: group.0,
                         path,
-                        request: Request::Unknown.to_string(),
+                        request: SwitchRequest::Unknown.to_string(),
                     },
                 );
             }
@@ -246,33 +247,34 @@ impl Groups {
 
 impl Row {
     /// optApsConfigActiveRequest, and what the rest of the row tells where that is none.
-    fn request(&self) -> Request {
+    fn request(&self) -> SwitchRequest {
         match (self.request, self.active) {
             // Without automatic protection the signal stays where it was put.
-            _ if !self.enabled => Request::ManualSwitch,
-            (ActiveRequest::LockOut, _) => Request::LockoutOfProtection,
-            _ if self.status.locked_out => Request::LockoutOfProtection,
-            (ActiveRequest::ForceSwitch, _) => Request::ForcedSwitch,
-            (ActiveRequest::Manual, _) => Request::ManualSwitch,
-            (ActiveRequest::SignalFailure, _) => Request::SignalFail,
+            _ if !self.enabled => SwitchRequest::ManualSwitch,
+            (ActiveRequest::LockOut, _) => SwitchRequest::LockoutOfProtection,
+            _ if self.status.locked_out => SwitchRequest::LockoutOfProtection,
+            (ActiveRequest::ForceSwitch, _) => SwitchRequest::ForcedSwitch,
+            (ActiveRequest::Manual, _) => SwitchRequest::ManualSwitch,
+            (ActiveRequest::SignalFailure, _) => SwitchRequest::SignalFail,
             (ActiveRequest::Revertive | ActiveRequest::Other, Connection::Working) => {
-                Request::NoRequest
+                SwitchRequest::NoRequest
             }
-            (_, Connection::Protection) if self.status.failed[0] => Request::SignalFail,
-            (_, Connection::Protection) if self.revertive => Request::WaitToRestore,
-            (_, Connection::Protection) => Request::DoNotRevert,
+            (_, Connection::Protection) if self.status.failed[0] => SwitchRequest::SignalFail,
+            (_, Connection::Protection) if self.revertive => SwitchRequest::WaitToRestore,
+            (_, Connection::Protection) => SwitchRequest::DoNotRevert,
         }
     }
 }
 
 #[async_trait]
-impl Backend for Groups {
+impl ProtectionBackend for ApsGroups {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
-        self.stands(group, &self.agent.by(until)).await
+        self.read_status(group, &self.agent.with_deadline(until))
+            .await
     }
-    fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
+    fn permits(&self, status: &ProtectionStatus, command: &ExternalCommand) -> Result<()> {
         match (status.mode, command) {
-            (Mode::Automatic, _) | (_, SwitchCommand::Clear) => Ok(()),
+            (SelectionMode::Automatic, _) | (_, ExternalCommand::Clear) => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::NotReady,
                 "optical protection is disabled, and what a command does then is not public: set \
@@ -280,20 +282,25 @@ impl Backend for Groups {
             )),
         }
     }
-    async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
+    async fn send_command(
+        &self,
+        group: &GroupId,
+        command: &ExternalCommand,
+        until: Instant,
+    ) -> Result<()> {
         let operation = Operation::ProtectionCommand.name();
         let value = aps::command(command)
             .ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;
         // What the object shows after a command is not said: the state of the group is read back.
         self.agent
-            .by(until)
+            .with_deadline(until)
             .set(
                 operation,
                 SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value),
             )
             .await
     }
-    fn within(&self) -> Duration {
+    fn settling_time(&self) -> Duration {
         SETTLING
     }
 }
@@ -310,7 +317,7 @@ impl Protection for PacketLight {
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         self.groups
-            .stands(group, &self.agent.call())
+            .read_status(group, &self.agent.call())
             .await
             .map(Measured::now)
     }
@@ -321,11 +328,11 @@ impl Protection for PacketLight {
             Setting::Mode(mode) => (
                 "optApsConfigEnable",
                 aps::ENABLE,
-                aps::second(*mode == Mode::Automatic),
+                aps::second(*mode == SelectionMode::Automatic),
             ),
-            Setting::Revert(on) => ("optApsConfigRevertive", aps::REVERTIVE, aps::second(*on)),
+            Setting::Revertive(on) => ("optApsConfigRevertive", aps::REVERTIVE, aps::second(*on)),
             Setting::WaitToRestore(time) => {
-                let minutes = steps(time.as_secs_f64(), MINUTE.as_secs_f64(), "s")?;
+                let minutes = to_integer_steps(time.as_secs_f64(), MINUTE.as_secs_f64(), "s")?;
                 (
                     "optApsConfigWaitToRestore",
                     aps::WAIT_TO_RESTORE,
@@ -335,7 +342,7 @@ impl Protection for PacketLight {
             Setting::Threshold { path, level } => {
                 // One threshold for both.
                 connection(path)?;
-                let tenths = i16::try_from(steps(level.0, 0.1, "dBm")?)
+                let tenths = i16::try_from(to_integer_steps(level.0, 0.1, "dBm")?)
                     .map_err(|_| Error::invalid(format!("{level} is beyond 16 bits")))?;
                 (
                     "optApsConfigLosThreshold",
@@ -346,7 +353,7 @@ impl Protection for PacketLight {
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
         let call = self.agent.call();
-        let _turn = self.turns.take(call.until()).await?;
+        let _turn = self.turns.lock(call.deadline()).await?;
         // A group that is not there is `NotFound`: a SET might create its row.
         self.groups.row(group, &call).await?;
         call.change(
@@ -358,14 +365,14 @@ impl Protection for PacketLight {
         .await
     }
 
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(
+        protection::command(
             &*self.groups,
             group,
             command,
             &self.turns,
-            self.agent.call().until(),
+            self.agent.call().deadline(),
         )
         .await
     }

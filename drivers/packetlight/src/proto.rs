@@ -8,13 +8,13 @@ pub mod aps;
 pub mod oid;
 mod trap;
 
-pub use qkd_driver_kit::link::agent::{Misread as ProtoError, text as decode_text};
+pub use qkd_driver_kit::link::snmp_client::{SnmpDecodeError as ProtoError, text as decode_text};
 pub use trap::{Alarm, decode_trap};
 
 use base64::Engine;
 use qkd_driver_kit::link::{
-    agent::{enumeration, integer, optional},
     snmp::Value,
+    snmp_client::{enumeration, integer, optional},
 };
 use qkd_hal::{event::Severity, units::Bits};
 use zeroize::Zeroizing;
@@ -38,7 +38,7 @@ pub enum Status {
 impl Status {
     /// The MIB's word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Init => "init",
             Self::Exchange => "exchange",
@@ -61,7 +61,7 @@ pub enum PskEncoding {
 impl PskEncoding {
     /// By the word of the URI.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub fn from_keyword(word: &str) -> Option<Self> {
         match word {
             "hex" => Some(Self::Hex),
             "base64" => Some(Self::Base64),
@@ -112,13 +112,13 @@ pub fn decode_status(value: &Value) -> Result<Option<Status>, ProtoError> {
 }
 
 /// A TruthValue; `None` where the agent lacks the column.
-pub fn decode_truth(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
+pub fn decode_truth_value(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
     optional(value, |v| enumeration(v, object, &[(1, true), (2, false)]))
 }
 
 /// A TruthValue to write.
 #[must_use]
-pub fn truth(on: bool) -> Value {
+pub fn truth_value(on: bool) -> Value {
     Value::Integer(if on { 1 } else { 2 })
 }
 
@@ -192,7 +192,7 @@ pub fn fuzz(input: &[u8]) {
     for value in values {
         let _ = (
             decode_status(&value),
-            decode_truth(&value, "x"),
+            decode_truth_value(&value, "x"),
             decode_severity(&value),
             decode_text(&value, "x"),
             decode_number(&value, "x"),

@@ -1,25 +1,25 @@
 //! The switch behind the contract, over whichever interface.
 
-use crate::interface::{Change, Fitted, Interface, Pair, not_applied};
+use crate::interface::{Change, Features, Interface, Pair, not_applied};
 use crate::product;
 use async_trait::async_trait;
-use qkd_driver_kit::{protecting, switching, turns::Turns};
+use qkd_driver_kit::{change_lock::ChangeLock, protection, switching};
 use qkd_hal::{
-    Capabilities, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error, EventKind,
-    EventStream, Health, Identity, Operation, Result, Stated, Support,
+    Capabilities, Certainty, Descriptor, Device, DeviceKind, DeviceMisbehaved, Effect, Error,
+    EventKind, EventStream, Health, Identity, Operation, Result, Support,
     device::HealthState,
     event::{EventHub, Origin},
     parameter::{ParameterSpec, ParameterValue, find},
-    reading::{Measured, Reading, Value},
+    reading::{Measured, Reading, ReadingValue},
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Applied, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, CrossConnects,
-    Geometry, MonitorChange, MonitorStatus, OpticalSwitch, Plan, Port, PortState, PortStatus,
-    PowerLoss, PowerMeter, PowerMeterCapabilities, Step, SwitchCapabilities,
+    ApplyReport, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, CrossConnects,
+    Geometry, MonitorSetting, MonitorStatus, OpticalSwitch, Plan, Port, PortState, PortStatus,
+    PowerFailureBehaviour, PowerMeter, PowerMeterCapabilities, Step, SwitchCapabilities,
     protection::{
-        GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
-        SwitchCommand,
+        ExternalCommand, GroupId, Protection, ProtectionCapabilities, ProtectionSetting,
+        ProtectionStatus,
     },
 };
 use std::{
@@ -33,14 +33,14 @@ pub struct Polatis {
     descriptor: Descriptor,
     capabilities: Capabilities,
     switch: SwitchCapabilities,
-    fitted: Fitted,
+    fitted: Features,
     protection: ProtectionCapabilities,
     interface: Box<dyn Interface>,
     identity: Identity,
     events: EventHub,
-    turns: Turns,
+    turns: ChangeLock,
     /// Of changes of groups, monitors and attenuators, which read before or after.
-    settings: Turns,
+    settings: ChangeLock,
 }
 
 impl Polatis {
@@ -110,14 +110,14 @@ impl Polatis {
             descriptor: descriptor.with_kinds(&kinds),
             capabilities,
             switch: SwitchCapabilities::new(geometry)
-                .with_power_loss(Stated::Confirmed(PowerLoss::BootMode)),
+                .with_power_failure(Certainty::Confirmed(PowerFailureBehaviour::BootMode)),
             protection: fitted.protection.clone().unwrap_or_default(),
             fitted,
             interface,
             identity,
             events,
-            turns: Turns::default(),
-            settings: Turns::default(),
+            turns: ChangeLock::default(),
+            settings: ChangeLock::default(),
         })
     }
 
@@ -185,7 +185,7 @@ impl Polatis {
             .try_for_each(|p| self.switch.geometry.check_port(*p))
     }
 
-    fn groups(&self, operation: Operation) -> Result<&crate::snmp::Groups> {
+    fn groups(&self, operation: Operation) -> Result<&crate::snmp::ApsGroups> {
         self.interface.groups().ok_or_else(|| {
             Error::unsupported(operation.name(), "only SNMP serves protection groups")
         })
@@ -204,11 +204,11 @@ impl Device for Polatis {
     async fn identity(&self) -> Result<Identity> {
         let until = self.until();
         let mut now = self.interface.identity(until).await?;
-        if !now.same_box(&self.identity) {
+        if !now.is_same_device(&self.identity) {
             // One wrong bit is not another box: that one says so twice.
             now = self.interface.identity(until).await?;
         }
-        if !now.same_box(&self.identity) {
+        if !now.is_same_device(&self.identity) {
             // The check around the handles refuses from now on; nothing more goes to a box that
             // nobody opened.
             self.events.publish(
@@ -256,7 +256,7 @@ impl Device for Polatis {
             .map(|(port, m)| {
                 Reading::now(
                     format!("port.{port}.power"),
-                    Value::Number(m.value.0),
+                    ReadingValue::Number(m.value.0),
                     DecibelMilliwatts::SYMBOL,
                 )
                 .with_quality(m.quality)
@@ -341,7 +341,7 @@ impl OpticalSwitch for Polatis {
             .collect())
     }
 
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let until = self.until();
         let run = Run {
             device: self,
@@ -414,14 +414,14 @@ impl Run<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let wanted = self.plan.result(&present).ok()?;
+        let wanted = self.plan.expected_state(&present).ok()?;
         (wanted.len() <= interface.pairs_per_command())
             .then(|| pairs(&wanted.iter().collect::<Vec<_>>()))
     }
 }
 
 #[async_trait]
-impl switching::Backend for Run<'_> {
+impl switching::SwitchBackend for Run<'_> {
     async fn read(&self) -> Result<CrossConnects> {
         let state = self.device.state(self.until).await?;
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
@@ -439,11 +439,11 @@ impl switching::Backend for Run<'_> {
         }
         // Removes stand before adds in every plan; neighbours of one kind go in one command.
         let mut sent = 0;
-        for group in steps.chunk_by(|a, b| a.adds().is_empty() == b.adds().is_empty()) {
+        for group in steps.chunk_by(|a, b| a.added().is_empty() == b.added().is_empty()) {
             for part in group.chunks(interface.pairs_per_command()) {
                 let (removes, adds) = (
-                    pairs(part.iter().flat_map(Step::removes)),
-                    pairs(part.iter().flat_map(Step::adds)),
+                    pairs(part.iter().flat_map(Step::removed)),
+                    pairs(part.iter().flat_map(Step::added)),
                 );
                 let change = if adds.is_empty() {
                     Change::Remove(&removes)
@@ -480,18 +480,18 @@ impl PowerMeter for Polatis {
         self.interface.monitor(port, self.until()).await
     }
 
-    async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()> {
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
         self.fitted.meter.check_port(port)?;
         self.fitted.meter.check(change)?;
         let until = self.until();
-        let _turn = self.settings.take(until).await?;
+        let _turn = self.settings.lock(until).await?;
         self.interface.set_monitor(port, change, until).await?;
         let now = self
             .interface
             .monitor(port, until)
             .await
             .map_err(|e| e.with_effect(Effect::Unknown))?;
-        if self.stands(&now, change) {
+        if self.read_status(&now, change) {
             Ok(())
         } else {
             Err(not_applied(
@@ -507,15 +507,15 @@ impl Polatis {
         (a - b).abs() <= self.interface.resolution() / 2.0 + 1e-9
     }
 
-    fn stands(&self, now: &MonitorStatus, change: &MonitorChange) -> bool {
+    fn read_status(&self, now: &MonitorStatus, change: &MonitorSetting) -> bool {
         let level = |a: Option<DecibelMilliwatts>, b: Option<DecibelMilliwatts>| match (a, b) {
             (Some(a), Some(b)) => self.near(a.0, b.0),
             (a, b) => a.is_none() && b.is_none(),
         };
         match change {
-            MonitorChange::Wavelength(nm) => now.wavelength.is_some_and(|w| self.near(w.0, nm.0)),
-            MonitorChange::Averaging(time) => now.averaging == Some(*time),
-            MonitorChange::Alarms(wanted) => {
+            MonitorSetting::Wavelength(nm) => now.wavelength.is_some_and(|w| self.near(w.0, nm.0)),
+            MonitorSetting::Averaging(time) => now.averaging == Some(*time),
+            MonitorSetting::Alarms(wanted) => {
                 level(now.alarms.low, wanted.low) && level(now.alarms.high, wanted.high)
             }
             _ => false,
@@ -557,7 +557,7 @@ impl Attenuator for Polatis {
             self.check_ports(&[*reference])?;
         }
         let until = self.until();
-        let _turn = self.settings.take(until).await?;
+        let _turn = self.settings.lock(until).await?;
         self.interface.set_attenuation(port, wanted, until).await?;
         let now = self
             .interface
@@ -586,7 +586,7 @@ impl Protection for Polatis {
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         Polatis::groups(self, Operation::ProtectionStatus)?
-            .stands(group, self.until())
+            .read_status(group, self.until())
             .await
             .map(Measured::now)
     }
@@ -594,15 +594,15 @@ impl Protection for Polatis {
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         self.protection.check_setting(setting)?;
         let until = self.until();
-        let _turn = self.settings.take(until).await?;
+        let _turn = self.settings.lock(until).await?;
         Polatis::groups(self, Operation::SetProtection)?
             .set(group, setting, until)
             .await
     }
 
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(
+        protection::command(
             Polatis::groups(self, Operation::ProtectionCommand)?,
             group,
             command,

@@ -8,7 +8,7 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState,
+    Attenuation, AttenuatorCapabilities, Geometry, MonitorSetting, MonitorStatus, Port, PortState,
     PowerMeterCapabilities, protection::ProtectionCapabilities,
 };
 use std::fmt::Display;
@@ -37,7 +37,7 @@ pub(crate) fn averaging_code(time: Duration) -> Result<u8> {
 }
 
 /// The most that 32 bits of thousandths hold; narrower bounds are not public.
-pub(crate) const MOST: f64 = i32::MAX as f64 / 1000.0;
+pub(crate) const MAX_LEVEL_DB: f64 = i32::MAX as f64 / 1000.0;
 
 /// One command that changes paths.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub(crate) enum Change<'a> {
 
 /// What a box has beside its paths, as one of its interfaces tells.
 #[derive(Debug, Default)]
-pub(crate) struct Fitted {
+pub(crate) struct Features {
     pub(crate) meter: PowerMeterCapabilities,
     pub(crate) attenuator: AttenuatorCapabilities,
     /// Of groups that this interface serves.
@@ -83,7 +83,7 @@ pub(crate) trait Interface: Send + Sync {
     /// Ingress and egress ports.
     async fn size(&self, until: Instant) -> Result<(u32, u32)>;
     /// What the box has beside its paths.
-    async fn fitted(&self, model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted>;
+    async fn fitted(&self, model: &str, geometry: &Geometry, until: Instant) -> Result<Features>;
 
     /// The paths, in any order.
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>>;
@@ -114,7 +114,7 @@ pub(crate) trait Interface: Send + Sync {
     async fn set_monitor(
         &self,
         _port: Port,
-        _change: &MonitorChange,
+        _change: &MonitorSetting,
         _until: Instant,
     ) -> Result<()> {
         unserved(Operation::SetMonitor)
@@ -154,7 +154,7 @@ pub(crate) trait Interface: Send + Sync {
     }
 
     /// The protection groups, if this interface serves them.
-    fn groups(&self) -> Option<&crate::snmp::Groups> {
+    fn groups(&self) -> Option<&crate::snmp::ApsGroups> {
         None
     }
 

@@ -15,10 +15,10 @@ pub use device::Polatis;
 use async_trait::async_trait;
 use interface::Interface;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    context::Serial,
-    driver::{Evidence, EvidenceOf, Probe, Transport, UriParameter},
-    link::agent::Agent,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    context::SerialSettings,
+    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    link::snmp_client::SnmpClient,
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
@@ -120,8 +120,8 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, over TCP, a PTY and SNMP; its SCPI is also driven by \
             PyVISA with pyvisa-py",
     }],
@@ -249,7 +249,7 @@ impl Driver for PolatisDriver {
         }
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let protocol = Protocol::of(uri)?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
@@ -257,7 +257,7 @@ impl Driver for PolatisDriver {
         let relative = descriptor
             .accepted
             .contains("polatis.relative-level-is-below");
-        let settings = Some(Serial {
+        let settings = Some(SerialSettings {
             baud: scpi::proto::SERIAL_BAUD,
             hardware_flow: false,
         });
@@ -286,7 +286,7 @@ impl Driver for PolatisDriver {
                         "power-scale={scale}: it takes the dBm of one step, such as 0.001"
                     )));
                 }
-                let agent = Agent::new(
+                let agent = SnmpClient::new(
                     context.snmp_link(uri, events.clone()).await?,
                     descriptor.deadline,
                 );
@@ -294,15 +294,16 @@ impl Driver for PolatisDriver {
             }
         };
         let device = Arc::new(Polatis::open(descriptor, interface, events).await?);
-        let mut opened = Opened::switch(Arc::clone(&device)).known_as(device.opened_as());
+        let mut opened =
+            OpenedDevice::from_switch(Arc::clone(&device)).with_identity(device.opened_as());
         if device.is(DeviceKind::PowerMeter) {
-            opened = opened.and_meter(Arc::clone(&device) as _);
+            opened = opened.with_power_meter(Arc::clone(&device) as _);
         }
         if device.is(DeviceKind::Attenuator) {
-            opened = opened.and_attenuator(Arc::clone(&device) as _);
+            opened = opened.with_attenuator(Arc::clone(&device) as _);
         }
         Ok(if device.is(DeviceKind::ProtectionSwitch) {
-            opened.and_protection(device)
+            opened.with_protection(device)
         } else {
             opened
         })

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn product_codes_tell_size_and_monitors() {
+    fn product_codes_contain_size_and_monitors() {
         assert_eq!(size("N-VST-192x192-LU1-DMHNV-801"), Some((192, 192)));
         assert_eq!(size("N-OST-48xcc-LA1"), None);
         assert_eq!(monitors("I-OST-24x24-LU1-DMHNS"), Monitors::None);

@@ -1,33 +1,33 @@
 //! The switch as a device: who and how it is, and its alarms.
 
 use crate::{
-    proto::{self, Shape, decode_fault, oid},
+    proto::{self, SwitchType, decode_fault, oid},
     unit::Unit,
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
+    change_lock::ChangeLock,
     link::{
-        agent::{Agent, Beside, integer, optional, reading, text},
         snmp::Notification,
+        snmp_client::{BackgroundTask, SnmpClient, integer, optional, reading, text},
     },
-    turns::Turns,
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, EventKind, EventStream, Health, Identity,
     Operation, Result,
     device::HealthState,
     event::{EventHub, Origin},
-    reading::{Reading, Value as Measure},
+    reading::{Reading, ReadingValue as Measure},
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     Geometry, Port, PowerMeterCapabilities, SwitchCapabilities,
-    protection::{CommandKind, ProtectionCapabilities, SettingKind},
+    protection::{ExternalCommandKind, ProtectionCapabilities, SettingKind},
 };
 use std::{sync::Arc, time::Duration};
 
 /// HeTenthdBm and heOpSwitchWaitToRestoreTime are bounded as an Integer32 only.
-const MOST: f64 = i32::MAX as f64;
+const MAX_INTEGER32: f64 = i32::MAX as f64;
 
 /// An optical switch of an HMS agent.
 pub struct ScteHms {
@@ -39,13 +39,13 @@ pub struct ScteHms {
     pub(crate) unit: Arc<Unit>,
     pub(crate) identity: Identity,
     events: EventHub,
-    pub(crate) turns: Turns,
-    pub(crate) plans: Turns,
-    traps: Beside,
+    pub(crate) turns: ChangeLock,
+    pub(crate) plans: ChangeLock,
+    traps: BackgroundTask,
 }
 
 /// Takes a notification: whatever it tells, the state is read again.
-async fn take(unit: Arc<Unit>, events: EventHub, notification: Option<Notification>) {
+async fn on_notification(unit: Arc<Unit>, events: EventHub, notification: Option<Notification>) {
     let alarm = match notification.as_ref().map(proto::decode_trap) {
         Some(Ok(Some(alarm))) => Some(alarm),
         // Lost ones may have told of a switch-over.
@@ -57,8 +57,8 @@ async fn take(unit: Arc<Unit>, events: EventHub, notification: Option<Notificati
     } else {
         Origin::Poll
     };
-    let over = match unit.standing(&unit.agent.call()).await {
-        Ok(now) => unit.watch.note(&unit.status(&now), origin, &events),
+    let over = match unit.read_status(&unit.agent.call()).await {
+        Ok(now) => unit.watch.observe(&unit.status(&now), origin, &events),
         Err(_) => false,
     };
     if let (false, Some(alarm)) = (over, alarm) {
@@ -75,7 +75,7 @@ async fn take(unit: Arc<Unit>, events: EventHub, notification: Option<Notificati
 impl ScteHms {
     pub(crate) async fn open(
         descriptor: Descriptor,
-        agent: Agent,
+        agent: SnmpClient,
         unit: Option<u32>,
         events: EventHub,
     ) -> Result<Self> {
@@ -83,35 +83,39 @@ impl ScteHms {
         let unit = Arc::new(Unit::find(agent, unit).await?);
         let listener = (Arc::clone(&unit), events.clone());
         // Before the first reading: a switch-over after it is told of.
-        let traps = Beside::listen(unit.agent.link(), move |notification| {
-            take(Arc::clone(&listener.0), listener.1.clone(), notification)
+        let traps = BackgroundTask::for_each_notification(unit.agent.link(), move |notification| {
+            on_notification(Arc::clone(&listener.0), listener.1.clone(), notification)
         });
-        let now = unit.standing(&unit.agent.call()).await?;
-        unit.watch.note(&unit.status(&now), Origin::Driver, &events);
+        let now = unit.read_status(&unit.agent.call()).await?;
+        unit.watch
+            .observe(&unit.status(&now), Origin::Driver, &events);
         let identity = identity(&unit).await?;
 
         let mut settings = vec![
             SettingKind::Mode,
             SettingKind::Preferred,
-            SettingKind::Revert,
+            SettingKind::Revertive,
         ];
         settings.extend(now.wait.map(|_| SettingKind::WaitToRestore));
         let thresholds =
-            unit.shape == Shape::Ab && now.inputs.iter().all(|i| i.threshold.is_some());
+            unit.shape == SwitchType::Ab && now.inputs.iter().all(|i| i.threshold.is_some());
         settings.extend(thresholds.then_some(SettingKind::Threshold));
-        let mut protection =
-            ProtectionCapabilities::new(&settings, &[CommandKind::Force, CommandKind::Manual]);
+        let mut protection = ProtectionCapabilities::new(
+            &settings,
+            &[ExternalCommandKind::Force, ExternalCommandKind::Manual],
+        );
         if now.wait.is_some() {
             protection = protection.with_wait_to_restore(
-                Duration::ZERO..=Duration::from_secs_f64(MOST),
+                Duration::ZERO..=Duration::from_secs_f64(MAX_INTEGER32),
                 Duration::from_secs(1),
             );
         }
         if thresholds {
-            protection = protection
-                .with_threshold(DecibelMilliwatts(-MOST / 10.0)..=DecibelMilliwatts(MOST / 10.0));
+            protection = protection.with_threshold(
+                DecibelMilliwatts(-MAX_INTEGER32 / 10.0)..=DecibelMilliwatts(MAX_INTEGER32 / 10.0),
+            );
         }
-        let geometry = if unit.shape == Shape::Ab {
+        let geometry = if unit.shape == SwitchType::Ab {
             Geometry::one_by(2)
         } else {
             Geometry::Crossbar
@@ -134,7 +138,10 @@ impl ScteHms {
         let measures = now.inputs.iter().all(|i| i.level.is_some());
         let (descriptor, meter) = if measures {
             capabilities = capabilities.with(&[Op::Power, Op::Monitor]);
-            (descriptor, PowerMeterCapabilities::at([Port(1), Port(2)]))
+            (
+                descriptor,
+                PowerMeterCapabilities::for_ports([Port(1), Port(2)]),
+            )
         } else {
             (
                 descriptor.with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]),
@@ -178,7 +185,7 @@ async fn identity(unit: &Unit) -> Result<Identity> {
     names.push(oid::SYS_DESCR.into());
     let values = unit.agent.call().get(&names).await?;
     let told = |i: usize| text(&values[i], "entPhysicalEntry");
-    let mut identity = Identity::of(told(0)?.unwrap_or_else(|| "SCTE HMS".to_owned()));
+    let mut identity = Identity::new(told(0)?.unwrap_or_else(|| "SCTE HMS".to_owned()));
     if let Some(model) = told(1)?.or(text(&values[4], "sysDescr")?) {
         identity = identity.with_model(model);
     }
@@ -204,13 +211,13 @@ impl Device for ScteHms {
         let now = identity(&self.unit).await?;
         self.unit
             .agent
-            .recognise(&self.identity, &now, &self.events)
+            .check_identity(&self.identity, &now, &self.events)
             .await;
         Ok(now)
     }
 
     async fn health(&self) -> Result<Health> {
-        let now = self.unit.standing(&self.unit.agent.call()).await?;
+        let now = self.unit.read_status(&self.unit.agent.call()).await?;
         let mut faults: Vec<String> = ["A", "B"]
             .iter()
             .zip(now.inputs)
@@ -233,7 +240,7 @@ impl Device for ScteHms {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.unit.agent.call();
-        let now = self.unit.standing(&call).await?;
+        let now = self.unit.read_status(&call).await?;
         let values = call
             .get(&[oid::BOTH_INPUTS, oid::WAVELENGTH, oid::HYSTERESIS].map(|c| self.unit.name(c)))
             .await?;

@@ -13,9 +13,9 @@ pub use device::ScteHms;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport, UriParameter},
-    link::agent::Agent,
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, UriParameter, Verification, VerificationScope},
+    link::snmp_client::SnmpClient,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
@@ -53,12 +53,12 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     maturity: Maturity::Emulated,
     evidence: &[
-        Evidence {
-            of: EvidenceOf::Transport,
+        Verification {
+            of: VerificationScope::Transport,
             what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
         },
-        Evidence {
-            of: EvidenceOf::Emulator,
+        Verification {
+            of: VerificationScope::Emulator,
             what: "this repository's emulator, in memory and over SNMPv3 on another stack; \
                 net-snmp's tools and pysnmp 7.1.30 walk and set that emulator",
         },
@@ -97,20 +97,20 @@ impl Driver for ScteHmsDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let unit = uri.parse_parameter("unit", "an entPhysicalIndex")?;
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
-        let agent = Agent::new(
+        let agent = SnmpClient::new(
             context.snmp_link(uri, events.clone()).await?,
             descriptor.deadline,
         );
         let device = Arc::new(ScteHms::open(descriptor, agent, unit, events).await?);
-        let opened = Opened::protection(Arc::clone(&device))
-            .known_as(device.opened_as())
-            .and_switch(Arc::clone(&device) as _);
+        let opened = OpenedDevice::from_protection(Arc::clone(&device))
+            .with_identity(device.opened_as())
+            .with_switch(Arc::clone(&device) as _);
         Ok(if device.measures() {
-            opened.and_meter(device)
+            opened.with_power_meter(device)
         } else {
             opened
         })

@@ -7,10 +7,10 @@ use crate::{
     unit::Unit,
 };
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{self, Backend, Settling, position};
+use qkd_driver_kit::switching::{self, Settling, SwitchBackend, position};
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured, units::DecibelMilliwatts};
 use qkd_switch_hal::{
-    Applied, CrossConnects, Geometry, MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter,
+    ApplyReport, CrossConnects, Geometry, MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter,
     PowerMeterCapabilities, Step, SwitchCapabilities,
 };
 use std::time::Duration;
@@ -24,11 +24,11 @@ struct Run<'a> {
 }
 
 #[async_trait]
-impl Backend for Run<'_> {
+impl SwitchBackend for Run<'_> {
     async fn read(&self) -> Result<CrossConnects> {
         let state = self
             .unit
-            .standing(&self.unit.agent.by(self.until))
+            .read_status(&self.unit.agent.with_deadline(self.until))
             .await?
             .state;
         let number = match state {
@@ -60,14 +60,14 @@ impl Backend for Run<'_> {
 
 impl Run<'_> {
     async fn step(&self, step: &Step) -> Result<()> {
-        let call = self.unit.agent.by(self.until);
+        let call = self.unit.agent.with_deadline(self.until);
         let to = match (self.geometry, position::target(&self.geometry, step)?) {
             (Geometry::Crossbar, 1) => Position::Bar,
             (Geometry::Crossbar, _) => Position::Cross,
             (_, 1) => Position::PathA,
             _ => Position::PathB,
         };
-        manual(self.unit.standing(&call).await?.mode)?;
+        manual(self.unit.read_status(&call).await?.mode)?;
         call.change(
             Operation::Apply.name(),
             "heOpSwitchControl",
@@ -83,7 +83,7 @@ impl ScteHms {
         Run {
             unit: &self.unit,
             geometry: self.switch.geometry,
-            until: self.unit.agent.call().until(),
+            until: self.unit.agent.call().deadline(),
         }
     }
 }
@@ -98,9 +98,9 @@ impl OpticalSwitch for ScteHms {
         self.run().read().await.map(Measured::now)
     }
 
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let run = self.run();
-        let _turn = self.turns.take(run.until).await?;
+        let _turn = self.turns.lock(run.until).await?;
         switching::apply(&run, &self.identity, plan, &self.plans, run.until).await
     }
 }
@@ -113,7 +113,7 @@ impl PowerMeter for ScteHms {
 
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
         let mut all = Vec::with_capacity(ports.len());
-        let now = self.unit.standing(&self.unit.agent.call()).await?;
+        let now = self.unit.read_status(&self.unit.agent.call()).await?;
         for port in ports {
             self.meter.check_port(*port)?;
             let level = now.inputs[usize::from(port.0 == 2)].level;
@@ -130,7 +130,7 @@ impl PowerMeter for ScteHms {
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
         self.meter.check_port(port)?;
         let input =
-            self.unit.standing(&self.unit.agent.call()).await?.inputs[usize::from(port.0 == 2)];
+            self.unit.read_status(&self.unit.agent.call()).await?.inputs[usize::from(port.0 == 2)];
         let mut status = MonitorStatus::new(port);
         status.alarms.low = input.threshold;
         status.alarmed = Some(input.failed);

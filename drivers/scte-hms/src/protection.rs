@@ -7,13 +7,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    link::{agent::steps, snmp::Value},
-    protecting::{self, Backend},
+    link::{snmp::Value, snmp_client::to_integer_steps},
+    protection::{self, ProtectionBackend},
 };
 use qkd_hal::{Error, ErrorKind, Operation, Result, reading::Measured};
 use qkd_switch_hal::protection::{
-    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting as Setting,
-    ProtectionStatus, SwitchCommand,
+    ExternalCommand, GroupId, PathId, Protection, ProtectionCapabilities,
+    ProtectionSetting as Setting, ProtectionStatus, SelectionMode,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,10 +36,10 @@ impl Unit {
 
 /// In automatic mode a write to heOpSwitchControl does not move the switch: it names the preferred
 /// path.
-pub(crate) fn manual(mode: Mode) -> Result<()> {
+pub(crate) fn manual(mode: SelectionMode) -> Result<()> {
     match mode {
-        Mode::Manual => Ok(()),
-        Mode::Automatic => Err(Error::new(
+        SelectionMode::Manual => Ok(()),
+        SelectionMode::Automatic => Err(Error::new(
             ErrorKind::NotReady,
             "the switch chooses by itself: set its mode to manual first",
         )),
@@ -47,18 +47,23 @@ pub(crate) fn manual(mode: Mode) -> Result<()> {
 }
 
 #[async_trait]
-impl Backend for Unit {
+impl ProtectionBackend for Unit {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         self.check(group)?;
         Ok(Unit::status(
             self,
-            &self.standing(&self.agent.by(until)).await?,
+            &self.read_status(&self.agent.with_deadline(until)).await?,
         ))
     }
-    fn permits(&self, status: &ProtectionStatus, _command: &SwitchCommand) -> Result<()> {
+    fn permits(&self, status: &ProtectionStatus, _command: &ExternalCommand) -> Result<()> {
         manual(status.mode)
     }
-    async fn give(&self, _group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
+    async fn send_command(
+        &self,
+        _group: &GroupId,
+        command: &ExternalCommand,
+        until: Instant,
+    ) -> Result<()> {
         let path = command.path().ok_or_else(|| {
             Error::unsupported(
                 Operation::ProtectionCommand.name(),
@@ -67,7 +72,7 @@ impl Backend for Unit {
         })?;
         let position = self.position(path)?;
         self.agent
-            .by(until)
+            .with_deadline(until)
             .change(
                 Operation::ProtectionCommand.name(),
                 "heOpSwitchControl",
@@ -76,7 +81,7 @@ impl Backend for Unit {
             )
             .await
     }
-    fn within(&self) -> Duration {
+    fn settling_time(&self) -> Duration {
         SETTLING
     }
 }
@@ -90,13 +95,13 @@ impl Protection for ScteHms {
     async fn groups(&self) -> Result<Vec<GroupId>> {
         // Asked, so that a row that has gone is not told.
         self.unit
-            .standing(&self.unit.agent.call())
+            .read_status(&self.unit.agent.call())
             .await
             .map(|_| vec![self.unit.group()])
     }
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        Backend::status(&*self.unit, group, self.unit.agent.call().until())
+        ProtectionBackend::status(&*self.unit, group, self.unit.agent.call().deadline())
             .await
             .map(Measured::now)
     }
@@ -116,7 +121,7 @@ impl Protection for ScteHms {
                 self.unit.name(oid::CONTROL),
                 self.unit.position(path)?.value(),
             ),
-            Setting::Revert(on) => (
+            Setting::Revertive(on) => (
                 "heOpSwitchRevertEnable",
                 self.unit.name(oid::REVERT),
                 proto::revert(*on),
@@ -124,7 +129,7 @@ impl Protection for ScteHms {
             Setting::WaitToRestore(time) => (
                 "heOpSwitchWaitToRestoreTime",
                 self.unit.name(oid::WAIT_TO_RESTORE),
-                Value::Integer(steps(time.as_secs_f64(), 1.0, "s")?),
+                Value::Integer(to_integer_steps(time.as_secs_f64(), 1.0, "s")?),
             ),
             Setting::Threshold { path, level } => {
                 let row = self.unit.inputs[self.unit.position(path)?.inputs()[0]];
@@ -132,24 +137,24 @@ impl Protection for ScteHms {
                 (
                     "heOpSwitchSetInputPowerThreshold",
                     name,
-                    Value::Integer(steps(level.0, 0.1, "dBm")?),
+                    Value::Integer(to_integer_steps(level.0, 0.1, "dBm")?),
                 )
             }
             other => return Err(Error::invalid(format!("the MIB has no `{other}`"))),
         };
-        let _turn = self.turns.take(call.until()).await?;
+        let _turn = self.turns.lock(call.deadline()).await?;
         call.change(Operation::SetProtection.name(), object, name, value)
             .await
     }
 
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         self.protection.check_command(command)?;
-        protecting::command(
+        protection::command(
             &*self.unit,
             group,
             command,
             &self.turns,
-            self.unit.agent.call().until(),
+            self.unit.agent.call().deadline(),
         )
         .await
     }

@@ -7,26 +7,26 @@ pub mod oid;
 mod tests;
 mod trap;
 
-pub use qkd_driver_kit::link::agent::Misread;
+pub use qkd_driver_kit::link::snmp_client::SnmpDecodeError;
 pub use trap::{Alarm, decode_trap};
 
 use qkd_driver_kit::link::{
-    agent::{self, enumeration},
     snmp::{Notification, Oid, Value, VarBind},
+    snmp_client::{self, enumeration},
 };
 use qkd_hal::units::DecibelMilliwatts;
-use qkd_switch_hal::protection::{Mode, PathId};
+use qkd_switch_hal::protection::{PathId, SelectionMode};
 
 /// Which of the two switches of the MIB a unit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum SwitchType {
     /// Two inputs, one output.
     Ab,
     /// Two inputs, two outputs.
     Crossbar,
 }
 
-impl Shape {
+impl SwitchType {
     /// By the number of outputs.
     #[must_use]
     pub fn of_outputs(outputs: usize) -> Option<Self> {
@@ -109,30 +109,34 @@ impl Position {
 /// heOpSwitchControl or heOpSwitchState.
 ///
 /// # Errors
-/// [`Misread`]; so for all decoders.
-pub fn decode_position(value: &Value, object: &'static str) -> Result<Position, Misread> {
+/// [`SnmpDecodeError`]; so for all decoders.
+pub fn decode_position(value: &Value, object: &'static str) -> Result<Position, SnmpDecodeError> {
     use Position as P;
     let known = [P::PathA, P::PathB, P::Cross, P::Bar, P::BothA, P::BothB].map(|p| (p as i64, p));
     enumeration(value, object, &known)
 }
 
 /// heOpSwitchMode: automatic(1), manual(2).
-pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
+pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
         "heOpSwitchMode",
-        &[(1, Mode::Automatic), (2, Mode::Manual)],
+        &[(1, SelectionMode::Automatic), (2, SelectionMode::Manual)],
     )
 }
 
 /// heOpSwitchMode to write.
 #[must_use]
-pub fn mode(mode: Mode) -> Value {
-    Value::Integer(if mode == Mode::Automatic { 1 } else { 2 })
+pub fn mode(mode: SelectionMode) -> Value {
+    Value::Integer(if mode == SelectionMode::Automatic {
+        1
+    } else {
+        2
+    })
 }
 
 /// heOpSwitchRevertEnable: off(1), on(2).
-pub fn decode_revert(value: &Value) -> Result<bool, Misread> {
+pub fn decode_revert(value: &Value) -> Result<bool, SnmpDecodeError> {
     enumeration(value, "heOpSwitchRevertEnable", &[(1, false), (2, true)])
 }
 
@@ -143,14 +147,17 @@ pub fn revert(on: bool) -> Value {
 }
 
 /// HeFaultStatus: whether it is fault(2), not normal(1).
-pub fn decode_fault(value: &Value, object: &'static str) -> Result<bool, Misread> {
+pub fn decode_fault(value: &Value, object: &'static str) -> Result<bool, SnmpDecodeError> {
     enumeration(value, object, &[(1, false), (2, true)])
 }
 
 /// HeTenthdBm.
-pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, Misread> {
+pub fn decode_power(
+    value: &Value,
+    object: &'static str,
+) -> Result<DecibelMilliwatts, SnmpDecodeError> {
     #[allow(clippy::cast_precision_loss, reason = "an Integer32")]
-    agent::power(value, object, |n| n as f64 / 10.0)
+    snmp_client::power(value, object, |n| n as f64 / 10.0)
 }
 
 /// Drives every decoder with arbitrary bytes.
@@ -184,6 +191,6 @@ pub fn fuzz(input: &[u8]) {
             binds,
         });
     }
-    let _ = Shape::of_outputs(input.len())
+    let _ = SwitchType::of_outputs(input.len())
         .map(|s| s.position(&PathId(String::from_utf8_lossy(input).into_owned())));
 }

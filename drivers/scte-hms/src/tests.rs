@@ -2,21 +2,21 @@
 
 use crate::{driver, proto::oid};
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     link::{
         scripted_agent::{Objects, ScriptedAgent},
         snmp::{ErrorStatus, Oid, Value, VarBind},
     },
-    wrap::fault::{Fate, Script},
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, Operation, Result, Support,
-    event::{Delivery, EventStream, Origin},
+    event::{EventStream, Origin, StreamItem},
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     Plan, Port, Scope,
-    protection::{Mode, Request, SettingKind, SwitchCommand},
+    protection::{ExternalCommand, SelectionMode, SettingKind, SwitchRequest},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -70,13 +70,13 @@ fn objects(outputs: u32) -> Objects {
 }
 
 struct Bench {
-    opened: Result<Opened>,
+    opened: Result<OpenedDevice>,
     agent: Arc<ScriptedAgent>,
-    script: Script,
+    script: FaultScript,
 }
 
 async fn bench(objects: Objects, query: &str) -> Bench {
-    let (agent, script) = (ScriptedAgent::new(objects, react), Script::new());
+    let (agent, script) = (ScriptedAgent::new(objects, react), FaultScript::new());
     let context = OpenContext::new()
         .with_memory("box", agent.endpoint())
         .with_faults(script.clone());
@@ -93,7 +93,7 @@ async fn bench(objects: Objects, query: &str) -> Bench {
 
 const ASSUME: &str = "assume=scte-hms.outputs-tell-the-shape";
 
-async fn open(outputs: u32) -> (Opened, Arc<ScriptedAgent>, Script) {
+async fn open(outputs: u32) -> (OpenedDevice, Arc<ScriptedAgent>, FaultScript) {
     let Bench {
         opened,
         agent,
@@ -107,7 +107,7 @@ async fn event(events: &mut EventStream) -> (Origin, EventKind) {
         .await
         .unwrap()
     {
-        Some(Delivery::Event(e)) => (e.origin, e.kind.clone()),
+        Some(StreamItem::Event(e)) => (e.origin, e.kind.clone()),
         other => panic!("{other:?}"),
     }
 }
@@ -125,31 +125,31 @@ fn alarm(agent: &ScriptedAgent) {
 #[tokio::test(start_paused = true)]
 async fn each_state_has_the_reason_that_the_mib_gives_it() {
     let (opened, agent, _) = open(1).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let group = protection.groups().await.unwrap().remove(0);
     assert_eq!(group.0, "7");
     // Mode, state, status of input A, revert.
     for (mode, state, input, revert, request) in [
-        (1, 1, 1, 2, Request::NoRequest),
-        (1, 2, 2, 2, Request::SignalFail),
-        (1, 2, 1, 2, Request::WaitToRestore),
-        (1, 2, 1, 1, Request::DoNotRevert),
-        (2, 2, 2, 1, Request::ManualSwitch),
+        (1, 1, 1, 2, SwitchRequest::NoRequest),
+        (1, 2, 2, 2, SwitchRequest::SignalFail),
+        (1, 2, 1, 2, SwitchRequest::WaitToRestore),
+        (1, 2, 1, 1, SwitchRequest::DoNotRevert),
+        (2, 2, 2, 1, SwitchRequest::ManualSwitch),
     ] {
-        agent.put(name(oid::MODE), Value::Integer(mode));
-        agent.put(name(oid::STATE), Value::Integer(state));
-        agent.put(
+        agent.set_value(name(oid::MODE), Value::Integer(mode));
+        agent.set_value(name(oid::STATE), Value::Integer(state));
+        agent.set_value(
             name(oid::FAILOVER),
             Value::Integer(if state == 1 { 1 } else { 2 }),
         );
-        agent.put(
+        agent.set_value(
             oid::input(oid::INPUT_STATUS, UNIT, 1),
             Value::Integer(input),
         );
-        agent.put(name(oid::REVERT), Value::Integer(revert));
+        agent.set_value(name(oid::REVERT), Value::Integer(revert));
         let now = protection.protection(&group).await.unwrap().value;
         assert_eq!(
-            (now.live.request, now.live.path.0.as_str()),
+            (now.active.request, now.active.path.0.as_str()),
             (request, if state == 1 { "a" } else { "b" })
         );
         assert_eq!(now.paths[0].failed, Some(input == 2));
@@ -168,7 +168,7 @@ async fn each_state_has_the_reason_that_the_mib_gives_it() {
 #[tokio::test(start_paused = true)]
 async fn settings_are_set_and_read_back() {
     let (opened, agent, script) = open(1).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let group = "7".into();
     for (setting, oid, value) in [
         ("preferred=b", name(oid::CONTROL), 2),
@@ -185,7 +185,10 @@ async fn settings_are_set_and_read_back() {
             .set_protection(&group, &setting.parse().unwrap())
             .await
             .unwrap();
-        assert_eq!(agent.taken(), [VarBind::new(oid, Value::Integer(value))]);
+        assert_eq!(
+            agent.accepted_sets(),
+            [VarBind::new(oid, Value::Integer(value))]
+        );
     }
     for (setting, kind) in [
         ("preferred=c", ErrorKind::InvalidInput),
@@ -202,7 +205,7 @@ async fn settings_are_set_and_read_back() {
             "{setting}"
         );
     }
-    assert!(agent.taken().is_empty());
+    assert!(agent.accepted_sets().is_empty());
     agent.refuse(ErrorStatus::InconsistentValue);
     let refused = protection
         .set_protection(&group, &"revert=on".parse().unwrap())
@@ -216,7 +219,7 @@ async fn settings_are_set_and_read_back() {
             Some("inconsistentValue(12)")
         )
     );
-    script.strike(0, Fate::Lost);
+    script.inject(0, LinkFault::Lost);
     let lost = protection
         .set_protection(&group, &"revert=on".parse().unwrap())
         .await
@@ -233,23 +236,23 @@ async fn settings_are_set_and_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn commands_need_manual_mode_and_a_path_that_is_well() {
+async fn commands_need_manual_mode_and_an_available_path() {
     let (opened, agent, _) = open(1).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let (group, b) = ("7".into(), "b".into());
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
-    let forced = SwitchCommand::Force(b);
+    let forced = ExternalCommand::Force(b);
     assert_eq!(
         refused(protection.command(&group, &forced).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
     );
-    assert!(agent.taken().is_empty());
+    assert!(agent.accepted_sets().is_empty());
     protection
         .set_protection(&group, &"mode=manual".parse().unwrap())
         .await
         .unwrap();
-    agent.put(oid::input(oid::INPUT_STATUS, UNIT, 2), Value::Integer(2));
-    let manual = SwitchCommand::Manual("b".into());
+    agent.set_value(oid::input(oid::INPUT_STATUS, UNIT, 2), Value::Integer(2));
+    let manual = ExternalCommand::Manual("b".into());
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
@@ -261,14 +264,14 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
             .await
             .unwrap()
             .value
-            .live
+            .active
             .path
             .0,
         "b"
     );
     // An agent that takes the command and does not move.
-    agent.put(name(oid::MODE), Value::Integer(2));
-    agent.put(name(oid::STATE), Value::Integer(1));
+    agent.set_value(name(oid::MODE), Value::Integer(2));
+    agent.set_value(name(oid::STATE), Value::Integer(1));
     let stuck = ScriptedAgent::new(
         {
             let mut o = objects(1);
@@ -284,7 +287,7 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
         .await
         .unwrap();
     let error = opened
-        .as_protection()
+        .protection()
         .unwrap()
         .command(&group, &forced)
         .await
@@ -299,9 +302,9 @@ async fn commands_need_manual_mode_and_a_path_that_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alarms_are_switch_overs_or_alarms_and_date_the_live_path() {
+async fn alarms_become_switch_overs_or_alarms_and_set_the_time_of_the_active_path() {
     let (opened, agent, _) = open(1).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let mut events = protection.events();
     assert_eq!(
         protection
@@ -309,13 +312,13 @@ async fn alarms_are_switch_overs_or_alarms_and_date_the_live_path() {
             .await
             .unwrap()
             .value
-            .live
+            .active
             .since,
         None
     );
-    agent.put(name(oid::STATE), Value::Integer(2));
-    agent.put(name(oid::FAILOVER), Value::Integer(2));
-    agent.put(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
+    agent.set_value(name(oid::STATE), Value::Integer(2));
+    agent.set_value(name(oid::FAILOVER), Value::Integer(2));
+    agent.set_value(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
     alarm(&agent);
     let over = EventKind::SwitchOver {
         group: "7".into(),
@@ -329,7 +332,7 @@ async fn alarms_are_switch_overs_or_alarms_and_date_the_live_path() {
             .await
             .unwrap()
             .value
-            .live
+            .active
             .since
             .unwrap()
             .1,
@@ -349,7 +352,7 @@ async fn alarms_are_switch_overs_or_alarms_and_date_the_live_path() {
 #[tokio::test(start_paused = true)]
 async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both() {
     let (opened, agent, _) = open(2).await;
-    let (switch, protection) = (opened.as_switch().unwrap(), opened.as_protection().unwrap());
+    let (switch, protection) = (opened.switch().unwrap(), opened.protection().unwrap());
     let present = switch.connections().await.unwrap().value;
     assert_eq!(present.to_string(), "1-3,2-4");
     let who = switch.identity().await.unwrap();
@@ -371,7 +374,7 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
         .await
         .unwrap();
     assert!(switch.apply(&cross).await.unwrap().verified);
-    agent.put(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
+    agent.set_value(oid::input(oid::INPUT_STATUS, UNIT, 1), Value::Integer(2));
     let now = protection.protection(&"7".into()).await.unwrap().value;
     assert_eq!(
         now.paths
@@ -387,7 +390,7 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
             .contains(&SettingKind::Threshold)
     );
     protection
-        .command(&"7".into(), &SwitchCommand::Manual("both-b".into()))
+        .command(&"7".into(), &ExternalCommand::Manual("both-b".into()))
         .await
         .unwrap();
     let both = switch.connections().await.unwrap_err();
@@ -397,7 +400,7 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
     );
     assert_eq!(
         opened
-            .as_meter()
+            .power_meter()
             .unwrap()
             .power(&[Port(2), Port(1)])
             .await
@@ -408,7 +411,7 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_agent_lacks_is_not_declared() {
+async fn missing_objects_of_the_agent_are_not_declared() {
     let mut few = objects(1);
     few.remove(&name(oid::WAIT_TO_RESTORE));
     for input in [1, 2] {
@@ -416,7 +419,7 @@ async fn what_the_agent_lacks_is_not_declared() {
         few.remove(&oid::input(oid::THRESHOLD, UNIT, input));
     }
     let opened = bench(few, "").await.opened.unwrap();
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let settings: Vec<_> = protection
         .protection_capabilities()
         .settings
@@ -428,11 +431,11 @@ async fn what_the_agent_lacks_is_not_declared() {
         [
             SettingKind::Mode,
             SettingKind::Preferred,
-            SettingKind::Revert
+            SettingKind::Revertive
         ]
     );
     assert!(
-        opened.as_meter().is_err()
+        opened.power_meter().is_err()
             && opened.device().capabilities().supports(Operation::Power) == Support::Unsupported
     );
     assert_eq!(
@@ -455,9 +458,9 @@ async fn what_the_agent_lacks_is_not_declared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_values_and_lost_replies_harm_one_call_only() {
+async fn invalid_values_and_lost_replies_fail_only_one_call() {
     let (opened, agent, script) = open(1).await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     for (value, kind) in [
         (
             Value::Integer(9),
@@ -472,23 +475,23 @@ async fn wrong_values_and_lost_replies_harm_one_call_only() {
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
         ),
     ] {
-        agent.put(name(oid::STATE), value);
+        agent.set_value(name(oid::STATE), value);
         assert_eq!(
             protection.protection(&"7".into()).await.unwrap_err().kind(),
             kind
         );
     }
-    agent.put(name(oid::STATE), Value::Integer(1));
-    script.strike(0, Fate::Lost);
+    agent.set_value(name(oid::STATE), Value::Integer(1));
+    script.inject(0, LinkFault::Lost);
     assert_eq!(
         protection.protection(&"7".into()).await.unwrap_err().kind(),
         ErrorKind::Timeout
     );
     assert_eq!(
         protection.protection(&"7".into()).await.unwrap().value.mode,
-        Mode::Automatic
+        SelectionMode::Automatic
     );
-    agent.put(
+    agent.set_value(
         Oid::from(oid::PHYSICAL).child(&[oid::SERIAL, UNIT]),
         Value::text("S2"),
     );

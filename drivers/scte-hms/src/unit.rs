@@ -1,32 +1,33 @@
 //! One switch of an agent: what it tells.
 
 use crate::proto::{
-    Position, Shape, decode_fault, decode_mode, decode_position, decode_power, decode_revert, oid,
+    Position, SwitchType, decode_fault, decode_mode, decode_position, decode_power, decode_revert,
+    oid,
 };
 use qkd_driver_kit::link::{
-    agent::{Agent, Call, integer, optional},
     make::{SystemGroup, another_make},
     snmp::Oid,
+    snmp_client::{SnmpCall, SnmpClient, integer, optional},
 };
-use qkd_driver_kit::protecting::Watch;
+use qkd_driver_kit::protection::ActivePathTracker;
 use qkd_hal::{
     DeviceMisbehaved, Error, ErrorKind, Result, reading::Measured, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     Port,
-    protection::{GroupId, Mode, PathStatus, ProtectionStatus, Request},
+    protection::{GroupId, PathStatus, ProtectionStatus, SelectionMode, SwitchRequest},
 };
 use std::time::Duration;
 
 /// A switch of an agent.
 pub(crate) struct Unit {
-    pub(crate) agent: Agent,
+    pub(crate) agent: SnmpClient,
     /// entPhysicalIndex.
     pub(crate) index: u32,
-    pub(crate) shape: Shape,
+    pub(crate) shape: SwitchType,
     /// The rows of inputs A and B.
     pub(crate) inputs: [u32; 2],
-    pub(crate) watch: Watch,
+    pub(crate) watch: ActivePathTracker,
 }
 
 /// An input.
@@ -39,8 +40,8 @@ pub(crate) struct Input {
 
 /// How it stands, read in one PDU.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
-    pub(crate) mode: Mode,
+pub(crate) struct UnitStatus {
+    pub(crate) mode: SelectionMode,
     pub(crate) control: Position,
     pub(crate) revert: bool,
     pub(crate) state: Position,
@@ -51,7 +52,7 @@ pub(crate) struct Standing {
 
 impl Unit {
     /// Finds the switch: the one of this index, or the only one.
-    pub(crate) async fn find(agent: Agent, wanted: Option<u32>) -> Result<Self> {
+    pub(crate) async fn find(agent: SnmpClient, wanted: Option<u32>) -> Result<Self> {
         let call = agent.call();
         let rows = call.walk(&oid::column(oid::UNIT, oid::MODE)).await?;
         let units: Vec<u32> = rows
@@ -99,14 +100,14 @@ impl Unit {
         let inputs = <[u32; 2]>::try_from(inputs)
             .map_err(|rows| odd("inputs, where two are due", rows.len()))?;
         let outputs = rows(oid::OUTPUT, oid::OUTPUT_DESCRIPTION).await?.len();
-        let shape = Shape::of_outputs(outputs)
+        let shape = SwitchType::of_outputs(outputs)
             .ok_or_else(|| odd("outputs, where one or two are due", outputs))?;
         Ok(Self {
             agent,
             index,
             shape,
             inputs,
-            watch: Watch::default(),
+            watch: ActivePathTracker::default(),
         })
     }
 
@@ -131,7 +132,7 @@ impl Unit {
         oid::unit(column, self.index)
     }
 
-    pub(crate) async fn standing(&self, call: &Call<'_>) -> Result<Standing> {
+    pub(crate) async fn read_status(&self, call: &SnmpCall<'_>) -> Result<UnitStatus> {
         let unit = [
             oid::MODE,
             oid::CONTROL,
@@ -160,7 +161,7 @@ impl Unit {
             })
         };
         let wait = optional(&values[5], |v| integer(v, "heOpSwitchWaitToRestoreTime"))?;
-        let standing = Standing {
+        let standing = UnitStatus {
             mode: decode_mode(&values[0])?,
             control: decode_position(&values[1], "heOpSwitchControl")?,
             revert: decode_revert(&values[2])?,
@@ -188,7 +189,7 @@ impl Unit {
     }
 
     /// How the group stands.
-    pub(crate) fn status(&self, now: &Standing) -> ProtectionStatus {
+    pub(crate) fn status(&self, now: &UnitStatus) -> ProtectionStatus {
         let paths = self
             .shape
             .positions()
@@ -204,15 +205,15 @@ impl Unit {
             paths,
         );
         status.preferred = Some(path(now.control));
-        (status.revert, status.wait_to_restore) = (Some(now.revert), now.wait);
-        self.watch.date(&mut status);
+        (status.revertive, status.wait_to_restore) = (Some(now.revert), now.wait);
+        self.watch.fill_since(&mut status);
         status
     }
 
-    fn path(&self, position: Position, now: &Standing) -> PathStatus {
+    fn path(&self, position: Position, now: &UnitStatus) -> PathStatus {
         let mut path = PathStatus::new(position.name());
         path.failed = Some(now.failed(position));
-        if let (Shape::Ab, [input]) = (self.shape, position.inputs()) {
+        if let (SwitchType::Ab, [input]) = (self.shape, position.inputs()) {
             path.port = u32::try_from(input + 1).ok().map(Port);
             path.power = now.inputs[*input].level.map(Measured::now);
             path.threshold = now.inputs[*input].threshold;
@@ -221,27 +222,27 @@ impl Unit {
     }
 }
 
-impl Standing {
+impl UnitStatus {
     /// Whether an input of a position has failed.
     pub(crate) fn failed(&self, position: Position) -> bool {
         position.inputs().iter().any(|i| self.inputs[*i].failed)
     }
 
     /// Why the state is what it is, as the MIB's text on modes has it.
-    fn request(&self) -> Request {
+    fn request(&self) -> SwitchRequest {
         match self.mode {
-            Mode::Manual => Request::ManualSwitch,
+            SelectionMode::Manual => SwitchRequest::ManualSwitch,
             // A failover that is told of while the state is the preferred one contradicts the MIB.
-            Mode::Automatic if self.state == self.control => {
+            SelectionMode::Automatic if self.state == self.control => {
                 if self.failover {
-                    Request::Unknown
+                    SwitchRequest::Unknown
                 } else {
-                    Request::NoRequest
+                    SwitchRequest::NoRequest
                 }
             }
-            Mode::Automatic if self.failed(self.control) => Request::SignalFail,
-            Mode::Automatic if self.revert => Request::WaitToRestore,
-            Mode::Automatic => Request::DoNotRevert,
+            SelectionMode::Automatic if self.failed(self.control) => SwitchRequest::SignalFail,
+            SelectionMode::Automatic if self.revert => SwitchRequest::WaitToRestore,
+            SelectionMode::Automatic => SwitchRequest::DoNotRevert,
         }
     }
 }

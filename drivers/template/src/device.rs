@@ -2,7 +2,7 @@
 
 use crate::proto;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, position};
+use qkd_driver_kit::switching::{Protocol, SwitchCall, position};
 use qkd_hal::{Identity, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 
@@ -19,13 +19,13 @@ impl Protocol for Template {
         SwitchCapabilities::new(GEOMETRY)
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         self.state(call)
             .await
-            .map(|_| Identity::of("Nobody").with_model("1x4"))
+            .map(|_| Identity::new("Nobody").with_model("1x4"))
     }
 
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         // `query` changes nothing: a transcript tells it from an `order`, and its errors leave the
         // effect at none.
         position::paths(
@@ -34,8 +34,8 @@ impl Protocol for Template {
         )
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.order(
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
+        call.command(
             "set",
             proto::set(position::target(&GEOMETRY, step)?),
             proto::decode_set,

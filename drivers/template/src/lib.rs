@@ -8,7 +8,8 @@ mod tests;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened, driver::Transport, link::line::Resync, switching::Wire,
+    Driver, DriverInfo, OpenContext, OpenedDevice, driver::Transport, link::stream::Resync,
+    switching::TransportConfig,
 };
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};
 
@@ -48,8 +49,8 @@ impl Driver for TemplateDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        Wire::new(Resync::Reconnect)
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
+        TransportConfig::new(Resync::Reconnect)
             .tcp(4000)
             .open(&INFO, uri, context)
             .await?

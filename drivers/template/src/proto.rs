@@ -4,7 +4,7 @@
 //! is answered `P<n>`; `P<n>` goes there and is answered `OK`. In a driver of your own each command
 //! has its public source in a comment beside it.
 
-use qkd_driver_kit::link::text::{Misread, text};
+use qkd_driver_kit::link::text::{TextDecodeError, text};
 
 /// Asks for the position.
 pub const GET: &str = "P?\n";
@@ -18,22 +18,22 @@ pub fn set(position: u32) -> String {
 /// The position in the reply to [`GET`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_get(reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_get(reply: &[u8]) -> Result<u32, TextDecodeError> {
     let got = text(reply)?;
     got.strip_prefix('P')
         .and_then(|n| n.parse().ok())
-        .ok_or_else(|| Misread::unexpected("P and a number", got))
+        .ok_or_else(|| TextDecodeError::unexpected("P and a number", got))
 }
 
 /// The reply to [`set`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_set(reply: &[u8]) -> Result<(), Misread> {
+/// [`TextDecodeError`].
+pub fn decode_set(reply: &[u8]) -> Result<(), TextDecodeError> {
     match text(reply)? {
         "OK" => Ok(()),
-        got => Err(Misread::unexpected("OK", got)),
+        got => Err(TextDecodeError::unexpected("OK", got)),
     }
 }
 

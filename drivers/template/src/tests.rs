@@ -1,7 +1,9 @@
 //! The driver against a few scripted lines, in memory and under paused time.
 
 use crate::driver;
-use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
+use qkd_driver_kit::{
+    OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
+};
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
 use qkd_switch_hal::{Plan, Scope};
 use std::{
@@ -11,12 +13,12 @@ use std::{
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Answers that come instead of the right ones; an empty one is silence.
-type Pranks = Arc<Mutex<VecDeque<&'static str>>>;
+type PeerFaults = Arc<Mutex<VecDeque<&'static str>>>;
 
-async fn open() -> (Opened, Pranks) {
-    let (position, pranks) = (Arc::new(Mutex::new(1)), Pranks::default());
+async fn open() -> (OpenedDevice, PeerFaults) {
+    let (position, pranks) = (Arc::new(Mutex::new(1)), PeerFaults::default());
     let served = (position, Arc::clone(&pranks));
-    let endpoint = Bytes::new("switch", move |far| {
+    let endpoint = MemoryConnector::new("switch", move |far| {
         let (position, pranks) = served.clone();
         tokio::spawn(async move {
             let mut far = BufReader::new(far);
@@ -51,7 +53,7 @@ async fn open() -> (Opened, Pranks) {
 #[tokio::test(start_paused = true)]
 async fn it_moves_and_verifies() {
     let (opened, _) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let present = switch.connections().await.unwrap().value;
     let who = switch.identity().await.unwrap();
     let plan = Plan::new(
@@ -70,9 +72,9 @@ async fn it_moves_and_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_wrong_is_told_and_the_next_call_works() {
+async fn a_failed_call_is_reported_and_the_next_call_works() {
     let (opened, pranks) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     for (prank, kind) in [
         (
             "OK\r\n",

@@ -2,7 +2,7 @@
 
 use crate::proto;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
+use qkd_driver_kit::switching::{Protocol, Settling, SwitchCall, position};
 use qkd_hal::{Capabilities, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
@@ -12,12 +12,12 @@ const SETTLING: Settling =
     Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).first_is_old();
 
 /// An OSW12 or OSW22.
-pub(crate) struct Osw {
+pub(crate) struct OswSwitch {
     pub(crate) geometry: Geometry,
 }
 
 #[async_trait]
-impl Protocol for Osw {
+impl Protocol for OswSwitch {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(self.geometry)
     }
@@ -33,17 +33,17 @@ impl Protocol for Osw {
         SETTLING
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         let board = call.query("type", proto::TYPE, proto::decode_type).await?;
         let firmware = call
             .query("identify", proto::IDENTIFY, proto::decode_identify)
             .await?;
-        Ok(Identity::of("Thorlabs")
+        Ok(Identity::new("Thorlabs")
             .with_model(board)
             .with_firmware(firmware))
     }
 
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         position::paths(
             &self.geometry,
             call.query("position", proto::POSITION, proto::decode_position)
@@ -51,8 +51,8 @@ impl Protocol for Osw {
         )
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.tell("set", proto::set(position::target(&self.geometry, step)?))
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
+        call.command_no_reply("set", proto::set(position::target(&self.geometry, step)?))
             .await
     }
 }

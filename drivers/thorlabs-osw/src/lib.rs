@@ -8,10 +8,10 @@ mod tests;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport, UriParameter},
-    link::line::Resync,
-    switching::{FLOW, Wire, flow},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, UriParameter, Verification, VerificationScope},
+    link::stream::Resync,
+    switching::{FLOW_PARAMETER, TransportConfig, flow_control},
 };
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
@@ -29,8 +29,8 @@ pub static INFO: DriverInfo = DriverInfo {
         example: "thorlabs-osw+serial:///dev/ttyUSB0?model=osw22",
     }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, in memory and on PTYs; PyVISA with pyvisa-py runs \
             PnPQ's wait loop on that emulator",
     }],
@@ -47,7 +47,7 @@ pub static INFO: DriverInfo = DriverInfo {
             help: "osw12 (1x2) or osw22 (2x2 crossbar)",
             required: true,
         },
-        FLOW,
+        FLOW_PARAMETER,
     ],
     // What the answer begins with is not public.
     probes: &[],
@@ -71,21 +71,21 @@ impl Driver for ThorlabsOswDriver {
         &INFO
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let geometry = match uri.parameter("model") {
             Some("osw12") => Geometry::one_by(2),
             Some("osw22") => Geometry::Crossbar,
             _ => return Err(Error::invalid("model= takes osw12 or osw22")),
         };
-        Wire::new(Resync::Sentinel(Duration::from_millis(300)))
+        TransportConfig::new(Resync::Sentinel(Duration::from_millis(300)))
             // With flow control, as PnPQ has it, which was tested on a real box; qudi has none.
-            .serial(proto::BAUD, flow(uri)?)
+            .serial(proto::BAUD, flow_control(uri)?)
             // Both clients wait for about 1 s after opening.
             .startup(Duration::from_secs(1))
-            .greeting(proto::IDENTIFY, |reply| proto::decode_identify(reply).ok())
+            .identity_probe(proto::IDENTIFY, |reply| proto::decode_identify(reply).ok())
             .open(&INFO, uri, context)
             .await?
-            .switch(device::Osw { geometry })
+            .switch(device::OswSwitch { geometry })
             .await
     }
 }

@@ -4,7 +4,7 @@
 //! `moonshot-nagayama-pj/PnPQ` `switch_thorlabs_osw_e.py` (tested on an OSW22-1310E) and
 //! `Ulm-IQO/qudi` `hardware/switches/osw12.py`. These four commands are all that public code uses.
 
-use qkd_driver_kit::link::text::{Misread, number, text};
+use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
 /// Speed of the line.
 pub const BAUD: u32 = 115_200;
@@ -27,20 +27,22 @@ pub fn set(position: u32) -> String {
 /// The position in the reply to [`POSITION`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_position(reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_position(reply: &[u8]) -> Result<u32, TextDecodeError> {
     number("position 1 or 2", reply)
 }
 
 /// The free text in the reply to [`IDENTIFY`]. A bare number is the reply to [`POSITION`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_identify(reply: &[u8]) -> Result<String, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_identify(reply: &[u8]) -> Result<String, TextDecodeError> {
     let expected = "a board's name";
     match text(reply)? {
-        "" => Err(Misread::unexpected(expected, "")),
-        number if decode_position(reply).is_ok() => Err(Misread::other_reply(expected, number)),
+        "" => Err(TextDecodeError::unexpected(expected, "")),
+        number if decode_position(reply).is_ok() => {
+            Err(TextDecodeError::other_reply(expected, number))
+        }
         name => Ok(name.to_owned()),
     }
 }
@@ -48,8 +50,8 @@ pub fn decode_identify(reply: &[u8]) -> Result<String, Misread> {
 /// The free text in the reply to [`TYPE`].
 ///
 /// # Errors
-/// [`Misread`].
-pub fn decode_type(reply: &[u8]) -> Result<String, Misread> {
+/// [`TextDecodeError`].
+pub fn decode_type(reply: &[u8]) -> Result<String, TextDecodeError> {
     text(reply).map(str::to_owned)
 }
 
@@ -98,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_no_name() {
+    fn a_position_is_not_a_name() {
         assert!(matches!(
             decode_identify(b"2\r\n"),
-            Err(Misread::OtherReply { .. })
+            Err(TextDecodeError::OtherReply { .. })
         ));
         assert!(decode_position(b"OSW22 1.0\r\n").is_err() && decode_identify(b"\r\n").is_err());
     }

@@ -2,8 +2,8 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    link::scripted::{Far, Prank, plan},
+    OpenContext, OpenedDevice, Registry,
+    link::scripted::{PeerFault, ScriptedPeer, plan},
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, reading::Quality};
 use std::time::Duration;
@@ -33,8 +33,8 @@ fn answer(device: &mut Board, line: &str) -> String {
     }
 }
 
-async fn open_with(query: &str) -> (Result<Opened>, Far<Board>) {
-    let far = Far::new(
+async fn open_with(query: &str) -> (Result<OpenedDevice>, ScriptedPeer<Board>) {
+    let far = ScriptedPeer::new(
         Board {
             position: 1,
             old: (1, 0),
@@ -52,15 +52,15 @@ async fn open_with(query: &str) -> (Result<Opened>, Far<Board>) {
     )
 }
 
-async fn open() -> (Opened, Far<Board>) {
+async fn open() -> (OpenedDevice, ScriptedPeer<Board>) {
     let (opened, far) = open_with("model=osw22").await;
     (opened.unwrap(), far)
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_moves_and_verifies_though_the_first_reading_is_old() {
+async fn it_moves_and_verifies_although_the_first_reading_is_stale() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert_eq!(
         switch.identity().await.unwrap().to_string(),
         "Thorlabs 22, firmware OSW22-1310E 1.02"
@@ -80,9 +80,9 @@ async fn it_moves_and_verifies_though_the_first_reading_is_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_stays_old_is_polled() {
+async fn a_stale_reading_is_polled() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     far.now().device.lag = 4;
     let applied = switch
         .apply(&plan(&opened, "1-4,2-3").await.unwrap())
@@ -95,11 +95,11 @@ async fn a_reading_that_stays_old_is_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_set_is_told_after_the_time_in_which_it_must_show() {
+async fn a_lost_set_is_reported_after_the_settling_time() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
-    far.prank("S 2", Prank::Lost);
+    far.inject("S 2", PeerFault::Lost);
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -112,10 +112,10 @@ async fn a_lost_set_is_told_after_the_time_in_which_it_must_show() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_deadline_leaves_unsure_is_no_good_reading() {
+async fn a_reading_cut_off_by_the_deadline_is_not_of_good_quality() {
     let (opened, far) = open_with("model=osw22&deadline=2s").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
     far.now().device.lag = 9;
     let error = switch.apply(&cross).await.unwrap_err();
@@ -134,10 +134,10 @@ async fn what_the_deadline_leaves_unsure_is_no_good_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_position_is_stale_when_the_deadline_is_short() {
+async fn an_old_position_is_stale_if_the_deadline_is_short() {
     let (opened, far) = open_with("model=osw22&deadline=1200ms").await;
     let opened = opened.unwrap();
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
     far.now().device.lag = 100;
     switch.apply(&cross).await.unwrap_err();
@@ -151,9 +151,9 @@ async fn an_old_position_is_stale_when_the_deadline_is_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
+async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let wrong = [
         (
             "OSW22-1310E 1.02\r\n",
@@ -168,9 +168,9 @@ async fn wrong_late_double_and_missing_replies_harm_one_call_only() {
             ErrorKind::Transport(TransportFault::Framing),
         ),
     ];
-    far.harms_one_reading_only(&opened, "S?", &wrong, "1-3,2-4")
+    far.assert_one_read_fails(&opened, "S?", &wrong, "1-3,2-4")
         .await;
-    far.prank("S?", Prank::Twice);
+    far.inject("S?", PeerFault::Twice);
     switch.connections().await.unwrap();
     assert!(
         switch
@@ -187,7 +187,7 @@ async fn another_board_closes_the_handle_and_models_are_checked() {
     let opened = opened.unwrap();
     assert_eq!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .connections()
             .await
@@ -196,10 +196,10 @@ async fn another_board_closes_the_handle_and_models_are_checked() {
             .to_string(),
         "common-1"
     );
-    far.prank("S?", Prank::HangUp);
-    far.prank("I?", Prank::Answer("OSW12-850E 2.0\r\n"));
-    far.prank("I?", Prank::Answer("OSW12-850E 2.0\r\n"));
-    let switch = opened.as_switch().unwrap();
+    far.inject("S?", PeerFault::HangUp);
+    far.inject("I?", PeerFault::Answer("OSW12-850E 2.0\r\n"));
+    far.inject("I?", PeerFault::Answer("OSW12-850E 2.0\r\n"));
+    let switch = opened.switch().unwrap();
     switch.connections().await.unwrap_err();
     assert_eq!(
         switch.connections().await.unwrap_err().kind(),

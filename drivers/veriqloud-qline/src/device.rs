@@ -1,9 +1,9 @@
 //! One end of a Qline behind the contract.
 
 use crate::{
-    proto::{Hws, Link, Mon, Outcome, Side},
+    proto::{HwsCommand, Link, MonCommand, Outcome, Side},
     settings,
-    wire::Wire,
+    wire::QlineTransport,
 };
 use async_trait::async_trait;
 use qkd_driver_etsi014::Client;
@@ -14,7 +14,7 @@ use qkd_hal::{
     event::EventHub,
     parameter::{ParameterSpec, ParameterValue},
     qkd::{KeyRequest, KeyStore, ModuleState, ModuleStatus, Performance, QkdCapabilities, Role},
-    reading::{Measured, Reading, Value},
+    reading::{Measured, Reading, ReadingValue},
     units::{Bits, Celsius, Hertz, Ratio},
 };
 
@@ -24,7 +24,7 @@ pub struct Qline {
     capabilities: Capabilities,
     qkd: QkdCapabilities,
     side: Side,
-    wire: Wire,
+    wire: QlineTransport,
     keys: Option<Client>,
     events: EventHub,
 }
@@ -40,7 +40,7 @@ impl Qline {
     pub(crate) async fn open(
         descriptor: Descriptor,
         side: Side,
-        wire: Wire,
+        wire: QlineTransport,
         keys: Option<Client>,
         events: EventHub,
     ) -> Result<Self> {
@@ -66,8 +66,8 @@ impl Qline {
         }
         let mut qkd = QkdCapabilities::new(role);
         if side == Side::Alice {
-            let (each, steps) = (wire.calibration, Hws::calibration().len());
-            qkd = qkd.with_long_orders(each, each * u32::try_from(steps).unwrap_or(u32::MAX));
+            let (each, steps) = (wire.calibration, HwsCommand::calibration().len());
+            qkd = qkd.with_timeouts(each, each * u32::try_from(steps).unwrap_or(u32::MAX));
         }
         let device = Self {
             descriptor,
@@ -78,17 +78,20 @@ impl Qline {
             keys,
             events,
         };
-        device.wire.observe(Mon::Link, Mon::decode_link).await?;
+        device
+            .wire
+            .observe(MonCommand::Link, MonCommand::decode_link)
+            .await?;
         // A server does not answer what the other end alone knows.
         let told = match side {
             Side::Alice => device
                 .wire
-                .observe(Mon::NodeStats, Mon::decode_node_stats)
+                .observe(MonCommand::NodeStats, MonCommand::decode_node_stats)
                 .await
                 .map(drop),
             Side::Bob => device
                 .wire
-                .observe(Mon::Counts, Mon::decode_counts)
+                .observe(MonCommand::Counts, MonCommand::decode_counts)
                 .await
                 .map(drop),
         };
@@ -104,12 +107,12 @@ impl Qline {
     }
 
     /// A command of `hws`, and what its words mean.
-    async fn run(&self, command: &Hws) -> Result<()> {
+    async fn run(&self, command: &HwsCommand) -> Result<()> {
         match self.wire.command(command).await? {
             Outcome::Done(_) => Ok(()),
             Outcome::Failed(words) => Err(Error::new(
                 ErrorKind::Refused,
-                format!("`{}` failed", command.word()),
+                format!("`{}` failed", command.keyword()),
             )
             .with_effect(Effect::Partial)
             .with_vendor_text(words)),
@@ -117,7 +120,7 @@ impl Qline {
                 ErrorKind::Refused,
                 format!(
                     "`{}` is not known, or an error was raised in it",
-                    command.word()
+                    command.keyword()
                 ),
             )
             .with_effect(Effect::Unknown)
@@ -137,9 +140,11 @@ impl Device for Qline {
 
     /// The protocol has no identification: it is the role, after the server answered.
     async fn identity(&self) -> Result<Identity> {
-        self.wire.observe(Mon::Link, Mon::decode_link).await?;
+        self.wire
+            .observe(MonCommand::Link, MonCommand::decode_link)
+            .await?;
         Ok(
-            Identity::of("Veriqloud").with_model(if self.side == Side::Alice {
+            Identity::new("Veriqloud").with_model(if self.side == Side::Alice {
                 "Qline Alice"
             } else {
                 "Qline Bob"
@@ -149,14 +154,25 @@ impl Device for Qline {
 
     async fn health(&self) -> Result<Health> {
         let mut faults = Vec::new();
-        if self.wire.observe(Mon::Link, Mon::decode_link).await? == Link::Error {
+        if self
+            .wire
+            .observe(MonCommand::Link, MonCommand::decode_link)
+            .await?
+            == Link::Error
+        {
             faults.push("the link is in error".to_owned());
         }
-        let pci = self.wire.observe(Mon::PciStatus, Mon::decode_text).await?;
+        let pci = self
+            .wire
+            .observe(MonCommand::PciStatus, MonCommand::decode_text)
+            .await?;
         if pci != "ok" {
             faults.push(format!("PCI: {pci}"));
         }
-        let servers = self.wire.observe(Mon::Servers, Mon::decode_servers).await?;
+        let servers = self
+            .wire
+            .observe(MonCommand::Servers, MonCommand::decode_servers)
+            .await?;
         faults.extend(
             ["hw", "hws", "gc", "rng"]
                 .iter()
@@ -164,11 +180,19 @@ impl Device for Qline {
                 .filter(|(_, code)| *code != 0)
                 .map(|(name, code)| format!("server {name} is not active ({code})")),
         );
-        let rng = self.wire.observe(Mon::RngStatus, Mon::decode_int).await?;
+        let rng = self
+            .wire
+            .observe(MonCommand::RngStatus, MonCommand::decode_int)
+            .await?;
         if rng != 0 {
             faults.push(format!("random generator: status {rng}"));
         }
-        if self.wire.observe(Mon::WhiteRabbit, Mon::decode_int).await? != 0 {
+        if self
+            .wire
+            .observe(MonCommand::WhiteRabbit, MonCommand::decode_int)
+            .await?
+            != 0
+        {
             faults.push("no address on the White Rabbit network".to_owned());
         }
         Ok(if faults.is_empty() {
@@ -180,12 +204,12 @@ impl Device for Qline {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let number = |name: &'static str, value: f64, unit: &'static str| {
-            Reading::now(name, Value::Number(value), unit)
+            Reading::now(name, ReadingValue::Number(value), unit)
         };
         let mut all = vec![number(
             "global-counter",
             self.wire
-                .observe(Mon::GlobalCounter, Mon::decode_double)
+                .observe(MonCommand::GlobalCounter, MonCommand::decode_double)
                 .await?,
             "",
         )];
@@ -193,17 +217,20 @@ impl Device for Qline {
             Side::Alice => {
                 let last = self
                     .wire
-                    .observe(Mon::NodeStats, Mon::decode_node_stats)
+                    .observe(MonCommand::NodeStats, MonCommand::decode_node_stats)
                     .await?;
                 all.push(Reading::now(
                     "key.last-length",
-                    Value::Count(u64::from(last.key_length.unsigned_abs())),
+                    ReadingValue::Count(u64::from(last.key_length.unsigned_abs())),
                     Bits::SYMBOL,
                 ));
                 all.push(number("key.qber", last.qber, Ratio::SYMBOL));
             }
             Side::Bob => {
-                let c = self.wire.observe(Mon::Counts, Mon::decode_counts).await?;
+                let c = self
+                    .wire
+                    .observe(MonCommand::Counts, MonCommand::decode_counts)
+                    .await?;
                 // Counted in 0.1 s, as the vendor's client has it.
                 for (name, value) in [
                     ("detector.counts", c.total),
@@ -215,7 +242,7 @@ impl Device for Qline {
                 all.push(number(
                     "detector.temperature",
                     self.wire
-                        .observe(Mon::DetectorTemperature, Mon::decode_double)
+                        .observe(MonCommand::DetectorTemperature, MonCommand::decode_double)
                         .await?,
                     Celsius::SYMBOL,
                 ));
@@ -255,13 +282,16 @@ impl QkdModule for Qline {
     }
 
     async fn status(&self) -> Result<ModuleStatus> {
-        let link = self.wire.observe(Mon::Link, Mon::decode_link).await?;
+        let link = self
+            .wire
+            .observe(MonCommand::Link, MonCommand::decode_link)
+            .await?;
         let state = match link {
             Link::Error => ModuleState::Error,
             Link::Calibrating => ModuleState::Calibrating,
             Link::ProbablyOnline => ModuleState::Generating,
         };
-        let status = ModuleStatus::new(state, self.qkd.role).with_vendor_state(link.words());
+        let status = ModuleStatus::new(state, self.qkd.role).with_vendor_state(link.description());
         Ok(match &self.keys {
             Some(keys) => status.with_peer(keys.peer()),
             None => status,
@@ -277,7 +307,7 @@ impl QkdModule for Qline {
         }
         let last = self
             .wire
-            .observe(Mon::NodeStats, Mon::decode_node_stats)
+            .observe(MonCommand::NodeStats, MonCommand::decode_node_stats)
             .await?;
         let mut performance = Performance::default();
         // 0 and 0: there is no key yet.
@@ -310,7 +340,7 @@ impl QkdModule for Qline {
                 "Alice is the entry for both ends",
             ));
         }
-        self.run(&Hws::Start).await
+        self.run(&HwsCommand::Start).await
     }
 
     async fn calibrate(&self) -> Result<()> {
@@ -321,15 +351,15 @@ impl QkdModule for Qline {
             ));
         }
         let mut done: Vec<String> = Vec::new();
-        for step in Hws::calibration() {
+        for step in HwsCommand::calibration() {
             let outcome = match self.wire.command(&step).await {
                 Ok(Outcome::Unknown(_)) if step.is_newer() => continue,
                 Ok(Outcome::Done(_)) => {
-                    done.push(step.word());
+                    done.push(step.keyword());
                     continue;
                 }
                 Ok(Outcome::Failed(words) | Outcome::Unknown(words)) => {
-                    Error::new(ErrorKind::Refused, format!("`{}` failed", step.word()))
+                    Error::new(ErrorKind::Refused, format!("`{}` failed", step.keyword()))
                         .with_effect(Effect::Partial)
                         .with_vendor_text(words)
                 }

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use proto::Side;
 use qkd_driver_etsi014::Client;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened,
-    driver::{Evidence, EvidenceOf, Transport, UriParameter},
+    Driver, DriverInfo, OpenContext, OpenedDevice,
+    driver::{Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,
@@ -54,8 +54,8 @@ pub static INFO: DriverInfo = DriverInfo {
             &kme=http://192.0.2.5:13003&peer=sae-bob",
     }],
     maturity: Maturity::Emulated,
-    evidence: &[Evidence {
-        of: EvidenceOf::Emulator,
+    evidence: &[Verification {
+        of: VerificationScope::Emulator,
         what: "this repository's emulator, over TCP",
     }],
     assumptions: ASSUMPTIONS,
@@ -133,7 +133,7 @@ impl Driver for QlineDriver {
         Some(proto::MON_PORT)
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let side = match uri.parameter("role") {
             Some("alice") => Side::Alice,
             Some("bob") => Side::Bob,
@@ -178,7 +178,7 @@ impl Driver for QlineDriver {
             }
             _ => return Err(Error::invalid("kme= and peer= go together")),
         };
-        let wire = wire::Wire::open(
+        let wire = wire::QlineTransport::open(
             uri,
             context,
             descriptor.deadline,
@@ -186,7 +186,7 @@ impl Driver for QlineDriver {
             events.clone(),
         )
         .await?;
-        Ok(Opened::module(Arc::new(
+        Ok(OpenedDevice::from_module(Arc::new(
             Qline::open(descriptor, side, wire, keys, events).await?,
         )))
     }

@@ -5,15 +5,15 @@
 //!
 //! Little-endian; no TLS, no login, no request id: strictly one after another. A text has a length
 //! before it, u16 on `mon` and `hw`, u8 on `hws`. `mon` and `hw` do not answer unknown commands at
-//! all. Python pickles are never read: what sends one is refused ([`Hw::Gates`]).
+//! all. Python pickles are never read: what sends one is refused ([`HwCommand::Gates`]).
 
 mod hw;
 mod hws;
 mod mon;
 
-pub use hw::{Argument, Hw};
-pub use hws::{Hws, Outcome, decode_hws};
-pub use mon::{Counts, Link, Mon, NodeStats};
+pub use hw::{Argument, HwCommand};
+pub use hws::{HwsCommand, Outcome, decode_hws};
+pub use mon::{Counts, Link, MonCommand, NodeStats};
 
 use qkd_driver_kit::link::bytes::Frame;
 
@@ -224,29 +224,33 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// Drives every decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    for command in Mon::ALL {
+    for command in MonCommand::ALL {
         let _ = frame(command.reply(), input);
     }
     let _ = (
-        Mon::decode_link(input),
-        Mon::decode_counts(input),
-        Mon::decode_gates(input),
-        Mon::decode_figures(input),
-        Mon::decode_int(input),
+        MonCommand::decode_link(input),
+        MonCommand::decode_counts(input),
+        MonCommand::decode_gates(input),
+        MonCommand::decode_figures(input),
+        MonCommand::decode_int(input),
     );
     let _ = (
-        Mon::decode_double(input),
-        Mon::decode_text(input),
-        Mon::decode_servers(input),
-        Mon::decode_fifos(input),
-        Mon::decode_node_stats(input),
+        MonCommand::decode_double(input),
+        MonCommand::decode_text(input),
+        MonCommand::decode_servers(input),
+        MonCommand::decode_fifos(input),
+        MonCommand::decode_node_stats(input),
     );
     let _ = (
-        Hw::decode_info(input),
-        Hw::decode_counter(input),
-        Hw::decode_counts(input),
+        HwCommand::decode_info(input),
+        HwCommand::decode_counter(input),
+        HwCommand::decode_counts(input),
     );
-    for command in [Hws::Init, Hws::LoopFindGates, Hws::Load("x".to_owned())] {
+    for command in [
+        HwsCommand::Init,
+        HwsCommand::LoopFindGates,
+        HwsCommand::Load("x".to_owned()),
+    ] {
         let _ = command.frame(input);
         let _ = decode_hws(&command, input);
     }

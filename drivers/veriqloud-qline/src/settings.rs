@@ -2,7 +2,7 @@
 //! (`local/hw_alice.py`, `local/hw_bob.py`). Settings are not answered and cannot be read back in a
 //! documented form, hence write only.
 
-use crate::proto::{Argument, Hw, Side};
+use crate::proto::{Argument, HwCommand, Side};
 use qkd_hal::{
     Error, Result,
     parameter::{ParameterSpec, ParameterType, ParameterValue, find},
@@ -115,7 +115,7 @@ pub(crate) fn of(side: Side) -> &'static [ParameterSpec] {
 }
 
 /// The command of a setting.
-pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<Hw> {
+pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<HwCommand> {
     let spec = find(of(side), name)?;
     spec.check(value)?;
     let int = |v: i64| {
@@ -147,5 +147,5 @@ pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<
         "spd-eff" => "set_spd_eff",
         _ => "set_spd_delay",
     };
-    Ok(Hw::Set(word, vec![argument]))
+    Ok(HwCommand::Set(word, vec![argument]))
 }

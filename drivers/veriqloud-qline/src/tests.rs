@@ -2,11 +2,11 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
     link::{
         http::{HttpResponse, HttpService, Method},
-        memory::Bytes,
+        memory::MemoryConnector,
     },
 };
 use qkd_hal::{
@@ -14,7 +14,7 @@ use qkd_hal::{
     device::HealthState,
     parameter::ParameterValue,
     qkd::{KeyRequest, ModuleState, Role},
-    reading::Value,
+    reading::ReadingValue,
 };
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-enum Prank {
+enum PeerFault {
     Answer(Vec<u8>),
     Silence,
     HangUp,
@@ -36,7 +36,7 @@ struct Node {
     bob: bool,
     pci: &'static str,
     qber: f64,
-    pranks: VecDeque<(&'static str, Prank)>,
+    pranks: VecDeque<(&'static str, PeerFault)>,
     /// Every command of hw and hws.
     seen: Vec<String>,
     fails: Option<&'static str>,
@@ -94,9 +94,9 @@ async fn mon(mut far: tokio::io::DuplexStream, node: Shared) {
                 .then(|| node.pranks.pop_front())
                 .flatten();
             match prank {
-                Some((_, Prank::HangUp)) => return,
-                Some((_, Prank::Silence)) => Vec::new(),
-                Some((_, Prank::Answer(bytes))) => bytes,
+                Some((_, PeerFault::HangUp)) => return,
+                Some((_, PeerFault::Silence)) => Vec::new(),
+                Some((_, PeerFault::Answer(bytes))) => bytes,
                 None => observe(&node, &word),
             }
         };
@@ -168,7 +168,7 @@ impl HttpService for Kme {
     }
 }
 
-async fn open(role: &str, more: &str) -> (Result<Opened>, Shared) {
+async fn open(role: &str, more: &str) -> (Result<OpenedDevice>, Shared) {
     let node: Shared = Arc::new(Mutex::new(Node {
         link: "probably online",
         bob: role == "bob",
@@ -177,15 +177,15 @@ async fn open(role: &str, more: &str) -> (Result<Opened>, Shared) {
         ..Node::default()
     }));
     let served = Arc::clone(&node);
-    let for_mon = Bytes::new("node", move |far| {
+    let for_mon = MemoryConnector::new("node", move |far| {
         drop(tokio::spawn(mon(far, Arc::clone(&served))))
     });
     let served = Arc::clone(&node);
-    let for_hws = Bytes::new("node-hws", move |far| {
+    let for_hws = MemoryConnector::new("node-hws", move |far| {
         drop(tokio::spawn(hws(far, Arc::clone(&served))))
     });
     let served = Arc::clone(&node);
-    let for_hw = Bytes::new("node-hw", move |mut far: tokio::io::DuplexStream| {
+    let for_hw = MemoryConnector::new("node-hw", move |mut far: tokio::io::DuplexStream| {
         let node = Arc::clone(&served);
         tokio::spawn(async move {
             // One command with a double, then the empty one, at which the server hangs up.
@@ -217,7 +217,7 @@ async fn open(role: &str, more: &str) -> (Result<Opened>, Shared) {
 #[tokio::test(start_paused = true)]
 async fn each_role_has_what_the_facts_give_it() {
     let (alice, _) = open("alice", "").await;
-    let alice = alice.unwrap().as_module().unwrap();
+    let alice = alice.unwrap().module().unwrap();
     assert_eq!(alice.qkd_capabilities().role, Role::Transmitter);
     let performance = alice.performance().await.unwrap();
     assert_eq!(
@@ -229,7 +229,7 @@ async fn each_role_has_what_the_facts_give_it() {
     );
     assert_eq!(performance.secret_key_rate, None);
     let (bob, _) = open("bob", "").await;
-    let bob = bob.unwrap().as_module().unwrap();
+    let bob = bob.unwrap().module().unwrap();
     let telemetry = bob.telemetry().await.unwrap();
     assert_eq!(
         telemetry
@@ -237,7 +237,7 @@ async fn each_role_has_what_the_facts_give_it() {
             .find(|r| r.name == "detector.counts")
             .unwrap()
             .value,
-        Value::Number(3120.0)
+        ReadingValue::Number(3120.0)
     );
     assert_eq!(
         telemetry
@@ -245,7 +245,7 @@ async fn each_role_has_what_the_facts_give_it() {
             .find(|r| r.name == "detector.temperature")
             .unwrap()
             .value,
-        Value::Number(-50.5)
+        ReadingValue::Number(-50.5)
     );
     for operation in [
         Operation::Performance,
@@ -269,7 +269,7 @@ async fn each_role_has_what_the_facts_give_it() {
 #[tokio::test(start_paused = true)]
 async fn states_and_health_are_those_of_the_node() {
     let (opened, node) = open("alice", "").await;
-    let module = opened.unwrap().as_module().unwrap();
+    let module = opened.unwrap().module().unwrap();
     for (words, state) in [
         ("error", ModuleState::Error),
         ("calibrating", ModuleState::Calibrating),
@@ -295,7 +295,7 @@ async fn states_and_health_are_those_of_the_node() {
 #[tokio::test(start_paused = true)]
 async fn start_and_calibrate_run_over_hws() {
     let (opened, node) = open("alice", "").await;
-    let module = opened.unwrap().as_module().unwrap();
+    let module = opened.unwrap().module().unwrap();
     module.start().await.unwrap();
     assert_eq!(node.lock().unwrap().seen[0], "start");
     node.lock().unwrap().old = true;
@@ -334,7 +334,7 @@ async fn start_and_calibrate_run_over_hws() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_go_over_hw_and_are_checked_first() {
+async fn settings_are_sent_over_hw_and_checked_first() {
     let (opened, node) = open("alice", "").await;
     let device = opened.unwrap().device();
     device
@@ -368,21 +368,24 @@ async fn settings_go_over_hw_and_are_checked_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_missing_and_cut_replies_harm_one_call_only() {
+async fn mismatched_missing_and_truncated_replies_fail_only_one_call() {
     let (opened, node) = open("alice", "").await;
-    let module = opened.unwrap().as_module().unwrap();
+    let module = opened.unwrap().module().unwrap();
     for (prank, kind) in [
         (
-            Prank::Answer(text16("ok")),
+            PeerFault::Answer(text16("ok")),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
         ),
         (
-            Prank::Answer(vec![2, 0, 0xff, 0xff]),
+            PeerFault::Answer(vec![2, 0, 0xff, 0xff]),
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
         ),
-        (Prank::Answer(vec![200, 0, b'x']), ErrorKind::Timeout),
-        (Prank::Silence, ErrorKind::Timeout),
-        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+        (PeerFault::Answer(vec![200, 0, b'x']), ErrorKind::Timeout),
+        (PeerFault::Silence, ErrorKind::Timeout),
+        (
+            PeerFault::HangUp,
+            ErrorKind::Transport(TransportFault::HungUp),
+        ),
     ] {
         node.lock().unwrap().pranks.push_back(("get_link", prank));
         assert_eq!(module.status().await.unwrap_err().kind(), kind);
@@ -394,9 +397,9 @@ async fn wrong_missing_and_cut_replies_harm_one_call_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_come_through_the_nodes_014_server() {
+async fn keys_are_delivered_by_the_014_server_of_the_node() {
     let (opened, _) = open("alice", "&kme=mem://kme&peer=sae-bob").await;
-    let module = opened.unwrap().as_module().unwrap();
+    let module = opened.unwrap().module().unwrap();
     assert_eq!(module.key_store().await.unwrap().stored, Some(3));
     assert_eq!(
         module.status().await.unwrap().peer.as_deref(),
@@ -409,7 +412,7 @@ async fn keys_come_through_the_nodes_014_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_uri_says_is_checked() {
+async fn uri_parameters_are_checked() {
     for (role, more) in [
         ("carol", ""),
         ("alice", "&kme=mem://kme"),
@@ -428,7 +431,7 @@ async fn what_the_uri_says_is_checked() {
         bob: true,
         ..Node::default()
     }));
-    let endpoint = Bytes::new("node", move |far| {
+    let endpoint = MemoryConnector::new("node", move |far| {
         drop(tokio::spawn(mon(far, Arc::clone(&node))))
     });
     let context = OpenContext::new().with_memory("node", Endpoint::Bytes(Arc::new(endpoint)));

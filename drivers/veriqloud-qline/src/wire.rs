@@ -4,22 +4,22 @@
 //! serve one client after another: each command gets a connection of its own, ended by the empty
 //! command, so that nobody else is kept waiting.
 
-use crate::proto::{self, Hw, Hws, Mon, Outcome, ProtoError, decode_hws};
+use crate::proto::{self, HwCommand, HwsCommand, MonCommand, Outcome, ProtoError, decode_hws};
 use qkd_driver_kit::{
     OpenContext,
-    context::MEMORY,
+    context::MEMORY_TRANSPORT,
     link::{
         Disclosure,
-        ask::{Unanswered, ask},
         bytes::{ByteLink, Exchange, Frame},
-        line::{LineOptions, Resync},
+        query::{QueryError, query},
+        stream::{Resync, StreamOptions},
     },
 };
 use qkd_hal::{DeviceMisbehaved, DeviceUri, Effect, Error, ErrorKind, Result, event::EventHub};
 use std::{sync::Arc, time::Duration};
 
 /// Where the servers are.
-pub(crate) struct Wire {
+pub(crate) struct QlineTransport {
     context: OpenContext,
     mon: Arc<dyn ByteLink>,
     hw: (DeviceUri, u16),
@@ -36,11 +36,11 @@ enum Does {
     Changes,
 }
 
-fn error(unanswered: Unanswered<ProtoError>, command: &str, does: Does) -> Error {
+fn error(unanswered: QueryError<ProtoError>, command: &str, does: Does) -> Error {
     match unanswered {
-        Unanswered::Link(e) if does == Does::Changes => e.changing("command"),
-        Unanswered::Link(e) => e.reading("query"),
-        Unanswered::Reply(e) => {
+        QueryError::Link(e) if does == Does::Changes => e.into_change_error("command"),
+        QueryError::Link(e) => e.into_read_error("query"),
+        QueryError::Reply(e) => {
             let what = if matches!(e, ProtoError::Unexpected(_)) {
                 DeviceMisbehaved::ReplyForAnotherRequest
             } else {
@@ -56,7 +56,7 @@ fn error(unanswered: Unanswered<ProtoError>, command: &str, does: Does) -> Error
     }
 }
 
-impl Wire {
+impl QlineTransport {
     pub(crate) async fn open(
         uri: &DeviceUri,
         context: &OpenContext,
@@ -77,7 +77,7 @@ impl Wire {
             .await?;
         let other = |server: &str, port: u16| -> Result<(DeviceUri, u16)> {
             // In memory, each server is an endpoint of its own.
-            let at = if uri.transport() == MEMORY {
+            let at = if uri.transport() == MEMORY_TRANSPORT {
                 format!("{}-{server}", uri.host())
             } else {
                 bracketed(uri.host())
@@ -100,7 +100,7 @@ impl Wire {
     /// A query of `mon`.
     pub(crate) async fn observe<T>(
         &self,
-        command: Mon,
+        command: MonCommand,
         decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static,
     ) -> Result<T> {
         let exchange = Exchange::new("mon", command.encode(), self.deadline)
@@ -108,15 +108,15 @@ impl Wire {
                 move |seen| proto::frame(command.reply(), seen),
                 Disclosure::Public,
             )
-            .reads();
-        ask(self.mon.as_ref(), exchange, decode)
+            .read_only();
+        query(self.mon.as_ref(), exchange, decode)
             .await
-            .map_err(|e| error(e, command.word(), Does::Reads))
+            .map_err(|e| error(e, command.keyword(), Does::Reads))
     }
 
     /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and
     /// hung up, is all there is to see.
-    pub(crate) async fn set(&self, command: &Hw) -> Result<()> {
+    pub(crate) async fn set(&self, command: &HwCommand) -> Result<()> {
         let request = command
             .encode()
             .map_err(|e| Error::invalid(e.to_string()))?;
@@ -132,7 +132,7 @@ impl Wire {
         link.close().await;
         match outcome {
             Err(e) if e.ended => Ok(()),
-            Err(e) => Err(e.changing("set")),
+            Err(e) => Err(e.into_change_error("set")),
             Ok(_) => Err(
                 Error::new(ErrorKind::Internal, "a frame that never ends has ended")
                     .with_effect(Effect::Unknown),
@@ -141,7 +141,7 @@ impl Wire {
     }
 
     /// A command of `hws`.
-    pub(crate) async fn command(&self, command: &Hws) -> Result<Outcome> {
+    pub(crate) async fn command(&self, command: &HwsCommand) -> Result<Outcome> {
         let request = command
             .encode()
             .map_err(|e| Error::invalid(e.to_string()))?;
@@ -154,14 +154,14 @@ impl Wire {
             move |seen: &[u8]| -> Frame { framed.frame(seen) },
             Disclosure::Public,
         );
-        let outcome = ask(link.as_ref(), exchange, move |reply| {
+        let outcome = query(link.as_ref(), exchange, move |reply| {
             decode_hws(&decoded, reply)
         })
         .await
-        .map_err(|e| error(e, &command.word(), Does::Changes));
+        .map_err(|e| error(e, &command.keyword(), Does::Changes));
         // The empty command; if it is lost, the server sees the connection end.
         let _ = link
-            .exchange(Exchange::new("hws", vec![0], self.deadline).reads())
+            .exchange(Exchange::new("hws", vec![0], self.deadline).read_only())
             .await;
         link.close().await;
         outcome
@@ -172,8 +172,8 @@ impl Wire {
     }
 }
 
-fn options(events: EventHub) -> LineOptions {
-    LineOptions::new(Resync::Reconnect, events).reply_limit(proto::PICTURE_LIMIT + 1024)
+fn options(events: EventHub) -> StreamOptions {
+    StreamOptions::new(Resync::Reconnect, events).reply_limit(proto::PICTURE_LIMIT + 1024)
 }
 
 fn bracketed(host: &str) -> String {

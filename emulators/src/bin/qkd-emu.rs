@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use qkd_driver_kit::program::{self, console, log, signals::EndSignals};
 use qkd_emulators::{
-    profile::{self, Options, Running},
+    profile::{self, Options, RunningEmulator},
     testbed::{ClientFiles, Testbed},
 };
 use qkd_hal::text::json_text;
@@ -116,7 +116,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Prints a JSON line. That nobody reads it ends no emulator.
-fn say(value: &impl serde::Serialize) -> io::Result<()> {
+fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     console::line(&json_text(&serde_json::to_string(value)?));
     Ok(())
 }
@@ -158,7 +158,7 @@ async fn run(command: Command) -> io::Result<()> {
                 .iter()
                 .map(|p| json!({"name": p.name, "title": p.title, "settings": p.settings}))
                 .collect();
-            say(&all)
+            print_json(&all)
         }
         Command::List {
             output: Output::Table,
@@ -197,7 +197,7 @@ async fn run(command: Command) -> io::Result<()> {
                 },
             )
             .await?;
-            say(running.ready())?;
+            print_json(running.ready())?;
             serve(BTreeMap::from([(String::new(), running)]), signals, control).await
         }
         Command::Up { file, control } => {
@@ -208,10 +208,10 @@ async fn run(command: Command) -> io::Result<()> {
             for (name, running) in &all {
                 let mut line = serde_json::to_value(running.ready())?;
                 line["name"] = json!(name);
-                say(&line)?;
+                print_json(&line)?;
             }
             let files = ClientFiles::write(&all)?;
-            say(&json!({
+            print_json(&json!({
                 "ready": true,
                 "credentials_file": files.credentials(),
                 "inventory_file": files.inventory(),
@@ -222,7 +222,7 @@ async fn run(command: Command) -> io::Result<()> {
 }
 
 /// The lines of standard input, until it closes. Read by a thread of its own, for whoever ends us must not wait for a line: a runtime waits for its threads.
-fn orders() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
+fn read_commands() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
     let (lines, received) = tokio::sync::mpsc::channel(16);
     std::thread::spawn(move || {
         io::stdin()
@@ -234,7 +234,7 @@ fn orders() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
 
 /// Until a signal ends it, or what controls it closes standard input.
 async fn serve(
-    all: BTreeMap<String, Running>,
+    all: BTreeMap<String, RunningEmulator>,
     mut signals: EndSignals,
     control: bool,
 ) -> io::Result<()> {
@@ -242,7 +242,7 @@ async fn serve(
         signals.next().await;
         return Ok(());
     }
-    let mut lines = orders();
+    let mut lines = read_commands();
     loop {
         let line = tokio::select! {
             line = lines.recv() => line.transpose()?,
@@ -252,14 +252,14 @@ async fn serve(
         if line.trim().is_empty() {
             continue;
         }
-        match order(&all, line.trim()) {
-            Ok(()) => say(&json!({"done": line.trim()}))?,
-            Err(error) => say(&json!({"error": error}))?,
+        match run_command(&all, line.trim()) {
+            Ok(()) => print_json(&json!({"done": line.trim()}))?,
+            Err(error) => print_json(&json!({"error": error}))?,
         }
     }
 }
 
-fn order(all: &BTreeMap<String, Running>, line: &str) -> Result<(), String> {
+fn run_command(all: &BTreeMap<String, RunningEmulator>, line: &str) -> Result<(), String> {
     let (running, rest) = match all.get("") {
         Some(only) => (only, line),
         None => {

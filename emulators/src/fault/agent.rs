@@ -1,6 +1,6 @@
 //! What fielded SNMP agents do, and the networks before them.
 
-use crate::shell::snmp::Tlv;
+use crate::server::snmp::Tlv;
 use qkd_driver_kit::link::snmp::Oid;
 
 /// A property of an emulated SNMP agent, for as long as the fault is active.
@@ -22,12 +22,12 @@ pub enum AgentFault {
     /// Replies come from another address than the one that was asked.
     OtherSource,
     /// The value of the object with this name (its BER content) is encoded oddly.
-    OddValue(Vec<u8>, OddValue),
+    OddValue(Vec<u8>, InvalidValue),
 }
 
 /// Encodings that public bug reports of SNMP tools show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OddValue {
+pub enum InvalidValue {
     /// An INTEGER of nine octets.
     LongInteger,
     /// An INTEGER beyond 32 bits.
@@ -42,7 +42,7 @@ pub enum OddValue {
     FullNull,
 }
 
-impl OddValue {
+impl InvalidValue {
     const ALL: [(&'static str, Self); 6] = [
         ("long-integer", Self::LongInteger),
         ("wide-integer", Self::WideInteger),
@@ -93,18 +93,18 @@ impl AgentFault {
             "mtu" => bytes().map(Self::Mtu),
             "no-getbulk" => bare(Self::NoGetBulk),
             "other-source" => bare(Self::OtherSource),
-            "odd-value" => odd_value(value.unwrap_or_default()),
+            "odd-value" => invalid_value(value.unwrap_or_default()),
             _ => return None,
         })
     }
 }
 
-fn odd_value(text: &str) -> Result<AgentFault, String> {
-    let kinds = OddValue::ALL.map(|(name, _)| name).join(", ");
+fn invalid_value(text: &str) -> Result<AgentFault, String> {
+    let kinds = InvalidValue::ALL.map(|(name, _)| name).join(", ");
     let takes = || format!("odd-value takes OID:KIND; kinds are {kinds}");
     let (oid, kind) = text.split_once(':').ok_or_else(takes)?;
     let oid: Oid = oid.parse()?;
-    let (_, kind) = OddValue::ALL
+    let (_, kind) = InvalidValue::ALL
         .into_iter()
         .find(|(name, _)| *name == kind)
         .ok_or_else(takes)?;
@@ -113,7 +113,7 @@ fn odd_value(text: &str) -> Result<AgentFault, String> {
 
 /// The content octets of an OBJECT IDENTIFIER (X.690, 8.19).
 fn content(oid: &Oid) -> Option<Vec<u8>> {
-    let [first, second, rest @ ..] = oid.ids() else {
+    let [first, second, rest @ ..] = oid.sub_identifiers() else {
         return None;
     };
     let mut bytes = Vec::new();

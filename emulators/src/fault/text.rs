@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_fields_are_read_or_refused() {
+    fn fault_kinds_and_fields_are_parsed_or_refused() {
         for (name, _) in HostileText::ALL {
             assert!(name.parse::<TextFault>().is_ok(), "{name}");
         }

@@ -1,9 +1,9 @@
 //! What devices are, apart from how they speak: states, optics, keys, traffic. Models implement the contract's traits, and have synchronous methods that the
 //! wire front-ends call.
 
+pub mod change_faults;
+mod device_base;
 pub mod encryptor;
-mod face;
-pub mod gate;
 pub mod light;
 pub mod optics;
 pub mod protection;
@@ -11,7 +11,7 @@ pub mod qkd;
 pub mod random;
 pub mod switch;
 
-pub use face::Face;
+pub use device_base::DeviceBase;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -144,7 +144,7 @@ impl Bb84 {
 
 /// Light of a classical channel in the same fibre, in the same direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Classical {
+pub struct ClassicalChannel {
     /// Launch power.
     pub launch: DecibelMilliwatts,
     /// Raman coefficient, 1/(km·nm). 3e-9 within the C band, 2.4e-12 from 1550 to 1310 nm, each to a factor of two.
@@ -165,7 +165,7 @@ pub struct Fibre {
     /// Width of the receiver's filter, nm.
     pub filter: f64,
     /// Classical channels.
-    pub classical: Vec<Classical>,
+    pub classical: Vec<ClassicalChannel>,
     /// Stray light at the receiver, within its filter.
     pub stray: Option<DecibelMilliwatts>,
 }
@@ -173,7 +173,7 @@ pub struct Fibre {
 impl Fibre {
     /// Standard fibre of this length, a quantum channel at 1547.7 nm and a filter of 0.8 nm, nothing else in it.
     #[must_use]
-    pub fn of(length: f64) -> Self {
+    pub fn with_length(length: f64) -> Self {
         Self {
             length,
             alpha: 0.2,
@@ -375,11 +375,11 @@ mod tests {
             close(raman_forward(1e-3, 3e-9, 0.8, l, 0.2, 0.2), w, 1e-4);
         }
         let fibre = Fibre {
-            classical: vec![Classical {
+            classical: vec![ClassicalChannel {
                 launch: DecibelMilliwatts(0.0),
                 rho: 3e-9,
             }],
-            ..Fibre::of(25.0)
+            ..Fibre::with_length(25.0)
         };
         close(fibre.noise(), 1.4783e8, 1e-4);
     }
@@ -394,11 +394,11 @@ mod tests {
             (0.0, 0.271, 0.0),
         ] {
             let fibre = Fibre {
-                classical: vec![Classical {
+                classical: vec![ClassicalChannel {
                     launch: DecibelMilliwatts(dbm),
                     rho: 3e-9,
                 }],
-                ..Fibre::of(25.0)
+                ..Fibre::with_length(25.0)
             };
             let rates = Bb84::GYS.rates(
                 Decibels(0.21 * 25.0).transmittance().0,
@@ -415,7 +415,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_above_the_ceiling_and_never_better_for_worse(loss in 0.0..60.0f64, more in 0.0..20.0f64, noise in 0.0..1e-3f64, weak in any::<bool>()) {
+        fn the_key_rate_stays_below_the_bound_and_falls_with_loss(loss in 0.0..60.0f64, more in 0.0..20.0f64, noise in 0.0..1e-3f64, weak in any::<bool>()) {
             for system in [Bb84::GYS, Bb84::GIGAHERTZ] {
                 let system = if weak { Bb84 { nu: Some(0.05), ..system } } else { system };
                 let t = Decibels(loss).transmittance().0;

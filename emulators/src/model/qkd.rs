@@ -4,14 +4,14 @@
 //! a scaled [`Clock`] makes them short.
 
 use super::{
-    Face,
-    face::impl_device,
-    gate::{Gate, Refusal},
+    DeviceBase,
+    change_faults::{ChangeFaults, ChangeRefusal},
+    device_base::impl_device,
     optics::{Bb84, Fibre, Rates},
 };
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
 };
 use async_trait::async_trait;
 use qkd_hal::{
@@ -23,10 +23,10 @@ use qkd_hal::{
         KeyRequest, KeyStore, ModuleState, ModuleStatus, Performance, QkdCapabilities, Redelivery,
         Role,
     },
-    reading::{Measured, Reading, Value},
+    reading::{Measured, Reading, ReadingValue},
     units::{Bits, BitsPerSecond, DecibelMilliwatts, Decibels, Ratio},
 };
-use qkd_northbound_etsi014::{Grant, KeyItem, KeySource, Material, Pool, SourceError};
+use qkd_northbound_etsi014::{KeyAudience, KeyItem, KeyMaterial, KeyPool, KeySource, SourceError};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::{
@@ -103,7 +103,7 @@ impl Default for LinkConfig {
     fn default() -> Self {
         Self {
             system: Bb84::GIGAHERTZ,
-            fibre: Fibre::of(25.0),
+            fibre: Fibre::with_length(25.0),
             timings: Timings::default(),
             capacity: 51_200_000,
             stored: 5_120_000,
@@ -171,7 +171,7 @@ impl Core {
 /// The store's tap: draws bits that were generated.
 struct Tap(Arc<Core>);
 
-impl Material for Tap {
+impl KeyMaterial for Tap {
     fn available(&mut self) -> u64 {
         (self.0.settle().bits / 8.0) as u64
     }
@@ -193,8 +193,8 @@ impl Material for Tap {
 /// A linked pair.
 pub struct QkdLink {
     core: Arc<Core>,
-    pool: Arc<Pool>,
-    gate: Gate,
+    pool: Arc<KeyPool>,
+    change_faults: ChangeFaults,
 }
 
 impl QkdLink {
@@ -219,20 +219,20 @@ impl QkdLink {
             state: Mutex::new(state),
         });
         Arc::new(Self {
-            pool: Arc::new(Pool::new(Tap(core.clone()))),
+            pool: Arc::new(KeyPool::new(Tap(core.clone()))),
             core,
-            gate: Gate::default(),
+            change_faults: ChangeFaults::default(),
         })
     }
     /// The keys, as a source for key delivery.
     #[must_use]
-    pub fn keys(&self) -> Arc<Pool> {
+    pub fn keys(&self) -> Arc<KeyPool> {
         self.pool.clone()
     }
     /// Refused changes.
     #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn change_faults(&self) -> &ChangeFaults {
+        &self.change_faults
     }
     /// Its time.
     #[must_use]
@@ -288,8 +288,8 @@ impl QkdLink {
     /// What commands can change, as text. Not the keys that are made meanwhile.
     #[must_use]
     pub fn state(&self) -> String {
-        let (keys, twins) = self.pool.taken();
-        let (waiting, expired) = (self.pool.waiting(), self.pool.expired());
+        let (keys, twins) = self.pool.delivered_counts();
+        let (waiting, expired) = (self.pool.undelivered(), self.pool.expired());
         let state = self.core.lock();
         let module = if state.ready.is_some() {
             "started"
@@ -304,14 +304,14 @@ impl QkdLink {
     }
     /// Sets how long a twin waits for its slave.
     pub fn set_twin_lifetime(&self, lifetime: Duration) {
-        self.pool.set_twin_lifetime(lifetime);
+        self.pool.set_peer_key_lifetime(lifetime);
     }
     /// Starts from the first phase.
     ///
     /// # Errors
     /// If it is refused.
-    pub fn start(&self) -> std::result::Result<(), Refusal> {
-        self.gate.pass()?;
+    pub fn start(&self) -> std::result::Result<(), ChangeRefusal> {
+        self.change_faults.check()?;
         let mut state = self.core.settle();
         state.orders += 1;
         state.ready = Some(state.settled + self.timings().total());
@@ -321,8 +321,8 @@ impl QkdLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn stop(&self) -> std::result::Result<(), Refusal> {
-        self.gate.pass()?;
+    pub fn stop(&self) -> std::result::Result<(), ChangeRefusal> {
+        self.change_faults.check()?;
         let mut state = self.core.settle();
         state.orders += 1;
         state.ready = None;
@@ -332,8 +332,8 @@ impl QkdLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn calibrate(&self) -> std::result::Result<(), Refusal> {
-        self.gate.pass()?;
+    pub fn calibrate(&self) -> std::result::Result<(), ChangeRefusal> {
+        self.change_faults.check()?;
         let mut state = self.core.settle();
         state.orders += 1;
         state.ready = Some(state.settled + self.timings().calibrate);
@@ -365,11 +365,11 @@ impl QkdLink {
             state.orders += 1;
             state.bits = 0.0;
         });
-        self.pool.void();
+        self.pool.discard();
     }
 }
 
-impl Faulty for QkdLink {
+impl ApplyDeviceFault for QkdLink {
     fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
         match fault {
             DeviceFault::Cut(_) => self.path(|s| s.cut = true),
@@ -380,8 +380,8 @@ impl Faulty for QkdLink {
             }
             DeviceFault::Reboot => self.reboot(),
             DeviceFault::Fail => self.set_failed(true),
-            DeviceFault::Refuse(n) => self.gate.refuse(*n),
-            DeviceFault::Full => self.gate.set_full(true),
+            DeviceFault::Refuse(n) => self.change_faults.refuse(*n),
+            DeviceFault::Full => self.change_faults.set_full(true),
             DeviceFault::Operator(order) => {
                 let done = match order.as_str() {
                     "start" => self.start(),
@@ -402,7 +402,7 @@ impl Faulty for QkdLink {
                 done.map_err(|r| format!("{r:?}"))?;
             }
             DeviceFault::Clear => {
-                self.gate.clear();
+                self.change_faults.clear();
                 if self.core.lock().cut {
                     self.path(|s| s.cut = false);
                 }
@@ -416,8 +416,8 @@ impl Faulty for QkdLink {
 }
 
 /// One end of a pair.
-pub struct QkdEnd {
-    face: Face,
+pub struct QkdEndpoint {
+    base: DeviceBase,
     link: Arc<QkdLink>,
     name: String,
     peer: String,
@@ -427,7 +427,7 @@ pub struct QkdEnd {
 /// Key sizes of the in-process ends.
 const SIZES: (u64, u64, u64) = (256, 64, 1024);
 
-impl QkdEnd {
+impl QkdEndpoint {
     /// The end that is called `name`, in front of the one that is called `peer`.
     #[must_use]
     pub fn new(link: Arc<QkdLink>, role: Role, name: &str, peer: &str) -> Self {
@@ -448,16 +448,16 @@ impl QkdEnd {
         let limits = QkdCapabilities::new(role)
             .with_redelivery(Redelivery::Refused)
             .with_reinitialisation(link.timings().total());
-        let identity = Identity::of("model")
+        let identity = Identity::new("model")
             .with_model("decoy BB84")
             .with_serial(name);
-        let face = Face::new(
+        let base = DeviceBase::new(
             DeviceKind::QkdModule,
             identity,
             Capabilities::none().with(&operations),
         );
         Self {
-            face,
+            base,
             link,
             name: name.to_owned(),
             peer: peer.to_owned(),
@@ -466,11 +466,11 @@ impl QkdEnd {
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     fn changed(&self, state: &str) {
-        self.face.events.publish(
+        self.base.events.publish(
             Origin::Device,
             EventKind::StateChanged {
                 subject: "module".into(),
@@ -480,7 +480,7 @@ impl QkdEnd {
     }
 }
 
-fn refused(operation: Operation, refusal: Refusal) -> Error {
+fn refused(operation: Operation, refusal: ChangeRefusal) -> Error {
     Error::new(
         ErrorKind::Refused,
         format!("the module refused: {refusal:?}"),
@@ -514,7 +514,7 @@ fn handed_over(items: Vec<KeyItem>) -> Vec<Key> {
         .collect()
 }
 
-impl_device! { QkdEnd, face,
+impl_device! { QkdEndpoint, base,
     async fn health(&self) -> Result<Health> {
         Ok(match self.link.phase() {
             Phase::Error => Health::with_faults(HealthState::Failed, vec!["no light, or an error".into()]),
@@ -524,14 +524,14 @@ impl_device! { QkdEnd, face,
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let rates = self.link.rates();
         Ok(vec![
-            Reading::now("clicks", Value::Number(rates.gain * self.link.system().clock), "Hz"),
-            Reading::now("qber", Value::Number(rates.qber), ""),
+            Reading::now("clicks", ReadingValue::Number(rates.gain * self.link.system().clock), "Hz"),
+            Reading::now("qber", ReadingValue::Number(rates.qber), ""),
         ])
     }
 }
 
 #[async_trait]
-impl QkdModule for QkdEnd {
+impl QkdModule for QkdEndpoint {
     fn qkd_capabilities(&self) -> &QkdCapabilities {
         &self.limits
     }
@@ -581,7 +581,7 @@ impl QkdModule for QkdEnd {
             .map_err(|r| refused(Operation::Calibrate, r))?;
         self.changed("calibrating");
         let clock = self.link.clock();
-        tokio::time::sleep(clock.really(self.link.timings().calibrate)).await;
+        tokio::time::sleep(clock.to_wall_time(self.link.timings().calibrate)).await;
         Ok(())
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
@@ -600,7 +600,7 @@ impl QkdModule for QkdEnd {
         }
         let mut slaves = vec![self.peer.clone()];
         slaves.extend(request.additional_receivers.iter().cloned());
-        let grant = Grant {
+        let grant = KeyAudience {
             master: self.name.clone(),
             slaves,
         };
@@ -636,15 +636,15 @@ mod tests {
         let clock = Clock::manual();
         (QkdLink::new(config, clock.clone(), 5), clock)
     }
-    fn ends(link: &Arc<QkdLink>) -> (QkdEnd, QkdEnd) {
+    fn ends(link: &Arc<QkdLink>) -> (QkdEndpoint, QkdEndpoint) {
         (
-            QkdEnd::new(link.clone(), Role::Transmitter, "a", "b"),
-            QkdEnd::new(link.clone(), Role::Receiver, "b", "a"),
+            QkdEndpoint::new(link.clone(), Role::Transmitter, "a", "b"),
+            QkdEndpoint::new(link.clone(), Role::Receiver, "b", "a"),
         )
     }
 
     #[tokio::test]
-    async fn both_ends_give_the_same_keys_once() {
+    async fn both_ends_deliver_the_same_keys_once() {
         let (link, _) = link(LinkConfig::default());
         let (a, b) = ends(&link);
         let keys = a.take_keys(&KeyRequest::new(5)).await.unwrap();
@@ -702,7 +702,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stops_and_mending_begins_anew() {
+    fn a_cut_stops_key_generation_and_a_repair_restarts_it() {
         let (link, clock) = link(LinkConfig::default());
         assert_eq!(link.phase(), Phase::Generating);
         link.apply(&DeviceFault::Cut(None)).unwrap();
@@ -731,7 +731,7 @@ mod tests {
     fn seeds_repeat_keys() {
         let keys = |seed| {
             let link = QkdLink::new(LinkConfig::default(), Clock::manual(), seed);
-            let grant = Grant {
+            let grant = KeyAudience {
                 master: "a".into(),
                 slaves: vec!["b".into()],
             };

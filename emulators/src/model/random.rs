@@ -1,6 +1,6 @@
 //! A quantum random number generator.
 
-use super::{Face, face::impl_device};
+use super::{DeviceBase, device_base::impl_device};
 use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, DeviceKind, Error, ErrorKind, Health, Identity, Operation, RandomSource, Result,
@@ -15,8 +15,8 @@ use std::sync::{
 use zeroize::Zeroizing;
 
 /// The model. Its bytes follow from the seed, so that runs repeat; they are no secret.
-pub struct Random {
-    face: Face,
+pub struct RandomModel {
+    base: DeviceBase,
     limits: RandomCapabilities,
     generator: Mutex<ChaCha12Rng>,
     enabled: AtomicBool,
@@ -28,16 +28,16 @@ pub struct Random {
     rate_kbit: u32,
 }
 
-impl Random {
+impl RandomModel {
     /// A generator of 4 Mbit/s, as a Quantis USB has, with this serial number.
     #[must_use]
     pub fn new(seed: u64, serial: &str) -> Self {
-        let identity = Identity::of("id Quantique")
+        let identity = Identity::new("id Quantique")
             .with_model("Quantis USB")
             .with_serial(serial);
         let rate_kbit = 4000;
         Self {
-            face: Face::new(
+            base: DeviceBase::new(
                 DeviceKind::RandomSource,
                 identity,
                 Capabilities::none().with(&[
@@ -60,13 +60,13 @@ impl Random {
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     /// The serial number.
     #[must_use]
     pub fn serial(&self) -> String {
-        self.face.identity().serial.unwrap_or_default()
+        self.base.identity().serial.unwrap_or_default()
     }
     /// The board's version.
     #[must_use]
@@ -136,14 +136,14 @@ impl Random {
     }
 }
 
-impl_device! { Random, face,
+impl_device! { RandomModel, base,
     async fn health(&self) -> Result<Health> {
         Ok(if self.is_working() { Health::ok() } else { Health::with_faults(HealthState::Failed, vec!["no module works".into()]) })
     }
 }
 
 #[async_trait]
-impl RandomSource for Random {
+impl RandomSource for RandomModel {
     fn random_capabilities(&self) -> &RandomCapabilities {
         &self.limits
     }

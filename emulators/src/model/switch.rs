@@ -7,26 +7,26 @@ pub mod monitor;
 pub use instruments::{AVERAGING, SwitchEvent};
 
 use super::{
-    Face,
-    face::impl_device,
-    gate::{Gate, Refusal},
+    DeviceBase,
+    change_faults::{ChangeFaults, ChangeRefusal},
+    device_base::impl_device,
     light::measured,
 };
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
 };
 use aps::Aps;
 use async_trait::async_trait;
 use monitor::{Monitor, Voa, VoaMode};
 use qkd_hal::{
-    Capabilities, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity, Operation,
-    Result, Stated, device::HealthState, event::Origin, reading::Measured,
+    Capabilities, Certainty, DeviceKind, Effect, Error, ErrorKind, EventKind, Health, Identity,
+    Operation, Result, device::HealthState, event::Origin, reading::Measured,
 };
 use qkd_switch_hal::{
-    Applied, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan,
-    Port, PortState, PortStatus, PowerLoss, PowerMeterCapabilities, SwitchCapabilities,
-    protection::ProtectionCapabilities,
+    ApplyReport, AttenuatorCapabilities, CrossConnect, CrossConnects, Geometry, OpticalSwitch,
+    Plan, Port, PortState, PortStatus, PowerFailureBehaviour, PowerMeterCapabilities,
+    SwitchCapabilities, protection::ProtectionCapabilities,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,7 +48,7 @@ pub enum BootMode {
 
 /// Why the switch did not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
+pub enum SwitchRejection {
     /// There is no such port, or it is on the wrong side.
     NoSuchPort(u32),
     /// The port is in use, and this switch does not re-route.
@@ -60,7 +60,7 @@ pub enum Rejected {
     /// This switch always has a path.
     NeverDark,
     /// A fault: refused.
-    Gate(Refusal),
+    Gate(ChangeRefusal),
 }
 
 struct State {
@@ -81,7 +81,7 @@ struct State {
 
 /// The model.
 pub struct Switch {
-    face: Face,
+    base: DeviceBase,
     limits: SwitchCapabilities,
     meter: PowerMeterCapabilities,
     attenuator: AttenuatorCapabilities,
@@ -91,7 +91,7 @@ pub struct Switch {
     loss: f64,
     /// Whether a connection to a port in use takes it over.
     reroutes: bool,
-    gate: Gate,
+    change_faults: ChangeFaults,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -129,7 +129,8 @@ impl Switch {
                 Operation::SetProtection,
                 Operation::ProtectionCommand,
             ]);
-            limits = limits.with_power_loss(Stated::Confirmed(PowerLoss::BootMode));
+            limits =
+                limits.with_power_failure(Certainty::Confirmed(PowerFailureBehaviour::BootMode));
             let egress = || geometry.ports().filter(|p| geometry.is_egress(*p));
             (meter, attenuator) = instruments::capabilities(egress(), egress());
         }
@@ -139,7 +140,7 @@ impl Switch {
             .map(|p| (p.0, 0.0))
             .collect();
         Self {
-            face: Face::new(
+            base: DeviceBase::new(
                 DeviceKind::OpticalSwitch,
                 identity,
                 Capabilities::none().with(&operations),
@@ -150,7 +151,7 @@ impl Switch {
             happenings: broadcast::Sender::new(64),
             loss: 1.0,
             reroutes: true,
-            gate: Gate::default(),
+            change_faults: ChangeFaults::default(),
             clock,
             state: Mutex::new(State {
                 connections: initial(&geometry),
@@ -202,7 +203,7 @@ impl Switch {
     pub fn without_monitors(mut self) -> Self {
         self.meter.monitors.clear();
         self.lock().monitors.clear();
-        self.face.capabilities = self.face.capabilities.without(&[
+        self.base.capabilities = self.base.capabilities.without(&[
             Operation::Power,
             Operation::Monitor,
             Operation::SetMonitor,
@@ -211,13 +212,13 @@ impl Switch {
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     /// Refused changes.
     #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn change_faults(&self) -> &ChangeFaults {
+        &self.change_faults
     }
     /// Its time.
     #[must_use]
@@ -270,7 +271,7 @@ impl Switch {
 
     /// The connections now.
     #[must_use]
-    pub fn connected(&self) -> CrossConnects {
+    pub fn cross_connects(&self) -> CrossConnects {
         self.lock().connections.clone()
     }
     /// The port at the other end.
@@ -280,11 +281,15 @@ impl Switch {
     }
     /// Whether there is such a port.
     #[must_use]
-    pub fn has(&self, port: u32) -> bool {
+    pub fn has_port(&self, port: u32) -> bool {
         self.limits.geometry.check_port(Port(port)).is_ok()
     }
 
-    fn check(&self, state: &State, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+    fn check(
+        &self,
+        state: &State,
+        pairs: &[(u32, u32)],
+    ) -> std::result::Result<(), SwitchRejection> {
         let geometry = &self.limits.geometry;
         for (ingress, egress) in pairs {
             for (port, right) in [
@@ -292,10 +297,10 @@ impl Switch {
                 (*egress, geometry.is_egress(Port(*egress))),
             ] {
                 if !right {
-                    return Err(Rejected::NoSuchPort(port));
+                    return Err(SwitchRejection::NoSuchPort(port));
                 }
                 if state.failed.contains(&port) {
-                    return Err(Rejected::Failed(port));
+                    return Err(SwitchRejection::Failed(port));
                 }
             }
         }
@@ -318,26 +323,30 @@ impl Switch {
     fn switched(&self, pairs: impl Iterator<Item = (u32, u32)>) {
         let (ingress, egress): (Vec<u32>, Vec<u32>) = pairs.unzip();
         if !ingress.is_empty() {
-            self.tell(SwitchEvent::Switched { ingress, egress });
+            self.publish(SwitchEvent::Switched { ingress, egress });
         }
     }
 
     /// Adds connections, keeping the others; all or none.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn add(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+    /// See [`SwitchRejection`].
+    pub fn add(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), SwitchRejection> {
         let mut state = self.lock();
         self.check(&state, pairs)?;
         if !self.reroutes
             && let Some(busy) = pairs
                 .iter()
                 .flat_map(|(i, e)| [*i, *e])
-                .find(|p| state.connections.at(Port(*p)).is_some())
+                .find(|p| state.connections.connection_at(Port(*p)).is_some())
         {
-            return Err(Rejected::Busy(busy));
+            return Err(SwitchRejection::Busy(busy));
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         self.connect(&mut state, pairs);
@@ -349,14 +358,18 @@ impl Switch {
     /// Replaces all connections; all or none.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn only(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), Rejected> {
+    /// See [`SwitchRejection`].
+    pub fn replace_all(&self, pairs: &[(u32, u32)]) -> std::result::Result<(), SwitchRejection> {
         let mut state = self.lock();
         self.check(&state, pairs)?;
         if pairs.is_empty() && !self.limits.geometry.can_be_dark() {
-            return Err(Rejected::NeverDark);
+            return Err(SwitchRejection::NeverDark);
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let before = std::mem::take(&mut state.connections);
@@ -373,16 +386,20 @@ impl Switch {
     /// Takes the connections of these ports away.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn remove(&self, ports: &[u32]) -> std::result::Result<(), Rejected> {
+    /// See [`SwitchRejection`].
+    pub fn remove(&self, ports: &[u32]) -> std::result::Result<(), SwitchRejection> {
         let mut state = self.lock();
-        if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
-            return Err(Rejected::NoSuchPort(*port));
+        if let Some(port) = ports.iter().find(|p| !self.has_port(**p)) {
+            return Err(SwitchRejection::NoSuchPort(*port));
         }
         if !self.limits.geometry.can_be_dark() {
-            return Err(Rejected::NeverDark);
+            return Err(SwitchRejection::NeverDark);
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let gone: Vec<_> = ports
@@ -398,20 +415,24 @@ impl Switch {
     /// Takes all connections away.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn remove_all(&self) -> std::result::Result<(), Rejected> {
-        self.only(&[])
+    /// See [`SwitchRejection`].
+    pub fn remove_all(&self) -> std::result::Result<(), SwitchRejection> {
+        self.replace_all(&[])
     }
 
     /// Opens or closes the shutters of ports. Connections stay.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn enable(&self, ports: &[u32], enabled: bool) -> std::result::Result<(), Rejected> {
-        if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
-            return Err(Rejected::NoSuchPort(*port));
+    /// See [`SwitchRejection`].
+    pub fn enable(&self, ports: &[u32], enabled: bool) -> std::result::Result<(), SwitchRejection> {
+        if let Some(port) = ports.iter().find(|p| !self.has_port(**p)) {
+            return Err(SwitchRejection::NoSuchPort(*port));
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let mut state = self.lock();
@@ -423,7 +444,7 @@ impl Switch {
             };
         }
         for port in ports {
-            self.tell(SwitchEvent::PortEnabled(*port, enabled));
+            self.publish(SwitchEvent::PortEnabled(*port, enabled));
         }
         state.settle(self);
         Ok(())
@@ -453,13 +474,13 @@ impl Switch {
     }
 
     /// Light into an ingress port, in dBm.
-    pub fn set_input(&self, port: u32, dbm: f64) {
+    pub fn set_input_power(&self, port: u32, dbm: f64) {
         let mut state = self.lock();
         state.input.insert(port, dbm);
         state.settle(self);
     }
 
-    /// What the monitor of a port shows, in dBm, not below [`DARK`](super::light::DARK).
+    /// What the monitor of a port shows, in dBm, not below [`NO_LIGHT_DBM`](super::light::NO_LIGHT_DBM).
     #[must_use]
     pub fn power_at(&self, port: u32) -> f64 {
         self.lock().power(self, port)
@@ -473,9 +494,13 @@ impl Switch {
     /// Sets the boot mode. `Restore` saves the connections of now (our choice: when a real switch saves is not public).
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn set_boot_mode(&self, mode: BootMode) -> std::result::Result<(), Rejected> {
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+    /// See [`SwitchRejection`].
+    pub fn set_boot_mode(&self, mode: BootMode) -> std::result::Result<(), SwitchRejection> {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let mut state = self.lock();
@@ -495,7 +520,7 @@ impl Switch {
         }
         state.settle(self);
         drop(state);
-        self.face
+        self.base
             .events
             .publish(Origin::Device, EventKind::Restarted);
     }
@@ -536,16 +561,16 @@ impl Switch {
     }
 }
 
-impl Faulty for Switch {
+impl ApplyDeviceFault for Switch {
     fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
         match fault {
             DeviceFault::Reboot => self.reboot(),
-            DeviceFault::Refuse(n) => self.gate.refuse(*n),
-            DeviceFault::Ignore(n) => self.gate.ignore(*n),
-            DeviceFault::Full => self.gate.set_full(true),
-            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::Refuse(n) => self.change_faults.refuse(*n),
+            DeviceFault::Ignore(n) => self.change_faults.ignore(*n),
+            DeviceFault::Full => self.change_faults.set_full(true),
+            DeviceFault::Identity(serial) => self.base.replace_device(serial),
             DeviceFault::PortFails(port) => {
-                if !self.has(*port) {
+                if !self.has_port(*port) {
                     return Err(format!("there is no port {port}"));
                 }
                 let mut state = self.lock();
@@ -554,7 +579,7 @@ impl Faulty for Switch {
                 if self.limits.geometry.can_be_dark() {
                     state.connections.remove(Port(*port));
                 }
-                self.tell(SwitchEvent::PortFailed(*port));
+                self.publish(SwitchEvent::PortFailed(*port));
             }
             DeviceFault::Cut(None) => {
                 self.lock().cut = self.limits.geometry.ports().map(|p| p.0).collect()
@@ -569,7 +594,7 @@ impl Faulty for Switch {
             DeviceFault::Leak(dbm) => self.lock().stray = Some(*dbm),
             DeviceFault::Operator(order) => return self.operator(order),
             DeviceFault::Clear => {
-                self.gate.clear();
+                self.change_faults.clear();
                 let mut state = self.lock();
                 state.failed.clear();
                 state.cut.clear();
@@ -596,8 +621,8 @@ fn initial(geometry: &Geometry) -> CrossConnects {
         .unwrap_or_default()
 }
 
-fn refused(operation: Operation, rejected: Rejected) -> Error {
-    let kind = if matches!(rejected, Rejected::NoSuchPort(_)) {
+fn refused(operation: Operation, rejected: SwitchRejection) -> Error {
+    let kind = if matches!(rejected, SwitchRejection::NoSuchPort(_)) {
         ErrorKind::NotFound
     } else {
         ErrorKind::Refused
@@ -606,7 +631,7 @@ fn refused(operation: Operation, rejected: Rejected) -> Error {
         .with_operation(operation.name())
 }
 
-impl_device! { Switch, face,
+impl_device! { Switch, base,
     async fn health(&self) -> Result<Health> {
         let failed: Vec<_> = self.lock().failed.iter().map(|p| format!("port {p} has failed")).collect();
         Ok(if failed.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, failed) })
@@ -619,7 +644,7 @@ impl OpticalSwitch for Switch {
         &self.limits
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
-        Ok(Measured::now(self.connected()))
+        Ok(Measured::now(self.cross_connects()))
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
         let all = if ports.is_empty() {
@@ -639,16 +664,16 @@ impl OpticalSwitch for Switch {
             })
             .collect()
     }
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let start = self.clock.now();
-        plan.check(&self.connected())?;
+        plan.check(&self.cross_connects())?;
         for (done, step) in plan.steps().iter().enumerate() {
             let pairs: Vec<_> = step
-                .adds()
+                .added()
                 .iter()
                 .map(|c| (c.ingress.0, c.egress.0))
                 .collect();
-            let gone: Vec<_> = step.removes().iter().map(|c| c.ingress.0).collect();
+            let gone: Vec<_> = step.removed().iter().map(|c| c.ingress.0).collect();
             // A move to nowhere goes dark.
             let result = if pairs.is_empty() {
                 self.remove(&gone)
@@ -664,7 +689,7 @@ impl OpticalSwitch for Switch {
                 return Err(refused(Operation::Apply, rejected).with_effect(effect));
             }
         }
-        Ok(Applied::new(
+        Ok(ApplyReport::new(
             plan.steps().len(),
             true,
             self.clock.now().saturating_sub(start),
@@ -681,51 +706,51 @@ mod tests {
     use super::*;
 
     fn switch(geometry: Geometry) -> Switch {
-        Switch::new(Identity::of("model"), geometry, Clock::manual())
+        Switch::new(Identity::new("model"), geometry, Clock::manual())
     }
 
     #[test]
-    fn a_crossbar_is_bar_or_cross_and_never_less() {
+    fn a_crossbar_is_always_bar_or_cross() {
         let s = switch(Geometry::Crossbar);
-        assert_eq!(s.connected().to_string(), "1-3,2-4");
+        assert_eq!(s.cross_connects().to_string(), "1-3,2-4");
         s.add(&[(2, 3)]).unwrap();
         assert_eq!(
-            s.connected().to_string(),
+            s.cross_connects().to_string(),
             "1-4,2-3",
             "one half makes the other"
         );
-        assert_eq!(s.remove(&[1]), Err(Rejected::NeverDark));
-        assert_eq!(s.remove_all(), Err(Rejected::NeverDark));
-        assert_eq!(s.add(&[(3, 1)]), Err(Rejected::NoSuchPort(3)));
-        assert_eq!(s.connected().to_string(), "1-4,2-3");
+        assert_eq!(s.remove(&[1]), Err(SwitchRejection::NeverDark));
+        assert_eq!(s.remove_all(), Err(SwitchRejection::NeverDark));
+        assert_eq!(s.add(&[(3, 1)]), Err(SwitchRejection::NoSuchPort(3)));
+        assert_eq!(s.cross_connects().to_string(), "1-4,2-3");
         s.reboot();
-        assert_eq!(s.connected().to_string(), "1-3,2-4");
+        assert_eq!(s.cross_connects().to_string(), "1-3,2-4");
         s.set_boot_mode(BootMode::Auto).unwrap();
-        s.only(&[(1, 4)]).unwrap();
+        s.replace_all(&[(1, 4)]).unwrap();
         s.reboot();
-        assert_eq!(s.connected().to_string(), "1-4,2-3");
+        assert_eq!(s.cross_connects().to_string(), "1-4,2-3");
     }
 
     #[test]
-    fn one_by_n_is_dark_only_where_it_can_be() {
+    fn a_one_by_n_switch_is_dark_only_if_it_supports_that() {
         let s = switch(Geometry::OneByN {
             channels: 8,
             dark: true,
         });
-        assert!(s.connected().is_empty());
+        assert!(s.cross_connects().is_empty());
         s.add(&[(0, 3)]).unwrap();
         s.add(&[(0, 8)]).unwrap();
-        assert_eq!(s.connected().to_string(), "common-8", "one at a time");
+        assert_eq!(s.cross_connects().to_string(), "common-8", "one at a time");
         s.remove(&[0]).unwrap();
-        assert!(s.connected().is_empty());
+        assert!(s.cross_connects().is_empty());
         s.add(&[(0, 2)]).unwrap();
         s.reboot();
-        assert!(s.connected().is_empty());
+        assert!(s.cross_connects().is_empty());
 
         let s = switch(Geometry::one_by(4));
         s.add(&[(0, 3)]).unwrap();
-        assert_eq!(s.remove(&[0]), Err(Rejected::NeverDark));
+        assert_eq!(s.remove(&[0]), Err(SwitchRejection::NeverDark));
         s.reboot();
-        assert_eq!(s.connected().to_string(), "common-1");
+        assert_eq!(s.cross_connects().to_string(), "common-1");
     }
 }

@@ -1,13 +1,13 @@
 //! SNMP agents on their wires: what the profiles of all SNMP families share.
 
 use super::{
-    Credentials, InMemory, Options, Profile, Ready, Running, Setting, controls::Controls,
-    options::invalid, private,
+    Credentials, InMemory, Options, Profile, RunningEmulator, Setting, StartupInfo,
+    controls::Controls, options::invalid, private,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
-    shell::snmp::{self, User},
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
+    server::snmp::{self, UsmUser},
     wire::snmp::SnmpAgent,
 };
 use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
@@ -48,7 +48,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    pub(super) fn new<A: SnmpAgent + Faulty + 'static>(
+    pub(super) fn new<A: SnmpAgent + ApplyDeviceFault + 'static>(
         options: &Options,
         agents: Vec<Arc<A>>,
         driver: &'static str,
@@ -57,9 +57,9 @@ impl Agents {
         let faults: Vec<_> = (0..)
             .zip(&agents)
             .map(|(end, agent)| {
-                Faults::new(
+                FaultInjector::new(
                     options.seed.wrapping_add(end),
-                    Some(Arc::clone(agent) as Arc<dyn Faulty>),
+                    Some(Arc::clone(agent) as Arc<dyn ApplyDeviceFault>),
                 )
             })
             .collect();
@@ -85,17 +85,17 @@ impl Agents {
 }
 
 /// What the agents of a profile share on their wires: who may ask, and where notifications go.
-pub(super) struct Served {
-    user: User,
+pub(super) struct AgentAccess {
+    user: UsmUser,
     traps: Option<SocketAddr>,
     community: String,
     /// The credentials file.
     pub(super) files: tempfile::TempDir,
 }
 
-impl Served {
+impl AgentAccess {
     /// Tells in `ready` who may ask.
-    pub(super) fn new(options: &Options, ready: &mut Ready) -> io::Result<Self> {
+    pub(super) fn new(options: &Options, ready: &mut StartupInfo) -> io::Result<Self> {
         let traps = match options.text("trap-target", "") {
             "" => None,
             text => Some(text.parse().map_err(|_| {
@@ -115,7 +115,7 @@ impl Served {
         );
         ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
         Ok(Self {
-            user: User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?,
+            user: UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?,
             traps,
             community: options.text("community", "").to_owned(),
             files,
@@ -125,13 +125,13 @@ impl Served {
     /// Puts an agent at an address, and tells in `ready` how a driver opens it.
     pub(super) async fn bind(
         &self,
-        ready: &mut Ready,
+        ready: &mut StartupInfo,
         address: SocketAddr,
         agent: Arc<dyn SnmpAgent>,
-        faults: Faults,
+        faults: FaultInjector,
         (driver, parameters): (&str, &str),
     ) -> io::Result<snmp::Server> {
-        let mut served = snmp::Options::new(self.user.clone()).with_faults(faults);
+        let mut served = snmp::SnmpServerOptions::new(self.user.clone()).with_faults(faults);
         if let Some(target) = self.traps {
             served = served.with_traps(target);
         }
@@ -155,15 +155,15 @@ pub(super) async fn start(
     profile: &'static Profile,
     options: &Options,
     agents: io::Result<Agents>,
-) -> io::Result<Running> {
+) -> io::Result<RunningEmulator> {
     let Agents {
         controls,
         agents,
         driver,
         parameters,
     } = agents?;
-    let mut ready = Ready::new(profile.name);
-    let served = Served::new(options, &mut ready)?;
+    let mut ready = StartupInfo::new(profile.name);
+    let served = AgentAccess::new(options, &mut ready)?;
     let mut servers = Vec::new();
     for (place, agent) in (0..).zip(agents) {
         let faults = controls.faults(usize::from(place));
@@ -179,7 +179,7 @@ pub(super) async fn start(
                 .await?,
         );
     }
-    let mut running = Running::new(ready, controls);
+    let mut running = RunningEmulator::new(ready, controls);
     for server in servers {
         running.serve(server.run());
     }

@@ -1,9 +1,11 @@
 //! Agiltron switches.
 
-use super::{InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line};
+use super::{
+    InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
+};
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
     wire::{
         Session,
@@ -47,22 +49,25 @@ pub(super) static SELF_ALIGN: Kind = Kind {
     }],
 };
 
-fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
+fn build(options: &Options, kind: &Kind) -> io::Result<LineProfile> {
     let model = kind.model;
     // The frame has one byte for the channel.
     let channels = options.channels(kind.channels, 255)?;
     let clock = Clock::default();
     let switch = Arc::new(Switch::new(
-        Identity::of("Agiltron"),
+        Identity::new("Agiltron"),
         Geometry::one_by(channels),
         clock.clone(),
     ));
-    let faults = Faults::new(options.seed, Some(Arc::clone(&switch) as Arc<dyn Faulty>));
+    let faults = FaultInjector::new(
+        options.seed,
+        Some(Arc::clone(&switch) as Arc<dyn ApplyDeviceFault>),
+    );
     let shown = Arc::clone(&switch);
     let controls = Controls::new([faults], move || shown.state());
     let service =
         Arc::new(move || Box::new(Agiltron::new(model, Arc::clone(&switch))) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "agiltron",
         parameters: format!("model={}&channels={channels}", kind.word),
         controls,
@@ -75,7 +80,7 @@ pub(super) fn start(
     profile: &'static Profile,
     options: &Options,
     kind: &Kind,
-) -> io::Result<Running> {
+) -> io::Result<RunningEmulator> {
     build(options, kind)?.on_serial(profile, options, BAUD, "")
 }
 

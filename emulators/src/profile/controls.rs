@@ -1,22 +1,22 @@
 //! What a profile is, whatever its wires.
 
-use crate::fault::{FaultSpec, Faults};
+use crate::fault::{FaultInjector, FaultSpec};
 use std::collections::BTreeMap;
 
 /// Sets a value of a running emulator.
-type Live = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+type RuntimeSetter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// Faults, settings and state of the devices behind the wires.
 pub(super) struct Controls {
     /// One for each end.
-    faults: Vec<Faults>,
-    live: BTreeMap<&'static str, Live>,
+    faults: Vec<FaultInjector>,
+    live: BTreeMap<&'static str, RuntimeSetter>,
     state: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Controls {
     pub(super) fn new(
-        faults: impl Into<Vec<Faults>>,
+        faults: impl Into<Vec<FaultInjector>>,
         state: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Controls {
             state: Box::new(state),
         }
     }
-    pub(super) fn live(
+    pub(super) fn add_runtime_setting(
         &mut self,
         name: &'static str,
         set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
@@ -33,11 +33,11 @@ impl Controls {
         self.live.insert(name, Box::new(set));
     }
     /// The faults of an end, from 0.
-    pub(super) fn faults(&self, end: usize) -> Faults {
+    pub(super) fn faults(&self, end: usize) -> FaultInjector {
         self.faults[end].clone()
     }
     /// Which end is meant, and what is to happen there. `1:` or `2:` before the fault picks the end; without, it is the first.
-    pub(super) fn find(&self, spec: &str) -> Result<(&Faults, FaultSpec), String> {
+    pub(super) fn find(&self, spec: &str) -> Result<(&FaultInjector, FaultSpec), String> {
         let (end, spec) = match spec.split_once(':') {
             Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => {
                 (n.parse::<usize>().unwrap_or(0), rest)
@@ -54,7 +54,7 @@ impl Controls {
     pub(super) fn text_fields(&self, end: usize) -> Vec<String> {
         self.faults
             .get(end)
-            .map_or_else(Vec::new, Faults::text_fields)
+            .map_or_else(Vec::new, FaultInjector::text_fields)
     }
     pub(super) fn set(&self, name: &str, value: &str) -> Result<(), String> {
         let set = self.live.get(name).ok_or_else(|| {

@@ -1,11 +1,12 @@
 //! DiCon switches.
 
 use super::{
-    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+    InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
+    options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
     wire::{Session, dicon_gp600::DiconGp600, dicon_mems::DiconMems},
 };
@@ -62,10 +63,10 @@ pub(super) const GP600: &[Setting] = &[
     },
 ];
 
-fn mems_line(options: &Options) -> io::Result<Line> {
+fn mems_line(options: &Options) -> io::Result<LineProfile> {
     let channels = options.channels(16, 999)?;
     let identity =
-        Identity::of("DiCon").with_model(options.text("id", &format!("MEMS 1x{channels}")));
+        Identity::new("DiCon").with_model(options.text("id", &format!("MEMS 1x{channels}")));
     let clock = Clock::default();
     let device = DiconMems::new(Arc::new(Switch::new(
         identity,
@@ -75,14 +76,14 @@ fn mems_line(options: &Options) -> io::Result<Line> {
         },
         clock.clone(),
     )));
-    let faults = Faults::new(
+    let faults = FaultInjector::new(
         options.seed,
-        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+        Some(Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>),
     );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "dicon",
         parameters: "model=mems".to_owned(),
         controls,
@@ -91,7 +92,7 @@ fn mems_line(options: &Options) -> io::Result<Line> {
     })
 }
 
-fn gp600_line(options: &Options) -> io::Result<Line> {
+fn gp600_line(options: &Options) -> io::Result<LineProfile> {
     let (inputs, outputs) = options.size("16x16")?;
     let text = options.text("wavelengths", "1310,1550");
     let wavelengths: Vec<u32> = text
@@ -99,7 +100,7 @@ fn gp600_line(options: &Options) -> io::Result<Line> {
         .map(str::parse)
         .collect::<Result<_, _>>()
         .map_err(|_| invalid(format!("wavelengths={text}: they are such as 1310,1550")))?;
-    let identity = Identity::of("Dicon Fiberoptics Inc")
+    let identity = Identity::new("Dicon Fiberoptics Inc")
         .with_model("GP600")
         .with_serial(options.text("serial", "19A0M10D0117"))
         .with_firmware(options.text("firmware", "7.0"));
@@ -110,14 +111,14 @@ fn gp600_line(options: &Options) -> io::Result<Line> {
     if !options.reroutes()? {
         device = device.refusing_busy_outputs();
     }
-    let faults = Faults::new(
+    let faults = FaultInjector::new(
         options.seed,
-        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+        Some(Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>),
     );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "dicon",
         parameters: "model=gp600".to_owned(),
         controls,
@@ -126,7 +127,7 @@ fn gp600_line(options: &Options) -> io::Result<Line> {
     })
 }
 
-pub(super) fn mems(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) fn mems(profile: &'static Profile, options: &Options) -> io::Result<RunningEmulator> {
     mems_line(options)?.on_serial(profile, options, MEMS_BAUD, "")
 }
 
@@ -134,7 +135,10 @@ pub(super) fn mems_in_memory(profile: &'static Profile, options: &Options) -> io
     Ok(mems_line(options)?.in_memory(profile))
 }
 
-pub(super) async fn gp600(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) async fn gp600(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<RunningEmulator> {
     let baud = options.number("baud", GP600_BAUD)?;
     gp600_line(options)?
         .on_tcp_and_serial(profile, options, baud, &format!("baud={baud}"))

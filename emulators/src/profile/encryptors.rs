@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     model::encryptor::{
-        forced::{ForcedEnd, ForcedLink},
-        mka::{MkaEnd, MkaLink},
+        forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+        mka::{MkaEndpoint, MkaLink},
     },
     wire::snmp::{nokia, packetlight},
 };
@@ -59,18 +59,23 @@ pub(super) fn packetlight(options: &Options) -> io::Result<Agents> {
         "false" => false,
         other => return Err(invalid(format!("aps={other}: it is true or false"))),
     };
-    let link = ForcedLink::new(clock(options)?, b"emulated initial secret");
+    let link = ForcedRekeyLink::new(clock(options)?, b"emulated initial secret");
     let agents = [0, 1].map(|end| {
-        let identity = Identity::of("PacketLight")
+        let identity = Identity::new("PacketLight")
             .with_model("PL-1000TE Crypto")
             .with_serial(format!("PL{:05}", 101 + end))
             .with_firmware("1.0");
-        let end = Arc::new(ForcedEnd::new(Arc::clone(&link), end, "uplink-1", identity));
+        let end = Arc::new(ForcedRekeyEndpoint::new(
+            Arc::clone(&link),
+            end,
+            "uplink-1",
+            identity,
+        ));
         let mut named = packetlight::Options::named(&format!("pl-{}", ["a", "b"][end.end()]));
         named.oem = oem;
         if aps {
             named.protection = Some(protection::packetlight(
-                end.face().identity(),
+                end.base().identity(),
                 named.if_index,
                 link.clock().clone(),
             ));
@@ -101,11 +106,11 @@ pub(super) fn nokia(options: &Options) -> io::Result<Agents> {
         .map_err(|e| io::Error::other(format!("{e:?}")))?;
     }
     let agents = [0, 1].map(|end| {
-        let identity = Identity::of("Nokia")
+        let identity = Identity::new("Nokia")
             .with_model("7750 SR-1")
             .with_serial(format!("NS{:05}", 201 + end))
             .with_firmware("TiMOS-C-16.0.R4");
-        let end = Arc::new(MkaEnd::new(Arc::clone(&link), end, "ca1", identity));
+        let end = Arc::new(MkaEndpoint::new(Arc::clone(&link), end, "ca1", identity));
         let mut named = nokia::Options::named(&format!("sr-{}", ["a", "b"][end.end()]));
         (named.port, named.scheme) = (port, scheme);
         nokia::agent(end, named)

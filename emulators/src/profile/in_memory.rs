@@ -2,13 +2,13 @@
 
 use super::controls::Controls;
 use crate::{
-    fault::{Fault, Faults},
-    shell,
+    fault::{Fault, FaultInjector},
+    server,
     wire::ByteService,
 };
 use qkd_driver_kit::{
     OpenContext,
-    context::{Endpoint, MEMORY},
+    context::{Endpoint, MEMORY_TRANSPORT},
     link::snmp::SnmpService,
 };
 use std::{future::Future, sync::Arc};
@@ -37,7 +37,7 @@ impl InMemory {
     /// Adds the URI of an end.
     pub(super) fn uri(&mut self, driver: &str, name: &str, parameters: &str) {
         self.uris
-            .push(format!("{driver}+{MEMORY}://{name}{parameters}"));
+            .push(format!("{driver}+{MEMORY_TRANSPORT}://{name}{parameters}"));
     }
     pub(super) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
         self.endpoints.push((name.into(), endpoint));
@@ -47,11 +47,11 @@ impl InMemory {
         &mut self,
         name: &str,
         service: Arc<dyn ByteService>,
-        faults: Faults,
+        faults: FaultInjector,
         clock: crate::Clock,
     ) {
         self.bytes = true;
-        self.endpoint(name, shell::memory::attach(name, service, faults, clock));
+        self.endpoint(name, server::memory::attach(name, service, faults, clock));
     }
     pub(super) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
@@ -87,7 +87,7 @@ impl InMemory {
             })
     }
 
-    /// Applies a fault, as [`Running::fault`](super::Running::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes
+    /// Applies a fault, as [`RunningEmulator::fault`](super::RunningEmulator::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes
     /// (of a Qline: not in its key delivery).
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl InMemory {
         self.controls.set(name, value)
     }
 
-    /// As [`Running::state`](super::Running::state).
+    /// As [`RunningEmulator::state`](super::RunningEmulator::state).
     #[must_use]
     pub fn state(&self) -> String {
         self.controls.state()

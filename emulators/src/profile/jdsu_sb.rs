@@ -1,11 +1,12 @@
 //! JDS Uniphase SB switches.
 
 use super::{
-    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+    InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
+    options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
     wire::{
         Session,
@@ -41,7 +42,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-fn build(options: &Options) -> io::Result<Line> {
+fn build(options: &Options) -> io::Result<LineProfile> {
     let code = |name, default| {
         options.number(name, default).and_then(|code| {
             if (1..=999).contains(&code) {
@@ -57,7 +58,7 @@ fn build(options: &Options) -> io::Result<Line> {
         parameter: code("parameter-error-code", parameter)?,
     };
     let channels = options.channels(16, 48)?;
-    let identity = Identity::of("JDS Uniphase")
+    let identity = Identity::new("JDS Uniphase")
         .with_model("SB Switch")
         .with_firmware(options.text("firmware", "2.00"));
     let clock = Clock::default();
@@ -72,14 +73,14 @@ fn build(options: &Options) -> io::Result<Line> {
         )),
         codes,
     );
-    let faults = Faults::new(
+    let faults = FaultInjector::new(
         options.seed,
-        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+        Some(Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>),
     );
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "jdsu-sb",
         parameters: String::new(),
         controls,
@@ -88,7 +89,7 @@ fn build(options: &Options) -> io::Result<Line> {
     })
 }
 
-pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<RunningEmulator> {
     // A pseudo-terminal has no CTS.
     build(options)?.on_serial(profile, options, BAUD, "flow=none")
 }

@@ -1,11 +1,12 @@
 //! LEONI eol switches.
 
 use super::{
-    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+    InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
+    options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
     wire::{Session, leoni_eol::LeoniEol},
 };
@@ -38,7 +39,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-fn build(options: &Options) -> io::Result<Line> {
+fn build(options: &Options) -> io::Result<LineProfile> {
     let model = options.text("model", "1x2");
     let geometry = match model {
         "1x2" => Geometry::one_by(2),
@@ -51,18 +52,18 @@ fn build(options: &Options) -> io::Result<Line> {
         return Err(invalid(format!("family={family}: it is eol or mol")));
     }
     let clock = Clock::default();
-    let identity = Identity::of("LEONI")
+    let identity = Identity::new("LEONI")
         .with_model(format!("{family} {model}"))
         .with_firmware(options.text("firmware", "3.27"));
     let switch = Arc::new(
         Switch::new(identity, geometry, clock.clone()).with_boot_mode(options.boot_mode()?),
     );
     let device = LeoniEol::new(Arc::clone(&switch));
-    let faults = Faults::new(options.seed, Some(switch as Arc<dyn Faulty>));
+    let faults = FaultInjector::new(options.seed, Some(switch as Arc<dyn ApplyDeviceFault>));
     let shown = device.clone();
     let controls = Controls::new([faults], move || shown.state());
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "leoni-eol",
         parameters: format!("model={model}"),
         controls,
@@ -71,7 +72,7 @@ fn build(options: &Options) -> io::Result<Line> {
     })
 }
 
-pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) fn start(profile: &'static Profile, options: &Options) -> io::Result<RunningEmulator> {
     build(options)?.on_serial(profile, options, BAUD, "")
 }
 

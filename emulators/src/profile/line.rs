@@ -1,12 +1,12 @@
 //! A device with one wire front-end that speaks bytes: on a serial line, also on TCP, or in memory.
 
-use super::{InMemory, Options, Profile, Ready, Running, controls::Controls};
-use crate::{Clock, shell, wire::ByteService};
+use super::{InMemory, Options, Profile, RunningEmulator, StartupInfo, controls::Controls};
+use crate::{Clock, server, wire::ByteService};
 use std::{io, sync::Arc};
 use tokio::net::TcpListener;
 
 /// The device before it is on a wire.
-pub(super) struct Line {
+pub(super) struct LineProfile {
     /// The driver's name.
     pub(super) driver: &'static str,
     /// Of its URIs, such as `model=ff`; none if empty.
@@ -29,7 +29,7 @@ fn query(parameters: &[&str]) -> String {
     }
 }
 
-impl Line {
+impl LineProfile {
     /// On a pseudo-terminal of this speed; `serial` are parameters of its URI only.
     pub(super) fn on_serial(
         self,
@@ -37,7 +37,7 @@ impl Line {
         options: &Options,
         baud: u32,
         serial: &str,
-    ) -> io::Result<Running> {
+    ) -> io::Result<RunningEmulator> {
         self.run(profile, options, baud, serial, None)
     }
 
@@ -48,7 +48,7 @@ impl Line {
         options: &Options,
         baud: u32,
         serial: &str,
-    ) -> io::Result<Running> {
+    ) -> io::Result<RunningEmulator> {
         let listener = TcpListener::bind(options.address(0)).await?;
         self.run(profile, options, baud, serial, Some(listener))
     }
@@ -60,7 +60,7 @@ impl Line {
         baud: u32,
         serial: &str,
         tcp: Option<TcpListener>,
-    ) -> io::Result<Running> {
+    ) -> io::Result<RunningEmulator> {
         let Self {
             driver,
             parameters,
@@ -69,7 +69,7 @@ impl Line {
             clock,
         } = self;
         let faults = controls.faults(0);
-        let mut ready = Ready::new(profile.name);
+        let mut ready = StartupInfo::new(profile.name);
         if let Some(listener) = &tcp {
             let address = listener.local_addr()?;
             ready.endpoint(
@@ -78,7 +78,7 @@ impl Line {
                 Some(format!("{driver}+tcp://{address}{}", query(&[&parameters]))),
             );
         }
-        let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), faults.clone())?;
+        let port = server::pty::Pty::open(baud, options.pty_link.as_deref(), faults.clone())?;
         let path = port.path().display().to_string();
         ready.endpoint(
             "serial",
@@ -88,16 +88,16 @@ impl Line {
                 query(&[&parameters, serial])
             )),
         );
-        let mut running = Running::new(ready, controls);
+        let mut running = RunningEmulator::new(ready, controls);
         if let Some(listener) = tcp {
-            running.serve(shell::tcp::serve(
+            running.serve(server::tcp::serve(
                 listener,
                 Arc::clone(&service),
                 faults.clone(),
                 clock.clone(),
             ));
         }
-        running.serve(shell::pty::serve(port, baud, service, faults, clock));
+        running.serve(server::pty::serve(port, baud, service, faults, clock));
         Ok(running)
     }
 

@@ -1,6 +1,6 @@
 //! Ready emulators by name: for `qkd-emu`, tests, demos and benches.
 //!
-//! A profile is one device, or a linked pair. [`start`] puts it on its real wires, and tells where; it runs until [`Running`] is dropped. [`in_memory`] makes in-memory
+//! A profile is one device, or a linked pair. [`start`] puts it on its real wires, and tells where; it runs until [`RunningEmulator`] is dropped. [`in_memory`] makes in-memory
 //! endpoints of it instead, which drivers open under paused time.
 
 mod agents;
@@ -22,7 +22,7 @@ mod thorlabs_osw;
 
 pub use in_memory::InMemory;
 pub use options::{Options, Setting};
-pub use running::{Credentials, Endpoint, Ready, Running, Sae, Tls};
+pub use running::{Credentials, Endpoint, RunningEmulator, Sae, StartupInfo, Tls};
 
 use crate::wire::snmp::scte::Kind;
 use futures::future::BoxFuture;
@@ -45,7 +45,8 @@ pub(crate) fn private(folder: &Path, name: &str, text: &str) -> io::Result<Strin
     Ok(path.display().to_string())
 }
 
-type Start = for<'a> fn(&'static Profile, &'a Options) -> BoxFuture<'a, io::Result<Running>>;
+type Start =
+    for<'a> fn(&'static Profile, &'a Options) -> BoxFuture<'a, io::Result<RunningEmulator>>;
 type Attach = fn(&'static Profile, &Options) -> io::Result<InMemory>;
 
 /// A kind of emulator.
@@ -220,7 +221,7 @@ fn find(name: &str, options: &Options) -> io::Result<&'static Profile> {
 ///
 /// # Errors
 /// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none; what the wires answer.
-pub async fn start(name: &str, options: &Options) -> io::Result<Running> {
+pub async fn start(name: &str, options: &Options) -> io::Result<RunningEmulator> {
     let profile = find(name, options)?;
     let running = (profile.start)(profile, options).await?;
     if options.pty_link.is_some() && !running.ready().endpoints.iter().any(|e| e.bus == "serial") {

@@ -1,19 +1,19 @@
 //! Polatis switches.
 
 use super::{
-    InMemory, Options, Profile, Ready, Running, Setting,
-    agents::{COMMUNITY, Served, TRAP_TARGET},
+    InMemory, Options, Profile, RunningEmulator, Setting, StartupInfo,
+    agents::{AgentAccess, COMMUNITY, TRAP_TARGET},
     controls::Controls,
     options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::{Switch, monitor::AlarmMode},
-    shell,
+    server,
     wire::{
         ByteService, Session,
-        scpi::Polatis,
+        scpi::PolatisScpi,
         snmp::{NodeOptions, SnmpAgent, polatis},
         tl1::Tl1,
     },
@@ -76,7 +76,7 @@ pub(super) const OST: &str = "I-OST-24x24-LU1-DMHNS";
 fn protect(switch: &Switch, group: &str) -> Option<()> {
     let (working, rest) = group.split_once('>')?;
     let (protecting, trigger) = rest.split_once('@')?;
-    let port = |text: &str| text.parse::<u32>().ok().filter(|p| switch.has(*p));
+    let port = |text: &str| text.parse::<u32>().ok().filter(|p| switch.has_port(*p));
     let (working, protecting, trigger) = (port(working)?, port(protecting)?, port(trigger)?);
     switch
         .change_monitors(&[trigger], |m| {
@@ -109,7 +109,7 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     let size = options.text("size", own);
     let code = code.replace(own, size);
     let (ingress, egress) = options.size(own)?;
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model(&code)
         .with_serial(options.text("serial", "002414"))
         .with_firmware(options.text("firmware", "6.5.2.18"));
@@ -135,27 +135,27 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
         })?;
     }
     let switch = Arc::new(switch);
-    let wire = Polatis::new(Arc::clone(&switch));
+    let wire = PolatisScpi::new(Arc::clone(&switch));
     let tl1 = Tl1::new(Arc::clone(&switch));
     let agent = polatis::agent(
         Arc::clone(&switch),
         NodeOptions::named("polatis", polatis::ENTERPRISE),
     );
     let (shown, flaps) = (wire.clone(), tl1.clone());
-    let faults = |end: u64, device: Arc<dyn Faulty>| {
-        Faults::new(options.seed.wrapping_add(end), Some(device))
+    let faults = |end: u64, device: Arc<dyn ApplyDeviceFault>| {
+        FaultInjector::new(options.seed.wrapping_add(end), Some(device))
     };
-    let model = || Arc::clone(&switch) as Arc<dyn Faulty>;
+    let model = || Arc::clone(&switch) as Arc<dyn ApplyDeviceFault>;
     let ends = [
         faults(0, model()),
         faults(1, model()),
         faults(2, model()),
-        faults(3, Arc::clone(&agent) as Arc<dyn Faulty>),
+        faults(3, Arc::clone(&agent) as Arc<dyn ApplyDeviceFault>),
     ];
     let mut controls = Controls::new(ends, move || {
         format!("{}\n{}", shown.state(), flaps.state())
     });
-    controls.live("input", move |value| {
+    controls.add_runtime_setting("input", move |value| {
         let wrong = || format!("input={value}: it is port:dBm, such as 3:-12.5");
         let (port, power) = value.split_once(':').ok_or_else(wrong)?;
         let (port, power): (u32, f64) = (
@@ -167,7 +167,7 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
                 "input={value}: the ingress ports are 1 to {ingress}, powers from -100 to 30 dBm"
             ));
         }
-        switch.set_input(port, power);
+        switch.set_input_power(port, power);
         Ok(())
     });
     for (_, value) in options.set.iter().filter(|(name, _)| name == "input") {
@@ -188,7 +188,7 @@ pub(super) async fn start(
     profile: &'static Profile,
     options: &Options,
     code: &str,
-) -> io::Result<Running> {
+) -> io::Result<RunningEmulator> {
     let Device {
         controls,
         scpi,
@@ -198,12 +198,12 @@ pub(super) async fn start(
         clock,
     } = build(options, code)?;
     let baud = options.number("baud", 38_400)?;
-    let mut ready = Ready::new(profile.name);
-    let served = Served::new(options, &mut ready)?;
+    let mut ready = StartupInfo::new(profile.name);
+    let served = AgentAccess::new(options, &mut ready)?;
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}")));
-    let port = shell::pty::Port::open(baud, options.pty_link.as_deref(), controls.faults(1))?;
+    let port = server::pty::Pty::open(baud, options.pty_link.as_deref(), controls.faults(1))?;
     let path = port.path().display().to_string();
     ready.endpoint(
         "serial",
@@ -227,16 +227,16 @@ pub(super) async fn start(
         )
         .await?;
     let [of_scpi, of_console, of_tl1] = [0, 1, 2].map(|end| controls.faults(end));
-    let mut running = Running::new(ready, controls);
-    running.serve(shell::tcp::serve(listener, scpi, of_scpi, clock.clone()));
-    running.serve(shell::pty::serve(
+    let mut running = RunningEmulator::new(ready, controls);
+    running.serve(server::tcp::serve(listener, scpi, of_scpi, clock.clone()));
+    running.serve(server::pty::serve(
         port,
         baud,
         console,
         of_console,
         clock.clone(),
     ));
-    running.serve(shell::tcp::serve(tl1_listener, tl1, of_tl1, clock));
+    running.serve(server::tcp::serve(tl1_listener, tl1, of_tl1, clock));
     running.serve(server.run());
     running.keep(served.files);
     Ok(running)
@@ -269,6 +269,6 @@ pub(super) fn in_memory(
         name("-snmp"),
         Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>),
     );
-    memory.run(async move { shell::snmp::tick(agent.as_ref()).await });
+    memory.run(async move { server::snmp::tick(agent.as_ref()).await });
     Ok(memory)
 }

@@ -7,13 +7,15 @@ use super::{
 };
 use crate::{
     Clock,
-    model::protection::{Group, Input, Protector},
+    model::protection::{Group, Input, ProtectionSwitch},
     wire::snmp::{NodeOptions, olp, packetlight, scte},
 };
-use qkd_hal::{Identity, Stated, units::DecibelMilliwatts};
+use qkd_hal::{Certainty, Identity, units::DecibelMilliwatts};
 use qkd_switch_hal::{
-    Geometry, PowerLoss, SwitchCapabilities,
-    protection::{CommandKind, GroupId, Mode, ProtectionCapabilities, SettingKind},
+    Geometry, PowerFailureBehaviour, SwitchCapabilities,
+    protection::{
+        ExternalCommandKind, GroupId, ProtectionCapabilities, SelectionMode, SettingKind,
+    },
 };
 use std::{io, sync::Arc, time::Duration};
 
@@ -77,10 +79,10 @@ fn powers(range: std::ops::RangeInclusive<f64>) -> std::ops::RangeInclusive<Deci
     DecibelMilliwatts(*range.start())..=DecibelMilliwatts(*range.end())
 }
 
-const ALL: &[SettingKind] = &[
+const ALL_SETTINGS: &[SettingKind] = &[
     SettingKind::Mode,
     SettingKind::Preferred,
-    SettingKind::Revert,
+    SettingKind::Revertive,
     SettingKind::WaitToRestore,
     SettingKind::Threshold,
 ];
@@ -96,7 +98,7 @@ pub(super) fn scte(options: &Options, kind: scte::Kind) -> io::Result<Agents> {
         .iter()
         .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
         .collect();
-    let mut group = Group::with_needs(
+    let mut group = Group::with_path_inputs(
         paths,
         vec![
             Input::new(LIGHT, THRESHOLD),
@@ -104,21 +106,24 @@ pub(super) fn scte(options: &Options, kind: scte::Kind) -> io::Result<Agents> {
         ],
     );
     group.mode = match options.text("mode", "automatic") {
-        "automatic" => Mode::Automatic,
-        "manual" => Mode::Manual,
+        "automatic" => SelectionMode::Automatic,
+        "manual" => SelectionMode::Manual,
         other => return Err(invalid(format!("mode={other}: it is automatic or manual"))),
     };
     // Of a 2×2 switch, both inputs feed a path: it has no threshold of its own.
     let (geometry, settings) = if kind == scte::Kind::Ab {
-        (Geometry::one_by(2), ALL)
+        (Geometry::one_by(2), ALL_SETTINGS)
     } else {
-        (Geometry::Crossbar, &ALL[..4])
+        (Geometry::Crossbar, &ALL_SETTINGS[..4])
     };
-    let limits = ProtectionCapabilities::new(settings, &[CommandKind::Force, CommandKind::Manual])
-        .with_wait_to_restore(seconds(0..=2_147_483_647), Duration::from_secs(1))
-        .with_threshold(powers(-50.0..=20.0));
-    let model = Protector::new(
-        Identity::of("SCTE HMS"),
+    let limits = ProtectionCapabilities::new(
+        settings,
+        &[ExternalCommandKind::Force, ExternalCommandKind::Manual],
+    )
+    .with_wait_to_restore(seconds(0..=2_147_483_647), Duration::from_secs(1))
+    .with_threshold(powers(-50.0..=20.0));
+    let model = ProtectionSwitch::new(
+        Identity::new("SCTE HMS"),
         limits,
         vec![("1".into(), group)],
         clock,
@@ -170,22 +175,22 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
         .into_iter()
         .map(|(slot, group)| (GroupId(slot.to_string()), group))
         .collect();
-    let identity = Identity::of("FS.com")
+    let identity = Identity::new("FS.com")
         .with_model("OAP-NMU")
         .with_serial(options.text("serial", "G40989"))
         .with_firmware("1.0");
     let limits = ProtectionCapabilities::new(
         &[
             SettingKind::Mode,
-            SettingKind::Revert,
+            SettingKind::Revertive,
             SettingKind::WaitToRestore,
             SettingKind::Threshold,
         ],
-        &[CommandKind::Force, CommandKind::Manual],
+        &[ExternalCommandKind::Force, ExternalCommandKind::Manual],
     )
     .with_wait_to_restore(Duration::ZERO..=unit.saturating_mul(i32::MAX as u32), unit)
     .with_threshold(powers(-99.99..=99.99));
-    let model = Arc::new(Protector::new(identity, limits, groups, clock));
+    let model = Arc::new(ProtectionSwitch::new(identity, limits, groups, clock));
     let agent = olp::agent(
         Arc::clone(&model),
         unit,
@@ -193,7 +198,7 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
     );
     let mut agents = Agents::new(options, vec![agent], "fs-olp", "");
     let cards = Arc::clone(&model);
-    agents.controls.live("pulled", move |value| {
+    agents.controls.add_runtime_setting("pulled", move |value| {
         let ids: Vec<GroupId> = value
             .split(',')
             .map(str::trim)
@@ -213,7 +218,7 @@ pub(super) fn packetlight(
     identity: Identity,
     uplink: u32,
     clock: Clock,
-) -> (packetlight::Ports, Arc<Protector>) {
+) -> (packetlight::Ports, Arc<ProtectionSwitch>) {
     let ports = packetlight::Ports {
         user: [uplink - 256, uplink - 128],
         net: [uplink, uplink + 128],
@@ -229,30 +234,39 @@ pub(super) fn packetlight(
     let limits = ProtectionCapabilities::new(
         &[
             SettingKind::Mode,
-            SettingKind::Revert,
+            SettingKind::Revertive,
             SettingKind::WaitToRestore,
         ],
         &[
-            CommandKind::Clear,
-            CommandKind::Lockout,
-            CommandKind::Force,
-            CommandKind::Manual,
+            ExternalCommandKind::Clear,
+            ExternalCommandKind::Lockout,
+            ExternalCommandKind::Force,
+            ExternalCommandKind::Manual,
         ],
     )
     .with_wait_to_restore(seconds(60..=720), Duration::from_secs(60))
-    .with_switching(Duration::from_millis(50))
-    .with_power_loss(Stated::<PowerLoss>::Unknown);
+    .with_switching_time(Duration::from_millis(50))
+    .with_power_loss(Certainty::<PowerFailureBehaviour>::Unknown);
     let id = GroupId(ports.user[0].to_string());
     (
         ports,
-        Arc::new(Protector::new(identity, limits, vec![(id, group)], clock)),
+        Arc::new(ProtectionSwitch::new(
+            identity,
+            limits,
+            vec![(id, group)],
+            clock,
+        )),
     )
 }
 
 /// The setting `input`, at the start and while it runs.
-fn with_input(options: &Options, mut agents: Agents, model: &Arc<Protector>) -> io::Result<Agents> {
+fn with_input(
+    options: &Options,
+    mut agents: Agents,
+    model: &Arc<ProtectionSwitch>,
+) -> io::Result<Agents> {
     let model = Arc::clone(model);
-    agents.controls.live("input", move |value| {
+    agents.controls.add_runtime_setting("input", move |value| {
         let wrong = || format!("input={value}: it is path:dBm or group/path:dBm, such as b:-12.5");
         let (path, power) = value.rsplit_once(':').ok_or_else(wrong)?;
         let power: f64 = power

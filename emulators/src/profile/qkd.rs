@@ -1,27 +1,27 @@
 //! Linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and Veriqloud Qlines.
 
 use super::{
-    InMemory, Options, Profile, Ready, Running, Sae, Setting, Tls, controls::Controls,
-    options::invalid, private,
+    InMemory, Options, Profile, RunningEmulator, Sae, Setting, StartupInfo, Tls,
+    controls::Controls, options::invalid, private,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::{
         optics::Fibre,
         qkd::{LinkConfig, QkdLink},
     },
-    shell,
+    server::tcp,
     wire::{
         ByteService, Session,
-        etsi014::{self, OnWire},
+        etsi014::{self, HttpFrontEnd},
         qline::{Node, Side, hw::Hw, hws::Hws, mon::Mon},
     },
 };
-use qkd_driver_kit::context::{Endpoint, MEMORY};
+use qkd_driver_kit::context::{Endpoint, MEMORY_TRANSPORT};
 use qkd_northbound_etsi014::{
-    Callers, Config, KeyIdForm, Kme,
-    pki::{CertificateFault, Pair, TestPki},
+    ClientAuth, KeyIdForm, Kme, KmeConfig,
+    pki::{CertificateFault, CertifiedKey, TestPki},
     server,
 };
 use std::{io, sync::Arc, time::Duration};
@@ -125,7 +125,7 @@ fn twin_lifetime(seconds: &str) -> Result<Duration, String> {
 
 fn fibre(length: f64) -> Result<Fibre, String> {
     if (0.0..=500.0).contains(&length) {
-        Ok(Fibre::of(length))
+        Ok(Fibre::with_length(length))
     } else {
         Err(format!("length={length}: it is 0 to 500 km"))
     }
@@ -141,8 +141,8 @@ fn key_id_form(name: &str) -> io::Result<KeyIdForm> {
 
 /// Both KMEs of a pair.
 fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Arc<Kme>; 2]> {
-    let config = |id: &str, peer: &str, local: &str, remote: &str| -> io::Result<Config> {
-        let mut config = Config::new(id, peer, local, remote);
+    let config = |id: &str, peer: &str, local: &str, remote: &str| -> io::Result<KmeConfig> {
+        let mut config = KmeConfig::new(id, peer, local, remote);
         config.key_size = options.number("key-size", key_size)?;
         config.max_per_request = options.number("max-per-request", config.max_per_request)?;
         config.unknown_key_status =
@@ -185,20 +185,20 @@ fn controls(
     more: impl Fn() -> String + Send + Sync + 'static,
 ) -> Controls {
     let faults = [1, 2].map(|end| {
-        Faults::new(
+        FaultInjector::new(
             options.seed.wrapping_add(end),
-            Some(Arc::clone(link) as Arc<dyn Faulty>),
+            Some(Arc::clone(link) as Arc<dyn ApplyDeviceFault>),
         )
     });
     let shown = Arc::clone(link);
     let mut controls = Controls::new(faults, move || shown.state() + &more());
     let twins = Arc::clone(link);
-    controls.live("twin-lifetime", move |value| {
+    controls.add_runtime_setting("twin-lifetime", move |value| {
         twins.set_twin_lifetime(twin_lifetime(value)?);
         Ok(())
     });
     let link = Arc::clone(link);
-    controls.live("length", move |value| {
+    controls.add_runtime_setting("length", move |value| {
         let new = fibre(
             value
                 .parse()
@@ -221,7 +221,7 @@ fn build_etsi014(options: &Options) -> io::Result<(Controls, [Arc<Kme>; 2])> {
     ))
 }
 
-fn server_certificate(pki: &TestPki, kind: &str) -> io::Result<Pair> {
+fn server_certificate(pki: &TestPki, kind: &str) -> io::Result<CertifiedKey> {
     if kind == "valid" {
         return pki.server("kme").map_err(io::Error::other);
     }
@@ -233,7 +233,10 @@ fn server_certificate(pki: &TestPki, kind: &str) -> io::Result<Pair> {
     pki.faulty_server("kme", *fault).map_err(io::Error::other)
 }
 
-pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) async fn etsi014(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<RunningEmulator> {
     let (controls, kmes) = build_etsi014(options)?;
     let pki = TestPki::new("qkd-emu test CA").map_err(io::Error::other)?;
     let server = server_certificate(&pki, options.text("certificate", "valid"))?;
@@ -260,7 +263,7 @@ pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io:
         "credentials.toml",
         &(entry(MASTER, &tls.cert, &tls.key) + &entry(SLAVE, &tls.slave_cert, &tls.slave_key)),
     )?;
-    let mut ready = Ready::new(profile.name);
+    let mut ready = StartupInfo::new(profile.name);
     let mut listeners = Vec::new();
     for (place, (own, peer)) in (0..).zip(ENDS) {
         let listener = TcpListener::bind(options.address(place)).await?;
@@ -280,13 +283,13 @@ pub(super) async fn etsi014(profile: &'static Profile, options: &Options) -> io:
         slave: SLAVE.to_owned(),
     });
     ready.credentials_file = Some(credentials);
-    let callers = Callers::mutual_tls(&pki.ca(), &server.cert, &server.key)?;
+    let callers = ClientAuth::mutual_tls(&pki.ca(), &server.cert, &server.key)?;
     let faults = [0, 1].map(|end| controls.faults(end));
-    let mut running = Running::new(ready, controls);
+    let mut running = RunningEmulator::new(ready, controls);
     for ((listener, kme), faults) in listeners.into_iter().zip(kmes).zip(faults) {
         running.serve(server::serve(
             listener,
-            Arc::new(OnWire::new(kme, faults)),
+            Arc::new(HttpFrontEnd::new(kme, faults)),
             callers.clone(),
         ));
     }
@@ -309,7 +312,10 @@ pub(super) fn etsi014_in_memory(
 }
 
 fn kme_endpoint(kme: Arc<Kme>, client: &str) -> Endpoint {
-    Endpoint::Http(Arc::new(etsi014::InMemory(kme)), Some(client.to_owned()))
+    Endpoint::Http(
+        Arc::new(etsi014::MemoryFrontEnd(kme)),
+        Some(client.to_owned()),
+    )
 }
 
 /// The servers of one end of a Qline.
@@ -359,9 +365,12 @@ fn build_qline(options: &Options) -> io::Result<(Controls, Clock, [QlineEnd; 2])
     Ok((controls, clock, ends))
 }
 
-pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) async fn qline(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<RunningEmulator> {
     let (controls, clock, ends) = build_qline(options)?;
-    let mut ready = Ready::new(profile.name);
+    let mut ready = StartupInfo::new(profile.name);
     let mut served = Vec::new();
     let mut kms = Vec::new();
     let mut place = 0;
@@ -396,21 +405,21 @@ pub(super) async fn qline(profile: &'static Profile, options: &Options) -> io::R
             (mon, end.mon, controls.faults(n)),
             (hw, end.hw, controls.faults(n)),
         ]);
-        kms.push((kme, OnWire::new(end.kme, controls.faults(n)), end.own));
+        kms.push((kme, HttpFrontEnd::new(end.kme, controls.faults(n)), end.own));
     }
     ready.sae = Some(Sae {
         master: MASTER.to_owned(),
         slave: SLAVE.to_owned(),
     });
-    let mut running = Running::new(ready, controls);
+    let mut running = RunningEmulator::new(ready, controls);
     for (listener, service, faults) in served {
-        running.serve(shell::tcp::serve(listener, service, faults, clock.clone()));
+        running.serve(tcp::serve(listener, service, faults, clock.clone()));
     }
     for (listener, kme, own) in kms {
         running.serve(server::serve(
             listener,
             Arc::new(kme),
-            Callers::Everybody(own.to_owned()),
+            ClientAuth::Everybody(own.to_owned()),
         ));
     }
     Ok(running)
@@ -429,7 +438,7 @@ pub(super) fn qline_in_memory(
             "veriqloud-qline",
             &name,
             &format!(
-                "?role={}&kme={MEMORY}://{name}-kme&peer={}",
+                "?role={}&kme={MEMORY_TRANSPORT}://{name}-kme&peer={}",
                 end.role, end.peer
             ),
         );

@@ -1,13 +1,14 @@
 //! ID Quantique Quantis, exported over USB/IP.
 
 use super::{
-    InMemory, Options, Profile, Ready, Running, Setting, controls::Controls, options::invalid,
+    InMemory, Options, Profile, RunningEmulator, Setting, StartupInfo, controls::Controls,
+    options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::{DeviceFault, Faulty},
-    model::random::Random,
-    shell,
+    Clock, FaultInjector,
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::random::RandomModel,
+    server,
     wire::{
         ByteService, Session,
         usb::{Chapter9, quantis::Quantis, usbip::UsbIp},
@@ -32,22 +33,22 @@ pub(super) const SETTINGS: &[Setting] = &[
 /// The device behind its wire, for faults.
 struct Device {
     usb: Arc<Chapter9<Quantis>>,
-    random: Arc<Random>,
+    random: Arc<RandomModel>,
 }
 
-impl Faulty for Device {
+impl ApplyDeviceFault for Device {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         match fault {
-            DeviceFault::Unplug => self.usb.set_gone(true),
+            DeviceFault::Unplug => self.usb.set_unplugged(true),
             DeviceFault::Stall => self.usb.model().stall_next(),
             DeviceFault::Short => self.usb.model().shorten_next(),
             DeviceFault::Fail => self.random.set_failed(true),
             DeviceFault::Constant(value) => self.random.set_constant(Some(*value)),
-            DeviceFault::Identity(serial) => self.random.face().become_another(serial),
+            DeviceFault::Identity(serial) => self.random.base().replace_device(serial),
             DeviceFault::Operator(order) if order == "disable" => self.random.set_enabled(false),
             DeviceFault::Operator(order) if order == "enable" => self.random.set_enabled(true),
             DeviceFault::Clear => {
-                self.usb.set_gone(false);
+                self.usb.set_unplugged(false);
                 self.random.set_failed(false);
                 self.random.set_constant(None);
                 self.random.set_enabled(true);
@@ -59,18 +60,18 @@ impl Faulty for Device {
                 ));
             }
         }
-        self.usb.kick();
+        self.usb.wake();
         Ok(())
     }
 }
 
 fn build(options: &Options) -> (Controls, Arc<dyn UsbService>) {
-    let random = Arc::new(Random::new(
+    let random = Arc::new(RandomModel::new(
         options.seed,
         options.text("serial", "FFFFFFFFFF"),
     ));
     let usb = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
-    let faults = Faults::new(
+    let faults = FaultInjector::new(
         options.seed,
         Some(Arc::new(Device {
             usb: Arc::clone(&usb),
@@ -81,7 +82,10 @@ fn build(options: &Options) -> (Controls, Arc<dyn UsbService>) {
     (Controls::new([faults], move || random.state()), usb)
 }
 
-pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::Result<Running> {
+pub(super) async fn start(
+    profile: &'static Profile,
+    options: &Options,
+) -> io::Result<RunningEmulator> {
     let bus_id = options.text("bus-id", "1-1").to_owned();
     if bus_id.is_empty() || bus_id.len() > 31 {
         return Err(invalid("bus-id has 1 to 31 characters"));
@@ -90,18 +94,18 @@ pub(super) async fn start(profile: &'static Profile, options: &Options) -> io::R
     let faults = controls.faults(0);
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
-    let mut ready = Ready::new(profile.name);
+    let mut ready = StartupInfo::new(profile.name);
     ready.endpoint(
         "usbip",
         address,
         Some(format!("idq-quantis+usbip://{address}/{bus_id}")),
     );
-    let mut running = Running::new(ready, controls);
+    let mut running = RunningEmulator::new(ready, controls);
     let taken = Arc::default();
     let service: Arc<dyn ByteService> = Arc::new(move || {
         Box::new(UsbIp::new(Arc::clone(&usb), &bus_id, Arc::clone(&taken))) as Box<dyn Session>
     });
-    running.serve(shell::tcp::serve(
+    running.serve(server::tcp::serve(
         listener,
         service,
         faults,

@@ -55,7 +55,7 @@ pub struct Sae {
 
 /// What a profile tells when it is ready: one JSON line of `qkd-emu run`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Ready {
+pub struct StartupInfo {
     /// The profile's name.
     pub profile: &'static str,
     /// The URI by which a driver opens it; of a pair, its first end.
@@ -78,7 +78,7 @@ pub struct Ready {
     pub credentials_file: Option<String>,
 }
 
-impl Ready {
+impl StartupInfo {
     pub(super) fn new(profile: &'static str) -> Self {
         Self {
             profile,
@@ -111,16 +111,16 @@ impl Ready {
 }
 
 /// A running emulator; it ends when this is dropped.
-pub struct Running {
-    ready: Ready,
+pub struct RunningEmulator {
+    ready: StartupInfo,
     controls: Controls,
     tasks: JoinSet<()>,
     /// Files that live as long as it runs.
     _files: Option<tempfile::TempDir>,
 }
 
-impl Running {
-    pub(super) fn new(ready: Ready, controls: Controls) -> Self {
+impl RunningEmulator {
+    pub(super) fn new(ready: StartupInfo, controls: Controls) -> Self {
         Self {
             ready,
             controls,
@@ -137,7 +137,7 @@ impl Running {
 
     /// Where it is.
     #[must_use]
-    pub fn ready(&self) -> &Ready {
+    pub fn ready(&self) -> &StartupInfo {
         &self.ready
     }
 
@@ -174,7 +174,7 @@ impl Running {
     }
 }
 
-impl std::fmt::Debug for Running {
+impl std::fmt::Debug for RunningEmulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Running({})", self.ready.uri)
     }

@@ -1,11 +1,12 @@
 //! Thorlabs OSW switches.
 
 use super::{
-    InMemory, Options, Profile, Running, Setting, controls::Controls, line::Line, options::invalid,
+    InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
+    options::invalid,
 };
 use crate::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
     wire::{Session, thorlabs_osw::ThorlabsOsw},
 };
@@ -63,27 +64,27 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
+fn build(options: &Options, kind: &Kind) -> io::Result<LineProfile> {
     let startup = options.text("startup", "1s");
     let startup = humantime::parse_duration(startup)
         .map_err(|e| invalid(format!("startup={startup}: {e}")))?;
     let clock = Clock::default();
-    let identity = Identity::of("Thorlabs")
+    let identity = Identity::new("Thorlabs")
         .with_model(options.text("type", kind.code))
         .with_firmware(options.text("firmware", "OSW board, firmware 1.0"));
     let switch = Arc::new(
         Switch::new(identity, kind.geometry, clock.clone()).with_boot_mode(options.boot_mode()?),
     );
     let device = ThorlabsOsw::new(Arc::clone(&switch), startup);
-    device.set_stale_reads(options.number("stale-reads", 1)?);
-    let faults = Faults::new(
+    device.set_stale_read_count(options.number("stale-reads", 1)?);
+    let faults = FaultInjector::new(
         options.seed,
-        Some(Arc::new(device.clone()) as Arc<dyn Faulty>),
+        Some(Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>),
     );
     let mut controls = Controls::new([faults], move || switch.state());
     let live = device.clone();
-    controls.live("stale-reads", move |value| {
-        live.set_stale_reads(
+    controls.add_runtime_setting("stale-reads", move |value| {
+        live.set_stale_read_count(
             value
                 .parse()
                 .map_err(|_| format!("stale-reads={value}: that is no number for it"))?,
@@ -91,7 +92,7 @@ fn build(options: &Options, kind: &Kind) -> io::Result<Line> {
         Ok(())
     });
     let service = Arc::new(move || Box::new(device.session()) as Box<dyn Session>);
-    Ok(Line {
+    Ok(LineProfile {
         driver: "thorlabs-osw",
         parameters: format!("model={}", kind.word),
         controls,
@@ -104,7 +105,7 @@ pub(super) fn start(
     profile: &'static Profile,
     options: &Options,
     kind: &Kind,
-) -> io::Result<Running> {
+) -> io::Result<RunningEmulator> {
     // A pseudo-terminal has no CTS.
     build(options, kind)?.on_serial(profile, options, BAUD, "flow=none")
 }

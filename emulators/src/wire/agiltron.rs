@@ -34,7 +34,7 @@ const FF_SET: u8 = 0x12;
 const SELF_ALIGN_HOME: u8 = 0x30;
 const SELF_ALIGN_SET: u8 = 0x35;
 /// After which half a frame is forgotten.
-const QUIET: Duration = Duration::from_millis(500);
+const FRAME_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One serial line.
 pub struct Agiltron {
@@ -95,7 +95,7 @@ impl Session for Agiltron {
     }
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let now = self.switch.clock().now();
-        if now.saturating_sub(self.last) > QUIET {
+        if now.saturating_sub(self.last) > FRAME_TIMEOUT {
             self.buffer.clear();
         }
         self.last = now;
@@ -110,7 +110,7 @@ impl Session for Agiltron {
 /// Drives both decoders with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     for model in [Model::Ff, Model::SelfAlign] {
-        let identity = qkd_hal::Identity::of("Agiltron");
+        let identity = qkd_hal::Identity::new("Agiltron");
         let switch = Switch::new(
             identity,
             qkd_switch_hal::Geometry::one_by(8),
@@ -128,7 +128,7 @@ mod tests {
     fn line(model: Model, channels: u32) -> (Agiltron, Arc<Switch>, Clock) {
         let clock = Clock::manual();
         let switch = Arc::new(Switch::new(
-            qkd_hal::Identity::of("Agiltron"),
+            qkd_hal::Identity::new("Agiltron"),
             qkd_switch_hal::Geometry::one_by(channels),
             clock.clone(),
         ));
@@ -164,13 +164,13 @@ mod tests {
         assert_eq!(ask(&mut l, &[1, 0x30, 0, 0]), [0; 0]);
         assert_eq!(switch.peer(0), Some(1));
         assert_eq!(ask(&mut l, &[1, 0x35, 0, 16]), [0; 0]);
-        switch.gate().refuse(1);
+        switch.change_faults().refuse(1);
         assert_eq!(ask(&mut l, &[1, 0x35, 0, 2]), [0; 0]);
         assert_eq!(switch.peer(0), Some(1));
     }
 
     #[test]
-    fn half_a_frame_is_forgotten_in_silence() {
+    fn an_incomplete_frame_is_discarded_after_a_pause() {
         let (mut l, _, clock) = line(Model::Ff, 4);
         assert_eq!(ask(&mut l, &[1, 0x12]), [0; 0]);
         assert_eq!(ask(&mut l, &[0, 2]), [1, 0x12, 0, 2]);

@@ -13,12 +13,12 @@
 //! nothing else; a query that fails sends nothing; errors have SCPI's numbers, with a sign and texts as `No Error` has them, and wait, eight at most, for whoever asks first; saving holds the last paths, and its
 //! own setting, without power; the wavelength is then the first one again.
 
-use super::{Reply, Session, lines::Lines};
+use super::{Reply, Session, lines::LineAssembler};
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::{
-        gate::Refusal,
-        switch::{BootMode, Rejected, Switch},
+        change_faults::ChangeRefusal,
+        switch::{BootMode, Switch, SwitchRejection},
     },
 };
 use qkd_switch_hal::Geometry;
@@ -36,11 +36,11 @@ const CONFLICT: &str = "-221, Settings Conflict";
 const RANGE: &str = "-222, Data Out Of Range";
 const NO_MEMORY: &str = "-225, Out Of Memory";
 
-fn rejected(rejected: Rejected) -> &'static str {
+fn rejected(rejected: SwitchRejection) -> &'static str {
     match rejected {
-        Rejected::NoSuchPort(_) => RANGE,
-        Rejected::Gate(Refusal::Refused) => EXECUTION,
-        Rejected::Gate(Refusal::Full) => NO_MEMORY,
+        SwitchRejection::NoSuchPort(_) => RANGE,
+        SwitchRejection::Gate(ChangeRefusal::Refused) => EXECUTION,
+        SwitchRejection::Gate(ChangeRefusal::Full) => NO_MEMORY,
         _ => CONFLICT,
     }
 }
@@ -89,10 +89,10 @@ impl DiconGp600 {
     }
     /// A new connection.
     #[must_use]
-    pub fn session(&self) -> Line {
-        Line {
+    pub fn session(&self) -> Gp600Session {
+        Gp600Session {
             device: self.clone(),
-            lines: Lines::new(b'\r', LINE),
+            lines: LineAssembler::new(b'\r', LINE),
         }
     }
     /// What commands can change, as text.
@@ -136,7 +136,7 @@ impl DiconGp600 {
         let (inputs, outputs) = self.size;
         let answer = match words.as_slice() {
             ["*IDN?"] => {
-                let i = self.switch.face().identity();
+                let i = self.switch.base().identity();
                 let or = |o: Option<String>| o.unwrap_or_default();
                 format!(
                     "{}, {}, {}, {}",
@@ -146,7 +146,7 @@ impl DiconGp600 {
                     or(i.firmware)
                 )
             }
-            ["VER?"] => self.switch.face().identity().firmware.unwrap_or_default(),
+            ["VER?"] => self.switch.base().identity().firmware.unwrap_or_default(),
             ["SYST:CONF?"] => "X1".to_owned(),
             ["SYST:ERR?"] => self
                 .registers()
@@ -171,9 +171,9 @@ impl DiconGp600 {
             ["X1", "W", nm] => {
                 let nm: u32 = nm.parse().map_err(|_| COMMAND)?;
                 self.switch
-                    .gate()
-                    .pass()
-                    .map_err(|r| rejected(Rejected::Gate(r)))?;
+                    .change_faults()
+                    .check()
+                    .map_err(|r| rejected(SwitchRejection::Gate(r)))?;
                 self.registers().wavelength = self
                     .wavelengths
                     .iter()
@@ -226,7 +226,7 @@ fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, &'sta
     })
 }
 
-impl Faulty for DiconGp600 {
+impl ApplyDeviceFault for DiconGp600 {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         if *fault == DeviceFault::Reboot {
             *self.registers() = Registers {
@@ -239,12 +239,12 @@ impl Faulty for DiconGp600 {
 }
 
 /// One connection.
-pub struct Line {
+pub struct Gp600Session {
     device: DiconGp600,
-    lines: Lines,
+    lines: LineAssembler,
 }
 
-impl Session for Line {
+impl Session for Gp600Session {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         bytes
             .iter()
@@ -257,7 +257,7 @@ impl Session for Line {
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     let switch = Switch::new(
-        qkd_hal::Identity::of("Dicon Fiberoptics Inc"),
+        qkd_hal::Identity::new("Dicon Fiberoptics Inc"),
         Geometry::matrix(4, 4),
         crate::Clock::manual(),
     );
@@ -272,8 +272,8 @@ mod tests {
     use crate::Clock;
     use proptest::prelude::*;
 
-    fn matrix(refuses: bool) -> (Line, DiconGp600) {
-        let identity = qkd_hal::Identity::of("Dicon Fiberoptics Inc")
+    fn matrix(refuses: bool) -> (Gp600Session, DiconGp600) {
+        let identity = qkd_hal::Identity::new("Dicon Fiberoptics Inc")
             .with_model("GP600")
             .with_serial("19A0M10D0117")
             .with_firmware("7.0");
@@ -286,7 +286,7 @@ mod tests {
         };
         (device.session(), device)
     }
-    fn ask(line: &mut Line, command: &str) -> String {
+    fn ask(line: &mut Gp600Session, command: &str) -> String {
         line.feed(format!("{command}\r").as_bytes())
             .into_iter()
             .map(|r| String::from_utf8(r.bytes).unwrap())
@@ -318,13 +318,13 @@ mod tests {
         ] {
             assert_eq!(ask(&mut l, command), reply, "{command}");
         }
-        assert_eq!(device.switch.connected().to_string(), "4-17");
+        assert_eq!(device.switch.cross_connects().to_string(), "4-17");
         assert_eq!(ask(&mut l, "RESET"), "");
-        assert!(device.switch.connected().is_empty());
+        assert!(device.switch.cross_connects().is_empty());
     }
 
     #[test]
-    fn what_is_wrong_is_silent_and_waits_to_be_asked_for() {
+    fn invalid_commands_are_silent_until_the_error_is_queried() {
         let (mut l, device) = matrix(true);
         ask(&mut l, "X1 CH 1 1");
         for (command, code) in [
@@ -345,14 +345,14 @@ mod tests {
             assert_eq!(ask(&mut l, "SYST:ERR?"), "+0, No Error\r");
         }
         ask(&mut l, "X1 CH 1 2\rX1 CH 1 1");
-        device.switch.gate().refuse(1);
+        device.switch.change_faults().refuse(1);
         ask(&mut l, "X1 CH 1 0");
         assert_eq!(
             device.session().feed(b"SYST:ERR?\r")[0].bytes,
             b"-200, Execution Error\r",
             "whoever asks first"
         );
-        assert_eq!(device.switch.connected().to_string(), "1-17");
+        assert_eq!(device.switch.cross_connects().to_string(), "1-17");
         for _ in 0..20 {
             ask(&mut l, "X");
         }
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_outlast_a_loss_of_power_if_they_are_saved() {
+    fn paths_survive_a_power_failure_if_they_are_saved() {
         let (mut l, device) = matrix(false);
         assert_eq!(ask(&mut l, "WEN?"), "0\r");
         ask(&mut l, "X1 CH 1 1");

@@ -7,9 +7,9 @@
 //! that a fault refuses, have no reply; commands are spelled as in the sources, and nothing else; with echo on (`EO 1`; it is off at power-up), each character that comes is sent back,
 //! the CR as well.
 
-use super::{Reply, Session, lines::Lines};
+use super::{Reply, Session, lines::LineAssembler};
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::switch::Switch,
 };
 use qkd_switch_hal::{Geometry, Port};
@@ -38,10 +38,10 @@ impl DiconMems {
     }
     /// The line.
     #[must_use]
-    pub fn session(&self) -> Line {
-        Line {
+    pub fn session(&self) -> MemsSession {
+        MemsSession {
             device: self.clone(),
-            lines: Lines::new(b'\r', LINE),
+            lines: LineAssembler::new(b'\r', LINE),
         }
     }
     /// What commands can change, as text.
@@ -73,7 +73,7 @@ impl DiconMems {
 
     fn line(&self, line: &str) -> Vec<u8> {
         let answer = match line {
-            "ID?" => self.switch.face().identity().model.unwrap_or_default(),
+            "ID?" => self.switch.base().identity().model.unwrap_or_default(),
             "CF?" => {
                 let Geometry::OneByN { channels, .. } = self.switch.geometry() else {
                     return Vec::new();
@@ -90,7 +90,7 @@ impl DiconMems {
     }
 }
 
-impl Faulty for DiconMems {
+impl ApplyDeviceFault for DiconMems {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         if *fault == DeviceFault::Reboot {
             self.echo.store(false, Ordering::Relaxed);
@@ -100,12 +100,12 @@ impl Faulty for DiconMems {
 }
 
 /// The serial line.
-pub struct Line {
+pub struct MemsSession {
     device: DiconMems,
-    lines: Lines,
+    lines: LineAssembler,
 }
 
-impl Session for Line {
+impl Session for MemsSession {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let (mut replies, mut out) = (Vec::new(), Vec::new());
         for byte in bytes {
@@ -127,7 +127,7 @@ impl Session for Line {
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     let switch = Switch::new(
-        qkd_hal::Identity::of("DiCon"),
+        qkd_hal::Identity::new("DiCon"),
         Geometry::OneByN {
             channels: 8,
             dark: true,
@@ -145,8 +145,8 @@ mod tests {
     use crate::Clock;
     use proptest::prelude::*;
 
-    fn module() -> (Line, DiconMems) {
-        let identity = qkd_hal::Identity::of("DiCon").with_model("MEMS 1x16");
+    fn module() -> (MemsSession, DiconMems) {
+        let identity = qkd_hal::Identity::new("DiCon").with_model("MEMS 1x16");
         let device = DiconMems::new(Arc::new(Switch::new(
             identity,
             Geometry::OneByN {
@@ -157,7 +157,7 @@ mod tests {
         )));
         (device.session(), device)
     }
-    fn ask(line: &mut Line, command: &str) -> String {
+    fn ask(line: &mut MemsSession, command: &str) -> String {
         line.feed(format!("{command}\r").as_bytes())
             .into_iter()
             .map(|r| String::from_utf8(r.bytes).unwrap())
@@ -186,7 +186,7 @@ mod tests {
         for wrong in ["I1 17", "I1 -1", "I1", "I2 3", "i1?", "*IDN?", "EO 2"] {
             assert_eq!(ask(&mut l, wrong), "", "{wrong}");
         }
-        device.switch.gate().refuse(1);
+        device.switch.change_faults().refuse(1);
         ask(&mut l, "PK");
         assert_eq!(ask(&mut l, "I1?"), "\n3\r\n");
         device.apply(&DeviceFault::Reboot).unwrap();

@@ -1,17 +1,17 @@
 //! The ETSI GS QKD 014 server of `northbound/etsi014`, mounted: as a service in memory, and with faults in front of it on the wire.
 
-use crate::fault::{Faults, TextFormat};
+use crate::fault::{FaultInjector, TextFormat};
 use async_trait::async_trait;
 use qkd_driver_kit::link::http::{HttpResponse, HttpService, Method};
-use qkd_northbound_etsi014::{Answer, Kme, Reply};
+use qkd_northbound_etsi014::{HttpReply, Kme, RequestHandler};
 use std::sync::Arc;
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 /// In memory: the client's name is its SAE id.
-pub struct InMemory(pub Arc<Kme>);
+pub struct MemoryFrontEnd(pub Arc<Kme>);
 
-impl HttpService for InMemory {
+impl HttpService for MemoryFrontEnd {
     fn call(&self, client: Option<&str>, method: Method, path: &str, body: &[u8]) -> HttpResponse {
         let verb = if method == Method::Get { "GET" } else { "POST" };
         let reply = self.0.handle(client, verb, path, body);
@@ -23,31 +23,31 @@ impl HttpService for InMemory {
 }
 
 /// How much a flood of a body is: more than a client of ours reads.
-const FLOOD: usize = 17 << 20;
+const FLOOD_BODY_BYTES: usize = 17 << 20;
 
 /// On the wire, with faults: a response that is lost never comes, one that is cut or damaged has a body that is, one that comes twice cannot be told by HTTP and comes once.
-pub struct OnWire {
+pub struct HttpFrontEnd {
     kme: Arc<Kme>,
-    faults: Faults,
+    faults: FaultInjector,
 }
 
-impl OnWire {
+impl HttpFrontEnd {
     /// In front of this KME.
     #[must_use]
-    pub fn new(kme: Arc<Kme>, faults: Faults) -> Self {
+    pub fn new(kme: Arc<Kme>, faults: FaultInjector) -> Self {
         Self { kme, faults }
     }
 }
 
 #[async_trait]
-impl Answer for OnWire {
+impl RequestHandler for HttpFrontEnd {
     async fn answer(
         &self,
         sae: Option<&str>,
         method: &str,
         path_and_query: &str,
         body: &[u8],
-    ) -> Option<Reply> {
+    ) -> Option<HttpReply> {
         let reply = self.kme.handle(sae, method, path_and_query, body);
         if self.faults.is_quiet() {
             return Some(reply);
@@ -64,9 +64,9 @@ impl Answer for OnWire {
             return None;
         }
         if delivery.flood {
-            return Some(Reply {
+            return Some(HttpReply {
                 status: reply.status,
-                body: Some(Zeroizing::new(vec![b' '; FLOOD])),
+                body: Some(Zeroizing::new(vec![b' '; FLOOD_BODY_BYTES])),
             });
         }
         let bytes = match (delivery.now.into_iter().next(), delivery.late) {
@@ -79,7 +79,7 @@ impl Answer for OnWire {
         };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         sleep(delivery.pace * length).await;
-        Some(Reply {
+        Some(HttpReply {
             status: reply.status,
             body: reply.body.map(|_| Zeroizing::new(bytes)),
         })

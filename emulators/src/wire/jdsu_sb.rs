@@ -17,9 +17,9 @@
 //! message are dropped, a wrong parameter loses its own command only; a channel that a fault refuses is a parameter error; `LERR?` takes the error that it tells out of the
 //! queue, and a full queue loses its oldest; characters beyond the input buffer are lost, but not the CR; a failed self-test hinders nothing else.
 
-use super::{Reply, Session, lines::Lines};
+use super::{Reply, Session, lines::LineAssembler};
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::switch::Switch,
 };
 use qkd_switch_hal::{Geometry, Port};
@@ -101,10 +101,10 @@ impl JdsuSb {
     }
     /// The line.
     #[must_use]
-    pub fn session(&self) -> Line {
-        Line {
+    pub fn session(&self) -> JdsuSbSession {
+        JdsuSbSession {
             device: self.clone(),
-            lines: Lines::new(b'\r', INPUT_BUFFER),
+            lines: LineAssembler::new(b'\r', INPUT_BUFFER),
         }
     }
     /// What commands can change, as text. Status and errors are not in it: reading changes them.
@@ -164,7 +164,7 @@ impl JdsuSb {
         let parameters: Vec<_> = words.collect();
         let answer = match (mnemonic.as_str(), parameters.as_slice()) {
             ("IDN?", []) => {
-                let i = self.switch.face().identity();
+                let i = self.switch.base().identity();
                 format!(
                     "{}, {}, {}",
                     i.vendor,
@@ -316,7 +316,7 @@ fn byte(text: &str) -> Result<u8, Wrong> {
     number(text, 0..=255).and_then(|n| u8::try_from(n).map_err(|_| Wrong::Parameter))
 }
 
-impl Faulty for JdsuSb {
+impl ApplyDeviceFault for JdsuSb {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         match fault {
             DeviceFault::Fail => {
@@ -340,12 +340,12 @@ impl Faulty for JdsuSb {
 }
 
 /// The serial line.
-pub struct Line {
+pub struct JdsuSbSession {
     device: JdsuSb,
-    lines: Lines,
+    lines: LineAssembler,
 }
 
-impl Line {
+impl JdsuSbSession {
     /// The CTS line: dropped when the input buffer is full. Only who holds the line in memory sees it; a pseudo-terminal has none.
     #[must_use]
     pub fn is_clear_to_send(&self) -> bool {
@@ -353,7 +353,7 @@ impl Line {
     }
 }
 
-impl Session for Line {
+impl Session for JdsuSbSession {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let mut replies = Vec::new();
         for (n, byte) in (1..).zip(bytes) {
@@ -367,7 +367,7 @@ impl Session for Line {
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let identity = qkd_hal::Identity::of("JDS Uniphase");
+    let identity = qkd_hal::Identity::new("JDS Uniphase");
     let switch = Switch::new(
         identity,
         Geometry::OneByN {
@@ -387,9 +387,9 @@ mod tests {
     use crate::Clock;
     use proptest::prelude::*;
 
-    fn line() -> (Line, JdsuSb, Clock) {
+    fn line() -> (JdsuSbSession, JdsuSb, Clock) {
         let clock = Clock::manual();
-        let identity = qkd_hal::Identity::of("JDS Uniphase")
+        let identity = qkd_hal::Identity::new("JDS Uniphase")
             .with_model("SB Switch")
             .with_firmware("2.00");
         let switch = Switch::new(
@@ -403,7 +403,7 @@ mod tests {
         let device = JdsuSb::new(Arc::new(switch), Codes::default());
         (device.session(), device, clock)
     }
-    fn ask(line: &mut Line, message: &str) -> String {
+    fn ask(line: &mut JdsuSbSession, message: &str) -> String {
         let replies = line.feed(format!("{message}\r").as_bytes());
         replies
             .into_iter()
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_takes_its_time_and_the_documented_loop_sees_its_end() {
+    fn a_move_takes_time_and_the_documented_polling_loop_detects_its_end() {
         let (mut l, _, clock) = line();
         ask(&mut l, "CSB;CLOSE 5");
         assert_eq!(
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_silent_and_lands_in_a_queue_of_five() {
+    fn invalid_commands_are_silent_and_enter_a_queue_of_five() {
         let (mut l, device, _) = line();
         for (message, status, code) in [
             ("CLOSE 49", "001", "200"),
@@ -555,7 +555,7 @@ mod tests {
         ask(&mut l, "X");
         let all: Vec<_> = (0..6).map(|_| ask(&mut l, "LERR?")).collect();
         assert_eq!(all, ["100", "100", "200", "200", "200", "000"]);
-        device.switch.gate().refuse(1);
+        device.switch.change_faults().refuse(1);
         assert_eq!(ask(&mut l, "CLOSE 7;CLOSE?"), "4");
         assert_eq!(ask(&mut l, "LERR?"), "200");
     }
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_wait_are_told() {
+    fn waiting_commands_are_reported() {
         let (mut l, ..) = line();
         let replies = l.feed(b"OPC?\rCLOSE 4\rOPC?\r");
         assert_eq!(
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn power_up_forgets_all_and_a_failed_self_test_is_told() {
+    fn power_up_resets_the_state_and_a_failed_self_test_is_reported() {
         let (mut l, device, _) = line();
         ask(&mut l, "CLOSE 5;XDRS 3;SRE 1");
         device.apply(&DeviceFault::Reboot).unwrap();

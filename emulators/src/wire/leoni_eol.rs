@@ -10,8 +10,8 @@
 
 use super::{
     Reply, Session,
-    lines::Lines,
-    position::{go, position},
+    lines::LineAssembler,
+    position::{position, set_position},
 };
 use crate::model::switch::Switch;
 use std::sync::{
@@ -40,10 +40,10 @@ impl LeoniEol {
     }
     /// The line.
     #[must_use]
-    pub fn session(&self) -> Line {
-        Line {
+    pub fn session(&self) -> LeoniEolSession {
+        LeoniEolSession {
             device: self.clone(),
-            lines: Lines::new(b'\n', LINE),
+            lines: LineAssembler::new(b'\n', LINE),
         }
     }
     /// What commands can change, as text.
@@ -62,7 +62,7 @@ impl LeoniEol {
                 .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
                 .and_then(|n| n.parse::<u32>().ok())
         };
-        let identity = self.switch.face().identity();
+        let identity = self.switch.base().identity();
         let firmware = identity.firmware.unwrap_or_default();
         let is_newer = firmware.starts_with('v');
         let answer = match line {
@@ -73,7 +73,7 @@ impl LeoniEol {
             "i2c?" => self.address.load(Ordering::Relaxed).to_string(),
             _ => {
                 if let Some(channel) = number("ch") {
-                    let _ = go(&self.switch, channel);
+                    let _ = set_position(&self.switch, channel);
                 } else if let Some(address) = number("i2c").filter(|a| ADDRESSES.contains(a)) {
                     self.address.store(address, Ordering::Relaxed);
                 }
@@ -85,12 +85,12 @@ impl LeoniEol {
 }
 
 /// The serial line.
-pub struct Line {
+pub struct LeoniEolSession {
     device: LeoniEol,
-    lines: Lines,
+    lines: LineAssembler,
 }
 
-impl Session for Line {
+impl Session for LeoniEolSession {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         bytes
             .iter()
@@ -103,7 +103,7 @@ impl Session for Line {
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     let switch = Switch::new(
-        qkd_hal::Identity::of("LEONI"),
+        qkd_hal::Identity::new("LEONI"),
         qkd_switch_hal::Geometry::one_by(4),
         crate::Clock::manual(),
     );
@@ -119,16 +119,16 @@ mod tests {
     use proptest::prelude::*;
     use qkd_switch_hal::Geometry;
 
-    fn eol(geometry: Geometry) -> (Line, LeoniEol) {
+    fn eol(geometry: Geometry) -> (LeoniEolSession, LeoniEol) {
         let switch = Switch::new(
-            qkd_hal::Identity::of("LEONI").with_firmware("3.27"),
+            qkd_hal::Identity::new("LEONI").with_firmware("3.27"),
             geometry,
             Clock::manual(),
         );
         let device = LeoniEol::new(Arc::new(switch));
         (device.session(), device)
     }
-    fn ask(line: &mut Line, command: &str) -> String {
+    fn ask(line: &mut LeoniEolSession, command: &str) -> String {
         line.feed(format!("{command}\r\n").as_bytes())
             .into_iter()
             .map(|r| String::from_utf8(r.bytes).unwrap())
@@ -162,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(ask(&mut l, wrong), "", "{wrong}");
         }
-        device.switch.gate().refuse(1);
+        device.switch.change_faults().refuse(1);
         ask(&mut l, "ch2");
         assert_eq!(
             (ask(&mut l, "ch?"), ask(&mut l, "i2c?")),
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_newer_device_writes_its_version_otherwise_and_has_a_type() {
-        let identity = qkd_hal::Identity::of("LEONI")
+        let identity = qkd_hal::Identity::new("LEONI")
             .with_model("mol 1x4")
             .with_firmware("v8.09");
         let switch = Switch::new(identity, Geometry::one_by(4), Clock::manual());
@@ -184,7 +184,7 @@ mod tests {
     fn a_crossbar_has_two_channels() {
         let (mut l, device) = eol(Geometry::Crossbar);
         assert_eq!(ask(&mut l, "ch2\r\nch?"), "2\r\n");
-        assert_eq!(device.switch.connected().to_string(), "1-4,2-3");
+        assert_eq!(device.switch.cross_connects().to_string(), "1-4,2-3");
         ask(&mut l, "ch3");
         assert_eq!(ask(&mut l, "ch1\r\nch?"), "1\r\n");
     }

@@ -2,13 +2,13 @@
 
 /// Gathers bytes until a line ends. Characters beyond the limit are lost; the line's end never is.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LineAssembler {
     end: u8,
     limit: usize,
     buffer: Vec<u8>,
 }
 
-impl Lines {
+impl LineAssembler {
     /// Lines that end with this byte.
     pub(super) fn new(end: u8, limit: usize) -> Self {
         Self {

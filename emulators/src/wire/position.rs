@@ -1,6 +1,6 @@
 //! Switches that are told a position and always have one: of a 1×N the channel, of a crossbar 1 for bar and 2 for cross.
 
-use crate::model::switch::{Rejected, Switch};
+use crate::model::switch::{Switch, SwitchRejection};
 use qkd_switch_hal::{Geometry, Port};
 
 /// Where the switch stands.
@@ -15,12 +15,12 @@ pub(super) fn position(switch: &Switch) -> u32 {
 ///
 /// # Errors
 /// If there is no such position, or a fault refuses it.
-pub(super) fn go(switch: &Switch, position: u32) -> Result<(), Rejected> {
+pub(super) fn set_position(switch: &Switch, position: u32) -> Result<(), SwitchRejection> {
     match (switch.geometry(), position) {
         // Of a 1×N, 0 is the common port's own number in the model, and no position.
-        (_, 0) => Err(Rejected::NoSuchPort(0)),
+        (_, 0) => Err(SwitchRejection::NoSuchPort(0)),
         (Geometry::Crossbar, 1 | 2) => switch.add(&[(1, position + 2)]),
-        (Geometry::Crossbar, _) => Err(Rejected::NoSuchPort(position)),
+        (Geometry::Crossbar, _) => Err(SwitchRejection::NoSuchPort(position)),
         _ => switch.add(&[(Port::COMMON.0, position)]),
     }
 }

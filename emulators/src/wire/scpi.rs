@@ -8,8 +8,8 @@
 
 use super::{Reply, Session};
 use crate::model::{
-    gate::Refusal,
-    switch::{BootMode, Rejected, Switch},
+    change_faults::ChangeRefusal,
+    switch::{BootMode, Switch, SwitchRejection},
 };
 use qkd_switch_hal::{Geometry, PortState};
 use std::{
@@ -36,21 +36,23 @@ const UNDEFINED: ScpiError = ScpiError(-113, "Undefined header");
 const EXECUTION: ScpiError = ScpiError(-200, "Execution error");
 const CONFLICT: ScpiError = ScpiError(-221, "Settings conflict");
 const RANGE: ScpiError = ScpiError(-222, "Data out of range");
-const TOO_MUCH: ScpiError = ScpiError(-223, "Too much data");
+const TOO_MUCH_DATA: ScpiError = ScpiError(-223, "Too much data");
 const ILLEGAL: ScpiError = ScpiError(-224, "Illegal parameter value");
 const NO_MEMORY: ScpiError = ScpiError(-225, "Out of memory");
 const NO_HARDWARE: ScpiError = ScpiError(-241, "Hardware missing");
 const OVERFLOW: ScpiError = ScpiError(-350, "Queue overflow");
 const OVERRUN: ScpiError = ScpiError(-363, "Input buffer overrun");
 
-impl From<Rejected> for ScpiError {
-    fn from(rejected: Rejected) -> Self {
+impl From<SwitchRejection> for ScpiError {
+    fn from(rejected: SwitchRejection) -> Self {
         match rejected {
-            Rejected::NoSuchPort(_) => RANGE,
-            Rejected::Busy(_) | Rejected::Failed(_) | Rejected::NeverDark => CONFLICT,
-            Rejected::Unequal => MISSING,
-            Rejected::Gate(Refusal::Refused) => EXECUTION,
-            Rejected::Gate(Refusal::Full) => NO_MEMORY,
+            SwitchRejection::NoSuchPort(_) => RANGE,
+            SwitchRejection::Busy(_) | SwitchRejection::Failed(_) | SwitchRejection::NeverDark => {
+                CONFLICT
+            }
+            SwitchRejection::Unequal => MISSING,
+            SwitchRejection::Gate(ChangeRefusal::Refused) => EXECUTION,
+            SwitchRejection::Gate(ChangeRefusal::Full) => NO_MEMORY,
         }
     }
 }
@@ -170,7 +172,7 @@ fn list(text: &str) -> Result<Vec<u32>, ScpiError> {
             None => (number(item)?, number(item)?),
         };
         if ports.len() + (last.saturating_sub(first) as usize) >= LIST {
-            return Err(TOO_MUCH);
+            return Err(TOO_MUCH_DATA);
         }
         ports.extend(first..=last);
     }
@@ -189,12 +191,12 @@ type Network = Arc<Mutex<[String; 4]>>;
 
 /// A switch on its interfaces.
 #[derive(Clone)]
-pub struct Polatis {
+pub struct PolatisScpi {
     switch: Arc<Switch>,
     network: Network,
 }
 
-impl Polatis {
+impl PolatisScpi {
     /// In front of a model.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
@@ -217,16 +219,16 @@ impl Polatis {
     }
     /// A new connection over TCP, where replies end in CR LF.
     #[must_use]
-    pub fn session(&self) -> Scpi {
+    pub fn session(&self) -> ScpiSession {
         self.ending("\r\n")
     }
     /// A connection of the serial console, where replies end in CR (public archive id:63190900619).
     #[must_use]
-    pub fn console(&self) -> Scpi {
+    pub fn console(&self) -> ScpiSession {
         self.ending("\r")
     }
-    fn ending(&self, line_end: &'static str) -> Scpi {
-        Scpi {
+    fn ending(&self, line_end: &'static str) -> ScpiSession {
+        ScpiSession {
             device: self.clone(),
             line_end,
             buffer: Vec::new(),
@@ -238,8 +240,8 @@ impl Polatis {
 }
 
 /// One connection.
-pub struct Scpi {
-    device: Polatis,
+pub struct ScpiSession {
+    device: PolatisScpi,
     line_end: &'static str,
     buffer: Vec<u8>,
     overrun: bool,
@@ -247,7 +249,7 @@ pub struct Scpi {
     settled: Duration,
 }
 
-impl Scpi {
+impl ScpiSession {
     fn error(&mut self, error: ScpiError) {
         if self.errors.len() < QUEUE {
             self.errors.push_back(error);
@@ -321,7 +323,7 @@ impl Scpi {
         match command {
             Command::Identify => {
                 none()?;
-                let i = switch.face().identity();
+                let i = switch.base().identity();
                 let or = |o: Option<String>| o.unwrap_or_default();
                 return Ok(Some(format!(
                     "{},{},{},{}",
@@ -369,7 +371,7 @@ impl Scpi {
                 if command == Command::Add {
                     switch.add(&pairs)?
                 } else {
-                    switch.only(&pairs)?
+                    switch.replace_all(&pairs)?
                 }
                 self.moved();
             }
@@ -387,18 +389,18 @@ impl Scpi {
                     if egress.len() != ports.len() {
                         return Err(MISSING);
                     }
-                    if let Some(bad) = egress.iter().find(|p| !switch.has(**p)) {
-                        return Err(Rejected::NoSuchPort(*bad).into());
+                    if let Some(bad) = egress.iter().find(|p| !switch.has_port(**p)) {
+                        return Err(SwitchRejection::NoSuchPort(*bad).into());
                     }
                     let mut partner = egress.into_iter();
-                    ports.retain(|p| partner.next() == switch.peer(*p) || !switch.has(*p));
+                    ports.retain(|p| partner.next() == switch.peer(*p) || !switch.has_port(*p));
                 }
                 switch.remove(&ports)?;
                 self.moved();
             }
             Command::Connections => {
                 none()?;
-                let now = switch.connected();
+                let now = switch.cross_connects();
                 return Ok(Some(format!(
                     "{},{}",
                     show_list(now.iter().map(|c| c.ingress.0)),
@@ -407,7 +409,7 @@ impl Scpi {
             }
             Command::Peer => {
                 let port: u32 = one()?.parse().map_err(|_| DATA_TYPE)?;
-                if !switch.has(port) {
+                if !switch.has_port(port) {
                     return Err(RANGE);
                 }
                 return Ok(Some(format!(
@@ -424,7 +426,7 @@ impl Scpi {
                 } else {
                     list(one()?)?
                 };
-                if ports.iter().any(|p| !switch.has(*p)) {
+                if ports.iter().any(|p| !switch.has_port(*p)) {
                     return Err(RANGE);
                 }
                 let letters: Vec<_> = ports
@@ -440,9 +442,9 @@ impl Scpi {
             Command::Power => {
                 let ports = list(one()?)?;
                 if ports.len() > POWERS {
-                    return Err(TOO_MUCH);
+                    return Err(TOO_MUCH_DATA);
                 }
-                if ports.iter().any(|p| !switch.has(*p)) {
+                if ports.iter().any(|p| !switch.has_port(*p)) {
                     return Err(RANGE);
                 }
                 if ports.iter().any(|p| !switch.is_monitored(*p)) {
@@ -542,7 +544,7 @@ impl Scpi {
     }
 }
 
-impl Session for Scpi {
+impl Session for ScpiSession {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let mut replies = Vec::new();
         for byte in bytes {
@@ -573,9 +575,9 @@ impl Session for Scpi {
 
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
-    let identity = qkd_hal::Identity::of("Polatis").with_model("I-OST-4x4-LU1-DMHNS");
+    let identity = qkd_hal::Identity::new("Polatis").with_model("I-OST-4x4-LU1-DMHNS");
     let switch = Switch::new(identity, Geometry::matrix(4, 4), crate::Clock::manual());
-    let mut session = Polatis::new(Arc::new(switch)).session();
+    let mut session = PolatisScpi::new(Arc::new(switch)).session();
     session.feed(input);
     session.feed(b"\n");
 }
@@ -587,8 +589,8 @@ mod tests {
     use proptest::prelude::*;
     use qkd_hal::Identity;
 
-    fn session() -> (Scpi, Arc<Switch>) {
-        let identity = Identity::of("Polatis")
+    fn session() -> (ScpiSession, Arc<Switch>) {
+        let identity = Identity::new("Polatis")
             .with_model("N-OST-24x24-LA1-DMHNS")
             .with_serial("002414")
             .with_firmware("6.5.2.18");
@@ -597,9 +599,9 @@ mod tests {
             Geometry::matrix(24, 24),
             Clock::manual(),
         ));
-        (Polatis::new(switch.clone()).session(), switch)
+        (PolatisScpi::new(switch.clone()).session(), switch)
     }
-    fn ask(s: &mut Scpi, line: &str) -> String {
+    fn ask(s: &mut ScpiSession, line: &str) -> String {
         s.feed(line.as_bytes())
             .into_iter()
             .map(|r| String::from_utf8(r.bytes).unwrap())
@@ -654,7 +656,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_lands_in_the_queue_and_changes_nothing() {
+    fn invalid_commands_enter_the_error_queue_and_change_nothing() {
         let (mut s, switch) = session();
         ask(&mut s, ":oxc:swit:conn:add (@1),(@25)\n");
         for (line, code) in [
@@ -676,8 +678,8 @@ mod tests {
                 "{line}"
             );
         }
-        assert_eq!(switch.connected().to_string(), "1-25");
-        switch.gate().refuse(1);
+        assert_eq!(switch.cross_connects().to_string(), "1-25");
+        switch.change_faults().refuse(1);
         assert!(ask(&mut s, ":oxc:swit:conn:add (@2),(@26);:syst:err?\n").starts_with("-200, "));
         for _ in 0..12 {
             ask(&mut s, "x\n");

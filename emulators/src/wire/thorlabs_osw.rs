@@ -9,11 +9,11 @@
 
 use super::{
     Reply, Session,
-    lines::Lines,
-    position::{go, position},
+    lines::LineAssembler,
+    position::{position, set_position},
 };
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::switch::Switch,
 };
 use std::{
@@ -54,22 +54,22 @@ impl ThorlabsOsw {
         }
     }
     /// How many answers are stale after each set from now on.
-    pub fn set_stale_reads(&self, n: u32) {
+    pub fn set_stale_read_count(&self, n: u32) {
         self.stale_reads.store(n, Ordering::Relaxed);
     }
     /// The port, opened now.
     #[must_use]
-    pub fn session(&self) -> Line {
-        Line {
+    pub fn session(&self) -> ThorlabsOswSession {
+        ThorlabsOswSession {
             opened: self.switch.clock().now(),
             device: self.clone(),
-            lines: Lines::new(b'\n', LINE),
+            lines: LineAssembler::new(b'\n', LINE),
         }
     }
 
     fn set(&self, wanted: u32) {
         let before = position(&self.switch);
-        if go(&self.switch, wanted).is_ok() {
+        if set_position(&self.switch, wanted).is_ok() {
             let answers = self.stale_reads.load(Ordering::Relaxed);
             *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Stale {
                 answers,
@@ -77,7 +77,7 @@ impl ThorlabsOsw {
             };
         }
     }
-    fn told(&self) -> u32 {
+    fn reported_channel(&self) -> u32 {
         let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
         match stale.answers.checked_sub(1) {
             Some(rest) => {
@@ -89,13 +89,13 @@ impl ThorlabsOsw {
     }
 
     fn line(&self, line: &str) -> Reply {
-        let identity = self.switch.face().identity();
+        let identity = self.switch.base().identity();
         let answer = match line {
             "S 1" | "S 2" => {
                 self.set(if line == "S 1" { 1 } else { 2 });
                 return Reply::silent();
             }
-            "S?" => self.told().to_string(),
+            "S?" => self.reported_channel().to_string(),
             "T?" => identity.model.unwrap_or_default(),
             "I?" => identity.firmware.unwrap_or_default(),
             _ => return Reply::silent(),
@@ -104,7 +104,7 @@ impl ThorlabsOsw {
     }
 }
 
-impl Faulty for ThorlabsOsw {
+impl ApplyDeviceFault for ThorlabsOsw {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         if *fault == DeviceFault::Reboot {
             *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Stale::default();
@@ -114,13 +114,13 @@ impl Faulty for ThorlabsOsw {
 }
 
 /// The serial port.
-pub struct Line {
+pub struct ThorlabsOswSession {
     device: ThorlabsOsw,
     opened: Duration,
-    lines: Lines,
+    lines: LineAssembler,
 }
 
-impl Session for Line {
+impl Session for ThorlabsOswSession {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         if self.device.switch.clock().now().saturating_sub(self.opened) < self.device.startup {
             return Vec::new();
@@ -140,7 +140,7 @@ impl Session for Line {
 /// Drives the decoder with arbitrary bytes.
 pub fn fuzz(input: &[u8]) {
     let switch = Switch::new(
-        qkd_hal::Identity::of("Thorlabs"),
+        qkd_hal::Identity::new("Thorlabs"),
         qkd_switch_hal::Geometry::Crossbar,
         crate::Clock::manual(),
     );
@@ -160,7 +160,7 @@ mod tests {
 
     fn osw(geometry: Geometry) -> (ThorlabsOsw, Clock) {
         let clock = Clock::manual();
-        let identity = qkd_hal::Identity::of("Thorlabs")
+        let identity = qkd_hal::Identity::new("Thorlabs")
             .with_model("OSW22-1310E")
             .with_firmware("board 1.0");
         (
@@ -171,7 +171,7 @@ mod tests {
             clock,
         )
     }
-    fn ask(line: &mut Line, command: &str) -> String {
+    fn ask(line: &mut ThorlabsOswSession, command: &str) -> String {
         line.feed(format!("{command}\n").as_bytes())
             .into_iter()
             .map(|r| String::from_utf8(r.bytes).unwrap())
@@ -185,12 +185,12 @@ mod tests {
         clock.advance(STARTUP);
         assert_eq!(ask(&mut l, "S?"), "1\r\n");
         assert_eq!(ask(&mut l, "S 2"), "");
-        assert_eq!(device.switch.connected().to_string(), "1-4,2-3");
+        assert_eq!(device.switch.cross_connects().to_string(), "1-4,2-3");
         assert_eq!(
             [ask(&mut l, "S?"), ask(&mut l, "S?"), ask(&mut l, "S?")],
             ["1\r\n", "2\r\n", "2\r\n"]
         );
-        device.set_stale_reads(2);
+        device.set_stale_read_count(2);
         ask(&mut l, "S 1");
         assert_eq!(
             [
@@ -201,20 +201,20 @@ mod tests {
             ],
             ["2\r\n", "OSW22-1310E\r\n", "2\r\n", "1\r\n"]
         );
-        device.set_stale_reads(0);
+        device.set_stale_read_count(0);
         assert_eq!(ask(&mut l, "S 2\nS?"), "2\r\n");
         assert_eq!(ask(&mut l, "I?\r"), "board 1.0\r\n");
     }
 
     #[test]
-    fn what_is_wrong_or_refused_is_silent_and_moves_nothing() {
+    fn invalid_or_refused_commands_are_silent_and_move_nothing() {
         let (device, clock) = osw(Geometry::one_by(2));
         let mut l = device.session();
         clock.advance(STARTUP);
         for wrong in ["S 3", "S 0", "S", "s 2", "S2", "*IDN?", "\u{0}"] {
             assert_eq!(ask(&mut l, wrong), "", "{wrong}");
         }
-        device.switch.gate().refuse(1);
+        device.switch.change_faults().refuse(1);
         assert_eq!(ask(&mut l, "S 2"), "");
         assert_eq!(ask(&mut l, "S?"), "1\r\n");
         ask(&mut l, "S 2");

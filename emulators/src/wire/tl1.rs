@@ -13,7 +13,7 @@ mod framing;
 
 use super::{Reply, Session};
 use crate::model::switch::{Switch, SwitchEvent};
-use framing::{Denied, Request};
+use framing::{ErrorCode, Request};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -22,11 +22,11 @@ use std::{
 use tokio::sync::broadcast;
 
 /// The longest command.
-const LONGEST: usize = 64 * 1024;
+const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
 /// What all connections share beside the model.
 #[derive(Default)]
-struct Kept {
+struct SharedState {
     /// Flaps by port, as they were entered.
     flaps: BTreeMap<u32, String>,
     /// Minutes.
@@ -37,7 +37,7 @@ struct Kept {
 #[derive(Clone)]
 pub struct Tl1 {
     switch: Arc<Switch>,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<SharedState>>,
 }
 
 impl Tl1 {
@@ -57,8 +57,8 @@ impl Tl1 {
     }
     /// A new connection, nobody logged in.
     #[must_use]
-    pub fn session(&self) -> Connection {
-        Connection {
+    pub fn session(&self) -> Tl1Session {
+        Tl1Session {
             device: self.clone(),
             buffer: Vec::new(),
             overrun: false,
@@ -66,13 +66,13 @@ impl Tl1 {
             heard: Duration::ZERO,
             silenced: false,
             told: 0,
-            happenings: self.switch.happenings(),
+            happenings: self.switch.subscribe(),
         }
     }
 }
 
 /// One connection.
-pub struct Connection {
+pub struct Tl1Session {
     device: Tl1,
     buffer: Vec<u8>,
     overrun: bool,
@@ -85,8 +85,8 @@ pub struct Connection {
     happenings: broadcast::Receiver<SwitchEvent>,
 }
 
-impl Connection {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+impl Tl1Session {
+    fn state(&self) -> std::sync::MutexGuard<'_, SharedState> {
         self.device
             .kept
             .lock()
@@ -98,7 +98,7 @@ impl Connection {
 
     fn answer(&mut self, text: &[u8]) -> Reply {
         let now = self.now();
-        let idle = Duration::from_secs(self.kept().timeout * 60);
+        let idle = Duration::from_secs(self.state().timeout * 60);
         if !idle.is_zero() && now.saturating_sub(self.heard) >= idle {
             self.user = None;
         }
@@ -132,12 +132,12 @@ impl Connection {
     }
 }
 
-impl Session for Connection {
+impl Session for Tl1Session {
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
         let mut replies = Vec::new();
         for byte in bytes {
             if *byte != b';' {
-                if self.buffer.len() < LONGEST {
+                if self.buffer.len() < MAX_COMMAND_BYTES {
                     self.buffer.push(*byte);
                 } else {
                     self.overrun = true;
@@ -146,7 +146,7 @@ impl Session for Connection {
             }
             let text = std::mem::take(&mut self.buffer);
             replies.push(if std::mem::take(&mut self.overrun) {
-                Reply::bytes(framing::response(self.now(), "0", Err(Denied::TOO_LONG)))
+                Reply::bytes(framing::response(self.now(), "0", Err(ErrorCode::TOO_LONG)))
             } else {
                 self.answer(&text)
             });
@@ -167,7 +167,7 @@ impl Session for Connection {
 
 /// Feeds bytes to a connection on which somebody has logged in: they are answered or denied, whatever they are.
 pub fn fuzz(input: &[u8]) {
-    let identity = qkd_hal::Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
+    let identity = qkd_hal::Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
     let switch = Switch::new(
         identity,
         qkd_switch_hal::Geometry::matrix(4, 4),

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dark_line_moves_to_its_spare_and_takes_nothing_else_along() {
+    async fn a_line_without_light_switches_over_and_no_other_line_moves() {
         let mut switch = switch("1-9,2-11");
         switch.expect_apply().times(1).returning(|plan| {
             assert_eq!(
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lit_line_stays_and_two_dark_ways_are_told() {
+    async fn a_line_with_light_stays_and_two_paths_without_light_are_reported() {
         let mut lit = switch("1-9");
         lit.expect_apply().never();
         assert_eq!(LINE.protect(&lit, &meter(-10.0)).await.unwrap(), None);

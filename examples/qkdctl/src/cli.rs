@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    commands::switch::optics::{AttenuationSetting, MonitorSetting},
+    commands::switch::optics::{AttenuationArgument, MonitorArgument},
     exit,
     journal::Outcome,
     output::Output,
@@ -267,7 +267,7 @@ pub(crate) enum Command {
     },
     /// Optical switches.
     #[command(subcommand)]
-    Switch(SwitchCommand),
+    Switch(SwitchSubcommand),
     /// Keys of QKD modules.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -373,7 +373,7 @@ Examples:
   qkdctl switch monitor sw1 17 alarms=-30..10 --yes";
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SwitchCommand {
+pub(crate) enum SwitchSubcommand {
     /// Shows paths, port states and powers.
     Show {
         #[arg(help = DEVICE_HELP)]
@@ -445,7 +445,7 @@ pub(crate) enum SwitchCommand {
         /// The port.
         port: Port,
         /// transparent, maximum, loss=DB, output-power=DBM, or relative=DB:PORT.
-        setting: Option<AttenuationSetting>,
+        setting: Option<AttenuationArgument>,
         /// Does it. Changes the light at the port.
         #[arg(long)]
         yes: bool,
@@ -461,7 +461,7 @@ pub(crate) enum SwitchCommand {
         port: Port,
         /// wavelength=NM, averaging=TIME, alarms=LOW..HIGH (dBm), or alarms=off.
         #[arg(allow_hyphen_values = true)]
-        setting: Option<MonitorSetting>,
+        setting: Option<MonitorArgument>,
         /// Does it. A change of alarm levels can trigger a protection group.
         #[arg(long)]
         yes: bool,

@@ -13,7 +13,7 @@ use std::{
 
 /// What a colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub(crate) enum TextStyle {
     /// As it should be.
     Good,
     /// Worth a look.
@@ -26,7 +26,7 @@ pub(crate) enum Tone {
     Strong,
 }
 
-impl Tone {
+impl TextStyle {
     pub(crate) fn style(self) -> Style {
         match self {
             Self::Good => AnsiColor::Green.on_default(),
@@ -46,12 +46,12 @@ impl Tone {
 }
 
 /// The tones, in the order of their marks.
-const TONES: [Tone; 5] = [
-    Tone::Good,
-    Tone::Caution,
-    Tone::Bad,
-    Tone::Quiet,
-    Tone::Strong,
+const TONES: [TextStyle; 5] = [
+    TextStyle::Good,
+    TextStyle::Caution,
+    TextStyle::Bad,
+    TextStyle::Quiet,
+    TextStyle::Strong,
 ];
 
 /// Where the marks of colours begin, in a plane of private characters: text from outside is cleaned
@@ -75,7 +75,7 @@ fn end_mark() -> char {
 }
 
 /// The text in a colour, for [`render`].
-pub(crate) fn paint(tone: Tone, text: &str) -> String {
+pub(crate) fn paint(tone: TextStyle, text: &str) -> String {
     let mark = (*FIRST_MARK..)
         .zip(TONES)
         .find(|(_, t)| *t == tone)
@@ -112,13 +112,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_stays_without_its_colour() {
+    fn the_text_is_the_same_without_colour() {
         for tone in [
-            Tone::Good,
-            Tone::Caution,
-            Tone::Bad,
-            Tone::Quiet,
-            Tone::Strong,
+            TextStyle::Good,
+            TextStyle::Caution,
+            TextStyle::Bad,
+            TextStyle::Quiet,
+            TextStyle::Strong,
         ] {
             let painted = render(&paint(tone, "ok"));
             assert_ne!(painted, "ok");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_is_not_painted() {
+    fn text_from_outside_is_not_coloured() {
         let all: String = ('\u{e000}'..='\u{f8ff}').collect();
         assert_eq!(render(&all), all);
     }

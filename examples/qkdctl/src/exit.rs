@@ -41,12 +41,12 @@ pub(crate) const NOT_RECOGNISED: u8 = 10;
 pub(crate) const INTERNAL: u8 = qkd_driver_kit::program::INTERNAL;
 
 /// The device has changed, or may have, and not as was wanted.
-pub(crate) const CHANGED: u8 = 8;
+pub(crate) const EXIT_STATE_CHANGED: u8 = 8;
 
 /// The exit code of an error. That the device may have changed outweighs everything else.
 pub(crate) fn code(error: &Error) -> u8 {
     if error.effect() != Effect::None {
-        return CHANGED;
+        return EXIT_STATE_CHANGED;
     }
     match error.kind() {
         ErrorKind::InvalidInput | ErrorKind::NotFound => 2,

@@ -61,7 +61,7 @@ impl Shared {
         if state.first.is_some() {
             let is_change = work == Some(Work::Change);
             let code = if is_change {
-                exit::CHANGED
+                exit::EXIT_STATE_CHANGED
             } else {
                 signal.exit_code()
             };
@@ -70,14 +70,14 @@ impl Shared {
             } else {
                 ""
             };
-            say(format!("{} again: ends at once{warning}", signal.name()));
+            print_line(format!("{} again: ends at once{warning}", signal.name()));
             std::process::exit(code.into());
         }
         state.first = Some(signal);
         drop(state);
         self.first.send_replace(Some(signal));
         match work {
-            Some(Work::Change) => say(format!(
+            Some(Work::Change) => print_line(format!(
                 "{}: finishes the step under way and reads back; a second signal ends at once",
                 signal.name()
             )),
@@ -95,7 +95,7 @@ impl Shared {
 }
 
 /// Writes a line to standard error, and waits for it only so long.
-fn say(text: String) {
+fn print_line(text: String) {
     let (written, wait) = mpsc::channel();
     std::thread::spawn(move || {
         console::error_line(&text);
@@ -177,7 +177,7 @@ impl Guard {
                     "{} came in the middle of a change; how it ended is above",
                     signal.name()
                 ));
-                exit::CHANGED
+                exit::EXIT_STATE_CHANGED
             }
             None => code,
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Format,
-    colour::{self, Tone, paint},
+    colour::{self, TextStyle, paint},
     exit,
 };
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
@@ -93,7 +93,7 @@ pub(crate) fn count(count: impl std::fmt::Display, one: &str, many: &str) -> Str
 }
 
 /// The word of a unit variant, as JSON has it.
-pub(crate) fn word(value: impl Serialize) -> String {
+pub(crate) fn serde_name(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string(),
@@ -168,7 +168,7 @@ pub(crate) fn print_error(output: Output, error: &Error) {
             let colon = if place.is_empty() { "" } else { ": " };
             error_line(&format!(
                 "{} {place}{colon}{}",
-                paint(Tone::Bad, "error:"),
+                paint(TextStyle::Bad, "error:"),
                 printable(error.message(), MAX_MESSAGE)
             ));
             if let Some(words) = error.vendor_text().or(error.vendor_code()).map(clean) {

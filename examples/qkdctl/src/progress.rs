@@ -46,11 +46,11 @@ impl Progress {
         self.0.set_message(what);
     }
     /// So many more are to come.
-    pub(crate) fn longer(&self, by: usize) {
+    pub(crate) fn extend_by(&self, by: usize) {
         self.0.inc_length(by as u64);
     }
     /// One more is done.
-    pub(crate) fn one(&self, what: &str) {
+    pub(crate) fn step(&self, what: &str) {
         self.0.inc(1);
         self.0.set_message(what.to_owned());
     }

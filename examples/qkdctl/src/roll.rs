@@ -18,7 +18,7 @@ pub(crate) const ROLL: &str = "roll";
 
 /// One end of a pair.
 #[derive(Clone, Copy)]
-pub(crate) struct End<'a> {
+pub(crate) struct RollEnd<'a> {
     pub(crate) encryptor: &'a dyn Encryptor,
     pub(crate) channel: &'a ChannelId,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Company<'a> {
 
 /// How a roll ended.
 #[derive(Debug)]
-pub(crate) struct Rolled {
+pub(crate) struct RollReport {
     pub(crate) key_id: KeyId,
     pub(crate) near: Confirmation,
     pub(crate) far: Confirmation,
@@ -49,7 +49,7 @@ pub(crate) enum Reached {
     /// The first end has the new key staged, and was not activated: the old one is active.
     NearStaged,
     /// All of it.
-    End(Box<Rolled>),
+    End(Box<RollReport>),
 }
 
 /// A roll that did not end: its program was killed.
@@ -84,7 +84,7 @@ fn address(uri: &str) -> &str {
 }
 
 /// The journal's detail of a roll of this pair.
-pub(crate) fn detail(uris: [&DeviceUri; 2], [near, far]: [End<'_>; 2]) -> String {
+pub(crate) fn detail(uris: [&DeviceUri; 2], [near, far]: [RollEnd<'_>; 2]) -> String {
     let peer = uris[1].to_string();
     format!(
         "with {}, channels {} and {}",
@@ -95,7 +95,7 @@ pub(crate) fn detail(uris: [&DeviceUri; 2], [near, far]: [End<'_>; 2]) -> String
 }
 
 /// Returns the last roll of this pair, if it did not end.
-pub(crate) fn cut_before(uris: [&DeviceUri; 2], ends: [End<'_>; 2]) -> Option<CutRoll> {
+pub(crate) fn cut_before(uris: [&DeviceUri; 2], ends: [RollEnd<'_>; 2]) -> Option<CutRoll> {
     let lines = journal::read();
     let (device, detail) = (uris[0].to_string(), detail(uris, ends));
     let last = lines.iter().rposition(|line| {
@@ -145,7 +145,7 @@ pub(crate) fn describe(status: &ChannelStatus) -> String {
             format!("slot {}: {key}{active}", slot.number)
         })
         .collect();
-    let state = output::word(status.state);
+    let state = output::serde_name(status.state);
     let all: Vec<String> = std::iter::once(state).chain(slots).collect();
     all.join("; ")
 }
@@ -190,7 +190,7 @@ pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<B
 ///
 /// # Errors
 /// `AssumptionNotAccepted`, naming all that would stop the roll in the middle.
-pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
+pub(crate) fn check_assumptions(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
     let both = near.encryptor_capabilities().activate_both;
     for (end, activates) in [(near, true), (far, both)] {
         let descriptor = end.descriptor();
@@ -226,7 +226,7 @@ pub(crate) fn ready(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
 /// Makes the steps of a roll, with their lines in the journal.
 struct Steps<'a> {
     company: Option<Company<'a>>,
-    ends: [End<'a>; 2],
+    ends: [RollEnd<'a>; 2],
     key: &'a KeyId,
 }
 
@@ -262,7 +262,7 @@ impl Steps<'_> {
 /// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent
 /// to the encryptors.
 pub(crate) async fn roll(
-    ends: [End<'_>; 2],
+    ends: [RollEnd<'_>; 2],
     [near_key, far_key]: [&Key; 2],
     company: Option<Company<'_>>,
 ) -> Result<Reached> {
@@ -294,13 +294,13 @@ pub(crate) async fn roll(
     let far_staged = steps
         .run(1, Operation::Stage, staging)
         .await
-        .map_err(|e| after("the first end has the new key staged", e))?;
+        .map_err(|e| with_progress("the first end has the new key staged", e))?;
     let activating = near.encryptor.activate(&near_staged);
     steps
         .run(0, Operation::Activate, activating)
         .await
         .map_err(|e| {
-            after(
+            with_progress(
                 "both ends have the new key staged, neither was activated before",
                 e,
             )
@@ -310,7 +310,7 @@ pub(crate) async fn roll(
         steps
             .run(1, Operation::Activate, activating)
             .await
-            .map_err(|e| after("the first end was activated, the second was not", e))?;
+            .map_err(|e| with_progress("the first end was activated, the second was not", e))?;
     }
     let both = [(near, near_staged), (far, far_staged)];
     let mut confirmations = Vec::with_capacity(both.len());
@@ -319,7 +319,7 @@ pub(crate) async fn roll(
         let confirmation = steps
             .run(place, Operation::Confirm, confirming)
             .await
-            .map_err(|e| after("the new key was activated", e))?;
+            .map_err(|e| with_progress("the new key was activated", e))?;
         confirmations.push(confirmation);
     }
     let proofs: Vec<Confirmed> = confirmations
@@ -335,7 +335,7 @@ pub(crate) async fn roll(
                 Ok(()) => retired = true,
                 Err(e) if e.kind() == ErrorKind::Unsupported => {}
                 Err(e) => {
-                    return Err(after(
+                    return Err(with_progress(
                         "the new key protects traffic; the one before was not retired",
                         e,
                     ));
@@ -345,7 +345,7 @@ pub(crate) async fn roll(
     }
     let [near, far] = <[Confirmation; 2]>::try_from(confirmations)
         .map_err(|_| Error::new(ErrorKind::Internal, "a pair has two ends"))?;
-    Ok(Reached::End(Box::new(Rolled {
+    Ok(Reached::End(Box::new(RollReport {
         key_id: near_key.id().clone(),
         near,
         far,
@@ -355,7 +355,7 @@ pub(crate) async fn roll(
 
 /// Says how far a change had come: what was done before stands, so that it was made in part even
 /// where the failed step did nothing.
-pub(crate) fn after(so_far: &str, error: Error) -> Error {
+pub(crate) fn with_progress(so_far: &str, error: Error) -> Error {
     let effect = match error.effect() {
         Effect::None => Effect::Partial,
         more => more,

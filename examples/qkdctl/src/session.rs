@@ -8,7 +8,7 @@ use crate::{
 };
 use etcetera::AppStrategy;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     credentials::Credentials,
     program::lock::{self, DeviceLock, LockMode},
     transcript::Transcript,
@@ -28,7 +28,7 @@ pub(crate) struct Session {
 /// A device opened for a command, and its lock.
 pub(crate) struct Device {
     pub(crate) uri: DeviceUri,
-    pub(crate) opened: Opened,
+    pub(crate) opened: OpenedDevice,
     pub(crate) lock: DeviceLock,
 }
 
@@ -88,7 +88,7 @@ impl Session {
         }
         let mut context = OpenContext::new()
             .with_credentials(credentials.clone())
-            .accepting(global.assume.iter().cloned());
+            .with_accepted_assumptions(global.assume.iter().cloned());
         if let Some(path) = &global.transcript {
             let transcript = Transcript::to_file(path).map_err(|e| {
                 let hint = match e.kind() {
@@ -99,7 +99,7 @@ impl Session {
                 };
                 Error::invalid(format!("transcript file {}: {e}{hint}", path.display()))
             })?;
-            context = context.recording(transcript);
+            context = context.with_transcript(transcript);
         }
         Ok(Self {
             registry,

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_unknown_connection_of_the_same_address_gives_way() {
+    fn the_oldest_unauthenticated_connection_of_the_same_address_is_cut() {
         let all = connections(10, 2);
         let known = all.admit(address(1)).unwrap();
         assert!(known.identify("alice"));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_total_limit_the_address_with_the_most_connections_gives_way() {
+    fn at_the_total_limit_the_address_with_most_connections_is_cut() {
         let all = connections(4, 4);
         let known = all.admit(address(1)).unwrap();
         assert!(known.identify("alice"));

@@ -84,7 +84,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_a_byte_now_and_then_is_too_slow() {
+    async fn a_client_that_reads_too_slowly_is_disconnected() {
         let (near, mut far) = duplex(16);
         let reader = tokio::spawn(async move {
             let mut byte = [0];
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_runs_for_each_response_anew() {
+    async fn the_timeout_restarts_for_each_response() {
         let (near, mut far) = duplex(16);
         tokio::spawn(async move {
             let mut some = [0; 16];

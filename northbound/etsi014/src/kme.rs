@@ -2,8 +2,8 @@
 
 use crate::{
     key_id::KeyIdForm,
-    request::{Call, KeyRequest, Unreadable, read},
-    source::{Grant, KeyItem, KeySource, SourceError},
+    request::{ApiRequest, KeyRequest, RequestError, read},
+    source::{KeyAudience, KeyItem, KeySource, SourceError},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 /// What a KME is and allows. Sizes are in bits (6.1).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct KmeConfig {
     /// `source_KME_ID`.
     pub id: String,
     /// `target_KME_ID`.
@@ -49,7 +49,7 @@ pub struct Config {
     pub post_refusal: Option<u16>,
 }
 
-impl Config {
+impl KmeConfig {
     /// A KME for one local and one remote SAE: 256-bit keys by default, 64 to 1024 allowed, 128 of
     /// them per request.
     #[must_use]
@@ -74,14 +74,14 @@ impl Config {
 }
 
 /// A status and a body, which may hold keys: it zeroizes.
-pub struct Reply {
+pub struct HttpReply {
     /// HTTP status.
     pub status: u16,
     /// JSON; `None` for 401, which has no body model.
     pub body: Option<Zeroizing<Vec<u8>>>,
 }
 
-impl std::fmt::Debug for Reply {
+impl std::fmt::Debug for HttpReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-impl Reply {
+impl HttpReply {
     fn json(status: u16, value: &Value) -> Self {
         Self {
             status,
@@ -142,7 +142,7 @@ impl Reply {
 
 /// A key management entity.
 pub struct Kme {
-    config: Config,
+    config: KmeConfig,
     source: Arc<dyn KeySource>,
     failing: AtomicBool,
 }
@@ -150,7 +150,7 @@ pub struct Kme {
 impl Kme {
     /// A KME in front of a source.
     #[must_use]
-    pub fn new(config: Config, source: Arc<dyn KeySource>) -> Self {
+    pub fn new(config: KmeConfig, source: Arc<dyn KeySource>) -> Self {
         Self {
             config,
             source,
@@ -159,7 +159,7 @@ impl Kme {
     }
     /// What it is.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &KmeConfig {
         &self.config
     }
     /// Makes every call of a known SAE fail with 503, or ends that.
@@ -179,37 +179,39 @@ impl Kme {
         method: &str,
         path_and_query: &str,
         body: &[u8],
-    ) -> Reply {
+    ) -> HttpReply {
         let Some(caller) = sae.filter(|s| self.config.local.contains(*s)) else {
-            return Reply::unauthorized();
+            return HttpReply::unauthorized();
         };
         if let Some(status) = self.config.post_refusal.filter(|_| method == "POST") {
-            return Reply::error(status, "this KME takes GET only");
+            return HttpReply::error(status, "this KME takes GET only");
         }
         let (named, call) = match read(method, path_and_query, body) {
             Ok(read) => read,
-            Err(Unreadable::NoSuchPath) => return Reply::error(404, "no such path"),
-            Err(Unreadable::NoSuchMethod) => return Reply::error(405, "no such method"),
-            Err(Unreadable::Bad(message)) => return Reply::error(400, &message),
+            Err(RequestError::NoSuchPath) => return HttpReply::error(404, "no such path"),
+            Err(RequestError::NoSuchMethod) => return HttpReply::error(405, "no such method"),
+            Err(RequestError::Bad(message)) => return HttpReply::error(400, &message),
         };
         if self.failing.load(Ordering::Relaxed) {
-            return Reply::error(503, "key data access error");
+            return HttpReply::error(503, "key data access error");
         }
         match call {
-            Call::Status => self.status(caller, &named),
-            Call::EncKeys(request) => self.enc_keys(caller, named, request),
-            Call::DecKeys(ids) if ids.len() as u64 > self.config.max_per_request => Reply::error(
-                400,
-                &format!(
-                    "key_IDs holds more than max_key_per_request {}",
-                    self.config.max_per_request
-                ),
-            ),
-            Call::DecKeys(ids) => self.dec_keys(caller, &named, &ids),
+            ApiRequest::Status => self.status(caller, &named),
+            ApiRequest::EncKeys(request) => self.enc_keys(caller, named, request),
+            ApiRequest::DecKeys(ids) if ids.len() as u64 > self.config.max_per_request => {
+                HttpReply::error(
+                    400,
+                    &format!(
+                        "key_IDs holds more than max_key_per_request {}",
+                        self.config.max_per_request
+                    ),
+                )
+            }
+            ApiRequest::DecKeys(ids) => self.dec_keys(caller, &named, &ids),
         }
     }
 
-    fn dec_keys(&self, slave: &str, master: &str, ids: &[String]) -> Reply {
+    fn dec_keys(&self, slave: &str, master: &str, ids: &[String]) -> HttpReply {
         let form = self.config.key_id_form;
         let Some(ids) = ids
             .iter()
@@ -217,23 +219,23 @@ impl Kme {
             .collect::<Option<Vec<_>>>()
         else {
             return match form {
-                KeyIdForm::Uuid => Reply::error(400, "key_ID is not a UUID"),
+                KeyIdForm::Uuid => HttpReply::error(400, "key_ID is not a UUID"),
                 _ => self.failure(SourceError::NotFound),
             };
         };
         match self.source.take_by_id(master, slave, &ids) {
-            Ok(keys) => Reply::keys(&keys, form),
+            Ok(keys) => HttpReply::keys(&keys, form),
             Err(error) => self.failure(error),
         }
     }
 
-    fn status(&self, master: &str, slave: &str) -> Reply {
+    fn status(&self, master: &str, slave: &str) -> HttpReply {
         let c = &self.config;
         if !c.remote.contains(slave) {
-            return Reply::error(400, "slave_SAE_ID is not known to this KME");
+            return HttpReply::error(400, "slave_SAE_ID is not known to this KME");
         }
         let (stored, capacity) = self.source.count(c.key_size);
-        Reply::json(
+        HttpReply::json(
             200,
             &json!({
                 "source_KME_ID": c.id, "target_KME_ID": c.peer_id, "master_SAE_ID": master,
@@ -246,29 +248,29 @@ impl Kme {
         )
     }
 
-    fn enc_keys(&self, master: &str, slave: String, request: KeyRequest) -> Reply {
+    fn enc_keys(&self, master: &str, slave: String, request: KeyRequest) -> HttpReply {
         let c = &self.config;
         let (number, size) = (
             request.number.unwrap_or(1),
             request.size.unwrap_or(c.key_size),
         );
         if let Err(message) = self.check(&slave, number, size, &request) {
-            return Reply::error(400, &message);
+            return HttpReply::error(400, &message);
         }
         let mut slaves = vec![slave];
         slaves.extend(request.additional_slaves);
         let Ok(count) = usize::try_from(number) else {
-            return Reply::error(400, "number is too large");
+            return HttpReply::error(400, "number is too large");
         };
         match self.source.take(
-            &Grant {
+            &KeyAudience {
                 master: master.to_owned(),
                 slaves,
             },
             count,
             size,
         ) {
-            Ok(keys) => Reply::keys(&keys, c.key_id_form),
+            Ok(keys) => HttpReply::keys(&keys, c.key_id_form),
             Err(error) => self.failure(error),
         }
     }
@@ -332,18 +334,18 @@ impl Kme {
         Ok(())
     }
 
-    fn failure(&self, error: SourceError) -> Reply {
+    fn failure(&self, error: SourceError) -> HttpReply {
         match error {
-            SourceError::NotFound => Reply::error(
+            SourceError::NotFound => HttpReply::error(
                 self.config.unknown_key_status,
                 "one or more keys specified are not found on KME",
             ),
-            SourceError::NotAllowed => Reply::unauthorized(),
+            SourceError::NotAllowed => HttpReply::unauthorized(),
             SourceError::Undelivered => {
-                Reply::error(503, "too many keys wait for their slave SAE to fetch them")
+                HttpReply::error(503, "too many keys wait for their slave SAE to fetch them")
             }
-            SourceError::NotEnough => Reply::error(503, "not enough keys are stored"),
-            SourceError::Failed(_) => Reply::error(503, "key data access error"),
+            SourceError::NotEnough => HttpReply::error(503, "not enough keys are stored"),
+            SourceError::Failed(_) => HttpReply::error(503, "key data access error"),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`key_id`] | spellings of key ids |
 //! | [`kme`] | the socket-free core: [`Kme::handle`] answers a request with a status and a body |
-//! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`Pool`] that two KMEs share |
+//! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`KeyPool`] that two KMEs share |
 //! | [`server`] | thin shell: HTTPS with mutual TLS, or plain HTTP |
 //! | [`pki`] | certificates for tests |
 //!
@@ -19,7 +19,7 @@
 //!   `max_SAE_ID_count`) that a request exceeds: 400, naming it.
 //! - A SAE that the KME does not know: 400 as a receiver, 401 as a caller.
 //! - An `extension_optional` that is not supported is ignored, unless
-//!   [`Config::refuse_unhandled_options`] is set.
+//!   [`KmeConfig::refuse_unhandled_options`] is set.
 //! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is
 //!   delivered then.
 //!
@@ -27,7 +27,7 @@
 //! - Hold the server: [`Limits`] has deadlines for reading and writing, and numbers of connections
 //!   in total, of one address and of one SAE. At a limit, a connection that the server waits for
 //!   gives way, of unknown clients first.
-//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`Pool`]), and one
+//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`KeyPool`]), and one
 //!   master can have half of all twins.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -44,6 +44,6 @@ pub mod source;
 
 pub use connections::Limits;
 pub use key_id::KeyIdForm;
-pub use kme::{Config, Kme, Reply, fuzz};
-pub use server::{Answer, Callers, serve, serve_within};
-pub use source::{Grant, KeyItem, KeySource, Material, Pool, SourceError};
+pub use kme::{HttpReply, Kme, KmeConfig, fuzz};
+pub use server::{ClientAuth, RequestHandler, serve, serve_within};
+pub use source::{KeyAudience, KeyItem, KeyMaterial, KeyPool, KeySource, SourceError};

@@ -9,7 +9,7 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 /// A certificate and its private key, both PEM.
-pub struct Pair {
+pub struct CertifiedKey {
     /// Certificate.
     pub cert: String,
     /// Private key.
@@ -81,7 +81,7 @@ impl TestPki {
     ///
     /// # Errors
     /// If the crypto library refuses.
-    pub fn server(&self, name: &str) -> Result<Pair, rcgen::Error> {
+    pub fn server(&self, name: &str) -> Result<CertifiedKey, rcgen::Error> {
         self.issue(
             CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()])?,
             name,
@@ -92,7 +92,11 @@ impl TestPki {
     ///
     /// # Errors
     /// If the crypto library refuses.
-    pub fn faulty_server(&self, name: &str, fault: CertificateFault) -> Result<Pair, rcgen::Error> {
+    pub fn faulty_server(
+        &self,
+        name: &str,
+        fault: CertificateFault,
+    ) -> Result<CertifiedKey, rcgen::Error> {
         use CertificateFault as F;
         let names = match fault {
             F::OtherName => vec!["kme.example".into()],
@@ -115,7 +119,7 @@ impl TestPki {
             F::SelfSigned => {
                 params.distinguished_name.push(DnType::CommonName, name);
                 let key = KeyPair::generate()?;
-                Ok(Pair {
+                Ok(CertifiedKey {
                     cert: params.self_signed(&key)?.pem(),
                     key: Zeroizing::new(key.serialize_pem()),
                 })
@@ -125,7 +129,7 @@ impl TestPki {
             }
             F::VersionOne => {
                 let pair = self.issue(params, name, ExtendedKeyUsagePurpose::ServerAuth)?;
-                Ok(Pair {
+                Ok(CertifiedKey {
                     cert: version_one(&pair.cert, self.issuer.key())?,
                     key: pair.key,
                 })
@@ -137,7 +141,7 @@ impl TestPki {
     ///
     /// # Errors
     /// If the crypto library refuses.
-    pub fn client(&self, sae: &str) -> Result<Pair, rcgen::Error> {
+    pub fn client(&self, sae: &str) -> Result<CertifiedKey, rcgen::Error> {
         self.issue(
             CertificateParams::default(),
             sae,
@@ -150,14 +154,14 @@ impl TestPki {
         mut params: CertificateParams,
         name: &str,
         usage: ExtendedKeyUsagePurpose,
-    ) -> Result<Pair, rcgen::Error> {
+    ) -> Result<CertifiedKey, rcgen::Error> {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        Ok(Pair {
+        Ok(CertifiedKey {
             cert: params.signed_by(&key, &self.issuer)?.pem(),
             key: Zeroizing::new(key.serialize_pem()),
         })

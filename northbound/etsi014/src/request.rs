@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A call of the interface (clause 5, Table 2).
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Call {
+pub(crate) enum ApiRequest {
     /// 5.1
     Status,
     /// 5.2
@@ -25,7 +25,7 @@ pub(crate) struct KeyRequest {
 
 /// Why a request cannot be read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Unreadable {
+pub(crate) enum RequestError {
     /// 404
     NoSuchPath,
     /// 405
@@ -34,8 +34,8 @@ pub(crate) enum Unreadable {
     Bad(String),
 }
 
-fn bad<T>(message: impl Into<String>) -> Result<T, Unreadable> {
-    Err(Unreadable::Bad(message.into()))
+fn bad<T>(message: impl Into<String>) -> Result<T, RequestError> {
+    Err(RequestError::Bad(message.into()))
 }
 
 /// The SAE id of the path, and the call.
@@ -43,28 +43,28 @@ pub(crate) fn read(
     method: &str,
     path_and_query: &str,
     body: &[u8],
-) -> Result<(String, Call), Unreadable> {
+) -> Result<(String, ApiRequest), RequestError> {
     let (path, query) = path_and_query
         .split_once('?')
         .unwrap_or((path_and_query, ""));
     let mut parts = path
         .strip_prefix("/api/v1/keys/")
-        .ok_or(Unreadable::NoSuchPath)?
+        .ok_or(RequestError::NoSuchPath)?
         .split('/');
     let (Some(sae), Some(operation), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(Unreadable::NoSuchPath);
+        return Err(RequestError::NoSuchPath);
     };
     let Some(sae) = percent_decode(sae).filter(|s| !s.is_empty()) else {
         return bad("the SAE id of the path is not UTF-8 in percent-encoding");
     };
     let call = match (operation, method) {
-        ("status", "GET") => Call::Status,
-        ("enc_keys", "GET") => Call::EncKeys(from_query(query)?),
-        ("enc_keys", "POST") => Call::EncKeys(from_body(body)?),
-        ("dec_keys", "GET") => Call::DecKeys(vec![id_from_query(query)?]),
-        ("dec_keys", "POST") => Call::DecKeys(ids_from_body(body)?),
-        ("status" | "enc_keys" | "dec_keys", _) => return Err(Unreadable::NoSuchMethod),
-        _ => return Err(Unreadable::NoSuchPath),
+        ("status", "GET") => ApiRequest::Status,
+        ("enc_keys", "GET") => ApiRequest::EncKeys(from_query(query)?),
+        ("enc_keys", "POST") => ApiRequest::EncKeys(from_body(body)?),
+        ("dec_keys", "GET") => ApiRequest::DecKeys(vec![id_from_query(query)?]),
+        ("dec_keys", "POST") => ApiRequest::DecKeys(ids_from_body(body)?),
+        ("status" | "enc_keys" | "dec_keys", _) => return Err(RequestError::NoSuchMethod),
+        _ => return Err(RequestError::NoSuchPath),
     };
     Ok((sae, call))
 }
@@ -91,13 +91,13 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// `?number=..&size=..` (5.2: GET is for these two only).
-fn from_query(query: &str) -> Result<KeyRequest, Unreadable> {
+fn from_query(query: &str) -> Result<KeyRequest, RequestError> {
     let mut request = KeyRequest::default();
     for (name, value) in pairs(query) {
         let number = || {
             value
                 .parse()
-                .map_err(|_| Unreadable::Bad(format!("{name} is not a whole number")))
+                .map_err(|_| RequestError::Bad(format!("{name} is not a whole number")))
         };
         match name {
             "number" => request.number = Some(number()?),
@@ -108,7 +108,7 @@ fn from_query(query: &str) -> Result<KeyRequest, Unreadable> {
     Ok(request)
 }
 
-fn id_from_query(query: &str) -> Result<String, Unreadable> {
+fn id_from_query(query: &str) -> Result<String, RequestError> {
     let mut all = pairs(query);
     match (all.next(), all.next()) {
         (Some(("key_ID", id)), None) => {
@@ -118,14 +118,14 @@ fn id_from_query(query: &str) -> Result<String, Unreadable> {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, RequestError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(map)) => Ok(map),
         _ => bad("the body is not a JSON object"),
     }
 }
 
-fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
+fn from_body(body: &[u8]) -> Result<KeyRequest, RequestError> {
     if body.is_empty() {
         return Ok(KeyRequest::default());
     }
@@ -138,7 +138,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
         Some(v) => v
             .as_u64()
             .map(Some)
-            .ok_or_else(|| Unreadable::Bad(format!("{name} is not a whole number"))),
+            .ok_or_else(|| RequestError::Bad(format!("{name} is not a whole number"))),
     };
     let objects = |name: &str| match map.get(name) {
         None => Ok(Vec::new()),
@@ -146,7 +146,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
             .iter()
             .map(|v| v.as_object().cloned())
             .collect::<Option<_>>()
-            .ok_or_else(|| Unreadable::Bad(format!("{name} is not an array of objects"))),
+            .ok_or_else(|| RequestError::Bad(format!("{name} is not an array of objects"))),
         Some(_) => bad(format!("{name} is not an array of objects")),
     };
     let additional_slaves = match map.get("additional_slave_SAE_IDs") {
@@ -159,7 +159,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
                     .collect::<Option<_>>()
             })
             .ok_or_else(|| {
-                Unreadable::Bad("additional_slave_SAE_IDs is not an array of strings".into())
+                RequestError::Bad("additional_slave_SAE_IDs is not an array of strings".into())
             })?,
     };
     Ok(KeyRequest {
@@ -172,7 +172,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, Unreadable> {
 }
 
 /// `{"key_IDs":[{"key_ID":..}]}` (6.4)
-fn ids_from_body(body: &[u8]) -> Result<Vec<String>, Unreadable> {
+fn ids_from_body(body: &[u8]) -> Result<Vec<String>, RequestError> {
     let map = object(body)?;
     let list = map
         .get("key_IDs")

@@ -1,7 +1,7 @@
 //! The shell: HTTP/1.1 over TLS with client certificates, or plain.
 
 use crate::{
-    Kme, Reply,
+    HttpReply, Kme,
     connections::{Connections, Limits, Ticket},
     deadline::WriteDeadline,
 };
@@ -30,7 +30,7 @@ const BODY_LIMIT: usize = 1 << 20;
 
 /// What answers requests: a [`Kme`], or something in front of one.
 #[async_trait]
-pub trait Answer: Send + Sync {
+pub trait RequestHandler: Send + Sync {
     /// Answers a request; `None` hangs up without an answer.
     async fn answer(
         &self,
@@ -38,32 +38,32 @@ pub trait Answer: Send + Sync {
         method: &str,
         path_and_query: &str,
         body: &[u8],
-    ) -> Option<Reply>;
+    ) -> Option<HttpReply>;
 }
 
 #[async_trait]
-impl Answer for Kme {
+impl RequestHandler for Kme {
     async fn answer(
         &self,
         sae: Option<&str>,
         method: &str,
         path_and_query: &str,
         body: &[u8],
-    ) -> Option<Reply> {
+    ) -> Option<HttpReply> {
         Some(self.handle(sae, method, path_and_query, body))
     }
 }
 
 /// How callers are known.
 #[derive(Clone)]
-pub enum Callers {
+pub enum ClientAuth {
     /// By the common name of their certificates, over TLS.
     Certificates(Arc<ServerConfig>),
     /// Everybody is this SAE, over plain HTTP, as in the sample configuration of a Veriqloud Qline.
     Everybody(String),
 }
 
-impl Callers {
+impl ClientAuth {
     /// Mutual TLS from PEM texts. TLS 1.2 and 1.3 (clause 5: at least 1.2).
     ///
     /// # Errors
@@ -105,15 +105,15 @@ impl Callers {
 }
 
 /// Serves until dropped; all connections end with it. With the default [`Limits`].
-pub async fn serve(listener: TcpListener, answer: Arc<dyn Answer>, callers: Callers) {
+pub async fn serve(listener: TcpListener, answer: Arc<dyn RequestHandler>, callers: ClientAuth) {
     serve_within(listener, answer, callers, Limits::default()).await;
 }
 
 /// Serves until dropped, within these limits.
 pub async fn serve_within(
     listener: TcpListener,
-    answer: Arc<dyn Answer>,
-    callers: Callers,
+    answer: Arc<dyn RequestHandler>,
+    callers: ClientAuth,
     limits: Limits,
 ) {
     let connections = Connections::new(limits);
@@ -144,13 +144,13 @@ pub async fn serve_within(
 async fn handle(
     stream: TcpStream,
     ticket: Ticket,
-    answer: Arc<dyn Answer>,
-    callers: Callers,
+    answer: Arc<dyn RequestHandler>,
+    callers: ClientAuth,
     limits: Limits,
 ) {
     match callers {
-        Callers::Everybody(sae) => connection(stream, ticket, answer, Some(sae), limits).await,
-        Callers::Certificates(config) => {
+        ClientAuth::Everybody(sae) => connection(stream, ticket, answer, Some(sae), limits).await,
+        ClientAuth::Certificates(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             match timeout(limits.read_deadline, handshake).await {
                 Ok(Ok(stream)) => {
@@ -188,7 +188,7 @@ fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     ticket: Ticket,
-    answer: Arc<dyn Answer>,
+    answer: Arc<dyn RequestHandler>,
     sae: Option<String>,
     limits: Limits,
 ) {
@@ -212,7 +212,7 @@ async fn connection(
 
 /// One connection, as its requests see it.
 struct Served<'a> {
-    answer: &'a dyn Answer,
+    answer: &'a dyn RequestHandler,
     sae: Option<&'a str>,
     ticket: &'a Ticket,
     body_deadline: Duration,
@@ -233,13 +233,13 @@ impl Served<'_> {
                 self.ticket.set_waiting(true);
                 reply.ok_or(HungUp)?
             }
-            _ => Reply::error(400, "the body is too long or incomplete"),
+            _ => HttpReply::error(400, "the body is too long or incomplete"),
         };
         Ok(response(reply))
     }
 }
 
-fn response(reply: Reply) -> Response<Full<Bytes>> {
+fn response(reply: HttpReply) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(
         reply.body.map(Bytes::from_owner).unwrap_or_default(),
     ));

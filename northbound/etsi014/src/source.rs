@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Who may have a key: the SAE that asked for it, and those it named (6.1: `slave_SAE_ID` and
 /// `additional_slave_SAE_IDs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
+pub struct KeyAudience {
     /// The SAE that took the key.
     pub master: String,
     /// The SAEs that may take its twin, once each.
@@ -57,7 +57,12 @@ pub trait KeySource: Send + Sync {
     ///
     /// # Errors
     /// `NotEnough`, `Failed`.
-    fn take(&self, grant: &Grant, count: usize, bits: u64) -> Result<Vec<KeyItem>, SourceError>;
+    fn take(
+        &self,
+        grant: &KeyAudience,
+        count: usize,
+        bits: u64,
+    ) -> Result<Vec<KeyItem>, SourceError>;
     /// Takes the twins of keys that `master` took, for `slave`, in the order asked: all or none.
     ///
     /// # Errors
@@ -70,8 +75,8 @@ pub trait KeySource: Send + Sync {
     ) -> Result<Vec<KeyItem>, SourceError>;
 }
 
-/// Where a [`Pool`] draws its bytes from.
-pub trait Material: Send {
+/// Where a [`KeyPool`] draws its bytes from.
+pub trait KeyMaterial: Send {
     /// Bytes that can be drawn now.
     fn available(&mut self) -> u64;
     /// The most that it ever holds.
@@ -86,12 +91,12 @@ pub trait Material: Send {
 
 struct Twin {
     bytes: Zeroizing<Vec<u8>>,
-    grant: Grant,
+    grant: KeyAudience,
     delivered: Vec<String>,
 }
 
 struct Inner {
-    material: Box<dyn Material>,
+    material: Box<dyn KeyMaterial>,
     twins: HashMap<Uuid, Twin>,
     /// When each twin was made, oldest first; also of twins that were fetched meanwhile.
     made: VecDeque<(Instant, Uuid)>,
@@ -142,34 +147,34 @@ impl Inner {
 const MOST_WAITING: usize = 1_000_000;
 /// The most of them that one master has: others can still take keys.
 const MOST_WAITING_OF_ONE: usize = MOST_WAITING / 2;
-/// How long a twin waits for its slave, unless [`Pool::set_twin_lifetime`] says otherwise. The only
+/// How long a twin waits for its slave, unless [`KeyPool::set_peer_key_lifetime`] says otherwise. The only
 /// published one is that of `lucasmbarboza/skip-server`, which keeps keys for 3600 s.
-pub const TWIN_LIFETIME: Duration = Duration::from_secs(3600);
+pub const PEER_KEY_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A source in memory, shared by both KMEs of a link.
 ///
-/// The twin of a key that was taken waits for its slaves for [`TWIN_LIFETIME`], then it is
+/// The twin of a key that was taken waits for its slaves for [`PEER_KEY_LIFETIME`], then it is
 /// destroyed and counted. No more keys are given while a million twins wait, or half a million of
 /// one master.
-pub struct Pool(Mutex<Inner>);
+pub struct KeyPool(Mutex<Inner>);
 
-impl Pool {
+impl KeyPool {
     /// A pool that draws from `material`.
     #[must_use]
-    pub fn new(material: impl Material + 'static) -> Self {
+    pub fn new(material: impl KeyMaterial + 'static) -> Self {
         Self(Mutex::new(Inner {
             material: Box::new(material),
             twins: HashMap::new(),
             made: VecDeque::new(),
             waiting: HashMap::new(),
-            lifetime: TWIN_LIFETIME,
+            lifetime: PEER_KEY_LIFETIME,
             expired: 0,
             repeats: false,
             taken: (0, 0),
         }))
     }
     /// Sets how long a twin waits for its slaves. Twins that wait already are held to it, too.
-    pub fn set_twin_lifetime(&self, lifetime: Duration) {
+    pub fn set_peer_key_lifetime(&self, lifetime: Duration) {
         self.lock().lifetime = lifetime;
     }
     /// Number of twins that expired before all their slaves had fetched them.
@@ -179,21 +184,21 @@ impl Pool {
     }
     /// Whether a twin can be taken again and again, which some KMEs in the field allow and the
     /// standard does not.
-    pub fn set_repeats(&self, repeats: bool) {
+    pub fn set_redelivers(&self, repeats: bool) {
         self.lock().repeats = repeats;
     }
     /// Keys that were taken and whose twins wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn undelivered(&self) -> usize {
         self.lock().twins.len()
     }
     /// How many new keys were taken so far, and how many twins.
     #[must_use]
-    pub fn taken(&self) -> (u64, u64) {
+    pub fn delivered_counts(&self) -> (u64, u64) {
         self.lock().taken
     }
     /// Destroys the twins that wait.
-    pub fn void(&self) {
+    pub fn discard(&self) {
         let mut inner = self.lock();
         inner.twins.clear();
         inner.made.clear();
@@ -206,7 +211,7 @@ impl Pool {
     }
 }
 
-impl KeySource for Pool {
+impl KeySource for KeyPool {
     fn count(&self, bits: u64) -> (u64, u64) {
         let mut inner = self.lock();
         let size = (bits / 8).max(1);
@@ -216,7 +221,12 @@ impl KeySource for Pool {
         )
     }
 
-    fn take(&self, grant: &Grant, count: usize, bits: u64) -> Result<Vec<KeyItem>, SourceError> {
+    fn take(
+        &self,
+        grant: &KeyAudience,
+        count: usize,
+        bits: u64,
+    ) -> Result<Vec<KeyItem>, SourceError> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let size = usize::try_from(bits / 8).map_err(|_| SourceError::NotEnough)?;

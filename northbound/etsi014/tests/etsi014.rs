@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use qkd_northbound_etsi014::{
-    Callers, Config, Grant, KeySource, Kme, Material, Pool, Reply, fuzz, pki::TestPki, serve,
+    ClientAuth, HttpReply, KeyAudience, KeyMaterial, KeyPool, KeySource, Kme, KmeConfig, fuzz,
+    pki::TestPki, serve,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use tokio::{
 };
 
 struct Counting(u64, u8);
-impl Material for Counting {
+impl KeyMaterial for Counting {
     fn available(&mut self) -> u64 {
         self.0
     }
@@ -32,13 +33,13 @@ impl Material for Counting {
 struct Link {
     alice: Arc<Kme>,
     bob: Arc<Kme>,
-    pool: Arc<Pool>,
+    pool: Arc<KeyPool>,
 }
 
-fn link(edit: impl Fn(&mut Config)) -> Link {
-    let pool = Arc::new(Pool::new(Counting(3_200, 0)));
+fn link(edit: impl Fn(&mut KmeConfig)) -> Link {
+    let pool = Arc::new(KeyPool::new(Counting(3_200, 0)));
     let kme = |id, peer, local: &str, remote: &[&str]| {
-        let mut config = Config::new(id, peer, local, remote[0]);
+        let mut config = KmeConfig::new(id, peer, local, remote[0]);
         config.remote.extend(remote.iter().map(|s| (*s).to_owned()));
         if local == "bob" {
             config.local.insert("carol".into());
@@ -53,14 +54,14 @@ fn link(edit: impl Fn(&mut Config)) -> Link {
     }
 }
 
-fn value(reply: &Reply) -> Value {
+fn value(reply: &HttpReply) -> Value {
     serde_json::from_slice(reply.body.as_ref().unwrap()).unwrap()
 }
-fn message(reply: &Reply, status: u16) -> String {
+fn message(reply: &HttpReply, status: u16) -> String {
     assert_eq!(reply.status, status);
     value(reply)["message"].as_str().unwrap().to_owned()
 }
-fn post(kme: &Kme, sae: &str, path: &str, body: &Value) -> Reply {
+fn post(kme: &Kme, sae: &str, path: &str, body: &Value) -> HttpReply {
     kme.handle(
         Some(sae),
         "POST",
@@ -68,7 +69,7 @@ fn post(kme: &Kme, sae: &str, path: &str, body: &Value) -> Reply {
         body.to_string().as_bytes(),
     )
 }
-fn get(kme: &Kme, sae: &str, path: &str) -> Reply {
+fn get(kme: &Kme, sae: &str, path: &str) -> HttpReply {
     kme.handle(Some(sae), "GET", &format!("/api/v1/keys/{path}"), b"")
 }
 
@@ -102,7 +103,7 @@ fn both_ends_get_the_same_keys_once() {
         message(&again, 400),
         "one or more keys specified are not found on KME"
     );
-    assert_eq!(l.pool.waiting(), 0);
+    assert_eq!(l.pool.undelivered(), 0);
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn optional_extensions_are_optional() {
 }
 
 #[test]
-fn a_null_is_an_option_left_out() {
+fn a_null_is_an_omitted_option() {
     let l = link(|_| ());
     let body = json!({"number": 2, "size": null, "additional_slave_SAE_IDs": null,
         "extension_mandatory": null, "extension_optional": null});
@@ -195,7 +196,7 @@ fn a_null_is_an_option_left_out() {
 }
 
 #[test]
-fn who_was_not_named_is_not_served_and_learns_nothing() {
+fn an_unknown_caller_is_refused_without_information() {
     let l = link(|_| ());
     let id = value(&get(&l.alice, "alice", "bob/enc_keys"))["keys"][0]["key_ID"]
         .as_str()
@@ -223,7 +224,7 @@ fn who_was_not_named_is_not_served_and_learns_nothing() {
 }
 
 #[test]
-fn several_receivers_take_each_once() {
+fn several_receivers_each_receive_every_notification_once() {
     let l = link(|_| ());
     let body = json!({"additional_slave_SAE_IDs": ["carol"]});
     let id = value(&post(&l.alice, "alice", "bob/enc_keys", &body))["keys"][0]["key_ID"]
@@ -240,7 +241,7 @@ fn several_receivers_take_each_once() {
 }
 
 #[test]
-fn limits_and_malformed_requests_take_nothing() {
+fn limits_and_malformed_requests_deliver_no_key() {
     let l = link(|_| ());
     let too_many = json!(["bob", "bob", "bob", "bob", "bob"]);
     for body in [
@@ -298,7 +299,7 @@ fn limits_and_malformed_requests_take_nothing() {
 }
 
 #[test]
-fn one_unknown_id_delivers_none() {
+fn one_unknown_id_fails_the_whole_request() {
     let l = link(|_| ());
     let id = value(&get(&l.alice, "alice", "bob/enc_keys"))["keys"][0]["key_ID"].clone();
     for second in [json!("6fa459ea-ee8a-4ca4-894e-db77e160355e"), id.clone()] {
@@ -326,7 +327,7 @@ fn one_unknown_id_delivers_none() {
 fn requests_of_published_clients() {
     let l = link(|_| ());
     let take = |body: &Value| post(&l.alice, "alice", "bob/enc_keys", body);
-    let first = |reply: &Reply| value(reply)["keys"][0].clone();
+    let first = |reply: &HttpReply| value(reply)["keys"][0].clone();
     // RouterOS.
     let short = first(&take(&json!({"number": 1, "size": 64})));
     assert_eq!(short["key"].as_str().unwrap().len(), "AQIDBAUGBwg=".len());
@@ -361,8 +362,8 @@ fn requests_of_published_clients() {
 #[test]
 fn deviations_of_published_kmes() {
     let l = link(|c| c.unknown_key_status = 404);
-    l.pool.set_repeats(true);
-    let grant = Grant {
+    l.pool.set_redelivers(true);
+    let grant = KeyAudience {
         master: "alice".into(),
         slaves: vec!["bob".into()],
     };
@@ -418,7 +419,7 @@ async fn over_real_tls_the_certificate_names_the_caller() {
     tokio::spawn(serve(
         listener,
         l.alice.clone(),
-        Callers::mutual_tls(&pki.ca(), &server.cert, &server.key).unwrap(),
+        ClientAuth::mutual_tls(&pki.ca(), &server.cert, &server.key).unwrap(),
     ));
 
     let ask = async |sae: Option<&str>| {
@@ -474,14 +475,14 @@ async fn over_real_tls_the_certificate_names_the_caller() {
 }
 
 #[tokio::test]
-async fn plain_http_takes_the_caller_from_its_configuration() {
+async fn plain_http_reads_the_caller_from_the_configuration() {
     let l = link(|_| ());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(
         listener,
         l.alice.clone(),
-        Callers::Everybody("alice".into()),
+        ClientAuth::Everybody("alice".into()),
     ));
     let mut tcp = TcpStream::connect(address).await.unwrap();
     tcp.write_all(

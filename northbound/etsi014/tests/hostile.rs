@@ -3,8 +3,9 @@
 
 use async_trait::async_trait;
 use qkd_northbound_etsi014::{
-    Answer, Callers, Config, Grant, KeySource, Kme, Limits, Material, Pool, Reply, SourceError,
-    pki::{Pair, TestPki},
+    ClientAuth, HttpReply, KeyAudience, KeyMaterial, KeyPool, KeySource, Kme, KmeConfig, Limits,
+    RequestHandler, SourceError,
+    pki::{CertifiedKey, TestPki},
     serve_within,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
@@ -19,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 struct Endless;
-impl Material for Endless {
+impl KeyMaterial for Endless {
     fn available(&mut self) -> u64 {
         1 << 40
     }
@@ -38,16 +39,16 @@ const LARGE: usize = 64 << 20;
 struct Server(Kme);
 
 #[async_trait]
-impl Answer for Server {
+impl RequestHandler for Server {
     async fn answer(
         &self,
         sae: Option<&str>,
         method: &str,
         path: &str,
         body: &[u8],
-    ) -> Option<Reply> {
+    ) -> Option<HttpReply> {
         if path == "/large" {
-            return Some(Reply {
+            return Some(HttpReply {
                 status: 200,
                 body: Some(Zeroizing::new(vec![b' '; LARGE])),
             });
@@ -65,12 +66,12 @@ struct Bench {
 async fn bench(limits: Limits) -> Bench {
     let pki = TestPki::new("test CA").unwrap();
     let own = pki.server("kme").unwrap();
-    let mut config = Config::new("A", "B", "alice", "bob");
+    let mut config = KmeConfig::new("A", "B", "alice", "bob");
     config.local.insert("mallory".into());
-    let kme = Kme::new(config, Arc::new(Pool::new(Endless)));
+    let kme = Kme::new(config, Arc::new(KeyPool::new(Endless)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let callers = Callers::mutual_tls(&pki.ca(), &own.cert, &own.key).unwrap();
+    let callers = ClientAuth::mutual_tls(&pki.ca(), &own.cert, &own.key).unwrap();
     let mut server = JoinSet::new();
     server.spawn(serve_within(
         listener,
@@ -93,7 +94,7 @@ async fn connect(from: [u8; 4], to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Bench {
-    async fn tls(&self, from: [u8; 4], pair: &Pair) -> io::Result<TlsStream<TcpStream>> {
+    async fn tls(&self, from: [u8; 4], pair: &CertifiedKey) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(self.pki.ca().as_bytes()).unwrap())
@@ -115,7 +116,7 @@ impl Bench {
     }
 
     /// Whether Alice gets a key on a connection of her own.
-    async fn alice_gets_a_key(&self, from: [u8; 4], alice: &Pair) -> bool {
+    async fn alice_gets_a_key(&self, from: [u8; 4], alice: &CertifiedKey) -> bool {
         let ask = async {
             let mut stream = self.tls(from, alice).await.ok()?;
             let request = "GET /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\n\
@@ -141,7 +142,7 @@ fn limits() -> Limits {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_is_answered_among_connections_that_say_nothing() {
+async fn a_client_is_served_among_silent_connections() {
     let bench = bench(limits()).await;
     let alice = bench.pki.client("alice").unwrap();
     // From her address and from others, more than the server has places.
@@ -160,7 +161,7 @@ async fn a_client_is_answered_among_connections_that_say_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_is_answered_beside_slow_and_slowly_reading_clients() {
+async fn a_client_is_served_among_slow_clients() {
     let bench = bench(limits()).await;
     let alice = bench.pki.client("alice").unwrap();
     let mallory = bench.pki.client("mallory").unwrap();
@@ -183,7 +184,7 @@ async fn a_client_is_answered_beside_slow_and_slowly_reading_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_is_answered_during_a_flood_of_connections_and_requests() {
+async fn a_client_is_served_during_a_flood_of_connections_and_requests() {
     let bench = Arc::new(bench(limits()).await);
     let alice = bench.pki.client("alice").unwrap();
     let mallory = Arc::new(bench.pki.client("mallory").unwrap());
@@ -239,34 +240,34 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert!(read < LARGE, "{read} bytes came");
 }
 
-fn grant(master: &str) -> Grant {
-    Grant {
+fn grant(master: &str) -> KeyAudience {
+    KeyAudience {
         master: master.into(),
         slaves: vec!["bob".into()],
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_twin_that_nobody_fetches_expires_and_is_counted() {
-    let pool = Pool::new(Endless);
-    pool.set_twin_lifetime(Duration::from_secs(60));
+async fn an_unfetched_key_of_the_peer_expires_and_is_counted() {
+    let pool = KeyPool::new(Endless);
+    pool.set_peer_key_lifetime(Duration::from_secs(60));
     let early = pool.take(&grant("alice"), 3, 256).unwrap();
     pool.take_by_id("alice", "bob", &[early[0].id]).unwrap();
     tokio::time::advance(Duration::from_secs(40)).await;
     let late = pool.take(&grant("alice"), 1, 256).unwrap();
-    assert_eq!((pool.waiting(), pool.expired()), (3, 0));
+    assert_eq!((pool.undelivered(), pool.expired()), (3, 0));
     tokio::time::advance(Duration::from_secs(20)).await;
-    assert_eq!((pool.waiting(), pool.expired()), (1, 2));
+    assert_eq!((pool.undelivered(), pool.expired()), (1, 2));
     let gone = pool.take_by_id("alice", "bob", &[early[1].id]).unwrap_err();
     assert_eq!(gone, SourceError::NotFound);
     pool.take_by_id("alice", "bob", &[late[0].id]).unwrap();
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!((pool.waiting(), pool.expired()), (0, 2));
+    assert_eq!((pool.undelivered(), pool.expired()), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_master_cannot_take_the_room_of_all() {
-    let pool = Pool::new(Endless);
+async fn one_master_cannot_use_the_capacity_of_others() {
+    let pool = KeyPool::new(Endless);
     for _ in 0..500 {
         pool.take(&grant("mallory"), 1000, 8).unwrap();
     }

@@ -4,7 +4,7 @@ mod optics;
 mod protection;
 
 use crate::{
-    Applied, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities,
+    ApplyReport, CrossConnects, OpticalSwitch, Plan, Port, PortStatus, Step, SwitchCapabilities,
 };
 use async_trait::async_trait;
 use qkd_hal::{Operation, Result, checked::Checked, reading::Measured};
@@ -15,12 +15,12 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
         self.inner().switch_capabilities()
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
-        self.gate()
+        self.call_guard()
             .run(Operation::Connections, self.inner().connections())
             .await
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
-        self.gate()
+        self.call_guard()
             .run(Operation::Ports, async {
                 let geometry = self.inner().switch_capabilities().geometry;
                 ports.iter().try_for_each(|p| geometry.check_port(*p))?;
@@ -28,8 +28,8 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
             })
             .await
     }
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
-        self.gate()
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
+        self.call_guard()
             .run(Operation::Apply, async {
                 let geometry = self.inner().switch_capabilities().geometry;
                 plan.ports()
@@ -37,14 +37,14 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
                     .try_for_each(|p| geometry.check_port(*p))?;
                 plan.steps()
                     .iter()
-                    .flat_map(Step::adds)
+                    .flat_map(Step::added)
                     .try_for_each(|c| geometry.check(*c))?;
                 self.inner().apply(plan).await
             })
             .await
     }
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
-        self.gate()
+        self.call_guard()
             .run(Operation::SetPort, async {
                 self.inner()
                     .switch_capabilities()

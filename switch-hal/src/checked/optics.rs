@@ -1,7 +1,7 @@
 //! Power meters and attenuators.
 
 use crate::{
-    Attenuation, Attenuator, AttenuatorCapabilities, MonitorChange, MonitorStatus, Port,
+    Attenuation, Attenuator, AttenuatorCapabilities, MonitorSetting, MonitorStatus, Port,
     PowerMeter, PowerMeterCapabilities,
 };
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ impl PowerMeter for Checked<dyn PowerMeter> {
         self.inner().meter_capabilities()
     }
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        self.gate()
+        self.call_guard()
             .run(Operation::Power, async {
                 let capabilities = self.inner().meter_capabilities();
                 ports.iter().try_for_each(|p| capabilities.check_port(*p))?;
@@ -26,15 +26,15 @@ impl PowerMeter for Checked<dyn PowerMeter> {
             .await
     }
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
-        self.gate()
+        self.call_guard()
             .run(Operation::Monitor, async {
                 self.inner().meter_capabilities().check_port(port)?;
                 self.inner().monitor(port).await
             })
             .await
     }
-    async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()> {
-        self.gate()
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
+        self.call_guard()
             .run(Operation::SetMonitor, async {
                 let capabilities = self.inner().meter_capabilities();
                 capabilities.check_port(port)?;
@@ -51,7 +51,7 @@ impl Attenuator for Checked<dyn Attenuator> {
         self.inner().attenuator_capabilities()
     }
     async fn attenuation(&self, port: Port) -> Result<Attenuation> {
-        self.gate()
+        self.call_guard()
             .run(Operation::Attenuation, async {
                 self.inner().attenuator_capabilities().check_port(port)?;
                 self.inner().attenuation(port).await
@@ -59,7 +59,7 @@ impl Attenuator for Checked<dyn Attenuator> {
             .await
     }
     async fn set_attenuation(&self, port: Port, wanted: &Attenuation) -> Result<()> {
-        self.gate()
+        self.call_guard()
             .run(Operation::SetAttenuation, async {
                 self.inner().attenuator_capabilities().check(port, wanted)?;
                 self.inner().set_attenuation(port, wanted).await

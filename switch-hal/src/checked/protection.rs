@@ -1,7 +1,8 @@
 //! Protection switches.
 
 use crate::protection::{
-    GroupId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SwitchCommand,
+    ExternalCommand, GroupId, Protection, ProtectionCapabilities, ProtectionSetting,
+    ProtectionStatus,
 };
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Error, Operation, Result, checked::Checked, reading::Measured};
@@ -12,18 +13,18 @@ impl Protection for Checked<dyn Protection> {
         self.inner().protection_capabilities()
     }
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        self.gate()
+        self.call_guard()
             .run(Operation::ProtectionGroups, self.inner().groups())
             .await
     }
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        self.gate()
+        self.call_guard()
             .run(Operation::ProtectionStatus, async {
                 let mut status = self.inner().protection(group).await?;
                 for path in &mut status.value.paths {
                     path.power = path.power.map(Measured::within_physical_range);
                 }
-                status.value.path(&status.value.live.path).map_err(|e| {
+                status.value.path(&status.value.active.path).map_err(|e| {
                     Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, e.message())
                 })?;
                 Ok(status)
@@ -31,7 +32,7 @@ impl Protection for Checked<dyn Protection> {
             .await
     }
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
-        self.gate()
+        self.call_guard()
             .run(Operation::SetProtection, async {
                 self.inner()
                     .protection_capabilities()
@@ -40,8 +41,8 @@ impl Protection for Checked<dyn Protection> {
             })
             .await
     }
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
-        self.gate()
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
+        self.call_guard()
             .run(Operation::ProtectionCommand, async {
                 self.inner()
                     .protection_capabilities()

@@ -1,6 +1,6 @@
 //! How a protection group stands.
 
-use super::{GroupId, Mode, PathId, ProtectionSetting, SettingKind, SwitchCommand};
+use super::{ExternalCommand, GroupId, PathId, ProtectionSetting, SelectionMode, SettingKind};
 use crate::Port;
 use qkd_hal::{
     Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts,
@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, fmt, time::Duration, time::SystemTime};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Request {
+pub enum SwitchRequest {
     /// None: the signal is where it belongs.
     NoRequest,
     /// The preferred path is well again, and the group does not go back.
@@ -33,7 +33,7 @@ pub enum Request {
     Unknown,
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for SwitchRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoRequest => "no-request",
@@ -51,11 +51,11 @@ impl fmt::Display for Request {
 
 /// The path that is live.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Live {
+pub struct ActivePath {
     /// Which.
     pub path: PathId,
     /// Why.
-    pub request: Request,
+    pub request: SwitchRequest,
     /// Since when, and who noticed: the device, or this handle. `None`: the group has not gone over
     /// since the handle was opened, and the device does not tell.
     #[serde(serialize_with = "serialize_since")]
@@ -114,15 +114,15 @@ pub struct ProtectionStatus {
     /// Which group.
     pub group: GroupId,
     /// Who chooses.
-    pub mode: Mode,
+    pub mode: SelectionMode,
     /// Where the signal belongs, where the device tells.
     pub preferred: Option<PathId>,
     /// Where it is.
     #[serde(rename = "active")]
-    pub live: Live,
+    pub active: ActivePath,
     /// Whether it goes back by itself, where the device tells.
     #[serde(rename = "revertive")]
-    pub revert: Option<bool>,
+    pub revertive: Option<bool>,
     /// How long it waits before that, where the device tells.
     #[serde(
         rename = "wait_to_restore_ms",
@@ -140,21 +140,21 @@ impl ProtectionStatus {
     #[must_use]
     pub fn new(
         group: GroupId,
-        mode: Mode,
-        live: PathId,
-        request: Request,
+        mode: SelectionMode,
+        active: PathId,
+        request: SwitchRequest,
         paths: Vec<PathStatus>,
     ) -> Self {
         Self {
             group,
             mode,
             preferred: None,
-            live: Live {
-                path: live,
+            active: ActivePath {
+                path: active,
                 request,
                 since: None,
             },
-            revert: None,
+            revertive: None,
             wait_to_restore: None,
             paths,
             switch_overs: None,
@@ -186,7 +186,7 @@ impl ProtectionStatus {
             .cloned()
             .map(ProtectionSetting::Preferred)
             .collect();
-        all.extend(self.revert.map(ProtectionSetting::Revert));
+        all.extend(self.revertive.map(ProtectionSetting::Revertive));
         all.extend(self.wait_to_restore.map(ProtectionSetting::WaitToRestore));
         all.extend(self.paths.iter().filter_map(|p| {
             Some(ProtectionSetting::Threshold {
@@ -204,15 +204,15 @@ impl ProtectionStatus {
     #[must_use]
     pub fn is_protected(&self) -> bool {
         let held = matches!(
-            self.live.request,
-            Request::ForcedSwitch | Request::LockoutOfProtection
+            self.active.request,
+            SwitchRequest::ForcedSwitch | SwitchRequest::LockoutOfProtection
         );
-        self.mode == Mode::Automatic
+        self.mode == SelectionMode::Automatic
             && !held
             && self
                 .paths
                 .iter()
-                .any(|p| p.path != self.live.path && p.failed == Some(false))
+                .any(|p| p.path != self.active.path && p.failed == Some(false))
     }
 
     /// Whether a command may be given as the group stands. A manual switch needs a path that is
@@ -220,17 +220,17 @@ impl ProtectionStatus {
     ///
     /// # Errors
     /// `InvalidInput` for a path that is not there; `NotReady`, with the reason.
-    pub fn permits(&self, command: &SwitchCommand) -> Result<()> {
+    pub fn permits(&self, command: &ExternalCommand) -> Result<()> {
         let Some(path) = command.path() else {
             return Ok(());
         };
         let path = self.path(path)?;
-        let SwitchCommand::Manual(_) = command else {
+        let ExternalCommand::Manual(_) = command else {
             return Ok(());
         };
-        let why = match (self.live.request, path.failed) {
-            (Request::ForcedSwitch | Request::LockoutOfProtection, _) => {
-                format!("a {} stands; clear it first", self.live.request)
+        let why = match (self.active.request, path.failed) {
+            (SwitchRequest::ForcedSwitch | SwitchRequest::LockoutOfProtection, _) => {
+                format!("a {} stands; clear it first", self.active.request)
             }
             (_, Some(true)) => format!(
                 "path {} has failed; only a forced switch goes there",
@@ -250,12 +250,12 @@ impl ProtectionStatus {
 mod tests {
     use super::*;
 
-    fn group(request: Request, failed: Option<bool>) -> ProtectionStatus {
+    fn group(request: SwitchRequest, failed: Option<bool>) -> ProtectionStatus {
         let mut b = PathStatus::new("b");
         b.failed = failed;
         ProtectionStatus::new(
             "1".into(),
-            Mode::Automatic,
+            SelectionMode::Automatic,
             "a".into(),
             request,
             vec![PathStatus::new("a"), b],
@@ -264,27 +264,27 @@ mod tests {
 
     #[test]
     fn a_manual_switch_asks_and_a_forced_one_does_not() {
-        let manual = SwitchCommand::Manual("b".into());
+        let manual = ExternalCommand::Manual("b".into());
         assert!(
-            group(Request::NoRequest, Some(false))
+            group(SwitchRequest::NoRequest, Some(false))
                 .permits(&manual)
                 .is_ok()
         );
         for (request, failed) in [
-            (Request::NoRequest, Some(true)),
-            (Request::NoRequest, None),
-            (Request::ForcedSwitch, Some(false)),
-            (Request::LockoutOfProtection, Some(false)),
+            (SwitchRequest::NoRequest, Some(true)),
+            (SwitchRequest::NoRequest, None),
+            (SwitchRequest::ForcedSwitch, Some(false)),
+            (SwitchRequest::LockoutOfProtection, Some(false)),
         ] {
             let group = group(request, failed);
             assert_eq!(
                 group.permits(&manual).unwrap_err().kind(),
                 ErrorKind::NotReady
             );
-            assert!(group.permits(&SwitchCommand::Force("b".into())).is_ok());
+            assert!(group.permits(&ExternalCommand::Force("b".into())).is_ok());
         }
-        let unknown = group(Request::NoRequest, Some(false))
-            .permits(&SwitchCommand::Force("c".into()))
+        let unknown = group(SwitchRequest::NoRequest, Some(false))
+            .permits(&ExternalCommand::Force("c".into()))
             .unwrap_err();
         assert_eq!(
             (unknown.kind(), unknown.message().contains("a, b")),
@@ -293,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_be_well_does_not_protect() {
-        assert!(group(Request::NoRequest, Some(false)).is_protected());
-        assert!(!group(Request::NoRequest, None).is_protected());
-        assert!(!group(Request::ForcedSwitch, Some(false)).is_protected());
+    fn a_path_of_unknown_state_does_not_protect() {
+        assert!(group(SwitchRequest::NoRequest, Some(false)).is_protected());
+        assert!(!group(SwitchRequest::NoRequest, None).is_protected());
+        assert!(!group(SwitchRequest::ForcedSwitch, Some(false)).is_protected());
     }
 }

@@ -11,7 +11,7 @@ use qkd_driver_kit::link::{
     usb::UsbService,
 };
 use qkd_emulators::{
-    model::random::Random,
+    model::random::RandomModel,
     wire::{
         snmp::{SnmpAgent, fuzz as snmp},
         usb::{Chapter9, quantis::Quantis},
@@ -243,8 +243,9 @@ agents! {
 
 #[test]
 fn emulated_usbip() {
-    let device: Arc<dyn UsbService> =
-        Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))));
+    let device: Arc<dyn UsbService> = Arc::new(Chapter9::new(Quantis::new(Arc::new(
+        RandomModel::new(3, "1"),
+    ))));
     // The vectors are control transfers: each as USB/IP carries it, behind an import.
     let mut seeds = seeds("idq-quantis.json");
     for (sequence, seed) in (1_u32..).zip(seeds.clone()) {

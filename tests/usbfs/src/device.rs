@@ -1,7 +1,7 @@
 //! Plugged devices, opened devices, and their transfers.
 
 use libc::c_int;
-use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
+use qkd_driver_kit::link::usb::{Completion, SetupPacket, UsbService};
 use std::{
     collections::{HashMap, VecDeque},
     fs, io,
@@ -113,7 +113,7 @@ impl Opened {
         }
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(crate) fn is_unplugged(&self) -> bool {
         self.gone.load(Ordering::SeqCst)
     }
 
@@ -123,7 +123,7 @@ impl Opened {
     }
 
     fn complete_pending(&self) {
-        while !self.closed.load(Ordering::SeqCst) && !self.is_gone() {
+        while !self.closed.load(Ordering::SeqCst) && !self.is_unplugged() {
             let generation = self.service.generation();
             {
                 let mut transfers = lock(&self.transfers);
@@ -159,7 +159,7 @@ impl Opened {
                 (urb.status, urb.actual) = (-libc::EINVAL, 0);
                 return true;
             };
-            let setup = Setup::from_bytes(*head);
+            let setup = SetupPacket::from_bytes(*head);
             (
                 self.service
                     .control(setup, if setup.is_in() { &[] } else { stage }),
@@ -226,12 +226,12 @@ impl Opened {
     pub(crate) fn reap(&self) -> Result<UrbAt, c_int> {
         let mut transfers = lock(&self.transfers);
         if let Some(urb) = transfers.done.pop_front() {
-            if transfers.done.is_empty() && !self.is_gone() {
+            if transfers.done.is_empty() && !self.is_unplugged() {
                 self.nothing_to_reap();
             }
             return Ok(urb);
         }
-        if !self.is_gone() {
+        if !self.is_unplugged() {
             return Err(libc::EAGAIN);
         }
         let urb = transfers.pending.pop().ok_or(libc::ENODEV)?;
@@ -243,7 +243,7 @@ impl Opened {
     /// A standard request that the kernel makes on libusb's behalf.
     pub(crate) fn standard(&self, request_type: u8, request: u8, value: u16, index: u16) -> c_int {
         match self.service.control(
-            Setup {
+            SetupPacket {
                 request_type,
                 request,
                 value,
@@ -259,7 +259,7 @@ impl Opened {
     }
 
     /// `USBDEVFS_CONTROL`: bytes moved, or the error number.
-    pub(crate) fn control(&self, setup: Setup, data: &mut [u8]) -> Result<usize, c_int> {
+    pub(crate) fn control(&self, setup: SetupPacket, data: &mut [u8]) -> Result<usize, c_int> {
         match self
             .service
             .control(setup, if setup.is_in() { &[] } else { data })
@@ -344,7 +344,7 @@ const HUB: [u8; 43] = [
     4, 0, 0, 1, 9, 0, 0, 0, 7, 5, 0x81, 3, 4, 0, 12,
 ];
 
-fn put_bus(directory: &Path) -> io::Result<()> {
+fn write_bus(directory: &Path) -> io::Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     if directory.exists() {
         return Ok(());
@@ -398,7 +398,7 @@ pub fn plug(bus: u8, address: u8, service: Arc<dyn UsbService>) -> io::Result<Pl
         file,
         service,
     };
-    put_bus(&directory)?;
+    write_bus(&directory)?;
     put(&plugged.file, &descriptors)?;
     Ok(plugged)
 }

@@ -2,7 +2,7 @@
 
 use crate::device::{UrbAt, forget, open_device, opened, root};
 use libc::{c_char, c_int, c_ulong};
-use qkd_driver_kit::link::usb::Setup;
+use qkd_driver_kit::link::usb::SetupPacket;
 use std::{
     ffi::{CStr, CString},
     os::unix::ffi::OsStrExt,
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
         return unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) as c_int };
     };
     let number = request & 0xff;
-    if device.is_gone() && !matches!(number, 12 | 13) {
+    if device.is_unplugged() && !matches!(number, 12 | 13) {
         return fail(libc::ENODEV);
     }
     match number {
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
         0 => {
             // SAFETY: libusb passes a ControlTransfer.
             let transfer = unsafe { &mut *(argument as *mut ControlTransfer) };
-            let setup = Setup::from_bytes(transfer.setup);
+            let setup = SetupPacket::from_bytes(transfer.setup);
             let length = usize::from(setup.length);
             // SAFETY: its data has wLength bytes.
             let data: &mut [u8] = if length == 0 {

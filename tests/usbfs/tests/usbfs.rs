@@ -3,11 +3,11 @@
 
 use qkd_driver_kit::link::{
     Disclosure,
-    usb::{Completion, Read, Setup, UsbLink, UsbService},
-    usb_host::HostUsb,
+    usb::{BulkRead, Completion, SetupPacket, UsbLink, UsbService},
+    usb_host::HostUsbLink,
 };
 use qkd_emulators::{
-    model::random::Random,
+    model::random::RandomModel,
     wire::usb::{Chapter9, UsbModel, quantis::Quantis},
 };
 use qkd_hal::ErrorKind;
@@ -49,7 +49,7 @@ impl UsbModel for Echo {
             .get(usize::from(index) - 1)
             .map(|s| (*s).to_owned())
     }
-    fn request(&self, setup: Setup, _data: &[u8]) -> Completion {
+    fn request(&self, setup: SetupPacket, _data: &[u8]) -> Completion {
         match (setup.request_type, setup.request) {
             (0xc0, 0x42) => Completion::Data(setup.value.to_le_bytes().to_vec()),
             (0x40, 0x43) => {
@@ -127,7 +127,7 @@ fn strings_control_and_bulk() {
 }
 
 #[test]
-fn a_read_without_data_times_out_and_harms_nothing() {
+fn a_read_without_data_times_out_without_side_effects() {
     let _plugged = plug(1, 3, echo()).unwrap();
     let handle = open(1, 3);
     let (mut buffer, start) = ([0; 64], Instant::now());
@@ -175,7 +175,7 @@ fn a_stall_halts_the_endpoint_until_it_is_cleared() {
 }
 
 #[test]
-fn pulling_the_device_out_is_no_device_at_once() {
+fn unplugging_the_device_is_reported_immediately() {
     let plugged = plug(2, 2, echo()).unwrap();
     let handle = open(2, 2);
     let puller = thread::spawn(move || {
@@ -229,8 +229,8 @@ fn an_address_holds_one_device() {
 }
 
 #[test]
-fn a_quantis_gives_what_its_model_gives() {
-    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(
+fn a_quantis_delivers_the_bytes_of_its_model() {
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(RandomModel::new(
         3,
         "FFFFFFFFFF",
     )))));
@@ -264,7 +264,7 @@ fn a_quantis_gives_what_its_model_gives() {
     handle.write_control(0x41, 0x12, 0, 0, &[], SECOND).unwrap();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(512));
     let mut same = [0; 512];
-    Random::new(3, "").fill(&mut same);
+    RandomModel::new(3, "").fill(&mut same);
     assert_eq!(packet, same);
     device.model().shorten_next();
     assert_eq!(handle.read_bulk(0x86, &mut packet, SECOND), Ok(256));
@@ -285,10 +285,10 @@ async fn a_transfer_of_the_link_that_is_not_answered_is_cancelled_and_leaves_the
         ..Echo::default()
     };
     let _plugged = plug(1, 9, Arc::new(Chapter9::new(echo))).unwrap();
-    let link = HostUsb::open(0x1209, 1, 0, Some("SN0009"), SECOND)
+    let link = HostUsbLink::open(0x1209, 1, 0, Some("SN0009"), SECOND)
         .await
         .unwrap();
-    let read = |within| Read {
+    let read = |within| BulkRead {
         endpoint: 0x81,
         chunk: 64,
         count: 1,

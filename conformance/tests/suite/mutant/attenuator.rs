@@ -17,12 +17,12 @@ impl Attenuator for Broken {
             "VOA-02" => return Ok(Attenuation::Transparent),
             _ => {}
         }
-        let attenuator = self.opened.as_attenuator().unwrap();
+        let attenuator = self.opened.attenuator().unwrap();
         self.through(attenuator.attenuation(port)).await
     }
 
     async fn set_attenuation(&self, port: Port, wanted: &Attenuation) -> Result<()> {
-        let attenuator = self.opened.as_attenuator().unwrap();
+        let attenuator = self.opened.attenuator().unwrap();
         match self.breaks {
             // It asks the device first.
             "VOA-03" => drop(attenuator.attenuation(port).await?),

@@ -7,7 +7,7 @@ use qkd_hal::{
     Result,
     device::HealthState,
     parameter::{ParameterSpec, ParameterValue},
-    reading::{Reading, Value},
+    reading::{Reading, ReadingValue},
 };
 
 #[async_trait]
@@ -22,7 +22,7 @@ impl Device for Broken {
 
     async fn identity(&self) -> Result<Identity> {
         if self.is("DEV-01") {
-            return Ok(Identity::of(" "));
+            return Ok(Identity::new(" "));
         }
         let device = self.opened.device();
         let result = self.through(device.identity()).await;
@@ -67,7 +67,11 @@ impl Device for Broken {
         let device = self.opened.device();
         let mut all = self.through(device.telemetry()).await?;
         match self.breaks {
-            "DEV-06" => all.push(Reading::now("port.1.length", Value::Number(1.0), "furlong")),
+            "DEV-06" => all.push(Reading::now(
+                "port.1.length",
+                ReadingValue::Number(1.0),
+                "furlong",
+            )),
             "DEV-07" if self.count() % 2 == 1 => all.reverse(),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! An encryptor, broken.
 
-use super::{Broken, saying};
+use super::{Broken, with_effect};
 use async_trait::async_trait;
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, Result,
@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 impl Broken {
     fn honest_encryptor(&self) -> Arc<dyn Encryptor> {
-        self.opened.as_encryptor().unwrap()
+        self.opened.encryptor().unwrap()
     }
 }
 
@@ -57,8 +57,8 @@ impl Encryptor for Broken {
         match (self.breaks, result) {
             ("ENC-06", Err(_)) => Ok(pretended()),
             ("ENC-09", Ok(staged)) => encryptor.activate(&staged).await.map(|()| staged),
-            ("ENC-17", Err(e)) => Err(saying(&e, Effect::None)),
-            ("ENC-19", Err(e)) => Err(saying(&e, Effect::Unknown)),
+            ("ENC-17", Err(e)) => Err(with_effect(&e, Effect::None)),
+            ("ENC-19", Err(e)) => Err(with_effect(&e, Effect::Unknown)),
             ("ENC-20", Err(e)) => Err(Error::new(e.kind(), "no")),
             ("ENC-21", Ok(staged)) => Ok(Staged::new(
                 staged.channel.clone(),
@@ -84,7 +84,7 @@ impl Encryptor for Broken {
         let result = self.through(encryptor.activate(staged)).await;
         match (self.breaks, result) {
             ("ENC-07", Err(_)) => Ok(()),
-            ("ENC-18", Err(e)) => Err(saying(&e, Effect::None)),
+            ("ENC-18", Err(e)) => Err(with_effect(&e, Effect::None)),
             (_, result) => result,
         }
     }
@@ -96,7 +96,7 @@ impl Encryptor for Broken {
             "ENC-08" | "ENC-12" => Ok(Confirmation::new(staged, true, "surely")),
             "ENC-13" => result.map(|c| {
                 Confirmation::new(staged, c.is_confirmed(), c.evidence())
-                    .with_gap(Duration::from_secs(1))
+                    .with_outage(Duration::from_secs(1))
             }),
             _ => result,
         }

@@ -14,8 +14,8 @@ mod switch;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened, Registry,
-    driver::{Handles, UriParameter},
+    Driver, DriverInfo, OpenContext, OpenedDevice, Registry,
+    driver::{DeviceHandles, UriParameter},
 };
 use qkd_hal::{
     Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op,
@@ -52,7 +52,7 @@ pub(crate) struct Mutant {
     info: &'static DriverInfo,
     breaks: &'static str,
     /// The first device that was opened, for the one that shares what is exclusive.
-    first: Mutex<Option<Arc<Opened>>>,
+    first: Mutex<Option<Arc<OpenedDevice>>>,
     opened: AtomicUsize,
 }
 
@@ -92,10 +92,11 @@ impl Driver for Mutant {
         self.info
     }
 
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         let mut context = context.clone();
         if self.breaks == "DEV-18" {
-            context = context.accepting(self.info.assumptions.iter().map(|a| a.id.to_owned()));
+            context = context
+                .with_accepted_assumptions(self.info.assumptions.iter().map(|a| a.id.to_owned()));
         }
         let result = self
             .honest
@@ -118,7 +119,7 @@ impl Driver for Mutant {
         let broken = Arc::new(Broken::new(opened, self.breaks, nth));
         let kinds = broken.opened.device().descriptor().kinds.clone();
         let is = |kind| kinds.contains(&kind);
-        let handles = Handles {
+        let handles = DeviceHandles {
             module: is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
             encryptor: is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
             switch: is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
@@ -128,29 +129,29 @@ impl Driver for Mutant {
             attenuator: is(DeviceKind::Attenuator).then(|| Arc::clone(&broken) as _),
         };
         if UNCHECKED.contains(&self.breaks) {
-            return Ok(Opened::unchecked(broken, handles));
+            return Ok(OpenedDevice::unchecked(broken, handles));
         }
-        let mut opened = Opened::of(broken);
+        let mut opened = OpenedDevice::new(broken);
         if let Some(module) = handles.module {
-            opened = opened.and_module(module);
+            opened = opened.with_module(module);
         }
         if let Some(encryptor) = handles.encryptor {
-            opened = opened.and_encryptor(encryptor);
+            opened = opened.with_encryptor(encryptor);
         }
         if let Some(switch) = handles.switch {
-            opened = opened.and_switch(switch);
+            opened = opened.with_switch(switch);
         }
         if let Some(random) = handles.random {
-            opened = opened.and_random(random);
+            opened = opened.with_random(random);
         }
         if let Some(protection) = handles.protection {
-            opened = opened.and_protection(protection);
+            opened = opened.with_protection(protection);
         }
         if let Some(meter) = handles.meter {
-            opened = opened.and_meter(meter);
+            opened = opened.with_power_meter(meter);
         }
         if let Some(attenuator) = handles.attenuator {
-            opened = opened.and_attenuator(attenuator);
+            opened = opened.with_attenuator(attenuator);
         }
         Ok(opened)
     }
@@ -178,7 +179,7 @@ struct Past {
 
 /// A handle with something broken.
 pub(crate) struct Broken {
-    opened: Arc<Opened>,
+    opened: Arc<OpenedDevice>,
     breaks: &'static str,
     nth: usize,
     capabilities: Capabilities,
@@ -215,27 +216,24 @@ impl Drop for Running<'_> {
 }
 
 impl Broken {
-    fn new(opened: Arc<Opened>, breaks: &'static str, nth: usize) -> Self {
+    fn new(opened: Arc<OpenedDevice>, breaks: &'static str, nth: usize) -> Self {
         let device = opened.device();
         let mut capabilities = device.capabilities().clone();
         let mut descriptor = device.descriptor().clone();
         let mut parameters = device.parameters().to_vec();
         let mut meter = opened
-            .as_meter()
+            .power_meter()
             .ok()
             .map(|m| m.meter_capabilities().clone());
-        let mut qkd = opened
-            .as_module()
-            .ok()
-            .map(|m| m.qkd_capabilities().clone());
+        let mut qkd = opened.module().ok().map(|m| m.qkd_capabilities().clone());
         match breaks {
             "DEV-03" => descriptor.kinds.push(DeviceKind::RandomSource),
             "DEV-14" => capabilities = capabilities.with(&[Op::Ports]),
             "DEV-15" => capabilities = capabilities.without(&[Op::Health]),
             "DEV-17" => capabilities = capabilities.without(&[Op::Apply]),
             "DEV-18" => descriptor.accepted.clear(),
-            "DEV-20" => meter = meter.map(|_| PowerMeterCapabilities::at([])),
-            "PWR-02" => meter = meter.map(|_| PowerMeterCapabilities::at([Port(17)])),
+            "DEV-20" => meter = meter.map(|_| PowerMeterCapabilities::for_ports([])),
+            "PWR-02" => meter = meter.map(|_| PowerMeterCapabilities::for_ports([Port(17)])),
             "QKD-04" => {
                 qkd =
                     qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery))
@@ -256,25 +254,25 @@ impl Broken {
             descriptor,
             parameters,
             switch: opened
-                .as_switch()
+                .switch()
                 .ok()
                 .map(|s| s.switch_capabilities().clone()),
             meter,
             attenuator: opened
-                .as_attenuator()
+                .attenuator()
                 .ok()
                 .map(|a| a.attenuator_capabilities().clone()),
             protection: opened
-                .as_protection()
+                .protection()
                 .ok()
                 .map(|p| p.protection_capabilities().clone()),
             encryptor: opened
-                .as_encryptor()
+                .encryptor()
                 .ok()
                 .map(|e| e.encryptor_capabilities().clone()),
             qkd,
             random: opened
-                .as_random()
+                .random()
                 .ok()
                 .map(|r| r.random_capabilities().clone()),
             events: EventHub::default(),
@@ -302,7 +300,7 @@ impl Broken {
     }
 
     /// Whether the present answer shall be a wrong one.
-    fn lies(&self) -> bool {
+    fn is_faulty(&self) -> bool {
         match self.breaks {
             // To the second of two callers at once.
             "DEV-08" => self.busy.load(Ordering::Relaxed) > 1,
@@ -369,6 +367,6 @@ impl Broken {
 }
 
 /// The same error, with another word on what happened to the device.
-fn saying(error: &Error, effect: Effect) -> Error {
+fn with_effect(error: &Error, effect: Effect) -> Error {
     Error::new(error.kind(), error.message()).with_effect(effect)
 }

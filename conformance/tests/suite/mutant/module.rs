@@ -1,6 +1,6 @@
 //! A QKD module, broken.
 
-use super::{Broken, saying};
+use super::{Broken, with_effect};
 use async_trait::async_trait;
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, KeyId, QkdModule, Result,
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 impl Broken {
     fn honest_module(&self) -> Arc<dyn QkdModule> {
-        self.opened.as_module().unwrap()
+        self.opened.module().unwrap()
     }
     fn keep(&self, keys: &[Key]) {
         let mut past = self.past();
@@ -23,7 +23,7 @@ impl Broken {
         }
     }
     /// A key that was given before.
-    fn kept(&self, n: usize) -> Option<Key> {
+    fn stored_key(&self, n: usize) -> Option<Key> {
         let past = self.past();
         Some(Key::new(
             past.kept_ids.get(n)?.clone(),
@@ -45,7 +45,7 @@ impl QkdModule for Broken {
     async fn status(&self) -> Result<ModuleStatus> {
         let module = self.honest_module();
         let mut status = self.through(module.status()).await?;
-        let kept = self.kept(0);
+        let kept = self.stored_key(0);
         match self.breaks {
             "QKD-01" => status.role = Role::Transceiver,
             "QKD-04" => status.role = Role::Receiver,
@@ -108,7 +108,7 @@ impl QkdModule for Broken {
                 while self.past().kept.is_empty() {
                     tokio::task::yield_now().await;
                 }
-                return Ok(self.kept(0).into_iter().collect());
+                return Ok(self.stored_key(0).into_iter().collect());
             }
             _ => {}
         }
@@ -126,11 +126,11 @@ impl QkdModule for Broken {
                 module.take_keys(&KeyRequest::new(1)).await?;
                 Err(e)
             }
-            ("QKD-20", Err(e)) => Err(saying(&e, Effect::None)),
+            ("QKD-20", Err(e)) => Err(with_effect(&e, Effect::None)),
             // After a loss, the next caller gets what was given before.
             ("QKD-21", Ok(keys)) => {
                 let lost = self.past().errors > 0;
-                let again = lost.then(|| self.kept(0)).flatten();
+                let again = lost.then(|| self.stored_key(0)).flatten();
                 self.keep(&keys);
                 Ok(again.map_or(keys, |key| vec![key]))
             }
@@ -172,7 +172,7 @@ impl QkdModule for Broken {
                 self.keep(&keys);
                 Ok(keys)
             }
-            ("QKD-13", Err(_)) => Ok(self.kept(0).into_iter().collect()),
+            ("QKD-13", Err(_)) => Ok(self.stored_key(0).into_iter().collect()),
             ("QKD-14", Err(_)) => Ok(ids.iter().cloned().map(made_up).collect()),
             (_, result) => result,
         }

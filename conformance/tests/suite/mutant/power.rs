@@ -3,7 +3,7 @@
 use super::Broken;
 use async_trait::async_trait;
 use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
-use qkd_switch_hal::{MonitorChange, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
+use qkd_switch_hal::{MonitorSetting, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
 
 #[async_trait]
 impl PowerMeter for Broken {
@@ -27,7 +27,7 @@ impl PowerMeter for Broken {
             }
             _ => {}
         }
-        let meter = self.opened.as_meter().unwrap();
+        let meter = self.opened.power_meter().unwrap();
         let mut sorted = ports.to_vec();
         if self.breaks == "PWR-04" {
             sorted.sort();
@@ -36,7 +36,7 @@ impl PowerMeter for Broken {
     }
 
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
-        let meter = self.opened.as_meter().unwrap();
+        let meter = self.opened.power_meter().unwrap();
         let mut now = self.through(meter.monitor(port)).await?;
         if self.is("PWR-07") {
             now.alarmed = Some(false);
@@ -44,10 +44,10 @@ impl PowerMeter for Broken {
         Ok(now)
     }
 
-    async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()> {
-        let meter = self.opened.as_meter().unwrap();
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
+        let meter = self.opened.power_meter().unwrap();
         match self.breaks {
-            "PWR-05" if matches!(change, MonitorChange::Averaging(_)) => return Ok(()),
+            "PWR-05" if matches!(change, MonitorSetting::Averaging(_)) => return Ok(()),
             // It asks the device first.
             "PWR-06" => drop(meter.power(&[port]).await?),
             _ => {}

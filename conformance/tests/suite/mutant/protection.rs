@@ -4,46 +4,49 @@ use super::Broken;
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Result, reading::Measured};
 use qkd_switch_hal::protection::{
-    GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting, ProtectionStatus,
-    Request, SettingKind, SwitchCommand,
+    ExternalCommand, GroupId, PathId, Protection, ProtectionCapabilities, ProtectionSetting,
+    ProtectionStatus, SelectionMode, SettingKind, SwitchRequest,
 };
 use std::sync::Arc;
 
 impl Broken {
     fn honest_protection(&self) -> Arc<dyn Protection> {
-        self.opened.as_protection().unwrap()
+        self.opened.protection().unwrap()
     }
 
     /// What the box shows, as it is told by this one.
     fn shown(&self, mut now: ProtectionStatus) -> ProtectionStatus {
         match self.breaks {
             "PRT-01" => now.group = "another".into(),
-            "PRT-02" => now.live.path = "nowhere".into(),
+            "PRT-02" => now.active.path = "nowhere".into(),
             // Never anything but well, and where it was first.
             "PRT-07" => {
                 let first = self
                     .past()
                     .kept_path
-                    .get_or_insert_with(|| now.live.path.clone())
+                    .get_or_insert_with(|| now.active.path.clone())
                     .clone();
-                now.live.path = first;
+                now.active.path = first;
             }
             "PRT-09" | "PRT-12" => {
                 now.paths.iter_mut().for_each(|p| p.failed = Some(false));
                 if self.is("PRT-12") {
-                    now.mode = Mode::Automatic;
+                    now.mode = SelectionMode::Automatic;
                 }
             }
-            "PRT-11" if now.live.request == Request::ForcedSwitch || now.mode == Mode::Manual => {
-                now.live.request = Request::NoRequest;
-                now.mode = Mode::Automatic;
+            "PRT-11"
+                if now.active.request == SwitchRequest::ForcedSwitch
+                    || now.mode == SelectionMode::Manual =>
+            {
+                now.active.request = SwitchRequest::NoRequest;
+                now.mode = SelectionMode::Automatic;
             }
-            "PRT-14" if now.live.request == Request::LockoutOfProtection => {
-                now.live.request = Request::NoRequest
+            "PRT-14" if now.active.request == SwitchRequest::LockoutOfProtection => {
+                now.active.request = SwitchRequest::NoRequest
             }
-            "PRT-15" if now.live.request == Request::WaitToRestore => {
+            "PRT-15" if now.active.request == SwitchRequest::WaitToRestore => {
                 if let Some(preferred) = &now.preferred {
-                    now.live.path = preferred.clone();
+                    now.active.path = preferred.clone();
                 }
             }
             _ => {}
@@ -87,7 +90,7 @@ impl Protection for Broken {
             }
             // It asks the device first.
             "PRT-05" => drop(protection.protection(group).await?),
-            "PRT-06" if setting.kind() == SettingKind::Revert => return Ok(()),
+            "PRT-06" if setting.kind() == SettingKind::Revertive => return Ok(()),
             _ => {}
         }
         let result = self
@@ -104,7 +107,7 @@ impl Protection for Broken {
         }
     }
 
-    async fn command(&self, group: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         let protection = self.honest_protection();
         if let ("PRT-04", Some(path)) = (self.breaks, command.path())
             && not_here(path, &protection.protection(group).await?.value)
@@ -116,7 +119,7 @@ impl Protection for Broken {
             // What may not be asked for is forced.
             ("PRT-10", Err(e))
                 if e.kind() == ErrorKind::NotReady
-                    && matches!(command, SwitchCommand::Manual(_)) =>
+                    && matches!(command, ExternalCommand::Manual(_)) =>
             {
                 Err(Error::new(ErrorKind::NotReady, e.message()).with_effect(Effect::Unknown))
             }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 impl Broken {
     fn honest_source(&self) -> Arc<dyn RandomSource> {
-        self.opened.as_random().unwrap()
+        self.opened.random().unwrap()
     }
 }
 

@@ -1,29 +1,29 @@
 //! A switch, broken.
 
-use super::{Broken, saying};
+use super::{Broken, with_effect};
 use async_trait::async_trait;
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation as Op, Result,
     reading::{Measured, Quality},
 };
 use qkd_switch_hal::{
-    Applied, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Scope,
-    Step, SwitchCapabilities,
+    ApplyReport, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus,
+    Scope, Step, SwitchCapabilities,
 };
 use std::{sync::Arc, time::Duration};
 
 impl Broken {
     fn honest_switch(&self) -> Arc<dyn OpticalSwitch> {
-        self.opened.as_switch().unwrap()
+        self.opened.switch().unwrap()
     }
 
     /// Does what a plan wants, whatever stands there now.
-    async fn force(&self, plan: &Plan) -> Result<Applied> {
+    async fn force(&self, plan: &Plan) -> Result<ApplyReport> {
         let switch = self.honest_switch();
         let geometry = switch.switch_capabilities().geometry;
         let present = switch.connections().await?.value;
-        let adds: Vec<CrossConnect> = plan.steps().iter().flat_map(Step::adds).copied().collect();
-        let wanted = present.edited(&geometry, &[], &adds)?;
+        let adds: Vec<CrossConnect> = plan.steps().iter().flat_map(Step::added).copied().collect();
+        let wanted = present.with_changes(&geometry, &[], &adds)?;
         switch
             .apply(&Plan::new(
                 plan.device(),
@@ -42,8 +42,8 @@ fn path(ingress: u32, egress: u32) -> CrossConnects {
         .unwrap()
 }
 
-fn done(plan: &Plan) -> Applied {
-    Applied::new(plan.steps().len(), true, Duration::from_millis(1))
+fn done(plan: &Plan) -> ApplyReport {
+    ApplyReport::new(plan.steps().len(), true, Duration::from_millis(1))
 }
 
 #[async_trait]
@@ -76,7 +76,7 @@ impl OpticalSwitch for Broken {
             _ => {}
         }
         let now = result?;
-        if self.lies() {
+        if self.is_faulty() {
             return Ok(Measured::now(path(1, 18)));
         }
         Ok(if self.is("SWI-24") {
@@ -101,7 +101,7 @@ impl OpticalSwitch for Broken {
         Ok(all)
     }
 
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let switch = self.honest_switch();
         match self.breaks {
             // It says that it did.
@@ -145,13 +145,13 @@ impl OpticalSwitch for Broken {
             ("SWI-16", Err(e)) if e.kind() == ErrorKind::Refused => {
                 Err(qkd_hal::Error::new(e.kind(), "no"))
             }
-            ("SWI-17", Err(e)) => Err(saying(&e, Effect::None)),
+            ("SWI-17", Err(e)) => Err(with_effect(&e, Effect::None)),
             // It takes another path along.
             ("SWI-19", Ok(applied)) => {
                 let geometry = switch.switch_capabilities().geometry;
                 let now = switch.connections().await?.value;
                 if let Some(other) = now.iter().find(|c| !plan.ports().contains(&c.ingress)) {
-                    let less = now.edited(&geometry, &[other.ingress], &[])?;
+                    let less = now.with_changes(&geometry, &[other.ingress], &[])?;
                     switch
                         .apply(&Plan::new(
                             plan.device(),
@@ -164,7 +164,7 @@ impl OpticalSwitch for Broken {
                 }
                 Ok(applied)
             }
-            ("SWI-22", Err(e)) => Err(saying(&e, Effect::Partial)),
+            ("SWI-22", Err(e)) => Err(with_effect(&e, Effect::Partial)),
             ("SWI-23", Err(e)) if e.kind() == ErrorKind::InvalidInput => Ok(done(plan)),
             (_, result) => result,
         }

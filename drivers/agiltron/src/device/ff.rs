@@ -2,45 +2,45 @@
 
 use crate::proto::{ProtoError, ff};
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, position};
+use qkd_driver_kit::switching::{Protocol, SwitchCall, position};
 use qkd_hal::{Error, Identity, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 
 /// An FF 1xN.
-pub(crate) struct Ff {
+pub(crate) struct FfSwitch {
     pub(crate) channels: u32,
 }
 
-impl Ff {
+impl FfSwitch {
     fn geometry(&self) -> Geometry {
         Geometry::one_by(self.channels)
     }
 }
 
 #[async_trait]
-impl Protocol for Ff {
+impl Protocol for FfSwitch {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(self.geometry())
     }
 
     /// What the URI says, once something has answered.
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         self.state(call)
             .await
-            .map(|_| Identity::of("Agiltron").with_model(format!("FF 1x{}", self.channels)))
+            .map(|_| Identity::new("Agiltron").with_model(format!("FF 1x{}", self.channels)))
     }
 
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         position::paths(
             &self.geometry(),
             call.query("get", ff::GET, ff::decode_get).await?.into(),
         )
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         let request = ff::set(position::target(&self.geometry(), step)?)
             .map_err(|e: ProtoError| Error::invalid(e.to_string()))?;
-        call.order("set", request, move |reply| ff::decode_set(request, reply))
+        call.command("set", request, move |reply| ff::decode_set(request, reply))
             .await
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::proto::self_align;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::Line;
+use qkd_driver_kit::switching::SwitchConnection;
 use qkd_hal::{
     Capabilities, Descriptor, Device, Error, ErrorKind, EventStream, Health, Identity, Operation,
     Result,
     reading::{Measured, Quality},
 };
 use qkd_switch_hal::{
-    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Readback, Step,
+    ApplyReport, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Readback, Step,
     SwitchCapabilities,
 };
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// A SelfAlign 1xN.
 pub(crate) struct SelfAlign {
-    line: Line,
+    line: SwitchConnection,
     capabilities: Capabilities,
     switch: SwitchCapabilities,
     identity: Identity,
@@ -26,7 +26,7 @@ pub(crate) struct SelfAlign {
 }
 
 impl SelfAlign {
-    pub(crate) fn new(line: Line, channels: u32) -> Self {
+    pub(crate) fn new(line: SwitchConnection, channels: u32) -> Self {
         use Operation as Op;
         Self {
             line,
@@ -36,7 +36,7 @@ impl SelfAlign {
                 .with_emulated(&[Op::Identity, Op::Connections]),
             switch: SwitchCapabilities::new(Geometry::one_by(channels))
                 .with_readback(Readback::LastAcknowledged),
-            identity: Identity::of("Agiltron").with_model(format!("SelfAlign 1x{channels}")),
+            identity: Identity::new("Agiltron").with_model(format!("SelfAlign 1x{channels}")),
             acknowledged: Mutex::new(None),
         }
     }
@@ -100,9 +100,9 @@ impl OpticalSwitch for SelfAlign {
     }
 
     /// From what was last acknowledged, or blind.
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let begun = Instant::now();
-        if !plan.device().same_box(&self.identity) {
+        if !plan.device().is_same_device(&self.identity) {
             return Err(Error::new(
                 ErrorKind::IdentityChanged,
                 format!(
@@ -123,8 +123,8 @@ impl OpticalSwitch for SelfAlign {
             };
             plan.check(&at(channel)?)?;
         }
-        let Some(path) = plan.steps().iter().flat_map(Step::adds).next_back() else {
-            return Ok(Applied::new(0, false, begun.elapsed()));
+        let Some(path) = plan.steps().iter().flat_map(Step::added).next_back() else {
+            return Ok(ApplyReport::new(0, false, begun.elapsed()));
         };
         self.switch.geometry.check(*path)?;
         let channel = path.egress.0;
@@ -133,9 +133,9 @@ impl OpticalSwitch for SelfAlign {
         *acknowledged = None;
         self.line
             .call()
-            .order("set", request, self_align::decode_set)
+            .command("set", request, self_align::decode_set)
             .await?;
         *acknowledged = Some((channel, SystemTime::now()));
-        Ok(Applied::new(1, false, begun.elapsed()))
+        Ok(ApplyReport::new(1, false, begun.elapsed()))
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::proto::gp600::{self, DeviceError, Identification};
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, Settling};
+use qkd_driver_kit::switching::{Protocol, Settling, SwitchCall};
 use qkd_hal::{
-    Capabilities, DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Operation, Result, Stated,
+    Capabilities, Certainty, DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Operation,
+    Result,
     parameter::{ParameterSpec, ParameterType, ParameterValue},
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, PowerLoss, Step, SwitchCapabilities};
+use qkd_switch_hal::{
+    CrossConnect, CrossConnects, Geometry, PowerFailureBehaviour, Step, SwitchCapabilities,
+};
 use std::time::Duration;
 
 /// The switching time is not public, nor whether the matrix tells the old state until then: it is
@@ -55,19 +58,19 @@ pub(crate) struct Gp600 {
 pub(crate) fn identity_of(id: &Identification) -> Option<Identity> {
     let dicon = id.maker.to_ascii_lowercase().contains("dicon");
     dicon.then(|| {
-        Identity::of(&id.maker)
+        Identity::new(&id.maker)
             .with_model(&id.model)
             .with_serial(&id.serial)
             .with_firmware(&id.firmware)
     })
 }
 
-async fn next_error(call: &Call<'_>) -> Result<DeviceError> {
+async fn next_error(call: &SwitchCall<'_>) -> Result<DeviceError> {
     call.query("error", gp600::ERROR, gp600::decode_error).await
 }
 
 /// Sends a command that is not answered, and asks for its error.
-async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result<()> {
+async fn command(call: &SwitchCall<'_>, name: &'static str, request: String) -> Result<()> {
     let mut left = ERRORS;
     // What others left in the queue is not ours.
     while next_error(call).await?.code != 0 {
@@ -79,7 +82,7 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
             ));
         }
     }
-    call.tell(name, request).await?;
+    call.command_no_reply(name, request).await?;
     match next_error(call)
         .await
         .map_err(|e| e.with_effect(Effect::Unknown))?
@@ -98,7 +101,7 @@ async fn command(call: &Call<'_>, name: &'static str, request: String) -> Result
 impl Protocol for Gp600 {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(Geometry::matrix(self.inputs, self.outputs))
-            .with_power_loss(Stated::Confirmed(PowerLoss::BootMode))
+            .with_power_failure(Certainty::Confirmed(PowerFailureBehaviour::BootMode))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -112,7 +115,7 @@ impl Protocol for Gp600 {
         SETTLING
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         let id = call
             .query("identify", gp600::IDENTIFY, gp600::decode_identify)
             .await?;
@@ -126,7 +129,7 @@ impl Protocol for Gp600 {
 
     /// One question for each input: the switch knows none for all, and nothing public says that it
     /// takes a second before it has answered the first.
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         let mut state = CrossConnects::dark();
         for input in 1..=self.inputs {
             let output = call
@@ -149,7 +152,7 @@ impl Protocol for Gp600 {
         Ok(state)
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         let (path, output) = match step {
             Step::Disconnect(path) => (path, 0),
             Step::Connect(path) => (path, path.egress.0 - self.inputs),
@@ -162,7 +165,7 @@ impl Protocol for Gp600 {
         PARAMETERS
     }
 
-    async fn parameter(&self, call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
+    async fn parameter(&self, call: &SwitchCall<'_>, name: &'static str) -> Result<ParameterValue> {
         Ok(match name {
             "auto-save" => ParameterValue::Flag(
                 call.query(name, gp600::AUTO_SAVE, gp600::decode_auto_save)
@@ -181,7 +184,7 @@ impl Protocol for Gp600 {
 
     async fn set_parameter(
         &self,
-        call: &Call<'_>,
+        call: &SwitchCall<'_>,
         name: &'static str,
         value: &ParameterValue,
     ) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::proto::mems;
 use async_trait::async_trait;
-use qkd_driver_kit::switching::{Call, Protocol, Settling, position};
+use qkd_driver_kit::switching::{Protocol, Settling, SwitchCall, position};
 use qkd_hal::{Capabilities, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use std::time::Duration;
 const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
 
 /// A MEMS 1xN module.
-pub(crate) struct Mems {
+pub(crate) struct MemsSwitch {
     pub(crate) geometry: Geometry,
 }
 
 #[async_trait]
-impl Protocol for Mems {
+impl Protocol for MemsSwitch {
     fn switch_capabilities(&self) -> SwitchCapabilities {
         SwitchCapabilities::new(self.geometry)
     }
@@ -33,14 +33,14 @@ impl Protocol for Mems {
         SETTLING
     }
 
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        Ok(Identity::of("DiCon").with_model(
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
+        Ok(Identity::new("DiCon").with_model(
             call.query("identify", mems::IDENTIFY, mems::decode_identify)
                 .await?,
         ))
     }
 
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         position::paths(
             &self.geometry,
             call.query("channel", mems::CHANNEL, mems::decode_channel)
@@ -48,8 +48,8 @@ impl Protocol for Mems {
         )
     }
 
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
-        call.tell("set", mems::set(position::target(&self.geometry, step)?))
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
+        call.command_no_reply("set", mems::set(position::target(&self.geometry, step)?))
             .await
     }
 }

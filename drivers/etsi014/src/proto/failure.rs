@@ -1,6 +1,6 @@
 //! What a status other than 200 means (5.4, and what servers in the field do).
 
-use super::words::words_of;
+use super::error_text::error_text;
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
 
 /// Why a server refused.
@@ -15,7 +15,7 @@ pub struct Failure {
 /// What a status and its error body mean. The standard has 400, 401 and 503 only; 401 has no body.
 #[must_use]
 pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
-    let message = words_of(body);
+    let message = error_text(body);
     let says = |words: &[&str]| {
         message
             .as_deref()

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use qkd_hal::{ErrorKind, qkd::Extension};
+use qkd_hal::{ErrorKind, qkd::RequestExtension};
 
 fn vectors() -> Vec<Value> {
     serde_json::from_str(include_str!("../../../../vectors/etsi014.json")).unwrap()
@@ -21,7 +21,7 @@ fn request(m: &Value) -> KeyRequest {
     }
     for (list, mandatory) in [("mandatory", true), ("optional", false)] {
         for pair in m[list].as_array().into_iter().flatten() {
-            request = request.with_extension(Extension {
+            request = request.with_extension(RequestExtension {
                 name: pair[0].as_str().unwrap().into(),
                 value: pair[1].to_string(),
                 mandatory,
@@ -92,7 +92,7 @@ fn bodies_are_those_of_the_standard() {
 }
 
 #[test]
-fn no_error_repeats_what_stood_in_the_body() {
+fn no_error_repeats_the_body() {
     for body in [
         r#"{"keys":[{"key_ID":"SECRET ID","key":"AAAA"}]}"#,
         r#"{"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"SECRET!"}]}"#,
@@ -154,7 +154,7 @@ fn text_that_is_not_base64_is_no_key() {
 }
 
 #[test]
-fn unknown_statuses_are_not_guessed_at() {
+fn unknown_statuses_are_reported_as_unknown() {
     assert!(matches!(
         decode_failure(302, b"").kind,
         ErrorKind::Misbehaved(_)
@@ -169,7 +169,7 @@ fn unknown_statuses_are_not_guessed_at() {
 #[test]
 fn extensions_need_a_vendors_prefix() {
     let with = |name: &str, value: &str| {
-        encode_request(&KeyRequest::new(1).with_extension(Extension {
+        encode_request(&KeyRequest::new(1).with_extension(RequestExtension {
             name: name.into(),
             value: value.into(),
             mandatory: true,

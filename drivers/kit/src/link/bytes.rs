@@ -86,14 +86,14 @@ impl Exchange {
 
     /// Declares that it changes nothing in the device.
     #[must_use]
-    pub fn reads(mut self) -> Self {
+    pub fn read_only(mut self) -> Self {
         self.changes = false;
         self
     }
 
     /// Declares the secrets of the request.
     #[must_use]
-    pub fn request_secrets(mut self, disclosure: Disclosure) -> Self {
+    pub fn with_request_disclosure(mut self, disclosure: Disclosure) -> Self {
         self.request_disclosure = disclosure;
         self
     }
@@ -119,7 +119,7 @@ pub trait ByteLink: Send + Sync {
 }
 
 /// A reply of exactly `length` bytes.
-pub fn fixed(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
+pub fn fixed_framer(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     move |seen| {
         if seen.len() >= length {
             Frame::Complete(length)
@@ -131,7 +131,7 @@ pub fn fixed(length: usize) -> impl FnMut(&[u8]) -> Frame + Send {
 
 /// A line that ends in CR, LF or CR LF, of at most `limit` bytes. Empty lines before it are skipped
 /// by the caller's decoder.
-pub fn line(limit: usize) -> impl FnMut(&[u8]) -> Frame + Send {
+pub fn line_framer(limit: usize) -> impl FnMut(&[u8]) -> Frame + Send {
     move |seen| {
         let start = seen
             .iter()

@@ -36,7 +36,7 @@ impl LinkError {
     }
 
     /// Of a call whose turn did not come within its deadline: it tells nothing of the device.
-    pub(crate) fn queued() -> Self {
+    pub(crate) fn not_sent() -> Self {
         Self::new(ErrorKind::Timeout, QUEUED)
     }
 
@@ -48,7 +48,7 @@ impl LinkError {
 
     /// The same, after the request may have reached the device.
     #[must_use]
-    pub fn sent(mut self) -> Self {
+    pub fn mark_sent(mut self) -> Self {
         self.sent = true;
         self
     }
@@ -62,14 +62,14 @@ impl LinkError {
 
     /// The contract's error for an operation that changes nothing.
     #[must_use]
-    pub fn reading(self, operation: &'static str) -> Error {
+    pub fn into_read_error(self, operation: &'static str) -> Error {
         self.with_effect(operation, Effect::None)
     }
 
     /// The contract's error for an operation that changes the device: the effect is unknown once
     /// the request was sent, unless the device itself refused it.
     #[must_use]
-    pub fn changing(self, operation: &'static str) -> Error {
+    pub fn into_change_error(self, operation: &'static str) -> Error {
         let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) {
             Effect::Unknown
         } else {

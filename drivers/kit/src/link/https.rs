@@ -10,7 +10,7 @@ use super::{
     LinkError,
     http::{HttpLink, HttpRequest, HttpResponse, Method},
 };
-use crate::credentials::Entry;
+use crate::credentials::CredentialEntry;
 use async_trait::async_trait;
 use qkd_hal::{Error, ErrorKind, Result, TransportFault};
 use reqwest::{Client, header};
@@ -28,19 +28,19 @@ use zeroize::{Zeroize, Zeroizing};
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Requests to one server.
-pub struct Https {
+pub struct HttpsLink {
     client: Client,
     base: String,
     address: String,
     closed: AtomicBool,
 }
 
-impl Https {
+impl HttpsLink {
     /// To `host:port`; with an entry's `ca`, `cert` and `key` over TLS, otherwise in clear.
     ///
     /// # Errors
     /// `Authentication`, naming the entry's field that does not fit.
-    pub fn open(address: &str, tls: Option<(&Entry, Trust)>) -> Result<Arc<Self>> {
+    pub fn open(address: &str, tls: Option<(&CredentialEntry, Trust)>) -> Result<Arc<Self>> {
         let builder = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -89,7 +89,7 @@ fn config_without_roots() -> Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-fn tls_config(entry: &Entry, trust: Trust) -> Result<ClientConfig> {
+fn tls_config(entry: &CredentialEntry, trust: Trust) -> Result<ClientConfig> {
     let provider = provider();
     let roots = identity::roots(entry, trust.pin.is_some())?;
     let verifier = verify::Verifier::new(roots, trust, &provider)
@@ -102,7 +102,7 @@ fn tls_config(entry: &Entry, trust: Trust) -> Result<ClientConfig> {
 }
 
 #[async_trait]
-impl HttpLink for Https {
+impl HttpLink for HttpsLink {
     async fn call(
         &self,
         request: HttpRequest,
@@ -142,11 +142,11 @@ impl HttpLink for Https {
                 ErrorKind::Transport(TransportFault::Overrun),
                 format!("the response's body has more than {BODY_LIMIT} bytes"),
             )
-            .sent()),
+            .mark_sent()),
             Ok(Err(error)) => Err(self.fail(&error)),
-            Err(_) => {
-                Err(LinkError::new(ErrorKind::Internal, "the request's task ended early").sent())
-            }
+            Err(_) => Err(
+                LinkError::new(ErrorKind::Internal, "the request's task ended early").mark_sent(),
+            ),
         }
     }
     fn address(&self) -> String {
@@ -172,7 +172,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-impl Https {
+impl HttpsLink {
     fn fail(&self, error: &reqwest::Error) -> LinkError {
         // reqwest's own text names the URL, which holds no secret; the causes say what it was.
         let mut causes = Vec::new();
@@ -192,7 +192,7 @@ impl Https {
             if error.is_connect() {
                 late
             } else {
-                late.sent()
+                late.mark_sent()
             }
         } else if let Some(why) = refused {
             // With TLS 1.3 a refused client certificate shows after the request was written; the
@@ -211,7 +211,7 @@ impl Https {
                 ErrorKind::Transport(TransportFault::HungUp),
                 format!("the connection to {} broke: {why}", self.address),
             )
-            .sent()
+            .mark_sent()
         }
     }
 }

@@ -5,8 +5,8 @@
 //! `qkdctl probe` finds the driver.
 
 use super::{
-    agent::{Call, text},
     snmp::{Oid, Value},
+    snmp_client::{SnmpCall, text},
 };
 use crate::driver::{DriverInfo, Probe};
 use qkd_hal::{Error, ErrorKind, Result, text::printable};
@@ -44,7 +44,7 @@ pub fn another_make(expected: &str, found: impl fmt::Display) -> Error {
 ///
 /// # Errors
 /// `IdentityChanged` if no probe of the driver fits the agent; those of the link.
-pub async fn check_agent(info: &DriverInfo, call: &Call<'_>) -> Result<SystemGroup> {
+pub async fn check_agent(info: &DriverInfo, call: &SnmpCall<'_>) -> Result<SystemGroup> {
     let system = SystemGroup::read(call).await?;
     if system.fits(info, call).await? {
         Ok(system)
@@ -58,7 +58,7 @@ impl SystemGroup {
     ///
     /// # Errors
     /// Those of the link.
-    pub async fn read(call: &Call<'_>) -> Result<Self> {
+    pub async fn read(call: &SnmpCall<'_>) -> Result<Self> {
         let values = call.get(&SYSTEM.map(Oid::from)).await?;
         Ok(Self {
             descr: text(&values[0], "sysDescr").ok().flatten(),
@@ -73,7 +73,7 @@ impl SystemGroup {
     ///
     /// # Errors
     /// Those of the link.
-    pub async fn fits(&self, info: &DriverInfo, call: &Call<'_>) -> Result<bool> {
+    pub async fn fits(&self, info: &DriverInfo, call: &SnmpCall<'_>) -> Result<bool> {
         let Some(id) = &self.object_id else {
             return Ok(false);
         };
@@ -81,7 +81,7 @@ impl SystemGroup {
         for probe in info.probes {
             match probe {
                 Probe::SysObjectId { prefix } => {
-                    if oid(prefix).is_some_and(|prefix| id.below(&prefix).is_some()) {
+                    if oid(prefix).is_some_and(|prefix| id.suffix_of(&prefix).is_some()) {
                         return Ok(true);
                     }
                 }

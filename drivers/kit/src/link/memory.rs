@@ -7,7 +7,7 @@ use super::{
     snmp::{
         ErrorStatus, Notification, Oid, SecurityLevel, SetRequest, SnmpLink, SnmpService, VarBind,
     },
-    usb::{Completion, Read, Setup, UsbIdentity, UsbLink, UsbService},
+    usb::{BulkRead, Completion, SetupPacket, UsbIdentity, UsbLink, UsbService},
 };
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
@@ -26,10 +26,10 @@ use tokio::{
 use zeroize::Zeroizing;
 
 /// A connector shared by several links.
-pub struct Shared(pub Arc<dyn Connector>);
+pub struct SharedConnector(pub Arc<dyn Connector>);
 
 #[async_trait]
-impl Connector for Shared {
+impl Connector for SharedConnector {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         self.0.connect(within).await
     }
@@ -39,12 +39,12 @@ impl Connector for Shared {
 }
 
 /// Bytes: each connection is a fresh duplex pipe, whose far end goes to a function that serves it.
-pub struct Bytes<F> {
+pub struct MemoryConnector<F> {
     name: String,
     serve: F,
 }
 
-impl<F: Fn(DuplexStream) + Send + Sync> Bytes<F> {
+impl<F: Fn(DuplexStream) + Send + Sync> MemoryConnector<F> {
     /// An endpoint; `serve` gets the far end of each new connection, and normally spawns a task on
     /// it.
     pub fn new(name: impl Into<String>, serve: F) -> Self {
@@ -56,7 +56,7 @@ impl<F: Fn(DuplexStream) + Send + Sync> Bytes<F> {
 }
 
 #[async_trait]
-impl<F: Fn(DuplexStream) + Send + Sync> Connector for Bytes<F> {
+impl<F: Fn(DuplexStream) + Send + Sync> Connector for MemoryConnector<F> {
     async fn connect(&self, _within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         let (near, far) = tokio::io::duplex(64 * 1024);
         (self.serve)(far);
@@ -68,14 +68,14 @@ impl<F: Fn(DuplexStream) + Send + Sync> Connector for Bytes<F> {
 }
 
 /// Varbinds. It stands for an authPriv link: nobody listens in memory.
-pub struct Snmp {
+pub struct MemorySnmpLink {
     name: String,
     service: Arc<dyn SnmpService>,
     request_id: AtomicI32,
     closed: AtomicBool,
 }
 
-impl Snmp {
+impl MemorySnmpLink {
     /// A link to this agent.
     pub fn new(name: impl Into<String>, service: Arc<dyn SnmpService>) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Snmp {
 }
 
 #[async_trait]
-impl SnmpLink for Snmp {
+impl SnmpLink for MemorySnmpLink {
     async fn get(&self, oids: &[Oid], _within: Duration) -> Result<Vec<VarBind>, LinkError> {
         self.open()?;
         Ok(oids
@@ -120,7 +120,7 @@ impl SnmpLink for Snmp {
         let mut found: Vec<VarBind> = Vec::new();
         let mut at = root.clone();
         while let Some(next) = self.service.next(&at) {
-            if next.oid.below(root).is_none() {
+            if next.oid.suffix_of(root).is_none() {
                 break;
             }
             if next.oid <= at {
@@ -181,7 +181,7 @@ pub(crate) fn refused(status: u32, index: usize, oid: Option<&Oid>) -> LinkError
         ErrorKind::Refused
     };
     let error = LinkError::new(kind, format!("the agent refused{at}: {name}"))
-        .sent()
+        .mark_sent()
         .with_code(format!("{name}({status})"));
     // RFC 3416, 4.2.5: with commitFailed nothing was changed; with undoFailed something was.
     if status == 15 {
@@ -195,7 +195,7 @@ pub(crate) fn refused(status: u32, index: usize, oid: Option<&Oid>) -> LinkError
 }
 
 /// Transfers. A pending transfer asks the service again each millisecond of the runtime's time.
-pub struct Usb {
+pub struct MemoryUsbLink {
     name: String,
     service: Arc<dyn UsbService>,
     identity: UsbIdentity,
@@ -206,7 +206,7 @@ pub struct Usb {
     closed: AtomicBool,
 }
 
-impl Usb {
+impl MemoryUsbLink {
     /// A link to this device.
     ///
     /// # Errors
@@ -263,7 +263,7 @@ impl Usb {
         }
         // As at opening: configuration 1.
         self.service.control(
-            Setup {
+            SetupPacket {
                 request_type: 0,
                 request: 9,
                 value: 1,
@@ -293,7 +293,7 @@ impl Usb {
                         ErrorKind::Timeout,
                         "the device had nothing to say within the deadline",
                     )
-                    .sent());
+                    .mark_sent());
                 }
                 Completion::Pending => sleep(Duration::from_millis(1).min(within)).await,
                 Completion::Stall => {
@@ -301,7 +301,7 @@ impl Usb {
                         ErrorKind::Transport(TransportFault::Stall),
                         "the endpoint stalled",
                     )
-                    .sent());
+                    .mark_sent());
                 }
                 Completion::Gone => {
                     self.gone.store(true, Ordering::Release);
@@ -309,7 +309,7 @@ impl Usb {
                         ErrorKind::Transport(TransportFault::Unplugged),
                         "the device was pulled out",
                     )
-                    .sent());
+                    .mark_sent());
                 }
                 done => return Ok(done),
             }
@@ -325,12 +325,12 @@ impl Usb {
     ) -> Result<Completion, LinkError> {
         let result = self.complete(within, transfer).await;
         if matches!(&result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall)) {
-            self.service.control(Setup::clear_halt(endpoint), &[]);
+            self.service.control(SetupPacket::clear_halt(endpoint), &[]);
         }
         result
     }
 
-    async fn read(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn read(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let mut all = Zeroizing::new(Vec::with_capacity(
             read.chunk.saturating_mul(read.count).min(1 << 24),
         ));
@@ -357,7 +357,7 @@ impl Usb {
 fn who(service: &dyn UsbService) -> Result<UsbIdentity, LinkError> {
     let (device, _) = service.descriptors();
     identity_of(&device, |index| {
-        let setup = Setup {
+        let setup = SetupPacket {
             request_type: 0x80,
             request: 6,
             value: 0x0300 | u16::from(index),
@@ -423,10 +423,10 @@ pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Resul
 }
 
 #[async_trait]
-impl UsbLink for Usb {
+impl UsbLink for MemoryUsbLink {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         _disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -437,7 +437,7 @@ impl UsbLink for Usb {
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         _disclosure: Disclosure,
@@ -446,7 +446,7 @@ impl UsbLink for Usb {
             .await
             .map(drop)
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read).await
     }
     async fn bulk_out(
@@ -464,7 +464,7 @@ impl UsbLink for Usb {
             _ => Ok(0),
         }
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read).await
     }
     fn identity(&self) -> UsbIdentity {
@@ -479,14 +479,14 @@ impl UsbLink for Usb {
 }
 
 /// Requests, from a client of a given name.
-pub struct Http {
+pub struct MemoryHttpLink {
     name: String,
     service: Arc<dyn HttpService>,
     client: Option<String>,
     closed: AtomicBool,
 }
 
-impl Http {
+impl MemoryHttpLink {
     /// A link to this server.
     pub fn new(
         name: impl Into<String>,
@@ -503,7 +503,7 @@ impl Http {
 }
 
 #[async_trait]
-impl HttpLink for Http {
+impl HttpLink for MemoryHttpLink {
     async fn call(
         &self,
         request: HttpRequest,
@@ -518,7 +518,7 @@ impl HttpLink for Http {
                 .call(self.client.as_deref(), request.method, &request.path, body)
         };
         timeout(within, answer).await.map_err(|_| {
-            LinkError::new(ErrorKind::Timeout, "no response within the deadline").sent()
+            LinkError::new(ErrorKind::Timeout, "no response within the deadline").mark_sent()
         })
     }
     fn address(&self) -> String {

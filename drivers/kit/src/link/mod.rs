@@ -11,35 +11,35 @@
 //!
 //! # For driver authors
 //! - Every call takes the time within which it ends. There is no call without one.
-//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::reading`]
-//!   and [`LinkError::changing`] turn it into the contract's error with the right effect.
+//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::into_read_error`]
+//!   and [`LinkError::into_change_error`] turn it into the contract's error with the right effect.
 //! - A caller that goes away does not harm the link: its exchange runs to its end.
 //!
 //! # For emulator authors
 //! Implement the `*Service` trait of your level, without sockets; the shells in front of it are
 //! thin.
 
-pub mod agent;
-pub mod ask;
 pub mod bytes;
 mod error;
 pub mod http;
 #[cfg(feature = "http")]
 pub mod https;
-pub mod line;
 pub mod make;
 pub mod memory;
+pub mod query;
 pub mod scripted;
 pub mod scripted_agent;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod snmp;
+pub mod snmp_client;
 #[cfg(feature = "snmp")]
 pub mod snmp_udp;
+pub mod stream;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 pub mod text;
-mod turn;
+mod ticket;
 pub mod usb;
 #[cfg(feature = "usb-system")]
 pub mod usb_host;

@@ -1,8 +1,8 @@
 //! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank
 //! is due.
 
-use super::memory::Bytes;
-use crate::{Opened, context::Endpoint};
+use super::memory::MemoryConnector;
+use crate::{OpenedDevice, context::Endpoint};
 use qkd_hal::{ErrorKind, Result, TransportFault};
 use qkd_switch_hal::{Plan, Scope};
 use std::{
@@ -17,7 +17,7 @@ use tokio::{
 
 /// What comes of a request instead of its answer.
 #[derive(Debug, Clone, Copy)]
-pub enum Prank {
+pub enum PeerFault {
     /// These bytes; the device has not seen the request.
     Answer(&'static str),
     /// Nothing; the device has not seen the request.
@@ -36,8 +36,8 @@ pub enum Prank {
 ///
 /// # Errors
 /// As the readings, and [`Plan::new`].
-pub async fn plan(opened: &Opened, to: &str) -> Result<Plan> {
-    let switch = opened.as_switch()?;
+pub async fn plan(opened: &OpenedDevice, to: &str) -> Result<Plan> {
+    let switch = opened.switch()?;
     let (who, present) = (switch.identity().await?, switch.connections().await?.value);
     Plan::new(
         &who,
@@ -49,29 +49,29 @@ pub async fn plan(opened: &Opened, to: &str) -> Result<Plan> {
 }
 
 /// The far end.
-pub struct Scripted<D> {
+pub struct PeerState<D> {
     /// The device.
     pub device: D,
     /// The pranks that are due, each to the next request that contains the text.
-    pub pranks: VecDeque<(&'static str, Prank)>,
+    pub pranks: VecDeque<(&'static str, PeerFault)>,
     /// The requests that came, without their ends.
     pub seen: Vec<String>,
     answer: fn(&mut D, &str) -> String,
 }
 
 /// A handle on the far end.
-pub struct Far<D>(Arc<Mutex<Scripted<D>>>);
+pub struct ScriptedPeer<D>(Arc<Mutex<PeerState<D>>>);
 
-impl<D> Clone for Far<D> {
+impl<D> Clone for ScriptedPeer<D> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<D: Send + 'static> Far<D> {
+impl<D: Send + 'static> ScriptedPeer<D> {
     /// A device; `answer` is given each request without its end, and tells the bytes of the reply.
     pub fn new(device: D, answer: fn(&mut D, &str) -> String) -> Self {
-        Self(Arc::new(Mutex::new(Scripted {
+        Self(Arc::new(Mutex::new(PeerState {
             device,
             pranks: VecDeque::new(),
             seen: Vec::new(),
@@ -80,12 +80,12 @@ impl<D: Send + 'static> Far<D> {
     }
 
     /// The far end, now.
-    pub fn now(&self) -> MutexGuard<'_, Scripted<D>> {
+    pub fn now(&self) -> MutexGuard<'_, PeerState<D>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next request that contains `text` meets this prank.
-    pub fn prank(&self, text: &'static str, prank: Prank) {
+    pub fn inject(&self, text: &'static str, prank: PeerFault) {
         self.now().pranks.push_back((text, prank));
     }
 
@@ -93,7 +93,7 @@ impl<D: Send + 'static> Far<D> {
     #[must_use]
     pub fn endpoint(&self, end: u8) -> Endpoint {
         let far = self.clone();
-        Endpoint::Bytes(Arc::new(Bytes::new("scripted", move |stream| {
+        Endpoint::Bytes(Arc::new(MemoryConnector::new("scripted", move |stream| {
             tokio::spawn(far.clone().serve(stream, end));
         })))
     }
@@ -103,29 +103,32 @@ impl<D: Send + 'static> Far<D> {
     ///
     /// # Panics
     /// If not.
-    pub async fn harms_one_reading_only(
+    pub async fn assert_one_read_fails(
         &self,
-        opened: &Opened,
+        opened: &OpenedDevice,
         query: &'static str,
         wrong: &[(&'static str, ErrorKind)],
         stands: &str,
     ) {
         let wrong = wrong
             .iter()
-            .map(|(reply, kind)| (Prank::Answer(reply), *kind));
+            .map(|(reply, kind)| (PeerFault::Answer(reply), *kind));
         let lost = [
-            (Prank::Silence, ErrorKind::Timeout),
+            (PeerFault::Silence, ErrorKind::Timeout),
             (
-                Prank::Late(Duration::from_millis(5_100)),
+                PeerFault::Late(Duration::from_millis(5_100)),
                 ErrorKind::Timeout,
             ),
-            (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+            (
+                PeerFault::HangUp,
+                ErrorKind::Transport(TransportFault::HungUp),
+            ),
         ];
         for (prank, kind) in wrong.chain(lost) {
-            self.prank(query, prank);
+            self.inject(query, prank);
             let read = async || {
                 opened
-                    .as_switch()?
+                    .switch()?
                     .connections()
                     .await
                     .map(|now| now.value.to_string())
@@ -142,7 +145,7 @@ impl<D: Send + 'static> Far<D> {
     /// The reply to a request, and after which time; `None` hangs up.
     fn reply(&self, request: &str) -> Option<(String, Duration)> {
         let mut now = self.now();
-        let Scripted {
+        let PeerState {
             device,
             pranks,
             seen,
@@ -156,15 +159,15 @@ impl<D: Send + 'static> Far<D> {
         let mut answer = || answer(device, request);
         Some(match due.map(|(_, prank)| prank) {
             None => (answer(), Duration::ZERO),
-            Some(Prank::Answer(bytes)) => (bytes.to_owned(), Duration::ZERO),
-            Some(Prank::Lost) => Default::default(),
-            Some(Prank::Silence) => {
+            Some(PeerFault::Answer(bytes)) => (bytes.to_owned(), Duration::ZERO),
+            Some(PeerFault::Lost) => Default::default(),
+            Some(PeerFault::Silence) => {
                 answer();
                 Default::default()
             }
-            Some(Prank::Late(time)) => (answer(), time),
-            Some(Prank::Twice) => (answer().repeat(2), Duration::ZERO),
-            Some(Prank::HangUp) => return None,
+            Some(PeerFault::Late(time)) => (answer(), time),
+            Some(PeerFault::Twice) => (answer().repeat(2), Duration::ZERO),
+            Some(PeerFault::HangUp) => return None,
         })
     }
 

@@ -53,7 +53,7 @@ impl ScriptedAgent {
         Endpoint::Snmp(Arc::clone(self) as _)
     }
     /// An object stands at this value from now on.
-    pub fn put(&self, oid: Oid, value: Value) {
+    pub fn set_value(&self, oid: Oid, value: Value) {
         self.lock().objects.insert(oid, value);
     }
     /// An object is there no longer.
@@ -71,7 +71,7 @@ impl ScriptedAgent {
     }
     /// What was set since this was last asked, refused or not.
     #[must_use]
-    pub fn taken(&self) -> Vec<VarBind> {
+    pub fn accepted_sets(&self) -> Vec<VarBind> {
         std::mem::take(&mut self.lock().set)
     }
     /// Sends a notification, if anybody listens.

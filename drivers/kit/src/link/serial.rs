@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, FlowControl, Parity, SerialPortBuilderExt, SerialStream, StopBits};
 
 /// A serial line.
-pub struct SerialPort {
+pub struct SerialConnector {
     path: String,
     baud: u32,
     hardware_flow: bool,
 }
 
-impl SerialPort {
+impl SerialConnector {
     /// At this path, with this line speed.
     pub fn new(path: impl Into<String>, baud: u32, hardware_flow: bool) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl SerialPort {
 }
 
 #[async_trait]
-impl Connector for SerialPort {
+impl Connector for SerialConnector {
     async fn connect(&self, _within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         Ok(Box::new(Line(self.open()?)))
     }

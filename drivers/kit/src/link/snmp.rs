@@ -18,7 +18,7 @@ impl Oid {
     }
     /// The sub-identifiers.
     #[must_use]
-    pub fn ids(&self) -> &[u32] {
+    pub fn sub_identifiers(&self) -> &[u32] {
         &self.0
     }
     /// This identifier followed by `rest`.
@@ -31,7 +31,7 @@ impl Oid {
     }
     /// What stands behind `prefix`, if this identifier is below it or equal to it.
     #[must_use]
-    pub fn below(&self, prefix: &Oid) -> Option<&[u32]> {
+    pub fn suffix_of(&self, prefix: &Oid) -> Option<&[u32]> {
         self.0.strip_prefix(prefix.0.as_slice())
     }
 }

@@ -13,9 +13,9 @@ use tokio::{
 };
 
 /// A TCP connection, without Nagle's delay.
-pub struct Tcp(String);
+pub struct TcpConnector(String);
 
-impl Tcp {
+impl TcpConnector {
     /// To `host:port`.
     pub fn new(address: impl Into<String>) -> Self {
         Self(address.into())
@@ -38,7 +38,7 @@ pub(crate) async fn connect(address: &str, within: Duration) -> Result<TcpStream
 }
 
 #[async_trait]
-impl Connector for Tcp {
+impl Connector for TcpConnector {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         Ok(Box::new(connect(&self.0, within).await?))
     }
@@ -48,9 +48,9 @@ impl Connector for Tcp {
 }
 
 /// A Unix socket.
-pub struct Unix(PathBuf);
+pub struct UnixConnector(PathBuf);
 
-impl Unix {
+impl UnixConnector {
     /// At this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
@@ -58,7 +58,7 @@ impl Unix {
 }
 
 #[async_trait]
-impl Connector for Unix {
+impl Connector for UnixConnector {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         let fail = |why: String| {
             LinkError::new(

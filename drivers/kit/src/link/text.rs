@@ -10,7 +10,7 @@ const QUOTED: usize = 40;
 
 /// Why a reply is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misread {
+pub enum TextDecodeError {
     /// Not printable ASCII.
     #[error("the reply is no text: {0:?}")]
     NotText(String),
@@ -32,7 +32,7 @@ pub enum Misread {
     },
 }
 
-impl Misread {
+impl TextDecodeError {
     /// Of a reply that is not what was expected.
     #[must_use]
     pub fn unexpected(expected: &'static str, got: &str) -> Self {
@@ -51,17 +51,17 @@ impl Misread {
     }
 }
 
-impl From<Misread> for Error {
-    fn from(misread: Misread) -> Self {
+impl From<TextDecodeError> for Error {
+    fn from(misread: TextDecodeError) -> Self {
         let message = misread.to_string();
         match misread {
-            Misread::NotText(_) => {
+            TextDecodeError::NotText(_) => {
                 Self::new(ErrorKind::Transport(TransportFault::Framing), message)
             }
-            Misread::Unexpected { .. } => {
+            TextDecodeError::Unexpected { .. } => {
                 Self::misbehaved(DeviceMisbehaved::UnexpectedReply, message)
             }
-            Misread::OtherReply { .. } => {
+            TextDecodeError::OtherReply { .. } => {
                 Self::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, message)
             }
         }
@@ -71,12 +71,12 @@ impl From<Misread> for Error {
 /// The printable ASCII text of a reply, without the white space around it.
 ///
 /// # Errors
-/// [`Misread::NotText`].
-pub fn text(reply: &[u8]) -> Result<&str, Misread> {
+/// [`TextDecodeError::NotText`].
+pub fn text(reply: &[u8]) -> Result<&str, TextDecodeError> {
     let inner = reply.trim_ascii();
     match std::str::from_utf8(inner) {
         Ok(text) if inner.iter().all(|b| matches!(b, b' '..=b'~')) => Ok(text),
-        _ => Err(Misread::NotText(
+        _ => Err(TextDecodeError::NotText(
             String::from_utf8_lossy(&inner[..inner.len().min(QUOTED)]).into_owned(),
         )),
     }
@@ -94,14 +94,14 @@ pub fn shown(bytes: &[u8]) -> String {
 /// The whole number that a reply is: decimal digits and nothing else.
 ///
 /// # Errors
-/// [`Misread`].
-pub fn number(expected: &'static str, reply: &[u8]) -> Result<u32, Misread> {
+/// [`TextDecodeError`].
+pub fn number(expected: &'static str, reply: &[u8]) -> Result<u32, TextDecodeError> {
     let text = text(reply)?;
     // `parse` would take a sign.
     text.parse()
         .ok()
         .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-        .ok_or_else(|| Misread::unexpected(expected, text))
+        .ok_or_else(|| TextDecodeError::unexpected(expected, text))
 }
 
 #[cfg(test)]
@@ -114,17 +114,17 @@ mod tests {
         for wrong in ["+1", "-1", "1.0", "", "1 2", "99999999999"] {
             assert_eq!(
                 number("a channel", wrong.as_bytes()),
-                Err(Misread::unexpected("a channel", wrong))
+                Err(TextDecodeError::unexpected("a channel", wrong))
             );
         }
         assert!(matches!(
             number("a channel", b"\xb1\r\n"),
-            Err(Misread::NotText(_))
+            Err(TextDecodeError::NotText(_))
         ));
     }
 
     #[test]
-    fn texts_of_devices_are_shown_whole_or_cut_and_never_as_they_are() {
+    fn texts_of_devices_are_cleaned_and_bounded_in_every_output() {
         assert_eq!(shown(b" name\0\0"), "name");
         assert_eq!(shown(b"a\x1b[2Jb\0c\xff"), "a\\x1b[2Jb\\x00c\u{fffd}");
         assert!(shown(&[b'x'; 5000]).ends_with("(4600 more characters)"));

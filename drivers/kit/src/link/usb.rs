@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// A SETUP packet (USB 2.0, 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
+pub struct SetupPacket {
     /// bmRequestType.
     pub request_type: u8,
     /// bRequest.
@@ -23,7 +23,7 @@ pub struct Setup {
     pub length: u16,
 }
 
-impl Setup {
+impl SetupPacket {
     /// The eight bytes on the wire.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 8] {
@@ -80,7 +80,7 @@ pub struct UsbIdentity {
 
 /// A read of `count` chunks of `chunk` bytes each from one IN endpoint.
 #[derive(Debug, Clone, Copy)]
-pub struct Read {
+pub struct BulkRead {
     /// Endpoint address, with the direction bit (0x80).
     pub endpoint: u8,
     /// Bytes of each transfer.
@@ -104,7 +104,7 @@ pub trait UsbLink: Send + Sync {
     /// `Timeout`, `Transport` (stall, unplugged), `Unreachable`, `Closed`.
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError>;
@@ -114,7 +114,7 @@ pub trait UsbLink: Send + Sync {
     /// As [`control_in`](Self::control_in).
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         disclosure: Disclosure,
@@ -124,7 +124,7 @@ pub trait UsbLink: Send + Sync {
     ///
     /// # Errors
     /// As [`control_in`](Self::control_in).
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError>;
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError>;
     /// Writes to a bulk endpoint; returns the bytes accepted.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ pub trait UsbLink: Send + Sync {
     ///
     /// # Errors
     /// As [`control_in`](Self::control_in).
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError>;
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError>;
     /// What the descriptors say.
     fn identity(&self) -> UsbIdentity;
     /// The name of the far end.
@@ -149,7 +149,7 @@ pub trait UsbLink: Send + Sync {
     async fn close(&self);
 }
 
-impl Setup {
+impl SetupPacket {
     /// The standard request that ends the halt of an endpoint.
     #[must_use]
     pub const fn clear_halt(endpoint: u8) -> Self {
@@ -182,7 +182,7 @@ pub enum Completion {
 /// stand-in all ask. Standard requests (chapter 9) are answered in front of it.
 pub trait UsbService: Send + Sync {
     /// A control transfer, standard requests included.
-    fn control(&self, setup: Setup, data: &[u8]) -> Completion;
+    fn control(&self, setup: SetupPacket, data: &[u8]) -> Completion;
     /// An IN transfer of at most `length` bytes from `endpoint` (with the direction bit).
     fn read(&self, endpoint: u8, length: usize) -> Completion;
     /// An OUT transfer.

@@ -6,8 +6,8 @@
 
 use super::{
     Disclosure, LinkError,
-    turn::Turn,
-    usb::{Read, Setup, UsbIdentity, UsbLink},
+    ticket::Ticket,
+    usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
 use qkd_hal::{ErrorKind, TransportFault};
@@ -23,14 +23,14 @@ type Handle = DeviceHandle<Context>;
 type Job = Box<dyn FnOnce(&mut Owner) + Send>;
 
 /// A USB link through libusb.
-pub struct HostUsb {
+pub struct HostUsbLink {
     jobs: mpsc::Sender<Job>,
     identity: UsbIdentity,
 }
 
 /// A device on this machine's buses, as passive probing lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct UsbDeviceEntry {
     /// Bus and address.
     pub place: (u8, u8),
     /// What its descriptors say; strings only where this user may open the device.
@@ -41,7 +41,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// `Transport(System)` if libusb cannot list.
-pub fn list() -> Result<Vec<Listed>, LinkError> {
+pub fn list() -> Result<Vec<UsbDeviceEntry>, LinkError> {
     let context = match Context::new() {
         Ok(context) => context,
         // libusb cannot begin where the kernel shows no USB bus at all.
@@ -61,7 +61,7 @@ pub fn list() -> Result<Vec<Listed>, LinkError> {
         if let Ok(handle) = device.open() {
             identity = read_identity(&handle, &descriptor);
         }
-        found.push(Listed {
+        found.push(UsbDeviceEntry {
             place: (device.bus_number(), device.address()),
             identity,
         });
@@ -236,7 +236,7 @@ impl Owner {
             if e == rusb::Error::NoDevice {
                 self.handle = None;
             }
-            fail(e, what).sent()
+            fail(e, what).mark_sent()
         })
     }
 
@@ -257,12 +257,12 @@ impl Owner {
 
 /// The time that a call has.
 #[derive(Clone, Copy)]
-struct Left {
+struct TimeBudget {
     begun: std::time::Instant,
     within: Duration,
 }
 
-impl Left {
+impl TimeBudget {
     /// What is left, in whole milliseconds of libusb and never its zero, which stands for ever.
     fn now(self) -> rusb::Result<Duration> {
         let left = self.within.saturating_sub(self.begun.elapsed());
@@ -274,7 +274,7 @@ impl Left {
     }
 }
 
-impl HostUsb {
+impl HostUsbLink {
     /// Opens the first device with these ids (and this serial number), selects configuration 1 and
     /// claims the interface.
     ///
@@ -333,14 +333,14 @@ impl HostUsb {
     async fn call<T: Send + 'static>(
         &self,
         within: Duration,
-        work: impl FnOnce(&mut Owner, Left) -> Result<T, LinkError> + Send + 'static,
+        work: impl FnOnce(&mut Owner, TimeBudget) -> Result<T, LinkError> + Send + 'static,
     ) -> Result<T, LinkError> {
         let (reply, answer) = oneshot::channel();
-        let turn = Turn::default();
+        let turn = Ticket::default();
         let (begun, owners) = (std::time::Instant::now(), turn.clone());
         let job: Job = Box::new(move |owner| {
-            if owners.take() && !reply.is_closed() {
-                let _ = reply.send(work(owner, Left { begun, within }));
+            if owners.claim() && !reply.is_closed() {
+                let _ = reply.send(work(owner, TimeBudget { begun, within }));
             }
         });
         self.jobs.send(job).map_err(|_| LinkError::closed())?;
@@ -350,7 +350,7 @@ impl HostUsb {
 
     async fn read(
         &self,
-        read: Read,
+        read: BulkRead,
         what: &'static str,
         transfer: fn(&Handle, u8, &mut [u8], Duration) -> rusb::Result<usize>,
     ) -> Result<Zeroizing<Vec<u8>>, LinkError> {
@@ -374,10 +374,10 @@ impl HostUsb {
 }
 
 #[async_trait]
-impl UsbLink for HostUsb {
+impl UsbLink for HostUsbLink {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         _disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -400,7 +400,7 @@ impl UsbLink for HostUsb {
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         _disclosure: Disclosure,
@@ -424,12 +424,12 @@ impl UsbLink for HostUsb {
                     ErrorKind::Transport(TransportFault::Framing),
                     format!("{n} of {} bytes were taken", data.len()),
                 )
-                .sent())
+                .mark_sent())
             }
         })
         .await
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read, "bulk read", |h, endpoint, buffer, within| {
             h.read_bulk(endpoint | Direction::In as u8, buffer, within)
         })
@@ -450,7 +450,7 @@ impl UsbLink for HostUsb {
         })
         .await
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.read(read, "interrupt read", |h, endpoint, buffer, within| {
             h.read_interrupt(endpoint | Direction::In as u8, buffer, within)
         })

@@ -8,8 +8,8 @@ use super::{
     Disclosure, LinkError,
     memory::{check_ids, identity_of},
     tcp,
-    turn::{self, Turn},
-    usb::{Read, Setup, UsbIdentity, UsbLink},
+    ticket::{self, Ticket},
+    usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
 use qkd_hal::{ErrorKind, TransportFault};
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 struct Urb {
     endpoint: u8,
-    setup: Option<Setup>,
+    setup: Option<SetupPacket>,
     out: Zeroizing<Vec<u8>>,
     /// Bytes of each IN transfer, and how many of them.
     chunk: usize,
@@ -54,18 +54,18 @@ struct Urb {
 type Reply = Result<(Zeroizing<Vec<u8>>, usize), LinkError>;
 
 enum Job {
-    Submit(Urb, Instant, Turn, oneshot::Sender<Reply>),
+    Submit(Urb, Instant, Ticket, oneshot::Sender<Reply>),
     Close(oneshot::Sender<()>),
 }
 
 /// A USB link over USB/IP.
-pub struct UsbIp {
+pub struct UsbIpLink {
     jobs: mpsc::Sender<Job>,
     identity: UsbIdentity,
     address: String,
 }
 
-impl UsbIp {
+impl UsbIpLink {
     /// Imports the device with this bus id, selects configuration 1 and starts the owner task.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl UsbIp {
             while let Some(job) = inbox.recv().await {
                 match job {
                     Job::Submit(urb, deadline, turn, reply) => {
-                        if turn.take() && !reply.is_closed() {
+                        if turn.claim() && !reply.is_closed() {
                             let _ = reply.send(owner.serve(urb, deadline).await);
                         }
                     }
@@ -114,7 +114,7 @@ impl UsbIp {
 
     async fn submit(&self, urb: Urb) -> Reply {
         let deadline = Instant::now() + urb.within;
-        turn::submit(&self.jobs, deadline, |turn, reply| {
+        ticket::submit(&self.jobs, deadline, |turn, reply| {
             Job::Submit(urb, deadline, turn, reply)
         })
         .await
@@ -142,7 +142,7 @@ fn unplugged(address: &str) -> LinkError {
         ErrorKind::Transport(TransportFault::Unplugged),
         format!("the USB/IP server {address} reports that the device was pulled out"),
     )
-    .sent()
+    .mark_sent()
 }
 
 fn hung_up(address: &str) -> LinkError {
@@ -152,10 +152,10 @@ fn hung_up(address: &str) -> LinkError {
             "the connection to the USB/IP server {address} ended; the next call connects again"
         ),
     )
-    .sent()
+    .mark_sent()
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
+fn be_u32(bytes: &[u8], at: usize) -> u32 {
     bytes
         .get(at..at + 4)
         .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
@@ -182,7 +182,7 @@ impl Owner {
         let mut connection = timeout_at(deadline, import(&self.address, &self.busid, deadline))
             .await
             .map_err(|_| late())??;
-        let set_configuration = Setup {
+        let set_configuration = SetupPacket {
             request_type: 0,
             request: 9,
             value: 1,
@@ -306,7 +306,7 @@ async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connect
     let (version, code, status) = (
         u16::from_be_bytes([head[0], head[1]]),
         u16::from_be_bytes([head[2], head[3]]),
-        word(&head, 4),
+        be_u32(&head, 4),
     );
     if version != VERSION || code != OP_REP_IMPORT {
         return Err(LinkError::new(
@@ -336,7 +336,7 @@ async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connect
     Ok(Connection {
         stream,
         address: address.to_owned(),
-        devid: (word(&record, 288) << 16) | (word(&record, 292) & 0xffff),
+        devid: (be_u32(&record, 288) << 16) | (be_u32(&record, 292) & 0xffff),
         sequence: 0,
     })
 }
@@ -348,7 +348,7 @@ impl Connection {
         index: u16,
         length: u16,
     ) -> Result<Vec<u8>, LinkError> {
-        let setup = Setup {
+        let setup = SetupPacket {
             request_type: 0x80,
             request: 6,
             value,
@@ -366,7 +366,7 @@ impl Connection {
     async fn bounded(
         &mut self,
         endpoint: u8,
-        setup: Option<Setup>,
+        setup: Option<SetupPacket>,
         out: &[u8],
         length: usize,
         deadline: Instant,
@@ -396,7 +396,7 @@ impl Connection {
     async fn transfer(
         &mut self,
         endpoint: u8,
-        setup: Option<Setup>,
+        setup: Option<SetupPacket>,
         out: &[u8],
         length: usize,
     ) -> Reply {
@@ -421,7 +421,7 @@ impl Connection {
     async fn send(
         &mut self,
         endpoint: u8,
-        setup: Option<Setup>,
+        setup: Option<SetupPacket>,
         out: &[u8],
         length: usize,
     ) -> std::io::Result<u32> {
@@ -458,17 +458,17 @@ impl Connection {
                 ErrorKind::Transport(TransportFault::Framing),
                 format!("USB/IP: {what}"),
             )
-            .sent()
+            .mark_sent()
         };
-        if word(&head, 0) != RET_SUBMIT || word(&head, 4) != sequence {
+        if be_u32(&head, 0) != RET_SUBMIT || be_u32(&head, 4) != sequence {
             return Err(framing("the reply belongs to no request of ours"));
         }
-        let actual = word(&head, 24) as usize;
+        let actual = be_u32(&head, 24) as usize;
         #[expect(
             clippy::cast_possible_wrap,
             reason = "an error number, in two's complement"
         )]
-        let status = word(&head, 20) as i32;
+        let status = be_u32(&head, 20) as i32;
         let mut data = Zeroizing::new(Vec::new());
         // An IN transfer that failed may have brought some data too, which follows all the same.
         if is_in {
@@ -487,18 +487,18 @@ impl Connection {
                 ErrorKind::Transport(TransportFault::Stall),
                 "the endpoint stalled",
             )
-            .sent()),
+            .mark_sent()),
             ENODEV | ESHUTDOWN => Err(unplugged(&self.address)),
             EOVERFLOW => Err(LinkError::new(
                 ErrorKind::Transport(TransportFault::Overrun),
                 "the device sent more than was asked for",
             )
-            .sent()),
+            .mark_sent()),
             other => Err(LinkError::new(
                 ErrorKind::Transport(TransportFault::System),
                 format!("the transfer ended with status {other}"),
             )
-            .sent()),
+            .mark_sent()),
         }
     }
 
@@ -514,11 +514,11 @@ impl Connection {
             for _ in 0..2 {
                 let mut head = [0; 48];
                 self.stream.read_exact(&mut head).await.ok()?;
-                match (word(&head, 0), word(&head, 4)) {
+                match (be_u32(&head, 0), be_u32(&head, 4)) {
                     (RET_UNLINK, s) if s == sequence => return Some(()),
                     (RET_SUBMIT, s) if s == victim => {
                         // Data follows in this direction alone.
-                        let n = if is_in { word(&head, 24) as usize } else { 0 };
+                        let n = if is_in { be_u32(&head, 24) as usize } else { 0 };
                         if n > TRANSFER_LIMIT {
                             return None;
                         }
@@ -536,13 +536,13 @@ impl Connection {
                 ErrorKind::Timeout,
                 "the device did not answer within the deadline; the transfer was cancelled",
             )
-            .sent()),
+            .mark_sent()),
             _ => Err(hung_up(&self.address)),
         }
     }
 }
 
-impl UsbIp {
+impl UsbIpLink {
     /// After a stall, within what is left of the call's time.
     async fn clear_halt<T: Sync>(
         &self,
@@ -554,7 +554,7 @@ impl UsbIp {
         if !within.is_zero()
             && matches!(result, Err(e) if e.kind == ErrorKind::Transport(TransportFault::Stall))
         {
-            let setup = Some(Setup::clear_halt(endpoint));
+            let setup = Some(SetupPacket::clear_halt(endpoint));
             let urb = Urb {
                 endpoint: 0,
                 setup,
@@ -569,10 +569,10 @@ impl UsbIp {
 }
 
 #[async_trait]
-impl UsbLink for UsbIp {
+impl UsbLink for UsbIpLink {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         _disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -588,7 +588,7 @@ impl UsbLink for UsbIp {
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         _disclosure: Disclosure,
@@ -607,10 +607,10 @@ impl UsbLink for UsbIp {
                 ErrorKind::Transport(TransportFault::Framing),
                 format!("{n} of {} bytes were taken", data.len()),
             )
-            .sent()),
+            .mark_sent()),
         }
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let (endpoint, deadline) = (read.endpoint | 0x80, Instant::now() + read.within);
         let urb = Urb {
             endpoint,
@@ -644,7 +644,7 @@ impl UsbLink for UsbIp {
         self.clear_halt(endpoint, &result, deadline).await;
         Ok(result?.1)
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.bulk_in(read).await
     }
     fn identity(&self) -> UsbIdentity {

@@ -25,10 +25,10 @@ impl NewFile {
         if path.symlink_metadata().is_ok() {
             return Err(already_exists());
         }
-        Self::beside(path, mode)
+        Self::create_temporary(path, mode)
     }
 
-    fn beside(path: &Path, mode: u32) -> io::Result<Self> {
+    fn create_temporary(path: &Path, mode: u32) -> io::Result<Self> {
         let beside = tempfile::Builder::new()
             .prefix(".qkd-unfinished-")
             .permissions(Permissions::from_mode(mode))
@@ -91,7 +91,7 @@ pub fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What writing answers. The file is as it was then.
 pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let mut new = NewFile::beside(path, mode)?;
+    let mut new = NewFile::create_temporary(path, mode)?;
     new.write(content)?;
     new.beside.persist(path).map_err(|e| e.error)?;
     sync_folder(path)
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_file_has_its_content_and_mode_and_nothing_beside() {
+    fn a_finished_file_has_its_content_and_mode_and_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         let begun = NewFile::create(&path, 0o600).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_is_never_overwritten() {
+    fn an_existing_name_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let late = NewFile::create(&path, 0o600).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_leaves_the_old_file_until_the_new_one_is_whole() {
+    fn a_replaced_file_stays_until_the_new_file_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
         replace(&path, 0o644, b"one").unwrap();

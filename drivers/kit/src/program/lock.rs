@@ -262,7 +262,7 @@ fn file_name(place: &str) -> String {
 
 /// Where a device is, in words that do not depend on how its address is written.
 async fn places(uri: &DeviceUri, default_port: Option<u16>) -> Result<BTreeSet<String>> {
-    if uri.transport() == crate::context::MEMORY {
+    if uri.transport() == crate::context::MEMORY_TRANSPORT {
         return Ok(BTreeSet::new());
     }
     if uri.host().is_empty() {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_share_a_change_is_alone_and_nothing_is_left() {
+    fn readers_share_and_a_change_is_exclusive_without_leftover_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
         let reader = try_lock(&path, LockMode::Shared).unwrap().unwrap();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_meanwhile_is_no_lock() {
+    fn a_removed_lock_file_does_not_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
         let old = open_file(&path).unwrap();

@@ -16,11 +16,11 @@ use tracing_subscriber::{
 /// What is logged of `async-snmp`, whatever the level of a program. It warns of each datagram that
 /// it cannot read, so that every sender of datagrams could fill the log. Its client logs each error
 /// that it also returns.
-const QUIET: &str = "async_snmp=error,async_snmp::client=off";
+const SNMP_LOG_FILTER: &str = "async_snmp=error,async_snmp::client=off";
 
 /// The filter of a log at this level, where the user gives none.
 fn default_filter(level: &str) -> String {
-    format!("{level},{QUIET}")
+    format!("{level},{SNMP_LOG_FILTER}")
 }
 
 /// Begins the log at this level. The environment variable `variable` holds a filter of the user
@@ -101,9 +101,9 @@ mod tests {
     };
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for CapturedLog {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -114,7 +114,7 @@ mod tests {
 
     /// What is logged at `filter`.
     fn logged(filter: &str, has_colour: bool, log: impl FnOnce()) -> String {
-        let kept = Kept::default();
+        let kept = CapturedLog::default();
         let writer = kept.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))

@@ -1,30 +1,30 @@
 //! What drivers of optical switches share.
 //!
-//! - [`Protocol`] and [`Wire`]: a family that is asked how it stands and takes one step per command
+//! - [`Protocol`] and [`TransportConfig`]: a family that is asked how it stands and takes one step per command
 //!   is three methods and a line; the kit is the device.
-//! - [`apply`] over a [`Backend`]: the sequence of
+//! - [`apply`] over a [`SwitchBackend`]: the sequence of
 //!   [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply) alone, for devices of their own
 //!   kind.
 
 pub mod position;
 mod settling;
 mod switch;
-mod wire;
+mod transport;
 
 pub use settling::Settling;
 pub use switch::{Protocol, Switch};
-pub use wire::{Call, FLOW, Line, Wire, flow};
+pub use transport::{FLOW_PARAMETER, SwitchCall, SwitchConnection, TransportConfig, flow_control};
 
-use crate::turns::Turns;
+use crate::change_lock::ChangeLock;
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Result};
-use qkd_switch_hal::{Applied, CrossConnects, Fingerprint, Plan, Step};
-use settling::Told;
+use qkd_switch_hal::{ApplyReport, CrossConnects, Fingerprint, Plan, Step};
+use settling::SettleResult;
 use tokio::time::Instant;
 
 /// What a driver of a readable switch provides.
 #[async_trait]
-pub trait Backend: Send + Sync {
+pub trait SwitchBackend: Send + Sync {
     /// The present state, read from the device.
     async fn read(&self) -> Result<CrossConnects>;
     /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed.
@@ -43,15 +43,15 @@ pub trait Backend: Send + Sync {
 /// As [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply); `Timeout` with effect `None`
 /// if its turn did not come.
 pub async fn apply(
-    backend: &dyn Backend,
+    backend: &dyn SwitchBackend,
     identity: &Identity,
     plan: &Plan,
-    turns: &Turns,
+    turns: &ChangeLock,
     until: Instant,
-) -> Result<Applied> {
+) -> Result<ApplyReport> {
     let begun = Instant::now();
-    let _turn = turns.take(until).await?;
-    if !plan.device().same_box(identity) {
+    let _turn = turns.lock(until).await?;
+    if !plan.device().is_same_device(identity) {
         return Err(Error::new(
             ErrorKind::IdentityChanged,
             format!(
@@ -62,12 +62,13 @@ pub async fn apply(
     }
     let before = backend.read().await?;
     plan.check(&before)?;
-    let wanted = plan.result(&before)?;
+    let wanted = plan.expected_state(&before)?;
     if plan.is_empty() {
-        return Ok(Applied::new(0, true, begun.elapsed()));
+        return Ok(ApplyReport::new(0, true, begun.elapsed()));
     }
     let shows = |state: &CrossConnects| {
-        Fingerprint::of(state, plan.covered()) == Fingerprint::of(&wanted, plan.covered())
+        Fingerprint::new(state, plan.fingerprinted_ports())
+            == Fingerprint::new(&wanted, plan.fingerprinted_ports())
     };
     if let Err((sent, error)) = backend.run(plan.steps()).await {
         return Err(failed(backend, plan, &before, sent, error, until, shows).await);
@@ -87,12 +88,12 @@ pub async fn apply(
             .with_source(e)
         })?;
     let after = match told {
-        Told::Wanted(_) => return Ok(Applied::new(steps, true, begun.elapsed())),
-        Told::Other(after) => after,
-        Told::Unsettled(after) => {
+        SettleResult::Wanted(_) => return Ok(ApplyReport::new(steps, true, begun.elapsed())),
+        SettleResult::Other(after) => after,
+        SettleResult::Unsettled(after) => {
             let (now, aim) = (
-                after.touching(plan.covered()),
-                wanted.touching(plan.covered()),
+                after.using_ports(plan.fingerprinted_ports()),
+                wanted.using_ports(plan.fingerprinted_ports()),
             );
             let why = format!(
                 "all {steps} steps were sent, and when the deadline came the switch still said \
@@ -102,8 +103,8 @@ pub async fn apply(
         }
     };
     let (now, aim) = (
-        after.touching(plan.covered()),
-        wanted.touching(plan.covered()),
+        after.using_ports(plan.fingerprinted_ports()),
+        wanted.using_ports(plan.fingerprinted_ports()),
     );
     // A path that nobody in this plan asked for was made by somebody else; anything else the device
     // did not do.
@@ -125,7 +126,7 @@ pub async fn apply(
                 {now}, not at {aim}"
             ),
         )
-        .with_effect(if now == before.touching(plan.covered()) {
+        .with_effect(if now == before.using_ports(plan.fingerprinted_ports()) {
             Effect::Unknown
         } else {
             Effect::Partial
@@ -135,7 +136,7 @@ pub async fn apply(
 
 /// Says exactly what was done before a step failed, by reading the state.
 async fn failed(
-    backend: &dyn Backend,
+    backend: &dyn SwitchBackend,
     plan: &Plan,
     before: &CrossConnects,
     sent: usize,
@@ -155,16 +156,16 @@ async fn failed(
     // What the device did not take has not to settle.
     let since = (sent > 0 || error.effect() != Effect::None).then(Instant::now);
     let (told, effect) = match settling::read(backend, since, until, wanted).await {
-        Ok(Told::Wanted(now) | Told::Other(now) | Told::Unsettled(now)) => {
+        Ok(SettleResult::Wanted(now) | SettleResult::Other(now) | SettleResult::Unsettled(now)) => {
             for step in steps {
-                if step.removes().iter().all(|c| !now.contains(*c))
-                    && step.adds().iter().all(|c| now.contains(*c))
+                if step.removed().iter().all(|c| !now.contains(*c))
+                    && step.added().iter().all(|c| now.contains(*c))
                 {
                     done.push(step.clone());
                 }
             }
-            let stands = now.touching(plan.covered());
-            let untouched = stands == before.touching(plan.covered());
+            let stands = now.using_ports(plan.fingerprinted_ports());
+            let untouched = stands == before.using_ports(plan.fingerprinted_ports());
             (
                 format!(
                     "done: {}; the ports stand at {stands}",

@@ -36,7 +36,7 @@ pub fn paths(geometry: &Geometry, position: u32) -> Result<CrossConnects> {
 /// # Errors
 /// `InvalidInput` for a step that leads to none.
 pub fn target(geometry: &Geometry, step: &Step) -> Result<u32> {
-    match (geometry, step.adds()) {
+    match (geometry, step.added()) {
         (Geometry::OneByN { dark: true, .. }, []) => Ok(0),
         (Geometry::OneByN { .. }, [path]) => Ok(path.egress.0),
         (Geometry::Crossbar, [path, ..]) => Ok(if path.egress.0 - path.ingress.0 == 2 {

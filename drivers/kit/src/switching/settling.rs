@@ -1,6 +1,6 @@
 //! Devices that may still tell their old state for a while after a set.
 
-use super::Backend;
+use super::SwitchBackend;
 use qkd_hal::Result;
 use qkd_switch_hal::CrossConnects;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settling {
     /// From then on, what it tells is the truth.
-    pub within: Duration,
+    pub max_time: Duration,
     /// The time between two readings.
-    pub every: Duration,
+    pub poll_interval: Duration,
     /// Whether the first reading after a set may be old however late it comes: it is thrown away.
-    pub first_is_old: bool,
+    pub discard_first: bool,
 }
 
 impl Settling {
     /// What it tells is always the truth: one reading is enough.
     pub const NONE: Self = Self {
-        within: Duration::ZERO,
-        every: Duration::ZERO,
-        first_is_old: false,
+        max_time: Duration::ZERO,
+        poll_interval: Duration::ZERO,
+        discard_first: false,
     };
 
     /// It tells the truth within this time at the latest, and is asked this often.
     #[must_use]
     pub const fn polled(within: Duration, every: Duration) -> Self {
         Self {
-            within,
-            every,
-            first_is_old: false,
+            max_time: within,
+            poll_interval: every,
+            discard_first: false,
         }
     }
 
     /// The same, and the first reading after a set is thrown away.
     #[must_use]
     pub const fn first_is_old(mut self) -> Self {
-        self.first_is_old = true;
+        self.discard_first = true;
         self
     }
 }
 
 /// What a device told in the end.
-pub(super) enum Told {
+pub(super) enum SettleResult {
     /// The state that was wanted.
     Wanted(CrossConnects),
     /// Another one, when it must have settled.
@@ -56,25 +56,25 @@ pub(super) enum Told {
 /// Reads until the state is wanted, or the device must have settled from what was sent at `since`
 /// (`None`: nothing was), or `until` comes.
 pub(super) async fn read(
-    backend: &dyn Backend,
+    backend: &dyn SwitchBackend,
     since: Option<Instant>,
     until: Instant,
     wanted: impl Fn(&CrossConnects) -> bool,
-) -> Result<Told> {
+) -> Result<SettleResult> {
     let settling = backend.settling();
-    let settled = since.map_or_else(Instant::now, |since| since + settling.within);
+    let settled = since.map_or_else(Instant::now, |since| since + settling.max_time);
     loop {
         let asked = Instant::now();
         let state = backend.read().await?;
         if wanted(&state) {
-            return Ok(Told::Wanted(state));
+            return Ok(SettleResult::Wanted(state));
         }
         if asked >= settled {
-            return Ok(Told::Other(state));
+            return Ok(SettleResult::Other(state));
         }
-        let next = (Instant::now() + settling.every).min(settled);
+        let next = (Instant::now() + settling.poll_interval).min(settled);
         if next >= until {
-            return Ok(Told::Unsettled(state));
+            return Ok(SettleResult::Unsettled(state));
         }
         sleep_until(next).await;
     }

@@ -1,11 +1,11 @@
 //! The whole device behind the contract, over the few methods that tell a family from the others.
 
 use super::{
-    Backend, Settling, apply,
-    settling::{self, Told},
-    wire::{Call, Line},
+    Settling, SwitchBackend, apply,
+    settling::{self, SettleResult},
+    transport::{SwitchCall, SwitchConnection},
 };
-use crate::turns::Turns;
+use crate::change_lock::ChangeLock;
 use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health,
@@ -13,7 +13,7 @@ use qkd_hal::{
     parameter::{ParameterSpec, ParameterValue, find},
     reading::{Measured, Quality, Reading},
 };
-use qkd_switch_hal::{Applied, CrossConnects, OpticalSwitch, Plan, Step, SwitchCapabilities};
+use qkd_switch_hal::{ApplyReport, CrossConnects, OpticalSwitch, Plan, Step, SwitchCapabilities};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
@@ -40,23 +40,23 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Asks who is there. Where the protocol cannot tell, what is known, after a query that proves
     /// that something answers.
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity>;
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity>;
 
     /// Asks how it stands. The kit checks that the geometry can show it. See
     /// [`position`](super::position) for switches that stand at a number.
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects>;
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects>;
 
     /// Carries out one step: sends the command, and asks whether the device refused it, where it
     /// can be asked. The kit reads back.
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()>;
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()>;
 
     /// Asks how the device is; by default it is well if it tells how it stands.
-    async fn health(&self, call: &Call<'_>) -> Result<Health> {
+    async fn health(&self, call: &SwitchCall<'_>) -> Result<Health> {
         self.state(call).await.map(|_| Health::ok())
     }
 
     /// Reads telemetry.
-    async fn telemetry(&self, _call: &Call<'_>) -> Result<Vec<Reading>> {
+    async fn telemetry(&self, _call: &SwitchCall<'_>) -> Result<Vec<Reading>> {
         Err(Error::unsupported(
             Operation::Telemetry.name(),
             "this family has none",
@@ -69,7 +69,11 @@ pub trait Protocol: Send + Sync + 'static {
     }
 
     /// Reads a parameter, which is one of [`parameters`](Self::parameters).
-    async fn parameter(&self, _call: &Call<'_>, name: &'static str) -> Result<ParameterValue> {
+    async fn parameter(
+        &self,
+        _call: &SwitchCall<'_>,
+        name: &'static str,
+    ) -> Result<ParameterValue> {
         Err(Error::unsupported(
             Operation::GetParameter.name(),
             format!("`{name}` cannot be read"),
@@ -79,7 +83,7 @@ pub trait Protocol: Send + Sync + 'static {
     /// Writes a parameter, which is writable and takes this value, and reads it back.
     async fn set_parameter(
         &self,
-        _call: &Call<'_>,
+        _call: &SwitchCall<'_>,
         name: &'static str,
         _value: &ParameterValue,
     ) -> Result<()> {
@@ -93,19 +97,19 @@ pub trait Protocol: Send + Sync + 'static {
 /// The steps that this handle sent last, and when: until the device has settled, it may tell what
 /// was before.
 #[derive(Clone)]
-struct Sent {
+struct PendingSteps {
     steps: Vec<Step>,
     at: Instant,
     /// Whether the next reading is to be thrown away.
     unread: bool,
 }
 
-impl Sent {
+impl PendingSteps {
     fn shown(&self, state: &CrossConnects) -> bool {
-        let added = |c| self.steps.iter().any(|s| s.adds().contains(&c));
+        let added = |c| self.steps.iter().any(|s| s.added().contains(&c));
         let (adds, removes) = (
-            self.steps.iter().flat_map(Step::adds),
-            self.steps.iter().flat_map(Step::removes),
+            self.steps.iter().flat_map(Step::added),
+            self.steps.iter().flat_map(Step::removed),
         );
         adds.into_iter().all(|c| state.contains(*c))
             && removes
@@ -116,17 +120,17 @@ impl Sent {
 
 /// A switch, over its protocol.
 pub struct Switch<P> {
-    line: Line,
+    line: SwitchConnection,
     protocol: P,
     capabilities: Capabilities,
     switch: SwitchCapabilities,
     identity: Identity,
-    turns: Turns,
-    sent: Mutex<Option<Sent>>,
+    turns: ChangeLock,
+    sent: Mutex<Option<PendingSteps>>,
 }
 
 impl<P: Protocol> Switch<P> {
-    pub(super) async fn open(line: Line, protocol: P) -> Result<Self> {
+    pub(super) async fn open(line: SwitchConnection, protocol: P) -> Result<Self> {
         use Operation as Op;
         let mut capabilities = protocol.capabilities();
         if protocol.parameters().iter().any(|p| p.readable) {
@@ -142,7 +146,7 @@ impl<P: Protocol> Switch<P> {
             capabilities,
             switch,
             identity: Identity::default(),
-            turns: Turns::default(),
+            turns: ChangeLock::default(),
             sent: Mutex::new(None),
         };
         let call = device.line.call();
@@ -160,16 +164,16 @@ impl<P: Protocol> Switch<P> {
     /// From now on, and until it must have settled, the device may tell the state before these
     /// steps.
     fn note(&self, steps: &[Step]) {
-        let sent = Sent {
+        let sent = PendingSteps {
             steps: steps.to_vec(),
             at: Instant::now(),
-            unread: self.protocol.settling().first_is_old,
+            unread: self.protocol.settling().discard_first,
         };
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
     }
 
     /// The last steps, while they are known.
-    fn sent<T>(&self, look: impl FnOnce(&mut Sent) -> T) -> Option<T> {
+    fn sent<T>(&self, look: impl FnOnce(&mut PendingSteps) -> T) -> Option<T> {
         self.sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -181,11 +185,11 @@ impl<P: Protocol> Switch<P> {
 /// One call of a switch.
 struct Run<'a, P> {
     device: &'a Switch<P>,
-    call: Call<'a>,
+    call: SwitchCall<'a>,
 }
 
 #[async_trait]
-impl<P: Protocol> Backend for Run<'_, P> {
+impl<P: Protocol> SwitchBackend for Run<'_, P> {
     async fn read(&self) -> Result<CrossConnects> {
         let Switch {
             protocol, switch, ..
@@ -238,14 +242,14 @@ impl<P: Protocol> Device for Switch<P> {
         let mut now = self.protocol.identity(&call).await;
         // One wrong bit is not another device: that one says so twice.
         let is_other = match &now {
-            Ok(found) => !found.same_box(&self.identity),
+            Ok(found) => !found.is_same_device(&self.identity),
             Err(error) => error.kind() == ErrorKind::IdentityChanged,
         };
         if is_other {
             now = self.protocol.identity(&call).await;
         }
         let now = now?;
-        if now.same_box(&self.identity) {
+        if now.is_same_device(&self.identity) {
             return Ok(now);
         }
         Err(Error::new(
@@ -309,13 +313,13 @@ impl<P: Protocol> OpticalSwitch for Switch<P> {
         let shown = |state: &CrossConnects| sent.as_ref().is_none_or(|s| s.shown(state));
         Ok(
             match settling::read(&run, sent.as_ref().map(|s| s.at), call.until(), shown).await? {
-                Told::Wanted(state) | Told::Other(state) => Measured::now(state),
-                Told::Unsettled(state) => Measured::now(state).with_quality(Quality::Stale),
+                SettleResult::Wanted(state) | SettleResult::Other(state) => Measured::now(state),
+                SettleResult::Unsettled(state) => Measured::now(state).with_quality(Quality::Stale),
             },
         )
     }
 
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let call = self.line.call();
         apply(
             &Run { device: self, call },

@@ -6,7 +6,7 @@ use crate::link::{
     bytes::{ByteLink, Exchange},
     http::{HttpLink, HttpRequest, HttpResponse, Method},
     snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
-    usb::{Read, Setup, UsbIdentity, UsbLink},
+    usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
@@ -57,7 +57,7 @@ impl Replay {
     }
     /// How many exchanges were not asked for yet.
     #[must_use]
-    pub fn left(&self) -> usize {
+    pub fn remaining(&self) -> usize {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +66,7 @@ impl Replay {
     }
 
     /// The reply to the next request, as the parts' bytes.
-    fn answer(&self, request: &[Want<'_>]) -> Result<Vec<Zeroizing<Vec<u8>>>, LinkError> {
+    fn answer(&self, request: &[ExpectedBytes<'_>]) -> Result<Vec<Zeroizing<Vec<u8>>>, LinkError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (records, dice) = &mut *state;
         let Some(record) = records.pop_front() else {
@@ -74,7 +74,7 @@ impl Replay {
                 ErrorKind::Transport(TransportFault::HungUp),
                 "the transcript has ended",
             )
-            .sent());
+            .mark_sent());
         };
         let wanted: Vec<u8> = request.iter().flat_map(|w| w.0.iter().copied()).collect();
         let wanted = Zeroizing::new(wanted);
@@ -96,7 +96,7 @@ impl Replay {
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
                 what,
             )
-            .sent());
+            .mark_sent());
         }
         if let Outcome::Error(kind) = &record.outcome {
             let kind = match kind.as_str() {
@@ -106,7 +106,7 @@ impl Replay {
                 "unreachable" => ErrorKind::Unreachable,
                 _ => ErrorKind::Transport(TransportFault::HungUp),
             };
-            return Err(LinkError::new(kind, "so it ended when it was recorded").sent());
+            return Err(LinkError::new(kind, "so it ended when it was recorded").mark_sent());
         }
         record
             .reply
@@ -138,14 +138,14 @@ impl Replay {
     }
 }
 
-struct Want<'a>(std::borrow::Cow<'a, [u8]>);
+struct ExpectedBytes<'a>(std::borrow::Cow<'a, [u8]>);
 
-impl<'a> From<&'a [u8]> for Want<'a> {
+impl<'a> From<&'a [u8]> for ExpectedBytes<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self(bytes.into())
     }
 }
-impl From<String> for Want<'_> {
+impl From<String> for ExpectedBytes<'_> {
     fn from(text: String) -> Self {
         Self(text.into_bytes().into())
     }
@@ -259,10 +259,10 @@ impl SnmpLink for Replay {
     }
     async fn set(&self, request: SetRequest, _within: Duration) -> Result<i32, LinkError> {
         // The values are compared by the recorder's own rendering.
-        let sent: Vec<Want<'_>> = request
+        let sent: Vec<ExpectedBytes<'_>> = request
             .binds()
             .iter()
-            .map(|b| Want(crate::wrap::traced::rendered(b).into()))
+            .map(|b| ExpectedBytes(crate::wrap::traced::rendered(b).into()))
             .collect();
         let reply = join(&self.answer(&sent)?);
         text_of(&reply)?.parse().map_err(|_| {
@@ -294,7 +294,7 @@ impl SnmpLink for Replay {
 impl UsbLink for Replay {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         _within: Duration,
         _disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -302,7 +302,7 @@ impl UsbLink for Replay {
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         _within: Duration,
         _disclosure: Disclosure,
@@ -310,7 +310,7 @@ impl UsbLink for Replay {
         self.answer(&[setup.to_bytes().as_slice().into(), data.into()])
             .map(drop)
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         Ok(join(
             &self.answer(&[format!(
                 "endpoint {:#04x}, {} x {}",
@@ -331,7 +331,7 @@ impl UsbLink for Replay {
             .parse()
             .map_err(|_| LinkError::new(ErrorKind::Internal, "the transcript's count is damaged"))
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         UsbLink::bulk_in(self, read).await
     }
     fn identity(&self) -> UsbIdentity {

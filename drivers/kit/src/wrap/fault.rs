@@ -1,20 +1,20 @@
-//! Faulty and slow links: each message of the device meets a [`Fate`], by plan ([`Script`]) or by
-//! chance ([`LinkFaults`]).
+//! Faulty and slow links: each message of the device meets a [`LinkFault`], by plan ([`FaultScript`]) or by
+//! chance ([`RandomFaults`]).
 //!
 //! The request is always carried out: what meets its fate is the reply. What comes of it is what
 //! the level's real link answers:
 //!
 //! | fate | bytes (each chunk, asked for or not) | SNMP | USB | HTTP |
 //! |---|---|---|---|---|
-//! | [`Lost`](Fate::Lost) | nothing comes | `Timeout` | `Timeout` | `Timeout` |
-//! | [`Delayed`](Fate::Delayed) | it comes later, and so do those behind it | later; `Timeout` from the deadline on | as SNMP | as SNMP |
-//! | [`Late`](Fate::Late) | it comes later, those behind it on time | as delayed: the id of a late response is no longer waited for | as delayed | as delayed |
-//! | [`Twice`](Fate::Twice) | it comes twice | passes: the second answers no request | passes: the bus drops it | passes: TCP drops it |
-//! | [`CutShort`](Fate::CutShort) | its first half comes | as lost: no whole BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
-//! | [`Damaged`](Fate::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS sees it |
-//! | [`HangsUp`](Fate::HangsUp) | the stream ends | `Unreachable`: ICMP says that the port is closed | `Transport(Unplugged)` | `Transport(HungUp)` |
-//! | [`Slow`](Fate::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
-//! | [`Floods`](Fate::Floods) | nonsense comes until the host hangs up | as lost: it answers no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//! | [`Lost`](LinkFault::Lost) | nothing comes | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delayed`](LinkFault::Delayed) | it comes later, and so do those behind it | later; `Timeout` from the deadline on | as SNMP | as SNMP |
+//! | [`Late`](LinkFault::Late) | it comes later, those behind it on time | as delayed: the id of a late response is no longer waited for | as delayed | as delayed |
+//! | [`Twice`](LinkFault::Twice) | it comes twice | passes: the second answers no request | passes: the bus drops it | passes: TCP drops it |
+//! | [`CutShort`](LinkFault::CutShort) | its first half comes | as lost: no whole BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
+//! | [`Damaged`](LinkFault::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS sees it |
+//! | [`HangsUp`](LinkFault::HangsUp) | the stream ends | `Unreachable`: ICMP says that the port is closed | `Transport(Unplugged)` | `Transport(HungUp)` |
+//! | [`Slow`](LinkFault::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
+//! | [`Floods`](LinkFault::Floods) | nonsense comes until the host hangs up | as lost: it answers no request | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
 //! On a byte link a connect passes. On the others an exchange that failed before anything was sent
 //! is not counted.
@@ -24,7 +24,7 @@ use crate::link::{
     bytes::{ByteStream, Connector},
     http::{HttpLink, HttpRequest, HttpResponse},
     snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, VarBind},
-    usb::{Read, Setup, UsbIdentity, UsbLink},
+    usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
 };
 use async_trait::async_trait;
 use qkd_hal::{ErrorKind, TransportFault};
@@ -46,7 +46,7 @@ use zeroize::Zeroizing;
 /// What happens to one message of the device on its way to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum LinkFault {
     /// Nothing.
     #[default]
     Passes,
@@ -71,9 +71,9 @@ pub enum Fate {
 }
 
 /// Decides the fates of messages.
-pub trait Fates: Send + Sync {
+pub trait FaultSource: Send + Sync {
     /// What happens to the next message: all of these.
-    fn next(&self) -> Vec<Fate>;
+    fn next(&self) -> Vec<LinkFault>;
     /// What the places of damaged bits follow from.
     fn seed(&self) -> u64 {
         0
@@ -83,17 +83,17 @@ pub trait Fates: Send + Sync {
 /// Faults by plan: each exchange is counted, and a chosen one meets a fate. Clones are the same
 /// script.
 #[derive(Debug, Clone, Default)]
-pub struct Script(Arc<Mutex<Plan>>);
+pub struct FaultScript(Arc<Mutex<Plan>>);
 
 #[derive(Debug, Default)]
 struct Plan {
     seen: usize,
     /// The fate of the exchange that is the so-manieth, from 0.
-    due: Option<(usize, Fate)>,
+    due: Option<(usize, LinkFault)>,
     struck: bool,
 }
 
-impl Script {
+impl FaultScript {
     /// All pass.
     #[must_use]
     pub fn new() -> Self {
@@ -104,7 +104,7 @@ impl Script {
     }
     /// The exchange that comes after `skip` others, counted from now, meets this fate; those after
     /// it pass. An earlier plan is forgotten.
-    pub fn strike(&self, skip: usize, fate: Fate) {
+    pub fn inject(&self, skip: usize, fate: LinkFault) {
         let mut plan = self.lock();
         plan.due = Some((plan.seen + skip, fate));
         plan.struck = false;
@@ -120,15 +120,15 @@ impl Script {
     pub fn count(&self) -> usize {
         self.lock().seen
     }
-    /// Whether the exchange of the last [`strike`](Self::strike) has come.
+    /// Whether the exchange of the last [`strike`](Self::inject) has come.
     #[must_use]
-    pub fn struck(&self) -> bool {
+    pub fn was_injected(&self) -> bool {
         self.lock().struck
     }
 }
 
-impl Fates for Script {
-    fn next(&self) -> Vec<Fate> {
+impl FaultSource for FaultScript {
+    fn next(&self) -> Vec<LinkFault> {
         let mut plan = self.lock();
         let number = plan.seen;
         plan.seen += 1;
@@ -144,7 +144,7 @@ impl Fates for Script {
 
 /// Faults by chance, seeded, so that a run can be repeated.
 #[derive(Debug)]
-pub struct LinkFaults {
+pub struct RandomFaults {
     loss: f64,
     delay: Duration,
     duplicate: f64,
@@ -154,7 +154,7 @@ pub struct LinkFaults {
     dice: Mutex<ChaCha8Rng>,
 }
 
-impl LinkFaults {
+impl RandomFaults {
     /// No faults, with a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
@@ -201,25 +201,25 @@ impl LinkFaults {
     }
 }
 
-impl Fates for LinkFaults {
-    fn next(&self) -> Vec<Fate> {
+impl FaultSource for RandomFaults {
+    fn next(&self) -> Vec<LinkFault> {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let mut roll =
             |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
         let mut fates = Vec::new();
         for (probability, fate) in [
-            (self.loss, Fate::Lost),
-            (self.damage, Fate::Damaged),
-            (self.duplicate, Fate::Twice),
+            (self.loss, LinkFault::Lost),
+            (self.damage, LinkFault::Damaged),
+            (self.duplicate, LinkFault::Twice),
         ] {
             if roll(probability) {
                 fates.push(fate);
             }
         }
         if !self.delay.is_zero() {
-            fates.push(Fate::Delayed(self.delay));
+            fates.push(LinkFault::Delayed(self.delay));
         }
-        fates.extend(self.speed.map(Fate::Slow));
+        fates.extend(self.speed.map(LinkFault::Slow));
         fates
     }
     fn seed(&self) -> u64 {
@@ -228,16 +228,16 @@ impl Fates for LinkFaults {
 }
 
 /// A link with faults.
-pub struct Faulty<L> {
+pub struct FaultyLink<L> {
     inner: L,
-    fates: Arc<dyn Fates>,
+    fates: Arc<dyn FaultSource>,
     /// The task of the last stream, which holds what may be open only once.
     former: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl<L> Faulty<L> {
+impl<L> FaultyLink<L> {
     /// Puts faults around a link.
-    pub fn new(inner: L, fates: Arc<dyn Fates>) -> Self {
+    pub fn new(inner: L, fates: Arc<dyn FaultSource>) -> Self {
         Self {
             inner,
             fates,
@@ -247,33 +247,33 @@ impl<L> Faulty<L> {
 }
 
 /// The way of one stream's messages to the host.
-struct Way<W> {
+struct FaultyWriter<W> {
     to_host: W,
-    fates: Arc<dyn Fates>,
+    fates: Arc<dyn FaultSource>,
     dice: ChaCha8Rng,
     late: Vec<(Instant, Zeroizing<Vec<u8>>)>,
 }
 
-impl<W: AsyncWrite + Unpin> Way<W> {
+impl<W: AsyncWrite + Unpin> FaultyWriter<W> {
     /// Sends one message as its fates want it; `false` if the line is hung up instead.
     async fn send(&mut self, mut message: Zeroizing<Vec<u8>>) -> io::Result<bool> {
         let (mut copies, mut pace, mut late) = (1, None, None);
         for fate in self.fates.next() {
             match fate {
-                Fate::Passes => {}
-                Fate::Lost => copies = 0,
-                Fate::Delayed(time) => sleep(time).await,
-                Fate::Late(time) => late = Some(Instant::now() + time),
-                Fate::Twice => copies *= 2,
-                Fate::CutShort => half(&mut message),
-                Fate::Damaged if message.is_empty() => {}
-                Fate::Damaged => {
+                LinkFault::Passes => {}
+                LinkFault::Lost => copies = 0,
+                LinkFault::Delayed(time) => sleep(time).await,
+                LinkFault::Late(time) => late = Some(Instant::now() + time),
+                LinkFault::Twice => copies *= 2,
+                LinkFault::CutShort => truncate_half(&mut message),
+                LinkFault::Damaged if message.is_empty() => {}
+                LinkFault::Damaged => {
                     let bit = self.dice.random_range(0..message.len() * 8);
                     message[bit / 8] ^= 1 << (bit % 8);
                 }
-                Fate::HangsUp => return Ok(false),
-                Fate::Slow(speed) => pace = Some(Duration::from_secs(1) / speed.max(1)),
-                Fate::Floods => loop {
+                LinkFault::HangsUp => return Ok(false),
+                LinkFault::Slow(speed) => pace = Some(Duration::from_secs(1) / speed.max(1)),
+                LinkFault::Floods => loop {
                     self.to_host.write_all(&[b'U'; 64]).await?;
                 },
             }
@@ -314,7 +314,7 @@ impl<W: AsyncWrite + Unpin> Way<W> {
 }
 
 #[async_trait]
-impl Connector for Faulty<Box<dyn Connector>> {
+impl Connector for FaultyLink<Box<dyn Connector>> {
     /// The faults act on what the device sends, message by message as it comes.
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         let mut former = self.former.lock().await;
@@ -326,7 +326,7 @@ impl Connector for Faulty<Box<dyn Connector>> {
         let (mut from_device, mut to_device) = tokio::io::split(stream);
         let (mut from_host, to_host) = tokio::io::split(far);
         let dice = ChaCha8Rng::seed_from_u64(self.fates.seed());
-        let mut way = Way {
+        let mut way = FaultyWriter {
             to_host,
             fates: Arc::clone(&self.fates),
             dice,
@@ -364,7 +364,7 @@ impl Connector for Faulty<Box<dyn Connector>> {
 }
 
 /// What a fate means on a link whose replies come whole or not at all.
-enum Met {
+enum MessageFault {
     Passes,
     Lost,
     Later(Duration),
@@ -374,63 +374,67 @@ enum Met {
 
 const LATE: &str = "no reply came within the deadline";
 
-fn on_snmp(fate: Fate) -> Met {
+fn on_snmp(fate: LinkFault) -> MessageFault {
     match fate {
-        Fate::Passes | Fate::Twice | Fate::Slow(_) => Met::Passes,
-        Fate::Lost | Fate::CutShort | Fate::Damaged | Fate::Floods => Met::Lost,
-        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
-        Fate::HangsUp => Met::Fails(ErrorKind::Unreachable, "nothing listens there"),
+        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
+        LinkFault::Lost | LinkFault::CutShort | LinkFault::Damaged | LinkFault::Floods => {
+            MessageFault::Lost
+        }
+        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
+        LinkFault::HangsUp => MessageFault::Fails(ErrorKind::Unreachable, "nothing listens there"),
     }
 }
 
-fn on_usb(fate: Fate) -> Met {
+fn on_usb(fate: LinkFault) -> MessageFault {
     match fate {
-        Fate::Passes | Fate::Twice | Fate::Slow(_) | Fate::Damaged => Met::Passes,
-        Fate::Lost => Met::Lost,
-        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
-        Fate::CutShort => Met::Halved,
-        Fate::HangsUp => Met::Fails(
+        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) | LinkFault::Damaged => {
+            MessageFault::Passes
+        }
+        LinkFault::Lost => MessageFault::Lost,
+        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
+        LinkFault::CutShort => MessageFault::Halved,
+        LinkFault::HangsUp => MessageFault::Fails(
             ErrorKind::Transport(TransportFault::Unplugged),
             "the device was pulled out",
         ),
-        Fate::Floods => Met::Fails(
+        LinkFault::Floods => MessageFault::Fails(
             ErrorKind::Transport(TransportFault::Overrun),
             "the device sent more than was asked for",
         ),
     }
 }
 
-fn on_http(fate: Fate) -> Met {
-    let fails = |fault, what| Met::Fails(ErrorKind::Transport(fault), what);
+fn on_http(fate: LinkFault) -> MessageFault {
+    let fails = |fault, what| MessageFault::Fails(ErrorKind::Transport(fault), what);
     match fate {
-        Fate::Passes | Fate::Twice | Fate::Slow(_) => Met::Passes,
-        Fate::Lost => Met::Lost,
-        Fate::Delayed(time) | Fate::Late(time) => Met::Later(time),
-        Fate::CutShort | Fate::HangsUp => fails(
+        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
+        LinkFault::Lost => MessageFault::Lost,
+        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
+        LinkFault::CutShort | LinkFault::HangsUp => fails(
             TransportFault::HungUp,
             "the connection broke before the response was complete",
         ),
-        Fate::Damaged => fails(
+        LinkFault::Damaged => fails(
             TransportFault::Framing,
             "the response was damaged on the way",
         ),
-        Fate::Floods => fails(TransportFault::Overrun, "the response does not end"),
+        LinkFault::Floods => fails(TransportFault::Overrun, "the response does not end"),
     }
 }
 
 /// For replies of which no half can come.
 fn whole<T>(_reply: &mut T) {}
 
-fn half(data: &mut Vec<u8>) {
+fn truncate_half(data: &mut Vec<u8>) {
     data.truncate(data.len() / 2);
 }
 
-impl<L> Faulty<L> {
+impl<L> FaultyLink<L> {
     /// Runs an exchange to its end, and lets its reply meet its fates.
     async fn meet<T: Send>(
         &self,
         within: Duration,
-        met: fn(Fate) -> Met,
+        met: fn(LinkFault) -> MessageFault,
         exchange: impl Future<Output = Result<T, LinkError>> + Send,
         halve: fn(&mut T),
     ) -> Result<T, LinkError> {
@@ -441,21 +445,23 @@ impl<L> Faulty<L> {
         }
         for fate in self.fates.next() {
             let at = match met(fate) {
-                Met::Passes => continue,
-                Met::Lost => deadline,
-                Met::Later(time) => Instant::now() + time,
-                Met::Halved => {
+                MessageFault::Passes => continue,
+                MessageFault::Lost => deadline,
+                MessageFault::Later(time) => Instant::now() + time,
+                MessageFault::Halved => {
                     result = result.map(|mut reply| {
                         halve(&mut reply);
                         reply
                     });
                     continue;
                 }
-                Met::Fails(kind, what) => return Err(LinkError::new(kind, what).sent()),
+                MessageFault::Fails(kind, what) => {
+                    return Err(LinkError::new(kind, what).mark_sent());
+                }
             };
             sleep_until(at.min(deadline)).await;
             if at >= deadline {
-                return Err(LinkError::new(ErrorKind::Timeout, LATE).sent());
+                return Err(LinkError::new(ErrorKind::Timeout, LATE).mark_sent());
             }
         }
         result
@@ -463,7 +469,7 @@ impl<L> Faulty<L> {
 }
 
 #[async_trait]
-impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
+impl SnmpLink for FaultyLink<Arc<dyn SnmpLink>> {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
         self.meet(within, on_snmp, self.inner.get(oids, within), whole)
             .await
@@ -494,10 +500,10 @@ impl SnmpLink for Faulty<Arc<dyn SnmpLink>> {
 }
 
 #[async_trait]
-impl UsbLink for Faulty<Arc<dyn UsbLink>> {
+impl UsbLink for FaultyLink<Arc<dyn UsbLink>> {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -505,13 +511,13 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
             within,
             on_usb,
             self.inner.control_in(setup, within, disclosure),
-            half,
+            truncate_half,
         )
         .await
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         disclosure: Disclosure,
@@ -524,9 +530,9 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
         )
         .await
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.meet(read.within, on_usb, self.inner.bulk_in(read), |data| {
-            half(data)
+            truncate_half(data)
         })
         .await
     }
@@ -545,9 +551,9 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
         )
         .await
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         self.meet(read.within, on_usb, self.inner.interrupt_in(read), |data| {
-            half(data)
+            truncate_half(data)
         })
         .await
     }
@@ -563,7 +569,7 @@ impl UsbLink for Faulty<Arc<dyn UsbLink>> {
 }
 
 #[async_trait]
-impl HttpLink for Faulty<Arc<dyn HttpLink>> {
+impl HttpLink for FaultyLink<Arc<dyn HttpLink>> {
     async fn call(
         &self,
         request: HttpRequest,

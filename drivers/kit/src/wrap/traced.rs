@@ -9,7 +9,7 @@ use crate::{
         bytes::{ByteLink, Exchange},
         http::{HttpLink, HttpRequest, HttpResponse, Method},
         snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
-        usb::{Read, Setup, UsbIdentity, UsbLink},
+        usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
     },
     transcript::{Outcome, Part, Record, Transcript, parts},
 };
@@ -19,12 +19,12 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 /// A link whose exchanges are recorded.
-pub struct Traced<L> {
+pub struct TracedLink<L> {
     inner: L,
     transcript: Transcript,
 }
 
-impl<L> Traced<L> {
+impl<L> TracedLink<L> {
     /// Records what goes over `inner`.
     pub fn new(inner: L, transcript: Transcript) -> Self {
         Self { inner, transcript }
@@ -61,7 +61,7 @@ impl<L> Traced<L> {
 }
 
 #[async_trait]
-impl ByteLink for Traced<Arc<dyn ByteLink>> {
+impl ByteLink for TracedLink<Arc<dyn ByteLink>> {
     async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let disclosure = exchange.reply_disclosure;
         let sent = parts(&exchange.request, exchange.request_disclosure);
@@ -130,7 +130,7 @@ fn names(oids: &[Oid]) -> Vec<Part> {
 }
 
 #[async_trait]
-impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
+impl SnmpLink for TracedLink<Arc<dyn SnmpLink>> {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
         let record = self.begin(self.inner.address(), "get", false, names(oids));
         let result = self.inner.get(oids, within).await;
@@ -178,10 +178,10 @@ impl SnmpLink for Traced<Arc<dyn SnmpLink>> {
 }
 
 #[async_trait]
-impl UsbLink for Traced<Arc<dyn UsbLink>> {
+impl UsbLink for TracedLink<Arc<dyn UsbLink>> {
     async fn control_in(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         within: Duration,
         disclosure: Disclosure,
     ) -> Result<Vec<u8>, LinkError> {
@@ -197,7 +197,7 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
     }
     async fn control_out(
         &self,
-        setup: Setup,
+        setup: SetupPacket,
         data: &[u8],
         within: Duration,
         disclosure: Disclosure,
@@ -212,7 +212,7 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
         self.end(record, &result, |()| Vec::new());
         result
     }
-    async fn bulk_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn bulk_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let asked = vec![Part::Text(format!(
             "endpoint {:#04x}, {} x {}",
             read.endpoint, read.count, read.chunk
@@ -239,7 +239,7 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
         self.end(record, &result, |n| vec![Part::Text(n.to_string())]);
         result
     }
-    async fn interrupt_in(&self, read: Read) -> Result<Zeroizing<Vec<u8>>, LinkError> {
+    async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let asked = vec![Part::Text(format!(
             "endpoint {:#04x}, {} x {}",
             read.endpoint, read.count, read.chunk
@@ -261,7 +261,7 @@ impl UsbLink for Traced<Arc<dyn UsbLink>> {
 }
 
 #[async_trait]
-impl HttpLink for Traced<Arc<dyn HttpLink>> {
+impl HttpLink for TracedLink<Arc<dyn HttpLink>> {
     async fn call(
         &self,
         request: HttpRequest,

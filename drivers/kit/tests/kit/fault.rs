@@ -4,14 +4,14 @@
 use qkd_driver_kit::{
     link::{
         Disclosure, LinkError,
-        bytes::{ByteLink, Connector, Exchange, line},
+        bytes::{ByteLink, Connector, Exchange, line_framer},
         http::{HttpLink, HttpRequest, HttpResponse, HttpService, Method},
-        line::{LineLink, LineOptions, Resync},
         memory,
         snmp::{ErrorStatus, Notification, Oid, SetRequest, SnmpLink, SnmpService, Value, VarBind},
-        usb::{Completion, Read, Setup, UsbLink, UsbService},
+        stream::{Resync, StreamLink, StreamOptions},
+        usb::{BulkRead, Completion, SetupPacket, UsbLink, UsbService},
     },
-    wrap::fault::{Fate, Fates, Faulty, LinkFaults, Script},
+    wrap::fault::{FaultScript, FaultSource, FaultyLink, LinkFault, RandomFaults},
 };
 use qkd_hal::{ErrorKind, TransportFault, event::EventHub};
 use std::{
@@ -28,7 +28,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-const WITHIN: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(2);
 /// Longer than any deadline here.
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(300);
@@ -47,26 +47,26 @@ impl Done {
 }
 
 #[test]
-fn a_script_strikes_the_exchange_it_names_and_no_other() {
-    let script = Script::new();
+fn a_script_faults_only_the_exchange_that_it_names() {
+    let script = FaultScript::new();
     let twin = script.clone();
     assert!(script.next().is_empty());
-    script.strike(2, Fate::Lost);
+    script.inject(2, LinkFault::Lost);
     assert_eq!([script.next(), script.next()], [vec![], vec![]]);
-    assert!(!twin.struck());
-    assert_eq!(script.next(), [Fate::Lost]);
-    assert!(twin.struck() && script.next().is_empty());
+    assert!(!twin.was_injected());
+    assert_eq!(script.next(), [LinkFault::Lost]);
+    assert!(twin.was_injected() && script.next().is_empty());
     assert_eq!(twin.count(), 5);
-    script.strike(0, Fate::HangsUp);
-    assert!(!script.struck());
+    script.inject(0, LinkFault::HangsUp);
+    assert!(!script.was_injected());
     script.clear();
-    assert!(script.next().is_empty() && !script.struck());
+    assert!(script.next().is_empty() && !script.was_injected());
 }
 
 #[test]
-fn chance_repeats_by_its_seed() {
+fn random_faults_repeat_with_the_same_seed() {
     let run = |seed| {
-        let faults = LinkFaults::seeded(seed)
+        let faults = RandomFaults::seeded(seed)
             .loss(0.3)
             .damage(0.3)
             .duplicate(0.3)
@@ -75,16 +75,17 @@ fn chance_repeats_by_its_seed() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
-    let lost = run(7).iter().filter(|f| **f == Fate::Lost).count();
+    let lost = run(7).iter().filter(|f| **f == LinkFault::Lost).count();
     assert!((8..32).contains(&lost), "{lost}");
 }
 
 /// A line that answers `ask` with `reply N`.
-async fn byte_line(script: &Script) -> (Arc<LineLink>, Done) {
+async fn byte_line(script: &FaultScript) -> (Arc<StreamLink>, Done) {
     let done = Done::default();
     let device = done.clone();
-    let connector: Box<dyn Connector> =
-        Box::new(memory::Bytes::new("device", move |stream: DuplexStream| {
+    let connector: Box<dyn Connector> = Box::new(memory::MemoryConnector::new(
+        "device",
+        move |stream: DuplexStream| {
             let done = device.clone();
             tokio::spawn(async move {
                 let (reader, mut writer) = tokio::io::split(stream);
@@ -96,13 +97,14 @@ async fn byte_line(script: &Script) -> (Arc<LineLink>, Done) {
                     }
                 }
             });
-        }));
-    let options = LineOptions::new(Resync::Reconnect, EventHub::default());
+        },
+    ));
+    let options = StreamOptions::new(Resync::Reconnect, EventHub::default());
     (
-        LineLink::open(
-            Box::new(Faulty::new(connector, Arc::new(script.clone()))),
+        StreamLink::open(
+            Box::new(FaultyLink::new(connector, Arc::new(script.clone()))),
             options,
-            WITHIN,
+            DEADLINE,
         )
         .await
         .unwrap(),
@@ -110,36 +112,37 @@ async fn byte_line(script: &Script) -> (Arc<LineLink>, Done) {
     )
 }
 
-async fn ask(link: &LineLink) -> Result<String, LinkError> {
-    let exchange = Exchange::new("ask", "ask\n", WITHIN).reply(line(100), Disclosure::Public);
+async fn ask(link: &StreamLink) -> Result<String, LinkError> {
+    let exchange =
+        Exchange::new("ask", "ask\n", DEADLINE).reply(line_framer(100), Disclosure::Public);
     link.exchange(exchange)
         .await
         .map(|r| String::from_utf8_lossy(&r).into_owned())
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_meet_their_fates_and_the_next_exchange_is_whole() {
+async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
     let hung_up = ErrorKind::Transport(TransportFault::HungUp);
     for (fate, wanted) in [
-        (Fate::Passes, Ok("reply 2\n")),
-        (Fate::Lost, Err(ErrorKind::Timeout)),
-        (Fate::Delayed(SHORT), Ok("reply 2\n")),
-        (Fate::Delayed(LONG), Err(ErrorKind::Timeout)),
-        (Fate::Late(SHORT), Ok("reply 2\n")),
-        (Fate::Late(LONG), Err(ErrorKind::Timeout)),
-        (Fate::Twice, Ok("reply 2\n")),
-        (Fate::CutShort, Err(ErrorKind::Timeout)),
-        (Fate::HangsUp, Err(hung_up)),
-        (Fate::Slow(100), Ok("reply 2\n")),
-        (Fate::Slow(1), Err(ErrorKind::Timeout)),
+        (LinkFault::Passes, Ok("reply 2\n")),
+        (LinkFault::Lost, Err(ErrorKind::Timeout)),
+        (LinkFault::Delayed(SHORT), Ok("reply 2\n")),
+        (LinkFault::Delayed(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Late(SHORT), Ok("reply 2\n")),
+        (LinkFault::Late(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Twice, Ok("reply 2\n")),
+        (LinkFault::CutShort, Err(ErrorKind::Timeout)),
+        (LinkFault::HangsUp, Err(hung_up)),
+        (LinkFault::Slow(100), Ok("reply 2\n")),
+        (LinkFault::Slow(1), Err(ErrorKind::Timeout)),
         (
-            Fate::Floods,
+            LinkFault::Floods,
             Err(ErrorKind::Transport(TransportFault::Framing)),
         ),
     ] {
-        let script = Script::new();
+        let script = FaultScript::new();
         let (link, done) = byte_line(&script).await;
-        script.strike(1, fate);
+        script.inject(1, fate);
         assert_eq!(ask(&link).await.unwrap(), "reply 1\n");
         let begun = Instant::now();
         match (ask(&link).await, wanted) {
@@ -149,28 +152,30 @@ async fn bytes_meet_their_fates_and_the_next_exchange_is_whole() {
             }
             (got, wanted) => panic!("{fate:?}: {got:?}, not {wanted:?}"),
         }
-        assert!(begun.elapsed() <= WITHIN, "{fate:?}");
-        assert!(script.struck());
+        assert!(begun.elapsed() <= DEADLINE, "{fate:?}");
+        assert!(script.was_injected());
         assert_eq!(done.count(), 2, "{fate:?}: it was carried out");
         assert_eq!(ask(&link).await.unwrap(), "reply 3\n", "{fate:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_message_lets_those_behind_it_pass() {
-    let script = Script::new();
-    script.strike(0, Fate::Late(SHORT));
-    let connector: Box<dyn Connector> =
-        Box::new(memory::Bytes::new("device", |mut stream: DuplexStream| {
+async fn a_late_message_does_not_delay_later_messages() {
+    let script = FaultScript::new();
+    script.inject(0, LinkFault::Late(SHORT));
+    let connector: Box<dyn Connector> = Box::new(memory::MemoryConnector::new(
+        "device",
+        |mut stream: DuplexStream| {
             tokio::spawn(async move {
                 for word in ["first\n", "second\n"] {
                     stream.write_all(word.as_bytes()).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             });
-        }));
-    let stream = Faulty::new(connector, Arc::new(script))
-        .connect(WITHIN)
+        },
+    ));
+    let stream = FaultyLink::new(connector, Arc::new(script))
+        .connect(DEADLINE)
         .await
         .unwrap();
     let mut lines = BufReader::new(stream).lines();
@@ -185,11 +190,13 @@ async fn a_late_message_lets_those_behind_it_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_is_one_bit() {
-    let script = Script::new();
-    script.strike(0, Fate::Damaged);
+    let script = FaultScript::new();
+    script.inject(0, LinkFault::Damaged);
     let (link, _) = byte_line(&script).await;
-    let exchange = Exchange::new("ask", "ask\n", WITHIN)
-        .reply(qkd_driver_kit::link::bytes::fixed(8), Disclosure::Public);
+    let exchange = Exchange::new("ask", "ask\n", DEADLINE).reply(
+        qkd_driver_kit::link::bytes::fixed_framer(8),
+        Disclosure::Public,
+    );
     let reply = link.exchange(exchange).await.unwrap();
     assert_eq!(
         reply
@@ -221,14 +228,14 @@ impl SnmpService for Agent {
 
 /// Strikes the one exchange that `call` makes; what came of it, and how long it took.
 async fn struck<T>(
-    script: &Script,
-    fate: Fate,
+    script: &FaultScript,
+    fate: LinkFault,
     call: impl Future<Output = Result<T, LinkError>>,
 ) -> (Result<T, ErrorKind>, Duration) {
-    script.strike(0, fate);
+    script.inject(0, fate);
     let begun = Instant::now();
     let result = call.await;
-    assert!(script.struck());
+    assert!(script.was_injected());
     (
         result.map_err(|e| {
             if e.sent {
@@ -242,24 +249,29 @@ async fn struck<T>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
-    let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn SnmpLink> =
-        Arc::new(memory::Snmp::new("agent", Arc::new(Agent(done.clone()))));
-    let link = Faulty::new(inner, Arc::new(script.clone()));
+async fn snmp_links_apply_injected_faults_after_the_agent_has_acted() {
+    let (script, done) = (FaultScript::new(), Done::default());
+    let inner: Arc<dyn SnmpLink> = Arc::new(memory::MemorySnmpLink::new(
+        "agent",
+        Arc::new(Agent(done.clone())),
+    ));
+    let link = FaultyLink::new(inner, Arc::new(script.clone()));
     let oid = Oid::from([1, 3]);
-    let lost = (Err(ErrorKind::Timeout), WITHIN);
+    let lost = (Err(ErrorKind::Timeout), DEADLINE);
     for (n, (fate, wanted)) in [
-        (Fate::Passes, (Ok(()), Duration::ZERO)),
-        (Fate::Lost, lost),
-        (Fate::CutShort, lost),
-        (Fate::Damaged, lost),
-        (Fate::Floods, lost),
-        (Fate::Late(LONG), lost),
-        (Fate::Delayed(SHORT), (Ok(()), SHORT)),
-        (Fate::Twice, (Ok(()), Duration::ZERO)),
-        (Fate::Slow(1), (Ok(()), Duration::ZERO)),
-        (Fate::HangsUp, (Err(ErrorKind::Unreachable), Duration::ZERO)),
+        (LinkFault::Passes, (Ok(()), Duration::ZERO)),
+        (LinkFault::Lost, lost),
+        (LinkFault::CutShort, lost),
+        (LinkFault::Damaged, lost),
+        (LinkFault::Floods, lost),
+        (LinkFault::Late(LONG), lost),
+        (LinkFault::Delayed(SHORT), (Ok(()), SHORT)),
+        (LinkFault::Twice, (Ok(()), Duration::ZERO)),
+        (LinkFault::Slow(1), (Ok(()), Duration::ZERO)),
+        (
+            LinkFault::HangsUp,
+            (Err(ErrorKind::Unreachable), Duration::ZERO),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -269,22 +281,26 @@ async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
             fate,
             link.set(
                 SetRequest::new().with(oid.clone(), Value::Integer(1)),
-                WITHIN,
+                DEADLINE,
             ),
         )
         .await;
         assert_eq!((result.map(drop), took), wanted, "set, {fate:?}");
-        let (result, took) =
-            struck(&script, fate, link.get(std::slice::from_ref(&oid), WITHIN)).await;
+        let (result, took) = struck(
+            &script,
+            fate,
+            link.get(std::slice::from_ref(&oid), DEADLINE),
+        )
+        .await;
         assert_eq!((result.map(drop), took), wanted, "get, {fate:?}");
-        let (result, took) = struck(&script, fate, link.walk(&oid, WITHIN)).await;
+        let (result, took) = struck(&script, fate, link.walk(&oid, DEADLINE)).await;
         assert_eq!((result.map(drop), took), wanted, "walk, {fate:?}");
         assert_eq!(done.count(), 2 * (n + 1), "{fate:?}");
     }
     link.close().await;
     let before = script.count();
     assert_eq!(
-        link.get(&[oid], WITHIN).await.unwrap_err().kind,
+        link.get(&[oid], DEADLINE).await.unwrap_err().kind,
         ErrorKind::Closed
     );
     assert_eq!(script.count(), before, "nothing was sent");
@@ -293,7 +309,7 @@ async fn snmp_meets_its_fates_after_the_agent_has_set_it() {
 struct Gadget(Done);
 
 impl UsbService for Gadget {
-    fn control(&self, setup: Setup, _data: &[u8]) -> Completion {
+    fn control(&self, setup: SetupPacket, _data: &[u8]) -> Completion {
         if setup.is_in() {
             return Completion::Data(vec![0; 18]);
         }
@@ -317,12 +333,13 @@ impl UsbService for Gadget {
 }
 
 #[tokio::test(start_paused = true)]
-async fn usb_meets_its_fates_after_the_device_took_the_data() {
-    let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn UsbLink> =
-        Arc::new(memory::Usb::open("gadget", Arc::new(Gadget(done.clone())), 0, 0).unwrap());
-    let link = Faulty::new(inner, Arc::new(script.clone()));
-    let setup = |request_type| Setup {
+async fn usb_links_apply_injected_faults_after_the_device_received_the_data() {
+    let (script, done) = (FaultScript::new(), Done::default());
+    let inner: Arc<dyn UsbLink> = Arc::new(
+        memory::MemoryUsbLink::open("gadget", Arc::new(Gadget(done.clone())), 0, 0).unwrap(),
+    );
+    let link = FaultyLink::new(inner, Arc::new(script.clone()));
+    let setup = |request_type| SetupPacket {
         request_type,
         request: 1,
         value: 0,
@@ -331,22 +348,22 @@ async fn usb_meets_its_fates_after_the_device_took_the_data() {
     };
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (fate, wanted) in [
-        (Fate::Passes, Ok(512)),
-        (Fate::Lost, Err(ErrorKind::Timeout)),
-        (Fate::Delayed(LONG), Err(ErrorKind::Timeout)),
-        (Fate::Late(SHORT), Ok(512)),
-        (Fate::Twice, Ok(512)),
-        (Fate::Damaged, Ok(512)),
-        (Fate::Slow(1), Ok(512)),
-        (Fate::CutShort, Ok(256)),
-        (Fate::HangsUp, fault(TransportFault::Unplugged)),
-        (Fate::Floods, fault(TransportFault::Overrun)),
+        (LinkFault::Passes, Ok(512)),
+        (LinkFault::Lost, Err(ErrorKind::Timeout)),
+        (LinkFault::Delayed(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Late(SHORT), Ok(512)),
+        (LinkFault::Twice, Ok(512)),
+        (LinkFault::Damaged, Ok(512)),
+        (LinkFault::Slow(1), Ok(512)),
+        (LinkFault::CutShort, Ok(256)),
+        (LinkFault::HangsUp, fault(TransportFault::Unplugged)),
+        (LinkFault::Floods, fault(TransportFault::Overrun)),
     ] {
-        let read = Read {
+        let read = BulkRead {
             endpoint: 0x86,
             chunk: 512,
             count: 1,
-            within: WITHIN,
+            within: DEADLINE,
             disclosure: Disclosure::Undeclared,
         };
         let (result, _) = struck(&script, fate, link.bulk_in(read)).await;
@@ -360,7 +377,7 @@ async fn usb_meets_its_fates_after_the_device_took_the_data() {
         let (result, _) = struck(
             &script,
             fate,
-            link.control_in(setup(0xc0), WITHIN, Disclosure::Public),
+            link.control_in(setup(0xc0), DEADLINE, Disclosure::Public),
         )
         .await;
         assert_eq!(
@@ -372,14 +389,14 @@ async fn usb_meets_its_fates_after_the_device_took_the_data() {
         let (result, _) = struck(
             &script,
             fate,
-            link.control_out(setup(0x40), &[], WITHIN, Disclosure::Public),
+            link.control_out(setup(0x40), &[], DEADLINE, Disclosure::Public),
         )
         .await;
         assert_eq!(result, wanted.map(drop), "control out, {fate:?}");
         let (result, _) = struck(
             &script,
             fate,
-            link.bulk_out(2, &[1; 9], WITHIN, Disclosure::Public),
+            link.bulk_out(2, &[1; 9], DEADLINE, Disclosure::Public),
         )
         .await;
         assert_eq!(result, wanted.map(|_| 9), "bulk out, {fate:?}");
@@ -406,26 +423,26 @@ impl HttpService for Server {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http_meets_its_fates_after_the_server_acted() {
-    let (script, done) = (Script::new(), Done::default());
-    let inner: Arc<dyn HttpLink> = Arc::new(memory::Http::new(
+async fn http_links_apply_injected_faults_after_the_server_acted() {
+    let (script, done) = (FaultScript::new(), Done::default());
+    let inner: Arc<dyn HttpLink> = Arc::new(memory::MemoryHttpLink::new(
         "server",
         Arc::new(Server(done.clone())),
         None,
     ));
-    let link = Faulty::new(inner, Arc::new(script.clone()));
+    let link = FaultyLink::new(inner, Arc::new(script.clone()));
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (n, (fate, wanted)) in [
-        (Fate::Passes, Ok(200)),
-        (Fate::Lost, Err(ErrorKind::Timeout)),
-        (Fate::Delayed(SHORT), Ok(200)),
-        (Fate::Late(LONG), Err(ErrorKind::Timeout)),
-        (Fate::Twice, Ok(200)),
-        (Fate::Slow(1), Ok(200)),
-        (Fate::CutShort, fault(TransportFault::HungUp)),
-        (Fate::HangsUp, fault(TransportFault::HungUp)),
-        (Fate::Damaged, fault(TransportFault::Framing)),
-        (Fate::Floods, fault(TransportFault::Overrun)),
+        (LinkFault::Passes, Ok(200)),
+        (LinkFault::Lost, Err(ErrorKind::Timeout)),
+        (LinkFault::Delayed(SHORT), Ok(200)),
+        (LinkFault::Late(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Twice, Ok(200)),
+        (LinkFault::Slow(1), Ok(200)),
+        (LinkFault::CutShort, fault(TransportFault::HungUp)),
+        (LinkFault::HangsUp, fault(TransportFault::HungUp)),
+        (LinkFault::Damaged, fault(TransportFault::Framing)),
+        (LinkFault::Floods, fault(TransportFault::Overrun)),
     ]
     .into_iter()
     .enumerate()
@@ -438,7 +455,7 @@ async fn http_meets_its_fates_after_the_server_acted() {
             changes: true,
             reply_disclosure: Disclosure::Undeclared,
         };
-        let (result, _) = struck(&script, fate, link.call(request, WITHIN)).await;
+        let (result, _) = struck(&script, fate, link.call(request, DEADLINE)).await;
         assert_eq!(result.map(|r| r.status), wanted, "{fate:?}");
         assert_eq!(done.count(), n + 1, "{fate:?}");
     }

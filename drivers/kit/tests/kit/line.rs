@@ -2,13 +2,13 @@
 
 use qkd_driver_kit::link::{
     Disclosure, LinkError,
-    bytes::{ByteLink, Connector, Exchange, line},
-    line::{LineLink, LineOptions, Resync},
+    bytes::{ByteLink, Connector, Exchange, line_framer},
     memory,
+    stream::{Resync, StreamLink, StreamOptions},
 };
 use qkd_hal::{
     DeviceMisbehaved, ErrorKind, EventKind, TransportFault,
-    event::{Delivery, EventHub},
+    event::{EventHub, StreamItem},
 };
 use std::{
     sync::{
@@ -38,72 +38,75 @@ enum Act {
 type Script = Arc<dyn Fn(&str) -> Act + Send + Sync>;
 
 fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
-    Box::new(memory::Bytes::new("device", move |stream: DuplexStream| {
-        connects.fetch_add(1, Ordering::Relaxed);
-        let script = Arc::clone(&script);
-        tokio::spawn(async move {
-            let (reader, writer) = tokio::io::split(stream);
-            let writer = Arc::new(tokio::sync::Mutex::new(writer));
-            let mut lines = BufReader::new(reader).lines();
-            while let Ok(Some(request)) = lines.next_line().await {
-                match script(&request) {
-                    Act::Say(text) => writer
-                        .lock()
-                        .await
-                        .write_all(text.as_bytes())
-                        .await
-                        .unwrap(),
-                    Act::SayLate(delay, text) => {
-                        let writer = Arc::clone(&writer);
-                        tokio::spawn(async move {
-                            sleep(delay).await;
-                            let _ = writer.lock().await.write_all(text.as_bytes()).await;
-                        });
-                    }
-                    Act::Echo(delay, text) => {
-                        writer
+    Box::new(memory::MemoryConnector::new(
+        "device",
+        move |stream: DuplexStream| {
+            connects.fetch_add(1, Ordering::Relaxed);
+            let script = Arc::clone(&script);
+            tokio::spawn(async move {
+                let (reader, writer) = tokio::io::split(stream);
+                let writer = Arc::new(tokio::sync::Mutex::new(writer));
+                let mut lines = BufReader::new(reader).lines();
+                while let Ok(Some(request)) = lines.next_line().await {
+                    match script(&request) {
+                        Act::Say(text) => writer
                             .lock()
                             .await
-                            .write_all(text.repeat(2).as_bytes())
+                            .write_all(text.as_bytes())
                             .await
-                            .unwrap();
-                        let writer = Arc::clone(&writer);
-                        tokio::spawn(async move {
-                            sleep(delay).await;
-                            let _ = writer.lock().await.write_all(text.as_bytes()).await;
-                        });
-                    }
-                    Act::Nothing => {}
-                    Act::HangUp => return,
-                    Act::Trickle(text) => {
-                        for byte in text.bytes() {
-                            sleep(Duration::from_secs(1)).await;
-                            if writer.lock().await.write_all(&[byte]).await.is_err() {
-                                return;
+                            .unwrap(),
+                        Act::SayLate(delay, text) => {
+                            let writer = Arc::clone(&writer);
+                            tokio::spawn(async move {
+                                sleep(delay).await;
+                                let _ = writer.lock().await.write_all(text.as_bytes()).await;
+                            });
+                        }
+                        Act::Echo(delay, text) => {
+                            writer
+                                .lock()
+                                .await
+                                .write_all(text.repeat(2).as_bytes())
+                                .await
+                                .unwrap();
+                            let writer = Arc::clone(&writer);
+                            tokio::spawn(async move {
+                                sleep(delay).await;
+                                let _ = writer.lock().await.write_all(text.as_bytes()).await;
+                            });
+                        }
+                        Act::Nothing => {}
+                        Act::HangUp => return,
+                        Act::Trickle(text) => {
+                            for byte in text.bytes() {
+                                sleep(Duration::from_secs(1)).await;
+                                if writer.lock().await.write_all(&[byte]).await.is_err() {
+                                    return;
+                                }
                             }
                         }
-                    }
-                    Act::Flood => {
-                        while writer.lock().await.write_all(&[b'x'; 1024]).await.is_ok() {}
+                        Act::Flood => {
+                            while writer.lock().await.write_all(&[b'x'; 1024]).await.is_ok() {}
+                        }
                     }
                 }
-            }
-        });
-    }))
+            });
+        },
+    ))
 }
 
 struct Rig {
-    link: Arc<LineLink>,
+    link: Arc<StreamLink>,
     events: EventHub,
     connects: Arc<AtomicUsize>,
 }
 
 async fn rig(resync: Resync, script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Rig {
     let (events, connects) = (EventHub::default(), Arc::new(AtomicUsize::new(0)));
-    let options = LineOptions::new(resync, events.clone()).greeting(
+    let options = StreamOptions::new(resync, events.clone()).greeting(
         || {
             Exchange::new("identify", "who\n", Duration::from_secs(1))
-                .reply(line(100), Disclosure::Public)
+                .reply(line_framer(100), Disclosure::Public)
         },
         |reply| {
             std::str::from_utf8(reply)
@@ -113,7 +116,7 @@ async fn rig(resync: Resync, script: impl Fn(&str) -> Act + Send + Sync + 'stati
                 .map(str::to_owned)
         },
     );
-    let link = LineLink::open(
+    let link = StreamLink::open(
         device(Arc::new(script), Arc::clone(&connects)),
         options,
         Duration::from_secs(1),
@@ -129,21 +132,21 @@ async fn rig(resync: Resync, script: impl Fn(&str) -> Act + Send + Sync + 'stati
 
 async fn ask(link: &dyn ByteLink, what: &str) -> Result<String, LinkError> {
     let exchange = Exchange::new("ask", format!("{what}\n"), Duration::from_millis(500))
-        .reply(line(1000), Disclosure::Public);
+        .reply(line_framer(1000), Disclosure::Public);
     link.exchange(exchange)
         .await
         .map(|reply| String::from_utf8_lossy(&reply).trim().to_owned())
 }
 
-const WAYS: [Resync; 3] = [
+const RESYNC_MODES: [Resync; 3] = [
     Resync::Reconnect,
     Resync::Quiet(Duration::from_secs(1)),
     Resync::Sentinel(Duration::from_millis(50)),
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_late_reply_reaches_nobody() {
-    for resync in WAYS {
+async fn a_late_reply_is_discarded() {
+    for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
             "slow" => Act::SayLate(Duration::from_millis(600), "answer to slow\r\n"),
@@ -156,7 +159,7 @@ async fn a_late_reply_reaches_nobody() {
             "{resync:?}"
         );
         let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
-            .reply(line(1000), Disclosure::Public);
+            .reply(line_framer(1000), Disclosure::Public);
         let reply = rig.link.exchange(exchange).await.unwrap();
         assert_eq!(&reply[..], b"answer to quick\r\n", "{resync:?}");
         sleep(Duration::from_secs(1)).await;
@@ -171,7 +174,7 @@ async fn a_late_reply_reaches_nobody() {
 /// The silence that brings a line back in step counts from the doubt on, however long nothing was
 /// said before.
 #[tokio::test(start_paused = true)]
-async fn an_echo_after_a_long_silence_reaches_nobody() {
+async fn an_echo_after_a_long_silence_is_discarded() {
     let rig = rig(
         Resync::Quiet(Duration::from_secs(1)),
         |request| match request {
@@ -184,7 +187,7 @@ async fn an_echo_after_a_long_silence_reaches_nobody() {
     sleep(Duration::from_secs(60)).await;
     assert_eq!(ask(&*rig.link, "echo").await.unwrap(), "answer to echo");
     let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
-        .reply(line(1000), Disclosure::Public);
+        .reply(line_framer(1000), Disclosure::Public);
     assert_eq!(
         &rig.link.exchange(exchange).await.unwrap()[..],
         b"answer to quick\r\n"
@@ -192,7 +195,7 @@ async fn an_echo_after_a_long_silence_reaches_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_to_the_sentinels_own_question_reaches_nobody() {
+async fn a_late_reply_to_the_resynchronisation_query_is_discarded() {
     let asked = AtomicUsize::new(0);
     let rig = rig(
         Resync::Sentinel(Duration::from_millis(400)),
@@ -210,7 +213,7 @@ async fn a_late_answer_to_the_sentinels_own_question_reaches_nobody() {
         ErrorKind::Timeout
     );
     let exchange = Exchange::new("ask", "quick\n", Duration::from_secs(5))
-        .reply(line(1000), Disclosure::Public);
+        .reply(line_framer(1000), Disclosure::Public);
     assert_eq!(
         &rig.link.exchange(exchange).await.unwrap()[..],
         b"answer\r\n"
@@ -218,8 +221,8 @@ async fn a_late_answer_to_the_sentinels_own_question_reaches_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubled_reply_answers_once() {
-    for resync in WAYS {
+async fn a_duplicated_reply_answers_once() {
+    for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
             "twice" => Act::Say("two\r\ntwo\r\n"),
@@ -228,7 +231,7 @@ async fn a_doubled_reply_answers_once() {
         .await;
         assert_eq!(ask(&*rig.link, "twice").await.unwrap(), "two");
         let exchange = Exchange::new("ask", "once\n", Duration::from_secs(5))
-            .reply(line(1000), Disclosure::Public);
+            .reply(line_framer(1000), Disclosure::Public);
         assert_eq!(
             &rig.link.exchange(exchange).await.unwrap()[..],
             b"one\r\n",
@@ -238,7 +241,7 @@ async fn a_doubled_reply_answers_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hang_up_is_told_at_once_and_the_next_call_works() {
+async fn a_closed_connection_is_reported_immediately_and_the_next_call_works() {
     let rig = rig(Resync::Reconnect, |request| match request {
         "who" => Act::Say("me 7\r\n"),
         "bye" => Act::HangUp,
@@ -255,8 +258,8 @@ async fn a_hang_up_is_told_at_once_and_the_next_call_works() {
     assert_eq!(ask(&*rig.link, "hi").await.unwrap(), "hello");
     let kinds: Vec<_> = std::iter::from_fn(|| events.try_next())
         .map(|d| match d {
-            Delivery::Event(e) => e.kind.clone(),
-            Delivery::Lost(n) => panic!("lost {n}"),
+            StreamItem::Event(e) => e.kind.clone(),
+            StreamItem::Lost(n) => panic!("lost {n}"),
         })
         .collect();
     assert!(
@@ -292,17 +295,17 @@ async fn another_device_after_a_reconnect_closes_the_handle() {
         "it stays closed"
     );
     assert!(std::iter::from_fn(|| events.try_next()).any(
-        |d| matches!(d, Delivery::Event(e) if matches!(e.kind, EventKind::IdentityChanged { .. }))
+        |d| matches!(d, StreamItem::Event(e) if matches!(e.kind, EventKind::IdentityChanged { .. }))
     ));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_answer_as_such_a_device_is_not_opened() {
+async fn a_device_with_unexpected_replies_is_not_opened() {
     let open = async |act: fn(usize) -> Act| {
-        let options = LineOptions::new(Resync::Reconnect, EventHub::default()).greeting(
+        let options = StreamOptions::new(Resync::Reconnect, EventHub::default()).greeting(
             || {
                 Exchange::new("identify", "who\n", Duration::from_secs(1))
-                    .reply(line(100), Disclosure::Public)
+                    .reply(line_framer(100), Disclosure::Public)
             },
             |reply| reply.starts_with(b"me ").then(|| "me".to_owned()),
         );
@@ -311,7 +314,7 @@ async fn what_does_not_answer_as_such_a_device_is_not_opened() {
             Arc::new(move |_: &str| act(times.fetch_add(1, Ordering::Relaxed))),
             Arc::default(),
         );
-        LineLink::open(connector, options, Duration::from_secs(1))
+        StreamLink::open(connector, options, Duration::from_secs(1))
             .await
             .err()
             .unwrap()
@@ -336,7 +339,7 @@ async fn what_does_not_answer_as_such_a_device_is_not_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_leaves_the_line_usable() {
+async fn a_cancelled_call_leaves_the_line_usable() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&log);
     let rig = rig(Resync::Reconnect, move |request| {
@@ -374,7 +377,7 @@ async fn a_caller_that_goes_away_leaves_the_line_usable() {
 
 #[tokio::test(start_paused = true)]
 async fn every_call_ends() {
-    for resync in WAYS {
+    for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
             "trickle" => Act::Trickle("a very long answer\r\n"),
@@ -392,7 +395,7 @@ async fn every_call_ends() {
             assert!(begun.elapsed() <= Duration::from_millis(501), "{what}");
             sleep(Duration::from_secs(30)).await;
             let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(60))
-                .reply(line(1000), Disclosure::Public);
+                .reply(line_framer(1000), Disclosure::Public);
             assert_eq!(
                 &rig.link.exchange(exchange).await.unwrap()[..],
                 b"hello\r\n",
@@ -437,7 +440,7 @@ async fn many_callers_get_their_own_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_link_says_so() {
+async fn a_closed_link_returns_a_closed_error() {
     let rig = rig(Resync::Reconnect, |_| Act::Say("me 7\r\n")).await;
     rig.link.close().await;
     rig.link.close().await;
@@ -451,7 +454,9 @@ async fn a_closed_link_says_so() {
 async fn over_tcp_a_refused_connection_backs_off_and_comes_back() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let connector = Box::new(qkd_driver_kit::link::tcp::Tcp::new(address.to_string()));
+    let connector = Box::new(qkd_driver_kit::link::tcp::TcpConnector::new(
+        address.to_string(),
+    ));
     let serve = |listener: tokio::net::TcpListener| async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 64];
@@ -459,9 +464,9 @@ async fn over_tcp_a_refused_connection_backs_off_and_comes_back() {
         let _ = stream.write_all(b"hello\n").await;
     };
     let first = tokio::spawn(serve(listener));
-    let link = LineLink::open(
+    let link = StreamLink::open(
         connector,
-        LineOptions::new(Resync::Reconnect, EventHub::default()),
+        StreamOptions::new(Resync::Reconnect, EventHub::default()),
         Duration::from_secs(5),
     )
     .await
@@ -477,13 +482,13 @@ async fn over_tcp_a_refused_connection_backs_off_and_comes_back() {
         "{kinds:?}"
     );
     tokio::spawn(serve(tokio::net::TcpListener::bind(address).await.unwrap()));
-    let exchange =
-        Exchange::new("ask", "hi\n", Duration::from_secs(10)).reply(line(100), Disclosure::Public);
+    let exchange = Exchange::new("ask", "hi\n", Duration::from_secs(10))
+        .reply(line_framer(100), Disclosure::Public);
     assert_eq!(&link.exchange(exchange).await.unwrap()[..], b"hello\n");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_behind_a_slow_one_ends_by_its_own_deadline_and_is_not_sent() {
+async fn a_call_queued_after_a_slow_one_ends_at_its_own_deadline_unsent() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&log);
     let rig = rig(Resync::Reconnect, move |request| {
@@ -500,7 +505,7 @@ async fn a_call_behind_a_slow_one_ends_by_its_own_deadline_and_is_not_sent() {
         async move {
             link.exchange(
                 Exchange::new("ask", "slow\n", Duration::from_secs(60))
-                    .reply(line(1000), Disclosure::Public),
+                    .reply(line_framer(1000), Disclosure::Public),
             )
             .await
             .map(drop)
@@ -520,8 +525,8 @@ async fn a_call_behind_a_slow_one_ends_by_its_own_deadline_and_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_unasked_right_before_a_request_does_not_answer_it() {
-    for resync in WAYS {
+async fn unsolicited_input_before_a_request_is_not_its_reply() {
+    for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
             // A second line that nobody waits for.
@@ -530,7 +535,8 @@ async fn what_came_unasked_right_before_a_request_does_not_answer_it() {
         })
         .await;
         let late = |text: &'static str| {
-            Exchange::new("ask", text, Duration::from_secs(5)).reply(line(1000), Disclosure::Public)
+            Exchange::new("ask", text, Duration::from_secs(5))
+                .reply(line_framer(1000), Disclosure::Public)
         };
         // Both stand in the queue before the owner could look at the line.
         let (first, second) = tokio::join!(

@@ -3,13 +3,13 @@
 use qkd_driver_kit::{
     link::{
         Disclosure,
-        bytes::{ByteLink, Exchange, line},
-        line::{LineLink, LineOptions, Resync},
+        bytes::{ByteLink, Exchange, line_framer},
         memory,
         snmp::{ErrorStatus, Notification, Oid, SetRequest, SnmpLink, SnmpService, Value, VarBind},
+        stream::{Resync, StreamLink, StreamOptions},
     },
     transcript::{Replay, Transcript, parse},
-    wrap::traced::Traced,
+    wrap::traced::TracedLink,
 };
 use qkd_hal::{ErrorKind, event::EventHub};
 use std::{sync::Arc, time::Duration};
@@ -28,12 +28,12 @@ fn key_exchange() -> Exchange {
             .into_iter()
             .collect()
     });
-    Exchange::new("take", "key?\n", SECOND).reply(line(100), secret)
+    Exchange::new("take", "key?\n", SECOND).reply(line_framer(100), secret)
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_are_replayed_with_other_secrets() {
-    let connector = Box::new(memory::Bytes::new("x", |mut stream| {
+    let connector = Box::new(memory::MemoryConnector::new("x", |mut stream| {
         tokio::spawn(async move {
             let mut buffer = [0; 64];
             while stream.read(&mut buffer).await.unwrap_or(0) > 0 {
@@ -41,19 +41,20 @@ async fn bytes_are_replayed_with_other_secrets() {
             }
         });
     }));
-    let link = LineLink::open(
+    let link = StreamLink::open(
         connector,
-        LineOptions::new(Resync::Reconnect, EventHub::default()),
+        StreamOptions::new(Resync::Reconnect, EventHub::default()),
         SECOND,
     )
     .await
     .unwrap();
     let transcript = Transcript::in_memory();
-    let traced = Traced::new(link as Arc<dyn ByteLink>, transcript.clone());
+    let traced = TracedLink::new(link as Arc<dyn ByteLink>, transcript.clone());
     traced.exchange(key_exchange()).await.unwrap();
     traced
         .exchange(
-            Exchange::new("undeclared", "what?\n", SECOND).reply(line(100), Disclosure::Undeclared),
+            Exchange::new("undeclared", "what?\n", SECOND)
+                .reply(line_framer(100), Disclosure::Undeclared),
         )
         .await
         .unwrap();
@@ -75,7 +76,7 @@ async fn bytes_are_replayed_with_other_secrets() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert_eq!(replay.left(), 0);
+    assert_eq!(replay.remaining(), 0);
     let replay = Replay::new(parse(&text).unwrap(), 1);
     assert!(
         ByteLink::exchange(&replay, Exchange::new("other", "else\n", SECOND))
@@ -88,7 +89,7 @@ async fn bytes_are_replayed_with_other_secrets() {
 struct Agent;
 impl SnmpService for Agent {
     fn get(&self, oid: &Oid) -> Value {
-        match oid.ids().last() {
+        match oid.sub_identifiers().last() {
             Some(1) => Value::text("name=s:"),
             Some(2) => Value::Counter64(u64::MAX),
             Some(3) => Value::OctetString(vec![0, 0xff]),
@@ -98,7 +99,7 @@ impl SnmpService for Agent {
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
         let root = Oid::from([1, 3, 9]);
-        let n = oid.below(&root)?.first().copied().unwrap_or(0) + 1;
+        let n = oid.suffix_of(&root)?.first().copied().unwrap_or(0) + 1;
         (n < 5).then(|| VarBind::new(root.child(&[n]), self.get(&root.child(&[n]))))
     }
     fn set(&self, _: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
@@ -116,8 +117,8 @@ impl SnmpService for Agent {
 #[tokio::test]
 async fn varbinds_are_replayed_type_for_type() {
     let transcript = Transcript::in_memory();
-    let link = Traced::new(
-        Arc::new(memory::Snmp::new("x", Arc::new(Agent))) as Arc<dyn SnmpLink>,
+    let link = TracedLink::new(
+        Arc::new(memory::MemorySnmpLink::new("x", Arc::new(Agent))) as Arc<dyn SnmpLink>,
         transcript.clone(),
     );
     let root = Oid::from([1, 3, 9]);

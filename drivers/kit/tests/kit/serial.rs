@@ -3,9 +3,9 @@
 use nix::pty::openpty;
 use qkd_driver_kit::link::{
     Disclosure,
-    bytes::{ByteLink, Connector, Exchange, line},
-    line::{LineLink, LineOptions, Resync},
-    serial::SerialPort,
+    bytes::{ByteLink, Connector, Exchange, line_framer},
+    serial::SerialConnector,
+    stream::{Resync, StreamLink, StreamOptions},
 };
 use qkd_hal::{ErrorKind, TransportFault, event::EventHub};
 use std::{
@@ -29,15 +29,15 @@ fn pty() -> (File, String, std::os::fd::OwnedFd) {
 }
 
 fn exchange(within: Duration) -> Exchange {
-    Exchange::new("ask", "hi\n", within).reply(line(100), Disclosure::Public)
+    Exchange::new("ask", "hi\n", within).reply(line_framer(100), Disclosure::Public)
 }
 
 #[tokio::test]
-async fn a_hang_up_is_a_typed_error_at_once() {
+async fn a_closed_connection_is_a_typed_error_immediately() {
     let (mut master, name, slave) = pty();
-    let link = LineLink::open(
-        Box::new(SerialPort::new(&name, 38400, false)),
-        LineOptions::new(
+    let link = StreamLink::open(
+        Box::new(SerialConnector::new(&name, 38400, false)),
+        StreamOptions::new(
             Resync::Quiet(Duration::from_millis(20)),
             EventHub::default(),
         ),
@@ -70,13 +70,13 @@ async fn a_hang_up_is_a_typed_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_opener_is_told_which_port_is_busy() {
+async fn a_second_opener_receives_busy_with_the_port() {
     let (_master, name, _slave) = pty();
-    let first = SerialPort::new(&name, 9600, false)
+    let first = SerialConnector::new(&name, 9600, false)
         .connect(Duration::from_secs(1))
         .await
         .unwrap();
-    let error = SerialPort::new(&name, 9600, false)
+    let error = SerialConnector::new(&name, 9600, false)
         .connect(Duration::from_secs(1))
         .await
         .err()
@@ -85,7 +85,7 @@ async fn a_second_opener_is_told_which_port_is_busy() {
     assert!(error.detail.contains(&name), "{error}");
     drop(first);
     assert!(
-        SerialPort::new(&name, 9600, false)
+        SerialConnector::new(&name, 9600, false)
             .connect(Duration::from_secs(1))
             .await
             .is_ok()
@@ -93,8 +93,8 @@ async fn a_second_opener_is_told_which_port_is_busy() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_not_there_is_named() {
-    let error = SerialPort::new("/dev/no-such-port", 9600, false)
+async fn a_missing_port_is_named() {
+    let error = SerialConnector::new("/dev/no-such-port", 9600, false)
         .connect(Duration::from_secs(1))
         .await
         .err()
@@ -114,12 +114,12 @@ async fn flow_control_by_rts_and_cts_can_be_set_on_a_pseudo_terminal() {
         master.write_all(b"hello\r\n").unwrap();
         master
     });
-    let options = LineOptions::new(
+    let options = StreamOptions::new(
         Resync::Quiet(Duration::from_millis(20)),
         EventHub::default(),
     );
-    let link = LineLink::open(
-        Box::new(SerialPort::new(&name, 1200, true)),
+    let link = StreamLink::open(
+        Box::new(SerialConnector::new(&name, 1200, true)),
         options,
         Duration::from_secs(5),
     )

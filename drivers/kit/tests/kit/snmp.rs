@@ -2,11 +2,11 @@
 
 use qkd_driver_kit::link::{
     snmp::{Oid, SetRequest, SnmpLink, Value},
-    snmp_udp::{Security, SnmpOptions, UdpSnmp},
+    snmp_udp::{SnmpOptions, SnmpSecurity, UdpSnmpLink},
 };
 use qkd_hal::{
     ErrorKind, EventKind,
-    event::{Delivery, EventHub},
+    event::{EventHub, StreamItem},
 };
 use std::{
     net::SocketAddr,
@@ -67,14 +67,14 @@ async fn agent(script: impl Fn(usize) -> Act + Send + 'static) -> (SocketAddr, A
     (address, count)
 }
 
-fn community() -> Security {
-    Security::V2c {
+fn community() -> SnmpSecurity {
+    SnmpSecurity::V2c {
         community: Zeroizing::new("public".to_owned()),
     }
 }
 
-async fn open(address: SocketAddr, events: EventHub) -> Arc<UdpSnmp> {
-    UdpSnmp::open(
+async fn open(address: SocketAddr, events: EventHub) -> Arc<UdpSnmpLink> {
+    UdpSnmpLink::open(
         &address.to_string(),
         community(),
         &SnmpOptions::default(),
@@ -91,7 +91,7 @@ fn name(n: u32) -> Oid {
 }
 
 #[tokio::test]
-async fn lost_late_doubled_and_garbled_replies_neither_answer_nor_wedge() {
+async fn lost_late_duplicated_and_garbled_replies_are_discarded_and_the_link_recovers() {
     let (address, _) = agent(|turn| match turn % 5 {
         2 => Act::Lose,
         3 => Act::Late(150),
@@ -111,7 +111,7 @@ async fn lost_late_doubled_and_garbled_replies_neither_answer_nor_wedge() {
 }
 
 #[tokio::test]
-async fn a_loss_and_a_return_are_told_once() {
+async fn a_loss_and_a_return_are_reported_once() {
     let (address, _) = agent(|turn| {
         if (2..=5).contains(&turn) {
             Act::Lose
@@ -133,7 +133,7 @@ async fn a_loss_and_a_return_are_told_once() {
         .unwrap();
     let told: Vec<_> = std::iter::from_fn(|| stream.try_next())
         .filter_map(|d| {
-            if let Delivery::Event(e) = d {
+            if let StreamItem::Event(e) = d {
                 Some(e.kind.clone())
             } else {
                 None
@@ -182,14 +182,14 @@ async fn key_material_never_goes_below_auth_priv() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_at_once() {
+async fn a_missing_device_is_reported_immediately() {
     let port = UdpSocket::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
         .unwrap();
     let begun = std::time::Instant::now();
-    let error = UdpSnmp::open(
+    let error = UdpSnmpLink::open(
         &port.to_string(),
         community(),
         &SnmpOptions::default(),

@@ -3,14 +3,14 @@
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, Opened, Registry,
+    Driver, DriverInfo, OpenContext, OpenedDevice, Registry,
     driver::Transport,
     link::{
-        line::Resync,
-        scripted::{Far, Prank, plan},
-        text::{Misread, number},
+        scripted::{PeerFault, ScriptedPeer, plan},
+        stream::Resync,
+        text::{TextDecodeError, number},
     },
-    switching::{Call, Protocol, Settling, Wire, position},
+    switching::{Protocol, Settling, SwitchCall, TransportConfig, position},
 };
 use qkd_hal::{
     DeviceKind, DeviceMisbehaved, DeviceUri, Effect, ErrorKind, Identity, Maturity, Operation,
@@ -24,8 +24,8 @@ const GEOMETRY: Geometry = Geometry::OneByN {
     channels: 4,
     dark: true,
 };
-const WITHIN: Duration = Duration::from_secs(1);
-const EVERY: Duration = Duration::from_millis(100);
+const MAX_TIME: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const STARTUP: Duration = Duration::from_millis(700);
 
 struct Toy;
@@ -36,32 +36,32 @@ impl Protocol for Toy {
         SwitchCapabilities::new(GEOMETRY)
     }
     fn settling(&self) -> Settling {
-        Settling::polled(WITHIN, EVERY)
+        Settling::polled(MAX_TIME, POLL_INTERVAL)
     }
-    async fn identity(&self, call: &Call<'_>) -> Result<Identity> {
-        self.state(call).await.map(|_| Identity::of("Nobody"))
+    async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
+        self.state(call).await.map(|_| Identity::new("Nobody"))
     }
-    async fn state(&self, call: &Call<'_>) -> Result<CrossConnects> {
+    async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
         position::paths(
             &GEOMETRY,
             call.query("get", "?\n", |reply| number("a channel", reply))
                 .await?,
         )
     }
-    async fn step(&self, call: &Call<'_>, step: &Step) -> Result<()> {
+    async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         match position::target(&GEOMETRY, step)? {
             // Channel 4 is answered, the others are not.
             4 => {
-                call.order("set", "4\n", |reply| {
+                call.command("set", "4\n", |reply| {
                     if reply == b"ok\r\n" {
                         Ok(())
                     } else {
-                        Err(Misread::unexpected("ok", ""))
+                        Err(TextDecodeError::unexpected("ok", ""))
                     }
                 })
                 .await
             }
-            n => call.tell("set", format!("{n}\n")).await,
+            n => call.command_no_reply("set", format!("{n}\n")).await,
         }
     }
 }
@@ -92,8 +92,8 @@ impl Driver for ToyDriver {
     fn info(&self) -> &'static DriverInfo {
         &INFO
     }
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        Wire::new(Resync::Quiet(EVERY))
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
+        TransportConfig::new(Resync::Quiet(POLL_INTERVAL))
             .startup(STARTUP)
             .open(&INFO, uri, context)
             .await?
@@ -132,8 +132,8 @@ fn answer(device: &mut Device, line: &str) -> String {
     }
 }
 
-async fn open(query: &str) -> (Opened, Far<Device>) {
-    let far = Far::new(
+async fn open(query: &str) -> (OpenedDevice, ScriptedPeer<Device>) {
+    let far = ScriptedPeer::new(
         Device {
             channel: 1,
             old: 1,
@@ -158,13 +158,13 @@ async fn a_whole_device_of_three_methods() {
     let begun = Instant::now();
     let (opened, far) = open("").await;
     assert!(begun.elapsed() >= STARTUP, "nothing was sent before");
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     for to in ["common-4", "common-2", "dark"] {
         let applied = switch
             .apply(&plan(&opened, to).await.unwrap())
             .await
             .unwrap();
-        assert!(applied.verified && applied.took < EVERY);
+        assert!(applied.verified && applied.took < POLL_INTERVAL);
     }
     assert_eq!(far.now().device.channel, 0);
     assert_eq!(
@@ -180,21 +180,21 @@ async fn a_whole_device_of_three_methods() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_state_is_polled_until_the_new_one_shows() {
+async fn an_old_state_is_polled_until_the_new_state_is_reported() {
     let (opened, far) = open("").await;
-    let switch = opened.as_switch().unwrap();
-    far.now().device.lag = WITHIN - Duration::from_millis(50);
+    let switch = opened.switch().unwrap();
+    far.now().device.lag = MAX_TIME - Duration::from_millis(50);
     let applied = switch
         .apply(&plan(&opened, "common-3").await.unwrap())
         .await
         .unwrap();
     assert!(
-        applied.verified && applied.took >= WITHIN - EVERY,
+        applied.verified && applied.took >= MAX_TIME - POLL_INTERVAL,
         "{applied:?}"
     );
     // Longer than it may: it is not believed that it will.
     let next = plan(&opened, "common-2").await.unwrap();
-    far.now().device.lag = WITHIN * 2;
+    far.now().device.lag = MAX_TIME * 2;
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -206,9 +206,9 @@ async fn an_old_state_is_polled_until_the_new_one_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
+async fn a_deadline_before_the_settling_time_leaves_the_effect_unknown() {
     let (opened, far) = open("?deadline=800ms").await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_3 = plan(&opened, "common-3").await.unwrap();
     far.now().device.lag = Duration::from_secs(60);
     let error = switch.apply(&to_3).await.unwrap_err();
@@ -225,11 +225,11 @@ async fn a_deadline_before_it_must_have_settled_leaves_all_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
+async fn a_set_with_a_lost_reply_is_read_back_until_it_is_applied() {
     let (opened, far) = open("?deadline=3s").await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let to_4 = plan(&opened, "common-4").await.unwrap();
-    far.prank("4", Prank::Answer("no\r\n"));
+    far.inject("4", PeerFault::Answer("no\r\n"));
     let begun = Instant::now();
     let error = switch.apply(&to_4).await.unwrap_err();
     assert_eq!(
@@ -239,7 +239,7 @@ async fn a_set_whose_answer_is_lost_is_read_back_until_it_shows() {
             Effect::Unknown
         )
     );
-    assert!(begun.elapsed() >= WITHIN, "it may have been carried out");
+    assert!(begun.elapsed() >= MAX_TIME, "it may have been carried out");
     assert!(switch.apply(&to_4).await.unwrap().verified);
     assert_eq!(
         switch.apply(&to_4).await.unwrap_err().kind(),

@@ -93,14 +93,14 @@ fn names_and_values_are_those_of_the_mib() {
                     oid::decode_mka(
                         binds[0]
                             .oid
-                            .below(&oid::column(oid::mka::ENTRY, 39))
+                            .suffix_of(&oid::column(oid::mka::ENTRY, 39))
                             .unwrap()
                     )
                     .unwrap(),
                     (port(), ckn())
                 );
                 assert_eq!(
-                    decode_oper_state(&binds[0].value).unwrap().word(),
+                    decode_oper_state(&binds[0].value).unwrap().keyword(),
                     m["state"].as_str().unwrap()
                 );
             }
@@ -167,7 +167,7 @@ fn the_size_of_a_key_gives_its_type() {
 }
 
 #[test]
-fn what_the_mib_does_not_list_is_refused() {
+fn values_outside_the_mib_are_refused() {
     assert!(oid::ca_index("").is_none() && oid::ca_index(&"x".repeat(33)).is_none());
     assert_eq!(
         decode_active_psk(&Value::Gauge32(3)),
@@ -227,11 +227,11 @@ proptest! {
         let index = oid::ca_index(&name).unwrap();
         prop_assert_eq!(oid::decode_ca(&index).unwrap(), name.clone());
         let of_slot = oid::of_slot(oid::psk::CAK_NAME, &index, slot);
-        prop_assert_eq!(oid::decode_ca_slot(of_slot.below(&oid::column(oid::psk::ENTRY,
+        prop_assert_eq!(oid::decode_ca_slot(of_slot.suffix_of(&oid::column(oid::psk::ENTRY,
             6)).unwrap()).unwrap(), (name, slot));
         let (port, ckn) = (oid::Port { id, sub: 1 }, KeyId::from_bytes(&ckn).unwrap());
         let of_mka = oid::of_mka(oid::mka::OPER_STATE, port, &ckn);
-        prop_assert_eq!(oid::decode_mka(of_mka.below(&oid::column(oid::mka::ENTRY,
+        prop_assert_eq!(oid::decode_mka(of_mka.suffix_of(&oid::column(oid::mka::ENTRY,
             39)).unwrap()).unwrap(), (port, ckn));
         let _: Oid = of_mka;
     }

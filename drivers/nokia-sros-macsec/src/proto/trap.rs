@@ -113,7 +113,7 @@ pub(crate) const CARRIED: [&[u32]; 7] = [
 /// # Errors
 /// [`ProtoError`] for values of another type.
 pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoError> {
-    let kind = match notification.trap.below(&Oid::from(oid::NOTIFICATIONS)) {
+    let kind = match notification.trap.suffix_of(&Oid::from(oid::NOTIFICATIONS)) {
         Some([n]) => TrapKind::ALL
             .iter()
             .find(|(number, _, _)| number == n)
@@ -123,10 +123,11 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoErr
     let Some(kind) = kind else { return Ok(None) };
     let find = |prefix: &[u32]| -> Option<(&Value, &[u32])> {
         let prefix = Oid::from(prefix);
-        notification
-            .binds
-            .iter()
-            .find_map(|bind| bind.oid.below(&prefix).map(|index| (&bind.value, index)))
+        notification.binds.iter().find_map(|bind| {
+            bind.oid
+                .suffix_of(&prefix)
+                .map(|index| (&bind.value, index))
+        })
     };
     let ckn_bind = find(CAK_NAME);
     // The names of slot and static CAK carry the connectivity association in their index.

@@ -2,11 +2,11 @@
 
 use super::ProtoError;
 use qkd_driver_kit::link::{
-    agent::{self, enumeration, integer},
     snmp::{Notification, Oid, Value, VarBind},
+    snmp_client::{self, enumeration, integer},
 };
 use qkd_hal::units::DecibelMilliwatts;
-use qkd_switch_hal::protection::{PathId, SwitchCommand};
+use qkd_switch_hal::protection::{ExternalCommand, PathId};
 
 /// optApsConfigEntry, by the ifIndex of the working user port.
 pub const ENTRY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 1, 1, 1];
@@ -73,7 +73,7 @@ impl Connection {
     pub const ALL: [Self; 2] = [Self::Working, Self::Protection];
     /// Its word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Working => "working",
             Self::Protection => "protection",
@@ -82,7 +82,7 @@ impl Connection {
     /// By its word.
     #[must_use]
     pub fn of(path: &PathId) -> Option<Self> {
-        Self::ALL.into_iter().find(|c| c.word() == path.0)
+        Self::ALL.into_iter().find(|c| c.keyword() == path.0)
     }
 }
 
@@ -175,15 +175,15 @@ pub fn decode_request(value: &Value) -> Result<ActiveRequest, ProtoError> {
 /// optApsConfigSwitchCommand for a command. The switch *of* a line moves the traffic off it (ITU-T
 /// G.808.1): to go to protection, working is switched.
 #[must_use]
-pub fn command(command: &SwitchCommand) -> Option<Value> {
+pub fn command(command: &ExternalCommand) -> Option<Value> {
     let to = |path: &PathId, away: [i32; 2]| {
         Connection::of(path).map(|c| away[usize::from(c == Connection::Working)])
     };
     let number = match command {
-        SwitchCommand::Clear => Some(1),
-        SwitchCommand::Lockout => Some(2),
-        SwitchCommand::Force(path) => to(path, [3, 4]),
-        SwitchCommand::Manual(path) => to(path, [5, 6]),
+        ExternalCommand::Clear => Some(1),
+        ExternalCommand::Lockout => Some(2),
+        ExternalCommand::Force(path) => to(path, [3, 4]),
+        ExternalCommand::Manual(path) => to(path, [5, 6]),
         _ => None,
     };
     number.map(Value::Integer)
@@ -202,7 +202,7 @@ pub enum LosEncoding {
 impl LosEncoding {
     /// By the word of the URI.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub fn from_keyword(word: &str) -> Option<Self> {
         match word {
             "signed" => Some(Self::Signed),
             "twos-complement" => Some(Self::TwosComplement),
@@ -223,7 +223,7 @@ impl LosEncoding {
 /// two's complement.
 pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliwatts, ProtoError> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
-    agent::power(value, object, |n| {
+    snmp_client::power(value, object, |n| {
         let tenths = i16::try_from(n).or_else(|_| u16::try_from(n).map(u16::cast_signed));
         tenths.map_or(n as f64, f64::from) / 10.0
     })
@@ -245,7 +245,7 @@ pub struct SwitchOver {
 /// [`ProtoError`] for an optApsTrapSwitchover without its group and connection, or with other
 /// values.
 pub fn decode_trap(notification: &Notification) -> Result<Option<SwitchOver>, ProtoError> {
-    if !TRAPS.contains(&notification.trap.ids()) {
+    if !TRAPS.contains(&notification.trap.sub_identifiers()) {
         return Ok(None);
     }
     let find = |column| -> &Value {
@@ -253,7 +253,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<SwitchOver>, Pr
         notification
             .binds
             .iter()
-            .find(|b: &&VarBind| b.oid.below(&below).is_some())
+            .find(|b: &&VarBind| b.oid.suffix_of(&below).is_some())
             .map_or(&Value::NoSuchInstance, |b| &b.value)
     };
     const OBJECT: &str = "optApsConfigUserWorkingIndex";
@@ -306,7 +306,7 @@ pub(super) mod tests {
                 (&of(ENABLE, index), m["on"].as_bool())
             ),
             ("get", "aps-active-rx") => assert_eq!(
-                (name, decode_connection(value).unwrap().word()),
+                (name, decode_connection(value).unwrap().keyword()),
                 (&of(ACTIVE_RX, index), m["path"].as_str().unwrap())
             ),
             ("set", "aps-wait-to-restore") => assert_eq!(
@@ -334,10 +334,10 @@ pub(super) mod tests {
             ("set", "aps-switch-command") => {
                 let path = m["path"].as_str().unwrap_or_default().into();
                 let wanted = match m["command"].as_str().unwrap() {
-                    "clear" => SwitchCommand::Clear,
-                    "lockout" => SwitchCommand::Lockout,
-                    "force" => SwitchCommand::Force(path),
-                    _ => SwitchCommand::Manual(path),
+                    "clear" => ExternalCommand::Clear,
+                    "lockout" => ExternalCommand::Lockout,
+                    "force" => ExternalCommand::Force(path),
+                    _ => ExternalCommand::Manual(path),
                 };
                 assert_eq!(
                     (name, Some(value)),
@@ -356,7 +356,7 @@ pub(super) mod tests {
                 };
                 let told = decode_trap(&trap).unwrap().unwrap();
                 assert_eq!(
-                    (told.group, told.connection.word()),
+                    (told.group, told.connection.keyword()),
                     (index, m["path"].as_str().unwrap())
                 );
             }
@@ -384,7 +384,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_the_mib_does_not_list_is_refused() {
+    fn values_outside_the_mib_are_refused() {
         assert!(
             decode_connection(&Value::Integer(3)).is_err()
                 && decode_request(&Value::Integer(7)).is_err()
@@ -393,6 +393,6 @@ pub(super) mod tests {
             decode_channel_status(&Value::OctetString(Vec::new())),
             Ok(ChannelStatus::default())
         );
-        assert!(command(&SwitchCommand::Force("x".into())).is_none());
+        assert!(command(&ExternalCommand::Force("x".into())).is_none());
     }
 }

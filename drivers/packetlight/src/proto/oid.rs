@@ -83,7 +83,7 @@ const MODELS: &[(&[u32], &str)] = &[
 pub fn model(object_id: &Oid) -> Option<&'static str> {
     MODELS
         .iter()
-        .find(|(prefix, _)| object_id.ids().starts_with(prefix))
+        .find(|(prefix, _)| object_id.sub_identifiers().starts_with(prefix))
         .map(|(_, name)| *name)
 }
 

@@ -44,14 +44,14 @@ fn names_and_values_are_those_of_the_mib() {
                 let column = oid::column(oid::IF_INDEX);
                 let walk: Vec<_> = binds
                     .iter()
-                    .map(|b| (b.oid.below(&column).unwrap().to_vec(), b.value.clone()))
+                    .map(|b| (b.oid.suffix_of(&column).unwrap().to_vec(), b.value.clone()))
                     .collect();
                 assert_eq!(decode_rows(&walk).unwrap(), vec![row()]);
             }
             ("get", "status") => {
                 assert_eq!(binds[0].oid, oid::instance(oid::STATUS, row()));
                 assert_eq!(
-                    decode_status(&binds[0].value).unwrap().map(Status::word),
+                    decode_status(&binds[0].value).unwrap().map(Status::keyword),
                     m["status"].as_str()
                 );
             }
@@ -110,11 +110,11 @@ fn encodings_of_a_key() {
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
     );
     assert!(PskEncoding::Hex.encode(&[0; 128]).is_none());
-    assert!(PskEncoding::from_word("text").is_none());
+    assert!(PskEncoding::from_keyword("text").is_none());
 }
 
 #[test]
-fn what_the_mib_does_not_list_is_refused() {
+fn values_outside_the_mib_are_refused() {
     assert_eq!(
         decode_status(&Value::Integer(5)),
         Err(ProtoError::Enumeration {

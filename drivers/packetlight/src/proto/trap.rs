@@ -1,9 +1,9 @@
 //! slAlarmTrap.
 
-use super::{ProtoError, decode_severity, decode_text, decode_truth, oid};
+use super::{ProtoError, decode_severity, decode_text, decode_truth_value, oid};
 use qkd_driver_kit::link::{
-    agent::integer,
     snmp::{Notification, Oid, Value},
+    snmp_client::integer,
 };
 use qkd_hal::event::Severity;
 
@@ -28,14 +28,14 @@ pub struct Alarm {
 /// # Errors
 /// [`ProtoError`] for a slAlarmTrap without type and interface, or with values of another type.
 pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, ProtoError> {
-    if ![oid::TRAP, oid::TRAP_PROXY].contains(&notification.trap.ids()) {
+    if ![oid::TRAP, oid::TRAP_PROXY].contains(&notification.trap.sub_identifiers()) {
         return Ok(None);
     }
     let find = |prefix: &Oid| {
         notification
             .binds
             .iter()
-            .find(|bind| bind.oid.below(prefix).is_some())
+            .find(|bind| bind.oid.suffix_of(prefix).is_some())
             .map(|bind| &bind.value)
     };
     let column = |c: u32| find(&oid::alarm(c));
@@ -44,7 +44,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, ProtoEr
         u32::try_from(value).map_err(|_| ProtoError::Enumeration { object, value })
     };
     let active = find(&Oid::from(oid::ALARM_ACTIVE))
-        .map(|v| decode_truth(v, "slAlarmActive"))
+        .map(|v| decode_truth_value(v, "slAlarmActive"))
         .transpose()?
         .flatten();
     let severity = match active {
@@ -56,7 +56,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, ProtoEr
         kind: number(column(oid::ALARM_TYPE), "slAlarmType")?,
         severity,
         service_affecting: column(oid::ALARM_SERVICE)
-            .map(|v| decode_truth(v, "slAlarmServiceAffect"))
+            .map(|v| decode_truth_value(v, "slAlarmServiceAffect"))
             .transpose()?
             .flatten(),
         text: column(oid::ALARM_TEXT)

@@ -2,7 +2,7 @@
 
 use crate::{driver, proto::oid};
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
@@ -10,7 +10,7 @@ use qkd_hal::{
     DeviceMisbehaved, ErrorKind, EventKind, Key, Operation, Result, Support,
     device::HealthState,
     encryptor::{ChannelId, ChannelState},
-    event::Delivery,
+    event::StreamItem,
 };
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ struct Agent(Mutex<State>, broadcast::Sender<Notification>);
 impl SnmpService for Agent {
     fn get(&self, name: &Oid) -> Value {
         let mut state = self.0.lock().unwrap();
-        if name.below(&oid::column(oid::PRE_SHARED)).is_some() {
+        if name.suffix_of(&oid::column(oid::PRE_SHARED)).is_some() {
             state.read_secret = true;
         }
         if *name == oid::instance(oid::STATUS, ROW)
@@ -90,7 +90,7 @@ const ASSUME: &str =
 async fn open_with(
     query: &str,
     change: impl FnOnce(&mut BTreeMap<Oid, Value>),
-) -> (Result<Opened>, Arc<Agent>) {
+) -> (Result<OpenedDevice>, Arc<Agent>) {
     let mut objects: BTreeMap<Oid, Value> = [
         (
             oid::instance(oid::IF_INDEX, ROW),
@@ -127,7 +127,7 @@ async fn open_with(
     )
 }
 
-async fn open() -> (Opened, Arc<Agent>) {
+async fn open() -> (OpenedDevice, Arc<Agent>) {
     let (opened, agent) = open_with(&format!("psk-encoding=hex&{ASSUME}"), |_| {}).await;
     (opened.unwrap(), agent)
 }
@@ -144,9 +144,9 @@ fn channel() -> ChannelId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_roll_is_confirmed_with_its_gap_and_the_secret_never_read() {
+async fn a_roll_is_confirmed_with_its_outage_and_the_secret_is_never_read() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     assert_eq!(encryptor.channels().await.unwrap(), [channel()]);
     assert_eq!(
         encryptor.channel(&channel()).await.unwrap().state,
@@ -169,7 +169,7 @@ async fn a_roll_is_confirmed_with_its_gap_and_the_secret_never_read() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_exchange_is_not_confirmed() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     let staged = encryptor.stage(&channel(), &key()).await.unwrap();
     assert!(
         encryptor
@@ -201,9 +201,9 @@ async fn a_failed_exchange_is_not_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_and_wrong_values_harm_one_call_only() {
+async fn refusals_and_invalid_values_fail_only_one_call() {
     let (opened, agent) = open().await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     agent.0.lock().unwrap().refuse = Some(ErrorStatus::WrongLength);
     let error = encryptor.stage(&channel(), &key()).await.unwrap_err();
     assert_eq!(
@@ -254,9 +254,9 @@ async fn refusals_and_wrong_values_harm_one_call_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_public_must_be_accepted_or_given() {
+async fn unpublished_facts_must_be_accepted_or_configured() {
     let (opened, _) = open_with("psk-encoding=hex", |_| {}).await;
-    let encryptor = opened.unwrap().as_encryptor().unwrap();
+    let encryptor = opened.unwrap().encryptor().unwrap();
     assert_eq!(
         encryptor
             .stage(&channel(), &key())
@@ -276,7 +276,7 @@ async fn what_is_not_public_must_be_accepted_or_given() {
         assert_eq!(open_with(query, |_| {}).await.0.unwrap_err().kind(), kind);
     }
     let none = open_with("psk-encoding=hex", |o| {
-        o.retain(|name, _| name.below(&Oid::from(oid::ENTRY)).is_none())
+        o.retain(|name, _| name.suffix_of(&Oid::from(oid::ENTRY)).is_none())
     })
     .await;
     assert_eq!(none.0.unwrap_err().kind(), ErrorKind::NotReady);
@@ -305,7 +305,7 @@ async fn the_firmware_is_the_software_revision_or_where_it_is_absent_the_firmwar
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_make_of_agent_is_refused_at_opening_and_later() {
+async fn an_agent_of_another_vendor_is_refused_at_opening_and_later() {
     let other = || Value::ObjectId("1.3.6.1.4.1.8072.3.2.10".parse().unwrap());
     let (opened, _) = open_with("psk-encoding=hex", |o| {
         o.insert(Oid::from(oid::SYS_OBJECT_ID), other());
@@ -356,7 +356,7 @@ async fn traps_become_events() {
         .await
         .unwrap()
     {
-        Some(Delivery::Event(e)) => {
+        Some(StreamItem::Event(e)) => {
             assert!(matches!(&e.kind, EventKind::Alarm { code, .. } if code == "223"))
         }
         other => panic!("{other:?}"),

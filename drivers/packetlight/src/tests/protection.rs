@@ -5,22 +5,22 @@ use crate::{
     proto::{aps, oid},
 };
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     link::{
         scripted_agent::{Objects, ScriptedAgent},
         snmp::{ErrorStatus, Oid, Value, VarBind},
     },
-    wrap::fault::{Fate, Script},
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_hal::{
     DeviceKind, Effect, ErrorKind, EventKind,
-    event::{Delivery, Origin},
+    event::{Origin, StreamItem},
     reading::Quality,
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     Port,
-    protection::{Mode, Request, SettingKind, SwitchCommand},
+    protection::{ExternalCommand, SelectionMode, SettingKind, SwitchRequest},
 };
 use std::{
     sync::Arc,
@@ -75,8 +75,11 @@ fn objects() -> Objects {
 
 const ASSUME: &str = "assume=packetlight.switch-of-moves-away";
 
-async fn open_with(query: &str, objects: Objects) -> (Opened, Arc<ScriptedAgent>, Script) {
-    let (agent, script) = (ScriptedAgent::new(objects, react), Script::new());
+async fn open_with(
+    query: &str,
+    objects: Objects,
+) -> (OpenedDevice, Arc<ScriptedAgent>, FaultScript) {
+    let (agent, script) = (ScriptedAgent::new(objects, react), FaultScript::new());
     let context = OpenContext::new()
         .with_memory("box", agent.endpoint())
         .with_faults(script.clone());
@@ -92,44 +95,48 @@ async fn open_with(query: &str, objects: Objects) -> (Opened, Arc<ScriptedAgent>
     )
 }
 
-async fn open() -> (Opened, Arc<ScriptedAgent>, Script) {
+async fn open() -> (OpenedDevice, Arc<ScriptedAgent>, FaultScript) {
     open_with("", objects()).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_row_is_told_as_it_stands() {
+async fn the_row_is_reported_unchanged() {
     let (opened, agent, _) = open().await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let group = protection.groups().await.unwrap().remove(0);
     assert_eq!(group.0, GROUP.to_string());
     let now = protection.protection(&group).await.unwrap().value;
     assert_eq!(
-        (now.mode, now.live.path.0.as_str(), now.live.request),
-        (Mode::Automatic, "working", Request::NoRequest)
+        (now.mode, now.active.path.0.as_str(), now.active.request),
+        (
+            SelectionMode::Automatic,
+            "working",
+            SwitchRequest::NoRequest
+        )
     );
     assert_eq!(
-        (now.wait_to_restore, now.revert, now.switch_overs),
+        (now.wait_to_restore, now.revertive, now.switch_overs),
         (Some(Duration::from_secs(300)), Some(true), Some(3))
     );
     assert_eq!(now.paths[0].threshold, Some(DecibelMilliwatts(-30.0)));
-    let (at, origin) = now.live.since.unwrap();
+    let (at, origin) = now.active.since.unwrap();
     let ago = SystemTime::now().duration_since(at).unwrap().as_secs();
     assert!((60..65).contains(&ago) && origin == Origin::Device, "{ago}");
     // Enabled, active, request, bits.
     for (enabled, active, request, bits, is) in [
-        (2, 2, 4, 0x50, Request::SignalFail),
-        (2, 2, 1, 0x10, Request::WaitToRestore),
-        (2, 2, 5, 0x10, Request::ForcedSwitch),
-        (2, 1, 1, 0x80, Request::LockoutOfProtection),
-        (1, 1, 1, 0x00, Request::ManualSwitch),
+        (2, 2, 4, 0x50, SwitchRequest::SignalFail),
+        (2, 2, 1, 0x10, SwitchRequest::WaitToRestore),
+        (2, 2, 5, 0x10, SwitchRequest::ForcedSwitch),
+        (2, 1, 1, 0x80, SwitchRequest::LockoutOfProtection),
+        (1, 1, 1, 0x00, SwitchRequest::ManualSwitch),
     ] {
-        agent.put(name(aps::ENABLE), Value::Integer(enabled));
-        agent.put(name(aps::ACTIVE_RX), Value::Integer(active));
-        agent.put(name(aps::ACTIVE_REQUEST), Value::Integer(request));
-        agent.put(name(aps::CHAN_STATUS), Value::OctetString(vec![bits]));
+        agent.set_value(name(aps::ENABLE), Value::Integer(enabled));
+        agent.set_value(name(aps::ACTIVE_RX), Value::Integer(active));
+        agent.set_value(name(aps::ACTIVE_REQUEST), Value::Integer(request));
+        agent.set_value(name(aps::CHAN_STATUS), Value::OctetString(vec![bits]));
         let now = protection.protection(&group).await.unwrap().value;
         assert_eq!(
-            (now.live.request, now.paths[0].failed),
+            (now.active.request, now.paths[0].failed),
             (is, Some(bits & 0x40 != 0))
         );
     }
@@ -144,14 +151,14 @@ async fn the_row_is_told_as_it_stands() {
         );
     }
     // The agent has restarted since: what it tells of before counts no more.
-    agent.put(aps::SYS_UP_TIME.into(), Value::TimeTicks(100));
+    agent.set_value(aps::SYS_UP_TIME.into(), Value::TimeTicks(100));
     assert_eq!(
         protection
             .protection(&group)
             .await
             .unwrap()
             .value
-            .live
+            .active
             .since,
         None
     );
@@ -160,18 +167,18 @@ async fn the_row_is_told_as_it_stands() {
 #[tokio::test(start_paused = true)]
 async fn commands_move_the_signal_and_are_read_back() {
     let (opened, agent, script) = open().await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let group = GROUP.to_string().as_str().into();
     for (command, value) in [
-        (SwitchCommand::Force("protection".into()), 3),
-        (SwitchCommand::Clear, 1),
-        (SwitchCommand::Manual("protection".into()), 5),
-        (SwitchCommand::Force("working".into()), 4),
-        (SwitchCommand::Lockout, 2),
+        (ExternalCommand::Force("protection".into()), 3),
+        (ExternalCommand::Clear, 1),
+        (ExternalCommand::Manual("protection".into()), 5),
+        (ExternalCommand::Force("working".into()), 4),
+        (ExternalCommand::Lockout, 2),
     ] {
         protection.command(&group, &command).await.unwrap();
         assert_eq!(
-            agent.taken(),
+            agent.accepted_sets(),
             [VarBind::new(
                 name(aps::SWITCH_COMMAND),
                 Value::Integer(value)
@@ -180,36 +187,36 @@ async fn commands_move_the_signal_and_are_read_back() {
     }
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
     // A lockout stands.
-    let manual = SwitchCommand::Manual("protection".into());
+    let manual = ExternalCommand::Manual("protection".into());
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
     );
     protection
-        .command(&group, &SwitchCommand::Clear)
+        .command(&group, &ExternalCommand::Clear)
         .await
         .unwrap();
-    agent.put(name(aps::CHAN_STATUS), Value::OctetString(vec![0x20]));
+    agent.set_value(name(aps::CHAN_STATUS), Value::OctetString(vec![0x20]));
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::NotReady, Effect::None)
     );
-    agent.put(name(aps::CHAN_STATUS), Value::OctetString(Vec::new()));
+    agent.set_value(name(aps::CHAN_STATUS), Value::OctetString(Vec::new()));
     agent.refuse(ErrorStatus::InconsistentValue);
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::Refused, Effect::None)
     );
-    script.strike(1, Fate::Lost);
+    script.inject(1, LinkFault::Lost);
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
-    agent.put(name(aps::ENABLE), Value::Integer(1));
+    agent.set_value(name(aps::ENABLE), Value::Integer(1));
     assert_eq!(
         refused(
             protection
-                .command(&group, &SwitchCommand::Force("working".into()))
+                .command(&group, &ExternalCommand::Force("working".into()))
                 .await
                 .unwrap_err()
         ),
@@ -220,7 +227,7 @@ async fn commands_move_the_signal_and_are_read_back() {
 #[tokio::test(start_paused = true)]
 async fn settings_are_set_and_read_back_and_thresholds_only_in_a_given_encoding() {
     let (opened, agent, _) = open().await;
-    let protection = opened.as_protection().unwrap();
+    let protection = opened.protection().unwrap();
     let group = GROUP.to_string().as_str().into();
     assert!(
         !protection
@@ -241,7 +248,7 @@ async fn settings_are_set_and_read_back_and_thresholds_only_in_a_given_encoding(
             .set_protection(&group, &setting.parse().unwrap())
             .await
             .unwrap();
-        assert_eq!(agent.taken(), [VarBind::new(name(column), value)]);
+        assert_eq!(agent.accepted_sets(), [VarBind::new(name(column), value)]);
     }
     for wrong in [
         "wait-to-restore=90",
@@ -267,17 +274,17 @@ async fn settings_are_set_and_read_back_and_thresholds_only_in_a_given_encoding(
             .kind(),
         ErrorKind::NotFound
     );
-    assert!(agent.taken().is_empty());
+    assert!(agent.accepted_sets().is_empty());
     for (encoding, value) in [("signed", -285), ("twos-complement", 65_251)] {
         let (opened, agent, _) = open_with(&format!("&los-encoding={encoding}"), objects()).await;
         opened
-            .as_protection()
+            .protection()
             .unwrap()
             .set_protection(&group, &"threshold.working=-28.5".parse().unwrap())
             .await
             .unwrap();
         assert_eq!(
-            agent.taken(),
+            agent.accepted_sets(),
             [VarBind::new(
                 name(aps::LOS_THRESHOLD),
                 Value::Integer(value)
@@ -298,8 +305,8 @@ async fn both_traps_are_switch_overs() {
             ),
             VarBind::new(name(aps::ACTIVE_RX), Value::Integer(active)),
         ];
-        agent.put(name(aps::ACTIVE_RX), Value::Integer(active));
-        agent.put(
+        agent.set_value(name(aps::ACTIVE_RX), Value::Integer(active));
+        agent.set_value(
             name(aps::ACTIVE_REQUEST),
             Value::Integer(if active == 2 { 4 } else { 2 }),
         );
@@ -312,10 +319,10 @@ async fn both_traps_are_switch_overs() {
     ] {
         if request == "unknown" {
             // The state cannot be read: what the trap tells is passed on.
-            script.strike(0, Fate::Lost);
+            script.inject(0, LinkFault::Lost);
         }
         trap(aps::TRAPS[which], active);
-        let Some(Delivery::Event(event)) =
+        let Some(StreamItem::Event(event)) =
             tokio::time::timeout(Duration::from_secs(20), events.next())
                 .await
                 .unwrap()
@@ -332,9 +339,9 @@ async fn both_traps_are_switch_overs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_box_is_only_what_its_rows_say() {
+async fn a_switch_type_is_known_only_from_its_rows() {
     let (opened, agent, _) = open().await;
-    let meter = opened.as_meter().unwrap();
+    let meter = opened.power_meter().unwrap();
     assert_eq!(
         meter.power(&[Port(9)]).await.unwrap()[0].value,
         DecibelMilliwatts(-5.3)
@@ -347,18 +354,17 @@ async fn a_box_is_only_what_its_rows_say() {
         meter.power(&[Port(1)]).await.unwrap_err().kind(),
         ErrorKind::InvalidInput
     );
-    agent.put(aps::of_port(aps::PORT_POWER, 9), Value::Integer(70_000));
+    agent.set_value(aps::of_port(aps::PORT_POWER, 9), Value::Integer(70_000));
     let beyond = meter.power(&[Port(9)]).await.unwrap();
     assert_eq!(beyond[0].quality, Quality::OutOfRange);
     let mut few = objects();
     few.retain(|name, _| {
-        name.below(&Oid::from(aps::ENTRY)).is_none() && name.below(&Oid::from(aps::PORT)).is_none()
+        name.suffix_of(&Oid::from(aps::ENTRY)).is_none()
+            && name.suffix_of(&Oid::from(aps::PORT)).is_none()
     });
     let (opened, _, _) = open_with("", few).await;
     assert_eq!(opened.device().descriptor().kinds, [DeviceKind::Encryptor]);
     assert!(
-        opened.as_protection().is_err()
-            && opened.as_meter().is_err()
-            && opened.as_encryptor().is_ok()
+        opened.protection().is_err() && opened.power_meter().is_err() && opened.encryptor().is_ok()
     );
 }

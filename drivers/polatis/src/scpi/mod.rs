@@ -3,16 +3,16 @@
 pub mod proto;
 
 use crate::{
-    interface::{Change, Fitted, Interface, Pair, not_applied},
+    interface::{Change, Features, Interface, Pair, not_applied},
     product::{self, Monitors},
 };
 use async_trait::async_trait;
 use proto::{BootMode, Command, Identification, ProtoError, State};
 use qkd_driver_kit::link::{
     Disclosure,
-    ask::{Unanswered, ask},
-    bytes::{ByteLink, Exchange, line},
-    line::{LineOptions, Resync},
+    bytes::{ByteLink, Exchange, line_framer},
+    query::{QueryError, query},
+    stream::{Resync, StreamOptions},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, ErrorKind, Identity, Operation, Result, TransportFault,
@@ -53,7 +53,7 @@ const PARAMETERS: &[ParameterSpec] = &[
 fn identity_of(id: &Identification) -> Option<Identity> {
     let polatis = id.maker.to_ascii_lowercase().contains("polatis");
     polatis.then(|| {
-        Identity::of(&id.maker)
+        Identity::new(&id.maker)
             .with_model(&id.product_code)
             .with_serial(&id.serial)
             .with_firmware(&id.firmware)
@@ -65,12 +65,12 @@ fn exchange(command: &Command, line_end: &str, until: Instant) -> Exchange {
     let mut request = command.line();
     request.push_str(line_end);
     let within = until.saturating_duration_since(Instant::now());
-    let exchange =
-        Exchange::new("scpi", request, within).reply(line(proto::LINE_LIMIT), Disclosure::Public);
+    let exchange = Exchange::new("scpi", request, within)
+        .reply(line_framer(proto::LINE_LIMIT), Disclosure::Public);
     if command.changes() {
         exchange
     } else {
-        exchange.reads()
+        exchange.read_only()
     }
 }
 
@@ -110,13 +110,13 @@ pub(crate) fn line_end(serial: bool) -> &'static str {
 }
 
 /// How the line is used.
-pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> LineOptions {
+pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> StreamOptions {
     let resync = if serial {
         Resync::Sentinel(Duration::from_millis(300))
     } else {
         Resync::Reconnect
     };
-    LineOptions::new(resync, events)
+    StreamOptions::new(resync, events)
         .reply_limit(proto::LINE_LIMIT + 2)
         .greeting(
             move || {
@@ -165,7 +165,7 @@ impl Scpi {
         until: Instant,
         decode: impl Fn(&[u8]) -> Result<T, ProtoError> + Clone + Send + 'static,
     ) -> Result<T> {
-        match ask(
+        match query(
             self.link.as_ref(),
             exchange(command, self.line_end, until),
             decode,
@@ -173,14 +173,14 @@ impl Scpi {
         .await
         {
             Ok(value) => Ok(value),
-            Err(Unanswered::Link(error)) => Err(error.reading("query")),
-            Err(Unanswered::Reply(error)) => Err(misbehaved(&error, command)),
+            Err(QueryError::Link(error)) => Err(error.into_read_error("query")),
+            Err(QueryError::Reply(error)) => Err(misbehaved(&error, command)),
         }
     }
 
     /// Sends a set command with the error query behind it.
     async fn set(&self, command: &Command, until: Instant) -> Result<()> {
-        match ask(
+        match query(
             self.link.as_ref(),
             exchange(command, self.line_end, until),
             proto::decode_error,
@@ -194,8 +194,8 @@ impl Scpi {
             )
             .with_vendor_code(error.code.to_string())
             .with_vendor_text(error.text)),
-            Err(Unanswered::Link(error)) => Err(error.changing("set")),
-            Err(Unanswered::Reply(error)) => {
+            Err(QueryError::Link(error)) => Err(error.into_change_error("set")),
+            Err(QueryError::Reply(error)) => {
                 Err(misbehaved(&error, command).with_effect(Effect::Unknown))
             }
         }
@@ -227,17 +227,17 @@ impl Interface for Scpi {
         Ok((ingress, egress))
     }
 
-    async fn fitted(&self, model: &str, geometry: &Geometry, _until: Instant) -> Result<Fitted> {
+    async fn fitted(&self, model: &str, geometry: &Geometry, _until: Instant) -> Result<Features> {
         let monitors = product::monitors(model);
         let monitored = geometry.ports().filter(|p| match monitors {
             Monitors::None => false,
             Monitors::Egress => geometry.is_egress(*p),
             Monitors::All => true,
         });
-        Ok(Fitted {
-            meter: PowerMeterCapabilities::at(monitored),
+        Ok(Features {
+            meter: PowerMeterCapabilities::for_ports(monitored),
             operations: vec![Operation::Health],
-            ..Fitted::default()
+            ..Features::default()
         })
     }
 
@@ -331,7 +331,7 @@ impl Interface for Scpi {
                 let mode = self
                     .query(&Command::BootMode, until, proto::decode_boot_mode)
                     .await?;
-                Ok(ParameterValue::Text(word(mode).to_owned()))
+                Ok(ParameterValue::Text(keyword(mode).to_owned()))
             }
             _ => Ok(ParameterValue::Text(
                 self.query(&Command::Network(false), until, proto::decode_network)
@@ -363,8 +363,8 @@ impl Interface for Scpi {
             Ok(())
         } else {
             Err(not_applied(
-                format!("boot mode {}", word(wanted)),
-                word(now),
+                format!("boot mode {}", keyword(wanted)),
+                keyword(now),
             ))
         }
     }
@@ -374,7 +374,7 @@ impl Interface for Scpi {
     }
 }
 
-fn word(mode: BootMode) -> &'static str {
+fn keyword(mode: BootMode) -> &'static str {
     match mode {
         BootMode::Dark => "dark",
         BootMode::Restore => "restore",

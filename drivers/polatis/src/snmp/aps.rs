@@ -8,10 +8,10 @@ use super::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
-        agent::{Agent, Call, integer},
         snmp::{Oid, SetRequest, Value},
+        snmp_client::{SnmpCall, SnmpClient, integer},
     },
-    protecting::{Backend, Watch},
+    protection::{ActivePathTracker, ProtectionBackend},
 };
 use qkd_hal::{
     Error, ErrorKind, Operation, Result,
@@ -21,8 +21,8 @@ use qkd_hal::{
 use qkd_switch_hal::{
     Port,
     protection::{
-        CommandKind, GroupId, Mode, PathId, PathStatus, ProtectionCapabilities, ProtectionSetting,
-        ProtectionStatus, Request, SettingKind, SwitchCommand,
+        ExternalCommand, ExternalCommandKind, GroupId, PathId, PathStatus, ProtectionCapabilities,
+        ProtectionSetting, ProtectionStatus, SelectionMode, SettingKind, SwitchRequest,
     },
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -35,16 +35,16 @@ const SETTLING: Duration = Duration::from_millis(500);
 pub(crate) fn capabilities() -> ProtectionCapabilities {
     ProtectionCapabilities::new(
         &[SettingKind::Mode],
-        &[CommandKind::Clear, CommandKind::Lockout],
+        &[ExternalCommandKind::Clear, ExternalCommandKind::Lockout],
     )
 }
 
 /// The groups of the box.
-pub(crate) struct Groups {
-    agent: Agent,
+pub(crate) struct ApsGroups {
+    agent: SnmpClient,
     scale: f64,
     monitors: BTreeSet<Port>,
-    watch: Watch,
+    watch: ActivePathTracker,
 }
 
 fn path(port: u32) -> PathId {
@@ -58,25 +58,25 @@ fn missing(group: &GroupId) -> Error {
     )
 }
 
-impl Groups {
-    pub(super) fn new(agent: Agent, scale: f64, monitors: BTreeSet<Port>) -> Self {
+impl ApsGroups {
+    pub(super) fn new(agent: SnmpClient, scale: f64, monitors: BTreeSet<Port>) -> Self {
         Self {
             agent,
             scale,
             monitors,
-            watch: Watch::default(),
+            watch: ActivePathTracker::default(),
         }
     }
 
     /// Working and protecting port of each row.
-    async fn rows(&self, call: &Call<'_>) -> Result<Vec<(u32, u32)>> {
+    async fn rows(&self, call: &SnmpCall<'_>) -> Result<Vec<(u32, u32)>> {
         let rows = call.walk(&Oid::from(oid::APS_PRIORITY)).await?;
         rows.iter()
             .map(|(index, _)| {
                 if let [working, protecting] = index[..] {
                     Ok((working, protecting))
                 } else {
-                    Err(proto::Misread::Name.into())
+                    Err(proto::SnmpDecodeError::Name.into())
                 }
             })
             .collect()
@@ -84,7 +84,7 @@ impl Groups {
 
     pub(crate) async fn list(&self, until: Instant) -> Result<Vec<GroupId>> {
         let working: BTreeSet<u32> = self
-            .rows(&self.agent.by(until))
+            .rows(&self.agent.with_deadline(until))
             .await?
             .into_iter()
             .map(|(working, _)| working)
@@ -96,7 +96,7 @@ impl Groups {
     }
 
     /// The ports of a group, the working one first.
-    async fn ports(&self, group: &GroupId, call: &Call<'_>) -> Result<Vec<u32>> {
+    async fn ports(&self, group: &GroupId, call: &SnmpCall<'_>) -> Result<Vec<u32>> {
         let working: u32 = group
             .0
             .parse()
@@ -117,8 +117,12 @@ impl Groups {
         }
     }
 
-    pub(crate) async fn stands(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
-        let call = self.agent.by(until);
+    pub(crate) async fn read_status(
+        &self,
+        group: &GroupId,
+        until: Instant,
+    ) -> Result<ProtectionStatus> {
+        let call = self.agent.with_deadline(until);
         let ports = self.ports(group, &call).await?;
         let mut names = vec![
             oid::of(oid::APS_DESIRED, ports[0]),
@@ -148,14 +152,14 @@ impl Groups {
             (false, [protecting]) => path(*protecting),
             (false, _) => self
                 .watch
-                .live(group)
+                .active_path(group)
                 .filter(|p| ports.iter().any(|port| path(*port) == *p))
                 .unwrap_or_else(|| path(ports[0])),
         };
         let request = match condition {
-            Condition::InhibitProtection => Request::LockoutOfProtection,
-            _ if live != path(ports[0]) => Request::SignalFail,
-            _ => Request::NoRequest,
+            Condition::InhibitProtection => SwitchRequest::LockoutOfProtection,
+            _ if live != path(ports[0]) => SwitchRequest::SignalFail,
+            _ => SwitchRequest::NoRequest,
         };
         let watched: Vec<u32> = ports
             .iter()
@@ -180,7 +184,7 @@ impl Groups {
         });
         let mut status = ProtectionStatus::new(group.clone(), mode, live, request, paths.collect());
         status.preferred = Some(path(ports[0]));
-        self.watch.date(&mut status);
+        self.watch.fill_since(&mut status);
         Ok(status)
     }
 
@@ -195,7 +199,7 @@ impl Groups {
                 "there is no object for `{setting}`"
             )));
         };
-        let call = self.agent.by(until);
+        let call = self.agent.with_deadline(until);
         let working = self.ports(group, &call).await?[0];
         call.change(
             Operation::SetProtection.name(),
@@ -208,42 +212,53 @@ impl Groups {
 
     /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
     /// the next notification.
-    pub(super) async fn look(&self, origin: Origin, events: &EventHub) {
-        let until = self.agent.call().until();
+    pub(super) async fn poll(&self, origin: Origin, events: &EventHub) {
+        let until = self.agent.call().deadline();
         for group in self.list(until).await.unwrap_or_default() {
-            if let Ok(now) = self.stands(&group, until).await {
-                self.watch.note(&now, origin, events);
+            if let Ok(now) = self.read_status(&group, until).await {
+                self.watch.observe(&now, origin, events);
             }
         }
     }
 
     /// The box tells of a switch-over.
-    pub(super) fn gone_over(&self, group: u32, port: u32, request: Request, events: &EventHub) {
+    pub(super) fn record_switch_over(
+        &self,
+        group: u32,
+        port: u32,
+        request: SwitchRequest,
+        events: &EventHub,
+    ) {
         self.watch
-            .told(GroupId(group.to_string()), path(port), request, events);
+            .record_notification(GroupId(group.to_string()), path(port), request, events);
     }
 }
 
 #[async_trait]
-impl Backend for Groups {
+impl ProtectionBackend for ApsGroups {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
-        self.stands(group, until).await
+        self.read_status(group, until).await
     }
     /// A group that does not switch by itself has nothing to be locked out of.
-    fn permits(&self, status: &ProtectionStatus, command: &SwitchCommand) -> Result<()> {
+    fn permits(&self, status: &ProtectionStatus, command: &ExternalCommand) -> Result<()> {
         match (command, status.mode) {
-            (SwitchCommand::Lockout, Mode::Manual) => Err(Error::new(
+            (ExternalCommand::Lockout, SelectionMode::Manual) => Err(Error::new(
                 ErrorKind::NotReady,
                 "the group is out of service: set its mode to automatic first",
             )),
             _ => Ok(()),
         }
     }
-    async fn give(&self, group: &GroupId, command: &SwitchCommand, until: Instant) -> Result<()> {
+    async fn send_command(
+        &self,
+        group: &GroupId,
+        command: &ExternalCommand,
+        until: Instant,
+    ) -> Result<()> {
         let operation = Operation::ProtectionCommand.name();
         let condition = match command {
-            SwitchCommand::Lockout => Condition::InhibitProtection,
-            SwitchCommand::Clear => Condition::None,
+            ExternalCommand::Lockout => Condition::InhibitProtection,
+            ExternalCommand::Clear => Condition::None,
             other => {
                 return Err(Error::unsupported(
                     operation,
@@ -251,7 +266,7 @@ impl Backend for Groups {
                 ));
             }
         };
-        let call = self.agent.by(until);
+        let call = self.agent.with_deadline(until);
         let working = self.ports(group, &call).await?[0];
         call.set(
             operation,
@@ -262,13 +277,13 @@ impl Backend for Groups {
         )
         .await
     }
-    fn within(&self) -> Duration {
+    fn settling_time(&self) -> Duration {
         SETTLING
     }
 }
 
 /// Whether the agent has the table.
-pub(super) async fn is_there(call: &Call<'_>) -> Result<bool> {
+pub(super) async fn is_there(call: &SnmpCall<'_>) -> Result<bool> {
     let rows = call.walk(&Oid::from(oid::APS_DESIRED)).await?;
     rows.first().map_or(Ok(false), |(_, value)| {
         Ok(integer(value, "polatisApsPortDesiredState").is_ok())

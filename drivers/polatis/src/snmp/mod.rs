@@ -4,18 +4,18 @@ mod aps;
 mod monitors;
 pub mod proto;
 
-pub(crate) use aps::Groups;
+pub(crate) use aps::ApsGroups;
 
 use crate::{
-    interface::{Change, Fitted, Interface, MOST, Pair},
+    interface::{Change, Features, Interface, MAX_LEVEL_DB, Pair},
     tl1::{meter, powers},
 };
 use async_trait::async_trait;
-use proto::{Told, VoaState, oid};
+use proto::{TrapEvent, VoaState, oid};
 use qkd_driver_kit::link::{
-    agent::{Agent, Beside, Call, integer, steps, text},
     make::{SystemGroup, another_make},
     snmp::{Notification, Oid, SetRequest, Value},
+    snmp_client::{BackgroundTask, SnmpCall, SnmpClient, integer, text, to_integer_steps},
 };
 use qkd_hal::{
     DeviceMisbehaved, Error, Identity, Operation, Result,
@@ -23,14 +23,14 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels},
 };
 use qkd_switch_hal::{
-    Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port, PortState,
+    Attenuation, AttenuatorCapabilities, Geometry, MonitorSetting, MonitorStatus, Port, PortState,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 /// SNMP of a switch.
 pub(crate) struct Snmp {
-    agent: Agent,
+    agent: SnmpClient,
     events: EventHub,
     /// What one step of polatisOpmPower is, in dBm.
     scale: f64,
@@ -38,24 +38,28 @@ pub(crate) struct Snmp {
     relative: bool,
     /// How many ports there are, once known.
     ports: OnceLock<usize>,
-    groups: OnceLock<Arc<Groups>>,
-    traps: OnceLock<Beside>,
+    groups: OnceLock<Arc<ApsGroups>>,
+    traps: OnceLock<BackgroundTask>,
 }
 
 /// Publishes what a notification tells.
-async fn take(groups: Option<Arc<Groups>>, events: EventHub, notification: Option<Notification>) {
+async fn on_notification(
+    groups: Option<Arc<ApsGroups>>,
+    events: EventHub,
+    notification: Option<Notification>,
+) {
     match notification.as_ref().map(proto::decode_trap) {
-        Some(Ok(Some(Told::Event(kind)))) => drop(events.publish(Origin::Device, kind)),
-        Some(Ok(Some(Told::SwitchOver {
+        Some(Ok(Some(TrapEvent::Event(kind)))) => drop(events.publish(Origin::Device, kind)),
+        Some(Ok(Some(TrapEvent::SwitchOver {
             group,
             port,
             request,
         }))) => {
             if let Some(groups) = groups {
-                groups.gone_over(group, port, request, &events);
+                groups.record_switch_over(group, port, request, &events);
             }
         }
-        Some(Ok(Some(Told::Protection)) | Err(_)) | None => {
+        Some(Ok(Some(TrapEvent::Protection)) | Err(_)) | None => {
             // Lost ones may have told of a switch-over.
             let origin = if notification.is_some() {
                 Origin::Device
@@ -63,7 +67,7 @@ async fn take(groups: Option<Arc<Groups>>, events: EventHub, notification: Optio
                 Origin::Poll
             };
             if let Some(groups) = groups {
-                groups.look(origin, &events).await;
+                groups.poll(origin, &events).await;
             }
         }
         Some(Ok(None)) => {}
@@ -75,11 +79,11 @@ fn row(index: &[u32]) -> Result<u32> {
     if let [port] = index {
         Ok(*port)
     } else {
-        Err(proto::Misread::Name.into())
+        Err(proto::SnmpDecodeError::Name.into())
     }
 }
 
-async fn rows(call: &Call<'_>, column: &[u32], geometry: &Geometry) -> Result<Vec<Port>> {
+async fn rows(call: &SnmpCall<'_>, column: &[u32], geometry: &Geometry) -> Result<Vec<Port>> {
     let ports: Vec<Port> = call
         .walk(&Oid::from(column))
         .await?
@@ -122,7 +126,7 @@ fn pairs(patches: &[(u32, Option<u32>)]) -> Option<Vec<Pair>> {
 }
 
 impl Snmp {
-    pub(crate) fn new(agent: Agent, scale: f64, relative: bool, events: EventHub) -> Self {
+    pub(crate) fn new(agent: SnmpClient, scale: f64, relative: bool, events: EventHub) -> Self {
         Self {
             agent,
             events,
@@ -137,7 +141,7 @@ impl Snmp {
     /// Sets a path: by the row of its ingress port.
     async fn patch(&self, ingress: u32, peer: u32, until: Instant) -> Result<()> {
         self.agent
-            .by(until)
+            .with_deadline(until)
             .set(
                 Operation::Apply.name(),
                 SetRequest::new().with(oid::of(oid::PATCH, ingress), Value::Gauge32(peer)),
@@ -150,7 +154,7 @@ impl Snmp {
 impl Interface for Snmp {
     async fn identity(&self, until: Instant) -> Result<Identity> {
         let names = [oid::PRODUCT_CODE, oid::SERIAL_NUMBER, oid::FIRMWARE].map(Oid::from);
-        let call = self.agent.by(until);
+        let call = self.agent.with_deadline(until);
         let values = call.get(&names).await?;
         // The product code is the vendor's own object: an agent that has it is of this make,
         // whatever its sysObjectID.
@@ -158,7 +162,7 @@ impl Interface for Snmp {
             let system = SystemGroup::read(&call).await?;
             return Err(another_make("a Polatis switch", system));
         };
-        let mut identity = Identity::of("Polatis").with_model(model);
+        let mut identity = Identity::new("Polatis").with_model(model);
         if let Some(serial) = text(&values[1], "polatisSysInfoSerialNumber")? {
             identity = identity.with_serial(serial);
         }
@@ -169,18 +173,23 @@ impl Interface for Snmp {
     }
 
     async fn size(&self, until: Instant) -> Result<Pair> {
-        let (ingress, egress) =
-            proto::decode_size(&self.agent.by(until).get(&[Oid::from(oid::SIZE)]).await?[0])?;
+        let (ingress, egress) = proto::decode_size(
+            &self
+                .agent
+                .with_deadline(until)
+                .get(&[Oid::from(oid::SIZE)])
+                .await?[0],
+        )?;
         let _ = self.ports.set(ingress as usize + egress as usize);
         Ok((ingress, egress))
     }
 
-    async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted> {
-        let call = self.agent.by(until);
-        let mut fitted = Fitted {
+    async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Features> {
+        let call = self.agent.with_deadline(until);
+        let mut fitted = Features {
             operations: vec![Operation::Health],
             events: self.agent.link().event_support(),
-            ..Fitted::default()
+            ..Features::default()
         };
         let monitors = rows(&call, oid::POWER, geometry).await?;
         if !monitors.is_empty() {
@@ -191,18 +200,18 @@ impl Interface for Snmp {
         }
         let attenuators = rows(&call, oid::VOA_LEVEL, geometry).await?;
         if !attenuators.is_empty() {
-            fitted.attenuator = AttenuatorCapabilities::at(attenuators)
-                .with_ends()
+            fitted.attenuator = AttenuatorCapabilities::for_ports(attenuators)
+                .with_extremes()
                 .with_output_power(powers());
             if self.relative {
                 fitted.attenuator = fitted
                     .attenuator
-                    .with_relative(Decibels(0.0)..=Decibels(MOST));
+                    .with_relative(Decibels(0.0)..=Decibels(MAX_LEVEL_DB));
             }
         }
         if aps::is_there(&call).await? {
             fitted.protection = Some(aps::capabilities());
-            let _ = self.groups.set(Arc::new(Groups::new(
+            let _ = self.groups.set(Arc::new(ApsGroups::new(
                 self.agent.clone(),
                 self.scale,
                 fitted.meter.monitors.clone(),
@@ -210,12 +219,12 @@ impl Interface for Snmp {
         }
         // Before the groups are looked at: a switch-over after that is told of.
         let listener = (self.groups.get().cloned(), self.events.clone());
-        let traps = Beside::listen(self.agent.link(), move |notification| {
-            take(listener.0.clone(), listener.1.clone(), notification)
+        let traps = BackgroundTask::for_each_notification(self.agent.link(), move |notification| {
+            on_notification(listener.0.clone(), listener.1.clone(), notification)
         });
         let _ = self.traps.set(traps);
         if let Some(groups) = self.groups.get() {
-            groups.look(Origin::Driver, &self.events).await;
+            groups.poll(Origin::Driver, &self.events).await;
         }
         Ok(fitted)
     }
@@ -223,7 +232,7 @@ impl Interface for Snmp {
     /// A walk takes several PDUs, between which somebody may have changed a path: rows that
     /// contradict each other are read once more.
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>> {
-        let call = self.agent.by(until);
+        let call = self.agent.with_deadline(until);
         for _ in 0..2 {
             let column = call.walk(&Oid::from(oid::PATCH)).await?;
             let patches = column
@@ -256,7 +265,7 @@ impl Interface for Snmp {
             .iter()
             .map(|p| oid::of(oid::PORT_STATE, p.0))
             .collect();
-        monitors::get(&self.agent.by(until), &names)
+        monitors::get(&self.agent.with_deadline(until), &names)
             .await?
             .iter()
             .map(|v| Ok(proto::decode_port_state(v)?))
@@ -284,21 +293,21 @@ impl Interface for Snmp {
         let request =
             SetRequest::new().with(oid::of(oid::PORT_DESIRED, port.0), proto::desired(enabled));
         self.agent
-            .by(until)
+            .with_deadline(until)
             .set(Operation::SetPort.name(), request)
             .await
     }
 
     async fn power(&self, ports: &[Port], until: Instant) -> Result<Vec<DecibelMilliwatts>> {
-        monitors::powers(&self.agent.by(until), ports, self.scale).await
+        monitors::powers(&self.agent.with_deadline(until), ports, self.scale).await
     }
 
     async fn monitor(&self, port: Port, until: Instant) -> Result<MonitorStatus> {
-        monitors::status(&self.agent.by(until), port).await
+        monitors::status(&self.agent.with_deadline(until), port).await
     }
 
-    async fn set_monitor(&self, port: Port, change: &MonitorChange, until: Instant) -> Result<()> {
-        monitors::set(&self.agent.by(until), port, change).await
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting, until: Instant) -> Result<()> {
+        monitors::set(&self.agent.with_deadline(until), port, change).await
     }
 
     async fn attenuation(&self, port: Port, until: Instant) -> Result<Attenuation> {
@@ -309,7 +318,7 @@ impl Interface for Snmp {
             oid::VOA_DESIRED,
         ]
         .map(|column| oid::of(column, port.0));
-        let values = self.agent.by(until).get(&names).await?;
+        let values = self.agent.with_deadline(until).get(&names).await?;
         let level = || proto::decode_milli(&values[0], "polatisVoaLevel");
         let state = match proto::decode_voa_state(&values[2], "polatisVoaCurrentState")? {
             // On its way to what is desired.
@@ -322,7 +331,7 @@ impl Interface for Snmp {
             VoaState::Relative => {
                 let reference = integer(&values[1], "polatisVoaRefport")?;
                 let reference =
-                    u32::try_from(reference).map_err(|_| proto::Misread::Enumeration {
+                    u32::try_from(reference).map_err(|_| proto::SnmpDecodeError::Enumeration {
                         object: "polatisVoaRefport",
                         value: reference,
                     })?;
@@ -345,7 +354,9 @@ impl Interface for Snmp {
         until: Instant,
     ) -> Result<()> {
         let object = |column| oid::of(column, port.0);
-        let level = |value: f64, unit| Ok::<_, Error>(Value::Integer(steps(value, 0.001, unit)?));
+        let level = |value: f64, unit| {
+            Ok::<_, Error>(Value::Integer(to_integer_steps(value, 0.001, unit)?))
+        };
         let mut request = SetRequest::new();
         let state = match wanted {
             Attenuation::Transparent => VoaState::Disabled,
@@ -369,7 +380,7 @@ impl Interface for Snmp {
         };
         let request = request.with(object(oid::VOA_DESIRED), Value::Integer(state as i32));
         self.agent
-            .by(until)
+            .with_deadline(until)
             .set(Operation::SetAttenuation.name(), request)
             .await
     }
@@ -378,7 +389,7 @@ impl Interface for Snmp {
         0.001
     }
 
-    fn groups(&self) -> Option<&Groups> {
+    fn groups(&self) -> Option<&ApsGroups> {
         self.groups.get().map(Arc::as_ref)
     }
 

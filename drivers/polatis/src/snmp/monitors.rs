@@ -3,20 +3,20 @@
 use super::proto::{self, Edge, oid};
 use crate::interface::{averaging, averaging_code};
 use qkd_driver_kit::link::{
-    agent::{self, Call, integer, steps},
     snmp::{Oid, SetRequest, Value},
+    snmp_client::{self, SnmpCall, integer, to_integer_steps},
 };
 use qkd_hal::{
     Error, Operation, Result,
     units::{DecibelMilliwatts, Nanometres},
 };
-use qkd_switch_hal::{AlarmLevels, MonitorChange, MonitorStatus, Port};
+use qkd_switch_hal::{AlarmLevels, MonitorSetting, MonitorStatus, Port};
 
 /// The most names of one PDU: about 1 KiB, below every path's MTU.
 const NAMES: usize = 32;
 
 /// Values of names, in as many PDUs as they need.
-pub(super) async fn get(call: &Call<'_>, names: &[Oid]) -> Result<Vec<Value>> {
+pub(super) async fn get(call: &SnmpCall<'_>, names: &[Oid]) -> Result<Vec<Value>> {
     let mut all = Vec::with_capacity(names.len());
     for part in names.chunks(NAMES) {
         all.extend(call.get(part).await?);
@@ -35,7 +35,7 @@ pub(super) struct Gauge {
 
 fn power(value: &Value, scale: f64) -> Result<DecibelMilliwatts> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
-    Ok(agent::power(value, "polatisOpmPower", |n| {
+    Ok(snmp_client::power(value, "polatisOpmPower", |n| {
         n as f64 * scale
     })?)
 }
@@ -68,7 +68,7 @@ const ALARM: [&[u32]; 4] = [
 ];
 
 /// What monitors measure and watch.
-pub(super) async fn gauges(call: &Call<'_>, ports: &[u32], scale: f64) -> Result<Vec<Gauge>> {
+pub(super) async fn gauges(call: &SnmpCall<'_>, ports: &[u32], scale: f64) -> Result<Vec<Gauge>> {
     let of = |port: &u32| {
         [oid::POWER]
             .into_iter()
@@ -90,7 +90,7 @@ pub(super) async fn gauges(call: &Call<'_>, ports: &[u32], scale: f64) -> Result
 
 /// The power at ports.
 pub(super) async fn powers(
-    call: &Call<'_>,
+    call: &SnmpCall<'_>,
     ports: &[Port],
     scale: f64,
 ) -> Result<Vec<DecibelMilliwatts>> {
@@ -103,7 +103,7 @@ pub(super) async fn powers(
 }
 
 /// How a monitor is set. Whether its alarm stands, no object tells.
-pub(super) async fn status(call: &Call<'_>, port: Port) -> Result<MonitorStatus> {
+pub(super) async fn status(call: &SnmpCall<'_>, port: Port) -> Result<MonitorStatus> {
     let names: Vec<Oid> = [oid::OPM_WAVELENGTH, oid::OPM_ATIME]
         .into_iter()
         .chain(ALARM)
@@ -116,7 +116,7 @@ pub(super) async fn status(call: &Call<'_>, port: Port) -> Result<MonitorStatus>
         "polatisOpmWavelength",
     )?));
     let code = integer(&values[1], "polatisOpmAtime")?;
-    status.averaging = Some(averaging(code).ok_or(proto::Misread::Enumeration {
+    status.averaging = Some(averaging(code).ok_or(proto::SnmpDecodeError::Enumeration {
         object: "polatisOpmAtime",
         value: code,
     })?);
@@ -125,20 +125,21 @@ pub(super) async fn status(call: &Call<'_>, port: Port) -> Result<MonitorStatus>
 }
 
 /// Sets a monitor, all of it in one PDU.
-pub(super) async fn set(call: &Call<'_>, port: Port, change: &MonitorChange) -> Result<()> {
+pub(super) async fn set(call: &SnmpCall<'_>, port: Port, change: &MonitorSetting) -> Result<()> {
     let object = |column| oid::of(column, port.0);
-    let milli =
-        |dbm: DecibelMilliwatts| Ok::<_, Error>(Value::Integer(steps(dbm.0, 0.001, "dBm")?));
+    let milli = |dbm: DecibelMilliwatts| {
+        Ok::<_, Error>(Value::Integer(to_integer_steps(dbm.0, 0.001, "dBm")?))
+    };
     let request = match change {
-        MonitorChange::Wavelength(nm) => SetRequest::new().with(
+        MonitorSetting::Wavelength(nm) => SetRequest::new().with(
             object(oid::OPM_WAVELENGTH),
-            Value::Gauge32(steps(nm.0, 0.001, "nm")?.unsigned_abs()),
+            Value::Gauge32(to_integer_steps(nm.0, 0.001, "nm")?.unsigned_abs()),
         ),
-        MonitorChange::Averaging(time) => SetRequest::new().with(
+        MonitorSetting::Averaging(time) => SetRequest::new().with(
             object(oid::OPM_ATIME),
             Value::Gauge32(averaging_code(*time)?.into()),
         ),
-        MonitorChange::Alarms(AlarmLevels { low, high }) => {
+        MonitorSetting::Alarms(AlarmLevels { low, high }) => {
             let mut request = SetRequest::new();
             for (column, level) in [(oid::ALARM_LOW, low), (oid::ALARM_HIGH, high)] {
                 if let Some(dbm) = level {

@@ -10,21 +10,21 @@ pub mod oid;
 mod tests;
 mod trap;
 
-pub use qkd_driver_kit::link::agent::Misread;
-pub use trap::{Told, decode_trap};
+pub use qkd_driver_kit::link::snmp_client::SnmpDecodeError;
+pub use trap::{TrapEvent, decode_trap};
 
 use qkd_driver_kit::link::{
-    agent::{enumeration, integer, text},
     snmp::{Notification, Oid, Value, VarBind},
+    snmp_client::{enumeration, integer, text},
 };
-use qkd_switch_hal::{PortState, protection::Mode};
+use qkd_switch_hal::{PortState, protection::SelectionMode};
 
 /// polatisOxcSize: `16x16`, ingress and egress ports.
 ///
 /// # Errors
-/// [`Misread`]; so for all decoders.
-pub fn decode_size(value: &Value) -> Result<(u32, u32), Misread> {
-    let size = text(value, "polatisOxcSize")?.ok_or(Misread::Absent {
+/// [`SnmpDecodeError`]; so for all decoders.
+pub fn decode_size(value: &Value) -> Result<(u32, u32), SnmpDecodeError> {
+    let size = text(value, "polatisOxcSize")?.ok_or(SnmpDecodeError::Absent {
         object: "polatisOxcSize",
     })?;
     let number = |t: &str| {
@@ -34,15 +34,15 @@ pub fn decode_size(value: &Value) -> Result<(u32, u32), Misread> {
     };
     size.split_once('x')
         .and_then(|(n, m)| Some((number(n)?, number(m)?)))
-        .ok_or(Misread::Type {
+        .ok_or(SnmpDecodeError::Type {
             object: "polatisOxcSize",
         })
 }
 
 /// polatisOxcPortPatch: the other port; 0 for none.
-pub fn decode_patch(value: &Value) -> Result<Option<u32>, Misread> {
+pub fn decode_patch(value: &Value) -> Result<Option<u32>, SnmpDecodeError> {
     let n = integer(value, "polatisOxcPortPatch")?;
-    let port = u32::try_from(n).map_err(|_| Misread::Enumeration {
+    let port = u32::try_from(n).map_err(|_| SnmpDecodeError::Enumeration {
         object: "polatisOxcPortPatch",
         value: n,
     })?;
@@ -50,7 +50,7 @@ pub fn decode_patch(value: &Value) -> Result<Option<u32>, Misread> {
 }
 
 /// polatisOxcPortCurrentState: enabled(1), disabled(2), failed(3).
-pub fn decode_port_state(value: &Value) -> Result<PortState, Misread> {
+pub fn decode_port_state(value: &Value) -> Result<PortState, SnmpDecodeError> {
     enumeration(
         value,
         "polatisOxcPortCurrentState",
@@ -69,7 +69,7 @@ pub fn desired(enabled: bool) -> Value {
 }
 
 /// Thousandths, of dBm or of nm.
-pub fn decode_milli(value: &Value, object: &'static str) -> Result<f64, Misread> {
+pub fn decode_milli(value: &Value, object: &'static str) -> Result<f64, SnmpDecodeError> {
     #[allow(clippy::cast_precision_loss, reason = "32 bits")]
     integer(value, object).map(|n| n as f64 / 1000.0)
 }
@@ -87,7 +87,7 @@ pub enum Edge {
 }
 
 /// polatisOpmAlarmEdge.
-pub fn decode_edge(value: &Value) -> Result<Edge, Misread> {
+pub fn decode_edge(value: &Value) -> Result<Edge, SnmpDecodeError> {
     enumeration(
         value,
         "polatisOpmAlarmEdge",
@@ -96,7 +96,7 @@ pub fn decode_edge(value: &Value) -> Result<Edge, Misread> {
 }
 
 /// polatisOpmAlarmMode: whether it is on, in off(1), single(2), continuous(3).
-pub fn decode_alarm_on(value: &Value) -> Result<bool, Misread> {
+pub fn decode_alarm_on(value: &Value) -> Result<bool, SnmpDecodeError> {
     enumeration(
         value,
         "polatisOpmAlarmMode",
@@ -123,7 +123,7 @@ pub enum VoaState {
 }
 
 /// polatisVoaCurrentState or polatisVoaDesiredState.
-pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState, Misread> {
+pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState, SnmpDecodeError> {
     use VoaState as S;
     let known = [
         S::Disabled,
@@ -138,18 +138,22 @@ pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState,
 }
 
 /// polatisApsPortDesiredState: is(1) switches by itself, oos(2) does not.
-pub fn decode_mode(value: &Value) -> Result<Mode, Misread> {
+pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
         "polatisApsPortDesiredState",
-        &[(1, Mode::Automatic), (2, Mode::Manual)],
+        &[(1, SelectionMode::Automatic), (2, SelectionMode::Manual)],
     )
 }
 
 /// polatisApsPortDesiredState to write.
 #[must_use]
-pub fn mode(mode: Mode) -> Value {
-    Value::Integer(if mode == Mode::Automatic { 1 } else { 2 })
+pub fn mode(mode: SelectionMode) -> Value {
+    Value::Integer(if mode == SelectionMode::Automatic {
+        1
+    } else {
+        2
+    })
 }
 
 /// polatisApsPortCurrentCond and polatisApsPortDesiredCond.
@@ -165,7 +169,7 @@ pub enum Condition {
 }
 
 /// polatisApsPortCurrentCond.
-pub fn decode_condition(value: &Value) -> Result<Condition, Misread> {
+pub fn decode_condition(value: &Value) -> Result<Condition, SnmpDecodeError> {
     use Condition as C;
     enumeration(
         value,

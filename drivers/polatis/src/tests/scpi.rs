@@ -1,7 +1,9 @@
 //! The driver against a small scripted switch, in memory and under paused time.
 
 use crate::driver;
-use qkd_driver_kit::{OpenContext, Opened, Registry, context::Endpoint, link::memory::Bytes};
+use qkd_driver_kit::{
+    OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
+};
 use qkd_hal::{
     DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault,
     parameter::ParameterValue,
@@ -15,7 +17,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// What the switch does with a line instead of answering it.
-enum Prank {
+enum PeerFault {
     Answer(&'static str),
     Silence,
     Late(&'static str),
@@ -29,7 +31,7 @@ struct Sim {
     disabled: Vec<u32>,
     mode: String,
     /// For the next lines that contain the text.
-    pranks: VecDeque<(&'static str, Prank)>,
+    pranks: VecDeque<(&'static str, PeerFault)>,
     /// After each change, somebody else does this.
     foreign: Option<(u32, u32)>,
     refuse: bool,
@@ -133,10 +135,10 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
                 .then(|| sim.pranks.pop_front())
                 .flatten();
             match prank {
-                Some((_, Prank::HangUp)) => return,
-                Some((_, Prank::Silence)) => (None, false),
-                Some((_, Prank::Answer(reply))) => (Some(reply.to_owned()), false),
-                Some((_, Prank::Late(reply))) => (Some(reply.to_owned()), true),
+                Some((_, PeerFault::HangUp)) => return,
+                Some((_, PeerFault::Silence)) => (None, false),
+                Some((_, PeerFault::Answer(reply))) => (Some(reply.to_owned()), false),
+                Some((_, PeerFault::Late(reply))) => (Some(reply.to_owned()), true),
                 None => (sim.answer(text.trim()), false),
             }
         };
@@ -154,14 +156,14 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
     }
 }
 
-async fn open_code(code: &'static str) -> (qkd_hal::Result<Opened>, Shared) {
+async fn open_code(code: &'static str) -> (qkd_hal::Result<OpenedDevice>, Shared) {
     let sim: Shared = Arc::new(Mutex::new(Sim {
         code,
         mode: "AUT".into(),
         ..Sim::default()
     }));
     let served = Arc::clone(&sim);
-    let endpoint = Bytes::new("switch", move |far| {
+    let endpoint = MemoryConnector::new("switch", move |far| {
         tokio::spawn(serve(far, Arc::clone(&served)));
     });
     let context = OpenContext::new().with_memory("switch", Endpoint::Bytes(Arc::new(endpoint)));
@@ -174,7 +176,7 @@ async fn open_code(code: &'static str) -> (qkd_hal::Result<Opened>, Shared) {
     )
 }
 
-async fn open() -> (Opened, Shared) {
+async fn open() -> (OpenedDevice, Shared) {
     let (opened, sim) = open_code("N-OST-4x4-LA1-DMHNS").await;
     sim.lock().unwrap().seen.clear();
     (opened.unwrap(), sim)
@@ -184,8 +186,8 @@ fn set(text: &str) -> CrossConnects {
     text.parse().unwrap()
 }
 
-async fn plan(opened: &Opened, wanted: &str, scope: Scope) -> Plan {
-    let switch = opened.as_switch().unwrap();
+async fn plan(opened: &OpenedDevice, wanted: &str, scope: Scope) -> Plan {
+    let switch = opened.switch().unwrap();
     let present = switch.connections().await.unwrap().value;
     Plan::new(
         &switch.identity().await.unwrap(),
@@ -198,15 +200,15 @@ async fn plan(opened: &Opened, wanted: &str, scope: Scope) -> Plan {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_says_what_it_is() {
+async fn it_reports_its_identity() {
     let (opened, _) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let identity = switch.identity().await.unwrap();
     assert_eq!(
         identity.to_string(),
         "Polatis N-OST-4x4-LA1-DMHNS, serial 002414, firmware 6.5.2.18"
     );
-    let meter = opened.as_meter().unwrap();
+    let meter = opened.power_meter().unwrap();
     assert_eq!(
         meter
             .meter_capabilities()
@@ -228,7 +230,7 @@ async fn it_says_what_it_is() {
         [DeviceKind::OpticalSwitch]
     );
     assert_eq!(
-        opened.as_meter().err().unwrap().kind(),
+        opened.power_meter().err().unwrap().kind(),
         ErrorKind::Unsupported
     );
 }
@@ -249,12 +251,12 @@ async fn other_devices_and_sizes_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_is_carried_out_removes_first_and_read_back() {
+async fn a_plan_is_applied_with_removals_first_and_read_back() {
     let (opened, sim) = open().await;
     sim.lock().unwrap().pairs.extend([(1, 5), (2, 6)]);
     let plan = plan(&opened, "1-6,3-7", Scope::Touched).await;
     sim.lock().unwrap().seen.clear();
-    let applied = opened.as_switch().unwrap().apply(&plan).await.unwrap();
+    let applied = opened.switch().unwrap().apply(&plan).await.unwrap();
     assert_eq!((applied.steps, applied.verified), (4, true));
     assert_eq!(
         sim.lock().unwrap().seen,
@@ -273,7 +275,7 @@ async fn replace_everything_needs_every_port_declared() {
     let (opened, sim) = open().await;
     sim.lock().unwrap().pairs.insert(1, 5);
     let plan = plan(&opened, "2-6", Scope::All).await;
-    opened.as_switch().unwrap().apply(&plan).await.unwrap();
+    opened.switch().unwrap().apply(&plan).await.unwrap();
     assert!(
         sim.lock()
             .unwrap()
@@ -284,12 +286,12 @@ async fn replace_everything_needs_every_port_declared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_that_has_moved_on_is_left_alone() {
+async fn a_switch_in_another_state_is_left_unchanged() {
     let (opened, sim) = open().await;
     let plan = plan(&opened, "1-5", Scope::Touched).await;
     sim.lock().unwrap().pairs.insert(1, 8);
     sim.lock().unwrap().seen.clear();
-    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+    let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::None)
@@ -298,11 +300,11 @@ async fn a_switch_that_has_moved_on_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_changes_meanwhile_is_told() {
+async fn concurrent_changes_of_others_are_reported() {
     let (opened, sim) = open().await;
     sim.lock().unwrap().foreign = Some((1, 8));
     let plan = plan(&opened, "1-5", Scope::Touched).await;
-    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+    let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::Partial)
@@ -310,30 +312,30 @@ async fn what_somebody_else_changes_meanwhile_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_step_says_what_was_done() {
+async fn a_refused_step_reports_the_completed_steps() {
     let (opened, sim) = open().await;
     let plan = plan(&opened, "1-5", Scope::Touched).await;
     sim.lock().unwrap().refuse = true;
-    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+    let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect(), error.vendor_code()),
         (ErrorKind::Refused, Effect::None, Some("-222"))
     );
     assert!(error.message().contains("done: nothing"), "{error}");
     sim.lock().unwrap().refuse = false;
-    opened.as_switch().unwrap().apply(&plan).await.unwrap();
+    opened.switch().unwrap().apply(&plan).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_plan_is_partial() {
+async fn a_half_applied_plan_has_effect_partial() {
     let (opened, sim) = open().await;
     sim.lock().unwrap().pairs.insert(1, 5);
     let plan = plan(&opened, "1-6", Scope::Touched).await;
     sim.lock()
         .unwrap()
         .pranks
-        .push_back(("conn:add", Prank::Answer("-350, \"Queue overflow\"")));
-    let error = opened.as_switch().unwrap().apply(&plan).await.unwrap_err();
+        .push_back(("conn:add", PeerFault::Answer("-350, \"Queue overflow\"")));
+    let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::Refused, Effect::Partial)
@@ -342,9 +344,9 @@ async fn half_a_plan_is_partial() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_to_another_query_is_told_and_the_next_call_works() {
+async fn a_reply_to_another_query_is_reported_and_the_next_call_works() {
     let (opened, sim) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     for (reply, kind) in [
         (
             "4,4",
@@ -374,7 +376,7 @@ async fn a_reply_to_another_query_is_told_and_the_next_call_works() {
         sim.lock()
             .unwrap()
             .pranks
-            .push_back(("conn:stat", Prank::Answer(reply)));
+            .push_back(("conn:stat", PeerFault::Answer(reply)));
         assert_eq!(
             switch.connections().await.unwrap_err().kind(),
             kind,
@@ -385,13 +387,16 @@ async fn a_reply_to_another_query_is_told_and_the_next_call_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_a_late_reply_and_a_hang_up_harm_one_call_only() {
+async fn a_missing_a_late_reply_and_a_closed_connection_fail_only_one_call() {
     let (opened, sim) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     for (prank, kind) in [
-        (Prank::Silence, ErrorKind::Timeout),
-        (Prank::Late("(@1),(@5)"), ErrorKind::Timeout),
-        (Prank::HangUp, ErrorKind::Transport(TransportFault::HungUp)),
+        (PeerFault::Silence, ErrorKind::Timeout),
+        (PeerFault::Late("(@1),(@5)"), ErrorKind::Timeout),
+        (
+            PeerFault::HangUp,
+            ErrorKind::Transport(TransportFault::HungUp),
+        ),
     ] {
         sim.lock().unwrap().pranks.push_back(("conn:stat", prank));
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
@@ -400,13 +405,13 @@ async fn silence_a_late_reply_and_a_hang_up_harm_one_call_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_to_a_set_leaves_the_effect_open() {
+async fn a_lost_reply_to_a_set_leaves_the_effect_unknown_over_snmp() {
     let (opened, sim) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     sim.lock()
         .unwrap()
         .pranks
-        .push_back(("port:dis", Prank::Silence));
+        .push_back(("port:dis", PeerFault::Silence));
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -426,9 +431,9 @@ async fn a_lost_answer_to_a_set_leaves_the_effect_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_arguments_reach_no_wire() {
+async fn invalid_arguments_are_refused_before_anything_is_sent() {
     let (opened, sim) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     assert_eq!(
         switch.ports(&[Port(9)]).await.unwrap_err().kind(),
         ErrorKind::InvalidInput
@@ -439,7 +444,7 @@ async fn wrong_arguments_reach_no_wire() {
     );
     assert_eq!(
         opened
-            .as_meter()
+            .power_meter()
             .unwrap()
             .power(&[Port(1)])
             .await
@@ -464,7 +469,7 @@ async fn wrong_arguments_reach_no_wire() {
         ErrorKind::Unsupported
     );
     let foreign = Plan::new(
-        &qkd_hal::Identity::of("x"),
+        &qkd_hal::Identity::new("x"),
         &switch.switch_capabilities().geometry,
         &CrossConnects::dark(),
         &[CrossConnect::new(1, 5)]
@@ -496,7 +501,7 @@ async fn the_boot_mode_is_a_parameter() {
     sim.lock()
         .unwrap()
         .pranks
-        .push_back(("mode REST", Prank::Answer("0, \"No error\"")));
+        .push_back(("mode REST", PeerFault::Answer("0, \"No error\"")));
     let error = device
         .set_parameter("boot-mode", &ParameterValue::Text("restore".into()))
         .await

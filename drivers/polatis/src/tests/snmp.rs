@@ -2,16 +2,16 @@
 
 use crate::{driver, snmp::proto::oid};
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
+    OpenContext, OpenedDevice, Registry,
     context::Endpoint,
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
 use qkd_hal::{
-    DeviceMisbehaved, ErrorKind, EventKind, Result, event::Delivery, units::DecibelMilliwatts,
+    DeviceMisbehaved, ErrorKind, EventKind, Result, event::StreamItem, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, Scope,
-    protection::{GroupId, Mode, ProtectionSetting, Request, SwitchCommand},
+    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, Scope,
+    protection::{ExternalCommand, GroupId, ProtectionSetting, SelectionMode, SwitchRequest},
 };
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,7 @@ impl SnmpService for Agent {
         for bind in binds {
             let old = objects.insert(bind.oid.clone(), bind.value.clone());
             if let (Some([port]), Value::Gauge32(peer), true) = (
-                bind.oid.below(&Oid::from(oid::PATCH)),
+                bind.oid.suffix_of(&Oid::from(oid::PATCH)),
                 &bind.value,
                 self.mirrors,
             ) {
@@ -64,7 +64,7 @@ impl SnmpService for Agent {
                 (oid::VOA_DESIRED, oid::VOA_STATE),
                 (oid::PORT_DESIRED, oid::PORT_STATE),
             ] {
-                if let Some([port]) = bind.oid.below(&Oid::from(desired)) {
+                if let Some([port]) = bind.oid.suffix_of(&Oid::from(desired)) {
                     objects.insert(oid::of(current, *port), bind.value.clone());
                 }
             }
@@ -80,7 +80,7 @@ async fn try_open(
     query: &str,
     mirrors: bool,
     change: impl FnOnce(&mut BTreeMap<Oid, Value>),
-) -> (Result<Opened>, Arc<Agent>) {
+) -> (Result<OpenedDevice>, Arc<Agent>) {
     let mut objects: BTreeMap<Oid, Value> = [
         (oid::PRODUCT_CODE, Value::text("N-OST-2x2-LA1-DMHNS")),
         (oid::SERIAL_NUMBER, Value::text("002414")),
@@ -151,13 +151,13 @@ async fn try_open(
 
 const ASSUME: &str = "&assume=polatis.inhswpr-is-lockout";
 
-async fn open() -> (Opened, Arc<Agent>) {
+async fn open() -> (OpenedDevice, Arc<Agent>) {
     let (opened, agent) = try_open(ASSUME, true, |_| {}).await;
     (opened.unwrap(), agent)
 }
 
-async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
-    let switch = opened.as_switch()?;
+async fn apply(opened: &OpenedDevice, wanted: &str) -> Result<()> {
+    let switch = opened.switch()?;
     let present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
     let plan = Plan::new(
@@ -182,7 +182,7 @@ async fn paths_are_set_by_their_ingress_row() {
     assert_eq!(agent.get(&oid::of(oid::PATCH, 1)), Value::Gauge32(4));
     assert_eq!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .connections()
             .await
@@ -192,7 +192,7 @@ async fn paths_are_set_by_their_ingress_row() {
         "1-4"
     );
     opened
-        .as_switch()
+        .switch()
         .unwrap()
         .set_port(Port(2), false)
         .await
@@ -200,7 +200,7 @@ async fn paths_are_set_by_their_ingress_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_contradict_each_other_are_told() {
+async fn contradictory_rows_are_reported() {
     let (opened, _agent) = try_open("", false, |_| {}).await;
     let error = apply(&opened.unwrap(), "1-3").await.unwrap_err();
     assert_eq!(
@@ -211,7 +211,7 @@ async fn rows_that_contradict_each_other_are_told() {
     assert!(
         opened
             .unwrap()
-            .as_switch()
+            .switch()
             .unwrap()
             .connections()
             .await
@@ -230,12 +230,12 @@ async fn other_agents_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn powers_are_thousandths_unless_the_uri_says_otherwise() {
+async fn powers_are_in_thousandths_by_default() {
     for (query, dbm) in [("", -12.34), ("&power-scale=0.01", -123.4)] {
         let (opened, _) = try_open(query, true, |_| {}).await;
         let power = opened
             .unwrap()
-            .as_meter()
+            .power_meter()
             .unwrap()
             .power(&[Port(3)])
             .await
@@ -247,13 +247,13 @@ async fn powers_are_thousandths_unless_the_uri_says_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn monitors_and_attenuators_are_set_and_read_back() {
     let (opened, _) = open().await;
-    let (meter, voa) = (opened.as_meter().unwrap(), opened.as_attenuator().unwrap());
+    let (meter, voa) = (opened.power_meter().unwrap(), opened.attenuator().unwrap());
     let levels = AlarmLevels {
         low: Some(DecibelMilliwatts(-25.5)),
         high: Some(DecibelMilliwatts(3.0)),
     };
     meter
-        .set_monitor(Port(3), &MonitorChange::Alarms(levels))
+        .set_monitor(Port(3), &MonitorSetting::Alarms(levels))
         .await
         .unwrap();
     assert_eq!(meter.monitor(Port(3)).await.unwrap().alarms, levels);
@@ -292,9 +292,9 @@ fn trap(family: &[u32], number: u32, entry: &[u32], columns: &[(u32, i32)]) -> N
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_stands_where_its_path_is() {
+async fn a_group_reports_its_selected_path() {
     let (opened, agent) = open().await;
-    let (group, switch) = (GroupId::from("3"), opened.as_protection().unwrap());
+    let (group, switch) = (GroupId::from("3"), opened.protection().unwrap());
     assert_eq!(switch.groups().await.unwrap(), std::slice::from_ref(&group));
     assert_eq!(
         switch.protection(&"1".into()).await.unwrap_err().kind(),
@@ -302,7 +302,7 @@ async fn a_group_stands_where_its_path_is() {
     );
     apply(&opened, "1-3").await.unwrap();
     assert_eq!(
-        switch.protection(&group).await.unwrap().value.live.path.0,
+        switch.protection(&group).await.unwrap().value.active.path.0,
         "3"
     );
     let mut events = opened.device().events();
@@ -324,7 +324,7 @@ async fn a_group_stands_where_its_path_is() {
             ))
             .unwrap();
     }
-    let Delivery::Event(event) = events.next().await.unwrap() else {
+    let StreamItem::Event(event) = events.next().await.unwrap() else {
         panic!()
     };
     assert_eq!(
@@ -337,26 +337,35 @@ async fn a_group_stands_where_its_path_is() {
     );
     let now = switch.protection(&group).await.unwrap().value;
     assert_eq!(
-        (now.live.path.0.as_str(), now.live.request),
-        ("4", Request::SignalFail)
+        (now.active.path.0.as_str(), now.active.request),
+        ("4", SwitchRequest::SignalFail)
     );
-    assert!(now.live.since.is_some() && events.try_next().is_none());
+    assert!(now.active.since.is_some() && events.try_next().is_none());
     switch
-        .command(&group, &SwitchCommand::Lockout)
-        .await
-        .unwrap();
-    assert_eq!(
-        switch.protection(&group).await.unwrap().value.live.request,
-        Request::LockoutOfProtection
-    );
-    switch.command(&group, &SwitchCommand::Clear).await.unwrap();
-    switch
-        .set_protection(&group, &ProtectionSetting::Mode(Mode::Manual))
+        .command(&group, &ExternalCommand::Lockout)
         .await
         .unwrap();
     assert_eq!(
         switch
-            .command(&group, &SwitchCommand::Lockout)
+            .protection(&group)
+            .await
+            .unwrap()
+            .value
+            .active
+            .request,
+        SwitchRequest::LockoutOfProtection
+    );
+    switch
+        .command(&group, &ExternalCommand::Clear)
+        .await
+        .unwrap();
+    switch
+        .set_protection(&group, &ProtectionSetting::Mode(SelectionMode::Manual))
+        .await
+        .unwrap();
+    assert_eq!(
+        switch
+            .command(&group, &ExternalCommand::Lockout)
             .await
             .unwrap_err()
             .kind(),
@@ -365,13 +374,13 @@ async fn a_group_stands_where_its_path_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_inhswpr_does_must_be_accepted() {
+async fn the_assumption_about_inhswpr_must_be_accepted() {
     let (opened, _agent) = try_open("", true, |_| {}).await;
     let error = opened
         .unwrap()
-        .as_protection()
+        .protection()
         .unwrap()
-        .command(&"3".into(), &SwitchCommand::Lockout)
+        .command(&"3".into(), &ExternalCommand::Lockout)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AssumptionNotAccepted);

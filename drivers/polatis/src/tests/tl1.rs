@@ -2,15 +2,15 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    credentials::{Credentials, Entry},
-    link::scripted::{Far, Prank},
+    OpenContext, OpenedDevice, Registry,
+    credentials::{CredentialEntry, Credentials},
+    link::scripted::{PeerFault, ScriptedPeer},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnects, MonitorChange, Plan, Port, PortState, Scope,
+    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, PortState, Scope,
 };
 use std::collections::BTreeMap;
 
@@ -140,7 +140,7 @@ fn answer(sim: &mut Sim, request: &str) -> String {
     format!("{unasked}\r\n   sw 26-07-01 12:00:00\r\nM  {tag} {body};\r\n")
 }
 
-fn far(password: &'static str) -> Far<Sim> {
+fn far(password: &'static str) -> ScriptedPeer<Sim> {
     let sim = Sim {
         password,
         logged_in: false,
@@ -150,11 +150,11 @@ fn far(password: &'static str) -> Far<Sim> {
         threshold: "OFF,LOW,10.0,-40.0".into(),
         voa: "0.0".into(),
     };
-    Far::new(sim, answer)
+    ScriptedPeer::new(sim, answer)
 }
 
-async fn try_open(far: &Far<Sim>, query: &str) -> Result<Opened> {
-    let entry = Entry::new("lab")
+async fn try_open(far: &ScriptedPeer<Sim>, query: &str) -> Result<OpenedDevice> {
+    let entry = CredentialEntry::new("lab")
         .with("user", "noc")
         .with("password", "hunter2");
     let context = OpenContext::new()
@@ -166,15 +166,15 @@ async fn try_open(far: &Far<Sim>, query: &str) -> Result<Opened> {
         .await
 }
 
-async fn open() -> (Opened, Far<Sim>) {
+async fn open() -> (OpenedDevice, ScriptedPeer<Sim>) {
     let far = far("root");
     let opened = try_open(&far, "").await.unwrap();
     far.now().seen.clear();
     (opened, far)
 }
 
-async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
-    let switch = opened.as_switch()?;
+async fn apply(opened: &OpenedDevice, wanted: &str) -> Result<()> {
+    let switch = opened.switch()?;
     let present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
     let plan = Plan::new(
@@ -188,7 +188,7 @@ async fn apply(opened: &Opened, wanted: &str) -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_logs_in_and_says_what_it_is() {
+async fn it_logs_in_and_reports_its_identity() {
     let far = far("hunter2");
     let opened = try_open(&far, "&credentials=lab").await.unwrap();
     assert!(
@@ -205,16 +205,21 @@ async fn it_logs_in_and_says_what_it_is() {
         "it answers; a failed port is not told"
     );
     assert_eq!(
-        opened.as_meter().unwrap().power(&[Port(5)]).await.unwrap()[0]
+        opened
+            .power_meter()
+            .unwrap()
+            .power(&[Port(5)])
+            .await
+            .unwrap()[0]
             .value
             .0,
         -5.25
     );
-    assert!(opened.as_protection().is_err());
+    assert!(opened.protection().is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_login_is_told_without_the_password() {
+async fn a_bad_login_is_reported_without_the_password() {
     let error = try_open(&far("other"), "&credentials=lab")
         .await
         .unwrap_err();
@@ -227,7 +232,7 @@ async fn a_bad_login_is_told_without_the_password() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_goes_in_lists_and_is_read_back() {
+async fn a_plan_is_sent_as_lists_and_read_back() {
     let (opened, far) = open().await;
     apply(&opened, "1-5,2-6").await.unwrap();
     apply(&opened, "1-6,3-7").await.unwrap();
@@ -244,14 +249,14 @@ async fn a_plan_goes_in_lists_and_is_read_back() {
         ["ENT-PATCH::1&2,5&6", "DLT-PATCH::1&2", "ENT-PATCH::1&3,6&7"]
     );
     opened
-        .as_switch()
+        .switch()
         .unwrap()
         .set_port(Port(3), false)
         .await
         .unwrap();
     assert_eq!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .ports(&[Port(3), Port(1)])
             .await
@@ -264,7 +269,7 @@ async fn a_plan_goes_in_lists_and_is_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_was_not_done_and_says_why() {
+async fn a_denied_command_has_no_effect_and_contains_the_reason() {
     let (opened, far) = open().await;
     far.now().device.deny = Some(("ENT-PATCH", "IIAC"));
     let error = apply(&opened, "1-5").await.unwrap_err();
@@ -280,7 +285,7 @@ async fn a_session_that_has_ended_is_begun_again() {
     far.now().device.logged_in = false;
     assert!(
         opened
-            .as_switch()
+            .switch()
             .unwrap()
             .connections()
             .await
@@ -290,7 +295,7 @@ async fn a_session_that_has_ended_is_begun_again() {
     );
     far.now().device.logged_in = false;
     opened
-        .as_switch()
+        .switch()
         .unwrap()
         .set_port(Port(3), false)
         .await
@@ -308,26 +313,26 @@ async fn a_session_that_has_ended_is_begun_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_tag_and_silence_harm_one_call_only() {
+async fn a_wrong_tag_and_a_missing_reply_fail_only_one_call() {
     let (opened, far) = open().await;
-    let switch = opened.as_switch().unwrap();
+    let switch = opened.switch().unwrap();
     let other = "\r\n   sw 26-07-01 12:00:00\r\nM  999999 COMPLD\r\n;\r\n";
     for (prank, kind) in [
         (
-            Prank::Answer(other),
+            PeerFault::Answer(other),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
         ),
-        (Prank::Silence, ErrorKind::Timeout),
+        (PeerFault::Silence, ErrorKind::Timeout),
         (
-            Prank::Late(std::time::Duration::from_secs(7)),
+            PeerFault::Late(std::time::Duration::from_secs(7)),
             ErrorKind::Timeout,
         ),
     ] {
-        far.prank("RTRV-PATCH", prank);
+        far.inject("RTRV-PATCH", prank);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert!(switch.connections().await.unwrap().value.is_empty());
     }
-    far.prank("OPR-PORT-SHUTTER", Prank::Silence);
+    far.inject("OPR-PORT-SHUTTER", PeerFault::Silence);
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -338,7 +343,7 @@ async fn another_tag_and_silence_harm_one_call_only() {
 #[tokio::test(start_paused = true)]
 async fn monitors_and_attenuators_are_set_and_read_back() {
     let (opened, far) = open().await;
-    let meter = opened.as_meter().unwrap();
+    let meter = opened.power_meter().unwrap();
     let levels = AlarmLevels {
         low: Some(DecibelMilliwatts(-30.0)),
         high: None,
@@ -348,12 +353,12 @@ async fn monitors_and_attenuators_are_set_and_read_back() {
         AlarmLevels::default()
     );
     meter
-        .set_monitor(Port(5), &MonitorChange::Alarms(levels))
+        .set_monitor(Port(5), &MonitorSetting::Alarms(levels))
         .await
         .unwrap();
     let now = meter.monitor(Port(5)).await.unwrap();
     assert_eq!((now.alarms, now.alarmed), (levels, Some(true)));
-    let voa = opened.as_attenuator().unwrap();
+    let voa = opened.attenuator().unwrap();
     voa.set_attenuation(Port(6), &Attenuation::OutputPower(DecibelMilliwatts(-10.0)))
         .await
         .unwrap();

@@ -5,20 +5,22 @@ mod session;
 
 pub(crate) use session::Session;
 
-use crate::interface::{Change, Fitted, Interface, MOST, Pair, averaging, averaging_code};
+use crate::interface::{
+    Change, Features, Interface, MAX_LEVEL_DB, Pair, averaging, averaging_code,
+};
 use async_trait::async_trait;
-use proto::{AlarmMode, Answer, Command, Denial, Edge, Misread, Threshold, Voa, VoaMode};
+use proto::{AlarmMode, Answer, Command, Denial, Edge, TextDecodeError, Threshold, Voa, VoaMode};
 use qkd_driver_kit::link::{
-    ask::{Unanswered, ask},
     bytes::ByteLink,
+    query::{QueryError, query},
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, Identity, Operation, Result,
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorChange, MonitorStatus, Port,
-    PortState, PowerMeterCapabilities,
+    AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorSetting, MonitorStatus,
+    Port, PortState, PowerMeterCapabilities,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -56,14 +58,14 @@ impl Tl1 {
         &self,
         command: &Command,
         until: Instant,
-        decode: impl Fn(&[String]) -> Result<T, Misread> + Clone + Send + 'static,
+        decode: impl Fn(&[String]) -> Result<T, TextDecodeError> + Clone + Send + 'static,
     ) -> Result<Result<T, Denial>> {
         let tag = self.session.tag();
         let read = move |reply: &[u8]| match proto::decode(reply, tag)? {
             Answer::Done(lines) => decode(&lines).map(Ok),
             Answer::Denied(denial) => Ok(Err(denial)),
         };
-        match ask(
+        match query(
             self.link.as_ref(),
             Session::exchange(command, tag, left(until)),
             read,
@@ -71,11 +73,11 @@ impl Tl1 {
         .await
         {
             Ok(answer) => Ok(answer),
-            Err(Unanswered::Link(error)) if command.changes() => {
-                Err(error.changing(command.verb()))
+            Err(QueryError::Link(error)) if command.changes() => {
+                Err(error.into_change_error(command.verb()))
             }
-            Err(Unanswered::Link(error)) => Err(error.reading(command.verb())),
-            Err(Unanswered::Reply(error)) => {
+            Err(QueryError::Link(error)) => Err(error.into_read_error(command.verb())),
+            Err(QueryError::Reply(error)) => {
                 let error = Error::from(error).with_operation(command.verb());
                 Err(if command.changes() {
                     error.with_effect(Effect::Unknown)
@@ -91,7 +93,7 @@ impl Tl1 {
         &self,
         command: &Command,
         until: Instant,
-        decode: impl Fn(&[String]) -> Result<T, Misread> + Clone + Send + 'static,
+        decode: impl Fn(&[String]) -> Result<T, TextDecodeError> + Clone + Send + 'static,
     ) -> Result<Result<T, Denial>> {
         match self.once(command, until, decode.clone()).await? {
             Err(denial) if denial.code == NOT_LOGGED_IN => {
@@ -100,8 +102,8 @@ impl Tl1 {
                     .link
                     .exchange(self.session.login(tag, left(until)))
                     .await
-                    .map_err(|e| e.reading("login"))?;
-                Session::entered(&reply, tag).map_err(|e| e.reading("login"))?;
+                    .map_err(|e| e.into_read_error("login"))?;
+                Session::entered(&reply, tag).map_err(|e| e.into_read_error("login"))?;
                 self.once(command, until, decode).await
             }
             answer => Ok(answer),
@@ -112,14 +114,14 @@ impl Tl1 {
         &self,
         command: Command,
         until: Instant,
-        decode: impl Fn(&[String]) -> Result<T, Misread> + Clone + Send + 'static,
+        decode: impl Fn(&[String]) -> Result<T, TextDecodeError> + Clone + Send + 'static,
     ) -> Result<T> {
         self.answer(&command, until, decode)
             .await?
             .map_err(|denial| Session::refused(&command, denial))
     }
 
-    async fn order(&self, command: Command, until: Instant) -> Result<()> {
+    async fn execute(&self, command: Command, until: Instant) -> Result<()> {
         self.ask(command, until, |_| Ok(())).await
     }
 
@@ -128,7 +130,7 @@ impl Tl1 {
         &self,
         command: Command,
         until: Instant,
-        decode: impl Fn(&[String]) -> Result<T, Misread> + Clone + Send + 'static,
+        decode: impl Fn(&[String]) -> Result<T, TextDecodeError> + Clone + Send + 'static,
     ) -> Result<Option<T>> {
         match self.answer(&command, until, decode).await? {
             Ok(told) => Ok(Some(told)),
@@ -196,7 +198,7 @@ impl Interface for Tl1 {
         let serial = self
             .ask(Command::Inventory, until, proto::decode_serial)
             .await?;
-        Ok(Identity::of(told.vendor)
+        Ok(Identity::new(told.vendor)
             .with_model(told.model)
             .with_serial(serial)
             .with_firmware(told.version))
@@ -206,8 +208,8 @@ impl Interface for Tl1 {
         self.ask(Command::Size, until, proto::decode_size).await
     }
 
-    async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Fitted> {
-        let mut fitted = Fitted::default();
+    async fn fitted(&self, _model: &str, geometry: &Geometry, until: Instant) -> Result<Features> {
+        let mut fitted = Features::default();
         let monitors = self
             .config(Command::Monitors, until, proto::decode_monitors)
             .await?
@@ -231,16 +233,17 @@ impl Interface for Tl1 {
             .await?
             .unwrap_or_default();
         if voa.any() {
-            fitted.attenuator =
-                AttenuatorCapabilities::at(geometry.ports().filter(|p| geometry.is_egress(*p)))
-                    .with_ends();
+            fitted.attenuator = AttenuatorCapabilities::for_ports(
+                geometry.ports().filter(|p| geometry.is_egress(*p)),
+            )
+            .with_extremes();
             if voa.absolute {
                 fitted.attenuator = fitted.attenuator.with_output_power(powers());
             }
             if voa.relative && self.relative {
                 fitted.attenuator = fitted
                     .attenuator
-                    .with_relative(Decibels(0.0)..=Decibels(MOST));
+                    .with_relative(Decibels(0.0)..=Decibels(MAX_LEVEL_DB));
             }
         }
         Ok(fitted)
@@ -280,11 +283,11 @@ impl Interface for Tl1 {
             Change::Add(pairs) | Change::Only(pairs) => Command::Connect(pairs.to_vec()),
             Change::Remove(pairs) => Command::Disconnect(pairs.iter().map(|p| p.0).collect()),
         };
-        self.order(command, until).await
+        self.execute(command, until).await
     }
 
     async fn set_port(&self, port: Port, enabled: bool, until: Instant) -> Result<()> {
-        self.order(Command::Shutter(port.0, enabled), until).await
+        self.execute(Command::Shutter(port.0, enabled), until).await
     }
 
     async fn power(&self, ports: &[Port], until: Instant) -> Result<Vec<DecibelMilliwatts>> {
@@ -322,12 +325,12 @@ impl Interface for Tl1 {
     }
 
     /// What is set in one command with others is read before: the others stay.
-    async fn set_monitor(&self, port: Port, change: &MonitorChange, until: Instant) -> Result<()> {
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting, until: Instant) -> Result<()> {
         let at = port.0;
-        if let MonitorChange::Alarms(wanted) = change {
+        if let MonitorSetting::Alarms(wanted) = change {
             let threshold = self.threshold(at, until).await?;
             return self
-                .order(
+                .execute(
                     Command::SetThreshold(at, watching(threshold, wanted)),
                     until,
                 )
@@ -339,8 +342,8 @@ impl Interface for Tl1 {
             })
             .await?;
         match change {
-            MonitorChange::Wavelength(nm) => monitor.wavelength = nm.0,
-            MonitorChange::Averaging(time) => monitor.averaging = averaging_code(*time)?,
+            MonitorSetting::Wavelength(nm) => monitor.wavelength = nm.0,
+            MonitorSetting::Averaging(time) => monitor.averaging = averaging_code(*time)?,
             other => {
                 return Err(Error::unsupported(
                     Operation::SetMonitor.name(),
@@ -348,7 +351,7 @@ impl Interface for Tl1 {
                 ));
             }
         }
-        self.order(Command::SetMonitor(at, monitor), until).await
+        self.execute(Command::SetMonitor(at, monitor), until).await
     }
 
     async fn attenuation(&self, port: Port, until: Instant) -> Result<Attenuation> {
@@ -378,7 +381,7 @@ impl Interface for Tl1 {
                 ));
             }
         };
-        self.order(Command::SetVoa(port.0, mode), until).await
+        self.execute(Command::SetVoa(port.0, mode), until).await
     }
 
     /// The published samples have one decimal.
@@ -393,13 +396,13 @@ impl Interface for Tl1 {
 
 /// The powers to which thresholds and attenuators can be set.
 pub(crate) fn powers() -> std::ops::RangeInclusive<DecibelMilliwatts> {
-    DecibelMilliwatts(-MOST)..=DecibelMilliwatts(MOST)
+    DecibelMilliwatts(-MAX_LEVEL_DB)..=DecibelMilliwatts(MAX_LEVEL_DB)
 }
 
 /// What TL1 and SNMP set of the monitors.
 pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
-    PowerMeterCapabilities::at(ports)
+    PowerMeterCapabilities::for_ports(ports)
         .with_averaging((1..=8).filter_map(averaging))
-        .with_wavelengths(Nanometres(0.0)..=Nanometres(MOST))
+        .with_wavelengths(Nanometres(0.0)..=Nanometres(MAX_LEVEL_DB))
         .with_alarms(powers())
 }

@@ -1,12 +1,12 @@
 //! A session: who logs in, and how the line is used.
 
-use super::proto::{self, Answer, Command, Denial, Misread};
+use super::proto::{self, Answer, Command, Denial, TextDecodeError};
 use qkd_driver_kit::{
     OpenContext,
     link::{
         Disclosure, LinkError,
         bytes::Exchange,
-        line::{LineOptions, Resync},
+        stream::{Resync, StreamOptions},
     },
 };
 use qkd_hal::{
@@ -39,7 +39,7 @@ struct Inner {
 
 /// Tags have at most six digits (GR-831). The lower half is that of calls, the upper one that of
 /// new connections.
-const HALF: u32 = 499_999;
+const MAX_CALL_TAG: u32 = 499_999;
 
 /// What a denied login is.
 fn denied(denial: &Denial) -> (ErrorKind, String) {
@@ -60,13 +60,15 @@ fn denied(denial: &Denial) -> (ErrorKind, String) {
     )
 }
 
-fn misread(error: &Misread) -> LinkError {
+fn misread(error: &TextDecodeError) -> LinkError {
     let kind = match error {
-        Misread::NotText(_) => ErrorKind::Transport(TransportFault::Framing),
-        Misread::OtherReply { .. } => {
+        TextDecodeError::NotText(_) => ErrorKind::Transport(TransportFault::Framing),
+        TextDecodeError::OtherReply { .. } => {
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest)
         }
-        Misread::Unexpected { .. } => ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
+        TextDecodeError::Unexpected { .. } => {
+            ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply)
+        }
     };
     LinkError::new(
         kind,
@@ -101,18 +103,18 @@ impl Session {
 
     /// A tag that no earlier request of this handle had.
     pub(crate) fn tag(&self) -> u32 {
-        self.0.tag.fetch_add(1, Ordering::Relaxed) % HALF + 1
+        self.0.tag.fetch_add(1, Ordering::Relaxed) % MAX_CALL_TAG + 1
     }
     fn line_tag(&self) -> u32 {
-        HALF + 1 + self.0.line_tag.fetch_add(1, Ordering::Relaxed) % HALF
+        MAX_CALL_TAG + 1 + self.0.line_tag.fetch_add(1, Ordering::Relaxed) % MAX_CALL_TAG
     }
 
     /// The exchange that logs in.
     pub(crate) fn login(&self, tag: u32, within: Duration) -> Exchange {
         let mut exchange = Exchange::new("login", Vec::new(), within)
             .reply(proto::frame(), Disclosure::Undeclared)
-            .request_secrets(Disclosure::Secret(proto::password_of))
-            .reads();
+            .with_request_disclosure(Disclosure::Secret(proto::password_of))
+            .read_only();
         exchange.request = proto::login(&self.0.user, &self.0.password, tag);
         exchange
     }
@@ -139,7 +141,7 @@ impl Session {
         if command.changes() {
             exchange
         } else {
-            exchange.reads()
+            exchange.read_only()
         }
     }
 
@@ -150,7 +152,7 @@ impl Session {
         serial: bool,
         deadline: Duration,
         events: EventHub,
-    ) -> LineOptions {
+    ) -> StreamOptions {
         let resync = if serial {
             Resync::Sentinel(Duration::from_millis(300))
         } else {
@@ -161,7 +163,7 @@ impl Session {
         let (login, login_sent) = (self.clone(), Arc::clone(&of_login));
         let (silence, silence_sent) = (self.clone(), Arc::clone(&sent));
         let greet = self.clone();
-        LineOptions::new(resync, events)
+        StreamOptions::new(resync, events)
             .reply_limit(proto::MESSAGE_LIMIT)
             .blank(b"\r\n")
             .preface(

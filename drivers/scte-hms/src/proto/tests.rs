@@ -36,7 +36,7 @@ fn names_and_values_are_those_of_the_mib() {
             ),
             ("set", "mode") => assert_eq!(
                 (name, value),
-                (&oid::unit(oid::MODE, 7), &mode(Mode::Manual))
+                (&oid::unit(oid::MODE, 7), &mode(SelectionMode::Manual))
             ),
             ("get", "state") => assert!(
                 *name == oid::unit(oid::STATE, 7) && told(decode_position(value, "x").unwrap())
@@ -47,7 +47,7 @@ fn names_and_values_are_those_of_the_mib() {
                     (name, value),
                     (
                         &oid::unit(oid::CONTROL, 7),
-                        &Shape::Ab.position(&path).unwrap().value()
+                        &SwitchType::Ab.position(&path).unwrap().value()
                     )
                 );
             }
@@ -98,10 +98,10 @@ fn names_and_values_are_those_of_the_mib() {
 }
 
 #[test]
-fn what_the_mib_does_not_list_is_refused() {
+fn values_outside_the_mib_are_refused() {
     assert_eq!(
         decode_position(&Value::Integer(7), "heOpSwitchState"),
-        Err(Misread::Enumeration {
+        Err(SnmpDecodeError::Enumeration {
             object: "heOpSwitchState",
             value: 7
         })
@@ -109,8 +109,11 @@ fn what_the_mib_does_not_list_is_refused() {
     assert!(
         decode_mode(&Value::Integer(0)).is_err() && decode_fault(&Value::text("1"), "x").is_err()
     );
-    assert_eq!((Shape::of_outputs(0), Shape::of_outputs(3)), (None, None));
-    assert_eq!(Shape::Ab.position(&"bar".into()), None);
+    assert_eq!(
+        (SwitchType::of_outputs(0), SwitchType::of_outputs(3)),
+        (None, None)
+    );
+    assert_eq!(SwitchType::Ab.position(&"bar".into()), None);
     let bare = Notification {
         trap: Oid::from(oid::ALARM_EVENT),
         uptime: 1,
@@ -118,7 +121,7 @@ fn what_the_mib_does_not_list_is_refused() {
     };
     assert_eq!(
         decode_trap(&bare),
-        Err(Misread::Absent {
+        Err(SnmpDecodeError::Absent {
             object: "heCommonLogOID"
         })
     );

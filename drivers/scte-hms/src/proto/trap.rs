@@ -1,9 +1,9 @@
 //! heCommonAlarmEvent.
 
-use super::{Misread, oid};
+use super::{SnmpDecodeError, oid};
 use qkd_driver_kit::link::{
-    agent::{enumeration, text},
     snmp::{Notification, Oid, Value},
+    snmp_client::{enumeration, text},
 };
 use qkd_hal::event::Severity;
 
@@ -35,28 +35,28 @@ const STATES: [(i64, (&str, Severity)); 7] = [
 /// further ones do no harm.
 ///
 /// # Errors
-/// [`Misread`] for a heCommonAlarmEvent without its object or state, or with values of another
+/// [`SnmpDecodeError`] for a heCommonAlarmEvent without its object or state, or with values of another
 /// type.
-pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, Misread> {
-    if notification.trap.ids() != oid::ALARM_EVENT {
+pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, SnmpDecodeError> {
+    if notification.trap.sub_identifiers() != oid::ALARM_EVENT {
         return Ok(None);
     }
     let find = |column| {
         notification
             .binds
             .iter()
-            .find(|b| b.oid.below(&oid::log(column)).is_some())
+            .find(|b| b.oid.suffix_of(&oid::log(column)).is_some())
             .map_or(&Value::NoSuchInstance, |b| &b.value)
     };
     let object = match find(oid::LOG_OID) {
         Value::ObjectId(object) => object.clone(),
         value if value.is_absent() => {
-            return Err(Misread::Absent {
+            return Err(SnmpDecodeError::Absent {
                 object: "heCommonLogOID",
             });
         }
         _ => {
-            return Err(Misread::Type {
+            return Err(SnmpDecodeError::Type {
                 object: "heCommonLogOID",
             });
         }

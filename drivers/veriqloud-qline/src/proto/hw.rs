@@ -1,7 +1,7 @@
 //! `hw`: settings of the hardware (`remote/hw_alice.py`, `remote/hw_bob.py`, `local/hw_alice.py`,
 //! `local/hw_bob.py`). Settings are not answered.
 
-use super::{Counts, Field, Mon, ProtoError, Reader, plain, text16};
+use super::{Counts, Field, MonCommand, ProtoError, Reader, plain, text16};
 
 /// An argument behind the command.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub enum Argument {
 /// A command of `hw`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Hw {
+pub enum HwCommand {
     /// A setting: `set_vca`, `set_am_bias`, `set_qdistance`, `set_pm_mode`, `set_pm_shift`,
     /// `set_insert_zeros`, `set_spd_mode`, ... with its arguments.
     Set(&'static str, Vec<Argument>),
@@ -32,7 +32,7 @@ pub enum Hw {
     Gates,
 }
 
-impl Hw {
+impl HwCommand {
     /// The fields of its reply; none where it is not answered.
     #[must_use]
     pub fn reply(&self) -> &'static [Field] {
@@ -48,7 +48,7 @@ impl Hw {
     ///
     /// # Errors
     /// [`ProtoError::Argument`] for texts that are too long, for numbers that are none, and for
-    /// [`Hw::Gates`].
+    /// [`HwCommand::Gates`].
     pub fn encode(&self) -> Result<Vec<u8>, ProtoError> {
         let mut out = Vec::new();
         match self {
@@ -73,7 +73,7 @@ impl Hw {
         Ok(out)
     }
 
-    /// Of [`Hw::Info`].
+    /// Of [`HwCommand::Info`].
     ///
     /// # Errors
     /// See [`ProtoError`]; so for all decoders.
@@ -89,7 +89,7 @@ impl Hw {
         Ok(text)
     }
 
-    /// Of [`Hw::GlobalCounter`].
+    /// Of [`HwCommand::GlobalCounter`].
     pub fn decode_counter(reply: &[u8]) -> Result<i64, ProtoError> {
         let mut reader = Reader::new(reply);
         let value = reader.long()?;
@@ -97,8 +97,8 @@ impl Hw {
         Ok(value)
     }
 
-    /// Of [`Hw::Counts`].
+    /// Of [`HwCommand::Counts`].
     pub fn decode_counts(reply: &[u8]) -> Result<Counts, ProtoError> {
-        Mon::decode_counts(reply)
+        MonCommand::decode_counts(reply)
     }
 }

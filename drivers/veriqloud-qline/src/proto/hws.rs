@@ -6,7 +6,7 @@ use qkd_driver_kit::link::bytes::Frame;
 /// A command of `hws`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Hws {
+pub enum HwsCommand {
     /// `init`: initialises both ends; key generation ends.
     Init,
     /// `config_laser`
@@ -55,7 +55,7 @@ pub enum Outcome {
     Unknown(String),
 }
 
-impl Hws {
+impl HwsCommand {
     /// Whether servers exist that do not know it: it is in `local/hws.py` of 2026 and not in older
     /// lists of commands.
     #[must_use]
@@ -113,7 +113,7 @@ impl Hws {
 
     /// Its word on the wire.
     #[must_use]
-    pub fn word(&self) -> String {
+    pub fn keyword(&self) -> String {
         match self {
             Self::Init => "init".into(),
             Self::ConfigLaser => "config_laser".into(),
@@ -182,7 +182,7 @@ impl Hws {
         {
             return Err(ProtoError::Argument);
         }
-        let word = self.word();
+        let word = self.keyword();
         let length = u8::try_from(word.len()).map_err(|_| ProtoError::Argument)?;
         let mut out = Vec::with_capacity(1 + word.len());
         out.push(length);
@@ -195,7 +195,7 @@ impl Hws {
 ///
 /// # Errors
 /// See [`ProtoError`]; `Unexpected` for the answer to another command.
-pub fn decode_hws(command: &Hws, reply: &[u8]) -> Result<Outcome, ProtoError> {
+pub fn decode_hws(command: &HwsCommand, reply: &[u8]) -> Result<Outcome, ProtoError> {
     let mut reader = Reader::new(reply);
     if command.reply().first() == Some(&Field::Data) && reply.get(3) == Some(&0) {
         reader.skip_data()?;

@@ -5,7 +5,7 @@ use super::{Field, ProtoError, Reader, Side, plain, text16};
 /// A command of `mon`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Mon {
+pub enum MonCommand {
     /// `get_link`
     Link,
     /// `set_error`: raises the error flag. Not answered.
@@ -57,7 +57,7 @@ pub enum Link {
 impl Link {
     /// The vendor's words.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Calibrating => "calibrating",
@@ -86,7 +86,7 @@ pub struct NodeStats {
     pub qber: f64,
 }
 
-impl Mon {
+impl MonCommand {
     /// All of them.
     pub const ALL: [Self; 17] = [
         Self::Link,
@@ -110,7 +110,7 @@ impl Mon {
 
     /// Its word on the wire.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn keyword(self) -> &'static str {
         match self {
             Self::Link => "get_link",
             Self::SetError => "set_error",
@@ -167,9 +167,9 @@ impl Mon {
     /// The bytes of the command.
     #[must_use]
     pub fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2 + self.word().len());
+        let mut out = Vec::with_capacity(2 + self.keyword().len());
         // The words are short, so that this cannot fail.
-        let _ = text16(&mut out, self.word());
+        let _ = text16(&mut out, self.keyword());
         out
     }
 
@@ -190,7 +190,7 @@ impl Mon {
         Ok(text)
     }
 
-    /// Of [`Mon::Link`].
+    /// Of [`MonCommand::Link`].
     ///
     /// # Errors
     /// See [`ProtoError`]; so for all decoders.
@@ -203,7 +203,7 @@ impl Mon {
         }
     }
 
-    /// Of [`Mon::Counts`].
+    /// Of [`MonCommand::Counts`].
     pub fn decode_counts(reply: &[u8]) -> Result<Counts, ProtoError> {
         Self::whole(reply, |r| {
             Ok(Counts {
@@ -214,12 +214,12 @@ impl Mon {
         })
     }
 
-    /// Of [`Mon::Gates`].
+    /// Of [`MonCommand::Gates`].
     pub fn decode_gates(reply: &[u8]) -> Result<Vec<i32>, ProtoError> {
         Self::whole(reply, |r| Ok(r.nai()?.2))
     }
 
-    /// Of [`Mon::Figures`]: six arrays, as rows, columns and items.
+    /// Of [`MonCommand::Figures`]: six arrays, as rows, columns and items.
     pub fn decode_figures(reply: &[u8]) -> Result<Vec<(usize, usize, Vec<i32>)>, ProtoError> {
         Self::whole(reply, |r| (0..6).map(|_| r.nai()).collect())
     }
@@ -239,19 +239,19 @@ impl Mon {
         Self::whole_text(reply).map(plain)
     }
 
-    /// Of [`Mon::Servers`]: hw, hws, gc, rng; 0 = active.
+    /// Of [`MonCommand::Servers`]: hw, hws, gc, rng; 0 = active.
     pub fn decode_servers(reply: &[u8]) -> Result<[i32; 4], ProtoError> {
         Self::whole(reply, |r| Ok([r.int()?, r.int()?, r.int()?, r.int()?]))
     }
 
-    /// Of [`Mon::FifoStatus`].
+    /// Of [`MonCommand::FifoStatus`].
     pub fn decode_fifos(reply: &[u8]) -> Result<[i32; 6], ProtoError> {
         Self::whole(reply, |r| {
             Ok([r.int()?, r.int()?, r.int()?, r.int()?, r.int()?, r.int()?])
         })
     }
 
-    /// Of [`Mon::NodeStats`].
+    /// Of [`MonCommand::NodeStats`].
     pub fn decode_node_stats(reply: &[u8]) -> Result<NodeStats, ProtoError> {
         Self::whole(reply, |r| {
             Ok(NodeStats {

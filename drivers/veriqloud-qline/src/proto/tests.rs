@@ -6,11 +6,11 @@ fn vectors() -> Vec<Value> {
     serde_json::from_str(include_str!("../../../../vectors/veriqloud-qline.json")).unwrap()
 }
 
-fn hws(word: &str) -> Hws {
-    Hws::calibration()
+fn hws(word: &str) -> HwsCommand {
+    HwsCommand::calibration()
         .into_iter()
-        .chain([Hws::Start, Hws::FindVca(None)])
-        .find(|c| c.word() == word)
+        .chain([HwsCommand::Start, HwsCommand::FindVca(None)])
+        .find(|c| c.keyword() == word)
         .unwrap_or_else(|| panic!("{word}"))
 }
 
@@ -30,18 +30,22 @@ fn bytes_are_those_of_the_vendor() {
             command,
         ) {
             ("mon", "request", word) => assert_eq!(
-                Mon::ALL
+                MonCommand::ALL
                     .into_iter()
-                    .find(|c| c.word() == word)
+                    .find(|c| c.keyword() == word)
                     .unwrap()
                     .encode(),
                 bytes
             ),
-            ("mon", "reply", "get_link") => {
-                is("link", Mon::decode_link(&bytes).unwrap().words().into())
-            }
+            ("mon", "reply", "get_link") => is(
+                "link",
+                MonCommand::decode_link(&bytes)
+                    .unwrap()
+                    .description()
+                    .into(),
+            ),
             ("mon", "reply", "get_counts") => {
-                let c = Mon::decode_counts(&bytes).unwrap();
+                let c = MonCommand::decode_counts(&bytes).unwrap();
                 is("counts", vec![c.total, c.click0, c.click1].into());
             }
             ("mon", "reply", "nai") => {
@@ -54,12 +58,12 @@ fn bytes_are_those_of_the_vendor() {
                 assert_eq!(frame(&[Field::Array], &bytes), Frame::Complete(bytes.len()));
             }
             ("mon", "reply", "get_node_stats") => {
-                let s = Mon::decode_node_stats(&bytes).unwrap();
+                let s = MonCommand::decode_node_stats(&bytes).unwrap();
                 is("key_length", s.key_length.into());
                 is("qber", s.qber.into());
             }
             ("hw", "request", "set_vca") => assert_eq!(
-                Hw::Set(
+                HwCommand::Set(
                     "set_vca",
                     vec![Argument::Double(m["volt"].as_f64().unwrap())]
                 )
@@ -90,9 +94,9 @@ fn a_reply_is_framed_byte_by_byte() {
         v["direction"] == "reply" && v["server"] == "mon" && v["meaning"]["command"] != "nai"
     }) {
         let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();
-        let command = Mon::ALL
+        let command = MonCommand::ALL
             .into_iter()
-            .find(|c| c.word() == v["meaning"]["command"])
+            .find(|c| c.keyword() == v["meaning"]["command"])
             .unwrap();
         for cut in 0..bytes.len() {
             assert_eq!(
@@ -112,11 +116,11 @@ fn a_picture_before_the_text_is_skipped() {
     let with = [&[3, 0, 0, 0, 1, 2, 3], &text[..]].concat();
     for reply in [&with[..], &text[..]] {
         assert_eq!(
-            Hws::LoopFindGates.frame(reply),
+            HwsCommand::LoopFindGates.frame(reply),
             Frame::Complete(reply.len())
         );
         assert_eq!(
-            decode_hws(&Hws::LoopFindGates, reply).unwrap(),
+            decode_hws(&HwsCommand::LoopFindGates, reply).unwrap(),
             Outcome::Done("loop_find_gates done".into())
         );
     }
@@ -134,39 +138,45 @@ fn announced_sizes_are_bounded() {
     ));
     // 8 bytes follow, but two rows of three would need 24 more.
     assert_eq!(
-        Mon::decode_gates(&[8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
+        MonCommand::decode_gates(&[8, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
         Err(ProtoError::Array)
     );
 }
 
 #[test]
 fn each_end_has_its_own_commands() {
-    assert!(Mon::NodeStats.exists_at(Side::Alice) && !Mon::NodeStats.exists_at(Side::Bob));
-    assert!(Mon::Counts.exists_at(Side::Bob) && !Mon::Counts.exists_at(Side::Alice));
-    assert!(Mon::Link.exists_at(Side::Alice) && Mon::Link.exists_at(Side::Bob));
+    assert!(
+        MonCommand::NodeStats.exists_at(Side::Alice) && !MonCommand::NodeStats.exists_at(Side::Bob)
+    );
+    assert!(MonCommand::Counts.exists_at(Side::Bob) && !MonCommand::Counts.exists_at(Side::Alice));
+    assert!(MonCommand::Link.exists_at(Side::Alice) && MonCommand::Link.exists_at(Side::Bob));
 }
 
 #[test]
-fn a_pickle_is_never_asked_for() {
-    assert_eq!(Hw::Gates.encode(), Err(ProtoError::Argument));
+fn a_pickle_is_never_requested() {
+    assert_eq!(HwCommand::Gates.encode(), Err(ProtoError::Argument));
 }
 
 #[test]
-fn an_answer_to_another_command_is_told() {
+fn a_reply_to_another_command_is_reported() {
     let reply = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     assert!(matches!(
-        decode_hws(&Hws::Start, &reply("init done")),
+        decode_hws(&HwsCommand::Start, &reply("init done")),
         Err(ProtoError::Unexpected(_))
     ));
     assert_eq!(
-        Mon::decode_link(&[1, 0, b'x']),
+        MonCommand::decode_link(&[1, 0, b'x']),
         Err(ProtoError::Unexpected("x".into()))
     );
     let mut long = reply("start done");
     long.push(0);
-    assert_eq!(decode_hws(&Hws::Start, &long), Err(ProtoError::Trailing(1)));
+    assert_eq!(
+        decode_hws(&HwsCommand::Start, &long),
+        Err(ProtoError::Trailing(1))
+    );
     assert!(
-        Hws::Save("a_b".into()).encode().is_err() && Hws::Save("../x".into()).encode().is_err()
+        HwsCommand::Save("a_b".into()).encode().is_err()
+            && HwsCommand::Save("../x".into()).encode().is_err()
     );
 }
 

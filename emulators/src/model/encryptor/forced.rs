@@ -3,15 +3,15 @@
 //! init → exchange → key derivation → active. The secrets are compared in the exchange; if they differ, the exchange fails, an alarm stands, and it is tried again.
 //! Traffic passes in the active state only. The durations are our choice (0.5, 1 and 0.5 s; a new try after 10 s): no vendor publishes them.
 
-use super::{Listeners, Meter, Traffic};
+use super::{FrameMeter, Listeners, Traffic};
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::{
-        Face,
-        face::impl_device,
+        DeviceBase,
+        change_faults::{ChangeFaults, ChangeRefusal},
+        device_base::impl_device,
         fingerprint,
-        gate::{Gate, Refusal},
     },
 };
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 
 /// The state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum ExchangeState {
     /// Not begun.
     Init,
     /// Exchanging.
@@ -49,13 +49,13 @@ const EXCHANGE: Duration = Duration::from_millis(1500);
 const DERIVATION: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(10);
 /// The gap of a restart.
-pub const GAP: Duration = DERIVATION;
+pub const REKEY_OUTAGE: Duration = DERIVATION;
 
 /// What happened at an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForcedEvent {
     /// Another state.
-    Stage(Stage),
+    Stage(ExchangeState),
     /// The exchange failed (`true`), or does so no more.
     ExchangeFailed(bool),
     /// An alarm that was asked for.
@@ -70,7 +70,7 @@ struct End {
     /// How often a restart was forced here.
     forced: u64,
     failed: bool,
-    stage: Stage,
+    stage: ExchangeState,
 }
 
 struct State {
@@ -82,7 +82,7 @@ struct State {
     settled: Duration,
     cut: bool,
     traffic: [Traffic; 2],
-    meters: [Meter; 2],
+    meters: [FrameMeter; 2],
 }
 
 impl State {
@@ -93,14 +93,14 @@ impl State {
     fn restart(&mut self, at: Duration) {
         (self.began, self.agreed) = (at, None);
     }
-    fn stage(&self) -> Stage {
+    fn stage(&self) -> ExchangeState {
         match self.settled.saturating_sub(self.began) {
-            _ if !self.ends.iter().all(|e| e.enabled) => Stage::Init,
-            t if t < INIT => Stage::Init,
-            _ if self.agreed == Some(false) => Stage::Exchange,
-            t if t < EXCHANGE => Stage::Exchange,
-            t if t < DERIVATION => Stage::Derivation,
-            _ => Stage::Active,
+            _ if !self.ends.iter().all(|e| e.enabled) => ExchangeState::Init,
+            t if t < INIT => ExchangeState::Init,
+            _ if self.agreed == Some(false) => ExchangeState::Exchange,
+            t if t < EXCHANGE => ExchangeState::Exchange,
+            t if t < DERIVATION => ExchangeState::Derivation,
+            _ => ExchangeState::Active,
         }
     }
     /// The next moment at which something changes by itself.
@@ -122,7 +122,7 @@ impl State {
                 (_, None) => period.unwrap_or(Duration::MAX / 2).max(DERIVATION),
             }
     }
-    fn tell(&mut self, events: &mut Vec<(usize, ForcedEvent)>) {
+    fn publish(&mut self, events: &mut Vec<(usize, ForcedEvent)>) {
         let stage = self.stage();
         let failed = self.agreed == Some(false);
         for (i, end) in self.ends.iter_mut().enumerate() {
@@ -144,7 +144,7 @@ impl State {
         for (traffic, meter) in self.traffic.iter_mut().zip(&mut self.meters) {
             let frames = meter.frames(seconds, offered);
             match stage {
-                Stage::Active if !self.cut => {
+                ExchangeState::Active if !self.cut => {
                     traffic.encrypted += frames;
                     traffic.accepted += frames;
                 }
@@ -157,15 +157,15 @@ impl State {
 }
 
 /// A linked pair; ends are 0 and 1.
-pub struct ForcedLink {
+pub struct ForcedRekeyLink {
     clock: Clock,
     offered: f64,
-    gates: [Gate; 2],
+    gates: [ChangeFaults; 2],
     state: Mutex<State>,
     listeners: Listeners<ForcedEvent>,
 }
 
-impl ForcedLink {
+impl ForcedRekeyLink {
     /// A pair with the same first secret at both ends, encrypting, 1000 frames a second offered in each direction.
     #[must_use]
     pub fn new(clock: Clock, secret: &[u8]) -> Arc<Self> {
@@ -176,7 +176,7 @@ impl ForcedLink {
             period: Duration::ZERO,
             forced: 0,
             failed: false,
-            stage: Stage::Init,
+            stage: ExchangeState::Init,
         };
         let settled = clock.now();
         let state = State {
@@ -207,7 +207,7 @@ impl ForcedLink {
     }
     /// Refused changes of an end.
     #[must_use]
-    pub fn gate(&self, end: usize) -> &Gate {
+    pub fn change_faults(&self, end: usize) -> &ChangeFaults {
         &self.gates[end & 1]
     }
     /// Lets time pass.
@@ -232,13 +232,13 @@ impl ForcedLink {
             {
                 state.restart(at);
             }
-            state.tell(&mut events);
+            state.publish(&mut events);
         }
         state.flow(now, self.offered);
         let result = run(state);
-        state.tell(&mut events);
+        state.publish(&mut events);
         drop(guard);
-        self.listeners.tell(events);
+        self.listeners.notify(events);
         result
     }
 
@@ -246,8 +246,8 @@ impl ForcedLink {
         &self,
         end: usize,
         edit: impl FnOnce(&mut State, &mut usize),
-    ) -> std::result::Result<(), Refusal> {
-        self.gates[end & 1].pass()?;
+    ) -> std::result::Result<(), ChangeRefusal> {
+        self.gates[end & 1].check()?;
         self.with(|s| edit(s, &mut (end & 1)));
         Ok(())
     }
@@ -255,7 +255,7 @@ impl ForcedLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn set_secret(&self, end: usize, secret: &[u8]) -> std::result::Result<(), Refusal> {
+    pub fn set_secret(&self, end: usize, secret: &[u8]) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| {
             s.ends[*e].secret = Some(Zeroizing::new(secret.to_vec()))
         })
@@ -264,7 +264,7 @@ impl ForcedLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn force_init(&self, end: usize) -> std::result::Result<(), Refusal> {
+    pub fn force_init(&self, end: usize) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| {
             s.ends[*e].forced += 1;
             s.restart(s.settled);
@@ -274,7 +274,7 @@ impl ForcedLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn set_enabled(&self, end: usize, on: bool) -> std::result::Result<(), Refusal> {
+    pub fn set_enabled(&self, end: usize, on: bool) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| {
             if s.ends[*e].enabled != on {
                 s.ends[*e].enabled = on;
@@ -286,14 +286,18 @@ impl ForcedLink {
     ///
     /// # Errors
     /// If it is refused.
-    pub fn set_locked(&self, end: usize, locked: bool) -> std::result::Result<(), Refusal> {
+    pub fn set_locked(&self, end: usize, locked: bool) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| s.ends[*e].locked = locked)
     }
     /// Time between exchanges; zero: only when the link comes up.
     ///
     /// # Errors
     /// If it is refused.
-    pub fn set_period(&self, end: usize, period: Duration) -> std::result::Result<(), Refusal> {
+    pub fn set_period(
+        &self,
+        end: usize,
+        period: Duration,
+    ) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| s.ends[*e].period = period)
     }
 
@@ -308,7 +312,7 @@ impl ForcedLink {
     }
     /// The state.
     #[must_use]
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> ExchangeState {
         self.with(|s| s.stage())
     }
     /// Whether encryption is on at an end.
@@ -338,23 +342,23 @@ impl ForcedLink {
     }
     fn alarm(&self, end: usize, text: &str) {
         self.listeners
-            .tell(vec![(end & 1, ForcedEvent::Alarm(text.to_owned()))]);
+            .notify(vec![(end & 1, ForcedEvent::Alarm(text.to_owned()))]);
     }
 }
 
 /// One end of a pair, as the contract sees it.
-pub struct ForcedEnd {
-    face: Face,
-    link: Arc<ForcedLink>,
+pub struct ForcedRekeyEndpoint {
+    base: DeviceBase,
+    link: Arc<ForcedRekeyLink>,
     end: usize,
     channel: ChannelId,
     limits: EncryptorCapabilities,
 }
 
-impl ForcedEnd {
+impl ForcedRekeyEndpoint {
     /// End 0 or 1, with one channel of this name.
     #[must_use]
-    pub fn new(link: Arc<ForcedLink>, end: usize, channel: &str, identity: Identity) -> Self {
+    pub fn new(link: Arc<ForcedRekeyLink>, end: usize, channel: &str, identity: Identity) -> Self {
         use Operation as O;
         let operations = [
             O::Identity,
@@ -367,7 +371,7 @@ impl ForcedEnd {
             O::SetEncryption,
         ];
         Self {
-            face: Face::new(
+            base: DeviceBase::new(
                 DeviceKind::Encryptor,
                 identity,
                 Capabilities::none().with(&operations),
@@ -375,20 +379,20 @@ impl ForcedEnd {
             link,
             end,
             channel: channel.into(),
-            limits: EncryptorCapabilities::forced(
+            limits: EncryptorCapabilities::forced_reinitialisation(
                 KeySizes::one_of(&[Bits(128), Bits(256)]),
-                Some(GAP),
+                Some(REKEY_OUTAGE),
             ),
         }
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     /// The pair.
     #[must_use]
-    pub fn link(&self) -> &Arc<ForcedLink> {
+    pub fn link(&self) -> &Arc<ForcedRekeyLink> {
         &self.link
     }
     /// Which end.
@@ -408,19 +412,19 @@ impl ForcedEnd {
     }
 }
 
-fn refused(operation: Operation) -> impl Fn(Refusal) -> Error {
+fn refused(operation: Operation) -> impl Fn(ChangeRefusal) -> Error {
     move |r| {
         Error::new(ErrorKind::Refused, format!("the encryptor refused: {r:?}"))
             .with_operation(operation.name())
     }
 }
 
-impl Faulty for ForcedEnd {
+impl ApplyDeviceFault for ForcedRekeyEndpoint {
     fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
         match fault {
-            DeviceFault::Refuse(n) => self.link.gate(self.end).refuse(*n),
-            DeviceFault::Full => self.link.gate(self.end).set_full(true),
-            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::Refuse(n) => self.link.change_faults(self.end).refuse(*n),
+            DeviceFault::Full => self.link.change_faults(self.end).set_full(true),
+            DeviceFault::Identity(serial) => self.base.replace_device(serial),
             DeviceFault::Cut(_) => self.link.with(|s| {
                 s.cut = true;
                 s.restart(s.settled);
@@ -441,7 +445,7 @@ impl Faulty for ForcedEnd {
                 done.map_err(|r| format!("{r:?}"))?;
             }
             DeviceFault::Clear => {
-                (0..2).for_each(|e| self.link.gate(e).clear());
+                (0..2).for_each(|e| self.link.change_faults(e).clear());
                 self.link.with(|s| {
                     if s.cut {
                         s.cut = false;
@@ -455,7 +459,7 @@ impl Faulty for ForcedEnd {
     }
 }
 
-impl_device! { ForcedEnd, face,
+impl_device! { ForcedRekeyEndpoint, base,
     async fn health(&self) -> Result<Health> {
         let faults = if self.link.has_failed(self.end) { vec!["the key exchange failed".to_owned()] } else { Vec::new() };
         Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(qkd_hal::device::HealthState::Failed, faults) })
@@ -463,7 +467,7 @@ impl_device! { ForcedEnd, face,
 }
 
 #[async_trait]
-impl Encryptor for ForcedEnd {
+impl Encryptor for ForcedRekeyEndpoint {
     fn encryptor_capabilities(&self) -> &EncryptorCapabilities {
         &self.limits
     }
@@ -476,9 +480,9 @@ impl Encryptor for ForcedEnd {
         let state = match stage {
             _ if !self.link.is_enabled(self.end) => ChannelState::Disabled,
             _ if self.link.has_failed(self.end) => ChannelState::Failed,
-            Stage::Init => ChannelState::Initialising,
-            Stage::Exchange | Stage::Derivation => ChannelState::Exchanging,
-            Stage::Active => ChannelState::Encrypting,
+            ExchangeState::Init => ChannelState::Initialising,
+            ExchangeState::Exchange | ExchangeState::Derivation => ChannelState::Exchanging,
+            ExchangeState::Active => ChannelState::Encrypting,
         };
         Ok(ChannelStatus::new(channel.clone(), state).with_vendor_state(format!("{stage:?}")))
     }
@@ -509,8 +513,8 @@ impl Encryptor for ForcedEnd {
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         self.known(&staged.channel)?;
-        tokio::time::sleep(self.link.clock().really(GAP)).await;
-        let active = self.link.stage() == Stage::Active;
+        tokio::time::sleep(self.link.clock().to_wall_time(REKEY_OUTAGE)).await;
+        let active = self.link.stage() == ExchangeState::Active;
         Ok(Confirmation::new(
             staged,
             active,
@@ -529,16 +533,16 @@ impl Encryptor for ForcedEnd {
 mod tests {
     use super::*;
 
-    fn pair() -> (Arc<ForcedLink>, Clock) {
+    fn pair() -> (Arc<ForcedRekeyLink>, Clock) {
         let clock = Clock::manual();
-        let link = ForcedLink::new(clock.clone(), b"first");
-        clock.advance(GAP);
-        assert_eq!(link.stage(), Stage::Active);
+        let link = ForcedRekeyLink::new(clock.clone(), b"first");
+        clock.advance(REKEY_OUTAGE);
+        assert_eq!(link.stage(), ExchangeState::Active);
         (link, clock)
     }
 
     #[test]
-    fn a_forced_roll_drops_as_long_as_the_gap() {
+    fn a_forced_roll_drops_traffic_during_the_outage() {
         let (link, clock) = pair();
         let dropped = link.traffic_from(0).dropped();
         (0..2).for_each(|end| link.set_secret(end, b"second").unwrap());
@@ -560,10 +564,10 @@ mod tests {
         assert_eq!(
             seen,
             [
-                Stage::Init,
-                Stage::Exchange,
-                Stage::Derivation,
-                Stage::Active
+                ExchangeState::Init,
+                ExchangeState::Exchange,
+                ExchangeState::Derivation,
+                ExchangeState::Active
             ]
         );
         assert_eq!(link.traffic_from(0).dropped() - dropped, 2000);
@@ -582,14 +586,20 @@ mod tests {
         link.set_secret(0, b"mine").unwrap();
         link.force_init(1).unwrap();
         clock.advance(Duration::from_secs(3));
-        assert_eq!((link.stage(), link.has_failed(0)), (Stage::Exchange, true));
+        assert_eq!(
+            (link.stage(), link.has_failed(0)),
+            (ExchangeState::Exchange, true)
+        );
         clock.advance(Duration::from_secs(30));
         let accepted = link.traffic_from(0).accepted;
         clock.advance(Duration::from_secs(3));
         assert_eq!(link.traffic_from(0).accepted, accepted);
         link.set_secret(1, b"mine").unwrap();
-        clock.advance(RETRY + GAP);
-        assert_eq!((link.stage(), link.has_failed(0)), (Stage::Active, false));
+        clock.advance(RETRY + REKEY_OUTAGE);
+        assert_eq!(
+            (link.stage(), link.has_failed(0)),
+            (ExchangeState::Active, false)
+        );
         assert_eq!(
             *events.lock().unwrap(),
             [(0, true), (1, true), (0, false), (1, false)]
@@ -601,16 +611,16 @@ mod tests {
         let (link, clock) = pair();
         link.set_period(0, Duration::from_secs(60)).unwrap();
         clock.advance(Duration::from_secs(58));
-        assert_eq!(link.stage(), Stage::Init);
+        assert_eq!(link.stage(), ExchangeState::Init);
         clock.advance(Duration::from_secs(10));
-        assert_eq!(link.stage(), Stage::Active);
-        let end = ForcedEnd::new(link.clone(), 0, "1", Identity::of("x"));
+        assert_eq!(link.stage(), ExchangeState::Active);
+        let end = ForcedRekeyEndpoint::new(link.clone(), 0, "1", Identity::new("x"));
         end.apply(&DeviceFault::Cut(None)).unwrap();
         clock.advance(Duration::from_secs(10));
-        assert_ne!(link.stage(), Stage::Active);
+        assert_ne!(link.stage(), ExchangeState::Active);
         end.apply(&DeviceFault::Clear).unwrap();
-        clock.advance(GAP);
-        assert_eq!(link.stage(), Stage::Active);
+        clock.advance(REKEY_OUTAGE);
+        assert_eq!(link.stage(), ExchangeState::Active);
     }
 
     #[test]

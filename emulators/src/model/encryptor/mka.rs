@@ -4,15 +4,15 @@
 //! sends with. The key server (lower priority; the first end in a tie) then makes a traffic key (SAK) for each change of its own active key.
 //! A name that an end does not hold counts as "CKN not found" there, a name with another key as a failed integrity check, once for each hello.
 
-use super::{Listeners, Meter, Traffic};
+use super::{FrameMeter, Listeners, Traffic};
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::{
-        Face,
-        face::impl_device,
+        DeviceBase,
+        change_faults::{ChangeFaults, ChangeRefusal},
+        device_base::impl_device,
         fingerprint,
-        gate::{Gate, Refusal},
     },
 };
 use async_trait::async_trait;
@@ -104,8 +104,8 @@ struct End {
     priority: u8,
     in_service: bool,
     counters: MkaCounters,
-    mismatch: Meter,
-    hello: Meter,
+    mismatch: FrameMeter,
+    hello: FrameMeter,
 }
 
 struct State {
@@ -113,7 +113,7 @@ struct State {
     sak: Option<Sak>,
     previous: Option<Sak>,
     traffic: [Traffic; 2],
-    meters: [Meter; 2],
+    meters: [FrameMeter; 2],
     keys: u32,
     settled: Duration,
     cut: bool,
@@ -144,7 +144,7 @@ impl State {
     fn server(&self) -> usize {
         usize::from(self.ends[1].priority < self.ends[0].priority)
     }
-    fn is_live(&self) -> bool {
+    fn is_active(&self) -> bool {
         let [a, b] = &self.ends;
         !self.cut
             && a.active_key().is_some_and(|k| b.holds(k))
@@ -160,7 +160,7 @@ pub enum MkaRefusal {
     /// No such slot.
     NoSuchSlot,
     /// A fault.
-    Gate(Refusal),
+    Gate(ChangeRefusal),
 }
 
 /// A linked pair; ends are 0 and 1.
@@ -169,7 +169,7 @@ pub struct MkaLink {
     /// Frames per second offered in each direction.
     offered: f64,
     hello: f64,
-    gates: [Gate; 2],
+    gates: [ChangeFaults; 2],
     state: Mutex<State>,
     listeners: Listeners<MkaEvent>,
 }
@@ -184,8 +184,8 @@ impl MkaLink {
             priority,
             in_service: true,
             counters: MkaCounters::default(),
-            mismatch: Meter::default(),
-            hello: Meter::default(),
+            mismatch: FrameMeter::default(),
+            hello: FrameMeter::default(),
         };
         let settled = clock.now();
         let state = State {
@@ -219,7 +219,7 @@ impl MkaLink {
     }
     /// Refused changes of an end.
     #[must_use]
-    pub fn gate(&self, end: usize) -> &Gate {
+    pub fn change_faults(&self, end: usize) -> &ChangeFaults {
         &self.gates[end & 1]
     }
 
@@ -230,7 +230,7 @@ impl MkaLink {
         let state = &mut *guard;
         let seconds = now.saturating_sub(state.settled).as_secs_f64();
         state.settled = now;
-        let passes = state.sak.is_some() && state.is_live();
+        let passes = state.sak.is_some() && state.is_active();
         for from in 0..2 {
             let frames = state.meters[from].frames(seconds, self.offered);
             let key = state.ends[from].active_key().cloned();
@@ -269,7 +269,7 @@ impl MkaLink {
         let was_live = guard.sak.is_some();
         let result = edit(&mut guard, &mut events);
         let state = &mut *guard;
-        let live = state.is_live();
+        let live = state.is_active();
         let server = state.server();
         if live {
             let ckn = state.ends[server]
@@ -310,7 +310,7 @@ impl MkaLink {
             events.extend((0..2).map(|end| (end, MkaEvent::Ended)));
         }
         drop(guard);
-        self.listeners.tell(events);
+        self.listeners.notify(events);
         result
     }
 
@@ -334,7 +334,7 @@ impl MkaLink {
         cak: Zeroizing<Vec<u8>>,
     ) -> std::result::Result<(), MkaRefusal> {
         let slot = Self::slot(number)?;
-        self.gates[end & 1].pass().map_err(MkaRefusal::Gate)?;
+        self.gates[end & 1].check().map_err(MkaRefusal::Gate)?;
         let changed = self.clock.now();
         self.change(|s, _| {
             s.ends[end & 1].slots[slot] = Some(Psk {
@@ -351,7 +351,7 @@ impl MkaLink {
     /// See [`MkaRefusal`].
     pub fn destroy_slot(&self, end: usize, number: u8) -> std::result::Result<(), MkaRefusal> {
         let slot = Self::slot(number)?;
-        self.gates[end & 1].pass().map_err(MkaRefusal::Gate)?;
+        self.gates[end & 1].check().map_err(MkaRefusal::Gate)?;
         self.change(|s, _| s.ends[end & 1].slots[slot].take())
             .map(drop)
             .ok_or(MkaRefusal::EmptySlot)
@@ -367,7 +367,7 @@ impl MkaLink {
             if it.slots[slot].is_none() {
                 return Err(MkaRefusal::EmptySlot);
             }
-            self.gates[end & 1].pass().map_err(MkaRefusal::Gate)?;
+            self.gates[end & 1].check().map_err(MkaRefusal::Gate)?;
             if it.active != number {
                 it.active = number;
                 events.push((end & 1, MkaEvent::Rollover { slot: number }));
@@ -455,18 +455,18 @@ impl MkaLink {
 /// One end's view, for faults.
 pub(crate) fn apply(
     link: &MkaLink,
-    face: [&Face; 2],
+    base: [&DeviceBase; 2],
     end: usize,
     fault: &DeviceFault,
 ) -> std::result::Result<(), String> {
     match fault {
-        DeviceFault::Refuse(n) => link.gate(end).refuse(*n),
-        DeviceFault::Full => link.gate(end).set_full(true),
-        DeviceFault::Identity(serial) => face[end & 1].become_another(serial),
+        DeviceFault::Refuse(n) => link.change_faults(end).refuse(*n),
+        DeviceFault::Full => link.change_faults(end).set_full(true),
+        DeviceFault::Identity(serial) => base[end & 1].replace_device(serial),
         DeviceFault::Cut(_) => link.change(|s, _| s.cut = true),
         DeviceFault::Alarm(text) => link
             .listeners
-            .tell(vec![(end, MkaEvent::Alarm(text.clone()))]),
+            .notify(vec![(end, MkaEvent::Alarm(text.clone()))]),
         DeviceFault::Fail => link.set_in_service(end, false),
         DeviceFault::Operator(order) => {
             let done = match order.split_once(':') {
@@ -485,7 +485,7 @@ pub(crate) fn apply(
             done.map_err(|r| format!("{r:?}"))?;
         }
         DeviceFault::Clear => {
-            (0..2).for_each(|e| link.gate(e).clear());
+            (0..2).for_each(|e| link.change_faults(e).clear());
             link.change(|s, _| {
                 s.cut = false;
                 s.ends.iter_mut().for_each(|e| e.in_service = true);
@@ -497,15 +497,15 @@ pub(crate) fn apply(
 }
 
 /// One end of a pair, as the contract sees it.
-pub struct MkaEnd {
-    face: Face,
+pub struct MkaEndpoint {
+    base: DeviceBase,
     link: Arc<MkaLink>,
     end: usize,
     channel: ChannelId,
     limits: EncryptorCapabilities,
 }
 
-impl MkaEnd {
+impl MkaEndpoint {
     /// End 0 or 1, with one channel of this name.
     #[must_use]
     pub fn new(link: Arc<MkaLink>, end: usize, channel: &str, identity: Identity) -> Self {
@@ -523,7 +523,7 @@ impl MkaEnd {
             O::Counters,
         ];
         Self {
-            face: Face::new(
+            base: DeviceBase::new(
                 DeviceKind::Encryptor,
                 identity,
                 Capabilities::none().with(&operations),
@@ -531,7 +531,7 @@ impl MkaEnd {
             link,
             end,
             channel: channel.into(),
-            limits: EncryptorCapabilities::slots(
+            limits: EncryptorCapabilities::two_slot(
                 2,
                 true,
                 KeySizes::one_of(&[Bits(128), Bits(256)]),
@@ -540,8 +540,8 @@ impl MkaEnd {
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     /// The pair.
     #[must_use]
@@ -570,9 +570,9 @@ impl MkaEnd {
     }
 }
 
-impl Faulty for MkaEnd {
+impl ApplyDeviceFault for MkaEndpoint {
     fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
-        apply(&self.link, [&self.face, &self.face], self.end, fault)
+        apply(&self.link, [&self.base, &self.base], self.end, fault)
     }
 }
 
@@ -585,14 +585,14 @@ fn refused(operation: Operation, refusal: MkaRefusal) -> Error {
     Error::new(kind, format!("the encryptor refused: {refusal:?}")).with_operation(operation.name())
 }
 
-impl_device! { MkaEnd, face,
+impl_device! { MkaEndpoint, base,
     async fn health(&self) -> Result<Health> {
         Ok(Health::ok())
     }
 }
 
 #[async_trait]
-impl Encryptor for MkaEnd {
+impl Encryptor for MkaEndpoint {
     fn encryptor_capabilities(&self) -> &EncryptorCapabilities {
         &self.limits
     }
@@ -773,7 +773,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_and_other_keys_are_told_apart() {
+    fn different_names_and_different_keys_are_distinguished() {
         let (link, clock) = pair();
         write(&link, 0, 1, 1, 1);
         write(&link, 1, 1, 2, 1);

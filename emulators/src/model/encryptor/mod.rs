@@ -24,7 +24,7 @@ impl<E> Listeners<E> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(Box::new(listener));
     }
-    pub(crate) fn tell(&self, events: Vec<(usize, E)>) {
+    pub(crate) fn notify(&self, events: Vec<(usize, E)>) {
         if events.is_empty() {
             return;
         }
@@ -59,15 +59,15 @@ impl Traffic {
 }
 
 /// Octets of one frame, for the octet counters.
-pub const FRAME: u64 = 1000;
+pub const FRAME_BYTES: u64 = 1000;
 
 /// Turns time into whole frames.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub(crate) struct FrameMeter {
     rest: f64,
 }
 
-impl Meter {
+impl FrameMeter {
     pub(crate) fn frames(&mut self, seconds: f64, per_second: f64) -> u64 {
         let total = self.rest + seconds * per_second;
         let whole = total.floor().max(0.0);

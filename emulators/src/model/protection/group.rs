@@ -1,7 +1,7 @@
 //! A selector between paths, as ITU-T G.808.1 describes it: it goes over when the light of its path fails, and goes back, or not, when that is well again.
 
-use crate::model::light::DARK;
-use qkd_switch_hal::protection::{Mode, Request};
+use crate::model::light::NO_LIGHT_DBM;
+use qkd_switch_hal::protection::{SelectionMode, SwitchRequest};
 use std::time::Duration;
 
 /// Light that comes in.
@@ -36,7 +36,7 @@ impl Input {
 
 /// A standing command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum ActiveCommand {
     /// The signal stays on the preferred path.
     Lockout,
     /// It goes to this path, whatever its light.
@@ -47,13 +47,13 @@ pub enum Standing {
 
 /// The signal went over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct PathChange {
     /// When, in the time of the model.
     pub at: Duration,
     /// To which path.
     pub to: usize,
     /// Why.
-    pub request: Request,
+    pub request: SwitchRequest,
 }
 
 /// The group. Paths and inputs are numbered from 0.
@@ -64,7 +64,7 @@ pub struct Group {
     /// Its inputs.
     pub inputs: Vec<Input>,
     /// Who chooses.
-    pub mode: Mode,
+    pub mode: SelectionMode,
     /// Where the signal belongs.
     pub preferred: usize,
     /// Whether it goes back by itself.
@@ -78,9 +78,9 @@ pub struct Group {
     /// More loss on all inputs, in dB.
     pub extra_loss: f64,
     /// The standing command.
-    pub standing: Option<Standing>,
+    pub standing: Option<ActiveCommand>,
     live: usize,
-    request: Request,
+    request: SwitchRequest,
     since: Option<Duration>,
     leave_at: Option<Duration>,
     restore_at: Option<Duration>,
@@ -92,7 +92,7 @@ impl Group {
     /// A group whose every path needs the input of its number. It stands on the first, which is the preferred one.
     #[must_use]
     pub fn of(paths: &[&str], inputs: Vec<Input>) -> Self {
-        Self::with_needs(
+        Self::with_path_inputs(
             paths
                 .iter()
                 .enumerate()
@@ -103,11 +103,11 @@ impl Group {
     }
     /// A group whose paths need several inputs.
     #[must_use]
-    pub fn with_needs(paths: Vec<(String, Vec<usize>)>, inputs: Vec<Input>) -> Self {
+    pub fn with_path_inputs(paths: Vec<(String, Vec<usize>)>, inputs: Vec<Input>) -> Self {
         Self {
             paths,
             inputs,
-            mode: Mode::Automatic,
+            mode: SelectionMode::Automatic,
             preferred: 0,
             revert: true,
             wait_to_restore: Duration::from_secs(60),
@@ -116,7 +116,7 @@ impl Group {
             extra_loss: 0.0,
             standing: None,
             live: 0,
-            request: Request::NoRequest,
+            request: SwitchRequest::NoRequest,
             since: None,
             leave_at: None,
             restore_at: None,
@@ -144,19 +144,19 @@ impl Group {
     pub fn level(&self, input: usize) -> f64 {
         let input = &self.inputs[input];
         if input.cut {
-            DARK
+            NO_LIGHT_DBM
         } else {
-            (input.level - self.extra_loss).max(DARK)
+            (input.level - self.extra_loss).max(NO_LIGHT_DBM)
         }
     }
     /// Where the signal is.
     #[must_use]
-    pub fn live(&self) -> usize {
+    pub fn active(&self) -> usize {
         self.live
     }
     /// Why.
     #[must_use]
-    pub fn request(&self) -> Request {
+    pub fn request(&self) -> SwitchRequest {
         self.request
     }
     /// Since when, if it has gone over.
@@ -180,13 +180,13 @@ impl Group {
     }
 
     /// In manual mode, the operator's hand: the signal goes to `path`.
-    pub fn put(&mut self, path: usize, now: Duration) -> Option<Change> {
-        let change = self.go(path, Request::ManualSwitch, now);
-        self.request = Request::ManualSwitch;
+    pub fn select_path(&mut self, path: usize, now: Duration) -> Option<PathChange> {
+        let change = self.go(path, SwitchRequest::ManualSwitch, now);
+        self.request = SwitchRequest::ManualSwitch;
         change
     }
 
-    fn go(&mut self, to: usize, request: Request, at: Duration) -> Option<Change> {
+    fn go(&mut self, to: usize, request: SwitchRequest, at: Duration) -> Option<PathChange> {
         self.request = request;
         if to == self.live {
             return None;
@@ -194,11 +194,11 @@ impl Group {
         (self.live, self.since) = (to, Some(at));
         self.switch_overs += 1;
         (self.leave_at, self.restore_at) = (None, None);
-        Some(Change { at, to, request })
+        Some(PathChange { at, to, request })
     }
 
     /// Lets the light of now act, and the time until now pass.
-    pub fn evaluate(&mut self, now: Duration) -> Option<Change> {
+    pub fn evaluate(&mut self, now: Duration) -> Option<PathChange> {
         for n in 0..self.inputs.len() {
             let level = self.level(n);
             let hysteresis = self.hysteresis.max(0.0);
@@ -211,39 +211,45 @@ impl Group {
             self.signal_failures += u64::from(failed && !input.failed);
             input.failed = failed;
         }
-        if self.mode == Mode::Manual {
+        if self.mode == SelectionMode::Manual {
             (self.leave_at, self.restore_at) = (None, None);
-            self.request = Request::ManualSwitch;
+            self.request = SwitchRequest::ManualSwitch;
             return None;
         }
         match self.standing {
-            Some(Standing::Lockout) => {
-                return self.go(self.preferred, Request::LockoutOfProtection, now);
+            Some(ActiveCommand::Lockout) => {
+                return self.go(self.preferred, SwitchRequest::LockoutOfProtection, now);
             }
-            Some(Standing::Force(path)) => return self.go(path, Request::ForcedSwitch, now),
+            Some(ActiveCommand::Force(path)) => {
+                return self.go(path, SwitchRequest::ForcedSwitch, now);
+            }
             // A failure is stronger than a manual switch, and ends it.
-            Some(Standing::Manual(path)) if self.failed(path) => self.standing = None,
-            Some(Standing::Manual(path)) => return self.go(path, Request::ManualSwitch, now),
+            Some(ActiveCommand::Manual(path)) if self.failed(path) => self.standing = None,
+            Some(ActiveCommand::Manual(path)) => {
+                return self.go(path, SwitchRequest::ManualSwitch, now);
+            }
             None => {}
         }
         // A cleared command is no longer the reason, even if the signal must stay on a failed path.
         if matches!(
             self.request,
-            Request::LockoutOfProtection | Request::ForcedSwitch | Request::ManualSwitch
+            SwitchRequest::LockoutOfProtection
+                | SwitchRequest::ForcedSwitch
+                | SwitchRequest::ManualSwitch
         ) {
             self.request = match self.live == self.preferred {
-                true => Request::NoRequest,
-                false => Request::SignalFail,
+                true => SwitchRequest::NoRequest,
+                false => SwitchRequest::SignalFail,
             };
         }
         if self.failed(self.live) {
-            let Some(other) = self.well() else {
+            let Some(other) = self.available_path() else {
                 self.leave_at = None;
                 return None;
             };
             let leave_at = *self.leave_at.get_or_insert(now + self.hold_off);
             return if now >= leave_at {
-                self.go(other, Request::SignalFail, leave_at)
+                self.go(other, SwitchRequest::SignalFail, leave_at)
             } else {
                 None
             };
@@ -251,25 +257,25 @@ impl Group {
         self.leave_at = None;
         if self.live == self.preferred {
             self.restore_at = None;
-            self.request = Request::NoRequest;
+            self.request = SwitchRequest::NoRequest;
         } else if self.failed(self.preferred) {
             self.restore_at = None;
-            self.request = Request::SignalFail;
+            self.request = SwitchRequest::SignalFail;
         } else if !self.revert {
             self.restore_at = None;
-            self.request = Request::DoNotRevert;
+            self.request = SwitchRequest::DoNotRevert;
         } else {
-            self.request = Request::WaitToRestore;
+            self.request = SwitchRequest::WaitToRestore;
             let restore_at = *self.restore_at.get_or_insert(now + self.wait_to_restore);
             if now >= restore_at {
-                return self.go(self.preferred, Request::NoRequest, restore_at);
+                return self.go(self.preferred, SwitchRequest::NoRequest, restore_at);
             }
         }
         None
     }
 
     /// A path that is well; the preferred one first.
-    fn well(&self) -> Option<usize> {
+    fn available_path(&self) -> Option<usize> {
         std::iter::once(self.preferred)
             .chain(0..self.paths.len())
             .find(|p| !self.failed(*p))
@@ -295,7 +301,11 @@ mod tests {
 
     #[test]
     fn a_cleared_command_is_not_the_reason_any_more_while_all_paths_have_failed() {
-        for command in [Standing::Lockout, Standing::Force(0), Standing::Manual(0)] {
+        for command in [
+            ActiveCommand::Lockout,
+            ActiveCommand::Force(0),
+            ActiveCommand::Manual(0),
+        ] {
             let mut group = group();
             group.standing = Some(command);
             group.evaluate(s(1));
@@ -303,31 +313,31 @@ mod tests {
             group.evaluate(s(2));
             group.standing = None;
             assert_eq!(group.evaluate(s(3)), None, "{command:?}");
-            assert_eq!(group.request, Request::NoRequest, "{command:?}");
+            assert_eq!(group.request, SwitchRequest::NoRequest, "{command:?}");
         }
     }
 
     #[test]
-    fn it_goes_over_and_comes_back_after_the_wait() {
+    fn the_selector_switches_over_and_reverts_after_the_wait_to_restore_time() {
         let mut group = group();
         assert_eq!(group.evaluate(s(1)), None);
         group.inputs[0].cut = true;
         assert_eq!(
             group.evaluate(s(2)),
-            Some(Change {
+            Some(PathChange {
                 at: s(2),
                 to: 1,
-                request: Request::SignalFail
+                request: SwitchRequest::SignalFail
             })
         );
         assert_eq!(
             (group.evaluate(s(3)), group.request()),
-            (None, Request::SignalFail)
+            (None, SwitchRequest::SignalFail)
         );
         group.inputs[0].cut = false;
         assert_eq!(
             (group.evaluate(s(10)), group.request()),
-            (None, Request::WaitToRestore)
+            (None, SwitchRequest::WaitToRestore)
         );
         // A relapse begins the wait anew.
         group.inputs[0].cut = true;
@@ -336,10 +346,10 @@ mod tests {
         assert_eq!((group.evaluate(s(50)), group.evaluate(s(80))), (None, None));
         assert_eq!(
             group.evaluate(s(200)),
-            Some(Change {
+            Some(PathChange {
                 at: s(110),
                 to: 0,
-                request: Request::NoRequest
+                request: SwitchRequest::NoRequest
             }),
             "when it was due, not when somebody looked"
         );
@@ -347,38 +357,38 @@ mod tests {
     }
 
     #[test]
-    fn without_revert_it_stays_and_with_nothing_well_it_stays_too() {
+    fn a_non_revertive_group_and_a_group_without_an_available_path_stay() {
         let mut group = group();
         group.revert = false;
         group.inputs[0].cut = true;
         group.evaluate(s(1));
         group.inputs[0].cut = false;
         assert_eq!(
-            (group.evaluate(s(500)), group.live(), group.request()),
-            (None, 1, Request::DoNotRevert)
+            (group.evaluate(s(500)), group.active(), group.request()),
+            (None, 1, SwitchRequest::DoNotRevert)
         );
         group.extra_loss = 50.0;
-        assert_eq!((group.evaluate(s(501)), group.live()), (None, 1));
+        assert_eq!((group.evaluate(s(501)), group.active()), (None, 1));
     }
 
     #[test]
-    fn manual_mode_is_no_protection_and_commands_have_their_rank() {
+    fn manual_mode_does_not_protect_and_commands_have_priorities() {
         let mut group = group();
-        group.mode = Mode::Manual;
+        group.mode = SelectionMode::Manual;
         group.inputs[0].cut = true;
-        assert_eq!((group.evaluate(s(1)), group.live()), (None, 0));
-        assert!(group.put(1, s(2)).is_some());
-        group.mode = Mode::Automatic;
-        group.standing = Some(Standing::Force(0));
+        assert_eq!((group.evaluate(s(1)), group.active()), (None, 0));
+        assert!(group.select_path(1, s(2)).is_some());
+        group.mode = SelectionMode::Automatic;
+        group.standing = Some(ActiveCommand::Force(0));
         assert_eq!(
             group.evaluate(s(3)).map(|c| c.request),
-            Some(Request::ForcedSwitch),
+            Some(SwitchRequest::ForcedSwitch),
             "forced to a dark path"
         );
-        group.standing = Some(Standing::Manual(0));
+        group.standing = Some(ActiveCommand::Manual(0));
         assert_eq!(
             group.evaluate(s(4)).map(|c| (c.to, c.request)),
-            Some((1, Request::SignalFail)),
+            Some((1, SwitchRequest::SignalFail)),
             "a failure ends a manual switch"
         );
         assert_eq!(group.standing, None);

@@ -2,17 +2,17 @@
 
 mod group;
 
-pub use group::{Change, Group, Input, Standing};
+pub use group::{ActiveCommand, Group, Input, PathChange};
 
 use super::{
-    Face,
-    face::impl_device,
-    gate::{Gate, Refusal},
+    DeviceBase,
+    change_faults::{ChangeFaults, ChangeRefusal},
+    device_base::impl_device,
     light::measured,
 };
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
 };
 use async_trait::async_trait;
 use qkd_hal::{
@@ -20,10 +20,11 @@ use qkd_hal::{
     device::HealthState, event::Origin, reading::Measured, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Applied, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Step, SwitchCapabilities,
+    ApplyReport, CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Step,
+    SwitchCapabilities,
     protection::{
-        GroupId, Live, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
-        ProtectionSetting, ProtectionStatus, SwitchCommand,
+        ActivePath, ExternalCommand, GroupId, PathId, PathStatus, Protection,
+        ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SelectionMode,
     },
 };
 use std::{
@@ -34,7 +35,7 @@ use std::{
 
 /// Why the box did not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
+pub enum ProtectionRejection {
     /// There is no such group.
     NoSuchGroup,
     /// The group has no such path.
@@ -42,16 +43,16 @@ pub enum Rejected {
     /// The group stands in the other mode.
     WrongMode,
     /// A fault: refused.
-    Gate(Refusal),
+    Gate(ChangeRefusal),
 }
 
 /// The model.
-pub struct Protector {
-    face: Face,
+pub struct ProtectionSwitch {
+    base: DeviceBase,
     limits: ProtectionCapabilities,
     /// Of a box that is an A/B switch or a crossbar too.
     switch: Option<SwitchCapabilities>,
-    gate: Gate,
+    change_faults: ChangeFaults,
     clock: Clock,
     started: SystemTime,
     groups: Mutex<Vec<(GroupId, Group)>>,
@@ -59,7 +60,7 @@ pub struct Protector {
     pulled: Mutex<BTreeSet<GroupId>>,
 }
 
-impl Protector {
+impl ProtectionSwitch {
     /// A box with these groups.
     #[must_use]
     pub fn new(
@@ -77,14 +78,14 @@ impl Protector {
             Operation::ProtectionCommand,
         ];
         Self {
-            face: Face::new(
+            base: DeviceBase::new(
                 DeviceKind::ProtectionSwitch,
                 identity,
                 Capabilities::none().with(&operations),
             ),
             limits,
             switch: None,
-            gate: Gate::default(),
+            change_faults: ChangeFaults::default(),
             clock,
             started: SystemTime::now(),
             groups: Mutex::new(groups),
@@ -95,25 +96,25 @@ impl Protector {
     #[must_use]
     pub fn with_switch(mut self, switch: SwitchCapabilities) -> Self {
         self.switch = Some(switch);
-        self.face.capabilities = self
-            .face
+        self.base.capabilities = self
+            .base
             .capabilities
             .with(&[Operation::Connections, Operation::Apply]);
-        self.face.descriptor = self
-            .face
+        self.base.descriptor = self
+            .base
             .descriptor
             .with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]);
         self
     }
     /// What all devices have.
     #[must_use]
-    pub fn face(&self) -> &Face {
-        &self.face
+    pub fn base(&self) -> &DeviceBase {
+        &self.base
     }
     /// Refused changes.
     #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn change_faults(&self) -> &ChangeFaults {
+        &self.change_faults
     }
     /// Its time.
     #[must_use]
@@ -144,10 +145,10 @@ impl Protector {
         Ok(())
     }
 
-    fn publish(&self, id: &GroupId, group: &Group, change: Option<Change>) {
+    fn publish(&self, id: &GroupId, group: &Group, change: Option<PathChange>) {
         if let Some(change) = change {
             let path = group.paths().nth(change.to).unwrap_or_default().to_owned();
-            self.face.events.publish(
+            self.base.events.publish(
                 Origin::Device,
                 EventKind::SwitchOver {
                     group: id.0.clone(),
@@ -168,7 +169,7 @@ impl Protector {
     }
 
     /// Looks at a group as it stands now.
-    pub fn look<T>(&self, id: &GroupId, look: impl FnOnce(&Group) -> T) -> Option<T> {
+    pub fn with_group<T>(&self, id: &GroupId, look: impl FnOnce(&Group) -> T) -> Option<T> {
         self.tick();
         self.lock()
             .iter()
@@ -185,7 +186,7 @@ impl Protector {
             .collect()
     }
     /// Changes a group past all gates: light, faults.
-    pub fn touch(&self, id: &GroupId, change: impl FnOnce(&mut Group)) -> bool {
+    pub fn update_group(&self, id: &GroupId, change: impl FnOnce(&mut Group)) -> bool {
         self.tick();
         let found = self
             .lock()
@@ -200,12 +201,15 @@ impl Protector {
     /// Changes a group by command: all or nothing.
     ///
     /// # Errors
-    /// See [`Rejected`]; what `change` refuses.
-    pub fn order(
+    /// See [`ProtectionRejection`]; what `change` refuses.
+    pub fn try_update_group(
         &self,
         id: &GroupId,
-        change: impl FnOnce(&mut Group, Duration) -> std::result::Result<Option<Change>, Rejected>,
-    ) -> std::result::Result<(), Rejected> {
+        change: impl FnOnce(
+            &mut Group,
+            Duration,
+        ) -> std::result::Result<Option<PathChange>, ProtectionRejection>,
+    ) -> std::result::Result<(), ProtectionRejection> {
         self.tick();
         let now = self.clock.now();
         {
@@ -213,10 +217,14 @@ impl Protector {
             let (id, group) = groups
                 .iter_mut()
                 .find(|(g, _)| g == id && !self.is_pulled(g))
-                .ok_or(Rejected::NoSuchGroup)?;
+                .ok_or(ProtectionRejection::NoSuchGroup)?;
             let mut changed = group.clone();
             let done = change(&mut changed, now)?;
-            if !self.gate.admits().map_err(Rejected::Gate)? {
+            if !self
+                .change_faults
+                .should_apply()
+                .map_err(ProtectionRejection::Gate)?
+            {
                 return Ok(());
             }
             *group = changed;
@@ -229,28 +237,28 @@ impl Protector {
     /// In manual mode: the signal goes to a path.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn put(&self, id: &GroupId, path: usize) -> std::result::Result<(), Rejected> {
-        self.order(id, |group, now| match group.mode {
-            _ if path >= group.paths().count() => Err(Rejected::NoSuchPath),
-            Mode::Automatic => Err(Rejected::WrongMode),
-            Mode::Manual => Ok(group.put(path, now)),
+    /// See [`ProtectionRejection`].
+    pub fn put(&self, id: &GroupId, path: usize) -> std::result::Result<(), ProtectionRejection> {
+        self.try_update_group(id, |group, now| match group.mode {
+            _ if path >= group.paths().count() => Err(ProtectionRejection::NoSuchPath),
+            SelectionMode::Automatic => Err(ProtectionRejection::WrongMode),
+            SelectionMode::Manual => Ok(group.select_path(path, now)),
         })
     }
     /// Sets the standing command, or takes it back.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn stand(
+    /// See [`ProtectionRejection`].
+    pub fn set_command(
         &self,
         id: &GroupId,
-        standing: Option<Standing>,
-    ) -> std::result::Result<(), Rejected> {
-        self.order(id, |group, _| match standing {
-            Some(Standing::Force(path) | Standing::Manual(path))
+        standing: Option<ActiveCommand>,
+    ) -> std::result::Result<(), ProtectionRejection> {
+        self.try_update_group(id, |group, _| match standing {
+            Some(ActiveCommand::Force(path) | ActiveCommand::Manual(path))
                 if path >= group.paths().count() =>
             {
-                Err(Rejected::NoSuchPath)
+                Err(ProtectionRejection::NoSuchPath)
             }
             _ => {
                 group.standing = standing;
@@ -268,7 +276,7 @@ impl Protector {
             format!(
                 "group {id}: {} live {} preferred {} revert {} wait {:?} hold-off {:?} hysteresis {} thresholds {thresholds:?} standing {:?}",
                 g.mode,
-                g.live(),
+                g.active(),
                 g.preferred,
                 g.revert,
                 g.wait_to_restore,
@@ -329,14 +337,14 @@ impl Protector {
             "automatic" | "clear" => self.lock().iter_mut().for_each(|(_, g)| {
                 g.standing = None;
                 if verb == "automatic" {
-                    g.mode = Mode::Automatic;
+                    g.mode = SelectionMode::Automatic;
                 }
             }),
             "manual" => self.named(rest, |g, n| {
-                g.mode = Mode::Manual;
-                g.put(n, now);
+                g.mode = SelectionMode::Manual;
+                g.select_path(n, now);
             })?,
-            "force" => self.named(rest, |g, n| g.standing = Some(Standing::Force(n)))?,
+            "force" => self.named(rest, |g, n| g.standing = Some(ActiveCommand::Force(n)))?,
             _ => {
                 return Err(format!(
                     "`{verb}` is nothing that an operator of a protection switch does: manual, force, clear, automatic"
@@ -347,7 +355,7 @@ impl Protector {
     }
 
     fn path(&self, id: &GroupId, path: &PathId) -> Result<usize> {
-        let found = self.look(id, |g| g.paths().position(|p| p == path.0));
+        let found = self.with_group(id, |g| g.paths().position(|p| p == path.0));
         found
             .ok_or_else(|| no_group(id))?
             .ok_or_else(|| Error::invalid(format!("group {id} has no path `{path}`")))
@@ -386,36 +394,36 @@ fn no_group(id: &GroupId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no group {id}"))
 }
 
-fn refused(operation: Operation, rejected: Rejected) -> Error {
+fn refused(operation: Operation, rejected: ProtectionRejection) -> Error {
     let kind = match rejected {
-        Rejected::NoSuchGroup => ErrorKind::NotFound,
-        Rejected::NoSuchPath => ErrorKind::InvalidInput,
-        Rejected::WrongMode => ErrorKind::NotReady,
-        Rejected::Gate(_) => ErrorKind::Refused,
+        ProtectionRejection::NoSuchGroup => ErrorKind::NotFound,
+        ProtectionRejection::NoSuchPath => ErrorKind::InvalidInput,
+        ProtectionRejection::WrongMode => ErrorKind::NotReady,
+        ProtectionRejection::Gate(_) => ErrorKind::Refused,
     };
     Error::new(kind, format!("the switch rejected it: {rejected:?}"))
         .with_operation(operation.name())
 }
 
-impl std::fmt::Debug for Protector {
+impl std::fmt::Debug for ProtectionSwitch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Protector({})", self.face.identity())
+        write!(f, "Protector({})", self.base.identity())
     }
 }
 
-impl Faulty for Protector {
+impl ApplyDeviceFault for ProtectionSwitch {
     fn apply(&self, fault: &DeviceFault) -> std::result::Result<(), String> {
         let all = |change: &dyn Fn(&mut Group)| self.lock().iter_mut().for_each(|(_, g)| change(g));
         match fault {
             DeviceFault::Reboot => {
-                self.face
+                self.base
                     .events
                     .publish(Origin::Device, EventKind::Restarted);
             }
-            DeviceFault::Refuse(n) => self.gate.refuse(*n),
-            DeviceFault::Ignore(n) => self.gate.ignore(*n),
-            DeviceFault::Full => self.gate.set_full(true),
-            DeviceFault::Identity(serial) => self.face.become_another(serial),
+            DeviceFault::Refuse(n) => self.change_faults.refuse(*n),
+            DeviceFault::Ignore(n) => self.change_faults.ignore(*n),
+            DeviceFault::Full => self.change_faults.set_full(true),
+            DeviceFault::Identity(serial) => self.base.replace_device(serial),
             DeviceFault::Cut(None) => all(&|g| g.inputs.iter_mut().for_each(|i| i.cut = true)),
             DeviceFault::Cut(Some(path)) => self.named(path, |g, n| {
                 let needs = g.needs(n).to_vec();
@@ -424,7 +432,7 @@ impl Faulty for Protector {
             DeviceFault::LossDb(db) => all(&|g| g.extra_loss = *db),
             DeviceFault::Operator(order) => self.operator(order)?,
             DeviceFault::Clear => {
-                self.gate.clear();
+                self.change_faults.clear();
                 all(&|g| {
                     g.inputs.iter_mut().for_each(|i| i.cut = false);
                     g.extra_loss = 0.0;
@@ -437,7 +445,7 @@ impl Faulty for Protector {
     }
 }
 
-impl_device! { Protector, face,
+impl_device! { ProtectionSwitch, base,
     async fn health(&self) -> Result<Health> {
         self.tick();
         let mut faults = Vec::new();
@@ -449,7 +457,7 @@ impl_device! { Protector, face,
 }
 
 #[async_trait]
-impl Protection for Protector {
+impl Protection for ProtectionSwitch {
     fn protection_capabilities(&self) -> &ProtectionCapabilities {
         &self.limits
     }
@@ -457,7 +465,7 @@ impl Protection for Protector {
         Ok(self.ids())
     }
     async fn protection(&self, id: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        let status = self.look(id, |g| {
+        let status = self.with_group(id, |g| {
             let names: Vec<PathId> = g.paths().map(PathId::from).collect();
             let path = |n: usize| {
                 let mut path = PathStatus::new(names[n].clone());
@@ -471,16 +479,16 @@ impl Protection for Protector {
             let mut status = ProtectionStatus::new(
                 id.clone(),
                 g.mode,
-                names[g.live()].clone(),
+                names[g.active()].clone(),
                 g.request(),
                 (0..names.len()).map(path).collect(),
             );
-            status.live = Live {
+            status.active = ActivePath {
                 since: g.since().map(|at| (self.started + at, Origin::Device)),
-                ..status.live
+                ..status.active
             };
             status.preferred = Some(names[g.preferred].clone());
-            status.revert = Some(g.revert);
+            status.revertive = Some(g.revert);
             status.wait_to_restore = Some(g.wait_to_restore);
             status.switch_overs = Some(g.switch_overs());
             status
@@ -494,24 +502,24 @@ impl Protection for Protector {
             }
             _ => 0,
         };
-        let done = self.order(id, |g, _| {
+        let done = self.try_update_group(id, |g, _| {
             match setting {
                 ProtectionSetting::Mode(mode) => g.mode = *mode,
                 ProtectionSetting::Preferred(_) => g.preferred = path,
-                ProtectionSetting::Revert(revert) => g.revert = *revert,
+                ProtectionSetting::Revertive(revert) => g.revert = *revert,
                 ProtectionSetting::WaitToRestore(time) => g.wait_to_restore = *time,
                 ProtectionSetting::Threshold { level, .. } => {
                     for input in g.needs(path).to_vec() {
                         g.inputs[input].threshold = level.0;
                     }
                 }
-                _ => return Err(Rejected::WrongMode),
+                _ => return Err(ProtectionRejection::WrongMode),
             }
             Ok(None)
         });
         done.map_err(|r| refused(Operation::SetProtection, r))
     }
-    async fn command(&self, id: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, id: &GroupId, command: &ExternalCommand) -> Result<()> {
         let status = self.protection(id).await?.value;
         status.permits(command)?;
         let path = command
@@ -520,22 +528,24 @@ impl Protection for Protector {
             .transpose()?
             .unwrap_or_default();
         let done = match (status.mode, command) {
-            (Mode::Manual, SwitchCommand::Force(_) | SwitchCommand::Manual(_)) => {
+            (SelectionMode::Manual, ExternalCommand::Force(_) | ExternalCommand::Manual(_)) => {
                 self.put(id, path)
             }
-            (_, SwitchCommand::Clear) => self.stand(id, None),
-            (_, SwitchCommand::Lockout) => self.stand(id, Some(Standing::Lockout)),
-            (_, SwitchCommand::Force(_)) => self.stand(id, Some(Standing::Force(path))),
-            _ => self.stand(id, Some(Standing::Manual(path))),
+            (_, ExternalCommand::Clear) => self.set_command(id, None),
+            (_, ExternalCommand::Lockout) => self.set_command(id, Some(ActiveCommand::Lockout)),
+            (_, ExternalCommand::Force(_)) => {
+                self.set_command(id, Some(ActiveCommand::Force(path)))
+            }
+            _ => self.set_command(id, Some(ActiveCommand::Manual(path))),
         };
         done.map_err(|r| refused(Operation::ProtectionCommand, r))
     }
 }
 
 #[async_trait]
-impl OpticalSwitch for Protector {
+impl OpticalSwitch for ProtectionSwitch {
     /// # Panics
-    /// If it was not made [`with_switch`](Protector::with_switch).
+    /// If it was not made [`with_switch`](ProtectionSwitch::with_switch).
     fn switch_capabilities(&self) -> &SwitchCapabilities {
         self.switch
             .as_ref()
@@ -543,7 +553,7 @@ impl OpticalSwitch for Protector {
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let (id, switch) = self.position()?;
-        let position = self.look(&id, Group::live).unwrap_or_default();
+        let position = self.with_group(&id, Group::active).unwrap_or_default();
         let shown = connections_of(switch.geometry, position);
         shown.map(Measured::now).ok_or_else(|| {
             Error::new(
@@ -552,13 +562,13 @@ impl OpticalSwitch for Protector {
             )
         })
     }
-    async fn apply(&self, plan: &Plan) -> Result<Applied> {
+    async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let (id, switch) = self.position()?;
         plan.check(&self.connections().await?.value)?;
         let wanted: CrossConnects = plan
             .steps()
             .iter()
-            .flat_map(Step::adds)
+            .flat_map(Step::added)
             .copied()
             .collect::<Result<_>>()?;
         if let Some(position) = (0..2).find(|n| {
@@ -567,6 +577,6 @@ impl OpticalSwitch for Protector {
             self.put(&id, position)
                 .map_err(|r| refused(Operation::Apply, r))?;
         }
-        Ok(Applied::new(plan.steps().len(), true, Duration::ZERO))
+        Ok(ApplyReport::new(plan.steps().len(), true, Duration::ZERO))
     }
 }

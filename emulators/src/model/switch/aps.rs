@@ -59,7 +59,7 @@ impl Aps {
             .collect()
     }
     /// The protecting ports of a working port, the first choice first.
-    pub(super) fn choices(&self, working: u32) -> Vec<u32> {
+    pub(super) fn protecting_ports(&self, working: u32) -> Vec<u32> {
         let mut all: Vec<(u32, u32)> = self
             .groups
             .get(&working)

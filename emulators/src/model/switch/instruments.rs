@@ -1,12 +1,12 @@
 //! What a matrix measures, attenuates and protects: the instruments of a [`Switch`].
 
 use super::{
-    Rejected, State, Switch,
+    State, Switch, SwitchRejection,
     aps::{Aps, Condition},
     monitor::{AlarmKind, AlarmMode, Monitor, Voa, VoaMode},
     refused,
 };
-use crate::model::light::{DARK, measured};
+use crate::model::light::{NO_LIGHT_DBM, measured};
 use async_trait::async_trait;
 use qkd_hal::{
     Error, ErrorKind, EventKind, Operation, Result,
@@ -15,11 +15,12 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, MonitorChange,
+    AlarmLevels, Attenuation, Attenuator, AttenuatorCapabilities, CrossConnect, MonitorSetting,
     MonitorStatus, Port, PowerMeter, PowerMeterCapabilities,
     protection::{
-        CommandKind, GroupId, Mode, PathId, PathStatus, Protection, ProtectionCapabilities,
-        ProtectionSetting, ProtectionStatus, Request, SettingKind, SwitchCommand,
+        ExternalCommand, ExternalCommandKind, GroupId, PathId, PathStatus, Protection,
+        ProtectionCapabilities, ProtectionSetting, ProtectionStatus, SelectionMode, SettingKind,
+        SwitchRequest,
     },
 };
 use std::time::Duration;
@@ -71,12 +72,12 @@ pub(super) fn capabilities(
     egress: impl Iterator<Item = Port>,
 ) -> (PowerMeterCapabilities, AttenuatorCapabilities) {
     let powers = DecibelMilliwatts(-60.0)..=DecibelMilliwatts(25.0);
-    let meter = PowerMeterCapabilities::at(monitors)
+    let meter = PowerMeterCapabilities::for_ports(monitors)
         .with_averaging(AVERAGING)
         .with_wavelengths(Nanometres(1260.0)..=Nanometres(1675.0))
         .with_alarms(powers.clone());
-    let voa = AttenuatorCapabilities::at(egress)
-        .with_ends()
+    let voa = AttenuatorCapabilities::for_ports(egress)
+        .with_extremes()
         .with_output_power(powers)
         .with_relative(Decibels(0.0)..=Decibels(40.0));
     (meter, voa)
@@ -85,7 +86,7 @@ pub(super) fn capabilities(
 pub(super) fn protection() -> ProtectionCapabilities {
     ProtectionCapabilities::new(
         &[SettingKind::Mode],
-        &[CommandKind::Clear, CommandKind::Lockout],
+        &[ExternalCommandKind::Clear, ExternalCommandKind::Lockout],
     )
 }
 
@@ -110,7 +111,7 @@ impl State {
             .map(|input| input - switch.loss - self.extra_loss)
     }
 
-    /// What the monitor of a port shows, in dBm, not below [`DARK`].
+    /// What the monitor of a port shows, in dBm, not below [`NO_LIGHT_DBM`].
     pub(super) fn power(&self, switch: &Switch, port: u32) -> f64 {
         let light = self.light(switch, port).map(|light| {
             let voa = self.voas.get(&port).copied().unwrap_or_default();
@@ -129,7 +130,7 @@ impl State {
             .monitors
             .get(&port)
             .map_or(0.0, |m| f64::from(m.offset) / 1000.0);
-        (DecibelMilliwatts::from_watts(watts).0 + offset).max(DARK)
+        (DecibelMilliwatts::from_watts(watts).0 + offset).max(NO_LIGHT_DBM)
     }
 
     /// Lets the light of now act: alarms, and what they trigger. Tells what happened.
@@ -144,7 +145,7 @@ impl State {
                     continue;
                 };
                 for (kind, raised) in monitor.evaluate(level) {
-                    switch.tell(SwitchEvent::Alarm(port, kind, raised));
+                    switch.publish(SwitchEvent::Alarm(port, kind, raised));
                     if kind == AlarmKind::Los && raised {
                         lost.push(port);
                     }
@@ -171,11 +172,11 @@ impl State {
             return false;
         };
         let free = |p: &u32| {
-            self.connections.at(Port(*p)).is_none()
+            self.connections.connection_at(Port(*p)).is_none()
                 && !self.failed.contains(p)
                 && !self.disabled.contains(p)
         };
-        let Some(protecting) = self.aps.choices(working).into_iter().find(free) else {
+        let Some(protecting) = self.aps.protecting_ports(working).into_iter().find(free) else {
             return false;
         };
         self.repatch(switch, working, protecting, connected);
@@ -208,14 +209,14 @@ impl State {
 impl Switch {
     /// What happens from now on.
     #[must_use]
-    pub fn happenings(&self) -> tokio::sync::broadcast::Receiver<SwitchEvent> {
+    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<SwitchEvent> {
         self.happenings.subscribe()
     }
-    pub(super) fn tell(&self, event: SwitchEvent) {
+    pub(super) fn publish(&self, event: SwitchEvent) {
         let _ = self.happenings.send(event);
     }
     fn protected(&self, over: bool, connected: u32, working: u32, protecting: u32) {
-        self.tell(SwitchEvent::Protected {
+        self.publish(SwitchEvent::Protected {
             over,
             connected,
             working,
@@ -223,11 +224,11 @@ impl Switch {
         });
         let path = if over { protecting } else { working };
         let request = if over {
-            Request::SignalFail
+            SwitchRequest::SignalFail
         } else {
-            Request::LockoutOfProtection
+            SwitchRequest::LockoutOfProtection
         };
-        self.face.events.publish(
+        self.base.events.publish(
             Origin::Device,
             EventKind::SwitchOver {
                 group: working.to_string(),
@@ -245,17 +246,21 @@ impl Switch {
     /// Changes monitors; all or none.
     ///
     /// # Errors
-    /// See [`Rejected`].
+    /// See [`SwitchRejection`].
     pub fn change_monitors(
         &self,
         ports: &[u32],
         change: impl Fn(&mut Monitor),
-    ) -> std::result::Result<(), Rejected> {
+    ) -> std::result::Result<(), SwitchRejection> {
         let mut state = self.lock();
         if let Some(port) = ports.iter().find(|p| !state.monitors.contains_key(p)) {
-            return Err(Rejected::NoSuchPort(*port));
+            return Err(SwitchRejection::NoSuchPort(*port));
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         ports
@@ -277,18 +282,22 @@ impl Switch {
     /// Sets attenuators; all or none.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn set_voas(&self, ports: &[u32], voa: Voa) -> std::result::Result<(), Rejected> {
+    /// See [`SwitchRejection`].
+    pub fn set_voas(&self, ports: &[u32], voa: Voa) -> std::result::Result<(), SwitchRejection> {
         if let Some(port) = ports
             .iter()
             .find(|p| !self.attenuator.ports.contains(&Port(**p)))
         {
-            return Err(Rejected::NoSuchPort(*port));
+            return Err(SwitchRejection::NoSuchPort(*port));
         }
-        if let Some(reference) = voa.reference.filter(|r| !self.has(*r)) {
-            return Err(Rejected::NoSuchPort(reference));
+        if let Some(reference) = voa.reference.filter(|r| !self.has_port(*r)) {
+            return Err(SwitchRejection::NoSuchPort(reference));
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let mut state = self.lock();
@@ -307,12 +316,20 @@ impl Switch {
     /// Labels ports.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn set_label(&self, ports: &[u32], label: &str) -> std::result::Result<(), Rejected> {
-        if let Some(port) = ports.iter().find(|p| !self.has(**p)) {
-            return Err(Rejected::NoSuchPort(*port));
+    /// See [`SwitchRejection`].
+    pub fn set_label(
+        &self,
+        ports: &[u32],
+        label: &str,
+    ) -> std::result::Result<(), SwitchRejection> {
+        if let Some(port) = ports.iter().find(|p| !self.has_port(**p)) {
+            return Err(SwitchRejection::NoSuchPort(*port));
         }
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let mut state = self.lock();
@@ -330,9 +347,16 @@ impl Switch {
     /// Changes the protection groups: all or nothing.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn change_aps(&self, change: impl FnOnce(&mut Aps)) -> std::result::Result<(), Rejected> {
-        if !self.gate.admits().map_err(Rejected::Gate)? {
+    /// See [`SwitchRejection`].
+    pub fn change_aps(
+        &self,
+        change: impl FnOnce(&mut Aps),
+    ) -> std::result::Result<(), SwitchRejection> {
+        if !self
+            .change_faults
+            .should_apply()
+            .map_err(SwitchRejection::Gate)?
+        {
             return Ok(());
         }
         let mut state = self.lock();
@@ -392,19 +416,19 @@ impl PowerMeter for Switch {
         status.alarmed = Some(los.raised());
         Ok(status)
     }
-    async fn set_monitor(&self, port: Port, change: &MonitorChange) -> Result<()> {
+    async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
         self.meter.check_port(port)?;
         self.meter.check(change)?;
         let milli = |power: DecibelMilliwatts| (power.0 * 1000.0).round() as i32;
         let done = self.change_monitors(&[port.0], |monitor| match change {
-            MonitorChange::Wavelength(nm) => monitor.wavelength = (nm.0 * 1000.0).round() as u32,
-            MonitorChange::Averaging(time) => {
+            MonitorSetting::Wavelength(nm) => monitor.wavelength = (nm.0 * 1000.0).round() as u32,
+            MonitorSetting::Averaging(time) => {
                 monitor.averaging = AVERAGING
                     .iter()
                     .position(|t| t == time)
                     .map_or(monitor.averaging, |n| n as u8 + 1)
             }
-            MonitorChange::Alarms(AlarmLevels { low, high }) => {
+            MonitorSetting::Alarms(AlarmLevels { low, high }) => {
                 use super::monitor::Edge;
                 monitor.los.mode = if low.is_none() && high.is_none() {
                     AlarmMode::Off
@@ -495,14 +519,14 @@ impl Protection for Switch {
         };
         let over = aps.protecting(working);
         let request = match (over, aps.condition(working)) {
-            (_, Condition::ToProtection) => Request::LockoutOfProtection,
-            (Some(_), _) => Request::SignalFail,
-            (None, _) => Request::NoRequest,
+            (_, Condition::ToProtection) => SwitchRequest::LockoutOfProtection,
+            (Some(_), _) => SwitchRequest::SignalFail,
+            (None, _) => SwitchRequest::NoRequest,
         };
         let mode = if aps.out_of_service.contains(&working) {
-            Mode::Manual
+            SelectionMode::Manual
         } else {
-            Mode::Automatic
+            SelectionMode::Automatic
         };
         let paths = std::iter::once(working)
             .chain(protecting)
@@ -524,7 +548,7 @@ impl Protection for Switch {
             return Err(Error::invalid("only the mode of a group can be set"));
         };
         let done = self.change_aps(|aps| {
-            if *mode == Mode::Automatic {
+            if *mode == SelectionMode::Automatic {
                 aps.out_of_service.remove(&working);
             } else {
                 aps.out_of_service.insert(working);
@@ -532,10 +556,10 @@ impl Protection for Switch {
         });
         done.map_err(|r| refused(Operation::SetProtection, r))
     }
-    async fn command(&self, id: &GroupId, command: &SwitchCommand) -> Result<()> {
+    async fn command(&self, id: &GroupId, command: &ExternalCommand) -> Result<()> {
         let (working, _) = self.group(id)?;
         self.protection(id).await?.value.permits(command)?;
-        let condition = if *command == SwitchCommand::Lockout {
+        let condition = if *command == ExternalCommand::Lockout {
             Condition::ToProtection
         } else {
             Condition::None
@@ -552,13 +576,17 @@ mod tests {
     use super::*;
     use crate::{
         Clock,
-        fault::{DeviceFault, Faulty},
+        fault::{ApplyDeviceFault, DeviceFault},
     };
     use qkd_hal::Identity;
     use qkd_switch_hal::Geometry;
 
     fn switch() -> Switch {
-        Switch::new(Identity::of("any"), Geometry::matrix(4, 4), Clock::manual())
+        Switch::new(
+            Identity::new("any"),
+            Geometry::matrix(4, 4),
+            Clock::manual(),
+        )
     }
     fn alarm(switch: &Switch, port: u32) {
         switch
@@ -580,11 +608,11 @@ mod tests {
                 aps.triggers.insert(1, [5].into());
             })
             .unwrap();
-        let mut happenings = switch.happenings();
+        let mut happenings = switch.subscribe();
         switch
             .apply(&DeviceFault::Cut(Some("1/1".to_owned())))
             .unwrap();
-        assert_eq!(switch.connected().to_string(), "2-6,3-5");
+        assert_eq!(switch.cross_connects().to_string(), "2-6,3-5");
         assert_eq!(
             happenings.try_recv().unwrap(),
             SwitchEvent::Alarm(5, AlarmKind::Los, true)
@@ -606,17 +634,17 @@ mod tests {
         switch
             .change_aps(|aps| aps.conditions = [(1, Condition::ToProtection)].into())
             .unwrap();
-        assert_eq!(switch.connected().to_string(), "1-5,2-6");
+        assert_eq!(switch.cross_connects().to_string(), "1-5,2-6");
         switch.change_aps(|aps| aps.conditions.clear()).unwrap();
         assert_eq!(
-            switch.connected().to_string(),
+            switch.cross_connects().to_string(),
             "1-5,2-6",
             "the alarm stood already: nothing new has happened"
         );
     }
 
     #[test]
-    fn a_protecting_port_in_use_or_out_of_service_is_passed_over() {
+    fn a_protection_port_in_use_or_out_of_service_is_skipped() {
         let switch = switch();
         switch.add(&[(1, 5), (3, 7)]).unwrap();
         alarm(&switch, 5);
@@ -626,12 +654,12 @@ mod tests {
             aps.out_of_service.insert(4);
         };
         switch.change_aps(set).unwrap();
-        switch.set_input(1, -50.0);
-        assert_eq!(switch.connected().to_string(), "2-5,3-7");
+        switch.set_input_power(1, -50.0);
+        assert_eq!(switch.cross_connects().to_string(), "2-5,3-7");
     }
 
     #[test]
-    fn attenuators_act_on_what_monitors_show() {
+    fn attenuators_affect_the_monitored_power() {
         let switch = switch();
         switch.add(&[(1, 5), (2, 6)]).unwrap();
         switch
@@ -661,7 +689,7 @@ mod tests {
         );
         assert_eq!(
             switch.set_voas(&[1], Voa::default()),
-            Err(Rejected::NoSuchPort(1))
+            Err(SwitchRejection::NoSuchPort(1))
         );
     }
 }

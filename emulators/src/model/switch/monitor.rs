@@ -200,7 +200,7 @@ impl Default for Voa {
 }
 
 /// The greatest loss of an attenuator, in dB: our choice.
-pub(super) const MAXIMUM: f64 = 40.0;
+pub(super) const MAX_ATTENUATION_DB: f64 = 40.0;
 
 impl Voa {
     /// What leaves, in dBm, of what would without it. It only takes light away.
@@ -208,12 +208,12 @@ impl Voa {
         let level = f64::from(self.level) / 1000.0;
         match self.mode {
             VoaMode::None | VoaMode::Converged => light,
-            VoaMode::Fixed => light - level.clamp(0.0, MAXIMUM),
-            VoaMode::Maximum => light - MAXIMUM,
-            VoaMode::Absolute => light.min(level).max(light - MAXIMUM),
+            VoaMode::Fixed => light - level.clamp(0.0, MAX_ATTENUATION_DB),
+            VoaMode::Maximum => light - MAX_ATTENUATION_DB,
+            VoaMode::Absolute => light.min(level).max(light - MAX_ATTENUATION_DB),
             VoaMode::Relative => light
                 .min(reference.unwrap_or(light) - level)
-                .max(light - MAXIMUM),
+                .max(light - MAX_ATTENUATION_DB),
         }
     }
 }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alarms_follow_or_stay() {
+    fn alarms_are_latched_or_follow_the_power() {
         let mut monitor = Monitor::default();
         assert!(monitor.evaluate(-60.0).is_empty(), "off");
         monitor.los = Alarm {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attenuator_only_takes_light_away() {
+    fn an_attenuator_only_reduces_power() {
         let voa = |mode, level| Voa {
             mode,
             level,

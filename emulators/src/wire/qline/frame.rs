@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_frame_is_none() {
+    fn an_incomplete_frame_is_not_a_frame() {
         for n in 0..9 {
             assert_eq!(
                 Reader::new(&hex::decode("08006765745f6c696e6b").unwrap()[..n]).string(),

@@ -140,7 +140,7 @@ impl Hw {
     fn carry_out(&self, name: &str, words: &[String], answer: Answer) -> Vec<u8> {
         if let Some(setting) = name.strip_prefix("set_") {
             // A change that the model refuses is silently not done: there is no error on this wire.
-            if self.node.link().gate().pass().is_ok() {
+            if self.node.link().change_faults().check().is_ok() {
                 self.node
                     .settings()
                     .insert(setting.to_owned(), words.join(" "));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_taken_whole_or_not_yet() {
+    fn settings_are_applied_completely_or_not_at_all() {
         let mut alice = hw(Side::Alice);
         let request = hex::decode("07007365745f7663610000000000000c40").unwrap();
         assert_eq!(ask(&mut alice, &request[..12]), b"");

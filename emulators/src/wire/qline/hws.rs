@@ -36,7 +36,7 @@ const PLAIN: &[&str] = &[
 ];
 
 /// What stands for a picture: eight bytes of a PNG's beginning. A real box sends a plot.
-const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+const PNG_HEADER: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// Coloured as Python's termcolor does it.
 fn coloured(good: bool, text: &str) -> String {
@@ -101,7 +101,7 @@ impl Hws {
             _ => {}
         }
         let light = link.phase() != Phase::Error;
-        let Some(reply) = words(command, light) else {
+        let Some(reply) = reply_text(command, light) else {
             return failed();
         };
         match link.calibrate() {
@@ -116,7 +116,7 @@ fn last(command: &str) -> &str {
 }
 
 /// What a calibration answers; `None` for an unknown one.
-fn words(command: &str, light: bool) -> Option<Vec<u8>> {
+fn reply_text(command: &str, light: bool) -> Option<Vec<u8>> {
     let word = if light { "success" } else { "fail" };
     let numbered = |name: &str| {
         command == name
@@ -178,7 +178,7 @@ fn words(command: &str, light: bool) -> Option<Vec<u8>> {
                     }
                 )
             );
-            return Some([data(PICTURE), short_string(&text)].concat());
+            return Some([data(PNG_HEADER), short_string(&text)].concat());
         }
         _ if numbered("find_vca") => format!(
             "find_vca {}",

@@ -21,7 +21,7 @@ pub mod hws;
 pub mod mon;
 
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::{
         optics::Rates,
         qkd::{Phase, QkdLink},
@@ -118,7 +118,7 @@ impl Node {
     }
 }
 
-impl Faulty for Node {
+impl ApplyDeviceFault for Node {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         self.link.apply(fault)
     }

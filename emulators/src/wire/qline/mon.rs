@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_tells_what_it_knows() {
+    fn each_end_reports_what_it_knows() {
         let clock = Clock::manual();
         let link = QkdLink::new(LinkConfig::default(), clock.clone(), 1);
         let (mut alice, mut bob) = (

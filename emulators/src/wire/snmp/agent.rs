@@ -1,7 +1,7 @@
 //! GET, GETNEXT and SET over a table of objects.
 
-use super::node::{BEFORE, BEHIND, Node, Standard};
-use crate::fault::{DeviceFault, Faulty};
+use super::node::{FRAMEWORK_MIB, Node, SYSTEM_AND_IF_MIB, StandardObject};
+use crate::fault::{ApplyDeviceFault, DeviceFault};
 use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
 use tokio::sync::broadcast;
 
@@ -73,7 +73,7 @@ pub trait SnmpAgent: SnmpService {
 pub struct Agent<M>(M);
 
 enum Place<O> {
-    Standard(Standard),
+    Standard(StandardObject),
     Own(O),
 }
 
@@ -85,7 +85,7 @@ fn find<'a, O: Copy>(objects: &[(&'static [u32], O)], ids: &'a [u32]) -> Option<
 }
 
 /// The first instance behind `ids`.
-fn first_behind<O: Copy>(
+fn first_after<O: Copy>(
     objects: &[(&'static [u32], O)],
     ids: &[u32],
     instances: impl Fn(O) -> Vec<Vec<u32>>,
@@ -129,10 +129,12 @@ impl<M: Mib> Agent<M> {
     }
     fn find<'a>(&self, ids: &'a [u32]) -> Option<(Place<M::Object>, &'a [u32])> {
         let standard = |table| find(table, ids).map(|(o, index)| (Place::Standard(o), index));
-        standard(BEFORE).or_else(|| standard(BEHIND)).or_else(|| {
-            let (object, index) = find(M::OBJECTS, ids)?;
-            self.0.has(object).then_some((Place::Own(object), index))
-        })
+        standard(SYSTEM_AND_IF_MIB)
+            .or_else(|| standard(FRAMEWORK_MIB))
+            .or_else(|| {
+                let (object, index) = find(M::OBJECTS, ids)?;
+                self.0.has(object).then_some((Place::Own(object), index))
+            })
     }
     fn draft(&self, binds: &[VarBind]) -> Result<Draft<M::Draft>, (ErrorStatus, usize)> {
         let mut draft = Draft {
@@ -140,7 +142,7 @@ impl<M: Mib> Agent<M> {
             own: None,
         };
         for (i, bind) in binds.iter().enumerate() {
-            let tested = match self.find(bind.oid.ids()) {
+            let tested = match self.find(bind.oid.sub_identifiers()) {
                 None => Err(ErrorStatus::NoAccess),
                 Some((Place::Standard(object), index)) => self
                     .0
@@ -162,7 +164,7 @@ impl<M: Mib> Agent<M> {
 
 impl<M: Mib> SnmpService for Agent<M> {
     fn get(&self, oid: &Oid) -> Value {
-        let value = match self.find(oid.ids()) {
+        let value = match self.find(oid.sub_identifiers()) {
             None => return Value::NoSuchObject,
             Some((Place::Standard(object), index)) => self.0.node().read(object, index),
             Some((Place::Own(object), index)) => self.0.read(object, index),
@@ -170,16 +172,16 @@ impl<M: Mib> SnmpService for Agent<M> {
         value.unwrap_or(Value::NoSuchInstance)
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
-        let (ids, node) = (oid.ids(), self.0.node());
+        let (ids, node) = (oid.sub_identifiers(), self.0.node());
         let standard = |table| {
-            first_behind(
+            first_after(
                 table,
                 ids,
                 |o| node.instances(o),
                 |o, index| node.read(o, index),
             )
         };
-        standard(BEFORE)
+        standard(SYSTEM_AND_IF_MIB)
             .or_else(|| {
                 let instances = |o| {
                     if self.0.has(o) {
@@ -188,9 +190,9 @@ impl<M: Mib> SnmpService for Agent<M> {
                         Vec::new()
                     }
                 };
-                first_behind(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index))
+                first_after(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index))
             })
-            .or_else(|| standard(BEHIND))
+            .or_else(|| standard(FRAMEWORK_MIB))
     }
     fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let draft = self.draft(binds)?;
@@ -224,7 +226,7 @@ impl<M: Mib> SnmpAgent for Agent<M> {
     }
 }
 
-impl<M: Mib> Faulty for Agent<M> {
+impl<M: Mib> ApplyDeviceFault for Agent<M> {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
         // The agent restarts with the device; a device whose traffic is not touched by that has nothing more to do.
         let done = self.0.fault(fault);
@@ -289,18 +291,20 @@ pub(crate) fn tenths(value: f64) -> Value {
 }
 
 /// TruthValue (RFC 2579).
-pub(crate) fn truth(yes: bool) -> Value {
+pub(crate) fn truth_value(yes: bool) -> Value {
     Value::Integer(if yes { 1 } else { 2 })
 }
 
 /// Whether the device refuses the next change; if so, that counts as refused.
-pub(crate) fn gate(gate: &crate::model::gate::Gate) -> Result<(), ErrorStatus> {
-    use crate::model::gate::Refusal;
-    gate.peek().map_err(|refusal| {
-        let _ = gate.pass();
+pub(crate) fn check_change(
+    faults: &crate::model::change_faults::ChangeFaults,
+) -> Result<(), ErrorStatus> {
+    use crate::model::change_faults::ChangeRefusal;
+    faults.check_next().map_err(|refusal| {
+        let _ = faults.check();
         match refusal {
-            Refusal::Refused => ErrorStatus::GenErr,
-            Refusal::Full => ErrorStatus::ResourceUnavailable,
+            ChangeRefusal::Refused => ErrorStatus::GenErr,
+            ChangeRefusal::Full => ErrorStatus::ResourceUnavailable,
         }
     })
 }

@@ -4,8 +4,8 @@ use super::{NodeOptions, SnmpAgent, olp, packetlight, polatis, scte};
 use crate::{
     Clock,
     model::{
-        encryptor::forced::{ForcedEnd, ForcedLink},
-        protection::{Group, Input, Protector},
+        encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+        protection::{Group, Input, ProtectionSwitch},
         switch::Switch,
     },
 };
@@ -15,12 +15,12 @@ use qkd_switch_hal::{Geometry, protection::ProtectionCapabilities};
 use std::{sync::Arc, time::Duration};
 
 /// The most varbinds of one request, and the longest name.
-const MOST: usize = 16;
-const LONGEST: usize = 64;
+const MAX_VARBINDS: usize = 16;
+const MAX_NAME_LENGTH: usize = 64;
 
-fn model(group: Group, id: &str) -> Arc<Protector> {
-    Arc::new(Protector::new(
-        Identity::of("fuzzed"),
+fn model(group: Group, id: &str) -> Arc<ProtectionSwitch> {
+    Arc::new(ProtectionSwitch::new(
+        Identity::new("fuzzed"),
         ProtectionCapabilities::new(&[], &[]),
         vec![(id.into(), group)],
         Clock::manual(),
@@ -47,7 +47,7 @@ fn of_scte(kind: scte::Kind) -> Arc<dyn SnmpAgent> {
         .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
         .collect();
     scte::agent(
-        model(Group::with_needs(paths, inputs()), "1"),
+        model(Group::with_path_inputs(paths, inputs()), "1"),
         kind,
         NodeOptions::named("fuzzed", scte::ENTERPRISE),
     )
@@ -64,12 +64,12 @@ pub fn olp() -> Arc<dyn SnmpAgent> {
 /// The agent of a PacketLight box that encrypts and protects.
 #[must_use]
 pub fn packetlight() -> Arc<dyn SnmpAgent> {
-    let link = ForcedLink::new(Clock::manual(), b"emulated initial secret");
-    let end = Arc::new(ForcedEnd::new(
+    let link = ForcedRekeyLink::new(Clock::manual(), b"emulated initial secret");
+    let end = Arc::new(ForcedRekeyEndpoint::new(
         link,
         0,
         "uplink-1",
-        Identity::of("PacketLight"),
+        Identity::new("PacketLight"),
     ));
     let mut options = packetlight::Options::named("fuzzed");
     let ports = packetlight::Ports {
@@ -82,7 +82,7 @@ pub fn packetlight() -> Arc<dyn SnmpAgent> {
 /// The agent of a Polatis matrix.
 #[must_use]
 pub fn polatis() -> Arc<dyn SnmpAgent> {
-    let identity = Identity::of("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
+    let identity = Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
     let switch = Switch::new(identity, Geometry::matrix(4, 4), Clock::manual());
     polatis::agent(
         Arc::new(switch),
@@ -93,8 +93,8 @@ pub fn polatis() -> Arc<dyn SnmpAgent> {
 /// A varbind as the bytes that [`run`] reads: how many numbers its name has, these as base-128 numbers; type; length; value.
 #[must_use]
 pub fn encoded(bind: &VarBind) -> Vec<u8> {
-    let mut bytes = vec![bind.oid.ids().len() as u8];
-    for id in bind.oid.ids() {
+    let mut bytes = vec![bind.oid.sub_identifiers().len() as u8];
+    for id in bind.oid.sub_identifiers() {
         for shift in [28, 21, 14, 7] {
             if id >> shift != 0 {
                 bytes.push(0x80 | (id >> shift & 0x7f) as u8);
@@ -117,7 +117,7 @@ pub fn encoded(bind: &VarBind) -> Vec<u8> {
 }
 
 fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
-    let length = usize::from(bytes.next()?).min(LONGEST);
+    let length = usize::from(bytes.next()?).min(MAX_NAME_LENGTH);
     let mut name = Vec::with_capacity(length);
     while name.len() < length {
         let mut id = 0_u32;
@@ -157,7 +157,7 @@ fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
 pub fn run(agent: &dyn SnmpAgent, input: &[u8]) {
     let mut bytes = input.iter().copied();
     let binds: Vec<VarBind> = std::iter::from_fn(|| decoded(&mut bytes))
-        .take(MOST)
+        .take(MAX_VARBINDS)
         .collect();
     let ask = || {
         for bind in &binds {

@@ -13,7 +13,7 @@ const WAITING: usize = 16;
 
 /// Objects of the standard MIBs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standard {
+pub(crate) enum StandardObject {
     Descr,
     ObjectId,
     UpTime,
@@ -28,22 +28,25 @@ pub(crate) enum Standard {
 }
 
 /// SNMPv2-MIB (RFC 3418) system group; IF-MIB (RFC 2863) ifTable and ifXTable: the columns that name a row.
-pub(crate) const BEFORE: &[(&[u32], Standard)] = &[
-    (&[1, 3, 6, 1, 2, 1, 1, 1], Standard::Descr),
-    (&[1, 3, 6, 1, 2, 1, 1, 2], Standard::ObjectId),
-    (&[1, 3, 6, 1, 2, 1, 1, 3], Standard::UpTime),
-    (&[1, 3, 6, 1, 2, 1, 1, 4], Standard::Text(0)),
-    (&[1, 3, 6, 1, 2, 1, 1, 5], Standard::Text(1)),
-    (&[1, 3, 6, 1, 2, 1, 1, 6], Standard::Text(2)),
-    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 1], Standard::IfIndex),
-    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 2], Standard::IfDescr),
-    (&[1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 1], Standard::IfName),
+pub(crate) const SYSTEM_AND_IF_MIB: &[(&[u32], StandardObject)] = &[
+    (&[1, 3, 6, 1, 2, 1, 1, 1], StandardObject::Descr),
+    (&[1, 3, 6, 1, 2, 1, 1, 2], StandardObject::ObjectId),
+    (&[1, 3, 6, 1, 2, 1, 1, 3], StandardObject::UpTime),
+    (&[1, 3, 6, 1, 2, 1, 1, 4], StandardObject::Text(0)),
+    (&[1, 3, 6, 1, 2, 1, 1, 5], StandardObject::Text(1)),
+    (&[1, 3, 6, 1, 2, 1, 1, 6], StandardObject::Text(2)),
+    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 1], StandardObject::IfIndex),
+    (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 2], StandardObject::IfDescr),
+    (&[1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 1], StandardObject::IfName),
 ];
 /// SNMP-FRAMEWORK-MIB (RFC 3411) snmpEngine group.
-pub(crate) const BEHIND: &[(&[u32], Standard)] = &[
-    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 1], Standard::EngineId),
-    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 2], Standard::EngineBoots),
-    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 3], Standard::EngineTime),
+pub(crate) const FRAMEWORK_MIB: &[(&[u32], StandardObject)] = &[
+    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 1], StandardObject::EngineId),
+    (
+        &[1, 3, 6, 1, 6, 3, 10, 2, 1, 2],
+        StandardObject::EngineBoots,
+    ),
+    (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 3], StandardObject::EngineTime),
 ];
 
 /// An interface row.
@@ -192,47 +195,49 @@ impl Node {
         self.traps.subscribe()
     }
 
-    pub(crate) fn instances(&self, object: Standard) -> Vec<Vec<u32>> {
+    pub(crate) fn instances(&self, object: StandardObject) -> Vec<Vec<u32>> {
         match object {
-            Standard::IfIndex | Standard::IfDescr | Standard::IfName => {
+            StandardObject::IfIndex | StandardObject::IfDescr | StandardObject::IfName => {
                 self.interfaces.iter().map(|i| vec![i.index]).collect()
             }
             _ => vec![vec![0]],
         }
     }
-    pub(crate) fn read(&self, object: Standard, index: &[u32]) -> Option<Value> {
+    pub(crate) fn read(&self, object: StandardObject, index: &[u32]) -> Option<Value> {
         let row = || self.interfaces.iter().find(|i| index == [i.index]);
         match object {
-            Standard::IfIndex => return row().map(|i| Value::Integer(i.index as i32)),
-            Standard::IfDescr => return row().map(|i| Value::text(&i.descr)),
-            Standard::IfName => return row().map(|i| Value::text(&i.name)),
+            StandardObject::IfIndex => return row().map(|i| Value::Integer(i.index as i32)),
+            StandardObject::IfDescr => return row().map(|i| Value::text(&i.descr)),
+            StandardObject::IfName => return row().map(|i| Value::text(&i.name)),
             _ if index != [0] => return None,
             _ => {}
         }
         Some(match object {
-            Standard::Descr => Value::text(&self.descr),
-            Standard::ObjectId => Value::ObjectId(self.object_id.clone()),
-            Standard::UpTime => Value::TimeTicks(self.uptime()),
-            Standard::Text(n) => Value::OctetString(self.texts().get(n)?.clone()),
-            Standard::EngineId => Value::text(&self.engine_id),
-            Standard::EngineBoots => Value::Integer(*self.boots.borrow() as i32),
-            Standard::EngineTime => Value::Integer((self.uptime() / 100) as i32),
-            Standard::IfIndex | Standard::IfDescr | Standard::IfName => return None,
+            StandardObject::Descr => Value::text(&self.descr),
+            StandardObject::ObjectId => Value::ObjectId(self.object_id.clone()),
+            StandardObject::UpTime => Value::TimeTicks(self.uptime()),
+            StandardObject::Text(n) => Value::OctetString(self.texts().get(n)?.clone()),
+            StandardObject::EngineId => Value::text(&self.engine_id),
+            StandardObject::EngineBoots => Value::Integer(*self.boots.borrow() as i32),
+            StandardObject::EngineTime => Value::Integer((self.uptime() / 100) as i32),
+            StandardObject::IfIndex | StandardObject::IfDescr | StandardObject::IfName => {
+                return None;
+            }
         })
     }
     /// What would be written where.
     pub(crate) fn test(
         &self,
-        object: Standard,
+        object: StandardObject,
         index: &[u32],
         value: &Value,
     ) -> Result<(usize, Vec<u8>), ErrorStatus> {
         match (object, value) {
-            (Standard::Text(_), _) if index != [0] => Err(ErrorStatus::NoCreation),
-            (Standard::Text(n), Value::OctetString(text)) => {
+            (StandardObject::Text(_), _) if index != [0] => Err(ErrorStatus::NoCreation),
+            (StandardObject::Text(n), Value::OctetString(text)) => {
                 Ok((n, super::agent::display(text, 255)?.to_vec()))
             }
-            (Standard::Text(_), _) => Err(ErrorStatus::WrongType),
+            (StandardObject::Text(_), _) => Err(ErrorStatus::WrongType),
             _ => Err(ErrorStatus::NotWritable),
         }
     }

@@ -16,17 +16,17 @@ pub use port::{Place, Scheme};
 pub use write::Draft;
 
 use super::{
-    agent::{Agent, Mib, truth},
+    agent::{Agent, Mib, truth_value},
     node::{Interface, Node, NodeOptions},
 };
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::encryptor::{
-        FRAME,
-        mka::{MkaEnd, Sak},
+        FRAME_BYTES,
+        mka::{MkaEndpoint, Sak},
     },
 };
-use events::Board;
+use events::NotificationSource;
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -148,8 +148,8 @@ struct Since {
 
 /// The objects of one end.
 pub struct Nokia {
-    end: Arc<MkaEnd>,
-    board: Arc<Board>,
+    end: Arc<MkaEndpoint>,
+    board: Arc<NotificationSource>,
     rows: Mutex<Rows>,
     since: Mutex<Since>,
     scheme: Scheme,
@@ -158,8 +158,8 @@ pub struct Nokia {
 
 /// An agent at an end of a pair. The CA has the name of the end's channel. Times are those of the pair's clock.
 #[must_use]
-pub fn agent(end: Arc<MkaEnd>, options: Options) -> Arc<Agent<Nokia>> {
-    let identity = end.face().identity();
+pub fn agent(end: Arc<MkaEndpoint>, options: Options) -> Arc<Agent<Nokia>> {
+    let identity = end.base().identity();
     let descr = format!(
         "{} cpm/hops64 {} {} Copyright (c) 2000-2018 Nokia.",
         identity.firmware.unwrap_or_default(),
@@ -182,13 +182,18 @@ pub fn agent(end: Arc<MkaEnd>, options: Options) -> Arc<Agent<Nokia>> {
         options.node,
         interfaces,
     );
-    let board = Arc::new(Board::new(node, end.name(), port_id, end.end()));
+    let board = Arc::new(NotificationSource::new(
+        node,
+        end.name(),
+        port_id,
+        end.end(),
+    ));
     let (ear, number) = (Arc::downgrade(&board), end.end());
     end.link().listen(move |at, event| {
         if at == number
             && let Some(board) = ear.upgrade()
         {
-            board.hear(event);
+            board.on_event(event);
         }
     });
     let nokia = Nokia {
@@ -213,7 +218,7 @@ impl Nokia {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// The rows, after the model: an operator may have destroyed or written a key behind the agent's back.
-    fn seen(&self) -> Rows {
+    fn refreshed_rows(&self) -> Rows {
         let (link, end) = (self.end.link(), self.end.end());
         let held = [1, 2].map(|n| link.slot_of(end, n));
         let mut rows = self.rows();
@@ -256,13 +261,13 @@ impl Nokia {
             3 => Value::Integer(1),
             4 => Value::Integer(if rows.ca_up { 2 } else { 3 }),
             5 => Value::text(&rows.description),
-            6 => truth(true),
+            6 => truth_value(true),
             7 => Value::Integer(rows.clear_tag),
             10 => Value::Gauge32(rows.window),
-            11 => truth(rows.replay),
+            11 => truth_value(rows.replay),
             12 => Value::Integer(rows.cipher),
             13 => Value::Gauge32(rows.offset),
-            14 => truth(rows.delay),
+            14 => truth_value(rows.delay),
             _ => return None,
         })
     }
@@ -293,7 +298,7 @@ impl Nokia {
             5 => Value::text(self.end.name()),
             6 => Value::Integer(if rows.port_up { 2 } else { 3 }),
             7 => Value::Gauge32(rows.max_peers),
-            12 => truth(rows.drop_clear),
+            12 => truth_value(rows.drop_clear),
             13 => Value::Integer(1),
             14 => Value::Integer(rows.encap),
             15 => Value::Gauge32(rows.encap_value),
@@ -314,7 +319,7 @@ impl Nokia {
             5 => Value::text(self.board.sci(end)),
             6 => Value::Gauge32(counters.messages as u32),
             7 => Value::Gauge32(kept.latest.as_ref().map_or(0, |s| s.number)),
-            8 => truth(link.is_server(end)),
+            8 => truth_value(link.is_server(end)),
             9 => Value::Gauge32(
                 link.priority(if link.is_server(end) { end } else { 1 - end })
                     .into(),
@@ -388,7 +393,7 @@ impl Mib for Nokia {
             Object::ChassisSerial => vec![vec![1, CHASSIS_HARDWARE]],
             Object::Ca(_) | Object::StaticCak(_) => vec![self.board.ca.clone()],
             Object::Psk(_) => {
-                let rows = self.seen();
+                let rows = self.refreshed_rows();
                 (0..2u32)
                     .filter(|i| rows.slots[*i as usize].is_some())
                     .map(|i| [&self.board.ca[..], &[i + 1]].concat())
@@ -428,7 +433,7 @@ impl Mib for Nokia {
                 .into_iter()
                 .find(|i| events::length_prefixed(&i.ckn) == ckn)?;
             return if *port == self.board.port {
-                self.mka(column, &instance, &self.seen())
+                self.mka(column, &instance, &self.refreshed_rows())
             } else {
                 None
             };
@@ -436,7 +441,7 @@ impl Mib for Nokia {
         if !self.instances(object).iter().any(|i| i == index) {
             return None;
         }
-        let rows = self.seen();
+        let rows = self.refreshed_rows();
         let (link, end) = (self.end.link(), self.end.end());
         match object {
             Object::Changed(n) => {
@@ -450,7 +455,7 @@ impl Mib for Nokia {
             }
             Object::PortIdScheme => Some(Value::Integer(self.scheme.number())),
             Object::ChassisSerial => {
-                let serial = self.end.face().identity().serial;
+                let serial = self.end.base().identity().serial;
                 Some(Value::text(serial.unwrap_or_default()))
             }
             Object::Ca(column) => self.ca(column, &rows),
@@ -468,12 +473,12 @@ impl Mib for Nokia {
             Object::TxSa(3) => Some(Value::Counter32(self.since(&link.saks().0?).0 as u32)),
             Object::TxSa(_) => Some(Value::Counter32(0)),
             Object::TxSc(4) => Some(Value::Counter64(self.sent())),
-            Object::TxSc(6) => Some(Value::Counter64(self.sent().wrapping_mul(FRAME))),
+            Object::TxSc(6) => Some(Value::Counter64(self.sent().wrapping_mul(FRAME_BYTES))),
             Object::TxSc(_) => Some(Value::Counter64(0)),
             Object::RxSa(_) => Some(Value::Counter32(self.since(&link.saks().0?).1 as u32)),
             Object::RxSc(3) => Some(Value::Counter64(link.traffic_from(1 - end).refused)),
             Object::RxSc(6) => Some(Value::Counter64(self.received())),
-            Object::RxSc(8) => Some(Value::Counter64(self.received().wrapping_mul(FRAME))),
+            Object::RxSc(8) => Some(Value::Counter64(self.received().wrapping_mul(FRAME_BYTES))),
             Object::RxSc(_) => Some(Value::Counter64(0)),
         }
     }

@@ -5,15 +5,15 @@
 //! alarm powers and wavelengths are kept and do nothing; the transmitter has constant power.
 
 use super::{
-    agent::{Agent, Mib, gate, one_of},
+    agent::{Agent, Mib, check_change, one_of},
     node::{Node, NodeOptions},
 };
 use crate::{
-    fault::{DeviceFault, Faulty},
-    model::protection::{Group, Protector, Rejected},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::protection::{Group, ProtectionRejection, ProtectionSwitch},
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value};
-use qkd_switch_hal::protection::{GroupId, Mode};
+use qkd_switch_hal::protection::{GroupId, SelectionMode};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,20 +36,24 @@ pub const PATHS: [&str; 2] = ["main", "sub"];
 pub struct Card;
 
 /// What is kept of a card beside the model, by scalar.
-type Kept = BTreeMap<(u32, u32), i32>;
+type StoredSettings = BTreeMap<(u32, u32), i32>;
 
 /// The objects.
 pub struct Olp {
-    model: Arc<Protector>,
+    model: Arc<ProtectionSwitch>,
     node: Node,
     /// How long one unit of a delay is.
     unit: Duration,
-    kept: Mutex<Kept>,
+    kept: Mutex<StoredSettings>,
 }
 
 /// An agent in front of a model whose groups are the slots with a card.
 #[must_use]
-pub fn agent(model: Arc<Protector>, unit: Duration, options: NodeOptions) -> Arc<Agent<Olp>> {
+pub fn agent(
+    model: Arc<ProtectionSwitch>,
+    unit: Duration,
+    options: NodeOptions,
+) -> Arc<Agent<Olp>> {
     // As recorded chassis respond: LibreNMS has such recordings.
     let node = Node::new(
         model.clock().clone(),
@@ -67,7 +71,7 @@ pub fn agent(model: Arc<Protector>, unit: Duration, options: NodeOptions) -> Arc
 }
 
 enum Change {
-    Mode(Mode),
+    Mode(SelectionMode),
     Channel(usize),
     Revert(bool),
     Threshold(usize, f64),
@@ -85,7 +89,7 @@ fn hundredths(dbm: f64) -> Value {
 }
 
 impl Olp {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn stored_settings(&self) -> MutexGuard<'_, StoredSettings> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn slots(&self) -> Vec<u32> {
@@ -95,8 +99,8 @@ impl Olp {
             .filter_map(|id| id.0.parse().ok())
             .collect()
     }
-    fn look<T>(&self, slot: u32, look: impl FnOnce(&Group) -> T) -> Option<T> {
-        self.model.look(&GroupId(slot.to_string()), look)
+    fn with_group<T>(&self, slot: u32, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.model.with_group(&GroupId(slot.to_string()), look)
     }
     fn units(&self, time: Duration) -> Value {
         Value::Integer((time.as_millis() / self.unit.as_millis().max(1)) as i32)
@@ -110,13 +114,13 @@ impl Olp {
             16..=18 => 1,
             _ => 0,
         };
-        self.kept()
+        self.stored_settings()
             .get(&(slot, scalar))
             .copied()
             .unwrap_or(delivered)
     }
     fn chassis(&self, scalar: u32) -> Option<Value> {
-        let identity = self.model.face().identity();
+        let identity = self.model.base().identity();
         let text = |t: Option<String>| Some(Value::text(t.unwrap_or_default()));
         match scalar {
             1 => text(identity.model),
@@ -127,9 +131,9 @@ impl Olp {
         }
     }
     fn scalar(&self, slot: u32, scalar: u32) -> Option<Value> {
-        let identity = self.model.face().identity();
+        let identity = self.model.base().identity();
         let text = |t: Option<String>| Value::text(t.unwrap_or_default());
-        self.look(slot, |g| {
+        self.with_group(slot, |g| {
             Some(match scalar {
                 1 => Value::Integer(1),
                 2 => Value::text("OLP"),
@@ -138,8 +142,8 @@ impl Olp {
                 5 => Value::text("1.0"),
                 6 => text(identity.serial.map(|s| format!("{s}-{slot}"))),
                 7 => Value::text("2024-01-01"),
-                8 => Value::Integer(i32::from(g.mode == Mode::Automatic)),
-                9 => Value::Integer(g.live() as i32 + 1),
+                8 => Value::Integer(i32::from(g.mode == SelectionMode::Automatic)),
+                9 => Value::Integer(g.active() as i32 + 1),
                 11 => hundredths(g.inputs[0].threshold),
                 12 => hundredths(g.inputs[1].threshold),
                 19 => hundredths(g.level(0).max(-50.0)),
@@ -221,9 +225,9 @@ impl Mib for Olp {
         };
         let change = match scalar {
             8 => Change::Mode(if one_of(value, &[0, 1])? == 1 {
-                Mode::Automatic
+                SelectionMode::Automatic
             } else {
-                Mode::Manual
+                SelectionMode::Manual
             }),
             9 => {
                 let channel = one_of(value, &[1, 2])? as usize - 1;
@@ -232,8 +236,8 @@ impl Mib for Olp {
                     Change::Mode(mode) if *s == slot => Some(*mode),
                     _ => None,
                 });
-                let mode = mode.or_else(|| self.look(slot, |g| g.mode));
-                if mode == Some(Mode::Automatic) {
+                let mode = mode.or_else(|| self.with_group(slot, |g| g.mode));
+                if mode == Some(SelectionMode::Automatic) {
                     return Err(ErrorStatus::InconsistentValue);
                 }
                 Change::Channel(channel)
@@ -247,30 +251,32 @@ impl Mib for Olp {
             25 => delay().map(|_| Change::Keep(scalar, number))?,
             _ => return Err(ErrorStatus::NotWritable),
         };
-        gate(self.model.gate())?;
+        check_change(self.model.change_faults())?;
         draft.0.push((slot, change));
         Ok(())
     }
     fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
         for (slot, change) in draft.0 {
             if let Change::Keep(scalar, number) = change {
-                self.kept().insert((slot, scalar), number);
+                self.stored_settings().insert((slot, scalar), number);
                 continue;
             }
-            let done = self.model.order(&GroupId(slot.to_string()), |group, now| {
-                match change {
-                    Change::Mode(mode) => group.mode = mode,
-                    Change::Channel(path) => return Ok(group.put(path, now)),
-                    Change::Revert(on) => group.revert = on,
-                    Change::Threshold(input, dbm) => group.inputs[input].threshold = dbm,
-                    Change::Restore(time) => group.wait_to_restore = time,
-                    Change::HoldOff(time) => group.hold_off = time,
-                    Change::Keep(..) => {}
-                }
-                Ok(None)
-            });
+            let done = self
+                .model
+                .try_update_group(&GroupId(slot.to_string()), |group, now| {
+                    match change {
+                        Change::Mode(mode) => group.mode = mode,
+                        Change::Channel(path) => return Ok(group.select_path(path, now)),
+                        Change::Revert(on) => group.revert = on,
+                        Change::Threshold(input, dbm) => group.inputs[input].threshold = dbm,
+                        Change::Restore(time) => group.wait_to_restore = time,
+                        Change::HoldOff(time) => group.hold_off = time,
+                        Change::Keep(..) => {}
+                    }
+                    Ok(None)
+                });
             done.map_err(|rejected| {
-                if let Rejected::Gate(_) = rejected {
+                if let ProtectionRejection::Gate(_) = rejected {
                     ErrorStatus::GenErr
                 } else {
                     ErrorStatus::CommitFailed
@@ -280,7 +286,7 @@ impl Mib for Olp {
         Ok(())
     }
     fn state(&self) -> String {
-        format!("{}\nkept: {:?}", self.model.state(), self.kept())
+        format!("{}\nkept: {:?}", self.model.state(), self.stored_settings())
     }
     fn tick(&self) {
         self.model.tick();

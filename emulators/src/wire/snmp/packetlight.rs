@@ -11,13 +11,13 @@ mod aps;
 pub use aps::{PATHS, Ports};
 
 use super::{
-    agent::{Agent, Mib, display, gate, octets, one_of, truth},
+    agent::{Agent, Mib, check_change, display, octets, one_of, truth_value},
     node::{Interface, Node, NodeOptions},
 };
-use crate::model::protection::Protector;
+use crate::model::protection::ProtectionSwitch;
 use crate::{
-    fault::{DeviceFault, Faulty},
-    model::encryptor::forced::{ForcedEnd, ForcedEvent, Stage},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::encryptor::forced::{ExchangeState, ForcedEvent, ForcedRekeyEndpoint},
 };
 use aps::Aps;
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
@@ -63,7 +63,7 @@ pub struct Options {
     /// A Smartoptics OEM agent: no columns 7 (Lock) and 8 (ProtectedStatus).
     pub oem: bool,
     /// Its optical protection, if it has one, and the model whose one group is named by the user port.
-    pub protection: Option<(Ports, Arc<Protector>)>,
+    pub protection: Option<(Ports, Arc<ProtectionSwitch>)>,
 }
 
 impl Options {
@@ -118,7 +118,7 @@ struct Alarm {
 }
 
 #[derive(Default)]
-struct Kept {
+struct SharedState {
     alarms: BTreeMap<u32, Alarm>,
     /// slmTrapLogId of the last trap.
     log: u32,
@@ -129,17 +129,17 @@ struct Kept {
 struct Board {
     node: Node,
     if_index: u32,
-    kept: Mutex<Kept>,
+    kept: Mutex<SharedState>,
 }
 
 impl Board {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn shared(&self) -> MutexGuard<'_, SharedState> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn raise(&self, kind: u32, text: &str) {
         let since = self.node.clock().now();
         if self
-            .kept()
+            .shared()
             .alarms
             .insert(
                 kind,
@@ -155,7 +155,7 @@ impl Board {
         }
     }
     fn clear(&self, kind: u32) {
-        let gone = self.kept().alarms.remove(&kind);
+        let gone = self.shared().alarms.remove(&kind);
         if let Some(alarm) = gone {
             self.trap(kind, &alarm.text, self.node.clock().now(), false);
         }
@@ -163,7 +163,7 @@ impl Board {
     /// SL-ALARM-MIB slAlarmTrap, its varbinds in their order.
     fn trap(&self, kind: u32, text: &str, at: Duration, active: bool) {
         let log = {
-            let mut kept = self.kept();
+            let mut kept = self.shared();
             kept.log = kept.log.wrapping_add(1);
             kept.log
         };
@@ -177,15 +177,15 @@ impl Board {
             alarm(1, Value::Integer(self.if_index as i32)),
             alarm(2, Value::Integer(kind as i32)),
             alarm(3, Value::Integer(if active { 1 } else { 4 })),
-            alarm(4, truth(true)),
-            VarBind::new(Oid::from(ALARM_ACTIVE).child(&[0]), truth(active)),
+            alarm(4, truth_value(true)),
+            VarBind::new(Oid::from(ALARM_ACTIVE).child(&[0]), truth_value(active)),
             alarm(8, Value::text(text)),
             alarm(5, Value::TimeTicks(self.node.ticks(at))),
             VarBind::new(Oid::from(TRAP_LOG_ID).child(&[log]), Value::Gauge32(log)),
         ];
         self.node.notify(Oid::from(ALARM_TRAP), binds);
     }
-    fn hear(&self, event: &ForcedEvent) {
+    fn on_event(&self, event: &ForcedEvent) {
         match event {
             ForcedEvent::ExchangeFailed(true) => {
                 self.raise(KEY_EXCHANGE_FAILED, "Key exchange failed")
@@ -205,7 +205,7 @@ impl Board {
 
 /// The objects of one end.
 pub struct PacketLight {
-    end: Arc<ForcedEnd>,
+    end: Arc<ForcedRekeyEndpoint>,
     board: Arc<Board>,
     oem: bool,
     aps: Option<Aps>,
@@ -213,8 +213,8 @@ pub struct PacketLight {
 
 /// An agent at an end of a pair. Times are those of the pair's clock.
 #[must_use]
-pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
-    let identity = end.face().identity();
+pub fn agent(end: Arc<ForcedRekeyEndpoint>, options: Options) -> Arc<Agent<PacketLight>> {
+    let identity = end.base().identity();
     let descr = format!(
         "{} {} {}",
         identity.vendor,
@@ -249,9 +249,9 @@ pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
         options.node,
         interfaces,
     );
-    let kept = Kept {
+    let kept = SharedState {
         crypto_user: b"Crypto".to_vec(),
-        ..Kept::default()
+        ..SharedState::default()
     };
     let board = Arc::new(Board {
         node,
@@ -263,7 +263,7 @@ pub fn agent(end: Arc<ForcedEnd>, options: Options) -> Arc<Agent<PacketLight>> {
         if at == number
             && let Some(board) = ear.upgrade()
         {
-            board.hear(event);
+            board.on_event(event);
         }
     });
     let aps = options
@@ -292,7 +292,7 @@ pub struct Draft {
 
 impl PacketLight {
     fn entity(&self, column: u32) -> Option<Value> {
-        let identity = self.end.face().identity();
+        let identity = self.end.base().identity();
         let text = |t: Option<String>| Value::text(t.unwrap_or_default());
         Some(match column {
             2 => text(identity.model),
@@ -305,14 +305,14 @@ impl PacketLight {
         })
     }
     fn alarm(&self, column: u32, kind: u32) -> Option<Value> {
-        let alarm = self.board.kept().alarms.get(&kind)?.clone();
+        let alarm = self.board.shared().alarms.get(&kind)?.clone();
         Some(match column {
             1 => Value::Integer(self.board.if_index as i32),
             2 => Value::Integer(kind as i32),
             3 => Value::Integer(1),
-            4 => truth(true),
+            4 => truth_value(true),
             5 => Value::TimeTicks(self.board.node.ticks(alarm.since)),
-            6 => truth(alarm.acknowledged),
+            6 => truth_value(alarm.acknowledged),
             8 => Value::text(&alarm.text),
             _ => return None,
         })
@@ -321,17 +321,17 @@ impl PacketLight {
         let (link, end) = (self.end.link(), self.end.end());
         Some(match column {
             1 => Value::Integer(self.board.if_index as i32),
-            2 => truth(link.is_enabled(end)),
+            2 => truth_value(link.is_enabled(end)),
             3 | 8 => Value::Integer(match link.stage() {
-                Stage::Init => 1,
-                Stage::Exchange => 2,
-                Stage::Derivation => 3,
-                Stage::Active => 4,
+                ExchangeState::Init => 1,
+                ExchangeState::Exchange => 2,
+                ExchangeState::Derivation => 3,
+                ExchangeState::Active => 4,
             }),
             4 => Value::Integer(0),
             5 => Value::text(""),
             6 => Value::Integer(i32::try_from(link.period(end).as_secs() / 60).unwrap_or(i32::MAX)),
-            7 => truth(link.is_locked(end)),
+            7 => truth_value(link.is_locked(end)),
             _ => return None,
         })
     }
@@ -428,7 +428,7 @@ impl Mib for PacketLight {
             Object::Alarm(_) => {
                 self.tick();
                 self.board
-                    .kept()
+                    .shared()
                     .alarms
                     .keys()
                     .map(|kind| vec![self.board.if_index, *kind])
@@ -460,11 +460,11 @@ impl Mib for PacketLight {
             Object::SnmpVersion => Some(Value::Integer(4)),
             Object::Capability => Some(Value::Integer(2)),
             Object::Entity(column) => self.entity(column),
-            Object::Firewall | Object::FirewallSelect => Some(truth(false)),
+            Object::Firewall | Object::FirewallSelect => Some(truth_value(false)),
             Object::Encryption(column) => self.encryption(column),
             // encGbe100lan.
             Object::ServiceType => Some(Value::Integer(101)),
-            Object::CryptoUser => Some(Value::OctetString(self.board.kept().crypto_user.clone())),
+            Object::CryptoUser => Some(Value::OctetString(self.board.shared().crypto_user.clone())),
             Object::Aps(column) => self.aps.as_ref()?.column(&self.board.node, column),
             Object::SwitchPort(column) => self.aps.as_ref()?.port(column, *index.first()?),
             Object::Alarm(_) => None,
@@ -502,11 +502,11 @@ impl Mib for PacketLight {
                 }
                 _ => return Err(ErrorStatus::NotWritable),
             };
-            gate(aps.model.gate())?;
+            check_change(aps.model.change_faults())?;
             draft.aps.push(change);
             return Ok(());
         }
-        gate(self.end.link().gate(self.end.end()))?;
+        check_change(self.end.link().change_faults(self.end.end()))?;
         match object {
             // What the box has, and nothing else.
             Object::TrapFormat => one_of(value, &[1]).map(drop)?,
@@ -556,9 +556,9 @@ impl Mib for PacketLight {
         }
         if let Some(aps) = &self.aps {
             aps.commit(draft.aps)?;
-            aps.tell(&self.board.node);
+            aps.send_notifications(&self.board.node);
         }
-        let mut kept = self.board.kept();
+        let mut kept = self.board.shared();
         for (kind, yes) in draft.acknowledge {
             if let Some(alarm) = kept.alarms.get_mut(&kind) {
                 alarm.acknowledged = yes;
@@ -571,7 +571,7 @@ impl Mib for PacketLight {
     }
     fn state(&self) -> String {
         let link = self.end.link().state(self.end.end());
-        let kept = self.board.kept();
+        let kept = self.board.shared();
         let acknowledged: Vec<u32> = kept
             .alarms
             .iter()
@@ -591,7 +591,7 @@ impl Mib for PacketLight {
     fn tick(&self) {
         self.end.link().tick();
         if let Some(aps) = &self.aps {
-            aps.tell(&self.board.node);
+            aps.send_notifications(&self.board.node);
         }
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
@@ -614,12 +614,12 @@ impl Mib for PacketLight {
             _ => self.end.apply(fault)?,
         }
         if let Some(aps) = &self.aps {
-            aps.tell(&self.board.node);
+            aps.send_notifications(&self.board.node);
         }
         if *fault == DeviceFault::Clear {
             let asked: Vec<u32> = self
                 .board
-                .kept()
+                .shared()
                 .alarms
                 .keys()
                 .copied()

@@ -10,13 +10,13 @@
 mod notify;
 
 use super::{
-    agent::{Agent, Mib, gate, integer, octets, one_of, unsigned},
+    agent::{Agent, Mib, check_change, integer, octets, one_of, unsigned},
     node::{Node, NodeOptions},
 };
 use crate::{
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::switch::{
-        Rejected, Switch, SwitchEvent,
+        Switch, SwitchEvent, SwitchRejection,
         aps::{Aps, Condition},
         monitor::{AlarmMode, Edge, Voa, VoaMode},
     },
@@ -66,7 +66,7 @@ const INTERFACES: [(&str, &str); 5] = [
 ];
 
 /// The objects.
-pub struct Polatis {
+pub struct PolatisMib {
     switch: Arc<Switch>,
     node: Node,
     happenings: Mutex<broadcast::Receiver<SwitchEvent>>,
@@ -75,8 +75,8 @@ pub struct Polatis {
 
 /// An agent in front of a matrix.
 #[must_use]
-pub fn agent(switch: Arc<Switch>, options: NodeOptions) -> Arc<Agent<Polatis>> {
-    let id = switch.face().identity();
+pub fn agent(switch: Arc<Switch>, options: NodeOptions) -> Arc<Agent<PolatisMib>> {
+    let id = switch.base().identity();
     let descr = format!(
         "{} {} {}",
         id.vendor,
@@ -90,8 +90,8 @@ pub fn agent(switch: Arc<Switch>, options: NodeOptions) -> Arc<Agent<Polatis>> {
         options,
         Vec::new(),
     );
-    let happenings = Mutex::new(switch.happenings());
-    Arc::new(Agent::new(Polatis {
+    let happenings = Mutex::new(switch.subscribe());
+    Arc::new(Agent::new(PolatisMib {
         switch,
         node,
         happenings,
@@ -134,16 +134,16 @@ fn modes(mode: VoaMode) -> i32 {
     }
 }
 
-impl From<Rejected> for ErrorStatus {
-    fn from(rejected: Rejected) -> Self {
+impl From<SwitchRejection> for ErrorStatus {
+    fn from(rejected: SwitchRejection) -> Self {
         match rejected {
-            Rejected::Gate(_) => Self::GenErr,
+            SwitchRejection::Gate(_) => Self::GenErr,
             _ => Self::InconsistentValue,
         }
     }
 }
 
-impl Polatis {
+impl PolatisMib {
     fn ports(&self) -> Vec<u32> {
         self.switch.geometry().ports().map(|p| p.0).collect()
     }
@@ -304,7 +304,7 @@ impl Polatis {
         let [working, other] = *index else {
             return Err(ErrorStatus::NoCreation);
         };
-        if !self.switch.has(working) || !self.switch.has(other) || working == other {
+        if !self.switch.has_port(working) || !self.switch.has_port(other) || working == other {
             return Err(ErrorStatus::NoCreation);
         }
         let aps: Aps = self.switch.aps();
@@ -341,7 +341,7 @@ impl Polatis {
 
 macro_rules! p { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 26592, 2, $($id),*] }; }
 
-impl Mib for Polatis {
+impl Mib for PolatisMib {
     type Object = Object;
     type Draft = Draft;
 
@@ -419,7 +419,7 @@ impl Mib for Polatis {
         }
     }
     fn read(&self, object: Object, index: &[u32]) -> Option<Value> {
-        let id = || self.switch.face().identity();
+        let id = || self.switch.base().identity();
         if let (Object::ApsGroup(column), [working, protecting]) = (object, index) {
             let priority = *self.switch.aps().groups.get(working)?.get(protecting)?;
             return Some(match column {
@@ -461,7 +461,7 @@ impl Mib for Polatis {
                     _ => Value::Integer(1),
                 })
             }
-            _ if !self.switch.has(n) => None,
+            _ if !self.switch.has_port(n) => None,
             Object::Port(2) => Some(Value::Gauge32(self.switch.peer(n).unwrap_or(0))),
             Object::Port(3) => Some(Value::Integer(match self.switch.port_state(n) {
                 PortState::Failed => 3,
@@ -521,7 +521,8 @@ impl Mib for Polatis {
                 Object::Port(2) => {
                     let peer = unsigned(value, |_| true)?;
                     let ingress = |p: u32| self.switch.geometry().is_ingress(Port(p));
-                    if peer != 0 && (!self.switch.has(peer) || ingress(peer) == ingress(port)) {
+                    if peer != 0 && (!self.switch.has_port(peer) || ingress(peer) == ingress(port))
+                    {
                         return Err(ErrorStatus::InconsistentValue);
                     }
                     Change::Patch(port, peer)
@@ -549,9 +550,10 @@ impl Mib for Polatis {
                         [one_of(value, &[1, 2, 3])? as usize - 1],
                 ),
                 Object::Voa(1) => Change::VoaLevel(port, integer(value, -100_000..=100_000)?),
-                Object::Voa(2) => {
-                    Change::VoaReference(port, unsigned(value, |v| v == 0 || self.switch.has(v))?)
-                }
+                Object::Voa(2) => Change::VoaReference(
+                    port,
+                    unsigned(value, |v| v == 0 || self.switch.has_port(v))?,
+                ),
                 Object::Voa(_) => {
                     let asked = one_of(value, &[1, 2, 3, 5, 6])?;
                     let mode = [
@@ -590,7 +592,7 @@ impl Mib for Polatis {
                 _ => octets(value).and(Err(ErrorStatus::NotWritable))?,
             }
         };
-        gate(self.switch.gate())?;
+        check_change(self.switch.change_faults())?;
         draft.0.push(change);
         Ok(())
     }
@@ -612,7 +614,7 @@ impl Mib for Polatis {
         if let DeviceFault::Alarm(name) = fault {
             return notify::system(&self.node, name);
         }
-        Faulty::apply(&*self.switch, fault)?;
+        ApplyDeviceFault::apply(&*self.switch, fault)?;
         self.drain();
         Ok(())
     }

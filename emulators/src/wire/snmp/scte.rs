@@ -5,15 +5,15 @@
 //! alarm takes, and that the log table itself is not served.
 
 use super::{
-    agent::{Agent, Mib, gate, integer, one_of, tenths},
+    agent::{Agent, Mib, check_change, integer, one_of, tenths},
     node::{Node, NodeOptions},
 };
 use crate::{
-    fault::{DeviceFault, Faulty},
-    model::protection::{Group, Input, Protector, Rejected},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::protection::{Group, Input, ProtectionRejection, ProtectionSwitch},
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
-use qkd_switch_hal::protection::{GroupId, Mode};
+use qkd_switch_hal::protection::{GroupId, SelectionMode};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -67,7 +67,7 @@ pub enum Object {
 
 /// What is kept beside the model, and what was last told.
 #[derive(Default)]
-struct Kept {
+struct SharedState {
     /// In 0.01 nm.
     wavelength: i32,
     log: u32,
@@ -78,15 +78,15 @@ struct Kept {
 /// The objects.
 pub struct Scte {
     kind: Kind,
-    model: Arc<Protector>,
+    model: Arc<ProtectionSwitch>,
     node: Node,
-    kept: Mutex<Kept>,
+    kept: Mutex<SharedState>,
 }
 
 /// An agent in front of a model with one group, whose paths are those of `kind`.
 #[must_use]
-pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Agent<Scte>> {
-    let identity = model.face().identity();
+pub fn agent(model: Arc<ProtectionSwitch>, kind: Kind, options: NodeOptions) -> Arc<Agent<Scte>> {
+    let identity = model.base().identity();
     let descr = format!(
         "{} {} {}",
         identity.vendor,
@@ -100,9 +100,9 @@ pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Age
         options,
         Vec::new(),
     );
-    let kept = Mutex::new(Kept {
+    let kept = Mutex::new(SharedState {
         wavelength: 155_000,
-        ..Kept::default()
+        ..SharedState::default()
     });
     let scte = Scte {
         kind,
@@ -110,7 +110,7 @@ pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Age
         node,
         kept,
     };
-    scte.kept().told = scte.faults();
+    scte.shared().told = scte.faults();
     Arc::new(Agent::new(scte))
 }
 
@@ -119,7 +119,7 @@ pub fn agent(model: Arc<Protector>, kind: Kind, options: NodeOptions) -> Arc<Age
 pub struct Draft(Vec<Change>);
 
 enum Change {
-    Mode(Mode),
+    Mode(SelectionMode),
     Control(usize),
     Revert(bool),
     Wavelength(i32),
@@ -134,11 +134,11 @@ fn second(yes: bool) -> Value {
 }
 
 impl Scte {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn shared(&self) -> MutexGuard<'_, SharedState> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn look<T>(&self, look: impl FnOnce(&Group) -> T) -> Option<T> {
-        self.model.look(&GroupId::from("1"), look)
+    fn with_group<T>(&self, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.model.with_group(&GroupId::from("1"), look)
     }
     fn number(&self, path: usize) -> i32 {
         self.kind.paths().get(path).map_or(0, |p| p.1)
@@ -148,17 +148,17 @@ impl Scte {
         let all = |g: &Group| {
             let inputs: Vec<bool> = g.inputs.iter().map(Input::failed).collect();
             [
-                vec![g.live() != g.preferred, inputs.iter().all(|f| *f)],
+                vec![g.active() != g.preferred, inputs.iter().all(|f| *f)],
                 inputs,
             ]
             .concat()
         };
-        self.look(all).unwrap_or_default()
+        self.with_group(all).unwrap_or_default()
     }
     /// heCommonAlarmEvent for each status that is another than was told.
-    fn tell(&self) {
+    fn send_notifications(&self) {
         let now = self.faults();
-        let before = std::mem::replace(&mut self.kept().told, now.clone());
+        let before = std::mem::replace(&mut self.shared().told, now.clone());
         for (n, (is, was)) in now.iter().zip(&before).enumerate() {
             if is == was {
                 continue;
@@ -169,7 +169,7 @@ impl Scte {
                 input => Oid::from(OBJECTS).child(&[2, 1, 4, UNIT, input as u32 - 1]),
             };
             let log = {
-                let mut kept = self.kept();
+                let mut kept = self.shared();
                 kept.log = kept.log % 65_535 + 1;
                 kept.log
             };
@@ -235,13 +235,13 @@ impl Mib for Scte {
             return None;
         }
         let nth = *index.last()? as usize - 1;
-        let wavelength = self.kept().wavelength;
-        self.look(|g| match object {
-            Object::Unit(1) => Some(second(g.mode == Mode::Manual)),
+        let wavelength = self.shared().wavelength;
+        self.with_group(|g| match object {
+            Object::Unit(1) => Some(second(g.mode == SelectionMode::Manual)),
             Object::Unit(2) => Some(Value::Integer(self.number(g.preferred))),
             Object::Unit(3) => Some(second(g.revert)),
-            Object::Unit(4) => Some(Value::Integer(self.number(g.live()))),
-            Object::Unit(5) => Some(second(g.live() != g.preferred)),
+            Object::Unit(4) => Some(Value::Integer(self.number(g.active()))),
+            Object::Unit(5) => Some(second(g.active() != g.preferred)),
             Object::Unit(6) => Some(second(g.inputs.iter().all(Input::failed))),
             Object::Unit(7) => Some(Value::Integer(wavelength)),
             Object::Unit(8) => Some(tenths(g.hysteresis)),
@@ -273,12 +273,12 @@ impl Mib for Scte {
         if self.read(object, index).is_none() {
             return Err(ErrorStatus::NoCreation);
         }
-        gate(self.model.gate())?;
+        check_change(self.model.change_faults())?;
         draft.0.push(match object {
             Object::Unit(1) => Change::Mode(if one_of(value, &[1, 2])? == 1 {
-                Mode::Automatic
+                SelectionMode::Automatic
             } else {
-                Mode::Manual
+                SelectionMode::Manual
             }),
             Object::Unit(2) => {
                 let asked = one_of(value, &[1, 2, 3, 4, 5, 6])?;
@@ -305,53 +305,55 @@ impl Mib for Scte {
     }
     fn commit(&self, draft: Draft) -> Result<(), ErrorStatus> {
         let mut wavelength = None;
-        let done = self.model.order(&GroupId::from("1"), |group, now| {
-            let mut moved = None;
-            for change in draft.0 {
-                match change {
-                    Change::Mode(mode) => group.mode = mode,
-                    Change::Control(path) => {
-                        group.preferred = path;
-                        if group.mode == Mode::Manual {
-                            moved = group.put(path, now).or(moved);
+        let done = self
+            .model
+            .try_update_group(&GroupId::from("1"), |group, now| {
+                let mut moved = None;
+                for change in draft.0 {
+                    match change {
+                        Change::Mode(mode) => group.mode = mode,
+                        Change::Control(path) => {
+                            group.preferred = path;
+                            if group.mode == SelectionMode::Manual {
+                                moved = group.select_path(path, now).or(moved);
+                            }
                         }
+                        Change::Revert(on) => group.revert = on,
+                        Change::Wavelength(hundredths) => wavelength = Some(hundredths),
+                        Change::Hysteresis(db) => group.hysteresis = db,
+                        Change::Wait(time) => group.wait_to_restore = time,
+                        Change::Threshold(input, dbm) => group.inputs[input].threshold = dbm,
                     }
-                    Change::Revert(on) => group.revert = on,
-                    Change::Wavelength(hundredths) => wavelength = Some(hundredths),
-                    Change::Hysteresis(db) => group.hysteresis = db,
-                    Change::Wait(time) => group.wait_to_restore = time,
-                    Change::Threshold(input, dbm) => group.inputs[input].threshold = dbm,
                 }
-            }
-            Ok(moved)
-        });
+                Ok(moved)
+            });
         done.map_err(|rejected| {
-            if let Rejected::Gate(_) = rejected {
+            if let ProtectionRejection::Gate(_) = rejected {
                 ErrorStatus::GenErr
             } else {
                 ErrorStatus::CommitFailed
             }
         })?;
         if let Some(hundredths) = wavelength {
-            self.kept().wavelength = hundredths;
+            self.shared().wavelength = hundredths;
         }
-        self.tell();
+        self.send_notifications();
         Ok(())
     }
     fn state(&self) -> String {
         format!(
             "{}\nwavelength: {}",
             self.model.state(),
-            self.kept().wavelength
+            self.shared().wavelength
         )
     }
     fn tick(&self) {
         self.model.tick();
-        self.tell();
+        self.send_notifications();
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
         self.model.apply(fault)?;
-        self.tell();
+        self.send_notifications();
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! What each command does.
 
 use super::{
-    Connection,
-    framing::{Denied, Request, ports},
+    Tl1Session,
+    framing::{ErrorCode, Request, ports},
 };
 use crate::model::switch::{
-    Rejected, Switch, SwitchEvent,
+    Switch, SwitchEvent, SwitchRejection,
     monitor::{AlarmKind, AlarmMode, Edge, Voa, VoaMode},
 };
 use qkd_switch_hal::{Geometry, Port, PortState};
@@ -15,39 +15,42 @@ const ROOT: &str = "root";
 
 /// The lines of an answer, and whether light has moved for it.
 #[derive(Default)]
-pub(super) struct Done {
+pub(super) struct CommandOutput {
     pub(super) lines: Vec<String>,
     pub(super) moved: bool,
 }
 
-fn lines(lines: impl IntoIterator<Item = String>) -> Result<Done, Denied> {
-    Ok(Done {
+fn lines(lines: impl IntoIterator<Item = String>) -> Result<CommandOutput, ErrorCode> {
+    Ok(CommandOutput {
         lines: lines.into_iter().collect(),
         moved: false,
     })
 }
 
-impl From<Rejected> for Denied {
-    fn from(rejected: Rejected) -> Self {
+impl From<SwitchRejection> for ErrorCode {
+    fn from(rejected: SwitchRejection) -> Self {
         match rejected {
-            Rejected::NoSuchPort(_) | Rejected::Unequal => Self::BAD_AID,
-            Rejected::Busy(_) | Rejected::Failed(_) | Rejected::NeverDark | Rejected::Gate(_) => {
-                Self::REFUSED
-            }
+            SwitchRejection::NoSuchPort(_) | SwitchRejection::Unequal => Self::BAD_AID,
+            SwitchRejection::Busy(_)
+            | SwitchRejection::Failed(_)
+            | SwitchRejection::NeverDark
+            | SwitchRejection::Gate(_) => Self::REFUSED,
         }
     }
 }
 
-fn done(result: Result<(), Rejected>) -> Result<Done, Denied> {
-    result.map(|()| Done::default()).map_err(Denied::from)
-}
-fn moved(result: Result<(), Rejected>) -> Result<Done, Denied> {
+fn done(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
     result
-        .map(|()| Done {
+        .map(|()| CommandOutput::default())
+        .map_err(ErrorCode::from)
+}
+fn moved(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
+    result
+        .map(|()| CommandOutput {
             lines: Vec::new(),
             moved: true,
         })
-        .map_err(Denied::from)
+        .map_err(ErrorCode::from)
 }
 
 fn size(switch: &Switch) -> (u32, u32) {
@@ -58,7 +61,7 @@ fn size(switch: &Switch) -> (u32, u32) {
 }
 
 /// The ports that an AID names; all of them, if it names none.
-fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
+fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     let (ingress, egress) = size(switch);
     let all = ports(aid, ingress + egress)?;
     Ok(if all.is_empty() {
@@ -67,66 +70,69 @@ fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
         all
     })
 }
-/// The ports that a change names; `ALL` where the sources have it.
-fn asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
+/// The ports that a change names; `ALL_SETTINGS` where the sources have it.
+fn asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     if aid.is_empty() {
-        return Err(Denied::BAD_AID);
+        return Err(ErrorCode::BAD_AID);
     }
     named(switch, aid)
 }
 
 /// A decimal number, in thousandths.
-fn milli(text: &str) -> Result<i32, Denied> {
-    let value: f64 = text.trim().parse().map_err(|_| Denied::BAD_VALUE)?;
+fn milli(text: &str) -> Result<i32, ErrorCode> {
+    let value: f64 = text.trim().parse().map_err(|_| ErrorCode::BAD_VALUE)?;
     let milli = (value * 1000.0).round();
     if (-100_000.0..=100_000.0).contains(&milli) {
         Ok(milli as i32)
     } else {
-        Err(Denied::BAD_VALUE)
+        Err(ErrorCode::BAD_VALUE)
     }
 }
 fn decimal(milli: i32) -> String {
     format!("{:.1}", f64::from(milli) / 1000.0)
 }
 
-fn kind(request: &Request) -> Result<AlarmKind, Denied> {
+fn kind(request: &Request) -> Result<AlarmKind, ErrorCode> {
     match request
         .parameter("TYPE")
-        .ok_or(Denied::NO_BLOCK)?
+        .ok_or(ErrorCode::NO_BLOCK)?
         .to_uppercase()
         .as_str()
     {
         "LOS" => Ok(AlarmKind::Los),
         "DEGRADED" => Ok(AlarmKind::Degraded),
-        _ => Err(Denied::BAD_VALUE),
+        _ => Err(ErrorCode::BAD_VALUE),
     }
 }
 
 /// Carries out a command.
-pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done, Denied> {
+pub(super) fn run(
+    connection: &mut Tl1Session,
+    request: &Request,
+) -> Result<CommandOutput, ErrorCode> {
     let switch = std::sync::Arc::clone(&connection.device.switch);
     let switch = &*switch;
     if request.verb == "ACT-USER" {
         // Whoever was logged in stays so if another login fails.
         return if request.aid.eq_ignore_ascii_case(ROOT) && request.first() == ROOT {
             connection.user = Some(request.aid.clone());
-            Ok(Done::default())
+            Ok(CommandOutput::default())
         } else {
-            Err(Denied::BAD_LOGIN)
+            Err(ErrorCode::BAD_LOGIN)
         };
     }
     if connection.user.is_none() {
-        return Err(Denied::NO_LOGIN);
+        return Err(ErrorCode::NO_LOGIN);
     }
     let aid = request.aid.as_str();
     match request.verb.as_str() {
         "CANC-USER" => {
             connection.user = None;
-            Ok(Done::default())
+            Ok(CommandOutput::default())
         }
-        "RTRV-HDR" => Ok(Done::default()),
+        "RTRV-HDR" => Ok(CommandOutput::default()),
         "RTRV-NETYPE" => {
-            let id = switch.face().identity();
+            let id = switch.base().identity();
             lines([format!(
                 "{},{},OCS,{}",
                 id.vendor,
@@ -135,7 +141,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
             )])
         }
         "RTRV-INV" => {
-            let id = switch.face().identity();
+            let id = switch.base().identity();
             lines([format!(
                 "OCS:MODEL={},SN={}",
                 id.model.unwrap_or_default(),
@@ -144,22 +150,22 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
         }
         "RTRV-EQPT" => equipment(switch, request),
         "ED-EQPT" if aid.eq_ignore_ascii_case("TIMEOUT") => {
-            connection.kept().timeout = request
+            connection.state().timeout = request
                 .parameter("ADMIN")
                 .and_then(|m| m.parse().ok())
                 .filter(|m| *m <= 100_000)
-                .ok_or(Denied::BAD_VALUE)?;
-            Ok(Done::default())
+                .ok_or(ErrorCode::BAD_VALUE)?;
+            Ok(CommandOutput::default())
         }
         "OPR-ARC-EQPT" if aid.eq_ignore_ascii_case("REPMGR") => {
             connection.silenced = true;
-            Ok(Done::default())
+            Ok(CommandOutput::default())
         }
         "ENT-PATCH" => {
-            let (ingress, egress) = aid.split_once(',').ok_or(Denied::BAD_AID)?;
+            let (ingress, egress) = aid.split_once(',').ok_or(ErrorCode::BAD_AID)?;
             let (ingress, egress) = (asked(switch, ingress)?, asked(switch, egress)?);
             if ingress.len() != egress.len() {
-                return Err(Denied::BAD_AID);
+                return Err(ErrorCode::BAD_AID);
             }
             moved(switch.add(&ingress.into_iter().zip(egress).collect::<Vec<_>>()))
         }
@@ -167,7 +173,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
         "DLT-PATCH" => moved(switch.remove(&asked(switch, aid)?)),
         "RTRV-PATCH" => {
             let wanted = named(switch, aid)?;
-            let all = switch.connected();
+            let all = switch.cross_connects();
             lines(
                 all.iter()
                     .filter(|c| wanted.contains(&c.ingress.0) || wanted.contains(&c.egress.0))
@@ -194,7 +200,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
             let label = request
                 .parameter("LABEL")
                 .filter(|l| l.len() <= 64)
-                .ok_or(Denied::BAD_VALUE)?;
+                .ok_or(ErrorCode::BAD_VALUE)?;
             done(switch.set_label(&asked(switch, aid)?, &label))
         }
         "RTRV-PORT-LABEL" => lines(
@@ -213,7 +219,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                     .map(|p| format!("{p}:{:.2}", switch.power_at(p))),
             )
         }
-        "RTRV-PORT-REVPOWER" => Err(Denied::NOT_HERE),
+        "RTRV-PORT-REVPOWER" => Err(ErrorCode::NOT_HERE),
         "SET-PORT-PMON" => {
             let wave = request
                 .parameter("WAVE")
@@ -226,7 +232,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                     a.parse::<u8>()
                         .ok()
                         .filter(|c| (1..=8).contains(c))
-                        .ok_or(Denied::BAD_VALUE)
+                        .ok_or(ErrorCode::BAD_VALUE)
                 })
                 .transpose()?;
             done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| {
@@ -256,8 +262,8 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                     let a = m.alarm(kind);
                     format!(
                         "{p}:{},{},{},{}",
-                        mode_word(a.mode),
-                        edge_word(a.edge),
+                        mode_keyword(a.mode),
+                        edge_keyword(a.edge),
                         decimal(a.high),
                         decimal(a.low)
                     )
@@ -272,7 +278,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                     let a = m.alarm(kind);
                     format!(
                         "{p}:{}{}",
-                        mode_word(a.mode),
+                        mode_keyword(a.mode),
                         if a.raised() { "&TRIGGERED" } else { "" }
                     )
                 })
@@ -294,7 +300,7 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                 named(switch, aid)?
             };
             if !wanted.iter().all(egress) {
-                return Err(Denied::BAD_AID);
+                return Err(ErrorCode::BAD_AID);
             }
             lines(
                 wanted
@@ -302,15 +308,15 @@ pub(super) fn run(connection: &mut Connection, request: &Request) -> Result<Done
                     .filter_map(|p| switch.voa(p).map(|v| shown(p, v))),
             )
         }
-        _ => Err(Denied::NO_VERB),
+        _ => Err(ErrorCode::NO_VERB),
     }
 }
 
-fn monitored(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
+fn monitored(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     let all = named(switch, aid)?;
     let fitted = |p: &u32| switch.monitor_of(*p).is_some();
     if !switch.geometry().ports().any(|p| fitted(&p.0)) {
-        return Err(Denied::NOT_HERE);
+        return Err(ErrorCode::NOT_HERE);
     }
     if aid.is_empty() {
         return Ok(all.into_iter().filter(fitted).collect());
@@ -318,31 +324,31 @@ fn monitored(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
     if all.iter().all(fitted) {
         Ok(all)
     } else {
-        Err(Denied::BAD_AID)
+        Err(ErrorCode::BAD_AID)
     }
 }
-fn monitored_asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, Denied> {
+fn monitored_asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     if aid.is_empty() {
-        Err(Denied::BAD_AID)
+        Err(ErrorCode::BAD_AID)
     } else {
         monitored(switch, aid)
     }
 }
 
 /// Nanometres to picometres.
-fn milli_wave(text: &str) -> Result<u32, Denied> {
-    let nm: f64 = text.trim().parse().map_err(|_| Denied::BAD_VALUE)?;
+fn milli_wave(text: &str) -> Result<u32, ErrorCode> {
+    let nm: f64 = text.trim().parse().map_err(|_| ErrorCode::BAD_VALUE)?;
     if (1000.0..=2000.0).contains(&nm) {
         Ok((nm * 1000.0).round() as u32)
     } else {
-        Err(Denied::BAD_VALUE)
+        Err(ErrorCode::BAD_VALUE)
     }
 }
 
-fn equipment(switch: &Switch, request: &Request) -> Result<Done, Denied> {
+fn equipment(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
     let parameter = request
         .parameter("PARAMETER")
-        .ok_or(Denied::NO_BLOCK)?
+        .ok_or(ErrorCode::NO_BLOCK)?
         .to_uppercase();
     let (ingress, egress) = size(switch);
     match (request.aid.to_uppercase().as_str(), parameter.as_str()) {
@@ -361,14 +367,18 @@ fn equipment(switch: &Switch, request: &Request) -> Result<Done, Denied> {
             };
             lines(fitted.map(|p| format!("PMON::PORT={p},MODE={}", mode(p))))
         }
-        ("REVPMON", "CONFIG") => Ok(Done::default()),
+        ("REVPMON", "CONFIG") => Ok(CommandOutput::default()),
         ("ATTEN", "CONFIG") => lines(["ATTEN:CONFIG=NONE|ABSOLUTE|RELATIVE|CONVERGED".to_owned()]),
-        _ => Err(Denied::NOT_HERE),
+        _ => Err(ErrorCode::NOT_HERE),
     }
 }
 
-fn flap(connection: &Connection, switch: &Switch, request: &Request) -> Result<Done, Denied> {
-    let mut kept = connection.kept();
+fn flap(
+    connection: &Tl1Session,
+    switch: &Switch,
+    request: &Request,
+) -> Result<CommandOutput, ErrorCode> {
+    let mut kept = connection.state();
     if request.verb == "RTRV-PORT-FLAP" {
         let wanted = named(switch, &request.aid)?;
         return lines(
@@ -386,26 +396,26 @@ fn flap(connection: &Connection, switch: &Switch, request: &Request) -> Result<D
             };
             let text = Some(request.first())
                 .filter(|t| right(t))
-                .ok_or(Denied::BAD_VALUE)?;
+                .ok_or(ErrorCode::BAD_VALUE)?;
             wanted
                 .into_iter()
                 .for_each(|p| drop(kept.flaps.insert(p, text.to_owned())));
         }
         "RLS-PORT-FLAP" => wanted.iter().for_each(|p| drop(kept.flaps.remove(p))),
         _ if wanted.iter().all(|p| kept.flaps.contains_key(p)) => {}
-        _ => return Err(Denied::REFUSED),
+        _ => return Err(ErrorCode::REFUSED),
     }
-    Ok(Done::default())
+    Ok(CommandOutput::default())
 }
 
-fn mode_word(mode: AlarmMode) -> &'static str {
+fn mode_keyword(mode: AlarmMode) -> &'static str {
     match mode {
         AlarmMode::Off => "OFF",
         AlarmMode::Single => "SINGLE",
         AlarmMode::Continuous => "CONT",
     }
 }
-fn edge_word(edge: Edge) -> &'static str {
+fn edge_keyword(edge: Edge) -> &'static str {
     match edge {
         Edge::Low => "LOW",
         Edge::High => "HIGH",
@@ -413,20 +423,20 @@ fn edge_word(edge: Edge) -> &'static str {
     }
 }
 
-fn threshold(switch: &Switch, request: &Request) -> Result<Done, Denied> {
+fn threshold(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
     let kind = kind(request)?;
     let word = |name: &str| request.parameter(name).map(|w| w.to_uppercase());
     let mode = word("MODE").map(|w| {
         [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous]
             .into_iter()
-            .find(|m| mode_word(*m) == w)
-            .ok_or(Denied::BAD_VALUE)
+            .find(|m| mode_keyword(*m) == w)
+            .ok_or(ErrorCode::BAD_VALUE)
     });
     let edge = word("EDGE").map(|w| {
         [Edge::Low, Edge::High, Edge::Both]
             .into_iter()
-            .find(|e| edge_word(*e) == w)
-            .ok_or(Denied::BAD_VALUE)
+            .find(|e| edge_keyword(*e) == w)
+            .ok_or(ErrorCode::BAD_VALUE)
     });
     let (mode, edge) = (mode.transpose()?, edge.transpose()?);
     let low = request.parameter("LOW").map(|v| milli(&v)).transpose()?;
@@ -442,7 +452,7 @@ fn threshold(switch: &Switch, request: &Request) -> Result<Done, Denied> {
     )
 }
 
-fn voa_word(mode: VoaMode) -> &'static str {
+fn voa_keyword(mode: VoaMode) -> &'static str {
     match mode {
         VoaMode::None => "NONE",
         VoaMode::Fixed => "FIX",
@@ -453,7 +463,7 @@ fn voa_word(mode: VoaMode) -> &'static str {
     }
 }
 
-fn attenuate(switch: &Switch, request: &Request) -> Result<Done, Denied> {
+fn attenuate(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
     const ALL: [VoaMode; 6] = [
         VoaMode::None,
         VoaMode::Fixed,
@@ -464,16 +474,16 @@ fn attenuate(switch: &Switch, request: &Request) -> Result<Done, Denied> {
     ];
     let mode = request
         .parameter("MODE")
-        .ok_or(Denied::NO_BLOCK)?
+        .ok_or(ErrorCode::NO_BLOCK)?
         .to_uppercase();
     let mode = ALL
         .into_iter()
-        .find(|m| voa_word(*m) == mode)
-        .ok_or(Denied::BAD_VALUE)?;
+        .find(|m| voa_keyword(*m) == mode)
+        .ok_or(ErrorCode::BAD_VALUE)?;
     let level = request.parameter("LEVEL").map(|v| milli(&v)).transpose()?;
     let needs = matches!(mode, VoaMode::Fixed | VoaMode::Absolute | VoaMode::Relative);
     if needs && level.is_none() {
-        return Err(Denied::NO_BLOCK);
+        return Err(ErrorCode::NO_BLOCK);
     }
     let (ingress, egress) = size(switch);
     let references = request
@@ -482,7 +492,7 @@ fn attenuate(switch: &Switch, request: &Request) -> Result<Done, Denied> {
         .transpose()?
         .unwrap_or_default();
     if mode == VoaMode::Relative && references.is_empty() {
-        return Err(Denied::NO_BLOCK);
+        return Err(ErrorCode::NO_BLOCK);
     }
     let voa = Voa {
         mode,
@@ -505,7 +515,7 @@ fn shown(port: u32, voa: Voa) -> String {
         decimal(voa.level)
     };
     let reference = voa.reference.map_or_else(String::new, |r| r.to_string());
-    format!("{port}:{},{level},{reference}", voa_word(voa.mode))
+    format!("{port}:{},{level},{reference}", voa_keyword(voa.mode))
 }
 
 /// What is told of a happening: alarm code, verb, line.

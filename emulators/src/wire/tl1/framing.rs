@@ -4,9 +4,9 @@ use std::{fmt::Write, time::Duration};
 
 /// Why a command was denied: four letters, and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Denied(pub(super) &'static str, pub(super) &'static str);
+pub(super) struct ErrorCode(pub(super) &'static str, pub(super) &'static str);
 
-impl Denied {
+impl ErrorCode {
     /// From the sources.
     pub(super) const BAD_LOGIN: Self = Self("PICC", "Privilege, Illegal Command Code");
     pub(super) const BAD_AID: Self = Self("IIAC", "Input, Invalid Access Identifier");
@@ -31,14 +31,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, Denied> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, ErrorCode> {
         let text = std::str::from_utf8(text)
             .ok()
             .filter(|t| {
                 t.chars()
                     .all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())
             })
-            .ok_or(Denied::TOO_LONG)?;
+            .ok_or(ErrorCode::TOO_LONG)?;
         let blocks = split(text.trim())?;
         let block = |n: usize| {
             blocks
@@ -85,20 +85,20 @@ impl Request {
 }
 
 /// Splits at colons outside quotes.
-fn split(text: &str) -> Result<Vec<String>, Denied> {
+fn split(text: &str) -> Result<Vec<String>, ErrorCode> {
     let (mut all, mut quoted) = (vec![String::new()], false);
     for c in text.chars() {
         match c {
             '"' => {
                 quoted = !quoted;
-                all.last_mut().ok_or(Denied::TOO_LONG)?.push(c);
+                all.last_mut().ok_or(ErrorCode::TOO_LONG)?.push(c);
             }
             ':' if !quoted => all.push(String::new()),
-            c => all.last_mut().ok_or(Denied::TOO_LONG)?.push(c),
+            c => all.last_mut().ok_or(ErrorCode::TOO_LONG)?.push(c),
         }
     }
     if quoted {
-        Err(Denied::TOO_LONG)
+        Err(ErrorCode::TOO_LONG)
     } else {
         Ok(all)
     }
@@ -119,16 +119,16 @@ fn commas(text: &str) -> Vec<String> {
 }
 
 /// The most ports of a list.
-const MOST: usize = 4096;
+const MAX_PORTS: usize = 4096;
 
 /// Ports of an AID: `11&4&10`, `1&&640`; at most those below `end`.
-pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, Denied> {
+pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, ErrorCode> {
     let mut all = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, behind) = rest.split_at(digits);
-        let from: u32 = number.parse().map_err(|_| Denied::BAD_AID)?;
+        let from: u32 = number.parse().map_err(|_| ErrorCode::BAD_AID)?;
         let mut to = from;
         rest = behind;
         if let Some(behind) = rest.strip_prefix("&&") {
@@ -137,18 +137,18 @@ pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, Denied> {
                     .trim_start_matches(|c: char| c.is_ascii_digit())
                     .len();
             let (number, behind) = behind.split_at(digits);
-            to = number.parse().map_err(|_| Denied::BAD_AID)?;
+            to = number.parse().map_err(|_| ErrorCode::BAD_AID)?;
             rest = behind;
         }
-        if from > to || to > end || from == 0 || all.len() > MOST {
-            return Err(Denied::BAD_AID);
+        if from > to || to > end || from == 0 || all.len() > MAX_PORTS {
+            return Err(ErrorCode::BAD_AID);
         }
         all.extend(from..=to);
         match rest.strip_prefix('&') {
             Some(behind) if !behind.is_empty() => rest = behind,
-            Some(_) => return Err(Denied::BAD_AID),
+            Some(_) => return Err(ErrorCode::BAD_AID),
             None if rest.is_empty() => {}
-            None => return Err(Denied::BAD_AID),
+            None => return Err(ErrorCode::BAD_AID),
         }
     }
     Ok(all)
@@ -194,7 +194,7 @@ fn header(now: Duration) -> String {
 }
 
 /// The answer to a command.
-pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, Denied>) -> String {
+pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, ErrorCode>) -> String {
     let mut text = header(now);
     match result {
         Ok(lines) => {
@@ -203,7 +203,7 @@ pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, Den
                 let _ = write!(text, "   \"{line}\"\r\n");
             }
         }
-        Err(Denied(code, words)) => {
+        Err(ErrorCode(code, words)) => {
             let _ = write!(text, "M  {tag} DENY\r\n   {code}\r\n   /* {words} */\r\n");
         }
     }
@@ -224,13 +224,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_ranges_and_what_is_none() {
+    fn lists_and_ranges_parse_and_others_are_refused() {
         assert_eq!(ports("11&4&10", 16).unwrap(), [11, 4, 10]);
         assert_eq!(ports("1&&4", 16).unwrap(), [1, 2, 3, 4]);
         assert_eq!(ports("1&&2&7", 16).unwrap(), [1, 2, 7]);
         assert!(ports("", 16).unwrap().is_empty());
         for wrong in ["0", "17", "4&&2", "1&", "a", "1,2", "1&&", "1&&4294967296"] {
-            assert_eq!(ports(wrong, 16), Err(Denied::BAD_AID), "{wrong}");
+            assert_eq!(ports(wrong, 16), Err(ErrorCode::BAD_AID), "{wrong}");
         }
     }
 

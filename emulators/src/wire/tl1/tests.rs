@@ -1,13 +1,13 @@
 use super::*;
 use crate::{
     Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;
 
 fn switch() -> Arc<Switch> {
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model("N-OST-24x24-LA1-DMHNS")
         .with_serial("002414")
         .with_firmware("6.5.2.18");
@@ -18,14 +18,14 @@ fn switch() -> Arc<Switch> {
     ))
 }
 
-fn ask(c: &mut Connection, text: &str) -> String {
+fn ask(c: &mut Tl1Session, text: &str) -> String {
     c.feed(text.as_bytes())
         .into_iter()
         .map(|r| String::from_utf8(r.bytes).unwrap())
         .collect()
 }
 
-fn logged_in() -> (Connection, Arc<Switch>) {
+fn logged_in() -> (Tl1Session, Arc<Switch>) {
     let switch = switch();
     let mut c = Tl1::new(Arc::clone(&switch)).session();
     assert!(ask(&mut c, "act-user::root:1::root;").contains("M  1 COMPLD"));
@@ -33,7 +33,7 @@ fn logged_in() -> (Connection, Arc<Switch>) {
 }
 
 #[test]
-fn nothing_without_a_login() {
+fn no_command_works_without_a_login() {
     let mut c = Tl1::new(switch()).session();
     assert!(ask(&mut c, "RTRV-PATCH:::5:;").contains("M  5 DENY\r\n   PLNA\r\n"));
     assert_eq!(
@@ -98,7 +98,7 @@ fn paths_shutters_powers_and_labels() {
     );
     assert_eq!(done("RTRV-PORT-LABEL::2:1:;"), ["2:to B, no: C"]);
     done("DLT-PATCH::ALL:1:;");
-    assert!(model.connected().is_empty());
+    assert!(model.cross_connects().is_empty());
     assert_eq!(
         done("RTRV-STATE-PMON::25:1:::TYPE=LOS;"),
         ["25:CONT&TRIGGERED"]
@@ -106,7 +106,7 @@ fn paths_shutters_powers_and_labels() {
 }
 
 #[test]
-fn what_is_wrong_is_denied_by_its_code() {
+fn invalid_commands_are_denied_with_their_code() {
     let (mut c, model) = logged_in();
     for (text, code) in [
         ("ENT-PATCH::1,99:1:;", "IIAC"),
@@ -130,7 +130,7 @@ fn what_is_wrong_is_denied_by_its_code() {
 }
 
 #[test]
-fn happenings_come_by_themselves_until_they_are_silenced() {
+fn events_are_sent_unsolicited_until_they_are_disabled() {
     let (mut c, model) = logged_in();
     ask(
         &mut c,

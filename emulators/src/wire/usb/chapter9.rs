@@ -1,7 +1,7 @@
 //! Standard requests (USB 2.0, chapter 9) in front of a device model.
 
-use crate::fault::{Faults, TextFormat};
-use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
+use crate::fault::{FaultInjector, TextFormat};
+use qkd_driver_kit::link::usb::{Completion, SetupPacket, UsbService};
 use std::{
     collections::BTreeSet,
     sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -17,7 +17,7 @@ pub trait UsbModel: Send + Sync {
     /// A string, by its index.
     fn string(&self, index: u8) -> Option<String>;
     /// A class or vendor request.
-    fn request(&self, setup: Setup, data: &[u8]) -> Completion;
+    fn request(&self, setup: SetupPacket, data: &[u8]) -> Completion;
     /// Data to the host.
     fn read(&self, endpoint: u8, length: usize) -> Completion;
     /// Data from the host.
@@ -38,7 +38,7 @@ pub struct Chapter9<M> {
     state: Mutex<State>,
     change: Condvar,
     /// The faults of its strings.
-    faults: OnceLock<Faults>,
+    faults: OnceLock<FaultInjector>,
 }
 
 /// GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR, GET_CONFIGURATION, SET_CONFIGURATION, GET_INTERFACE, SET_INTERFACE (Table 9-4).
@@ -72,16 +72,16 @@ impl<M: UsbModel> Chapter9<M> {
         &self.model
     }
     /// Applies the `hostile-text` of these faults to its strings. A second call changes nothing.
-    pub fn set_faults(&self, faults: Faults) {
+    pub fn set_faults(&self, faults: FaultInjector) {
         let _ = self.faults.set(faults);
     }
     /// Pulls the device out, or puts it back.
-    pub fn set_gone(&self, gone: bool) {
+    pub fn set_unplugged(&self, gone: bool) {
         self.lock().gone = gone;
-        self.kick();
+        self.wake();
     }
     /// Wakes transfers that wait.
-    pub fn kick(&self) {
+    pub fn wake(&self) {
         self.lock().generation += 1;
         self.change.notify_all();
     }
@@ -119,7 +119,7 @@ impl<M: UsbModel> Chapter9<M> {
         }
     }
 
-    fn standard(&self, setup: Setup) -> Completion {
+    fn standard(&self, setup: SetupPacket) -> Completion {
         let answer = |mut bytes: Vec<u8>| {
             bytes.truncate(usize::from(setup.length));
             Completion::Data(bytes)
@@ -177,7 +177,7 @@ impl<M: UsbModel> Chapter9<M> {
 }
 
 impl<M: UsbModel> UsbService for Chapter9<M> {
-    fn control(&self, setup: Setup, data: &[u8]) -> Completion {
+    fn control(&self, setup: SetupPacket, data: &[u8]) -> Completion {
         if self.lock().gone {
             return Completion::Gone;
         }
@@ -187,7 +187,7 @@ impl<M: UsbModel> UsbService for Chapter9<M> {
         } else {
             self.model.request(setup, data)
         };
-        self.kick();
+        self.wake();
         match completion {
             Completion::Data(mut bytes) => {
                 bytes.truncate(usize::from(setup.length));
@@ -201,7 +201,7 @@ impl<M: UsbModel> UsbService for Chapter9<M> {
     }
     fn write(&self, endpoint: u8, data: &[u8]) -> Completion {
         let completion = self.transfer(endpoint, || self.model.write(endpoint, data));
-        self.kick();
+        self.wake();
         completion
     }
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>) {

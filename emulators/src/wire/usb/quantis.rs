@@ -7,8 +7,8 @@
 //! packet's gives as many whole packets as fit, and a read of less than one packet gives that much; a module that does not work gives no data (the endpoint waits).
 
 use super::UsbModel;
-use crate::model::random::Random;
-use qkd_driver_kit::link::usb::{Completion, Setup};
+use crate::model::random::RandomModel;
+use qkd_driver_kit::link::usb::{Completion, SetupPacket};
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
@@ -47,14 +47,14 @@ const STALL: u8 = 2;
 
 /// A Quantis USB.
 pub struct Quantis {
-    random: Arc<Random>,
+    random: Arc<RandomModel>,
     next: AtomicU8,
 }
 
 impl Quantis {
     /// In front of a model.
     #[must_use]
-    pub fn new(random: Arc<Random>) -> Self {
+    pub fn new(random: Arc<RandomModel>) -> Self {
         Self {
             random,
             next: AtomicU8::new(RIGHT),
@@ -86,7 +86,7 @@ impl UsbModel for Quantis {
         }
     }
 
-    fn request(&self, setup: Setup, _data: &[u8]) -> Completion {
+    fn request(&self, setup: SetupPacket, _data: &[u8]) -> Completion {
         let r = &self.random;
         match (setup.request_type, setup.request) {
             (0xc1, request::GET_BOARD_VERSION) => {

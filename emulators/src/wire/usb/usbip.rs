@@ -5,7 +5,7 @@ use crate::{
     fault::TextFormat,
     wire::{Reply, Session},
 };
-use qkd_driver_kit::link::usb::{Completion, Setup, UsbService};
+use qkd_driver_kit::link::usb::{Completion, SetupPacket, UsbService};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -23,9 +23,9 @@ const USBIP_RET_UNLINK: u32 = 4;
 /// Header of a command and of its return.
 const HEADER: usize = 48;
 /// The longest transfer; more is a broken client.
-const LONGEST: usize = 1 << 20;
+const MAX_TRANSFER_BYTES: usize = 1 << 20;
 /// The most transfers that wait at a time.
-const MOST: usize = 256;
+const MAX_PENDING_TRANSFERS: usize = 256;
 /// High speed (`enum usb_device_speed`).
 const HIGH_SPEED: u32 = 3;
 
@@ -111,7 +111,10 @@ fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
             let length = u32_at(head, 24) as usize;
             let packets = u32_at(head, 32);
             // number_of_packets is 0 or -1 unless the transfer is isochronous, which no device here has.
-            if length > LONGEST || u32_at(head, 16) > 15 || !matches!(packets, 0 | u32::MAX) {
+            if length > MAX_TRANSFER_BYTES
+                || u32_at(head, 16) > 15
+                || !matches!(packets, 0 | u32::MAX)
+            {
                 return (Command::Broken, 0);
             }
             let end = if input { HEADER } else { HEADER + length };
@@ -279,7 +282,7 @@ impl UsbIp {
                 setup,
                 data,
             } => {
-                let setup = Setup::from_bytes(setup);
+                let setup = SetupPacket::from_bytes(setup);
                 let completion = self
                     .device
                     .control(setup, frame.get(data).unwrap_or_default());
@@ -305,7 +308,7 @@ impl UsbIp {
                     self.device.read(endpoint | 0x80, length),
                 );
                 if reply.is_none() {
-                    if self.pending.len() >= MOST {
+                    if self.pending.len() >= MAX_PENDING_TRANSFERS {
                         return Some(Reply::hang_up());
                     }
                     self.pending.push((sequence, endpoint | 0x80, length));
@@ -411,13 +414,15 @@ pub fn fuzz(input: &[u8], device: Arc<dyn UsbService>) {
 mod tests {
     use super::*;
     use crate::{
-        model::random::Random,
+        model::random::RandomModel,
         wire::usb::{Chapter9, quantis::Quantis},
     };
     use proptest::prelude::*;
 
     fn device() -> Arc<Chapter9<Quantis>> {
-        Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(3, "1")))))
+        Arc::new(Chapter9::new(Quantis::new(Arc::new(RandomModel::new(
+            3, "1",
+        )))))
     }
     fn import(bus_id: &str) -> Vec<u8> {
         let mut bytes = vec![1, 0x11, 0x80, 3, 0, 0, 0, 0];
@@ -503,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_completes_or_is_unlinked() {
+    fn a_pending_transfer_completes_or_is_unlinked() {
         let device = device();
         let mut session = imported(&device);
         session.feed(&submit(1, false, 0, 0, [0x41, 0x11, 0, 0, 0, 0, 0, 0]));
@@ -538,7 +543,7 @@ mod tests {
             status(&session.feed(&submit(1, true, 6, 512, [0; 8]))[0]),
             -EPIPE
         );
-        device.set_gone(true);
+        device.set_unplugged(true);
         let gone = &session.feed(&submit(2, true, 6, 512, [0; 8]))[0];
         assert!(status(gone) == -ENODEV && gone.close);
         assert!(
@@ -548,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_headers_are_hung_up_on() {
+    fn hostile_headers_end_the_connection() {
         let device = device();
         for (at, value) in [(24, u32::MAX), (24, 1 << 21), (16, 16), (32, 8), (0, 9)] {
             let mut wire = submit(1, false, 2, 0, [0; 8]);

@@ -190,7 +190,7 @@ impl SingleChange {
         }
         let after = read_back(&guard)
             .await
-            .map_err(|e| roll::after("the device accepted the change before", e))?;
+            .map_err(|e| roll::with_progress("the device accepted the change before", e))?;
         let text = [format!("done: {}", self.wanted), after.text];
         let report = report(ChangeResult::Applied, before.value, Some(after.value));
         output::print(output, self.command, &report, || lines(&text))?;

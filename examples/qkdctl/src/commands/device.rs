@@ -5,7 +5,7 @@ use super::{
     change::{ChangeResult, check_ready, show_after_signal},
 };
 use crate::{
-    colour::{Tone, paint},
+    colour::{TextStyle, paint},
     interrupt::Work,
     journal::Entry,
     output::{self, Output},
@@ -28,25 +28,25 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
     let identity = handle.identity().await?;
     let health = handle.health().await?;
     let mut kinds: Vec<(&str, Value)> = Vec::new();
-    if let Ok(switch) = device.opened.as_switch() {
+    if let Ok(switch) = device.opened.switch() {
         kinds.push(("switch", json!(switch.switch_capabilities())));
     }
-    if let Ok(module) = device.opened.as_module() {
+    if let Ok(module) = device.opened.module() {
         kinds.push(("module", json!(module.qkd_capabilities())));
     }
-    if let Ok(encryptor) = device.opened.as_encryptor() {
+    if let Ok(encryptor) = device.opened.encryptor() {
         kinds.push(("encryptor", json!(encryptor.encryptor_capabilities())));
     }
-    if let Ok(random) = device.opened.as_random() {
+    if let Ok(random) = device.opened.random() {
         kinds.push(("random", json!(random.random_capabilities())));
     }
-    if let Ok(protection) = device.opened.as_protection() {
+    if let Ok(protection) = device.opened.protection() {
         kinds.push(("protection", json!(protection.protection_capabilities())));
     }
-    if let Ok(meter) = device.opened.as_meter() {
+    if let Ok(meter) = device.opened.power_meter() {
         kinds.push(("meter", json!(meter.meter_capabilities())));
     }
-    if let Ok(attenuator) = device.opened.as_attenuator() {
+    if let Ok(attenuator) = device.opened.attenuator() {
         kinds.push(("attenuator", json!(attenuator.attenuator_capabilities())));
     }
     let mut value = json!({"identity": identity, "health": health, "descriptor": descriptor,
@@ -76,7 +76,10 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
                 "health",
                 format!(
                     "{}{}",
-                    paint(Tone::of_health(health.state), &output::word(health.state)),
+                    paint(
+                        TextStyle::of_health(health.state),
+                        &output::serde_name(health.state)
+                    ),
                     if health.faults.is_empty() {
                         String::new()
                     } else {
@@ -282,7 +285,7 @@ pub(crate) async fn set(
         }
         if begun.signal().is_some() && spec.readable {
             let read = handle.parameter(name).await;
-            now = Some(read.map_err(|e| roll::after("the parameter was set", e))?);
+            now = Some(read.map_err(|e| roll::with_progress("the parameter was set", e))?);
         }
         guard = Some(begun);
     }

@@ -144,7 +144,7 @@ fn one(info: &DriverInfo) -> String {
         "Evidence",
         info.evidence
             .iter()
-            .map(|e| format!("{}: {}", output::word(e.of), e.what))
+            .map(|e| format!("{}: {}", output::serde_name(e.of), e.what))
             .collect(),
     );
     text

@@ -14,16 +14,16 @@ use qkd_driver_kit::{
     driver::{DriverInfo, Probe},
     link::{
         Disclosure,
-        agent::Agent,
         bytes::{ByteLink, Connector, Exchange, Frame},
-        line::{LineLink, LineOptions, Resync},
         make::SystemGroup,
-        serial::SerialPort,
-        snmp_udp::{Security, SnmpOptions, UdpSnmp},
-        tcp::Tcp,
+        serial::SerialConnector,
+        snmp_client::SnmpClient,
+        snmp_udp::{SnmpOptions, SnmpSecurity, UdpSnmpLink},
+        stream::{Resync, StreamLink, StreamOptions},
+        tcp::TcpConnector,
         usb::UsbLink,
         usb_host,
-        usbip::UsbIp,
+        usbip::UsbIpLink,
     },
     program::lock::{LockMode, lock_address},
 };
@@ -31,7 +31,7 @@ use qkd_hal::{DeviceUri, Error, ErrorKind, Result, event::EventHub};
 use serde::Serialize;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize)]
 struct Sent {
@@ -187,7 +187,7 @@ async fn usb(session: &Session, probed: &mut Probed) -> Result<()> {
     let listed = tokio::task::spawn_blocking(usb_host::list)
         .await
         .map_err(|_| Error::new(ErrorKind::Internal, "the USB listing ended early"))?;
-    for found in listed.map_err(|e| e.reading("probe"))? {
+    for found in listed.map_err(|e| e.into_read_error("probe"))? {
         let (vendor, product) = (found.identity.vendor, found.identity.product);
         probed.passive.push(format!(
             "USB {vendor:04x}:{product:04x} at {}-{}",
@@ -209,7 +209,7 @@ async fn usbip(
             let Probe::Usb { vendor, product } = probe else {
                 continue;
             };
-            match UsbIp::open(address, busid, *vendor, *product, PATIENCE).await {
+            match UsbIpLink::open(address, busid, *vendor, *product, PROBE_TIMEOUT).await {
                 Ok(link) => {
                     let identity = link.identity();
                     probed.passive.push(format!(
@@ -226,7 +226,7 @@ async fn usbip(
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::IdentityChanged) => {
                     probed.passive.push(e.to_string());
                 }
-                Err(e) => return Err(e.reading("probe")),
+                Err(e) => return Err(e.into_read_error("probe")),
             }
         }
     }
@@ -247,18 +247,18 @@ async fn snmp(
             --login <name of an entry of the credentials file>",
         )
     })?;
-    let security = Security::from_entry(&session.credentials.entry(login)?)?;
-    let link = UdpSnmp::open(
+    let security = SnmpSecurity::from_entry(&session.credentials.entry(login)?)?;
+    let link = UdpSnmpLink::open(
         address,
         security,
         &SnmpOptions::default(),
-        PATIENCE,
+        PROBE_TIMEOUT,
         EventHub::default(),
         None,
     )
     .await
-    .map_err(|e| e.reading("probe"))?;
-    let agent = Agent::new(link, PATIENCE);
+    .map_err(|e| e.into_read_error("probe"))?;
+    let agent = SnmpClient::new(link, PROBE_TIMEOUT);
     let call = agent.call();
     let found = async {
         let system = SystemGroup::read(&call).await?;
@@ -322,10 +322,10 @@ async fn line(
             }
             let port = port.or(u16::try_from(*at).ok());
             let connector: Box<dyn Connector> = if over == "serial" {
-                Box::new(SerialPort::new(place, *at, false))
+                Box::new(SerialConnector::new(place, *at, false))
             } else {
                 let port = port.unwrap_or(0);
-                Box::new(Tcp::new(if place.contains(':') {
+                Box::new(TcpConnector::new(if place.contains(':') {
                     format!("[{place}]:{port}")
                 } else {
                     format!("{place}:{port}")
@@ -373,13 +373,13 @@ async fn ask(
     }
     .parse()?;
     let _lock = lock_address(&uri, port, LockMode::Exclusive).await?;
-    let link = LineLink::open(
+    let link = StreamLink::open(
         connector,
-        LineOptions::new(Resync::Reconnect, EventHub::default()),
-        PATIENCE,
+        StreamOptions::new(Resync::Reconnect, EventHub::default()),
+        PROBE_TIMEOUT,
     )
     .await
-    .map_err(|e| e.reading("probe"))?;
+    .map_err(|e| e.into_read_error("probe"))?;
     // Whatever comes until a line ends, or for as long as we wait.
     let until_line = |seen: &[u8]| {
         if seen.len() > 2 && seen.ends_with(b"\n")
@@ -392,7 +392,9 @@ async fn ask(
         }
     };
     let reply = link
-        .exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Undeclared))
+        .exchange(
+            Exchange::new("probe", send, PROBE_TIMEOUT).reply(until_line, Disclosure::Undeclared),
+        )
         .await;
     link.close().await;
     match reply {
@@ -403,7 +405,7 @@ async fn ask(
                 .to_owned(),
         )),
         Err(e) if e.kind == ErrorKind::Timeout => Ok(None),
-        Err(e) => Err(e.reading("probe")),
+        Err(e) => Err(e.into_read_error("probe")),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn run(
     to: Option<&Path>,
 ) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
-    let source = device.opened.as_random()?;
+    let source = device.opened.random()?;
     let file = to
         .map(|path| Ok::<_, qkd_hal::Error>((secret_file::create(path, bytes)?, path)))
         .transpose()?;

@@ -1,7 +1,7 @@
 //! A bench: the program as a child process, and emulators on their real wires.
 
 use crate::schemas;
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -34,7 +34,7 @@ impl Run {
         self
     }
     #[track_caller]
-    pub(crate) fn says(self, what: &str) -> Self {
+    pub(crate) fn expect_text(self, what: &str) -> Self {
         assert!(
             self.out.contains(what),
             "no `{what}` on standard output: {self:#?}"
@@ -87,15 +87,15 @@ impl Bench {
             folder: tempfile::tempdir().unwrap(),
         }
     }
-    pub(crate) fn start(&self, profile: &str) -> Running {
+    pub(crate) fn start(&self, profile: &str) -> RunningEmulator {
         self.start_with(profile, Options::default())
     }
     /// A QKD pair with keys in store, which generates no more: the store changes only by what is
     /// taken.
-    pub(crate) fn start_stored(&self, profile: &str) -> Running {
+    pub(crate) fn start_stored(&self, profile: &str) -> RunningEmulator {
         self.start_with(profile, Options::default().with("running", false))
     }
-    pub(crate) fn start_with(&self, profile: &str, options: Options) -> Running {
+    pub(crate) fn start_with(&self, profile: &str, options: Options) -> RunningEmulator {
         self.runtime
             .block_on(profile::start(profile, &options.seeded(7)))
             .unwrap()
@@ -141,7 +141,7 @@ impl Bench {
         }
     }
     /// A credentials file with the entries of these emulators.
-    pub(crate) fn credentials(&self, name: &str, of: &[&Running]) -> String {
+    pub(crate) fn credentials(&self, name: &str, of: &[&RunningEmulator]) -> String {
         let all: String = of
             .iter()
             .map(|r| std::fs::read_to_string(r.ready().credentials_file.as_ref().unwrap()).unwrap())
@@ -209,7 +209,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
 }
 
 /// An address at which nobody listens, nor can begin to as long as the socket is held.
-pub(crate) fn nobody() -> (String, TcpSocket) {
+pub(crate) fn closed_port() -> (String, TcpSocket) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     (socket.local_addr().unwrap().to_string(), socket)

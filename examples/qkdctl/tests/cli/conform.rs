@@ -1,10 +1,10 @@
 //! `qkdctl conform`: the suite, with this program's credentials, inventory and locks.
 
-use crate::bench::{Bench, nobody};
+use crate::bench::{Bench, closed_port};
 use serde_json::Value;
 
 #[test]
-fn a_device_of_the_inventory_is_held_against_a_profile_without_a_file() {
+fn a_device_of_the_inventory_is_tested_against_a_profile_without_a_file() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let inventory = bench.private(
@@ -31,8 +31,8 @@ fn a_device_of_the_inventory_is_held_against_a_profile_without_a_file() {
     bench
         .run(conform)
         .exits(0)
-        .says("Not tested: ")
-        .says("report.html");
+        .expect_text("Not tested: ")
+        .expect_text("report.html");
     let results: Value =
         serde_json::from_slice(&std::fs::read(bench.path("out/results.json")).unwrap()).unwrap();
     assert_eq!(
@@ -65,7 +65,7 @@ fn credentials_are_those_of_the_program() {
         "--out",
         &out,
     ];
-    bench.run(conform).exits(3).says("Inconclusive");
+    bench.run(conform).exits(3).expect_text("Inconclusive");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
     bench
         .run(
@@ -81,9 +81,9 @@ fn credentials_are_those_of_the_program() {
 }
 
 #[test]
-fn a_wrong_argument_is_told_before_anything_is_sent() {
+fn an_invalid_argument_is_reported_before_anything_is_sent() {
     let bench = Bench::new();
-    let (address, _held) = nobody();
+    let (address, _held) = closed_port();
     let uri = format!("polatis+tcp://{address}");
     let out = bench.path("out").display().to_string();
     bench.run(["conform"]).exits(2);
@@ -173,5 +173,5 @@ fn a_wrong_argument_is_told_before_anything_is_sent() {
             &out,
         ])
         .exits(3)
-        .says("Inconclusive");
+        .expect_text("Inconclusive");
 }

@@ -1,10 +1,10 @@
 //! What every device has: URIs, names, parameters, and ways to fail.
 
-use crate::bench::{Bench, nobody};
+use crate::bench::{Bench, closed_port};
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
 #[test]
-fn a_wrong_uri_is_told_with_what_would_be_right() {
+fn an_invalid_uri_is_reported_with_the_valid_form() {
     let bench = Bench::new();
     for (uri, right) in [
         ("polatis://192.0.2.7", "driver+transport://address"),
@@ -81,7 +81,7 @@ fn a_secret_in_a_uri_is_refused_and_never_repeated() {
 #[test]
 fn each_way_to_fail_has_its_exit_code() {
     let bench = Bench::new();
-    let (address, _held) = nobody();
+    let (address, _held) = closed_port();
     let gone = format!("polatis+tcp://{address}");
     bench
         .run(["switch", "apply", &gone, "--connect", "1-17", "--yes"])
@@ -113,7 +113,7 @@ fn each_way_to_fail_has_its_exit_code() {
     bench
         .run(["info", uri, "--credentials", &good])
         .exits(0)
-        .says("Nokia");
+        .expect_text("Nokia");
     let secret = pair
         .ready()
         .credentials
@@ -146,13 +146,13 @@ fn a_probe_shows_its_bytes_before_it_sends_them() {
     bench
         .run(["probe", &target, "--driver", "polatis"])
         .exits(10)
-        .says("--active would send")
-        .says("*idn?")
-        .says("no driver was recognised");
+        .expect_text("--active would send")
+        .expect_text("*idn?")
+        .expect_text("no driver was recognised");
     let active = bench
         .run(["probe", &target, "--driver", "polatis", "--active"])
         .exits(0)
-        .says("fits: polatis");
+        .expect_text("fits: polatis");
     let (sending, answered) = (
         active.out.find("sending for polatis: ").unwrap(),
         active.out.find("polatis answered").unwrap(),
@@ -169,7 +169,7 @@ fn a_probe_shows_its_bytes_before_it_sends_them() {
     assert_eq!(json.json()["drivers"][0], "polatis");
     assert!(json.err.contains("sending for polatis: *idn?"), "{json:#?}");
     // Told before, also where nothing can be sent.
-    let (address, _held) = nobody();
+    let (address, _held) = closed_port();
     let nobody = bench
         .run([
             "probe",
@@ -209,13 +209,13 @@ fn a_probe_over_snmp_finds_a_chassis_as_recorded_ones_respond() {
                 &credentials,
             ])
             .exits(0)
-            .says(says)
-            .says(&format!("fits: {driver}"));
+            .expect_text(says)
+            .expect_text(&format!("fits: {driver}"));
     }
 }
 
 #[test]
-fn another_make_of_device_at_an_address_exits_with_7() {
+fn a_device_of_another_vendor_at_an_address_exits_with_7() {
     let bench = Bench::new();
     let running = bench.start("fs-olp");
     let credentials = bench.credentials("olp.toml", &[&running]);
@@ -252,12 +252,12 @@ fn devices_are_named_listed_and_described() {
         ),
         (Some("sw1"), Some(switch.ready().uri.as_str()))
     );
-    run(&["list"]).exits(0).says("sw1");
+    run(&["list"]).exits(0).expect_text("sw1");
     run(&["info", "sw1"])
         .exits(0)
-        .says("002414")
-        .says("polatis.error-codes-scpi99 (accepted)")
-        .says("polatis.serial-38400 (not accepted)");
+        .expect_text("002414")
+        .expect_text("polatis.error-codes-scpi99 (accepted)")
+        .expect_text("polatis.serial-38400 (not accepted)");
     assert_eq!(
         run(&["info", "sw1", "--output", "json"]).exits(0).json()["identity"]["serial"],
         "002414"
@@ -285,9 +285,9 @@ fn devices_are_named_listed_and_described() {
     bench
         .run(["drivers", "polatis"])
         .exits(0)
-        .says("polatis.error-codes-scpi99")
-        .says("Parameters of every driver over snmp")
-        .says("  varbinds: ");
+        .expect_text("polatis.error-codes-scpi99")
+        .expect_text("Parameters of every driver over snmp")
+        .expect_text("  varbinds: ");
     bench
         .run(["drivers", "nobody"])
         .exits(2)
@@ -322,12 +322,12 @@ fn a_parameter_is_read_and_written() {
     bench
         .run(["set", uri, &assignment])
         .exits(0)
-        .says("dry run");
+        .expect_text("dry run");
     assert_eq!((value(), bench.journal()), (before, Vec::new()));
     bench
         .run(["set", uri, &assignment, "--yes"])
         .exits(0)
-        .says(&format!("-> {other}"));
+        .expect_text(&format!("-> {other}"));
     assert_eq!(value(), other);
     bench
         .run(["set", uri, "boot-mode=sideways", "--yes"])
@@ -348,6 +348,6 @@ fn a_parameter_is_read_and_written() {
     bench
         .run(["get", uri])
         .exits(0)
-        .says("boot-mode")
-        .says("Telemetry");
+        .expect_text("boot-mode")
+        .expect_text("Telemetry");
 }

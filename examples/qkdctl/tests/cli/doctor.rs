@@ -5,7 +5,7 @@ use crate::bench::Bench;
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
 #[test]
-fn what_fails_decides_the_exit_code() {
+fn the_failure_determines_the_exit_code() {
     let bench = Bench::new();
     let credentials = bench.private("credentials.toml", "[noc]\ncommunity = 'hunter22'\n");
     let found = |wanted: &str| {
@@ -41,8 +41,8 @@ fn what_fails_decides_the_exit_code() {
     let table = bench
         .run(["doctor", "--credentials", &credentials])
         .exits(1)
-        .says("FAIL  credentials")
-        .says("chmod 600");
+        .expect_text("FAIL  credentials")
+        .expect_text("chmod 600");
     assert!(
         !table.out.contains('\u{1b}'),
         "no colours over a pipe: {table:#?}"

@@ -48,7 +48,7 @@ fn every_command_has_a_manual_page() {
     bench
         .run(["man", "--to", &folder.display().to_string()])
         .exits(0)
-        .says("qkdctl.1");
+        .expect_text("qkdctl.1");
     for command in commands(&bench).iter().map(String::as_str).chain([
         "switch-apply",
         "encryptor-roll",
@@ -64,6 +64,6 @@ fn every_command_has_a_manual_page() {
     bench
         .run(["man"])
         .exits(0)
-        .says(".TH qkdctl 1")
-        .says("Exit codes");
+        .expect_text(".TH qkdctl 1")
+        .expect_text("Exit codes");
 }

@@ -1,7 +1,7 @@
 //! Encryptors: staging, activating, rolling over.
 
 use crate::bench::Bench;
-use qkd_emulators::profile::Running;
+use qkd_emulators::profile::RunningEmulator;
 use serde_json::Value;
 
 /// The name of the first channel of an encryptor.
@@ -21,7 +21,7 @@ pub(crate) fn first_channel(bench: &Bench, uri: &str, credentials: &str) -> Stri
 }
 
 #[test]
-fn an_assumption_that_nobody_accepted_is_named() {
+fn an_assumption_that_was_not_accepted_is_named() {
     let bench = Bench::new();
     let pair = bench.start("packetlight-pair");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -56,7 +56,7 @@ fn an_assumption_that_nobody_accepted_is_named() {
         .run(stage.iter().chain(&["--assume", id]))
         .exits(0)
         .never_repeats("5a5a5a")
-        .says("is staged");
+        .expect_text("is staged");
     assert!(!bench.journal_text().contains("5a5a5a"));
 }
 
@@ -68,7 +68,7 @@ fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
             bench.start("nokia-sros-macsec-pair"),
             bench.start_stored(source),
         );
-        let with_files: Vec<&Running> = [&boxes, &keys]
+        let with_files: Vec<&RunningEmulator> = [&boxes, &keys]
             .into_iter()
             .filter(|r| r.ready().credentials_file.is_some())
             .collect();
@@ -225,10 +225,10 @@ fn keys_that_differ_are_not_confirmed() {
             "--slot",
             slot,
         ];
-        run(&activate).exits(0).says("dry run");
+        run(&activate).exits(0).expect_text("dry run");
         run(&[&activate[..], &["--yes"]].concat())
             .exits(8)
-            .says("NOT CONFIRMED");
+            .expect_text("NOT CONFIRMED");
     }
     assert!(!bench.journal_text().contains("5a5a5a") && !bench.journal_text().contains("6b6b6b"));
 }

@@ -6,7 +6,7 @@ use crate::{
     signals::{Running, begun},
 };
 use nix::sys::signal::Signal;
-use qkd_emulators::profile::{Options, Running as Emulator};
+use qkd_emulators::profile::{Options, RunningEmulator as Emulator};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The id of the key in the file of a desk.
@@ -294,7 +294,7 @@ fn a_change_that_a_signal_meets_is_finished_read_back_and_printed() {
         |case| {
             let (desk, running) = begin(case, &[]);
             running.signal(Signal::SIGTERM);
-            let run = running.ended().exits(8).says(case.says);
+            let run = running.ended().exits(8).expect_text(case.says);
             for line in [
                 "SIGTERM: finishes the step under way and reads back",
                 "SIGTERM came in the middle of a change",

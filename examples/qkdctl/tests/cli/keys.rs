@@ -4,7 +4,7 @@ use crate::bench::{Bench, mode};
 use serde_json::Value;
 
 #[test]
-fn keys_are_taken_into_files_and_shown_nowhere() {
+fn keys_are_written_to_files_and_never_printed() {
     let bench = Bench::new();
     let pair = bench.start_stored("etsi014-pair");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -29,7 +29,7 @@ fn keys_are_taken_into_files_and_shown_nowhere() {
     let at_first = stored();
     run(&["key", "take", &near, "--size", "256", "--to", &key_file])
         .exits(0)
-        .says("dry run");
+        .expect_text("dry run");
     assert!(!key.exists() && bench.journal().is_empty());
     assert_eq!(stored(), at_first, "a dry run takes nothing");
 
@@ -44,7 +44,7 @@ fn keys_are_taken_into_files_and_shown_nowhere() {
         entries[0]["hex"].as_str().unwrap(),
     );
     assert_eq!(hex.len(), 64);
-    let taken = taken.says(id);
+    let taken = taken.expect_text(id);
 
     let before = std::fs::read(&key).unwrap();
     run(&["key", "take", &near, "--to", &key_file, "--yes"]).exits(2);
@@ -56,7 +56,7 @@ fn keys_are_taken_into_files_and_shown_nowhere() {
 
     let same = run(&["key", "take", &far, "--id", id, "--to", &twin_file, "--yes"])
         .exits(0)
-        .says(id);
+        .expect_text(id);
     let twins: Value = serde_json::from_slice(&std::fs::read(&twin).unwrap()).unwrap();
     assert_eq!(
         (twins, mode(&twin)),
@@ -110,7 +110,7 @@ fn random_bytes_go_into_a_new_private_file() {
     bench
         .run(["random", uri, "--bytes", "5000", "--to", &file])
         .exits(0)
-        .says("5000 random bytes");
+        .expect_text("5000 random bytes");
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!((bytes.len(), mode(&path)), (5000, 0o600));
     assert!(bytes.iter().any(|b| *b != bytes[0]));
@@ -122,7 +122,7 @@ fn random_bytes_go_into_a_new_private_file() {
     bench
         .run(["random", uri, "--bytes", "16"])
         .exits(0)
-        .says("forgotten");
+        .expect_text("forgotten");
     source.fault("constant=90").unwrap();
     let constant = bench.path("constant.bin");
     let refused = bench
@@ -159,7 +159,7 @@ fn random_bytes_go_into_a_new_private_file() {
 }
 
 #[test]
-fn keys_over_plain_http_need_an_explicit_word() {
+fn keys_over_plain_http_need_an_explicit_option() {
     let bench = Bench::new();
     let qline = bench.start_stored("veriqloud-qline-pair");
     let (path, uri) = (bench.path("keys.json"), &qline.ready().uris[0]);
@@ -177,7 +177,7 @@ fn keys_over_plain_http_need_an_explicit_word() {
 }
 
 #[test]
-fn a_roll_with_a_key_over_plain_http_needs_an_explicit_word() {
+fn a_roll_with_a_key_over_plain_http_needs_an_explicit_option() {
     let bench = Bench::new();
     let (boxes, keys) = (
         bench.start("nokia-sros-macsec-pair"),

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A change that takes a second for each of its exchanges.
-fn slow_change(bench: &Bench, switch: &qkd_emulators::profile::Running) -> Running {
+fn slow_change(bench: &Bench, switch: &qkd_emulators::profile::RunningEmulator) -> Running {
     switch.fault("delay=1s").unwrap();
     let uri = format!("{}?deadline=60s", switch.ready().uri);
     let change = Running::start(
@@ -73,7 +73,7 @@ fn a_serial_number_is_one_device_at_two_addresses() {
 }
 
 #[test]
-fn readers_share_a_device_and_leave_no_lock_behind() {
+fn readers_share_a_device_and_leave_no_lock() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = format!("{}?deadline=60s", switch.ready().uri);

@@ -36,7 +36,10 @@ fn a_testbed_is_driven_by_the_files_that_it_writes() {
         let with = ["--credentials", &credentials, "--inventory", &inventory];
         bench.run(with.iter().chain(arguments))
     };
-    run(&["list"]).exits(0).says("rack").says("Pairs");
+    run(&["list"])
+        .exits(0)
+        .expect_text("rack")
+        .expect_text("Pairs");
     for name in [
         "backbone-1",
         "backbone-2",
@@ -46,7 +49,7 @@ fn a_testbed_is_driven_by_the_files_that_it_writes() {
         "kme-1",
         "kme-2",
     ] {
-        run(&["info", name]).exits(0).says("health");
+        run(&["info", name]).exits(0).expect_text("health");
     }
     run(&["info", "backbone"])
         .exits(2)
@@ -55,7 +58,7 @@ fn a_testbed_is_driven_by_the_files_that_it_writes() {
     let uri = running["rack"].ready().uri.as_str();
     run(&["watch", uri, "--count", "1"])
         .exits(0)
-        .says(" rack health: ok");
+        .expect_text(" rack health: ok");
 }
 
 #[test]
@@ -91,13 +94,13 @@ fn a_pair_rolls_by_name_with_the_assumptions_that_it_accepts() {
     let accepting = with(&format!("channel = 'ca1'\nassume = [{ids}]"));
     roll(&accepting, &by_name[..4])
         .exits(0)
-        .says("would take one key")
-        .says("No outage expected");
+        .expect_text("would take one key")
+        .expect_text("No outage expected");
     roll(&accepting, &by_name)
         .exits(0)
-        .says("outage")
-        .says("none: hitless at both ends")
-        .says("confirmed");
+        .expect_text("outage")
+        .expect_text("none: hitless at both ends")
+        .expect_text("confirmed");
     roll(
         &accepting,
         &["backbone", "--peer", "rack", "--source", "link"],

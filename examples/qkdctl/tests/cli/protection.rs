@@ -4,14 +4,14 @@ use crate::{
     bench::{Bench, Run},
     watch::Watch,
 };
-use qkd_emulators::profile::{Options, Running};
+use qkd_emulators::profile::{Options, RunningEmulator};
 
 const NOT_READY: i32 = 9;
 
 /// A box, and the program on it with its credentials and every assumption accepted.
 struct Desk {
     bench: Bench,
-    running: Running,
+    running: RunningEmulator,
     credentials: String,
 }
 
@@ -71,8 +71,8 @@ impl Desk {
         let (before, noted) = (self.running.state(), self.bench.journal().len());
         self.protect(verb, arguments)
             .exits(0)
-            .says("dry run")
-            .says(warning);
+            .expect_text("dry run")
+            .expect_text(warning);
         assert_eq!(
             (self.running.state(), self.bench.journal().len()),
             (before, noted),
@@ -81,7 +81,7 @@ impl Desk {
         let done = self
             .protect(verb, &[arguments, &["--yes"]].concat())
             .exits(0)
-            .says("done: ");
+            .expect_text("done: ");
         let last = self.bench.journal().pop().unwrap();
         assert_eq!(
             (last["operation"].as_str(), last["outcome"].as_str()),
@@ -97,13 +97,13 @@ fn an_ab_switch_is_set_and_switched() {
     let desk = Desk::of("scte-hms-ab");
     desk.run(&["switch", "show"], &[])
         .exits(0)
-        .says("common - [1]  2")
-        .says(": protected")
-        .says("automatic");
+        .expect_text("common - [1]  2")
+        .expect_text(": protected")
+        .expect_text("automatic");
     desk.protect("show", &[])
         .exits(0)
-        .says(": protected")
-        .says("a (no-request)");
+        .expect_text(": protected")
+        .expect_text("a (no-request)");
     // In automatic mode the box chooses.
     desk.protect("force", &["b", "--yes"])
         .exits(NOT_READY)
@@ -114,9 +114,9 @@ fn an_ab_switch_is_set_and_switched() {
         "In manual mode the group is not protected",
         "set-protection",
     )
-    .says("NOT PROTECTED: in manual mode");
+    .expect_text("NOT PROTECTED: in manual mode");
     desk.changes("manual", &["b"], "This moves light", "protection-command")
-        .says("b (manual-switch)");
+        .expect_text("b (manual-switch)");
     assert!(
         desk.running.state().contains("manual live 1"),
         "{}",
@@ -124,8 +124,8 @@ fn an_ab_switch_is_set_and_switched() {
     );
     desk.run(&["switch", "show"], &[])
         .exits(0)
-        .says("common -  1  [2]")
-        .says("NOT PROTECTED");
+        .expect_text("common -  1  [2]")
+        .expect_text("NOT PROTECTED");
     desk.running.fault("cut=a").unwrap();
     let noted = desk.bench.journal().len();
     desk.protect("manual", &["a", "--yes"])
@@ -142,7 +142,7 @@ fn an_ab_switch_is_set_and_switched() {
         "whatever comes in on that path",
         "protection-command",
     )
-    .says("FAILED");
+    .expect_text("FAILED");
     assert!(
         desk.running.state().contains("manual live 0"),
         "{}",
@@ -154,7 +154,7 @@ fn an_ab_switch_is_set_and_switched() {
         "",
         "set-protection",
     )
-    .says("yes, after 1m");
+    .expect_text("yes, after 1m");
     desk.protect("force", &["z"])
         .exits(2)
         .complains("it has: a, b");
@@ -164,19 +164,19 @@ fn an_ab_switch_is_set_and_switched() {
 }
 
 #[test]
-fn a_group_with_commands_that_stand() {
+fn a_group_with_active_commands() {
     let desk = Desk::of("packetlight-pair");
     desk.protect("show", &[])
         .exits(0)
-        .says(": protected")
-        .says("working");
+        .expect_text(": protected")
+        .expect_text("working");
     desk.changes(
         "lockout",
         &[],
         "Until it is cleared, the group is not protected",
         "protection-command",
     )
-    .says("NOT PROTECTED: protection is locked out");
+    .expect_text("NOT PROTECTED: protection is locked out");
     desk.protect("manual", &["protection", "--yes"])
         .exits(NOT_READY)
         .complains("lockout-of-protection stands; clear it first");
@@ -186,14 +186,14 @@ fn a_group_with_commands_that_stand() {
         "The box chooses the path again",
         "protection-command",
     )
-    .says(": protected");
+    .expect_text(": protected");
     desk.changes(
         "force",
         &["protection"],
         "Until it is cleared",
         "protection-command",
     )
-    .says("NOT PROTECTED: a forced switch");
+    .expect_text("NOT PROTECTED: a forced switch");
     desk.changes("clear", &[], "The box chooses", "protection-command");
     desk.changes(
         "manual",
@@ -201,12 +201,12 @@ fn a_group_with_commands_that_stand() {
         "This moves light",
         "protection-command",
     )
-    .says("protection (manual-switch)");
+    .expect_text("protection (manual-switch)");
     desk.changes("clear", &[], "The box chooses", "protection-command");
     desk.running.fault("cut=protection").unwrap();
     desk.protect("show", &[])
         .exits(0)
-        .says("NOT PROTECTED: no light on protection");
+        .expect_text("NOT PROTECTED: no light on protection");
     desk.protect("manual", &["protection"])
         .exits(NOT_READY)
         .complains("path protection has failed");
@@ -235,7 +235,7 @@ fn of_several_groups_one_must_be_named() {
         "This moves light",
         "protection-command",
     )
-    .says("sub");
+    .expect_text("sub");
     let state = desk.running.state();
     assert!(
         state.contains("group 1: automatic live 0") && state.contains("group 2: manual live 1"),
@@ -244,7 +244,7 @@ fn of_several_groups_one_must_be_named() {
 }
 
 #[test]
-fn a_switch_over_is_told_as_it_happens() {
+fn a_switch_over_is_reported_when_it_happens() {
     let port = std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -268,7 +268,7 @@ fn a_switch_over_is_told_as_it_happens() {
 }
 
 #[test]
-fn a_switch_over_without_notifications_is_seen_by_reading() {
+fn a_switch_over_without_notifications_is_detected_by_polling() {
     let desk = Desk::of("fs-olp");
     let always = desk.always();
     let always: Vec<&str> = always.iter().map(String::as_str).collect();

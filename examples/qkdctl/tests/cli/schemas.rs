@@ -1,6 +1,6 @@
 //! JSON output: each document names its schema, and is as `docs/schemas` says.
 
-use crate::bench::{Bench, nobody};
+use crate::bench::{Bench, closed_port};
 use boon::{Compiler, Schemas};
 use serde_json::Value;
 use std::{
@@ -174,7 +174,7 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
         check(&document);
         seen.insert(file_of(&document));
     }
-    let (address, _held) = nobody();
+    let (address, _held) = closed_port();
     let gone = format!("polatis+tcp://{address}");
     let error = bench.run(["info", &gone, "-o", "json"]).exits(3);
     assert_eq!(error.error_json()["error"]["exit_code"], 3);
@@ -191,7 +191,7 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_told_as_json_where_json_was_asked_for() {
+fn an_invalid_command_line_is_reported_as_json_if_json_was_requested() {
     let bench = Bench::new();
     for json in [
         &["--output", "json"][..],

@@ -5,7 +5,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use qkd_emulators::profile::Running as Emulator;
+use qkd_emulators::profile::RunningEmulator as Emulator;
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -81,7 +81,7 @@ fn a_command_that_reads_ends_at_the_first_signal() {
 }
 
 #[test]
-fn a_plan_that_a_signal_meets_is_carried_out_read_back_and_told() {
+fn a_plan_that_a_signal_interrupts_is_completed_read_back_and_printed() {
     for (signal, _) in ALL {
         let bench = Bench::new();
         let switch = bench.start("polatis-16x16");
@@ -100,7 +100,10 @@ fn a_plan_that_a_signal_meets_is_carried_out_read_back_and_told() {
         );
         bench.until_journal(begun("apply", &uri));
         running.signal(signal);
-        let run = running.ended().exits(8).says("read-back matches the plan");
+        let run = running
+            .ended()
+            .exits(8)
+            .expect_text("read-back matches the plan");
         assert!(run.err.contains("finishes the step under way"), "{run:#?}");
         assert_eq!(bench.journal().pop().unwrap()["outcome"], "done");
         switch.fault("clear").unwrap();
@@ -246,15 +249,15 @@ fn a_roll_whose_first_end_is_being_staged_leaves_the_old_key_active() {
     let run = running
         .ended()
         .exits(8)
-        .says("NOT ROLLED")
-        .says("sends with the old key")
-        .says("near end now")
-        .says("far end now");
+        .expect_text("NOT ROLLED")
+        .expect_text("sends with the old key")
+        .expect_text("near end now")
+        .expect_text("far end now");
     pair.boxes.fault("clear").unwrap();
     assert_eq!(pair.active(), before, "{run:#?}");
     let ids = pair.key_ids();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    let run = run.says(&ids[0]);
+    let run = run.expect_text(&ids[0]);
     let last = pair.last();
     assert_eq!(last["operation"], "roll");
     let outcome = last["outcome"].as_str().unwrap();
@@ -280,8 +283,8 @@ fn a_roll_whose_second_end_is_being_staged_is_finished() {
     let run = running
         .ended()
         .exits(8)
-        .says("near end now")
-        .says("confirmed: ");
+        .expect_text("near end now")
+        .expect_text("confirmed: ");
     pair.boxes.fault("clear").unwrap();
     assert!(pair.active().iter().zip(&before).all(|(a, b)| a != b));
     let outcome = pair.last()["outcome"].as_str().unwrap().to_owned();
@@ -315,7 +318,7 @@ fn a_secret_that_is_overwritten_at_one_end_is_overwritten_at_the_other() {
 }
 
 #[test]
-fn a_key_whose_twin_was_not_taken_is_named_as_void() {
+fn a_key_that_only_one_end_took_is_reported_as_discarded() {
     let pair = Pair::nokia();
     pair.keys.fault("delay=500ms").unwrap();
     let running = pair.roll();
@@ -325,11 +328,11 @@ fn a_key_whose_twin_was_not_taken_is_named_as_void() {
     let run = running
         .ended()
         .exits(8)
-        .says("its twin was not")
-        .says("no encryptor was changed");
+        .expect_text("its twin was not")
+        .expect_text("no encryptor was changed");
     let ids = pair.key_ids();
     assert_eq!(ids.len(), 1, "{run:#?}");
-    run.says(&ids[0]);
+    run.expect_text(&ids[0]);
     let operations: Vec<_> = pair
         .bench
         .journal()
@@ -340,7 +343,7 @@ fn a_key_whose_twin_was_not_taken_is_named_as_void() {
 }
 
 #[test]
-fn after_a_kill_the_next_roll_says_what_it_finds_and_stages_a_fresh_key() {
+fn after_a_kill_the_next_roll_reports_the_state_and_stages_a_new_key() {
     let pair = Pair::nokia();
     pair.boxes.fault("2:delay=150ms").unwrap();
     let running = pair.roll();
@@ -383,7 +386,7 @@ fn after_a_kill_the_next_roll_says_what_it_finds_and_stages_a_fresh_key() {
 }
 
 #[test]
-fn keys_that_were_taken_are_in_the_file_whatever_comes() {
+fn delivered_keys_are_in_the_file_even_after_an_error() {
     let bench = Bench::new();
     let pair = bench.start_stored("etsi014-pair");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -409,7 +412,7 @@ fn keys_that_were_taken_are_in_the_file_whatever_comes() {
     bench.until_journal(begun("take-keys", &uri));
     assert!(!path.exists(), "the file is there once it is whole");
     running.signal(Signal::SIGINT);
-    let run = running.ended().exits(8).says("3 keys are in");
+    let run = running.ended().exits(8).expect_text("3 keys are in");
     let entries: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let ids: Vec<_> = entries
         .as_array()
@@ -429,7 +432,7 @@ fn keys_that_were_taken_are_in_the_file_whatever_comes() {
 }
 
 #[test]
-fn a_setting_under_way_is_finished_and_no_further_one_begun() {
+fn a_setting_in_progress_is_finished_and_no_other_is_started() {
     let bench = Bench::new();
     let olp = bench.start("scte-hms-ab");
     let credentials = bench.credentials("credentials.toml", &[&olp]);
@@ -456,8 +459,8 @@ fn a_setting_under_way_is_finished_and_no_further_one_begun() {
     running
         .ended()
         .exits(8)
-        .says("NOT DONE: wait-to-restore=77")
-        .says("group");
+        .expect_text("NOT DONE: wait-to-restore=77")
+        .expect_text("group");
     let settings = bench
         .journal()
         .iter()

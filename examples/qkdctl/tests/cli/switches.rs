@@ -22,8 +22,8 @@ fn a_switch_changes_only_with_yes() {
     bench
         .run(change)
         .exits(0)
-        .says("dry run: nothing was changed; add --yes to do it")
-        .says("digest: ");
+        .expect_text("dry run: nothing was changed; add --yes to do it")
+        .expect_text("digest: ");
     assert_eq!(bench.paths(uri), ["3-20"], "a dry run changes nothing");
     assert_eq!(
         bench.journal(),
@@ -42,11 +42,11 @@ fn a_switch_changes_only_with_yes() {
             "3",
         ])
         .exits(0)
-        .says("touches ports: 1, 3, 17, 20");
+        .expect_text("touches ports: 1, 3, 17, 20");
     let applied = bench
         .run(change.iter().chain(&["--yes"]))
         .exits(0)
-        .says("read-back matches the plan");
+        .expect_text("read-back matches the plan");
     assert!(
         applied.out.starts_with(&planned.out),
         "what was planned is what was done: {planned:#?} {applied:#?}"
@@ -55,7 +55,7 @@ fn a_switch_changes_only_with_yes() {
     bench
         .run(["switch", "apply", uri, "--connect", "1-17", "--yes"])
         .exits(0)
-        .says("nothing to do");
+        .expect_text("nothing to do");
     bench
         .run(change.iter().chain(&["--yes"]))
         .exits(2)
@@ -76,7 +76,7 @@ fn a_switch_changes_only_with_yes() {
 }
 
 #[test]
-fn json_is_the_same_wherever_it_is_asked_for() {
+fn the_json_option_is_accepted_at_any_position() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
@@ -135,7 +135,7 @@ fn json_is_the_same_wherever_it_is_asked_for() {
 }
 
 #[test]
-fn a_wrong_change_is_refused_before_anything_is_sent() {
+fn an_invalid_change_is_refused_before_anything_is_sent() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
@@ -184,7 +184,7 @@ fn paths_are_saved_and_restored_on_the_same_switch() {
     bench
         .run(["switch", "save", uri, &file])
         .exits(0)
-        .says("2 paths saved");
+        .expect_text("2 paths saved");
     bench
         .run(["switch", "save", uri, &file])
         .exits(2)
@@ -204,12 +204,12 @@ fn paths_are_saved_and_restored_on_the_same_switch() {
     bench
         .run(["switch", "restore", uri, &file])
         .exits(0)
-        .says("dry run");
+        .expect_text("dry run");
     assert_eq!(bench.paths(uri), ["2-19"]);
     bench
         .run(["switch", "restore", uri, &file, "--yes"])
         .exits(0)
-        .says("read-back matches the plan");
+        .expect_text("read-back matches the plan");
     assert_eq!(bench.paths(uri), ["1-17", "2-18"]);
 
     switch.fault("identity=999999").unwrap();
@@ -225,7 +225,7 @@ fn paths_are_saved_and_restored_on_the_same_switch() {
 }
 
 #[test]
-fn a_plan_whose_state_has_moved_on_is_not_carried_out() {
+fn a_plan_for_an_outdated_state_is_not_applied() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
@@ -279,7 +279,7 @@ fn a_plan_whose_state_has_moved_on_is_not_carried_out() {
 
 /// Whatever exchange the line breaks at, what is said of the effect is true of the switch.
 #[test]
-fn a_line_that_breaks_in_mid_change_is_told_truthfully() {
+fn a_line_that_fails_during_a_change_is_reported_with_the_right_effect() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = format!("{}?deadline=2s", switch.ready().uri);
@@ -328,7 +328,7 @@ fn a_line_that_breaks_in_mid_change_is_told_truthfully() {
 }
 
 #[test]
-fn an_emulator_that_ends_is_nobody_there() {
+fn an_emulator_that_ends_is_reported_as_not_connected() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.clone();

@@ -132,7 +132,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_watch_is_drawn_in_place_and_left_with_a_key() {
+fn a_watch_is_drawn_in_place_and_ends_on_a_key_press() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     switch.fault("operator=connect:3-20").unwrap();
@@ -192,7 +192,7 @@ fn a_signal_restores_the_terminal_too() {
 }
 
 #[test]
-fn an_error_is_told_where_people_read() {
+fn an_error_is_printed_on_standard_error() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let mut terminal =
@@ -207,7 +207,7 @@ fn an_error_is_told_where_people_read() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_those_who_want_them() {
+fn colours_are_used_on_terminals_and_on_request() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let info = || bench.command(["info", switch.ready().uri.as_str()]);
@@ -272,7 +272,7 @@ fn text_wraps_at_words_and_tables_split_no_name() {
 }
 
 #[test]
-fn progress_is_for_terminals_alone() {
+fn progress_is_shown_on_terminals_only() {
     let bench = Bench::new();
     let source = bench.start("idq-quantis");
     let random = ["random", source.ready().uri.as_str(), "--bytes", "65536"];
@@ -295,7 +295,7 @@ fn progress_is_for_terminals_alone() {
 }
 
 #[test]
-fn a_calibration_shows_its_progress_and_the_state_behind_it() {
+fn a_calibration_shows_its_progress_and_the_state_that_follows() {
     let bench = Bench::new();
     let options = qkd_emulators::profile::Options::default().with("time-factor", "2000");
     let link = bench.start_with("veriqloud-qline-pair", options);

@@ -114,7 +114,7 @@ fn errors_that_cannot_be_printed_have_their_exit_codes() {
 }
 
 #[test]
-fn a_change_is_made_whether_or_not_it_can_be_told() {
+fn a_change_is_made_even_if_it_cannot_be_printed() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
@@ -130,7 +130,7 @@ fn a_change_is_made_whether_or_not_it_can_be_told() {
 }
 
 #[test]
-fn no_key_is_taken_for_which_there_is_no_room() {
+fn no_key_is_requested_without_space_to_store_it() {
     let bench = Bench::new();
     let pair = bench.start_stored("etsi014-pair");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -260,7 +260,7 @@ fn the_journal_is_private_whatever_the_umask() {
 }
 
 #[test]
-fn too_few_file_descriptors_are_an_error_and_no_panic() {
+fn too_few_file_descriptors_are_an_error_and_not_a_panic() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     for limit in (4..40).step_by(3) {
@@ -281,7 +281,7 @@ fn too_few_file_descriptors_are_an_error_and_no_panic() {
 }
 
 #[test]
-fn results_of_the_suite_that_cannot_be_written_are_told_and_its_journal_stays() {
+fn results_that_cannot_be_written_are_reported_and_the_journal_stays() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let out = bench.path("out").display().to_string();

@@ -23,8 +23,8 @@ fn changes(bench: &Bench, change: &[&str], options: &[&str], is_idempotent: bool
     bench
         .run(change.iter().chain(options))
         .exits(0)
-        .says("would ")
-        .says("dry run: nothing was changed; add --yes to do it");
+        .expect_text("would ")
+        .expect_text("dry run: nothing was changed; add --yes to do it");
     let done = run(&["--yes"]);
     assert_eq!(done["result"], "applied", "{done:#}");
     assert_eq!(done["before"], dry["before"], "a dry run changed something");
@@ -41,7 +41,7 @@ fn changes(bench: &Bench, change: &[&str], options: &[&str], is_idempotent: bool
 }
 
 #[test]
-fn a_module_is_started_and_what_it_lacks_is_unsupported() {
+fn a_module_is_started_and_missing_operations_are_unsupported() {
     let bench = Bench::new();
     let link = bench.start_stored("veriqloud-qline-pair");
     let uri = link.ready().uri.as_str();
@@ -50,14 +50,14 @@ fn a_module_is_started_and_what_it_lacks_is_unsupported() {
     bench
         .run(["key", "start", uri, "--assume", id, "--yes"])
         .exits(0)
-        .says("nothing to do: state: generating");
+        .expect_text("nothing to do: state: generating");
     assert_eq!(bench.journal(), Vec::<Value>::new());
     let started = changes(&bench, &["key", "start", uri], &[], false);
     assert_eq!(started["after"]["state"], "calibrating", "{started:#}");
     let waited = bench
         .run(["key", "start", uri, "--wait", "10ms", "--yes"])
         .exits(9)
-        .says("done: start key generation");
+        .expect_text("done: start key generation");
     assert!(waited.err.contains("not reached"), "{waited:#?}");
     bench
         .run(["key", "stop", uri, "--yes"])
@@ -80,9 +80,9 @@ fn a_calibration_is_announced_with_its_longest_time() {
     bench
         .run(["key", "calibrate", uri])
         .exits(0)
-        .says("would calibrate the link (the command ends within ")
-        .says("Calibration interrupts key generation")
-        .says("dry run");
+        .expect_text("would calibrate the link (the command ends within ")
+        .expect_text("Calibration interrupts key generation")
+        .expect_text("dry run");
     assert_eq!(bench.journal(), Vec::<Value>::new());
 }
 
@@ -103,8 +103,8 @@ fn keys_are_destroyed_only_with_yes_and_accepted_assumptions() {
     bench
         .run(zeroize.iter().chain(&options))
         .exits(0)
-        .says("would destroy all keys of the channel")
-        .says("raffic");
+        .expect_text("would destroy all keys of the channel")
+        .expect_text("raffic");
     changes(&bench, &zeroize, &options, false);
 }
 
@@ -124,7 +124,7 @@ fn encryption_is_switched_off_and_on_again() {
                 .chain(&options),
         )
         .exits(0)
-        .says("TRAFFIC MAY PASS UNENCRYPTED");
+        .expect_text("TRAFFIC MAY PASS UNENCRYPTED");
     // The state would change between the readings while the pair makes its first exchange.
     bench.until("the first exchange ends", || {
         let show = ["encryptor", "show", uri, "-o", "json", login[0], login[1]];
@@ -140,7 +140,7 @@ fn encryption_is_switched_off_and_on_again() {
 }
 
 #[test]
-fn the_key_before_is_kept_while_the_new_one_is_not_confirmed() {
+fn the_previous_key_is_kept_until_the_new_key_is_confirmed() {
     let bench = Bench::new();
     let pair = bench.start("nokia-sros-macsec-pair");
     let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -191,7 +191,7 @@ fn ports_attenuators_and_monitors_are_set() {
     let run = |arguments: &[&str]| bench.run(arguments.iter().chain(&login));
     run(&["switch", "attenuate", uri, "17"])
         .exits(0)
-        .says("port 17: attenuation ");
+        .expect_text("port 17: attenuation ");
     let set = ["switch", "attenuate", uri, "17", "maximum"];
     let done = changes(&bench, &set, &login, true);
     assert_eq!(done["after"]["attenuation"]["mode"], "maximum");
@@ -200,7 +200,7 @@ fn ports_attenuators_and_monitors_are_set() {
         .complains("expected one of");
     run(&["switch", "monitor", uri, "17"])
         .exits(0)
-        .says("port 17: ");
+        .expect_text("port 17: ");
     let set = ["switch", "monitor", uri, "17", "alarms=-31.5..10"];
     let done = changes(&bench, &set, &login, true);
     assert_eq!(done["after"]["alarms"]["low_dbm"], -31.5, "{done:#}");
@@ -217,7 +217,7 @@ fn the_journal_is_shown_with_filters() {
     bench
         .run(["journal"])
         .exits(0)
-        .says("no change in the journal fits");
+        .expect_text("no change in the journal fits");
     bench
         .run(["switch", "apply", uri, "--connect", "1-17", "--yes"])
         .exits(0);
@@ -265,8 +265,8 @@ fn the_journal_is_shown_with_filters() {
     bench
         .run(["journal"])
         .exits(0)
-        .says("UNFINISHED")
-        .says("1 line of the journal could not be read");
+        .expect_text("UNFINISHED")
+        .expect_text("1 line of the journal could not be read");
 }
 
 #[test]

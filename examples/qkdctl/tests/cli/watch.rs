@@ -1,11 +1,11 @@
 //! `qkdctl watch` over a pipe: a line for each change and event.
 
-use crate::bench::{Bench, nobody};
+use crate::bench::{Bench, closed_port};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines},
@@ -57,7 +57,7 @@ impl Watch {
 }
 
 /// Starts an emulator at this address, once nobody else has it.
-fn start_at(bench: &Bench, name: &str, address: &str) -> Running {
+fn start_at(bench: &Bench, name: &str, address: &str) -> RunningEmulator {
     let listen = address.parse().unwrap();
     let options = Options {
         listen: Some(listen),
@@ -92,12 +92,12 @@ fn each_device_is_read_as_often_as_was_asked() {
     };
     let run = watch(&["--count", "2"])
         .exits(0)
-        .says("health: ok")
-        .says("paths: 3-20")
-        .says("power 20: ")
-        .says("keys stored: ")
-        .says("ca1 state: ")
-        .says("modules.status: ");
+        .expect_text("health: ok")
+        .expect_text("paths: 3-20")
+        .expect_text("power 20: ")
+        .expect_text("keys stored: ")
+        .expect_text("ca1 state: ")
+        .expect_text("modules.status: ");
     assert!(
         !run.out.contains('?'),
         "a URI without its parameters is enough to tell them apart: {run:#?}"
@@ -129,7 +129,7 @@ fn each_device_is_read_as_often_as_was_asked() {
 }
 
 #[test]
-fn changes_are_told_as_they_come_and_nobody_is_kept_from_making_them() {
+fn changes_are_reported_as_they_occur_and_do_not_block_others() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.clone();
@@ -166,14 +166,14 @@ fn changes_are_told_as_they_come_and_nobody_is_kept_from_making_them() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_waited_for() {
+fn a_missing_device_is_awaited() {
     let bench = Bench::new();
-    let (address, held) = nobody();
+    let (address, held) = closed_port();
     let uri = format!("polatis+tcp://{address}");
     let once = bench
         .run(["watch", &uri, "--count", "1", "--interval", "100ms"])
         .exits(3)
-        .says("away: ");
+        .expect_text("away: ");
     assert_eq!(once.err, "");
     let mut watch = Watch::of(&bench, &[&uri, "--output", "json"]);
     let away: Value = serde_json::from_str(&watch.until("trouble")).unwrap();
@@ -189,7 +189,7 @@ fn a_device_that_is_not_there_is_waited_for() {
 }
 
 #[test]
-fn what_devices_send_is_told_as_theirs() {
+fn errors_of_devices_are_reported_as_errors_of_the_device() {
     let bench = Bench::new();
     let port = std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()
@@ -223,7 +223,7 @@ fn what_devices_send_is_told_as_theirs() {
 }
 
 #[test]
-fn a_wrong_argument_ends_it_at_once() {
+fn an_invalid_argument_ends_the_emulator_immediately() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
     let uri = switch.ready().uri.as_str();
@@ -241,7 +241,7 @@ fn a_wrong_argument_ends_it_at_once() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_any_more() {
+fn it_ends_when_no_caller_reads_any_more() {
     let bench = Bench::new();
     let source = bench.start("nokia-sros-macsec-pair");
     let credentials = bench.credentials("credentials.toml", &[&source]);

@@ -119,7 +119,7 @@ pub(crate) fn python(script: &str, arguments: &[&str]) -> Result<String, String>
 }
 
 /// Something that a check has found to be right.
-pub(crate) fn told(what: &str) {
+pub(crate) fn print_check(what: &str) {
     println!("  ✓ {what}");
 }
 

@@ -4,12 +4,14 @@
 //! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED
 //! [FAULT]` is the emulator that it starts, and kills.
 
-use qkd_driver_kit::{OpenContext, Opened};
+use qkd_driver_kit::{OpenContext, OpenedDevice};
 use qkd_emulators::{
-    model::random::Random,
+    model::random::RandomModel,
     profile::{self, Options},
 };
-use qkd_hal::{ErrorKind, RandomSource, TransportFault, device::HealthState, reading::Value};
+use qkd_hal::{
+    ErrorKind, RandomSource, TransportFault, device::HealthState, reading::ReadingValue,
+};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -22,7 +24,7 @@ use std::{
 const URI: &str = "idq-quantis+usb://";
 const SERIAL: &str = "QRNG-VM-1";
 /// For what the kernel does by itself: it notices an unplug, and enumerates what is plugged in.
-const PATIENCE: Duration = Duration::from_secs(20);
+const HOTPLUG_TIMEOUT: Duration = Duration::from_secs(20);
 
 type Outcome<T> = Result<T, String>;
 
@@ -30,7 +32,7 @@ fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome<()> {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 
-fn told(what: &str) {
+fn print_check(what: &str) {
     println!("  ✓ {what}");
 }
 
@@ -88,7 +90,7 @@ impl Emulator {
         // The kernel's port is busy until it has noticed the last unplug.
         let begun = Instant::now();
         while let Err(error) = std::fs::write("/sys/devices/platform/vhci_hcd.0/attach", &order) {
-            expect(begun.elapsed() < PATIENCE, || {
+            expect(begun.elapsed() < HOTPLUG_TIMEOUT, || {
                 format!("vhci_hcd takes nothing: {error}")
             })?;
             std::thread::sleep(Duration::from_millis(50));
@@ -117,7 +119,7 @@ async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
 }
 
 /// Opens the device as soon as the kernel has enumerated it.
-async fn open() -> Outcome<Opened> {
+async fn open() -> Outcome<OpenedDevice> {
     let begun = Instant::now();
     loop {
         match qkd_drivers_all::registry()
@@ -125,7 +127,9 @@ async fn open() -> Outcome<Opened> {
             .await
         {
             Ok(opened) => return Ok(opened),
-            Err(error) if error.kind() == ErrorKind::Unreachable && begun.elapsed() < PATIENCE => {
+            Err(error)
+                if error.kind() == ErrorKind::Unreachable && begun.elapsed() < HOTPLUG_TIMEOUT =>
+            {
                 tokio::time::sleep(Duration::from_millis(100)).await
             }
             Err(error) => return Err(format!("{URI}: {error}")),
@@ -141,7 +145,7 @@ const START_UP: usize = 1024;
 /// The driver reads at least `at_least` bytes.
 async fn same_bytes(
     source: &Arc<dyn RandomSource>,
-    model: &Random,
+    model: &RandomModel,
     length: usize,
     at_least: usize,
 ) -> Outcome<()> {
@@ -161,8 +165,8 @@ async fn check() -> Outcome<()> {
     let emulator = Emulator::start(SERIAL, 11, None)?;
     emulator.plug()?;
     let opened = open().await?;
-    let source = opened.as_random().map_err(|e| e.to_string())?;
-    let model = Random::new(11, SERIAL);
+    let source = opened.random().map_err(|e| e.to_string())?;
+    let model = RandomModel::new(11, SERIAL);
 
     let identity = source.identity().await.map_err(|e| e.to_string())?;
     let seen = (
@@ -184,18 +188,18 @@ async fn check() -> Outcome<()> {
             .map(|r| r.value.clone())
     };
     expect(
-        value("board.version") == Some(Value::Count(u64::from(model.board_version()))),
+        value("board.version") == Some(ReadingValue::Count(u64::from(model.board_version()))),
         || format!("{telemetry:?}"),
     )?;
     expect(
-        value("modules.rate") == Some(Value::Number(f64::from(model.rate_kbit()) * 1e3)),
+        value("modules.rate") == Some(ReadingValue::Number(f64::from(model.rate_kbit()) * 1e3)),
         || format!("{telemetry:?}"),
     )?;
-    told("identity, health and telemetry");
+    print_check("identity, health and telemetry");
     for (length, at_least) in [(1, START_UP), (512, 0), (1000, 0), (100_000, 0)] {
         same_bytes(&source, &model, length, at_least).await?;
     }
-    told("100000 random bytes in one call, and fewer: those of the model");
+    print_check("100000 random bytes in one call, and fewer: those of the model");
 
     let most = source.random_capabilities().max_request;
     let reading = tokio::spawn({
@@ -229,15 +233,15 @@ async fn check() -> Outcome<()> {
     expect(error.kind() == ErrorKind::Unreachable, || {
         format!("after the unplug: {error:?}")
     })?;
-    told(&format!(
+    print_check(&format!(
         "pulled out while it reads: Unplugged after {} ms, and Unreachable then",
         took.as_millis()
     ));
 
     let emulator = Emulator::start(SERIAL, 12, Some("stall"))?;
     emulator.plug()?;
-    let again = open().await?.as_random().map_err(|e| e.to_string())?;
-    let model = Random::new(12, SERIAL);
+    let again = open().await?.random().map_err(|e| e.to_string())?;
+    let model = RandomModel::new(12, SERIAL);
     let error = again
         .random(512)
         .await
@@ -252,7 +256,7 @@ async fn check() -> Outcome<()> {
     same_bytes(&again, &model, 5000, START_UP)
         .await
         .map_err(|e| format!("after a stall: {e}"))?;
-    told("an endpoint that stalls: Stall, and the next read works");
+    print_check("an endpoint that stalls: Stall, and the next read works");
     // The interface has one user at a time.
     let error = source
         .random(512)
@@ -264,7 +268,9 @@ async fn check() -> Outcome<()> {
     })?;
     again.close().await.map_err(|e| e.to_string())?;
     same_bytes(&source, &model, 5000, 0).await?;
-    told("plugged in again: a new handle works, and the old one as soon as the interface is free");
+    print_check(
+        "plugged in again: a new handle works, and the old one as soon as the interface is free",
+    );
 
     drop(emulator);
     let other = Emulator::start("QRNG-VM-2", 13, None)?;
@@ -274,14 +280,14 @@ async fn check() -> Outcome<()> {
         match source.random(512).await {
             Ok(_) => return Err("another device was taken for the one that was opened".to_owned()),
             Err(e) if e.kind() == ErrorKind::IdentityChanged => break e,
-            Err(e) => expect(begun.elapsed() < PATIENCE, || {
+            Err(e) => expect(begun.elapsed() < HOTPLUG_TIMEOUT, || {
                 format!("another device: {e}")
             })?,
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     expect(error.message().contains("QRNG-VM-2"), || error.to_string())?;
-    told("another device in the same socket: IdentityChanged");
+    print_check("another device in the same socket: IdentityChanged");
     Ok(())
 }
 

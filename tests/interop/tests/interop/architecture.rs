@@ -62,7 +62,7 @@ fn is_driver(name: &str) -> bool {
 }
 
 #[test]
-fn the_arrows_point_one_way() {
+fn dependencies_between_crates_point_one_way() {
     for (name, (inside, _)) in packages() {
         let allowed: &dyn Fn(&str) -> bool = match name.as_str() {
             "qkd-hal" => &|_| false,
@@ -148,7 +148,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn unsafe_stands_in_one_crate() {
+fn unsafe_code_is_in_one_crate() {
     let mut files = Vec::new();
     sources(&root(), &mut files);
     assert!(files.len() > 50);

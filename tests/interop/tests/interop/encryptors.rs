@@ -2,25 +2,25 @@
 //! does not matter, over SNMPv3 on the loopback where it does.
 
 use qkd_driver_kit::{
-    OpenContext, Opened,
+    OpenContext, OpenedDevice,
     context::Endpoint,
-    credentials::{Credentials, Entry},
+    credentials::{CredentialEntry, Credentials},
     link::{
         snmp::{Oid, SnmpService, Value},
-        snmp_udp::{NotificationReceiver, Security},
+        snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
     transcript::Transcript,
 };
 use qkd_emulators::{
-    Clock, Faults,
-    fault::Faulty,
+    Clock, FaultInjector,
+    fault::ApplyDeviceFault,
     model::encryptor::{
         Traffic,
-        forced::{ForcedEnd, ForcedLink},
-        mka::{MkaEnd, MkaLink},
+        forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+        mka::{MkaEndpoint, MkaLink},
     },
     profile::{self, Options},
-    shell::snmp::{self, User},
+    server::snmp::{self, UsmUser},
     wire::snmp::{SnmpAgent, nokia, packetlight},
 };
 use qkd_hal::{
@@ -29,7 +29,7 @@ use qkd_hal::{
     capability::EventSupport,
     device::HealthState,
     encryptor::{ChannelId, ChannelState, Confirmation, Staged},
-    event::Delivery,
+    event::StreamItem,
 };
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -90,23 +90,23 @@ fn accepting(context: OpenContext) -> OpenContext {
         .flat_map(|d| d.info().assumptions)
         .map(|a| a.id.to_owned())
         .collect();
-    context.accepting(all)
+    context.with_accepted_assumptions(all)
 }
 
 /// The agents of a pair, and the model behind them.
 struct Pair {
     agents: [Arc<dyn SnmpAgent>; 2],
-    faulty: [Arc<dyn Faulty>; 2],
+    faulty: [Arc<dyn ApplyDeviceFault>; 2],
     traffic: Box<dyn Fn(usize) -> Traffic>,
 }
 
 impl Pair {
     fn new(family: Family) -> Self {
-        fn both<A: SnmpAgent + Faulty + 'static>(
+        fn both<A: SnmpAgent + ApplyDeviceFault + 'static>(
             agents: [Arc<A>; 2],
             traffic: impl Fn(usize) -> Traffic + 'static,
         ) -> Pair {
-            let faulty = agents.clone().map(|a| a as Arc<dyn Faulty>);
+            let faulty = agents.clone().map(|a| a as Arc<dyn ApplyDeviceFault>);
             Pair {
                 agents: agents.map(|a| a as Arc<dyn SnmpAgent>),
                 faulty,
@@ -115,13 +115,13 @@ impl Pair {
         }
         match family {
             PacketLight => {
-                let link = ForcedLink::new(Clock::default(), b"first secret");
+                let link = ForcedRekeyLink::new(Clock::default(), b"first secret");
                 let agents = [0, 1].map(|n| {
-                    let end = Arc::new(ForcedEnd::new(
+                    let end = Arc::new(ForcedRekeyEndpoint::new(
                         Arc::clone(&link),
                         n,
                         "uplink-1",
-                        Identity::of("PacketLight").with_serial(format!("PL{n}")),
+                        Identity::new("PacketLight").with_serial(format!("PL{n}")),
                     ));
                     packetlight::agent(end, packetlight::Options::named(&format!("pl-{n}")))
                 });
@@ -130,11 +130,11 @@ impl Pair {
             Nokia => {
                 let link = MkaLink::new(Clock::default(), 1);
                 let agents = [0, 1].map(|n| {
-                    let end = Arc::new(MkaEnd::new(
+                    let end = Arc::new(MkaEndpoint::new(
                         Arc::clone(&link),
                         n,
                         "ca1",
-                        Identity::of("Nokia").with_model("7750 SR-1"),
+                        Identity::new("Nokia").with_model("7750 SR-1"),
                     ));
                     nokia::agent(end, nokia::Options::named(&format!("sr-{n}")))
                 });
@@ -145,22 +145,22 @@ impl Pair {
 }
 
 /// Both boxes of a pair, opened.
-struct Boxes {
+struct EncryptorPair {
     family: Family,
     pair: Pair,
-    opened: [Opened; 2],
+    opened: [OpenedDevice; 2],
     boxes: [Arc<dyn Encryptor>; 2],
     channel: ChannelId,
     transcript: Transcript,
     context: OpenContext,
 }
 
-impl Boxes {
+impl EncryptorPair {
     /// In memory.
     async fn open(family: Family) -> Self {
         let pair = Pair::new(family);
         let transcript = Transcript::in_memory();
-        let mut context = accepting(OpenContext::new()).recording(transcript.clone());
+        let mut context = accepting(OpenContext::new()).with_transcript(transcript.clone());
         for (name, agent) in ["near", "far"].into_iter().zip(&pair.agents) {
             context = context.with_memory(
                 name,
@@ -179,8 +179,8 @@ impl Boxes {
                 .unwrap(),
         ];
         let boxes = [
-            opened[0].as_encryptor().unwrap(),
-            opened[1].as_encryptor().unwrap(),
+            opened[0].encryptor().unwrap(),
+            opened[1].encryptor().unwrap(),
         ];
         let channels = boxes[0].channels().await.unwrap();
         assert_eq!(
@@ -271,7 +271,7 @@ fn key_under(name: u8, n: u8) -> Key {
 #[tokio::test(start_paused = true)]
 async fn the_same_key_at_both_ends_is_confirmed_at_both_and_encrypts() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         for n in 1..=4 {
             rig.roll(&key(n)).await;
             assert_eq!(
@@ -301,9 +301,9 @@ async fn the_same_key_at_both_ends_is_confirmed_at_both_and_encrypts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_gap_of_a_roll_is_what_its_family_declares() {
+async fn the_outage_of_a_roll_matches_the_declaration_of_its_family() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         rig.roll(&key(1)).await;
         let before = rig.traffic()[0];
         let staged = rig.place([&key(2), &key(2)]).await.unwrap();
@@ -332,9 +332,9 @@ async fn the_gap_of_a_roll_is_what_its_family_declares() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_key_at_the_far_end_is_not_confirmed_and_says_why() {
+async fn a_different_key_at_the_peer_is_not_confirmed_with_a_reason() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         let staged = rig
             .place([&key_under(1, 1), &key_under(1, 2)])
             .await
@@ -378,8 +378,8 @@ async fn another_key_at_the_far_end_is_not_confirmed_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_name_at_the_far_end_is_told_from_another_key() {
-    let rig = Boxes::open(Nokia).await;
+async fn a_different_key_name_at_the_peer_is_distinguished_from_a_different_key() {
+    let rig = EncryptorPair::open(Nokia).await;
     let staged = rig
         .place([&key_under(1, 1), &key_under(2, 1)])
         .await
@@ -400,11 +400,11 @@ async fn another_name_at_the_far_end_is_told_from_another_key() {
 #[tokio::test(start_paused = true)]
 async fn a_set_that_is_refused_has_changed_nothing() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         rig.roll(&key(1)).await;
         let before = rig.near().channel(&rig.channel).await.unwrap();
         let fault = |text: &str| {
-            Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
+            FaultInjector::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
                 .add(text.parse().unwrap())
                 .unwrap()
         };
@@ -448,7 +448,7 @@ async fn a_set_that_is_refused_has_changed_nothing() {
 #[tokio::test(start_paused = true)]
 async fn counters_grow_while_traffic_is_encrypted() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         rig.roll(&key(1)).await;
         if rig.near().capabilities().supports(Operation::Counters) == Support::Unsupported {
             assert_eq!(family, PacketLight);
@@ -502,9 +502,9 @@ fn shows(what: &[u8], key: &Key) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_comes_back_nowhere() {
+async fn the_key_is_never_returned() {
     for family in FAMILIES {
-        let rig = Boxes::open(family).await;
+        let rig = EncryptorPair::open(family).await;
         let secret = key(1);
         assert!(
             shows(hex::encode_upper(secret.expose()).as_bytes(), &secret)
@@ -521,7 +521,7 @@ async fn the_key_comes_back_nowhere() {
         see(&rig.near().telemetry().await.unwrap());
         see(&rig.near().health().await.unwrap());
         see(&rig.opened);
-        Faults::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
+        FaultInjector::new(1, Some(Arc::clone(&rig.pair.faulty[0])))
             .add("refuse=1".parse().unwrap())
             .unwrap();
         let other = key_under(2, 1);
@@ -565,8 +565,8 @@ async fn the_key_comes_back_nowhere() {
 
 // Over UDP.
 
-fn entry(name: &str, user: &str, auth: Option<&str>, privacy: Option<&str>) -> Entry {
-    let mut entry = Entry::new(name).with("user", user);
+fn entry(name: &str, user: &str, auth: Option<&str>, privacy: Option<&str>) -> CredentialEntry {
+    let mut entry = CredentialEntry::new(name).with("user", user);
     if let Some(password) = auth {
         entry = entry.with("auth_password", password);
     }
@@ -576,14 +576,14 @@ fn entry(name: &str, user: &str, auth: Option<&str>, privacy: Option<&str>) -> E
     }
 }
 
-fn noc() -> Entry {
+fn noc() -> CredentialEntry {
     entry("noc", USER, Some(AUTH_PASSWORD), Some(PRIV_PASSWORD))
 }
 
 /// An agent on the loopback, which ends when dropped.
 struct Served {
     address: String,
-    faults: Faults,
+    faults: FaultInjector,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -595,9 +595,9 @@ impl Drop for Served {
 
 impl Served {
     async fn start(pair: &Pair, end: usize, traps: Option<&NotificationReceiver>) -> Self {
-        let faults = Faults::new(1, Some(Arc::clone(&pair.faulty[end])));
+        let faults = FaultInjector::new(1, Some(Arc::clone(&pair.faulty[end])));
         let mut options =
-            snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
+            snmp::SnmpServerOptions::new(UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
                 .with_faults(faults.clone());
         if let Some(receiver) = traps {
             options = options.with_traps(receiver.address());
@@ -620,14 +620,19 @@ impl Served {
         self.faults.add(spec.parse().unwrap()).unwrap();
     }
 
-    async fn open(&self, family: Family, context: &OpenContext, more: &str) -> Result<Opened> {
+    async fn open(
+        &self,
+        family: Family,
+        context: &OpenContext,
+        more: &str,
+    ) -> Result<OpenedDevice> {
         qkd_drivers_all::registry()
             .open(&family.uri("snmp", &self.address, more), context)
             .await
     }
 }
 
-fn context(entries: impl IntoIterator<Item = Entry>) -> OpenContext {
+fn context(entries: impl IntoIterator<Item = CredentialEntry>) -> OpenContext {
     let credentials = entries
         .into_iter()
         .fold(Credentials::from_environment(), Credentials::with);
@@ -647,7 +652,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
                 .open(family, &context([noc()]), "credentials=noc&deadline=300ms")
                 .await
                 .unwrap();
-            let encryptor = opened.as_encryptor().unwrap();
+            let encryptor = opened.encryptor().unwrap();
             let channel = encryptor.channels().await.unwrap()[0].clone();
             served.fault(&format!("loss@after={exchanges}@once"));
             let outcome = encryptor.stage(&channel, &key(1)).await;
@@ -763,8 +768,9 @@ async fn wrong_credentials_are_an_authentication_error() {
 async fn a_key_is_not_sent_below_auth_priv() {
     for family in FAMILIES {
         let pair = Pair::new(family);
-        let options = snmp::Options::new(User::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
-            .with_community("readers");
+        let options =
+            snmp::SnmpServerOptions::new(UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD).unwrap())
+                .with_community("readers");
         let (address, task) = snmp::serve(
             "127.0.0.1:0".parse().unwrap(),
             Arc::clone(&pair.agents[0]),
@@ -772,7 +778,7 @@ async fn a_key_is_not_sent_below_auth_priv() {
         )
         .await
         .unwrap();
-        let context = context([Entry::new("lab").with("community", "readers")]);
+        let context = context([CredentialEntry::new("lab").with("community", "readers")]);
         let opened = qkd_drivers_all::registry()
             .open(
                 &family.uri("snmp", &address.to_string(), "credentials=lab"),
@@ -780,7 +786,7 @@ async fn a_key_is_not_sent_below_auth_priv() {
             )
             .await
             .unwrap();
-        let encryptor = opened.as_encryptor().unwrap();
+        let encryptor = opened.encryptor().unwrap();
         let channel = encryptor.channels().await.unwrap()[0].clone();
         let error = encryptor.stage(&channel, &key(1)).await.unwrap_err();
         assert_eq!(
@@ -800,8 +806,8 @@ async fn event(
     let heard = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
             match events.next().await {
-                Some(Delivery::Event(e)) if wanted(&e.kind) => return e,
-                Some(Delivery::Event(e)) => before.push(e.kind.clone()),
+                Some(StreamItem::Event(e)) if wanted(&e.kind) => return e,
+                Some(StreamItem::Event(e)) => before.push(e.kind.clone()),
                 other => panic!("{other:?}"),
             }
         }
@@ -816,7 +822,7 @@ async fn event(
 #[tokio::test]
 async fn events_are_declared_where_they_can_arrive() {
     for family in FAMILIES {
-        let users = [Security::from_entry(&noc()).unwrap()];
+        let users = [SnmpSecurity::from_entry(&noc()).unwrap()];
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &users)
             .await
             .unwrap();
@@ -847,7 +853,7 @@ async fn events_are_declared_where_they_can_arrive() {
 #[tokio::test(start_paused = true)]
 async fn a_roll_is_confirmed_after_the_program_restarted() {
     for family in FAMILIES {
-        let mut rig = Boxes::open(family).await;
+        let mut rig = EncryptorPair::open(family).await;
         rig.roll(&key(1)).await;
         let fresh = key(2);
         let staged = [
@@ -866,7 +872,7 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
                 .open(&family.uri("mem", name, ""), &context)
                 .await
                 .unwrap();
-            rig.boxes[n] = rig.opened[n].as_encryptor().unwrap();
+            rig.boxes[n] = rig.opened[n].encryptor().unwrap();
         }
         let read: [Staged; 2] = serde_json::from_str(&file).unwrap();
         assert_eq!(read, staged);
@@ -902,7 +908,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
         }
     };
     for family in FAMILIES {
-        let users = [Security::from_entry(&noc()).unwrap()];
+        let users = [SnmpSecurity::from_entry(&noc()).unwrap()];
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &users)
             .await
             .unwrap();
@@ -938,8 +944,8 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
             }
             Nokia => {
                 let boxes = [
-                    opened[0].as_encryptor().unwrap(),
-                    opened[1].as_encryptor().unwrap(),
+                    opened[0].encryptor().unwrap(),
+                    opened[1].encryptor().unwrap(),
                 ];
                 let moved = |slot: u8| {
                     move |k: &EventKind| {
@@ -974,7 +980,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
 
 /// Faults through a profile reach the agent, not only the model behind it.
 #[tokio::test]
-async fn an_alarm_of_a_profile_is_seen_and_cleared() {
+async fn an_alarm_of_a_profile_is_reported_and_cleared() {
     let running = profile::start(
         "packetlight-pair",
         &Options::default().with("time-factor", 50),

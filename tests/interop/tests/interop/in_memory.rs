@@ -2,30 +2,30 @@
 //! device, and what changes something shows in its state.
 
 use qkd_driver_kit::{
-    OpenContext, Opened,
-    wrap::fault::{Fate, Script},
+    OpenContext, OpenedDevice,
+    wrap::fault::{FaultScript, LinkFault},
 };
 use qkd_emulators::profile::{self, InMemory, Options};
 use qkd_hal::{
     DeviceKind, Effect, ErrorKind, EventKind, Key, KeyId, Operation, Support, TransportFault,
     encryptor::ChannelState,
-    event::Delivery,
+    event::StreamItem,
     parameter::{ParameterType, ParameterValue},
     qkd::{KeyRequest, ModuleState},
 };
 use qkd_switch_hal::{
     CrossConnect, CrossConnects, Geometry, Plan, Port, Scope,
-    protection::{Mode, ProtectionSetting, SwitchCommand},
+    protection::{ExternalCommand, ProtectionSetting, SelectionMode},
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
-async fn open(memory: &InMemory, end: usize) -> Opened {
+async fn open(memory: &InMemory, end: usize) -> OpenedDevice {
     open_with(memory, end, OpenContext::new()).await
 }
 
-async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> Opened {
+async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> OpenedDevice {
     let registry = qkd_drivers_all::registry();
     let all: Vec<String> = registry
         .drivers()
@@ -33,23 +33,26 @@ async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> Opene
         .map(|a| a.id.to_owned())
         .collect();
     registry
-        .open(&memory.uris()[end], &memory.attach(context).accepting(all))
+        .open(
+            &memory.uris()[end],
+            &memory.attach(context).with_accepted_assumptions(all),
+        )
         .await
         .unwrap()
 }
 
-fn has(opened: &Opened, operation: Operation) -> bool {
+fn has(opened: &OpenedDevice, operation: Operation) -> bool {
     opened.device().capabilities().supports(operation) != Support::Unsupported
 }
 
 /// All that the device declares and that changes nothing; how much it was.
-async fn read_all(opened: &Opened) -> usize {
+async fn read_all(opened: &OpenedDevice) -> usize {
     let device = opened.device();
     let mut done = 0;
     for operation in Operation::ALL
         .iter()
         .copied()
-        .filter(|o| !o.changes() && has(opened, *o))
+        .filter(|o| !o.is_mutating() && has(opened, *o))
     {
         match operation {
             Operation::Identity => drop(device.identity().await.unwrap()),
@@ -60,15 +63,15 @@ async fn read_all(opened: &Opened) -> usize {
                     device.parameter(spec.name).await.unwrap();
                 }
             }
-            Operation::ModuleStatus => drop(opened.as_module().unwrap().status().await.unwrap()),
+            Operation::ModuleStatus => drop(opened.module().unwrap().status().await.unwrap()),
             Operation::Performance => {
-                let _ = opened.as_module().unwrap().performance().await.unwrap();
+                let _ = opened.module().unwrap().performance().await.unwrap();
             }
-            Operation::KeyStore => drop(opened.as_module().unwrap().key_store().await.unwrap()),
-            Operation::Connections => drop(opened.as_switch().unwrap().connections().await),
-            Operation::Ports => drop(opened.as_switch().unwrap().ports(&[]).await.unwrap()),
+            Operation::KeyStore => drop(opened.module().unwrap().key_store().await.unwrap()),
+            Operation::Connections => drop(opened.switch().unwrap().connections().await),
+            Operation::Ports => drop(opened.switch().unwrap().ports(&[]).await.unwrap()),
             Operation::Monitor => {
-                let meter = opened.as_meter().unwrap();
+                let meter = opened.power_meter().unwrap();
                 let port = meter
                     .meter_capabilities()
                     .monitors
@@ -79,7 +82,7 @@ async fn read_all(opened: &Opened) -> usize {
                 assert_eq!(meter.monitor(port).await.unwrap().port, port);
             }
             Operation::Attenuation => {
-                let attenuator = opened.as_attenuator().unwrap();
+                let attenuator = opened.attenuator().unwrap();
                 let port = attenuator
                     .attenuator_capabilities()
                     .ports
@@ -90,16 +93,16 @@ async fn read_all(opened: &Opened) -> usize {
                 drop(attenuator.attenuation(port).await.unwrap());
             }
             Operation::ProtectionGroups => {
-                drop(opened.as_protection().unwrap().groups().await.unwrap())
+                drop(opened.protection().unwrap().groups().await.unwrap())
             }
             Operation::ProtectionStatus => {
-                let protection = opened.as_protection().unwrap();
+                let protection = opened.protection().unwrap();
                 for group in protection.groups().await.unwrap() {
                     protection.protection(&group).await.unwrap();
                 }
             }
             Operation::Power => {
-                let meter = opened.as_meter().unwrap();
+                let meter = opened.power_meter().unwrap();
                 let ports: Vec<Port> = meter
                     .meter_capabilities()
                     .monitors
@@ -110,7 +113,7 @@ async fn read_all(opened: &Opened) -> usize {
                 drop(meter.power(&ports).await.unwrap());
             }
             Operation::Channels | Operation::Channel | Operation::Counters => {
-                let encryptor = opened.as_encryptor().unwrap();
+                let encryptor = opened.encryptor().unwrap();
                 let channel = &encryptor.channels().await.unwrap()[0];
                 encryptor.channel(channel).await.unwrap();
                 if has(opened, Operation::Counters) {
@@ -118,7 +121,7 @@ async fn read_all(opened: &Opened) -> usize {
                 }
             }
             Operation::Random => assert_eq!(
-                opened.as_random().unwrap().random(600).await.unwrap().len(),
+                opened.random().unwrap().random(600).await.unwrap().len(),
                 600
             ),
             _ => continue,
@@ -136,19 +139,19 @@ fn key(n: u8) -> Key {
 }
 
 /// Things that change the device, one after another, each told by its name.
-async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
+async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
     let device = opened.device();
-    let group = match opened.as_protection() {
+    let group = match opened.protection() {
         Ok(protection) => protection.groups().await.unwrap().into_iter().next(),
         Err(_) => None,
     };
     match (device.descriptor().kinds[0], step) {
         (DeviceKind::OpticalSwitch | DeviceKind::ProtectionSwitch, _) if group.is_some() => {
-            let protection = opened.as_protection().unwrap();
+            let protection = opened.protection().unwrap();
             let group = group.unwrap();
             match step {
                 0 => protection
-                    .set_protection(&group, &ProtectionSetting::Mode(Mode::Manual))
+                    .set_protection(&group, &ProtectionSetting::Mode(SelectionMode::Manual))
                     .await
                     .unwrap(),
                 1 => {
@@ -157,10 +160,10 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
                         .paths
                         .into_iter()
                         .map(|p| p.path)
-                        .find(|p| *p != now.live.path)
+                        .find(|p| *p != now.active.path)
                         .unwrap();
                     protection
-                        .command(&group, &SwitchCommand::Force(other))
+                        .command(&group, &ExternalCommand::Force(other))
                         .await
                         .unwrap();
                 }
@@ -169,7 +172,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
             Some("protection")
         }
         (DeviceKind::OpticalSwitch, 0) => {
-            let switch = opened.as_switch().unwrap();
+            let switch = opened.switch().unwrap();
             let (identity, geometry) = (
                 switch.identity().await.unwrap(),
                 switch.switch_capabilities().geometry,
@@ -195,7 +198,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
                             },
                         ),
                     };
-                    let wanted = present.value.edited(&geometry, &[], &[to]).unwrap();
+                    let wanted = present.value.with_changes(&geometry, &[], &[to]).unwrap();
                     Plan::new(
                         &identity,
                         &geometry,
@@ -205,7 +208,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
                     )
                     .unwrap()
                 }
-                Err(_) => Plan::blind(
+                Err(_) => Plan::unverified(
                     &identity,
                     &geometry,
                     &[CrossConnect::new(0, 3)]
@@ -220,7 +223,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
         }
         (DeviceKind::OpticalSwitch, 1) if has(opened, Operation::SetPort) => {
             opened
-                .as_switch()
+                .switch()
                 .unwrap()
                 .set_port(Port(2), false)
                 .await
@@ -243,7 +246,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
         }
         (DeviceKind::QkdModule, 0) => {
             opened
-                .as_module()
+                .module()
                 .unwrap()
                 .take_keys(&KeyRequest::new(2))
                 .await
@@ -258,12 +261,12 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
             Some("pm-shift")
         }
         (DeviceKind::QkdModule, 2) if has(opened, Operation::Start) => {
-            opened.as_module().unwrap().start().await.unwrap();
+            opened.module().unwrap().start().await.unwrap();
             Some("start")
         }
         (DeviceKind::QkdModule, 3) if has(opened, Operation::Calibrate) => {
             let begun = Instant::now();
-            opened.as_module().unwrap().calibrate().await.unwrap();
+            opened.module().unwrap().calibrate().await.unwrap();
             assert!(
                 begun.elapsed() >= Duration::from_secs(180),
                 "the model's time is the paused one"
@@ -278,7 +281,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
             Some("enabled")
         }
         (DeviceKind::Encryptor, 0) => {
-            let encryptor = opened.as_encryptor().unwrap();
+            let encryptor = opened.encryptor().unwrap();
             encryptor
                 .stage(&encryptor.channels().await.unwrap()[0], &key(9))
                 .await
@@ -286,14 +289,14 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
             Some("stage")
         }
         (DeviceKind::Encryptor, 1) => {
-            let encryptor = opened.as_encryptor().unwrap();
+            let encryptor = opened.encryptor().unwrap();
             let channel = &encryptor.channels().await.unwrap()[0];
             let staged = encryptor.stage(channel, &key(9)).await.unwrap();
             encryptor.activate(&staged).await.unwrap();
             Some("activate")
         }
         (DeviceKind::Encryptor, 2) if has(opened, Operation::SetEncryption) => {
-            let encryptor = opened.as_encryptor().unwrap();
+            let encryptor = opened.encryptor().unwrap();
             encryptor
                 .set_encryption(&encryptor.channels().await.unwrap()[0], false)
                 .await
@@ -305,7 +308,7 @@ async fn change(opened: &Opened, step: usize) -> Option<&'static str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_profile_opens_at_every_end_and_its_state_tells_changes_only() {
+async fn every_profile_opens_at_every_end_and_its_state_reports_changes_only() {
     for profile in profile::all() {
         let fresh = || profile::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
         // A Polatis has four wires.
@@ -345,7 +348,7 @@ async fn every_profile_opens_at_every_end_and_its_state_tells_changes_only() {
 }
 
 #[tokio::test]
-async fn on_real_wires_it_is_the_same_device() {
+async fn on_real_transports_it_is_the_same_device() {
     for profile in profile::all() {
         let options = Options::default().seeded(3);
         let running = profile::start(profile.name, &options).await.unwrap();
@@ -396,8 +399,8 @@ async fn both_ends_of_a_key_pair_are_one_store() {
     for name in ["etsi014-pair", "veriqloud-qline-pair"] {
         let memory = profile::in_memory(name, &Options::default()).unwrap();
         let (alice, bob) = (
-            open(&memory, 0).await.as_module().unwrap(),
-            open(&memory, 1).await.as_module().unwrap(),
+            open(&memory, 0).await.module().unwrap(),
+            open(&memory, 1).await.module().unwrap(),
         );
         let keys = alice.take_keys(&KeyRequest::new(3)).await.unwrap();
         let before = memory.state();
@@ -418,7 +421,7 @@ async fn both_ends_of_a_key_pair_are_one_store() {
 async fn no_state_holds_a_key() {
     for name in ["packetlight-pair", "nokia-sros-macsec-pair"] {
         let memory = profile::in_memory(name, &Options::default()).unwrap();
-        let encryptor = open(&memory, 0).await.as_encryptor().unwrap();
+        let encryptor = open(&memory, 0).await.encryptor().unwrap();
         let secret = Key::new(
             KeyId::from_bytes(&[1; 16]).unwrap(),
             Zeroizing::new(vec![0xa7; 32]),
@@ -436,10 +439,10 @@ async fn no_state_holds_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_by_itself_is_told_in_memory_too() {
+async fn unsolicited_events_are_reported_in_memory_too() {
     let memory = profile::in_memory("packetlight-pair", &Options::default()).unwrap();
     let opened = open(&memory, 0).await;
-    let encryptor = opened.as_encryptor().unwrap();
+    let encryptor = opened.encryptor().unwrap();
     let channel = encryptor.channels().await.unwrap()[0].clone();
     assert_ne!(
         encryptor.channel(&channel).await.unwrap().state,
@@ -457,7 +460,7 @@ async fn what_happens_by_itself_is_told_in_memory_too() {
     encryptor.activate(&staged).await.unwrap();
     let alarm = async {
         loop {
-            if let Some(Delivery::Event(event)) = events.next().await
+            if let Some(StreamItem::Event(event)) = events.next().await
                 && matches!(&event.kind, EventKind::Alarm { code, .. } if code == "223")
             {
                 return;
@@ -498,7 +501,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
         assert!(memory.set("nonsense", "1").is_err());
     }
     let memory = profile::in_memory("veriqloud-qline-pair", &Options::default()).unwrap();
-    let bob = open(&memory, 1).await.as_module().unwrap();
+    let bob = open(&memory, 1).await.module().unwrap();
     memory.fault("2:fail").unwrap();
     assert_eq!(bob.status().await.unwrap().state, ModuleState::Error);
     memory.fault("clear").unwrap();
@@ -512,7 +515,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
     assert_eq!(bob.status().await.unwrap().state, ModuleState::Generating);
 
     let memory = profile::in_memory("idq-quantis", &Options::default()).unwrap();
-    let quantis = open(&memory, 0).await.as_random().unwrap();
+    let quantis = open(&memory, 0).await.random().unwrap();
     let before = memory.state();
     memory.fault("operator=disable").unwrap();
     assert_ne!(memory.state(), before);
@@ -535,24 +538,24 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
 /// A reply that is lost after the device has acted: the driver says that the effect is unknown, and
 /// the state shows that there was one.
 #[tokio::test(start_paused = true)]
-async fn a_struck_reply_to_a_change_leaves_the_effect_open() {
+async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
     for (name, skip, fate, kind) in [
-        ("agiltron-ff", 1, Fate::Lost, ErrorKind::Timeout),
+        ("agiltron-ff", 1, LinkFault::Lost, ErrorKind::Timeout),
         (
             "etsi014-pair",
             0,
-            Fate::HangsUp,
+            LinkFault::HangsUp,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
-        ("packetlight-pair", 1, Fate::Lost, ErrorKind::Timeout),
+        ("packetlight-pair", 1, LinkFault::Lost, ErrorKind::Timeout),
     ] {
         let memory = profile::in_memory(name, &Options::default()).unwrap();
-        let script = Script::new();
+        let script = FaultScript::new();
         let opened = open_with(&memory, 0, OpenContext::new().with_faults(script.clone())).await;
         let before = memory.state();
         let error = match name {
             "agiltron-ff" => {
-                let switch = opened.as_switch().unwrap();
+                let switch = opened.switch().unwrap();
                 let present = switch.connections().await.unwrap().value;
                 let wanted: CrossConnects = [CrossConnect::new(0, 3)]
                     .into_iter()
@@ -566,26 +569,26 @@ async fn a_struck_reply_to_a_change_leaves_the_effect_open() {
                     &Scope::Touched,
                 )
                 .unwrap();
-                script.strike(skip, fate);
+                script.inject(skip, fate);
                 switch.apply(&plan).await.unwrap_err()
             }
             "etsi014-pair" => {
-                script.strike(skip, fate);
+                script.inject(skip, fate);
                 opened
-                    .as_module()
+                    .module()
                     .unwrap()
                     .take_keys(&KeyRequest::new(1))
                     .await
                     .unwrap_err()
             }
             _ => {
-                let encryptor = opened.as_encryptor().unwrap();
+                let encryptor = opened.encryptor().unwrap();
                 let channel = encryptor.channels().await.unwrap()[0].clone();
-                script.strike(skip, fate);
+                script.inject(skip, fate);
                 encryptor.set_encryption(&channel, false).await.unwrap_err()
             }
         };
-        assert!(script.struck(), "{name}");
+        assert!(script.was_injected(), "{name}");
         assert_eq!(
             (error.kind(), error.effect()),
             (kind, Effect::Unknown),

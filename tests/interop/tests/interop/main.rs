@@ -5,7 +5,7 @@
 mod architecture;
 mod encryptors;
 mod in_memory;
-mod odd_objects;
+mod invalid_objects;
 mod other_makes;
 mod probes;
 mod protection;

@@ -124,7 +124,7 @@ async fn an_snmp_driver_refuses_a_servers_agent() {
                 error.message().contains("another make of device"),
                 "{error}"
             );
-            assert!(agent.taken().is_empty());
+            assert!(agent.accepted_sets().is_empty());
         }
         met.push(driver_of(&uri).to_owned());
     }

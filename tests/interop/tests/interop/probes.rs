@@ -8,23 +8,23 @@ use qkd_driver_kit::{
     link::{
         Disclosure,
         bytes::{ByteLink, Connector, Exchange, Frame},
-        line::{LineLink, LineOptions, Resync},
         memory,
-        serial::SerialPort,
+        serial::SerialConnector,
+        stream::{Resync, StreamLink, StreamOptions},
     },
 };
 use qkd_emulators::{
-    Clock, Faults,
+    Clock, FaultInjector,
     model::switch::Switch,
     profile::{self, Options},
-    shell::memory::attach,
+    server::memory::attach,
     wire::{
         Reply, Session,
         agiltron::{Agiltron, Model},
         dicon_gp600::DiconGp600,
         dicon_mems::DiconMems,
         jdsu_sb::{Codes, JdsuSb},
-        scpi::Polatis,
+        scpi::PolatisScpi,
         thorlabs_osw::ThorlabsOsw,
     },
 };
@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A serial line: whoever opens it meets the same session, with whatever the last one left in it.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl Device {
     ) -> Self {
         let model = Arc::new(model);
         model.add(paths).unwrap();
-        let paths = model.connected();
+        let paths = model.cross_connects();
         Self {
             name,
             uri,
@@ -87,14 +87,14 @@ impl Device {
         attach(
             self.name,
             Arc::new(move || Box::new(line.clone()) as Box<dyn Session>),
-            Faults::new(1, None),
+            FaultInjector::new(1, None),
             Clock::default(),
         )
     }
 
     fn connector(&self) -> Box<dyn Connector> {
         match self.endpoint() {
-            Endpoint::Bytes(connector) => Box::new(memory::Shared(connector)),
+            Endpoint::Bytes(connector) => Box::new(memory::SharedConnector(connector)),
             _ => panic!("{} speaks bytes", self.name),
         }
     }
@@ -118,7 +118,7 @@ impl Device {
             .open(self.uri, &context)
             .await
             .unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
-        answers(&*opened.as_switch().unwrap(), &self.paths, self.name).await;
+        answers(&*opened.switch().unwrap(), &self.paths, self.name).await;
         opened.device().close().await.unwrap();
     }
 }
@@ -130,7 +130,7 @@ async fn answers(switch: &dyn OpticalSwitch, paths: &CrossConnects, name: &str) 
         // path that it has.
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::NotReady, "{name}: {error}");
-            let plan = Plan::blind(
+            let plan = Plan::unverified(
                 &switch.identity().await.unwrap(),
                 &switch.switch_capabilities().geometry,
                 paths,
@@ -146,20 +146,20 @@ async fn answers(switch: &dyn OpticalSwitch, paths: &CrossConnects, name: &str) 
 }
 
 fn polatis(name: &'static str, model: &str, geometry: Geometry) -> Device {
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model(model)
         .with_serial("002414")
         .with_firmware("6.5.2.18");
     let model = Switch::new(identity, geometry, Clock::default());
     model.enable(&[3], false).unwrap();
     Device::new(name, "polatis+mem://box", model, &[(1, 30), (2, 31)], |m| {
-        Box::new(Polatis::new(m).session())
+        Box::new(PolatisScpi::new(m).session())
     })
 }
 
 fn agiltron(name: &'static str, uri: &'static str, which: Model, channels: u32) -> Device {
     let model = Switch::new(
-        Identity::of("Agiltron"),
+        Identity::new("Agiltron"),
         Geometry::one_by(channels),
         Clock::default(),
     );
@@ -231,7 +231,9 @@ fn devices() -> Vec<Device> {
 }
 
 fn one_by_8(vendor: &str, model: &str) -> Switch {
-    let identity = Identity::of(vendor).with_model(model).with_firmware("2.00");
+    let identity = Identity::new(vendor)
+        .with_model(model)
+        .with_firmware("2.00");
     Switch::new(
         identity,
         Geometry::OneByN {
@@ -243,7 +245,7 @@ fn one_by_8(vendor: &str, model: &str) -> Switch {
 }
 
 fn gp600() -> Switch {
-    let identity = Identity::of("Dicon Fiberoptics Inc")
+    let identity = Identity::new("Dicon Fiberoptics Inc")
         .with_model("GP600")
         .with_serial("19A0M10D0117")
         .with_firmware("7.0");
@@ -252,7 +254,7 @@ fn gp600() -> Switch {
 
 fn osw22() -> Switch {
     Switch::new(
-        Identity::of("Thorlabs")
+        Identity::new("Thorlabs")
             .with_model("OSW22-1310E")
             .with_firmware("board 1.0"),
         Geometry::Crossbar,
@@ -282,10 +284,10 @@ fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
 
 /// Whether what answers is a device of the driver's. Silence, and nonsense, is a no.
 async fn recognises(connector: Box<dyn Connector>, send: &[u8], expect: &str) -> bool {
-    let link = LineLink::open(
+    let link = StreamLink::open(
         connector,
-        LineOptions::new(Resync::Reconnect, EventHub::default()),
-        PATIENCE,
+        StreamOptions::new(Resync::Reconnect, EventHub::default()),
+        PROBE_TIMEOUT,
     )
     .await
     .unwrap();
@@ -297,7 +299,7 @@ async fn recognises(connector: Box<dyn Connector>, send: &[u8], expect: &str) ->
         }
     };
     let reply = link
-        .exchange(Exchange::new("probe", send, PATIENCE).reply(until_line, Disclosure::Public))
+        .exchange(Exchange::new("probe", send, PROBE_TIMEOUT).reply(until_line, Disclosure::Public))
         .await;
     link.close().await;
     match reply {
@@ -332,7 +334,7 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
                 );
                 recognised += u32::from(own);
                 assert_eq!(
-                    device.model.connected(),
+                    device.model.cross_connects(),
                     device.paths,
                     "the probe of {} at {}",
                     info.name,
@@ -362,7 +364,7 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
 /// What others have left on the line, up to a whole wrong command, ends with the first bytes of the
 /// probe.
 #[tokio::test(start_paused = true)]
-async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
+async fn a_probe_works_after_an_incomplete_line_of_another_client() {
     for device in devices().into_iter().take(2) {
         for (_, _, send, expect) in probes() {
             for left in [
@@ -379,7 +381,7 @@ async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
                     "{} behind {left:?}",
                     device.name
                 );
-                assert_eq!(device.model.connected(), device.paths);
+                assert_eq!(device.model.cross_connects(), device.paths);
             }
         }
         device.answers("half a line").await;
@@ -389,7 +391,7 @@ async fn a_probe_is_heard_behind_half_a_line_of_somebody_else() {
 /// Over pseudo-terminals, at the probe's own line speed, which may not be the device's: then it
 /// hears noise.
 #[tokio::test]
-async fn over_real_lines_each_probe_recognises_its_own_only() {
+async fn on_real_lines_each_probe_recognises_only_its_own_device() {
     for name in [
         "polatis-16x16",
         "polatis-ost-24x24",
@@ -419,7 +421,7 @@ async fn over_real_lines_each_probe_recognises_its_own_only() {
         };
         let before = {
             let opened = open().await;
-            let switch = opened.as_switch().unwrap();
+            let switch = opened.switch().unwrap();
             let geometry = switch.switch_capabilities().geometry;
             let wanted: CrossConnects = if name.starts_with("polatis") {
                 "1-30,2-31"
@@ -438,7 +440,7 @@ async fn over_real_lines_each_probe_recognises_its_own_only() {
                     &qkd_switch_hal::Scope::Touched,
                 )
                 .unwrap(),
-                Err(_) => Plan::blind(&identity, &geometry, &wanted).unwrap(),
+                Err(_) => Plan::unverified(&identity, &geometry, &wanted).unwrap(),
             };
             switch.apply(&plan).await.unwrap();
             opened.device().close().await.unwrap();
@@ -446,7 +448,7 @@ async fn over_real_lines_each_probe_recognises_its_own_only() {
         };
         for (info, baud, send, expect) in probes() {
             let own = recognises(
-                Box::new(SerialPort::new(&serial.address, baud, false)),
+                Box::new(SerialConnector::new(&serial.address, baud, false)),
                 send,
                 expect,
             )
@@ -459,6 +461,6 @@ async fn over_real_lines_each_probe_recognises_its_own_only() {
             );
         }
         let opened = open().await;
-        answers(&*opened.as_switch().unwrap(), &before, name).await;
+        answers(&*opened.switch().unwrap(), &before, name).await;
     }
 }

@@ -4,10 +4,10 @@
 use qkd_driver_kit::{OpenContext, context::Endpoint};
 use qkd_emulators::{
     Clock,
-    fault::{DeviceFault, Faulty},
+    fault::{ApplyDeviceFault, DeviceFault},
     model::{
-        encryptor::forced::{ForcedEnd, ForcedLink},
-        protection::{Group, Input, Protector},
+        encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+        protection::{Group, Input, ProtectionSwitch},
     },
     wire::snmp::{NodeOptions, SnmpAgent, olp, packetlight, scte},
 };
@@ -16,8 +16,8 @@ use qkd_interop::scaled;
 use qkd_switch_hal::{
     Geometry, SwitchCapabilities,
     protection::{
-        CommandKind, GroupId, Mode, PathId, Protection, ProtectionCapabilities, ProtectionSetting,
-        ProtectionStatus, Request, SettingKind, SwitchCommand,
+        ExternalCommand, ExternalCommandKind, GroupId, PathId, Protection, ProtectionCapabilities,
+        ProtectionSetting, ProtectionStatus, SelectionMode, SettingKind, SwitchRequest,
     },
 };
 use rand::{RngExt, SeedableRng};
@@ -26,26 +26,26 @@ use std::{sync::Arc, time::Duration};
 
 struct Rig {
     driven: Arc<dyn Protection>,
-    model: Arc<Protector>,
+    model: Arc<ProtectionSwitch>,
     group: GroupId,
     /// One that the device's own times are whole multiples of.
     second: Duration,
 }
 
-const MOST: Duration = Duration::from_secs(i32::MAX as u64);
+const MAX_WAIT_TO_RESTORE: Duration = Duration::from_secs(i32::MAX as u64);
 
-fn limits(commands: &[CommandKind]) -> ProtectionCapabilities {
+fn limits(commands: &[ExternalCommandKind]) -> ProtectionCapabilities {
     ProtectionCapabilities::new(
         &[
             SettingKind::Mode,
             SettingKind::Preferred,
-            SettingKind::Revert,
+            SettingKind::Revertive,
             SettingKind::WaitToRestore,
             SettingKind::Threshold,
         ],
         commands,
     )
-    .with_wait_to_restore(Duration::ZERO..=MOST, Duration::from_secs(1))
+    .with_wait_to_restore(Duration::ZERO..=MAX_WAIT_TO_RESTORE, Duration::from_secs(1))
     .with_threshold(DecibelMilliwatts(-99.0)..=DecibelMilliwatts(99.0))
 }
 
@@ -53,7 +53,7 @@ fn inputs() -> Vec<Input> {
     vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
 }
 
-async fn rig(uri: &str, model: Arc<Protector>, agent: Arc<dyn SnmpAgent>) -> Rig {
+async fn rig(uri: &str, model: Arc<ProtectionSwitch>, agent: Arc<dyn SnmpAgent>) -> Rig {
     let registry = qkd_drivers_all::registry();
     let all: Vec<String> = registry
         .drivers()
@@ -62,12 +62,12 @@ async fn rig(uri: &str, model: Arc<Protector>, agent: Arc<dyn SnmpAgent>) -> Rig
         .collect();
     let context = OpenContext::new()
         .with_memory("box", Endpoint::Snmp(agent))
-        .accepting(all);
+        .with_accepted_assumptions(all);
     let driven = registry
         .open(uri, &context)
         .await
         .unwrap()
-        .as_protection()
+        .protection()
         .unwrap();
     let group = driven.groups().await.unwrap().remove(0);
     let second = driven.protection_capabilities().wait_step;
@@ -85,15 +85,15 @@ async fn hms(kind: scte::Kind) -> Rig {
         .iter()
         .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
         .collect();
-    let group = Group::with_needs(paths, inputs());
+    let group = Group::with_path_inputs(paths, inputs());
     let geometry = if kind == scte::Kind::Ab {
         Geometry::one_by(2)
     } else {
         Geometry::Crossbar
     };
-    let limits = limits(&[CommandKind::Force, CommandKind::Manual]);
-    let model = Protector::new(
-        Identity::of("SCTE HMS"),
+    let limits = limits(&[ExternalCommandKind::Force, ExternalCommandKind::Manual]);
+    let model = ProtectionSwitch::new(
+        Identity::new("SCTE HMS"),
         limits,
         vec![("1".into(), group)],
         Clock::default(),
@@ -110,9 +110,9 @@ async fn hms(kind: scte::Kind) -> Rig {
 
 async fn card() -> Rig {
     let groups = vec![("2".into(), Group::of(&olp::PATHS, inputs()))];
-    let model = Arc::new(Protector::new(
-        Identity::of("FS.com").with_serial("G1"),
-        limits(&[CommandKind::Force, CommandKind::Manual]),
+    let model = Arc::new(ProtectionSwitch::new(
+        Identity::new("FS.com").with_serial("G1"),
+        limits(&[ExternalCommandKind::Force, ExternalCommandKind::Manual]),
         groups,
         Clock::default(),
     ));
@@ -137,27 +137,27 @@ async fn packet_light() -> Rig {
     };
     let mut group = Group::of(&packetlight::PATHS, inputs());
     group.wait_to_restore = Duration::from_secs(300);
-    let identity = Identity::of("PacketLight").with_serial("PL0");
+    let identity = Identity::new("PacketLight").with_serial("PL0");
     let limits = limits(&[
-        CommandKind::Clear,
-        CommandKind::Lockout,
-        CommandKind::Force,
-        CommandKind::Manual,
+        ExternalCommandKind::Clear,
+        ExternalCommandKind::Lockout,
+        ExternalCommandKind::Force,
+        ExternalCommandKind::Manual,
     ]);
     let groups = vec![(GroupId(ports.user[0].to_string()), group)];
-    let model = Arc::new(Protector::new(
+    let model = Arc::new(ProtectionSwitch::new(
         identity.clone(),
         limits,
         groups,
         Clock::default(),
     ));
-    let link = ForcedLink::new(Clock::default(), b"secret");
+    let link = ForcedRekeyLink::new(Clock::default(), b"secret");
     let options = packetlight::Options {
         protection: Some((ports, Arc::clone(&model))),
         ..packetlight::Options::named("pl-0")
     };
     let agent = packetlight::agent(
-        Arc::new(ForcedEnd::new(link, 0, "uplink-1", identity)),
+        Arc::new(ForcedRekeyEndpoint::new(link, 0, "uplink-1", identity)),
         options,
     );
     rig("packetlight+mem://box?psk-encoding=hex", model, agent).await
@@ -167,16 +167,23 @@ async fn packet_light() -> Rig {
 /// the present: the model, which remembers, may name a command of before the mode was changed, or
 /// that nothing was due when the paths failed all together.
 fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
-    let told = |s: &ProtectionStatus| (s.mode, s.live.path.clone(), s.revert, s.wait_to_restore);
+    let told = |s: &ProtectionStatus| {
+        (
+            s.mode,
+            s.active.path.clone(),
+            s.revertive,
+            s.wait_to_restore,
+        )
+    };
     assert_eq!(told(driven), told(direct), "after {after}");
     let all_well = direct.paths.iter().all(|p| p.failed == Some(false));
-    let remembered = direct.mode == Mode::Automatic
-        && (!all_well || direct.live.request == Request::ManualSwitch);
+    let remembered = direct.mode == SelectionMode::Automatic
+        && (!all_well || direct.active.request == SwitchRequest::ManualSwitch);
     assert!(
-        remembered || driven.live.request == direct.live.request,
+        remembered || driven.active.request == direct.active.request,
         "after {after}: {:?}, {:?}",
-        driven.live,
-        direct.live
+        driven.active,
+        direct.active
     );
     let failed = |s: &ProtectionStatus| {
         s.paths
@@ -214,12 +221,12 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
     let capabilities = driven.protection_capabilities();
     let setting = match dice.random_range(0..9) {
         0 | 1 => ProtectionSetting::Mode(if dice.random() {
-            Mode::Automatic
+            SelectionMode::Automatic
         } else {
-            Mode::Manual
+            SelectionMode::Manual
         }),
         2 => ProtectionSetting::Preferred(path),
-        3 => ProtectionSetting::Revert(dice.random()),
+        3 => ProtectionSetting::Revertive(dice.random()),
         4 => ProtectionSetting::WaitToRestore(rig.second * dice.random_range(1..5)),
         5 => ProtectionSetting::Threshold {
             path,
@@ -241,24 +248,24 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
         }
         _ => {
             let command = match dice.random_range(0..4) {
-                0 => SwitchCommand::Clear,
-                1 => SwitchCommand::Lockout,
-                2 => SwitchCommand::Force(path),
-                _ => SwitchCommand::Manual(path),
+                0 => ExternalCommand::Clear,
+                1 => ExternalCommand::Lockout,
+                2 => ExternalCommand::Force(path),
+                _ => ExternalCommand::Manual(path),
             };
             let takes = capabilities.commands.contains(&command.kind());
             let now = direct.protection(&rig.group).await.unwrap().value;
             // Without standing commands the box takes them in manual mode only, and one with them
             // in automatic mode only.
-            let mode = if capabilities.commands.contains(&CommandKind::Clear) {
-                Mode::Automatic
+            let mode = if capabilities.commands.contains(&ExternalCommandKind::Clear) {
+                SelectionMode::Automatic
             } else {
-                Mode::Manual
+                SelectionMode::Manual
             };
             let expected = match (takes, now.permits(&command)) {
                 (false, _) => Some(ErrorKind::InvalidInput),
                 (true, Err(error)) => Some(error.kind()),
-                (true, Ok(())) if now.mode != mode && command != SwitchCommand::Clear => {
+                (true, Ok(())) if now.mode != mode && command != ExternalCommand::Clear => {
                     Some(ErrorKind::NotReady)
                 }
                 (true, Ok(())) => None,

@@ -1,26 +1,33 @@
 //! QKD pairs over their real wires: the same keys on both ends, once; rates and states as the model
 //! has them; faults as the contract says.
 
-use qkd_driver_kit::{OpenContext, Opened, credentials::Credentials};
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_driver_kit::{OpenContext, OpenedDevice, credentials::Credentials};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use qkd_hal::{
     Effect, ErrorKind, KeyId, QkdModule, TransportFault,
-    qkd::{Extension, KeyRequest, ModuleState},
+    qkd::{KeyRequest, ModuleState, RequestExtension},
     units::Bits,
 };
 use std::sync::Arc;
 
-async fn pair(name: &str, options: &Options) -> (Running, Arc<dyn QkdModule>, Arc<dyn QkdModule>) {
+async fn pair(
+    name: &str,
+    options: &Options,
+) -> (RunningEmulator, Arc<dyn QkdModule>, Arc<dyn QkdModule>) {
     let running = profile::start(name, options).await.unwrap();
     let ready = running.ready();
     let (a, b) = (
         open(ready, 0, "").await.unwrap(),
         open(ready, 1, "").await.unwrap(),
     );
-    (running, a.as_module().unwrap(), b.as_module().unwrap())
+    (running, a.module().unwrap(), b.module().unwrap())
 }
 
-async fn open(ready: &profile::Ready, end: usize, more: &str) -> qkd_hal::Result<Opened> {
+async fn open(
+    ready: &profile::StartupInfo,
+    end: usize,
+    more: &str,
+) -> qkd_hal::Result<OpenedDevice> {
     let mut context = OpenContext::new();
     if let Some(file) = &ready.credentials_file {
         context = context.with_credentials(Credentials::from_file(file)?);
@@ -31,7 +38,7 @@ async fn open(ready: &profile::Ready, end: usize, more: &str) -> qkd_hal::Result
 }
 
 #[tokio::test]
-async fn both_ends_give_the_same_keys_once() {
+async fn both_ends_deliver_the_same_keys_once() {
     for name in ["etsi014-pair", "veriqloud-qline-pair"] {
         let (_running, alice, bob) = pair(name, &Options::default()).await;
         let before = alice.key_store().await.unwrap().stored.unwrap();
@@ -57,7 +64,7 @@ async fn both_ends_give_the_same_keys_once() {
 }
 
 #[tokio::test]
-async fn twins_are_found_by_the_very_spelling_of_their_ids() {
+async fn keys_of_the_peer_are_found_by_the_exact_spelling_of_their_ids() {
     for form in ["uuid", "hex", "upper-case", "token"] {
         let options = Options::default().with("key-id-form", form);
         let (_running, alice, bob) = pair("etsi014-pair", &options).await;
@@ -72,7 +79,7 @@ async fn twins_are_found_by_the_very_spelling_of_their_ids() {
 }
 
 #[tokio::test]
-async fn a_kme_that_serves_get_only_gives_keys_and_their_twins() {
+async fn a_kme_that_serves_get_only_delivers_keys_at_both_ends() {
     for status in [404, 405, 501] {
         let options = Options::default().with("post-refusal", status);
         let (_running, alice, bob) = pair("etsi014-pair", &options).await;
@@ -86,7 +93,7 @@ async fn a_kme_that_serves_get_only_gives_keys_and_their_twins() {
 }
 
 #[tokio::test]
-async fn what_014_refuses_is_told_and_changes_nothing() {
+async fn refusals_of_014_are_reported_and_change_nothing() {
     let (_running, alice, bob) = pair("etsi014-pair", &Options::default()).await;
     let store = alice.key_store().await.unwrap();
     assert_eq!(
@@ -109,7 +116,7 @@ async fn what_014_refuses_is_told_and_changes_nothing() {
             "the KME's own words are passed on: {error}"
         );
     }
-    let mandatory = Extension {
+    let mandatory = RequestExtension {
         name: "abc_route_type".into(),
         value: "\"direct\"".into(),
         mandatory: true,
@@ -132,7 +139,7 @@ async fn what_014_refuses_is_told_and_changes_nothing() {
         "{error}"
     );
     alice
-        .take_keys(&KeyRequest::new(1).with_extension(Extension {
+        .take_keys(&KeyRequest::new(1).with_extension(RequestExtension {
             mandatory: false,
             ..mandatory
         }))
@@ -150,7 +157,7 @@ async fn what_014_refuses_is_told_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_with_keys_loses_the_keys_and_says_so() {
+async fn a_lost_reply_with_keys_is_reported_as_lost_keys() {
     let (running, alice, _bob) = pair("etsi014-pair", &Options::default()).await;
     for fault in ["truncate@once", "hangup@once", "loss@once", "flood@once"] {
         let more = "&deadline=700ms";
@@ -158,7 +165,7 @@ async fn a_lost_reply_with_keys_loses_the_keys_and_says_so() {
             open(running.ready(), 0, more)
                 .await
                 .unwrap()
-                .as_module()
+                .module()
                 .unwrap()
         } else {
             Arc::clone(&alice)
@@ -175,7 +182,7 @@ async fn a_lost_reply_with_keys_loses_the_keys_and_says_so() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_and_wrong_parties() {
+async fn wrong_credentials_and_wrong_peers_are_refused() {
     let running = profile::start("etsi014-pair", &Options::default())
         .await
         .unwrap();
@@ -196,7 +203,7 @@ async fn wrong_credentials_and_wrong_parties() {
     );
     let error = match qkd_drivers_all::registry().open(uri, &context).await {
         Err(error) => error,
-        Ok(opened) => opened.as_module().unwrap().key_store().await.unwrap_err(),
+        Ok(opened) => opened.module().unwrap().key_store().await.unwrap_err(),
     };
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     // The far CA has the same name, and another key.
@@ -231,13 +238,13 @@ async fn wrong_credentials_and_wrong_parties() {
     let bob = uri.replace("credentials=sae-alice", "credentials=sae-bob");
     let error = match qkd_drivers_all::registry().open(&bob, &context).await {
         Err(error) => error,
-        Ok(opened) => opened.as_module().unwrap().key_store().await.unwrap_err(),
+        Ok(opened) => opened.module().unwrap().key_store().await.unwrap_err(),
     };
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
 }
 
 /// The error of opening Alice's KME, whose certificate has a fault.
-async fn refused(ready: &profile::Ready, more: &str) -> qkd_hal::Error {
+async fn refused(ready: &profile::StartupInfo, more: &str) -> qkd_hal::Error {
     let error = open(ready, 0, more).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     error
@@ -268,7 +275,7 @@ async fn a_faulty_certificate_is_named_and_its_pinned_key_is_accepted() {
         let (_, pin) = error.message().split_once("pin-sha256=").unwrap();
         let pin = &pin[..64];
         let opened = open(ready, 0, &format!("&pin-sha256={pin}")).await.unwrap();
-        let module = opened.as_module().unwrap();
+        let module = opened.module().unwrap();
         module.take_keys(&KeyRequest::new(1)).await.unwrap();
         let wrong = refused(ready, &format!("&pin-sha256={}", "0".repeat(64))).await;
         assert!(wrong.message().contains(pin), "{fault}: {wrong}");
@@ -289,7 +296,7 @@ async fn a_server_name_takes_the_place_of_the_host() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_empty_is_exhausted_not_broken() {
+async fn an_empty_store_is_exhausted_and_not_failed() {
     let options = Options::default().with("stored", 512).with("length", 400);
     let (_running, alice, _bob) = pair("etsi014-pair", &options).await;
     assert_eq!(alice.take_keys(&KeyRequest::new(2)).await.unwrap().len(), 2);
@@ -298,7 +305,7 @@ async fn a_store_that_is_empty_is_exhausted_not_broken() {
 }
 
 #[tokio::test]
-async fn a_qline_tells_its_states_and_only_what_each_role_knows() {
+async fn a_qline_reports_its_states_and_only_the_values_of_each_role() {
     let (running, alice, bob) = pair(
         "veriqloud-qline-pair",
         &Options::default().with("time-factor", 1000),
@@ -337,7 +344,7 @@ async fn a_qline_tells_its_states_and_only_what_each_role_knows() {
 }
 
 #[tokio::test]
-async fn the_emulator_killed_in_mid_operation_is_told_at_once() {
+async fn an_emulator_killed_during_an_operation_is_reported_immediately() {
     let (running, alice, _bob) = pair("veriqloud-qline-pair", &Options::default()).await;
     running.fault("delay=20s").unwrap();
     let call = tokio::spawn(async move { alice.status().await });

@@ -3,10 +3,10 @@
 
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
-    Clock, FaultSpec, Faults,
-    fault::Faulty,
+    Clock, FaultInjector, FaultSpec,
+    fault::ApplyDeviceFault,
     model::switch::Switch,
-    shell::memory::attach,
+    server::memory::attach,
     wire::{
         ByteService, Session,
         dicon_gp600::DiconGp600,
@@ -32,13 +32,13 @@ struct Family {
 }
 
 /// The wire front-end of a model, as a service and as what faults are applied to.
-type Front = (Arc<dyn ByteService>, Arc<dyn Faulty>);
+type Front = (Arc<dyn ByteService>, Arc<dyn ApplyDeviceFault>);
 
 macro_rules! wire {
     ($make:expr) => {
         |model: Arc<Switch>| {
             let device = $make(model);
-            let faulty = Arc::new(device.clone()) as Arc<dyn Faulty>;
+            let faulty = Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>;
             (
                 Arc::new(move || Box::new(device.session()) as Box<dyn Session>)
                     as Arc<dyn ByteService>,
@@ -55,7 +55,7 @@ const DARK: Geometry = Geometry::OneByN {
 
 fn families() -> Vec<Family> {
     let osw = || {
-        Identity::of("Thorlabs")
+        Identity::new("Thorlabs")
             .with_model("OSW")
             .with_firmware("board 1.0")
     };
@@ -65,7 +65,7 @@ fn families() -> Vec<Family> {
             uri: "jdsu-sb+mem://box?deadline=5s",
             geometry: DARK,
             identity: || {
-                Identity::of("JDS Uniphase")
+                Identity::new("JDS Uniphase")
                     .with_model("SB Switch")
                     .with_firmware("2.00")
             },
@@ -75,7 +75,7 @@ fn families() -> Vec<Family> {
             name: "DiCon MEMS",
             uri: "dicon+mem://box?model=mems&deadline=5s",
             geometry: DARK,
-            identity: || Identity::of("DiCon").with_model("MEMS 1x8"),
+            identity: || Identity::new("DiCon").with_model("MEMS 1x8"),
             wire: wire!(DiconMems::new),
         },
         Family {
@@ -83,7 +83,7 @@ fn families() -> Vec<Family> {
             uri: "dicon+mem://box?model=gp600&deadline=5s",
             geometry: Geometry::matrix(8, 4),
             identity: || {
-                Identity::of("Dicon Fiberoptics Inc")
+                Identity::new("Dicon Fiberoptics Inc")
                     .with_model("GP600")
                     .with_serial("19A0M10D0117")
                     .with_firmware("7.0")
@@ -110,7 +110,7 @@ fn families() -> Vec<Family> {
 struct Rig {
     driven: Arc<dyn OpticalSwitch>,
     model: Arc<Switch>,
-    faults: Faults,
+    faults: FaultInjector,
 }
 
 impl Family {
@@ -118,7 +118,7 @@ impl Family {
         let clock = Clock::default();
         let model = Arc::new(Switch::new((self.identity)(), self.geometry, clock.clone()));
         let (service, faulty) = (self.wire)(Arc::clone(&model));
-        let faults = Faults::new(7, Some(faulty));
+        let faults = FaultInjector::new(7, Some(faulty));
         let context =
             OpenContext::new().with_memory("box", attach("box", service, faults.clone(), clock));
         let opened = qkd_drivers_all::registry()
@@ -126,7 +126,7 @@ impl Family {
             .await
             .unwrap_or_else(|e| panic!("{}: {e}", self.name));
         Rig {
-            driven: opened.as_switch().unwrap(),
+            driven: opened.switch().unwrap(),
             model,
             faults,
         }
@@ -151,9 +151,9 @@ fn other(dice: &mut ChaCha8Rng, geometry: &Geometry, present: &CrossConnects) ->
             pick(dice, &|p| geometry.is_egress(p)),
         );
         let wanted = if geometry.can_be_dark() && dice.random_ratio(1, 4) {
-            present.edited(geometry, &[ingress], &[])
+            present.with_changes(geometry, &[ingress], &[])
         } else {
-            present.edited(geometry, &[], &[CrossConnect { ingress, egress }])
+            present.with_changes(geometry, &[], &[CrossConnect { ingress, egress }])
         };
         match wanted {
             Ok(wanted) if wanted != *present => return wanted,
@@ -175,7 +175,7 @@ async fn plan(switch: &dyn OpticalSwitch, wanted: &CrossConnects) -> Plan {
 }
 
 #[tokio::test(start_paused = true)]
-async fn through_its_driver_each_is_its_model() {
+async fn each_device_matches_its_model_through_its_driver() {
     for family in families() {
         let rig = family.rig().await;
         let direct: &dyn OpticalSwitch = &*rig.model;
@@ -188,12 +188,12 @@ async fn through_its_driver_each_is_its_model() {
         let mut dice = ChaCha8Rng::seed_from_u64(23);
         for turn in 0..scaled(60) {
             let what = format!("{}, turn {turn}", family.name);
-            let wanted = other(&mut dice, &family.geometry, &rig.model.connected());
+            let wanted = other(&mut dice, &family.geometry, &rig.model.cross_connects());
             let by: &dyn OpticalSwitch = if dice.random() { &*rig.driven } else { direct };
             by.apply(&plan(by, &wanted).await)
                 .await
                 .unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert_eq!(rig.model.connected(), wanted, "{what}");
+            assert_eq!(rig.model.cross_connects(), wanted, "{what}");
             let now = rig
                 .driven
                 .connections()
@@ -207,11 +207,11 @@ async fn through_its_driver_each_is_its_model() {
 /// A set that is refused in silence, or with an error that waits to be asked for: never taken for
 /// done.
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_is_never_taken_for_done() {
+async fn a_refused_change_is_never_reported_as_applied() {
     for family in families() {
         let rig = family.rig().await;
         let mut dice = ChaCha8Rng::seed_from_u64(29);
-        let before = rig.model.connected();
+        let before = rig.model.cross_connects();
         let wanted = other(&mut dice, &family.geometry, &before);
         let refused = plan(&*rig.driven, &wanted).await;
         rig.faults
@@ -226,12 +226,12 @@ async fn what_was_refused_is_never_taken_for_done() {
             "{}: {error}",
             family.name
         );
-        assert_eq!(rig.model.connected(), before, "{}", family.name);
+        assert_eq!(rig.model.cross_connects(), before, "{}", family.name);
         rig.driven
             .apply(&plan(&*rig.driven, &wanted).await)
             .await
             .unwrap_or_else(|e| panic!("{}: the next one: {e}", family.name));
-        assert_eq!(rig.model.connected(), wanted, "{}", family.name);
+        assert_eq!(rig.model.cross_connects(), wanted, "{}", family.name);
     }
 }
 
@@ -240,7 +240,7 @@ async fn what_was_refused_is_never_taken_for_done() {
 async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
     for family in families() {
         let rig = family.rig().await;
-        let first = rig.model.connected();
+        let first = rig.model.cross_connects();
         let mut dice = ChaCha8Rng::seed_from_u64(31);
         let second = loop {
             let state = other(&mut dice, &family.geometry, &first);
@@ -256,7 +256,7 @@ async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
         rig.faults
             .add("reboot".parse::<FaultSpec>().unwrap())
             .unwrap();
-        assert_eq!(rig.model.connected(), first, "{}", family.name);
+        assert_eq!(rig.model.cross_connects(), first, "{}", family.name);
         // The line may have broken with it; in the end the plan is refused for the state that it
         // was not made for.
         let mut kinds = Vec::new();
@@ -266,6 +266,6 @@ async fn after_a_loss_of_power_an_old_plan_changes_nothing() {
             kinds.push(error.kind());
             assert!(kinds.len() < 5, "{}: {kinds:?}", family.name);
         }
-        assert_eq!(rig.model.connected(), first, "{}", family.name);
+        assert_eq!(rig.model.cross_connects(), first, "{}", family.name);
     }
 }

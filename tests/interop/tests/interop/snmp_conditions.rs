@@ -2,18 +2,18 @@
 //! libraries. Where `snmp2` cannot, the test says so: its limits are named, not passed over.
 
 use qkd_driver_kit::{
-    credentials::Entry,
+    credentials::CredentialEntry,
     link::{
         LinkError,
         snmp::{ErrorStatus, Notification, Oid, SetRequest, SnmpLink, SnmpService, Value, VarBind},
-        snmp_udp::{Security, SnmpClientLibrary, SnmpOptions, UdpSnmp},
+        snmp_udp::{SnmpClientLibrary, SnmpOptions, SnmpSecurity, UdpSnmpLink},
     },
 };
 use qkd_emulators::{
     clock::Clock,
-    fault::Faults,
-    model::encryptor::forced::{ForcedEnd, ForcedLink},
-    shell::snmp::{Options, User, serve},
+    fault::FaultInjector,
+    model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
+    server::snmp::{SnmpServerOptions, UsmUser, serve},
     wire::snmp::{Agent, Node, SnmpAgent, packetlight},
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub};
@@ -33,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(20);
 
 struct Bench {
-    faults: Faults,
+    faults: FaultInjector,
     address: SocketAddr,
     agent: Arc<Agent<packetlight::PacketLight>>,
     server: tokio::task::JoinHandle<()>,
@@ -47,12 +47,17 @@ impl Drop for Bench {
 
 impl Bench {
     async fn new(faults: &[&str]) -> Self {
-        let link = ForcedLink::new(Clock::scaled(20.0), b"first");
-        let end = Arc::new(ForcedEnd::new(link, 0, "1", Identity::of("PacketLight")));
+        let link = ForcedRekeyLink::new(Clock::scaled(20.0), b"first");
+        let end = Arc::new(ForcedRekeyEndpoint::new(
+            link,
+            0,
+            "1",
+            Identity::new("PacketLight"),
+        ));
         let agent = packetlight::agent(end, packetlight::Options::named("pl"));
-        let active = Faults::new(1, Some(agent.clone()));
-        let user = User::new("noc", "auth-password", "priv-password").unwrap();
-        let options = Options::new(user)
+        let active = FaultInjector::new(1, Some(agent.clone()));
+        let user = UsmUser::new("noc", "auth-password", "priv-password").unwrap();
+        let options = SnmpServerOptions::new(user)
             .with_community("public")
             .with_faults(active.clone());
         let any = "127.0.0.1:0".parse().unwrap();
@@ -73,16 +78,16 @@ impl Bench {
         self.faults.add(spec.parse().unwrap()).unwrap();
     }
 
-    async fn open(&self, client: SnmpClientLibrary) -> Result<Arc<UdpSnmp>, LinkError> {
+    async fn open(&self, client: SnmpClientLibrary) -> Result<Arc<UdpSnmpLink>, LinkError> {
         self.open_with(&v3(), client, LONG).await
     }
 
     async fn open_with(
         &self,
-        security: &Security,
+        security: &SnmpSecurity,
         client: SnmpClientLibrary,
         within: Duration,
-    ) -> Result<Arc<UdpSnmp>, LinkError> {
+    ) -> Result<Arc<UdpSnmpLink>, LinkError> {
         let options = SnmpOptions {
             client,
             ..SnmpOptions::default()
@@ -92,26 +97,26 @@ impl Bench {
 
     async fn open_options(
         &self,
-        security: &Security,
+        security: &SnmpSecurity,
         options: &SnmpOptions,
         within: Duration,
-    ) -> Result<Arc<UdpSnmp>, LinkError> {
+    ) -> Result<Arc<UdpSnmpLink>, LinkError> {
         let address = self.address.to_string();
         let events = EventHub::default();
-        UdpSnmp::open(&address, security.clone(), options, within, events, None).await
+        UdpSnmpLink::open(&address, security.clone(), options, within, events, None).await
     }
 }
 
-fn v3() -> Security {
-    let entry = Entry::new("noc")
+fn v3() -> SnmpSecurity {
+    let entry = CredentialEntry::new("noc")
         .with("user", "noc")
         .with("auth_password", "auth-password")
         .with("priv_password", "priv-password");
-    Security::from_entry(&entry).unwrap()
+    SnmpSecurity::from_entry(&entry).unwrap()
 }
 
-fn v2c() -> Security {
-    Security::from_entry(&Entry::new("lab").with("community", "public")).unwrap()
+fn v2c() -> SnmpSecurity {
+    SnmpSecurity::from_entry(&CredentialEntry::new("lab").with("community", "public")).unwrap()
 }
 
 fn sys_descr() -> Oid {
@@ -123,11 +128,11 @@ fn column(n: u32) -> Oid {
     Oid::from([1, 3, 6, 1, 4, 1, 4515, 1, 3, 24, 4, 1, 1, n, 1_295_104])
 }
 
-async fn period(link: &UdpSnmp) -> Value {
+async fn period(link: &UdpSnmpLink) -> Value {
     link.get(&[column(6)], LONG).await.unwrap()[0].value.clone()
 }
 
-async fn set_period(link: &UdpSnmp, minutes: i32) -> Result<i32, LinkError> {
+async fn set_period(link: &UdpSnmpLink, minutes: i32) -> Result<i32, LinkError> {
     let request = SetRequest::new().with(column(6), Value::Integer(minutes));
     link.set(request, LONG).await
 }
@@ -264,9 +269,9 @@ async fn a_set_has_the_request_id_that_the_link_returns() {
     for client in BOTH {
         let bench = Bench::new(&[]).await;
         let agent = Arc::new(Remembering(bench.agent.clone(), AtomicI32::new(0)));
-        let user = User::new("noc", "auth-password", "priv-password").unwrap();
-        let faults = Faults::new(1, None);
-        let options = Options::new(user).with_faults(faults.clone());
+        let user = UsmUser::new("noc", "auth-password", "priv-password").unwrap();
+        let faults = FaultInjector::new(1, None);
+        let options = SnmpServerOptions::new(user).with_faults(faults.clone());
         let any = "127.0.0.1:0".parse().unwrap();
         let (address, server) = serve(any, agent.clone(), options).await.unwrap();
         let options = SnmpOptions {
@@ -274,7 +279,7 @@ async fn a_set_has_the_request_id_that_the_link_returns() {
             ..SnmpOptions::default()
         };
         let (name, events) = (address.to_string(), EventHub::default());
-        let link = UdpSnmp::open(&name, v3(), &options, LONG, events, None)
+        let link = UdpSnmpLink::open(&name, v3(), &options, LONG, events, None)
             .await
             .unwrap();
         for minutes in [30, 31] {
@@ -316,7 +321,7 @@ async fn sizes_adapt_to_agents_and_networks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_odd_value_spoils_one_reading() {
+async fn one_invalid_value_fails_one_reading() {
     let odd = sys_descr();
     let good = [column(6), Oid::from([1, 3, 6, 1, 2, 1, 1, 5, 0])];
     for kind in ["long-integer", "wide-integer", "unknown-type", "full-null"] {
@@ -352,14 +357,14 @@ async fn one_odd_value_spoils_one_reading() {
 async fn each_report_names_what_to_correct() {
     let bench = Bench::new(&[]).await;
     let entry = |user: &str, auth: &str, privacy: Option<&str>| {
-        let entry = Entry::new("noc")
+        let entry = CredentialEntry::new("noc")
             .with("user", user)
             .with("auth_password", auth);
         let entry = match privacy {
             Some(privacy) => entry.with("priv_password", privacy),
             None => entry,
         };
-        Security::from_entry(&entry).unwrap()
+        SnmpSecurity::from_entry(&entry).unwrap()
     };
     for (security, says) in [
         (
@@ -396,7 +401,7 @@ async fn each_report_names_what_to_correct() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replies_from_another_address_are_heard_where_they_prove_their_sender() {
+async fn replies_from_another_address_are_accepted_if_they_authenticate_their_sender() {
     let bench = Bench::new(&["other-source"]).await;
     let client = SnmpClientLibrary::AsyncSnmp;
     bench.open_with(&v3(), client, LONG).await.unwrap();
@@ -422,7 +427,7 @@ async fn a_name_with_several_addresses_is_tried_at_each() {
     let name = format!("localhost:{}", bench.address.port());
     let options = SnmpOptions::default();
     let events = EventHub::default();
-    UdpSnmp::open(&name, v3(), &options, LONG, events, None)
+    UdpSnmpLink::open(&name, v3(), &options, LONG, events, None)
         .await
         .unwrap();
 }
@@ -435,17 +440,17 @@ async fn the_engine_that_was_opened_stays_or_the_handle_closes() {
         let address = bench.address;
         drop(bench);
         let other = packetlight::agent(
-            Arc::new(ForcedEnd::new(
-                ForcedLink::new(Clock::scaled(20.0), b"first"),
+            Arc::new(ForcedRekeyEndpoint::new(
+                ForcedRekeyLink::new(Clock::scaled(20.0), b"first"),
                 0,
                 "1",
-                Identity::of("PacketLight"),
+                Identity::new("PacketLight"),
             )),
             packetlight::Options::named("another"),
         );
-        let user = User::new("noc", "auth-password", "priv-password").unwrap();
+        let user = UsmUser::new("noc", "auth-password", "priv-password").unwrap();
         let server = loop {
-            match serve(address, other.clone(), Options::new(user.clone())).await {
+            match serve(address, other.clone(), SnmpServerOptions::new(user.clone())).await {
                 Ok((_, server)) => break server,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -520,7 +525,7 @@ async fn endless_agent() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_walk_that_does_not_end_is_ended() {
+async fn an_endless_walk_is_ended() {
     for client in BOTH {
         let address = endless_agent().await.to_string();
         let options = SnmpOptions {
@@ -528,7 +533,7 @@ async fn a_walk_that_does_not_end_is_ended() {
             ..SnmpOptions::default()
         };
         let events = EventHub::default();
-        let link = UdpSnmp::open(&address, v2c(), &options, LONG, events, None)
+        let link = UdpSnmpLink::open(&address, v2c(), &options, LONG, events, None)
             .await
             .unwrap();
         let walked = link.walk(&Oid::from([1, 3, 6, 1, 2, 1]), 3 * LONG).await;
@@ -607,7 +612,7 @@ async fn reports_provoke_few_repeats() {
             };
             let (name, events) = (address.to_string(), EventHub::default());
             let within = 2 * SECOND;
-            let opened = UdpSnmp::open(&name, v3(), &options, within, events, None).await;
+            let opened = UdpSnmpLink::open(&name, v3(), &options, within, events, None).await;
             let error = opened.err().unwrap();
             let sent = count.load(Ordering::SeqCst);
             assert!(

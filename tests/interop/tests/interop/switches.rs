@@ -3,13 +3,13 @@
 
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
-    Clock, FaultSpec, Faults,
+    Clock, FaultInjector, FaultSpec,
     model::switch::Switch,
-    shell::memory::attach,
+    server::memory::attach,
     wire::{
         ByteService, Session,
         agiltron::{Agiltron, Model},
-        scpi::Polatis,
+        scpi::PolatisScpi,
     },
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, TransportFault, reading::Quality};
@@ -26,13 +26,13 @@ struct Rig {
     /// Of those that have monitors.
     meter: Option<Arc<dyn PowerMeter>>,
     model: Arc<Switch>,
-    faults: Faults,
+    faults: FaultInjector,
 }
 
 const MATRIX: Geometry = Geometry::matrix(8, 8);
 
 fn polatis_model() -> Arc<Switch> {
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model("N-OST-8x8-LA1-DMHNS")
         .with_serial("002414")
         .with_firmware("6.5.2.18");
@@ -40,9 +40,9 @@ fn polatis_model() -> Arc<Switch> {
 }
 
 async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Rig {
-    let faults = Faults::new(
+    let faults = FaultInjector::new(
         7,
-        Some(Arc::clone(&model) as Arc<dyn qkd_emulators::fault::Faulty>),
+        Some(Arc::clone(&model) as Arc<dyn qkd_emulators::fault::ApplyDeviceFault>),
     );
     let context = OpenContext::new().with_memory(
         "box",
@@ -53,8 +53,8 @@ async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Ri
         .await
         .unwrap();
     Rig {
-        driven: opened.as_switch().unwrap(),
-        meter: opened.as_meter().ok(),
+        driven: opened.switch().unwrap(),
+        meter: opened.power_meter().ok(),
         model,
         faults,
     }
@@ -62,7 +62,7 @@ async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Ri
 
 async fn polatis() -> Rig {
     let model = polatis_model();
-    let wire = Polatis::new(Arc::clone(&model));
+    let wire = PolatisScpi::new(Arc::clone(&model));
     rig(
         "polatis+mem://box?deadline=2s",
         model,
@@ -73,7 +73,7 @@ async fn polatis() -> Rig {
 
 async fn agiltron(which: Model, name: &str) -> Rig {
     let model = Arc::new(Switch::new(
-        Identity::of("Agiltron"),
+        Identity::new("Agiltron"),
         Geometry::one_by(8),
         Clock::default(),
     ));
@@ -91,7 +91,9 @@ async fn agiltron(which: Model, name: &str) -> Rig {
 async fn plan(switch: &dyn OpticalSwitch, connect: &[CrossConnect], disconnect: &[Port]) -> Plan {
     let geometry = switch.switch_capabilities().geometry;
     let present = switch.connections().await.unwrap().value;
-    let wanted = present.edited(&geometry, disconnect, connect).unwrap();
+    let wanted = present
+        .with_changes(&geometry, disconnect, connect)
+        .unwrap();
     Plan::new(
         &switch.identity().await.unwrap(),
         &geometry,
@@ -146,7 +148,7 @@ async fn a_polatis_through_its_driver_is_the_model() {
                     .unwrap();
             }
             2 => {
-                if let Some(c) = model.connected().iter().next() {
+                if let Some(c) = model.cross_connects().iter().next() {
                     driven
                         .apply(&plan(driven, &[], &[c.egress]).await)
                         .await
@@ -157,7 +159,7 @@ async fn a_polatis_through_its_driver_is_the_model() {
                 .set_port(Port(dice.random_range(1..17)), dice.random())
                 .await
                 .unwrap(),
-            _ => model.set_input(
+            _ => model.set_input_power(
                 dice.random_range(1..9),
                 f64::from(dice.random_range(-300..50)) / 10.0,
             ),
@@ -214,13 +216,13 @@ async fn an_agiltron_ff_through_its_driver_is_the_model() {
         let now = rig.driven.connections().await.unwrap();
         assert_eq!(
             (now.value, now.quality),
-            (rig.model.connected(), Quality::Good)
+            (rig.model.cross_connects(), Quality::Good)
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_self_align_never_pretends_to_know() {
+async fn a_self_align_switch_never_reports_an_unread_state() {
     let rig = agiltron(Model::SelfAlign, "selfalign").await;
     assert_eq!(
         rig.driven.connections().await.unwrap_err().kind(),
@@ -231,9 +233,9 @@ async fn a_self_align_never_pretends_to_know() {
         .driven
         .identity()
         .await
-        .unwrap_or_else(|_| Identity::of("Agiltron"));
+        .unwrap_or_else(|_| Identity::new("Agiltron"));
     let wanted: CrossConnects = "common-6".parse().unwrap();
-    let blind = Plan::blind(&identity, &Geometry::one_by(8), &wanted).unwrap();
+    let blind = Plan::unverified(&identity, &Geometry::one_by(8), &wanted).unwrap();
     let applied = rig.driven.apply(&blind).await.unwrap();
     assert!(!applied.verified, "an acknowledgement is no reading");
     assert_eq!(rig.model.peer(0), Some(6));
@@ -242,7 +244,7 @@ async fn a_self_align_never_pretends_to_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_for_a_state_that_has_moved_on_changes_nothing() {
+async fn a_plan_for_an_outdated_state_changes_nothing() {
     let rig = polatis().await;
     let old = plan(&*rig.driven, &[CrossConnect::new(1, 9)], &[]).await;
     rig.model.add(&[(1, 10)]).unwrap();
@@ -251,18 +253,18 @@ async fn a_plan_for_a_state_that_has_moved_on_changes_nothing() {
         (error.kind(), error.effect()),
         (ErrorKind::StateChanged, Effect::None)
     );
-    assert_eq!(rig.model.connected().to_string(), "1-10");
+    assert_eq!(rig.model.cross_connects().to_string(), "1-10");
     // Elsewhere, somebody else may do as he likes.
     let new = plan(&*rig.driven, &[CrossConnect::new(1, 9)], &[]).await;
     rig.model.add(&[(4, 12)]).unwrap();
     rig.driven.apply(&new).await.unwrap();
-    assert_eq!(rig.model.connected().to_string(), "1-9,4-12");
+    assert_eq!(rig.model.cross_connects().to_string(), "1-9,4-12");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_for_another_box_is_refused() {
+async fn a_plan_for_another_device_is_refused() {
     let rig = polatis().await;
-    let other = Identity::of("Polatis")
+    let other = Identity::new("Polatis")
         .with_model("N-OST-8x8-LA1-DMHNS")
         .with_serial("000001");
     let plan = Plan::new(
@@ -278,11 +280,11 @@ async fn a_plan_for_another_box_is_refused() {
         (error.kind(), error.effect()),
         (ErrorKind::IdentityChanged, Effect::None)
     );
-    assert!(rig.model.connected().is_empty());
+    assert!(rig.model.cross_connects().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_step_says_exactly_what_was_done() {
+async fn a_refused_step_reports_exactly_the_completed_steps() {
     let rig = polatis().await;
     rig.model.add(&[(1, 9), (2, 10)]).unwrap();
     let swap = plan(
@@ -296,7 +298,7 @@ async fn a_refused_step_says_exactly_what_was_done() {
         .unwrap();
     let error = rig.driven.apply(&swap).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
-    let unchanged = rig.model.connected().to_string() == "1-9,2-10";
+    let unchanged = rig.model.cross_connects().to_string() == "1-9,2-10";
     assert_eq!(
         error.effect(),
         if unchanged {
@@ -318,7 +320,7 @@ async fn a_refused_step_says_exactly_what_was_done() {
         )
         .await
         .unwrap();
-    assert_eq!(rig.model.connected().to_string(), "1-10,2-9");
+    assert_eq!(rig.model.cross_connects().to_string(), "1-10,2-9");
 }
 
 #[tokio::test(start_paused = true)]
@@ -410,7 +412,7 @@ async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
                     )
                 );
                 assert!(known, "{fault}: {error}");
-                let moved = rig.model.connected().to_string() != "1-9";
+                let moved = rig.model.cross_connects().to_string() != "1-9";
                 assert!(
                     !moved || error.effect() != Effect::None,
                     "{fault}: the device changed, and the error denies it: {error}"
@@ -425,7 +427,7 @@ async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
                 .connections()
                 .await
                 .unwrap_or_else(|e| panic!("{fault}: the next call fails: {e}"));
-            assert_eq!(now.value, rig.model.connected(), "{fault}");
+            assert_eq!(now.value, rig.model.cross_connects(), "{fault}");
         }
     }
     assert!(
@@ -435,7 +437,7 @@ async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_box_after_a_reconnect_closes_the_handle() {
+async fn another_switch_after_a_reconnect_closes_the_handle() {
     let rig = polatis().await;
     rig.faults
         .add("identity=999999".parse::<FaultSpec>().unwrap())
@@ -450,7 +452,7 @@ async fn another_box_after_a_reconnect_closes_the_handle() {
         rig.driven
             .apply(
                 &Plan::new(
-                    &rig.model.face().identity(),
+                    &rig.model.base().identity(),
                     &MATRIX,
                     &CrossConnects::dark(),
                     &"1-9".parse().unwrap(),
@@ -463,5 +465,5 @@ async fn another_box_after_a_reconnect_closes_the_handle() {
             .kind(),
         ErrorKind::IdentityChanged
     );
-    assert!(rig.model.connected().is_empty());
+    assert!(rig.model.cross_connects().is_empty());
 }

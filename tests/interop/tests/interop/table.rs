@@ -2,7 +2,7 @@
 
 use qkd_driver_kit::{
     DriverInfo,
-    driver::{COMMON_PARAMETERS, EvidenceOf},
+    driver::{COMMON_PARAMETERS, VerificationScope},
 };
 use qkd_hal::DeviceKind;
 use std::{collections::BTreeSet, fmt::Write, path::Path};
@@ -88,11 +88,11 @@ fn table() -> String {
     out
 }
 
-fn of(what: EvidenceOf) -> &'static str {
+fn of(what: VerificationScope) -> &'static str {
     match what {
-        EvidenceOf::Protocol => "protocol",
-        EvidenceOf::Transport => "transport only",
-        EvidenceOf::Emulator => "emulator only",
+        VerificationScope::Protocol => "protocol",
+        VerificationScope::Transport => "transport only",
+        VerificationScope::Emulator => "emulator only",
     }
 }
 
@@ -170,7 +170,7 @@ fn every_family_of_switches_has_its_page() {
 }
 
 #[test]
-fn every_driver_tells_the_truth_about_itself() {
+fn every_driver_reports_the_truth_about_itself() {
     let mut ids = BTreeSet::new();
     for i in infos() {
         let name = i.name;
@@ -214,7 +214,10 @@ fn every_driver_tells_the_truth_about_itself() {
                 a.id
             );
         }
-        let protocol = i.evidence.iter().any(|e| e.of == EvidenceOf::Protocol);
+        let protocol = i
+            .evidence
+            .iter()
+            .any(|e| e.of == VerificationScope::Protocol);
         assert!(
             i.maturity == qkd_hal::Maturity::Emulated || protocol,
             "{name} claims more than its evidence"

@@ -1,15 +1,15 @@
 //! A Polatis switch has three interfaces on one state: what one of them changes, the other two and
 //! the model show, and what one refuses, the others refuse alike.
 
-use qkd_driver_kit::{OpenContext, Opened, context::Endpoint, link::snmp::SnmpService};
+use qkd_driver_kit::{OpenContext, OpenedDevice, context::Endpoint, link::snmp::SnmpService};
 use qkd_emulators::{
-    Clock, FaultSpec, Faults,
-    fault::Faulty,
+    Clock, FaultInjector, FaultSpec,
+    fault::ApplyDeviceFault,
     model::switch::{Switch, monitor::AlarmMode},
-    shell::memory::attach,
+    server::memory::attach,
     wire::{
         ByteService, Session,
-        scpi::Polatis,
+        scpi::PolatisScpi,
         snmp::{NodeOptions, polatis},
         tl1::Tl1,
     },
@@ -20,9 +20,11 @@ use qkd_hal::{
 };
 use qkd_interop::scaled;
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, Attenuator, CrossConnect, CrossConnects, Geometry, MonitorChange,
+    AlarmLevels, Attenuation, Attenuator, CrossConnect, CrossConnects, Geometry, MonitorSetting,
     MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, Scope,
-    protection::{GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, SwitchCommand},
+    protection::{
+        ExternalCommand, GroupId, Protection, ProtectionSetting, ProtectionStatus, SelectionMode,
+    },
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -39,13 +41,13 @@ const N: u32 = 16;
 
 struct Rig {
     model: Arc<Switch>,
-    opened: [Opened; 3],
-    faults: [Faults; 3],
+    opened: [OpenedDevice; 3],
+    faults: [FaultInjector; 3],
     dice: ChaCha8Rng,
 }
 
 async fn rig(seed: u64) -> Rig {
-    let identity = Identity::of("Polatis")
+    let identity = Identity::new("Polatis")
         .with_model("N-OST-16x16-LA1-DMHNS")
         .with_serial("002414")
         .with_firmware("6.5.2.18");
@@ -67,14 +69,15 @@ async fn rig(seed: u64) -> Rig {
         NodeOptions::named("polatis", polatis::ENTERPRISE),
     );
     let (wire, tl1) = (
-        Polatis::new(Arc::clone(&model)),
+        PolatisScpi::new(Arc::clone(&model)),
         Tl1::new(Arc::clone(&model)),
     );
-    let of_model = || Faults::new(seed, Some(Arc::clone(&model) as Arc<dyn Faulty>));
+    let of_model =
+        || FaultInjector::new(seed, Some(Arc::clone(&model) as Arc<dyn ApplyDeviceFault>));
     let faults = [
         of_model(),
         of_model(),
-        Faults::new(seed, Some(Arc::clone(&agent) as Arc<dyn Faulty>)),
+        FaultInjector::new(seed, Some(Arc::clone(&agent) as Arc<dyn ApplyDeviceFault>)),
     ];
     let scpi: Arc<dyn ByteService> = Arc::new(move || Box::new(wire.session()) as Box<dyn Session>);
     let tl1: Arc<dyn ByteService> = Arc::new(move || Box::new(tl1.session()) as Box<dyn Session>);
@@ -85,7 +88,7 @@ async fn rig(seed: u64) -> Rig {
         )
         .with_memory("tl1", attach("tl1", tl1, faults[TL1].clone(), clock))
         .with_memory("snmp", Endpoint::Snmp(agent as Arc<dyn SnmpService>))
-        .accepting(
+        .with_accepted_assumptions(
             [
                 "polatis.relative-level-is-below",
                 "polatis.inhswpr-is-lockout",
@@ -105,7 +108,7 @@ async fn rig(seed: u64) -> Rig {
                 .unwrap(),
         );
     }
-    let opened = <[Opened; 3]>::try_from(opened)
+    let opened = <[OpenedDevice; 3]>::try_from(opened)
         .map_err(|_| "three")
         .unwrap();
     Rig {
@@ -162,8 +165,8 @@ fn gist_of_group(s: &ProtectionStatus) -> impl PartialEq + std::fmt::Debug + use
     let paths: Vec<_> = s.paths.iter().map(|p| (p.path.clone(), p.port)).collect();
     (
         s.mode,
-        s.live.path.clone(),
-        s.live.request,
+        s.active.path.clone(),
+        s.active.request,
         paths,
         s.preferred.clone(),
     )
@@ -171,7 +174,7 @@ fn gist_of_group(s: &ProtectionStatus) -> impl PartialEq + std::fmt::Debug + use
 
 impl Rig {
     fn switch(&self, i: usize) -> Arc<dyn OpticalSwitch> {
-        self.opened[i].as_switch().unwrap()
+        self.opened[i].switch().unwrap()
     }
     fn any(&mut self) -> usize {
         self.dice.random_range(0..3)
@@ -194,7 +197,9 @@ impl Rig {
         let switch = self.switch(i);
         let geometry = switch.switch_capabilities().geometry;
         let present = switch.connections().await.unwrap().value;
-        let wanted = present.edited(&geometry, disconnect, connect).unwrap();
+        let wanted = present
+            .with_changes(&geometry, disconnect, connect)
+            .unwrap();
         Plan::new(
             &switch.identity().await.unwrap(),
             &geometry,
@@ -240,7 +245,7 @@ impl Rig {
                     "{what}"
                 );
             }
-            let meter = self.opened[i].as_meter().unwrap();
+            let meter = self.opened[i].power_meter().unwrap();
             for (a, b) in meter
                 .power(&monitors)
                 .await
@@ -269,7 +274,7 @@ impl Rig {
                     "{what}: {a:?} {b:?}"
                 );
             }
-            let voa = self.opened[i].as_attenuator().unwrap();
+            let voa = self.opened[i].attenuator().unwrap();
             for port in &voas {
                 let (a, b) = (
                     voa.attenuation(*port).await.unwrap(),
@@ -278,10 +283,7 @@ impl Rig {
                 assert!(same_attenuation(&a, &b), "{what}: {a} {b} at {port}");
             }
         }
-        let (through, group) = (
-            self.opened[SNMP].as_protection().unwrap(),
-            GroupId::from("1"),
-        );
+        let (through, group) = (self.opened[SNMP].protection().unwrap(), GroupId::from("1"));
         let (a, b) = (
             through.protection(&group).await.unwrap().value,
             Protection::protection(&*self.model, &group)
@@ -292,7 +294,7 @@ impl Rig {
         // Without a path of the working port, the agent does not show which path is active: a path
         // that an operator made to the protecting port alone looks like a switch-over (assumption
         // polatis.aps-live-by-path), and while neither port has a path the last state is kept.
-        if b.live.path.0 == "2" || self.model.peer(1).is_some() {
+        if b.active.path.0 == "2" || self.model.peer(1).is_some() {
             assert_eq!(gist_of_group(&a), gist_of_group(&b), "after {after}");
         }
     }
@@ -312,29 +314,29 @@ impl Rig {
             DecibelMilliwatts(self.tenths(0..200)),
         );
         let change = match self.dice.random_range(0..6) {
-            0 => MonitorChange::Wavelength(Nanometres(self.tenths(12_700..16_700))),
-            1 => MonitorChange::Averaging(
+            0 => MonitorSetting::Wavelength(Nanometres(self.tenths(12_700..16_700))),
+            1 => MonitorSetting::Averaging(
                 *PowerMeter::meter_capabilities(&*self.model)
                     .averaging
                     .get(self.dice.random_range(0..8))
                     .unwrap(),
             ),
-            2 => MonitorChange::Alarms(AlarmLevels {
+            2 => MonitorSetting::Alarms(AlarmLevels {
                 low: Some(low),
                 high: None,
             }),
-            3 => MonitorChange::Alarms(AlarmLevels {
+            3 => MonitorSetting::Alarms(AlarmLevels {
                 low: None,
                 high: Some(high),
             }),
-            4 => MonitorChange::Alarms(AlarmLevels {
+            4 => MonitorSetting::Alarms(AlarmLevels {
                 low: Some(low),
                 high: Some(high),
             }),
-            _ => MonitorChange::Alarms(AlarmLevels::default()),
+            _ => MonitorSetting::Alarms(AlarmLevels::default()),
         };
         self.opened[i]
-            .as_meter()
+            .power_meter()
             .unwrap()
             .set_monitor(port, &change)
             .await
@@ -354,7 +356,7 @@ impl Rig {
             },
         };
         self.opened[i]
-            .as_attenuator()
+            .attenuator()
             .unwrap()
             .set_attenuation(port, &wanted)
             .await
@@ -366,7 +368,7 @@ impl Rig {
         self.model.remove(&[3, 4, 20, 21]).unwrap();
         let stale = self.plan(SCPI, &[CrossConnect::new(3, 20)], &[]).await;
         let other = Plan::new(
-            &Identity::of("another"),
+            &Identity::new("another"),
             &Geometry::matrix(N, N),
             &CrossConnects::dark(),
             &"1-17".parse().unwrap(),
@@ -377,7 +379,7 @@ impl Rig {
         self.model.add(&[(3, 21), (4, 20)]).unwrap();
         let mut told = Vec::new();
         for i in 0..3 {
-            let (switch, meter) = (self.switch(i), self.opened[i].as_meter().unwrap());
+            let (switch, meter) = (self.switch(i), self.opened[i].power_meter().unwrap());
             told.push([
                 gist(&switch.set_port(Port(0), false).await),
                 gist(&switch.set_port(Port(2 * N + 1), false).await),
@@ -432,11 +434,11 @@ impl Rig {
             "{told:?}"
         );
         // Beyond what the switch can, which no public source bounds.
-        let beyond = MonitorChange::Wavelength(Nanometres(100.0));
+        let beyond = MonitorSetting::Wavelength(Nanometres(100.0));
         for i in [TL1, SNMP] {
             let told = gist(
                 &self.opened[i]
-                    .as_meter()
+                    .power_meter()
                     .unwrap()
                     .set_monitor(Port(18), &beyond)
                     .await,
@@ -451,7 +453,7 @@ impl Rig {
         assert_eq!(
             gist(
                 &self.opened[SCPI]
-                    .as_meter()
+                    .power_meter()
                     .unwrap()
                     .set_monitor(Port(18), &beyond)
                     .await
@@ -461,30 +463,27 @@ impl Rig {
             ErrorKind::Unsupported
         );
         assert_eq!(
-            self.opened[SCPI].as_attenuator().err().unwrap().kind(),
+            self.opened[SCPI].attenuator().err().unwrap().kind(),
             ErrorKind::Unsupported
         );
     }
 
     async fn group(&mut self) {
-        let (group, switch) = (
-            GroupId::from("1"),
-            self.opened[SNMP].as_protection().unwrap(),
-        );
+        let (group, switch) = (GroupId::from("1"), self.opened[SNMP].protection().unwrap());
         let mode = if self.dice.random() {
-            Mode::Manual
+            SelectionMode::Manual
         } else {
-            Mode::Automatic
+            SelectionMode::Automatic
         };
         switch
             .set_protection(&group, &ProtectionSetting::Mode(mode))
             .await
             .unwrap();
-        if mode == Mode::Automatic {
+        if mode == SelectionMode::Automatic {
             let command = if self.dice.random() {
-                SwitchCommand::Lockout
+                ExternalCommand::Lockout
             } else {
-                SwitchCommand::Clear
+                ExternalCommand::Clear
             };
             switch.command(&group, &command).await.unwrap();
         }
@@ -498,7 +497,7 @@ impl Rig {
                 self.apply(&connect, &[]).await;
             }
             2 => {
-                let present: Vec<CrossConnect> = self.model.connected().iter().collect();
+                let present: Vec<CrossConnect> = self.model.cross_connects().iter().collect();
                 if let Some(c) = present.first() {
                     let port = if self.dice.random() {
                         c.ingress
@@ -535,7 +534,7 @@ impl Rig {
                         self.tenths(-200..50)
                     },
                 );
-                self.model.set_input(port, power);
+                self.model.set_input_power(port, power);
                 tokio::time::advance(Duration::from_secs(3)).await;
             }
             _ => self.group().await,
@@ -545,7 +544,7 @@ impl Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_interfaces_are_one_switch() {
+async fn three_interfaces_show_the_same_switch() {
     for seed in (1..).take(scaled(3)) {
         let mut rig = rig(seed).await;
         let identity = rig.switch(SCPI).identity().await.unwrap();
@@ -557,7 +556,7 @@ async fn three_interfaces_are_one_switch() {
             );
             assert_eq!(
                 rig.opened[i]
-                    .as_meter()
+                    .power_meter()
                     .unwrap()
                     .meter_capabilities()
                     .monitors,

@@ -2,10 +2,10 @@
 
 use qkd_driver_kit::link::{
     Disclosure,
-    usb::{Read, Setup, UsbLink},
-    usbip::UsbIp,
+    usb::{BulkRead, SetupPacket, UsbLink},
+    usbip::UsbIpLink,
 };
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use qkd_hal::{ErrorKind, TransportFault};
 use std::{
     sync::{
@@ -38,21 +38,21 @@ async fn counting_relay(server: String) -> (String, Arc<AtomicUsize>) {
     (address, count)
 }
 
-async fn device() -> (Running, Arc<UsbIp>, Arc<AtomicUsize>) {
+async fn device() -> (RunningEmulator, Arc<UsbIpLink>, Arc<AtomicUsize>) {
     let running = profile::start("idq-quantis", &Options::default())
         .await
         .unwrap();
     let server = running.ready().endpoints[0].address.clone();
     let server = server.split('/').next().unwrap().to_owned();
     let (address, count) = counting_relay(server).await;
-    let link = UsbIp::open(&address, "1-1", 0x0aba, 0x0102, LONG)
+    let link = UsbIpLink::open(&address, "1-1", 0x0aba, 0x0102, LONG)
         .await
         .unwrap();
     (running, link, count)
 }
 
-fn read(within: Duration) -> Read {
-    Read {
+fn read(within: Duration) -> BulkRead {
+    BulkRead {
         endpoint: 0x86,
         chunk: 512,
         count: 1,
@@ -62,8 +62,8 @@ fn read(within: Duration) -> Read {
 }
 
 /// The board's version: a control transfer with a known answer.
-async fn version(link: &UsbIp) -> Vec<u8> {
-    let setup = Setup {
+async fn version(link: &UsbIpLink) -> Vec<u8> {
+    let setup = SetupPacket {
         request_type: 0xc1,
         request: 0x10,
         value: 0,
@@ -95,7 +95,7 @@ async fn a_transfer_without_an_answer_is_cancelled_and_the_connection_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_while_it_is_cancelled_reaches_no_other_transfer() {
+async fn a_reply_during_cancellation_reaches_no_other_transfer() {
     let (running, link, connections) = device().await;
     let known = version(&link).await;
     running.fault("delay=400ms@once").unwrap();
@@ -110,7 +110,7 @@ async fn an_answer_that_comes_while_it_is_cancelled_reaches_no_other_transfer() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unplugged_is_said_of_a_device_that_is_gone() {
+async fn a_removed_device_is_reported_as_unplugged() {
     let (running, link, _) = device().await;
     running.fault("unplug").unwrap();
     let error = link.bulk_in(read(LONG)).await.unwrap_err();

@@ -3,7 +3,7 @@
 
 use qkd_driver_kit::{OpenContext, context::Endpoint, link::usb::UsbService};
 use qkd_emulators::{
-    model::random::Random,
+    model::random::RandomModel,
     profile::{self, Options},
     wire::usb::{Chapter9, quantis::Quantis},
 };
@@ -11,7 +11,7 @@ use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
 use qkd_switch_hal::{CrossConnect, Plan, Scope};
 use std::sync::Arc;
 
-async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::Opened> {
+async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::OpenedDevice> {
     qkd_drivers_all::registry()
         .open(uri, &OpenContext::new())
         .await
@@ -26,18 +26,18 @@ async fn a_polatis_on_two_wires_is_one_switch() {
         open(&running.ready().uris[0])
             .await
             .unwrap()
-            .as_switch()
+            .switch()
             .unwrap(),
         open(&running.ready().uris[1])
             .await
             .unwrap()
-            .as_switch()
+            .switch()
             .unwrap(),
     );
     let geometry = tcp.switch_capabilities().geometry;
     let present = tcp.connections().await.unwrap().value;
     let wanted = present
-        .edited(
+        .with_changes(
             &geometry,
             &[],
             &[CrossConnect::new(1, 17), CrossConnect::new(2, 30)],
@@ -61,7 +61,7 @@ async fn a_polatis_on_two_wires_is_one_switch() {
 }
 
 #[tokio::test]
-async fn a_wrong_line_speed_is_told_within_the_deadline_and_does_no_harm() {
+async fn a_wrong_line_speed_is_reported_within_the_deadline_without_side_effects() {
     let running = profile::start("polatis-16x16", &Options::default())
         .await
         .unwrap();
@@ -89,7 +89,7 @@ async fn a_wrong_line_speed_is_told_within_the_deadline_and_does_no_harm() {
     let right = open(&format!("polatis+serial://{path}")).await.unwrap();
     assert!(
         right
-            .as_switch()
+            .switch()
             .unwrap()
             .connections()
             .await
@@ -104,16 +104,12 @@ async fn a_wrong_line_speed_is_told_within_the_deadline_and_does_no_harm() {
 async fn an_agiltron_on_its_line() {
     for name in ["agiltron-ff", "agiltron-selfalign"] {
         let running = profile::start(name, &Options::default()).await.unwrap();
-        let switch = open(&running.ready().uri)
-            .await
-            .unwrap()
-            .as_switch()
-            .unwrap();
+        let switch = open(&running.ready().uri).await.unwrap().switch().unwrap();
         let geometry = switch.switch_capabilities().geometry;
         let identity = switch
             .identity()
             .await
-            .unwrap_or_else(|_| qkd_hal::Identity::of("Agiltron"));
+            .unwrap_or_else(|_| qkd_hal::Identity::new("Agiltron"));
         let wanted = "common-3".parse().unwrap();
         let plan = if name == "agiltron-ff" {
             Plan::new(
@@ -125,7 +121,7 @@ async fn an_agiltron_on_its_line() {
             )
             .unwrap()
         } else {
-            Plan::blind(&identity, &geometry, &wanted).unwrap()
+            Plan::unverified(&identity, &geometry, &wanted).unwrap()
         };
         switch.apply(&plan).await.unwrap();
         assert_eq!(switch.connections().await.unwrap().value, wanted);
@@ -137,11 +133,7 @@ async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
     let running = profile::start("idq-quantis", &Options::default())
         .await
         .unwrap();
-    let source = open(&running.ready().uri)
-        .await
-        .unwrap()
-        .as_random()
-        .unwrap();
+    let source = open(&running.ready().uri).await.unwrap().random().unwrap();
     let (a, b) = (
         source.random(1000).await.unwrap(),
         source.random(1000).await.unwrap(),
@@ -189,7 +181,7 @@ async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_quantis_in_memory_works_again_after_a_stall() {
-    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(Random::new(
+    let device = Arc::new(Chapter9::new(Quantis::new(Arc::new(RandomModel::new(
         3, "QRNG-7",
     )))));
     let context = OpenContext::new().with_memory(
@@ -200,7 +192,7 @@ async fn a_quantis_in_memory_works_again_after_a_stall() {
         .open("idq-quantis+mem://box", &context)
         .await
         .unwrap()
-        .as_random()
+        .random()
         .unwrap();
     device.model().stall_next();
     assert_eq!(
@@ -212,11 +204,11 @@ async fn a_quantis_in_memory_works_again_after_a_stall() {
 
 #[tokio::test]
 async fn a_quantis_through_libusb_until_it_is_pulled_out() {
-    let random = Arc::new(Random::new(3, "QRNG-7"));
+    let random = Arc::new(RandomModel::new(3, "QRNG-7"));
     let device = Arc::new(Chapter9::new(Quantis::new(Arc::clone(&random))));
     let plugged = qkd_usbfs::plug(7, 2, Arc::clone(&device) as Arc<dyn UsbService>).unwrap();
     let opened = open("idq-quantis+usb:///?serial=QRNG-7").await.unwrap();
-    let source = opened.as_random().unwrap();
+    let source = opened.random().unwrap();
     assert_eq!(
         source.identity().await.unwrap().serial.as_deref(),
         Some("QRNG-7")

@@ -1,7 +1,7 @@
 //! Our own certificate and private key, and the CA, from an entry of the credentials.
 
 use super::verify::has_old_version;
-use crate::credentials::Entry;
+use crate::credentials::CredentialEntry;
 use qkd_hal::{Error, ErrorKind, Result};
 use rustls::{
     RootCertStore,
@@ -9,7 +9,7 @@ use rustls::{
 };
 
 /// An error about a field of the entry.
-pub(super) fn wrong(entry: &Entry, field: &str, why: impl std::fmt::Display) -> Error {
+pub(super) fn wrong(entry: &CredentialEntry, field: &str, why: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Authentication,
         format!("credentials `{}`: {field}: {why}", entry.name()),
@@ -17,7 +17,7 @@ pub(super) fn wrong(entry: &Entry, field: &str, why: impl std::fmt::Display) -> 
 }
 
 /// The authorities of `ca`. With a pin there need not be any.
-pub(super) fn roots(entry: &Entry, optional: bool) -> Result<RootCertStore> {
+pub(super) fn roots(entry: &CredentialEntry, optional: bool) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     if optional && entry.get("ca").is_none() {
         return Ok(roots);
@@ -29,7 +29,7 @@ pub(super) fn roots(entry: &Entry, optional: bool) -> Result<RootCertStore> {
 }
 
 /// Our certificate and what it was issued by.
-pub(super) fn chain(entry: &Entry) -> Result<Vec<CertificateDer<'static>>> {
+pub(super) fn chain(entry: &CredentialEntry) -> Result<Vec<CertificateDer<'static>>> {
     let chain = certificates(entry, "cert")?;
     if chain.first().is_some_and(has_old_version) {
         return Err(wrong(
@@ -42,7 +42,7 @@ pub(super) fn chain(entry: &Entry) -> Result<Vec<CertificateDer<'static>>> {
     Ok(chain)
 }
 
-fn certificates(entry: &Entry, field: &str) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(entry: &CredentialEntry, field: &str) -> Result<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(&entry.pem(field)?)
         .collect::<std::result::Result<_, _>>()
         .map_err(|e| wrong(entry, field, e))?;
@@ -53,7 +53,7 @@ fn certificates(entry: &Entry, field: &str) -> Result<Vec<CertificateDer<'static
 }
 
 /// Our private key.
-pub(super) fn private_key(entry: &Entry) -> Result<PrivateKeyDer<'static>> {
+pub(super) fn private_key(entry: &CredentialEntry) -> Result<PrivateKeyDer<'static>> {
     let pem = entry.pem("key")?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         // PKCS#8 names it in the label, the older form of OpenSSL in a header.
@@ -97,7 +97,7 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            let entry = Entry::new("sae").with("key", path.display().to_string());
+            let entry = CredentialEntry::new("sae").with("key", path.display().to_string());
             let error = private_key(&entry).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Authentication);
             assert!(error.message().contains(words), "{error}");

@@ -18,7 +18,7 @@ mod stack_snmp2;
 
 pub use notifications::NotificationReceiver;
 pub use options::{SnmpClientLibrary, SnmpOptions};
-pub use security::Security;
+pub use security::SnmpSecurity;
 
 use super::{
     LinkError,
@@ -53,7 +53,7 @@ const SYS_OBJECT_ID: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 2, 0];
 const ENGINE_ID: [u32; 11] = [1, 3, 6, 1, 6, 3, 10, 2, 1, 1, 0];
 
 /// An SNMP link over UDP.
-pub struct UdpSnmp {
+pub struct UdpSnmpLink {
     shared: Arc<Shared>,
     notifications: broadcast::Sender<Notification>,
     has_receiver: bool,
@@ -65,7 +65,7 @@ struct Shared {
     /// The agent's address, for messages.
     name: String,
     address: SocketAddr,
-    security: Security,
+    security: SnmpSecurity,
     stack: Box<dyn SnmpStack>,
     sizes: Sizes,
     permits: Semaphore,
@@ -80,7 +80,7 @@ struct Shared {
     events: EventHub,
 }
 
-impl UdpSnmp {
+impl UdpSnmpLink {
     /// Opens a link to the agent at `address` (`host:port`) and reads its engine id. A name with
     /// several addresses is tried at each, and the deadline shared among them.
     ///
@@ -89,7 +89,7 @@ impl UdpSnmp {
     /// `Timeout`; `Authentication` if the agent refuses the credentials, with what to correct.
     pub async fn open(
         address: &str,
-        security: Security,
+        security: SnmpSecurity,
         options: &SnmpOptions,
         within: Duration,
         events: EventHub,
@@ -157,15 +157,15 @@ impl UdpSnmp {
                 self.shared.note(&result);
                 result
             }
-            Err(_) => {
-                Err(LinkError::new(ErrorKind::Internal, "the exchange's task ended early").sent())
-            }
+            Err(_) => Err(
+                LinkError::new(ErrorKind::Internal, "the exchange's task ended early").mark_sent(),
+            ),
         }
     }
 }
 
 #[async_trait]
-impl SnmpLink for UdpSnmp {
+impl SnmpLink for UdpSnmpLink {
     async fn get(&self, oids: &[Oid], within: Duration) -> Result<Vec<VarBind>, LinkError> {
         if oids.is_empty() {
             return Ok(Vec::new());
@@ -229,7 +229,7 @@ impl SnmpLink for UdpSnmp {
 impl Shared {
     async fn open(
         address: SocketAddr,
-        security: Security,
+        security: SnmpSecurity,
         options: &SnmpOptions,
         deadline: Instant,
         events: EventHub,
@@ -282,7 +282,7 @@ impl Shared {
     }
 
     fn is_v3(&self) -> bool {
-        matches!(self.security, Security::V3 { .. })
+        matches!(self.security, SnmpSecurity::V3 { .. })
     }
 
     fn stack(&self) -> &dyn SnmpStack {
@@ -333,7 +333,7 @@ impl Shared {
     ) -> Result<tokio::sync::SemaphorePermit<'_>, LinkError> {
         match timeout_at(deadline, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(LinkError::queued()),
+            _ => Err(LinkError::not_sent()),
         }
     }
 
@@ -389,7 +389,7 @@ impl Shared {
     async fn set(&self, request: SetRequest, deadline: Instant) -> Result<i32, LinkError> {
         let _one = timeout_at(deadline, self.sets.lock())
             .await
-            .map_err(|_| LinkError::queued())?;
+            .map_err(|_| LinkError::not_sent())?;
         let _permit = self.permit(deadline).await?;
         // Only the question before it was sent; nothing changed yet.
         let unsent = |e: LinkError| LinkError::new(e.kind, e.detail);
@@ -414,12 +414,12 @@ impl Shared {
             Ok(Err(Failure::Link(error))) if error.kind == ErrorKind::InvalidInput => Err(error),
             // The agent applied or refused it; its answer cannot be read.
             Ok(Err(failure @ Failure::Undecodable(_))) => {
-                let mut error = failure.into_error(&self.name).sent();
+                let mut error = failure.into_error(&self.name).mark_sent();
                 error.kind = ErrorKind::Transport(TransportFault::Framing);
                 Err(error)
             }
-            Ok(Err(failure)) => Err(failure.into_error(&self.name).sent()),
-            Err(_) => Err(self.timeout().sent()),
+            Ok(Err(failure)) => Err(failure.into_error(&self.name).mark_sent()),
+            Err(_) => Err(self.timeout().mark_sent()),
         }
     }
 }
@@ -428,11 +428,11 @@ impl Shared {
 /// of its addresses is heard from the third attempt on: its messages prove who sent them.
 async fn reach(
     address: SocketAddr,
-    security: &Security,
+    security: &SnmpSecurity,
     options: &SnmpOptions,
     deadline: Instant,
 ) -> Result<(Box<dyn SnmpStack>, Option<Vec<u8>>), Failure> {
-    let is_v3 = matches!(security, Security::V3 { .. });
+    let is_v3 = matches!(security, SnmpSecurity::V3 { .. });
     let is_authenticated = security.level() > SecurityLevel::NoAuthNoPriv;
     let mut last = None;
     for attempt in 0..ATTEMPTS {
@@ -458,14 +458,14 @@ async fn reach(
                 ErrorKind::Timeout,
                 format!("agent {address} did not answer the discovery of its SNMP engine"),
             )
-            .sent(),
+            .mark_sent(),
         )
     }))
 }
 
 async fn stack(
     address: SocketAddr,
-    security: &Security,
+    security: &SnmpSecurity,
     client: SnmpClientLibrary,
     any_source: bool,
 ) -> Result<Box<dyn SnmpStack>, LinkError> {

@@ -3,7 +3,7 @@
 
 use super::{
     super::snmp::{Notification, VarBind},
-    Security,
+    SnmpSecurity,
     stack_async_snmp::{our_oid, our_value, their_auth, their_cipher},
 };
 use async_snmp::notification::{NotificationAcceptance, NotificationReceiver as Receiver};
@@ -44,7 +44,7 @@ impl NotificationReceiver {
     ///
     /// # Errors
     /// `Unreachable` if the address cannot be had; `Authentication` if a user cannot be set up.
-    pub async fn bind(address: &str, users: &[Security]) -> Result<Self> {
+    pub async fn bind(address: &str, users: &[SnmpSecurity]) -> Result<Self> {
         // Our own engine id, under the enterprise number for documentation (32473, RFC 5612):
         // informs are sent to it. It is fresh for each process, so boots may begin anew.
         let mut engine_id = vec![0x80, 0, 0x7e, 0xd9, 5];
@@ -66,11 +66,11 @@ impl NotificationReceiver {
         let mut communities = false;
         for user in users {
             match user {
-                Security::V2c { community } => {
+                SnmpSecurity::V2c { community } => {
                     builder = builder.community(community.as_str());
                     communities = true;
                 }
-                Security::V3 {
+                SnmpSecurity::V3 {
                     user,
                     auth: Some((auth, auth_password)),
                     privacy,
@@ -93,7 +93,7 @@ impl NotificationReceiver {
                         })
                         .map_err(|e| setup(e.to_string()))?;
                 }
-                Security::V3 { .. } => {
+                SnmpSecurity::V3 { .. } => {
                     return Err(setup(
                         "a user without authentication is not accepted".to_owned(),
                     ));

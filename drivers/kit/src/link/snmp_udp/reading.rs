@@ -138,7 +138,7 @@ impl Shared {
                 error
             })?;
             for row in rows {
-                if row.oid.below(root).is_none() || row.value == Value::EndOfMibView {
+                if row.oid.suffix_of(root).is_none() || row.value == Value::EndOfMibView {
                     return Ok(found);
                 }
                 // Agents end a walk with an exception at the name that was asked for, too.
@@ -155,7 +155,7 @@ impl Shared {
                 if row.value.is_absent() {
                     continue;
                 }
-                bytes += ROW_BYTES + row.oid.ids().len() * 4 + octets(&row.value);
+                bytes += ROW_BYTES + row.oid.sub_identifiers().len() * 4 + octets(&row.value);
                 if bytes > MAX_WALK_BYTES {
                     let what = format!(
                         "agent {}: the walk of {root} did not end within {MAX_WALK_BYTES} bytes \
@@ -164,7 +164,7 @@ impl Shared {
                         found.len()
                     );
                     let kind = ErrorKind::Transport(TransportFault::Overrun);
-                    return Err(LinkError::new(kind, what).sent());
+                    return Err(LinkError::new(kind, what).mark_sent());
                 }
                 found.push(row);
             }
@@ -211,7 +211,7 @@ impl Shared {
                         if matches!(failure, Failure::UnknownEngine | Failure::ClockMoved) {
                             timeout_at(deadline, self.rediscover())
                                 .await
-                                .map_err(|_| Failure::Link(self.timeout().sent()))??;
+                                .map_err(|_| Failure::Link(self.timeout().mark_sent()))??;
                         }
                         last = Some(failure);
                     }
@@ -220,8 +220,8 @@ impl Shared {
                 () = sleep_until(deadline) => {
                     return Err(match last {
                         // What came was no answer: that is why there is none.
-                        Some(Failure::Noise(error)) => Failure::Noise(error.sent()),
-                        _ => Failure::Link(self.timeout().sent()),
+                        Some(Failure::Noise(error)) => Failure::Noise(error.mark_sent()),
+                        _ => Failure::Link(self.timeout().mark_sent()),
                     });
                 }
                 () = sleep_until(next), if started < ATTEMPTS => {}
@@ -349,7 +349,7 @@ fn cut(binds: &mut [VarBind]) {
 fn octets(value: &Value) -> usize {
     match value {
         Value::OctetString(v) | Value::Opaque(v) => v.len(),
-        Value::ObjectId(v) => v.ids().len() * 4,
+        Value::ObjectId(v) => v.sub_identifiers().len() * 4,
         Value::Invalid(why) => why.len(),
         _ => 8,
     }

@@ -1,13 +1,13 @@
 //! Who we are to an agent.
 
 use super::super::snmp::SecurityLevel;
-use crate::credentials::Entry;
+use crate::credentials::CredentialEntry;
 use qkd_hal::{Error, ErrorKind, Result};
 use zeroize::Zeroizing;
 
 /// Credentials of an SNMP link. Shows no password.
 #[derive(Clone)]
-pub enum Security {
+pub enum SnmpSecurity {
     /// SNMPv2c: for reading only, in clear.
     V2c {
         /// The community.
@@ -60,13 +60,13 @@ pub enum PrivProtocol {
     Aes256Reeder,
 }
 
-impl Security {
+impl SnmpSecurity {
     /// From an entry of the credentials file: `community`, or `user` with `auth_password` and
     /// `priv_password`.
     ///
     /// # Errors
     /// `Authentication`, naming the field that is missing or wrong.
-    pub fn from_entry(entry: &Entry) -> Result<Self> {
+    pub fn from_entry(entry: &CredentialEntry) -> Result<Self> {
         let wrong = |field: &str, right: &str| {
             Error::new(
                 ErrorKind::Authentication,
@@ -147,7 +147,7 @@ impl Security {
     }
 }
 
-impl std::fmt::Debug for Security {
+impl std::fmt::Debug for SnmpSecurity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::V2c { .. } => f.write_str("Security(v2c)"),
@@ -161,22 +161,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_named_and_no_password_shown() {
-        let noc = Entry::new("noc").with("user", "noc");
+    fn mismatches_are_named_and_no_password_is_shown() {
+        let noc = CredentialEntry::new("noc").with("user", "noc");
         let full = noc
             .clone()
             .with("auth_password", "hunter22a")
             .with("priv_password", "hunter22p");
-        let security = Security::from_entry(&full).unwrap();
+        let security = SnmpSecurity::from_entry(&full).unwrap();
         assert_eq!(security.level(), SecurityLevel::AuthPriv);
         assert_eq!(format!("{security:?}"), "Security(v3 noc, AuthPriv)");
         assert_eq!(
-            Security::from_entry(&noc).unwrap().level(),
+            SnmpSecurity::from_entry(&noc).unwrap().level(),
             SecurityLevel::NoAuthNoPriv
         );
         for (entry, says) in [
             (
-                Entry::new("noc").with("auth_password", "hunter22"),
+                CredentialEntry::new("noc").with("auth_password", "hunter22"),
                 "no `user`",
             ),
             (noc.clone().with("auth_password", "short"), "at least 8"),
@@ -187,7 +187,7 @@ mod tests {
             (full.clone().with("auth_protocol", "SHA-3"), "SHA-256"),
             (full.with("priv_protocol", "ROT13"), "AES-256"),
         ] {
-            let error = Security::from_entry(&entry).unwrap_err();
+            let error = SnmpSecurity::from_entry(&entry).unwrap_err();
             assert!(
                 error.message().contains(says) && !error.message().contains("hunter"),
                 "{error}"

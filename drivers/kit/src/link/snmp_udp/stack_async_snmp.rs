@@ -5,7 +5,7 @@ use super::{
         LinkError,
         snmp::{Oid, SetRequest, Value, VarBind},
     },
-    Security,
+    SnmpSecurity,
     datagrams::{Datagrams, IsAuthentic},
     exchange::{Failure, Request, Response, SnmpStack},
     security::{AuthProtocol, PrivProtocol},
@@ -49,7 +49,7 @@ impl AsyncSnmpStack {
     /// Prepares keys and a socket; sends nothing.
     pub(super) async fn new(
         peer: SocketAddr,
-        security: &Security,
+        security: &SnmpSecurity,
         any_source: bool,
     ) -> Result<Self, LinkError> {
         let (auth, is_authentic) = auth(security)?;
@@ -72,7 +72,7 @@ impl AsyncSnmpStack {
             // RFC 3414, 3.2: Reports on wrong users and digests cannot be authenticated. Such a
             // Report ends an exchange, and its clock is used for one message and not kept.
             .allow_unauthenticated_v3_time_correction(true);
-        if let Security::V3 {
+        if let SnmpSecurity::V3 {
             privacy: Some((PrivProtocol::Des, _)),
             ..
         } = security
@@ -96,8 +96,8 @@ impl AsyncSnmpStack {
             probed,
             peer,
             user: match security {
-                Security::V3 { user, .. } => Some(user.clone()),
-                Security::V2c { .. } => None,
+                SnmpSecurity::V3 { user, .. } => Some(user.clone()),
+                SnmpSecurity::V2c { .. } => None,
             },
         })
     }
@@ -307,15 +307,15 @@ fn des_salts() -> Result<DesSaltState, LinkError> {
 }
 
 /// The library's credentials, and how a message of the agent is recognised.
-fn auth(security: &Security) -> Result<(Auth, IsAuthentic), LinkError> {
+fn auth(security: &SnmpSecurity) -> Result<(Auth, IsAuthentic), LinkError> {
     let wrong =
         |e: async_snmp::v3::CryptoError| LinkError::new(ErrorKind::Authentication, e.to_string());
     let (user, auth, privacy, context) = match security {
         // The transport has compared the community.
-        Security::V2c { community } => {
+        SnmpSecurity::V2c { community } => {
             return Ok((Auth::v2c(community.as_str()), Arc::new(|_| true)));
         }
-        Security::V3 {
+        SnmpSecurity::V3 {
             user,
             auth,
             privacy,
@@ -379,7 +379,7 @@ pub(super) fn their_cipher(cipher: PrivProtocol) -> async_snmp::PrivProtocol {
 }
 
 fn theirs(oid: &Oid) -> async_snmp::Oid {
-    async_snmp::Oid::from_slice(oid.ids())
+    async_snmp::Oid::from_slice(oid.sub_identifiers())
 }
 
 pub(super) fn our_oid(oid: &async_snmp::Oid) -> Oid {

@@ -16,7 +16,7 @@ use super::{
         LinkError,
         snmp::{Oid, Value, VarBind},
     },
-    ENGINE_ID, Security,
+    ENGINE_ID, SnmpSecurity,
     exchange::{Failure, Request, Response, SnmpStack},
     security::{AuthProtocol, PrivProtocol},
 };
@@ -40,7 +40,7 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 /// A pool of sessions, of which each carries one exchange at a time.
 pub(super) struct Snmp2Stack {
     address: SocketAddr,
-    security: Security,
+    security: SnmpSecurity,
     idle: Mutex<Vec<(Instant, AsyncSession)>>,
     next_id: AtomicI32,
 }
@@ -48,7 +48,7 @@ pub(super) struct Snmp2Stack {
 impl Snmp2Stack {
     pub(super) fn new(
         address: SocketAddr,
-        security: Security,
+        security: SnmpSecurity,
         any_source: bool,
     ) -> Result<Self, LinkError> {
         let unsupported = |what: &str| {
@@ -58,10 +58,10 @@ impl Snmp2Stack {
             ))
         };
         match &security {
-            Security::V3 { context_name, .. } if !context_name.is_empty() => {
+            SnmpSecurity::V3 { context_name, .. } if !context_name.is_empty() => {
                 return unsupported("context names");
             }
-            Security::V2c { .. } if any_source => return unsupported("source=any"),
+            SnmpSecurity::V2c { .. } if any_source => return unsupported("source=any"),
             _ => {}
         }
         Ok(Self {
@@ -76,7 +76,7 @@ impl Snmp2Stack {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, session: AsyncSession) {
+    fn return_session(&self, session: AsyncSession) {
         self.idle().push((Instant::now(), session));
     }
 
@@ -96,12 +96,12 @@ impl Snmp2Stack {
             Failure::Link(LinkError::new(ErrorKind::Unreachable, what))
         };
         let security = match &self.security {
-            Security::V2c { community } => {
+            SnmpSecurity::V2c { community } => {
                 return AsyncSession::new_v2c(self.address, community.as_bytes(), first)
                     .await
                     .map_err(socket);
             }
-            Security::V3 {
+            SnmpSecurity::V3 {
                 user,
                 auth,
                 privacy,
@@ -148,10 +148,12 @@ impl Snmp2Stack {
                 "the reply has another community or user",
             )),
             // A Report in place of a Response.
-            E::AsnWrongType if matches!(self.security, Security::V3 { .. }) => Failure::Link(say(
-                ErrorKind::Authentication,
-                "it reports that it refused the message; check user, protocols and passwords",
-            )),
+            E::AsnWrongType if matches!(self.security, SnmpSecurity::V3 { .. }) => {
+                Failure::Link(say(
+                    ErrorKind::Authentication,
+                    "it reports that it refused the message; check user, protocols and passwords",
+                ))
+            }
             E::Receive | E::Send => {
                 Failure::Link(say(ErrorKind::Unreachable, "nothing listens at this port"))
             }
@@ -168,7 +170,7 @@ impl Snmp2Stack {
     }
 
     async fn engine(&self) -> Result<Option<Vec<u8>>, Failure> {
-        if matches!(self.security, Security::V2c { .. }) {
+        if matches!(self.security, SnmpSecurity::V2c { .. }) {
             return Ok(None);
         }
         let engine = [Oid::from(ENGINE_ID)];
@@ -196,11 +198,11 @@ impl SnmpStack for Snmp2Stack {
         let mut session = self.session().await?;
         match ask(&mut session, request).await {
             Ok(response) => {
-                self.give_back(session);
+                self.return_session(session);
                 Ok(response)
             }
             Err(Asked::Failure(failure)) => {
-                self.give_back(session);
+                self.return_session(session);
                 Err(failure)
             }
             Err(Asked::Library(error)) => Err(self.failure(&error)),
@@ -324,7 +326,11 @@ fn usm(
 }
 
 fn native_oid(oid: &Oid) -> Result<snmp2::Oid<'static>, LinkError> {
-    let ids: Vec<u64> = oid.ids().iter().map(|id| u64::from(*id)).collect();
+    let ids: Vec<u64> = oid
+        .sub_identifiers()
+        .iter()
+        .map(|id| u64::from(*id))
+        .collect();
     snmp2::Oid::from(&ids).map_err(|_| {
         LinkError::new(
             ErrorKind::InvalidInput,

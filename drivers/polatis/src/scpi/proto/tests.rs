@@ -49,7 +49,7 @@ fn command(meaning: &Value) -> Command {
 }
 
 #[test]
-fn commands_are_those_of_the_sources() {
+fn commands_match_the_sources() {
     let mut seen = 0;
     for v in vectors()
         .iter()
@@ -67,7 +67,7 @@ fn commands_are_those_of_the_sources() {
 }
 
 #[test]
-fn replies_mean_what_the_sources_say() {
+fn replies_are_decoded_as_in_the_sources() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "reply") {
         let (reply, m) = (v["ascii"].as_str().unwrap().as_bytes(), &v["meaning"]);
@@ -134,7 +134,7 @@ fn replies_mean_what_the_sources_say() {
 
 /// A line that answers one query is refused by the decoders of all others.
 #[test]
-fn no_reply_passes_for_another() {
+fn no_reply_is_accepted_for_another_request() {
     for v in vectors().iter().filter(|v| v["direction"] == "reply") {
         let (reply, to) = (
             v["ascii"].as_str().unwrap().as_bytes(),
@@ -167,7 +167,7 @@ fn a_set_is_followed_by_the_error_query() {
 }
 
 #[test]
-fn noise_is_told_from_another_reply() {
+fn noise_is_distinguished_from_a_mismatched_reply() {
     assert_eq!(decode_size(b"\xfe\x00\x80\r\n"), Err(ProtoError::NotText));
     assert!(matches!(
         decode_size(b"(@),(@)\r\n"),

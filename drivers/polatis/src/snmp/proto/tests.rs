@@ -20,7 +20,7 @@ fn name(json: &Json) -> Oid {
 }
 
 #[test]
-fn values_mean_what_the_sources_say() {
+fn values_are_decoded_as_in_the_sources() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "value") {
         let (m, value, at) = (
@@ -28,7 +28,7 @@ fn values_mean_what_the_sources_say() {
             value(&v["type"], &v["value"]),
             name(&v["oid"]),
         );
-        let row = *at.ids().last().unwrap();
+        let row = *at.sub_identifiers().last().unwrap();
         let (column, told) = match m["object"].as_str().unwrap() {
             "product-code" => (oid::PRODUCT_CODE, json!({"object": "product-code"})),
             "size" => (
@@ -94,7 +94,7 @@ fn values_mean_what_the_sources_say() {
 }
 
 #[test]
-fn notifications_tell_what_the_sources_say() {
+fn notifications_match_the_sources() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "trap") {
         let binds = v["binds"]
@@ -111,10 +111,10 @@ fn notifications_tell_what_the_sources_say() {
         .unwrap()
         .unwrap();
         let told = match told {
-            Told::Event(EventKind::StateChanged { subject, .. }) => {
+            TrapEvent::Event(EventKind::StateChanged { subject, .. }) => {
                 json!({"event": "state-changed", "subject": subject})
             }
-            Told::Event(EventKind::Alarm {
+            TrapEvent::Event(EventKind::Alarm {
                 code,
                 subject,
                 severity,
@@ -123,7 +123,7 @@ fn notifications_tell_what_the_sources_say() {
                 json!({"event": "alarm", "code": code, "subject": subject,
                     "cleared": severity == Severity::Cleared})
             }
-            Told::SwitchOver { group, port, .. } => {
+            TrapEvent::SwitchOver { group, port, .. } => {
                 json!({"event": "switch-over", "group": group, "port": port})
             }
             other => panic!("{other:?}"),

@@ -1,17 +1,17 @@
 //! Notifications (public archive id:52513912784). Each was revised: the later revisions of one
 //! event stand beside the first here.
 
-use super::{Misread, oid};
+use super::{SnmpDecodeError, oid};
 use qkd_driver_kit::link::{
-    agent::text,
     snmp::{Notification, Oid, Value},
+    snmp_client::text,
 };
 use qkd_hal::event::{EventKind, Severity};
-use qkd_switch_hal::protection::Request;
+use qkd_switch_hal::protection::SwitchRequest;
 
 /// What a notification tells.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum TrapEvent {
     /// An event.
     Event(EventKind),
     /// A signal went over.
@@ -21,7 +21,7 @@ pub enum Told {
         /// The port where the signal is now.
         port: u32,
         /// Why.
-        request: Request,
+        request: SwitchRequest,
     },
     /// Something about protection: the groups tell what.
     Protection,
@@ -52,12 +52,12 @@ fn named(table: &[(&[u32], &'static str)], number: u32) -> Option<&'static str> 
 }
 
 /// A varbind as text; its instance, if it has one, is the scalar's 0 or a row's.
-fn words(notification: &Notification, entry: &[u32], column: u32) -> Option<String> {
+fn text_object(notification: &Notification, entry: &[u32], column: u32) -> Option<String> {
     let name = Oid::from(entry).child(&[column]);
     let value = &notification
         .binds
         .iter()
-        .find(|b| b.oid.below(&name).is_some())?
+        .find(|b| b.oid.suffix_of(&name).is_some())?
         .value;
     match value {
         Value::Integer(n) => Some(n.to_string()),
@@ -66,16 +66,20 @@ fn words(notification: &Notification, entry: &[u32], column: u32) -> Option<Stri
     }
 }
 
-fn port(notification: &Notification, column: u32, object: &'static str) -> Result<u32, Misread> {
-    words(notification, oid::APS_BINDS, column)
-        .ok_or(Misread::Absent { object })?
+fn port(
+    notification: &Notification,
+    column: u32,
+    object: &'static str,
+) -> Result<u32, SnmpDecodeError> {
+    text_object(notification, oid::APS_BINDS, column)
+        .ok_or(SnmpDecodeError::Absent { object })?
         .parse()
-        .map_err(|_| Misread::Type { object })
+        .map_err(|_| SnmpDecodeError::Type { object })
 }
 
 /// `cleared`, or how bad is not said.
 fn severity(notification: &Notification) -> Severity {
-    let cleared = words(notification, oid::EVENT_BINDS, 3)
+    let cleared = text_object(notification, oid::EVENT_BINDS, 3)
         .is_some_and(|status| status.eq_ignore_ascii_case("cleared"));
     if cleared {
         Severity::Cleared
@@ -86,7 +90,7 @@ fn severity(notification: &Notification) -> Severity {
 
 fn message(notification: &Notification, of_family: Option<String>) -> String {
     of_family
-        .or_else(|| words(notification, oid::EVENT_BINDS, 1))
+        .or_else(|| text_object(notification, oid::EVENT_BINDS, 1))
         .unwrap_or_default()
 }
 
@@ -95,9 +99,9 @@ fn alarm(
     code: &str,
     text: Option<String>,
     subject: Option<String>,
-) -> Option<Told> {
+) -> Option<TrapEvent> {
     let text = message(notification, text);
-    Some(Told::Event(EventKind::Alarm {
+    Some(TrapEvent::Event(EventKind::Alarm {
         code: code.to_owned(),
         text,
         subject,
@@ -108,23 +112,23 @@ fn alarm(
 /// What a notification tells; `None` for those of others.
 ///
 /// # Errors
-/// [`Misread`] for a switch-over without its ports.
-pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread> {
-    if notification.trap.ids() == oid::COLD_START {
-        return Ok(Some(Told::Event(EventKind::Restarted)));
+/// [`SnmpDecodeError`] for a switch-over without its ports.
+pub fn decode_trap(notification: &Notification) -> Result<Option<TrapEvent>, SnmpDecodeError> {
+    if notification.trap.sub_identifiers() == oid::COLD_START {
+        return Ok(Some(TrapEvent::Event(EventKind::Restarted)));
     }
-    let number = |family: &[u32]| match notification.trap.below(&Oid::from(family)) {
+    let number = |family: &[u32]| match notification.trap.suffix_of(&Oid::from(family)) {
         Some([0, n]) => Some(*n),
         _ => None,
     };
-    let oxc = |column| words(notification, oid::OXC_BINDS, column);
+    let oxc = |column| text_object(notification, oid::OXC_BINDS, column);
     if let Some(n) = number(oid::OXC_TRAPS) {
         return Ok(match n {
             1 | 7 => {
                 let state = oxc(3).zip(oxc(5)).map(|(ingress, egress)| {
                     format!("switched: ingress {ingress}, egress {egress}")
                 });
-                Some(Told::Event(EventKind::StateChanged {
+                Some(TrapEvent::Event(EventKind::StateChanged {
                     subject: "connections".to_owned(),
                     state: state.unwrap_or_else(|| message(notification, oxc(1))),
                 }))
@@ -138,12 +142,12 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread>
                     "3" => "failed".to_owned(),
                     _ => state,
                 });
-                Some(Told::Event(EventKind::StateChanged {
+                Some(TrapEvent::Event(EventKind::StateChanged {
                     subject,
                     state: state.unwrap_or_else(|| message(notification, oxc(1))),
                 }))
             }
-            6 => Some(Told::Event(EventKind::Vendor {
+            6 => Some(TrapEvent::Event(EventKind::Vendor {
                 name: "compensation-resumed".to_owned(),
                 detail: message(notification, oxc(1)),
             })),
@@ -156,7 +160,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread>
                 notification,
                 code,
                 None,
-                words(notification, oid::OPM_BINDS, 1),
+                text_object(notification, oid::OPM_BINDS, 1),
             )
         }));
     }
@@ -164,27 +168,27 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Told>, Misread>
         // What the two tell is not public.
         let name = format!("voa-{n}");
         return Ok((1..=2).contains(&n).then(|| {
-            Told::Event(EventKind::Vendor {
+            TrapEvent::Event(EventKind::Vendor {
                 name,
                 detail: message(notification, None),
             })
         }));
     }
     if let Some(1..=3) = number(oid::APS_TRAPS) {
-        let to = match words(notification, oid::APS_BINDS, 1).as_deref() {
-            Some("1") => (4, "polatisApsProtectingPort", Request::SignalFail),
-            Some("2") => (3, "polatisApsWorkingPort", Request::NoRequest),
-            _ => return Ok(Some(Told::Protection)),
+        let to = match text_object(notification, oid::APS_BINDS, 1).as_deref() {
+            Some("1") => (4, "polatisApsProtectingPort", SwitchRequest::SignalFail),
+            Some("2") => (3, "polatisApsWorkingPort", SwitchRequest::NoRequest),
+            _ => return Ok(Some(TrapEvent::Protection)),
         };
         let group = port(notification, 3, "polatisApsWorkingPort")?;
-        return Ok(Some(Told::SwitchOver {
+        return Ok(Some(TrapEvent::SwitchOver {
             group,
             port: port(notification, to.0, to.1)?,
             request: to.2,
         }));
     }
     if let Some(n) = number(oid::SYSTEM_TRAPS) {
-        let detail = words(
+        let detail = text_object(
             notification,
             &oid::SYSTEM_TRAPS
                 .iter()

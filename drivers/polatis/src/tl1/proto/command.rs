@@ -153,8 +153,8 @@ impl Command {
             Self::SetThreshold(port, t) => {
                 let payload = format!(
                     ":::TYPE=LOS,MODE={},EDGE={},LOW={},HIGH={}",
-                    t.mode.word(),
-                    t.edge.word(),
+                    t.mode.keyword(),
+                    t.edge.keyword(),
                     number(t.low),
                     number(t.high)
                 );

@@ -1,6 +1,6 @@
 //! Messages: where one ends, whose reply it is, and what it says.
 
-use super::Misread;
+use super::TextDecodeError;
 use qkd_driver_kit::link::{bytes::Frame, text::text};
 
 /// The most bytes of a reply: 576 ports with their power need under 16 KiB.
@@ -68,8 +68,8 @@ pub fn frame() -> impl FnMut(&[u8]) -> Frame + Send {
 /// Reads the reply with a tag, skipping what came unasked before it.
 ///
 /// # Errors
-/// [`Misread`]: other text, or a reply with another tag.
-pub fn decode(reply: &[u8], tag: u32) -> Result<Answer, Misread> {
+/// [`TextDecodeError`]: other text, or a reply with another tag.
+pub fn decode(reply: &[u8], tag: u32) -> Result<Answer, TextDecodeError> {
     read(reply, Some(tag))
 }
 
@@ -77,11 +77,11 @@ pub fn decode(reply: &[u8], tag: u32) -> Result<Answer, Misread> {
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_any(reply: &[u8]) -> Result<Answer, Misread> {
+pub fn decode_any(reply: &[u8]) -> Result<Answer, TextDecodeError> {
     read(reply, None)
 }
 
-fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
+fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, TextDecodeError> {
     const SHAPE: &str = "a reply (M, tag, COMPLD or DENY)";
     let mut at = 0;
     while let Some((lines, end)) = message(&reply[at..]) {
@@ -92,7 +92,7 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
         let head = lines.iter().position(|l| l.starts_with(b"M "));
         let lines: Vec<&str> = lines.into_iter().map(text).collect::<Result<_, _>>()?;
         let Some(head) = head else {
-            return Err(Misread::unexpected(
+            return Err(TextDecodeError::unexpected(
                 SHAPE,
                 lines.iter().find(|l| !l.is_empty()).unwrap_or(&""),
             ));
@@ -105,7 +105,7 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
         let words: Vec<&str> = lines[head].split_ascii_whitespace().collect();
         return match words[..] {
             [_, other, _] if tag.is_some_and(|tag| other != tag.to_string()) => Err(
-                Misread::other_reply("a reply with the tag of the request", lines[head]),
+                TextDecodeError::other_reply("a reply with the tag of the request", lines[head]),
             ),
             [_, _, "COMPLD"] => rest
                 .iter()
@@ -118,7 +118,10 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
                     .copied()
                     .filter(|c| c.len() == 4 && c.bytes().all(|b| b.is_ascii_uppercase()));
                 let code = code.ok_or_else(|| {
-                    Misread::unexpected("the four letters of a denial", rest.first().unwrap_or(&""))
+                    TextDecodeError::unexpected(
+                        "the four letters of a denial",
+                        rest.first().unwrap_or(&""),
+                    )
                 })?;
                 let text = rest.get(1).map_or("", |l| {
                     l.trim_start_matches("/*").trim_end_matches("*/").trim()
@@ -128,14 +131,17 @@ fn read(reply: &[u8], tag: Option<u32>) -> Result<Answer, Misread> {
                     text: text.to_owned(),
                 }))
             }
-            _ => Err(Misread::unexpected(SHAPE, lines[head])),
+            _ => Err(TextDecodeError::unexpected(SHAPE, lines[head])),
         };
     }
-    Err(Misread::unexpected(SHAPE, &String::from_utf8_lossy(reply)))
+    Err(TextDecodeError::unexpected(
+        SHAPE,
+        &String::from_utf8_lossy(reply),
+    ))
 }
 
-fn unquoted(line: &str) -> Result<&str, Misread> {
+fn unquoted(line: &str) -> Result<&str, TextDecodeError> {
     line.strip_prefix('"')
         .and_then(|l| l.strip_suffix('"'))
-        .ok_or_else(|| Misread::unexpected("a line in quotation marks", line))
+        .ok_or_else(|| TextDecodeError::unexpected("a line in quotation marks", line))
 }

@@ -1,6 +1,6 @@
 //! What the lines of a reply mean.
 
-use super::Misread;
+use super::TextDecodeError;
 
 /// What `RTRV-NETYPE` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl AlarmMode {
     const ALL: [Self; 3] = [Self::Off, Self::Single, Self::Continuous];
     /// Its word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Off => "OFF",
             Self::Single => "SINGLE",
@@ -63,7 +63,7 @@ impl Edge {
     const ALL: [Self; 3] = [Self::Low, Self::High, Self::Both];
     /// Its word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::Low => "LOW",
             Self::High => "HIGH",
@@ -114,10 +114,10 @@ fn decimal(text: &str) -> Option<f64> {
         .filter(|v: &f64| v.is_finite() && text.bytes().any(|b| b.is_ascii_digit()))
 }
 
-fn one<'a>(lines: &'a [String], expected: &'static str) -> Result<&'a str, Misread> {
+fn one<'a>(lines: &'a [String], expected: &'static str) -> Result<&'a str, TextDecodeError> {
     match lines {
         [line] => Ok(line),
-        other => Err(Misread::unexpected(expected, &other.join("|"))),
+        other => Err(TextDecodeError::unexpected(expected, &other.join("|"))),
     }
 }
 
@@ -127,17 +127,17 @@ fn by_port<T: Copy>(
     ports: &[u32],
     expected: &'static str,
     what: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, Misread> {
+) -> Result<Vec<T>, TextDecodeError> {
     let read = |line: &String| {
         line.split_once(':')
             .and_then(|(p, rest)| Some((port(p)?, what(rest)?)))
-            .ok_or_else(|| Misread::unexpected(expected, line))
+            .ok_or_else(|| TextDecodeError::unexpected(expected, line))
     };
     let told: Vec<(u32, T)> = lines.iter().map(read).collect::<Result<_, _>>()?;
     let of = |p: &u32| told.iter().find(|(q, _)| q == p).map(|(_, t)| *t);
     match ports.iter().map(of).collect::<Option<Vec<T>>>() {
         Some(all) if told.iter().all(|(p, _)| ports.contains(p)) => Ok(all),
-        _ => Err(Misread::unexpected(
+        _ => Err(TextDecodeError::unexpected(
             "one line for each port asked",
             &lines.join("|"),
         )),
@@ -147,8 +147,8 @@ fn by_port<T: Copy>(
 /// `vendor,model,type,version`.
 ///
 /// # Errors
-/// [`Misread`]; so for all decoders.
-pub fn decode_type(lines: &[String]) -> Result<Type, Misread> {
+/// [`TextDecodeError`]; so for all decoders.
+pub fn decode_type(lines: &[String]) -> Result<Type, TextDecodeError> {
     const SHAPE: &str = "vendor,model,type,version";
     let line = one(lines, SHAPE)?;
     match line.split(',').map(str::trim).collect::<Vec<_>>()[..] {
@@ -157,12 +157,12 @@ pub fn decode_type(lines: &[String]) -> Result<Type, Misread> {
             model: model.to_owned(),
             version: version.to_owned(),
         }),
-        _ => Err(Misread::unexpected(SHAPE, line)),
+        _ => Err(TextDecodeError::unexpected(SHAPE, line)),
     }
 }
 
 /// The serial number behind `SN=`; the rest of the line is not public.
-pub fn decode_serial(lines: &[String]) -> Result<String, Misread> {
+pub fn decode_serial(lines: &[String]) -> Result<String, TextDecodeError> {
     let serial = lines
         .iter()
         .find_map(|l| {
@@ -173,34 +173,34 @@ pub fn decode_serial(lines: &[String]) -> Result<String, Misread> {
     serial
         .filter(|s| !s.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| Misread::unexpected("SN=serial number", &lines.join("|")))
+        .ok_or_else(|| TextDecodeError::unexpected("SN=serial number", &lines.join("|")))
 }
 
 /// `SYSTEM:SIZE=24x24`: ingress and egress ports.
-pub fn decode_size(lines: &[String]) -> Result<(u32, u32), Misread> {
+pub fn decode_size(lines: &[String]) -> Result<(u32, u32), TextDecodeError> {
     let size = lines
         .iter()
         .find_map(|l| l.split_once("SYSTEM:SIZE="))
         .and_then(|(_, rest)| rest.split([',', ':']).next()?.split_once('x'));
     size.and_then(|(n, m)| Some((port(n)?, port(m)?)))
-        .ok_or_else(|| Misread::unexpected("SYSTEM:SIZE=NxM", &lines.join("|")))
+        .ok_or_else(|| TextDecodeError::unexpected("SYSTEM:SIZE=NxM", &lines.join("|")))
 }
 
 /// `1,17` for each path.
-pub fn decode_connections(lines: &[String]) -> Result<Vec<(u32, u32)>, Misread> {
+pub fn decode_connections(lines: &[String]) -> Result<Vec<(u32, u32)>, TextDecodeError> {
     let pair = |line: &String| {
         let (ingress, egress) = line.split_once(',')?;
         Some((port(ingress.trim())?, port(egress.trim())?))
     };
     lines
         .iter()
-        .map(|l| pair(l).ok_or_else(|| Misread::unexpected("ingress,egress", l)))
+        .map(|l| pair(l).ok_or_else(|| TextDecodeError::unexpected("ingress,egress", l)))
         .collect()
 }
 
 /// `1:OPEN` for each port: whether the shutter is open. The word for closed is not public: any
 /// other is taken for it.
-pub fn decode_open(lines: &[String], ports: &[u32]) -> Result<Vec<bool>, Misread> {
+pub fn decode_open(lines: &[String], ports: &[u32]) -> Result<Vec<bool>, TextDecodeError> {
     by_port(lines, ports, "port:OPEN or another word", |word| {
         word.bytes()
             .all(|b| b.is_ascii_alphabetic())
@@ -209,24 +209,24 @@ pub fn decode_open(lines: &[String], ports: &[u32]) -> Result<Vec<bool>, Misread
 }
 
 /// `17:-12.34` for each port, in dBm.
-pub fn decode_power(lines: &[String], ports: &[u32]) -> Result<Vec<f64>, Misread> {
+pub fn decode_power(lines: &[String], ports: &[u32]) -> Result<Vec<f64>, TextDecodeError> {
     by_port(lines, ports, "port:dBm", decimal)
 }
 
 /// `PMON::PORT=17,MODE=OUTPUT` for each monitor: where it is. The words of MODE are not public.
-pub fn decode_monitors(lines: &[String]) -> Result<Vec<u32>, Misread> {
+pub fn decode_monitors(lines: &[String]) -> Result<Vec<u32>, TextDecodeError> {
     let at = |line: &String| {
         line.strip_prefix("PMON::PORT=")
             .and_then(|rest| port(rest.split(',').next()?))
     };
     lines
         .iter()
-        .map(|l| at(l).ok_or_else(|| Misread::unexpected("PMON::PORT=port", l)))
+        .map(|l| at(l).ok_or_else(|| TextDecodeError::unexpected("PMON::PORT=port", l)))
         .collect()
 }
 
 /// `17:1550.0,0.0,4`: WAVE, OFFSET, ATIME.
-pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, Misread> {
+pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, TextDecodeError> {
     let read = |rest: &str| {
         let [wavelength, offset, code] = rest.split(',').collect::<Vec<_>>()[..] else {
             return None;
@@ -244,13 +244,13 @@ pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, Misread> {
 }
 
 /// `17:MODE,EDGE,HIGH,LOW`, in dBm.
-pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, Misread> {
+pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, TextDecodeError> {
     let read = |rest: &str| {
         let [mode, edge, high, low] = rest.split(',').collect::<Vec<_>>()[..] else {
             return None;
         };
-        let mode = AlarmMode::ALL.into_iter().find(|m| m.word() == mode)?;
-        let edge = Edge::ALL.into_iter().find(|e| e.word() == edge)?;
+        let mode = AlarmMode::ALL.into_iter().find(|m| m.keyword() == mode)?;
+        let edge = Edge::ALL.into_iter().find(|e| e.keyword() == edge)?;
         Some(super::Threshold {
             mode,
             edge,
@@ -262,13 +262,13 @@ pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, M
 }
 
 /// `17:CONT`, or `17:CONT&TRIGGERED`: whether the alarm stands. What joins the two is not public.
-pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
+pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, TextDecodeError> {
     let read = |rest: &str| {
         let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric());
         let mode = words.next()?;
         AlarmMode::ALL
             .iter()
-            .any(|m| m.word() == mode)
+            .any(|m| m.keyword() == mode)
             .then(|| words.any(|w| w == "TRIGGERED"))
     };
     by_port(lines, &[at], "port:MODE, perhaps TRIGGERED", read).map(|all| all[0])
@@ -276,12 +276,12 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, Misread> {
 
 /// What stands behind the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or several
 /// between bars.
-pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, Misread> {
+pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, TextDecodeError> {
     const SHAPE: &str = "=NONE|ABSOLUTE|RELATIVE|CONVERGED, or one of them";
     let line = one(lines, SHAPE)?;
     let (_, words) = line
         .rsplit_once('=')
-        .ok_or_else(|| Misread::unexpected(SHAPE, line))?;
+        .ok_or_else(|| TextDecodeError::unexpected(SHAPE, line))?;
     let mut config = VoaConfig::default();
     for word in words.split('|') {
         match word {
@@ -289,14 +289,14 @@ pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, Misread> {
             "ABSOLUTE" => config.absolute = true,
             "RELATIVE" => config.relative = true,
             "CONVERGED" => config.converged = true,
-            _ => return Err(Misread::unexpected(SHAPE, line)),
+            _ => return Err(TextDecodeError::unexpected(SHAPE, line)),
         }
     }
     Ok(config)
 }
 
 /// `33:ABS,-10.0,`: mode, level, reference; empty where there is none.
-pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, Misread> {
+pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, TextDecodeError> {
     const SHAPE: &str = "port:mode,level,reference";
     let line = one(lines, SHAPE)?;
     let read = || {
@@ -322,5 +322,5 @@ pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, Misread> {
             reference,
         })
     };
-    read().ok_or_else(|| Misread::unexpected(SHAPE, line))
+    read().ok_or_else(|| TextDecodeError::unexpected(SHAPE, line))
 }

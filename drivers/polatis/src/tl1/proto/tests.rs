@@ -96,7 +96,7 @@ fn requests_are_those_of_the_sources() {
 }
 
 #[test]
-fn replies_mean_what_the_sources_say() {
+fn replies_are_decoded_as_in_the_sources() {
     let mut seen = 0;
     for v in vectors().iter().filter(|v| v["direction"] == "reply") {
         let (reply, m) = (v["ascii"].as_str().unwrap().as_bytes(), &v["meaning"]);
@@ -127,7 +127,7 @@ fn replies_mean_what_the_sources_say() {
             }),
             "threshold" => decode_threshold(&lines, at()).map(|t| {
                 json!({"ports": m["ports"],
-                    "mode": t.mode.word(), "edge": t.edge.word(), "low": t.low, "high": t.high})
+                    "mode": t.mode.keyword(), "edge": t.edge.keyword(), "low": t.low, "high": t.high})
             }),
             "alarm" => decode_alarmed(&lines, at()).map(|raised| {
                 json!({"ports": m["ports"],
@@ -150,7 +150,7 @@ fn replies_mean_what_the_sources_say() {
 }
 
 #[test]
-fn a_denial_says_why() {
+fn a_denial_contains_the_reason() {
     for v in vectors().iter().filter(|v| v["direction"] == "denial") {
         let Ok(Answer::Denied(denial)) = decode(v["ascii"].as_str().unwrap().as_bytes(), 123)
         else {
@@ -164,7 +164,7 @@ fn a_denial_says_why() {
 const REPLY: &str = "\r\n   ( nil ) 26-07-01 12:00:00\r\nM  7 COMPLD\r\n   \"a;b\"\r\n;";
 
 #[test]
-fn what_comes_unasked_is_skipped() {
+fn unsolicited_messages_are_skipped() {
     let unasked = "\r\n   ( nil ) 26-07-01 12:00:00\r\nA  3 REPT ALM\r\n   \
         \"17:LOS\"\r\n;\r\n\r\n   x 26-07-01 12:00:00\r\n*C 4 REPT ALM\r\n;\r\n";
     let both = format!("{unasked}{REPLY}\r\n");
@@ -184,18 +184,21 @@ fn a_reply_is_whole_and_has_our_tag() {
     );
     assert!(matches!(
         decode(REPLY.as_bytes(), 8),
-        Err(Misread::OtherReply { .. })
+        Err(TextDecodeError::OtherReply { .. })
     ));
     assert!(decode_any(REPLY.as_bytes()).is_ok());
     assert!(matches!(
         decode(REPLY.replace("COMPLD", "PRTL").as_bytes(), 7),
-        Err(Misread::Unexpected { .. })
+        Err(TextDecodeError::Unexpected { .. })
     ));
     assert!(matches!(
         decode(REPLY.replace('a', "\u{fffd}").as_bytes(), 7),
-        Err(Misread::NotText(_))
+        Err(TextDecodeError::NotText(_))
     ));
-    assert!(matches!(decode(b";", 7), Err(Misread::Unexpected { .. })));
+    assert!(matches!(
+        decode(b";", 7),
+        Err(TextDecodeError::Unexpected { .. })
+    ));
 }
 
 #[test]

@@ -31,24 +31,24 @@ pub(super) struct Instance {
 }
 
 #[derive(Default)]
-struct Kept {
+struct SharedState {
     instances: BTreeMap<Vec<u8>, Instance>,
     /// Which slot had which name last.
     slots: [Vec<u8>; 2],
     sak: Option<Sak>,
 }
 
-pub(super) struct Board {
+pub(super) struct NotificationSource {
     pub(super) node: Node,
     /// The CA's name, as an index.
     pub(super) ca: Vec<u32>,
     name: String,
     pub(super) port: u32,
     end: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<SharedState>,
 }
 
-impl Board {
+impl NotificationSource {
     pub(super) fn new(node: Node, ca: &str, port: u32, end: usize) -> Self {
         let name: String = ca.chars().take(32).collect();
         Self {
@@ -60,15 +60,19 @@ impl Board {
             kept: Mutex::default(),
         }
     }
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn shared(&self) -> MutexGuard<'_, SharedState> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
     pub(super) fn instance(&self, ckn: &[u8]) -> Instance {
-        self.kept().instances.get(ckn).cloned().unwrap_or_default()
+        self.shared()
+            .instances
+            .get(ckn)
+            .cloned()
+            .unwrap_or_default()
     }
     /// A slot gets this name.
     pub(super) fn name_slot(&self, slot: usize, ckn: &[u8]) {
-        let mut kept = self.kept();
+        let mut kept = self.shared();
         if let Some(place) = kept.slots.get_mut(slot) {
             *place = ckn.to_vec();
         }
@@ -105,7 +109,7 @@ impl Board {
     /// SakCreate 12, SakInstalledRx 13, SakInstalledTx 14, SakDelete 17: association number, CakName, place.
     fn sak(&self, number: u32, sak: &Sak) {
         let slot = self
-            .kept()
+            .shared()
             .slots
             .iter()
             .position(|ckn| *ckn == sak.ckn)
@@ -143,10 +147,10 @@ impl Board {
         );
     }
     fn count(&self, sak: &Sak, count: impl FnOnce(&mut Instance)) {
-        count(self.kept().instances.entry(sak.ckn.clone()).or_default());
+        count(self.shared().instances.entry(sak.ckn.clone()).or_default());
     }
 
-    pub(super) fn hear(&self, event: &MkaEvent) {
+    pub(super) fn on_event(&self, event: &MkaEvent) {
         match event {
             MkaEvent::Rollover { slot } => {
                 let [port, vlan] = self.place();
@@ -173,7 +177,7 @@ impl Board {
             MkaEvent::SakTx(sak) => {
                 self.count(sak, |i| i.tx += 1);
                 self.sak(14, sak);
-                let old = self.kept().sak.replace(sak.clone());
+                let old = self.shared().sak.replace(sak.clone());
                 if old.as_ref().is_none_or(|o| o.ckn != sak.ckn) {
                     self.oper_state(&sak.ckn, 2);
                 }
@@ -182,7 +186,7 @@ impl Board {
                 }
             }
             MkaEvent::Ended => {
-                let old = self.kept().sak.take();
+                let old = self.shared().sak.take();
                 if let Some(old) = old {
                     self.oper_state(&old.ckn, 4);
                     self.sak(17, &old);

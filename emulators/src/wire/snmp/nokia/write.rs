@@ -3,7 +3,7 @@
 use super::{Nokia, Object, Rows, Slot};
 use crate::{
     model::encryptor::mka::MkaRefusal,
-    wire::snmp::agent::{Mib, display, gate, octets, one_of, unsigned},
+    wire::snmp::agent::{Mib, check_change, display, octets, one_of, unsigned},
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Value};
 use zeroize::Zeroizing;
@@ -60,7 +60,7 @@ impl Object {
 impl Nokia {
     pub(super) fn new_draft(&self) -> Draft {
         Draft {
-            rows: self.seen(),
+            rows: self.refreshed_rows(),
             written: [false; 2],
             destroyed: [false; 2],
             active: None,
@@ -81,7 +81,7 @@ impl Nokia {
         if !object.is_writable() {
             return Err(ErrorStatus::NotWritable);
         }
-        gate(self.end.link().gate(self.end.end()))?;
+        check_change(self.end.link().change_faults(self.end.end()))?;
         if let Object::Psk(column) = object {
             let number = match index.split_last() {
                 Some((number @ 1..=2, ca)) if ca == self.board.ca => *number as usize - 1,

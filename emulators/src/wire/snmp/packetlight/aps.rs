@@ -5,7 +5,7 @@
 //! zero is written and read as a negative number, though the MIB's range begins at zero; both versions of the MIB's trap exist, and the second, without the log id, is sent.
 
 use crate::{
-    model::protection::{Change as Moved, Group, Protector, Standing},
+    model::protection::{ActiveCommand, Group, PathChange as Moved, ProtectionSwitch},
     wire::snmp::{
         agent::{integer, one_of, tenths, unsigned},
         node::Node,
@@ -13,7 +13,7 @@ use crate::{
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};
 use qkd_hal::EventKind;
-use qkd_switch_hal::protection::{GroupId, Mode, Request};
+use qkd_switch_hal::protection::{GroupId, SelectionMode, SwitchRequest};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -34,7 +34,7 @@ pub struct Ports {
     pub net: [u32; 2],
 }
 
-struct Kept {
+struct SharedState {
     scheme: i32,
     architecture: i32,
     direction: i32,
@@ -44,9 +44,9 @@ struct Kept {
 
 /// The group, and the part of its row that is not in the model.
 pub(super) struct Aps {
-    pub(super) model: Arc<Protector>,
+    pub(super) model: Arc<ProtectionSwitch>,
     pub(super) ports: Ports,
-    kept: Mutex<Kept>,
+    kept: Mutex<SharedState>,
     told: Mutex<qkd_hal::EventStream>,
 }
 
@@ -65,12 +65,12 @@ pub(super) enum Change {
 }
 
 impl Aps {
-    pub(super) fn new(model: Arc<Protector>, ports: Ports) -> Self {
-        let told = Mutex::new(model.face().events.subscribe());
+    pub(super) fn new(model: Arc<ProtectionSwitch>, ports: Ports) -> Self {
+        let told = Mutex::new(model.base().events.subscribe());
         Self {
             model,
             ports,
-            kept: Mutex::new(Kept {
+            kept: Mutex::new(SharedState {
                 scheme: 2,
                 architecture: 1,
                 direction: 1,
@@ -79,14 +79,14 @@ impl Aps {
             told,
         }
     }
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn shared(&self) -> MutexGuard<'_, SharedState> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn id(&self) -> GroupId {
         GroupId(self.ports.user[0].to_string())
     }
-    fn look<T>(&self, look: impl FnOnce(&Group) -> T) -> Option<T> {
-        self.model.look(&self.id(), look)
+    fn with_group<T>(&self, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.model.with_group(&self.id(), look)
     }
 
     pub(super) fn rows(&self) -> Vec<Vec<u32>> {
@@ -100,17 +100,21 @@ impl Aps {
 
     /// A column of the group's row.
     pub(super) fn column(&self, node: &Node, column: u32) -> Option<Value> {
-        let kept = self.kept();
+        let kept = self.shared();
         let Ports { user, net } = self.ports;
-        self.look(|g| {
-            let active = Value::Integer(g.live() as i32 + 1);
+        self.with_group(|g| {
+            let active = Value::Integer(g.active() as i32 + 1);
             Some(match column {
                 1 => Value::Integer(user[0] as i32),
                 2 => Value::Integer(net[0] as i32),
                 3 => Value::Integer(user[1] as i32),
                 4 => Value::Integer(net[1] as i32),
                 5 => Value::Integer(kept.scheme),
-                6 => Value::Integer(if g.mode == Mode::Automatic { 2 } else { 1 }),
+                6 => Value::Integer(if g.mode == SelectionMode::Automatic {
+                    2
+                } else {
+                    1
+                }),
                 7 => Value::Integer(kept.architecture),
                 8 | 9 => active,
                 10 => Value::Gauge32((g.wait_to_restore.as_secs() / 60) as u32),
@@ -119,10 +123,10 @@ impl Aps {
                 13 => {
                     // BITS: the first is the highest bit of the first octet.
                     let bits = [
-                        g.standing == Some(Standing::Lockout),
+                        g.standing == Some(ActiveCommand::Lockout),
                         g.failed(0),
                         g.failed(1),
-                        g.live() != g.preferred,
+                        g.active() != g.preferred,
                         false,
                     ];
                     Value::text([bits
@@ -136,11 +140,11 @@ impl Aps {
                 16 => Value::TimeTicks(g.since().map_or(0, |at| node.ticks(at))),
                 17 => Value::Integer(kept.command),
                 18 | 20 => Value::Integer(match g.request() {
-                    Request::WaitToRestore | Request::DoNotRevert => 2,
-                    Request::ManualSwitch => 3,
-                    Request::SignalFail | Request::SignalDegrade => 4,
-                    Request::ForcedSwitch => 5,
-                    Request::LockoutOfProtection => 6,
+                    SwitchRequest::WaitToRestore | SwitchRequest::DoNotRevert => 2,
+                    SwitchRequest::ManualSwitch => 3,
+                    SwitchRequest::SignalFail | SwitchRequest::SignalDegrade => 4,
+                    SwitchRequest::ForcedSwitch => 5,
+                    SwitchRequest::LockoutOfProtection => 6,
                     _ => 1,
                 }),
                 19 => Value::Integer(1),
@@ -156,7 +160,7 @@ impl Aps {
     /// A column of a network port.
     pub(super) fn port(&self, column: u32, port: u32) -> Option<Value> {
         let nth = self.ports.net.iter().position(|p| *p == port)?;
-        self.look(|g| {
+        self.with_group(|g| {
             Some(match column {
                 1 => Value::Integer(port as i32),
                 2 => tenths(g.level(nth)),
@@ -207,10 +211,16 @@ impl Aps {
 
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), ErrorStatus> {
         for change in changes {
-            let done = self.model.order(&self.id(), |g, _| {
-                let mut kept = self.kept();
+            let done = self.model.try_update_group(&self.id(), |g, _| {
+                let mut kept = self.shared();
                 match change {
-                    Change::Enable(on) => g.mode = if on { Mode::Automatic } else { Mode::Manual },
+                    Change::Enable(on) => {
+                        g.mode = if on {
+                            SelectionMode::Automatic
+                        } else {
+                            SelectionMode::Manual
+                        }
+                    }
                     Change::Wait(time) => g.wait_to_restore = time,
                     Change::Revert(on) => g.revert = on,
                     Change::ResetCounters => g.reset_counters(),
@@ -223,11 +233,11 @@ impl Aps {
                     Change::Command(v) => {
                         kept.command = v;
                         g.standing = match v {
-                            2 => Some(Standing::Lockout),
-                            3 => Some(Standing::Force(1)),
-                            4 => Some(Standing::Force(0)),
-                            5 => Some(Standing::Manual(1)),
-                            6 => Some(Standing::Manual(0)),
+                            2 => Some(ActiveCommand::Lockout),
+                            3 => Some(ActiveCommand::Force(1)),
+                            4 => Some(ActiveCommand::Force(0)),
+                            5 => Some(ActiveCommand::Manual(1)),
+                            6 => Some(ActiveCommand::Manual(0)),
                             _ => None,
                         };
                     }
@@ -240,11 +250,11 @@ impl Aps {
     }
 
     /// optApsTrapSwitchover for each switch-over since the last time.
-    pub(super) fn tell(&self, node: &Node) {
+    pub(super) fn send_notifications(&self, node: &Node) {
         self.model.tick();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(delivery) = told.try_next() {
-            let qkd_hal::event::Delivery::Event(event) = delivery else {
+            let qkd_hal::event::StreamItem::Event(event) = delivery else {
                 continue;
             };
             let EventKind::SwitchOver { path, .. } = &event.kind else {
@@ -265,12 +275,12 @@ impl Aps {
 
     pub(super) fn state(&self) -> String {
         let model = self.model.state();
-        let Kept {
+        let SharedState {
             scheme,
             architecture,
             direction,
             command,
-        } = &*self.kept();
+        } = &*self.shared();
         format!(
             "{model}\naps: scheme {scheme}, architecture {architecture}, direction {direction}, command {command}"
         )

@@ -1,8 +1,8 @@
 use super::{binds, oid, vector, vectors, walk};
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
-    model::encryptor::mka::{MkaEnd, MkaLink},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::encryptor::mka::{MkaEndpoint, MkaLink},
     wire::snmp::{
         Agent,
         nokia::{Nokia, Options, Place, Scheme, agent},
@@ -22,11 +22,11 @@ fn pair() -> ([Arc<Agent<Nokia>>; 2], Clock) {
     let clock = Clock::manual();
     let link = MkaLink::new(clock.clone(), 1);
     let ends = [0, 1].map(|n| {
-        let end = Arc::new(MkaEnd::new(
+        let end = Arc::new(MkaEndpoint::new(
             link.clone(),
             n,
             "ca1",
-            Identity::of("Nokia")
+            Identity::new("Nokia")
                 .with_model("7750 SR-1")
                 .with_firmware("TiMOS-C-22.10"),
         ));
@@ -120,7 +120,7 @@ fn a_roll_by_the_vectors() {
                 for (bind, golden) in n.binds.iter().zip(&expected) {
                     assert_eq!(bind.oid, golden.oid);
                     assert!(
-                        bind.oid.below(&oid(N).child(&[4, 5])).is_some()
+                        bind.oid.suffix_of(&oid(N).child(&[4, 5])).is_some()
                             || bind.value == golden.value,
                         "{bind:?}"
                     );
@@ -128,13 +128,13 @@ fn a_roll_by_the_vectors() {
                 assert_eq!(n.binds.len(), expected.len());
             }
         }
-        seen.push(n.trap.ids()[12]);
+        seen.push(n.trap.sub_identifiers()[12]);
     }
     assert_eq!(seen, [7, 12, 13, 14, 9, 17]);
 }
 
 #[test]
-fn mismatches_are_told_apart() {
+fn mismatches_are_distinguished() {
     let (ends, clock) = pair();
     write(&ends[0], 1, NAME, KEY).unwrap();
     write(&ends[1], 1, FIRST, KEY).unwrap();
@@ -221,12 +221,12 @@ fn port_ids_by_the_vectors() {
 #[test]
 fn the_chassis_has_its_serial_number_and_sys_descr_the_form_of_the_recordings() {
     let link = MkaLink::new(Clock::manual(), 1);
-    let identity = Identity::of("Nokia")
+    let identity = Identity::new("Nokia")
         .with_model("7750 SR")
         .with_serial("XX1416X2339")
         .with_firmware("TiMOS-C-14.0.R5");
     let agent = agent(
-        Arc::new(MkaEnd::new(link, 0, "ca1", identity)),
+        Arc::new(MkaEndpoint::new(link, 0, "ca1", identity)),
         Options::named("sr"),
     );
     let all = vectors(VECTORS);

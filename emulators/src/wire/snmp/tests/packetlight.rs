@@ -1,8 +1,8 @@
 use super::{binds, oid, vector, vectors, walk};
 use crate::{
     clock::Clock,
-    fault::{DeviceFault, Faulty},
-    model::encryptor::forced::{ForcedEnd, ForcedLink},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
     wire::snmp::{
         Agent, SnmpAgent,
         packetlight::{Options, PacketLight, agent},
@@ -15,12 +15,21 @@ use std::{sync::Arc, time::Duration};
 const VECTORS: &str = include_str!("../../../../../vectors/packetlight.json");
 const ROW: &str = "1.3.6.1.4.1.4515.1.3.24.4.1.1";
 
-pub(super) fn end(link: &Arc<ForcedLink>, number: usize, oem: bool) -> Arc<Agent<PacketLight>> {
-    let identity = Identity::of("PacketLight")
+pub(super) fn end(
+    link: &Arc<ForcedRekeyLink>,
+    number: usize,
+    oem: bool,
+) -> Arc<Agent<PacketLight>> {
+    let identity = Identity::new("PacketLight")
         .with_model("PL-1000TE")
         .with_serial(format!("PL{number}"))
         .with_firmware("1.2");
-    let end = Arc::new(ForcedEnd::new(link.clone(), number, "1295104", identity));
+    let end = Arc::new(ForcedRekeyEndpoint::new(
+        link.clone(),
+        number,
+        "1295104",
+        identity,
+    ));
     agent(
         end,
         Options {
@@ -31,7 +40,7 @@ pub(super) fn end(link: &Arc<ForcedLink>, number: usize, oem: bool) -> Arc<Agent
 }
 pub(super) fn pair() -> ([Arc<Agent<PacketLight>>; 2], Clock) {
     let clock = Clock::manual();
-    let link = ForcedLink::new(clock.clone(), b"first");
+    let link = ForcedRekeyLink::new(clock.clone(), b"first");
     let ends = [end(&link, 0, false), end(&link, 1, false)];
     clock.advance(Duration::from_secs(5));
     (ends, clock)
@@ -77,7 +86,7 @@ fn vectors_of_the_mibs() {
             assert_eq!(ends[0].get(&bind.oid), bind.value, "{name}");
         }
     }
-    let oem = end(&ForcedLink::new(clock.clone(), b"x"), 0, true);
+    let oem = end(&ForcedRekeyLink::new(clock.clone(), b"x"), 0, true);
     assert!(oem.get(&column(8)).is_absent() && oem.get(&column(7)).is_absent());
     assert_eq!(walk(oem.as_ref()).len() + 2, walk(ends[0].as_ref()).len());
     for end in &ends {
@@ -124,7 +133,7 @@ fn different_secrets_raise_223_and_agreement_clears_it() {
     assert_eq!(raised.binds.len(), expected.len());
     for (bind, golden) in raised.binds.iter().zip(&expected) {
         assert!(
-            bind.oid.below(&golden.oid).is_some(),
+            bind.oid.suffix_of(&golden.oid).is_some(),
             "{} is not {}",
             bind.oid,
             golden.oid

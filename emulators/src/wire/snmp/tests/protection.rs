@@ -3,8 +3,8 @@
 use super::{oid, walk};
 use crate::{
     Clock,
-    fault::{DeviceFault, Faulty},
-    model::protection::{Group, Input, Protector},
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::protection::{Group, Input, ProtectionSwitch},
     wire::snmp::{
         NodeOptions, SnmpAgent,
         agent::Agent,
@@ -28,9 +28,9 @@ fn scte(kind: Kind) -> (Arc<Agent<scte::Scte>>, Clock) {
         .iter()
         .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
         .collect();
-    let group = Group::with_needs(paths, inputs());
-    let model = Protector::new(
-        Identity::of("SCTE HMS"),
+    let group = Group::with_path_inputs(paths, inputs());
+    let model = ProtectionSwitch::new(
+        Identity::new("SCTE HMS"),
         ProtectionCapabilities::default(),
         vec![("1".into(), group)],
         clock.clone(),
@@ -57,7 +57,7 @@ fn set(agent: &dyn SnmpAgent, name: &str, value: i32) -> Result<(), ErrorStatus>
 }
 
 #[test]
-fn an_ab_switch_fails_over_tells_and_comes_back() {
+fn an_ab_switch_fails_over_reports_and_reverts() {
     let (agent, clock) = scte(Kind::Ab);
     assert_eq!(
         walk(&*agent)
@@ -146,12 +146,12 @@ fn a_crossbar_feeds_both_outputs_from_the_input_that_is_left() {
 }
 
 #[test]
-fn a_line_protection_card_moves_by_hand_only_in_manual_mode() {
+fn a_line_protection_card_is_switched_manually_only_in_manual_mode() {
     let groups = ["2", "16"]
         .map(|slot| (slot.into(), Group::of(&olp::PATHS, inputs())))
         .to_vec();
-    let model = Arc::new(Protector::new(
-        Identity::of("FS.com").with_serial("X"),
+    let model = Arc::new(ProtectionSwitch::new(
+        Identity::new("FS.com").with_serial("X"),
         ProtectionCapabilities::default(),
         groups,
         Clock::manual(),

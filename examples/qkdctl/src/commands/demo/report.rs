@@ -1,9 +1,9 @@
 //! The last chapter: the conformance suite over the testbed's wires, and the page that it writes.
 
-use super::{story::Story, testbed::Testbed};
+use super::{log::DemoLog, testbed::Testbed};
 use crate::{output::Output, progress::Progress, roll};
 use qkd_conformance::{
-    Dut, Request, Suite, Verdict, Watcher, report,
+    Dut, RunObserver, RunOptions, Suite, Verdict, report,
     requirement::Impact,
     result::{CaseResult, Outcome, Run},
 };
@@ -17,22 +17,26 @@ use std::{
 const PAGE: &str = "report.html";
 
 /// Everything.
-const ALL: &[&str] = &[];
+const ALL_REQUIREMENTS: &[&str] = &[];
 /// Without the faults of the line that it takes this family seconds each to be in step again after:
 /// a demo does not wait for those.
 const QUICK: &[&str] = &["DEV-0", "DEV-1", "DEV-2", "ENC", "SWI"];
 
 /// What is tested: the emulator, of a pair its first end; the profile; the cases.
 const TESTED: [(&str, &str, &[&str]); 9] = [
-    ("polatis-16x16", "matrix-switch", ALL),
+    ("polatis-16x16", "matrix-switch", ALL_REQUIREMENTS),
     ("agiltron-ff", "one-by-n-switch", QUICK),
-    ("agiltron-selfalign", "one-by-n-switch", ALL),
-    ("etsi014-pair", "key-delivery", ALL),
-    ("veriqloud-qline-pair", "qkd-module", ALL),
+    ("agiltron-selfalign", "one-by-n-switch", ALL_REQUIREMENTS),
+    ("etsi014-pair", "key-delivery", ALL_REQUIREMENTS),
+    ("veriqloud-qline-pair", "qkd-module", ALL_REQUIREMENTS),
     ("packetlight-pair", "encryptor-forced", QUICK),
-    ("nokia-sros-macsec-pair", "encryptor-slots", ALL),
-    ("idq-quantis", "random-source", ALL),
-    ("scte-hms-ab", "protection-switch", ALL),
+    (
+        "nokia-sros-macsec-pair",
+        "encryptor-slots",
+        ALL_REQUIREMENTS,
+    ),
+    ("idq-quantis", "random-source", ALL_REQUIREMENTS),
+    ("scte-hms-ab", "protection-switch", ALL_REQUIREMENTS),
 ];
 
 /// Tells a person how far it is, and keeps what must be told in the end.
@@ -41,12 +45,12 @@ struct Screen {
     warnings: Mutex<Vec<String>>,
 }
 
-impl Watcher for Screen {
+impl RunObserver for Screen {
     fn total(&self, cases: usize) {
-        self.bar.longer(cases);
+        self.bar.extend_by(cases);
     }
     fn ended(&self, _dut: &str, result: &CaseResult) {
-        self.bar.one(&result.id);
+        self.bar.step(&result.id);
     }
     fn warn(&self, line: &str) {
         self.warnings
@@ -91,7 +95,7 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
         ..Dut::default()
     };
     if profile.starts_with("encryptor") {
-        let encryptor = testbed.open(emulator, 0).await?.as_encryptor()?;
+        let encryptor = testbed.open(emulator, 0).await?.encryptor()?;
         dut.channel = Some(roll::channel(&*encryptor, None).await?.0);
         encryptor.close().await?;
     }
@@ -101,11 +105,11 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
 /// Runs the suite on the testbed, and writes its reports into a folder.
 pub(super) async fn written(
     testbed: &Testbed,
-    story: &mut Story,
+    story: &mut DemoLog,
     output: Output,
     folder: &Path,
 ) -> Result<()> {
-    story.chapter("The conformance suite on these devices, by their URIs, and its report");
+    story.section("The conformance suite on these devices, by their URIs, and its report");
     let suite = Suite::new(testbed.registry()).with_credentials(testbed.credentials());
     let mut ready = Vec::new();
     for (emulator, profile, only) in TESTED {
@@ -119,9 +123,9 @@ pub(super) async fn written(
         {
             Ok(one) => ready.push((
                 [one],
-                Request {
+                RunOptions {
                     only: only.iter().map(|id| (*id).to_owned()).collect(),
-                    ..Request::default()
+                    ..RunOptions::default()
                 },
             )),
             Err(why) => story.check(false, why),
@@ -143,7 +147,7 @@ pub(super) async fn written(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
     {
-        story.tell(line);
+        story.log(line);
     }
     for run in &results.runs {
         let verdict = run.verdict();
@@ -177,7 +181,7 @@ fn line(run: &Run) -> String {
         .iter()
         .map(|o| (*o, run.count(*o)))
         .filter(|(_, n)| *n > 0)
-        .map(|(o, n)| format!("{n} {}", o.words()))
+        .map(|(o, n)| format!("{n} {}", o.label()))
         .collect();
     let wrong: Vec<&str> = run
         .cases()
@@ -192,7 +196,7 @@ fn line(run: &Run) -> String {
     format!(
         "{}: {}, in {:.1} s: {}{wrong}",
         run.dut,
-        run.verdict().words().to_lowercase(),
+        run.verdict().label().to_lowercase(),
         run.seconds,
         counts.join(", ")
     )

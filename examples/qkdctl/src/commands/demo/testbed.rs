@@ -1,12 +1,12 @@
 //! The testbed: emulators of all families, and the drivers' handles on them, opened by URI.
 
-use super::story::Story;
+use super::log::DemoLog;
 use qkd_driver_kit::{
-    OpenContext, Opened, Registry,
-    credentials::{Credentials, Entry},
-    link::snmp_udp::{NotificationReceiver, Security},
+    OpenContext, OpenedDevice, Registry,
+    credentials::{CredentialEntry, Credentials},
+    link::snmp_udp::{NotificationReceiver, SnmpSecurity},
 };
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use qkd_hal::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
@@ -26,15 +26,15 @@ const PROFILES: [(&str, &[(&str, &str)]); 9] = [
 ];
 
 pub(crate) struct Testbed {
-    running: BTreeMap<&'static str, Running>,
+    running: BTreeMap<&'static str, RunningEmulator>,
     registry: Registry,
     context: OpenContext,
     credentials: Credentials,
 }
 
 impl Testbed {
-    pub(crate) async fn start(seed: u64, story: &mut Story) -> Result<Self> {
-        story.chapter("A testbed comes up: eight families on five wires");
+    pub(crate) async fn start(seed: u64, story: &mut DemoLog) -> Result<Self> {
+        story.section("A testbed comes up: eight families on five wires");
         let internal = |e: std::io::Error| {
             Error::new(
                 ErrorKind::Internal,
@@ -72,11 +72,11 @@ impl Testbed {
                 }
             }
             if let Some(c) = &ready.credentials {
-                let entry = Entry::new("traps")
+                let entry = CredentialEntry::new("traps")
                     .with("user", &c.user)
                     .with("auth_password", &c.auth_password)
                     .with("priv_password", &c.priv_password);
-                let security = Security::from_entry(&entry)?;
+                let security = SnmpSecurity::from_entry(&entry)?;
                 if users.iter().all(|(name, _)| *name != c.user) {
                     users.push((c.user.clone(), security));
                 }
@@ -86,7 +86,7 @@ impl Testbed {
                 .iter()
                 .map(|e| format!("{} {}", e.bus, e.address))
                 .collect();
-            story.tell(format!("{name}: {}", places.join(", ")));
+            story.log(format!("{name}: {}", places.join(", ")));
             running.insert(*name, emulator);
         }
         let registry = qkd_drivers_all::registry();
@@ -95,15 +95,15 @@ impl Testbed {
             .flat_map(|d| d.info().assumptions)
             .map(|a| a.id.to_owned())
             .collect();
-        story.tell(format!(
+        story.log(format!(
             "accepted for these emulators, by name: {} assumptions; a real device \
             would need each accepted by you",
             assumptions.len()
         ));
         let mut context = OpenContext::new()
             .with_credentials(credentials.clone())
-            .accepting(assumptions);
-        let users: Vec<Security> = users.into_iter().map(|(_, s)| s).collect();
+            .with_accepted_assumptions(assumptions);
+        let users: Vec<SnmpSecurity> = users.into_iter().map(|(_, s)| s).collect();
         match NotificationReceiver::bind(&target, &users).await {
             Ok(receiver) => context = context.with_notifications(receiver),
             Err(e) => story.check(false, format!("no receiver of traps: {e}")),
@@ -116,7 +116,7 @@ impl Testbed {
         })
     }
 
-    pub(crate) fn emulator(&self, profile: &str) -> Result<&Running> {
+    pub(crate) fn emulator(&self, profile: &str) -> Result<&RunningEmulator> {
         self.running
             .get(profile)
             .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the testbed has no {profile}")))
@@ -138,7 +138,7 @@ impl Testbed {
     }
 
     /// Opens the n-th URI of a profile.
-    pub(crate) async fn open(&self, profile: &str, n: usize) -> Result<Opened> {
+    pub(crate) async fn open(&self, profile: &str, n: usize) -> Result<OpenedDevice> {
         self.registry
             .open(&self.uri(profile, n)?, &self.context)
             .await
@@ -150,7 +150,7 @@ impl Testbed {
         profile: &str,
         n: usize,
         parameter: (&str, &str),
-    ) -> Result<Opened> {
+    ) -> Result<OpenedDevice> {
         let uri: qkd_hal::DeviceUri = self.uri(profile, n)?.parse()?;
         self.registry
             .open_uri(&uri.with_parameter(parameter.0, parameter.1), &self.context)

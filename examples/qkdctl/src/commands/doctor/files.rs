@@ -114,7 +114,7 @@ fn of_inventory(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
 

@@ -1,7 +1,7 @@
 //! `qkdctl doctor`: what this machine lacks. Reads only, and sends nothing.
 
 mod files;
-mod machine;
+mod host;
 mod notifications;
 mod serial;
 mod system;
@@ -10,11 +10,11 @@ mod usb;
 
 use crate::{
     cli::Global,
-    colour::{Tone, paint},
+    colour::{TextStyle, paint},
     inventory::Inventory,
     output, session,
 };
-use machine::Machine;
+use host::Host;
 use qkd_driver_kit::link::usb_host;
 use qkd_hal::{DeviceUri, Result};
 use serde::Serialize;
@@ -71,7 +71,7 @@ impl Finding {
 }
 
 pub(crate) async fn run(global: &Global) -> Result<u8> {
-    let machine = Machine::this();
+    let machine = Host::this();
     let registry = qkd_drivers_all::registry();
     let (credentials, inventory) = (
         session::credentials_file(global),
@@ -118,9 +118,9 @@ fn table(findings: &[Finding]) -> String {
     let mut text = String::new();
     for f in findings {
         let (tone, word) = match f.grade {
-            Grade::Ok => (Tone::Good, "ok  "),
-            Grade::Warn => (Tone::Caution, "warn"),
-            Grade::Fail => (Tone::Bad, "FAIL"),
+            Grade::Ok => (TextStyle::Good, "ok  "),
+            Grade::Warn => (TextStyle::Caution, "warn"),
+            Grade::Fail => (TextStyle::Bad, "FAIL"),
         };
         text.push_str(&format!(
             "{}  {:width$}  {}\n",

@@ -1,13 +1,13 @@
 //! UDP port 162, to which devices send what they have to say over SNMP.
 
-use super::{Finding, machine::Machine};
+use super::{Finding, host::Host};
 
 const CHECK: &str = "notifications";
 const PORT: u16 = 162;
 /// The bit of CAP_NET_BIND_SERVICE (capabilities(7)).
 const BIND_SERVICE: u32 = 10;
 
-pub(super) fn check(machine: &Machine) -> Finding {
+pub(super) fn check(machine: &Host) -> Finding {
     if let Some(inode) = bound(machine) {
         let by = machine.holder(&format!("socket:[{inode}]")).map_or_else(
             || "another user's process".to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn check(machine: &Machine) -> Finding {
 
 /// The inode of the socket that is bound to the port (proc_net(5): `sl local_address rem_address st
 /// tx:rx tr:when retrnsmt uid timeout inode`).
-fn bound(machine: &Machine) -> Option<u64> {
+fn bound(machine: &Host) -> Option<u64> {
     let port = format!(":{PORT:04X}");
     ["/proc/net/udp", "/proc/net/udp6"]
         .iter()
@@ -66,7 +66,7 @@ fn bound(machine: &Machine) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
 
@@ -74,7 +74,7 @@ mod tests {
         retrnsmt   uid  timeout inode ref pointer drops\n";
 
     #[test]
-    fn a_port_that_is_taken_is_told_with_who_has_it() {
+    fn a_busy_port_is_reported_with_the_process_that_holds_it() {
         let fake = Fake::new();
         let line = "  421: 00000000:00A2 00000000:0000 07 00000000:00000000 00:00000000 \
             00000000     0        0 20117 2 0 0\n";

@@ -2,7 +2,7 @@
 
 use super::{
     Finding,
-    machine::Machine,
+    host::Host,
     udev::{FTDI, installed},
 };
 use qkd_hal::DeviceUri;
@@ -10,7 +10,7 @@ use qkd_hal::DeviceUri;
 const CHECK: &str = "serial port";
 
 /// Ports of USB adapters, and those that the inventory names.
-pub(super) fn check(machine: &Machine, inventory: &[DeviceUri]) -> Vec<Finding> {
+pub(super) fn check(machine: &Host, inventory: &[DeviceUri]) -> Vec<Finding> {
     let plugged = machine
         .names("/dev")
         .into_iter()
@@ -53,7 +53,7 @@ pub(super) fn check(machine: &Machine, inventory: &[DeviceUri]) -> Vec<Finding> 
     findings
 }
 
-fn one(machine: &Machine, port: &str) -> Finding {
+fn one(machine: &Host, port: &str) -> Finding {
     // A name under /dev/qkd or /dev/serial is a link; processes show what it leads to.
     let real = std::fs::canonicalize(machine.path(port)).ok();
     if real.is_none() {
@@ -94,7 +94,7 @@ fn one(machine: &Machine, port: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
 
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_there_and_open_and_free() {
+    fn a_port_exists_opens_and_is_free() {
         let fake = Fake::new();
         fake.file("/dev/ttyUSB0", "", 0o666)
             .file("/dev/ttyUSB1", "", 0o660)
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn modem_manager_is_told_of_unless_the_rule_keeps_it_off() {
+    fn modem_manager_is_reported_unless_a_rule_excludes_the_port() {
         let fake = Fake::new();
         fake.process(9, "ModemManager", "/dev/null");
         assert_eq!(

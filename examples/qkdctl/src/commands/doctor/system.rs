@@ -1,6 +1,6 @@
 //! The clock, and how many files may be open.
 
-use super::{Finding, machine::Machine};
+use super::{Finding, host::Host};
 use nix::sys::resource::{Resource, getrlimit};
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ const IN_STEP: [&str; 3] = [
 ];
 
 /// Certificates, SNMPv3 and the times of events rest on it.
-pub(super) fn clock(machine: &Machine, now: SystemTime) -> Finding {
+pub(super) fn clock(machine: &Host, now: SystemTime) -> Finding {
     let shown = humantime::format_rfc3339_seconds(now);
     if now < SystemTime::UNIX_EPOCH + NOT_BEFORE {
         return Finding::fail(
@@ -65,12 +65,12 @@ fn files(limit: u64) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
 
     #[test]
-    fn a_clock_is_past_or_loose_or_in_step() {
+    fn a_clock_is_behind_unsynchronised_or_synchronised() {
         let fake = Fake::new();
         let then = SystemTime::UNIX_EPOCH + NOT_BEFORE;
         assert_eq!(

@@ -1,6 +1,6 @@
 //! udev rules: whether those of `docs/udev` are installed.
 
-use super::{Finding, machine::Machine};
+use super::{Finding, host::Host};
 
 const CHECK: &str = "udev rules";
 
@@ -24,18 +24,18 @@ const FOLDERS: [&str; 5] = [
     "/lib/udev/rules.d",
 ];
 
-fn found(machine: &Machine, name: &str) -> Option<(String, String)> {
+fn found(machine: &Host, name: &str) -> Option<(String, String)> {
     FOLDERS
         .iter()
         .map(|folder| format!("{folder}/{name}"))
         .find_map(|path| machine.read(&path).map(|text| (path, text)))
 }
 
-pub(super) fn installed(machine: &Machine, name: &str) -> bool {
+pub(super) fn installed(machine: &Host, name: &str) -> bool {
     found(machine, name).is_some()
 }
 
-pub(super) fn check(machine: &Machine) -> Vec<Finding> {
+pub(super) fn check(machine: &Host) -> Vec<Finding> {
     [QUANTIS, FTDI]
         .into_iter()
         .map(|(name, text)| {
@@ -68,7 +68,7 @@ pub(super) fn check(machine: &Machine) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
 

@@ -1,18 +1,18 @@
 //! USB: whether libusb works, and whether the devices that drivers know can be opened.
 
-use super::{Finding, machine::Machine};
+use super::{Finding, host::Host};
 use qkd_driver_kit::{
     Registry,
     driver::Probe,
-    link::{LinkError, usb_host::Listed},
+    link::{LinkError, usb_host::UsbDeviceEntry},
 };
 
 const CHECK: &str = "USB";
 
 pub(super) fn check(
-    machine: &Machine,
+    machine: &Host,
     registry: &Registry,
-    listed: Result<Vec<Listed>, LinkError>,
+    listed: Result<Vec<UsbDeviceEntry>, LinkError>,
 ) -> Vec<Finding> {
     let listed = match listed {
         Ok(listed) => listed,
@@ -68,13 +68,13 @@ pub(super) fn check(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Grade, machine::fake::Fake},
+        super::{Grade, host::fake::Fake},
         *,
     };
     use qkd_driver_kit::link::usb::UsbIdentity;
 
-    fn listed(place: (u8, u8), vendor: u16, product: u16) -> Listed {
-        Listed {
+    fn listed(place: (u8, u8), vendor: u16, product: u16) -> UsbDeviceEntry {
+        UsbDeviceEntry {
             place,
             identity: UsbIdentity {
                 vendor,

@@ -26,7 +26,7 @@ pub(super) struct Channel<'a> {
 
 impl<'a> Channel<'a> {
     pub(super) async fn open(target: Target<'a>, name: &str) -> Result<Self> {
-        let encryptor = target.device.opened.as_encryptor()?;
+        let encryptor = target.device.opened.encryptor()?;
         let id = roll::channel(&*encryptor, Some(name)).await?;
         Ok(Self {
             target,

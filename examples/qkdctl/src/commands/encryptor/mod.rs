@@ -141,7 +141,7 @@ async fn stage(
     yes: bool,
 ) -> Result<u8> {
     let device = session.open_for(device, yes).await?;
-    let encryptor = device.opened.as_encryptor()?;
+    let encryptor = device.opened.encryptor()?;
     check_ready(
         encryptor.descriptor(),
         encryptor.capabilities(),
@@ -196,7 +196,7 @@ async fn stage(
         .map_or_else(String::new, |s| format!(" in slot {s}"));
     let text = format!(
         "key {} is staged on channel {channel}{slot}: {}\n{warning}{now_text}",
-        staged.key_id, staged.proof
+        staged.key_id, staged.evidence
     );
     let report = report(ChangeResult::Applied, Some(staged), now);
     output::print(output, "encryptor/stage", &report, || text)?;
@@ -226,7 +226,7 @@ async fn activate(
     yes: bool,
 ) -> Result<u8> {
     let device = session.open_for(device, yes).await?;
-    let encryptor = device.opened.as_encryptor()?;
+    let encryptor = device.opened.encryptor()?;
     check_ready(
         encryptor.descriptor(),
         encryptor.capabilities(),
@@ -275,11 +275,15 @@ async fn activate(
         encryptor.confirm(&staged),
     )
     .await;
-    let confirmation = confirming.map_err(|e| roll::after("the key was activated", e))?;
+    let confirmation = confirming.map_err(|e| roll::with_progress("the key was activated", e))?;
     let (result, code, words) = if confirmation.is_confirmed() {
         (ChangeResult::Applied, 0, "the key protects traffic")
     } else {
-        (ChangeResult::NotConfirmed, exit::CHANGED, "NOT CONFIRMED")
+        (
+            ChangeResult::NotConfirmed,
+            exit::EXIT_STATE_CHANGED,
+            "NOT CONFIRMED",
+        )
     };
     let (now, now_text) = now(&*encryptor, &channel, &guard).await;
     let text = format!("{words}: {}\n{now_text}", confirmation.evidence());
@@ -297,7 +301,7 @@ struct Shown {
 
 async fn show(session: &Session, output: Output, device: &str, only: Option<&str>) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
-    let encryptor = device.opened.as_encryptor()?;
+    let encryptor = device.opened.encryptor()?;
     let channels = match only {
         Some(name) => vec![roll::channel(&*encryptor, Some(name)).await?],
         None => encryptor.channels().await?,
@@ -331,8 +335,8 @@ fn one(shown: &Shown) -> String {
         .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
     let mut rows = vec![
         ("channel", s.channel.to_string()),
-        ("state", format!("{}{word}", output::word(s.state))),
-        ("failure mode", output::word(s.failure_mode)),
+        ("state", format!("{}{word}", output::serde_name(s.state))),
+        ("failure mode", output::serde_name(s.failure_mode)),
     ];
     rows.extend(s.cipher.clone().map(|c| ("cipher", c)));
     for slot in &s.slots {
@@ -350,7 +354,7 @@ fn one(shown: &Shown) -> String {
         ));
     }
     if let Some(c) = &shown.counters {
-        for (name, value) in c.named() {
+        for (name, value) in c.as_pairs() {
             rows.extend(value.map(|v| (name, v.to_string())));
         }
     }

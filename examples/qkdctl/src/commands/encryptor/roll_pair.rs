@@ -9,7 +9,7 @@ use crate::{
     key_transport,
     output::{self, Output},
     progress,
-    roll::{self, Company, CutRoll, End, Reached, Rolled},
+    roll::{self, Company, CutRoll, Reached, RollEnd, RollReport},
     session::{Device, Session},
 };
 use qkd_driver_kit::program::signals::EndSignal;
@@ -37,8 +37,8 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
     let uris = session.resolve_ends(&ends)?;
     let devices = session.open_ends(uris, arguments.yes).await?;
     let (near, far) = (
-        devices[0].opened.as_encryptor()?,
-        devices[1].opened.as_encryptor()?,
+        devices[0].opened.encryptor()?,
+        devices[1].opened.encryptor()?,
     );
     let [channel, peer_channel] = &ends.channels;
     let channels = [
@@ -58,17 +58,17 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
             Error::invalid("the two encryptors accept no common key size; name one with --size")
         })?,
     };
-    roll::ready(&*near, &*far)?;
+    roll::check_assumptions(&*near, &*far)?;
     let keys = session.open_ends(sources, arguments.yes).await?;
-    let (source, twin_source) = (keys[0].opened.as_module()?, keys[1].opened.as_module()?);
+    let (source, twin_source) = (keys[0].opened.module()?, keys[1].opened.module()?);
     let pair = Pair {
         uris: [&devices[0].uri, &devices[1].uri],
         ends: [
-            End {
+            RollEnd {
                 encryptor: &*near,
                 channel: &near_channel,
             },
-            End {
+            RollEnd {
                 encryptor: &*far,
                 channel: &far_channel,
             },
@@ -96,7 +96,7 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
 /// A pair of encryptors, and where its next key comes from.
 struct Pair<'a> {
     uris: [&'a DeviceUri; 2],
-    ends: [End<'a>; 2],
+    ends: [RollEnd<'a>; 2],
     sources: [(&'a Device, &'a dyn QkdModule); 2],
     size: Bits,
 }
@@ -122,7 +122,7 @@ struct EndReport<'a> {
 
 /// The result of a roll.
 #[derive(Serialize)]
-struct RollReport<'a> {
+struct RollDocument<'a> {
     result: ChangeResult,
     near: EndReport<'a>,
     far: EndReport<'a>,
@@ -157,7 +157,7 @@ impl Pair<'_> {
         }
         let declared = self.ends.iter();
         declared
-            .filter_map(|end| end.encryptor.encryptor_capabilities().gap)
+            .filter_map(|end| end.encryptor.encryptor_capabilities().outage)
             .max()
     }
 
@@ -174,14 +174,14 @@ impl Pair<'_> {
     }
 
     /// A report in which nothing has happened yet.
-    fn report(&self, result: ChangeResult) -> RollReport<'_> {
+    fn report(&self, result: ChangeResult) -> RollDocument<'_> {
         let end = |place: usize| EndReport {
             device: self.uris[place],
             channel: self.ends[place].channel,
             confirmation: None,
             now: None,
         };
-        RollReport {
+        RollDocument {
             result,
             near: end(0),
             far: end(1),
@@ -200,7 +200,7 @@ impl Pair<'_> {
     async fn carry_out(&self, output: Output, guard: &Guard) -> Result<u8> {
         let found = roll::cut_before(self.uris, self.ends);
         if let Some(cut) = &found {
-            self.tell_found(output, cut).await;
+            self.print_interrupted_roll(output, cut).await;
         }
         let detail = roll::detail(self.uris, self.ends);
         let entry = Entry::new(self.uris[0], roll::ROLL, detail);
@@ -212,7 +212,7 @@ impl Pair<'_> {
             Ok(attempt) => attempt,
             Err(error) => {
                 entry.end(journal::outcome(Some(&error)));
-                self.tell_now().await;
+                self.print_state().await;
                 return Err(error);
             }
         };
@@ -266,7 +266,11 @@ impl Pair<'_> {
         output::print(output, "encryptor/roll", &report, || {
             self.text(&report, words.as_deref())
         })?;
-        Ok(guard.exit_code(if confirmed { 0 } else { exit::CHANGED }))
+        Ok(guard.exit_code(if confirmed {
+            0
+        } else {
+            exit::EXIT_STATE_CHANGED
+        }))
     }
 
     /// Takes a key and its twin, and rolls over to it; a signal ends it between two steps.
@@ -293,8 +297,9 @@ impl Pair<'_> {
         if guard.signal().is_some() {
             return Ok(attempt);
         }
-        let lost =
-            |which: &str, e| roll::after(&format!("key {} was taken from {which}", key.id()), e);
+        let lost = |which: &str, e| {
+            roll::with_progress(&format!("key {} was taken from {which}", key.id()), e)
+        };
         let twin = Entry::new(&twin_device.uri, "take-keys-by-id", "its twin for a roll")
             .run_taking(twin_source.take_keys_by_id(std::slice::from_ref(key.id())))
             .await
@@ -341,13 +346,13 @@ impl Pair<'_> {
     }
 
     /// Prints on standard error what both ends are, behind a roll that failed.
-    async fn tell_now(&self) {
+    async fn print_state(&self) {
         let [near, far] = self.now().await;
         output::error_line(output::pairs(&rows(&near, &far)).trim_end());
     }
 
     /// Prints what a roll that did not end has left.
-    async fn tell_found(&self, output: Output, cut: &CutRoll) {
+    async fn print_interrupted_roll(&self, output: Output, cut: &CutRoll) {
         if output.is_json() {
             return;
         }
@@ -369,7 +374,7 @@ impl Pair<'_> {
         output::error_line(output::pairs(&all).trim_end());
     }
 
-    fn text(&self, report: &RollReport<'_>, stopped: Option<&str>) -> String {
+    fn text(&self, report: &RollDocument<'_>, stopped: Option<&str>) -> String {
         let mut all = Vec::new();
         all.extend(report.key_id.as_ref().map(|id| ("key", id.to_string())));
         if let (Some(near), Some(far)) = (&report.near.confirmation, &report.far.confirmation) {
@@ -402,7 +407,7 @@ impl Pair<'_> {
         output::pairs(&all)
     }
 
-    fn outage(&self, report: &RollReport<'_>) -> String {
+    fn outage(&self, report: &RollDocument<'_>) -> String {
         match (report.outage_ms, self.declared_outage()) {
             (Some(outage), _) => format!("{outage:.0} ms (measured)"),
             (None, _) if report.hitless => "none: hitless at both ends".to_owned(),
@@ -415,8 +420,8 @@ impl Pair<'_> {
     }
 }
 
-impl RollReport<'_> {
-    fn set_rolled(&mut self, rolled: Rolled) {
+impl RollDocument<'_> {
+    fn set_rolled(&mut self, rolled: RollReport) {
         let both = [&rolled.near, &rolled.far];
         let measured = both.iter().filter_map(|c| c.gap()).map(|gap| gap.value);
         self.outage_ms = measured.reduce(f64::max).map(|seconds| seconds * 1000.0);

@@ -52,13 +52,13 @@ impl Action {
         }
     }
 
-    fn wanted(self, module: &dyn QkdModule) -> String {
+    fn target_state(self, module: &dyn QkdModule) -> String {
         let declared = module.qkd_capabilities();
         let deadline = module.descriptor().deadline;
         let (what, time) = match self {
-            Self::Start => ("start key generation", declared.orders),
-            Self::Stop => ("stop key generation", declared.orders),
-            Self::Calibrate => ("calibrate the link", declared.calibration),
+            Self::Start => ("start key generation", declared.start_stop_timeout),
+            Self::Stop => ("stop key generation", declared.start_stop_timeout),
+            Self::Calibrate => ("calibrate the link", declared.calibration_timeout),
         };
         let time = humantime::format_duration(time.unwrap_or(deadline));
         format!("{what} (the command ends within {time})")
@@ -83,19 +83,19 @@ pub(super) async fn run(
     yes: bool,
 ) -> Result<u8> {
     let target = Target::open(session, output, device, yes).await?;
-    let module = target.device.opened.as_module()?;
+    let module = target.device.opened.module()?;
     let before = module.status().await?;
     // A state that rests on an assumption is no reason to send nothing.
     let is_already = action != Action::Calibrate
         && action.is_reached(before.state)
         && module
             .descriptor()
-            .unaccepted(Operation::ModuleStatus)
+            .blocking_assumption(Operation::ModuleStatus)
             .is_none();
     let change = SingleChange::new(
         action.command(),
         action.operation(),
-        action.wanted(&*module),
+        action.target_state(&*module),
     )
     .with_warning(action.warning())
     .with_already(is_already);

@@ -51,7 +51,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
             let uri = session.inventory.resolve(&device)?;
             key_transport::check(&uri, plain_http)?;
             let device = session.open_for(&device, yes).await?;
-            let module = device.opened.as_module()?;
+            let module = device.opened.module()?;
             let what = if id.is_empty() {
                 output::count(count, "new key", "new keys")
             } else {
@@ -180,7 +180,7 @@ fn state_text(status: &ModuleStatus) -> String {
         .vendor_state
         .as_ref()
         .map_or_else(String::new, |w| format!(" (the device says `{w}`)"));
-    format!("{}{vendor}", output::word(status.state))
+    format!("{}{vendor}", output::serde_name(status.state))
 }
 
 fn shown<T: std::fmt::Display>(
@@ -194,13 +194,13 @@ fn shown<T: std::fmt::Display>(
 
 async fn status(session: &Session, output: Output, device: &str) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
-    let module = device.opened.as_module()?;
+    let module = device.opened.module()?;
     let all = read(&*module).await?;
     output::print(output, "key/status", &all, || {
         let mut rows: Vec<(&str, String)> = Vec::new();
         if let Some(s) = &all.status {
             rows.push(("state", state_text(s)));
-            rows.push(("role", output::word(s.role)));
+            rows.push(("role", output::serde_name(s.role)));
             rows.extend(s.peer.clone().map(|p| ("peer", p)));
             rows.extend(s.pairing_group.clone().map(|p| ("pairing group", p)));
         }

@@ -1,7 +1,7 @@
 //! `qkdctl switch`
 
+mod diagram;
 pub(crate) mod optics;
-mod picture;
 mod protect;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     change::{ChangeResult, Target, check_ready, show_after_signal},
 };
 use crate::{
-    cli::{Change, PortSwitch, SwitchCommand},
+    cli::{Change, PortSwitch, SwitchSubcommand},
     interrupt::Work,
     journal::Entry,
     output::{self, Output},
@@ -17,34 +17,40 @@ use crate::{
     session::{Device, Session},
 };
 use qkd_driver_kit::program::{files, lock::LockMode};
-use qkd_hal::{Error, ErrorKind, Identity, Operation, Result, Stated, Support, reading::Quality};
+use qkd_hal::{
+    Certainty, Error, ErrorKind, Identity, Operation, Result, Support, reading::Quality,
+};
 use qkd_switch_hal::{
-    CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortStatus, PowerLoss, Readback, Scope,
-    SwitchCapabilities, protection::ProtectionStatus,
+    CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortStatus, PowerFailureBehaviour,
+    Readback, Scope, SwitchCapabilities, protection::ProtectionStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
 
-pub(crate) async fn run(session: &Session, output: Output, command: SwitchCommand) -> Result<u8> {
+pub(crate) async fn run(
+    session: &Session,
+    output: Output,
+    command: SwitchSubcommand,
+) -> Result<u8> {
     match command {
-        SwitchCommand::Show { device, ports } => show(session, output, &device, &ports).await,
-        SwitchCommand::Plan { device, change } => {
+        SwitchSubcommand::Show { device, ports } => show(session, output, &device, &ports).await,
+        SwitchSubcommand::Plan { device, change } => {
             let device = session.open(&device, LockMode::Shared).await?;
-            let switch = device.opened.as_switch()?;
+            let switch = device.opened.switch()?;
             let plan = planned(&*switch, &change).await?;
             let report = json!({"device": device.uri, "plan": plan});
             output::print(output, "switch/plan", &report, || describe(&plan))?;
             Ok(0)
         }
-        SwitchCommand::Apply {
+        SwitchSubcommand::Apply {
             device,
             change,
             digest,
             yes,
         } => {
             let device = session.open_for(&device, yes).await?;
-            let switch = device.opened.as_switch()?;
+            let switch = device.opened.switch()?;
             let plan = planned(&*switch, &change).await?;
             if let Some(wanted) = digest
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
@@ -58,7 +64,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             }
             carry_out(session, output, "switch/apply", &device, &plan, yes).await
         }
-        SwitchCommand::Port {
+        SwitchSubcommand::Port {
             device,
             port,
             state,
@@ -68,7 +74,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             let target = Target::open(session, output, &device, yes).await?;
             optics::port(target, port, enable).await
         }
-        SwitchCommand::Attenuate {
+        SwitchSubcommand::Attenuate {
             device,
             port,
             setting,
@@ -78,7 +84,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             let target = Target::open(session, output, &device, yes).await?;
             optics::attenuate(target, port, setting).await
         }
-        SwitchCommand::Monitor {
+        SwitchSubcommand::Monitor {
             device,
             port,
             setting,
@@ -88,11 +94,11 @@ pub(crate) async fn run(session: &Session, output: Output, command: SwitchComman
             let target = Target::open(session, output, &device, yes).await?;
             optics::monitor(target, port, setting).await
         }
-        SwitchCommand::Save { device, file } => save(session, output, &device, &file).await,
-        SwitchCommand::Restore { device, file, yes } => {
+        SwitchSubcommand::Save { device, file } => save(session, output, &device, &file).await,
+        SwitchSubcommand::Restore { device, file, yes } => {
             restore(session, output, &device, &file, yes).await
         }
-        SwitchCommand::Protect(command) => protect::run(session, output, command).await,
+        SwitchSubcommand::Protect(command) => protect::run(session, output, command).await,
     }
 }
 
@@ -103,13 +109,13 @@ struct Shown {
     connections: Option<CrossConnects>,
     quality: Option<Quality>,
     ports: Vec<PortStatus>,
-    power_loss: Stated<PowerLoss>,
+    power_loss: Certainty<PowerFailureBehaviour>,
     protection: Vec<ProtectionStatus>,
 }
 
 async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
-    let switch = device.opened.as_switch()?;
+    let switch = device.opened.switch()?;
     let identity = switch.identity().await?;
     let (connections, quality) = match switch.connections().await {
         Ok(now) => (Some(now.value), Some(now.quality)),
@@ -127,7 +133,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
     } else {
         Vec::new()
     };
-    let protection = match device.opened.as_protection() {
+    let protection = match device.opened.protection() {
         Ok(protection) => protect::groups(&*protection, None).await?,
         Err(_) => Vec::new(),
     };
@@ -161,7 +167,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
         if let Some(paths) = shown.connections.as_ref().filter(|_| wanted.is_empty()) {
             text.push_str(&format!(
                 "\n{}",
-                picture::draw(geometry, paths, &shown.ports)
+                diagram::draw(geometry, paths, &shown.ports)
             ));
         }
         if !shown.ports.is_empty() {
@@ -169,7 +175,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
             for p in &shown.ports {
                 table.add_row(output::cells([
                     p.port.to_string(),
-                    output::word(p.state),
+                    output::serde_name(p.state),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
                     p.power.map_or_else(|| "-".to_owned(), output::dbm),
                 ]));
@@ -202,14 +208,17 @@ async fn planned(switch: &dyn OpticalSwitch, change: &Change) -> Result<Plan> {
     let present = match switch.connections().await {
         Ok(now) if now.quality == Quality::Good => now.value,
         Ok(_) | Err(_) if switch.switch_capabilities().readback == Readback::LastAcknowledged => {
-            let wanted =
-                CrossConnects::dark().edited(&geometry, &change.disconnect, &change.connect)?;
-            return Plan::blind(&identity, &geometry, &wanted);
+            let wanted = CrossConnects::dark().with_changes(
+                &geometry,
+                &change.disconnect,
+                &change.connect,
+            )?;
+            return Plan::unverified(&identity, &geometry, &wanted);
         }
         Ok(now) => now.value,
         Err(e) => return Err(e),
     };
-    let wanted = present.edited(&geometry, &change.disconnect, &change.connect)?;
+    let wanted = present.with_changes(&geometry, &change.disconnect, &change.connect)?;
     Plan::new(&identity, &geometry, &present, &wanted, &scope)
 }
 
@@ -245,7 +254,7 @@ async fn carry_out(
     plan: &Plan,
     yes: bool,
 ) -> Result<u8> {
-    let switch = device.opened.as_switch()?;
+    let switch = device.opened.switch()?;
     if !yes || plan.is_empty() {
         let result = if plan.is_empty() {
             ChangeResult::Already
@@ -323,7 +332,7 @@ const FORMAT: &str = "qkdctl switch state 1";
 
 async fn save(session: &Session, output: Output, device: &str, file: &Path) -> Result<u8> {
     let device = session.open(device, LockMode::Shared).await?;
-    let switch = device.opened.as_switch()?;
+    let switch = device.opened.switch()?;
     let identity = switch.identity().await?;
     let now = switch.connections().await?;
     if now.quality != Quality::Good {
@@ -370,7 +379,7 @@ async fn restore(
         return Err(problem(format!("it is no `{FORMAT}`")));
     }
     let device = session.open_for(device, yes).await?;
-    let switch = device.opened.as_switch()?;
+    let switch = device.opened.switch()?;
     let identity = switch.identity().await?;
     if (&saved.vendor, &saved.model, &saved.serial)
         != (&identity.vendor, &identity.model, &identity.serial)

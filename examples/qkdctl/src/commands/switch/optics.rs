@@ -9,19 +9,19 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, MonitorChange, MonitorStatus, Port, PortState, PortStatus,
+    AlarmLevels, Attenuation, MonitorSetting, MonitorStatus, Port, PortState, PortStatus,
 };
 use serde::Serialize;
 use std::{fmt, str::FromStr};
 
 /// Enables or disables a port.
 pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result<u8> {
-    let switch = target.device.opened.as_switch()?;
+    let switch = target.device.opened.switch()?;
     let read = async || -> Result<State<Option<PortStatus>>> {
         let status = switch.ports(&[port]).await?.pop();
         let text = status.as_ref().map_or_else(
             || format!("port {port}: not reported"),
-            |s| format!("port {port}: {}", output::word(s.state)),
+            |s| format!("port {port}: {}", output::serde_name(s.state)),
         );
         Ok(State {
             value: status,
@@ -51,9 +51,9 @@ pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result
 
 /// A setting of an attenuator, as it is written on the command line.
 #[derive(Debug, Clone)]
-pub(crate) struct AttenuationSetting(Attenuation);
+pub(crate) struct AttenuationArgument(Attenuation);
 
-impl FromStr for AttenuationSetting {
+impl FromStr for AttenuationArgument {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
@@ -92,9 +92,9 @@ struct PortAttenuation {
 pub(super) async fn attenuate(
     target: Target<'_>,
     port: Port,
-    setting: Option<AttenuationSetting>,
+    setting: Option<AttenuationArgument>,
 ) -> Result<u8> {
-    let attenuator = target.device.opened.as_attenuator()?;
+    let attenuator = target.device.opened.attenuator()?;
     attenuator.attenuator_capabilities().check_port(port)?;
     let read = async || -> Result<State<PortAttenuation>> {
         let attenuation = attenuator.attenuation(port).await?;
@@ -104,7 +104,7 @@ pub(super) async fn attenuate(
         })
     };
     let before = read().await?;
-    let Some(AttenuationSetting(wanted)) = setting else {
+    let Some(AttenuationArgument(wanted)) = setting else {
         return show(target.output, "switch/attenuate", before);
     };
     attenuator.attenuator_capabilities().check(port, &wanted)?;
@@ -121,9 +121,9 @@ pub(super) async fn attenuate(
 
 /// A setting of a power monitor, as it is written on the command line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MonitorSetting(MonitorChange);
+pub(crate) struct MonitorArgument(MonitorSetting);
 
-impl FromStr for MonitorSetting {
+impl FromStr for MonitorArgument {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
@@ -136,12 +136,12 @@ impl FromStr for MonitorSetting {
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         Ok(Self(match name {
             "wavelength" => {
-                MonitorChange::Wavelength(Nanometres(value.parse().map_err(|_| wrong())?))
+                MonitorSetting::Wavelength(Nanometres(value.parse().map_err(|_| wrong())?))
             }
             "averaging" => {
-                MonitorChange::Averaging(humantime::parse_duration(value).map_err(|_| wrong())?)
+                MonitorSetting::Averaging(humantime::parse_duration(value).map_err(|_| wrong())?)
             }
-            "alarms" if value == "off" => MonitorChange::Alarms(AlarmLevels::default()),
+            "alarms" if value == "off" => MonitorSetting::Alarms(AlarmLevels::default()),
             "alarms" => {
                 let (low, high) = value.split_once("..").ok_or_else(wrong)?;
                 let level = |text: &str| match text {
@@ -151,7 +151,7 @@ impl FromStr for MonitorSetting {
                         .map(|power| Some(DecibelMilliwatts(power)))
                         .map_err(|_| wrong()),
                 };
-                MonitorChange::Alarms(AlarmLevels {
+                MonitorSetting::Alarms(AlarmLevels {
                     low: level(low)?,
                     high: level(high)?,
                 })
@@ -161,25 +161,25 @@ impl FromStr for MonitorSetting {
     }
 }
 
-impl fmt::Display for MonitorSetting {
+impl fmt::Display for MonitorArgument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            MonitorChange::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
-            MonitorChange::Averaging(time) => {
+            MonitorSetting::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
+            MonitorSetting::Averaging(time) => {
                 write!(f, "averaging over {}", humantime::format_duration(time))
             }
-            MonitorChange::Alarms(levels) => f.write_str(&alarms(levels)),
+            MonitorSetting::Alarms(levels) => f.write_str(&alarms(levels)),
             _ => f.write_str("a setting that this program does not know"),
         }
     }
 }
 
-impl MonitorSetting {
+impl MonitorArgument {
     fn is_already(&self, now: &MonitorStatus) -> bool {
         match self.0 {
-            MonitorChange::Wavelength(wavelength) => now.wavelength == Some(wavelength),
-            MonitorChange::Averaging(time) => now.averaging == Some(time),
-            MonitorChange::Alarms(levels) => now.alarms == levels,
+            MonitorSetting::Wavelength(wavelength) => now.wavelength == Some(wavelength),
+            MonitorSetting::Averaging(time) => now.averaging == Some(time),
+            MonitorSetting::Alarms(levels) => now.alarms == levels,
             _ => false,
         }
     }
@@ -198,9 +198,9 @@ fn alarms(levels: AlarmLevels) -> String {
 pub(super) async fn monitor(
     target: Target<'_>,
     port: Port,
-    setting: Option<MonitorSetting>,
+    setting: Option<MonitorArgument>,
 ) -> Result<u8> {
-    let meter = target.device.opened.as_meter()?;
+    let meter = target.device.opened.power_meter()?;
     meter.meter_capabilities().check_port(port)?;
     let read = async || -> Result<State<MonitorStatus>> {
         let status = meter.monitor(port).await?;
@@ -215,7 +215,7 @@ pub(super) async fn monitor(
     };
     meter.meter_capabilities().check(&setting.0)?;
     let warning = match setting.0 {
-        MonitorChange::Alarms(_) => {
+        MonitorSetting::Alarms(_) => {
             "An alarm may trigger a protection group: traffic may switch over."
         }
         _ => "",

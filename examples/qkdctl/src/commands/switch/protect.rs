@@ -2,7 +2,7 @@
 
 use crate::{
     cli::ProtectCommand,
-    colour::{Tone, paint},
+    colour::{TextStyle, paint},
     commands::{
         DRY_RUN,
         change::{ChangeResult, check_ready, show_after_signal},
@@ -16,7 +16,8 @@ use crate::{
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{Error, ErrorKind, Operation, Result};
 use qkd_switch_hal::protection::{
-    GroupId, Mode, Protection, ProtectionSetting, ProtectionStatus, Request, SwitchCommand,
+    ExternalCommand, GroupId, Protection, ProtectionSetting, ProtectionStatus, SelectionMode,
+    SwitchRequest,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
     match command {
         ProtectCommand::Show { device, group } => {
             let device = session.open(&device, LockMode::Shared).await?;
-            let protection = device.opened.as_protection()?;
+            let protection = device.opened.protection()?;
             let groups = groups(&*protection, group.as_deref()).await?;
             output::print(
                 output,
@@ -42,26 +43,26 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
             settings,
             yes,
         } => {
-            let wish = Wish::Settings(settings);
+            let wish = ProtectAction::Settings(settings);
             wish.carry_out(session, output, &device, group, yes).await
         }
         ProtectCommand::Clear { target, yes } => {
-            Wish::Command(SwitchCommand::Clear)
+            ProtectAction::Command(ExternalCommand::Clear)
                 .carry_out(session, output, &target.device, target.group, yes)
                 .await
         }
         ProtectCommand::Lockout { target, yes } => {
-            Wish::Command(SwitchCommand::Lockout)
+            ProtectAction::Command(ExternalCommand::Lockout)
                 .carry_out(session, output, &target.device, target.group, yes)
                 .await
         }
         ProtectCommand::Force { target, path, yes } => {
-            Wish::Command(SwitchCommand::Force(path.as_str().into()))
+            ProtectAction::Command(ExternalCommand::Force(path.as_str().into()))
                 .carry_out(session, output, &target.device, target.group, yes)
                 .await
         }
         ProtectCommand::Manual { target, path, yes } => {
-            Wish::Command(SwitchCommand::Manual(path.as_str().into()))
+            ProtectAction::Command(ExternalCommand::Manual(path.as_str().into()))
                 .carry_out(session, output, &target.device, target.group, yes)
                 .await
         }
@@ -69,13 +70,13 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
 }
 
 /// What is wanted of a group.
-enum Wish {
+enum ProtectAction {
     Settings(Vec<ProtectionSetting>),
-    Command(SwitchCommand),
+    Command(ExternalCommand),
 }
 
-impl Wish {
-    fn words(&self) -> String {
+impl ProtectAction {
+    fn description(&self) -> String {
         match self {
             Self::Settings(all) => all
                 .iter()
@@ -90,9 +91,9 @@ impl Wish {
     fn command(&self) -> &'static str {
         match self {
             Self::Settings(_) => "switch/protect/set",
-            Self::Command(SwitchCommand::Clear) => "switch/protect/clear",
-            Self::Command(SwitchCommand::Lockout) => "switch/protect/lockout",
-            Self::Command(SwitchCommand::Force(_)) => "switch/protect/force",
+            Self::Command(ExternalCommand::Clear) => "switch/protect/clear",
+            Self::Command(ExternalCommand::Lockout) => "switch/protect/lockout",
+            Self::Command(ExternalCommand::Force(_)) => "switch/protect/force",
             Self::Command(_) => "switch/protect/manual",
         }
     }
@@ -105,7 +106,7 @@ impl Wish {
         left: &[String],
     ) -> serde_json::Value {
         json!({
-            "result": result, "device": device.uri, "wanted": self.words(), "group": group,
+            "result": result, "device": device.uri, "wanted": self.description(), "group": group,
             "not_applied": left,
         })
     }
@@ -113,22 +114,24 @@ impl Wish {
     /// What is at stake, before it is done.
     fn warning(&self, now: &ProtectionStatus) -> &'static str {
         match self {
-            Self::Settings(all) if all.contains(&ProtectionSetting::Mode(Mode::Manual)) => {
+            Self::Settings(all)
+                if all.contains(&ProtectionSetting::Mode(SelectionMode::Manual)) =>
+            {
                 "In manual mode the group is not protected: the signal stays where it is, also \
                  without light.\n"
             }
-            Self::Settings(_) if now.mode == Mode::Automatic => {
+            Self::Settings(_) if now.mode == SelectionMode::Automatic => {
                 "The box may go over to another path on this change, which disturbs traffic on \
                  it.\n"
             }
             Self::Settings(_) => "",
-            Self::Command(SwitchCommand::Clear) => {
+            Self::Command(ExternalCommand::Clear) => {
                 "The box chooses the path again, and may go over, which disturbs traffic on it.\n"
             }
-            Self::Command(SwitchCommand::Lockout) => {
+            Self::Command(ExternalCommand::Lockout) => {
                 "Until it is cleared, the group is not protected.\n"
             }
-            Self::Command(SwitchCommand::Force(_)) => {
+            Self::Command(ExternalCommand::Force(_)) => {
                 "This moves light, whatever comes in on that path, and disturbs traffic on it. \
                  Until it is cleared, or the mode is automatic again, the group is not protected.\n"
             }
@@ -145,7 +148,7 @@ impl Wish {
         yes: bool,
     ) -> Result<u8> {
         let device = session.open_for(device, yes).await?;
-        let protection = device.opened.as_protection()?;
+        let protection = device.opened.protection()?;
         let before = the_group(&*protection, group.as_deref()).await?;
         self.check(&*protection, &before)?;
         let operation = match self {
@@ -157,7 +160,7 @@ impl Wish {
             protection.capabilities(),
             operation,
         )?;
-        let (words, warning) = (self.words(), self.warning(&before));
+        let (words, warning) = (self.description(), self.warning(&before));
         if !yes {
             let report = self.report(&device, ChangeResult::DryRun, &before, &[]);
             output::print(output, self.command(), &report, || {
@@ -186,7 +189,7 @@ impl Wish {
         let after = protection
             .protection(&before.group)
             .await
-            .map_err(|e| roll::after("the device accepted the change before", e))?
+            .map_err(|e| roll::with_progress("the device accepted the change before", e))?
             .value;
         let result = if left.is_empty() {
             ChangeResult::Applied
@@ -247,7 +250,7 @@ impl Wish {
                         if done == 0 {
                             e
                         } else {
-                            said_before(&all[..done], e)
+                            with_completed_settings(&all[..done], e)
                         }
                     })?;
                 }
@@ -264,9 +267,9 @@ impl Wish {
 }
 
 /// An error behind settings that were made.
-fn said_before(done: &[ProtectionSetting], error: Error) -> Error {
+fn with_completed_settings(done: &[ProtectionSetting], error: Error) -> Error {
     let done: Vec<_> = done.iter().map(ToString::to_string).collect();
-    roll::after(&format!("done before: {}", done.join(", ")), error)
+    roll::with_progress(&format!("done before: {}", done.join(", ")), error)
 }
 
 /// All groups as they stand, or the one that is named.
@@ -310,23 +313,25 @@ async fn the_group(protection: &dyn Protection, wanted: Option<&str>) -> Result<
 }
 
 /// Why a group that would go over by itself does not rest.
-fn away(request: Request) -> &'static str {
+fn switch_away_verb(request: SwitchRequest) -> &'static str {
     match request {
-        Request::DoNotRevert => "and stays there: it does not revert",
-        Request::WaitToRestore => "and goes back when the time to wait is over",
-        Request::ManualSwitch => "and held there by a manual switch, which a failure ends",
+        SwitchRequest::DoNotRevert => "and stays there: it does not revert",
+        SwitchRequest::WaitToRestore => "and goes back when the time to wait is over",
+        SwitchRequest::ManualSwitch => "and held there by a manual switch, which a failure ends",
         _ => "and away from where the signal belongs",
     }
 }
 
 /// Why a group would not go over by itself, or would not find light there.
 fn unprotected(now: &ProtectionStatus) -> String {
-    let others = || now.paths.iter().filter(|p| p.path != now.live.path);
+    let others = || now.paths.iter().filter(|p| p.path != now.active.path);
     let names = |all: Vec<&str>| all.join(", ");
-    match now.live.request {
-        _ if now.mode == Mode::Manual => "in manual mode the signal stays where it is".to_owned(),
-        Request::ForcedSwitch => "a forced switch holds the signal where it is".to_owned(),
-        Request::LockoutOfProtection => "protection is locked out".to_owned(),
+    match now.active.request {
+        _ if now.mode == SelectionMode::Manual => {
+            "in manual mode the signal stays where it is".to_owned()
+        }
+        SwitchRequest::ForcedSwitch => "a forced switch holds the signal where it is".to_owned(),
+        SwitchRequest::LockoutOfProtection => "protection is locked out".to_owned(),
         _ if others().all(|p| p.failed == Some(true)) => format!(
             "no light on {}",
             names(others().map(|p| p.path.0.as_str()).collect())
@@ -345,12 +350,18 @@ fn unprotected(now: &ProtectionStatus) -> String {
 
 /// How a group stands, in a few lines.
 pub(super) fn describe(now: &ProtectionStatus) -> String {
-    let state = match (now.is_protected(), now.live.request) {
-        (true, Request::NoRequest) => paint(Tone::Good, "protected"),
-        (true, request) => paint(Tone::Caution, &format!("protected, {}", away(request))),
-        (false, _) => paint(Tone::Bad, &format!("NOT PROTECTED: {}", unprotected(now))),
+    let state = match (now.is_protected(), now.active.request) {
+        (true, SwitchRequest::NoRequest) => paint(TextStyle::Good, "protected"),
+        (true, request) => paint(
+            TextStyle::Caution,
+            &format!("protected, {}", switch_away_verb(request)),
+        ),
+        (false, _) => paint(
+            TextStyle::Bad,
+            &format!("NOT PROTECTED: {}", unprotected(now)),
+        ),
     };
-    let since = now.live.since.map_or_else(String::new, |(at, _)| {
+    let since = now.active.since.map_or_else(String::new, |(at, _)| {
         format!(" since {}", humantime::format_rfc3339_seconds(at))
     });
     let mut rows = vec![
@@ -358,13 +369,13 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
         ("mode", now.mode.to_string()),
         (
             "live",
-            format!("{} ({}){since}", now.live.path, now.live.request),
+            format!("{} ({}){since}", now.active.path, now.active.request),
         ),
     ];
     if let Some(preferred) = &now.preferred {
         rows.push(("preferred", preferred.to_string()));
     }
-    if let Some(revert) = now.revert {
+    if let Some(revert) = now.revertive {
         let wait = now.wait_to_restore.map_or_else(String::new, |t| {
             format!(", after {}", humantime::format_duration(t))
         });

@@ -1,7 +1,7 @@
 //! What is watched of a device: its readings, in the order in which they are shown.
 
 use crate::output;
-use qkd_driver_kit::Opened;
+use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{
     Encryptor, ErrorKind, QkdModule, Result,
     device::HealthState,
@@ -80,7 +80,7 @@ fn had<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 /// Reads everything that is watched.
-pub(super) async fn read(opened: &Opened) -> Result<Readings> {
+pub(super) async fn read(opened: &OpenedDevice) -> Result<Readings> {
     let device = opened.device();
     let health = had(device.health().await)?;
     let mut all = Readings {
@@ -88,16 +88,16 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
         items: Vec::new(),
     };
     if let Some(health) = health {
-        all.put("health", health.state, output::word(health.state));
+        all.put("health", health.state, output::serde_name(health.state));
         if !health.faults.is_empty() {
             all.put("faults", &health.faults, health.faults.join("; "));
         }
     }
     let kinds = (
-        opened.as_module(),
-        opened.as_encryptor(),
-        opened.as_switch(),
-        opened.as_protection(),
+        opened.module(),
+        opened.encryptor(),
+        opened.switch(),
+        opened.protection(),
     );
     let is_plain = kinds.0.is_err() && kinds.1.is_err() && kinds.2.is_err() && kinds.3.is_err();
     if let Ok(module) = kinds.0 {
@@ -131,7 +131,7 @@ pub(super) async fn read(opened: &Opened) -> Result<Readings> {
 
 async fn of_module(module: &dyn QkdModule, all: &mut Readings) -> Result<()> {
     if let Some(status) = had(module.status().await)? {
-        all.put("state", status.state, output::word(status.state));
+        all.put("state", status.state, output::serde_name(status.state));
     }
     if let Some(store) = had(module.key_store().await)?
         && let Some(stored) = store.stored
@@ -160,7 +160,7 @@ async fn of_encryptor(encryptor: &dyn Encryptor, all: &mut Readings) -> Result<(
         all.put(
             format!("{id} state"),
             channel.state,
-            output::word(channel.state),
+            output::serde_name(channel.state),
         );
         if let Some(slot) = channel.slots.iter().find(|s| s.active) {
             let key = slot
@@ -174,7 +174,7 @@ async fn of_encryptor(encryptor: &dyn Encryptor, all: &mut Readings) -> Result<(
             );
         }
         if let Some(c) = had(encryptor.counters(&id).await)? {
-            for (name, value) in c.named() {
+            for (name, value) in c.as_pairs() {
                 all.count(format!("{id} {name}"), value);
             }
         }
@@ -200,7 +200,7 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
             all.put(
                 format!("port {}", port.port),
                 port.state,
-                output::word(port.state),
+                output::serde_name(port.state),
             );
         }
         if let (Some(_), Some(power)) = (port.peer, port.power) {
@@ -228,14 +228,14 @@ async fn of_protection(protection: &dyn Protection, all: &mut Readings) -> Resul
         } else {
             "NOT PROTECTED"
         };
-        let value = json!({"path": now.live.path, "request": now.live.request, "mode": now.mode,
+        let value = json!({"path": now.active.path, "request": now.active.request, "mode": now.mode,
             "protected": protected});
         all.put(
             format!("group {group}"),
             value,
             format_args!(
                 "on {} ({}), {}, {state}",
-                now.live.path, now.live.request, now.mode
+                now.active.path, now.active.request, now.mode
             ),
         );
         for path in now.paths {

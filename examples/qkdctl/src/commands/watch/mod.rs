@@ -1,10 +1,10 @@
 //! `qkdctl watch`: how devices are, as it changes. On a terminal a table that is drawn again in
 //! place; over a pipe a line for each change and event.
 
-mod follow;
 mod items;
-mod picture;
+mod poll;
 mod screen;
+mod state;
 mod view;
 
 use crate::{
@@ -14,12 +14,12 @@ use crate::{
     output::{self, Output},
     session::Session,
 };
-use follow::Pace;
-use picture::{Line, Name, Picture, Watched};
-use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, Security};
+use poll::PollSchedule;
+use qkd_driver_kit::link::snmp_udp::{NotificationReceiver, SnmpSecurity};
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
-use screen::{Screen, Wish};
+use screen::{Screen, UserAction};
 use serde_json::json;
+use state::{DeviceState, Line, Name, WatchState};
 use std::{io::Write, sync::Arc, time::SystemTime};
 use tokio::{
     sync::mpsc,
@@ -40,7 +40,7 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
         session.context = session.context.with_notifications(receiver);
     }
     let end = watch.duration.map(|d| Instant::now() + *d);
-    let pace = Pace {
+    let pace = PollSchedule {
         interval: *watch.interval,
         count: watch.count,
     };
@@ -48,7 +48,7 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
     let mut followers = JoinSet::new();
     let session = Arc::new(session);
     for (place, name) in watch.devices.iter().enumerate() {
-        followers.spawn(follow::follow(
+        followers.spawn(poll::follow(
             Arc::clone(&session),
             place,
             name.clone(),
@@ -67,7 +67,7 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
             uri: uri.to_string(),
         })
         .collect();
-    let mut picture = Picture::new(names, watch.acknowledge);
+    let mut picture = WatchState::new(names, watch.acknowledge);
     let mut show = Show::new(output)?;
     let guard = session.interrupt.begin(Work::View)?;
     show.draw(&picture, &watch)?;
@@ -78,9 +78,9 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
                 // All have been read as often as was asked.
                 let Some(report) = report else { break };
                 let (at, place) = (report.at, report.device);
-                let lines = picture.take(report);
+                let lines = picture.apply_report(report);
                 show.draw(&picture, &watch)?;
-                if !show.tell(at, &picture.devices[place], &lines) {
+                if !show.log(at, &picture.devices[place], &lines) {
                     // Nobody reads any more.
                     break;
                 }
@@ -93,10 +93,10 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
             }
             () = until(end) => break,
             _ = guard.signalled() => break,
-            wish = show.wish() => match wish {
-                Wish::Leave => break,
-                Wish::Redraw => show.draw(&picture, &watch)?,
-                Wish::Acknowledge => {
+            wish = show.next_action() => match wish {
+                UserAction::Leave => break,
+                UserAction::Redraw => show.draw(&picture, &watch)?,
+                UserAction::Acknowledge => {
                     picture.acknowledge();
                     show.draw(&picture, &watch)?;
                 }
@@ -153,7 +153,7 @@ fn failure(ended: std::result::Result<Result<()>, JoinError>) -> Option<Error> {
 }
 
 /// The SNMP users and communities of the devices, from whom notifications are taken.
-fn users(session: &Session, uris: &[DeviceUri]) -> Result<Vec<Security>> {
+fn users(session: &Session, uris: &[DeviceUri]) -> Result<Vec<SnmpSecurity>> {
     let mut entries: Vec<_> = uris
         .iter()
         .filter(|u| u.transport() == "snmp")
@@ -168,7 +168,7 @@ fn users(session: &Session, uris: &[DeviceUri]) -> Result<Vec<Security>> {
     }
     entries
         .into_iter()
-        .map(|name| Security::from_entry(&session.credentials.entry(name)?))
+        .map(|name| SnmpSecurity::from_entry(&session.credentials.entry(name)?))
         .collect()
 }
 
@@ -190,7 +190,7 @@ impl Show {
     fn new(output: Output) -> Result<Self> {
         Ok(match output.format {
             Format::Json => Self::Json,
-            Format::Table if screen::there_is_one() => {
+            Format::Table if screen::is_terminal() => {
                 Self::Person(Screen::open().map_err(|e| {
                     Error::new(
                         ErrorKind::Internal,
@@ -202,14 +202,14 @@ impl Show {
         })
     }
 
-    async fn wish(&mut self) -> Wish {
+    async fn next_action(&mut self) -> UserAction {
         match self {
-            Self::Person(screen) => screen.wish().await,
+            Self::Person(screen) => screen.next_action().await,
             _ => std::future::pending().await,
         }
     }
 
-    fn draw(&self, picture: &Picture, watch: &Watch) -> Result<()> {
+    fn draw(&self, picture: &WatchState, watch: &Watch) -> Result<()> {
         let Self::Person(screen) = self else {
             return Ok(());
         };
@@ -225,7 +225,7 @@ impl Show {
     }
 
     /// Prints a line for each piece of news; whether anybody reads them.
-    fn tell(&self, at: SystemTime, device: &Watched, lines: &[Line]) -> bool {
+    fn log(&self, at: SystemTime, device: &DeviceState, lines: &[Line]) -> bool {
         let mut out = anstream::stdout();
         let time = humantime::format_rfc3339_millis(at);
         lines.iter().all(|line| {
@@ -250,13 +250,13 @@ impl Show {
                         )
                     }),
                     line => {
-                        let words = view::printable(&line.words());
+                        let words = view::printable(&line.status_text());
                         writeln!(
                             out,
                             "{time} {} {}",
                             plain_label(device),
                             if line.is_bad() {
-                                colour::render(&colour::paint(colour::Tone::Bad, &words))
+                                colour::render(&colour::paint(colour::TextStyle::Bad, &words))
                             } else {
                                 words
                             }
@@ -269,7 +269,7 @@ impl Show {
     }
 
     /// The terminal is as it was before, and keeps what was seen last.
-    fn end(self, picture: &Picture, watch: &Watch) {
+    fn end(self, picture: &WatchState, watch: &Watch) {
         if let Self::Person(screen) = self {
             drop(screen);
             let (width, height) = Screen::size();
@@ -281,7 +281,7 @@ impl Show {
 }
 
 /// The name of a device, and whether another one responds in its place.
-fn plain_label(device: &Watched) -> String {
+fn plain_label(device: &DeviceState) -> String {
     if device.is_replaced() {
         format!("{} (REPLACED)", device.label)
     } else {

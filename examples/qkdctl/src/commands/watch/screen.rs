@@ -24,7 +24,7 @@ pub(super) struct Screen {
 
 /// What a person did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum UserAction {
     Leave,
     Redraw,
     /// Replaced devices are the right ones.
@@ -32,7 +32,7 @@ pub(super) enum Wish {
 }
 
 /// Whether a person sits at both ends.
-pub(super) fn there_is_one() -> bool {
+pub(super) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
@@ -86,10 +86,10 @@ impl Screen {
     }
 
     /// Waits for a key, or for another size.
-    pub(super) async fn wish(&mut self) -> Wish {
+    pub(super) async fn next_action(&mut self) -> UserAction {
         while let Some(Ok(event)) = self.keys.next().await {
             match event {
-                Event::Resize(..) => return Wish::Redraw,
+                Event::Resize(..) => return UserAction::Redraw,
                 Event::Key(KeyEvent {
                     code,
                     modifiers,
@@ -98,10 +98,10 @@ impl Screen {
                 }) => {
                     let control = modifiers.contains(KeyModifiers::CONTROL);
                     match code {
-                        KeyCode::Char('c' | 'd') if control => return Wish::Leave,
-                        KeyCode::Char('l') if control => return Wish::Redraw,
-                        KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Wish::Leave,
-                        KeyCode::Char('a' | 'A') => return Wish::Acknowledge,
+                        KeyCode::Char('c' | 'd') if control => return UserAction::Leave,
+                        KeyCode::Char('l') if control => return UserAction::Redraw,
+                        KeyCode::Char('q' | 'Q') | KeyCode::Esc => return UserAction::Leave,
+                        KeyCode::Char('a' | 'A') => return UserAction::Acknowledge,
                         _ => {}
                     }
                 }
@@ -109,7 +109,7 @@ impl Screen {
             }
         }
         // The terminal has gone.
-        Wish::Leave
+        UserAction::Leave
     }
 }
 

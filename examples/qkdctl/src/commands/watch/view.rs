@@ -2,10 +2,10 @@
 
 use super::{
     items::Item,
-    picture::{Picture, Watched},
+    state::{DeviceState, WatchState},
 };
 use crate::{
-    colour::{Tone, paint},
+    colour::{TextStyle, paint},
     output,
 };
 use qkd_hal::device::HealthState;
@@ -14,14 +14,14 @@ use std::time::SystemTime;
 /// A piece of a line, in one colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
-    tone: Option<Tone>,
+    tone: Option<TextStyle>,
     text: String,
 }
 
 /// A line.
 pub(super) type Row = Vec<Span>;
 
-fn span(tone: impl Into<Option<Tone>>, text: impl AsRef<str>) -> Span {
+fn span(tone: impl Into<Option<TextStyle>>, text: impl AsRef<str>) -> Span {
     Span {
         tone: tone.into(),
         text: printable(text.as_ref()),
@@ -54,8 +54,8 @@ pub(super) fn text(row: &Row, colours: bool) -> String {
 }
 
 /// The picture, on at most so many columns and lines.
-pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize) -> Vec<Row> {
-    let mut rows = vec![vec![span(Tone::Quiet, heading)]];
+pub(super) fn rows(picture: &WatchState, heading: &str, width: usize, height: usize) -> Vec<Row> {
+    let mut rows = vec![vec![span(TextStyle::Quiet, heading)]];
     for device in &picture.devices {
         rows.push(Row::new());
         rows.push(title(device));
@@ -67,11 +67,21 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
                 now.as_deref().unwrap_or("unknown"),
                 replaced.before
             );
-            rows.extend(wrapped(span(None, "  "), Some(Tone::Bad), &text, width));
+            rows.extend(wrapped(
+                span(None, "  "),
+                Some(TextStyle::Bad),
+                &text,
+                width,
+            ));
         }
         if let Some(trouble) = &device.trouble {
             let text = format!("since {}: {}", clock(trouble.since), trouble.message);
-            rows.extend(wrapped(span(None, "  "), Some(Tone::Bad), &text, width));
+            rows.extend(wrapped(
+                span(None, "  "),
+                Some(TextStyle::Bad),
+                &text,
+                width,
+            ));
         }
         rows.extend(readings(device, width));
     }
@@ -82,7 +92,7 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
         let hidden = rows.len() + 1 - room.max(1);
         rows.truncate(room.saturating_sub(1));
         rows.push(vec![span(
-            Tone::Quiet,
+            TextStyle::Quiet,
             format!("  … {hidden} more lines: make the window higher, or watch fewer devices"),
         )]);
     }
@@ -95,30 +105,30 @@ pub(super) fn rows(picture: &Picture, heading: &str, width: usize, height: usize
     rows
 }
 
-fn title(device: &Watched) -> Row {
+fn title(device: &DeviceState) -> Row {
     let (tone, word) = match (&device.trouble, device.readings.as_ref().map(|r| r.health)) {
         (Some(t), _) => (
             if t.word == "busy" {
-                Tone::Caution
+                TextStyle::Caution
             } else {
-                Tone::Bad
+                TextStyle::Bad
             },
             t.word.to_uppercase(),
         ),
-        (None, None) => (Tone::Quiet, "opening".to_owned()),
-        (None, Some(None)) => (Tone::Good, "answers".to_owned()),
-        (None, Some(Some(HealthState::Ok))) => (Tone::Good, "ok".to_owned()),
-        (None, Some(Some(state))) => (Tone::of_health(state), output::word(state)),
+        (None, None) => (TextStyle::Quiet, "opening".to_owned()),
+        (None, Some(None)) => (TextStyle::Good, "answers".to_owned()),
+        (None, Some(Some(HealthState::Ok))) => (TextStyle::Good, "ok".to_owned()),
+        (None, Some(Some(state))) => (TextStyle::of_health(state), output::serde_name(state)),
     };
     let identity = device.identity.as_ref().map(ToString::to_string);
-    let mut row = vec![span(Tone::Strong, &device.label), span(None, "  ")];
+    let mut row = vec![span(TextStyle::Strong, &device.label), span(None, "  ")];
     if device.is_replaced() {
-        row.extend([span(Tone::Bad, "REPLACED"), span(None, "  ")]);
+        row.extend([span(TextStyle::Bad, "REPLACED"), span(None, "  ")]);
     }
     row.extend([
         span(tone, word),
         span(None, "  "),
-        span(Tone::Quiet, identity.unwrap_or_default()),
+        span(TextStyle::Quiet, identity.unwrap_or_default()),
     ]);
     row
 }
@@ -127,7 +137,7 @@ fn title(device: &Watched) -> Row {
 const MIN_WRAP: usize = 20;
 
 /// A text behind a prefix, wrapped at words, and indented as the prefix is wide.
-fn wrapped(prefix: Span, tone: Option<Tone>, text: &str, width: usize) -> Vec<Row> {
+fn wrapped(prefix: Span, tone: Option<TextStyle>, text: &str, width: usize) -> Vec<Row> {
     let indent = prefix.text.chars().count();
     let room = width.saturating_sub(indent).max(MIN_WRAP);
     let mut first = Some(prefix);
@@ -146,7 +156,7 @@ fn wrapped(prefix: Span, tone: Option<Tone>, text: &str, width: usize) -> Vec<Ro
 const CELL: usize = 40;
 
 /// In as many columns as there is room for; what has changed stands out, what is old recedes.
-fn readings(device: &Watched, width: usize) -> Vec<Row> {
+fn readings(device: &DeviceState, width: usize) -> Vec<Row> {
     let Some(readings) = &device.readings else {
         return Vec::new();
     };
@@ -168,9 +178,12 @@ fn readings(device: &Watched, width: usize) -> Vec<Row> {
     let mut room = 0;
     for item in items() {
         let tone = if device.trouble.is_some() {
-            Some(Tone::Quiet)
+            Some(TextStyle::Quiet)
         } else {
-            device.changed.contains(&item.name).then_some(Tone::Strong)
+            device
+                .changed
+                .contains(&item.name)
+                .then_some(TextStyle::Strong)
         };
         let is_wide = length(item) >= CELL || columns == 1;
         let shown = if is_wide {
@@ -179,7 +192,7 @@ fn readings(device: &Watched, width: usize) -> Vec<Row> {
             format!("{:value$}", item.shown)
         };
         let cell = [
-            span(Tone::Quiet, format!("  {:name$}  ", item.name)),
+            span(TextStyle::Quiet, format!("  {:name$}  ", item.name)),
             span(tone, shown),
         ];
         match rows.last_mut().filter(|_| room > 0 && !is_wide) {
@@ -194,16 +207,16 @@ fn readings(device: &Watched, width: usize) -> Vec<Row> {
     rows
 }
 
-fn happened(picture: &Picture, width: usize) -> Vec<Row> {
+fn happened(picture: &WatchState, width: usize) -> Vec<Row> {
     if picture.happened.is_empty() {
         return Vec::new();
     }
     let lines = picture.happened.iter().flat_map(|(at, device, line)| {
-        let prefix = span(Tone::Quiet, format!("  {}  {device}  ", clock(*at)));
-        let tone = line.is_bad().then_some(Tone::Bad);
-        wrapped(prefix, tone, &line.words(), width)
+        let prefix = span(TextStyle::Quiet, format!("  {}  {device}  ", clock(*at)));
+        let tone = line.is_bad().then_some(TextStyle::Bad);
+        wrapped(prefix, tone, &line.status_text(), width)
     });
-    [Row::new(), vec![span(Tone::Strong, "What happened")]]
+    [Row::new(), vec![span(TextStyle::Strong, "What happened")]]
         .into_iter()
         .chain(lines)
         .collect()
@@ -230,16 +243,16 @@ fn cut(row: &mut Row, width: usize) {
 mod tests {
     use super::{
         super::{
-            follow::{News, Report},
             items::Readings,
-            picture::Name,
+            poll::{Report, Update},
+            state::Name,
         },
         *,
     };
     use qkd_hal::{Error, ErrorKind};
     use serde_json::json;
 
-    fn readings(values: &[(&str, u64)]) -> News {
+    fn readings(values: &[(&str, u64)]) -> Update {
         let items = values
             .iter()
             .map(|(name, v)| Item {
@@ -248,7 +261,7 @@ mod tests {
                 shown: v.to_string(),
             })
             .collect();
-        News::Readings(Readings {
+        Update::Readings(Readings {
             health: Some(HealthState::Ok),
             items,
         })
@@ -259,18 +272,18 @@ mod tests {
             uri: format!("polatis+tcp://{label}"),
         }
     }
-    fn take(picture: &mut Picture, news: News) -> Vec<String> {
+    fn take(picture: &mut WatchState, news: Update) -> Vec<String> {
         picture
-            .take(Report {
+            .apply_report(Report {
                 device: 0,
                 at: SystemTime::UNIX_EPOCH,
                 news,
             })
             .iter()
-            .map(super::super::picture::Line::words)
+            .map(super::super::state::Line::status_text)
             .collect()
     }
-    fn seen(picture: &Picture, width: usize, height: usize) -> Vec<String> {
+    fn seen(picture: &WatchState, width: usize, height: usize) -> Vec<String> {
         rows(picture, "heading", width, height)
             .iter()
             .map(|r| text(r, false))
@@ -278,8 +291,8 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_goes_and_comes_back_is_told_once_each_time() {
-        let mut picture = Picture::new(vec![name("sw1")], false);
+    fn the_loss_and_return_of_a_device_are_each_reported_once() {
+        let mut picture = WatchState::new(vec![name("sw1")], false);
         assert_eq!(
             take(&mut picture, readings(&[("paths", 1), ("old", 1)])),
             ["2 readings"]
@@ -289,7 +302,7 @@ mod tests {
             ["paths: 1 -> 2", "new: - -> 1", "old: 1 -> -"]
         );
         let gone = || {
-            News::Trouble(Error::new(
+            Update::Trouble(Error::new(
                 ErrorKind::Unreachable,
                 "nobody is there\u{1b}[2J",
             ))
@@ -319,8 +332,8 @@ mod tests {
     #[test]
     fn a_replaced_device_stays_marked_until_it_is_acknowledged() {
         let identity =
-            |serial: &str| News::Identity(qkd_hal::Identity::of("Polatis").with_serial(serial));
-        let mut picture = Picture::new(vec![name("sw1")], false);
+            |serial: &str| Update::Identity(qkd_hal::Identity::new("Polatis").with_serial(serial));
+        let mut picture = WatchState::new(vec![name("sw1")], false);
         take(&mut picture, identity("1"));
         assert_eq!(
             take(&mut picture, readings(&[("paths", 1)])),
@@ -338,7 +351,7 @@ mod tests {
         picture.acknowledge();
         assert_eq!(picture.code(), 0);
         assert!(!seen(&picture, 80, 24).join("\n").contains("REPLACED"));
-        let mut picture = Picture::new(vec![name("sw1")], true);
+        let mut picture = WatchState::new(vec![name("sw1")], true);
         take(&mut picture, identity("1"));
         assert_eq!(take(&mut picture, identity("2")).len(), 1);
         assert_eq!(picture.code(), 0, "it was acknowledged in advance");
@@ -346,11 +359,11 @@ mod tests {
 
     #[test]
     fn a_long_event_is_wrapped_at_words_and_indented() {
-        let mut picture = Picture::new(vec![name("sw1")], false);
+        let mut picture = WatchState::new(vec![name("sw1")], false);
         let message = "word ".repeat(40);
         take(
             &mut picture,
-            News::Trouble(Error::new(ErrorKind::Unreachable, message.trim())),
+            Update::Trouble(Error::new(ErrorKind::Unreachable, message.trim())),
         );
         let rows = seen(&picture, 80, 24);
         let words = rows.join(" ").matches("word").count();
@@ -367,15 +380,15 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_whatever_window_there_is() {
-        let mut picture = Picture::new(vec![name("a switch with a long name")], false);
+    fn the_screen_fits_any_window_size() {
+        let mut picture = WatchState::new(vec![name("a switch with a long name")], false);
         let names: Vec<String> = (0..60).map(|n| format!("power {n}")).collect();
         take(
             &mut picture,
             readings(&names.iter().map(|n| (n.as_str(), 1)).collect::<Vec<_>>()),
         );
         for n in 0..50 {
-            take(&mut picture, News::Lost(n));
+            take(&mut picture, Update::Lost(n));
         }
         for (width, height) in [(80, 24), (200, 60), (20, 8), (1, 1), (0, 0), (40, 3)] {
             let rows = seen(&picture, width, height);

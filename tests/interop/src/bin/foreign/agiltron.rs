@@ -2,13 +2,13 @@
 //! pseudo-terminal. What they write is compared with what our codec and our driver write, byte for
 //! byte, and what they take for an answer with what our codec takes.
 
-use crate::{block_on, expect, python, told};
+use crate::{block_on, expect, print_check, python};
 use qkd_driver_agiltron::proto::{Frame, ff, self_align};
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{
-    Clock, Faults,
+    Clock, FaultInjector,
     model::switch::Switch,
-    shell::pty,
+    server::pty,
     wire::{
         ByteService, Reply, Session,
         agiltron::{Agiltron, Model},
@@ -66,7 +66,7 @@ impl Bench {
     fn start(model: Model, channels: u32) -> Result<Self, String> {
         let clock = Clock::default();
         let switch = Arc::new(Switch::new(
-            Identity::of("Agiltron"),
+            Identity::new("Agiltron"),
             Geometry::one_by(channels),
             clock.clone(),
         ));
@@ -80,8 +80,8 @@ impl Bench {
                 }) as Box<dyn Session>
             }
         });
-        let faults = Faults::new(1, None);
-        let port = pty::Port::open(BAUD, None, faults.clone()).map_err(|e| e.to_string())?;
+        let faults = FaultInjector::new(1, None);
+        let port = pty::Pty::open(BAUD, None, faults.clone()).map_err(|e| e.to_string())?;
         let path = port.path().display().to_string();
         let line = tokio::spawn(pty::serve(port, BAUD, service, faults, clock));
         Ok(Self {
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     /// What was written and answered since the last call.
-    fn taken(&self) -> Result<(Vec<Frame>, Vec<Frame>), String> {
+    fn received_frames(&self) -> Result<(Vec<Frame>, Vec<Frame>), String> {
         let wire = std::mem::take(&mut *self.wire.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((frames(&wire.requests)?, frames(&wire.replies)?))
     }
@@ -108,7 +108,7 @@ impl Bench {
             .open(&uri, &OpenContext::new())
             .await
             .map_err(|e| e.to_string())?;
-        let switch = opened.as_switch().map_err(|e| e.to_string())?;
+        let switch = opened.switch().map_err(|e| e.to_string())?;
         // The first one last: it is already there.
         for channel in (2..=channels).chain([1]) {
             to(switch.as_ref(), model, channel)
@@ -119,7 +119,7 @@ impl Bench {
             })?;
         }
         switch.close().await.map_err(|e| e.to_string())?;
-        Ok(self.taken()?.0.into_iter().collect())
+        Ok(self.received_frames()?.0.into_iter().collect())
     }
 }
 
@@ -142,7 +142,7 @@ async fn to(switch: &dyn OpticalSwitch, model: &str, channel: u32) -> qkd_hal::R
             &Scope::Touched,
         )?
     } else {
-        Plan::blind(&identity, &geometry, &wanted)?
+        Plan::unverified(&identity, &geometry, &wanted)?
     };
     switch.apply(&plan).await.map(drop)
 }
@@ -150,7 +150,7 @@ async fn to(switch: &dyn OpticalSwitch, model: &str, channel: u32) -> qkd_hal::R
 async fn fast_fibre(channels: u32) -> Result<(), String> {
     let bench = Bench::start(Model::Ff, channels)?;
     python("agiltron.py", &["ff", &bench.path, &channels.to_string()])?;
-    let (requests, replies) = bench.taken()?;
+    let (requests, replies) = bench.received_frames()?;
     let mut wanted = Vec::new();
     for channel in (1..=channels).rev() {
         wanted.extend([ff::set(channel).map_err(|e| e.to_string())?, ff::GET]);
@@ -182,7 +182,7 @@ async fn fast_fibre(channels: u32) -> Result<(), String> {
     expect(ours == theirs, || {
         format!("our driver writes {ours:02x?}, qmi {theirs:02x?}")
     })?;
-    told(&format!(
+    print_check(&format!(
         "qmi on a 1x{channels}: sets and asks for each channel; our codec and our driver write the \
          same frames, and read the answers alike"
     ));
@@ -203,7 +203,7 @@ async fn self_aligning(channels: u32) -> Result<(), String> {
         })?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let (mut requests, replies) = bench.taken()?;
+    let (mut requests, replies) = bench.received_frames()?;
     let set = |channel| self_align::set(channel).map_err(|e| e.to_string());
     let wanted = (1..=channels)
         .rev()
@@ -233,7 +233,7 @@ async fn self_aligning(channels: u32) -> Result<(), String> {
     expect(ours == theirs, || {
         format!("our driver writes {ours:02x?}, agiltron-selfalign {theirs:02x?}")
     })?;
-    told(&format!(
+    print_check(&format!(
         "agiltron-selfalign on a 1x{channels}: each channel, and home; our codec and our driver \
          write the same frames, and take the same acknowledgement"
     ));

@@ -46,14 +46,15 @@ pub(crate) fn doctor() -> Result<String, String> {
 }
 
 pub(crate) fn crate_client() -> Result<String, String> {
-    const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rust-014-client/Cargo.toml");
+    const CLIENT_MANIFEST: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/rust-014-client/Cargo.toml");
     const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/rust-014-client");
     let cargo = [
         "run",
         "--quiet",
         "--locked",
         "--manifest-path",
-        MANIFEST,
+        CLIENT_MANIFEST,
         "--target-dir",
         TARGET,
         "--",

@@ -2,7 +2,7 @@
 //! libusb, usbfs and `vhci_hcd` stand between them and our emulator, as they stand between them and
 //! a device. QEMU emulates the processor (`-accel tcg`), so that no KVM is needed.
 
-use crate::{expect, told, tool};
+use crate::{expect, print_check, tool};
 use std::path::Path;
 
 /// Seconds; it takes about seven.
@@ -57,7 +57,7 @@ pub(crate) fn run() -> Result<String, String> {
     )?;
     said.lines()
         .filter_map(|l| l.trim().strip_prefix("✓ "))
-        .for_each(told);
+        .for_each(print_check);
     expect(said.lines().any(|l| l.trim() == "PASS"), || said.clone())?;
     Ok(
         "idq-quantis through libusb, usbfs and vhci_hcd of Debian's kernel in QEMU: reads, an \

@@ -3,8 +3,8 @@
 
 mod protection;
 
-use crate::{block_on, expect, told, tool};
-use qkd_emulators::profile::{self, Credentials, Options, Running};
+use crate::{block_on, expect, print_check, tool};
+use qkd_emulators::profile::{self, Credentials, Options, RunningEmulator};
 use std::time::{Duration, Instant};
 
 const COMMUNITY: &str = "watch";
@@ -72,7 +72,7 @@ fn rows(text: &str) -> Result<Vec<Row>, String> {
 }
 
 impl Peer {
-    fn all(running: &Running) -> Result<Vec<Self>, String> {
+    fn all(running: &RunningEmulator) -> Result<Vec<Self>, String> {
         let user = running
             .ready()
             .credentials
@@ -134,7 +134,7 @@ impl Peer {
     }
 
     /// Asks until the answer is this.
-    fn becomes(&self, oid: &str, wanted: &str) -> Result<(), String> {
+    fn wait_for_value(&self, oid: &str, wanted: &str) -> Result<(), String> {
         let begun = Instant::now();
         loop {
             let got = self.get(oid)?;
@@ -366,7 +366,7 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
         return Err("a pair has two ends".to_owned());
     };
     let (status, force, preshared) = (encryption(3), encryption(4), encryption(5));
-    a.becomes(&status, "4")?;
+    a.wait_for_value(&status, "4")?;
     for peer in peers {
         peer.has_object_id(".1.3.6.1.4.1.4515")?;
         let count = peer.complete(
@@ -374,7 +374,7 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
                 .chain((1..=8).map(encryption))
                 .collect::<Vec<_>>(),
         )?;
-        told(&format!(
+        print_check(&format!(
             "packetlight {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, \
              strictly increasing",
             peer.address
@@ -392,8 +392,8 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
             format!("after ForceInit the status of {} is {stage}", peer.address)
         })?;
     }
-    a.becomes(&status, "4")?;
-    b.becomes(&status, "4")?;
+    a.wait_for_value(&status, "4")?;
+    b.wait_for_value(&status, "4")?;
     // Unlike secrets do not meet, so the key that was written is the one in use.
     a.set(&[(&preshared, "s", SECOND_SECRET), (&force, "i", "1")])?;
     let alarm = ".1.3.6.1.4.1.4515.1.3.20";
@@ -411,9 +411,9 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
         "unlike secrets became active".to_owned()
     })?;
     b.set(&[(&preshared, "s", SECOND_SECRET), (&force, "i", "1")])?;
-    a.becomes(&status, "4")?;
-    b.becomes(&status, "4")?;
-    told(
+    a.wait_for_value(&status, "4")?;
+    b.wait_for_value(&status, "4")?;
+    print_check(
         "packetlight: snmpset of secret and ForceInit in one PDU; like secrets become active, \
          unlike ones raise the alarm",
     );
@@ -425,7 +425,7 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
         })?;
         peer.hides(&[SECRET, SECOND_SECRET])?;
     }
-    told(
+    print_check(
         "packetlight: the secret reads as empty, and no walk shows it as text, in hexadecimal or \
          in an index",
     );
@@ -450,13 +450,13 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     })?;
     // If the secret of the refused SET had been applied, this would not become active.
     a.set(&[(&force, "i", "1")])?;
-    a.becomes(&status, "4")?;
-    told(
+    a.wait_for_value(&status, "4")?;
+    print_check(
         "packetlight: a SET with a bad second varbind is refused by its name, and its first is not \
          applied",
     );
     a.guards()?;
-    told(
+    print_check(
         "packetlight: wrong passwords, an unknown user and authNoPriv are refused; a v2c community \
          reads and does not write",
     );
@@ -502,9 +502,9 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
             .first()
             .map(|r| r.value.clone())
             .ok_or("no ifIndex")?;
-        peer.becomes(&format!("{MACSEC}.3.2.1.39.{port}.1.{instance}"), "2")?;
+        peer.wait_for_value(&format!("{MACSEC}.3.2.1.39.{port}.1.{instance}"), "2")?;
     }
-    told(
+    print_check(
         "nokia: snmpset of a row of the pre-shared keys on both ends, in one PDU each; MKA is in \
          service",
     );
@@ -527,7 +527,7 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
         .iter()
         .map(|t| format!("{MACSEC}{t}"));
         let count = peer.complete(&standard().chain(own).chain(tables).collect::<Vec<_>>())?;
-        told(&format!(
+        print_check(&format!(
             "nokia {}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly \
              increasing",
             peer.address
@@ -544,7 +544,7 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
             "the CKN, which is shown, was not found".to_owned()
         })?;
     }
-    told(
+    print_check(
         "nokia: the CAK reads as empty, and no walk shows it as text, in hexadecimal or in an \
          index",
     );
@@ -571,12 +571,12 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
     expect(rows(&slots)?.len() == 1, || {
         format!("a refused SET made a row: {slots}")
     })?;
-    told(
+    print_check(
         "nokia: a SET with a bad second varbind is refused by its name, and its first is not \
          applied",
     );
     b.guards()?;
-    told(
+    print_check(
         "nokia: wrong passwords, an unknown user and authNoPriv are refused; a v2c community reads \
          and does not write",
     );

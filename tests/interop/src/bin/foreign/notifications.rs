@@ -1,12 +1,12 @@
 //! net-snmp's `snmptrap` and `snmpinform` into our receiver of notifications: SNMPv3 authPriv and
 //! SNMPv2c are received, informs acknowledged, and strangers are not heard.
 
-use crate::{block_on, expect, told, tool};
+use crate::{block_on, expect, print_check, tool};
 use qkd_driver_kit::{
-    credentials::Entry,
+    credentials::CredentialEntry,
     link::{
         snmp::{Notification, Oid, Value},
-        snmp_udp::{NotificationReceiver, Security},
+        snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
 };
 use std::time::Duration;
@@ -19,7 +19,7 @@ const COMMUNITY: &str = "traps";
 /// linkDown (RFC 3418), and the ifIndex in it.
 const LINK_DOWN: &str = ".1.3.6.1.6.3.1.1.5.3";
 const IF_INDEX: &str = ".1.3.6.1.2.1.2.2.1.1";
-const PATIENCE: Duration = Duration::from_secs(5);
+const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn v3<'a>(user: &'a str, auth: &'a str, privacy: &'a str) -> Vec<&'a str> {
     vec![
@@ -29,7 +29,12 @@ fn v3<'a>(user: &'a str, auth: &'a str, privacy: &'a str) -> Vec<&'a str> {
 }
 
 /// Has a tool tell a linkDown of port `port`; an inform is tried once, for a second.
-async fn tell(name: &str, security: &[&str], to: &str, port: u32) -> Result<(), String> {
+async fn send_notification(
+    name: &str,
+    security: &[&str],
+    to: &str,
+    port: u32,
+) -> Result<(), String> {
     let (instance, number) = (format!("{IF_INDEX}.{port}"), port.to_string());
     let arguments = [
         &["-r", "0", "-t", "1"],
@@ -41,8 +46,12 @@ async fn tell(name: &str, security: &[&str], to: &str, port: u32) -> Result<(), 
 }
 
 /// The next notification, which must be the linkDown of this port.
-async fn comes(received: &mut Receiver<Notification>, what: &str, port: i32) -> Result<(), String> {
-    let one = tokio::time::timeout(PATIENCE, received.recv())
+async fn expect_notification(
+    received: &mut Receiver<Notification>,
+    what: &str,
+    port: i32,
+) -> Result<(), String> {
+    let one = tokio::time::timeout(NOTIFICATION_TIMEOUT, received.recv())
         .await
         .map_err(|_| format!("{what}: nothing came"))?
         .map_err(|e| e.to_string())?;
@@ -63,15 +72,15 @@ async fn comes(received: &mut Receiver<Notification>, what: &str, port: i32) -> 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
         let users = [
-            Entry::new("v3")
+            CredentialEntry::new("v3")
                 .with("user", USER)
                 .with("auth_password", AUTH)
                 .with("priv_password", PRIVACY),
-            Entry::new("v2c").with("community", COMMUNITY),
+            CredentialEntry::new("v2c").with("community", COMMUNITY),
         ];
         let users = users
             .iter()
-            .map(Security::from_entry)
+            .map(SnmpSecurity::from_entry)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| e.to_string())?;
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &users)
@@ -85,24 +94,24 @@ pub(crate) fn run() -> Result<String, String> {
             ("v2c", vec!["-v2c", "-c", COMMUNITY]),
         ];
         for (port, (what, security)) in (1..).zip(&known) {
-            tell("snmptrap", security, &to, port).await?;
-            comes(
+            send_notification("snmptrap", security, &to, port).await?;
+            expect_notification(
                 &mut received,
                 &format!("snmptrap {what}"),
                 port.cast_signed(),
             )
             .await?;
             // It ends well only if it was acknowledged.
-            tell("snmpinform", security, &to, 10 + port)
+            send_notification("snmpinform", security, &to, 10 + port)
                 .await
                 .map_err(|e| format!("an inform is not acknowledged: {e}"))?;
-            comes(
+            expect_notification(
                 &mut received,
                 &format!("snmpinform {what}"),
                 (10 + port).cast_signed(),
             )
             .await?;
-            told(&format!(
+            print_check(&format!(
                 "{what}: a trap is received; an inform is received and acknowledged"
             ));
         }
@@ -122,20 +131,23 @@ pub(crate) fn run() -> Result<String, String> {
         ];
         for (what, security) in &strangers {
             // A trap is not answered, so the sender cannot know.
-            tell("snmptrap", security, &to, 98).await?;
-            expect(tell("snmpinform", security, &to, 99).await.is_err(), || {
-                format!("{what}: an inform was acknowledged")
-            })?;
+            send_notification("snmptrap", security, &to, 98).await?;
+            expect(
+                send_notification("snmpinform", security, &to, 99)
+                    .await
+                    .is_err(),
+                || format!("{what}: an inform was acknowledged"),
+            )?;
         }
         // Datagrams of one host to another on the loopback keep their order: whatever was heard
         // before this one would be there now.
-        tell("snmpinform", &known[0].1, &to, 100).await?;
-        comes(&mut received, "the first after the strangers", 100).await?;
+        send_notification("snmpinform", &known[0].1, &to, 100).await?;
+        expect_notification(&mut received, "the first after the strangers", 100).await?;
         expect(
             matches!(received.try_recv(), Err(TryRecvError::Empty)),
             || "a stranger was heard".to_owned(),
         )?;
-        told(
+        print_check(
             "wrong passwords, an unknown user, too little security, another community: not \
              received, and no inform acknowledged",
         );

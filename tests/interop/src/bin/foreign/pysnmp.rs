@@ -1,7 +1,7 @@
 //! PyPI `pysnmp`, a third SNMP stack, against our agents: GET, whole walks by GETNEXT and GETBULK,
 //! SETs of several varbinds, refusals, wrong passwords.
 
-use crate::{block_on, python, told};
+use crate::{block_on, print_check, python};
 use qkd_emulators::profile::{self, Options};
 
 /// Profiles, and what `agents.py` calls their family.
@@ -35,7 +35,7 @@ pub(crate) fn run() -> Result<String, String> {
                     .map(|e| e.address.as_str()),
             );
             for line in python("agents.py", &arguments)?.lines() {
-                told(&format!("{family} {line}: walked, read and set by pysnmp"));
+                print_check(&format!("{family} {line}: walked, read and set by pysnmp"));
             }
         }
         Ok(

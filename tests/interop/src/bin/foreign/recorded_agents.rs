@@ -2,18 +2,19 @@
 //! recorded from our agents, and npm `net-snmp` and net-snmp's `snmpd`, which serve what our link
 //! read. Over another agent, the drivers report the same.
 
-use crate::{block_on, expect, told, tool};
+use crate::{block_on, expect, print_check, tool};
 use qkd_driver_kit::{
-    OpenContext, Opened,
-    credentials::{Credentials, Entry},
+    OpenContext, OpenedDevice,
+    credentials::{CredentialEntry, Credentials},
     link::{
         snmp::{Oid, SnmpLink, Value as Snmp, VarBind},
-        snmp_udp::{Security, SnmpOptions, UdpSnmp},
+        snmp_udp::{SnmpOptions, SnmpSecurity, UdpSnmpLink},
     },
 };
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use qkd_hal::{
-    Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, event::EventHub, reading::Value,
+    Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, event::EventHub,
+    reading::ReadingValue,
 };
 use qkd_switch_hal::{OpticalSwitch, protection::Protection};
 use std::{
@@ -29,26 +30,26 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a driver tells of a box.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct ReportedIdentity {
     /// What stays as it is.
     facts: Vec<String>,
     /// What grows.
     counts: Vec<(String, u64)>,
 }
 
-impl Told {
-    async fn by(opened: &Opened) -> qkd_hal::Result<Self> {
+impl ReportedIdentity {
+    async fn by(opened: &OpenedDevice) -> qkd_hal::Result<Self> {
         let mut all = Self::default();
         let device = opened.device();
         all.facts.push(format!("{:?}", device.identity().await?));
         all.facts.push(format!("{:?}", device.health().await?));
-        if let Ok(encryptor) = opened.as_encryptor() {
+        if let Ok(encryptor) = opened.encryptor() {
             all.of_encryptor(encryptor.as_ref()).await?;
         }
-        if let Ok(protection) = opened.as_protection() {
+        if let Ok(protection) = opened.protection() {
             all.of_protection(protection.as_ref()).await?;
         }
-        if let Ok(switch) = opened.as_switch() {
+        if let Ok(switch) = opened.switch() {
             all.of_switch(switch.as_ref()).await?;
         }
         Ok(all)
@@ -57,7 +58,7 @@ impl Told {
     async fn of_encryptor(&mut self, encryptor: &dyn Encryptor) -> qkd_hal::Result<()> {
         for reading in encryptor.telemetry().await? {
             match reading.value {
-                Value::Count(n) => self.counts.push((reading.name.to_string(), n)),
+                ReadingValue::Count(n) => self.counts.push((reading.name.to_string(), n)),
                 other => self.facts.push(format!("{}: {other:?}", reading.name)),
             }
         }
@@ -96,10 +97,10 @@ impl Told {
                 "group {group}: {} on {} ({}), preferred {:?}, reverts {:?} after {:?}, \
                  switch-overs {:?}",
                 now.mode,
-                now.live.path,
-                now.live.request,
+                now.active.path,
+                now.active.request,
                 now.preferred,
-                now.revert,
+                now.revertive,
                 now.wait_to_restore,
                 now.switch_overs
             ));
@@ -149,7 +150,7 @@ impl Told {
     }
 }
 
-async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Opened> {
+async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<OpenedDevice> {
     let assumptions = qkd_drivers_all::registry()
         .drivers()
         .flat_map(|d| d.info().assumptions)
@@ -157,7 +158,7 @@ async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<Opened> {
         .collect::<Vec<_>>();
     let context = OpenContext::new()
         .with_credentials(credentials)
-        .accepting(assumptions);
+        .with_accepted_assumptions(assumptions);
     qkd_drivers_all::registry().open(uri, &context).await
 }
 
@@ -168,11 +169,11 @@ struct Recorded {
     /// A file with all rows, and the subtrees that they are in.
     rows: PathBuf,
     subtrees: BTreeSet<String>,
-    before: Told,
-    after: Told,
+    before: ReportedIdentity,
+    after: ReportedIdentity,
 }
 
-fn of_emulator(running: &Running) -> Result<Credentials, String> {
+fn of_emulator(running: &RunningEmulator) -> Result<Credentials, String> {
     let file = running
         .ready()
         .credentials_file
@@ -182,7 +183,7 @@ fn of_emulator(running: &Running) -> Result<Credentials, String> {
 }
 
 /// One key at both ends, in use.
-async fn encrypt(running: &Running) -> Result<(), String> {
+async fn encrypt(running: &RunningEmulator) -> Result<(), String> {
     let said = |e: qkd_hal::Error| e.to_string();
     let id = KeyId::from_bytes(&[0x5a; 16]).ok_or("no key id")?;
     let key = Key::new(
@@ -197,7 +198,7 @@ async fn encrypt(running: &Running) -> Result<(), String> {
     for uri in &running.ready().uris {
         let end = open(uri, of_emulator(running)?)
             .await
-            .and_then(|opened| opened.as_encryptor())
+            .and_then(|opened| opened.encryptor())
             .map_err(said)?;
         let channel = end
             .channels()
@@ -260,7 +261,9 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
         let driven = open(uri, of_emulator(&running)?)
             .await
             .map_err(|e| e.to_string())?;
-        let before = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
+        let before = ReportedIdentity::by(&driven)
+            .await
+            .map_err(|e| format!("{uri}: {e}"))?;
         // The output that snmpsim asks for in its manual.
         let v3 = [
             "-v3",
@@ -285,7 +288,9 @@ async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
         .concat();
         let walk = tokio::task::block_in_place(|| tool("snmpwalk", &arguments))?;
         let rows = rows_of(&endpoint.address, &user).await?;
-        let after = Told::by(&driven).await.map_err(|e| format!("{uri}: {e}"))?;
+        let after = ReportedIdentity::by(&driven)
+            .await
+            .map_err(|e| format!("{uri}: {e}"))?;
         let community = format!("{profile}-{n}");
         std::fs::write(folder.join(format!("{community}.snmpwalk")), walk)
             .map_err(|e| e.to_string())?;
@@ -407,14 +412,14 @@ impl Server {
     }
 
     /// Opens a recorded device in it, as soon as it answers.
-    async fn open(&mut self, recorded: &Recorded) -> Result<Opened, String> {
+    async fn open(&mut self, recorded: &Recorded) -> Result<OpenedDevice, String> {
         let (driver, rest) = recorded.uri.split_once("+snmp://").ok_or("no SNMP")?;
         let query = rest.split_once('?').map_or("", |(_, q)| q);
         let uri = format!(
             "{driver}+snmp://127.0.0.1:{}?{query}&deadline=2s",
             self.port
         );
-        let entry = Entry::new(entry_of(query)).with("community", &recorded.community);
+        let entry = CredentialEntry::new(entry_of(query)).with("community", &recorded.community);
         let begun = Instant::now();
         loop {
             match open(&uri, Credentials::default().with(entry.clone())).await {
@@ -441,12 +446,12 @@ impl Server {
     async fn compare(&mut self, recorded: &Recorded) -> Result<(), String> {
         let name = self.name;
         let opened = self.open(recorded).await?;
-        let now = Told::by(&opened)
+        let now = ReportedIdentity::by(&opened)
             .await
             .map_err(|e| format!("{} on {name}: {e}", recorded.community))?;
         now.between(&recorded.before, &recorded.after)
             .map_err(|e| format!("{} on {name}: {e}", recorded.community))?;
-        told(&format!(
+        print_check(&format!(
             "{} on {name}: {} facts and {} counters, as on the emulator",
             recorded.community,
             now.facts.len(),
@@ -475,7 +480,7 @@ fn as_json(rows: &[VarBind]) -> (serde_json::Value, BTreeSet<String>) {
     let mut subtrees = BTreeSet::new();
     let rows = rows.iter().filter_map(|row| {
         // An agent has its own engine and users.
-        if row.oid.below(&Oid::from([1, 3, 6, 1, 6])).is_some() {
+        if row.oid.suffix_of(&Oid::from([1, 3, 6, 1, 6])).is_some() {
             return None;
         }
         let (kind, value) = match &row.value {
@@ -490,7 +495,7 @@ fn as_json(rows: &[VarBind]) -> (serde_json::Value, BTreeSet<String>) {
             _ => return None,
         };
         // The group of a standard MIB, or a vendor's enterprise.
-        let prefix = &row.oid.ids()[..7.min(row.oid.ids().len() - 1)];
+        let prefix = &row.oid.sub_identifiers()[..7.min(row.oid.sub_identifiers().len() - 1)];
         subtrees.insert(Oid::from(prefix).to_string());
         Some(serde_json::json!([row.oid.to_string(), kind, value]))
     });
@@ -499,14 +504,14 @@ fn as_json(rows: &[VarBind]) -> (serde_json::Value, BTreeSet<String>) {
 
 /// All objects of an agent, by our own link.
 async fn rows_of(address: &str, user: &profile::Credentials) -> Result<Vec<VarBind>, String> {
-    let entry = Entry::new("noc")
+    let entry = CredentialEntry::new("noc")
         .with("user", &user.user)
         .with("auth_password", &user.auth_password)
         .with("priv_password", &user.priv_password);
-    let security = Security::from_entry(&entry).map_err(|e| e.to_string())?;
+    let security = SnmpSecurity::from_entry(&entry).map_err(|e| e.to_string())?;
     let options = SnmpOptions::default();
     let events = EventHub::default();
-    let link = UdpSnmp::open(address, security, &options, DEADLINE, events, None)
+    let link = UdpSnmpLink::open(address, security, &options, DEADLINE, events, None)
         .await
         .map_err(|e| e.to_string())?;
     link.walk(&Oid::from([1, 3, 6, 1]), DEADLINE)

@@ -1,7 +1,7 @@
 //! Other people's SNMP clients on our agents: gosnmp, npm `net-snmp`, Perl's Net::SNMP, ruby-snmp
 //! and Prometheus' snmp_exporter. They have to find as many objects as net-snmp's `snmpwalk` does.
 
-use crate::{block_on, expect, told, tool};
+use crate::{block_on, expect, print_check, tool};
 use qkd_emulators::profile::{self, Options};
 use std::{
     io::{Read, Write},
@@ -110,7 +110,7 @@ pub(crate) fn run() -> Result<String, String> {
                 Ok::<_, String>(objects)
             });
             let objects = said.map_err(|e| format!("{profile}: {e}"))?;
-            told(&format!("{profile}: {objects} objects, as for snmpwalk"));
+            print_check(&format!("{profile}: {objects} objects, as for snmpwalk"));
         }
         Ok(
             "gosnmp, npm net-snmp (walks and SETs over SNMPv3), Perl Net::SNMP, ruby-snmp (walks \

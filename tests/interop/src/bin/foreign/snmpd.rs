@@ -3,25 +3,25 @@
 
 use crate::{block_on, expect};
 use qkd_driver_kit::{
-    credentials::Entry,
+    credentials::CredentialEntry,
     link::{
         LinkError,
         snmp::{Oid, SetRequest, SnmpLink, Value},
-        snmp_udp::{Security, SnmpClientLibrary, SnmpOptions, UdpSnmp},
+        snmp_udp::{SnmpClientLibrary, SnmpOptions, SnmpSecurity, UdpSnmpLink},
     },
 };
 use qkd_hal::{ErrorKind, event::EventHub};
 use qkd_interop::snmpd::{AUTH_PASSWORD, PRIV_PASSWORD, PROTOCOLS, Snmpd, USER};
 use std::{sync::Arc, time::Duration};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn v3(auth: &str, privacy: &str) -> Entry {
+fn v3(auth: &str, privacy: &str) -> CredentialEntry {
     v3_as(USER, auth, privacy)
 }
 
-fn v3_as(user: &str, auth: &str, privacy: &str) -> Entry {
-    Entry::new("v3")
+fn v3_as(user: &str, auth: &str, privacy: &str) -> CredentialEntry {
+    CredentialEntry::new("v3")
         .with("user", user)
         .with("auth_password", auth)
         .with("priv_password", privacy)
@@ -30,18 +30,18 @@ fn v3_as(user: &str, auth: &str, privacy: &str) -> Entry {
 async fn open(
     client: SnmpClientLibrary,
     port: u16,
-    entry: &Entry,
-) -> Result<Arc<UdpSnmp>, LinkError> {
+    entry: &CredentialEntry,
+) -> Result<Arc<UdpSnmpLink>, LinkError> {
     let security =
-        Security::from_entry(entry).map_err(|e| LinkError::new(e.kind(), e.message()))?;
-    UdpSnmp::open(
+        SnmpSecurity::from_entry(entry).map_err(|e| LinkError::new(e.kind(), e.message()))?;
+    UdpSnmpLink::open(
         &format!("127.0.0.1:{port}"),
         security,
         &SnmpOptions {
             client,
             ..SnmpOptions::default()
         },
-        PATIENCE,
+        REPLY_TIMEOUT,
         EventHub::default(),
         None,
     )
@@ -68,12 +68,12 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
     let port = agent.port;
     block_on(async {
         let said = |e: LinkError| e.to_string();
-        let v2c = Entry::new("v2c").with("community", "public");
+        let v2c = CredentialEntry::new("v2c").with("community", "public");
         let v3 = v3(AUTH_PASSWORD, PRIV_PASSWORD);
         for entry in [&v2c, &v3] {
             let link = open(client, port, entry).await.map_err(said)?;
             let got = link
-                .get(&[system(2), system(3), system(99)], PATIENCE)
+                .get(&[system(2), system(3), system(99)], REPLY_TIMEOUT)
                 .await
                 .map_err(said)?;
             expect(
@@ -83,7 +83,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
                 || format!("unexpected values {got:?}"),
             )?;
             let walked = link
-                .walk(&Oid::from([1, 3, 6, 1, 2, 1, 1]), PATIENCE)
+                .walk(&Oid::from([1, 3, 6, 1, 2, 1, 1]), REPLY_TIMEOUT)
                 .await
                 .map_err(said)?;
             expect(
@@ -99,8 +99,8 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
                 .await
                 .map_err(|e| format!("{auth} and {privacy}: {e}"))?;
             let named = SetRequest::new().with(system(4), Value::text(user));
-            link.set(named, PATIENCE).await.map_err(said)?;
-            let read = link.get(&[system(4)], PATIENCE).await.map_err(said)?;
+            link.set(named, REPLY_TIMEOUT).await.map_err(said)?;
+            let read = link.get(&[system(4)], REPLY_TIMEOUT).await.map_err(said)?;
             expect(read[0].value == Value::text(user), || {
                 format!("{auth} and {privacy}: {read:?}")
             })?;
@@ -110,7 +110,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
         let error = reader
             .set(
                 SetRequest::new().with(system(4), Value::text("other")),
-                PATIENCE,
+                REPLY_TIMEOUT,
             )
             .await
             .err()
@@ -122,9 +122,9 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
         let set = SetRequest::new()
             .with(system(4), Value::text("noc@example"))
             .with_secret(system(5), Value::text("madrid-1"));
-        let id = link.set(set, PATIENCE).await.map_err(said)?;
+        let id = link.set(set, REPLY_TIMEOUT).await.map_err(said)?;
         let got = link
-            .get(&[system(4), system(5)], PATIENCE)
+            .get(&[system(4), system(5)], REPLY_TIMEOUT)
             .await
             .map_err(said)?;
         expect(
@@ -138,7 +138,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
                 SetRequest::new()
                     .with(system(4), Value::text("other"))
                     .with(system(3), Value::TimeTicks(1)),
-                PATIENCE,
+                REPLY_TIMEOUT,
             )
             .await;
         let error = refused.err().ok_or("a SET of sysUpTime was accepted")?;
@@ -146,7 +146,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
             error.kind == ErrorKind::Refused && error.detail.contains("varbind 2"),
             || format!("a refused SET: {error:?}"),
         )?;
-        let got = link.get(&[system(4)], PATIENCE).await.map_err(said)?;
+        let got = link.get(&[system(4)], REPLY_TIMEOUT).await.map_err(said)?;
         expect(got[0].value == Value::text("noc@example"), || {
             "a refused SET changed its other varbind".to_owned()
         })?;
@@ -180,7 +180,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
         let calls: Vec<_> = (0..200)
             .map(|_| {
                 let link = Arc::clone(&link);
-                tokio::spawn(async move { link.get(&[system(3)], PATIENCE).await.is_ok() })
+                tokio::spawn(async move { link.get(&[system(3)], REPLY_TIMEOUT).await.is_ok() })
             })
             .collect();
         for call in calls {
@@ -189,7 +189,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
             })?;
         }
         tokio::task::block_in_place(|| agent.restart()).map_err(|e| e.to_string())?;
-        link.get(&[system(3)], PATIENCE)
+        link.get(&[system(3)], REPLY_TIMEOUT)
             .await
             .map_err(|e| format!("after a restart: {e}"))?;
         Ok(())

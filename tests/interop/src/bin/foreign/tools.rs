@@ -1,10 +1,10 @@
 //! Command-line tools of other projects on our emulators: `lxi` of lxi-tools, which sends SCPI over
 //! a raw socket, and `usbip` of the Linux kernel's tools, which lists what a host exports.
 
-use crate::{block_on, expect, told, tool};
-use qkd_emulators::profile::{self, Options, Running};
+use crate::{block_on, expect, print_check, tool};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 
-async fn start(name: &str, bus: &str) -> Result<(Running, String, String), String> {
+async fn start(name: &str, bus: &str) -> Result<(RunningEmulator, String, String), String> {
     let running = profile::start(name, &Options::default())
         .await
         .map_err(|e| format!("{name}: {e}"))?;
@@ -29,7 +29,7 @@ pub(crate) fn lxi() -> Result<String, String> {
             expect(answer.to_lowercase().contains(&says.to_lowercase()), || {
                 format!("{name} answers lxi: {answer}")
             })?;
-            told(&format!("{name}: {}", answer.trim()));
+            print_check(&format!("{name}: {}", answer.trim()));
         }
         Ok("lxi-tools reads the identity of Polatis switches over raw SCPI sockets".to_owned())
     })

@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result<String, String> {
                 .await
                 .map_err(|e| e.to_string())?;
             let seen = opened
-                .as_switch()
+                .switch()
                 .map_err(|e| e.to_string())?
                 .connections()
                 .await

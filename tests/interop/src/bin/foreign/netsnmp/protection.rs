@@ -2,23 +2,23 @@
 //! not be set is refused, and a switch-over is notified.
 
 use super::{COMMUNITY, Peer};
-use crate::{expect, told};
+use crate::{expect, print_check};
 use qkd_driver_kit::{
-    credentials::Entry,
+    credentials::CredentialEntry,
     link::{
         snmp::{Notification, Oid, Value},
-        snmp_udp::{NotificationReceiver, Security},
+        snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
 };
-use qkd_emulators::profile::{self, Options, Running};
+use qkd_emulators::profile::{self, Options, RunningEmulator};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const SWITCH_OVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running emulator, as net-snmp's tools see it, and what it sends.
 struct Bench {
-    running: Running,
+    running: RunningEmulator,
     peer: Peer,
     notified: Receiver<Notification>,
     _receiver: NotificationReceiver,
@@ -36,11 +36,11 @@ impl Bench {
             .credentials
             .clone()
             .ok_or("no credentials")?;
-        let entry = Entry::new("traps")
+        let entry = CredentialEntry::new("traps")
             .with("user", &user.user)
             .with("auth_password", &user.auth_password)
             .with("priv_password", &user.priv_password);
-        let security = Security::from_entry(&entry).map_err(|e| e.to_string())?;
+        let security = SnmpSecurity::from_entry(&entry).map_err(|e| e.to_string())?;
         let receiver = NotificationReceiver::bind("127.0.0.1:0", &[security])
             .await
             .map_err(|e| e.to_string())?;
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// Waits for a notification of this name, in which a varbind below that object has this value.
-    async fn tells(&mut self, trap: &str, object: &str, value: &Value) -> Result<(), String> {
+    async fn expect_trap(&mut self, trap: &str, object: &str, value: &Value) -> Result<(), String> {
         let oid = |text: &str| {
             text[1..]
                 .parse::<Oid>()
@@ -76,23 +76,25 @@ impl Bench {
                     .await
                     .map_err(|e| format!("{e}, after {others:?}"))?;
                 if one.trap == trap
-                    && one
-                        .binds
-                        .iter()
-                        .any(|b| b.oid.ids().starts_with(object.ids()) && b.value == *value)
+                    && one.binds.iter().any(|b| {
+                        b.oid
+                            .sub_identifiers()
+                            .starts_with(object.sub_identifiers())
+                            && b.value == *value
+                    })
                 {
                     return Ok(());
                 }
                 others.push(one);
             }
         };
-        tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(SWITCH_OVER_TIMEOUT, found)
             .await
             .map_err(|_| format!("no notification {trap:?} with {object:?} {value:?}"))?
     }
 
     /// The state of the model has this in it.
-    fn stands(&self, what: &str) -> Result<(), String> {
+    fn check_state(&self, what: &str) -> Result<(), String> {
         let state = self.running.state();
         expect(state.contains(what), || {
             format!("the model has no `{what}`: {state}")
@@ -110,7 +112,7 @@ fn common(
     peer.has_object_id(object_id)?;
     let system = (1..=6).map(|n| format!(".1.3.6.1.2.1.1.{n}.0"));
     let count = peer.complete(&system.chain(with).collect::<Vec<_>>())?;
-    told(&format!(
+    print_check(&format!(
         "{what}: sysObjectID; {count} rows by snmpwalk, snmpbulkwalk and snmpget, strictly \
          increasing"
     ));
@@ -169,12 +171,12 @@ async fn scte(name: &str) -> Result<(), String> {
         peer.refuses_whole((&control, "i", foreign), "inconsistentValue")?;
         peer.set(&[(&mode, "i", "2"), (&control, "i", second)])?;
         is(peer, &state, second)?;
-        bench.stands("manual live 1")?;
-        bench.stands(words)?;
+        bench.check_state("manual live 1")?;
+        bench.check_state(words)?;
         peer.set(&[(&control, "i", first)])?;
         is(peer, &state, first)?;
         peer.set(&[(&mode, "i", "1")])?;
-        told(&format!(
+        print_check(&format!(
             "{name}: manual mode and the other path in one PDU, read back and so in the model; \
              paths that it has not are refused"
         ));
@@ -182,12 +184,12 @@ async fn scte(name: &str) -> Result<(), String> {
     })?;
     if is_ab {
         bench.running.fault("cut=a")?;
-        tokio::task::block_in_place(|| bench.peer.becomes(&state, second))?;
+        tokio::task::block_in_place(|| bench.peer.wait_for_value(&state, second))?;
         let about = he(5)[1..].parse::<Oid>().map_err(|e| format!("{e:?}"))?;
         bench
-            .tells(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about))
+            .expect_trap(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about))
             .await?;
-        told(&format!(
+        print_check(&format!(
             "{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of \
              heOpSwitchFailoverStatus"
         ));
@@ -219,15 +221,15 @@ async fn fs_olp() -> Result<(), String> {
         peer.set(&[(&mode, "i", "0"), (&channel, "i", "2")])?;
         is(peer, &channel, "2")?;
         is(peer, &olp(2, 9), "1")?;
-        bench.stands("group 1: manual live 1")?;
-        bench.stands("group 2: automatic live 0")?;
+        bench.check_state("group 1: manual live 1")?;
+        bench.check_state("group 2: automatic live 0")?;
         peer.set(&[(&channel, "i", "1"), (&mode, "i", "1")])?;
         bench.running.fault("cut=1/main")?;
-        peer.becomes(&channel, "2")?;
+        peer.wait_for_value(&channel, "2")?;
         is(peer, &olp(1, 19), "-5000")?;
         is(peer, &olp(2, 9), "1")
     })?;
-    told(
+    print_check(
         "fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; \
          a card whose main path is cut goes over",
     );
@@ -256,7 +258,7 @@ async fn packetlight() -> Result<(), String> {
         )?;
         peer.set(&[(&command, "i", "2")])?;
         is(peer, &aps(20), "6")?;
-        bench.stands("standing Some(Lockout)")?;
+        bench.check_state("standing Some(Lockout)")?;
         // The first of the BITS.
         let status = peer.get(&aps(13))?;
         expect(status.value.starts_with("80"), || {
@@ -265,29 +267,31 @@ async fn packetlight() -> Result<(), String> {
         peer.set(&[(&command, "i", "1"), (&wait, "u", "7")])?;
         is(peer, &aps(20), "1")?;
         is(peer, &wait, "7")?;
-        bench.stands("wait 420s")?;
+        bench.check_state("wait 420s")?;
         refused(peer, &wait, "u", "13", "wrongValue")?;
         refused(peer, &wait, "i", "5", "wrongType")?;
         refused(peer, &command, "i", "7", "wrongValue")?;
         refused(peer, &active, "i", "2", "notWritable")?;
         peer.set(&[(&command, "i", "5")])?;
-        peer.becomes(&active, "2")?;
+        peer.wait_for_value(&active, "2")?;
         is(peer, &aps(20), "3")?;
         // The group is not revertive: without the command it stays, and another brings it back.
         peer.set(&[(&command, "i", "1")])?;
         is(peer, &active, "2")?;
         peer.set(&[(&command, "i", "6")])?;
-        peer.becomes(&active, "1")?;
+        peer.wait_for_value(&active, "1")?;
         peer.set(&[(&command, "i", "1")]).map(drop)
     })?;
-    told(
+    print_check(
         "packetlight: a lockout and its end, WaitToRestore as Unsigned32, a manual switch of \
          working and back; what the ranges exclude is refused",
     );
     bench.running.fault("cut=working")?;
-    tokio::task::block_in_place(|| bench.peer.becomes(&active, "2"))?;
-    bench.tells(APS_TRAP, &active, &Value::Integer(2)).await?;
-    told(
+    tokio::task::block_in_place(|| bench.peer.wait_for_value(&active, "2"))?;
+    bench
+        .expect_trap(APS_TRAP, &active, &Value::Integer(2))
+        .await?;
+    print_check(
         "packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells \
          so",
     );
@@ -322,10 +326,10 @@ async fn polatis() -> Result<(), String> {
         let (level, desired) = (p("4.2.1.1.1.1.17"), p("4.2.1.1.1.4.17"));
         peer.set(&[(&level, "i", "-10000"), (&desired, "i", "2")])?;
         is(peer, &p("4.2.1.1.1.3.17"), "2")?;
-        peer.becomes(&p("3.2.2.2.1.1.17"), "-10000")
+        peer.wait_for_value(&p("3.2.2.2.1.1.17"), "-10000")
     })?;
     bench
-        .tells(&p("2.3.0.7"), &p("2.3.1.3"), &Value::text("1"))
+        .expect_trap(&p("2.3.0.7"), &p("2.3.1.3"), &Value::text("1"))
         .await?;
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
@@ -343,11 +347,11 @@ async fn polatis() -> Result<(), String> {
             format!("a destroyed group is walked: {gone}")
         })
     })?;
-    told(
+    print_check(
         "polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; \
          polatisOxcSwitchCompleteV2 tells of the patch",
     );
-    told("polatis: a protection group by createAndGo, not twice, and gone by destroy");
+    print_check("polatis: a protection group by createAndGo, not twice, and gone by destroy");
     Ok(())
 }
 

@@ -1,0 +1,401 @@
+//! Capabilities before calls: what a device declares is what it does, no more and no less.
+
+use crate::{
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case_context::CaseContext,
+    reading,
+};
+use qkd_driver_kit::OpenedDevice;
+use qkd_hal::{
+    Effect, ErrorKind, Key, KeyId, Operation as Op, Result, Support,
+    encryptor::{ChannelId, Confirmation, Staged, Staging},
+    parameter::ParameterValue,
+    qkd::{KeyRequest, Role},
+};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, Scope,
+    protection::{ExternalCommand, GroupId, ProtectionSetting},
+};
+use zeroize::Zeroizing;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "DEV-14/declared",
+        "calls every declared operation that reads",
+        &[],
+        |b| Box::pin(over_claims(b)),
+    ),
+    Case::new(
+        "DEV-15/undeclared",
+        "lets undeclared reads pass to the driver, and calls them",
+        &[Precondition::Live],
+        |b| Box::pin(under_claims(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-16/refused",
+        "calls every undeclared operation",
+        &[],
+        |b| Box::pin(undeclared(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-17/profile",
+        "looks for each operation of the profile",
+        &[],
+        |b| Box::pin(profile(b)),
+    ),
+    Case::new(
+        "DEV-18/assumed",
+        "opens it without accepted assumptions, and changes something that rests on one",
+        &[Precondition::Live],
+        |b| Box::pin(assumed(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-19/parameter",
+        "opens it with a parameter that no driver has",
+        &[],
+        |b| Box::pin(unknown_uri_parameter(b)),
+    )
+    .negative(),
+    Case::new(
+        "DEV-20/agree",
+        "compares what the kinds declare with what the operations declare",
+        &[],
+        |b| Box::pin(agree(b)),
+    ),
+];
+
+async fn over_claims(b: &CaseContext) -> CaseOutcome {
+    let opened = b.open().await?;
+    let all = reading::read_all(b, &opened).await;
+    ensure(!all.is_empty(), || {
+        "it declares nothing that can be read".to_owned()
+    })?;
+    for (op, result) in all {
+        match result {
+            // A switch that cannot be read knows nothing before its first acknowledgement.
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotReady => {}
+            Err(e) => return fail(format!("it declares {op}, and: {e}")),
+        }
+    }
+    Ok(())
+}
+
+async fn under_claims(b: &CaseContext) -> CaseOutcome {
+    let opened = b.open().await?;
+    let capabilities = opened.device().capabilities().clone();
+    opened.allow_undeclared_reads();
+    for op in Op::ALL
+        .iter()
+        .copied()
+        .filter(|op| !op.is_mutating() && capabilities.supports(*op) == Support::Unsupported)
+    {
+        match reading::read(b, &opened, op).await {
+            Some(Ok(())) => return fail(format!("it does not declare {op}, and does it")),
+            Some(Err(e)) if e.kind() != ErrorKind::Unsupported => {
+                return fail(format!("it does not declare {op}, and tries it: {e}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A key of no device.
+pub(crate) fn synthetic_key(bytes: usize) -> Key {
+    let random: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes())
+        .flatten()
+        .take(bytes)
+        .collect();
+    Key::new(uuid::Uuid::new_v4().into(), Zeroizing::new(random))
+}
+
+/// A key id that nobody has given.
+pub(crate) fn made_up_id() -> KeyId {
+    uuid::Uuid::new_v4().into()
+}
+
+/// Calls a changing operation with arguments that do as little as they can; `None` where the device has no such handle.
+async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
+    let staged = || Staged::new(ChannelId::from("none"), made_up_id(), None, "none");
+    Some(match op {
+        Op::SetParameter => {
+            let device = opened.device();
+            let spec = device.parameters().iter().find(|p| p.writable);
+            device
+                .set_parameter(
+                    spec.map_or("none", |p| p.name),
+                    &ParameterValue::Flag(false),
+                )
+                .await
+        }
+        Op::Start => opened.module().ok()?.start().await,
+        Op::Stop => opened.module().ok()?.stop().await,
+        Op::Calibrate => opened.module().ok()?.calibrate().await,
+        Op::TakeKeys => opened
+            .module()
+            .ok()?
+            .take_keys(&KeyRequest::new(1))
+            .await
+            .map(drop),
+        Op::TakeKeysById => opened
+            .module()
+            .ok()?
+            .take_keys_by_id(&[made_up_id()])
+            .await
+            .map(drop),
+        Op::Stage => {
+            let encryptor = opened.encryptor().ok()?;
+            let size = super::encryptor::size(&*encryptor);
+            encryptor
+                .stage(&ChannelId::from("none"), &synthetic_key(size))
+                .await
+                .map(drop)
+        }
+        Op::Activate => opened.encryptor().ok()?.activate(&staged()).await,
+        Op::Retire => {
+            let claimed = Confirmation::new(&staged(), true, "made up")
+                .confirmed()
+                .ok()?;
+            opened.encryptor().ok()?.retire(&claimed).await
+        }
+        Op::Zeroize => {
+            opened
+                .encryptor()
+                .ok()?
+                .zeroize(&ChannelId::from("none"))
+                .await
+        }
+        Op::SetEncryption => {
+            opened
+                .encryptor()
+                .ok()?
+                .set_encryption(&ChannelId::from("none"), true)
+                .await
+        }
+        Op::Apply => {
+            // A plan for another box: even one that got through would do nothing.
+            let switch = opened.switch().ok()?;
+            let another = qkd_hal::Identity::new("nobody").with_serial("none");
+            let dark = CrossConnects::dark();
+            match Plan::new(
+                &another,
+                &switch.switch_capabilities().geometry,
+                &dark,
+                &dark,
+                &Scope::Touched,
+            ) {
+                Ok(plan) => switch.apply(&plan).await.map(drop),
+                Err(_) => return None,
+            }
+        }
+        Op::SetPort => {
+            let switch = opened.switch().ok()?;
+            let port = switch
+                .switch_capabilities()
+                .geometry
+                .ports()
+                .last()
+                .unwrap_or(Port(1));
+            switch.set_port(port, true).await
+        }
+        Op::SetMonitor => {
+            let none = AlarmLevels {
+                low: None,
+                high: None,
+            };
+            opened
+                .power_meter()
+                .ok()?
+                .set_monitor(Port(u32::MAX), &MonitorSetting::Alarms(none))
+                .await
+        }
+        Op::SetAttenuation => {
+            opened
+                .attenuator()
+                .ok()?
+                .set_attenuation(Port(u32::MAX), &Attenuation::Transparent)
+                .await
+        }
+        Op::SetProtection => {
+            opened
+                .protection()
+                .ok()?
+                .set_protection(&GroupId::from("none"), &ProtectionSetting::Revertive(true))
+                .await
+        }
+        Op::ProtectionCommand => {
+            opened
+                .protection()
+                .ok()?
+                .command(&GroupId::from("none"), &ExternalCommand::Clear)
+                .await
+        }
+        _ => return None,
+    })
+}
+
+async fn undeclared(b: &CaseContext) -> CaseOutcome {
+    let opened = b.open().await?;
+    let (sent, mut tried) = (b.records().len(), false);
+    for op in Op::ALL
+        .iter()
+        .copied()
+        .filter(|op| opened.device().capabilities().supports(*op) == Support::Unsupported)
+    {
+        let result = if op.is_mutating() {
+            change(&opened, op).await
+        } else {
+            reading::read(b, &opened, op).await
+        };
+        let Some(result) = result else { continue };
+        tried = true;
+        let error = expect_error(format!("{op}, which it does not declare"), result)?;
+        let right = error.kind() == ErrorKind::Unsupported && error.effect() == Effect::None;
+        ensure(right, || {
+            format!("{op}, which it does not declare: {error}")
+        })?;
+        b.check_no_traffic_since(sent)?;
+    }
+    if tried {
+        Ok(())
+    } else {
+        Err(NotPassed::NotApplicable(
+            "it declares all that it could be asked".to_owned(),
+        ))
+    }
+}
+
+async fn profile(b: &CaseContext) -> CaseOutcome {
+    let device = b.open().await?.device();
+    let missing: Vec<_> = b
+        .session
+        .profile
+        .must()
+        .filter(|op| device.capabilities().supports(*op) == Support::Unsupported)
+        .map(Op::name)
+        .collect();
+    ensure(missing.is_empty(), || {
+        format!(
+            "the profile {} asks for {}, which it does not declare",
+            b.session.dut.profile,
+            missing.join(", ")
+        )
+    })
+}
+
+async fn assumed(b: &CaseContext) -> CaseOutcome {
+    let opened = b.open_without_assumptions().await?;
+    let device = opened.device();
+    let sent = b.records().len();
+    let mut tried = false;
+    for op in Op::ALL.iter().copied().filter(|op| {
+        op.is_mutating() && device.capabilities().supports(*op) != Support::Unsupported
+    }) {
+        let Some(assumption) = device.descriptor().blocking_assumption(op) else {
+            continue;
+        };
+        let Some(result) = change(&opened, op).await else {
+            continue;
+        };
+        tried = true;
+        let error = expect_error(format!("{op}, which rests on `{}`", assumption.id), result)?;
+        let right =
+            error.kind() == ErrorKind::AssumptionNotAccepted && error.effect() == Effect::None;
+        ensure(right, || {
+            format!("{op}, which rests on `{}`: {error}", assumption.id)
+        })?;
+        ensure(error.message().contains(assumption.id), || {
+            format!("{op}: the error does not name `{}`: {error}", assumption.id)
+        })?;
+        b.check_no_traffic_since(sent)?;
+    }
+    if tried {
+        Ok(())
+    } else {
+        Err(NotPassed::NotApplicable(
+            "no changing operation rests on an assumption".to_owned(),
+        ))
+    }
+}
+
+async fn unknown_uri_parameter(b: &CaseContext) -> CaseOutcome {
+    let error = expect_error(
+        "a URI with the parameter `colour`",
+        b.open_with(&[("colour", "red")]).await,
+    )?;
+    ensure(error.kind() == ErrorKind::InvalidInput, || {
+        format!("a URI with an unknown parameter: {error}")
+    })?;
+    ensure(error.message().contains("colour"), || {
+        format!("the error does not name the parameter: {error}")
+    })?;
+    b.check_no_traffic_since(0)
+}
+
+async fn agree(b: &CaseContext) -> CaseOutcome {
+    let opened = b.open().await?;
+    let device = opened.device();
+    let can = |op| device.capabilities().supports(op) != Support::Unsupported;
+    if can(Op::GetParameter) != device.parameters().iter().any(|p| p.readable) {
+        return fail(
+            "it declares to read parameters, and has none that can be read, or the other way round",
+        );
+    }
+    if can(Op::SetParameter) != device.parameters().iter().any(|p| p.writable) {
+        return fail(
+            "it declares to write parameters, and has none that can be written, or the other way round",
+        );
+    }
+    if let Ok(meter) = opened.power_meter() {
+        let monitors = &meter.meter_capabilities().monitors;
+        ensure(can(Op::Power) != monitors.is_empty(), || {
+            "it declares power, and names no monitor, or the other way round".to_owned()
+        })?;
+        if let Ok(switch) = opened.switch() {
+            let outside = monitors.iter().find(|p| {
+                switch
+                    .switch_capabilities()
+                    .geometry
+                    .check_port(**p)
+                    .is_err()
+            });
+            ensure(outside.is_none(), || {
+                format!("it names a power monitor at port {outside:?}, which it does not have")
+            })?;
+        }
+    }
+    if let Ok(encryptor) = opened.encryptor() {
+        let declared = encryptor.encryptor_capabilities();
+        let ready = matches!(
+            declared.staging,
+            Staging::Slots {
+                receive_ready: true,
+                ..
+            }
+        );
+        ensure(!declared.hitless || ready, || {
+            "it is called hitless, and has no slot that receives before it is activated".to_owned()
+        })?;
+        let slots = matches!(declared.staging, Staging::Slots { .. });
+        ensure(slots == can(Op::Retire), || {
+            "it declares to retire keys, and has no slots, or the other way round".to_owned()
+        })?;
+    }
+    if let Ok(module) = opened.module() {
+        let keys = can(Op::TakeKeys) || can(Op::TakeKeysById);
+        ensure(
+            module.qkd_capabilities().role != Role::KeyDelivery || keys,
+            || "it delivers keys by role, and declares neither way to take them".to_owned(),
+        )?;
+    }
+    if let Ok(random) = opened.random() {
+        ensure(random.random_capabilities().max_request > 0, || {
+            "it gives at most 0 bytes".to_owned()
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,515 @@
+//! Putting back what a case changed.
+
+use crate::{
+    case::NotPassed,
+    case_context::{CaseContext, not_accepted},
+    dut::Dut,
+    journal::{KnownDevice, Snapshot},
+    result::TargetKind,
+    runner::RunObserver,
+    session::Session,
+};
+use qkd_driver_kit::OpenedDevice;
+use qkd_hal::{
+    Error, Operation, Result,
+    text::printable,
+    units::{DecibelMilliwatts, Decibels, Nanometres},
+};
+use qkd_switch_hal::{
+    AlarmLevels, Attenuation, CrossConnect, CrossConnects, MonitorSetting, OpticalSwitch, Plan,
+    Port, Scope,
+    protection::{
+        ExternalCommand, ExternalCommandKind, GroupId, PathId, Protection, ProtectionSetting,
+        ProtectionStatus, SelectionMode, SettingKind,
+    },
+};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// Plans from the present paths to others, and applies the plan.
+pub(crate) async fn change_to(switch: &dyn OpticalSwitch, wanted: &CrossConnects) -> Result<()> {
+    let present = switch.connections().await?.value;
+    if present == *wanted {
+        return Ok(());
+    }
+    switch
+        .apply(&plan(switch, &present, wanted).await?)
+        .await
+        .map(drop)
+}
+
+/// The plan from one state to another.
+pub(crate) async fn plan(
+    switch: &dyn OpticalSwitch,
+    present: &CrossConnects,
+    wanted: &CrossConnects,
+) -> Result<Plan> {
+    Plan::new(
+        &identity(switch).await?,
+        &switch.switch_capabilities().geometry,
+        present,
+        wanted,
+        &Scope::Touched,
+    )
+}
+
+/// Who the switch says that it is, or its maker where it cannot say.
+pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Identity> {
+    match switch.identity().await {
+        Err(e) if e.kind() == qkd_hal::ErrorKind::Unsupported => Ok(qkd_hal::Identity::default()),
+        other => other,
+    }
+}
+
+/// Whether the file of the device allows to put this back. Connections are confined port by port:
+/// see [`within`].
+///
+/// # Errors
+/// `InvalidInput`, which names what the file does not.
+fn check_confined(dut: &Dut, stood: &Snapshot) -> Result<()> {
+    if dut.target_kind() != TargetKind::Device {
+        return Ok(());
+    }
+    let (named, what) = match stood {
+        Snapshot::Port(port, _)
+        | Snapshot::Monitor { port, .. }
+        | Snapshot::Attenuation { port, .. } => (dut.ports.contains(port), format!("port {port}")),
+        Snapshot::Parameter(name, _) => (
+            dut.parameters.contains(name),
+            format!("the parameter `{}`", printable(name, 80)),
+        ),
+        Snapshot::Protection { group, .. } => (
+            dut.group.as_ref() == Some(group),
+            format!("the group `{}`", printable(group, 80)),
+        ),
+        Snapshot::Connections(_) | Snapshot::Other(_) => (true, String::new()),
+    };
+    if named {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the file of the device does not name {what}, so that it is not touched; name it, or \
+         restore it by hand: {}",
+        printable(&stood.by_hand(), 400)
+    )))
+}
+
+/// Puts one thing back as it stood.
+async fn restore(dut: &Dut, opened: &OpenedDevice, stood: &Snapshot) -> Result<()> {
+    check_confined(dut, stood)?;
+    match stood {
+        Snapshot::Connections(paths) => {
+            let switch = opened.switch()?;
+            let (present, stood) = (switch.connections().await?.value, paths.parse()?);
+            let wanted = if dut.target_kind() == TargetKind::Device {
+                within(&dut.ports, &present, &stood)?
+            } else {
+                stood
+            };
+            change_to(&*switch, &wanted).await
+        }
+        Snapshot::Port(port, enabled) => opened.switch()?.set_port(Port(*port), *enabled).await,
+        Snapshot::Parameter(name, value) => {
+            let device = opened.device();
+            let value = qkd_hal::parameter::find(device.parameters(), name)?.parse(value)?;
+            device.set_parameter(name, &value).await
+        }
+        Snapshot::Monitor {
+            port,
+            low,
+            high,
+            averaging,
+            wavelength,
+        } => {
+            let meter = opened.power_meter()?;
+            let level = |l: &Option<f64>| l.map(DecibelMilliwatts);
+            let mut changes = vec![MonitorSetting::Alarms(AlarmLevels {
+                low: level(low),
+                high: level(high),
+            })];
+            changes
+                .extend(averaging.map(|s| MonitorSetting::Averaging(Duration::from_secs_f64(s))));
+            changes.extend(wavelength.map(|nm| MonitorSetting::Wavelength(Nanometres(nm))));
+            for change in changes
+                .iter()
+                .filter(|c| meter.meter_capabilities().check(c).is_ok())
+            {
+                meter.set_monitor(Port(*port), change).await?;
+            }
+            Ok(())
+        }
+        Snapshot::Attenuation {
+            port,
+            mode,
+            level,
+            reference,
+        } => {
+            let wanted = match (mode.as_str(), level, reference) {
+                ("transparent", ..) => Attenuation::Transparent,
+                ("maximum", ..) => Attenuation::Maximum,
+                ("loss", Some(db), _) => Attenuation::Loss(Decibels(*db)),
+                ("output-power", Some(dbm), _) => Attenuation::OutputPower(DecibelMilliwatts(*dbm)),
+                ("relative", Some(db), Some(port)) => Attenuation::Relative {
+                    below: Decibels(*db),
+                    reference: Port(*port),
+                },
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "an attenuator cannot be set to `{mode}`"
+                    )));
+                }
+            };
+            opened
+                .attenuator()?
+                .set_attenuation(Port(*port), &wanted)
+                .await
+        }
+        Snapshot::Protection {
+            group,
+            settings,
+            live,
+        } => {
+            restore_group(
+                &*opened.protection()?,
+                &group.as_str().into(),
+                settings,
+                &live.as_str().into(),
+            )
+            .await
+        }
+        Snapshot::Other(_) => Ok(()),
+    }
+}
+
+impl Snapshot {
+    /// How an attenuator stands.
+    pub(crate) fn attenuation(port: Port, now: &Attenuation) -> Self {
+        let (level, reference) = match now {
+            Attenuation::Loss(db) => (Some(db.0), None),
+            Attenuation::OutputPower(dbm) => (Some(dbm.0), None),
+            Attenuation::Relative { below, reference } => (Some(below.0), Some(reference.0)),
+            _ => (None, None),
+        };
+        Self::Attenuation {
+            port: port.0,
+            mode: now.mode().to_owned(),
+            level,
+            reference,
+        }
+    }
+}
+
+/// How a protection group stands, for the journal.
+pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> Snapshot {
+    let settings = now
+        .settings(&protection.protection_capabilities().settings)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Snapshot::Protection {
+        group: now.group.0.clone(),
+        settings,
+        live: now.active.path.0.clone(),
+    }
+}
+
+/// First no command stands; then the signal goes back to its path, the settings back to theirs, and the mode last of all.
+async fn restore_group(
+    protection: &dyn Protection,
+    group: &GroupId,
+    settings: &[String],
+    live: &PathId,
+) -> Result<()> {
+    let commands = &protection.protection_capabilities().commands;
+    if commands.contains(&ExternalCommandKind::Clear) {
+        protection.command(group, &ExternalCommand::Clear).await?;
+    }
+    let now = protection.protection(group).await?.value;
+    if now.active.path != *live && commands.contains(&ExternalCommandKind::Force) {
+        // A box without standing commands takes it in manual mode only.
+        let stands = commands.contains(&ExternalCommandKind::Clear);
+        if !stands
+            && now.mode == SelectionMode::Automatic
+            && protection
+                .protection_capabilities()
+                .settings
+                .contains(&SettingKind::Mode)
+        {
+            protection
+                .set_protection(group, &ProtectionSetting::Mode(SelectionMode::Manual))
+                .await?;
+        }
+        protection
+            .command(group, &ExternalCommand::Force(live.clone()))
+            .await?;
+        if commands.contains(&ExternalCommandKind::Clear) {
+            protection.command(group, &ExternalCommand::Clear).await?;
+        }
+    }
+    let stands = protection
+        .protection(group)
+        .await?
+        .value
+        .settings(&protection.protection_capabilities().settings);
+    for setting in settings {
+        let setting: ProtectionSetting = setting.parse()?;
+        if !stands.contains(&setting) {
+            protection.set_protection(group, &setting).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The paths between these ports as they stood, and all others as they are now: what somebody else
+/// has changed meanwhile is not ours to put back.
+fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
+    if ports.is_empty() {
+        return Err(Error::invalid(
+            "the file of the device names no ports that may be touched",
+        ));
+    }
+    let may = |port: Port| port == Port::COMMON || ports.contains(&port.0);
+    // A case makes or takes away no path of which one port is not named.
+    let named = |path: &CrossConnect| may(path.ingress) && may(path.egress);
+    present
+        .iter()
+        .filter(|path| !named(path))
+        .chain(stood.iter().filter(named))
+        .collect()
+}
+
+/// The operations that put this back.
+fn restoring(stood: &Snapshot) -> &'static [Operation] {
+    match stood {
+        Snapshot::Connections(_) => &[Operation::Apply],
+        Snapshot::Port(..) => &[Operation::SetPort],
+        Snapshot::Parameter(..) => &[Operation::SetParameter],
+        Snapshot::Monitor { .. } => &[Operation::SetMonitor],
+        Snapshot::Attenuation { .. } => &[Operation::SetAttenuation],
+        Snapshot::Protection { .. } => &[Operation::SetProtection, Operation::ProtectionCommand],
+        Snapshot::Other(_) => &[],
+    }
+}
+
+/// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
+/// error, a panic or a call that does not end, the runner puts back over a new one ([`put_back_left`]).
+///
+/// # Errors
+/// The case's own; `Broken` if it could not be put back.
+pub(crate) async fn with_restore<T>(
+    bench: &CaseContext,
+    opened: &OpenedDevice,
+    stood: Snapshot,
+    change: impl Future<Output = std::result::Result<T, NotPassed>>,
+) -> std::result::Result<T, NotPassed> {
+    // What could not be put back is not changed.
+    let descriptor = opened.device().descriptor().clone();
+    let blocked = restoring(&stood)
+        .iter()
+        .filter(|operation| bench.session.can(**operation))
+        .find_map(|operation| descriptor.blocking_assumption(*operation));
+    if let Some(assumption) = blocked {
+        return Err(NotPassed::Disabled(not_accepted(assumption)));
+    }
+    bench.record_and_restore(&stood)?;
+    let verdict = change.await;
+    bench.script().clear();
+    // Nor does a fault of the emulated device outlast its case.
+    let _ = bench.fault("clear");
+    let mut last = None;
+    // The first try may meet what the case left on the wire.
+    for _ in 0..2 {
+        match restore(&bench.session.dut, opened, &stood).await {
+            Ok(()) => {
+                bench.mark_restored(&stood);
+                return verdict;
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    verdict?;
+    Err(NotPassed::Broken(format!(
+        "it could not be put back over the handle that changed it: {}",
+        last.map_or_else(String::new, |e| e.to_string())
+    )))
+}
+
+/// Puts back, over a new handle, what a case has left changed. What cannot be, with the reason.
+pub(crate) async fn restore_remaining(bench: &CaseContext) -> Vec<(Snapshot, String)> {
+    let mut left = Vec::new();
+    for stood in bench.unrestored() {
+        let result = async {
+            let opened = bench.open().await?;
+            let done = restore(&bench.session.dut, &opened, &stood).await;
+            let _ = opened.device().close().await;
+            done
+        };
+        match result.await {
+            Ok(()) => bench.mark_restored(&stood),
+            Err(why) => left.push((stood, why.to_string())),
+        }
+    }
+    left
+}
+
+/// After an interruption: restores what the journal says, as far as that is possible, and reports
+/// it. Returns whether all was restored that can be.
+pub(crate) async fn restore_all(
+    session: &Arc<Session>,
+    known: &KnownDevice,
+    all: &[Snapshot],
+    watcher: &dyn RunObserver,
+) -> bool {
+    // Confined to what both files name: today's permits it, and that of then says what was changed.
+    let both = |port: &u32| known.ports.contains(port);
+    let dut = Dut {
+        ports: session.dut.ports.iter().copied().filter(both).collect(),
+        ..session.dut.clone()
+    };
+    let mut whole = true;
+    for stood in all {
+        if let Snapshot::Other(what) = stood {
+            watcher.warn(&format!(
+                "  before it: {}; that is not put back",
+                printable(what, 400)
+            ));
+            continue;
+        }
+        let result = async {
+            let bench = session.bench(None).await?;
+            let opened = bench.open().await.map_err(|e| e.to_string())?;
+            let done = match restore(&dut, &opened, stood).await {
+                Ok(()) => check_none_left(&dut, known, &opened, stood).await,
+                error => error,
+            };
+            let _ = opened.device().close().await;
+            done.map_err(|e| e.to_string())
+        };
+        match result.await {
+            Ok(()) => watcher.log(&format!(
+                "  put back: {}",
+                printable(&stood.to_string(), 400)
+            )),
+            Err(why) => {
+                whole = false;
+                warn_not_restored(std::slice::from_ref(stood), &why, watcher);
+            }
+        }
+    }
+    whole
+}
+
+/// Checks that no path is left changed of which the file named the ports then and does not now.
+async fn check_none_left(
+    dut: &Dut,
+    known: &KnownDevice,
+    opened: &OpenedDevice,
+    stood: &Snapshot,
+) -> Result<()> {
+    let Snapshot::Connections(paths) = stood else {
+        return Ok(());
+    };
+    if dut.target_kind() != TargetKind::Device || known.ports == dut.ports {
+        return Ok(());
+    }
+    let present = opened.switch()?.connections().await?.value;
+    let wanted = within(&known.ports, &present, &paths.parse()?)?;
+    if wanted == present {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the file of the device names fewer ports than when the run began: connections are \
+         {present}, and were {wanted}; name the ports again, or restore them by hand"
+    )))
+}
+
+/// Tells how things stood that are not put back.
+pub(crate) fn warn_not_restored(all: &[Snapshot], why: &str, watcher: &dyn RunObserver) {
+    for stood in all {
+        watcher.warn(&format!("  {}", not_restored_text(stood, why)));
+    }
+}
+
+/// The words for what is not as it was found.
+pub(crate) fn not_restored_text(stood: &Snapshot, why: &str) -> String {
+    let stood = stood.to_string();
+    format!(
+        "COULD NOT BE PUT BACK: it stood at {}: {why}",
+        printable(&stood, 400)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_items_that_the_file_names_are_restored() {
+        let dut = Dut {
+            uri: Some("a+b://c".to_owned()),
+            ports: vec![1],
+            parameters: vec!["boot-mode".to_owned()],
+            group: Some("1".to_owned()),
+            ..Dut::default()
+        };
+        let parameter = |name: &str| Snapshot::Parameter(name.to_owned(), "x".to_owned());
+        let monitor = |port| Snapshot::Monitor {
+            port,
+            low: None,
+            high: None,
+            averaging: None,
+            wavelength: None,
+        };
+        let attenuation = |port| Snapshot::attenuation(Port(port), &Attenuation::Maximum);
+        let group = |group: &str| Snapshot::Protection {
+            group: group.to_owned(),
+            settings: Vec::new(),
+            live: "main".to_owned(),
+        };
+        for named in [
+            Snapshot::Port(1, true),
+            parameter("boot-mode"),
+            monitor(1),
+            attenuation(1),
+            group("1"),
+        ] {
+            check_confined(&dut, &named).unwrap();
+        }
+        for other in [
+            Snapshot::Port(2, true),
+            parameter("name"),
+            monitor(2),
+            attenuation(2),
+            group("2"),
+        ] {
+            let error = check_confined(&dut, &other).unwrap_err().to_string();
+            assert!(error.contains("does not name"), "{error}");
+        }
+        // Without a name, nothing is touched; of an emulator, all may be.
+        let nameless = Dut {
+            group: None,
+            ..dut.clone()
+        };
+        assert!(check_confined(&nameless, &group("1")).is_err());
+        let emulated = Dut {
+            uri: None,
+            emulator: Some("x".to_owned()),
+            ..dut
+        };
+        check_confined(&emulated, &group("2")).unwrap();
+    }
+
+    #[test]
+    fn concurrent_changes_of_others_are_kept() {
+        let paths = |text: &str| text.parse::<CrossConnects>().unwrap();
+        // The case made 1-17; somebody else took 5-21 away and made 6-22.
+        let now = within(&[1, 17], &paths("1-17, 6-22"), &paths("5-21")).unwrap();
+        assert_eq!(now, paths("6-22"));
+        // A path of which one port is not named is not touched, neither made nor taken away.
+        let now = within(&[1, 17], &paths("1-19, 6-22"), &paths("1-18, 5-21")).unwrap();
+        assert_eq!(now, paths("1-19, 6-22"));
+        let now = within(&[3, 5], &paths("common-3"), &paths("common-5")).unwrap();
+        assert_eq!(now, paths("common-5"));
+        assert!(within(&[3, 5], &paths("common-7"), &paths("common-5")).is_err());
+        assert!(within(&[], &paths("1-17"), &paths("5-21")).is_err());
+    }
+}

@@ -1,0 +1,415 @@
+//! What drivers over SNMP share: reading, setting and listening, with the contract's errors, and
+//! the values of the SMI.
+//!
+//! ```no_run
+//! # async fn example(agent: qkd_driver_kit::link::agent::Agent) -> qkd_hal::Result<()> {
+//! use qkd_driver_kit::link::{agent::enumeration, snmp::Oid};
+//! let call = agent.call();
+//! let oper = call.get(&[Oid::from([1, 3, 6, 1, 2, 1, 2, 2, 1, 8, 1])]).await?;
+//! let up = enumeration(&oper[0], "ifOperStatus", &[(1, true), (2, false)])?;
+//! # Ok(())
+//! # }
+//! ```
+
+use super::{
+    snmp::{Notification, Oid, SetRequest, SnmpLink, Value},
+    text::shown,
+};
+use qkd_hal::{
+    DeviceMisbehaved, Effect, Error, EventKind, Identity, Result,
+    event::{EventHub, Origin},
+    reading::{self, Quality, Reading},
+    units::DecibelMilliwatts,
+};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::Instant};
+
+/// Why a value is none of its object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnmpDecodeError {
+    /// Another type than the MIB gives the object.
+    #[error("{object} has another type than the MIB gives it")]
+    Type {
+        /// The object.
+        object: &'static str,
+    },
+    /// A number that the MIB does not list.
+    #[error("{object} is {value}, which the MIB does not list")]
+    Enumeration {
+        /// The object.
+        object: &'static str,
+        /// What came.
+        value: i64,
+    },
+    /// The agent lacks an object that its MIB makes mandatory.
+    #[error("the agent has no {object}")]
+    Absent {
+        /// The object.
+        object: &'static str,
+    },
+    /// A name that is not below the column asked for.
+    #[error("a name came that is not below the column asked for")]
+    Name,
+}
+
+impl From<SnmpDecodeError> for Error {
+    fn from(misread: SnmpDecodeError) -> Self {
+        let what = match misread {
+            SnmpDecodeError::Enumeration { .. } => DeviceMisbehaved::ValueOutOfRange,
+            _ => DeviceMisbehaved::UnexpectedReply,
+        };
+        Self::misbehaved(what, misread.to_string())
+    }
+}
+
+/// A number of any of the SMI's integer types.
+///
+/// # Errors
+/// [`SnmpDecodeError`]; so for all decoders.
+pub fn integer(value: &Value, object: &'static str) -> Result<i64, SnmpDecodeError> {
+    match value {
+        Value::Integer(v) => Ok(i64::from(*v)),
+        Value::Gauge32(v) | Value::Counter32(v) | Value::TimeTicks(v) => Ok(i64::from(*v)),
+        value if value.is_absent() => Err(SnmpDecodeError::Absent { object }),
+        _ => Err(SnmpDecodeError::Type { object }),
+    }
+}
+
+/// An optical power, from a number that `dbm` converts. What is not a number becomes NaN, which
+/// handles report as a reading of quality `Invalid`: one odd object does not spoil its neighbours.
+///
+/// # Errors
+/// [`SnmpDecodeError::Absent`].
+pub fn power(
+    value: &Value,
+    object: &'static str,
+    dbm: impl FnOnce(i64) -> f64,
+) -> Result<DecibelMilliwatts, SnmpDecodeError> {
+    match integer(value, object) {
+        Ok(n) => Ok(DecibelMilliwatts(dbm(n))),
+        Err(SnmpDecodeError::Type { .. }) => Ok(DecibelMilliwatts(f64::NAN)),
+        Err(misread) => Err(misread),
+    }
+}
+
+/// An item of telemetry from an object that may be absent. It is `Invalid` where what came is not
+/// of the object's type, and `OutOfRange` where it is a number that the MIB does not list.
+///
+/// # Errors
+/// [`SnmpDecodeError::Absent`], [`SnmpDecodeError::Name`].
+pub fn reading(
+    name: impl Into<Cow<'static, str>>,
+    unit: &'static str,
+    decoded: Result<Option<reading::ReadingValue>, SnmpDecodeError>,
+) -> Result<Option<Reading>, SnmpDecodeError> {
+    match decoded {
+        Ok(value) => Ok(value.map(|value| Reading::now(name, value, unit))),
+        #[allow(clippy::cast_precision_loss, reason = "32 bits")]
+        Err(SnmpDecodeError::Enumeration { value, .. }) => {
+            let number = Reading::now(name, reading::ReadingValue::Number(value as f64), unit);
+            Ok(Some(number.with_quality(Quality::OutOfRange)))
+        }
+        Err(SnmpDecodeError::Type { .. }) => {
+            let nothing = Reading::now(name, reading::ReadingValue::Number(f64::NAN), unit);
+            Ok(Some(nothing.with_quality(Quality::Invalid)))
+        }
+        Err(misread) => Err(misread),
+    }
+}
+
+/// One of the numbers that the MIB lists.
+///
+/// # Errors
+/// [`SnmpDecodeError`].
+pub fn enumeration<T: Copy>(
+    value: &Value,
+    object: &'static str,
+    known: &[(i64, T)],
+) -> Result<T, SnmpDecodeError> {
+    let n = integer(value, object)?;
+    known
+        .iter()
+        .find(|(k, _)| *k == n)
+        .map(|(_, t)| *t)
+        .ok_or(SnmpDecodeError::Enumeration { object, value: n })
+}
+
+/// What `decode` makes of a value; `None` where the agent lacks it.
+///
+/// # Errors
+/// [`SnmpDecodeError`].
+pub fn optional<T>(
+    value: &Value,
+    decode: impl FnOnce(&Value) -> Result<T, SnmpDecodeError>,
+) -> Result<Option<T>, SnmpDecodeError> {
+    if value.is_absent() {
+        Ok(None)
+    } else {
+        decode(value).map(Some)
+    }
+}
+
+/// A text, as [`shown`]; `None` where the agent lacks it or it is empty.
+///
+/// # Errors
+/// [`SnmpDecodeError`].
+pub fn text(value: &Value, object: &'static str) -> Result<Option<String>, SnmpDecodeError> {
+    match value {
+        Value::OctetString(bytes) => Ok(Some(shown(bytes)).filter(|t| !t.is_empty())),
+        value if value.is_absent() => Ok(None),
+        _ => Err(SnmpDecodeError::Type { object }),
+    }
+}
+
+/// The number of steps in a value, which must be a whole one of an Integer32.
+///
+/// # Errors
+/// `InvalidInput`.
+pub fn to_integer_steps(value: f64, step: f64, unit: &str) -> Result<i32> {
+    let n = value / step;
+    // Beyond 2^31 the cast saturates, and so differs from `n`.
+    let whole = n.round() as i32;
+    if (n - f64::from(whole)).abs() < 1e-6 {
+        Ok(whole)
+    } else {
+        Err(Error::invalid(format!(
+            "{value} {unit} is not set in steps of {step} {unit}"
+        )))
+    }
+}
+
+/// An SNMP agent.
+#[derive(Clone)]
+pub struct SnmpClient {
+    link: Arc<dyn SnmpLink>,
+    deadline: Duration,
+}
+
+impl SnmpClient {
+    /// Whose calls end within this time.
+    #[must_use]
+    pub fn new(link: Arc<dyn SnmpLink>, deadline: Duration) -> Self {
+        Self { link, deadline }
+    }
+    /// The link.
+    #[must_use]
+    pub fn link(&self) -> &dyn SnmpLink {
+        self.link.as_ref()
+    }
+    /// A call that begins now.
+    #[must_use]
+    pub fn call(&self) -> SnmpCall<'_> {
+        self.with_deadline(Instant::now() + self.deadline)
+    }
+    /// A call that ends by then.
+    #[must_use]
+    pub fn with_deadline(&self, until: Instant) -> SnmpCall<'_> {
+        SnmpCall { agent: self, until }
+    }
+
+    /// Who answers now may be another box than was opened: then nothing that was meant for the one
+    /// goes to the other. The link is closed; the check around the handles, if it
+    /// [knows](crate::OpenedDevice::with_identity) who was opened, refuses every later call.
+    pub async fn check_identity(&self, opened: &Identity, now: &Identity, events: &EventHub) {
+        if !now.is_same_device(opened) {
+            events.publish(
+                Origin::Driver,
+                EventKind::IdentityChanged {
+                    found: now.to_string(),
+                },
+            );
+            self.link.close().await;
+        }
+    }
+}
+
+/// One call: as many exchanges as it needs, until its deadline.
+#[derive(Clone, Copy)]
+pub struct SnmpCall<'a> {
+    agent: &'a SnmpClient,
+    until: Instant,
+}
+
+impl SnmpCall<'_> {
+    /// When it ends at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.until
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Values of the instances, in the order asked.
+    ///
+    /// # Errors
+    /// Those of the link; `Misbehaved(ReplyForAnotherRequest)` if other names are answered.
+    pub async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
+        let binds = self
+            .agent
+            .link
+            .get(oids, self.left())
+            .await
+            .map_err(|e| e.into_read_error("get"))?;
+        if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::ReplyForAnotherRequest,
+                "the agent answered for other names than were asked for",
+            ));
+        }
+        Ok(binds.into_iter().map(|b| b.value).collect())
+    }
+
+    /// What stands below `root`: the rest of each name, and its value.
+    ///
+    /// # Errors
+    /// Those of the link; `Misbehaved(UnexpectedReply)` for a name that does not stand there.
+    pub async fn walk(&self, root: &Oid) -> Result<Vec<(Vec<u32>, Value)>> {
+        let binds = self
+            .agent
+            .link
+            .walk(root, self.left())
+            .await
+            .map_err(|e| e.into_read_error("walk"))?;
+        binds
+            .into_iter()
+            .map(|bind| {
+                Ok((
+                    bind.oid
+                        .suffix_of(root)
+                        .ok_or(SnmpDecodeError::Name)?
+                        .to_vec(),
+                    bind.value,
+                ))
+            })
+            .collect()
+    }
+
+    /// Sets what is not read back here.
+    ///
+    /// # Errors
+    /// Those of the link; `Refused` with the error-status as code.
+    pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
+        self.agent
+            .link
+            .set(request, self.left())
+            .await
+            .map(drop)
+            .map_err(|e| e.into_change_error(operation))
+    }
+
+    /// Sets a number, and reads it back.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); `Misbehaved(ChangeNotApplied)` if the agent shows another value; what
+    /// goes wrong in reading back has effect `Unknown`.
+    pub async fn change(
+        &self,
+        operation: &'static str,
+        object: &'static str,
+        name: Oid,
+        value: Value,
+    ) -> Result<()> {
+        let wanted = integer(&value, object)?;
+        self.set(operation, SetRequest::new().with(name.clone(), value))
+            .await?;
+        let shown = self
+            .get(&[name])
+            .await
+            .and_then(|v| Ok(integer(&v[0], object)?))
+            .map_err(|e| e.with_operation(operation).with_effect(Effect::Unknown))?;
+        if shown == wanted {
+            return Ok(());
+        }
+        let why = format!("the agent accepted {wanted} for {object}, and shows {shown}");
+        Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
+            .with_operation(operation)
+            .with_effect(Effect::Unknown))
+    }
+}
+
+/// A task beside a device, which ends with it.
+#[derive(Debug)]
+pub struct BackgroundTask(JoinHandle<()>);
+
+impl BackgroundTask {
+    /// Runs it.
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+
+    /// Hands each notification of the agent to `take`, until the link ends. `None`: some came
+    /// faster than they were taken, and are lost.
+    pub fn for_each_notification<F: Future<Output = ()> + Send>(
+        link: &dyn SnmpLink,
+        take: impl Fn(Option<Notification>) -> F + Send + 'static,
+    ) -> Self {
+        let mut notifications = link.notifications();
+        Self::spawn(async move {
+            loop {
+                match notifications.recv().await {
+                    Ok(notification) => take(Some(notification)).await,
+                    Err(RecvError::Lagged(_)) => take(None).await,
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        })
+    }
+
+    /// Ends it.
+    pub fn stop(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for BackgroundTask {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_outside_the_mib_are_reported_as_unknown() {
+        assert_eq!(
+            enumeration(&Value::Integer(2), "x", &[(1, 'a'), (2, 'b')]),
+            Ok('b')
+        );
+        assert_eq!(
+            enumeration(&Value::Integer(3), "x", &[(1, 'a')]),
+            Err(SnmpDecodeError::Enumeration {
+                object: "x",
+                value: 3
+            })
+        );
+        assert_eq!(
+            integer(&Value::text("2"), "x"),
+            Err(SnmpDecodeError::Type { object: "x" })
+        );
+        assert_eq!(
+            integer(&Value::NoSuchObject, "x"),
+            Err(SnmpDecodeError::Absent { object: "x" })
+        );
+        assert_eq!(
+            optional(&Value::NoSuchInstance, |v| integer(v, "x")),
+            Ok(None)
+        );
+        assert_eq!(
+            text(&Value::text(" OLP\0 "), "x"),
+            Ok(Some("OLP".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_whole_number_of_steps_is_refused() {
+        assert_eq!(to_integer_steps(-25.3, 0.1, "dBm").unwrap(), -253);
+        for wrong in [-25.35, f64::NAN, f64::INFINITY, 1e12] {
+            assert!(to_integer_steps(wrong, 0.1, "dBm").is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Byte protocols in memory, for drivers under paused time.
+
+use super::bytes::serve_stream;
+use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
+use qkd_driver_kit::{context::Endpoint, link::memory};
+use std::sync::Arc;
+use tokio::io::DuplexStream;
+
+/// An endpoint whose connections are served by an emulator that speaks bytes, with its faults. Connections are made within a tokio runtime.
+#[must_use]
+pub fn attach(
+    name: &str,
+    service: Arc<dyn ByteService>,
+    faults: FaultInjector,
+    clock: Clock,
+) -> Endpoint {
+    Endpoint::Bytes(Arc::new(memory::MemoryConnector::new(
+        name,
+        move |mut stream: DuplexStream| {
+            let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = faults.restart() => {}
+                    ended = serve_stream(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection broke");
+                    },
+                }
+            });
+        },
+    )))
+}
