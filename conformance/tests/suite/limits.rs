@@ -13,7 +13,7 @@ fn a_kme_that_gives_one_key_at_a_time_conforms() {
         .build()
         .unwrap();
     let results = runtime.block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite.ready(dut, None, None).await.unwrap();
         suite.run(&[ready], &Request::default(), &()).await
     });
@@ -53,7 +53,12 @@ fn refused(more: &str) -> (Option<i32>, String) {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert!(!folder.path().join("conformance-report/journal.jsonl").exists());
+    assert!(
+        !folder
+            .path()
+            .join("conformance-report/journal.jsonl")
+            .exists()
+    );
     (run.status.code(), String::from_utf8(run.stderr).unwrap())
 }
 
@@ -108,7 +113,7 @@ fn devices_on_their_wires_are_tested_side_by_side() {
         .unwrap();
     let order = Order::default();
     let results = runtime.block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let mut all = Vec::new();
         for name in ["first", "second"] {
             let dut = Dut {

@@ -165,7 +165,7 @@ fn a_path_that_gives_way_is_among_the_ports_that_may_be_touched() {
             ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/agiltron-ff.toml"))
                 .unwrap()
         };
-        let results = run(qkd_drivers_all::registry(), dut, &only(&["SWI-11/move"]));
+        let results = run(qkd_hardware::registry(), dut, &only(&["SWI-11/move"]));
         let cases = &of(&results.runs[0], "SWI-11").cases;
         let case = cases.iter().find(|c| c.id == "SWI-11/move").unwrap();
         assert_eq!(case.outcome, outcome, "{}", case.why);
@@ -229,7 +229,7 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
         impact: Impact::Reversible,
         ..polatis()
     };
-    let suite = Suite::new(qkd_drivers_all::registry());
+    let suite = Suite::new(qkd_hardware::registry());
     let error = runtime
         .block_on(suite.ready(dut, Some(Impact::Disruptive), None))
         .err()
@@ -273,7 +273,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
     for file in emulated() {
         let dut = Dut::read(&file).unwrap();
         let mut results = run(
-            qkd_drivers_all::registry(),
+            qkd_hardware::registry(),
             Dut {
                 impact: Impact::Observe,
                 ..dut.clone()
@@ -291,7 +291,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
         };
         std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
         let replayed = run(
-            qkd_drivers_all::registry(),
+            qkd_hardware::registry(),
             recording.clone(),
             &Request::default(),
         );
@@ -317,7 +317,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
                 }
             }
             std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
-            let touched = run(qkd_drivers_all::registry(), recording, &only(&["DEV-01"]));
+            let touched = run(qkd_hardware::registry(), recording, &only(&["DEV-01"]));
             assert_eq!(of(&touched.runs[0], "DEV-01").outcome, Outcome::Fail);
         }
     }
@@ -332,7 +332,7 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
     request.stop = Arc::new(AtomicBool::new(false));
     // The first half.
     let first = run(
-        qkd_drivers_all::registry(),
+        qkd_hardware::registry(),
         polatis(),
         &Request {
             only: vec!["DEV-01".to_owned()],
@@ -356,7 +356,7 @@ fn a_run_that_was_ended_goes_on_where_it_stopped() {
         result.outcome = Outcome::Fail;
     }
     let second = run(
-        qkd_drivers_all::registry(),
+        qkd_hardware::registry(),
         polatis(),
         &Request {
             journal: Some(journal),
@@ -428,7 +428,7 @@ fn a_device_that_goes_away_is_inconclusive_and_nothing_more_is_asked_of_it() {
         .await
         .unwrap();
         let uri = emulator.ready().uris.first().cloned();
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite
             .ready(
                 Dut {

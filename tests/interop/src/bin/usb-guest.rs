@@ -120,7 +120,7 @@ async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
 async fn open() -> Outcome<Opened> {
     let begun = Instant::now();
     loop {
-        match qkd_drivers_all::registry()
+        match qkd_hardware::registry()
             .open(URI, &OpenContext::new())
             .await
         {

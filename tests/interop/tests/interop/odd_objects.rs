@@ -91,7 +91,7 @@ async fn one_odd_object_spoils_what_rests_on_it_and_nothing_else() {
                 damage: Arc::clone(&damage),
             })
         });
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)

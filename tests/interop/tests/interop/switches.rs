@@ -48,10 +48,7 @@ async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Ri
         "box",
         attach("box", service, faults.clone(), Clock::default()),
     );
-    let opened = qkd_drivers_all::registry()
-        .open(uri, &context)
-        .await
-        .unwrap();
+    let opened = qkd_hardware::registry().open(uri, &context).await.unwrap();
     Rig {
         driven: opened.as_switch().unwrap(),
         meter: opened.as_meter().ok(),
