@@ -106,7 +106,7 @@ pub(crate) fn usb_calls() -> impl FnMut(u32) {
     ));
     let context = OpenContext::new().with_memory("q", Endpoint::Usb(device));
     let opened = runtime
-        .block_on(qkd_drivers_all::registry().open("idq-quantis+mem://q", &context))
+        .block_on(qkd_hardware::registry().open("idq-quantis+mem://q", &context))
         .expect("the emulator opens");
     let handle = opened.device();
     move |n| {

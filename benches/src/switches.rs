@@ -101,7 +101,7 @@ async fn serve(wire: PolatisScpi) -> SocketAddr {
 }
 
 async fn open(address: SocketAddr, context: &OpenContext) -> Arc<dyn OpticalSwitch> {
-    let opened = qkd_drivers_all::registry()
+    let opened = qkd_hardware::registry()
         .open(&format!("polatis+tcp://{address}"), context)
         .await
         .expect("a switch");

@@ -447,7 +447,7 @@ fn emulator_options(dut: &Dut) -> Options {
 /// A device under test, opened, for tests of what uses it.
 #[cfg(test)]
 pub(crate) async fn prepared(dut: &str) -> Arc<Session> {
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let credentials = Credentials::default();
     let dut = Dut::parse(dut).unwrap();
     let session = Session::prepare(&registry, &credentials, dut, Impact::Destructive, None);

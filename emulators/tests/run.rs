@@ -119,7 +119,7 @@ fn profiles_are_listed_and_begin_with_their_drivers_folder() {
         .map(Result::unwrap)
         .filter(|e| e.file_type().unwrap().is_dir())
         .map(|e| e.file_name().into_string().unwrap())
-        .filter(|f| !["all", "kit", "template"].contains(&f.as_str()))
+        .filter(|f| !["kit", "template"].contains(&f.as_str()))
         .collect();
     let of = |name: &str, folder: &str| {
         name.strip_prefix(folder).is_some_and(|rest| {

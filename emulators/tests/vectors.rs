@@ -27,7 +27,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
 fn vectors(name: &str) -> Vec<Value> {
-    let path = format!("{}/../vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -126,6 +126,7 @@ impl Serialize for Operation {
 /// Where a device's events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum EventSupport {
     /// There are none beyond those of the link.
     #[default]

@@ -57,6 +57,7 @@ impl fmt::Display for DeviceKind {
 /// What has answered a driver so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Maturity {
     /// Only our emulator.
     Emulated,

@@ -109,6 +109,7 @@ pub enum EventKind {
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Grows by one with each event of this device handle.
     pub sequence: u64,

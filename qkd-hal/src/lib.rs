@@ -12,7 +12,7 @@
 //! Optical switches have their contract in `qkd-switch-hal`.
 //!
 //! # For controller authors
-//! - Open devices by URI through `qkd-drivers-all`; never name a vendor.
+//! - Open devices by URI through `qkd-hardware`; never name a vendor.
 //! - Ask [`Device::capabilities`] before you call; an operation outside it answers
 //!   [`ErrorKind::Unsupported`] without touching the wire.
 //! - Decide about a retry from [`Error::kind`] and [`Error::with_effect`] alone.

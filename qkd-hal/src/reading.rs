@@ -25,6 +25,7 @@ pub enum Quality {
 
 /// A typed measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Measured<T> {
     /// The value, in the unit of its type.
     pub value: T,
@@ -48,6 +49,12 @@ impl<T> Measured<T> {
     #[must_use]
     pub fn with_quality(mut self, quality: Quality) -> Self {
         self.quality = quality;
+        self
+    }
+    /// The same, taken at another time.
+    #[must_use]
+    pub fn taken_at(mut self, at: SystemTime) -> Self {
+        self.at = at;
         self
     }
 }
@@ -118,6 +125,7 @@ impl fmt::Display for ReadingValue {
 
 /// One named item of a device's telemetry.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Reading {
     /// Its name, in lower case with dots, such as `detector.temperature`.
     pub name: Cow<'static, str>,
@@ -151,6 +159,12 @@ impl Reading {
     #[must_use]
     pub fn with_quality(mut self, quality: Quality) -> Self {
         self.quality = quality;
+        self
+    }
+    /// The same, taken at another time.
+    #[must_use]
+    pub fn taken_at(mut self, at: SystemTime) -> Self {
+        self.at = at;
         self
     }
 }

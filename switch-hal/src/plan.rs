@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt};
 
 /// Which ports a plan may touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// Just those that the change needs.
     Touched,

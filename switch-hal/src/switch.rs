@@ -36,6 +36,7 @@ impl fmt::Display for PowerFailureBehaviour {
 /// Where the state that [`OpticalSwitch::connections`] tells comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Readback {
     /// The device tells it.
     #[default]

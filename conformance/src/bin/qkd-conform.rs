@@ -1,5 +1,5 @@
 //! `qkd-conform`: the conformance suite, with the drivers of this repository.
 
 fn main() -> std::process::ExitCode {
-    qkd_conformance::main(qkd_drivers_all::registry())
+    qkd_conformance::main(qkd_hardware::registry())
 }

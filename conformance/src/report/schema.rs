@@ -9,7 +9,7 @@ use crate::{
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-const PAGE: &str = include_str!("../../../docs/results.md");
+const PAGE: &str = include_str!("../../results.md");
 
 /// Every key of a value, at any depth.
 fn keys(value: &serde_json::Value, into: &mut BTreeSet<String>) {

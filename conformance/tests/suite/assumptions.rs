@@ -22,7 +22,7 @@ fn a_healthy_device_without_accepted_assumptions_does_not_fail() {
         };
         let name = dut.name.clone();
         let results = runtime().block_on(async {
-            let suite = Suite::new(qkd_drivers_all::registry());
+            let suite = Suite::new(qkd_hardware::registry());
             let ready = suite.ready(dut, None, None).await.unwrap();
             suite.run(&[ready], &RunOptions::default(), &()).await
         });
@@ -79,7 +79,7 @@ fn a_profile_of_another_kind_of_device_is_refused() {
         ..Dut::default()
     };
     runtime().block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite.ready(dut, None, None).await.unwrap();
         let request = RunOptions::default();
         ready.announcement(&request).await;

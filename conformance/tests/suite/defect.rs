@@ -21,7 +21,7 @@ fn a_defect_is_found_from_the_report_alone() {
             "name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{}'\ndeadline = '300ms'\n",
             hidden.ready().uri
         );
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite
             .ready(Dut::parse(&text).unwrap(), None, None)
             .await

@@ -369,7 +369,7 @@ impl Driver for Deceived {
 }
 
 fn run(requirement: &str, dut: Dut, lie: Option<FalseReply>) -> RequirementResult {
-    let honest = qkd_drivers_all::registry();
+    let honest = qkd_hardware::registry();
     let emulator = dut.emulator.clone().unwrap();
     let info = honest
         .drivers()

@@ -13,7 +13,7 @@ fn a_kme_that_delivers_one_key_per_request_conforms() {
         .build()
         .unwrap();
     let results = runtime.block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite.ready(dut, None, None).await.unwrap();
         suite.run(&[ready], &RunOptions::default(), &()).await
     });
@@ -113,7 +113,7 @@ fn devices_on_their_wires_are_tested_side_by_side() {
         .unwrap();
     let order = CallOrder::default();
     let results = runtime.block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let mut all = Vec::new();
         for name in ["first", "second"] {
             let dut = Dut {

@@ -16,7 +16,7 @@ fn every_cell_of_the_fault_matrix_holds_and_its_page_is_up_to_date() {
         .build()
         .unwrap();
     let cells = runtime
-        .block_on(faults::run(&qkd_drivers_all::registry(), duts))
+        .block_on(faults::run(&qkd_hardware::registry(), duts))
         .unwrap();
     let wrong: Vec<_> = cells.iter().flat_map(|c| &c.wrong).collect();
     let text = faults::markdown(&cells);

@@ -73,7 +73,7 @@ fn device_under_test(requirement: &str) -> Dut {
 
 fn driver(dut: &Dut) -> &'static str {
     let emulator = dut.emulator.clone().unwrap();
-    qkd_drivers_all::registry()
+    qkd_hardware::registry()
         .drivers()
         .map(|d| d.info().name)
         .find(|name| emulator.starts_with(name))
@@ -99,7 +99,7 @@ fn every_requirement_fails_its_mutant_and_passes_the_honest_emulator() {
                 .collect();
             (result.outcome, why)
         };
-        let honest = of(qkd_drivers_all::registry());
+        let honest = of(qkd_hardware::registry());
         if honest.0 != Outcome::Pass {
             wrong.push(format!(
                 "{} does not pass the honest emulator: {honest:?}",
@@ -130,7 +130,7 @@ static HONEST: LazyLock<Results> = LazyLock::new(|| {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let mut ready = Vec::new();
         for file in crate::emulated() {
             ready.push(

@@ -127,7 +127,7 @@ fn switch() -> (
             .unwrap();
         let uris = &running.ready().uris;
         let uri = uris.iter().find(|u| u.contains("+tcp:")).unwrap().clone();
-        let opened = qkd_drivers_all::registry()
+        let opened = qkd_hardware::registry()
             .open(&uri, &qkd_driver_kit::OpenContext::new())
             .await
             .unwrap();

@@ -165,7 +165,7 @@ fn the_ports_of_a_displaced_path_are_among_the_ports_of_the_plan() {
             ..Dut::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("duts/agiltron-ff.toml"))
                 .unwrap()
         };
-        let results = run(qkd_drivers_all::registry(), dut, &only(&["SWI-11/move"]));
+        let results = run(qkd_hardware::registry(), dut, &only(&["SWI-11/move"]));
         let cases = &of(&results.runs[0], "SWI-11").cases;
         let case = cases.iter().find(|c| c.id == "SWI-11/move").unwrap();
         assert_eq!(case.outcome, outcome, "{}", case.why);
@@ -229,7 +229,7 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
         impact: Impact::Reversible,
         ..polatis()
     };
-    let suite = Suite::new(qkd_drivers_all::registry());
+    let suite = Suite::new(qkd_hardware::registry());
     let error = runtime
         .block_on(suite.ready(dut, Some(Impact::Disruptive), None))
         .err()
@@ -273,7 +273,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
     for file in emulated() {
         let dut = Dut::read(&file).unwrap();
         let mut results = run(
-            qkd_drivers_all::registry(),
+            qkd_hardware::registry(),
             Dut {
                 impact: Impact::Observe,
                 ..dut.clone()
@@ -291,7 +291,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
         };
         std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
         let replayed = run(
-            qkd_drivers_all::registry(),
+            qkd_hardware::registry(),
             recording.clone(),
             &RunOptions::default(),
         );
@@ -317,7 +317,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
                 }
             }
             std::fs::write(&path, serde_json::to_string(&results).unwrap()).unwrap();
-            let touched = run(qkd_drivers_all::registry(), recording, &only(&["DEV-01"]));
+            let touched = run(qkd_hardware::registry(), recording, &only(&["DEV-01"]));
             assert_eq!(of(&touched.runs[0], "DEV-01").outcome, Outcome::Fail);
         }
     }
@@ -332,7 +332,7 @@ fn an_interrupted_run_resumes_where_it_stopped() {
     request.stop = Arc::new(AtomicBool::new(false));
     // The first half.
     let first = run(
-        qkd_drivers_all::registry(),
+        qkd_hardware::registry(),
         polatis(),
         &RunOptions {
             only: vec!["DEV-01".to_owned()],
@@ -356,7 +356,7 @@ fn an_interrupted_run_resumes_where_it_stopped() {
         result.outcome = Outcome::Fail;
     }
     let second = run(
-        qkd_drivers_all::registry(),
+        qkd_hardware::registry(),
         polatis(),
         &RunOptions {
             journal: Some(journal),
@@ -428,7 +428,7 @@ fn a_device_that_disappears_is_inconclusive_and_receives_no_more_requests() {
         .await
         .unwrap();
         let uri = emulator.ready().uris.first().cloned();
-        let suite = Suite::new(qkd_drivers_all::registry());
+        let suite = Suite::new(qkd_hardware::registry());
         let ready = suite
             .ready(
                 Dut {

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn frames_are_those_of_the_sources() {
         let vectors: Vec<Value> =
-            serde_json::from_str(include_str!("../../../vectors/agiltron.json")).unwrap();
+            serde_json::from_str(include_str!("../vectors/agiltron.json")).unwrap();
         let mut seen = 0;
         for v in &vectors {
             let bytes = hex::decode(v["hex"].as_str().unwrap()).unwrap();

@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn lines_are_those_of_the_sources() {
         let vectors: Vec<Value> =
-            serde_json::from_str(include_str!("../../../vectors/dicon.json")).unwrap();
+            serde_json::from_str(include_str!("../vectors/dicon.json")).unwrap();
         let mut seen = 0;
         for v in &vectors {
             let (line, meaning) = (v["ascii"].as_str().unwrap(), &v["meaning"]);

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn names_and_values_are_those_of_the_mib() {
         let vectors: Vec<serde_json::Value> =
-            serde_json::from_str(include_str!("../../../vectors/fs-olp.json")).unwrap();
+            serde_json::from_str(include_str!("../vectors/fs-olp.json")).unwrap();
         for v in &vectors {
             let (bind, m) = (&v["varbinds"][0], &v["meaning"]);
             let oid: Oid = bind["oid"].as_str().unwrap().parse().unwrap();

@@ -164,7 +164,7 @@ mod tests {
     use serde_json::Value;
 
     fn vectors() -> Vec<Value> {
-        serde_json::from_str(include_str!("../../../vectors/idq-quantis.json")).unwrap()
+        serde_json::from_str(include_str!("../vectors/idq-quantis.json")).unwrap()
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn vectors() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/leoni-eol.json");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/leoni-eol.json");
         let vectors: Vec<serde_json::Value> =
             serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
         for vector in &vectors {

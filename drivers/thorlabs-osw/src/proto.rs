@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn lines_are_those_of_the_sources() {
         let vectors: Vec<Value> =
-            serde_json::from_str(include_str!("../../../vectors/thorlabs-osw.json")).unwrap();
+            serde_json::from_str(include_str!("../vectors/thorlabs-osw.json")).unwrap();
         for v in &vectors {
             let line = v["ascii"].as_str().unwrap();
             let position = v["meaning"]["position"]

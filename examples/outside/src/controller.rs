@@ -1,8 +1,7 @@
 //! A small controller: a line with a spare. It never names a vendor; its unit test needs no device
 //! and no emulator.
 
-use qkd_hal::{Error, ErrorKind, Result};
-use qkd_switch_hal::{Applied, CrossConnect, OpticalSwitch, Plan, Port, PowerMeter, Scope};
+use qkd_hardware::{Result, prelude::*};
 
 /// A line that leaves by one of two egress ports.
 pub struct Line {
@@ -29,7 +28,7 @@ impl Line {
         if present.peer(self.ingress) == Some(self.spare) {
             return Err(Error::new(ErrorKind::NotReady, "both ways are dark"));
         }
-        let wanted = present.edited(
+        let wanted = present.with_changes(
             &geometry,
             &[],
             &[CrossConnect {
@@ -51,9 +50,8 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qkd_hal::{Identity, reading::Measured, units::DecibelMilliwatts};
-    use qkd_switch_hal::{
-        Geometry, SwitchCapabilities,
+    use qkd_hardware::switch_hal::{
+        SwitchCapabilities,
         mock::{MockOpticalSwitch, MockPowerMeter},
     };
     use std::time::Duration;

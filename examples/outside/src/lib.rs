@@ -1,5 +1,5 @@
-use qkd_driver_kit::{Driver, DriverInfo, OpenContext, Opened, driver::Transport};
-use qkd_hal::{DeviceUri, Result};
+use qkd_hardware::driver_kit::driver::Transport;
+use qkd_hardware::{DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Result, drivers::polatis};
 
 pub mod controller;
 
@@ -10,7 +10,7 @@ static ACME: DriverInfo = DriverInfo {
         name: "tcp",
         example: "acme+tcp://192.0.2.8",
     }],
-    ..qkd_driver_polatis::INFO
+    ..polatis::INFO
 };
 pub struct Acme;
 
@@ -19,7 +19,7 @@ impl Driver for Acme {
     fn info(&self) -> &'static DriverInfo {
         &ACME
     }
-    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<Opened> {
-        qkd_driver_polatis::driver().open(uri, context).await
+    async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
+        polatis::driver().open(uri, context).await
     }
 }

@@ -70,7 +70,7 @@ impl Session {
             Some(path) => Inventory::read(&path)?,
             None => Inventory::default(),
         };
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let known: Vec<&str> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)

@@ -59,7 +59,7 @@ pub(crate) struct Mutant {
 impl Mutant {
     /// A registry in which this driver breaks this requirement.
     pub(crate) fn registry(driver: &str, breaks: &'static str) -> Registry {
-        let honest = qkd_drivers_all::registry();
+        let honest = qkd_hardware::registry();
         let mut info = *honest.driver(driver).unwrap().info();
         if breaks == "DEV-19" {
             info.parameters = Box::leak(

@@ -86,11 +86,9 @@ impl OpticalSwitch for SelfAlign {
 
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         match *self.acknowledged.lock().await {
-            Some((channel, when)) => Ok(Measured {
-                value: at(channel)?,
-                at: when,
-                quality: Quality::Stale,
-            }),
+            Some((channel, when)) => Ok(Measured::now(at(channel)?)
+                .taken_at(when)
+                .with_quality(Quality::Stale)),
             None => Err(Error::new(
                 ErrorKind::NotReady,
                 "SelfAlign cannot be asked, and has not acknowledged a channel to this handle: \

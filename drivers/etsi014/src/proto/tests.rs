@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use qkd_hal::{ErrorKind, qkd::RequestExtension};
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("../../../../vectors/etsi014.json")).unwrap()
+    serde_json::from_str(include_str!("../../vectors/etsi014.json")).unwrap()
 }
 
 /// The request that a vector's meaning describes.

@@ -4,7 +4,7 @@ use qkd_driver_kit::link::snmp::{Notification, Oid, VarBind};
 use serde_json::Value as Json;
 
 fn vectors() -> Vec<Json> {
-    serde_json::from_str(include_str!("../../../../vectors/packetlight.json")).unwrap()
+    serde_json::from_str(include_str!("../../vectors/packetlight.json")).unwrap()
 }
 
 fn value(json: &Json) -> Value {

@@ -112,10 +112,7 @@ mod tests {
     use super::*;
 
     fn vectors() -> serde_json::Value {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../vectors/veriqloud-qline.json"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/veriqloud-qline.json");
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
     fn golden(hex_text: &str) -> Vec<u8> {

@@ -1,4 +1,4 @@
 //! A vendor's own conformance binary.
 fn main() -> std::process::ExitCode {
-    qkd_conformance::main(qkd_driver_kit::Registry::new().with(outside::Acme))
+    qkd_conformance::main(qkd_hardware::Registry::new().with(outside::Acme))
 }

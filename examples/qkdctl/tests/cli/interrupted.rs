@@ -40,7 +40,7 @@ impl Desk {
             common.extend(["--credentials".to_owned(), file]);
         }
         let driver = device.ready().uri.split('+').next().unwrap().to_owned();
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let assumptions = registry.driver(&driver).unwrap().info().assumptions;
         for assumption in assumptions {
             // With it, a module that generates keys is not started again.

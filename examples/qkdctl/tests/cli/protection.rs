@@ -39,7 +39,7 @@ impl Desk {
             .next()
             .unwrap()
             .to_owned();
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let assumptions = registry
             .driver(&driver)
             .unwrap()

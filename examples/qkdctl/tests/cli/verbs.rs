@@ -290,7 +290,7 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
         ("nokia-sros-macsec", "nokia-sros-macsec-pair"),
         ("packetlight", "packetlight-pair"),
     ];
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let encryptors: Vec<_> = registry
         .drivers()
         .map(|driver| driver.info())

@@ -122,7 +122,7 @@ async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
 async fn open() -> Outcome<OpenedDevice> {
     let begun = Instant::now();
     loop {
-        match qkd_drivers_all::registry()
+        match qkd_hardware::registry()
             .open(URI, &OpenContext::new())
             .await
         {

@@ -74,7 +74,9 @@ fn dependencies_between_crates_point_one_way() {
                 &|d| matches!(d, "qkd-hal" | "qkd-driver-kit" | "qkd-driver-etsi014")
             }
             n if is_driver(n) => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit"),
-            "qkd-drivers-all" => &|d| d == "qkd-driver-kit" || is_driver(d),
+            "qkd-hardware" => {
+                &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit") || is_driver(d)
+            }
             "qkd-northbound-etsi014" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
             // An emulator never shares a codec with its driver, so that the two can disagree.
             "qkd-emulators" => &|d| {
@@ -90,7 +92,7 @@ fn dependencies_between_crates_point_one_way() {
                     "qkd-hal"
                         | "qkd-switch-hal"
                         | "qkd-driver-kit"
-                        | "qkd-drivers-all"
+                        | "qkd-hardware"
                         | "qkd-emulators"
                 )
             },
@@ -190,7 +192,7 @@ fn every_driver_folder_has_the_same_files() {
         .filter(|e| e.path().is_dir())
     {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if matches!(name.as_str(), "kit" | "all") {
+        if name == "kit" {
             continue;
         }
         for file in ["Cargo.toml", "src/lib.rs", "src/docs.md"] {

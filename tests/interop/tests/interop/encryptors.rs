@@ -84,7 +84,7 @@ impl Family {
 }
 
 fn accepting(context: OpenContext) -> OpenContext {
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)
@@ -167,7 +167,7 @@ impl EncryptorPair {
                 Endpoint::Snmp(Arc::clone(agent) as Arc<dyn SnmpService>),
             );
         }
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let opened = [
             registry
                 .open(&family.uri("mem", "near", ""), &context)
@@ -626,7 +626,7 @@ impl Served {
         context: &OpenContext,
         more: &str,
     ) -> Result<OpenedDevice> {
-        qkd_drivers_all::registry()
+        qkd_hardware::registry()
             .open(&family.uri("snmp", &self.address, more), context)
             .await
     }
@@ -779,7 +779,7 @@ async fn a_key_is_not_sent_below_auth_priv() {
         .await
         .unwrap();
         let context = context([CredentialEntry::new("lab").with("community", "readers")]);
-        let opened = qkd_drivers_all::registry()
+        let opened = qkd_hardware::registry()
             .open(
                 &family.uri("snmp", &address.to_string(), "credentials=lab"),
                 &context,
@@ -865,7 +865,7 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
         assert!(!file.contains(&secret), "{file}");
         // The first program ends; the second opens the same devices.
         let context = rig.context.clone();
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         for (n, name) in ["near", "far"].into_iter().enumerate() {
             rig.boxes[n].close().await.unwrap();
             rig.opened[n] = registry
@@ -989,7 +989,7 @@ async fn an_alarm_of_a_profile_is_reported_and_cleared() {
     .unwrap();
     let ready = running.ready();
     let credentials = Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap();
-    let opened = qkd_drivers_all::registry()
+    let opened = qkd_hardware::registry()
         .open(
             &ready.uri,
             &accepting(OpenContext::new().with_credentials(credentials)),

@@ -26,7 +26,7 @@ async fn open(memory: &InMemory, end: usize) -> OpenedDevice {
 }
 
 async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> OpenedDevice {
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)

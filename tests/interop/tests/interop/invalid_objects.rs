@@ -91,7 +91,7 @@ async fn one_invalid_object_fails_only_the_readings_that_use_it() {
                 damage: Arc::clone(&damage),
             })
         });
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)

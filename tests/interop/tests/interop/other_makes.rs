@@ -35,7 +35,7 @@ fn driver_of(uri: &str) -> &str {
 
 async fn open(uri: &str, context: OpenContext) -> Result<(), Error> {
     let context = context.with_deadline(Duration::from_secs(2));
-    let opened = qkd_drivers_all::registry().open(uri, &context).await?;
+    let opened = qkd_hardware::registry().open(uri, &context).await?;
     opened.device().identity().await.map(drop)
 }
 

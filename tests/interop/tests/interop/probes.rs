@@ -114,7 +114,7 @@ impl Device {
     /// Its own driver opens it, and finds what there was.
     async fn answers(&self, behind: &str) {
         let context = OpenContext::new().with_memory("box", self.endpoint());
-        let opened = qkd_drivers_all::registry()
+        let opened = qkd_hardware::registry()
             .open(self.uri, &context)
             .await
             .unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
@@ -264,7 +264,7 @@ fn osw22() -> Switch {
 
 /// The serial probes of all drivers.
 fn probes() -> Vec<(&'static DriverInfo, u32, &'static [u8], &'static str)> {
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let infos: Vec<&'static DriverInfo> = registry.drivers().map(|d| d.info()).collect();
     infos
         .into_iter()
@@ -414,7 +414,7 @@ async fn on_real_lines_each_probe_recognises_only_its_own_device() {
             .find(|u| u.contains("+serial:"))
             .unwrap();
         let open = async || {
-            qkd_drivers_all::registry()
+            qkd_hardware::registry()
                 .open(uri, &OpenContext::new())
                 .await
                 .unwrap_or_else(|e| panic!("{name}: {e}"))

@@ -54,7 +54,7 @@ fn inputs() -> Vec<Input> {
 }
 
 async fn rig(uri: &str, model: Arc<ProtectionSwitch>, agent: Arc<dyn SnmpAgent>) -> Rig {
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)

@@ -32,7 +32,7 @@ async fn open(
     if let Some(file) = &ready.credentials_file {
         context = context.with_credentials(Credentials::from_file(file)?);
     }
-    qkd_drivers_all::registry()
+    qkd_hardware::registry()
         .open(&format!("{}{more}", ready.uris[end]), &context)
         .await
 }
@@ -189,7 +189,7 @@ async fn wrong_credentials_and_wrong_peers_are_refused() {
     let ready = running.ready();
     let uri = &ready.uris[0];
     let plain = OpenContext::new();
-    let error = qkd_drivers_all::registry()
+    let error = qkd_hardware::registry()
         .open(uri, &plain)
         .await
         .unwrap_err();
@@ -201,7 +201,7 @@ async fn wrong_credentials_and_wrong_peers_are_refused() {
     let context = OpenContext::new().with_credentials(
         Credentials::from_file(stranger.ready().credentials_file.as_ref().unwrap()).unwrap(),
     );
-    let error = match qkd_drivers_all::registry().open(uri, &context).await {
+    let error = match qkd_hardware::registry().open(uri, &context).await {
         Err(error) => error,
         Ok(opened) => opened.module().unwrap().key_store().await.unwrap_err(),
     };
@@ -222,7 +222,7 @@ async fn wrong_credentials_and_wrong_peers_are_refused() {
     std::fs::write(&file, mixed).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let context = OpenContext::new().with_credentials(Credentials::from_file(&file).unwrap());
-    let error = qkd_drivers_all::registry()
+    let error = qkd_hardware::registry()
         .open(uri, &context)
         .await
         .unwrap_err();
@@ -236,7 +236,7 @@ async fn wrong_credentials_and_wrong_peers_are_refused() {
         Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap(),
     );
     let bob = uri.replace("credentials=sae-alice", "credentials=sae-bob");
-    let error = match qkd_drivers_all::registry().open(&bob, &context).await {
+    let error = match qkd_hardware::registry().open(&bob, &context).await {
         Err(error) => error,
         Ok(opened) => opened.module().unwrap().key_store().await.unwrap_err(),
     };

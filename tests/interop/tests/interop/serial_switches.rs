@@ -121,7 +121,7 @@ impl Family {
         let faults = FaultInjector::new(7, Some(faulty));
         let context =
             OpenContext::new().with_memory("box", attach("box", service, faults.clone(), clock));
-        let opened = qkd_drivers_all::registry()
+        let opened = qkd_hardware::registry()
             .open(self.uri, &context)
             .await
             .unwrap_or_else(|e| panic!("{}: {e}", self.name));

@@ -48,10 +48,7 @@ async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Ri
         "box",
         attach("box", service, faults.clone(), Clock::default()),
     );
-    let opened = qkd_drivers_all::registry()
-        .open(uri, &context)
-        .await
-        .unwrap();
+    let opened = qkd_hardware::registry().open(uri, &context).await.unwrap();
     Rig {
         driven: opened.switch().unwrap(),
         meter: opened.power_meter().ok(),

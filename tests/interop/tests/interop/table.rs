@@ -8,7 +8,7 @@ use qkd_hal::DeviceKind;
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 fn infos() -> Vec<&'static DriverInfo> {
-    qkd_drivers_all::registry()
+    qkd_hardware::registry()
         .drivers()
         .map(|d| d.info())
         .collect()

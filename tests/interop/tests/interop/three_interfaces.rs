@@ -95,7 +95,7 @@ async fn rig(seed: u64) -> Rig {
             ]
             .map(str::to_owned),
         );
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let mut opened = Vec::new();
     for name in NAMES {
         opened.push(

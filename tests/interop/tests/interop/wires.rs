@@ -12,7 +12,7 @@ use qkd_switch_hal::{CrossConnect, Plan, Scope};
 use std::sync::Arc;
 
 async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::OpenedDevice> {
-    qkd_drivers_all::registry()
+    qkd_hardware::registry()
         .open(uri, &OpenContext::new())
         .await
 }
@@ -188,7 +188,7 @@ async fn a_quantis_in_memory_works_again_after_a_stall() {
         "box",
         Endpoint::Usb(Arc::clone(&device) as Arc<dyn UsbService>),
     );
-    let source = qkd_drivers_all::registry()
+    let source = qkd_hardware::registry()
         .open("idq-quantis+mem://box", &context)
         .await
         .unwrap()

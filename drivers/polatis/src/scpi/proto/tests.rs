@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("../../../../../vectors/polatis.json")).unwrap()
+    serde_json::from_str(include_str!("../../../vectors/polatis.json")).unwrap()
 }
 
 fn ports(value: &Value) -> Vec<u32> {

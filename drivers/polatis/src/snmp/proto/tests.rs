@@ -4,7 +4,7 @@ use qkd_hal::event::{EventKind, Severity};
 use serde_json::{Value as Json, json};
 
 fn vectors() -> Vec<Json> {
-    serde_json::from_str(include_str!("../../../../../vectors/polatis-snmp.json")).unwrap()
+    serde_json::from_str(include_str!("../../../vectors/polatis-snmp.json")).unwrap()
 }
 
 fn value(kind: &Json, value: &Json) -> Value {

@@ -4,7 +4,7 @@ use qkd_driver_kit::link::bytes::Frame;
 use serde_json::{Value, json};
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("../../../../../vectors/polatis-tl1.json")).unwrap()
+    serde_json::from_str(include_str!("../../../vectors/polatis-tl1.json")).unwrap()
 }
 
 fn ports(value: &Value) -> Vec<u32> {

@@ -12,7 +12,7 @@ use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, SnmpService, Value, VarBind};
 use qkd_hal::Identity;
 use std::{sync::Arc, time::Duration};
 
-const VECTORS: &str = include_str!("../../../../../vectors/nokia-sros-macsec.json");
+const VECTORS: &str = include_str!("../../../../vectors/nokia-sros-macsec.json");
 const N: &str = "1.3.6.1.4.1.6527.3.1.2.114";
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const NAME: &str = "6fa459eaee8a4ca4894edb77e160355e";

@@ -12,7 +12,7 @@ use qkd_driver_kit::link::snmp::{ErrorStatus, SnmpService, Value, VarBind};
 use qkd_hal::Identity;
 use std::{sync::Arc, time::Duration};
 
-const VECTORS: &str = include_str!("../../../../../vectors/packetlight.json");
+const VECTORS: &str = include_str!("../../../../vectors/packetlight.json");
 const ROW: &str = "1.3.6.1.4.1.4515.1.3.24.4.1.1";
 
 pub(super) fn end(

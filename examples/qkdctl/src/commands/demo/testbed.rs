@@ -89,7 +89,7 @@ impl Testbed {
             story.log(format!("{name}: {}", places.join(", ")));
             running.insert(*name, emulator);
         }
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn files_are_right_or_it_is_said_what_is_wrong() {
         let fake = Fake::new();
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let (credentials, inventory) = (
             fake.0.path().join("credentials.toml"),
             fake.0.path().join("inventory.toml"),

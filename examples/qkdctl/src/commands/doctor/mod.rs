@@ -72,7 +72,7 @@ impl Finding {
 
 pub(crate) async fn run(global: &Global) -> Result<u8> {
     let machine = Host::this();
-    let registry = qkd_drivers_all::registry();
+    let registry = qkd_hardware::registry();
     let (credentials, inventory) = (
         session::credentials_file(global),
         session::inventory_file(global),

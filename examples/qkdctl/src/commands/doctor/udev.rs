@@ -8,11 +8,11 @@ const CHECK: &str = "udev rules";
 pub(super) type Rules = (&'static str, &'static str);
 pub(super) const QUANTIS: Rules = (
     "70-qkd-idq-quantis.rules",
-    include_str!("../../../../../docs/udev/70-qkd-idq-quantis.rules"),
+    include_str!("../../../udev/70-qkd-idq-quantis.rules"),
 );
 pub(super) const FTDI: Rules = (
     "70-qkd-ftdi-serial.rules",
-    include_str!("../../../../../docs/udev/70-qkd-ftdi-serial.rules"),
+    include_str!("../../../udev/70-qkd-ftdi-serial.rules"),
 );
 
 /// Where udev looks (udev(7)); the first file of a name counts.

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn devices_of_drivers_must_be_open_to_the_user() {
-        let registry = qkd_drivers_all::registry();
+        let registry = qkd_hardware::registry();
         let fake = Fake::new();
         assert_eq!(
             check(&fake.machine(), &registry, Ok(Vec::new()))[0].grade,

@@ -104,7 +104,7 @@ impl Bench {
             "agiltron+serial://{}?model={model}&channels={channels}",
             self.path
         );
-        let opened = qkd_drivers_all::registry()
+        let opened = qkd_hardware::registry()
             .open(&uri, &OpenContext::new())
             .await
             .map_err(|e| e.to_string())?;

@@ -151,7 +151,7 @@ impl ReportedIdentity {
 }
 
 async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<OpenedDevice> {
-    let assumptions = qkd_drivers_all::registry()
+    let assumptions = qkd_hardware::registry()
         .drivers()
         .flat_map(|d| d.info().assumptions)
         .map(|a| a.id.to_owned())
@@ -159,7 +159,7 @@ async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<OpenedDevi
     let context = OpenContext::new()
         .with_credentials(credentials)
         .with_accepted_assumptions(assumptions);
-    qkd_drivers_all::registry().open(uri, &context).await
+    qkd_hardware::registry().open(uri, &context).await
 }
 
 /// A box of the emulator: its URI, and what the driver told of it before and after it was recorded.

@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<String, String> {
             .iter()
             .filter(|uri| !uri.contains("+snmp:"))
         {
-            let opened = qkd_drivers_all::registry()
+            let opened = qkd_hardware::registry()
                 .open(uri, &OpenContext::new())
                 .await
                 .map_err(|e| e.to_string())?;
