@@ -13,11 +13,11 @@ use std::fmt;
 pub struct Assumption {
     /// Its id, unique over all drivers, beginning with the driver's name.
     pub id: &'static str,
-    /// What is assumed.
+    /// The assumption, as a sentence about the device.
     pub statement: &'static str,
     /// Where the inference comes from.
     pub source: &'static str,
-    /// How a real box would disprove it.
+    /// The observation on a real device that would disprove it.
     pub disproof: &'static str,
     /// The operations that rest on it; of those, the changing ones are refused until it is
     /// accepted.
@@ -32,7 +32,7 @@ pub enum Certainty<T> {
     Confirmed(T),
     /// Reasoned from such, and said by none.
     Inferred(T),
-    /// Not public.
+    /// No public source states the fact.
     #[default]
     Unknown,
 }

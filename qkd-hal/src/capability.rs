@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::fmt;
 
-/// How far an operation is there.
+/// Whether a device supports an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Support {
@@ -24,7 +24,7 @@ macro_rules! operations {
         #[non_exhaustive]
         pub enum Operation { $($(#[$doc])* $variant,)* }
         impl Operation {
-            /// All of them, in order.
+            /// All operations, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
             /// Its name, as errors, spans and tables show it.
             #[must_use]
@@ -37,77 +37,83 @@ macro_rules! operations {
 }
 
 operations! {
-    /// `Device::identity`
+    /// [`Device::identity`](crate::Device::identity): reads vendor, model, serial number and
+    /// firmware.
     Identity = "identity", false;
-    /// `Device::health`
+    /// [`Device::health`](crate::Device::health): reads the overall state and its faults.
     Health = "health", false;
-    /// `Device::telemetry`
+    /// [`Device::telemetry`](crate::Device::telemetry): reads all measured values.
     Telemetry = "telemetry", false;
-    /// `Device::parameter`
+    /// [`Device::parameter`](crate::Device::parameter): reads one parameter.
     GetParameter = "get-parameter", false;
-    /// `Device::set_parameter`
+    /// [`Device::set_parameter`](crate::Device::set_parameter): writes one parameter.
     SetParameter = "set-parameter", true;
-    /// `QkdModule::status`
+    /// [`QkdModule::status`](crate::QkdModule::status): reads state, role and pairing group.
     ModuleStatus = "module-status", false;
-    /// `QkdModule::performance`
+    /// [`QkdModule::performance`](crate::QkdModule::performance): reads key rate, QBER and
+    /// visibility.
     Performance = "performance", false;
-    /// `QkdModule::key_store`
+    /// [`QkdModule::key_store`](crate::QkdModule::key_store): reads the number and sizes of stored
+    /// keys.
     KeyStore = "key-store", false;
-    /// `QkdModule::start`
+    /// [`QkdModule::start`](crate::QkdModule::start): starts key generation.
     Start = "start", true;
-    /// `QkdModule::stop`
+    /// [`QkdModule::stop`](crate::QkdModule::stop): stops key generation.
     Stop = "stop", true;
-    /// `QkdModule::calibrate`
+    /// [`QkdModule::calibrate`](crate::QkdModule::calibrate): calibrates the module; key generation
+    /// pauses.
     Calibrate = "calibrate", true;
-    /// `QkdModule::take_keys`
+    /// [`QkdModule::take_keys`](crate::QkdModule::take_keys): takes new keys out of the store.
     TakeKeys = "take-keys", true;
-    /// `QkdModule::take_keys_by_id`
+    /// [`QkdModule::take_keys_by_id`](crate::QkdModule::take_keys_by_id): takes the peer's keys by
+    /// ID.
     TakeKeysById = "take-keys-by-id", true;
-    /// `Encryptor::channels`
+    /// [`Encryptor::channels`](crate::Encryptor::channels): lists the channels.
     Channels = "channels", false;
-    /// `Encryptor::channel`
+    /// [`Encryptor::channel`](crate::Encryptor::channel): reads the status of one channel.
     Channel = "channel", false;
-    /// `Encryptor::stage`
+    /// [`Encryptor::stage`](crate::Encryptor::stage): writes a key without activating it.
     Stage = "stage", true;
-    /// `Encryptor::activate`
+    /// [`Encryptor::activate`](crate::Encryptor::activate): starts the use of a staged key.
     Activate = "activate", true;
-    /// `Encryptor::confirm`
+    /// [`Encryptor::confirm`](crate::Encryptor::confirm): checks that a key protects traffic.
     Confirm = "confirm", false;
-    /// `Encryptor::retire`
+    /// [`Encryptor::retire`](crate::Encryptor::retire): deletes the previous key.
     Retire = "retire", true;
-    /// `Encryptor::zeroize`
+    /// [`Encryptor::zeroize`](crate::Encryptor::zeroize): destroys all keys of a channel.
     Zeroize = "zeroize", true;
-    /// `Encryptor::set_encryption`
+    /// [`Encryptor::set_encryption`](crate::Encryptor::set_encryption): enables or disables
+    /// encryption.
     SetEncryption = "set-encryption", true;
-    /// `Encryptor::counters`
+    /// [`Encryptor::counters`](crate::Encryptor::counters): reads the traffic counters.
     Counters = "counters", false;
-    /// `RandomSource::random`
+    /// [`RandomSource::random`](crate::RandomSource::random): reads random bytes.
     Random = "random", false;
-    /// `OpticalSwitch::connections`
+    /// `OpticalSwitch::connections`: reads the cross-connects.
     Connections = "connections", false;
-    /// `OpticalSwitch::ports`
+    /// `OpticalSwitch::ports`: reads the state of ports.
     Ports = "ports", false;
-    /// `OpticalSwitch::apply`
+    /// `OpticalSwitch::apply`: applies a plan of cross-connects.
     Apply = "apply", true;
-    /// `OpticalSwitch::set_port`
+    /// `OpticalSwitch::set_port`: enables or disables a port.
     SetPort = "set-port", true;
-    /// `PowerMeter::power`
+    /// `PowerMeter::power`: reads optical powers.
     Power = "power", false;
-    /// `PowerMeter::monitor`
+    /// `PowerMeter::monitor`: reads the settings of a power monitor.
     Monitor = "monitor", false;
-    /// `PowerMeter::set_monitor`
+    /// `PowerMeter::set_monitor`: writes a setting of a power monitor.
     SetMonitor = "set-monitor", true;
-    /// `Attenuator::attenuation`
+    /// `Attenuator::attenuation`: reads an attenuation.
     Attenuation = "attenuation", false;
-    /// `Attenuator::set_attenuation`
+    /// `Attenuator::set_attenuation`: sets an attenuation.
     SetAttenuation = "set-attenuation", true;
-    /// `Protection::groups`
+    /// `Protection::groups`: lists the protection groups.
     ProtectionGroups = "protection-groups", false;
-    /// `Protection::protection`
+    /// `Protection::protection`: reads the status of a protection group.
     ProtectionStatus = "protection-status", false;
-    /// `Protection::set_protection`
+    /// `Protection::set_protection`: writes a setting of a protection group.
     SetProtection = "set-protection", true;
-    /// `Protection::command`
+    /// `Protection::command`: gives an external command to a protection group.
     ProtectionCommand = "protection-command", true;
 }
 
@@ -128,7 +134,7 @@ impl Serialize for Operation {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventSupport {
-    /// There are none beyond those of the link.
+    /// The device publishes no events of its own; only the state of the link is published.
     #[default]
     LinkOnly,
     /// The driver finds them by polling.
@@ -138,8 +144,8 @@ pub enum EventSupport {
     Native,
 }
 
-/// What a device can do: one entry for each [`Operation`]. Held by the device; reading it needs no
-/// I/O.
+/// Operations that a device supports: one entry for each [`Operation`]. The device object holds
+/// them; reading them needs no I/O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -158,7 +164,7 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
-    /// Nothing at all.
+    /// Creates capabilities in which no operation is supported.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
@@ -179,7 +185,7 @@ impl Capabilities {
         }
         self
     }
-    /// Takes operations away.
+    /// Marks `operations` as unsupported.
     #[must_use]
     pub fn without(mut self, operations: &[Operation]) -> Self {
         for op in operations {
@@ -193,7 +199,7 @@ impl Capabilities {
         self.events = events;
         self
     }
-    /// How far `operation` is there.
+    /// Returns whether `operation` is supported.
     #[must_use]
     pub fn supports(&self, operation: Operation) -> Support {
         self.supports[operation as usize]

@@ -1,12 +1,17 @@
-//! The check that stands around every handle.
+//! Checks in front of every handle.
 //!
-//! It refuses, before the driver or the wire sees anything: an operation outside the declared
-//! capabilities (`Unsupported`), a changing operation that rests on an assumption nobody accepted
-//! (`AssumptionNotAccepted`), a call after [`Device::close`] (`Closed`) or after another device has
-//! answered (`IdentityChanged`), and arguments outside the declared ranges (`InvalidInput`). It
-//! also checks what comes back: a key id that was delivered before, a key of another size, a QBER
-//! outside 0 to 1 are the device's misbehaviour. Each operation runs in a `tracing` span with
-//! device, operation and outcome.
+//! Before the driver sends anything, the check refuses:
+//!
+//! - an operation outside the declared capabilities (`Unsupported`);
+//! - a changing operation that rests on an assumption that was not accepted
+//!   (`AssumptionNotAccepted`);
+//! - a call after [`Device::close`] (`Closed`) or after another device has responded
+//!   (`IdentityChanged`);
+//! - arguments outside the declared ranges (`InvalidInput`).
+//!
+//! It also checks results. A key ID that was delivered before, a key of another size and a QBER
+//! outside 0 to 1 are reported as misbehaviour of the device. Each operation runs in a `tracing`
+//! span with device, operation and outcome.
 
 use crate::{
     Assumption, Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error,
@@ -47,13 +52,14 @@ struct Known {
     replaced: Option<String>,
 }
 
-/// Which operations of a device may pass. Shared by all handles of one opened device.
+/// Decides which operations of a device may run. All handles of one opened device share it.
 #[derive(Debug)]
 pub struct CallGuard {
     device: String,
     verdicts: [Admission; Operation::ALL.len()],
     closed: AtomicBool,
-    /// Who answered first; and, once another has, what every later call is told.
+    /// The identity that responded first and, after another device has responded, the error for
+    /// every later call.
     known: Mutex<Known>,
     undeclared_reads: AtomicBool,
     delivered: Mutex<Delivered>,
@@ -87,8 +93,8 @@ impl CallGuard {
         }
     }
 
-    /// Who was opened: whoever answers later is compared with this one. Without it, who answers
-    /// first counts.
+    /// Sets the reference identity for later identity checks. Without it, the first identity that
+    /// responds is the reference.
     pub fn expect_identity(&self, opened: Identity) {
         self.known().first.get_or_insert(opened);
     }
@@ -106,8 +112,9 @@ impl CallGuard {
         self.undeclared_reads.store(true, Ordering::Release);
     }
 
-    /// The first assumption for which an operation was refused; `None` if none was. For conformance
-    /// suites, which tell a device that fails from one whose assumptions nobody accepted.
+    /// Returns the first assumption for which an operation was refused; `None` if none was. A
+    /// conformance suite uses it to distinguish a device that fails from one whose assumptions were
+    /// not accepted.
     pub fn refused_for(&self) -> Option<&'static Assumption> {
         self.refused_for.get().copied()
     }
@@ -198,7 +205,8 @@ impl CallGuard {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compares who answers with who answered first; another closes the handle to everything.
+    /// Compares the responding identity with the reference identity. A different identity closes
+    /// the handle for all operations.
     fn same(&self, found: Identity) -> Result<Identity> {
         let mut known = self.known();
         let first = known.first.get_or_insert_with(|| found.clone());
@@ -233,7 +241,7 @@ struct Delivered {
 }
 
 impl Delivered {
-    /// How many ids are remembered.
+    /// Number of key IDs that are remembered to detect repeated delivery.
     const WINDOW: usize = 1 << 17;
 
     fn is_new(&mut self, id: &KeyId) -> bool {
@@ -254,13 +262,13 @@ impl Delivered {
 
 /// A handle with its check.
 pub struct Checked<T: ?Sized> {
-    /// What is behind it.
+    /// The unchecked handle.
     inner: Arc<T>,
     call_guard: Arc<CallGuard>,
 }
 
 impl<T: ?Sized> Checked<T> {
-    /// Puts `inner` behind `call_guard`.
+    /// Wraps `inner` in the checks of `call_guard`.
     #[must_use]
     pub fn new(inner: Arc<T>, call_guard: Arc<CallGuard>) -> Self {
         Self { inner, call_guard }
@@ -270,7 +278,7 @@ impl<T: ?Sized> Checked<T> {
     pub fn call_guard(&self) -> &CallGuard {
         &self.call_guard
     }
-    /// What is behind it, for the checked handles of other contracts.
+    /// Returns the unchecked handle, for the checked handles of other contracts.
     #[must_use]
     pub fn inner(&self) -> &T {
         &self.inner
@@ -614,7 +622,7 @@ mod tests {
         operations: &[Operation::Start, Operation::Stop],
     }];
 
-    /// A module that gives whatever it is told to give, and counts how often it was reached.
+    /// A module that returns prepared results and counts the calls that reach it.
     struct Fake {
         descriptor: Descriptor,
         capabilities: Capabilities,

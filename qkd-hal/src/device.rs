@@ -1,14 +1,29 @@
-//! What every device has.
+//! Operations that every device has.
 //!
 //! # For controller authors
-//! A handle is an `Arc<dyn Device>` (or one of the traits above it), shared by many tasks. Calls
-//! may run side by side; the driver serialises what the wire cannot interleave. Every call ends
-//! within the device's deadline.
+//!
+//! A handle is an `Arc<dyn Device>`, or one of the traits that extend it, shared by many tasks.
+//! Calls may run concurrently; the driver serialises what the link cannot interleave. Every call
+//! ends within the deadline of the device.
+//!
+//! ```text
+//! controller            handle                       device
+//!     |--- open(uri) ------>|--- identity request ------>|   reference identity
+//!     |                     |<-- identity ---------------|
+//!     |--- health() ------->|--- request --------------->|
+//!     |<-- Health ----------|<-- reply ------------------|
+//!     |                     X        (link lost)         |
+//!     |<-- event LinkLost --|                            |
+//!     |--- health() ------->|--- reconnect, identity --->|   compared with the reference
+//!     |<-- Health ----------|<-- reply ------------------|
+//!     |--- close() -------->|   later calls: Closed
+//! ```
 //!
 //! # For driver authors
-//! Methods take `&self`. Answer [`Error::unsupported`](crate::Error::unsupported) for what
-//! [`Device::capabilities`] does not list; the check around the handle does so before you are
-//! asked.
+//!
+//! Methods take `&self`. Return [`Error::unsupported`](crate::Error::unsupported) for operations
+//! that [`Device::capabilities`] does not list; the check in front of the handle refuses them
+//! before the driver is called.
 
 use crate::{
     Assumption, Capabilities, EventStream, Operation, Result,
@@ -24,19 +39,19 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DeviceKind {
-    /// [`crate::QkdModule`]
+    /// A QKD module or its key delivery: [`crate::QkdModule`].
     QkdModule,
-    /// [`crate::Encryptor`]
+    /// An encryptor: [`crate::Encryptor`].
     Encryptor,
-    /// `qkd_switch_hal::OpticalSwitch`
+    /// An optical switch: `qkd_switch_hal::OpticalSwitch`.
     OpticalSwitch,
-    /// [`crate::RandomSource`]
+    /// A random number generator: [`crate::RandomSource`].
     RandomSource,
-    /// `qkd_switch_hal::Protection`
+    /// A protection switch: `qkd_switch_hal::Protection`.
     ProtectionSwitch,
-    /// `qkd_switch_hal::PowerMeter`
+    /// A power meter: `qkd_switch_hal::PowerMeter`.
     PowerMeter,
-    /// `qkd_switch_hal::Attenuator`
+    /// A variable optical attenuator: `qkd_switch_hal::Attenuator`.
     Attenuator,
 }
 
@@ -54,14 +69,15 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// What has answered a driver so far.
+/// The strongest evidence for a driver so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Maturity {
-    /// Only our emulator.
+    /// Tested only against the emulator of this project.
     Emulated,
-    /// Somebody else's implementation of this vendor's protocol, or a recording of a real box.
+    /// Tested against third-party software that implements the vendor's protocol, or against a
+    /// recording of a real device.
     CrossChecked,
     /// A real device, with a signed report.
     LabVerified,
@@ -77,7 +93,8 @@ impl fmt::Display for Maturity {
     }
 }
 
-/// Who a device says that it is. Read again after each reconnect; another answer closes the handle.
+/// Identity as reported by a device. It is read again after each reconnect; a different identity
+/// closes the handle.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 #[non_exhaustive]
 pub struct Identity {
@@ -85,9 +102,9 @@ pub struct Identity {
     pub vendor: String,
     /// The model or product code.
     pub model: Option<String>,
-    /// The serial number.
+    /// Serial number; `None` if the device does not report it.
     pub serial: Option<String>,
-    /// The firmware's version.
+    /// Firmware version; `None` if the device does not report it.
     pub firmware: Option<String>,
 }
 
@@ -100,7 +117,7 @@ impl Identity {
             ..Self::default()
         }
     }
-    /// Adds the model.
+    /// Sets the model name.
     #[must_use]
     pub fn with_model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
@@ -118,8 +135,8 @@ impl Identity {
         self.firmware = Some(firmware.into());
         self
     }
-    /// Whether this can be the same box: vendor, model and serial agree (the firmware may have been
-    /// updated).
+    /// Returns whether both identities can belong to one device: vendor, model and serial number
+    /// are equal. The firmware may differ after an update.
     #[must_use]
     pub fn is_same_device(&self, other: &Self) -> bool {
         (&self.vendor, &self.model, &self.serial) == (&other.vendor, &other.model, &other.serial)
@@ -142,7 +159,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// How a device is, in one word.
+/// Overall state of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -155,18 +172,18 @@ pub enum HealthState {
     Failed,
 }
 
-/// How a device is.
+/// Health of a device: overall state and faults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// In one word.
+    /// Overall state.
     pub state: HealthState,
     /// The device's own faults, in its words.
     pub faults: Vec<String>,
 }
 
 impl Health {
-    /// No fault.
+    /// Creates a health without faults.
     #[must_use]
     pub fn ok() -> Self {
         Self {
@@ -174,24 +191,24 @@ impl Health {
             faults: Vec::new(),
         }
     }
-    /// With faults.
+    /// Creates a health with the given state and faults.
     #[must_use]
     pub fn with_faults(state: HealthState, faults: Vec<String>) -> Self {
         Self { state, faults }
     }
 }
 
-/// What is known of an opened device without asking it.
+/// Facts about an opened device that need no I/O.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Descriptor {
-    /// The driver's name.
+    /// Name of the driver, such as `polatis`.
     pub driver: &'static str,
     /// The URI by which it was opened.
     pub uri: String,
     /// The kinds of handle that it opens.
     pub kinds: Vec<DeviceKind>,
-    /// What has answered this driver so far.
+    /// Strongest evidence for the driver so far.
     pub maturity: Maturity,
     /// The assumptions on which it rests.
     pub assumptions: &'static [Assumption],
@@ -251,19 +268,19 @@ impl Descriptor {
     }
 }
 
-/// What every device has.
+/// Operations that every device has.
 #[async_trait]
 pub trait Device: Send + Sync {
-    /// What is known without asking. No I/O.
+    /// Returns the facts about this device that need no I/O.
     fn descriptor(&self) -> &Descriptor;
 
-    /// What the device can do. No I/O.
+    /// Returns the operations that the device supports, without I/O.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Asks the device who it is.
+    /// Reads the identity of the device.
     ///
     /// # Errors
-    /// Transport errors; `IdentityChanged` if it is another box than at opening.
+    /// Transport errors; `IdentityChanged` if another device responds than the one that was opened.
     async fn identity(&self) -> Result<Identity>;
 
     /// Asks the device how it is. A device that does not answer is an error, not a [`Health`].
@@ -272,10 +289,11 @@ pub trait Device: Send + Sync {
     /// Transport errors.
     async fn health(&self) -> Result<Health>;
 
-    /// Everything the device measures, in the order of the driver's page.
+    /// Reads all measured values, in the order given in the driver's page.
     ///
     /// # Errors
-    /// Transport errors. What one item lacks is a reading of quality `Invalid`, not an error.
+    /// Transport errors. A value that cannot be read is a reading of quality `Invalid` and not an
+    /// error.
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         Err(crate::Error::unsupported(
             Operation::Telemetry.name(),

@@ -1,21 +1,52 @@
-//! Encryptors: boxes that protect traffic with keys they are given.
+//! Encryptors that use externally supplied keys.
 //!
-//! Two shapes exist in the field and both fit here without a lie:
+//! An [`Encryptor`] encrypts traffic on one or more *channels* (an uplink, a MACsec connectivity
+//! association, a tunnel). A controller replaces the key of a channel on both ends of a pair. This
+//! procedure is called a *roll*:
 //!
-//! | shape | staging | activation | while rolling |
-//! |---|---|---|---|
-//! | two slots ([`Staging::Slots`]) | the new key is ready to receive at both ends before either sends with it | a pointer moves | hitless, if both ends declare it |
-//! | forced re-initialisation ([`Staging::Overwrite`]) | the new secret replaces the old one, and is used at the next exchange | a command restarts the state machine | traffic drops; the gap is declared, measured and reported |
+//! ```text
+//! controller             encryptor A             encryptor B
+//!     |--- stage(key) ------->|                       |
+//!     |<-- Staged ------------|                       |
+//!     |--- stage(key) ------------------------------->|
+//!     |<-- Staged ------------------------------------|
+//!     |--- activate(staged) ->|                       |
+//!     |--- activate(staged) ------------------------->|   only if activate_both
+//!     |                       |<=== key agreement ===>|   forced: traffic stops here
+//!     |--- confirm(staged) -->|                       |
+//!     |--- confirm(staged) -------------------------->|
+//!     |--- retire(confirmed) ->|                      |   only if both are confirmed
+//!     |--- retire(confirmed) ------------------------>|   and keys are in slots
+//! ```
 //!
-//! # For controller authors
-//! Roll a pair in this order: [`stage`](Encryptor::stage) on both ends,
-//! [`activate`](Encryptor::activate) on both (or on the one that
-//! [`EncryptorCapabilities::activate_both`] says), [`confirm`](Encryptor::confirm) on both,
-//! [`retire`](Encryptor::retire). Stop at the first error and read the channels again.
+//! # Families
+//!
+//! | | two slots | forced re-initialisation |
+//! |---|---|---|
+//! | [`Staging`] | `Slots`: idle slot, active key unchanged | `Overwrite`: used at next exchange |
+//! | [`Activation`] | `SlotPointer` | `ForcedReinitialisation`: restarts the exchange |
+//! | traffic | hitless if both ends declare it | interrupted; outage declared and reported |
+//!
+//! A two-slot roll is hitless because both ends can receive with the new key before either end
+//! sends with it (`receive_ready`).
+//!
+//! # Contract
+//!
+//! 1. `stage` borrows the key and never activates it. After a lost reply
+//!    ([`crate::Effect::Unknown`]), stage again with the same key.
+//! 2. `activate` fails with `NotReady` if no matching key is staged. After a lost reply, read the
+//!    channel.
+//! 3. `confirm` waits at most [`EncryptorCapabilities::confirm_timeout`] and returns a
+//!    [`Confirmation`]. `Confirmation::confirmed` gives [`Confirmed`], or `NotReady` with effect
+//!    `Partial` if the key does not protect traffic by then.
+//! 4. `retire` takes [`Confirmed`]. It fails with `NotReady` while the key to delete is in use, and
+//!    with `Unsupported` on devices without slots.
+//! 5. On the first error, stop and read both channels before you continue.
 //!
 //! # For driver authors
-//! Clear traffic is never chosen by itself. A SET that carries key material needs authPriv and is
-//! refused otherwise.
+//!
+//! Never select [`FailureMode::AllowClear`] automatically. Send key material by SNMP only with
+//! authPriv; otherwise return `Authentication` without sending anything.
 
 use crate::{
     Device, Effect, Error, ErrorKind, Key, KeyId, Operation, Result, reading::Measured, units::Bits,
@@ -48,7 +79,7 @@ impl From<&str> for ChannelId {
 pub enum Staging {
     /// Into an idle slot; the key in use stays.
     Slots {
-        /// How many slots a channel has.
+        /// Number of key slots of a channel, at least 2.
         count: u8,
         /// Whether a staged key is accepted for receiving before it is activated.
         receive_ready: bool,
@@ -58,7 +89,7 @@ pub enum Staging {
     Overwrite,
 }
 
-/// How a staged key becomes the one in use.
+/// How a staged key becomes active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -69,16 +100,16 @@ pub enum Activation {
     ForcedReinitialisation,
 }
 
-/// What happens to traffic while no key can be agreed.
+/// Treatment of traffic while no key is agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FailureMode {
-    /// Nothing passes.
+    /// Traffic is blocked.
     Block,
-    /// Clear traffic may pass. Never chosen by itself.
+    /// Traffic passes unencrypted. A driver never selects this automatically.
     AllowClear,
-    /// Not public, or not told by the device.
+    /// The vendor does not publish it and the device does not report it.
     Unknown,
 }
 
@@ -145,13 +176,13 @@ impl fmt::Display for KeySizes {
     }
 }
 
-/// What an encryptor can do beyond [`crate::Capabilities`].
+/// Properties of an encryptor in addition to [`crate::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EncryptorCapabilities {
     /// Where a staged key goes.
     pub staging: Staging,
-    /// How it becomes the one in use.
+    /// How a staged key becomes active.
     pub activation: Activation,
     /// Sizes of key that it takes.
     pub key_sizes: KeySizes,
@@ -175,19 +206,19 @@ pub struct EncryptorCapabilities {
     pub evidence: ConfirmationBasis,
 }
 
-/// What confirms that a new key protects traffic.
+/// Evidence on which a confirmation rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ConfirmationBasis {
     /// Counters of encrypted packets and the id of the key under which they were.
     KeyAndCounters,
-    /// A state only.
+    /// The state that the device reports, without traffic counters.
     StateOnly,
 }
 
 impl EncryptorCapabilities {
-    /// The two-slot shape.
+    /// Creates the capabilities of an encryptor with key slots.
     #[must_use]
     pub fn two_slot(count: u8, receive_ready: bool, key_sizes: KeySizes) -> Self {
         Self {
@@ -231,17 +262,17 @@ impl EncryptorCapabilities {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ChannelState {
-    /// Encryption is off.
+    /// Encryption is disabled.
     Disabled,
     /// No key, or the exchange has not begun.
     Initialising,
-    /// The exchange runs.
+    /// The key exchange is in progress.
     Exchanging,
-    /// Traffic is encrypted.
+    /// Traffic is encrypted with the active key.
     Encrypting,
-    /// The exchange failed.
+    /// The key exchange has failed.
     Failed,
-    /// The device does not tell.
+    /// The device does not report it.
     Unknown,
 }
 
@@ -249,16 +280,16 @@ pub enum ChannelState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Slot {
-    /// Its number, 1-based.
+    /// Slot number, 1-based.
     pub number: u8,
-    /// The id of the key in it, where the device tells it.
+    /// ID of the key in the slot; `None` if the slot is empty or the device does not report it.
     pub key_id: Option<KeyId>,
     /// Whether the channel sends with it.
     pub active: bool,
 }
 
 impl Slot {
-    /// A slot.
+    /// Creates a slot.
     #[must_use]
     pub fn new(number: u8, key_id: Option<KeyId>, active: bool) -> Self {
         Self {
@@ -269,21 +300,21 @@ impl Slot {
     }
 }
 
-/// What a channel says of itself.
+/// Channel status as reported by the device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChannelStatus {
-    /// Which channel.
+    /// Channel that the status describes.
     pub channel: ChannelId,
-    /// Its state.
+    /// Current key-exchange state.
     pub state: ChannelState,
     /// The device's own word for it.
     pub vendor_state: Option<String>,
     /// Its slots; empty where it has none.
     pub slots: Vec<Slot>,
-    /// What happens while no key can be agreed.
+    /// Treatment of traffic while no key is agreed.
     pub failure_mode: FailureMode,
-    /// The cipher in use, where the device tells it.
+    /// Cipher in use; `None` if the device does not report it.
     pub cipher: Option<String>,
 }
 
@@ -306,7 +337,7 @@ impl ChannelStatus {
         self.vendor_state = Some(word.into());
         self
     }
-    /// Adds slots.
+    /// Sets the key slots.
     #[must_use]
     pub fn with_slots(mut self, slots: Vec<Slot>) -> Self {
         self.slots = slots;
@@ -318,7 +349,7 @@ impl ChannelStatus {
         self.failure_mode = mode;
         self
     }
-    /// Adds the cipher.
+    /// Sets the cipher in use.
     #[must_use]
     pub fn with_cipher(mut self, cipher: impl Into<String>) -> Self {
         self.cipher = Some(cipher.into());
@@ -331,23 +362,23 @@ impl ChannelStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Staged {
-    /// The channel.
+    /// Channel on which the key is staged.
     pub channel: ChannelId,
-    /// The key.
+    /// ID of the staged key.
     pub key_id: KeyId,
     /// The slot; `None` on a device without slots.
     pub slot: Option<u8>,
-    /// What the device showed that proves that the key arrived.
+    /// Reply of the device that shows that the key arrived.
     #[serde(rename = "evidence")]
     pub evidence: String,
-    /// What the driver noted before it staged the key, to compare with at `confirm`. Opaque to
-    /// everybody but the driver; empty if the value was made by hand.
+    /// State that the driver read before it staged the key, for comparison in `confirm`. Only the
+    /// driver interprets it. Empty if the value was not created by a driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baseline: BTreeMap<String, String>,
 }
 
 impl Staged {
-    /// A staged key.
+    /// Creates the record of a staged key.
     #[must_use]
     pub fn new(
         channel: ChannelId,
@@ -407,12 +438,12 @@ impl Confirmation {
     pub fn is_confirmed(&self) -> bool {
         self.confirmed
     }
-    /// What the device showed, for a report.
+    /// Returns the reply of the device that shows that the key arrived.
     #[must_use]
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
-    /// How long traffic was down, in seconds; `None` if it was not measured.
+    /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
     #[must_use]
     pub fn gap(&self) -> Option<Measured<f64>> {
         self.outage
@@ -459,12 +490,12 @@ impl Confirmed {
     pub fn staged(&self) -> &Staged {
         &self.staged
     }
-    /// What the device showed.
+    /// Returns the evidence on which the confirmation rests.
     #[must_use]
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
-    /// How long traffic was down, in seconds; `None` if it was not measured.
+    /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
     #[must_use]
     pub fn gap(&self) -> Option<Measured<f64>> {
         self.outage
@@ -475,7 +506,7 @@ impl Confirmed {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct TrafficCounters {
-    /// Packets sent encrypted.
+    /// Packets sent encrypted; `None` if the device does not count them.
     pub encrypted: Option<u64>,
     /// Packets received and accepted.
     pub accepted: Option<u64>,
@@ -490,7 +521,7 @@ pub struct TrafficCounters {
 }
 
 impl TrafficCounters {
-    /// All of them, by name, in the order of the fields.
+    /// Returns all counters with their names, in the order of the fields.
     #[must_use]
     pub fn as_pairs(&self) -> [(&'static str, Option<u64>); 6] {
         [
@@ -511,10 +542,10 @@ fn unsupported_operation<T>(operation: Operation) -> Result<T> {
     ))
 }
 
-/// A box that protects traffic with keys it is given.
+/// An encryptor that uses externally supplied keys.
 #[async_trait]
 pub trait Encryptor: Device {
-    /// What this encryptor can do. No I/O.
+    /// Returns the properties of this encryptor, without I/O.
     fn encryptor_capabilities(&self) -> &EncryptorCapabilities;
 
     /// The channels that it has.
@@ -523,21 +554,21 @@ pub trait Encryptor: Device {
     /// Transport errors.
     async fn channels(&self) -> Result<Vec<ChannelId>>;
 
-    /// What a channel says of itself.
+    /// Reads the status of a channel.
     ///
     /// # Errors
-    /// `NotFound`; transport errors.
+    /// `NotFound` if the channel does not exist; transport errors.
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus>;
 
-    /// Gives the box a key that is not in use yet. Borrows the key: a refusal loses nothing.
+    /// Stages a key without activating it. The key is borrowed: a refusal does not lose it.
     ///
-    /// 1. Checks the size and that the link protects key material.
-    /// 2. Writes key and key id in one request.
-    /// 3. Reads back what the box shows of it.
+    /// 1. Checks the key size, and that the link protects key material.
+    /// 2. Writes key and key ID in one request.
+    /// 3. Reads back what the device reports about the key.
     ///
     /// # Errors
     /// `InvalidInput` (size), `Authentication` (the link is below authPriv), `NotFound`, `Refused`
-    /// with effect `None`; a lost reply has effect `Unknown`: stage again with the same key.
+    /// with effect `None`. A lost reply has effect `Unknown`: stage again with the same key.
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged>;
 
     /// Makes the staged key the one in use. May disturb traffic where

@@ -28,7 +28,7 @@ impl fmt::Display for Effect {
     }
 }
 
-/// What the transport did.
+/// Failures of the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -37,7 +37,7 @@ pub enum TransportFault {
     Framing,
     /// More came than a reply may hold.
     Overrun,
-    /// A serial break.
+    /// A break condition on the serial line.
     Break,
     /// The line or connection was hung up.
     HungUp,
@@ -49,16 +49,16 @@ pub enum TransportFault {
     System,
 }
 
-/// What the device did wrong, apart from what the transport did.
+/// Violations of the protocol by the device, as opposed to failures of the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DeviceMisbehaved {
     /// The reply belongs to another request.
     ReplyForAnotherRequest,
-    /// Bytes came that nobody asked for.
+    /// Bytes arrived without a request.
     UnsolicitedData,
-    /// The reply is well formed, but not one that this request can have.
+    /// The reply is well formed but is not a possible reply to this request.
     UnexpectedReply,
     /// A key id came that had been delivered before.
     KeyIdReused,
@@ -78,7 +78,7 @@ pub enum DeviceMisbehaved {
     ShortPacket,
 }
 
-/// What kind of failure. A retry is decided from this and [`Effect`] alone.
+/// Kind of a failure. Decide on a retry from the kind and [`Effect`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -87,11 +87,11 @@ pub enum ErrorKind {
     Unsupported,
     /// The caller's argument is wrong; the message names what would be right.
     InvalidInput,
-    /// There is no such thing (port, channel, key id, parameter).
+    /// The port, channel, key ID or parameter does not exist.
     NotFound,
     /// Somebody else holds the port or the device.
     Busy,
-    /// There is no connection.
+    /// No connection could be established.
     Unreachable,
     /// No complete reply within the deadline.
     Timeout,
@@ -99,7 +99,7 @@ pub enum ErrorKind {
     Transport(TransportFault),
     /// The device broke its protocol.
     Misbehaved(DeviceMisbehaved),
-    /// The device refused.
+    /// The device refused the request.
     Refused,
     /// Credentials are missing, wrong or too weak.
     Authentication,
@@ -120,7 +120,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Returns whether the same call may succeed later without intervention.
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
@@ -158,7 +158,7 @@ impl ErrorKind {
         }
     }
 
-    /// What to try, in a sentence for an operator.
+    /// Returns the recommended action for an operator, as a sentence.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
@@ -206,9 +206,9 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// The contract's error: a small box, cheap to pass on.
+/// The error type of the contract: one pointer in size.
 ///
-/// `Display` is one line for an operator. No secret may be put into it.
+/// `Display` is one line for an operator. An error must not contain a secret.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -238,7 +238,7 @@ impl Error {
             source: None,
         }))
     }
-    /// Sets the effect.
+    /// Sets the effect on the device.
     #[must_use]
     pub fn with_effect(mut self, effect: Effect) -> Self {
         self.0.effect = effect;
@@ -281,7 +281,7 @@ impl Error {
         self.0.vendor_text = Some(text.into());
         self
     }
-    /// What caused it.
+    /// Sets the underlying error.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -290,7 +290,7 @@ impl Error {
         self.0.source = Some(source.into());
         self
     }
-    /// What kind of failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -300,7 +300,7 @@ impl Error {
     pub fn effect(&self) -> Effect {
         self.0.effect
     }
-    /// The sentence.
+    /// Returns the message without operation and device.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -331,12 +331,12 @@ impl Error {
     pub fn unsupported(operation: &'static str, why: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, why).with_operation(operation)
     }
-    /// `InvalidInput`.
+    /// Creates an error of kind `InvalidInput`.
     #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
     }
-    /// `Misbehaved`.
+    /// Creates an error of kind `Misbehaved`.
     #[must_use]
     pub fn misbehaved(what: DeviceMisbehaved, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Misbehaved(what), message)

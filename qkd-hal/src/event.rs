@@ -1,12 +1,12 @@
-//! Events: what happened, in order, with a sequence number.
+//! Ordered events with sequence numbers.
 //!
 //! Events of SNMP devices arrive only if the process receives notifications: give the kit's
-//! `OpenContext` a receiver (`OpenContext::with_notifications`). Without one, such a device
+//! `OpenContext` a receiver (`OpenContext::with_notifications`). Without a receiver, such a device
 //! declares [`EventSupport::LinkOnly`](crate::capability::EventSupport::LinkOnly), and its handle
-//! publishes what its link notices and no more.
+//! publishes only changes of the link.
 //!
-//! A slow reader gets [`StreamItem::Lost`] and reads the state again. Events that the device sent and
-//! events that polling found are told apart.
+//! A slow reader receives [`StreamItem::Lost`] and must read the state again. [`Origin`]
+//! distinguishes events that the device sent from those that polling detected.
 
 use serde::Serialize;
 use std::{
@@ -17,78 +17,78 @@ use std::{
     time::SystemTime,
 };
 
-/// Who noticed it.
+/// Source of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// The device sent it.
     Device,
-    /// Polling found it.
+    /// Polling detected a change.
     Poll,
     /// The link or the driver.
     Driver,
 }
 
-/// How bad an alarm is (ITU-T X.733).
+/// Severity of an alarm (ITU-T X.733).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The alarm has gone.
     Cleared,
-    /// Not known.
+    /// The severity cannot be determined.
     Indeterminate,
-    /// Warning.
+    /// A possible fault; no service is affected yet.
     Warning,
-    /// Minor.
+    /// A fault that does not affect service.
     Minor,
-    /// Major.
+    /// A fault that affects service and needs urgent correction.
     Major,
-    /// Critical.
+    /// A fault that affects service and needs immediate correction.
     Critical,
 }
 
-/// What happened.
+/// Kind of an event, with its data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "what")]
 #[non_exhaustive]
 pub enum EventKind {
     /// The link was lost; reported once, however often reconnecting fails.
     LinkLost {
-        /// Why.
+        /// Reason for the failure.
         reason: String,
     },
     /// The link is back, and the same device answers.
     LinkRestored,
     /// Another device answers; the handle is closed.
     IdentityChanged {
-        /// What was found.
+        /// Identity that was found.
         found: String,
     },
     /// The device has restarted.
     Restarted,
     /// An alarm was raised, or cleared.
     Alarm {
-        /// The vendor's code.
+        /// Code as given by the vendor.
         code: String,
-        /// The vendor's words.
+        /// Text as given by the vendor.
         text: String,
-        /// What it is about (a port, a channel), where it says so.
+        /// Port or channel that the alarm concerns; `None` if the device does not report it.
         subject: Option<String>,
-        /// How bad.
+        /// Severity of the alarm.
         severity: Severity,
     },
     /// The state of the device or of one of its parts changed.
     StateChanged {
         /// Of what (`module`, a channel, a port).
         subject: String,
-        /// To what.
+        /// New state.
         state: String,
     },
-    /// A protection group went over to another path.
+    /// The selector of a protection group changed to another path.
     SwitchOver {
-        /// Which group.
+        /// ID of the protection group.
         group: String,
-        /// The path that is live now.
+        /// Path that is active now.
         path: String,
         /// Why, by the names of ITU-T G.808.1, such as `signal-fail`.
         request: String,
@@ -107,7 +107,7 @@ pub enum EventKind {
     },
 }
 
-/// An event.
+/// An event with its sequence number, time and origin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -116,17 +116,17 @@ pub struct Event {
     /// When it was noticed.
     #[serde(serialize_with = "crate::reading::serialize_time")]
     pub at: SystemTime,
-    /// Who noticed it.
+    /// Source of the event.
     pub origin: Origin,
-    /// What happened.
+    /// Kind of the event.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What a reader gets.
+/// Item of an event stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamItem {
-    /// The next event.
+    /// The next event in order.
     Event(Arc<Event>),
     /// So many events came faster than they were read: read the device's state again.
     Lost(u64),
@@ -223,7 +223,7 @@ impl EventStream {
         hub.subscribe()
     }
 
-    /// What is there already; `None` if nothing is.
+    /// Returns the next item if one is available, without waiting; `None` otherwise.
     pub fn try_next(&mut self) -> Option<StreamItem> {
         let next = self.next;
         let delivery = self.hub.with(|ring| {

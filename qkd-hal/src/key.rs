@@ -35,9 +35,9 @@ impl KeyId {
     /// The longest spelling, in characters.
     pub const MAX_TEXT: usize = 128;
 
-    /// Returns the id of these bytes; `None` if there are none or more than [`Self::MAX`].
+    /// Returns the ID of these bytes; `None` if `id` is empty or longer than [`Self::MAX`].
     ///
-    /// 16 bytes are spelt as a UUID, any other number of them as hexadecimal digits.
+    /// 16 bytes are formatted as a UUID, any other number of bytes as hexadecimal digits.
     #[must_use]
     pub fn from_bytes(id: &[u8]) -> Option<Self> {
         (!id.is_empty() && id.len() <= Self::MAX).then(|| Self {
@@ -150,7 +150,7 @@ impl serde::Serialize for KeyId {
     }
 }
 
-/// A symmetric key.
+/// A symmetric key with its ID. The bytes are zeroized on drop and never printed.
 pub struct Key {
     id: KeyId,
     bytes: Zeroizing<Vec<u8>>,
@@ -162,12 +162,12 @@ impl Key {
     pub fn new(id: KeyId, bytes: Zeroizing<Vec<u8>>) -> Self {
         Self { id, bytes }
     }
-    /// The id, which may be told to anybody.
+    /// Returns the key ID, which is not secret.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.id
     }
-    /// The size.
+    /// Returns the key size in bits.
     #[must_use]
     pub fn size(&self) -> Bits {
         Bits(self.bytes.len() as u64 * 8)

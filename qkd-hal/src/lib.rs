@@ -1,28 +1,30 @@
-//! The contract of the hardware of a quantum-secured network.
+//! Contract of the hardware of a quantum-secured network.
 //!
-//! This crate says what a device *is*; it holds no I/O and needs no async runtime.
+//! This crate defines what devices do. It contains no I/O and needs no async runtime.
 //!
-//! | trait | what it is | ITU-T Y.3800 term |
+//! | trait | meaning | ITU-T Y.3800 term |
 //! |---|---|---|
-//! | [`Device`] | what every box has: identity, health, telemetry, parameters, events | |
-//! | [`QkdModule`] | one end of a QKD link, or the key delivery in front of it | QKD module |
-//! | [`Encryptor`] | a box that protects traffic with keys it is given | cryptographic application |
+//! | [`Device`] | operations of every device: identity, health, telemetry, parameters, events | |
+//! | [`QkdModule`] | one end of a QKD link, or its key delivery | QKD module |
+//! | [`Encryptor`] | an encryptor that uses externally supplied keys | cryptographic application |
 //! | [`RandomSource`] | a quantum random number generator (provisional) | |
 //!
-//! Optical switches have their contract in `qkd-switch-hal`.
+//! The contract of optical switches is in `qkd-switch-hal`.
 //!
 //! # For controller authors
-//! - Open devices by URI through `qkd-hardware`; never name a vendor.
-//! - Ask [`Device::capabilities`] before you call; an operation outside it answers
-//!   [`ErrorKind::Unsupported`] without touching the wire.
-//! - Decide about a retry from [`Error::kind`] and [`Error::with_effect`] alone.
-//! - The `mock` feature has mocks of all traits for your unit tests; see
+//!
+//! - Open devices by URI through `qkd-hardware`; do not depend on a vendor.
+//! - Check [`Device::capabilities`] before a call. An undeclared operation returns
+//!   [`ErrorKind::Unsupported`] and sends nothing.
+//! - Decide on a retry from [`Error::kind`] and [`Error::effect`] alone.
+//! - The feature `mock` provides mocks of all traits for unit tests; see
 //!   `examples/mocked_controller.rs`.
 //!
 //! # For driver authors
-//! - Implement what the vendor's public facts confirm; what rests on an inference is an
-//!   [`Assumption`]; what is unknown stays unsupported.
-//! - Hand out only checked handles ([`checked`]); the kit's `Opened` does it for you.
+//!
+//! - Implement what the vendor's public facts confirm. An inferred fact is an [`Assumption`]. An
+//!   unknown fact makes the operation unsupported.
+//! - Return only checked handles ([`checked`]); the kit's `OpenedDevice` does this.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

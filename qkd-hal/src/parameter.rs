@@ -4,7 +4,7 @@ use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::fmt;
 
-/// What values a parameter takes.
+/// Type and range of a parameter's values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "type", content = "allowed")]
 #[non_exhaustive]
@@ -13,23 +13,23 @@ pub enum ParameterType {
     Choice(&'static [&'static str]),
     /// A whole number between these bounds, inclusive.
     Integer {
-        /// Least.
+        /// Smallest allowed value.
         min: i64,
-        /// Greatest.
+        /// Largest allowed value.
         max: i64,
     },
     /// A real number between these bounds, inclusive.
     Real {
-        /// Least.
+        /// Smallest allowed value.
         min: f64,
-        /// Greatest.
+        /// Largest allowed value.
         max: f64,
     },
-    /// `true` or `false`.
+    /// A Boolean: `true` or `false`.
     Flag,
-    /// Text of at most so many bytes.
+    /// Text with a maximum length.
     Text {
-        /// Most bytes.
+        /// Maximum length in bytes (UTF-8).
         max: usize,
     },
 }
@@ -46,15 +46,15 @@ impl fmt::Display for ParameterType {
     }
 }
 
-/// A parameter.
+/// Specification of a parameter: name, type, range and access.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ParameterSpec {
     /// Its name, in lower case with dashes.
     pub name: &'static str,
-    /// What it is.
+    /// Short description for users.
     pub title: &'static str,
-    /// Its values.
+    /// Type and range of the values.
     pub values: ParameterType,
     /// The symbol of its unit; empty where it has none.
     pub unit: &'static str,
@@ -182,11 +182,11 @@ pub fn find<'a>(specs: &'a [ParameterSpec], name: &str) -> Result<&'a ParameterS
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ParameterValue {
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// A real number.
+    /// A floating-point number.
     Real(f64),
-    /// A truth value.
+    /// A Boolean.
     Flag(bool),
     /// A word or text.
     Text(String),

@@ -1,17 +1,31 @@
-//! QKD modules: one end of a QKD link, and the delivery of its keys.
+//! QKD modules: one end of a QKD link and its key delivery.
+//!
+//! ```text
+//! controller (master)     module A                  module B     controller (slave)
+//!     |                       |<== quantum channel ====>|                |
+//!     |--- take_keys(n) ----->|                         |                |
+//!     |<-- n keys with IDs ---|                         |                |
+//!     |--- key IDs (application channel) ------------------------------->|
+//!     |                       |                         |<- take_keys_by_id(IDs)
+//!     |                       |                         |-- same keys -->|
+//! ```
 //!
 //! # For controller authors
-//! - Both ends of a link give the same id and bytes. One side takes new keys
-//!   ([`QkdModule::take_keys`]), tells the ids to the other, which takes the twins by id
-//!   ([`QkdModule::take_keys_by_id`]).
-//! - A handle never gives one key twice. A failed `take` with
-//!   [`Effect::Unknown`](crate::Effect::Unknown) means that keys were lost: never use their twins.
-//! - After a path change a module re-initialises for as long as
-//!   [`QkdCapabilities::reinitialisation`] says; plan for that gap.
+//!
+//! - Both ends of a link deliver the same ID with the same bytes. One side takes new keys
+//!   ([`QkdModule::take_keys`]) and sends the key IDs to the other side, which takes the same keys
+//!   by ID ([`QkdModule::take_keys_by_id`]).
+//! - A handle never delivers a key twice. A failed `take_keys` with
+//!   [`Effect::Unknown`](crate::Effect::Unknown) means that keys were lost: never use these keys at
+//!   the peer.
+//! - After a path change, a module re-initialises for up to [`QkdCapabilities::reinitialisation`].
+//!   No new keys are available during that time.
 //!
 //! # For driver authors
-//! - Give each role only what the facts give it. A receiver's counts are not a transmitter's.
-//! - Zeroize whatever a cancelled call leaves behind and publish
+//!
+//! - Report for each role only what the sources document. The counts of a receiver are not those of
+//!   a transmitter.
+//! - Zeroize the keys of a cancelled call and publish
 //!   [`EventKind::KeyLost`](crate::EventKind::KeyLost).
 
 use crate::{
@@ -28,13 +42,13 @@ use std::time::Duration;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Role {
-    /// QKD-Tx.
+    /// QKD transmitter.
     Transmitter,
-    /// QKD-Rx.
+    /// QKD receiver.
     Receiver,
-    /// Both.
+    /// Transmitter and receiver.
     Transceiver,
-    /// Key delivery in front of a module: the role is not told.
+    /// Key delivery of a module whose role is not reported.
     KeyDelivery,
 }
 
@@ -43,7 +57,7 @@ pub enum Role {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ModuleState {
-    /// Powered off.
+    /// The module is powered off.
     Off,
     /// Booting, self test (015 NEW).
     Booting,
@@ -57,27 +71,28 @@ pub enum ModuleState {
     Generating,
     /// Not generating; keys are stored (015 link PASSIVE).
     Standby,
-    /// A fault.
+    /// The module has a fault.
     Error,
     /// Updating, zeroising, shutting down.
     Maintenance,
-    /// The device does not tell.
+    /// The device does not report it.
     Unknown,
 }
 
-/// What a module says of itself.
+/// Module status as reported by the device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ModuleStatus {
-    /// Its state.
+    /// Current state.
     pub state: ModuleState,
     /// The device's own word for it.
     pub vendor_state: Option<String>,
-    /// Its role.
+    /// Role in the QKD link.
     pub role: Role,
     /// The far end, as the device or the URI names it.
     pub peer: Option<String>,
-    /// Which transmitters and receivers were matched: a re-paired module shows another key rate.
+    /// Group of matched transmitters and receivers; the key rate changes if modules of different
+    /// groups are paired. `None` if unknown.
     pub pairing_group: Option<String>,
 }
 
@@ -113,7 +128,7 @@ impl ModuleStatus {
     }
 }
 
-/// How well the link works. What a family does not measure is `None`.
+/// Performance of a QKD link. A value that a device family does not measure is `None`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Performance {
@@ -140,13 +155,13 @@ pub struct KeyStore {
     pub stored: Option<u64>,
     /// The most that it holds (`max_key_count`).
     pub capacity: Option<u64>,
-    /// Default size (`key_size`).
+    /// Default key size (`key_size` of ETSI GS QKD 014).
     #[serde(rename = "key_size_bits")]
     pub key_size: Option<Bits>,
-    /// Least size (`min_key_size`).
+    /// Smallest key size (`min_key_size`).
     #[serde(rename = "min_key_size_bits")]
     pub min_key_size: Option<Bits>,
-    /// Greatest size (`max_key_size`).
+    /// Largest key size (`max_key_size`).
     #[serde(rename = "max_key_size_bits")]
     pub max_key_size: Option<Bits>,
     /// The most keys of one request (`max_key_per_request`).
@@ -156,14 +171,14 @@ pub struct KeyStore {
 }
 
 impl KeyStore {
-    /// With so many stored of at most so many.
+    /// Sets the number of stored keys and the capacity.
     #[must_use]
     pub fn with_stored(mut self, stored: u64, capacity: u64) -> Self {
         self.stored = Some(stored);
         self.capacity = Some(capacity);
         self
     }
-    /// With sizes.
+    /// Sets default, smallest and largest key size.
     #[must_use]
     pub fn with_sizes(mut self, default: Bits, min: Bits, max: Bits) -> Self {
         self.key_size = Some(default);
@@ -196,13 +211,13 @@ pub struct RequestExtension {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyRequest {
-    /// How many.
+    /// Number of requested keys.
     pub count: u32,
     /// Of which size; `None`: the store's default.
     pub size: Option<Bits>,
     /// Further receivers of the same keys (`additional_slave_SAE_IDs`).
     pub additional_receivers: Vec<String>,
-    /// Extensions.
+    /// Vendor extensions of the request.
     pub extensions: Vec<RequestExtension>,
 }
 
@@ -217,7 +232,7 @@ impl KeyRequest {
             extensions: Vec::new(),
         }
     }
-    /// Of this size.
+    /// Sets the key size.
     #[must_use]
     pub fn with_size(mut self, size: Bits) -> Self {
         self.size = Some(size);
@@ -229,7 +244,7 @@ impl KeyRequest {
         self.additional_receivers = receivers;
         self
     }
-    /// With this extension.
+    /// Adds a vendor extension.
     #[must_use]
     pub fn with_extension(mut self, extension: RequestExtension) -> Self {
         self.extensions.push(extension);
@@ -237,7 +252,7 @@ impl KeyRequest {
     }
 }
 
-/// What a box does when a key id is asked for a second time.
+/// Behaviour of a device when a key ID is requested a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -247,19 +262,19 @@ pub enum Redelivery {
     Refused,
     /// It gives the same key again. The handle refuses it nevertheless.
     Repeats,
-    /// Not known.
+    /// The vendor does not publish it.
     Unknown,
 }
 
-/// What a module can do beyond [`crate::Capabilities`].
+/// Properties of a QKD module in addition to [`crate::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct QkdCapabilities {
-    /// Its role.
+    /// Role in the QKD link.
     pub role: Role,
-    /// What happens when a key id is asked for twice.
+    /// Behaviour when a key ID is requested a second time.
     pub redelivery: Redelivery,
-    /// How long it takes to give keys again after a path change, where known.
+    /// Time after a path change until keys are delivered again; `None` if unknown.
     #[serde(
         rename = "reinitialisation_ms",
         serialize_with = "crate::reading::serialize_optional_millis"
@@ -281,7 +296,7 @@ pub struct QkdCapabilities {
 }
 
 impl QkdCapabilities {
-    /// Of this role.
+    /// Creates the properties of a module with this role.
     #[must_use]
     pub fn new(role: Role) -> Self {
         Self {
@@ -292,7 +307,7 @@ impl QkdCapabilities {
             calibration_timeout: None,
         }
     }
-    /// With this redelivery.
+    /// Sets the behaviour for repeated requests of a key ID.
     #[must_use]
     pub fn with_redelivery(mut self, redelivery: Redelivery) -> Self {
         self.redelivery = redelivery;
@@ -323,7 +338,7 @@ fn lacks<T>(operation: Operation) -> Result<T> {
 /// One end of a QKD link, or the key delivery in front of it.
 #[async_trait]
 pub trait QkdModule: Device {
-    /// What this module can do. No I/O.
+    /// Returns the properties of this module, without I/O.
     fn qkd_capabilities(&self) -> &QkdCapabilities;
 
     /// State, role, peer.
@@ -332,7 +347,7 @@ pub trait QkdModule: Device {
     /// Transport errors.
     async fn status(&self) -> Result<ModuleStatus>;
 
-    /// How well the link works.
+    /// Reads the performance of the QKD link.
     ///
     /// # Errors
     /// `Misbehaved(QberOutOfRange)` and transport errors.
@@ -340,7 +355,7 @@ pub trait QkdModule: Device {
         lacks(Operation::Performance)
     }
 
-    /// What is stored.
+    /// Reads the number of stored keys and their sizes.
     ///
     /// # Errors
     /// Transport errors.
@@ -374,26 +389,26 @@ pub trait QkdModule: Device {
         lacks(Operation::Calibrate)
     }
 
-    /// Takes new keys: they leave the store.
+    /// Takes new keys out of the store.
     ///
-    /// 1. Asks the device.
-    /// 2. Checks number, size and ids: an id seen before on this handle is
-    ///    `Misbehaved(KeyIdReused)`, and the whole batch is void.
-    /// 3. Hands the keys over.
+    /// 1. Requests the keys from the device.
+    /// 2. Checks number, size and IDs. An ID that this handle delivered before is
+    ///    `Misbehaved(KeyIdReused)`, and the whole batch is discarded.
+    /// 3. Returns the keys.
     ///
     /// # Errors
-    /// `InvalidInput` for a count of 0 or a size that is no multiple of 8; `Exhausted`;
-    /// `Misbehaved` with effect `Unknown`; a lost reply is an error with effect `Unknown`: the keys
-    /// are lost and their twins void.
+    /// `InvalidInput` for a count of 0 or a size that is not a multiple of 8 bit; `Exhausted`;
+    /// `Misbehaved` with effect `Unknown`. A lost reply is an error with effect `Unknown`: the keys
+    /// are lost and must not be used at the peer.
     async fn take_keys(&self, _request: &KeyRequest) -> Result<Vec<Key>> {
         lacks(Operation::TakeKeys)
     }
 
-    /// Takes the twins of keys that the other end took, in the order asked.
+    /// Takes the keys that the peer took, by ID, in the requested order.
     ///
     /// # Errors
-    /// `NotFound` if an id is unknown or was delivered before; `InvalidInput` if an id is asked
-    /// twice; as [`take_keys`](Self::take_keys).
+    /// `NotFound` if an ID is unknown or was delivered before; `InvalidInput` if an ID is requested
+    /// twice; otherwise as [`take_keys`](Self::take_keys).
     async fn take_keys_by_id(&self, _ids: &[KeyId]) -> Result<Vec<Key>> {
         lacks(Operation::TakeKeysById)
     }

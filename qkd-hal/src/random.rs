@@ -5,7 +5,7 @@ use crate::{Device, Result, units::BitsPerSecond};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-/// What a random source can do.
+/// Properties of a random source.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct RandomCapabilities {
@@ -24,7 +24,7 @@ impl RandomCapabilities {
         self.max_request = bytes;
         self
     }
-    /// The nominal rate.
+    /// Sets the nominal rate.
     #[must_use]
     pub fn with_rate(mut self, rate: BitsPerSecond) -> Self {
         self.rate = Some(rate);
@@ -41,7 +41,7 @@ impl RandomCapabilities {
 /// Never fill a short read from another source; answer with the error.
 #[async_trait]
 pub trait RandomSource: Device {
-    /// What this source can do, without I/O.
+    /// Returns the properties of this source, without I/O.
     fn random_capabilities(&self) -> &RandomCapabilities;
 
     /// Exactly `length` fresh random bytes.

@@ -8,12 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How far a reading can be trusted.
+/// Reliability of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Quality {
-    /// Measured now.
+    /// The value was measured by this reading.
     Good,
     /// The device's last value, from before now.
     Stale,
@@ -23,7 +23,7 @@ pub enum Quality {
     Invalid,
 }
 
-/// A typed measurement.
+/// A measured value with its quality and time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measured<T> {
@@ -32,7 +32,7 @@ pub struct Measured<T> {
     /// When it was taken.
     #[serde(serialize_with = "serialize_time")]
     pub at: SystemTime,
-    /// How far it can be trusted.
+    /// Reliability of the value.
     pub quality: Quality,
 }
 
@@ -63,8 +63,8 @@ impl<T> Measured<T> {
 /// to above the damage threshold of any fibre.
 pub const POWER_RANGE: std::ops::RangeInclusive<f64> = -120.0..=60.0;
 
-/// The quality of an optical power that a device reports as good. A number outside
-/// [`POWER_RANGE`] is no power: it is a wrapped or wrongly scaled encoding.
+/// Returns the quality of an optical power that a device reports as good. A value outside
+/// [`POWER_RANGE`] is not a possible power but a wrapped or wrongly scaled encoding.
 fn power_quality(dbm: f64, reported: Quality) -> Quality {
     match reported {
         Quality::Invalid => Quality::Invalid,
@@ -102,13 +102,13 @@ impl Reading {
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ReadingValue {
-    /// A real number.
+    /// A floating-point number.
     Number(f64),
-    /// A count.
+    /// A non-negative integer.
     Count(u64),
-    /// A truth value.
+    /// A Boolean.
     Flag(bool),
-    /// A text.
+    /// A text from the device, cleaned with [`printable`](crate::text::printable).
     Text(String),
 }
 
@@ -129,14 +129,14 @@ impl fmt::Display for ReadingValue {
 pub struct Reading {
     /// Its name, in lower case with dots, such as `detector.temperature`.
     pub name: Cow<'static, str>,
-    /// Its value.
+    /// Value of the reading.
     pub value: ReadingValue,
     /// The symbol of its unit; empty where it has none.
     pub unit: &'static str,
     /// When it was taken.
     #[serde(serialize_with = "serialize_time")]
     pub at: SystemTime,
-    /// How far it can be trusted.
+    /// Reliability of the value.
     pub quality: Quality,
 }
 

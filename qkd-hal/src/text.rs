@@ -9,13 +9,13 @@ use std::borrow::Cow;
 /// The longest text, in characters, that one field from outside takes in an output.
 pub const MAX_TEXT: usize = 400;
 
-/// Returns `text` with every character that a terminal or a report could misread made visible, cut
-/// after `max_chars` characters.
+/// Returns `text` with every character escaped that a terminal or a report could misread, truncated
+/// to `max_chars` characters.
 ///
-/// Replaced by an escape such as `\n`, `\x1b` or `\u{202e}` are: control characters (C0, DEL, C1),
-/// line and paragraph separators, bidirectional and other invisible format marks, byte-order marks,
-/// and noncharacters. A backslash stays as it is. A text that was cut ends in `… (N more
-/// characters)`. Nothing is allocated for a text that is clean and short.
+/// Escaped as `\n`, `\x1b` or `\u{202e}` are: control characters (C0, DEL, C1), line and paragraph
+/// separators, bidirectional and other invisible format characters, byte-order marks, and
+/// noncharacters. A backslash is unchanged. A truncated text ends in `… (N more characters)`. A
+/// clean, short text needs no allocation.
 #[must_use]
 pub fn printable(text: &str, max_chars: usize) -> Cow<'_, str> {
     let is_long = text.len() > max_chars && text.chars().nth(max_chars).is_some();
@@ -46,7 +46,7 @@ pub fn printable(text: &str, max_chars: usize) -> Cow<'_, str> {
 /// Returns bytes as text that is safe to show; bytes that are not UTF-8 become U+FFFD.
 #[must_use]
 pub fn printable_bytes(bytes: &[u8], max_chars: usize) -> String {
-    // A character has at most four bytes: what lies behind is counted only.
+    // A character has at most four bytes: the rest is only counted.
     printable(&String::from_utf8_lossy(bytes), max_chars).into_owned()
 }
 
@@ -82,7 +82,7 @@ pub fn json_text(document: &str) -> Cow<'_, str> {
         if is_kept(character) {
             text.push(character);
         } else {
-            // Outside strings there is no such character in a document of ours.
+            // Outside strings, our JSON documents contain no such character.
             for unit in character.encode_utf16(&mut [0; 2]) {
                 text.push_str(&format!("\\u{unit:04x}"));
             }
@@ -143,7 +143,7 @@ pub fn is_misleading(character: char) -> bool {
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             // Word joiner, invisible operators, isolates, deprecated format characters.
             | '\u{2060}'..='\u{206f}'
-            // Byte-order mark, interlinear annotations.
+            // Byte-order mark and interlinear annotations.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Tags.
             | '\u{e0000}'..='\u{e007f}'

@@ -16,7 +16,7 @@ macro_rules! unit {
         #[serde(transparent)]
         pub struct $name(pub $inner);
         impl $name {
-            /// The unit's symbol.
+            /// Symbol of the unit, as printed after a value.
             pub const SYMBOL: &'static str = $symbol;
         }
         impl fmt::Display for $name {
@@ -69,7 +69,7 @@ impl Bits {
 }
 
 impl Decibels {
-    /// The transmittance of a loss of so many dB.
+    /// Returns the transmittance of this loss, 0 to 1.
     #[must_use]
     pub fn transmittance(self) -> Ratio {
         Ratio(10f64.powf(-self.0 / 10.0))
@@ -77,12 +77,12 @@ impl Decibels {
 }
 
 impl DecibelMilliwatts {
-    /// In watts.
+    /// Converts to watts.
     #[must_use]
     pub fn to_watts(self) -> f64 {
         1e-3 * 10f64.powf(self.0 / 10.0)
     }
-    /// From watts.
+    /// Converts from watts.
     #[must_use]
     pub fn from_watts(watts: f64) -> Self {
         Self(10.0 * (watts / 1e-3).log10())

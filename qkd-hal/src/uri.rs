@@ -40,23 +40,23 @@ const SECRETS: [&str; 13] = [
 const MAX_ZONE: usize = 32;
 
 impl DeviceUri {
-    /// The driver's name.
+    /// Returns the driver name.
     #[must_use]
     pub fn driver(&self) -> &str {
         &self.driver
     }
-    /// The transport's name.
+    /// Returns the transport name.
     #[must_use]
     pub fn transport(&self) -> &str {
         &self.transport
     }
-    /// The host; empty where there is none. An IPv6 address has no brackets, and its zone, where
-    /// there is one, follows a `%` (RFC 4007).
+    /// Returns the host; empty if the URI has none. An IPv6 address has no brackets. A zone follows
+    /// after `%` (RFC 4007).
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
-    /// The port.
+    /// Returns the port; `None` if the URI has none.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
@@ -76,7 +76,7 @@ impl DeviceUri {
             format!("{}:{port}", self.host)
         }
     }
-    /// The parameters, in order.
+    /// Returns the parameters in the order of the URI.
     #[must_use]
     pub fn parameters(&self) -> &[(String, String)] {
         &self.parameters

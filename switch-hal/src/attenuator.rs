@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 pub enum Attenuation {
     /// It lets all light pass that it can.
     Transparent,
-    /// To a loss.
+    /// Attenuates by this loss.
     Loss(Decibels),
     /// To an output power, kept by the device.
     OutputPower(DecibelMilliwatts),
@@ -33,7 +33,7 @@ pub enum Attenuation {
     Relative {
         /// So much below it.
         below: Decibels,
-        /// The other port.
+        /// Port whose power is the reference.
         reference: Port,
     },
     /// To the greatest loss that it has.
@@ -86,7 +86,7 @@ impl Serialize for Attenuation {
     }
 }
 
-/// What an attenuator can do beyond [`qkd_hal::Capabilities`].
+/// Properties of an attenuator in addition to [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct AttenuatorCapabilities {
@@ -120,7 +120,7 @@ impl AttenuatorCapabilities {
         self.ends = true;
         self
     }
-    /// With these losses.
+    /// Sets the range of supported losses.
     #[must_use]
     pub fn with_loss(mut self, range: RangeInclusive<Decibels>) -> Self {
         self.loss = Some(range.start().0..=range.end().0);
@@ -182,7 +182,7 @@ impl AttenuatorCapabilities {
 /// A variable optical attenuator.
 #[async_trait]
 pub trait Attenuator: Device {
-    /// What this attenuator can do. No I/O.
+    /// Returns the properties of this attenuator, without I/O.
     fn attenuator_capabilities(&self) -> &AttenuatorCapabilities;
 
     /// To what the attenuator of a port is set.

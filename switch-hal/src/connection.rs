@@ -1,4 +1,4 @@
-//! Ports and cross-connects.
+//! Ports, and the cross-connects between them.
 
 use crate::Geometry;
 use qkd_hal::{Error, ErrorKind, Result};
@@ -45,9 +45,9 @@ impl FromStr for Port {
 /// A path through the switch, from an ingress port to an egress port. Light passes both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct CrossConnect {
-    /// The ingress port.
+    /// Ingress port.
     pub ingress: Port,
-    /// The egress port.
+    /// Egress port.
     pub egress: Port,
 }
 
@@ -60,7 +60,7 @@ impl CrossConnect {
             egress: Port(egress),
         }
     }
-    /// Both ports.
+    /// Returns ingress and egress port.
     #[must_use]
     pub const fn ports(self) -> [Port; 2] {
         [self.ingress, self.egress]
@@ -88,7 +88,7 @@ impl FromStr for CrossConnect {
     }
 }
 
-/// A set of cross-connects, in which each port stands at most once.
+/// A set of cross-connects in which each port is in at most one cross-connect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CrossConnects(BTreeMap<Port, CrossConnect>);
 
@@ -164,7 +164,7 @@ impl CrossConnects {
             .map(|(_, c)| *c)
     }
 
-    /// How many.
+    /// Returns the number of cross-connects.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len() / 2

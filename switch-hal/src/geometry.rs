@@ -5,7 +5,8 @@ use qkd_hal::{Error, Result};
 use serde::Serialize;
 use std::fmt;
 
-/// Which ports a switch has, and which can meet. "Dark" exists only where the hardware has it.
+/// Ports of a switch, and the cross-connects that it can make. A port is "dark" (without a
+/// cross-connect) only where the hardware supports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "shape")]
 #[non_exhaustive]
@@ -13,15 +14,15 @@ pub enum Geometry {
     /// Ingress ports `1..=ingress`, egress ports `ingress+1..=ingress+egress`; each meets each of
     /// the other side, or none.
     Matrix {
-        /// How many ingress ports.
+        /// Number of ingress ports.
         ingress: u32,
-        /// How many egress ports.
+        /// Number of egress ports.
         egress: u32,
     },
     /// One common port ([`Port::COMMON`]) and channels `1..=channels`; the common port meets
     /// exactly one channel, or none where `dark`. An A/B switch is one with two channels.
     OneByN {
-        /// How many channels.
+        /// Number of channels.
         channels: u32,
         /// Whether the common port can meet none.
         dark: bool,
@@ -32,7 +33,7 @@ pub enum Geometry {
 }
 
 impl Geometry {
-    /// An N×M matrix.
+    /// Creates the geometry of an N×M matrix.
     #[must_use]
     pub const fn matrix(ingress: u32, egress: u32) -> Self {
         Self::Matrix { ingress, egress }
@@ -56,7 +57,7 @@ impl Geometry {
         }
     }
 
-    /// All ports, in order.
+    /// Returns all ports in ascending order.
     pub fn ports(&self) -> impl Iterator<Item = Port> + use<> {
         let (first, last) = match *self {
             Self::Matrix { ingress, egress } => (1, ingress.saturating_add(egress)),
@@ -140,7 +141,8 @@ impl Geometry {
         }
     }
 
-    /// What follows from a state by the hardware alone: one half of a crossbar sets the other.
+    /// Completes a state with the cross-connects that follow from the hardware: one half of a
+    /// crossbar determines the other.
     pub(crate) fn normalised(&self, mut state: CrossConnects) -> CrossConnects {
         let half = state.iter().next();
         if let (Self::Crossbar, 1, Some(half)) = (self, state.len(), half) {

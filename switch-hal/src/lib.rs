@@ -9,8 +9,8 @@
 //! # use qkd_hal::Identity;
 //! let geometry = Geometry::matrix(16, 16);
 //! let present: CrossConnects = "1-17,2-18".parse()?;
-//! let wanted = present.edited(&geometry, &[Port(2)], &[CrossConnect::new(1, 19)])?;
-//! let plan = Plan::new(&Identity::of("Polatis"), &geometry, &present, &wanted, &Scope::Touched)?;
+//! let wanted = present.with_changes(&geometry, &[Port(2)], &[CrossConnect::new(1, 19)])?;
+//! let plan = Plan::new(&Identity::new("Polatis"), &geometry, &present, &wanted, &Scope::Touched)?;
 //! assert_eq!(plan.to_string(), "disconnect 1-17; disconnect 2-18; connect 1-19");
 //! # Ok::<(), qkd_hal::Error>(())
 //! ```

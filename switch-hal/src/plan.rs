@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt};
 
-/// Which ports a plan may touch.
+/// Ports that a plan may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
@@ -38,7 +38,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// What the step takes away.
+    /// Returns the cross-connects that the step removes.
     #[must_use]
     pub fn removed(&self) -> &[CrossConnect] {
         match self {
@@ -47,7 +47,7 @@ impl Step {
             Self::Move { from, .. } => from,
         }
     }
-    /// What the step makes.
+    /// Returns the cross-connects that the step adds.
     #[must_use]
     pub fn added(&self) -> &[CrossConnect] {
         match self {
@@ -81,7 +81,7 @@ impl fmt::Display for Step {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of the paths at these ports, as they stand in `state`.
+    /// Creates the fingerprint of the cross-connects at `ports` in `state`.
     #[must_use]
     pub fn new(state: &CrossConnects, ports: &BTreeSet<Port>) -> Self {
         let mut hash = Sha256::new();
@@ -112,8 +112,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// An ordered change of one switch: which ports it may touch, how they stood when it was made, and
-/// the steps. Pure data; applying it is [`crate::OpticalSwitch::apply`].
+/// An ordered change of one switch: the ports that it may change, their state when the plan was
+/// made, and the steps. A plan is pure data; [`crate::OpticalSwitch::apply`] applies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     device: Identity,
@@ -182,11 +182,11 @@ impl Plan {
         })
     }
 
-    /// A plan for a switch whose state cannot be read: it moves to `wanted` from wherever it
-    /// stands. A switch that can be read refuses it.
+    /// Creates a plan for a switch whose state cannot be read: it leads to `wanted` from any state.
+    /// A switch whose state can be read refuses it.
     ///
     /// # Errors
-    /// `InvalidInput` if the geometry cannot show `wanted`, or is a matrix.
+    /// `InvalidInput` if `wanted` is not possible in the geometry, or if the geometry is a matrix.
     pub fn unverified(
         device: &Identity,
         geometry: &Geometry,
@@ -232,7 +232,7 @@ impl Plan {
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
     }
-    /// The steps, in order.
+    /// Returns the steps in order.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -288,8 +288,8 @@ impl Plan {
             })
     }
 
-    /// What a permit binds: SHA-256 over the device, the fingerprint, the declared ports and the
-    /// steps.
+    /// Returns the digest to which a permit is bound: SHA-256 over the device, the fingerprint, the
+    /// declared ports and the steps.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();

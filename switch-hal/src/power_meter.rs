@@ -1,13 +1,15 @@
-//! Optical power meters, and the monitors of switches.
+//! Optical power meters and the power monitors of switches.
 //!
-//! **Provisional**: one implementation so far.
+//! **Provisional**: the trait has few implementations so far.
 //!
 //! # For controller authors
-//! [`PowerMeter::power`] reads; [`PowerMeter::monitor`] tells how a monitor is set, and whether it
-//! raises its alarm.
+//!
+//! [`PowerMeter::power`] reads powers. [`PowerMeter::monitor`] reads the settings of a monitor and
+//! the state of its alarm.
 //!
 //! # For driver authors
-//! Declare only the monitors that are fitted. A reading below the instrument's floor is of quality
+//!
+//! Declare only the monitors that are installed. A reading below the measurement range has quality
 //! `OutOfRange`.
 
 use crate::Port;
@@ -20,7 +22,7 @@ use qkd_hal::{
 use serde::Serialize;
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
-/// What a power meter can do beyond [`qkd_hal::Capabilities`].
+/// Properties of a power meter in addition to [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct PowerMeterCapabilities {
@@ -52,7 +54,7 @@ impl PowerMeterCapabilities {
         self.averaging = times.into_iter().collect();
         self
     }
-    /// With these wavelengths.
+    /// Sets the range of supported wavelengths.
     #[must_use]
     pub fn with_wavelengths(mut self, range: RangeInclusive<Nanometres>) -> Self {
         self.wavelengths = Some(range.start().0..=range.end().0);
@@ -142,10 +144,10 @@ fn serialize_times<S: serde::Serializer>(
 /// The powers at which a monitor raises its alarm; `None`: not on that side.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct AlarmLevels {
-    /// Below this.
+    /// Alarm below this power; `None`: no lower limit.
     #[serde(rename = "low_dbm")]
     pub low: Option<DecibelMilliwatts>,
-    /// Above this.
+    /// Alarm above this power; `None`: no upper limit.
     #[serde(rename = "high_dbm")]
     pub high: Option<DecibelMilliwatts>,
 }
@@ -162,16 +164,16 @@ pub enum MonitorSetting {
     Alarms(AlarmLevels),
 }
 
-/// How a monitor is set.
+/// Settings of a power monitor and the state of its alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MonitorStatus {
-    /// Where.
+    /// Port of the monitor.
     pub port: Port,
-    /// The wavelength for which it is calibrated, where the device tells.
+    /// Wavelength for which the monitor is calibrated; `None` if the device does not report it.
     #[serde(rename = "wavelength_nm")]
     pub wavelength: Option<Nanometres>,
-    /// The time over which it averages, where the device tells.
+    /// Averaging time; `None` if the device does not report it.
     #[serde(
         rename = "averaging_ms",
         serialize_with = "qkd_hal::reading::serialize_optional_millis"
@@ -179,7 +181,7 @@ pub struct MonitorStatus {
     pub averaging: Option<Duration>,
     /// When it raises its alarm.
     pub alarms: AlarmLevels,
-    /// Whether the alarm stands now, where the device tells.
+    /// Whether the alarm is active; `None` if the device does not report it.
     pub alarmed: Option<bool>,
 }
 
@@ -197,22 +199,22 @@ impl MonitorStatus {
     }
 }
 
-/// A power meter.
+/// A power meter, or a switch with power monitors.
 #[async_trait]
 pub trait PowerMeter: Device {
-    /// What this meter can do. No I/O.
+    /// Returns the properties of this power meter, without I/O.
     fn meter_capabilities(&self) -> &PowerMeterCapabilities;
 
-    /// The optical power at ports with a monitor, in the order asked.
+    /// Reads the optical power at ports with a monitor, in the requested order.
     ///
     /// # Errors
-    /// `InvalidInput` for a port without one; transport errors.
+    /// `InvalidInput` for a port without a monitor; transport errors.
     async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>>;
 
-    /// How a monitor is set.
+    /// Reads the settings of a monitor.
     ///
     /// # Errors
-    /// `InvalidInput` for a port without one; transport errors.
+    /// `InvalidInput` for a port without a monitor; transport errors.
     async fn monitor(&self, _port: Port) -> Result<MonitorStatus> {
         Err(Error::unsupported(
             Operation::Monitor.name(),

@@ -1,21 +1,35 @@
-//! Protection: a signal that reaches its receiver over one of several paths, and a box that changes
-//! the path when the signal fails.
+//! Protection: a signal reaches its receiver over one of several paths, and the device selects
+//! another path if the signal fails.
 //!
-//! Words are those of ITU-T G.808.1: a group has paths, of which one is *live* (the selector stands
-//! there) and one *preferred* (the working path). In automatic mode the box goes over by itself; in
-//! manual mode it stays where it was put, also when the light is gone.
+//! Terms are those of ITU-T G.808.1. A group has paths; one is *active* (the selector is set to it)
+//! and one is *preferred* (the working path). In automatic mode, the device switches over
+//! automatically. In manual mode, it stays on the selected path, even without light.
+//!
+//! ```text
+//! controller               protection switch
+//!     |--- protection(group) ---->|   status: active path, reason, alarms
+//!     |<-- ProtectionStatus ------|
+//!     |--- command(Manual(b)) --->|
+//!     |                           |   reads the status; permits(command)?
+//!     |                           |   commands; reads back the active path
+//!     |<-- Ok --------------------|
+//!     |                           X   signal fail on b
+//!     |<-- event SwitchOver(a) ---|   automatic mode only
+//! ```
 //!
 //! # For controller authors
-//! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]); where the box has
-//!   notifications, it is of origin `Device`.
-//! - [`ExternalCommand::Manual`] asks, and is refused where the wanted path has failed or is not
-//!   known to be well; [`ExternalCommand::Force`] does not ask.
-//! - Manual mode is no protection. Put a group back to automatic before you leave it.
+//!
+//! - A switch-over is an event ([`qkd_hal::EventKind::SwitchOver`]). Its origin is `Device` if the
+//!   device sends notifications.
+//! - [`ExternalCommand::Manual`] is refused if the requested path has failed or its state is
+//!   unknown. [`ExternalCommand::Force`] is not.
+//! - Manual mode does not protect. Return a group to automatic mode when you have finished.
 //!
 //! # For driver authors
-//! - Declare in [`ProtectionCapabilities`] just what the box can: the check around the handle
-//!   refuses the rest.
-//! - In [`Protection::command`], read the status first and ask [`ProtectionStatus::permits`].
+//!
+//! - Declare in [`ProtectionCapabilities`] exactly what the device supports: the check in front of
+//!   the handle refuses the rest.
+//! - In [`Protection::command`], read the status first and call [`ProtectionStatus::permits`].
 
 mod command;
 mod status;
@@ -69,7 +83,7 @@ fn serialize_range_millis<S: serde::Serializer>(
         .serialize(s)
 }
 
-/// What a protection switch can do beyond [`qkd_hal::Capabilities`].
+/// Properties of a protection switch in addition to [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct ProtectionCapabilities {
@@ -92,13 +106,13 @@ pub struct ProtectionCapabilities {
     /// The powers to which thresholds can be set, in dBm.
     #[serde(rename = "threshold_dbm")]
     pub threshold: Option<RangeInclusive<f64>>,
-    /// Within which it goes over, where known.
+    /// Longest time of a switch-over; `None` if unknown.
     #[serde(
         rename = "switching_time_ms",
         serialize_with = "qkd_hal::reading::serialize_optional_millis"
     )]
     pub switching_time: Option<Duration>,
-    /// What the live path does when the box loses its power.
+    /// Behaviour of the active path when the device loses power.
     pub power_loss: Certainty<PowerFailureBehaviour>,
 }
 
@@ -122,13 +136,13 @@ impl ProtectionCapabilities {
         );
         self
     }
-    /// With these thresholds.
+    /// Sets the range of supported thresholds.
     #[must_use]
     pub fn with_threshold(mut self, range: RangeInclusive<DecibelMilliwatts>) -> Self {
         self.threshold = Some(range.start().0..=range.end().0);
         self
     }
-    /// That goes over within this time.
+    /// Sets the longest time of a switch-over.
     #[must_use]
     pub fn with_switching_time(mut self, time: Duration) -> Self {
         self.switching_time = Some(time);
@@ -193,45 +207,45 @@ impl ProtectionCapabilities {
     }
 }
 
-/// A protection switch.
+/// A protection switch with one or more protection groups.
 #[async_trait]
 pub trait Protection: Device {
-    /// What this switch can do. No I/O.
+    /// Returns the properties of this protection switch, without I/O.
     fn protection_capabilities(&self) -> &ProtectionCapabilities;
 
-    /// The groups that are there, in the order of the device.
+    /// Lists the protection groups, in the order of the device.
     ///
     /// # Errors
     /// Transport errors.
     async fn groups(&self) -> Result<Vec<GroupId>>;
 
-    /// How a group stands.
+    /// Reads the status of a protection group.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `Misbehaved(ValueOutOfRange)` for a path that the
-    /// group does not have; transport errors.
+    /// `NotFound` for a group that does not exist; `Misbehaved(ValueOutOfRange)` for a path that
+    /// does not belong to the group; transport errors.
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>>;
 
-    /// Changes a setting, and reads it back. **May move light**: another preferred path, another
-    /// threshold or another mode can make the box go over.
+    /// Changes a setting and reads it back. **May disturb traffic**: another preferred path,
+    /// threshold or mode can cause a switch-over.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have or
-    /// a value outside the capabilities, before anything is sent; `Refused`,
+    /// `NotFound` for a group that does not exist; `InvalidInput` for a path that does not belong
+    /// to it or a value outside the capabilities, before anything is sent; `Refused`,
     /// `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()>;
 
-    /// Gives a command, and reads back what the box made of it. **Moves light.**
+    /// Gives an external command and reads back the result. **Disturbs traffic.**
     ///
-    /// 1. Reads how the group stands.
-    /// 2. Refuses what [`ProtectionStatus::permits`] refuses, with effect `None`: nothing unclear
-    ///    is acted upon.
-    /// 3. Gives the command.
-    /// 4. Reads back, and compares the live path with that of the command.
+    /// 1. Reads the status of the group.
+    /// 2. Refuses a command that [`ProtectionStatus::permits`] refuses, with effect `None`. An
+    ///    unknown state is refused too.
+    /// 3. Sends the command.
+    /// 4. Reads back and compares the active path with that of the command.
     ///
     /// # Errors
-    /// `NotFound` for a group that is not there; `InvalidInput` for a path that it does not have;
-    /// `NotReady` where it would not be safe or the group is in another mode; `Refused`,
+    /// `NotFound` for a group that does not exist; `InvalidInput` for a path that does not belong
+    /// to it; `NotReady` if the command is unsafe or the group is in another mode; `Refused`,
     /// `Misbehaved(ChangeNotApplied)`, transport errors.
     async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()>;
 }

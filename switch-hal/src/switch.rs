@@ -10,14 +10,15 @@ use qkd_hal::{
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// What the paths do when the box loses its power. How well that is known says [`Certainty`].
+/// Behaviour of the paths when the device loses power. [`Certainty`] gives the reliability of this
+/// fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PowerFailureBehaviour {
-    /// They stay (latching).
+    /// The paths stay (latching switch).
     Holds,
-    /// They are lost, and the box comes up dark.
+    /// The paths are lost; after power-up, no port is connected.
     GoesDark,
     /// They are lost, and come back as the boot mode says.
     BootMode,
@@ -33,12 +34,12 @@ impl fmt::Display for PowerFailureBehaviour {
     }
 }
 
-/// Where the state that [`OpticalSwitch::connections`] tells comes from.
+/// Source of the state that [`OpticalSwitch::connections`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Readback {
-    /// The device tells it.
+    /// The device reports its state.
     #[default]
     Device,
     /// The device can't be asked: it is what the device last acknowledged to this handle, and
@@ -46,11 +47,11 @@ pub enum Readback {
     LastAcknowledged,
 }
 
-/// What a switch can do beyond [`qkd_hal::Capabilities`].
+/// Properties of a switch in addition to [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SwitchCapabilities {
-    /// Which ports there are and which can meet.
+    /// Ports of the switch, and the possible cross-connects.
     pub geometry: Geometry,
     /// Where the state comes from.
     pub readback: Readback,
@@ -60,12 +61,12 @@ pub struct SwitchCapabilities {
         serialize_with = "qkd_hal::reading::serialize_optional_millis"
     )]
     pub settling: Option<Duration>,
-    /// What the paths do when the box loses its power.
+    /// Behaviour of the paths when the device loses power.
     pub power_loss: Certainty<PowerFailureBehaviour>,
 }
 
 impl SwitchCapabilities {
-    /// Of this geometry.
+    /// Creates the properties of a switch with this geometry.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
         Self {
@@ -75,7 +76,7 @@ impl SwitchCapabilities {
             power_loss: Certainty::Unknown,
         }
     }
-    /// With this readback.
+    /// Sets the source of the state.
     #[must_use]
     pub fn with_readback(mut self, readback: Readback) -> Self {
         self.readback = readback;
@@ -104,19 +105,19 @@ pub enum PortState {
     Enabled,
     /// Shut by an operator.
     Disabled,
-    /// Broken.
+    /// The device reports a defect of the port.
     Failed,
-    /// The device does not tell.
+    /// The device does not report it.
     Unknown,
 }
 
-/// What is known of a port.
+/// Status of a port.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PortStatus {
-    /// Which port.
+    /// Port number.
     pub port: Port,
-    /// Its state.
+    /// Administrative and fault state.
     pub state: PortState,
     /// The port at the other end of its path.
     pub peer: Option<Port>,
@@ -140,7 +141,7 @@ impl PortStatus {
             attenuation: None,
         }
     }
-    /// With its power.
+    /// Sets the optical power at the port.
     #[must_use]
     pub fn with_power(mut self, power: Measured<DecibelMilliwatts>) -> Self {
         self.power = Some(power);
@@ -148,15 +149,15 @@ impl PortStatus {
     }
 }
 
-/// What applying a plan did.
+/// Result of applying a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ApplyReport {
-    /// How many steps were carried out.
+    /// Number of applied steps.
     pub steps: usize,
     /// Whether the state was read back and is what the plan wanted.
     pub verified: bool,
-    /// How long it took, from the first reading to the last.
+    /// Time from the first reading to the last.
     #[serde(
         rename = "duration_ms",
         serialize_with = "qkd_hal::reading::serialize_millis"
@@ -165,7 +166,7 @@ pub struct ApplyReport {
 }
 
 impl ApplyReport {
-    /// So many steps.
+    /// Creates a report of this number of steps.
     #[must_use]
     pub fn new(steps: usize, verified: bool, took: Duration) -> Self {
         Self {
@@ -179,7 +180,7 @@ impl ApplyReport {
 /// An optical switch.
 #[async_trait]
 pub trait OpticalSwitch: Device {
-    /// What this switch can do. No I/O.
+    /// Returns the properties of this switch, without I/O.
     fn switch_capabilities(&self) -> &SwitchCapabilities;
 
     /// The present cross-connects.
@@ -190,10 +191,10 @@ pub trait OpticalSwitch: Device {
     /// that it does not have; transport errors.
     async fn connections(&self) -> Result<Measured<CrossConnects>>;
 
-    /// The status of some ports, in the order asked; of all, if none is named.
+    /// Reads the status of ports, in the requested order; of all ports if `ports` is empty.
     ///
     /// # Errors
-    /// `InvalidInput` for a port that is not there; transport errors.
+    /// `InvalidInput` for a port that does not exist; transport errors.
     async fn ports(&self, _ports: &[Port]) -> Result<Vec<PortStatus>> {
         Err(Error::unsupported(
             Operation::Ports.name(),
@@ -201,21 +202,21 @@ pub trait OpticalSwitch: Device {
         ))
     }
 
-    /// Carries out a plan. **Moves light: traffic on the plan's ports is disturbed.**
+    /// Applies a plan. **Disturbs traffic on the ports of the plan.**
     ///
-    /// 1. Refuses a plan made for another device.
-    /// 2. Reads the state again; if it is not the one for which the plan was made, refuses with
+    /// 1. Refuses a plan that was made for another device.
+    /// 2. Reads the state again. If it is not the state for which the plan was made, refuses with
     ///    `StateChanged` and effect `None`.
-    /// 3. Carries out the steps in order.
-    /// 4. Reads back, and compares the ports of the plan.
+    /// 3. Sends the steps in order.
+    /// 4. Reads back and compares the ports of the plan.
     ///
-    /// Check and apply are not atomic on the wire: a foreign change in between is reported as
-    /// `StateChanged` with effect `Partial`.
+    /// Check and change are not atomic on the wire: a change by another controller in between is
+    /// reported as `StateChanged` with effect `Partial`.
     ///
     /// # Errors
     /// `IdentityChanged`, `StateChanged`, `Refused`, `Misbehaved(ChangeNotApplied)`, transport
-    /// errors. If a step fails, the message says exactly which steps were done, and the effect is
-    /// `Partial`, `Unknown`, or `None` if none was.
+    /// errors. If a step fails, the message lists the applied steps, and the effect is `Partial`,
+    /// `Unknown`, or `None` if no step was applied.
     async fn apply(&self, plan: &Plan) -> Result<ApplyReport>;
 
     /// Enables or shuts a port. Shutting it cuts its path.

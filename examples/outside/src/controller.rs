@@ -74,7 +74,7 @@ mod tests {
             .returning(|| Ok(Measured::now(paths.parse()?)));
         switch
             .expect_identity()
-            .returning(|| Ok(Identity::of("any")));
+            .returning(|| Ok(Identity::new("any")));
         switch
     }
 

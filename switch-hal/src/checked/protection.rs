@@ -1,4 +1,4 @@
-//! Protection switches.
+//! Checked handle of a protection switch.
 
 use crate::protection::{
     ExternalCommand, GroupId, Protection, ProtectionCapabilities, ProtectionSetting,

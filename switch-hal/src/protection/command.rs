@@ -1,17 +1,17 @@
-//! What an operator wants of a protection group: settings and commands, and how they are written.
+//! Settings of a protection group and external commands, with their text form.
 
 use super::PathId;
 use qkd_hal::{Error, Result, units::DecibelMilliwatts};
 use serde::Serialize;
 use std::{fmt, str::FromStr, time::Duration};
 
-/// Who chooses the path.
+/// Whether the device or the operator selects the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelectionMode {
-    /// The box, by the light.
+    /// The device selects the path by the received power.
     Automatic,
-    /// The operator.
+    /// The operator selects the path.
     Manual,
 }
 
@@ -29,42 +29,42 @@ impl fmt::Display for SelectionMode {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ProtectionSetting {
-    /// Who chooses the path.
+    /// Whether the device or the operator selects the path.
     Mode(SelectionMode),
-    /// The path where the signal belongs while all is well.
+    /// Path on which the signal normally is.
     Preferred(PathId),
-    /// Whether the signal goes back to the preferred path when that is well again.
+    /// Whether the signal returns to the preferred path after that path has recovered.
     Revertive(bool),
-    /// How long the preferred path must have been well before.
+    /// Time for which the preferred path must have been available before the signal returns to it.
     WaitToRestore(Duration),
     /// The input power of a path below which the path has failed.
     Threshold {
-        /// Which path.
+        /// Path of the threshold.
         path: PathId,
-        /// The power.
+        /// Power below which the path has failed.
         level: DecibelMilliwatts,
     },
 }
 
-/// Which [`ProtectionSetting`].
+/// Kind of a [`ProtectionSetting`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SettingKind {
-    /// [`ProtectionSetting::Mode`]
+    /// Kind of [`ProtectionSetting::Mode`].
     Mode,
-    /// [`ProtectionSetting::Preferred`]
+    /// Kind of [`ProtectionSetting::Preferred`].
     Preferred,
-    /// [`ProtectionSetting::Revertive`]
+    /// Kind of [`ProtectionSetting::Revertive`].
     Revertive,
-    /// [`ProtectionSetting::WaitToRestore`]
+    /// Kind of [`ProtectionSetting::WaitToRestore`].
     WaitToRestore,
-    /// [`ProtectionSetting::Threshold`]
+    /// Kind of [`ProtectionSetting::Threshold`].
     Threshold,
 }
 
 impl ProtectionSetting {
-    /// Which one it is.
+    /// Returns the kind of this setting.
     #[must_use]
     pub fn kind(&self) -> SettingKind {
         match self {
@@ -149,27 +149,27 @@ pub enum ExternalCommand {
     Lockout,
     /// Goes to a path and stays there, whatever its light.
     Force(PathId),
-    /// Goes to a path that is well.
+    /// Selects a path that is available.
     Manual(PathId),
 }
 
-/// Which [`ExternalCommand`].
+/// Kind of an [`ExternalCommand`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ExternalCommandKind {
-    /// [`ExternalCommand::Clear`]
+    /// Kind of [`ExternalCommand::Clear`].
     Clear,
-    /// [`ExternalCommand::Lockout`]
+    /// Kind of [`ExternalCommand::Lockout`].
     Lockout,
-    /// [`ExternalCommand::Force`]
+    /// Kind of [`ExternalCommand::Force`].
     Force,
-    /// [`ExternalCommand::Manual`]
+    /// Kind of [`ExternalCommand::Manual`].
     Manual,
 }
 
 impl ExternalCommand {
-    /// Which one it is.
+    /// Returns the kind of this command.
     #[must_use]
     pub fn kind(&self) -> ExternalCommandKind {
         match self {

@@ -1,4 +1,4 @@
-//! How a protection group stands.
+//! Status of a protection group.
 
 use super::{ExternalCommand, GroupId, PathId, ProtectionSetting, SelectionMode, SettingKind};
 use crate::Port;
@@ -8,16 +8,16 @@ use qkd_hal::{
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt, time::Duration, time::SystemTime};
 
-/// Why a path is live: the request that stands, least urgent first (ITU-T G.808.1).
+/// Reason for which a path is active: the request in effect, lowest priority first (ITU-T G.808.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SwitchRequest {
     /// None: the signal is where it belongs.
     NoRequest,
-    /// The preferred path is well again, and the group does not go back.
+    /// The preferred path has recovered; the group is non-revertive.
     DoNotRevert,
-    /// The preferred path is well again, and the group waits before it goes back.
+    /// The preferred path has recovered; the wait-to-restore time is running.
     WaitToRestore,
     /// An operator's manual switch, or manual mode.
     ManualSwitch,
@@ -29,7 +29,7 @@ pub enum SwitchRequest {
     ForcedSwitch,
     /// An operator's lockout: the signal stays on the preferred path.
     LockoutOfProtection,
-    /// The device does not tell.
+    /// The device does not report it.
     Unknown,
 }
 
@@ -49,15 +49,16 @@ impl fmt::Display for SwitchRequest {
     }
 }
 
-/// The path that is live.
+/// Active path of a protection group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ActivePath {
-    /// Which.
+    /// ID of the path.
     pub path: PathId,
-    /// Why.
+    /// Reason for which the path is active.
     pub request: SwitchRequest,
-    /// Since when, and who noticed: the device, or this handle. `None`: the group has not gone over
-    /// since the handle was opened, and the device does not tell.
+    /// Time of the last switch-over and its source: the device, or polling by this handle. `None`
+    /// if no switch-over was observed since the handle was opened and the device does not report
+    /// one.
     #[serde(serialize_with = "serialize_since")]
     pub since: Option<(SystemTime, Origin)>,
 }
@@ -79,9 +80,9 @@ fn serialize_since<S: serde::Serializer>(
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PathStatus {
-    /// Which.
+    /// ID of the path.
     pub path: PathId,
-    /// The port of the switch where it ends, where the box is one.
+    /// Switch port at which the path ends; `None` if the device is not a switch.
     pub port: Option<Port>,
     /// The power that comes in, where it is measured.
     #[serde(rename = "power_dbm")]
@@ -89,7 +90,7 @@ pub struct PathStatus {
     /// The power below which it has failed, where there is one.
     #[serde(rename = "threshold_dbm")]
     pub threshold: Option<DecibelMilliwatts>,
-    /// Whether the device says that it has failed; `None` if it does not tell.
+    /// Whether the device reports the path as failed; `None` if the device does not report it.
     pub failed: Option<bool>,
 }
 
@@ -107,36 +108,36 @@ impl PathStatus {
     }
 }
 
-/// How a protection group stands.
+/// Status of a protection group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ProtectionStatus {
-    /// Which group.
+    /// ID of the protection group.
     pub group: GroupId,
-    /// Who chooses.
+    /// Whether the device or the operator selects the path.
     pub mode: SelectionMode,
-    /// Where the signal belongs, where the device tells.
+    /// Preferred path; `None` if the device does not report it.
     pub preferred: Option<PathId>,
-    /// Where it is.
+    /// Active path.
     #[serde(rename = "active")]
     pub active: ActivePath,
-    /// Whether it goes back by itself, where the device tells.
+    /// Whether the group is revertive; `None` if the device does not report it.
     #[serde(rename = "revertive")]
     pub revertive: Option<bool>,
-    /// How long it waits before that, where the device tells.
+    /// Wait-to-restore time; `None` if the device does not report it.
     #[serde(
         rename = "wait_to_restore_ms",
         serialize_with = "qkd_hal::reading::serialize_optional_millis"
     )]
     pub wait_to_restore: Option<Duration>,
-    /// Its paths.
+    /// Status of each path of the group.
     pub paths: Vec<PathStatus>,
-    /// How often it has gone over, where the device counts.
+    /// Number of switch-overs; `None` if the device does not count them.
     pub switch_overs: Option<u64>,
 }
 
 impl ProtectionStatus {
-    /// A group that stands on a path.
+    /// Creates the status of a group with this active path.
     #[must_use]
     pub fn new(
         group: GroupId,
@@ -176,8 +177,8 @@ impl ProtectionStatus {
         })
     }
 
-    /// The settings as they stand, as far as the device tells and `settable` names them. The mode
-    /// comes last: what depends on it is set before.
+    /// Returns the current settings that the device reports and `settable` contains. The mode is
+    /// last: settings that depend on it are written before.
     #[must_use]
     pub fn settings(&self, settable: &BTreeSet<SettingKind>) -> Vec<ProtectionSetting> {
         let mut all: Vec<_> = self
@@ -199,8 +200,8 @@ impl ProtectionStatus {
         all
     }
 
-    /// Whether the group is protected now: it would go over by itself, and there is a path that is
-    /// known to be well.
+    /// Returns whether the group is protected now: it is in automatic mode, and a standby path is
+    /// known to be available.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         let held = matches!(
@@ -215,11 +216,12 @@ impl ProtectionStatus {
                 .any(|p| p.path != self.active.path && p.failed == Some(false))
     }
 
-    /// Whether a command may be given as the group stands. A manual switch needs a path that is
-    /// known to be well, and no stronger command; a forced one needs only the path.
+    /// Checks whether a command is safe in the current status. A manual switch needs a path that is
+    /// known to be available, and no active command of higher priority. A forced switch needs only
+    /// the path.
     ///
     /// # Errors
-    /// `InvalidInput` for a path that is not there; `NotReady`, with the reason.
+    /// `InvalidInput` for a path that does not belong to the group; `NotReady`, with the reason.
     pub fn permits(&self, command: &ExternalCommand) -> Result<()> {
         let Some(path) = command.path() else {
             return Ok(());
