@@ -1,4 +1,4 @@
-//! The turns of changes on one box.
+//! Serialisation of changes on one device.
 
 use qkd_hal::{Error, ErrorKind, Result};
 use tokio::{
@@ -6,8 +6,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The turns of changes on one box: between what a change reads first and what it reads back, no
-/// other change of the same handle begins.
+/// Serialises the changes on one device: between the first read and the read-back of a change, no
+/// other change of the same handle starts.
 #[derive(Debug, Default)]
 pub struct ChangeLock(Mutex<()>);
 

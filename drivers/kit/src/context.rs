@@ -1,5 +1,4 @@
-//! What a driver needs to open a device: credentials, accepted assumptions, deadlines, and the
-//! links.
+//! Context for opening a device: credentials, accepted assumptions, deadlines and links.
 
 use crate::{
     credentials::{CredentialEntry, Credentials},
@@ -32,11 +31,11 @@ pub const MEMORY_TRANSPORT: &str = "mem";
 /// An in-memory endpoint, at the level of its link.
 #[derive(Clone)]
 pub enum Endpoint {
-    /// Bytes.
+    /// A byte stream.
     Bytes(Arc<dyn Connector>),
-    /// Varbinds.
+    /// An SNMP agent.
     Snmp(Arc<dyn SnmpService>),
-    /// Transfers.
+    /// A USB device.
     Usb(Arc<dyn UsbService>),
     /// Requests, from a client of this name.
     Http(Arc<dyn HttpService>, Option<String>),
@@ -47,11 +46,11 @@ pub enum Endpoint {
 pub struct SerialSettings {
     /// Line speed, unless the URI says `baud=`.
     pub baud: u32,
-    /// RTS/CTS.
+    /// Whether RTS/CTS flow control is used.
     pub hardware_flow: bool,
 }
 
-/// What a driver needs to open a device.
+/// Context for opening a device: credentials, accepted assumptions, deadlines and links.
 #[derive(Clone, Default)]
 pub struct OpenContext {
     credentials: Credentials,
@@ -71,7 +70,7 @@ impl OpenContext {
     pub fn new() -> Self {
         Self::default()
     }
-    /// With credentials.
+    /// Sets the credentials.
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
@@ -104,7 +103,7 @@ impl OpenContext {
             .iter()
             .map(|(name, endpoint)| (name.as_str(), endpoint))
     }
-    /// Recording what goes over every link.
+    /// Records the exchanges of every link in `transcript`.
     #[must_use]
     pub fn with_transcript(mut self, transcript: Transcript) -> Self {
         self.transcript = Some(transcript);
@@ -116,8 +115,8 @@ impl OpenContext {
         self.replay = Some(Arc::new(replay));
         self
     }
-    /// With faults on every link, by chance ([`RandomFaults`](crate::wrap::fault::RandomFaults)) or by
-    /// plan ([`FaultScript`](crate::wrap::fault::FaultScript)).
+    /// Injects faults on every link: random ([`RandomFaults`](crate::wrap::fault::RandomFaults)) or
+    /// planned ([`FaultScript`](crate::wrap::fault::FaultScript)).
     #[must_use]
     pub fn with_faults(mut self, fates: impl FaultSource + 'static) -> Self {
         self.fates = Some(Arc::new(fates));
@@ -138,8 +137,8 @@ impl OpenContext {
         self.transcript.as_ref().map_or(0, Transcript::now)
     }
 
-    /// A transcript tells of an opening that failed, too: what came before there was a link stands
-    /// in no exchange.
+    /// Records a failed opening in the transcript, because errors before the link exists are in no
+    /// exchange.
     pub(crate) fn record_failed_open(&self, uri: &DeviceUri, begun: u64, error: &Error) {
         if let Some(transcript) = &self.transcript {
             transcript.push(Record {
@@ -155,10 +154,10 @@ impl OpenContext {
         }
     }
 
-    /// The deadline of each call of this device.
+    /// Returns the deadline of each call of this device.
     ///
     /// # Errors
-    /// `InvalidInput` if the URI's is no time, or none from 1 ms to 10 min.
+    /// `InvalidInput` if the URI's deadline is not a duration from 1 ms to 10 min.
     pub fn deadline(&self, uri: &DeviceUri) -> Result<Duration> {
         let Some(text) = uri.parameter("deadline") else {
             return Ok(self.deadline.unwrap_or(Duration::from_secs(5)));
@@ -189,10 +188,10 @@ impl OpenContext {
             .with_deadline(self.deadline(uri)?))
     }
 
-    /// The credentials that the URI names.
+    /// Returns the credentials that the URI names.
     ///
     /// # Errors
-    /// `Authentication` if it names none, or there is no such entry.
+    /// `Authentication` if the URI names none, or the entry does not exist.
     pub fn credentials(&self, uri: &DeviceUri) -> Result<CredentialEntry> {
         let name = uri.parameter("credentials").ok_or_else(|| {
             Error::new(
@@ -226,10 +225,10 @@ impl OpenContext {
         ))
     }
 
-    /// A byte link to the device: `serial`, `tcp`, `unix` or `mem`.
+    /// Opens a byte link to the device: `serial`, `tcp`, `unix` or `mem`.
     ///
     /// # Errors
-    /// `InvalidInput` for an address that is none; what the link's opening answers.
+    /// `InvalidInput` for an invalid address; errors of the link.
     pub async fn byte_link(
         &self,
         uri: &DeviceUri,

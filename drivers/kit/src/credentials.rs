@@ -1,4 +1,4 @@
-//! Credentials: a TOML file that nobody else may read, or environment variables, referred to by
+//! Credentials: a TOML file that only its owner can read, or environment variables, referred to by
 //! name.
 //!
 //! ```toml
@@ -22,7 +22,8 @@
 //! cert = "/etc/qkd/alice.pem"
 //! key = "/etc/qkd/alice.key"
 //! ```
-//! The same field of the same entry can come from the environment, which wins:
+//!
+//! An environment variable overrides the same field of the file:
 //! `QKD_CREDENTIALS_NOC_AUTH_PASSWORD`.
 
 use qkd_hal::{Error, ErrorKind, Result};
@@ -65,7 +66,7 @@ pub struct CredentialEntry {
 }
 
 impl CredentialEntry {
-    /// An empty entry.
+    /// Creates an entry without fields.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -73,19 +74,19 @@ impl CredentialEntry {
             fields: BTreeMap::new(),
         }
     }
-    /// With a field.
+    /// Adds a field.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<String>) -> Self {
         self.fields
             .insert(field.to_owned(), Zeroizing::new(value.into()));
         self
     }
-    /// Its name.
+    /// Returns the name of the entry.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// A field.
+    /// Returns the value of a field; `None` if the entry has no such field.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {
         self.fields.get(field).map(|v| v.as_str())
@@ -161,11 +162,12 @@ impl Credentials {
         Self::default()
     }
 
-    /// Entries from a file, and from the environment.
+    /// Reads entries from a file and from the environment.
     ///
     /// # Errors
-    /// `Authentication` if others may read the file, or it belongs to another user; `InvalidInput`
-    /// if it is no such TOML, naming what is wrong without repeating any value.
+    /// `Authentication` if other users can read the file, or it belongs to another user;
+    /// `InvalidInput` if it is not valid TOML of this form. The error names the problem and repeats
+    /// no value.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let shown = path.display();
@@ -270,16 +272,17 @@ impl Credentials {
     }
 }
 
-/// The room for a whole file: a buffer that grows leaves copies of secrets behind.
+/// Returns the buffer size for the whole file: a buffer that grows leaves copies of secrets in
+/// memory.
 fn room(meta: &Metadata) -> usize {
     usize::try_from(meta.len().min(MAX_FILE_SIZE) + 1).unwrap_or(0)
 }
 
-/// Checks that a file with secrets is this user's alone. Whoever owns it can read it whatever its
-/// mode, and can exchange what is in it.
+/// Checks that a file with secrets belongs to this user and only this user can read it. Its owner
+/// could read and replace it regardless of its mode.
 ///
 /// # Errors
-/// What is wrong with it and what to do, to be put behind the name of the file.
+/// The problem and the recommended action, to be printed after the file name.
 pub fn check_private(meta: &Metadata) -> Result<(), String> {
     check_owner(meta.uid(), meta.mode(), effective_user())
 }

@@ -1,4 +1,4 @@
-//! What a driver is, and what it opens.
+//! The `Driver` trait and the opened device.
 
 use crate::context::OpenContext;
 use async_trait::async_trait;
@@ -14,30 +14,30 @@ use std::sync::Arc;
 /// A parameter that a driver's URI takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UriParameter {
-    /// Its name.
+    /// Name of the parameter in the URI.
     pub name: &'static str,
-    /// What it is, its values, and its default.
+    /// Description of the parameter, with its values and its default.
     pub help: &'static str,
-    /// Whether it must be given: an encoding that no public source tells has no default.
+    /// Whether the parameter is required: an unpublished encoding has no default.
     pub required: bool,
 }
 
-/// What somebody else has checked, and of what.
+/// Subject of a verification by third-party software.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerificationScope {
-    /// Somebody else's implementation of this vendor's protocol, or a recording of a real box.
+    /// The vendor's protocol: a third-party implementation of it, or a recording of a real device.
     Protocol,
     /// The transport only (net-snmp, PyVISA, libusb).
     Transport,
-    /// Our emulator only.
+    /// Only the emulator of this project.
     Emulator,
 }
 
 /// A piece of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Of what.
+    /// Subject of the verification.
     pub of: VerificationScope,
     /// By whom, and what was seen.
     pub what: &'static str,
@@ -48,19 +48,19 @@ pub struct Verification {
 pub struct Transport {
     /// Its name in the URI.
     pub name: &'static str,
-    /// An example URI.
+    /// Example URI of such a device.
     pub example: &'static str,
 }
 
-/// How a device of this driver can be recognised.
+/// Method by which a device of this driver is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Probe {
-    /// Passive: USB ids.
+    /// Passive: vendor and product ID of USB.
     Usb {
-        /// idVendor.
+        /// USB vendor ID (`idVendor`).
         vendor: u16,
-        /// idProduct.
+        /// USB product ID (`idProduct`).
         product: u16,
     },
     /// Passive: sysObjectID lies below this (read with an SNMP GET of the system group).
@@ -71,7 +71,7 @@ pub enum Probe {
     /// Passive: an agent whose sysObjectID is not below its vendor's number. It has this sysDescr
     /// and this sysObjectID, and an object of the vendor's own.
     SysDescr {
-        /// sysDescr, whole.
+        /// Complete value of `sysDescr`.
         descr: &'static str,
         /// sysObjectID, whole, in dotted form.
         object_id: &'static str,
@@ -85,14 +85,14 @@ pub enum Probe {
         transport: &'static str,
         /// The line speed, or the TCP port.
         at: u32,
-        /// What is sent.
+        /// Bytes that are sent to the device.
         send: &'static [u8],
-        /// What the answer begins with, case-insensitive.
+        /// Expected start of the reply, case-insensitive.
         expect: &'static str,
     },
 }
 
-/// What is known of a driver without a device. The table of drivers is made from it.
+/// Facts about a driver that need no device. The table of drivers is generated from them.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct DriverInfo {
     /// Its name: the first part of the URI, and the name of its folder.
@@ -101,25 +101,26 @@ pub struct DriverInfo {
     pub version: &'static str,
     /// The family of devices.
     pub family: &'static str,
-    /// The vendor.
+    /// Name of the vendor.
     pub vendor: &'static str,
     /// The kinds of handle that it opens.
     pub kinds: &'static [DeviceKind],
     /// The transports that it opens.
     pub transports: &'static [Transport],
-    /// What has answered it so far.
+    /// Strongest evidence for the driver so far.
     pub maturity: Maturity,
-    /// What others have checked.
+    /// Verifications by third-party software.
     pub evidence: &'static [Verification],
-    /// What it infers.
+    /// Inferred protocol facts, each of which a user must accept.
     pub assumptions: &'static [Assumption],
-    /// What no public source tells; it answers `Unsupported`, or asks for a parameter.
+    /// Unpublished protocol facts. Operations that need them return `Unsupported` or require a URI
+    /// parameter.
     pub unknowns: &'static [&'static str],
-    /// Parameters of its URI, beside those that every driver has ([`COMMON_PARAMETERS`]).
+    /// URI parameters of this driver, in addition to those of every driver ([`COMMON_PARAMETERS`]).
     pub parameters: &'static [UriParameter],
-    /// How its devices are recognised.
+    /// Methods by which its devices are recognised.
     pub probes: &'static [Probe],
-    /// How it resynchronises after a lost or garbled reply.
+    /// Method of resynchronisation after a lost or damaged reply.
     pub resynchronises: &'static str,
 }
 
@@ -177,10 +178,10 @@ pub fn common_parameters(transport: &str) -> impl Iterator<Item = &'static UriPa
     COMMON_PARAMETERS.iter().chain(snmp)
 }
 
-/// A driver.
+/// A driver of one device family.
 #[async_trait]
 pub trait Driver: Send + Sync {
-    /// What is known of it.
+    /// Returns the facts about this driver, without I/O.
     fn info(&self) -> &'static DriverInfo;
 
     /// Returns the port at which it reaches the device if the URI names none; `None` where its
@@ -205,15 +206,14 @@ pub trait Driver: Send + Sync {
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice>;
 }
 
-/// An opened device: one handle for each kind that the box is, over one link. Every handle stands
-/// behind its check.
+/// An opened device: one checked handle for each kind of the device, over one link.
 pub struct OpenedDevice {
     device: Arc<dyn Device>,
     call_guard: Arc<CallGuard>,
     handles: DeviceHandles,
 }
 
-/// What a box is; whatever is `None` is what it is not.
+/// Handles of a device; `None` for each kind that the device is not.
 #[derive(Clone, Default)]
 #[allow(missing_docs, reason = "each is the handle of its name")]
 pub struct DeviceHandles {
@@ -237,65 +237,65 @@ impl OpenedDevice {
         }
     }
 
-    /// A QKD module.
+    /// Creates an opened device from a QKD module.
     pub fn from_module<T: QkdModule + 'static>(device: Arc<T>) -> Self {
         Self::new(Arc::clone(&device)).with_module(device)
     }
-    /// An encryptor.
+    /// Creates an opened device from an encryptor.
     pub fn from_encryptor<T: Encryptor + 'static>(device: Arc<T>) -> Self {
         Self::new(Arc::clone(&device)).with_encryptor(device)
     }
-    /// An optical switch.
+    /// Creates an opened device from an optical switch.
     pub fn from_switch<T: OpticalSwitch + 'static>(device: Arc<T>) -> Self {
         Self::new(Arc::clone(&device)).with_switch(device)
     }
-    /// A random source.
+    /// Creates an opened device from a random source.
     pub fn from_random<T: RandomSource + 'static>(device: Arc<T>) -> Self {
         Self::new(Arc::clone(&device)).with_random(device)
     }
-    /// A protection switch.
+    /// Creates an opened device from a protection switch.
     pub fn from_protection<T: Protection + 'static>(device: Arc<T>) -> Self {
         Self::new(Arc::clone(&device)).with_protection(device)
     }
-    /// The box is a QKD module too.
+    /// Adds the handle of a QKD module.
     #[must_use]
     pub fn with_module(mut self, device: Arc<dyn QkdModule>) -> Self {
         self.handles.module = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
-    /// The box is an encryptor too.
+    /// Adds the handle of an encryptor.
     #[must_use]
     pub fn with_encryptor(mut self, device: Arc<dyn Encryptor>) -> Self {
         self.handles.encryptor = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
-    /// The box is an optical switch too.
+    /// Adds the handle of an optical switch.
     #[must_use]
     pub fn with_switch(mut self, device: Arc<dyn OpticalSwitch>) -> Self {
         self.handles.switch = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
-    /// The box is a random source too.
+    /// Adds the handle of a random source.
     #[must_use]
     pub fn with_random(mut self, device: Arc<dyn RandomSource>) -> Self {
         self.handles.random = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
 
-    /// The box is a protection switch too.
+    /// Adds the handle of a protection switch.
     #[must_use]
     pub fn with_protection(mut self, device: Arc<dyn Protection>) -> Self {
         self.handles.protection =
             Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
-    /// The box is a power meter too.
+    /// Adds the handle of a power meter.
     #[must_use]
     pub fn with_power_meter(mut self, device: Arc<dyn PowerMeter>) -> Self {
         self.handles.meter = Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
         self
     }
-    /// The box is an attenuator too.
+    /// Adds the handle of an attenuator.
     #[must_use]
     pub fn with_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
         self.handles.attenuator =
@@ -329,7 +329,7 @@ impl OpenedDevice {
         }
     }
 
-    /// What it has as any device.
+    /// Returns the handle with the operations of every device.
     #[must_use]
     pub fn device(&self) -> Arc<dyn Device> {
         Arc::clone(&self.device)

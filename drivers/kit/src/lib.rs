@@ -1,11 +1,13 @@
-//! What drivers share: links, transcripts, the [`Driver`] trait, the [`Registry`].
+//! Shared code of all drivers: links, transcripts, the [`Driver`] trait and the [`Registry`].
 //!
 //! # For driver authors
-//! A driver is one folder: `proto.rs` (bytes to typed messages and back, no I/O), `device.rs` (the
-//! trait implementations), `lib.rs`, `docs.md`. It gets its link from the [`OpenContext`] and hands
-//! its device out in [`OpenedDevice`].
 //!
-//! # For those with a driver of their own
+//! A driver is one folder: `proto.rs` (encodes and decodes messages, without I/O), `device.rs`
+//! (implements the traits), `lib.rs` and `docs.md`. It gets its link from the [`OpenContext`] and
+//! returns its device in [`OpenedDevice`].
+//!
+//! # Drivers outside this repository
+//!
 //! ```no_run
 //! # async fn example(my_driver: impl qkd_driver_kit::Driver + 'static) -> qkd_hal::Result<()> {
 //! let registry = qkd_driver_kit::Registry::new().with(my_driver);

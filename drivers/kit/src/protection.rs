@@ -1,6 +1,6 @@
-//! What drivers of protection switches share: the sequence of
-//! [`Protection::command`](qkd_switch_hal::protection::Protection::command), and which path was
-//! live last.
+//! Shared code of drivers of protection switches: the sequence of
+//! [`Protection::command`](qkd_switch_hal::protection::Protection::command), and the tracking of
+//! the active path.
 
 use crate::change_lock::ChangeLock;
 use async_trait::async_trait;
@@ -18,23 +18,23 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How often a group is looked at until it shows what was commanded.
+/// Interval at which the status of a group is polled after a command.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a driver of protection groups provides.
+/// Operations that a driver of protection groups provides.
 #[async_trait]
 pub trait ProtectionBackend: Send + Sync {
-    /// How a group stands, read from the device by then.
+    /// Reads the status of a group from the device by the deadline `until`.
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus>;
-    /// Whether a command may be given as the group stands, beyond [`ProtectionStatus::permits`]. No
-    /// I/O.
+    /// Checks whether a command is allowed in this status, in addition to
+    /// [`ProtectionStatus::permits`]. No I/O.
     ///
     /// # Errors
     /// `NotReady`, with the reason.
     fn permits(&self, _status: &ProtectionStatus, _command: &ExternalCommand) -> Result<()> {
         Ok(())
     }
-    /// Gives a command.
+    /// Sends an external command to the device.
     async fn send_command(
         &self,
         group: &GroupId,
@@ -45,8 +45,8 @@ pub trait ProtectionBackend: Send + Sync {
     fn settling_time(&self) -> Duration;
 }
 
-/// Gives a command, when it is its turn: reads, refuses what is not safe, gives it, and reads back
-/// until the group stands as the command wants it. Ends by `until`.
+/// Performs an external command after earlier changes are complete: reads the status, refuses an
+/// unsafe command, sends it, and reads back until the status matches the command. Ends by `until`.
 ///
 /// # Errors
 /// As [`Protection::command`](qkd_switch_hal::protection::Protection::command).
@@ -92,7 +92,7 @@ pub async fn command(
     }
 }
 
-/// Whether a group stands as a command wants it.
+/// Returns whether the status of a group matches a command.
 fn shows(now: &ProtectionStatus, command: &ExternalCommand) -> bool {
     match (command, now.active.request) {
         (ExternalCommand::Lockout, request) => {
@@ -109,10 +109,10 @@ fn shows(now: &ProtectionStatus, command: &ExternalCommand) -> bool {
     }
 }
 
-/// A path, and since when it has been live, and who noticed.
+/// An active path, with the time since when it is active and the source of this fact.
 type Last = (PathId, Option<(SystemTime, Origin)>);
 
-/// Which path of each group was live last, as events told it.
+/// The last known active path of each group, as published in events.
 #[derive(Debug, Default)]
 pub struct ActivePathTracker(Mutex<BTreeMap<GroupId, Last>>);
 
@@ -121,8 +121,8 @@ impl ActivePathTracker {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes how a group stands; if another path was live last, tells of it. Returns whether it
-    /// did.
+    /// Records the status of a group. If the active path has changed, publishes an event and
+    /// returns `true`.
     pub fn observe(&self, status: &ProtectionStatus, origin: Origin, events: &EventHub) -> bool {
         let path = status.active.path.clone();
         let over = self.with(|last| match last.get(&status.group) {
@@ -150,7 +150,8 @@ impl ActivePathTracker {
         over
     }
 
-    /// The device told of a switch-over: tells of it, unless that path is known to be live.
+    /// Records a switch-over that the device has reported, and publishes it unless the path is
+    /// known to be active.
     pub fn record_notification(
         &self,
         group: GroupId,
@@ -175,13 +176,13 @@ impl ActivePathTracker {
         }
     }
 
-    /// The path that was live last, as far as is known.
+    /// Returns the last known active path; `None` if unknown.
     #[must_use]
     pub fn active_path(&self, group: &GroupId) -> Option<PathId> {
         self.with(|last| last.get(group).map(|(path, _)| path.clone()))
     }
 
-    /// Fills in since when the live path has been so, where an event told of it.
+    /// Sets the time since when the active path is active, if an event gave it.
     pub fn fill_since(&self, status: &mut ProtectionStatus) {
         status.active.since = self.with(|last| {
             last.get(&status.group)

@@ -1,9 +1,9 @@
-//! Transcripts: what went over a link, without its secrets; and their replay as a link.
+//! Transcripts: the exchanges of a link without secrets, and their replay as a link.
 //!
-//! One JSON object a line. A message is a list of parts: `{"text":…}` or `{"hex":…}` for what may
-//! be told, `{"secret":n}` for n secret bytes, and `{"length":n}` alone for a message that nobody
-//! declared. A replay puts seeded values where the secrets were. `"changes":true` stands where the
-//! exchange may have changed the device.
+//! A transcript has one JSON object per line. A message is a list of parts: `{"text":…}` or
+//! `{"hex":…}` for public bytes, `{"secret":n}` for n secret bytes, and only `{"length":n}` for a
+//! message without a declaration. A replay inserts seeded values in place of secrets.
+//! `"changes":true` marks an exchange that may have changed the device.
 
 mod replay;
 
@@ -27,7 +27,7 @@ use std::{
 pub enum Part {
     /// Printable ASCII and line ends.
     Text(String),
-    /// Other bytes.
+    /// Bytes that are not text.
     Hex(String),
     /// So many secret bytes.
     Secret(usize),
@@ -35,7 +35,7 @@ pub enum Part {
     Length(usize),
 }
 
-/// How an exchange ended.
+/// Result of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -45,25 +45,25 @@ pub enum Outcome {
     Error(String),
 }
 
-/// One exchange.
+/// One recorded exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Microseconds since the transcript began.
     pub at_us: u64,
-    /// The far end.
+    /// Address of the peer.
     pub link: String,
-    /// The operation.
+    /// Operation that made the exchange.
     pub name: String,
     /// Whether it may have changed the device, as its driver declared it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changes: bool,
-    /// What was sent.
+    /// Sent message, without secrets.
     pub request: Vec<Part>,
-    /// What came.
+    /// Received message, without secrets.
     pub reply: Vec<Part>,
-    /// How it ended.
+    /// Result of the exchange.
     pub outcome: Outcome,
-    /// How long it took, in microseconds.
+    /// Duration of the exchange, in microseconds.
     pub took_us: u64,
 }
 
@@ -102,7 +102,7 @@ pub fn parts(message: &[u8], disclosure: Disclosure) -> Vec<Part> {
         }
         out.extend(public(&message[at..start]));
         at = end;
-        // Base64 padding tells nothing, and a replayed secret needs it where it was.
+        // Base64 padding contains no secret, and a replayed secret needs it at the same place.
         while end > start + 1 && message[end - 1] == b'=' {
             end -= 1;
         }
@@ -202,7 +202,7 @@ impl Transcript {
             .elapsed()
             .map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
     }
-    /// Adds an exchange.
+    /// Appends an exchange.
     pub fn push(&self, record: Record) {
         match &mut *self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
             Sink::Memory(records) => records.push(record),
@@ -216,7 +216,7 @@ impl Transcript {
             }
         }
     }
-    /// What was recorded into memory.
+    /// Returns the exchanges recorded in memory.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {

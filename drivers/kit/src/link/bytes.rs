@@ -18,18 +18,19 @@ pub trait Connector: Send + Sync {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError>;
     /// The name of the far end, for errors and transcripts.
     fn address(&self) -> String;
-    /// What names the physical port that only one process may hold, if there is one.
+    /// Returns the name of the physical port that only one process may hold; `None` if there is
+    /// none.
     fn exclusive(&self) -> Option<String> {
         None
     }
 }
 
-/// What a framer sees in the bytes that came so far.
+/// Result of a framer for the bytes received so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// Not complete yet.
+    /// More bytes are needed.
     Incomplete,
-    /// The reply is the first so many bytes.
+    /// The reply ends after this number of bytes.
     Complete(usize),
     /// This cannot become a reply; why.
     Garbled(String),
@@ -43,9 +44,9 @@ pub type Framer = Box<dyn FnMut(&[u8]) -> Frame + Send>;
 pub struct Exchange {
     /// The operation, for transcripts and traces.
     pub name: &'static str,
-    /// What is written.
+    /// Bytes to write.
     pub request: Zeroizing<Vec<u8>>,
-    /// How the reply is recognised; `None`: there is none.
+    /// Detects the end of the reply; `None` if no reply is expected.
     pub framer: Option<Framer>,
     /// Within which time the exchange ends.
     pub within: Duration,
@@ -102,14 +103,14 @@ impl Exchange {
 /// One request and its reply at a time, owned by one task, shared by many callers.
 #[async_trait]
 pub trait ByteLink: Send + Sync {
-    /// Writes the request and returns the bytes of the reply (empty where none is expected).
+    /// Writes the request and returns the bytes of the reply; empty if no reply is expected.
     ///
-    /// 1. Waits for its turn; the time counts.
-    /// 2. Connects, or resynchronises, if the last exchange left the line in doubt.
-    /// 3. Writes, then reads until the framer is content.
+    /// 1. Waits until earlier exchanges are complete; this time counts towards the deadline.
+    /// 2. Connects, or resynchronises if the last exchange left the link desynchronised.
+    /// 3. Writes the request, then reads until the framer reports a complete reply.
     ///
     /// # Errors
-    /// `Timeout`, `Transport` (framing, overrun, hang-up), `Unreachable`, `Busy`,
+    /// `Timeout`, `Transport` (framing, overrun, closed connection), `Unreachable`, `Busy`,
     /// `IdentityChanged`, `Closed`.
     async fn exchange(&self, exchange: Exchange) -> Result<Zeroizing<Vec<u8>>, LinkError>;
     /// The name of the far end.

@@ -6,13 +6,13 @@ const QUEUED: &str = "earlier calls took until the deadline; this one was not se
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
 pub struct LinkError {
-    /// The contract's kind.
+    /// Error kind of the contract.
     pub kind: ErrorKind,
-    /// What happened, in a sentence for a person. Never holds what a secret span held.
+    /// Description of the failure for an operator. It never contains bytes of a secret.
     pub detail: String,
     /// Whether the request may have reached the device.
     pub sent: bool,
-    /// Whether the far end closed the connection in order, and nothing failed on the way.
+    /// Whether the peer closed the connection regularly, without a failure.
     pub ended: bool,
     /// The device's own code, where it sent one (an SNMP error-status, an HTTP status).
     pub code: Option<String>,
@@ -35,7 +35,8 @@ impl LinkError {
         Self::new(ErrorKind::Closed, "the link was closed")
     }
 
-    /// Of a call whose turn did not come within its deadline: it tells nothing of the device.
+    /// Creates the error of a call that was not sent, because earlier calls lasted until its
+    /// deadline. It carries no information about the device.
     pub(crate) fn not_sent() -> Self {
         Self::new(ErrorKind::Timeout, QUEUED)
     }

@@ -8,21 +8,21 @@ use zeroize::Zeroizing;
 /// The method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// GET.
+    /// The GET method.
     Get,
     /// POST with a JSON body.
     Post,
 }
 
-/// A request.
+/// An HTTP request.
 pub struct HttpRequest {
     /// The operation, for transcripts and traces.
     pub name: &'static str,
-    /// Method.
+    /// HTTP method.
     pub method: Method,
     /// Path with its query, percent-encoded, beginning with `/`.
     pub path: String,
-    /// JSON body.
+    /// JSON body; `None` for a request without a body.
     pub body: Option<Zeroizing<Vec<u8>>>,
     /// Whether it may change the server: keys that are delivered leave its store, whatever the
     /// method.
@@ -31,9 +31,9 @@ pub struct HttpRequest {
     pub reply_disclosure: Disclosure,
 }
 
-/// A response.
+/// An HTTP response.
 pub struct HttpResponse {
-    /// Status code.
+    /// HTTP status code.
     pub status: u16,
     /// Body, zeroized on drop.
     pub body: Zeroizing<Vec<u8>>,
@@ -51,7 +51,7 @@ pub trait HttpLink: Send + Sync {
     -> Result<HttpResponse, LinkError>;
     /// The name of the far end.
     fn address(&self) -> String;
-    /// Ends the link.
+    /// Closes the link. Later calls fail with `Closed`.
     async fn close(&self);
 }
 

@@ -157,7 +157,7 @@ impl HttpLink for HttpsLink {
     }
 }
 
-/// Appends without leaving a copy behind when the buffer moves.
+/// Appends without leaving a copy of the old buffer in memory.
 fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     if body.capacity() - body.len() < chunk.len() {
         let mut larger = Vec::with_capacity(
@@ -216,8 +216,9 @@ impl HttpsLink {
     }
 }
 
-/// Why one side refused the other's certificate or parameters, if that is what this error is. A
-/// connection that just ends is none: the request may have been acted on.
+/// Returns why one side refused the certificate or the parameters of the other, if the error is
+/// such a refusal. A connection that merely closes is not a refusal: the server may have processed
+/// the request.
 fn refused_handshake(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use rustls::{AlertDescription as A, Error as E};
     // TLS errors come wrapped in I/O errors, sometimes twice.

@@ -17,7 +17,7 @@ const SYSTEM: [&[u32]; 2] = [&[1, 3, 6, 1, 2, 1, 1, 1, 0], &[1, 3, 6, 1, 2, 1, 1
 /// The most characters of a device's own words in an error.
 const MAX_SHOWN: usize = 120;
 
-/// What every agent says about itself.
+/// Values of the SNMP system group, which every agent implements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemGroup {
     /// sysDescr; `None` if it is absent, empty or not a text.

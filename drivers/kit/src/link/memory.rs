@@ -67,7 +67,8 @@ impl<F: Fn(DuplexStream) + Send + Sync> Connector for MemoryConnector<F> {
     }
 }
 
-/// Varbinds. It stands for an authPriv link: nobody listens in memory.
+/// An in-memory SNMP link. It is treated as authPriv, because its messages do not leave the
+/// process.
 pub struct MemorySnmpLink {
     name: String,
     service: Arc<dyn SnmpService>,

@@ -1,8 +1,8 @@
-//! Links: what carries bytes, varbinds, transfers and requests between a driver and a device.
+//! Links between a driver and a device, for bytes, varbinds, transfers and requests.
 //!
-//! Each level is a trait with an in-memory twin:
+//! Each level is a trait with an in-memory implementation:
 //!
-//! | trait | unit | real wires | twin answers with |
+//! | trait | unit | real transports | in-memory peer |
 //! |---|---|---|---|
 //! | [`bytes::ByteLink`] | one request, one reply | serial, TCP, Unix socket | any `AsyncRead + AsyncWrite` |
 //! | [`snmp::SnmpLink`] | varbinds | UDP (SNMPv2c, SNMPv3) | an [`snmp::SnmpService`] |
@@ -10,13 +10,16 @@
 //! | [`http::HttpLink`] | requests | HTTP, HTTPS | an [`http::HttpService`] |
 //!
 //! # For driver authors
-//! - Every call takes the time within which it ends. There is no call without one.
-//! - A [`LinkError`] says whether the request may have reached the device; [`LinkError::into_read_error`]
-//!   and [`LinkError::into_change_error`] turn it into the contract's error with the right effect.
-//! - A caller that goes away does not harm the link: its exchange runs to its end.
+//!
+//! - Every call has a time limit. No call waits without one.
+//! - A [`LinkError`] records whether the request may have reached the device.
+//!   [`LinkError::into_read_error`] and [`LinkError::into_change_error`] convert it to the
+//!   contract's error with the right effect.
+//! - Cancelling a call does not desynchronise the link: its exchange continues to its end.
 //!
 //! # For emulator authors
-//! Implement the `*Service` trait of your level, without sockets; the shells in front of it are
+//!
+//! Implement the `*Service` trait of the level, without sockets. The servers in front of it are
 //! thin.
 
 pub mod bytes;
@@ -50,7 +53,7 @@ pub use error::LinkError;
 
 use std::ops::Range;
 
-/// Where the secrets of a message stand, so that a transcript can leave them out.
+/// Positions of secrets in a message, so that a transcript omits them.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub enum Disclosure {

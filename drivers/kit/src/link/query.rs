@@ -14,15 +14,15 @@ use std::{
 pub enum QueryError<E> {
     /// The link failed.
     Link(LinkError),
-    /// A whole reply came, and it is none to this question.
+    /// A complete reply arrived that is not a valid reply to this request.
     Reply(E),
 }
 
-/// One exchange, and what its reply means.
+/// Performs one exchange and decodes its reply.
 ///
-/// `decode` also runs while the owner of the line still looks at the reply: a whole reply of
-/// another shape leaves the line in doubt, so that it is brought in step before anybody else
-/// speaks. The exchange's framer only has to find the end.
+/// The owner task of the link runs `decode` too: a complete reply of another form marks the link as
+/// desynchronised, so that it is resynchronised before the next exchange. The framer of the
+/// exchange only finds the end of the reply.
 ///
 /// # Errors
 /// [`QueryError`].

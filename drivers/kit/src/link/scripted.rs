@@ -1,5 +1,5 @@
-//! A far end for the tests of drivers whose requests are lines: a function answers, unless a prank
-//! is due.
+//! A scripted peer for tests of drivers whose requests are lines: a function replies unless a fault
+//! is scheduled.
 
 use super::memory::MemoryConnector;
 use crate::{OpenedDevice, context::Endpoint};
@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-/// What comes of a request instead of its answer.
+/// A fault that replaces or alters a reply.
 #[derive(Debug, Clone, Copy)]
 pub enum PeerFault {
     /// These bytes; the device has not seen the request.
@@ -24,15 +24,15 @@ pub enum PeerFault {
     Lost,
     /// Nothing; the device has carried it out.
     Silence,
-    /// Its answer, so much later.
+    /// The reply is delayed by this time.
     Late(Duration),
-    /// Its answer, twice.
+    /// The reply is sent twice.
     Twice,
     /// The line is hung up.
     HangUp,
 }
 
-/// A plan from how the switch stands to these paths.
+/// Creates a plan from the current state of the switch to these cross-connects.
 ///
 /// # Errors
 /// As the readings, and [`Plan::new`].
@@ -48,11 +48,11 @@ pub async fn plan(opened: &OpenedDevice, to: &str) -> Result<Plan> {
     )
 }
 
-/// The far end.
+/// State of a scripted peer.
 pub struct PeerState<D> {
-    /// The device.
+    /// State of the simulated device.
     pub device: D,
-    /// The pranks that are due, each to the next request that contains the text.
+    /// Scheduled faults, each for the next request that contains the text.
     pub pranks: VecDeque<(&'static str, PeerFault)>,
     /// The requests that came, without their ends.
     pub seen: Vec<String>,
@@ -69,7 +69,8 @@ impl<D> Clone for ScriptedPeer<D> {
 }
 
 impl<D: Send + 'static> ScriptedPeer<D> {
-    /// A device; `answer` is given each request without its end, and tells the bytes of the reply.
+    /// Creates a peer. `answer` receives each request without its line end and returns the bytes of
+    /// the reply.
     pub fn new(device: D, answer: fn(&mut D, &str) -> String) -> Self {
         Self(Arc::new(Mutex::new(PeerState {
             device,
@@ -84,7 +85,7 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next request that contains `text` meets this prank.
+    /// Schedules a fault for the next request that contains `text`.
     pub fn inject(&self, text: &'static str, prank: PeerFault) {
         self.now().pranks.push_back((text, prank));
     }

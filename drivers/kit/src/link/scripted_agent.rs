@@ -1,5 +1,5 @@
-//! An SNMP agent for the tests of drivers: objects as they stand, and a function that is told what
-//! was set.
+//! A scripted SNMP agent for tests of drivers: stored objects, and a function that is called for
+//! each SET.
 
 use super::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
 use crate::context::Endpoint;
@@ -19,7 +19,7 @@ struct State {
     set: Vec<VarBind>,
 }
 
-/// The agent.
+/// A scripted SNMP agent.
 pub struct ScriptedAgent {
     state: Mutex<State>,
     react: fn(&mut Objects, &VarBind),
@@ -47,12 +47,12 @@ impl ScriptedAgent {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its in-memory endpoint.
+    /// Returns the in-memory endpoint of the agent.
     #[must_use]
     pub fn endpoint(self: &Arc<Self>) -> Endpoint {
         Endpoint::Snmp(Arc::clone(self) as _)
     }
-    /// An object stands at this value from now on.
+    /// Sets the value of an object.
     pub fn set_value(&self, oid: Oid, value: Value) {
         self.lock().objects.insert(oid, value);
     }
@@ -69,12 +69,12 @@ impl ScriptedAgent {
     pub fn refuse(&self, status: ErrorStatus) {
         self.lock().refuse = Some(status);
     }
-    /// What was set since this was last asked, refused or not.
+    /// Returns the varbinds of all SETs since the last call, including refused ones.
     #[must_use]
     pub fn accepted_sets(&self) -> Vec<VarBind> {
         std::mem::take(&mut self.lock().set)
     }
-    /// Sends a notification, if anybody listens.
+    /// Sends a notification to the subscribers, if there are any.
     pub fn notify(&self, trap: Oid, binds: Vec<VarBind>) {
         let _ = self.notifications.send(Notification {
             trap,

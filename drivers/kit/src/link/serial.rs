@@ -1,7 +1,7 @@
-//! Serial lines: 8N1, exclusive.
+//! Serial lines: 8 data bits, no parity, 1 stop bit, exclusive access.
 //!
-//! `serialport` takes TIOCEXCL, and `flock`, which also binds root: a second opener is told which
-//! port is busy.
+//! `serialport` uses TIOCEXCL, and this module `flock`, which also applies to root: a second
+//! process gets an error that names the busy port.
 
 use super::{
     LinkError,
@@ -18,7 +18,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, FlowControl, Parity, SerialPortBuilderExt, SerialStream, StopBits};
 
-/// A serial line.
+/// Opens a serial line.
 pub struct SerialConnector {
     path: String,
     baud: u32,
@@ -48,7 +48,7 @@ impl SerialConnector {
             .flow_control(flow)
             .open_native_async()
             .map_err(|e| self.refused(&e))?;
-        // What stood in the line before we came answers nobody.
+        // Bytes received before the open belong to no request.
         let _ = tokio_serial::SerialPort::clear(&stream, tokio_serial::ClearBuffer::All);
         Ok(stream)
     }
@@ -101,8 +101,8 @@ impl Connector for SerialConnector {
     }
 }
 
-/// The stream. Its own flush is tcdrain, which blocks the thread until the line has taken every
-/// byte; the reply tells that anyway.
+/// A serial stream whose flush does nothing: tcdrain would block the thread until the line has sent
+/// every byte, and the reply shows the same.
 struct Line(SerialStream);
 
 impl AsyncRead for Line {

@@ -7,16 +7,16 @@ use std::{fmt, str::FromStr, time::Duration};
 use tokio::sync::broadcast;
 use zeroize::Zeroize;
 
-/// An object identifier.
+/// An object identifier (OID).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Oid(Vec<u32>);
 
 impl Oid {
-    /// From sub-identifiers.
+    /// Creates an OID from its sub-identifiers.
     pub fn new(ids: impl Into<Vec<u32>>) -> Self {
         Self(ids.into())
     }
-    /// The sub-identifiers.
+    /// Returns the sub-identifiers.
     #[must_use]
     pub fn sub_identifiers(&self) -> &[u32] {
         &self.0
@@ -29,7 +29,7 @@ impl Oid {
         ids.extend_from_slice(rest);
         Self(ids)
     }
-    /// What stands behind `prefix`, if this identifier is below it or equal to it.
+    /// Returns the sub-identifiers after `prefix`, if this OID is equal to or below `prefix`.
     #[must_use]
     pub fn suffix_of(&self, prefix: &Oid) -> Option<&[u32]> {
         self.0.strip_prefix(prefix.0.as_slice())
@@ -87,33 +87,34 @@ impl fmt::Debug for Oid {
 /// A value, by its SMIv2 type (RFC 2578).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
-    /// INTEGER, Integer32.
+    /// INTEGER or Integer32 (SMIv2).
     Integer(i32),
-    /// OCTET STRING.
+    /// OCTET STRING (SMIv2): any bytes.
     OctetString(Vec<u8>),
-    /// OBJECT IDENTIFIER.
+    /// OBJECT IDENTIFIER (SMIv2): an OID.
     ObjectId(Oid),
-    /// IpAddress.
+    /// IpAddress (SMIv2): an IPv4 address.
     IpAddress([u8; 4]),
-    /// Counter32.
+    /// Counter32 (SMIv2): wraps at 2³².
     Counter32(u32),
-    /// Gauge32, Unsigned32.
+    /// Gauge32 or Unsigned32 (SMIv2).
     Gauge32(u32),
     /// TimeTicks, hundredths of a second.
     TimeTicks(u32),
-    /// Counter64.
+    /// Counter64 (SMIv2): wraps at 2⁶⁴.
     Counter64(u64),
-    /// Opaque.
+    /// Opaque (SMIv2): bytes of another encoding.
     Opaque(Vec<u8>),
-    /// Null (unSpecified).
+    /// Null (unSpecified), as sent in requests.
     Null,
     /// The agent has no such object.
     NoSuchObject,
     /// The object has no such instance.
     NoSuchInstance,
-    /// Nothing stands behind this name.
+    /// The agent has no object after this name.
     EndOfMibView,
-    /// What came is not a value of any SMIv2 type, or is outside the range of its type; why.
+    /// The received value is not of an SMIv2 type or is outside the range of its type; with the
+    /// reason.
     Invalid(String),
 }
 
@@ -140,7 +141,7 @@ impl fmt::Debug for Value {
 }
 
 impl Value {
-    /// Whether the agent said that there is no such thing.
+    /// Returns whether the agent reports that the object does not exist.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(
@@ -157,14 +158,14 @@ impl Value {
 /// A name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VarBind {
-    /// The object instance.
+    /// Name of the object instance.
     pub oid: Oid,
-    /// Its value.
+    /// Value of the object instance.
     pub value: Value,
 }
 
 impl VarBind {
-    /// A pair.
+    /// Creates a varbind of name and value.
     #[must_use]
     pub fn new(oid: Oid, value: Value) -> Self {
         Self { oid, value }
@@ -179,7 +180,7 @@ pub struct SetRequest {
 }
 
 impl SetRequest {
-    /// An empty request.
+    /// Creates a request without varbinds.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -187,7 +188,7 @@ impl SetRequest {
             secret: Vec::new(),
         }
     }
-    /// Adds a varbind.
+    /// Adds a varbind to the request.
     #[must_use]
     pub fn with(mut self, oid: Oid, value: Value) -> Self {
         self.binds.push(VarBind::new(oid, value));
@@ -201,7 +202,7 @@ impl SetRequest {
         self.secret.push(true);
         self
     }
-    /// The varbinds, in order.
+    /// Returns the varbinds in order.
     #[must_use]
     pub fn binds(&self) -> &[VarBind] {
         &self.binds
@@ -234,33 +235,33 @@ impl Drop for SetRequest {
     }
 }
 
-/// How far a link protects what it carries (RFC 3411 securityLevel).
+/// Protection of a link (RFC 3411 securityLevel), lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecurityLevel {
     /// SNMPv2c, or SNMPv3 noAuthNoPriv.
     NoAuthNoPriv,
-    /// SNMPv3 authNoPriv.
+    /// SNMPv3 authNoPriv: authenticated, not encrypted.
     AuthNoPriv,
-    /// SNMPv3 authPriv.
+    /// SNMPv3 authPriv: authenticated and encrypted.
     AuthPriv,
 }
 
 /// A trap or an inform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// snmpTrapOID.0.
+    /// Value of snmpTrapOID.0: type of the notification.
     pub trap: Oid,
     /// sysUpTime.0 of the sender, hundredths of a second.
     pub uptime: u32,
-    /// The varbinds behind those two.
+    /// Varbinds after sysUpTime.0 and snmpTrapOID.0.
     pub binds: Vec<VarBind>,
 }
 
 /// Varbinds to one agent.
 #[async_trait]
 pub trait SnmpLink: Send + Sync {
-    /// Values of the instances, in the order asked. What the agent lacks is a value that
-    /// [`Value::is_absent`].
+    /// Reads the values of instances, in the requested order. A value that the agent does not have
+    /// is a value for which [`Value::is_absent`] is true.
     ///
     /// # Errors
     /// `Timeout`, `Authentication`, `Refused` (with the error-status as code), `Misbehaved`,
@@ -273,17 +274,18 @@ pub trait SnmpLink: Send + Sync {
     /// As [`get`](Self::get); key material over less than authPriv is `Refused` before anything is
     /// sent.
     async fn set(&self, request: SetRequest, within: Duration) -> Result<i32, LinkError>;
-    /// Everything below `root`, in order.
+    /// Reads all instances below `root`, in ascending order.
     ///
     /// # Errors
-    /// As [`get`](Self::get); an agent whose names do not increase is `Misbehaved`.
+    /// As [`get`](Self::get); `Misbehaved` if the names of the agent do not increase.
     async fn walk(&self, root: &Oid, within: Duration) -> Result<Vec<VarBind>, LinkError>;
     /// Traps and informs from this agent; empty if the process has no notification receiver.
     fn notifications(&self) -> broadcast::Receiver<Notification>;
     /// Whether notifications of the agent can reach this link at all: over UDP, only with a
     /// receiver ([`OpenContext::with_notifications`](crate::OpenContext::with_notifications)).
     fn has_notifications(&self) -> bool;
-    /// What a driver declares of its events: those that the agent sends, if they can arrive.
+    /// Returns the event support that a driver declares: events of the agent, if its notifications
+    /// can be received.
     fn event_support(&self) -> EventSupport {
         if self.has_notifications() {
             EventSupport::Native
@@ -291,11 +293,11 @@ pub trait SnmpLink: Send + Sync {
             EventSupport::LinkOnly
         }
     }
-    /// What protects this link.
+    /// Returns the protection of this link.
     fn security(&self) -> SecurityLevel;
     /// The name of the far end.
     fn address(&self) -> String;
-    /// Ends the link.
+    /// Closes the link. Later calls fail with `Closed`.
     async fn close(&self);
 }
 
@@ -303,38 +305,38 @@ pub trait SnmpLink: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ErrorStatus {
-    /// genErr.
+    /// Another error (genErr, RFC 3416).
     GenErr = 5,
-    /// noAccess.
+    /// No access to the object (noAccess).
     NoAccess = 6,
-    /// wrongType.
+    /// Wrong type of value (wrongType).
     WrongType = 7,
-    /// wrongLength.
+    /// Wrong length of value (wrongLength).
     WrongLength = 8,
-    /// wrongValue.
+    /// Value outside the allowed ones (wrongValue).
     WrongValue = 10,
-    /// noCreation.
+    /// The instance cannot be created (noCreation).
     NoCreation = 11,
-    /// inconsistentValue.
+    /// Value inconsistent with others (inconsistentValue).
     InconsistentValue = 12,
-    /// resourceUnavailable.
+    /// Missing resources for the change (resourceUnavailable).
     ResourceUnavailable = 13,
-    /// commitFailed.
+    /// The change failed when it was made (commitFailed).
     CommitFailed = 14,
-    /// authorizationError.
+    /// Access denied (authorizationError).
     AuthorizationError = 16,
-    /// notWritable.
+    /// The object is read-only (notWritable).
     NotWritable = 17,
-    /// inconsistentName.
+    /// The instance cannot be created at present (inconsistentName).
     InconsistentName = 18,
 }
 
 /// An agent's logic, without sockets or BER: what the in-memory twin and the emulators' UDP shell
 /// both ask.
 pub trait SnmpService: Send + Sync {
-    /// The value of an instance, or the exception that says why there is none.
+    /// Returns the value of an instance, or the exception for a missing one.
     fn get(&self, oid: &Oid) -> Value;
-    /// The first instance behind `oid`.
+    /// Returns the first instance after `oid`; `None` at the end of the MIB view.
     fn next(&self, oid: &Oid) -> Option<VarBind>;
     /// Applies all varbinds or none; a refusal names the 1-based varbind. `request_id` is that of
     /// the PDU.

@@ -1,9 +1,9 @@
-//! What drivers over SNMP share: reading, setting and listening, with the contract's errors, and
-//! the values of the SMI.
+//! Shared code of SNMP drivers: reads, sets and notifications with the contract's errors, and
+//! decoding of SMI values.
 //!
 //! ```no_run
-//! # async fn example(agent: qkd_driver_kit::link::agent::Agent) -> qkd_hal::Result<()> {
-//! use qkd_driver_kit::link::{agent::enumeration, snmp::Oid};
+//! # async fn example(agent: qkd_driver_kit::link::snmp_client::SnmpClient) -> qkd_hal::Result<()> {
+//! use qkd_driver_kit::link::{snmp_client::enumeration, snmp::Oid};
 //! let call = agent.call();
 //! let oper = call.get(&[Oid::from([1, 3, 6, 1, 2, 1, 2, 2, 1, 8, 1])]).await?;
 //! let up = enumeration(&oper[0], "ifOperStatus", &[(1, true), (2, false)])?;
@@ -24,28 +24,28 @@ use qkd_hal::{
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::Instant};
 
-/// Why a value is none of its object.
+/// Reason for which a value is not valid for its object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnmpDecodeError {
     /// Another type than the MIB gives the object.
     #[error("{object} has another type than the MIB gives it")]
     Type {
-        /// The object.
+        /// Name of the object.
         object: &'static str,
     },
     /// A number that the MIB does not list.
     #[error("{object} is {value}, which the MIB does not list")]
     Enumeration {
-        /// The object.
+        /// Name of the object.
         object: &'static str,
-        /// What came.
+        /// Value that the agent sent.
         value: i64,
     },
     /// The agent lacks an object that its MIB makes mandatory.
     #[error("the agent has no {object}")]
     Absent {
-        /// The object.
+        /// Name of the object.
         object: &'static str,
     },
     /// A name that is not below the column asked for.
@@ -135,7 +135,7 @@ pub fn enumeration<T: Copy>(
         .ok_or(SnmpDecodeError::Enumeration { object, value: n })
 }
 
-/// What `decode` makes of a value; `None` where the agent lacks it.
+/// Decodes a value with `decode`; returns `None` if the agent does not have the object.
 ///
 /// # Errors
 /// [`SnmpDecodeError`].
@@ -179,7 +179,7 @@ pub fn to_integer_steps(value: f64, step: f64, unit: &str) -> Result<i32> {
     }
 }
 
-/// An SNMP agent.
+/// Client of an SNMP agent.
 #[derive(Clone)]
 pub struct SnmpClient {
     link: Arc<dyn SnmpLink>,
@@ -192,7 +192,7 @@ impl SnmpClient {
     pub fn new(link: Arc<dyn SnmpLink>, deadline: Duration) -> Self {
         Self { link, deadline }
     }
-    /// The link.
+    /// Returns the SNMP link.
     #[must_use]
     pub fn link(&self) -> &dyn SnmpLink {
         self.link.as_ref()
@@ -208,9 +208,10 @@ impl SnmpClient {
         SnmpCall { agent: self, until }
     }
 
-    /// Who answers now may be another box than was opened: then nothing that was meant for the one
-    /// goes to the other. The link is closed; the check around the handles, if it
-    /// [knows](crate::OpenedDevice::with_identity) who was opened, refuses every later call.
+    /// Compares the identity of the responding agent with that of the opened one. If another device
+    /// responds, it must not receive requests for the opened one: the link is closed, and the check
+    /// in front of the handles refuses every later call if it [has a reference
+    /// identity](crate::OpenedDevice::with_identity).
     pub async fn check_identity(&self, opened: &Identity, now: &Identity, events: &EventHub) {
         if !now.is_same_device(opened) {
             events.publish(
@@ -242,10 +243,10 @@ impl SnmpCall<'_> {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Values of the instances, in the order asked.
+    /// Reads the values of instances, in the requested order.
     ///
     /// # Errors
-    /// Those of the link; `Misbehaved(ReplyForAnotherRequest)` if other names are answered.
+    /// Errors of the link; `Misbehaved(ReplyForAnotherRequest)` if the reply contains other names.
     pub async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
         let binds = self
             .agent
@@ -262,10 +263,10 @@ impl SnmpCall<'_> {
         Ok(binds.into_iter().map(|b| b.value).collect())
     }
 
-    /// What stands below `root`: the rest of each name, and its value.
+    /// Reads all instances below `root`: the sub-identifiers after `root`, and the value.
     ///
     /// # Errors
-    /// Those of the link; `Misbehaved(UnexpectedReply)` for a name that does not stand there.
+    /// Errors of the link; `Misbehaved(UnexpectedReply)` for a name that is not below `root`.
     pub async fn walk(&self, root: &Oid) -> Result<Vec<(Vec<u32>, Value)>> {
         let binds = self
             .agent
@@ -330,12 +331,12 @@ impl SnmpCall<'_> {
     }
 }
 
-/// A task beside a device, which ends with it.
+/// A background task of a device, aborted when dropped.
 #[derive(Debug)]
 pub struct BackgroundTask(JoinHandle<()>);
 
 impl BackgroundTask {
-    /// Runs it.
+    /// Starts the task.
     pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(task))
     }
@@ -358,7 +359,7 @@ impl BackgroundTask {
         })
     }
 
-    /// Ends it.
+    /// Aborts the task.
     pub fn stop(&self) {
         self.0.abort();
     }

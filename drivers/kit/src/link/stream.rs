@@ -26,8 +26,7 @@ const MAX_UNSOLICITED_BYTES: usize = 1 << 20;
 /// The most characters of a reply in an error.
 const MAX_SHOWN: usize = 120;
 
-/// How a line is brought back in step after a reply was lost, late or garbled, before anybody else
-/// speaks.
+/// Method of resynchronisation after a lost, late or damaged reply, before the next exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resync {
@@ -44,11 +43,12 @@ pub enum Resync {
 /// Reads a name out of a reply.
 pub type Identify = Box<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
 
-/// The exchange that tells who is there: run after each connect, before anybody else speaks.
+/// The exchange that reads the identity of the device: run after each connect, before any other
+/// exchange.
 pub struct IdentityProbe {
-    /// Makes the exchange.
+    /// Creates the exchange.
     pub exchange: Box<dyn Fn() -> Exchange + Send + Sync>,
-    /// Reads who is there from the reply: what must stay the same over reconnects.
+    /// Reads from the reply the identity that must stay the same after a reconnect.
     pub identify: Identify,
 }
 
@@ -57,19 +57,19 @@ pub type Accept = Box<dyn Fn(&[u8]) -> Result<(), LinkError> + Send + Sync>;
 
 /// An exchange that must go well after each connect, before the greeting: a login.
 pub struct LoginExchange {
-    /// Makes the exchange.
+    /// Creates the exchange.
     pub exchange: Box<dyn Fn() -> Exchange + Send + Sync>,
     /// Whether its reply lets the greeting follow.
     pub accept: Accept,
 }
 
-/// How a line is used.
+/// Options of a stream link.
 pub struct StreamOptions {
-    /// How it is brought back in step.
+    /// Method of resynchronisation.
     pub resync: Resync,
-    /// What goes before the greeting, in order.
+    /// Login exchanges before the identity probe, in order.
     pub logins: Vec<LoginExchange>,
-    /// Who must answer.
+    /// Exchange that reads the identity of the device; `None` if the protocol has none.
     pub greeting: Option<IdentityProbe>,
     /// The least time between a reply and the next request.
     pub min_gap: Duration,
@@ -79,7 +79,7 @@ pub struct StreamOptions {
     pub ignored_bytes: &'static [u8],
     /// The most bytes of a reply.
     pub reply_limit: usize,
-    /// Where loss and return of the line are told.
+    /// Receives the events of loss and recovery of the link.
     pub events: EventHub,
 }
 
@@ -98,7 +98,7 @@ impl StreamOptions {
             events,
         }
     }
-    /// With an exchange before the greeting, behind those that are there.
+    /// Adds a login exchange after those already present.
     #[must_use]
     pub fn preface(
         mut self,
@@ -111,7 +111,7 @@ impl StreamOptions {
         });
         self
     }
-    /// With a greeting.
+    /// Sets the identity probe.
     #[must_use]
     pub fn greeting(
         mut self,
@@ -136,8 +136,8 @@ impl StreamOptions {
         self.startup_delay = time;
         self
     }
-    /// With bytes that mean nothing outside a reply: the rest of a line end that comes behind its
-    /// reply leaves nothing in doubt.
+    /// Sets bytes that are ignored outside a reply: the rest of a line end that arrives after its
+    /// reply does not desynchronise the link.
     #[must_use]
     pub fn blank(mut self, bytes: &'static [u8]) -> Self {
         self.ignored_bytes = bytes;
@@ -165,10 +165,10 @@ pub struct StreamLink {
 }
 
 impl StreamLink {
-    /// Connects within `within`, and starts the owner task on the current runtime.
+    /// Connects within `within` and starts the owner task on the current runtime.
     ///
     /// # Errors
-    /// What the connector answers; `Misbehaved` if the greeting's answer is none.
+    /// Errors of the connector; `Misbehaved` if the reply to the identity probe is invalid.
     pub async fn open(
         connector: Box<dyn Connector>,
         options: StreamOptions,
@@ -220,11 +220,11 @@ struct Owner {
     connector: Box<dyn Connector>,
     options: StreamOptions,
     stream: Option<Box<dyn ByteStream>>,
-    /// What came since the last request was written.
+    /// Bytes received since the last request was written.
     buffer: Zeroizing<Vec<u8>>,
     /// Whether something may still come that belongs to an earlier request.
     in_doubt: bool,
-    /// Bytes that nobody asked for, since the last reply.
+    /// Number of unsolicited bytes since the last reply.
     unasked: usize,
     identity: Option<String>,
     lost: bool,
@@ -270,7 +270,7 @@ impl Owner {
         }
     }
 
-    /// While nobody asks: notices a hang-up at once, and bytes that nobody asked for.
+    /// Detects a closed connection and unsolicited bytes while no call is in progress.
     async fn watch(&mut self) {
         let Some(stream) = &mut self.stream else {
             return std::future::pending().await;
@@ -335,9 +335,9 @@ impl Owner {
         self.transact(exchange, deadline).await
     }
 
-    /// Connected, in step, and the same device.
+    /// Ensures that the link is connected, synchronised and still to the same device.
     async fn ready(&mut self, deadline: Instant) -> Result<(), LinkError> {
-        // What came up to now belongs to no request of ours.
+        // Input received so far belongs to no request.
         while self.noticed().await {}
         if self.in_doubt && self.options.resync == Resync::Reconnect {
             // Not a loss: our own way to be sure.
@@ -359,7 +359,8 @@ impl Owner {
                 Resync::Sentinel(quiet) => self.sentinel(quiet, deadline).await,
             };
             match resynchronised {
-                // It never stopped sending, and was cut off: a new connection may be in step.
+                // The device never stopped sending and was disconnected: a new connection may be
+                // synchronised.
                 Err(error)
                     if self.stream.is_none()
                         && error.kind == ErrorKind::Transport(TransportFault::Overrun) =>
@@ -400,8 +401,7 @@ impl Owner {
             tokio::time::sleep_until((Instant::now() + self.options.startup_delay).min(deadline))
                 .await;
         }
-        // A connection that did not get through its greeting is none: the next caller makes a new
-        // one.
+        // A connection whose identity probe failed is discarded: the next call makes a new one.
         if let Err(error) = self.greet(deadline).await {
             self.stream = None;
             self.backoff.failed();
@@ -503,8 +503,8 @@ impl Owner {
     async fn quiet(&mut self, time: Duration, deadline: Instant) -> Result<(), LinkError> {
         let mut scratch = Zeroizing::new([0u8; 512]);
         loop {
-            // Silence counts over calls: a deadline shorter than it does not keep the line in doubt
-            // for ever.
+            // Silence counts across calls, so that a deadline shorter than the silence cannot keep
+            // the link desynchronised for ever.
             let end = self.heard + time;
             if end > deadline {
                 return Err(LinkError::new(
@@ -548,7 +548,7 @@ impl Owner {
         self.buffer.clear();
         let mut stranger = false;
         loop {
-            // Whatever stands before the sentinel's answer belongs to earlier requests.
+            // Input before the reply to the resynchronisation query belongs to earlier requests.
             if let Some(framer) = &mut exchange.framer {
                 match framer(&self.buffer) {
                     Frame::Complete(n) => {
@@ -586,7 +586,7 @@ impl Owner {
             }
             if let Err(error) = self.fill(deadline).await {
                 if stranger {
-                    // The next call greets anew, and tells who it is.
+                    // The next call runs the identity probe again and returns the identity.
                     self.drop_line("another device answers");
                 }
                 return Err(error);
@@ -689,8 +689,8 @@ impl Owner {
                     let n = n.min(self.buffer.len());
                     let mut reply = Zeroizing::new(Vec::with_capacity(n));
                     reply.extend_from_slice(&self.buffer[..n]);
-                    // More than one reply: the rest answers nobody, and the line is brought in step
-                    // before the next request.
+                    // More than one reply arrived: the rest belongs to no request, and the link is
+                    // resynchronised before the next exchange.
                     if !self.buffer[n..]
                         .iter()
                         .all(|b| self.options.ignored_bytes.contains(b))

@@ -16,7 +16,7 @@ use tokio::{
 pub struct TcpConnector(String);
 
 impl TcpConnector {
-    /// To `host:port`.
+    /// Creates a connector to `host:port`.
     pub fn new(address: impl Into<String>) -> Self {
         Self(address.into())
     }
@@ -47,11 +47,11 @@ impl Connector for TcpConnector {
     }
 }
 
-/// A Unix socket.
+/// Connects to a Unix socket.
 pub struct UnixConnector(PathBuf);
 
 impl UnixConnector {
-    /// At this path.
+    /// Creates a connector to the socket at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }

@@ -5,27 +5,27 @@ use qkd_hal::{
     text::{MAX_TEXT, printable},
 };
 
-/// How much of a reply an error quotes.
+/// Number of characters of a reply that an error quotes.
 const QUOTED: usize = 40;
 
-/// Why a reply is none.
+/// Reason for which a reply is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextDecodeError {
-    /// Not printable ASCII.
+    /// The reply is not printable ASCII.
     #[error("the reply is no text: {0:?}")]
     NotText(String),
     /// Not what this request is answered with.
     #[error("expected {expected}, got {got:?}")]
     Unexpected {
-        /// What the request is answered with.
+        /// Expected form of the reply.
         expected: &'static str,
         /// The beginning of what came.
         got: String,
     },
-    /// What another request is answered with.
+    /// The reply belongs to another request.
     #[error("expected {expected}, and {got:?} answers another request")]
     OtherReply {
-        /// What the request is answered with.
+        /// Expected form of the reply.
         expected: &'static str,
         /// The beginning of what came.
         got: String,

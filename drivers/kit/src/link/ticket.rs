@@ -12,7 +12,7 @@ use tokio::{
     time::{Duration, Instant, sleep_until, timeout_at},
 };
 
-/// What an owner may take beyond the deadline to end a call in order.
+/// Time beyond the deadline that the owner task may use to end a call regularly.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Held by both sides. Whoever takes it first has it.

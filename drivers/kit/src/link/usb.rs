@@ -1,7 +1,7 @@
-//! USB links: control, bulk and interrupt transfers, over libusb or over USB/IP.
+//! USB links: control, bulk and interrupt transfers, over libusb or USB/IP.
 //!
-//! A link that has lost its device tries to find it again with each call, without back-off, and
-//! tells of it by that call's error alone: no events.
+//! A link that has lost its device searches for it again at each call, without back-off. It reports
+//! the loss only by the error of that call and publishes no events.
 
 use super::{Disclosure, LinkError};
 use async_trait::async_trait;
@@ -11,15 +11,15 @@ use zeroize::Zeroizing;
 /// A SETUP packet (USB 2.0, 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetupPacket {
-    /// bmRequestType.
+    /// Field bmRequestType (USB 2.0, 9.3).
     pub request_type: u8,
-    /// bRequest.
+    /// Field bRequest (USB 2.0, 9.3).
     pub request: u8,
-    /// wValue.
+    /// Field wValue (USB 2.0, 9.3).
     pub value: u16,
-    /// wIndex.
+    /// Field wIndex (USB 2.0, 9.3).
     pub index: u16,
-    /// wLength.
+    /// Field wLength, in bytes (USB 2.0, 9.3).
     pub length: u16,
 }
 
@@ -61,20 +61,20 @@ impl SetupPacket {
     }
 }
 
-/// What the descriptors of an opened device say.
+/// Identity from the descriptors of an opened device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsbIdentity {
-    /// idVendor.
+    /// USB vendor ID (`idVendor`).
     pub vendor: u16,
-    /// idProduct.
+    /// USB product ID (`idProduct`).
     pub product: u16,
-    /// bcdDevice.
+    /// Release number in BCD (`bcdDevice`).
     pub release: u16,
-    /// iManufacturer.
+    /// Manufacturer string (`iManufacturer`), if readable.
     pub manufacturer: Option<String>,
-    /// iProduct.
+    /// Product string (`iProduct`), if readable.
     pub product_name: Option<String>,
-    /// iSerial.
+    /// Serial number string (`iSerial`), if readable.
     pub serial: Option<String>,
 }
 
@@ -85,11 +85,11 @@ pub struct BulkRead {
     pub endpoint: u8,
     /// Bytes of each transfer.
     pub chunk: usize,
-    /// How many transfers.
+    /// Number of transfers.
     pub count: usize,
     /// Within which time the whole read ends.
     pub within: Duration,
-    /// What of it may be recorded.
+    /// Parts of the data that may be recorded.
     pub disclosure: Disclosure,
 }
 
@@ -141,11 +141,11 @@ pub trait UsbLink: Send + Sync {
     /// # Errors
     /// As [`control_in`](Self::control_in).
     async fn interrupt_in(&self, read: BulkRead) -> Result<Zeroizing<Vec<u8>>, LinkError>;
-    /// What the descriptors say.
+    /// Returns the identity from the descriptors.
     fn identity(&self) -> UsbIdentity;
     /// The name of the far end.
     fn address(&self) -> String;
-    /// Releases the interface.
+    /// Releases the interface. Later calls fail with `Closed`.
     async fn close(&self);
 }
 
@@ -163,7 +163,7 @@ impl SetupPacket {
     }
 }
 
-/// What a device does with a transfer.
+/// Result of a transfer at the device.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completion {
     /// Data to the host.
@@ -172,20 +172,20 @@ pub enum Completion {
     Accepted(usize),
     /// NAK: nothing yet; ask again after [`UsbService::changed`].
     Pending,
-    /// STALL.
+    /// The device halts the endpoint (STALL).
     Stall,
     /// The device was pulled out.
     Gone,
 }
 
-/// A device's logic, without sockets: what the in-memory twin, the USB/IP server and the usbfs
-/// stand-in all ask. Standard requests (chapter 9) are answered in front of it.
+/// Logic of a USB device, without sockets: used by the in-memory link, the USB/IP server and the
+/// usbfs emulation. These answer standard requests (chapter 9) themselves.
 pub trait UsbService: Send + Sync {
     /// A control transfer, standard requests included.
     fn control(&self, setup: SetupPacket, data: &[u8]) -> Completion;
     /// An IN transfer of at most `length` bytes from `endpoint` (with the direction bit).
     fn read(&self, endpoint: u8, length: usize) -> Completion;
-    /// An OUT transfer.
+    /// Handles an OUT transfer.
     fn write(&self, endpoint: u8, data: &[u8]) -> Completion;
     /// Device descriptor and configuration descriptor, as on the wire.
     fn descriptors(&self) -> (Vec<u8>, Vec<u8>);

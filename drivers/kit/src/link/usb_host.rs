@@ -31,16 +31,16 @@ pub struct HostUsbLink {
 /// A device on this machine's buses, as passive probing lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsbDeviceEntry {
-    /// Bus and address.
+    /// Bus number and device address.
     pub place: (u8, u8),
-    /// What its descriptors say; strings only where this user may open the device.
+    /// Identity from the descriptors; strings only if this user may open the device.
     pub identity: UsbIdentity,
 }
 
-/// What is plugged in. Reads descriptors; sends nothing to a driver's endpoint.
+/// Lists the connected USB devices. Reads descriptors; sends nothing to an endpoint of a driver.
 ///
 /// # Errors
-/// `Transport(System)` if libusb cannot list.
+/// `Transport(System)` if libusb cannot list the devices.
 pub fn list() -> Result<Vec<UsbDeviceEntry>, LinkError> {
     let context = match Context::new() {
         Ok(context) => context,
@@ -263,7 +263,7 @@ struct TimeBudget {
 }
 
 impl TimeBudget {
-    /// What is left, in whole milliseconds of libusb and never its zero, which stands for ever.
+    /// Returns the remaining time in milliseconds, at least 1: libusb reads 0 as no time limit.
     fn now(self) -> rusb::Result<Duration> {
         let left = self.within.saturating_sub(self.begun.elapsed());
         if left.is_zero() {
@@ -275,11 +275,11 @@ impl TimeBudget {
 }
 
 impl HostUsbLink {
-    /// Opens the first device with these ids (and this serial number), selects configuration 1 and
+    /// Opens the first device with these IDs (and this serial number), selects configuration 1 and
     /// claims the interface.
     ///
     /// # Errors
-    /// `Unreachable` if there is none or this user may not; `Busy`; `Timeout`.
+    /// `Unreachable` if there is no such device or this user may not open it; `Busy`; `Timeout`.
     pub async fn open(
         vendor: u16,
         product: u16,

@@ -38,7 +38,7 @@ const EPIPE: i32 = -32;
 const ENODEV: i32 = -19;
 const ESHUTDOWN: i32 = -108;
 const EOVERFLOW: i32 = -75;
-/// How long after its deadline a transfer may take to be cancelled or to arrive in full.
+/// Time after its deadline in which a transfer may still be cancelled or arrive completely.
 const GRACE: Duration = Duration::from_secs(1);
 
 struct Urb {

@@ -1,4 +1,4 @@
-//! Standard output and standard error, without the macros that panic where nobody can read.
+//! Standard output and standard error, without the macros that panic if output cannot be written.
 
 use qkd_hal::text::{printable, printable_lines};
 use std::{
@@ -51,7 +51,8 @@ pub fn note(written: io::Result<()>) {
     }
 }
 
-/// Writes a line to standard error. Where that fails, nobody is left to be told.
+/// Writes a line to standard error. A failure is ignored, because there is no other place to report
+/// it.
 pub fn error_line(text: &str) {
     error_line_to(io::stderr().lock(), &printable_lines(text));
 }

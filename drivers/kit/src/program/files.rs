@@ -1,4 +1,5 @@
-//! Files that are there in whole or not at all: written beside their place, synchronised, renamed.
+//! Files that are written completely or not at all: written under a temporary name, synchronised,
+//! renamed.
 
 use std::{
     fs::{File, Permissions},
@@ -8,8 +9,8 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// A file that is being written beside its place. Dropped before [`finish`](Self::finish), it
-/// leaves nothing.
+/// A file that is written under a temporary name. If it is dropped before [`finish`](Self::finish),
+/// nothing remains.
 #[derive(Debug)]
 pub struct NewFile {
     beside: NamedTempFile,
@@ -40,11 +41,11 @@ impl NewFile {
         })
     }
 
-    /// Takes the room of `bytes` on the disk, so that [`finish`](Self::finish) finds it.
+    /// Reserves `bytes` on the disk, so that [`finish`](Self::finish) does not run out of space.
     ///
     /// # Errors
-    /// What the file system answers, such as `StorageFull`. A file system that cannot reserve room
-    /// is no error.
+    /// Errors of the file system, such as `StorageFull`. It is not an error if the file system
+    /// cannot reserve space.
     pub fn reserve(&self, bytes: u64) -> io::Result<()> {
         use nix::errno::Errno;
         let length = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -104,7 +105,7 @@ fn already_exists() -> io::Error {
     )
 }
 
-/// The name of the unfinished file says nothing to anybody.
+/// Removes the temporary name from an error, because it means nothing to the user.
 fn without_name(error: io::Error) -> io::Error {
     let inner = error
         .get_ref()
@@ -122,7 +123,8 @@ fn folder(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// A name is on the disk once its folder is. The file is there by now, so that a failure is none.
+/// Synchronises the folder, because a new name is durable only then. A failure is ignored: the file
+/// exists by now.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let _ = File::open(folder(path)).and_then(|f| f.sync_all());
     Ok(())

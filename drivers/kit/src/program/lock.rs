@@ -22,26 +22,26 @@ use std::{
 /// Names the folder of locks; for tests alone, whose emulators share serial numbers.
 pub const FOLDER_VARIABLE: &str = "QKD_LOCK_FOLDER";
 
-/// Folders that all users of a machine can write to, in the order in which they are tried.
+/// Folders that all users of a host can write to, in the order in which they are tried.
 const FOLDERS: [&str; 3] = ["/run/lock", "/var/lock", "/tmp"];
 
 /// The most addresses of one host name that are locked.
 const MAX_ADDRESSES: usize = 16;
 
-/// How often a lock that is held is tried again, and after how long: a reader that ends holds its
-/// lock alone for an instant, while it removes the file.
+/// Number and interval of the attempts to take a lock that is held: a reader that ends holds its
+/// lock exclusively for an instant while it removes the file.
 const ATTEMPTS: u32 = 10;
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The longest that the resolution of a host name takes.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a lock allows.
+/// Access that a lock allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LockMode {
-    /// Reading, beside other readers.
+    /// Reading, together with other readers.
     Shared,
-    /// Changing, alone.
+    /// Changing, exclusively.
     Exclusive,
 }
 
@@ -49,12 +49,12 @@ pub enum LockMode {
 #[derive(Debug, Default)]
 pub struct DeviceLock(Vec<Arc<Held>>);
 
-/// Locks the device at this address; `default_port` stands for a port that the URI does not name
+/// Locks the device at this address. `default_port` is used if the URI has no port
 /// ([`Driver::default_port`](crate::Driver::default_port)).
 ///
 /// # Errors
-/// `Busy` if another program holds it; `Unreachable` if its host name has no address; `Internal` if
-/// the machine has no folder for locks, or something else lies where the lock belongs.
+/// `Busy` if another program holds the lock; `Unreachable` if the host name has no address;
+/// `Internal` if the host has no folder for locks, or another file has the name of the lock.
 pub async fn lock_address(
     uri: &DeviceUri,
     default_port: Option<u16>,
@@ -130,8 +130,9 @@ type OpenLocks = HashMap<(PathBuf, LockMode), Weak<Held>>;
 static OPEN_LOCKS: LazyLock<Mutex<OpenLocks>> = LazyLock::new(Mutex::default);
 
 impl Drop for Held {
-    /// Removes the file, if nobody else holds it: it is held alone meanwhile, so that whoever
-    /// opened it before finds that it is no longer the one of its name.
+    /// Removes the file unless another process holds the lock. The lock is held exclusively
+    /// meanwhile, so that a process that has opened the file detects that it is no longer the
+    /// current one.
     fn drop(&mut self) {
         if self.file.try_lock().is_ok() && is_at(&self.file, &self.path) {
             // In a folder with the sticky bit only its maker can.
@@ -229,7 +230,8 @@ fn lock_folder() -> io::Result<PathBuf> {
         std::fs::create_dir_all(&folder)?;
         return Ok(folder);
     }
-    // Writable by all, and with the sticky bit: nobody removes the lock of another user.
+    // Writable by all and with the sticky bit, so that a user cannot remove the lock of another
+    // user.
     let is_common = |path: &str| {
         std::fs::metadata(path).is_ok_and(|m| m.is_dir() && m.mode() & 0o1777 == 0o1777)
     };

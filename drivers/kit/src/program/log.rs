@@ -13,9 +13,9 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What is logged of `async-snmp`, whatever the level of a program. It warns of each datagram that
-/// it cannot read, so that every sender of datagrams could fill the log. Its client logs each error
-/// that it also returns.
+/// Log filter for `async-snmp`, independent of the level of a program. The library warns about each
+/// datagram that it cannot read, so any sender of datagrams could fill the log. Its client logs
+/// each error that it also returns.
 const SNMP_LOG_FILTER: &str = "async_snmp=error,async_snmp::client=off";
 
 /// The filter of a log at this level, where the user gives none.
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// What is logged at `filter`.
+    /// Returns the output of `log` with this filter.
     fn logged(filter: &str, has_colour: bool, log: impl FnOnce()) -> String {
         let kept = CapturedLog::default();
         let writer = kept.clone();

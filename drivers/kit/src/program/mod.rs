@@ -1,8 +1,8 @@
-//! What the programs of this workspace share: the frame of `main`, output, files, device locks and
-//! signals that end a program.
+//! Shared code of the programs of this workspace: the frame of `main`, output, files, device locks
+//! and signals.
 //!
-//! A program acts before it prints: output that cannot be written changes neither what is done to a
-//! device nor how the program ends, save that [`console::WRITE_FAILED`] replaces exit code 0.
+//! A program acts before it prints. Output that cannot be written changes neither the operation on
+//! the device nor the exit code, except that [`console::WRITE_FAILED`] replaces exit code 0.
 
 pub mod console;
 pub mod files;

@@ -1,4 +1,4 @@
-//! The signals by which somebody ends a program: Ctrl-C, `kill`, a terminal that hangs up.
+//! Signals that end a program: Ctrl-C, `kill`, loss of the terminal.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,9 +6,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A signal that ends a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndSignal {
-    /// `SIGINT`: Ctrl-C.
+    /// `SIGINT`, sent by Ctrl-C.
     Interrupt,
-    /// `SIGTERM`.
+    /// `SIGTERM`, sent by `kill`.
     Terminate,
     /// `SIGHUP`: the terminal was lost.
     HangUp,

@@ -1,10 +1,9 @@
-//! What drivers of optical switches share.
+//! Shared code of drivers of optical switches.
 //!
-//! - [`Protocol`] and [`TransportConfig`]: a family that is asked how it stands and takes one step per command
-//!   is three methods and a line; the kit is the device.
-//! - [`apply`] over a [`SwitchBackend`]: the sequence of
-//!   [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply) alone, for devices of their own
-//!   kind.
+//! - [`Protocol`] and [`TransportConfig`]: for a family whose state can be queried and that takes
+//!   one step per command. A driver implements three methods; the kit provides the device.
+//! - [`apply`] over a [`SwitchBackend`]: only the sequence of
+//!   [`OpticalSwitch::apply`](qkd_switch_hal::OpticalSwitch::apply), for other devices.
 
 pub mod position;
 mod settling;
@@ -22,7 +21,7 @@ use qkd_switch_hal::{ApplyReport, CrossConnects, Fingerprint, Plan, Step};
 use settling::SettleResult;
 use tokio::time::Instant;
 
-/// What a driver of a readable switch provides.
+/// Operations that a driver of a readable switch provides.
 #[async_trait]
 pub trait SwitchBackend: Send + Sync {
     /// The present state, read from the device.
@@ -30,7 +29,7 @@ pub trait SwitchBackend: Send + Sync {
     /// Carries out some consecutive steps; returns how many it sent before it failed, if it failed.
     /// Steps that go in one command count together.
     async fn run(&self, steps: &[Step]) -> Result<(), (usize, Error)>;
-    /// How long after a step [`read`](Self::read) may still tell the old state. No I/O.
+    /// Returns how long after a step [`read`](Self::read) may still return the old state. No I/O.
     fn settling(&self) -> Settling {
         Settling::NONE
     }
@@ -106,8 +105,8 @@ pub async fn apply(
         after.using_ports(plan.fingerprinted_ports()),
         wanted.using_ports(plan.fingerprinted_ports()),
     );
-    // A path that nobody in this plan asked for was made by somebody else; anything else the device
-    // did not do.
+    // A new path outside this plan was made by another controller. Any other difference is a step
+    // that the device did not perform.
     let foreign = now.iter().any(|c| !aim.contains(c) && !before.contains(c));
     Err(if foreign {
         Error::new(

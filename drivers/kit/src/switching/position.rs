@@ -1,7 +1,7 @@
-//! Switches that stand at one position of a few: which paths each position shows.
+//! Switches with one of several positions, and the paths of each position.
 //!
-//! Of a 1×N switch the position is the channel, and 0 is dark; of a crossbar 1 is bar and 2 is
-//! cross.
+//! The position of a 1×N switch is its channel; 0 is dark. The positions of a crossbar are 1 (bar)
+//! and 2 (cross).
 
 use qkd_hal::{DeviceMisbehaved, Error, Result};
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Port, Step};

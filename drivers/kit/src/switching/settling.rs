@@ -1,4 +1,4 @@
-//! Devices that may still tell their old state for a while after a set.
+//! Settling: devices that may report their old state for some time after a change.
 
 use super::SwitchBackend;
 use qkd_hal::Result;
@@ -6,10 +6,11 @@ use qkd_switch_hal::CrossConnects;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// How long after a set a device may still tell its old state, and how it is asked meanwhile.
+/// Time for which a device may report its old state after a change, and the polling during that
+/// time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settling {
-    /// From then on, what it tells is the truth.
+    /// Time after which the reported state is current.
     pub max_time: Duration,
     /// The time between two readings.
     pub poll_interval: Duration,
@@ -18,14 +19,14 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// What it tells is always the truth: one reading is enough.
+    /// The reported state is always current: one reading is sufficient.
     pub const NONE: Self = Self {
         max_time: Duration::ZERO,
         poll_interval: Duration::ZERO,
         discard_first: false,
     };
 
-    /// It tells the truth within this time at the latest, and is asked this often.
+    /// The reported state is current after at most `within`; it is polled at the interval `every`.
     #[must_use]
     pub const fn polled(within: Duration, every: Duration) -> Self {
         Self {
@@ -43,7 +44,7 @@ impl Settling {
     }
 }
 
-/// What a device told in the end.
+/// Final state that a device reported.
 pub(super) enum SettleResult {
     /// The state that was wanted.
     Wanted(CrossConnects),

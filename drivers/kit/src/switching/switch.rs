@@ -1,4 +1,4 @@
-//! The whole device behind the contract, over the few methods that tell a family from the others.
+//! The complete device of the contract, over the methods that differ between families.
 
 use super::{
     Settling, SwitchBackend, apply,
@@ -17,15 +17,14 @@ use qkd_switch_hal::{ApplyReport, CrossConnects, OpticalSwitch, Plan, Step, Swit
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// What tells a family of switches from the others: a switch that is asked how it stands, and takes
-/// one step per command.
+/// Protocol of a switch family whose state can be queried and that takes one step per command.
 #[async_trait]
 pub trait Protocol: Send + Sync + 'static {
-    /// Which ports there are, and what else is known of the paths. No I/O.
+    /// Returns ports, possible cross-connects and other properties. No I/O.
     fn switch_capabilities(&self) -> SwitchCapabilities;
 
-    /// What it can do beside parameters, which are declared by themselves. No I/O. By default who
-    /// it is and how it is are not in the protocol.
+    /// Returns the supported operations except parameters, which are declared automatically. No
+    /// I/O. By default, identity and health are not in the protocol.
     fn capabilities(&self) -> Capabilities {
         use Operation as Op;
         Capabilities::none()
@@ -33,29 +32,29 @@ pub trait Protocol: Send + Sync + 'static {
             .with_emulated(&[Op::Identity, Op::Health])
     }
 
-    /// How long after a step [`state`](Self::state) may still tell the old one. No I/O.
+    /// Returns how long after a step [`state`](Self::state) may still return the old state. No I/O.
     fn settling(&self) -> Settling {
         Settling::NONE
     }
 
-    /// Asks who is there. Where the protocol cannot tell, what is known, after a query that proves
-    /// that something answers.
+    /// Reads the identity. If the protocol has no identity, returns the known values after a query
+    /// that proves that a device responds.
     async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity>;
 
-    /// Asks how it stands. The kit checks that the geometry can show it. See
-    /// [`position`](super::position) for switches that stand at a number.
+    /// Reads the cross-connects. The kit checks that they are possible in the geometry. See
+    /// [`position`](super::position) for switches with numbered positions.
     async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects>;
 
     /// Carries out one step: sends the command, and asks whether the device refused it, where it
     /// can be asked. The kit reads back.
     async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()>;
 
-    /// Asks how the device is; by default it is well if it tells how it stands.
+    /// Reads the health. By default, the device is healthy if its state can be read.
     async fn health(&self, call: &SwitchCall<'_>) -> Result<Health> {
         self.state(call).await.map(|_| Health::ok())
     }
 
-    /// Reads telemetry.
+    /// Reads the measured values; by default none.
     async fn telemetry(&self, _call: &SwitchCall<'_>) -> Result<Vec<Reading>> {
         Err(Error::unsupported(
             Operation::Telemetry.name(),
@@ -94,8 +93,8 @@ pub trait Protocol: Send + Sync + 'static {
     }
 }
 
-/// The steps that this handle sent last, and when: until the device has settled, it may tell what
-/// was before.
+/// Steps that this handle sent last, and when: until the device has settled, it may report the
+/// previous state.
 #[derive(Clone)]
 struct PendingSteps {
     steps: Vec<Step>,
@@ -161,8 +160,7 @@ impl<P: Protocol> Switch<P> {
         Ok(device)
     }
 
-    /// From now on, and until it must have settled, the device may tell the state before these
-    /// steps.
+    /// Records that the device may report the state before these steps until it has settled.
     fn note(&self, steps: &[Step]) {
         let sent = PendingSteps {
             steps: steps.to_vec(),
@@ -304,8 +302,8 @@ impl<P: Protocol> OpticalSwitch for Switch<P> {
         &self.switch
     }
 
-    /// While the device may still tell the state before the last step of this handle, it is asked
-    /// again; what is left unsure when the deadline comes is `Stale`.
+    /// While the device may report the state before the last step of this handle, it is polled.
+    /// Values that are still uncertain at the deadline are `Stale`.
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let call = self.line.call();
         let run = Run { device: self, call };

@@ -40,7 +40,7 @@ pub fn flow_control(uri: &DeviceUri) -> Result<bool> {
     }
 }
 
-/// How the end of a reply is found.
+/// Method by which the end of a reply is found.
 #[derive(Debug, Clone, Copy)]
 enum ReplyMode {
     Lines(usize),
@@ -56,7 +56,7 @@ impl ReplyMode {
     }
 }
 
-/// How the line of a family is used.
+/// Configuration of the transport of a switch family.
 pub struct TransportConfig {
     resync: Resync,
     serial: Option<SerialSettings>,
@@ -67,8 +67,8 @@ pub struct TransportConfig {
 }
 
 impl TransportConfig {
-    /// Brought back in step in this way; replies are lines of at most 256 bytes, and blank ones
-    /// mean nothing.
+    /// Creates a configuration with this method of resynchronisation. Replies are lines of at most
+    /// 256 bytes, and empty lines are ignored.
     #[must_use]
     pub fn new(resync: Resync) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl TransportConfig {
         self.port = port;
         self
     }
-    /// Replies are frames of so many bytes.
+    /// Sets replies to frames of `length` bytes.
     #[must_use]
     pub fn frames(mut self, length: usize) -> Self {
         self.replies = ReplyMode::Frames(length);
@@ -107,9 +107,9 @@ impl TransportConfig {
         self.startup = time;
         self
     }
-    /// The request that tells who is there, and how its reply is read: a name that stays the same,
-    /// `None` for another make. Run after each connect, and to bring the line back in step with
-    /// [`Resync::Sentinel`].
+    /// Sets the request that reads the identity, and the decoder of its reply: a name that stays
+    /// the same, `None` for another vendor. The probe runs after each connect, and for
+    /// resynchronisation with [`Resync::Sentinel`].
     #[must_use]
     pub fn identity_probe(
         mut self,
@@ -158,7 +158,7 @@ impl TransportConfig {
     }
 }
 
-/// An opened line.
+/// An opened link to a switch.
 pub struct SwitchConnection {
     descriptor: Descriptor,
     link: Arc<dyn ByteLink>,
@@ -182,22 +182,22 @@ impl SwitchConnection {
         &self.descriptor
     }
 
-    /// The line's events.
+    /// Returns the events of the link.
     #[must_use]
     pub fn events(&self) -> EventStream {
         self.events.subscribe()
     }
 
-    /// Ends it.
+    /// Closes the link.
     pub async fn close(&self) {
         self.link.close().await;
         self.events.close();
     }
 
-    /// The switch at the other end, which has told who it is and how it stands.
+    /// Opens the switch at this link, after it has reported its identity and its state.
     ///
     /// # Errors
-    /// What the protocol answers.
+    /// Errors of the protocol.
     pub async fn switch<P: Protocol>(self, protocol: P) -> Result<OpenedDevice> {
         Ok(OpenedDevice::from_switch(Arc::new(
             Switch::open(self, protocol).await?,

@@ -20,13 +20,13 @@ use std::{
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
-/// The most bytes that stand in for one secret.
+/// Maximum number of bytes that replace one secret.
 const SECRET_LIMIT: usize = 32 << 20;
 
-/// A link that answers from a transcript, in its order. A request other than the recorded one is an
-/// error.
+/// A link that replies from a transcript, in its order. A request that differs from the recorded
+/// one is an error.
 ///
-/// Where a secret was, a replay puts hexadecimal digits drawn from its seed: they pass as bytes, as
+/// A secret is replaced by hexadecimal digits drawn from the seed: they are valid as bytes, as
 /// hexadecimal and as base64.
 pub struct Replay {
     state: Mutex<(VecDeque<Record>, ChaCha8Rng)>,
@@ -35,10 +35,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Of these records.
+    /// Creates a replay of these records.
     #[must_use]
     pub fn new(records: impl IntoIterator<Item = Record>, seed: u64) -> Self {
-        // An opening that failed is told in a transcript, and was no exchange.
+        // A failed opening is recorded in a transcript but is not an exchange.
         let exchanges = records
             .into_iter()
             .filter(|r| !(r.name == "open" && r.request.is_empty() && r.reply.is_empty()));
@@ -55,7 +55,7 @@ impl Replay {
         self.usb = identity;
         self
     }
-    /// How many exchanges were not asked for yet.
+    /// Returns the number of exchanges that have not been replayed yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.state

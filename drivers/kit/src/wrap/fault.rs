@@ -1,23 +1,23 @@
-//! Faulty and slow links: each message of the device meets a [`LinkFault`], by plan ([`FaultScript`]) or by
-//! chance ([`RandomFaults`]).
+//! Faulty and slow links: each message of the device is subject to a [`LinkFault`], planned
+//! ([`FaultScript`]) or random ([`RandomFaults`]).
 //!
-//! The request is always carried out: what meets its fate is the reply. What comes of it is what
-//! the level's real link answers:
+//! The device always processes the request: the fault applies to the reply. The result is that of
+//! the real link of the level:
 //!
-//! | fate | bytes (each chunk, asked for or not) | SNMP | USB | HTTP |
+//! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP |
 //! |---|---|---|---|---|
-//! | [`Lost`](LinkFault::Lost) | nothing comes | `Timeout` | `Timeout` | `Timeout` |
-//! | [`Delayed`](LinkFault::Delayed) | it comes later, and so do those behind it | later; `Timeout` from the deadline on | as SNMP | as SNMP |
-//! | [`Late`](LinkFault::Late) | it comes later, those behind it on time | as delayed: the id of a late response is no longer waited for | as delayed | as delayed |
-//! | [`Twice`](LinkFault::Twice) | it comes twice | passes: the second answers no request | passes: the bus drops it | passes: TCP drops it |
-//! | [`CutShort`](LinkFault::CutShort) | its first half comes | as lost: no whole BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
-//! | [`Damaged`](LinkFault::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS sees it |
-//! | [`HangsUp`](LinkFault::HangsUp) | the stream ends | `Unreachable`: ICMP says that the port is closed | `Transport(Unplugged)` | `Transport(HungUp)` |
+//! | [`Lost`](LinkFault::Lost) | nothing arrives | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delayed`](LinkFault::Delayed) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP |
+//! | [`Late`](LinkFault::Late) | it arrives later, later messages on time | as delayed: the ID of a late response is no longer awaited | as delayed | as delayed |
+//! | [`Twice`](LinkFault::Twice) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it |
+//! | [`CutShort`](LinkFault::CutShort) | its first half arrives | as lost: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
+//! | [`Damaged`](LinkFault::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it |
+//! | [`HangsUp`](LinkFault::HangsUp) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` |
 //! | [`Slow`](LinkFault::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
-//! | [`Floods`](LinkFault::Floods) | nonsense comes until the host hangs up | as lost: it answers no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//! | [`Floods`](LinkFault::Floods) | random bytes arrive until the host disconnects | as lost: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
-//! On a byte link a connect passes. On the others an exchange that failed before anything was sent
-//! is not counted.
+//! On a byte link, a connect is not counted. On the others, an exchange that failed before anything
+//! was sent is not counted.
 
 use crate::link::{
     Disclosure, LinkError,
@@ -43,20 +43,20 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// What happens to one message of the device on its way to us.
+/// Fault of one message from the device to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LinkFault {
-    /// Nothing.
+    /// No fault: the message passes unchanged.
     #[default]
     Passes,
-    /// It never comes.
+    /// The message never arrives.
     Lost,
-    /// It comes so much later, and so do those behind it.
+    /// The message and those after it arrive later by this time.
     Delayed(Duration),
-    /// It comes so much later, those behind it on time.
+    /// The message arrives later by this time, those after it on time.
     Late(Duration),
-    /// It comes twice.
+    /// The message arrives twice.
     Twice,
     /// Its second half is missing.
     CutShort,
@@ -64,37 +64,36 @@ pub enum LinkFault {
     Damaged,
     /// The line is hung up instead.
     HangsUp,
-    /// It comes at so many bytes per second.
+    /// The message arrives at this rate, in bytes per second.
     Slow(u32),
-    /// It never ends.
+    /// The message never ends.
     Floods,
 }
 
-/// Decides the fates of messages.
+/// Source of the faults of messages.
 pub trait FaultSource: Send + Sync {
-    /// What happens to the next message: all of these.
+    /// Returns the faults of the next message; all of them apply.
     fn next(&self) -> Vec<LinkFault>;
-    /// What the places of damaged bits follow from.
+    /// Returns the seed for the positions of damaged bits.
     fn seed(&self) -> u64 {
         0
     }
 }
 
-/// Faults by plan: each exchange is counted, and a chosen one meets a fate. Clones are the same
-/// script.
+/// Planned faults: exchanges are counted, and a chosen one gets a fault. Clones share one script.
 #[derive(Debug, Clone, Default)]
 pub struct FaultScript(Arc<Mutex<Plan>>);
 
 #[derive(Debug, Default)]
 struct Plan {
     seen: usize,
-    /// The fate of the exchange that is the so-manieth, from 0.
+    /// Zero-based index and fault of the chosen exchange.
     due: Option<(usize, LinkFault)>,
     struck: bool,
 }
 
 impl FaultScript {
-    /// All pass.
+    /// Creates a script without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -102,20 +101,20 @@ impl FaultScript {
     fn lock(&self) -> MutexGuard<'_, Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// The exchange that comes after `skip` others, counted from now, meets this fate; those after
-    /// it pass. An earlier plan is forgotten.
+    /// Schedules `fault` for the exchange after the next `skip` exchanges; those after it pass.
+    /// Replaces an earlier schedule.
     pub fn inject(&self, skip: usize, fate: LinkFault) {
         let mut plan = self.lock();
         plan.due = Some((plan.seen + skip, fate));
         plan.struck = false;
     }
-    /// All pass again.
+    /// Cancels the scheduled fault.
     pub fn clear(&self) {
         let mut plan = self.lock();
         plan.due = None;
         plan.struck = false;
     }
-    /// How many exchanges there were so far.
+    /// Returns the number of exchanges so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().seen
@@ -175,7 +174,7 @@ impl RandomFaults {
         self.loss = probability;
         self
     }
-    /// Each message comes so much later.
+    /// Delays each message by `delay`.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -255,7 +254,8 @@ struct FaultyWriter<W> {
 }
 
 impl<W: AsyncWrite + Unpin> FaultyWriter<W> {
-    /// Sends one message as its fates want it; `false` if the line is hung up instead.
+    /// Sends one message with its faults applied; returns `false` if the connection is closed
+    /// instead.
     async fn send(&mut self, mut message: Zeroizing<Vec<u8>>) -> io::Result<bool> {
         let (mut copies, mut pace, mut late) = (1, None, None);
         for fate in self.fates.next() {
@@ -363,7 +363,7 @@ impl Connector for FaultyLink<Box<dyn Connector>> {
     }
 }
 
-/// What a fate means on a link whose replies come whole or not at all.
+/// Result of a fault on a link whose replies arrive completely or not at all.
 enum MessageFault {
     Passes,
     Lost,
@@ -430,7 +430,7 @@ fn truncate_half(data: &mut Vec<u8>) {
 }
 
 impl<L> FaultyLink<L> {
-    /// Runs an exchange to its end, and lets its reply meet its fates.
+    /// Performs an exchange and applies the faults to its reply.
     async fn meet<T: Send>(
         &self,
         within: Duration,

@@ -25,12 +25,12 @@ pub struct TracedLink<L> {
 }
 
 impl<L> TracedLink<L> {
-    /// Records what goes over `inner`.
+    /// Creates a link that records the exchanges of `inner`.
     pub fn new(inner: L, transcript: Transcript) -> Self {
         Self { inner, transcript }
     }
 
-    /// What is known before the exchange.
+    /// Creates the record with the data known before the exchange.
     fn begin(&self, link: String, name: &str, changes: bool, request: Vec<Part>) -> Record {
         let at_us = self.transcript.now();
         Record {
@@ -113,7 +113,7 @@ fn varbind(bind: &VarBind, secret: bool) -> Vec<Part> {
     out
 }
 
-/// A varbind as it stands in a transcript, its value included: for comparing a replayed request.
+/// Formats a varbind with its value as in a transcript, to compare a replayed request.
 pub(crate) fn rendered(bind: &VarBind) -> Vec<u8> {
     let (prefix, value) = halves(bind);
     let mut all = prefix.into_bytes();

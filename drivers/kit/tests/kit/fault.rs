@@ -1,5 +1,5 @@
-//! Fates on each level of link, under paused time: what the caller sees, and that the device
-//! carried the request out all the same.
+//! Faults on each level of link, under paused time: the result at the caller, and that the device
+//! processed the request.
 
 use qkd_driver_kit::{
     link::{
@@ -33,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(300);
 
-/// How often a device did what it was asked.
+/// Number of requests that a device processed.
 #[derive(Clone, Default)]
 struct Done(Arc<AtomicUsize>);
 
@@ -226,7 +226,7 @@ impl SnmpService for Agent {
     }
 }
 
-/// Strikes the one exchange that `call` makes; what came of it, and how long it took.
+/// Injects a fault into the one exchange of `call`; returns its result and its duration.
 async fn struck<T>(
     script: &FaultScript,
     fate: LinkFault,

@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// What the device does with a request.
+/// Action of the device for a request.
 #[derive(Clone)]
 enum Act {
     Say(&'static str),
@@ -171,8 +171,8 @@ async fn a_late_reply_is_discarded() {
     }
 }
 
-/// The silence that brings a line back in step counts from the doubt on, however long nothing was
-/// said before.
+/// The silence for resynchronisation counts from the desynchronisation on, independent of earlier
+/// silence.
 #[tokio::test(start_paused = true)]
 async fn an_echo_after_a_long_silence_is_discarded() {
     let rig = rig(
@@ -529,7 +529,7 @@ async fn unsolicited_input_before_a_request_is_not_its_reply() {
     for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
-            // A second line that nobody waits for.
+            // A second line that belongs to no request.
             "double" => Act::Say("first\r\nsecond\r\n"),
             _ => Act::SayLate(Duration::from_millis(50), "its own\r\n"),
         })
@@ -538,7 +538,7 @@ async fn unsolicited_input_before_a_request_is_not_its_reply() {
             Exchange::new("ask", text, Duration::from_secs(5))
                 .reply(line_framer(1000), Disclosure::Public)
         };
-        // Both stand in the queue before the owner could look at the line.
+        // Both are queued before the owner task can check the link.
         let (first, second) = tokio::join!(
             rig.link.exchange(late("double\n")),
             rig.link.exchange(late("other\n"))

@@ -1,4 +1,4 @@
-//! What was recorded answers again, and holds no secret.
+//! Recorded exchanges can be replayed and contain no secret.
 
 use qkd_driver_kit::{
     link::{

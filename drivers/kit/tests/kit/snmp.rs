@@ -16,7 +16,7 @@ use std::{
 use tokio::net::UdpSocket;
 use zeroize::Zeroizing;
 
-/// What the agent does with the n-th request.
+/// Action of the agent for the n-th request.
 #[derive(Clone, Copy)]
 enum Act {
     Answer,

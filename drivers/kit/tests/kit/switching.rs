@@ -1,5 +1,4 @@
-//! The kit's switch over a protocol of a few lines, whose device may tell the old state for a
-//! while.
+//! The kit's switch over a short protocol whose device may report the old state for some time.
 
 use async_trait::async_trait;
 use qkd_driver_kit::{

@@ -52,7 +52,7 @@ fn certificates(entry: &CredentialEntry, field: &str) -> Result<Vec<CertificateD
     Ok(found)
 }
 
-/// Our private key.
+/// Reads the private key of the client.
 pub(super) fn private_key(entry: &CredentialEntry) -> Result<PrivateKeyDer<'static>> {
     let pem = entry.pem("key")?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {

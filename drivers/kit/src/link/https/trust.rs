@@ -1,4 +1,4 @@
-//! What a URI says about the server's certificate.
+//! Verification of the server certificate, as configured in the URI.
 
 use base64::{
     Engine,
@@ -13,7 +13,7 @@ pub const SERVER_NAME: &str = "server-name";
 /// digits or Base64. The pin replaces the check of issuer, name and dates.
 pub const PIN: &str = "pin-sha256";
 
-/// How the server's certificate is checked.
+/// Method by which the server certificate is verified.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     pub(super) server_name: Option<ServerName<'static>>,
@@ -24,7 +24,7 @@ impl Trust {
     /// Reads the parameters of a URI.
     ///
     /// # Errors
-    /// `InvalidInput` if a value is no name, or no SHA-256.
+    /// `InvalidInput` if a value is not a valid name or not a SHA-256 digest.
     pub fn from_uri(uri: &DeviceUri) -> Result<Self> {
         let server_name = uri.parameter(SERVER_NAME).map(|name| {
             ServerName::try_from(name.to_owned()).map_err(|_| {

@@ -27,7 +27,7 @@ const MAX_NAME: usize = 120;
 /// The most names of a certificate that are shown.
 const MAX_NAMES: usize = 8;
 
-/// What is wrong with a server's certificate, for people.
+/// Problem of a server certificate, as text for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateFault(String);
 
@@ -153,7 +153,7 @@ fn is_version_one(certificate: &CertificateDer<'_>) -> bool {
     parse(certificate).is_some_and(|c| c.version().0 == 0)
 }
 
-/// Whether a certificate of ours is of a version that TLS libraries refuse.
+/// Returns whether a certificate has a version that TLS libraries refuse.
 pub(super) fn has_old_version(certificate: &CertificateDer<'_>) -> bool {
     parse(certificate).is_some_and(|c| c.version().0 < 2)
 }
@@ -267,7 +267,7 @@ fn shown(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// RFC 3339.
+/// Formats a time as in RFC 3339.
 fn date(time: &ASN1Time) -> String {
     let t = time.to_datetime();
     format!(

@@ -8,8 +8,9 @@ use tokio::net::lookup_host;
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// Resolves `host:port`, where an IPv6 address is in brackets and may have a zone (RFC 4007:
-/// `[fe80::1%eth0]:161`). The addresses come in the resolver's order (RFC 6724), each once.
+/// Resolves `host:port`. An IPv6 address is in brackets and may have a zone (RFC 4007:
+/// `[fe80::1%eth0]:161`). The addresses are in the order of the resolver (RFC 6724), without
+/// duplicates.
 pub(super) async fn resolve(address: &str, within: Duration) -> Result<Vec<SocketAddr>, LinkError> {
     let unreachable =
         |why: &str| LinkError::new(ErrorKind::Unreachable, format!("{address}: {why}"));

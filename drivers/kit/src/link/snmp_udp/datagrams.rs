@@ -20,12 +20,12 @@ use std::{
 };
 use tokio::{io::Interest, net::UdpSocket, sync::mpsc, task::JoinHandle};
 
-/// The longest datagram.
+/// Maximum length of a datagram, in bytes.
 const MAX_DATAGRAM: usize = 65_535;
 /// Datagrams that wait for one exchange to look at them; more are dropped, as the network would.
 const MAX_WAITING: usize = 8;
 
-/// What a datagram or an error of the socket is handed to.
+/// Receiver of a datagram or of an error of the socket.
 struct Waiting {
     id: u64,
     registration: RequestRegistration,
@@ -151,8 +151,8 @@ async fn receive(shared: Arc<Shared>) {
             }
         };
         if ready.is_error() {
-            // A closed port makes the socket ready for its error alone. `WouldBlock` takes the
-            // readiness back once there is none left.
+            // A closed port makes the socket ready for its error alone. `WouldBlock` clears the
+            // readiness once there is no more error.
             let taken = shared.socket.try_io(Interest::ERROR, || {
                 Err::<(), _>(match shared.socket.take_error()? {
                     Some(error) => error,

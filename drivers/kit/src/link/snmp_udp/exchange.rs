@@ -10,13 +10,13 @@ use qkd_hal::{ErrorKind, TransportFault};
 /// A request of one PDU.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Request<'a> {
-    /// GetRequest.
+    /// GetRequest (RFC 3416) of these names.
     Get(&'a [Oid]),
-    /// GetNextRequest.
+    /// GetNextRequest (RFC 3416) of this name.
     Next(&'a Oid),
-    /// GetBulkRequest without non-repeaters.
+    /// GetBulkRequest without non-repeaters: name and max-repetitions.
     Bulk(&'a Oid, u32),
-    /// SetRequest.
+    /// SetRequest (RFC 3416) with these varbinds.
     Set(&'a SetRequest),
 }
 
@@ -37,15 +37,15 @@ pub(super) enum Failure {
     Refused(u32, usize),
     /// The request or its reply does not fit into one message.
     TooBig,
-    /// A varbind of the reply cannot be decoded, and the library gives none behind it.
+    /// A varbind of the reply cannot be decoded, and the library returns none after it.
     Undecodable(String),
     /// Another SNMP engine than the one that was discovered, or one that no longer knows itself.
     UnknownEngine,
     /// The agent restarted: the exchange may be repeated on its new clock.
     ClockMoved,
-    /// What came belongs to another exchange, or is not SNMP: a read may be sent again.
+    /// The datagram belongs to another exchange or is not SNMP: a read may be repeated.
     Noise(LinkError),
-    /// Anything else.
+    /// Any other error of the link.
     Link(LinkError),
 }
 
@@ -78,7 +78,7 @@ impl Failure {
     }
 }
 
-/// A client library behind the link. Each call sends a request at most once for each of the two
+/// A client library of the SNMP link. Each call sends a request at most once for each of the two
 /// corrections that RFC 3414 allows: after discovery, and after a time-window Report.
 #[async_trait]
 pub(super) trait SnmpStack: Send + Sync {

@@ -47,9 +47,9 @@ use tokio::{
 
 /// The most calls at the same time to one agent.
 const MAX_CALLS: usize = 64;
-/// sysObjectID.0 (RFC 3418).
+/// Name of sysObjectID.0 (RFC 3418).
 const SYS_OBJECT_ID: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 2, 0];
-/// snmpEngineID.0 (RFC 3411).
+/// Name of snmpEngineID.0 (RFC 3411).
 const ENGINE_ID: [u32; 11] = [1, 3, 6, 1, 6, 3, 10, 2, 1, 1, 0];
 
 /// An SNMP link over UDP.
@@ -57,7 +57,7 @@ pub struct UdpSnmpLink {
     shared: Arc<Shared>,
     notifications: broadcast::Sender<Notification>,
     has_receiver: bool,
-    /// Keeps the channel open, whether anybody listens yet or not.
+    /// Keeps the channel open while there are no subscribers.
     _listener: broadcast::Receiver<Notification>,
 }
 
@@ -116,7 +116,7 @@ impl UdpSnmpLink {
             ));
         };
         for other in failures.into_iter().rev() {
-            // An agent that refuses tells more than an address at which there is none.
+            // A refusal by an agent contains more information than an address without an agent.
             if other.kind == ErrorKind::Authentication {
                 error.kind = other.kind;
             }

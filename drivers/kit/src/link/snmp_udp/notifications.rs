@@ -163,13 +163,13 @@ impl NotificationReceiver {
         })
     }
 
-    /// Where it listens.
+    /// Returns the local address of the receiver.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Everything that comes.
+    /// Subscribes to all received notifications.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
         let (all, receiver) = broadcast::channel(256);
@@ -177,8 +177,8 @@ impl NotificationReceiver {
         receiver
     }
 
-    /// Passes on what one agent sends: told by its engine id where it names one, since many agents
-    /// may share an address.
+    /// Forwards the notifications of one agent: identified by its engine ID if it has one, because
+    /// many agents may share an address.
     pub(super) fn forward(
         &self,
         from: IpAddr,

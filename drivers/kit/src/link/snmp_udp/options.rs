@@ -1,4 +1,4 @@
-//! What a URI says about an SNMP link.
+//! Options of an SNMP link, from its URI.
 
 use qkd_hal::{DeviceUri, Error, Result};
 
@@ -10,10 +10,10 @@ const MAX_VARBINDS: usize = 1000;
 /// The client library that encodes, authenticates and decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SnmpClientLibrary {
-    /// `async-snmp`.
+    /// The library `async-snmp`.
     #[default]
     AsyncSnmp,
-    /// `snmp2`.
+    /// The library `snmp2`.
     #[cfg(feature = "snmp2")]
     Snmp2,
 }
@@ -21,15 +21,15 @@ pub enum SnmpClientLibrary {
 /// Settings of an SNMP link that are not secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnmpOptions {
-    /// Which library talks to the agent; `client=` in a URI.
+    /// Client library for the agent; `client=` in a URI.
     pub client: SnmpClientLibrary,
-    /// Rows of the first GETBULK, 1 to 1000; `bulk=`. 1 selects GETNEXT. The link lowers it where
-    /// an agent or the network does not carry so much.
+    /// Rows of the first GETBULK, 1 to 1000; `bulk=`. 1 selects GETNEXT. The link reduces it if an
+    /// agent or the network does not carry this size.
     pub bulk: u32,
     /// Varbinds of the first GET, 1 to 1000; `varbinds=`. Lowered as `bulk` is.
     pub varbinds: usize,
     /// Whether an SNMPv2c reply is accepted from another address than the request was sent to;
-    /// `source=any`. SNMPv2c does not authenticate, so that such a reply can be anybody's.
+    /// `source=any`. SNMPv2c does not authenticate, so any host can send such a reply.
     pub any_source: bool,
 }
 

@@ -24,19 +24,18 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How often a read is sent before its deadline.
+/// Number of transmissions of a read before its deadline.
 pub(super) const ATTEMPTS: u32 = 4;
 /// The longest time until the next attempt.
 const MAX_ATTEMPT: Duration = Duration::from_secs(1);
-/// How often a size must fail where a smaller one succeeds, until it is given up.
+/// Number of failures at a size, with success at a smaller one, after which the size is reduced.
 const FAILURES: u32 = 2;
 /// The most bytes that a walk may collect.
 pub(super) const MAX_WALK_BYTES: usize = 8 << 20;
-/// Bytes that a row costs beside its name and its octets.
+/// Bytes of a row in addition to its name and its octets.
 const ROW_BYTES: usize = 64;
 
-/// How many things one request carries, as far as this agent and its network were found to carry
-/// it.
+/// Number of items per request that this agent and its network have carried.
 pub(super) struct Size {
     most: AtomicUsize,
     failures: AtomicU32,
@@ -78,7 +77,7 @@ impl Size {
     }
 }
 
-/// What this agent, and the network before it, were found to carry.
+/// Sizes that this agent and its network have carried.
 pub(super) struct Sizes {
     /// Rows of a GETBULK; 1 selects GETNEXT.
     rows: Size,
@@ -96,7 +95,7 @@ impl Sizes {
 }
 
 impl Shared {
-    /// Values of the instances, in the order asked.
+    /// Reads the values of instances, in the requested order.
     pub(super) async fn get(
         &self,
         oids: &[Oid],
@@ -219,7 +218,8 @@ impl Shared {
                 Some(checked) = checks.next() => checked?,
                 () = sleep_until(deadline) => {
                     return Err(match last {
-                        // What came was no answer: that is why there is none.
+                        // The received datagram was not a reply: this is the reason for the
+                        // failure.
                         Some(Failure::Noise(error)) => Failure::Noise(error.mark_sent()),
                         _ => Failure::Link(self.timeout().mark_sent()),
                     });

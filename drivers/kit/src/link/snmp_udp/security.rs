@@ -1,4 +1,4 @@
-//! Who we are to an agent.
+//! Credentials and protocols of the SNMP client.
 
 use super::super::snmp::SecurityLevel;
 use crate::credentials::CredentialEntry;
@@ -10,45 +10,45 @@ use zeroize::Zeroizing;
 pub enum SnmpSecurity {
     /// SNMPv2c: for reading only, in clear.
     V2c {
-        /// The community.
+        /// SNMPv2c community.
         community: Zeroizing<String>,
     },
     /// SNMPv3 with the user-based security model (RFC 3414).
     V3 {
-        /// The user.
+        /// User name (USM).
         user: String,
-        /// Authentication.
+        /// Authentication protocol and password; `None` for noAuth.
         auth: Option<(AuthProtocol, Zeroizing<String>)>,
-        /// Privacy.
+        /// Privacy protocol and password; `None` for noPriv.
         privacy: Option<(PrivProtocol, Zeroizing<String>)>,
         /// contextName (RFC 3411, 3.3.5); empty is the default context.
         context_name: String,
     },
 }
 
-/// Authentication protocols.
+/// Authentication protocols of USM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthProtocol {
-    /// HMAC-MD5-96.
+    /// HMAC-MD5-96 (RFC 3414).
     Md5,
-    /// HMAC-SHA-96.
+    /// HMAC-SHA-96 (RFC 3414).
     Sha1,
-    /// HMAC-SHA-224 (RFC 7860).
+    /// HMAC-SHA-224 with 128-bit tag (RFC 7860).
     Sha224,
-    /// HMAC-SHA-256 (RFC 7860).
+    /// HMAC-SHA-256 with 192-bit tag (RFC 7860).
     Sha256,
-    /// HMAC-SHA-384 (RFC 7860).
+    /// HMAC-SHA-384 with 256-bit tag (RFC 7860).
     Sha384,
-    /// HMAC-SHA-512 (RFC 7860).
+    /// HMAC-SHA-512 with 384-bit tag (RFC 7860).
     Sha512,
 }
 
-/// Privacy protocols.
+/// Privacy protocols of USM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrivProtocol {
-    /// CBC-DES.
+    /// CBC-DES (RFC 3414).
     Des,
-    /// CFB-AES-128 (RFC 3826).
+    /// CFB with AES-128 (RFC 3826).
     Aes128,
     /// CFB-AES-192 with the key extension of draft-blumenthal-aes-usm-04.
     Aes192Blumenthal,

@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-/// Longer than any deadline of ours, which end the library's waits.
+/// Longer than any deadline of this crate; its deadlines end the waits of the library.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Two clients on one socket and one clock: what the second sends is a SET, whose request-id is
@@ -145,7 +145,7 @@ impl AsyncSnmpStack {
         })
     }
 
-    /// What an error of the library says of the agent.
+    /// Converts an error of the library.
     fn failure(&self, error: &Error) -> Failure {
         let peer = self.peer;
         let link = |kind, what: String| {
@@ -225,7 +225,8 @@ impl SnmpStack for AsyncSnmpStack {
     }
 }
 
-/// What a Report says (RFC 3414, 3.2; RFC 3412, 7.2; RFC 3413, 3.2), and what to do about it.
+/// Returns the meaning of a Report (RFC 3414, 3.2; RFC 3412, 7.2; RFC 3413, 3.2), and the
+/// recommended action.
 fn refused_by_report(status: &ReportStatus, user: Option<&str>) -> (ErrorKind, String) {
     let user = user.unwrap_or_default();
     let (kind, what) = match status {
