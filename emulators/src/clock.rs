@@ -1,4 +1,4 @@
-//! The time that models live in.
+//! The clock of the models.
 
 use std::{
     sync::{
@@ -40,7 +40,7 @@ impl Clock {
             factor,
         })
     }
-    /// A clock that stands until [`advance`](Self::advance).
+    /// Creates a clock that changes only with [`advance`](Self::advance).
     #[must_use]
     pub fn manual() -> Self {
         Self(Source::Manual(Arc::default()))
@@ -65,7 +65,7 @@ impl Clock {
             );
         }
     }
-    /// How long a shell really waits for `time` of this clock.
+    /// Converts a duration of this clock to wall time.
     #[must_use]
     pub fn to_wall_time(&self, time: Duration) -> Duration {
         match &self.0 {

@@ -1,4 +1,5 @@
-//! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is in `docs/emulators.md`.
+//! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is
+//! in `docs/emulators.md`.
 
 mod agent;
 mod text;
@@ -16,15 +17,15 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What goes wrong.
+/// A fault that can be injected.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
     /// A reply is lost, with this probability.
     Loss(f64),
-    /// A reply comes so much later, and so do those behind it.
+    /// A reply and those after it are delayed by this time.
     Delay(Duration),
-    /// A reply comes so much later, while those behind it come on time.
+    /// A reply is delayed by this time, while those after it are on time.
     Late(Duration),
     /// A reply comes twice, with this probability.
     Duplicate(f64),
@@ -40,31 +41,31 @@ pub enum Fault {
     Flood,
     /// Hostile text is appended to each text of a reply, or to one of its fields.
     HostileText(TextFault),
-    /// What the device itself does.
+    /// A fault of the device itself.
     Device(DeviceFault),
-    /// What its SNMP agent does.
+    /// A fault of the SNMP agent of the device.
     Agent(AgentFault),
 }
 
-/// What goes wrong in the device or around it. A device that has no such thing says so.
+/// A fault in the device or its environment. A device to which it does not apply returns an error.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum DeviceFault {
-    /// It restarts.
+    /// The device restarts.
     Reboot,
     /// It raises this alarm.
     Alarm(String),
-    /// It refuses the next so many changes.
+    /// The device refuses this number of changes.
     Refuse(u32),
-    /// It takes the next so many changes, says nothing against them, and does not do them.
+    /// The device accepts this number of changes without an error and does not apply them.
     Ignore(u32),
-    /// It refuses all changes for want of room, until cleared.
+    /// The device refuses all changes for lack of capacity, until the fault is cleared.
     Full,
-    /// Another box answers: this serial number.
+    /// Another device with this serial number responds.
     Identity(String),
     /// It gives up: not enabled, or in an error state.
     Fail,
-    /// A port fails.
+    /// The port with this number fails.
     PortFails(u32),
     /// It is pulled out.
     Unplug,
@@ -78,7 +79,7 @@ pub enum DeviceFault {
     Cut(Option<String>),
     /// So much more loss, in dB.
     LossDb(f64),
-    /// Stray light of so much, in dBm, reaches the receiver.
+    /// Stray light of this power, in dBm, reaches the receiver.
     Leak(f64),
     /// Somebody else does this at the device.
     Operator(String),
@@ -89,20 +90,20 @@ pub enum DeviceFault {
 /// When it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Trigger {
-    /// After so many exchanges.
+    /// Number of exchanges before the fault.
     pub after: u64,
     /// So long after it was applied.
     pub at: Option<Duration>,
-    /// Once only.
+    /// Whether the fault applies only once.
     pub once: bool,
 }
 
 /// A fault and its trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultSpec {
-    /// What.
+    /// Kind of the fault.
     pub fault: Fault,
-    /// When.
+    /// Condition under which the fault applies.
     pub trigger: Trigger,
 }
 
@@ -218,7 +219,7 @@ impl FromStr for FaultSpec {
     }
 }
 
-/// What a device does when a fault is applied to it.
+/// Applies device faults to a model.
 pub trait ApplyDeviceFault: Send + Sync {
     /// Applies the fault, or says why it cannot.
     ///
@@ -227,14 +228,14 @@ pub trait ApplyDeviceFault: Send + Sync {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String>;
 }
 
-/// How a reply goes out.
+/// Messages and timing with which a reply is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplyDelivery {
-    /// Before anything else.
+    /// Delay before the first byte.
     pub delay: Duration,
-    /// What is sent then; nothing if it was lost.
+    /// Messages that are sent after the delay; empty if the reply is lost.
     pub now: Vec<Vec<u8>>,
-    /// What is sent so much later, out of turn.
+    /// Message that is sent later, and its additional delay.
     pub late: Option<(Duration, Vec<u8>)>,
     /// Time between bytes.
     pub pace: Duration,
@@ -253,7 +254,7 @@ struct Inner {
     active: Vec<Active>,
     random: ChaCha12Rng,
     device: Option<Arc<dyn ApplyDeviceFault>>,
-    /// How often the device has restarted.
+    /// Number of restarts of the device.
     restarts: watch::Sender<u64>,
     /// Whether an SNMP agent speaks on this wire.
     has_agent: bool,
@@ -339,8 +340,8 @@ impl FaultInjector {
         text::Inserter { faults, fields }.insert(&reply, format)
     }
 
-    /// The text fields that went out since a `hostile-text` was applied, in their order, each as
-    /// its first text with `#` for numbers.
+    /// Returns the text fields that were sent since a `hostile-text` was applied, in order, each as
+    /// its first text with `#` in place of numbers.
     #[must_use]
     pub fn text_fields(&self) -> Vec<String> {
         self.lock().fields.names().to_vec()
@@ -350,10 +351,11 @@ impl FaultInjector {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a fault, now or when its trigger says.
+    /// Applies a fault now, or when its trigger is met.
     ///
     /// # Errors
-    /// If the device has no such fault. For a device fault with a trigger, that shows in the log only.
+    /// If the fault does not apply to the device. The error of a device fault with a trigger is
+    /// only logged.
     pub fn add(&self, spec: FaultSpec) -> Result<(), String> {
         if spec.fault == Fault::Device(DeviceFault::Clear) {
             self.lock().active.clear();

@@ -1,16 +1,17 @@
-//! Emulators of the hardware of a quantum-secured network, down to the bytes on the wire.
+//! Emulators of the hardware of a quantum-secured network, at the level of the bytes on the wire.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | [`model`] | devices and optics: states, physics, keys, traffic; they implement the contract's traits |
-//! | [`wire`] | the vendors' protocols in front of the models, without sockets |
+//! | [`wire`] | vendor protocols in front of the models, without sockets |
 //! | [`fault`] | faults as data |
-//! | [`server`] | TCP, PTY, UDP, HTTP around the wire front-ends |
-//! | [`profile`] | ready emulators by name, for `qkd-emu`, tests, demos and benches |
-//! | [`testbed`] | many of them, from one file |
+//! | [`server`] | TCP, PTY, UDP and HTTP servers around the wire front ends |
+//! | [`profile`] | presets by name, for `qkd-emu`, tests, demos and benchmarks |
+//! | [`testbed`] | several emulators, from one file |
 //!
-//! An emulator is written from public facts alone; it never shares a codec with the driver, so that the two can disagree. Where a real box's behaviour is
-//! unknown (error numbers, error texts), the emulator chooses, and the module's page says so.
+//! An emulator is written from public facts alone and shares no codec with the driver, so that the
+//! two can disagree. Where the behaviour of a real device is unknown (error numbers, error texts),
+//! this project chooses it, and the module documentation lists the choice.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -21,28 +21,28 @@ use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emulator {
-    /// Its profile.
+    /// Name of the profile.
     pub profile: String,
     /// Where its first endpoint listens.
     pub listen: Option<SocketAddr>,
     /// Link to its pseudo-terminal.
     pub pty_link: Option<PathBuf>,
-    /// Settings.
+    /// Settings of the profile.
     #[serde(default)]
     pub set: BTreeMap<String, toml::Value>,
-    /// Faults.
+    /// Faults that are applied at the start.
     #[serde(default)]
     pub faults: Vec<String>,
 }
 
-/// A testbed.
+/// Several emulators, from one file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Testbed {
     /// The seed; each emulator gets one that follows from it and from its place.
     #[serde(default)]
     pub seed: u64,
-    /// By name.
+    /// Emulators by name.
     pub emulators: BTreeMap<String, Emulator>,
 }
 
@@ -55,10 +55,11 @@ impl Testbed {
         toml::from_str(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))
     }
 
-    /// Starts all of them, in order of their names.
+    /// Starts all emulators in the order of their names.
     ///
     /// # Errors
-    /// The first that cannot be started, by name; those before it end again.
+    /// The error of the first emulator that cannot be started, with its name; those before it are
+    /// stopped.
     pub async fn start(&self) -> io::Result<BTreeMap<String, RunningEmulator>> {
         let mut all = BTreeMap::new();
         for (place, (name, emulator)) in self.emulators.iter().enumerate() {

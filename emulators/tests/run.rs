@@ -25,7 +25,7 @@ fn command() -> Command {
     command
 }
 
-/// A run that ends by itself: exit code, standard output, standard error.
+/// Runs the program until it ends: exit code, standard output, standard error.
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = command()
         .args(arguments)
@@ -261,7 +261,7 @@ fn a_signal_ends_it_though_its_input_is_open() {
         let mut serving =
             Serving::start(&["run", "agiltron-ff", "--pty-link", link.to_str().unwrap()]);
         serving.line();
-        // An answered order: it serves, and its signals are its own.
+        // An answered command: the emulator serves, and handles its own signals.
         serving.command("fault delay=1ms");
         kill(
             Pid::from_raw(serving.child.id().try_into().unwrap()),

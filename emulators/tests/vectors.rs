@@ -1,6 +1,5 @@
 //! The emulators against the golden vectors, which come from sources and never from our code: each
-//! request is understood, and each reply is what the device says when it stands as the vector has
-//! it.
+//! request is understood, and each reply equals that of the vector for the same device state.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -229,7 +228,7 @@ impl Sources {
         assert!(all.len() >= 2, "{}", self.family);
         all
     }
-    /// A reply of this name, as it stands in the vectors.
+    /// Returns the reply of this name from the vectors.
     fn reply(&self, name: &str) -> String {
         text(
             self.of("reply")

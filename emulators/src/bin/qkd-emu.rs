@@ -1,4 +1,4 @@
-//! `qkd-emu`: stands in for the hardware, down to the bytes on the wire.
+//! `qkd-emu`: emulates devices at the level of the bytes on the wire.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -45,23 +45,23 @@ struct Cli {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people.
+    /// A table for people.
     Table,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Names the profiles.
+    /// List the profiles.
     List {
-        /// How they are printed.
+        /// Output format.
         #[arg(long, value_enum, default_value = "table")]
         output: Output,
     },
-    /// Runs one. Prints one JSON line when ready, and serves until SIGTERM, SIGINT or SIGHUP ends it.
+    /// Run a profile. Print one JSON line when ready, and serve until SIGTERM, SIGINT or SIGHUP.
     ///
-    /// With --control, a line `fault SPEC` or `set NAME=VALUE` on standard input is applied, and
+    /// With --control, each line `fault SPEC` or `set NAME=VALUE` on standard input is applied and
     /// answered with one JSON line.
     #[command(
         after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are listed in docs/emulators.md."
@@ -69,7 +69,7 @@ enum Command {
     Run {
         /// A profile, as `list` names it.
         profile: String,
-        /// Where the first endpoint listens; others take the ports behind it.
+        /// Address of the first endpoint; the others use the ports after it.
         #[arg(long, value_name = "ADDR")]
         listen: Option<SocketAddr>,
         /// Symbolic link to the pseudo-terminal.
@@ -115,7 +115,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| format!("`{text}` is no NAME=VALUE"))
 }
 
-/// Prints a JSON line. That nobody reads it ends no emulator.
+/// Prints a JSON line. A closed standard output does not end the emulator.
 fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     console::line(&json_text(&serde_json::to_string(value)?));
     Ok(())
@@ -221,7 +221,8 @@ async fn run(command: Command) -> io::Result<()> {
     }
 }
 
-/// The lines of standard input, until it closes. Read by a thread of its own, for whoever ends us must not wait for a line: a runtime waits for its threads.
+/// Returns the lines of standard input until it closes. A separate thread reads them, because a
+/// runtime waits for its own threads at the end, and the emulator must end without another line.
 fn read_commands() -> tokio::sync::mpsc::Receiver<io::Result<String>> {
     let (lines, received) = tokio::sync::mpsc::channel(16);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What fielded SNMP agents do, and the networks before them.
+//! Faults of SNMP agents and networks that were observed in the field.
 
 use crate::server::snmp::Tlv;
 use qkd_driver_kit::link::snmp::Oid;
@@ -9,13 +9,13 @@ use qkd_driver_kit::link::snmp::Oid;
 pub enum AgentFault {
     /// Announces this msgMaxSize (RFC 3412: 484 to 2147483647).
     MsgMaxSize(u32),
-    /// Shows this engineBoots.
+    /// Reports this engineBoots.
     EngineBoots(u32),
-    /// Its engineTime runs so many times as fast as time does.
+    /// The engineTime runs faster than real time by this factor.
     ClockRate(f64),
-    /// Answers tooBig where the reply would be longer than so many bytes.
+    /// Replies tooBig if the reply would be longer than this number of bytes.
     TooBig(usize),
-    /// Replies longer than so many bytes are lost, as fragments are that a firewall drops.
+    /// Replies longer than this number of bytes are lost, like fragments that a firewall drops.
     Mtu(usize),
     /// Answers GETBULK with genErr.
     NoGetBulk,

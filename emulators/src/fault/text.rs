@@ -1,10 +1,10 @@
-//! Hostile text behind what a device says.
+//! Hostile text appended to the texts of a device.
 
 use std::{fmt::Write as _, str::FromStr};
 
 /// The longest text, in bytes, that [`HostileText::Long`] appends.
 const LONG: usize = 30_000;
-/// So many fields are told apart; what comes then is of the last one.
+/// Maximum number of distinguished fields; further fields count as the last one.
 const MAX_FIELDS: usize = 10_000;
 /// Escape sequences of terminals and other control characters of ASCII.
 const CONTROL: &str = "\x1b[2J\x1b]0owned\x07\x1b[31m\x08\x7f\x00\x0b";
@@ -13,12 +13,12 @@ const CONTROL_AND_LINES: &str = "\x1b[2J\x1b]0;owned\x07\x1b[31m\x08\x7f\x00\x0b
 /// C1, bidirectional marks, invisible and private characters, noncharacters.
 const MARKS: &str = "\u{9b}31m\u{85}\u{202e}\u{2066}\u{200b}\u{2028}\u{feff}\u{fffe}\u{ffff}\
                      \u{e002}\u{e0041}\u{10ffff}";
-/// What is not UTF-8: C1 as a terminal of eight bits reads it, a surrogate, an overlong NUL.
+/// Bytes that are not UTF-8: a C1 control of an 8-bit terminal, a surrogate, an overlong NUL.
 const BYTES: &[u8] = b"\x9b2J\xff\xfe\xc0\x80\xed\xa0\x80";
 /// Stands for [`BYTES`] while JSON is built.
 const BYTES_STAND_IN: &str = "9b2Jfffec080eda080-not-utf-8";
 
-/// What is appended to a text.
+/// Kind of the text that is appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostileText {
     /// Escape sequences and other control characters of ASCII.
@@ -40,7 +40,8 @@ impl HostileText {
         ("long", Self::Long),
     ];
 
-    /// What is appended where at most `room` bytes are left; line ends where a line cannot end.
+    /// Returns the bytes to append if at most `room` bytes are available; `has_lines` allows line
+    /// ends.
     fn bytes(self, has_lines: bool, room: usize) -> Vec<u8> {
         let mut bytes = match self {
             Self::Control if has_lines => CONTROL.as_bytes().to_vec(),
@@ -57,7 +58,7 @@ impl HostileText {
 /// The fault `hostile-text`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextFault {
-    /// What is appended.
+    /// Kind of the text that is appended.
     pub text: HostileText,
     /// To which field alone, counted from 1.
     pub field: Option<usize>,
@@ -87,7 +88,7 @@ impl FromStr for TextFault {
 /// Where a reply has its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextFormat {
-    /// Nowhere.
+    /// Binary data: no text is appended.
     Binary,
     /// All of it is one text.
     Whole,
@@ -103,7 +104,7 @@ pub enum TextFormat {
     UsbIp,
 }
 
-/// Which fields there are, in the order in which they first went out.
+/// Text fields in the order in which they were first sent.
 #[derive(Debug, Default)]
 pub(super) struct Fields(Vec<String>);
 
@@ -258,7 +259,7 @@ impl Inserter<'_> {
         }
     }
 
-    /// `struct usbip_usb_device` of a list (behind a count) or of an import: path and bus id.
+    /// Alters `struct usbip_usb_device` of a list (after a count) or of an import: path and bus ID.
     fn usbip(&mut self, reply: &[u8]) -> Option<Vec<u8>> {
         let places = match reply.get(..4)? {
             [1, 0x11, 0, 5] => [(12, 256), (12 + 256, 32)],
@@ -327,7 +328,7 @@ mod tests {
     fn each_string_of_a_json_document_is_a_field() {
         let body = br#"{"message":"no","details":[{"size":3,"key":"AA=="}]}"#;
         let (reply, fields) = insert("control:1", body, TextFormat::Json);
-        // Objects of serde_json are in the order of their names.
+        // serde_json sorts the members of objects by name.
         assert_eq!(fields, ["AA==", "no"]);
         let reply: serde_json::Value = serde_json::from_slice(&reply).unwrap();
         assert_eq!(reply["message"], "no");

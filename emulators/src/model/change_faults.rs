@@ -11,7 +11,7 @@ pub enum ChangeRefusal {
     Full,
 }
 
-/// Refuses the next so many changes, or all of them.
+/// Refuses a number of changes, or all of them.
 #[derive(Debug, Default)]
 pub struct ChangeFaults {
     next: AtomicU32,
@@ -28,7 +28,7 @@ impl ChangeFaults {
     pub fn ignore(&self, n: u32) {
         self.ignored.store(n, Ordering::Relaxed);
     }
-    /// Refuses all changes for want of room, or not any more.
+    /// Sets whether all changes are refused for lack of capacity.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
     }

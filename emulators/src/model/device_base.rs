@@ -1,4 +1,4 @@
-//! What all models have of `Device`.
+//! State and operations of `Device` that all models share.
 
 use qkd_hal::{Capabilities, Descriptor, DeviceKind, Identity, Maturity, event::EventHub};
 use std::sync::{Mutex, PoisonError};
@@ -20,14 +20,14 @@ impl DeviceBase {
             events: EventHub::default(),
         }
     }
-    /// Who the device says that it is.
+    /// Returns the identity that the device reports.
     pub fn identity(&self) -> Identity {
         self.identity
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-    /// Another box answers from now on.
+    /// Replaces the device: another one with this serial number responds from now on.
     pub fn replace_device(&self, serial: &str) {
         self.identity
             .lock()

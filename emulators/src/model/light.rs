@@ -1,14 +1,14 @@
-//! What power monitors show.
+//! Values of power monitors.
 
 use qkd_hal::{
     reading::{Measured, Quality},
     units::DecibelMilliwatts,
 };
 
-/// What a power monitor shows without light, in dBm.
+/// Value of a power monitor without light, in dBm.
 pub const NO_LIGHT_DBM: f64 = -60.0;
 
-/// What a monitor reads: without light, it is out of its range.
+/// Returns the reading of a monitor; without light, it is out of range.
 pub(super) fn measured(dbm: f64) -> Measured<DecibelMilliwatts> {
     Measured::now(DecibelMilliwatts(dbm)).with_quality(if dbm <= NO_LIGHT_DBM {
         Quality::OutOfRange

@@ -1,5 +1,5 @@
-//! What devices are, apart from how they speak: states, optics, keys, traffic. Models implement the contract's traits, and have synchronous methods that the
-//! wire front-ends call.
+//! Models of devices, independent of protocols: states, optics, keys, traffic. Models implement the
+//! contract's traits and have synchronous methods for the wire front ends.
 
 pub mod change_faults;
 mod device_base;
@@ -15,7 +15,7 @@ pub use device_base::DeviceBase;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What tells two secrets apart and gives neither away.
+/// Returns a text that differs between secrets and does not reveal them.
 pub(crate) fn fingerprint(secret: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     secret.hash(&mut hasher);

@@ -1,18 +1,20 @@
-//! Fibre, detectors and decoy-state BB84, by published formulas.
+//! Fibre, detectors and decoy-state BB84, from published formulas.
 //!
-//! - Key rate: Lo, Ma, Chen, PRL 94, 230504 (2005); Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005), "MQZL": asymptotic, infinitely many decoy states, or weak and
-//!   vacuum. The default system is that of Gobby, Yuan, Shields (GYS), as in MQZL.
-//! - Ceiling: Pirandola, Laurenza, Ottaviani, Banchi, Nat. Commun. 8, 15043 (2017), "PLOB".
-//! - Raman noise of classical channels in the same fibre: forward `P0 ρ Δλ (e^{-αc L} - e^{-αq L}) / (αq - αc)`, backward `P0 ρ Δλ (1 - e^{-(αc+αq) L}) / (αc + αq)`.
+//! - Key rate: Lo, Ma, Chen, PRL 94, 230504 (2005); Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005),
+//!   "MQZL": asymptotic, infinitely many decoy states, or weak and vacuum. The default system is
+//!   that of Gobby, Yuan, Shields (GYS), as in MQZL.
+//! - Upper bound: Pirandola, Laurenza, Ottaviani, Banchi, Nat. Commun. 8, 15043 (2017), "PLOB".
+//! - Raman noise of classical channels in the same fibre: forward `P0 ρ Δλ (e^{-αc L} - e^{-αq L})
+//!   / (αq - αc)`, backward `P0 ρ Δλ (1 - e^{-(αc+αq) L}) / (αc + αq)`.
 
 use qkd_hal::units::{DecibelMilliwatts, Decibels};
 
 /// Planck's constant times the speed of light, J·m.
 const HC: f64 = 6.626_070_15e-34 * 299_792_458.0;
-/// dB/km to 1/km.
+/// Conversion factor from dB/km to 1/km.
 const PER_DB: f64 = std::f64::consts::LN_10 / 10.0;
 
-/// Binary entropy.
+/// Returns the binary entropy of `x`, 0 to 1.
 #[must_use]
 pub fn entropy(x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
@@ -35,7 +37,7 @@ pub fn plob(transmittance: f64) -> f64 {
 /// A decoy-state BB84 system.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bb84 {
-    /// Pulses per second.
+    /// Pulse rate, in pulses per second.
     pub clock: f64,
     /// Mean photon number of the signal.
     pub mu: f64,
@@ -82,7 +84,7 @@ impl Bb84 {
     };
 }
 
-/// What a system does over a channel.
+/// Rates of a system over a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Clicks per signal pulse, `Qμ`.
@@ -101,7 +103,8 @@ pub struct Rates {
 const E0: f64 = 0.5;
 
 impl Bb84 {
-    /// The asymptotic rate over a channel of this transmittance, with so many noise photons per gate at the receiver.
+    /// Returns the asymptotic rates over a channel of this transmittance, with `noise_per_gate`
+    /// noise photons per gate at the receiver.
     #[must_use]
     pub fn rates(&self, transmittance: f64, noise_per_gate: f64) -> Rates {
         let eta = transmittance.clamp(0.0, 1.0) * self.eta;
@@ -145,16 +148,17 @@ impl Bb84 {
 /// Light of a classical channel in the same fibre, in the same direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassicalChannel {
-    /// Launch power.
+    /// Launch power, in dBm.
     pub launch: DecibelMilliwatts,
-    /// Raman coefficient, 1/(km·nm). 3e-9 within the C band, 2.4e-12 from 1550 to 1310 nm, each to a factor of two.
+    /// Raman coefficient, in 1/(km·nm). 3e-9 within the C band, 2.4e-12 from 1550 to 1310 nm, each
+    /// within a factor of two.
     pub rho: f64,
 }
 
 /// A fibre with what is in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fibre {
-    /// Length, km.
+    /// Length of the fibre, in km.
     pub length: f64,
     /// Attenuation at the quantum channel, dB/km.
     pub alpha: f64,
@@ -164,14 +168,15 @@ pub struct Fibre {
     pub wavelength: f64,
     /// Width of the receiver's filter, nm.
     pub filter: f64,
-    /// Classical channels.
+    /// Classical channels in the same fibre.
     pub classical: Vec<ClassicalChannel>,
     /// Stray light at the receiver, within its filter.
     pub stray: Option<DecibelMilliwatts>,
 }
 
 impl Fibre {
-    /// Standard fibre of this length, a quantum channel at 1547.7 nm and a filter of 0.8 nm, nothing else in it.
+    /// Creates standard fibre of this length, in km, with a quantum channel at 1547.7 nm, a filter
+    /// of 0.8 nm and no other channel.
     #[must_use]
     pub fn with_length(length: f64) -> Self {
         Self {
@@ -211,7 +216,8 @@ impl Fibre {
     }
 }
 
-/// Raman noise at the far end, in watts; attenuations of the classical and the quantum channel in dB/km.
+/// Returns the Raman noise at the far end, in watts; attenuations of the classical and the quantum
+/// channel in dB/km.
 #[must_use]
 pub fn raman_forward(
     launch: f64,

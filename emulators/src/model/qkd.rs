@@ -1,7 +1,8 @@
-//! A linked pair of QKD modules: one fibre, one rate, the same keys on both ends.
+//! A linked pair of QKD modules: one fibre, one rate, the same keys at both ends.
 //!
-//! Times of the phases after a start or a path change, by default: 0.3 s of synchronisation, 60 s of alignment, 180 s of calibration. No vendor publishes its own;
-//! a scaled [`Clock`] makes them short.
+//! Default durations of the phases after a start or a path change: 0.3 s of synchronisation, 60 s
+//! of alignment, 180 s of calibration. No vendor publishes its durations. A scaled [`Clock`]
+//! shortens them.
 
 use super::{
     DeviceBase,
@@ -35,31 +36,31 @@ use std::{
 };
 use uuid::Uuid;
 
-/// What a pair does just now.
+/// Current phase of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Not started.
+    /// The pair has not been started.
     Idle,
-    /// Finding the clock.
+    /// The ends synchronise their clocks.
     Synchronising,
-    /// Aligning.
+    /// The ends align their optics.
     Aligning,
-    /// Calibrating.
+    /// The ends calibrate their detectors.
     Calibrating,
-    /// Making keys.
+    /// The pair generates keys.
     Generating,
     /// No light, or an error that was set.
     Error,
 }
 
-/// How long the phases take.
+/// Durations of the phases.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timings {
-    /// Synchronisation.
+    /// Duration of the synchronisation.
     pub synchronise: Duration,
-    /// Alignment.
+    /// Duration of the alignment.
     pub align: Duration,
-    /// Calibration.
+    /// Duration of the calibration.
     pub calibrate: Duration,
 }
 
@@ -74,32 +75,33 @@ impl Default for Timings {
 }
 
 impl Timings {
-    /// All of it.
+    /// Returns the sum of the durations.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.synchronise + self.align + self.calibrate
     }
 }
 
-/// What a pair is made of.
+/// Configuration of a pair.
 #[derive(Debug, Clone)]
 pub struct LinkConfig {
     /// The optics of both ends.
     pub system: Bb84,
-    /// The fibre.
+    /// Fibre between the ends.
     pub fibre: Fibre,
-    /// Times.
+    /// Durations of the phases.
     pub timings: Timings,
     /// The most that is stored, in bits.
     pub capacity: u64,
-    /// What is stored at the beginning, in bits.
+    /// Stored key material at the start, in bits.
     pub stored: u64,
     /// Whether it generates keys from the beginning, all phases done.
     pub running: bool,
 }
 
 impl Default for LinkConfig {
-    /// A 1 GHz system over 25 km, running, with room for 100,000 keys of 512 bit of which a tenth is there.
+    /// Returns a running 1 GHz system over 25 km whose store holds 100,000 keys of 512 bit and is
+    /// filled to one tenth.
     fn default() -> Self {
         Self {
             system: Bb84::GIGAHERTZ,
@@ -190,7 +192,7 @@ impl KeyMaterial for Tap {
     }
 }
 
-/// A linked pair.
+/// A linked pair of QKD modules.
 pub struct QkdLink {
     core: Arc<Core>,
     pool: Arc<KeyPool>,
@@ -229,27 +231,27 @@ impl QkdLink {
     pub fn keys(&self) -> Arc<KeyPool> {
         self.pool.clone()
     }
-    /// Refused changes.
+    /// Returns the scheduled refusals of changes.
     #[must_use]
     pub fn change_faults(&self) -> &ChangeFaults {
         &self.change_faults
     }
-    /// Its time.
+    /// Returns the clock of the pair.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.core.clock
     }
-    /// Its times.
+    /// Returns the durations of the phases.
     #[must_use]
     pub fn timings(&self) -> Timings {
         self.core.config.timings
     }
-    /// Its system.
+    /// Returns the QKD system of the pair.
     #[must_use]
     pub fn system(&self) -> Bb84 {
         self.core.config.system
     }
-    /// The phase now.
+    /// Returns the current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let state = self.core.settle();
@@ -270,7 +272,7 @@ impl QkdLink {
             _ => Phase::Synchronising,
         }
     }
-    /// What the optics give now.
+    /// Returns the current rates of the optics.
     #[must_use]
     pub fn rates(&self) -> Rates {
         let state = self.core.settle();
@@ -285,7 +287,7 @@ impl QkdLink {
             0.0
         }
     }
-    /// What commands can change, as text. Not the keys that are made meanwhile.
+    /// Returns the state that commands can change, as text, without the generated keys.
     #[must_use]
     pub fn state(&self) -> String {
         let (keys, twins) = self.pool.delivered_counts();
@@ -464,7 +466,7 @@ impl QkdEndpoint {
             limits,
         }
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base

@@ -14,7 +14,8 @@ use std::sync::{
 };
 use zeroize::Zeroizing;
 
-/// The model. Its bytes follow from the seed, so that runs repeat; they are no secret.
+/// Model of a random source. Its bytes follow from the seed, so that runs repeat; they are not
+/// secret.
 pub struct RandomModel {
     base: DeviceBase,
     limits: RandomCapabilities,
@@ -58,17 +59,17 @@ impl RandomModel {
             rate_kbit,
         }
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base
     }
-    /// The serial number.
+    /// Returns the serial number.
     #[must_use]
     pub fn serial(&self) -> String {
         self.base.identity().serial.unwrap_or_default()
     }
-    /// The board's version.
+    /// Returns the version of the board.
     #[must_use]
     pub fn board_version(&self) -> u32 {
         self.board_version
@@ -113,7 +114,7 @@ impl RandomModel {
     pub fn set_constant(&self, value: Option<u8>) {
         *self.constant.lock().unwrap_or_else(PoisonError::into_inner) = value;
     }
-    /// What commands and faults can change, as text.
+    /// Returns the state that commands and faults can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         let failed = self.failed.load(Ordering::Relaxed);
@@ -123,7 +124,7 @@ impl RandomModel {
             self.tests_requested()
         )
     }
-    /// The next bytes.
+    /// Fills `bytes` with the next random bytes.
     pub fn fill(&self, bytes: &mut [u8]) {
         if let Some(value) = *self.constant.lock().unwrap_or_else(PoisonError::into_inner) {
             bytes.fill(value);

@@ -35,21 +35,21 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-/// What happens at power-up.
+/// Connections after power-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootMode {
-    /// No connection; where there is no dark, the first channel, or bar.
+    /// No connection; on a switch that cannot be dark, the first channel, or bar.
     Dark,
     /// Those that were saved.
     Restore,
-    /// The last ones.
+    /// The last connections before power-off.
     Auto,
 }
 
 /// Why the switch did not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwitchRejection {
-    /// There is no such port, or it is on the wrong side.
+    /// The port does not exist or is on the wrong side.
     NoSuchPort(u32),
     /// The port is in use, and this switch does not re-route.
     Busy(u32),
@@ -59,7 +59,7 @@ pub enum SwitchRejection {
     Unequal,
     /// This switch always has a path.
     NeverDark,
-    /// A fault: refused.
+    /// A fault refused the change.
     Gate(ChangeRefusal),
 }
 
@@ -79,7 +79,7 @@ struct State {
     aps: Aps,
 }
 
-/// The model.
+/// Model of an optical switch.
 pub struct Switch {
     base: DeviceBase,
     limits: SwitchCapabilities,
@@ -87,7 +87,7 @@ pub struct Switch {
     attenuator: AttenuatorCapabilities,
     protection: ProtectionCapabilities,
     happenings: broadcast::Sender<SwitchEvent>,
-    /// Insertion loss, dB.
+    /// Insertion loss, in dB.
     loss: f64,
     /// Whether a connection to a port in use takes it over.
     reroutes: bool,
@@ -96,11 +96,12 @@ pub struct Switch {
     state: Mutex<State>,
 }
 
-/// How long a path takes.
+/// Default time until a path has settled.
 pub const SETTLING: Duration = Duration::from_millis(25);
 
 impl Switch {
-    /// A switch without connections (where there is no dark: at its first channel, or bar), with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
+    /// Creates a switch without connections (a switch that cannot be dark: at its first channel, or
+    /// bar), with power monitors on all egress ports of a matrix, and 0 dBm into each ingress port.
     #[must_use]
     pub fn new(identity: Identity, geometry: Geometry, clock: Clock) -> Self {
         let mut operations = vec![
@@ -210,22 +211,22 @@ impl Switch {
         ]);
         self
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base
     }
-    /// Refused changes.
+    /// Returns the scheduled refusals of changes.
     #[must_use]
     pub fn change_faults(&self) -> &ChangeFaults {
         &self.change_faults
     }
-    /// Its time.
+    /// Returns the clock of the model.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
-    /// Its ports.
+    /// Returns the ports and possible cross-connects.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
         self.limits.geometry
@@ -234,7 +235,7 @@ impl Switch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         let state = self.lock();
@@ -253,7 +254,7 @@ impl Switch {
         let mut text = format!(
             "connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}"
         );
-        // What stands as delivered goes without saying: a large matrix has hundreds of each.
+        // Default values are omitted: a large matrix has hundreds of each.
         let usual = Monitor::default().to_string();
         for (port, monitor) in monitors
             .iter()
@@ -269,7 +270,7 @@ impl Switch {
         text
     }
 
-    /// The connections now.
+    /// Returns the current connections.
     #[must_use]
     pub fn cross_connects(&self) -> CrossConnects {
         self.lock().connections.clone()
@@ -480,18 +481,20 @@ impl Switch {
         state.settle(self);
     }
 
-    /// What the monitor of a port shows, in dBm, not below [`NO_LIGHT_DBM`](super::light::NO_LIGHT_DBM).
+    /// Returns the reading of the monitor at a port, in dBm, at least
+    /// [`NO_LIGHT_DBM`](super::light::NO_LIGHT_DBM).
     #[must_use]
     pub fn power_at(&self, port: u32) -> f64 {
         self.lock().power(self, port)
     }
 
-    /// Boot mode.
+    /// Returns the boot mode.
     #[must_use]
     pub fn boot_mode(&self) -> BootMode {
         self.lock().boot
     }
-    /// Sets the boot mode. `Restore` saves the connections of now (our choice: when a real switch saves is not public).
+    /// Sets the boot mode. `Restore` saves the current connections (chosen by this project: it is
+    /// not published when a real switch saves).
     ///
     /// # Errors
     /// See [`SwitchRejection`].
@@ -575,7 +578,7 @@ impl ApplyDeviceFault for Switch {
                 }
                 let mut state = self.lock();
                 state.failed.insert(*port);
-                // Where there is no dark, the mirror stays where it is.
+                // A switch that cannot be dark keeps its mirror position.
                 if self.limits.geometry.can_be_dark() {
                     state.connections.remove(Port(*port));
                 }
@@ -607,7 +610,7 @@ impl ApplyDeviceFault for Switch {
     }
 }
 
-/// Where a switch stands when it is new.
+/// Returns the connections of a new switch.
 fn initial(geometry: &Geometry) -> CrossConnects {
     let pairs: &[_] = match geometry {
         Geometry::OneByN { dark: false, .. } => &[(Port::COMMON.0, 1)],

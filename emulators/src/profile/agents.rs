@@ -43,7 +43,7 @@ pub(super) struct Agents {
     pub(super) controls: Controls,
     agents: Vec<Arc<dyn SnmpAgent>>,
     driver: &'static str,
-    /// What the URI needs beside the address, each with an `&` before it.
+    /// URI parameters in addition to the address, each after an `&`.
     parameters: &'static str,
 }
 
@@ -84,12 +84,12 @@ impl Agents {
     }
 }
 
-/// What the agents of a profile share on their wires: who may ask, and where notifications go.
+/// Access to the agents of a profile: users, and receivers of notifications.
 pub(super) struct AgentAccess {
     user: UsmUser,
     traps: Option<SocketAddr>,
     community: String,
-    /// The credentials file.
+    /// Folder with the credentials file.
     pub(super) files: tempfile::TempDir,
 }
 
@@ -122,7 +122,7 @@ impl AgentAccess {
         })
     }
 
-    /// Puts an agent at an address, and tells in `ready` how a driver opens it.
+    /// Binds an agent to an address and adds the driver's URI to `ready`.
     pub(super) async fn bind(
         &self,
         ready: &mut StartupInfo,

@@ -1,4 +1,4 @@
-//! Agiltron switches.
+//! Profiles of Agiltron switches.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
@@ -18,12 +18,12 @@ use std::{io, sync::Arc};
 
 const BAUD: u32 = 9600;
 
-/// A product.
+/// Product of the family.
 pub(super) struct Kind {
     model: Model,
     /// The URI's word for it.
     word: &'static str,
-    /// How many channels by default.
+    /// Default number of channels.
     channels: u32,
     pub(super) settings: &'static [Setting],
 }

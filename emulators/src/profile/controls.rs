@@ -1,4 +1,4 @@
-//! What a profile is, whatever its wires.
+//! Controls of a running profile, independent of its transports.
 
 use crate::fault::{FaultInjector, FaultSpec};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Sets a value of a running emulator.
 type RuntimeSetter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// Faults, settings and state of the devices behind the wires.
+/// Faults, settings and state of the emulated devices.
 pub(super) struct Controls {
     /// One for each end.
     faults: Vec<FaultInjector>,
@@ -36,7 +36,8 @@ impl Controls {
     pub(super) fn faults(&self, end: usize) -> FaultInjector {
         self.faults[end].clone()
     }
-    /// Which end is meant, and what is to happen there. `1:` or `2:` before the fault picks the end; without, it is the first.
+    /// Parses the end and the fault. `1:` or `2:` before the fault selects the end; the default is
+    /// the first end.
     pub(super) fn find(&self, spec: &str) -> Result<(&FaultInjector, FaultSpec), String> {
         let (end, spec) = match spec.split_once(':') {
             Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => {

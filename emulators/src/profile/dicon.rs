@@ -1,4 +1,4 @@
-//! DiCon switches.
+//! Profiles of DiCon switches.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,

@@ -77,7 +77,8 @@ impl InMemory {
         self
     }
 
-    /// Adds its endpoints to a context. They work as long as the context lives; what devices tell by themselves ends with this value.
+    /// Adds the endpoints to a context. They work as long as the context exists; unsolicited events
+    /// end with this value.
     #[must_use]
     pub fn attach(&self, context: OpenContext) -> OpenContext {
         self.endpoints
@@ -87,11 +88,12 @@ impl InMemory {
             })
     }
 
-    /// Applies a fault, as [`RunningEmulator::fault`](super::RunningEmulator::fault). Faults of the wire, and those that count exchanges, are there where the endpoints speak bytes
-    /// (of a Qline: not in its key delivery).
+    /// Applies a fault, as [`RunningEmulator::fault`](super::RunningEmulator::fault). Faults of the
+    /// wire, and those that count exchanges, exist for endpoints of bytes (not for the key delivery
+    /// of a Qline).
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// A sentence for the user.
     pub fn fault(&self, spec: &str) -> Result<(), String> {
         let (faults, fault) = self.controls.find(spec)?;
         if !self.bytes && (!matches!(fault.fault, Fault::Device(_)) || fault.trigger.after > 0) {
@@ -110,7 +112,7 @@ impl InMemory {
         self.controls.set(name, value)
     }
 
-    /// As [`RunningEmulator::state`](super::RunningEmulator::state).
+    /// Returns the state, as [`RunningEmulator::state`](super::RunningEmulator::state).
     #[must_use]
     pub fn state(&self) -> String {
         self.controls.state()

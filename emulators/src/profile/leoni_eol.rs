@@ -1,4 +1,4 @@
-//! LEONI eol switches.
+//! Profiles of LEONI eol switches.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,

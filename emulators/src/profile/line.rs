@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 /// The device before it is on a wire.
 pub(super) struct LineProfile {
-    /// The driver's name.
+    /// Name of the driver.
     pub(super) driver: &'static str,
     /// Of its URIs, such as `model=ff`; none if empty.
     pub(super) parameters: String,
@@ -101,7 +101,7 @@ impl LineProfile {
         Ok(running)
     }
 
-    /// In memory.
+    /// Creates the in-memory emulator.
     pub(super) fn in_memory(self, profile: &'static Profile) -> InMemory {
         let faults = self.controls.faults(0);
         let mut memory = InMemory::new(self.controls);

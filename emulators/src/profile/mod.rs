@@ -1,7 +1,8 @@
-//! Ready emulators by name: for `qkd-emu`, tests, demos and benches.
+//! Emulator presets by name: for `qkd-emu`, tests, demos and benchmarks.
 //!
-//! A profile is one device, or a linked pair. [`start`] puts it on its real wires, and tells where; it runs until [`RunningEmulator`] is dropped. [`in_memory`] makes in-memory
-//! endpoints of it instead, which drivers open under paused time.
+//! A profile is one device or a linked pair. [`start`] starts it on its real transports and reports
+//! the addresses; it runs until [`RunningEmulator`] is dropped. [`in_memory`] creates in-memory
+//! endpoints instead, which drivers open under paused time.
 
 mod agents;
 mod agiltron;
@@ -53,9 +54,9 @@ type Attach = fn(&'static Profile, &Options) -> io::Result<InMemory>;
 pub struct Profile {
     /// Its name, which begins with its driver's folder name.
     pub name: &'static str,
-    /// What it emulates.
+    /// Description of the emulated device.
     pub title: &'static str,
-    /// What `--set` takes.
+    /// Settings that `--set` accepts.
     pub settings: &'static [Setting],
     start: Start,
     in_memory: Attach,
@@ -220,7 +221,8 @@ fn find(name: &str, options: &Options) -> io::Result<&'static Profile> {
 /// Starts the profile of this name. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none; what the wires answer.
+/// `NotFound`, with the names of the profiles; `InvalidInput` for an invalid setting or fault;
+/// errors of the transports.
 pub async fn start(name: &str, options: &Options) -> io::Result<RunningEmulator> {
     let profile = find(name, options)?;
     let running = (profile.start)(profile, options).await?;
@@ -237,10 +239,12 @@ pub async fn start(name: &str, options: &Options) -> io::Result<RunningEmulator>
     Ok(running)
 }
 
-/// The profile of this name in memory. Must be called within a tokio runtime, whose time the models follow: also if it is paused. Settings of the real wires change nothing.
+/// Creates the profile of this name in memory. Must be called within a tokio runtime; the models
+/// follow its time, even if it is paused. Settings of the real transports have no effect.
 ///
 /// # Errors
-/// `NotFound`, naming those that exist; `InvalidInput` for a setting or a fault that is none, and for an address.
+/// `NotFound`, with the names of the profiles; `InvalidInput` for an invalid setting or fault, and
+/// for an address.
 pub fn in_memory(name: &str, options: &Options) -> io::Result<InMemory> {
     let profile = find(name, options)?;
     if options.listen.is_some() || options.pty_link.is_some() {

@@ -1,4 +1,4 @@
-//! What a profile is started with.
+//! Options with which a profile is started.
 
 use super::Profile;
 use crate::model::switch::BootMode;
@@ -12,24 +12,26 @@ use std::{
 /// A setting of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Setting {
-    /// Its name.
+    /// Name of the setting.
     pub name: &'static str,
-    /// What it is, and its default.
+    /// Description of the setting, with its default.
     pub help: &'static str,
     /// Whether it can be set while running.
     pub live: bool,
 }
 
-/// What a profile is started with.
+/// Options with which a profile is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the first endpoint listens; others take the ports behind it, or any if this is port 0. Default: 127.0.0.1, any port.
+    /// Address of the first endpoint; the others use the ports after it, or any if this is port 0.
+    /// Default: 127.0.0.1, any port.
     pub listen: Option<SocketAddr>,
     /// Symbolic link to the pseudo-terminal.
     pub pty_link: Option<PathBuf>,
-    /// Settings, in order.
+    /// Settings in the order of the command line.
     pub set: Vec<(String, String)>,
-    /// Faults, in the grammar of `docs/emulators.md`; `1:` or `2:` before one picks the end of a pair.
+    /// Faults, in the grammar of `docs/emulators.md`; `1:` or `2:` before one selects the end of a
+    /// pair.
     pub faults: Vec<String>,
     /// The seed of everything random.
     pub seed: u64,
@@ -40,13 +42,13 @@ pub(super) fn invalid(what: impl Into<String>) -> io::Error {
 }
 
 impl Options {
-    /// With a setting.
+    /// Adds a setting.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.set.push((name.to_owned(), value.to_string()));
         self
     }
-    /// With a seed.
+    /// Sets the seed.
     #[must_use]
     pub fn seeded(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -112,7 +114,8 @@ impl Options {
                 ))
             })
     }
-    /// What a connection to a port in use does: `busy-port=reroute` or `refuse`.
+    /// Returns whether a connection to a port in use takes it over: `busy-port=reroute` or
+    /// `refuse`.
     pub(super) fn reroutes(&self) -> io::Result<bool> {
         match self.text("busy-port", "reroute") {
             "reroute" => Ok(true),
@@ -122,7 +125,8 @@ impl Options {
             ))),
         }
     }
-    /// What a switch without dark does at power-up: `power-up=first` (the first channel, or bar) or `keep`.
+    /// Returns the state after power-up of a switch that cannot be dark: `power-up=first` (the
+    /// first channel, or bar) or `keep`.
     pub(super) fn boot_mode(&self) -> io::Result<BootMode> {
         match self.text("power-up", "first") {
             "first" => Ok(BootMode::Dark),

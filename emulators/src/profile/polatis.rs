@@ -1,4 +1,4 @@
-//! Polatis switches.
+//! Profiles of Polatis switches.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Setting, StartupInfo,
@@ -68,7 +68,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// Product codes.
+/// Product codes of the emulated switches.
 pub(super) const MATRIX: &str = "N-OST-16x16-LA1-DMHNS";
 pub(super) const OST: &str = "I-OST-24x24-LU1-DMHNS";
 
@@ -91,7 +91,8 @@ fn protect(switch: &Switch, group: &str) -> Option<()> {
         .ok()
 }
 
-/// The wires of a switch, in the order of its ends: SCPI over TCP, SCPI on the console, TL1, SNMP.
+/// The transports of a switch, in the order of its ends: SCPI over TCP, SCPI on the console, TL1,
+/// SNMP.
 struct Device {
     controls: Controls,
     scpi: Arc<dyn ByteService>,

@@ -213,7 +213,8 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
     with_input(options, agents, &model)
 }
 
-/// The optical protection of a PacketLight box whose working network port is `uplink`. The layout of these numbers is not public; these are examples.
+/// Creates the optical protection of a PacketLight device whose working network port is `uplink`.
+/// The layout of these numbers is not published; these are examples.
 pub(super) fn packetlight(
     identity: Identity,
     uplink: u32,

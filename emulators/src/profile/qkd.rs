@@ -1,4 +1,5 @@
-//! Linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and Veriqloud Qlines.
+//! Profiles of linked pairs of QKD modules: key delivery by ETSI GS QKD 014 over mutual TLS, and
+//! Veriqloud Qlines.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Sae, Setting, StartupInfo, Tls,
@@ -27,7 +28,7 @@ use qkd_northbound_etsi014::{
 use std::{io, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
-/// The two applications.
+/// IDs of the master and the slave SAE.
 const MASTER: &str = "sae-alice";
 const SLAVE: &str = "sae-bob";
 
@@ -178,7 +179,7 @@ fn kmes(link: &Arc<QkdLink>, options: &Options, key_size: u64) -> io::Result<[Ar
     ])
 }
 
-/// Faults, settings and state of a link; `more` is the state beside the link's.
+/// Creates faults, settings and state of a link; `more` returns additional state.
 fn controls(
     options: &Options,
     link: &Arc<QkdLink>,
@@ -325,7 +326,7 @@ struct QlineEnd {
     peer: &'static str,
     mon: Arc<dyn ByteService>,
     hw: Arc<dyn ByteService>,
-    /// At Alice only.
+    /// At Alice only; `None` at Bob.
     hws: Option<Arc<dyn ByteService>>,
     kme: Arc<Kme>,
 }

@@ -30,7 +30,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// The device behind its wire, for faults.
+/// The device and its transport, for faults.
 struct Device {
     usb: Arc<Chapter9<Quantis>>,
     random: Arc<RandomModel>,

@@ -17,15 +17,15 @@ pub struct Endpoint {
 /// SNMPv3 credentials, made for testing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Credentials {
-    /// User.
+    /// User name (USM).
     pub user: String,
-    /// Authentication protocol.
+    /// Authentication protocol of the user.
     pub auth_protocol: &'static str,
-    /// Authentication password.
+    /// Password for authentication.
     pub auth_password: String,
-    /// Privacy protocol.
+    /// Privacy protocol of the user.
     pub priv_protocol: &'static str,
-    /// Privacy password.
+    /// Password for privacy.
     pub priv_password: String,
 }
 
@@ -36,11 +36,11 @@ pub struct Tls {
     pub ca: String,
     /// The master SAE's certificate.
     pub cert: String,
-    /// Its key.
+    /// Private key of the master.
     pub key: String,
     /// The slave SAE's certificate.
     pub slave_cert: String,
-    /// Its key.
+    /// Private key of the slave.
     pub slave_key: String,
 }
 
@@ -53,24 +53,24 @@ pub struct Sae {
     pub slave: String,
 }
 
-/// What a profile tells when it is ready: one JSON line of `qkd-emu run`.
+/// Information that a profile reports when it is ready: one JSON line of `qkd-emu run`.
 #[derive(Debug, Clone, Serialize)]
 pub struct StartupInfo {
-    /// The profile's name.
+    /// Name of the profile.
     pub profile: &'static str,
     /// The URI by which a driver opens it; of a pair, its first end.
     pub uri: String,
     /// All URIs: both ends of a pair, and every bus of a device, in order.
     pub uris: Vec<String>,
-    /// All endpoints, in order.
+    /// All endpoints in order.
     pub endpoints: Vec<Endpoint>,
-    /// SNMPv3 credentials.
+    /// SNMPv3 credentials; `None` if the profile has no agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// TLS files.
+    /// Paths of the TLS files; `None` without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// SAE ids.
+    /// IDs of the SAEs; `None` without key delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sae: Option<Sae>,
     /// A credentials file with the entries that the URIs name.
@@ -115,7 +115,7 @@ pub struct RunningEmulator {
     ready: StartupInfo,
     controls: Controls,
     tasks: JoinSet<()>,
-    /// Files that live as long as it runs.
+    /// Temporary files, deleted at the end.
     _files: Option<tempfile::TempDir>,
 }
 
@@ -135,22 +135,23 @@ impl RunningEmulator {
         self._files = Some(files);
     }
 
-    /// Where it is.
+    /// Returns the information that the profile reported when it was ready.
     #[must_use]
     pub fn ready(&self) -> &StartupInfo {
         &self.ready
     }
 
-    /// Applies a fault now, or when its trigger says. `1:` or `2:` before it picks the end of a pair; without, it is the first.
+    /// Applies a fault now, or when its trigger is met. `1:` or `2:` before it selects the end of a
+    /// pair; the default is the first end.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// A sentence for the user.
     pub fn fault(&self, spec: &str) -> Result<(), String> {
         let (faults, fault) = self.controls.find(spec)?;
         faults.add(fault)
     }
 
-    /// The text fields that went out at an end, counted from 1, since `hostile-text` was applied
+    /// Returns the text fields that an end (1 or 2) has sent since `hostile-text` was applied
     /// there, in the order in which that fault counts them.
     #[must_use]
     pub fn text_fields(&self, end: usize) -> Vec<String> {
@@ -166,8 +167,10 @@ impl RunningEmulator {
         self.controls.set(name, value)
     }
 
-    /// What can be changed of its devices by command, as the models hold it, in lines of text: connections, settings, keys taken or staged. Two equal texts: nobody has
-    /// changed anything meanwhile. What time and physics change is not in it, and no secret is: a key shows as its name or a fingerprint.
+    /// Returns the state of the devices that commands can change, as lines of text: connections,
+    /// settings, keys taken or staged. If two texts are equal, nothing was changed in between.
+    /// Effects of time and physics are not included, nor is any secret: a key is shown as its name
+    /// or a fingerprint.
     #[must_use]
     pub fn state(&self) -> String {
         self.controls.state()

@@ -1,4 +1,4 @@
-//! Thorlabs OSW switches.
+//! Profiles of Thorlabs OSW switches.
 
 use super::{
     InMemory, Options, Profile, RunningEmulator, Setting, controls::Controls, line::LineProfile,
@@ -16,11 +16,11 @@ use std::{io, sync::Arc};
 
 const BAUD: u32 = 115_200;
 
-/// A product.
+/// Product of the family.
 pub(super) struct Kind {
     /// The URI's word for it.
     word: &'static str,
-    /// What it tells of its type.
+    /// Reported type of the device.
     code: &'static str,
     geometry: Geometry,
 }

@@ -11,9 +11,9 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// How often a session that waits is asked.
+/// Polling interval of a session that waits.
 const POLL: Duration = Duration::from_millis(1);
-/// What a flood is made of.
+/// Bytes that a flood repeats.
 const FLOOD_BYTES: [u8; 64] = [b'U'; 64];
 
 /// Replies that go out late, out of turn.
@@ -26,10 +26,11 @@ async fn next_late(late: &Late) {
     }
 }
 
-/// Serves one connection until it ends. `Ok(true)`: the emulator hung up; `Ok(false)`: the other side did.
+/// Serves one connection until it ends. `Ok(true)`: the emulator closed it; `Ok(false)`: the client
+/// did.
 ///
 /// # Errors
-/// Those of the stream.
+/// Errors of the stream.
 pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     session: &mut dyn Session,
@@ -53,7 +54,8 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
                 if n == 0 {
                     return Ok(false);
                 }
-                // A fault that counts exchanges comes between two requests, also where both came at once.
+                // A fault that counts exchanges applies between two requests, even if both arrived
+                // together.
                 let piece = if faults.is_quiet() { n } else { 1 };
                 for bytes in buffer[..n].chunks(piece) {
                     let replies = session.feed(bytes);
@@ -149,7 +151,8 @@ mod tests {
         atomic::{AtomicU8, Ordering},
     };
 
-    /// Answers each byte with how many orders its device has had, and is silent to `!`.
+    /// Answers each byte with the number of bytes that its device has received, and does not answer
+    /// `!`.
     struct Orders(Arc<AtomicU8>);
     impl Session for Orders {
         fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {

@@ -6,7 +6,8 @@ use qkd_driver_kit::{context::Endpoint, link::memory};
 use std::sync::Arc;
 use tokio::io::DuplexStream;
 
-/// An endpoint whose connections are served by an emulator that speaks bytes, with its faults. Connections are made within a tokio runtime.
+/// Creates an endpoint whose connections are served by an emulator of bytes, with its faults.
+/// Connections are made within a tokio runtime.
 #[must_use]
 pub fn attach(
     name: &str,

@@ -1,4 +1,5 @@
-//! Thin shells around the wire front-ends: TCP, PTY, SNMP over UDP, memory; HTTP is that of `northbound/etsi014`. Faults of the wire are done here.
+//! Servers around the wire front ends: TCP, PTY, SNMP over UDP, memory. The HTTP server is that of
+//! `northbound/etsi014`. Faults of the wire are applied here.
 
 pub mod bytes;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! Byte protocols on a pseudo-terminal, which a program opens as a serial port.
 //!
-//! The speed that the program set is read through the master. If it is not the device's, bytes are noise, both ways, as on a real line.
+//! The emulator reads the speed that the program has set through the master side. If it is not the
+//! speed of the device, bytes are noise in both directions, as on a real line.
 
 use super::bytes::serve_stream;
 use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
@@ -29,7 +30,7 @@ use tokio::{
     time::sleep,
 };
 
-/// How often a port that nobody has opened is looked at.
+/// Polling interval of a port that no process has open.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A port: the master of a PTY, and where its slave is found.
@@ -49,10 +50,12 @@ fn os(error: Errno) -> io::Error {
 }
 
 impl Pty {
-    /// Makes a port of this speed; `link` becomes a symbolic link to it. Must be called within a tokio runtime.
+    /// Creates a port of this speed; `link` becomes a symbolic link to it. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// If there is no PTY left, or the link cannot be made. A link that exists is replaced; a file is not.
+    /// If no PTY is available, or the link cannot be created. An existing link is replaced; a file
+    /// is not.
     pub fn open(baud: u32, link: Option<&Path>, noise: FaultInjector) -> io::Result<Self> {
         let master =
             posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
@@ -60,7 +63,7 @@ impl Pty {
         grantpt(&master).map_err(os)?;
         unlockpt(&master).map_err(os)?;
         let path = PathBuf::from(ptsname_r(&master).map_err(os)?);
-        // Until it was open once, Linux does not tell that nobody has it open.
+        // Linux reports that no process has the port open only after it was open once.
         drop(
             nix::fcntl::open(
                 &path,
@@ -95,7 +98,7 @@ impl Pty {
         self.link.as_deref().unwrap_or(&self.path)
     }
 
-    /// Whether nobody has it open.
+    /// Returns whether no process has the port open.
     fn is_closed(&self) -> bool {
         let mut polled = [PollFd::new(&self.master, PollFlags::IN)];
         poll(
@@ -109,7 +112,8 @@ impl Pty {
             && polled[0].revents().contains(PollFlags::HUP)
     }
 
-    /// Registers the master with tokio anew. What tokio once knows as closed it never forgets, and a port that is opened again would be asked without end.
+    /// Registers the master side with tokio again. Tokio never forgets that a stream was closed, so
+    /// a port that is opened again would be polled continuously.
     fn renew(&mut self) -> io::Result<()> {
         self.reader = Receiver::from_owned_fd_unchecked(self.master.try_clone()?)?;
         self.writer = Sender::from_owned_fd_unchecked(self.master.try_clone()?)?;
@@ -140,7 +144,7 @@ impl AsyncRead for Pty {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let known = self.reader.ready(Interest::READABLE).now_or_never();
-        // Somebody closed it, and somebody has it open again.
+        // One process closed the port, and another opened it.
         if matches!(known, Some(Ok(ready)) if ready.is_read_closed()) && !self.is_closed() {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         }
@@ -169,7 +173,8 @@ impl AsyncWrite for Pty {
     }
 }
 
-/// Serves until dropped. A port that was hung up comes back as a new PTY, to which the link then points.
+/// Serves until dropped. A port that was closed by a fault becomes a new PTY, to which the link
+/// then points.
 pub async fn serve(
     mut port: Pty,
     baud: u32,
@@ -183,7 +188,7 @@ pub async fn serve(
             // Nobody has it open (EIO).
             Ok(false) | Err(_) => {
                 session.closed();
-                // Until the moment at which somebody opens it.
+                // Until a process opens the port.
                 while port.is_closed() {
                     session.closed();
                     sleep(IDLE_POLL_INTERVAL).await;
@@ -297,7 +302,7 @@ mod tests {
         assert!(!link.is_symlink(), "the link goes with the port");
     }
 
-    /// Answers with 1 if nobody had the port open since the last answer, else with 0.
+    /// Answers 1 if no process had the port open since the last answer, else 0.
     #[derive(Default)]
     struct Closed(bool);
     impl Session for Closed {
@@ -320,7 +325,8 @@ mod tests {
         let service: Arc<dyn ByteService> =
             Arc::new(|| Box::new(Closed::default()) as Box<dyn Session>);
         let server = tokio::spawn(serve(port, 9600, service, faults, Clock::default()));
-        // Whoever opens it within the time after which it is looked at again may come unnoticed, so each waits for longer than that.
+        // A process that opens the port between two polls can stay undetected, so each waits for
+        // longer than the interval.
         for _ in 0..2 {
             sleep(IDLE_POLL_INTERVAL * 50).await;
             let path = path.clone();

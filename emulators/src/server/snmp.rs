@@ -1,13 +1,19 @@
-//! SNMP agents over UDP: `async-snmp` speaks BER, USM and VACM; an [`SnmpAgent`] answers.
+//! SNMP agents over UDP: `async-snmp` handles BER, USM and VACM; an [`SnmpAgent`] answers.
 //!
-//! - One SNMPv3 user with authPriv (SHA-256 and AES-128), read and write; below authPriv he is refused. Optionally a v2c community that may read.
-//! - `async-snmp` tests the varbinds of a SET one by one and then commits them one by one. They are gathered, so that the agent's `set` is called once for each PDU,
-//!   with all varbinds and the PDU's request id; a refusal keeps its error-status and varbind.
-//! - The snmpEngine group and the counters of USM and of the dispatcher are `async-snmp`'s own.
-//! - Wire faults need a relay in front of the agent, which `async-snmp` has no hook for. It is there if [`SnmpServerOptions::faults`] is given, and costs a UDP hop; without, there
-//!   is none. A datagram that is `slow` comes a second late; a `flood` is of datagrams that are no SNMP.
-//! - The relay also changes messages as fielded agents would have sent them ([`crate::fault::AgentFault`]).
-//! - When the agent reboots, its socket is closed and opened again at the same address, with one boot more.
+//! - One SNMPv3 user with authPriv (SHA-256 and AES-128), read and write; requests below authPriv
+//!   are refused. Optionally an SNMPv2c community with read access.
+//! - `async-snmp` tests the varbinds of a SET one by one and then commits them one by one. They are
+//!   collected, so that the agent's `set` is called once for each PDU, with all varbinds and the
+//!   request ID of the PDU; a refusal keeps its error-status and varbind.
+//! - The snmpEngine group and the counters of USM and of the dispatcher are those of `async-snmp`.
+//! - Faults of the wire need a relay in front of the agent, because `async-snmp` has no hook for
+//!   them. The relay exists only if [`SnmpServerOptions::faults`] is set and costs one UDP hop. A
+//!   datagram that is `slow` arrives one second late; a `flood` consists of datagrams that are not
+//!   SNMP.
+//! - The relay also changes messages as agents in the field would have sent them
+//!   ([`crate::fault::AgentFault`]).
+//! - When the agent reboots, its socket is closed and opened again at the same address, with
+//!   engineBoots increased by one.
 
 mod ber;
 mod datagram_faults;
@@ -35,12 +41,14 @@ use std::{
 };
 use tokio::sync::broadcast::error::RecvError;
 
-/// How often a model is asked whether something happened by itself, if anybody wants to be told.
+/// Interval at which a model is polled for automatic changes, if a receiver of notifications is
+/// set.
 const MODEL_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long an address that does not come free is tried.
+/// Time for which binding to an address that is still in use is retried.
 const REBIND: Duration = Duration::from_millis(20);
 
-/// A user and his keys. To derive them from the passwords takes milliseconds (RFC 3414, A.2), so it is done once; clones share the result.
+/// A USM user with keys. Deriving the keys from the passwords takes milliseconds (RFC 3414, A.2),
+/// so it is done once; clones share the result.
 #[derive(Clone)]
 pub struct UsmUser {
     name: String,
@@ -69,23 +77,23 @@ impl UsmUser {
             keys,
         })
     }
-    /// His name.
+    /// Returns the user name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// How an agent is reached.
+/// Options of an SNMP server.
 #[derive(Debug, Clone)]
 pub struct SnmpServerOptions {
-    /// Who may read and write.
+    /// User with read and write access.
     pub user: UsmUser,
     /// A v2c community that may read.
     pub community: Option<String>,
     /// Where notifications go, over SNMPv3 authPriv of the same user.
     pub traps: Option<SocketAddr>,
-    /// Faults of the wire; with them, a relay stands in front of the agent.
+    /// Faults of the wire; if set, a relay is placed in front of the agent.
     pub faults: Option<FaultInjector>,
 }
 
@@ -106,7 +114,7 @@ impl SnmpServerOptions {
         self.community = Some(community.into());
         self
     }
-    /// Sends notifications there.
+    /// Sends notifications to this address.
     #[must_use]
     pub fn with_traps(mut self, target: SocketAddr) -> Self {
         self.traps = Some(target);
@@ -196,10 +204,10 @@ async fn build(
 }
 
 impl Server {
-    /// Takes the address; port 0 is any.
+    /// Binds the address; port 0 selects any.
     ///
     /// # Errors
-    /// If it cannot be had, or the engine id or a password is none.
+    /// If the address cannot be bound, or the engine ID or a password is invalid.
     pub async fn bind(
         address: SocketAddr,
         service: Arc<dyn SnmpAgent>,
@@ -240,7 +248,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until dropped.
+    /// Serves requests until dropped.
     pub async fn run(self) {
         let Self {
             mut agent,
@@ -316,7 +324,7 @@ fn within_host(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Lets the model's time pass, until dropped: what happens by itself is then notified.
+/// Advances the model until dropped, so that automatic changes are notified.
 pub async fn tick(service: &dyn SnmpAgent) {
     loop {
         tokio::time::sleep(MODEL_POLL_INTERVAL).await;

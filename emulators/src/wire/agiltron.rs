@@ -7,11 +7,14 @@
 //! | SelfAlign 1×N | set | `01 35 00 <channel-1>` | `01 35 FF FF` |
 //! | | home, channel 1 | `01 30 00 00` | none |
 //!
-//! Sources: PyPI `qmi` 0.54.2 (QuTech), `instruments/agiltron/_ff_optical_switch.py`, after Agiltron's *Command List for CL-LB Switch Driver*, 2020-05-20; PyPI `agiltron-selfalign`
-//! 0.2.0 (MIT).
+//! Sources: PyPI `qmi` 0.54.2 (QuTech), `instruments/agiltron/_ff_optical_switch.py`, after
+//! Agiltron's *Command List for CL-LB Switch Driver*, 2020-05-20; PyPI `agiltron-selfalign` 0.2.0
+//! (MIT).
 //!
-//! Our choices, where the sources are silent: a wrong frame, a channel that the switch lacks and a refused command get no reply; the first three bytes of the reply to
-//! "get" are those of the request; frames have no mark at their beginning, so half a frame is forgotten if nothing follows within 500 ms.
+//! Chosen by this project, because the sources do not specify it: an invalid frame, a channel that
+//! the switch does not have and a refused command get no reply; the first three bytes of the reply
+//! to "get" are those of the request; frames have no start marker, so an incomplete frame is
+//! discarded if nothing follows within 500 ms.
 
 use super::{Reply, Session};
 use crate::fault::TextFormat;
@@ -19,12 +22,12 @@ use crate::model::switch::Switch;
 use qkd_switch_hal::Port;
 use std::{sync::Arc, time::Duration};
 
-/// Which product.
+/// Product of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model {
     /// CL/LB with an FF switch.
     Ff,
-    /// SelfAlign.
+    /// A SelfAlign switch.
     SelfAlign,
 }
 
@@ -36,7 +39,7 @@ const SELF_ALIGN_SET: u8 = 0x35;
 /// After which half a frame is forgotten.
 const FRAME_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One serial line.
+/// Wire front end on one serial line.
 pub struct Agiltron {
     model: Model,
     switch: Arc<Switch>,

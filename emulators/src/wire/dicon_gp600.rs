@@ -1,17 +1,23 @@
-//! DiCon GP600 matrix switches in configuration X1 (a 3D MxN matrix), over TCP and on a serial line.
+//! DiCon GP600 matrix switches in configuration X1 (a 3D MxN matrix), over TCP and on a serial
+//! line.
 //!
-//! Source: PyPI `autosweep` 0.1.0, `instruments/optical/DiConGP600.py`, after the manual's Table 4-11, *RS232 Serial Port (ASCII) Command Set*. CR ends commands and replies; sets are silent.
+//! Source: PyPI `autosweep` 0.1.0, `instruments/optical/DiConGP600.py`, after the manual's Table
+//! 4-11, *RS232 Serial Port (ASCII) Command Set*. CR ends commands and replies; sets have no reply.
 //!
 //! | | |
 //! |---|---|
 //! | device | `*IDN?`, `VER?`, `SYST:CONF?` (`X1`), `SYST:ERR?` (`+0, No Error`) |
 //! | paths | `X1 DIM?`, `X1 CH in out` (0 disconnects), `X1 CH in?`, `RESET` (disconnects all) |
 //! | wavelength | `X1 WAVESAVAIL?`, `X1 W?`, `X1 W nm` |
-//! | automatic saving of the paths, for a loss of power | `WEN 0`, `WEN 1`, `WEN?` |
+//! | automatic saving of the paths, for a power failure | `WEN 0`, `WEN 1`, `WEN?` |
 //!
-//! Our choices, where the source is silent: `VER?` tells the version of `*IDN?`; an input without a path tells output 0; a connection to an output in use takes it over, or is refused, as the profile says; commands are spelled as in the source, without a colon before them, and
-//! nothing else; a query that fails sends nothing; errors have SCPI's numbers, with a sign and texts as `No Error` has them, and wait, eight at most, for whoever asks first; saving holds the last paths, and its
-//! own setting, without power; the wavelength is then the first one again.
+//! Chosen by this project, because the source does not specify it: `VER?` returns the version of
+//! `*IDN?`; an input without a path returns output 0; a connection to an output in use takes it
+//! over or is refused, as configured in the profile; commands have exactly the spelling of the
+//! source, without a leading colon; a query that fails has no reply; errors have SCPI's numbers,
+//! with sign and text in the form of `No Error`, and at most eight are queued for the first client
+//! that queries them; saving keeps the last paths and its own setting without power; the wavelength
+//! is then the first one again.
 
 use super::{Reply, Session, lines::LineAssembler};
 use crate::{
@@ -47,7 +53,7 @@ fn rejected(rejected: SwitchRejection) -> &'static str {
 
 struct Registers {
     errors: VecDeque<&'static str>,
-    /// Of [`DiconGp600::wavelengths`].
+    /// Index into [`DiconGp600::wavelengths`].
     wavelength: usize,
 }
 
@@ -62,7 +68,8 @@ pub struct DiconGp600 {
 }
 
 impl DiconGp600 {
-    /// In front of a matrix, calibrated for these wavelengths in nm, of which there is at least one.
+    /// Creates a front end of a matrix that is calibrated for these wavelengths in nm, at least
+    /// one.
     #[must_use]
     pub fn new(switch: Arc<Switch>, wavelengths: impl Into<Arc<[u32]>>) -> Self {
         let size = match switch.geometry() {
@@ -87,7 +94,7 @@ impl DiconGp600 {
         self.refuses_busy = true;
         self
     }
-    /// A new connection.
+    /// Creates the session of a new connection.
     #[must_use]
     pub fn session(&self) -> Gp600Session {
         Gp600Session {
@@ -95,7 +102,7 @@ impl DiconGp600 {
             lines: LineAssembler::new(b'\r', LINE),
         }
     }
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         format!("{}\nwavelength: {}", self.switch.state(), self.wavelength())
@@ -238,7 +245,7 @@ impl ApplyDeviceFault for DiconGp600 {
     }
 }
 
-/// One connection.
+/// Session of one connection.
 pub struct Gp600Session {
     device: DiconGp600,
     lines: LineAssembler,

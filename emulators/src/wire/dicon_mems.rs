@@ -1,11 +1,15 @@
 //! DiCon MEMS 1×N modules on a serial line (115200 8N1).
 //!
-//! Sources: public archive id:34245833664, id:30861291597, id:9634796660 (photonmover); bdsmith147/FiberSwitchGUI. Commands end with CR, a reply is LF, text, LF: `ID?` tells a line of free
-//! text, `CF?` a list whose second field is the number of channels, `I1?` the channel; `I1 n` connects, `PK` parks, both silently.
+//! Sources: public archive id:34245833664, id:30861291597, id:9634796660 (photonmover);
+//! bdsmith147/FiberSwitchGUI. Commands end with CR, a reply is LF, text, LF. `ID?` returns a line
+//! of free text, `CF?` a list whose second field is the number of channels, `I1?` the channel; `I1
+//! n` connects and `PK` parks, both without a reply.
 //!
-//! Our choices, where the sources are silent: the text of a reply ends in CR LF; it stands parked at power-up, and then tells channel 0; `I1 0` parks, too; a wrong command, and a set
-//! that a fault refuses, have no reply; commands are spelled as in the sources, and nothing else; with echo on (`EO 1`; it is off at power-up), each character that comes is sent back,
-//! the CR as well.
+//! Chosen by this project, because the sources do not specify it: the text of a reply ends in CR
+//! LF; the switch is parked at power-up and then returns channel 0; `I1 0` parks, too; an invalid
+//! command, and a set that a fault refuses, have no reply; commands have exactly the spelling of
+//! the sources; with echo on (`EO 1`; it is off at power-up), each received character is sent back,
+//! including the CR.
 
 use super::{Reply, Session, lines::LineAssembler};
 use crate::{
@@ -20,7 +24,7 @@ use std::sync::{
 
 const LINE: usize = 1024;
 
-/// The module behind its line.
+/// Wire front end of the module.
 #[derive(Clone)]
 pub struct DiconMems {
     switch: Arc<Switch>,
@@ -36,7 +40,7 @@ impl DiconMems {
             echo: Arc::default(),
         }
     }
-    /// The line.
+    /// Creates the session of the serial line.
     #[must_use]
     pub fn session(&self) -> MemsSession {
         MemsSession {
@@ -44,7 +48,7 @@ impl DiconMems {
             lines: LineAssembler::new(b'\r', LINE),
         }
     }
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         format!("{}\necho: {}", self.switch.state(), self.echo())
@@ -53,7 +57,7 @@ impl DiconMems {
         self.echo.load(Ordering::Relaxed)
     }
 
-    /// What is refused tells nothing.
+    /// A refused set has no reply.
     fn set(&self, command: &str) {
         let channel = match command.split_once(' ') {
             None if command == "PK" => Some(0),
@@ -99,7 +103,7 @@ impl ApplyDeviceFault for DiconMems {
     }
 }
 
-/// The serial line.
+/// Session of the serial line.
 pub struct MemsSession {
     device: DiconMems,
     lines: LineAssembler,

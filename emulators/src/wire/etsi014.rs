@@ -1,4 +1,5 @@
-//! The ETSI GS QKD 014 server of `northbound/etsi014`, mounted: as a service in memory, and with faults in front of it on the wire.
+//! The ETSI GS QKD 014 server of `northbound/etsi014`: as a service in memory, and on the wire with
+//! faults.
 
 use crate::fault::{FaultInjector, TextFormat};
 use async_trait::async_trait;
@@ -22,10 +23,11 @@ impl HttpService for MemoryFrontEnd {
     }
 }
 
-/// How much a flood of a body is: more than a client of ours reads.
+/// Size of a flooding body: larger than a client of this project reads.
 const FLOOD_BODY_BYTES: usize = 17 << 20;
 
-/// On the wire, with faults: a response that is lost never comes, one that is cut or damaged has a body that is, one that comes twice cannot be told by HTTP and comes once.
+/// Server on the wire, with faults. A lost response never arrives; a truncated or damaged one has
+/// such a body; a duplicated one arrives once, because HTTP cannot express it.
 pub struct HttpFrontEnd {
     kme: Arc<Kme>,
     faults: FaultInjector,

@@ -1,21 +1,31 @@
 //! JDS Uniphase SB series 1×N switches on RS-232 (1200 8N1, hardware handshake by CTS).
 //!
-//! Source: vendor manual SD000153 Rev. J (May 2000), public repository Simon-Belanger/ULPythonLab, `manuals/JDS_SBOSwitch.pdf`. A message ends with CR; commands are separated by `;`
-//! and run as they are parsed; one query at most, and it is the last; sets are silent.
+//! Source: vendor manual SD000153 Rev. J (May 2000), public repository Simon-Belanger/ULPythonLab,
+//! `manuals/JDS_SBOSwitch.pdf`. A message ends with CR; commands are separated by `;` and executed
+//! when parsed; at most one query, as the last command; sets have no reply.
 //!
 //! | | |
 //! |---|---|
-//! | path | `CLOSE i`, `CLOSE?`, `CLOSE? MAX`, `RESET`; channel 0 is no path, there at power-up |
+//! | path | `CLOSE i`, `CLOSE?`, `CLOSE? MAX`, `RESET`; channel 0 is no path, active at power-up |
 //! | relay drivers | `XDR i k`, `XDR? i`, `XDRS n`, `XDRS?` |
 //! | status | `STB?`, `CSB`, `CLR`, `SRE n`, `SRE?`, `CNB?`, `OPC?` |
 //! | errors, self-test | `LERR?`, `ERR?`, `TST?` |
 //! | others | `IDN?`, `LRN?` |
 //!
-//! Our choices, where the manual is silent: replies end in CR LF; `CLOSE?` tells the channel that was commanded, also while the switch still moves; a move that interrupts another begins
-//! where that one was going; a `CLOSE` to where the switch stands is settled at once, and tells so by the status bit; `OPC?` is `0` while characters wait behind it; the message bit is never
-//! set, since a reply on RS-232 does not wait to be fetched; the number of an error other than the self-test's (see [`Codes`]); a wrong command and what stands behind it in its
-//! message are dropped, a wrong parameter loses its own command only; a channel that a fault refuses is a parameter error; `LERR?` takes the error that it tells out of the
-//! queue, and a full queue loses its oldest; characters beyond the input buffer are lost, but not the CR; a failed self-test hinders nothing else.
+//! Chosen by this project, because the manual does not specify it:
+//!
+//! - replies end in CR LF; `CLOSE?` returns the commanded channel, even while the switch moves;
+//! - a move that interrupts another starts at the target of that move; a `CLOSE` to the present
+//!   channel is settled immediately and sets the status bit;
+//! - `OPC?` is `0` while more characters are pending; the message bit is never set, because a reply
+//!   on RS-232 is not fetched;
+//! - the number of an error other than that of the self-test (see [`Codes`]);
+//! - an invalid command and the rest of its message are dropped; an invalid parameter drops only
+//!   its own command; a channel that a fault refuses is a parameter error;
+//! - `LERR?` removes the error that it returns from the queue, and a full queue loses its oldest
+//!   error;
+//! - characters beyond the input buffer are lost, except the CR; a failed self-test has no other
+//!   effect.
 
 use super::{Reply, Session, lines::LineAssembler};
 use crate::{
@@ -29,16 +39,16 @@ use std::{
     time::Duration,
 };
 
-/// How many characters the input buffer holds.
+/// Size of the input buffer, in characters.
 pub const INPUT_BUFFER: usize = 100;
-/// How long a move to the next channel takes.
+/// Duration of a move to the next channel.
 pub const FIRST_CHANNEL: Duration = Duration::from_millis(300);
-/// How much longer for each further channel.
+/// Additional duration for each further channel.
 pub const FURTHER_CHANNEL: Duration = Duration::from_millis(12);
 const ERRORS: usize = 5;
 const SELF_TEST_FAILED: u16 = 330;
 
-/// The status byte.
+/// Bits of the status byte.
 mod bit {
     pub(super) const SELF_TEST: u8 = 0x80;
     pub(super) const SERVICE_REQUEST: u8 = 0x40;
@@ -50,7 +60,7 @@ mod bit {
 /// Numbers of errors, of which the manual's pages publish only that of the self-test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Codes {
-    /// A command that is none.
+    /// Number of the error for an invalid command.
     pub syntax: u16,
     /// A parameter that is missing or out of range.
     pub parameter: u16,
@@ -76,7 +86,7 @@ struct Registers {
     defect: bool,
 }
 
-/// The switch behind its line.
+/// Wire front end of the switch.
 #[derive(Clone)]
 pub struct JdsuSb {
     switch: Arc<Switch>,
@@ -99,7 +109,7 @@ impl JdsuSb {
             registers: Arc::default(),
         }
     }
-    /// The line.
+    /// Creates the session of the serial line.
     #[must_use]
     pub fn session(&self) -> JdsuSbSession {
         JdsuSbSession {
@@ -107,7 +117,8 @@ impl JdsuSb {
             lines: LineAssembler::new(b'\r', INPUT_BUFFER),
         }
     }
-    /// What commands can change, as text. Status and errors are not in it: reading changes them.
+    /// Returns the state that commands can change, as text. Status and errors are not included,
+    /// because reading changes them.
     #[must_use]
     pub fn state(&self) -> String {
         let (switch, registers) = (self.switch.state(), self.registers());
@@ -157,7 +168,8 @@ impl JdsuSb {
         Ok(())
     }
 
-    /// One command: its answer, if it is a query. `pending`: characters wait behind its message.
+    /// Executes one command and returns the reply of a query. `pending`: more characters follow its
+    /// message.
     fn run(&self, command: &str, pending: bool) -> Result<Option<String>, Wrong> {
         let mut words = command.split_whitespace();
         let mnemonic = words.next().unwrap_or_default().to_ascii_uppercase();
@@ -339,14 +351,15 @@ impl ApplyDeviceFault for JdsuSb {
     }
 }
 
-/// The serial line.
+/// Session of the serial line.
 pub struct JdsuSbSession {
     device: JdsuSb,
     lines: LineAssembler,
 }
 
 impl JdsuSbSession {
-    /// The CTS line: dropped when the input buffer is full. Only who holds the line in memory sees it; a pseudo-terminal has none.
+    /// Returns the CTS line: inactive while the input buffer is full. Only an in-memory user of the
+    /// line sees it; a pseudo-terminal has none.
     #[must_use]
     pub fn is_clear_to_send(&self) -> bool {
         self.lines.has_room()
@@ -535,7 +548,7 @@ mod tests {
             ask(&mut l, "CSB");
             assert_eq!(device.channel(), 0, "{message}");
         }
-        // As they are parsed: what stands before the mistake is done.
+        // Commands are executed when parsed: those before the error take effect.
         assert_eq!(ask(&mut l, "CLOSE 3;CLOSE 99;CLOSE?"), "3");
         assert_eq!(ask(&mut l, "CLOSE 4;NONSENSE;CLOSE 5;CLOSE?"), "");
         assert_eq!(device.channel(), 4);

@@ -1,12 +1,15 @@
 //! LEONI eol 1×2, 1×4 and 2×2 switches on RS-232 (57600 8N1).
 //!
-//! Source: vendor manual REV07a, easymanua.ls/leoni/eol-1x2, page 8. Commands end with CR LF: `firmware?` tells `ver3.27`, `ch?` the channel, `ch3` goes to channel 3, `i2c?` and `i2c10` to
-//! `i2c99` are the address of its other bus.
+//! Source: vendor manual REV07a, easymanua.ls/leoni/eol-1x2, page 8. Commands end with CR LF:
+//! `firmware?` returns `ver3.27`, `ch?` the channel, `ch3` selects channel 3; `i2c?` and `i2c10` to
+//! `i2c99` are the address on its other bus.
 //!
-//! Our choices, where the manual is silent: replies end in CR LF; `chN` and `i2cN` are silent, and so are a wrong command and a channel that is not there or that a fault refuses; of a 2×2, channel
-//! 1 is bar and channel 2 cross; the address is 10 until it is set, outlasts a loss of power, and changes nothing else.
-//! A version that begins with `v` is of a newer device: it is told as it is (`v8.09`), and `type?` is
-//! answered `eol 1x4` or `mol 1x4`, as public drivers see it. Older devices are silent to `type?`.
+//! Chosen by this project, because the manual does not specify it: replies end in CR LF; `chN` and
+//! `i2cN` have no reply, nor have an invalid command and a channel that does not exist or that a
+//! fault refuses; channel 1 of a 2×2 is bar and channel 2 cross; the address is 10 until it is set,
+//! survives a power failure and has no other effect. A version that begins with `v` belongs to a
+//! newer device: it is returned unchanged (`v8.09`), and `type?` returns `eol 1x4` or `mol 1x4`, as
+//! public drivers expect. Older devices do not answer `type?`.
 
 use super::{
     Reply, Session,
@@ -22,7 +25,7 @@ use std::sync::{
 const LINE: usize = 1024;
 const ADDRESSES: std::ops::RangeInclusive<u32> = 10..=99;
 
-/// The switch behind its line.
+/// Wire front end of the switch.
 #[derive(Clone)]
 pub struct LeoniEol {
     switch: Arc<Switch>,
@@ -38,7 +41,7 @@ impl LeoniEol {
             address: Arc::new(AtomicU32::new(*ADDRESSES.start())),
         }
     }
-    /// The line.
+    /// Creates the session of the serial line.
     #[must_use]
     pub fn session(&self) -> LeoniEolSession {
         LeoniEolSession {
@@ -46,7 +49,7 @@ impl LeoniEol {
             lines: LineAssembler::new(b'\n', LINE),
         }
     }
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         format!(
@@ -84,7 +87,7 @@ impl LeoniEol {
     }
 }
 
-/// The serial line.
+/// Session of the serial line.
 pub struct LeoniEolSession {
     device: LeoniEol,
     lines: LineAssembler,

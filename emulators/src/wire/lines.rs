@@ -17,7 +17,8 @@ impl LineAssembler {
             buffer: Vec::new(),
         }
     }
-    /// Takes a byte; gives the line that ends with it, without white space around it. An empty one is none.
+    /// Adds a byte and returns the line that it ends, without surrounding white space; `None` for
+    /// an empty line.
     pub(super) fn push(&mut self, byte: u8) -> Option<String> {
         if byte != self.end {
             if self.has_room() {

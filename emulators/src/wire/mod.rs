@@ -1,4 +1,5 @@
-//! The vendors' protocols, without sockets, in front of the models. Each is written from public facts alone and shares nothing with a driver.
+//! Vendor protocols, without sockets, in front of the models. Each is written from public facts
+//! alone and shares no code with a driver.
 
 pub mod agiltron;
 pub mod dicon_gp600;
@@ -21,9 +22,9 @@ use std::time::Duration;
 /// A reply to one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
-    /// What is sent; nothing for a command that is silent.
+    /// Bytes to send; empty for a command without a reply.
     pub bytes: Vec<u8>,
-    /// How long the device takes for it, in the time of its model.
+    /// Processing time of the device, in the time of its model.
     pub after: Duration,
     /// Whether the device hangs up then.
     pub close: bool,
@@ -43,7 +44,7 @@ impl Reply {
     pub fn silent() -> Self {
         Self::default()
     }
-    /// Hangs up.
+    /// Creates a reply that closes the connection.
     #[must_use]
     pub fn hang_up() -> Self {
         Self {
@@ -51,7 +52,7 @@ impl Reply {
             ..Self::default()
         }
     }
-    /// After a time.
+    /// Sets the processing time.
     #[must_use]
     pub fn after(mut self, time: Duration) -> Self {
         self.after = time;
@@ -67,9 +68,9 @@ pub trait Session: Send {
     fn text_format(&self) -> TextFormat {
         TextFormat::Lines
     }
-    /// Nobody has the serial port open. Called again and again until somebody has.
+    /// Called repeatedly while no process has the serial port open.
     fn closed(&mut self) {}
-    /// Whether replies are due that do not answer new bytes; if so, [`poll`](Self::poll) is called again and again.
+    /// Returns whether unsolicited output is due; if so, [`poll`](Self::poll) is called repeatedly.
     fn is_waiting(&self) -> bool {
         false
     }
@@ -81,7 +82,7 @@ pub trait Session: Send {
 
 /// A device that speaks bytes.
 pub trait ByteService: Send + Sync {
-    /// A new connection.
+    /// Creates the session of a new connection.
     fn connect(&self) -> Box<dyn Session>;
 }
 

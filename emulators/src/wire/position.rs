@@ -1,9 +1,10 @@
-//! Switches that are told a position and always have one: of a 1×N the channel, of a crossbar 1 for bar and 2 for cross.
+//! Switches that always have a position: the channel of a 1×N switch; 1 (bar) or 2 (cross) of a
+//! crossbar.
 
 use crate::model::switch::{Switch, SwitchRejection};
 use qkd_switch_hal::{Geometry, Port};
 
-/// Where the switch stands.
+/// Returns the position of the switch.
 pub(super) fn position(switch: &Switch) -> u32 {
     match switch.geometry() {
         Geometry::Crossbar => switch.peer(1).map_or(0, |egress| egress - 2),
@@ -11,10 +12,10 @@ pub(super) fn position(switch: &Switch) -> u32 {
     }
 }
 
-/// Goes there.
+/// Sets the position of the switch.
 ///
 /// # Errors
-/// If there is no such position, or a fault refuses it.
+/// If the position does not exist, or a fault refuses the change.
 pub(super) fn set_position(switch: &Switch, position: u32) -> Result<(), SwitchRejection> {
     match (switch.geometry(), position) {
         // Of a 1×N, 0 is the common port's own number in the model, and no position.

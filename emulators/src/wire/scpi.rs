@@ -1,10 +1,14 @@
 //! Polatis (HUBER+SUHNER) optical matrix switches: SCPI over TCP and over the serial console.
 //!
-//! Sources: public programs that drive real switches, named in `drivers/polatis`' page and cited there command by command: devicecontrol-polatis, wllzhk/Polatis_OST_Controller,
-//! Polster's 2017 driver, cloudshell-L1-polatis; the boot modes cite manual PROD-B-100-03-0, page 31. Syntax: SCPI-99, volume 1: short and long forms, case, path memory across `;`.
+//! Sources: public programs that control real switches, listed in the documentation of
+//! `drivers/polatis` command by command: devicecontrol-polatis, wllzhk/Polatis_OST_Controller,
+//! Polster's 2017 driver, cloudshell-L1-polatis; the boot modes cite manual PROD-B-100-03-0, page
+//! 31. Syntax: SCPI-99, volume 1: short and long forms, case, path memory across `;`.
 //!
-//! Our choices, where the sources are silent: error numbers and texts are those of SCPI-99, and the queue holds ten; a query that fails sends nothing; replies of one
-//! line are joined by `;` (IEEE 488.2); power has one decimal; a connection to a port in use takes it over; errors are kept for each connection.
+//! Chosen by this project, because the sources do not specify it: error numbers and texts are those
+//! of SCPI-99, and the queue holds ten; a query that fails has no reply; replies of one line are
+//! joined by `;` (IEEE 488.2); power has one decimal; a connection to a port in use takes it over;
+//! each connection has its own error queue.
 
 use super::{Reply, Session};
 use crate::model::{
@@ -18,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-/// The longest line.
+/// Maximum length of a line, in bytes.
 const LINE: usize = 64 * 1024;
 /// The most ports of one list, and of one power query (the latter from devicecontrol-polatis).
 const LIST: usize = 4096;
@@ -207,7 +211,7 @@ impl PolatisScpi {
             network: Arc::new(Mutex::new(network)),
         }
     }
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         let network = self
@@ -239,7 +243,7 @@ impl PolatisScpi {
     }
 }
 
-/// One connection.
+/// Session of one connection.
 pub struct ScpiSession {
     device: PolatisScpi,
     line_end: &'static str,
@@ -355,7 +359,8 @@ impl ScpiSession {
                 return Ok(Some(format!("{ingress},{egress}")));
             }
             Command::Add | Command::Only => {
-                // A third parameter, the mode, is seen in the sources without its values: it is taken and does nothing.
+                // The sources contain a third parameter, the mode, without its values: it is
+                // accepted and ignored.
                 let ([i, e] | [i, e, _]) = arguments else {
                     return Err(if arguments.len() < 2 {
                         MISSING

@@ -1,11 +1,14 @@
 //! Thorlabs OSW12 (1×2) and OSW22 (2×2) MEMS switches on their USB serial port (115200 8N1).
 //!
-//! Sources: moonshot-nagayama-pj/PnPQ, `switch_thorlabs_osw_e.py` (tested on an OSW22-1310E); Ulm-IQO/qudi, `hardware/switches/osw12.py`. Commands end with LF, replies with CR LF.
-//! `S 1` is bar or port 1, `S 2` cross or port 2, both silent; `S?` tells 1 or 2; `T?` tells the type, `I?` the board and its firmware, in free text. The first `S?` after a set can
-//! tell the old state, and the switch does not answer for about 1 s after it was opened.
+//! Sources: moonshot-nagayama-pj/PnPQ, `switch_thorlabs_osw_e.py` (tested on an OSW22-1310E);
+//! Ulm-IQO/qudi, `hardware/switches/osw12.py`. Commands end with LF, replies with CR LF. `S 1` is
+//! bar or port 1, `S 2` cross or port 2, both without a reply; `S?` returns 1 or 2; `T?` returns
+//! the type, `I?` the board and its firmware, in free text. The first `S?` after a set can return
+//! the old state, and the switch does not answer for about 1 s after it was opened.
 //!
-//! Our choices, where the sources are silent: what comes in the first second is lost; a wrong command, and a set that a fault refuses, have no reply; commands are spelled as in the sources,
-//! and nothing else; the stale answers count down whatever was set.
+//! Chosen by this project, because the sources do not specify it: input during the first second is
+//! lost; an invalid command, and a set that a fault refuses, have no reply; commands have exactly
+//! the spelling of the sources; the number of stale replies counts down for any set.
 
 use super::{
     Reply, Session,
@@ -26,14 +29,14 @@ use std::{
 
 const LINE: usize = 1024;
 
-/// What a set leaves behind for the next queries.
+/// Stale replies that remain after a set.
 #[derive(Default)]
 struct Stale {
     answers: u32,
     position: u32,
 }
 
-/// The switch behind its port.
+/// Wire front end of the switch.
 #[derive(Clone)]
 pub struct ThorlabsOsw {
     switch: Arc<Switch>,
@@ -43,7 +46,8 @@ pub struct ThorlabsOsw {
 }
 
 impl ThorlabsOsw {
-    /// In front of a 1×2 or a crossbar, which does not hear for so long after it was opened. After a set, one answer is stale.
+    /// Creates a front end of a 1×2 or a crossbar that ignores input for `startup` after it was
+    /// opened. After a set, one reply is stale.
     #[must_use]
     pub fn new(switch: Arc<Switch>, startup: Duration) -> Self {
         Self {
@@ -53,7 +57,7 @@ impl ThorlabsOsw {
             stale: Arc::default(),
         }
     }
-    /// How many answers are stale after each set from now on.
+    /// Sets the number of stale replies after each further set.
     pub fn set_stale_read_count(&self, n: u32) {
         self.stale_reads.store(n, Ordering::Relaxed);
     }
@@ -113,7 +117,7 @@ impl ApplyDeviceFault for ThorlabsOsw {
     }
 }
 
-/// The serial port.
+/// Session of the serial port.
 pub struct ThorlabsOswSession {
     device: ThorlabsOsw,
     opened: Duration,

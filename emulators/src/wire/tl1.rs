@@ -1,12 +1,16 @@
 //! Polatis over TL1 (GR-831): TCP 3082, and the USB serial port.
 //!
-//! Sources: public programs that drive real switches, cited command by command in `drivers/polatis`; framing from a public TL1 library (archive id:36840253885) and
+//! Sources: public programs that control real switches, cited command by command in
+//! `drivers/polatis`; framing from a public TL1 library (archive id:36840253885) and
 //! cloudshell-L1-polatis.
 //!
-//! Our choices, where the sources are silent: a command before the login is denied with PLNA; an unknown verb with ICNV, a missing block with IPNV, a wrong value with IPNC, a
-//! busy or refused change with SROF; the words behind the codes; the date of the header is that of the epoch plus the model's time; the type of `RTRV-NETYPE` is `OCS`; the
-//! closed word of a shutter is `CLOSED`, the joiner of alarm states is `&`; `ED-EQPT` TIMEOUT counts minutes, and 0 is none; flaps are kept and shown, and move
-//! nothing; SID is empty, shown as `( nil )`; autonomous messages are `REPT EVT` and `REPT ALM`, until `OPR-ARC-EQPT::REPMGR`.
+//! Chosen by this project, because the sources do not specify it: a command before the login is
+//! denied with PLNA; an unknown verb with ICNV, a missing block with IPNV, an invalid value with
+//! IPNC, a busy or refused change with SROF; the texts of the codes; the date of the header is the
+//! epoch plus the time of the model; the type of `RTRV-NETYPE` is `OCS`; the keyword of a closed
+//! shutter is `CLOSED`, alarm states are joined by `&`; `ED-EQPT` TIMEOUT is in minutes, and 0
+//! disables it; flaps are stored and returned without effect; SID is empty, shown as `( nil )`;
+//! autonomous messages are `REPT EVT` and `REPT ALM`, until `OPR-ARC-EQPT::REPMGR`.
 
 mod command;
 mod framing;
@@ -21,15 +25,15 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-/// The longest command.
+/// Maximum length of a command, in bytes.
 const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
-/// What all connections share beside the model.
+/// State that all connections share, in addition to the model.
 #[derive(Default)]
 struct SharedState {
     /// Flaps by port, as they were entered.
     flaps: BTreeMap<u32, String>,
-    /// Minutes.
+    /// Idle timeout, in minutes; 0 disables it.
     timeout: u64,
 }
 
@@ -49,13 +53,13 @@ impl Tl1 {
             kept: Arc::default(),
         }
     }
-    /// What commands can change beside the model, as text.
+    /// Returns the state that commands can change in addition to the model, as text.
     #[must_use]
     pub fn state(&self) -> String {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         format!("flaps: {:?}, timeout: {} min", kept.flaps, kept.timeout)
     }
-    /// A new connection, nobody logged in.
+    /// Creates the session of a new connection without a login.
     #[must_use]
     pub fn session(&self) -> Tl1Session {
         Tl1Session {
@@ -71,7 +75,7 @@ impl Tl1 {
     }
 }
 
-/// One connection.
+/// Session of one connection.
 pub struct Tl1Session {
     device: Tl1,
     buffer: Vec<u8>,
@@ -165,7 +169,7 @@ impl Session for Tl1Session {
     }
 }
 
-/// Feeds bytes to a connection on which somebody has logged in: they are answered or denied, whatever they are.
+/// Feeds bytes to a connection after a login: any input is answered or denied.
 pub fn fuzz(input: &[u8]) {
     let identity = qkd_hal::Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
     let switch = Switch::new(

@@ -1,7 +1,9 @@
-//! The shape of forced re-initialisation: one secret at each end, and a state machine that a command restarts.
+//! Forced re-initialisation: one secret at each end, and a state machine that a command restarts.
 //!
-//! init → exchange → key derivation → active. The secrets are compared in the exchange; if they differ, the exchange fails, an alarm stands, and it is tried again.
-//! Traffic passes in the active state only. The durations are our choice (0.5, 1 and 0.5 s; a new try after 10 s): no vendor publishes them.
+//! The states are init, exchange, key derivation, active. The exchange compares the secrets; if
+//! they differ, it fails, raises an alarm and is repeated. Traffic passes only in the active state.
+//! This project chose the durations (0.5, 1 and 0.5 s; a new attempt after 10 s), because no vendor
+//! publishes them.
 
 use super::{FrameMeter, Listeners, Traffic};
 use crate::{
@@ -30,12 +32,12 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The state machine.
+/// State of the key exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangeState {
-    /// Not begun.
+    /// The exchange has not started.
     Init,
-    /// Exchanging.
+    /// The exchange is in progress.
     Exchange,
     /// Deriving the traffic key.
     Derivation,
@@ -51,10 +53,10 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The gap of a restart.
 pub const REKEY_OUTAGE: Duration = DERIVATION;
 
-/// What happened at an end.
+/// Event at one end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForcedEvent {
-    /// Another state.
+    /// The exchange changed to this state.
     Stage(ExchangeState),
     /// The exchange failed (`true`), or does so no more.
     ExchangeFailed(bool),
@@ -67,7 +69,7 @@ struct End {
     enabled: bool,
     locked: bool,
     period: Duration,
-    /// How often a restart was forced here.
+    /// Number of restarts that were forced at this end.
     forced: u64,
     failed: bool,
     stage: ExchangeState,
@@ -103,7 +105,7 @@ impl State {
             _ => ExchangeState::Active,
         }
     }
-    /// The next moment at which something changes by itself.
+    /// Returns the time of the next automatic state change.
     fn next(&self) -> Duration {
         let in_try = self.settled.saturating_sub(self.began);
         let period = self
@@ -130,7 +132,7 @@ impl State {
                 end.stage = stage;
                 events.push((i, ForcedEvent::Stage(stage)));
             }
-            // An alarm stands through a new try, and goes when that succeeds.
+            // An alarm stays active during a new attempt and is cleared when the attempt succeeds.
             let alarm = failed || (end.failed && self.agreed.is_none());
             if end.failed != alarm {
                 end.failed = alarm;
@@ -166,7 +168,8 @@ pub struct ForcedRekeyLink {
 }
 
 impl ForcedRekeyLink {
-    /// A pair with the same first secret at both ends, encrypting, 1000 frames a second offered in each direction.
+    /// Creates an encrypting pair with the same first secret at both ends, to which 1000 frames per
+    /// second are offered in each direction.
     #[must_use]
     pub fn new(clock: Clock, secret: &[u8]) -> Arc<Self> {
         let end = || End {
@@ -196,11 +199,12 @@ impl ForcedRekeyLink {
             listeners: Listeners::default(),
         })
     }
-    /// Tells what happens, with the number of the end. What happens by itself is told at the next call of any method, such as [`tick`](Self::tick).
+    /// Adds a listener for events, called with the number of the end. Automatic events are
+    /// published at the next call of any method, such as [`tick`](Self::tick).
     pub fn listen(&self, listener: impl Fn(usize, &ForcedEvent) + Send + Sync + 'static) {
         self.listeners.add(listener);
     }
-    /// Its time.
+    /// Returns the clock of the pair.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -210,7 +214,7 @@ impl ForcedRekeyLink {
     pub fn change_faults(&self, end: usize) -> &ChangeFaults {
         &self.gates[end & 1]
     }
-    /// Lets time pass.
+    /// Advances the model to the current time.
     pub fn tick(&self) {
         self.with(|_| ());
     }
@@ -270,10 +274,11 @@ impl ForcedRekeyLink {
             s.restart(s.settled);
         })
     }
-    /// Switches encryption on or off at one end. Off at both: clear traffic passes. Off at one: nothing does.
+    /// Enables or disables encryption at one end. If it is disabled at both ends, clear traffic
+    /// passes; if it is disabled at one end, nothing passes.
     ///
     /// # Errors
-    /// If it is refused.
+    /// If the change is refused.
     pub fn set_enabled(&self, end: usize, on: bool) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| {
             if s.ends[*e].enabled != on {
@@ -282,10 +287,11 @@ impl ForcedRekeyLink {
             }
         })
     }
-    /// Locks the service; it has no effect here, since a real box's is not public.
+    /// Locks the service. The lock has no effect on the model, because the effect on a real device
+    /// is not published.
     ///
     /// # Errors
-    /// If it is refused.
+    /// If the change is refused.
     pub fn set_locked(&self, end: usize, locked: bool) -> std::result::Result<(), ChangeRefusal> {
         self.change(end, |s, e| s.ends[*e].locked = locked)
     }
@@ -301,7 +307,8 @@ impl ForcedRekeyLink {
         self.change(end, |s, e| s.ends[*e].period = period)
     }
 
-    /// What commands can change at an end, as text; of the secret, a fingerprint.
+    /// Returns the state of an end that commands can change, as text; a secret is shown as a
+    /// fingerprint.
     #[must_use]
     pub fn state(&self, end: usize) -> String {
         self.with(|s| {
@@ -310,7 +317,7 @@ impl ForcedRekeyLink {
             format!("secret: {secret}\nenabled: {enabled}, locked: {locked}, period: {period:?}, forced restarts: {forced}")
         })
     }
-    /// The state.
+    /// Returns the state of the key exchange.
     #[must_use]
     pub fn stage(&self) -> ExchangeState {
         self.with(|s| s.stage())
@@ -325,7 +332,7 @@ impl ForcedRekeyLink {
     pub fn is_locked(&self, end: usize) -> bool {
         self.with(|s| s.ends[end & 1].locked)
     }
-    /// Time between exchanges.
+    /// Returns the interval between exchanges.
     #[must_use]
     pub fn period(&self, end: usize) -> Duration {
         self.with(|s| s.ends[end & 1].period)
@@ -385,17 +392,17 @@ impl ForcedRekeyEndpoint {
             ),
         }
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base
     }
-    /// The pair.
+    /// Returns the pair to which the end belongs.
     #[must_use]
     pub fn link(&self) -> &Arc<ForcedRekeyLink> {
         &self.link
     }
-    /// Which end.
+    /// Returns the number of the end, 0 or 1.
     #[must_use]
     pub fn end(&self) -> usize {
         self.end

@@ -1,8 +1,11 @@
-//! The two-slot shape: MACsec Key Agreement (IEEE 802.1X-2020, clause 9) with two pre-shared keys at each end.
+//! Two slots: MACsec Key Agreement (IEEE 802.1X-2020, clause 9) with two pre-shared keys at each
+//! end.
 //!
-//! Both slots are accepted inbound; the active one protects what an end sends. The ends are live to each other when each holds, name and key, what the other
-//! sends with. The key server (lower priority; the first end in a tie) then makes a traffic key (SAK) for each change of its own active key.
-//! A name that an end does not hold counts as "CKN not found" there, a name with another key as a failed integrity check, once for each hello.
+//! Keys of both slots are accepted inbound; the active slot protects sent traffic. The ends are
+//! live peers of each other when each holds the key name and key with which the other sends. The
+//! key server (lower priority; the first end on a tie) then generates a traffic key (SAK) after
+//! each change of its own active key. A key name that an end does not hold counts as "CKN not
+//! found" there, a known name with another key as a failed integrity check, once for each hello.
 
 use super::{FrameMeter, Listeners, Traffic};
 use crate::{
@@ -44,49 +47,49 @@ pub struct Psk {
     pub changed: Duration,
 }
 
-/// A traffic key.
+/// A traffic key (secure association key).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sak {
     /// Association number, 0 to 3.
     pub an: u8,
     /// Key identifier: member identifier and key number.
     pub ki: [u8; 16],
-    /// Key number.
+    /// Key number of the SAK.
     pub number: u32,
     /// The name of the key under which it was distributed.
     pub ckn: Vec<u8>,
 }
 
-/// What an end counts.
+/// Counters of one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MkaCounters {
     /// Key agreement messages with a name that the end does not hold.
     pub ckn_not_found: u64,
     /// Key agreement messages that failed their integrity check.
     pub icv_failed: u64,
-    /// SAKs made.
+    /// Number of generated SAKs.
     pub sak_generated: u64,
     /// SAKs installed for sending.
     pub sak_tx: u64,
     /// SAKs installed for receiving.
     pub sak_rx: u64,
-    /// Times that the peer became live.
+    /// Number of times that the peer became live.
     pub new_live_peer: u64,
     /// Key agreement messages sent.
     pub messages: u64,
 }
 
-/// What happened at an end.
+/// Event at one end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MkaEvent {
     /// Another slot is active.
     Rollover {
-        /// Its number.
+        /// Number of the slot, 1 or 2.
         slot: u8,
     },
-    /// The peer became live.
+    /// The peer became live (802.1X).
     Established,
-    /// The peer is not live any more.
+    /// The peer is no longer live (802.1X).
     Ended,
     /// The end made a SAK as key server.
     SakCreated(Sak),
@@ -157,9 +160,9 @@ impl State {
 pub enum MkaRefusal {
     /// The slot holds no key.
     EmptySlot,
-    /// No such slot.
+    /// The slot does not exist.
     NoSuchSlot,
-    /// A fault.
+    /// A fault refused the change.
     Gate(ChangeRefusal),
 }
 
@@ -175,7 +178,8 @@ pub struct MkaLink {
 }
 
 impl MkaLink {
-    /// A pair with no keys, both in service, 1000 frames a second offered in each direction, hellos every 2 s.
+    /// Creates a pair without keys, in service at both ends, to which 1000 frames per second are
+    /// offered in each direction, with hellos every 2 s.
     #[must_use]
     pub fn new(clock: Clock, seed: u64) -> Arc<Self> {
         let end = |priority| End {
@@ -212,7 +216,7 @@ impl MkaLink {
     pub fn listen(&self, listener: impl Fn(usize, &MkaEvent) + Send + Sync + 'static) {
         self.listeners.add(listener);
     }
-    /// Its time.
+    /// Returns the clock of the pair.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -356,10 +360,11 @@ impl MkaLink {
             .map(drop)
             .ok_or(MkaRefusal::EmptySlot)
     }
-    /// Sends with another slot.
+    /// Selects the slot that protects sent traffic.
     ///
     /// # Errors
-    /// `EmptySlot` (our choice: what a real box does then is not public); others as in [`MkaRefusal`].
+    /// `EmptySlot` (chosen by this project: the behaviour of a real device is not published);
+    /// others as in [`MkaRefusal`].
     pub fn set_active(&self, end: usize, number: u8) -> std::result::Result<(), MkaRefusal> {
         let slot = Self::slot(number)?;
         self.change(|s, events| {
@@ -384,7 +389,8 @@ impl MkaLink {
         self.change(|s, _| s.ends[end & 1].in_service = on);
     }
 
-    /// What commands can change at an end, as text; of keys, names and fingerprints.
+    /// Returns the state of an end that commands can change, as text; keys are shown as names and
+    /// fingerprints.
     #[must_use]
     pub fn state(&self, end: usize) -> String {
         let state = self.settle();
@@ -414,7 +420,7 @@ impl MkaLink {
             .as_ref()
             .map(|p| (p.ckn.clone(), p.changed, p.cak.len() == 32))
     }
-    /// The active slot.
+    /// Returns the active slot, 1 or 2.
     #[must_use]
     pub fn active(&self, end: usize) -> u8 {
         self.settle().ends[end & 1].active
@@ -440,7 +446,7 @@ impl MkaLink {
         let state = self.settle();
         (state.sak.clone(), state.previous.clone())
     }
-    /// What an end counts.
+    /// Returns the counters of an end.
     #[must_use]
     pub fn counters(&self, end: usize) -> MkaCounters {
         self.settle().ends[end & 1].counters
@@ -538,22 +544,22 @@ impl MkaEndpoint {
             ),
         }
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base
     }
-    /// The pair.
+    /// Returns the pair to which the end belongs.
     #[must_use]
     pub fn link(&self) -> &Arc<MkaLink> {
         &self.link
     }
-    /// Which end.
+    /// Returns the number of the end, 0 or 1.
     #[must_use]
     pub fn end(&self) -> usize {
         self.end
     }
-    /// The channel's name.
+    /// Returns the name of the channel.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.channel.0

@@ -1,4 +1,5 @@
-//! Linked pairs of encryptors: traffic passes only under a key that both ends hold; what does not pass is counted.
+//! Linked pairs of encryptors: traffic passes only under a key that both ends hold. Frames that do
+//! not pass are counted.
 
 pub mod forced;
 pub mod mka;
@@ -8,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// Told what happens, and at which end.
 type Listener<E> = Box<dyn Fn(usize, &E) + Send + Sync>;
 
-/// Whom a model tells what happens: its wire front-ends, which send traps.
+/// Receivers of the events of a model: its wire front ends, which send traps.
 pub(crate) struct Listeners<E>(Mutex<Vec<Listener<E>>>);
 
 impl<E> Default for Listeners<E> {
@@ -44,14 +45,14 @@ pub struct Traffic {
     pub accepted: u64,
     /// That the receiver refused.
     pub refused: u64,
-    /// That the sender could not send, for want of a key.
+    /// Frames that the sender could not send because it had no key.
     pub blocked: u64,
     /// That went in clear, because encryption is off at both ends.
     pub clear: u64,
 }
 
 impl Traffic {
-    /// What was offered and did not arrive.
+    /// Returns the number of offered frames that did not arrive.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.refused + self.blocked

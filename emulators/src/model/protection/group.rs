@@ -1,4 +1,5 @@
-//! A selector between paths, as ITU-T G.808.1 describes it: it goes over when the light of its path fails, and goes back, or not, when that is well again.
+//! A protection group (ITU-T G.808.1): the selector switches over if the signal of its path fails,
+//! and reverts, or not, when the path has recovered.
 
 use crate::model::light::NO_LIGHT_DBM;
 use qkd_switch_hal::protection::{SelectionMode, SwitchRequest};
@@ -7,7 +8,7 @@ use std::time::Duration;
 /// Light that comes in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// Its level while all is well, in dBm.
+    /// Power without a fault, in dBm.
     pub level: f64,
     /// Whether its fibre is cut.
     pub cut: bool,
@@ -17,7 +18,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// An input that is well.
+    /// Creates an input without a fault.
     #[must_use]
     pub fn new(level: f64, threshold: f64) -> Self {
         Self {
@@ -34,25 +35,25 @@ impl Input {
     }
 }
 
-/// A standing command.
+/// An active external command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActiveCommand {
     /// The signal stays on the preferred path.
     Lockout,
     /// It goes to this path, whatever its light.
     Force(usize),
-    /// It goes to this path, as long as that is well.
+    /// Selects this path while it is available.
     Manual(usize),
 }
 
-/// The signal went over.
+/// A change of the active path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathChange {
     /// When, in the time of the model.
     pub at: Duration,
-    /// To which path.
+    /// Index of the new active path.
     pub to: usize,
-    /// Why.
+    /// Reason of the change.
     pub request: SwitchRequest,
 }
 
@@ -61,23 +62,23 @@ pub struct PathChange {
 pub struct Group {
     /// The names of its paths, and the inputs that each needs.
     paths: Vec<(String, Vec<usize>)>,
-    /// Its inputs.
+    /// Inputs of the group.
     pub inputs: Vec<Input>,
-    /// Who chooses.
+    /// Selection by the device or by the operator.
     pub mode: SelectionMode,
     /// Where the signal belongs.
     pub preferred: usize,
-    /// Whether it goes back by itself.
+    /// Whether the group is revertive.
     pub revert: bool,
-    /// How long the preferred path must have been well before.
+    /// Time for which the preferred path must be available before the group reverts.
     pub wait_to_restore: Duration,
-    /// How long a path must have been failed before the signal leaves it.
+    /// Time for which a path must have failed before the selector leaves it.
     pub hold_off: Duration,
     /// By how much an input must exceed its threshold to be well again, in dB.
     pub hysteresis: f64,
     /// More loss on all inputs, in dB.
     pub extra_loss: f64,
-    /// The standing command.
+    /// Active external command; `None` if there is none.
     pub standing: Option<ActiveCommand>,
     live: usize,
     request: SwitchRequest,
@@ -89,7 +90,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group whose every path needs the input of its number. It stands on the first, which is the preferred one.
+    /// Creates a group in which each path needs the input with its index. The first path is active
+    /// and preferred.
     #[must_use]
     pub fn of(paths: &[&str], inputs: Vec<Input>) -> Self {
         Self::with_path_inputs(
@@ -139,7 +141,7 @@ impl Group {
     pub fn failed(&self, path: usize) -> bool {
         self.needs(path).iter().any(|n| self.inputs[*n].failed)
     }
-    /// What comes in now, in dBm.
+    /// Returns the power at an input now, in dBm.
     #[must_use]
     pub fn level(&self, input: usize) -> f64 {
         let input = &self.inputs[input];
@@ -154,7 +156,7 @@ impl Group {
     pub fn active(&self) -> usize {
         self.live
     }
-    /// Why.
+    /// Returns the reason for the active path.
     #[must_use]
     pub fn request(&self) -> SwitchRequest {
         self.request
@@ -164,12 +166,12 @@ impl Group {
     pub fn since(&self) -> Option<Duration> {
         self.since
     }
-    /// How often it has gone over.
+    /// Returns the number of switch-overs.
     #[must_use]
     pub fn switch_overs(&self) -> u64 {
         self.switch_overs
     }
-    /// How often an input has failed.
+    /// Returns the number of signal failures of the inputs.
     #[must_use]
     pub fn signal_failures(&self) -> u64 {
         self.signal_failures
@@ -274,7 +276,7 @@ impl Group {
         None
     }
 
-    /// A path that is well; the preferred one first.
+    /// Returns an available path; the preferred one first.
     fn available_path(&self) -> Option<usize> {
         std::iter::once(self.preferred)
             .chain(0..self.paths.len())

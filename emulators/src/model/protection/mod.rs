@@ -1,4 +1,4 @@
-//! Boxes that protect: groups of paths behind the contract.
+//! Protection switches: groups of paths behind the contract.
 
 mod group;
 
@@ -33,24 +33,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Why the box did not do it.
+/// Reason for which the device did not perform a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtectionRejection {
-    /// There is no such group.
+    /// The group does not exist.
     NoSuchGroup,
     /// The group has no such path.
     NoSuchPath,
-    /// The group stands in the other mode.
+    /// The group is in the other mode.
     WrongMode,
-    /// A fault: refused.
+    /// A fault refused the change.
     Gate(ChangeRefusal),
 }
 
-/// The model.
+/// Model of a protection switch.
 pub struct ProtectionSwitch {
     base: DeviceBase,
     limits: ProtectionCapabilities,
-    /// Of a box that is an A/B switch or a crossbar too.
+    /// Properties of a protection switch that is also an A/B switch or a crossbar.
     switch: Option<SwitchCapabilities>,
     change_faults: ChangeFaults,
     clock: Clock,
@@ -61,7 +61,7 @@ pub struct ProtectionSwitch {
 }
 
 impl ProtectionSwitch {
-    /// A box with these groups.
+    /// Creates a protection switch with these groups.
     #[must_use]
     pub fn new(
         identity: Identity,
@@ -92,7 +92,8 @@ impl ProtectionSwitch {
             pulled: Mutex::default(),
         }
     }
-    /// A box whose one group is the position of a switch: of an A/B switch, path n is channel n + 1; of a crossbar, path 0 is bar and path 1 cross.
+    /// Adds a switch whose position is the path of the one group: path n of an A/B switch is
+    /// channel n + 1; path 0 of a crossbar is bar and path 1 cross.
     #[must_use]
     pub fn with_switch(mut self, switch: SwitchCapabilities) -> Self {
         self.switch = Some(switch);
@@ -106,17 +107,17 @@ impl ProtectionSwitch {
             .with_kinds(&[DeviceKind::OpticalSwitch, DeviceKind::ProtectionSwitch]);
         self
     }
-    /// What all devices have.
+    /// Returns the state that all models share.
     #[must_use]
     pub fn base(&self) -> &DeviceBase {
         &self.base
     }
-    /// Refused changes.
+    /// Returns the scheduled refusals of changes.
     #[must_use]
     pub fn change_faults(&self) -> &ChangeFaults {
         &self.change_faults
     }
-    /// Its time.
+    /// Returns the clock of the model.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -159,7 +160,7 @@ impl ProtectionSwitch {
         }
     }
 
-    /// Lets time pass: what happens by itself happens, and is told as an event.
+    /// Advances the model to the current time. Automatic changes are published as events.
     pub fn tick(&self) {
         let now = self.clock.now();
         for (id, group) in &mut *self.lock() {
@@ -168,7 +169,7 @@ impl ProtectionSwitch {
         }
     }
 
-    /// Looks at a group as it stands now.
+    /// Calls `look` with the current state of a group.
     pub fn with_group<T>(&self, id: &GroupId, look: impl FnOnce(&Group) -> T) -> Option<T> {
         self.tick();
         self.lock()
@@ -267,7 +268,7 @@ impl ProtectionSwitch {
         })
     }
 
-    /// What commands can change, as text.
+    /// Returns the state that commands can change, as text.
     #[must_use]
     pub fn state(&self) -> String {
         self.tick();
@@ -374,7 +375,8 @@ impl ProtectionSwitch {
     }
 }
 
-/// The cross-connects of a position: of an A/B switch by channel, of a crossbar bar or cross. `None`: cross-connects cannot show it.
+/// Returns the cross-connects of a position: a channel of an A/B switch, bar or cross of a
+/// crossbar. `None` if cross-connects cannot express it.
 #[must_use]
 pub fn connections_of(geometry: Geometry, position: usize) -> Option<CrossConnects> {
     let pairs: &[(u32, u32)] = match (geometry, position) {

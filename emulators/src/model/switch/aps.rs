@@ -1,40 +1,43 @@
-//! Automatic protection switching between ports: the path of a working port goes over to a protecting port when a trigger's alarm is raised.
+//! Automatic protection switching between ports: the path of a working port switches over to a
+//! protection port if the alarm of a trigger is raised.
 //!
-//! Only names and numbers of it are public. Our choices: of several protecting ports, the one with the least priority number is taken, if it is free and in service; a
-//! port without triggers never goes over; nothing goes back by itself; `inhswpr` (inhibit switch to protection) brings the path back to its working port and
-//! keeps it there; `inhswwkg` keeps it where it is; whoever disconnects or moves the path of a group ends its being switched.
+//! Only names and numbers of this function are public. Chosen by this project: of several
+//! protection ports, the free one in service with the lowest priority number is used; a port
+//! without triggers never switches over; nothing reverts automatically; `inhswpr` (inhibit switch
+//! to protection) returns the path to its working port and keeps it there; `inhswwkg` keeps it on
+//! the active port; disconnecting or moving the path of a group ends the protection switching.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a port takes part, and what is inhibited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Condition {
-    /// Nothing.
+    /// Nothing is inhibited.
     #[default]
     None,
-    /// To go over to protection.
+    /// Switching to the protection port is inhibited.
     ToProtection,
     /// To go back to working.
     ToWorking,
 }
 
-/// The groups.
+/// The protection groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aps {
     /// By working port, the protecting ports with their priorities.
     pub groups: BTreeMap<u32, BTreeMap<u32, u32>>,
-    /// By working port, the ports whose loss of signal makes it go over.
+    /// For each working port, the ports whose loss of signal triggers a switch-over.
     pub triggers: BTreeMap<u32, BTreeSet<u32>>,
     /// Ports that are out of service.
     pub out_of_service: BTreeSet<u32>,
-    /// What is inhibited.
+    /// For each port, the inhibited operation.
     pub conditions: BTreeMap<u32, Condition>,
     /// By working port that has gone over: where its path is, and the port at the other end.
     pub(super) over: BTreeMap<u32, (u32, u32)>,
 }
 
 impl Aps {
-    /// What is inhibited at a port.
+    /// Returns the inhibited operation of a port.
     #[must_use]
     pub fn condition(&self, port: u32) -> Condition {
         self.conditions.get(&port).copied().unwrap_or_default()
@@ -44,7 +47,7 @@ impl Aps {
     pub fn protecting(&self, working: u32) -> Option<u32> {
         self.over.get(&working).map(|(protecting, _)| *protecting)
     }
-    /// The working ports that go over when this port loses its signal.
+    /// Returns the working ports that switch over if this port loses its signal.
     pub(super) fn triggered_by(&self, port: u32) -> Vec<u32> {
         let of =
             |(working, ports): (&u32, &BTreeSet<u32>)| ports.contains(&port).then_some(*working);

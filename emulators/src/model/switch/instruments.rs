@@ -1,4 +1,4 @@
-//! What a matrix measures, attenuates and protects: the instruments of a [`Switch`].
+//! Instruments of a [`Switch`] matrix: power monitors, attenuators and protection.
 
 use super::{
     State, Switch, SwitchRejection,
@@ -37,14 +37,14 @@ pub const AVERAGING: [Duration; 8] = [
     Duration::from_secs(2),
 ];
 
-/// What happened, for those who tell of it.
+/// Event of the switch, for its wire front ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SwitchEvent {
     /// Paths were made or taken away: ingress and egress ports, pairwise.
     Switched {
-        /// Ingress ports.
+        /// Numbers of the ingress ports.
         ingress: Vec<u32>,
-        /// Egress ports.
+        /// Numbers of the egress ports.
         egress: Vec<u32>,
     },
     /// A shutter was opened or closed.
@@ -53,15 +53,15 @@ pub enum SwitchEvent {
     PortFailed(u32),
     /// An alarm was raised, or cleared.
     Alarm(u32, AlarmKind, bool),
-    /// The path to a port went over to a protecting port, or back to the working one.
+    /// The path to a port switched over to a protection port, or back to the working port.
     Protected {
-        /// Whether it went over, or back.
+        /// `true` for a switch-over, `false` for a return.
         over: bool,
         /// The port at its other end.
         connected: u32,
-        /// The working port.
+        /// Number of the working port.
         working: u32,
-        /// The protecting port.
+        /// Number of the protection port.
         protecting: u32,
     },
 }
@@ -91,7 +91,8 @@ pub(super) fn protection() -> ProtectionCapabilities {
 }
 
 impl State {
-    /// What leaves at an egress port without its attenuator, or enters at an ingress port.
+    /// Returns the power at an egress port before its attenuator, or the input power of an ingress
+    /// port, in dBm.
     fn light(&self, switch: &Switch, port: u32) -> Option<f64> {
         let blocked = |p: u32| {
             self.disabled.contains(&p) || self.failed.contains(&p) || self.cut.contains(&p)
@@ -111,7 +112,7 @@ impl State {
             .map(|input| input - switch.loss - self.extra_loss)
     }
 
-    /// What the monitor of a port shows, in dBm, not below [`NO_LIGHT_DBM`].
+    /// Returns the reading of the monitor at a port, in dBm, at least [`NO_LIGHT_DBM`].
     pub(super) fn power(&self, switch: &Switch, port: u32) -> f64 {
         let light = self.light(switch, port).map(|light| {
             let voa = self.voas.get(&port).copied().unwrap_or_default();
@@ -135,7 +136,7 @@ impl State {
 
     /// Lets the light of now act: alarms, and what they trigger. Tells what happened.
     pub(super) fn settle(&mut self, switch: &Switch) {
-        // Each round, at least one port goes over that had not, so that this ends.
+        // Each round switches over at least one more port, so the loop ends.
         loop {
             let mut lost = Vec::new();
             let ports: Vec<u32> = self.monitors.keys().copied().collect();
@@ -207,7 +208,7 @@ impl State {
 }
 
 impl Switch {
-    /// What happens from now on.
+    /// Subscribes to the events from now on.
     #[must_use]
     pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<SwitchEvent> {
         self.happenings.subscribe()

@@ -5,31 +5,31 @@ use std::fmt;
 /// Whether an alarm is raised, and whether it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlarmMode {
-    /// Never raised.
+    /// The alarm is never raised.
     Off,
     /// Raised once, and stays until it is cleared.
     Single,
-    /// Follows the light.
+    /// The alarm follows the power.
     Continuous,
 }
 
-/// Which limit counts.
+/// Limits that an alarm uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     /// Below the low one.
     Low,
     /// Above the high one.
     High,
-    /// Either.
+    /// Low and high limit.
     Both,
 }
 
-/// Which alarm of a monitor.
+/// Kind of an alarm of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlarmKind {
     /// Loss of signal.
     Los,
-    /// Degraded signal.
+    /// Signal degrade (G.808.1).
     Degraded,
 }
 
@@ -38,11 +38,11 @@ pub enum AlarmKind {
 pub struct Alarm {
     /// Whether it is raised, and whether it stays.
     pub mode: AlarmMode,
-    /// Which limit counts.
+    /// Limits that the alarm uses.
     pub edge: Edge,
-    /// The low limit.
+    /// Low limit, in thousandths of a dBm.
     pub low: i32,
-    /// The high limit.
+    /// High limit, in thousandths of a dBm.
     pub high: i32,
     raised: bool,
 }
@@ -57,12 +57,12 @@ impl Alarm {
             raised: false,
         }
     }
-    /// Whether it stands.
+    /// Returns whether the alarm is active.
     #[must_use]
     pub fn raised(&self) -> bool {
         self.raised
     }
-    /// Clears it; it is raised again if its cause stands.
+    /// Clears the alarm; it is raised again if its cause persists.
     pub fn clear(&mut self) {
         self.raised = false;
     }
@@ -86,18 +86,18 @@ impl Alarm {
     }
 }
 
-/// A monitor.
+/// Settings and alarms of a power monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Monitor {
     /// For which wavelength it is calibrated, in pm.
     pub wavelength: u32,
-    /// What is added to each reading, in thousandths of a dB.
+    /// Offset of each reading, in thousandths of a dB.
     pub offset: i32,
-    /// How long it averages: a code from 1 to 8.
+    /// Averaging time, as a code from 1 to 8.
     pub averaging: u8,
-    /// Its alarms.
+    /// Alarm for loss of signal.
     pub los: Alarm,
-    /// Its alarms.
+    /// Alarm for a degraded signal.
     pub degraded: Alarm,
 }
 
@@ -161,16 +161,16 @@ impl Monitor {
     }
 }
 
-/// What a variable attenuator keeps.
+/// Quantity that a variable attenuator keeps constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoaMode {
     /// It lets all light pass.
     None,
-    /// A loss.
+    /// A constant loss.
     Fixed,
-    /// Its greatest loss.
+    /// The maximum loss of the device.
     Maximum,
-    /// An output power.
+    /// A constant output power.
     Absolute,
     /// An output power below that of another port.
     Relative,
@@ -181,11 +181,11 @@ pub enum VoaMode {
 /// A variable attenuator. The level is in thousandths of a dB or dBm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Voa {
-    /// What it keeps.
+    /// Quantity that is kept constant.
     pub mode: VoaMode,
     /// The level of that.
     pub level: i32,
-    /// The other port.
+    /// Reference port; `None` if the mode has none.
     pub reference: Option<u32>,
 }
 
@@ -203,7 +203,7 @@ impl Default for Voa {
 pub(super) const MAX_ATTENUATION_DB: f64 = 40.0;
 
 impl Voa {
-    /// What leaves, in dBm, of what would without it. It only takes light away.
+    /// Returns the output power in dBm for this input power. An attenuator only reduces power.
     pub(super) fn passes(&self, light: f64, reference: Option<f64>) -> f64 {
         let level = f64::from(self.level) / 1000.0;
         match self.mode {

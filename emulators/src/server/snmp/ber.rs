@@ -1,7 +1,7 @@
 //! BER as a tree, for changing messages that are on their way: any message is taken apart and put
 //! together again, whether its content makes sense or not.
 
-/// How deep a message may nest: an SNMPv3 message nests 6 levels.
+/// Maximum nesting depth: an SNMPv3 message has 6 levels.
 const MAX_DEPTH: usize = 12;
 
 /// A tag with its content.
@@ -96,7 +96,7 @@ impl Tlv {
         }
     }
 
-    /// What a constructed one holds.
+    /// Returns the elements of a constructed value.
     pub(super) fn inside(&mut self) -> Option<&mut Vec<Tlv>> {
         match self {
             Self::Constructed(_, inside) => Some(inside),

@@ -1,4 +1,4 @@
-//! What fielded agents do that `async-snmp`'s agent cannot: messages are changed on their way
+//! Faults of agents in the field that `async-snmp`'s agent cannot produce: messages are changed
 //! between agent and manager, and signed and encrypted again with the keys of the one user.
 
 use super::ber::Tlv;
@@ -15,7 +15,7 @@ use std::{
 /// An error-status of RFC 3416.
 const TOO_BIG: u32 = 1;
 const GEN_ERR: u32 = 5;
-/// PDU tags.
+/// Tag of the GetBulkRequest PDU.
 const GET_BULK: u8 = 0xa5;
 const RESPONSE: u8 = 0xa2;
 /// The tag of an OCTET STRING.
@@ -40,7 +40,7 @@ struct Clock {
     since: Instant,
 }
 
-/// What is done with a request.
+/// Treatment of a request.
 pub(super) enum Request {
     /// It goes to the agent.
     Pass(Vec<u8>),
@@ -136,7 +136,7 @@ impl Damage {
 
     fn note_clock(&self, boots: u32, time: u32) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        // A discovery Report of an agent that nobody has met shows 0 and 0.
+        // A discovery Report of an agent that is not known yet contains 0 and 0.
         if boots > 0 && clock.is_none_or(|c| c.boots != boots) {
             *clock = Some(Clock {
                 boots,

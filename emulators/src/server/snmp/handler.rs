@@ -91,7 +91,8 @@ impl Drop for Gathered {
     }
 }
 
-/// `async-snmp` lets one SET in at a time; a [`Prepared`] that is dropped, in whatever way its PDU ended, leaves nothing behind.
+/// `async-snmp` processes one SET at a time. A dropped [`Prepared`] leaves nothing, however its PDU
+/// ended.
 type Desk = Arc<Mutex<Gathered>>;
 
 fn lock(desk: &Desk) -> MutexGuard<'_, Gathered> {
@@ -145,8 +146,9 @@ impl PreparedSet for Prepared {
         };
         Box::pin(async move { done.map_err(|_| SetCommitError::Failed) })
     }
-    /// Only a first commit can fail. The model takes whole PDUs: all that can go wrong is found by the test before, but for a refusal that was asked for as
-    /// a fault, which comes before anything is placed.
+    /// Only the first commit can fail. The model applies whole PDUs: the test before finds all
+    /// errors except a refusal that was injected as a fault, and this happens before anything is
+    /// applied.
     fn undo<'a>(
         &'a mut self,
         _context: &'a RequestContext,

@@ -11,11 +11,11 @@ use std::{
 };
 use tokio::{net::UdpSocket, task::JoinSet, time::sleep};
 
-/// How long a client that is silent keeps its socket.
+/// Time after which the socket of a silent client is closed.
 const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most clients at a time.
 const CLIENTS: usize = 1024;
-/// The longest datagram.
+/// Maximum length of a datagram, in bytes.
 const DATAGRAM: usize = 65_535;
 /// Time between the datagrams of a flood.
 const FLOOD_INTERVAL: Duration = Duration::from_millis(1);
@@ -53,7 +53,7 @@ impl Relay {
         self.front.local_addr()
     }
 
-    /// Until dropped.
+    /// Relays datagrams until dropped.
     pub(super) async fn run(&self) {
         let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
         let mut tasks = JoinSet::new();

@@ -15,7 +15,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
-    /// How far it has read.
+    /// Returns the number of bytes read.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -24,7 +24,8 @@ impl<'a> Reader<'a> {
         self.at += n;
         Some(taken)
     }
-    /// `string` of hw and mon: u16 length, then UTF-8 (what is not becomes the replacement character).
+    /// Reads a `string` of hw and mon: u16 length, then UTF-8; invalid bytes become the replacement
+    /// character.
     pub(super) fn string(&mut self) -> Option<String> {
         let n = self.take(2)?;
         let text = self.take(usize::from(u16::from_le_bytes([n[0], n[1]])))?;
@@ -36,11 +37,11 @@ impl<'a> Reader<'a> {
         let text = self.take(usize::from(n))?;
         Some(String::from_utf8_lossy(text).into_owned())
     }
-    /// `i`
+    /// Reads an `i` (32-bit integer).
     pub(super) fn int(&mut self) -> Option<i32> {
         Some(i32::from_le_bytes(self.take(4)?.try_into().ok()?))
     }
-    /// `d`
+    /// Reads a `d` (64-bit float).
     pub(super) fn double(&mut self) -> Option<f64> {
         Some(f64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
@@ -54,7 +55,7 @@ pub(super) fn string(text: &str) -> Vec<u8> {
     out
 }
 
-/// `string` of hws.
+/// Encodes a `string` of hws.
 pub(super) fn short_string(text: &str) -> Vec<u8> {
     let n = u8::try_from(text.len()).unwrap_or(u8::MAX);
     let mut out = vec![n];
@@ -82,7 +83,8 @@ pub(super) fn data(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What the whole commands among the bytes are answered with, and the bytes that are none yet. At the empty command the server hangs up.
+/// Returns the replies to the complete commands in the input and the remaining bytes. The empty
+/// command closes the connection.
 pub(super) fn commands(
     mut buffer: Vec<u8>,
     bytes: &[u8],

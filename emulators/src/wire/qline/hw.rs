@@ -1,6 +1,9 @@
-//! `hw`: settings of the hardware. Source: `remote/hw_alice.py`, `remote/hw_bob.py`, and the clients `local/hw_alice.py`, `local/hw_bob.py`.
+//! `hw`: settings of the hardware. Source: `remote/hw_alice.py`, `remote/hw_bob.py`, and the
+//! clients `local/hw_alice.py`, `local/hw_bob.py`.
 //!
-//! Only commands whose arguments the source shows are here; another one gets no reply, and since its arguments cannot be told from the next command, what came with it is dropped.
+//! Only commands whose arguments are in the source are implemented. Any other command gets no
+//! reply; the rest of its input is dropped, because its arguments cannot be distinguished from the
+//! next command.
 
 use super::{
     Node, Side,
@@ -12,7 +15,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What a command takes.
+/// Arguments of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Argument {
     Text,
@@ -21,7 +24,7 @@ enum Argument {
 }
 use Argument::{Double as D, Int as I, Text as S};
 
-/// What it answers.
+/// Reply of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     None,
@@ -82,10 +85,11 @@ const COMMANDS: &[Entry] = &[
     ("get_gates", BOB, &[], Answer::Gates),
 ];
 
-/// An empty list, pickled by protocol 4. What a real box pickles is not told, and no driver may unpickle it.
+/// An empty list, pickled with protocol 4. The content of a real reply is not published, and no
+/// driver may unpickle it.
 const PICKLED: &[u8] = b"\x80\x04]\x94.";
 
-/// One connection.
+/// Session of one connection.
 pub struct Hw {
     node: Arc<Node>,
     buffer: Vec<u8>,
@@ -139,7 +143,7 @@ impl Hw {
 
     fn carry_out(&self, name: &str, words: &[String], answer: Answer) -> Vec<u8> {
         if let Some(setting) = name.strip_prefix("set_") {
-            // A change that the model refuses is silently not done: there is no error on this wire.
+            // A change that the model refuses is silently ignored: the protocol has no errors.
             if self.node.link().change_faults().check().is_ok() {
                 self.node
                     .settings()

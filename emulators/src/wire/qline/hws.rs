@@ -1,7 +1,9 @@
-//! `hws`: calibration sequences, at Alice. Source: `remote/hws_alice.py` (commit 0188ac6), `local/hws.py`.
+//! `hws`: calibration sequences, at Alice. Source: `remote/hws_alice.py` (commit 0188ac6),
+//! `local/hws.py`.
 //!
-//! A command is answered when it has ended, each in its own words; `verify_gates` and `loop_find_gates` send a picture before them. While one runs, the link is `calibrating`.
-//! One connection at a time is served by a real box; the emulator serves several.
+//! A command is answered when it has ended, each with its own text; `verify_gates` and
+//! `loop_find_gates` send a picture first. During a command, the link is `calibrating`. A real
+//! device serves one connection at a time; the emulator serves several.
 
 use super::{
     Node,
@@ -35,7 +37,7 @@ const PLAIN: &[&str] = &[
     "single_peak",
 ];
 
-/// What stands for a picture: eight bytes of a PNG's beginning. A real box sends a plot.
+/// Placeholder for a picture: the first eight bytes of a PNG. A real device sends a plot.
 const PNG_HEADER: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// Coloured as Python's termcolor does it.
@@ -43,7 +45,7 @@ fn coloured(good: bool, text: &str) -> String {
     format!("\u{1b}[{}m{text}\u{1b}[0m", if good { 32 } else { 31 })
 }
 
-/// One connection.
+/// Session of one connection.
 pub struct Hws {
     node: Arc<Node>,
     buffer: Vec<u8>,
@@ -85,7 +87,7 @@ impl Hws {
             }
             _ => {}
         }
-        // The source takes what stands behind the last underscore.
+        // The source parses the text after the last underscore.
         match command.split_once('_') {
             Some(("save", _)) => {
                 self.node.save(last(command));
@@ -115,7 +117,7 @@ fn last(command: &str) -> &str {
     command.rsplit('_').next().unwrap_or_default()
 }
 
-/// What a calibration answers; `None` for an unknown one.
+/// Returns the reply of a calibration; `None` for an unknown one.
 fn reply_text(command: &str, light: bool) -> Option<Vec<u8>> {
     let word = if light { "success" } else { "fail" };
     let numbered = |name: &str| {

@@ -1,19 +1,24 @@
 //! Veriqloud Qline (KIWI), a BB84 system: the management and monitoring servers of Alice and Bob.
 //!
-//! Source: the vendor's own public repository `Veriqloud/kiwi_hw_control`: the servers `remote/{hw_alice,hw_bob,mon_alice,mon_bob,hws_alice}.py`, their clients
+//! Source: the vendor's public repository `Veriqloud/kiwi_hw_control`: the servers
+//! `remote/{hw_alice,hw_bob,mon_alice,mon_bob,hws_alice}.py`, their clients
 //! `local/{hw_alice,hw_bob,mon,hws}.py`, and `config/qline1/meta_config.json` for the ports.
 //!
-//! | server | port of the sample configuration | where | module |
+//! | server | port of the sample configuration | at | module |
 //! |---|---|---|---|
 //! | hw | 13000 | both | [`hw`] |
 //! | hws | 13001 | Alice | [`hws`] |
 //! | mon | 13002 | both | [`mon`] |
 //! | KMS, ETSI GS QKD 014 over plain HTTP | 13003, 13004 | both | `crate::wire::etsi014` |
 //!
-//! No request ids, no TLS, no authentication; an empty command disconnects. Raw-key start and stop (`gc`) run over a Unix socket on the machine itself and are not here.
+//! The protocol has no request IDs, no TLS and no authentication; an empty command disconnects.
+//! Start and stop of the raw key (`gc`) use a Unix socket on the host itself and are not emulated.
 //!
-//! Our choices, where the source is silent: what the `hw` settings do to the model (they are remembered, and shown by `get_info` as `name = value` lines);
-//! calibration commands of `hws` take the model's calibration time, and succeed while there is light; the numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the clock's pulses.
+//! Chosen by this project, because the source does not specify it: the effect of the `hw` settings
+//! on the model (they are stored, and `get_info` returns them as `name = value` lines); calibration
+//! commands of `hws` take the calibration time of the model and succeed while there is light; the
+//! numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the pulses of the
+//! clock.
 
 pub mod frame;
 pub mod hw;
@@ -32,12 +37,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Which end.
+/// End of the QKD link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The transmitter.
+    /// Alice: the transmitter.
     Alice,
-    /// The receiver.
+    /// Bob: the receiver.
     Bob,
 }
 
@@ -60,17 +65,18 @@ impl Node {
             saved: Mutex::default(),
         })
     }
-    /// Which end.
+    /// Returns the end of the link.
     #[must_use]
     pub fn side(&self) -> Side {
         self.side
     }
-    /// The link.
+    /// Returns the QKD link.
     #[must_use]
     pub fn link(&self) -> &Arc<QkdLink> {
         &self.link
     }
-    /// What commands can change at this end, as text; the link has its own.
+    /// Returns the state of this end that commands can change, as text; the state of the link is
+    /// separate.
     #[must_use]
     pub fn state(&self) -> String {
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 /// Bins of `get_gates`: 0 to 625 in steps of 2.
 const BINS: usize = 312;
-/// Temperature of the detector. The unit is not told; our choice is degrees Celsius.
+/// Temperature of the detector. The unit is not published; this project chose degrees Celsius.
 const DETECTOR: f64 = -50.0;
 
-/// One connection.
+/// Session of one connection.
 pub struct Mon {
     node: Arc<Node>,
     buffer: Vec<u8>,

@@ -9,10 +9,10 @@ use tokio::sync::broadcast;
 pub trait Mib: Send + Sync + 'static {
     /// A column or a scalar.
     type Object: Copy + Send + Sync + 'static;
-    /// What a SET would do.
+    /// Tested changes of a SET.
     type Draft;
 
-    /// The objects, below 1.3.6.1.4.1, in the order of their names; none is below another.
+    /// Objects below 1.3.6.1.4.1, sorted by name; none is below another.
     const OBJECTS: &'static [(&'static [u32], Self::Object)];
 
     /// The part that does not depend on the maker.
@@ -21,9 +21,9 @@ pub trait Mib: Send + Sync + 'static {
     fn has(&self, _object: Self::Object) -> bool {
         true
     }
-    /// The indices of its instances, in their order.
+    /// Returns the indices of the instances of an object, in ascending order.
     fn instances(&self, object: Self::Object) -> Vec<Vec<u32>>;
-    /// The value of an instance; `None` if there is none.
+    /// Returns the value of an instance; `None` if it does not exist.
     fn read(&self, object: Self::Object, index: &[u32]) -> Option<Value>;
     /// A draft that does nothing.
     fn draft(&self) -> Self::Draft;
@@ -43,9 +43,9 @@ pub trait Mib: Send + Sync + 'static {
     /// # Errors
     /// Why it is refused as a whole; only if the state has moved on since the test.
     fn commit(&self, draft: Self::Draft) -> Result<(), ErrorStatus>;
-    /// What SETs can change, as text; never a secret.
+    /// Returns the state that SETs can change, as text; never a secret.
     fn state(&self) -> String;
-    /// Lets the model's time pass, so that what happens by itself is notified.
+    /// Advances the model, so that automatic changes are notified.
     fn tick(&self) {}
     /// A fault of the device.
     ///
@@ -54,16 +54,17 @@ pub trait Mib: Send + Sync + 'static {
     fn fault(&self, fault: &DeviceFault) -> Result<(), String>;
 }
 
-/// What a shell needs beside the service.
+/// Operations that a server needs in addition to the service.
 pub trait SnmpAgent: SnmpService {
-    /// Tests the varbinds of a SET, or the first of them, without applying any. If the first `n` pass and the first `n + 1` do not, it is the last that is refused.
+    /// Tests the varbinds of a SET, or the first of them, without applying any. If the first `n`
+    /// pass and the first `n + 1` do not, the last one is refused.
     ///
     /// # Errors
     /// As [`SnmpService::set`].
     fn test(&self, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)>;
-    /// The maker-independent part.
+    /// Returns the vendor-independent part.
     fn node(&self) -> &Node;
-    /// What SETs can change, as text; never a secret.
+    /// Returns the state that SETs can change, as text; never a secret.
     fn state(&self) -> String;
     /// Lets the model's time pass.
     fn tick(&self);
@@ -77,14 +78,14 @@ enum Place<O> {
     Own(O),
 }
 
-/// Where `oid` stands: at an instance of the object that is found, and its index.
+/// Returns the object of `oid` and the index of the instance.
 fn find<'a, O: Copy>(objects: &[(&'static [u32], O)], ids: &'a [u32]) -> Option<(O, &'a [u32])> {
     let n = objects.partition_point(|(prefix, _)| *prefix <= ids);
     let (prefix, object) = objects.get(n.checked_sub(1)?)?;
     Some((*object, ids.strip_prefix(*prefix)?))
 }
 
-/// The first instance behind `ids`.
+/// Returns the first instance after `ids`.
 fn first_after<O: Copy>(
     objects: &[(&'static [u32], O)],
     ids: &[u32],
@@ -122,7 +123,7 @@ impl<M: Mib> Agent<M> {
     pub fn new(mib: M) -> Self {
         Self(mib)
     }
-    /// The objects.
+    /// Returns the objects of the vendor.
     #[must_use]
     pub fn mib(&self) -> &M {
         &self.0
@@ -228,7 +229,8 @@ impl<M: Mib> SnmpAgent for Agent<M> {
 
 impl<M: Mib> ApplyDeviceFault for Agent<M> {
     fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
-        // The agent restarts with the device; a device whose traffic is not touched by that has nothing more to do.
+        // The agent restarts with the device. A device whose traffic is unaffected needs no other
+        // action.
         let done = self.0.fault(fault);
         if *fault == DeviceFault::Reboot {
             self.0.node().reboot();
@@ -276,7 +278,7 @@ pub(crate) fn unsigned(value: &Value, fits: impl Fn(u32) -> bool) -> Result<u32,
     }
 }
 
-/// An OCTET STRING.
+/// Decodes an OCTET STRING.
 pub(crate) fn octets(value: &Value) -> Result<&[u8], ErrorStatus> {
     if let Value::OctetString(bytes) = value {
         Ok(bytes)
@@ -290,7 +292,7 @@ pub(crate) fn tenths(value: f64) -> Value {
     Value::Integer((value * 10.0).round() as i32)
 }
 
-/// TruthValue (RFC 2579).
+/// Encodes a TruthValue (RFC 2579).
 pub(crate) fn truth_value(yes: bool) -> Value {
     Value::Integer(if yes { 1 } else { 2 })
 }

@@ -61,7 +61,7 @@ pub fn olp() -> Arc<dyn SnmpAgent> {
         NodeOptions::named("fuzzed", olp::ENTERPRISE),
     )
 }
-/// The agent of a PacketLight box that encrypts and protects.
+/// Creates the agent of a PacketLight device with encryption and protection.
 #[must_use]
 pub fn packetlight() -> Arc<dyn SnmpAgent> {
     let link = ForcedRekeyLink::new(Clock::manual(), b"emulated initial secret");
@@ -90,7 +90,8 @@ pub fn polatis() -> Arc<dyn SnmpAgent> {
     )
 }
 
-/// A varbind as the bytes that [`run`] reads: how many numbers its name has, these as base-128 numbers; type; length; value.
+/// Encodes a varbind as the bytes that [`run`] reads: number of sub-identifiers, these as base-128
+/// numbers; type; length; value.
 #[must_use]
 pub fn encoded(bind: &VarBind) -> Vec<u8> {
     let mut bytes = vec![bind.oid.sub_identifiers().len() as u8];
@@ -150,10 +151,12 @@ fn decoded(bytes: &mut impl Iterator<Item = u8>) -> Option<VarBind> {
     Some(VarBind::new(Oid::from(name.as_slice()), value))
 }
 
-/// Asks an agent for each name, and for the one behind it; then sets all of them in one PDU, and each by itself.
+/// Requests each name and the one after it from an agent; then sets all of them in one PDU, and
+/// each in its own PDU.
 ///
 /// # Panics
-/// If the name behind another is not greater, or what is said to be there is not; that is a mistake of the agent.
+/// If the name after another is not greater, or a reported instance does not exist: this is an
+/// error of the agent.
 pub fn run(agent: &dyn SnmpAgent, input: &[u8]) {
     let mut bytes = input.iter().copied();
     let binds: Vec<VarBind> = std::iter::from_fn(|| decoded(&mut bytes))

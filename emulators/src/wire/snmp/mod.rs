@@ -1,8 +1,8 @@
 //! SNMP agents without sockets: a tree of objects over a model.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | [`node`] | what every agent has: SNMPv2-MIB system group, interface names, engine, notifications |
+//! | [`node`] | common to every agent: SNMPv2-MIB system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
 //! | [`fuzz`] | bytes as requests to an agent |
 //! | [`packetlight`] | PacketLight, at an end of a forced re-initialisation pair |
@@ -11,8 +11,9 @@
 //! | [`olp`] | FS.com and Glsun OLP cards in a chassis |
 //! | [`nokia`] | Nokia SR OS MACsec, at an end of a two-slot pair |
 //!
-//! Which error-status real agents return is not public, for either family. Ours are those that RFC 3416, 4.2.5 suggests, by our choice. So is this: the varbinds of
-//! a SET are tested in their order, each against the state that those before it would leave; then all are applied, or none.
+//! The error-status that real agents return is not published for these families. This project chose
+//! those that RFC 3416, 4.2.5 suggests. It also chose that the varbinds of a SET are tested in
+//! order, each against the state that those before it would leave; then all are applied, or none.
 
 pub mod agent;
 pub mod fuzz;

@@ -1,4 +1,4 @@
-//! What every agent has, whoever made it.
+//! Objects and notifications that every agent has.
 
 use crate::clock::Clock;
 use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, Value, VarBind};
@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::{broadcast, watch};
 
-/// How many notifications wait for a slow reader.
+/// Number of notifications that are queued for a slow reader.
 const WAITING: usize = 16;
 
 /// Objects of the standard MIBs.
@@ -17,7 +17,7 @@ pub(crate) enum StandardObject {
     Descr,
     ObjectId,
     UpTime,
-    /// sysContact, sysName, sysLocation.
+    /// sysContact, sysName or sysLocation, by index.
     Text(usize),
     IfIndex,
     IfDescr,
@@ -27,7 +27,8 @@ pub(crate) enum StandardObject {
     EngineTime,
 }
 
-/// SNMPv2-MIB (RFC 3418) system group; IF-MIB (RFC 2863) ifTable and ifXTable: the columns that name a row.
+/// SNMPv2-MIB (RFC 3418) system group; IF-MIB (RFC 2863) ifTable and ifXTable: the columns that
+/// name a row.
 pub(crate) const SYSTEM_AND_IF_MIB: &[(&[u32], StandardObject)] = &[
     (&[1, 3, 6, 1, 2, 1, 1, 1], StandardObject::Descr),
     (&[1, 3, 6, 1, 2, 1, 1, 2], StandardObject::ObjectId),
@@ -49,34 +50,35 @@ pub(crate) const FRAMEWORK_MIB: &[(&[u32], StandardObject)] = &[
     (&[1, 3, 6, 1, 6, 3, 10, 2, 1, 3], StandardObject::EngineTime),
 ];
 
-/// An interface row.
+/// A row of the interface table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// ifIndex.
+    /// Interface number (`ifIndex`).
     pub index: u32,
-    /// ifDescr.
+    /// Interface description (`ifDescr`).
     pub descr: String,
-    /// ifName.
+    /// Interface name (`ifName`).
     pub name: String,
 }
 
-/// How a node names itself.
+/// Names and boots of a node.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
-    /// sysName.
+    /// Name of the node (`sysName`).
     pub name: String,
-    /// sysContact.
+    /// Contact person (`sysContact`).
     pub contact: String,
-    /// sysLocation.
+    /// Location of the node (`sysLocation`).
     pub location: String,
     /// snmpEngineID, 5 to 32 octets; agents of one network differ in it.
     pub engine_id: Vec<u8>,
-    /// snmpEngineBoots.
+    /// Number of restarts (`snmpEngineBoots`).
     pub boots: u32,
 }
 
 impl NodeOptions {
-    /// A node of this name. Its engine id is RFC 3411's text form under `enterprise`, made from the name's first 27 octets.
+    /// Creates the options of a node with this name. Its engine ID has RFC 3411's text form under
+    /// `enterprise`, from the first 27 octets of the name.
     #[must_use]
     pub fn named(name: &str, enterprise: u32) -> Self {
         let mut engine_id = (enterprise | 0x8000_0000).to_be_bytes().to_vec();
@@ -106,7 +108,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that starts now. `interfaces` are in the order of their numbers.
+    /// Creates a node that starts now. `interfaces` are sorted by number.
     #[must_use]
     pub fn new(
         clock: Clock,
@@ -139,7 +141,7 @@ impl Node {
     fn texts(&self) -> MutexGuard<'_, [Vec<u8>; 3]> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What SETs can change, as text.
+    /// Returns the state that SETs can change, as text.
     pub(crate) fn state(&self) -> String {
         let [contact, name, location] = &*self.texts();
         format!(
@@ -160,7 +162,7 @@ impl Node {
     pub fn boots(&self) -> watch::Receiver<u32> {
         self.boots.subscribe()
     }
-    /// snmpEngineID.
+    /// Returns the engine ID (`snmpEngineID`).
     #[must_use]
     pub fn engine_id(&self) -> &[u8] {
         &self.engine_id
@@ -171,12 +173,12 @@ impl Node {
         // TimeTicks wrap.
         (at.saturating_sub(*self.booted()).as_millis() / 10) as u32
     }
-    /// sysUpTime.
+    /// Returns the up-time in hundredths of a second (`sysUpTime`).
     #[must_use]
     pub fn uptime(&self) -> u32 {
         self.ticks(self.clock.now())
     }
-    /// The clock.
+    /// Returns the clock of the node.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -225,7 +227,7 @@ impl Node {
             }
         })
     }
-    /// What would be written where.
+    /// Tests a SET of an object and returns the change.
     pub(crate) fn test(
         &self,
         object: StandardObject,

@@ -1,10 +1,21 @@
-//! Nokia SR OS: TIMETRA-MACSEC-MIB, objects 1.3.6.1.4.1.6527.3.1.2.114 and notifications 1.3.6.1.4.1.6527.3.1.3.114.1, at an end of a two-slot pair.
+//! Nokia SR OS: TIMETRA-MACSEC-MIB, objects 1.3.6.1.4.1.6527.3.1.2.114 and notifications
+//! 1.3.6.1.4.1.6527.3.1.3.114.1, at an end of a two-slot pair.
 //!
-//! Our choices, where the MIB is silent (see also [`super`]): the sysObjectID's last arcs; ActivePsk to an empty slot is refused (inconsistentValue); CAK and CKN are hexadecimal text, and a CAK must have
-//! the length of the slot's EncryptType (wrongLength; wrongValue if it is no hexadecimal); a slot without CAK or CKN is notReady and holds no key; EncryptType alone empties the key;
-//! a key in use may be overwritten and destroyed; the one CA and the one port can be neither made nor destroyed, nor parted; the model always encrypts, so that
-//! "authenticate only" is refused; hellos stay at the model's 2 s, whatever MkaHelloInt says. An MKA instance stands for each slot with a key: inService if the SAK came under it, else
-//! transition if it is the active one, else outOfService. CknNotFound and IcvCheckFailed are the port's, shown in each instance. The counters of an SA begin when it is first read after its key came.
+//! Chosen by this project, because the MIB does not specify it (see also [`super`]):
+//!
+//! - the last arcs of the sysObjectID;
+//! - ActivePsk to an empty slot is refused (inconsistentValue); CAK and CKN are hexadecimal text,
+//!   and a CAK must have the length of the slot's EncryptType (wrongLength; wrongValue if it is not
+//!   hexadecimal);
+//! - a slot without CAK or CKN is notReady and holds no key; EncryptType alone empties the key; an
+//!   active key may be overwritten and destroyed;
+//! - the one CA and the one port can be neither created nor destroyed nor separated; the model
+//!   always encrypts, so that "authenticate only" is refused; hellos stay at the model's 2 s,
+//!   regardless of MkaHelloInt;
+//! - each slot with a key has an MKA instance: inService if the SAK was made under it, else
+//!   transition if it is the active one, else outOfService;
+//! - CknNotFound and IcvCheckFailed belong to the port and appear in each instance; the counters of
+//!   an SA start when it is first read after its key arrived.
 
 mod columns;
 mod events;
@@ -34,7 +45,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The enterprise number.
+/// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 6527;
 /// Under the enterprise number; the number of the model is our choice.
 const PRODUCT: [u32; 11] = [1, 3, 6, 1, 4, 1, 6527, 1, 3, 17, 1];
@@ -43,14 +54,14 @@ const CHASSIS_HARDWARE: u32 = 50_331_649;
 /// The only sub-port of release 16.0.
 const SUB: u32 = 1;
 
-/// How an agent differs from the usual one.
+/// Options of an agent.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How the node names itself.
+    /// Names of the node.
     pub node: NodeOptions,
-    /// How port ids are laid out.
+    /// Layout of port IDs.
     pub scheme: Scheme,
-    /// The port.
+    /// MACsec port of the end.
     pub port: Place,
     /// An old release, which still has tmnxMacsecPortRxTrafficEncrption.
     pub obsolete: bool,
@@ -85,7 +96,7 @@ pub(crate) struct Slot {
     pub(crate) changed: Duration,
 }
 
-/// What the model does not hold.
+/// State of the agent in addition to the model.
 #[derive(Clone)]
 pub(crate) struct Rows {
     pub(crate) slots: [Option<Slot>; 2],
@@ -156,7 +167,8 @@ pub struct Nokia {
     obsolete: bool,
 }
 
-/// An agent at an end of a pair. The CA has the name of the end's channel. Times are those of the pair's clock.
+/// Creates the agent of an end of a pair. The CA has the name of the channel of the end. Times are
+/// those of the clock of the pair.
 #[must_use]
 pub fn agent(end: Arc<MkaEndpoint>, options: Options) -> Arc<Agent<Nokia>> {
     let identity = end.base().identity();
@@ -217,7 +229,8 @@ impl Nokia {
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// The rows, after the model: an operator may have destroyed or written a key behind the agent's back.
+    /// Returns the rows, updated from the model: an operator may have destroyed or written a key
+    /// without the agent.
     fn refreshed_rows(&self) -> Rows {
         let (link, end) = (self.end.link(), self.end.end());
         let held = [1, 2].map(|n| link.slot_of(end, n));
@@ -247,7 +260,7 @@ impl Nokia {
                     .map(|(ckn, ..)| Instance { slot, ckn })
             })
             .collect();
-        // In the order of the index, in which the length comes first.
+        // In the order of the index, where the length is first.
         all.sort_by(|a, b| (a.ckn.len(), &a.ckn).cmp(&(b.ckn.len(), &b.ckn)));
         all.dedup_by(|a, b| a.ckn == b.ckn);
         all

@@ -1,8 +1,12 @@
-//! FS.com and Glsun OLP cards in an OAP chassis of sixteen slots, OAP-Cn-OLP: 25 scalars for each slot, under 1.3.6.1.4.1.40989.10.16.
+//! FS.com and Glsun OLP cards in an OAP chassis of sixteen slots, OAP-Cn-OLP: 25 scalars for each
+//! slot, under 1.3.6.1.4.1.40989.10.16.
 //!
-//! Our choices, where the MIB is silent (it has names and ranges, and no descriptions): a slot without a card has no objects; powers are in 0.01 dBm; delays are in seconds, or in
-//! what the setting says; the texts of the chassis and of its cards; the channel cannot be set in automatic mode (inconsistentValue); a card that has lost its power stands where it stood, and keeps its settings;
-//! alarm powers and wavelengths are kept and do nothing; the transmitter has constant power.
+//! Chosen by this project, because the MIB does not specify it (it has names and ranges, and no
+//! descriptions): a slot without a card has no objects; powers are in 0.01 dBm; delays are in
+//! seconds, or in the unit of the setting; the texts of the chassis and of its cards; the channel
+//! cannot be set in automatic mode (inconsistentValue); a card that has lost power keeps its path
+//! and its settings; alarm powers and wavelengths are stored and have no effect; the transmitter
+//! has constant power.
 
 use super::{
     agent::{Agent, Mib, check_change, one_of},
@@ -20,29 +24,29 @@ use std::{
     time::Duration,
 };
 
-/// The enterprise number.
+/// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 40_989;
-/// The number of the chassis' management unit (OAP-NMU) beside those of the slots, and its scalars:
-/// device type, state of the fan and of both power supplies, version, serial number.
+/// Number of the management unit (OAP-NMU) of the chassis, after those of the slots, and its
+/// scalars: device type, state of the fan and of both power supplies, version, serial number.
 const CHASSIS: u32 = 20;
 const CHASSIS_SCALARS: [u32; 6] = [1, 10, 11, 12, 13, 15];
 /// Columns: the scalars of a card.
 const COLUMNS: std::ops::RangeInclusive<u32> = 1..=25;
-/// The names of the paths, in the order of the model.
+/// Names of the paths, in the order of the model.
 pub const PATHS: [&str; 2] = ["main", "sub"];
 
 /// All objects of all cards: the index is slot, 3, scalar, 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Card;
 
-/// What is kept of a card beside the model, by scalar.
+/// Stored settings of a card in addition to the model, by scalar.
 type StoredSettings = BTreeMap<(u32, u32), i32>;
 
-/// The objects.
+/// Objects of the chassis and its cards.
 pub struct Olp {
     model: Arc<ProtectionSwitch>,
     node: Node,
-    /// How long one unit of a delay is.
+    /// Duration of one unit of a delay.
     unit: Duration,
     kept: Mutex<StoredSettings>,
 }
@@ -80,7 +84,7 @@ enum Change {
     Keep(u32, i32),
 }
 
-/// What a SET would do: by slot, in the order of its varbinds.
+/// Tested changes of a SET: by slot, in the order of its varbinds.
 #[derive(Default)]
 pub struct Draft(Vec<(u32, Change)>);
 
@@ -105,7 +109,7 @@ impl Olp {
     fn units(&self, time: Duration) -> Value {
         Value::Integer((time.as_millis() / self.unit.as_millis().max(1)) as i32)
     }
-    /// What has no meaning for the model: as it was set, or as delivered.
+    /// Returns a setting without effect on the model: as it was set, or its default.
     fn as_kept(&self, slot: u32, scalar: u32) -> i32 {
         let delivered = match scalar {
             13 | 14 => -2500,

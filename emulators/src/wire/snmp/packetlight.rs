@@ -1,8 +1,12 @@
-//! PacketLight (also Smartoptics OEM): SL-SECU-MIB and what a manager needs beside it, under 1.3.6.1.4.1.4515, at an end of a forced re-initialisation pair.
+//! PacketLight (also Smartoptics OEM): SL-SECU-MIB and the other objects that a manager needs,
+//! under 1.3.6.1.4.1.4515, at an end of a forced re-initialisation pair.
 //!
-//! Our choices, where the MIBs are silent: the pre-shared text reads as empty; ForceInit reads as 0; in one PDU the exchange is forced after everything else; the
-//! protected port is in the same state; the service's row has the uplink's ifIndex; traps carry the full ifIndex only, since the layout of its port part is not public;
-//! the management firewall cannot be closed here; an alarm is critical and service affecting; error-statuses, see [`super`].
+//! Chosen by this project, because the MIBs do not specify it: the pre-shared text reads as empty;
+//! ForceInit reads as 0; in one PDU the exchange is forced after everything else; the protected
+//! port is in the same state; the row of the service has the ifIndex of the uplink; traps contain
+//! only the full ifIndex, because the layout of its port part is not published; the management
+//! firewall cannot be closed; an alarm is critical and service affecting; error-statuses, see
+//! [`super`].
 
 macro_rules! sl { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 4515, 1, $($id),*] }; }
 
@@ -28,9 +32,9 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The enterprise number.
+/// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 4515;
-/// pl1000tec: PL-1000TE Crypto.
+/// Product pl1000tec: PL-1000TE Crypto.
 const PRODUCT: [u32; 11] = [1, 3, 6, 1, 4, 1, 4515, 100, 1, 1000, 8];
 /// SL-ALARM-MIB slAlarmConfigEntry, slAlarmActive, slAlarmTrap; slmTrapLogId.
 const ALARM: [u32; 13] = [1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 1, 1, 1];
@@ -53,16 +57,17 @@ const KEY_EXCHANGE_FAILED: u32 = 223;
 /// The one row of the entity table.
 const ENTITY: u32 = 1;
 
-/// How an agent differs from the usual one.
+/// Options of an agent.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How the node names itself.
+    /// Names of the node.
     pub node: NodeOptions,
     /// ifIndex of the uplink. The layout of these numbers is not public; this one is an example.
     pub if_index: u32,
     /// A Smartoptics OEM agent: no columns 7 (Lock) and 8 (ProtectedStatus).
     pub oem: bool,
-    /// Its optical protection, if it has one, and the model whose one group is named by the user port.
+    /// Optical protection, if the device has it, and its model, whose one group has the number of
+    /// the user port.
     pub protection: Option<(Ports, Arc<ProtectionSwitch>)>,
 }
 
@@ -79,30 +84,30 @@ impl Options {
     }
 }
 
-/// An object.
+/// An object of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object {
-    /// slmSysOperStatus.
+    /// Operational state (slmSysOperStatus).
     OperStatus,
-    /// slmSysTrapFormat.
+    /// Format of traps (slmSysTrapFormat).
     TrapFormat,
-    /// slmSysSnmpVersion.
+    /// SNMP version (slmSysSnmpVersion).
     SnmpVersion,
-    /// slmSysEncryptionCapability.
+    /// Encryption capability (slmSysEncryptionCapability).
     Capability,
     /// A column of slEntPhysicalTable.
     Entity(u32),
     /// A column of slAlarmConfigTable.
     Alarm(u32),
-    /// slSecuFirewallEnable.
+    /// Firewall state (slSecuFirewallEnable).
     Firewall,
-    /// slSecuSelectEnable.
+    /// Selected firewall rules (slSecuSelectEnable).
     FirewallSelect,
     /// A column of slSecuEncryptionTable.
     Encryption(u32),
-    /// xpdrServiceType.
+    /// Type of the service (xpdrServiceType).
     ServiceType,
-    /// xpdrCryptoUser.
+    /// User of the encryption (xpdrCryptoUser).
     CryptoUser,
     /// A column of optApsConfigTable.
     Aps(u32),
@@ -125,7 +130,7 @@ struct SharedState {
     crypto_user: Vec<u8>,
 }
 
-/// What the model does not hold, shared with its listener.
+/// State of the agent in addition to the model, shared with its listener.
 struct Board {
     node: Node,
     if_index: u32,
@@ -160,7 +165,7 @@ impl Board {
             self.trap(kind, &alarm.text, self.node.clock().now(), false);
         }
     }
-    /// SL-ALARM-MIB slAlarmTrap, its varbinds in their order.
+    /// Sends SL-ALARM-MIB slAlarmTrap, with its varbinds in order.
     fn trap(&self, kind: u32, text: &str, at: Duration, active: bool) {
         let log = {
             let mut kept = self.shared();
@@ -277,7 +282,7 @@ pub fn agent(end: Arc<ForcedRekeyEndpoint>, options: Options) -> Arc<Agent<Packe
     }))
 }
 
-/// What a SET would do, in the order in which it is done.
+/// Tested changes of a SET, in the order in which they are applied.
 #[derive(Default)]
 pub struct Draft {
     secret: Option<Zeroizing<Vec<u8>>>,
@@ -508,7 +513,7 @@ impl Mib for PacketLight {
         }
         check_change(self.end.link().change_faults(self.end.end()))?;
         match object {
-            // What the box has, and nothing else.
+            // Only the present value of the device is accepted.
             Object::TrapFormat => one_of(value, &[1]).map(drop)?,
             Object::SnmpVersion => one_of(value, &[4]).map(drop)?,
             Object::Alarm(_) => draft.acknowledge.push((
@@ -596,7 +601,8 @@ impl Mib for PacketLight {
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
         match &self.aps {
-            // A path is not the line between the pair: `cut=working`, `cut=protection`. Who operates the group is not who operates the encryptor.
+            // A path is not the line between the pair: `cut=working`, `cut=protection`. The
+            // operator of the group is not that of the encryptor.
             Some(aps) if matches!(fault, DeviceFault::Cut(Some(_))) => aps.model.apply(fault)?,
             Some(aps) if matches!(fault, DeviceFault::Operator(_)) => {
                 self.end.apply(fault).or_else(|_| aps.model.apply(fault))?

@@ -1,11 +1,16 @@
 //! Polatis: OXC, OPM, VOA and APS tables, under 1.3.6.1.4.1.26592.
 //!
-//! The MIB itself is not public: names, numbers and enumerations are those of independent users of real switches (archive id:52513912784, id:48536120552, id:36743106339; ONOS).
+//! The MIB itself is not public: names, numbers and enumerations are those of independent users of
+//! real switches (archive id:52513912784, id:48536120552, id:36743106339; ONOS).
 //!
-//! Our choices, where they are silent: the type of each column as below; writes to one port's column act at once, in the order of the PDU's varbinds; a patch between ports that cannot meet,
-//! or of a port that has failed, is inconsistentValue; VOA rows are those of the egress ports, and their mode is what DesiredState last asked for; a relative attenuation without a reference port is
-//! inconsistentValue; a trap's alarm id counts up, its status is `active` or `cleared`; the texts of messages; traps of fans, supplies and the like come only on request
-//! (`alarm=fan-fail` and its like); the interface and network tables are as delivered and cannot be written.
+//! Chosen by this project, because they do not specify it: the type of each column as below; writes
+//! to the column of one port take effect immediately, in the order of the varbinds; a patch between
+//! ports that cannot be connected, or of a port that has failed, is inconsistentValue; VOA rows are
+//! those of the egress ports, and their mode is the last DesiredState; a relative attenuation
+//! without a reference port is inconsistentValue; the alarm ID of a trap counts up, its status is
+//! `active` or `cleared`; the texts of messages; traps of fans, supplies and the like are sent only
+//! on request (`alarm=fan-fail` and others); the interface and network tables have default values
+//! and cannot be written.
 
 mod notify;
 
@@ -26,17 +31,17 @@ use qkd_switch_hal::{Geometry, Port, PortState};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
-/// The enterprise number.
+/// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 26_592;
 
-/// An object.
+/// An object of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object {
     /// polatisSysInfo: product code, serial number, firmware.
     Info(u32),
     /// A column of polatisInterfaceConfigTable.
     Interface(u32),
-    /// polatisOxcSize.
+    /// Size of the matrix (polatisOxcSize).
     Size,
     /// A column of the OXC port table.
     Port(u32),
@@ -44,7 +49,7 @@ pub enum Object {
     Monitor(u32),
     /// A column of the monitors' alarms.
     Alarm(u32),
-    /// polatisOpmPower.
+    /// Optical power (polatisOpmPower).
     Power,
     /// A column of the VOA table.
     Voa(u32),
@@ -65,7 +70,7 @@ const INTERFACES: [(&str, &str); 5] = [
     ("tl1", "tcp:3082"),
 ];
 
-/// The objects.
+/// Objects of a Polatis switch.
 pub struct PolatisMib {
     switch: Arc<Switch>,
     node: Node,
@@ -119,7 +124,7 @@ enum Change {
     Trigger(u32, u32, bool),
 }
 
-/// What a SET would do, in the order of its varbinds.
+/// Tested changes of a SET, in the order of its varbinds.
 #[derive(Default)]
 pub struct Draft(Vec<Change>);
 
@@ -287,7 +292,7 @@ impl PolatisMib {
         .map_err(ErrorStatus::from)
     }
 
-    /// RowStatus: createAndGo(4), destroy(6).
+    /// Decodes a RowStatus: createAndGo(4), destroy(6).
     fn row_status(value: &Value, exists: bool) -> Result<bool, ErrorStatus> {
         match (one_of(value, &[4, 6])?, exists) {
             (4, true) => Err(ErrorStatus::InconsistentValue),

@@ -1,8 +1,11 @@
-//! ANSI/SCTE 85-4, SCTE-HMS-HE-OPTICAL-SWITCH-MIB: an A/B switch or a 2×2 switch with failover, under 1.3.6.1.4.1.5591.
+//! ANSI/SCTE 85-4, SCTE-HMS-HE-OPTICAL-SWITCH-MIB: an A/B switch or a 2×2 switch with failover,
+//! under 1.3.6.1.4.1.5591.
 //!
-//! Our choices, where the MIB is silent: the input of a path that is well has a level; hysteresis below zero counts as none; an agent serves one unit, of entPhysicalIndex 1; in
-//! manual mode a write of heOpSwitchControl moves at once, and stays the preferred path when the mode is automatic again; which log entry of SCTE-HMS-HE-COMMON-MIB an
-//! alarm takes, and that the log table itself is not served.
+//! Chosen by this project, because the MIB does not specify it: the input level of an available
+//! path; hysteresis below zero counts as none; an agent serves one unit, of entPhysicalIndex 1; in
+//! manual mode a write of heOpSwitchControl takes effect immediately and stays the preferred path
+//! when the mode returns to automatic; the log entry of SCTE-HMS-HE-COMMON-MIB for an alarm. The
+//! log table itself is not served.
 
 use super::{
     agent::{Agent, Mib, check_change, integer, one_of, tenths},
@@ -26,10 +29,10 @@ const UNIT: u32 = 1;
 /// SCTE-HMS-HE-COMMON-MIB: heCommonAlarmEvent, and the log entry whose columns are its varbinds.
 const ALARM_EVENT: [u32; 10] = [1, 3, 6, 1, 4, 1, 5591, 1, 0, 5];
 const LOG: [u32; 16] = [1, 3, 6, 1, 4, 1, 5591, 1, 11, 2, 1, 1, 1, 2, 3, 1];
-/// heOpticalSwitchObjects.
+/// Prefix heOpticalSwitchObjects of the MIB.
 const OBJECTS: [u32; 13] = [1, 3, 6, 1, 4, 1, 5591, 1, 11, 1, 4, 1, 1];
 
-/// Which of the two that the MIB models.
+/// Kind of switch, of the two that the MIB models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Two inputs, one output: pathA, pathB.
@@ -39,7 +42,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The names of its paths, in the order of the model, with the numbers of heOpSwitchControl and the inputs that each needs.
+    /// Returns the names of the paths, in the order of the model, with the values of
+    /// heOpSwitchControl and the inputs that each path needs.
     #[must_use]
     pub const fn paths(self) -> &'static [(&'static str, i32, &'static [usize])] {
         match self {
@@ -54,7 +58,7 @@ impl Kind {
     }
 }
 
-/// An object.
+/// An object of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object {
     /// A column of heOpSwitchUnitTable.
@@ -65,17 +69,17 @@ pub enum Object {
     Output(u32),
 }
 
-/// What is kept beside the model, and what was last told.
+/// State in addition to the model, and the last notified state.
 #[derive(Default)]
 struct SharedState {
-    /// In 0.01 nm.
+    /// Wavelength, in 0.01 nm.
     wavelength: i32,
     log: u32,
-    /// Failover status, both-input status and input status, as they were told.
+    /// Last notified failover status, both-input status and input status.
     told: Vec<bool>,
 }
 
-/// The objects.
+/// Objects of the switch.
 pub struct Scte {
     kind: Kind,
     model: Arc<ProtectionSwitch>,
@@ -114,7 +118,7 @@ pub fn agent(model: Arc<ProtectionSwitch>, kind: Kind, options: NodeOptions) -> 
     Arc::new(Agent::new(scte))
 }
 
-/// What a SET would do, in the order of its varbinds.
+/// Tested changes of a SET, in the order of its varbinds.
 #[derive(Default)]
 pub struct Draft(Vec<Change>);
 
@@ -155,7 +159,7 @@ impl Scte {
         };
         self.with_group(all).unwrap_or_default()
     }
-    /// heCommonAlarmEvent for each status that is another than was told.
+    /// Sends heCommonAlarmEvent for each status that differs from the last notified one.
     fn send_notifications(&self) {
         let now = self.faults();
         let before = std::mem::replace(&mut self.shared().told, now.clone());

@@ -1,4 +1,4 @@
-//! What each command does.
+//! Execution of each command.
 
 use super::{
     Tl1Session,
@@ -335,7 +335,7 @@ fn monitored_asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     }
 }
 
-/// Nanometres to picometres.
+/// Converts nanometres to picometres.
 fn milli_wave(text: &str) -> Result<u32, ErrorCode> {
     let nm: f64 = text.trim().parse().map_err(|_| ErrorCode::BAD_VALUE)?;
     if (1000.0..=2000.0).contains(&nm) {
@@ -518,7 +518,7 @@ fn shown(port: u32, voa: Voa) -> String {
     format!("{port}:{},{level},{reference}", voa_keyword(voa.mode))
 }
 
-/// What is told of a happening: alarm code, verb, line.
+/// Returns the autonomous message of an event: alarm code, verb, line.
 pub(super) fn report(event: &SwitchEvent) -> Option<(&'static str, &'static str, String)> {
     let list = |ports: &[u32]| {
         ports

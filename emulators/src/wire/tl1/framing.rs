@@ -7,7 +7,7 @@ use std::{fmt::Write, time::Duration};
 pub(super) struct ErrorCode(pub(super) &'static str, pub(super) &'static str);
 
 impl ErrorCode {
-    /// From the sources.
+    /// Denial codes from the sources.
     pub(super) const BAD_LOGIN: Self = Self("PICC", "Privilege, Illegal Command Code");
     pub(super) const BAD_AID: Self = Self("IIAC", "Input, Invalid Access Identifier");
     pub(super) const NOT_HERE: Self = Self("IICM", "Input, not supported on this switch");
@@ -26,7 +26,7 @@ pub(super) struct Request {
     pub(super) verb: String,
     pub(super) aid: String,
     pub(super) tag: String,
-    /// The blocks behind the tag.
+    /// Blocks after the CTAG.
     pub(super) blocks: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Request {
             })
         })
     }
-    /// The first block behind the tag that is not empty.
+    /// Returns the first non-empty block after the CTAG.
     pub(super) fn first(&self) -> &str {
         self.blocks
             .iter()
@@ -155,7 +155,7 @@ pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, ErrorCode> {
 }
 
 fn header(now: Duration) -> String {
-    // A civil date from the epoch on, so that long runs keep their order.
+    // Computes a civil date from the epoch, so that long runs stay in order.
     let (mut day, second) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
     let mut year = 1970;
     let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
@@ -211,7 +211,7 @@ pub(super) fn response(now: Duration, tag: &str, result: Result<Vec<String>, Err
     text
 }
 
-/// An autonomous message.
+/// Formats an autonomous message.
 pub(super) fn autonomous(now: Duration, code: &str, tag: u32, verb: &str, line: &str) -> String {
     format!(
         "{}{code:<2} {tag} {verb}\r\n   \"{line}\"\r\n;\r\n",

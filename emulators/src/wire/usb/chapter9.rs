@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// A device behind its standard requests.
+/// A device without its standard requests.
 pub trait UsbModel: Send + Sync {
     /// The device descriptor (9.6.1).
     fn device_descriptor(&self) -> Vec<u8>;
@@ -41,7 +41,8 @@ pub struct Chapter9<M> {
     faults: OnceLock<FaultInjector>,
 }
 
-/// GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR, GET_CONFIGURATION, SET_CONFIGURATION, GET_INTERFACE, SET_INTERFACE (Table 9-4).
+/// GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR, GET_CONFIGURATION,
+/// SET_CONFIGURATION, GET_INTERFACE, SET_INTERFACE (Table 9-4).
 mod request {
     pub(super) const GET_STATUS: u8 = 0;
     pub(super) const CLEAR_FEATURE: u8 = 1;
@@ -67,7 +68,7 @@ impl<M: UsbModel> Chapter9<M> {
             faults: OnceLock::new(),
         }
     }
-    /// The model.
+    /// Returns the model of the device.
     pub fn model(&self) -> &M {
         &self.model
     }
@@ -157,7 +158,8 @@ impl<M: UsbModel> Chapter9<M> {
         }
     }
 
-    /// Guards a data transfer: nothing from a device that is gone, not configured, or halted; a stall halts the endpoint.
+    /// Guards a data transfer: a device that is unplugged, not configured or halted sends nothing;
+    /// a stall halts the endpoint.
     fn transfer(&self, endpoint: u8, run: impl FnOnce() -> Completion) -> Completion {
         {
             let state = self.lock();

@@ -1,10 +1,13 @@
 //! ID Quantique Quantis USB.
 //!
-//! Sources: IDQ's own open library 20.2 (`QuantisUsb_Commands.h`, `QuantisUsb_Unix.c`, BSD-3-Clause or GPL-2.0), which names the requests below; the `lsusb` dump in
-//! Nicos Panayides' libquantisusb (BSD-2-Clause), from which the descriptors are.
+//! Sources: IDQ's own open library 20.2 (`QuantisUsb_Commands.h`, `QuantisUsb_Unix.c`, BSD-3-Clause
+//! or GPL-2.0), which names the requests below; the `lsusb` dump in Nicos Panayides' libquantisusb
+//! (BSD-2-Clause), the source of the descriptors.
 //!
-//! Our choices, where the sources are silent: the board version and the rate are parameters; a request of another kind stalls; a bulk read of another size than the
-//! packet's gives as many whole packets as fit, and a read of less than one packet gives that much; a module that does not work gives no data (the endpoint waits).
+//! Chosen by this project, because the sources do not specify it: board version and rate are
+//! parameters; a request of another kind stalls; a bulk read of another size than the packet's
+//! returns as many whole packets as fit, and a read of less than one packet returns that many
+//! bytes; a disabled or failed module returns no data (the endpoint waits).
 
 use super::UsbModel;
 use crate::model::random::RandomModel;
@@ -27,7 +30,7 @@ const CONFIGURATION: [u8; 25] = [
 const ENDPOINT: u8 = 0x86;
 const PACKET: usize = 512;
 
-/// bRequest, from `QuantisUsb_Commands.h`.
+/// Values of bRequest, from `QuantisUsb_Commands.h`.
 mod request {
     pub(super) const GET_BOARD_VERSION: u8 = 0x10;
     pub(super) const MODULE_DISABLE: u8 = 0x11;
@@ -40,12 +43,12 @@ mod request {
     pub(super) const CLEAR_AIS31_FLAG: u8 = 0x18;
 }
 
-/// What the next transfer does wrong.
+/// Fault of the next transfer.
 const RIGHT: u8 = 0;
 const SHORT: u8 = 1;
 const STALL: u8 = 2;
 
-/// A Quantis USB.
+/// Model of a Quantis USB.
 pub struct Quantis {
     random: Arc<RandomModel>,
     next: AtomicU8,
@@ -92,7 +95,8 @@ impl UsbModel for Quantis {
             (0xc1, request::GET_BOARD_VERSION) => {
                 Completion::Data(r.board_version().to_le_bytes().to_vec())
             }
-            // The vendor's library writes with 0x41; the BSD driver sends the same two as reads without data.
+            // The vendor's library writes with 0x41; the BSD driver sends the same two as reads
+            // without data.
             (0x41 | 0xc1, request::MODULE_DISABLE) => {
                 r.set_enabled(false);
                 Completion::Accepted(0)

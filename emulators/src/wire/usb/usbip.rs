@@ -1,5 +1,5 @@
-//! The USB/IP server, version 1.1.1, for one device. Source: Documentation/usb/usbip_protocol.rst of the Linux kernel. All numbers are big-endian, the
-//! SETUP packet and descriptors excepted.
+//! USB/IP server, version 1.1.1, for one device. Source: Documentation/usb/usbip_protocol.rst of
+//! the Linux kernel. All numbers are big-endian except the SETUP packet and descriptors.
 
 use crate::{
     fault::TextFormat,
@@ -110,7 +110,8 @@ fn decode(bytes: &[u8], imported: bool) -> (Command, usize) {
             let input = u32_at(head, 12) == 1;
             let length = u32_at(head, 24) as usize;
             let packets = u32_at(head, 32);
-            // number_of_packets is 0 or -1 unless the transfer is isochronous, which no device here has.
+            // number_of_packets is 0 or -1 unless the transfer is isochronous, which no emulated
+            // device supports.
             if length > MAX_TRANSFER_BYTES
                 || u32_at(head, 16) > 15
                 || !matches!(packets, 0 | u32::MAX)
@@ -146,7 +147,7 @@ impl Drop for UsbIp {
     }
 }
 
-/// A client's connection.
+/// Connection of one client.
 pub struct UsbIp {
     device: Arc<dyn UsbService>,
     bus_id: String,
@@ -159,7 +160,8 @@ pub struct UsbIp {
 }
 
 impl UsbIp {
-    /// A connection to the server of `device`, whose bus id is such as `1-1`. All connections to it share `taken`.
+    /// Creates a connection to the server of `device`, whose bus ID is such as `1-1`. All
+    /// connections to it share `taken`.
     #[must_use]
     pub fn new(device: Arc<dyn UsbService>, bus_id: &str, taken: Arc<AtomicBool>) -> Self {
         Self {
@@ -173,7 +175,7 @@ impl UsbIp {
         }
     }
 
-    /// `struct usbip_usb_device`, and the class of the interface behind it.
+    /// Returns `struct usbip_usb_device`, and the class of the interface after it.
     fn record(&self) -> (Vec<u8>, [u8; 4]) {
         let (d, c) = self.device.descriptors();
         let at = |b: &[u8], i: usize| b.get(i).copied().unwrap_or(0);
@@ -182,7 +184,8 @@ impl UsbIp {
         for number in [1u32, 2, HIGH_SPEED] {
             record.extend(number.to_be_bytes());
         }
-        // idVendor, idProduct, bcdDevice; class, subclass, protocol; bConfigurationValue, bNumConfigurations, bNumInterfaces
+        // idVendor, idProduct, bcdDevice; class, subclass, protocol; bConfigurationValue,
+        // bNumConfigurations, bNumInterfaces
         record.extend([9, 8, 11, 10, 13, 12, 4, 5, 6].map(|i| at(&d, i)));
         record.extend([at(&c, 5), at(&d, 17), at(&c, 4)]);
         (record, [at(&c, 14), at(&c, 15), at(&c, 16), 0])
@@ -228,7 +231,8 @@ impl UsbIp {
         }
     }
 
-    /// Gives the device back. Before a client hears that it has gone, so that its next import finds it free.
+    /// Releases the device before the client learns of the disconnect, so that its next import
+    /// succeeds.
     fn let_go(&mut self) {
         if std::mem::take(&mut self.imported) {
             self.taken.store(false, Ordering::Release);

@@ -1,9 +1,9 @@
 //! The objects, in the order of their names.
 
-/// An object.
+/// An object of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object {
-    /// tmnxChassisPortIdScheme.
+    /// Layout of port IDs (tmnxChassisPortIdScheme).
     PortIdScheme,
     /// tmnxHwSerialNumber of the chassis.
     ChassisSerial,
@@ -33,7 +33,7 @@ pub enum Object {
     RxSc(u32),
 }
 
-/// Under 1.3.6.1.4.1.6527.3.1.2.
+/// Prefix 1.3.6.1.4.1.6527.3.1.2.
 macro_rules! t { ($($id:literal),*) => { &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, $($id),*] }; }
 
 pub(super) const OBJECTS: &[(&[u32], Object)] = &[

@@ -1,4 +1,5 @@
-//! What the model tells: counters of each MKA instance, and the notifications 1.3.6.1.4.1.6527.3.1.3.114.1.
+//! Effects of events of the model: counters of each MKA instance, and the notifications
+//! 1.3.6.1.4.1.6527.3.1.3.114.1.
 
 use crate::{
     model::encryptor::mka::{MkaEvent, Sak},
@@ -13,14 +14,14 @@ use std::{
 const TRAPS: [u32; 12] = [1, 3, 6, 1, 4, 1, 6527, 3, 1, 3, 114, 1];
 const OBJECTS: [u32; 11] = [1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114];
 
-/// Octets as the last part of an index, behind their number (RFC 2578, 7.7).
+/// Encodes octets as the last part of an index, after their number (RFC 2578, 7.7).
 pub(super) fn length_prefixed(octets: &[u8]) -> Vec<u32> {
     std::iter::once(octets.len() as u32)
         .chain(octets.iter().map(|o| u32::from(*o)))
         .collect()
 }
 
-/// What an MKA instance has seen.
+/// Counters of an MKA instance.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Instance {
     pub(super) latest: Option<Sak>,
@@ -33,7 +34,7 @@ pub(super) struct Instance {
 #[derive(Default)]
 struct SharedState {
     instances: BTreeMap<Vec<u8>, Instance>,
-    /// Which slot had which name last.
+    /// Last key name of each slot.
     slots: [Vec<u8>; 2],
     sak: Option<Sak>,
 }
@@ -99,14 +100,15 @@ impl NotificationSource {
     fn notify(&self, number: u32, binds: Vec<VarBind>) {
         self.node.notify(Oid::from(TRAPS).child(&[number]), binds);
     }
-    /// tmnxMacsecNotifyPortId and tmnxMacsecNotifyVlanId.
+    /// Returns the varbinds tmnxMacsecNotifyPortId and tmnxMacsecNotifyVlanId.
     fn place(&self) -> [VarBind; 2] {
         [
             Self::object(&[4, 1], &[0], Value::Gauge32(self.port)),
             Self::object(&[4, 2], &[0], Value::Integer(0)),
         ]
     }
-    /// SakCreate 12, SakInstalledRx 13, SakInstalledTx 14, SakDelete 17: association number, CakName, place.
+    /// Sends SakCreate 12, SakInstalledRx 13, SakInstalledTx 14, SakDelete 17: association number,
+    /// CakName, port.
     fn sak(&self, number: u32, sak: &Sak) {
         let slot = self
             .shared()
@@ -192,7 +194,8 @@ impl NotificationSource {
                     self.sak(17, &old);
                 }
             }
-            // The first SAK brings the instance into service; other alarms of this MIB are not public.
+            // The first SAK brings the instance into service; other alarms of this MIB are not
+            // published.
             MkaEvent::Established | MkaEvent::Alarm(_) => {}
         }
     }

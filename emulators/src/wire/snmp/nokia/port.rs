@@ -1,4 +1,4 @@
-//! TIMETRA-TC-MIB TmnxPortID.
+//! Port IDs: TIMETRA-TC-MIB TmnxPortID.
 
 use std::{fmt, str::FromStr};
 
@@ -12,15 +12,15 @@ pub enum Scheme {
     /// 0110, 5 zero bits, slot 5, mda 4, 4 zero bits, port 7, 3 zero bits. Of a connector, after
     /// the mda: 1, 0, connector 6, port 6.
     B,
-    /// 000, slot 4 bits, high bits of the port 2, mda 2, low bits of the port 6, 15 zero bits. Of a
-    /// connector: connector 6, 1, 8 zero bits, port 6 behind the mda.
+    /// 000, slot 4 bits, high bits of the port 2, MDA 2, low bits of the port 6, 15 zero bits. With
+    /// a connector: connector 6, 1, 8 zero bits, port 6 after the MDA.
     C,
     /// 0x4B, 2 zero bits, slot 3, mda 4, 7 zero bits, port 8. Of a connector, after the mda: 0, 1,
     /// 0, connector 6, port 6.
     D,
 }
 
-/// A port.
+/// A port: slot, MDA, connector and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Slot of the card.
@@ -80,7 +80,7 @@ impl FromStr for Scheme {
 }
 
 impl Scheme {
-    /// tmnxChassisPortIdScheme.
+    /// Returns the value of tmnxChassisPortIdScheme.
     #[must_use]
     pub fn number(self) -> i32 {
         match self {

@@ -1,4 +1,4 @@
-//! SETs.
+//! Handling of SET requests.
 
 use super::{Nokia, Object, Rows, Slot};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use qkd_driver_kit::link::snmp::{ErrorStatus, Value};
 use zeroize::Zeroizing;
 
-/// What a SET would do: the rows as they would be, and what the model has to hear.
+/// Tested changes of a SET: the rows after it, and the commands to the model.
 pub struct Draft {
     rows: Rows,
     /// Slots that were written; those that were destroyed first.
@@ -21,7 +21,7 @@ pub struct Draft {
     port: bool,
 }
 
-/// The octets of hexadecimal text of so many characters.
+/// Decodes hexadecimal text of the length that the EncryptType requires.
 fn key(text: &[u8], is_256: bool) -> Result<Zeroizing<Vec<u8>>, ErrorStatus> {
     let text = display(text, 64)?;
     if text.len() != if is_256 { 64 } else { 32 } {
@@ -108,7 +108,8 @@ impl Nokia {
             self.board.node.clock().now(),
         );
         let failed = |_: MkaRefusal| ErrorStatus::CommitFailed;
-        // The rows first: the model tells what follows, and its names are looked up in them.
+        // The rows are written first: the model publishes events, and their key names are looked up
+        // in the rows.
         let mut keys = [None, None];
         for (number, to_place) in keys.iter_mut().enumerate() {
             if !draft.written[number] {
@@ -188,7 +189,7 @@ fn write_psk(
             (1 | 2, _) => return Err(ErrorStatus::InconsistentValue),
             (4 | 5, Some(_)) => return Err(ErrorStatus::InconsistentValue),
             (4 | 5, None) => *slot = Some(Slot::default()),
-            // To destroy a row that is not there is no error.
+            // Destroying a missing row is not an error.
             _ => {
                 *slot = None;
                 draft.destroyed[number] = true;

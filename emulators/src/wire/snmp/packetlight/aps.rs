@@ -1,8 +1,12 @@
-//! Optical protection: SL-OPT-APS-MIB optApsConfigTable with one row, SL-OSW-MIB slOSWPortConfigTable with the two network ports.
+//! Optical protection: SL-OPT-APS-MIB optApsConfigTable with one row, SL-OSW-MIB
+//! slOSWPortConfigTable with the two network ports.
 //!
-//! Our choices, where the MIBs are silent: the row exists and cannot be created or destroyed over the wire; scheme, architecture and direction are kept and change nothing;
-//! a disabled group stays where it stands; the transmitter follows the receiver; the power of one port counts for the group's LosThreshold as for its own; a threshold below
-//! zero is written and read as a negative number, though the MIB's range begins at zero; both versions of the MIB's trap exist, and the second, without the log id, is sent.
+//! Chosen by this project, because the MIBs do not specify it: the row exists and cannot be created
+//! or destroyed over SNMP; scheme, architecture and direction are stored and have no effect; a
+//! disabled group keeps its path; the transmitter follows the receiver; the power of one port
+//! counts for the LosThreshold of the group and for its own; a threshold below zero is written and
+//! read as a negative number, although the MIB's range begins at zero; the MIB has two versions of
+//! the trap, and the second, without the log ID, is sent.
 
 use crate::{
     model::protection::{ActiveCommand, Group, PathChange as Moved, ProtectionSwitch},
@@ -19,9 +23,9 @@ use std::{
     time::Duration,
 };
 
-/// The names of the paths, in the order of the model.
+/// Names of the paths, in the order of the model.
 pub const PATHS: [&str; 2] = ["working", "protection"];
-/// optApsConfigEntry; optApsTrapSwitchover.
+/// The row optApsConfigEntry and the notification optApsTrapSwitchover.
 const ENTRY: &[u32] = sl![11, 1, 1, 1];
 const TRAP_SWITCHOVER: &[u32] = sl![11, 2, 1];
 
@@ -50,7 +54,7 @@ pub(super) struct Aps {
     told: Mutex<qkd_hal::EventStream>,
 }
 
-/// What a SET would do.
+/// Tested change of a SET.
 pub(super) enum Change {
     Enable(bool),
     Wait(Duration),
@@ -172,7 +176,7 @@ impl Aps {
         .flatten()
     }
 
-    /// What a write to the group's row would do.
+    /// Tests a write to the row of the group.
     pub(super) fn write(&self, column: u32, value: &Value) -> Result<Change, ErrorStatus> {
         Ok(match column {
             5 => Change::Scheme(one_of(value, &[1, 2])?),
@@ -189,7 +193,7 @@ impl Aps {
             _ => return Err(ErrorStatus::NotWritable),
         })
     }
-    /// What a write to a network port would do.
+    /// Tests a write to a network port.
     pub(super) fn write_port(
         &self,
         column: u32,

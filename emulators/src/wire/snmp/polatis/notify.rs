@@ -1,4 +1,5 @@
-//! Notifications of Polatis switches (snmpTrapOID; archive id:52513912784), in their later versions where there are several.
+//! Notifications of Polatis switches (snmpTrapOID; archive id:52513912784), in their later version
+//! where there are several.
 
 use super::super::node::Node;
 use crate::model::switch::{Switch, SwitchEvent, monitor::AlarmKind};
@@ -98,7 +99,8 @@ pub(super) fn of(switch: &Switch, node: &Node, id: u32, happened: &SwitchEvent) 
                 binds,
             )
         }
-        // polatisAps V2: protection(1) or reversion(2), the connected, working and protecting ports with their labels.
+        // polatisAps V2: protection(1) or reversion(2), the connected, working and protection ports
+        // with their labels.
         SwitchEvent::Protected {
             over,
             connected,
@@ -132,7 +134,8 @@ pub(super) fn of(switch: &Switch, node: &Node, id: u32, happened: &SwitchEvent) 
     node.notify(p(trap), binds);
 }
 
-/// Notifications of the system, by the names that `alarm=` takes: the second number of each pair is that of the event's end, where it has one.
+/// Notifications of the system, by the names that `alarm=` accepts: the second number of each pair
+/// is that of the end of the event, if there is one.
 const SYSTEM: &[(&str, u32)] = &[
     ("fan-warning", 7),
     ("fan-warning-updated", 8),

@@ -11,7 +11,7 @@ pub(super) fn oid(text: &str) -> Oid {
     text.parse().unwrap()
 }
 
-/// Everything, in order; each instance also answers a GET with the same type.
+/// Reads everything in order; each instance must also answer a GET with the same type.
 pub(super) fn walk(agent: &dyn SnmpAgent) -> Vec<VarBind> {
     let mut at = oid("1.3");
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! Boxes that protect: what they answer, how they fail over, what they tell.
+//! Protection switches: replies, failover and notifications.
 
 use super::{oid, walk};
 use crate::{
