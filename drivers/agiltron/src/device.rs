@@ -1,4 +1,4 @@
-//! The two products behind the contract.
+//! Implementation of the contract for the two products.
 
 pub(crate) mod ff;
 pub(crate) mod self_align;

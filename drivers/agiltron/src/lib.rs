@@ -17,7 +17,7 @@ use qkd_driver_kit::{
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result};
 use std::{sync::Arc, time::Duration};
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     id: "agiltron.acknowledged-is-moved",
     statement: "The switch has moved when it acknowledges a set.",
@@ -26,7 +26,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     operations: &[],
 }];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "agiltron",
     version: env!("CARGO_PKG_VERSION"),
@@ -75,7 +75,7 @@ pub static INFO: DriverInfo = DriverInfo {
         SelfAlign 2.2 s): frames carry nothing that identifies a late reply.",
 };
 
-/// The driver.
+/// The driver for Agiltron switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AgiltronDriver;
 

@@ -10,14 +10,14 @@ use qkd_hal::{DeviceMisbehaved, Error};
 /// Speed of both products' lines.
 pub const BAUD: u32 = 9_600;
 
-/// A frame.
+/// A frame of four bytes.
 pub type Frame = [u8; 4];
 
-/// Why a reply is none.
+/// Reason for which a reply is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
-    /// Not four bytes.
+    /// The reply does not have four bytes, but this number.
     #[error("a frame has 4 bytes, {0} came")]
     Length(usize),
     /// The reply to another request.
@@ -91,7 +91,7 @@ pub mod ff {
     }
 }
 
-/// SelfAlign 1xN switch boxes. Channels count from 0 on the wire.
+/// SelfAlign 1×N switches. On the wire, channels are numbered from 0.
 pub mod self_align {
     use super::{Frame, ProtoError, frame};
 

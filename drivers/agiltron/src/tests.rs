@@ -253,7 +253,7 @@ async fn values_that_the_device_does_not_report_must_be_configured() {
             "{query}"
         );
     }
-    // A box with more channels than the operator said.
+    // A device with more channels than configured.
     let (opened, _) = open("model=ff&channels=2").await;
     opened.unwrap();
 }

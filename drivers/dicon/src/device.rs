@@ -1,4 +1,4 @@
-//! The two products behind the contract.
+//! Implementation of the contract for the two products.
 
 pub(crate) mod gp600;
 pub(crate) mod mems;

@@ -18,7 +18,7 @@ use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturi
 use qkd_switch_hal::Geometry;
 use std::time::Duration;
 
-/// What this driver infers. No operation that changes the switch rests on one.
+/// Protocol facts that this driver infers. No operation that changes the switch rests on one.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "dicon.off-reads-zero",
@@ -45,7 +45,7 @@ const MAX_MATRIX_SIZE: u32 = 1_024;
 /// is not public; at 115200 a line takes a few milliseconds.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "dicon",
     version: env!("CARGO_PKG_VERSION"),
@@ -100,7 +100,7 @@ pub static INFO: DriverInfo = DriverInfo {
         then quiet for 300 ms; no other query is answered by such a line.",
 };
 
-/// The driver.
+/// The driver for DiCon switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiconDriver;
 

@@ -9,7 +9,7 @@ pub mod mems {
     /// Speed of the line.
     pub const BAUD: u32 = 115_200;
 
-    /// Asks who is there.
+    /// Query of the identity.
     pub const IDENTIFY: &str = "ID?\r";
 
     /// Asks for the configuration.
@@ -82,7 +82,7 @@ pub mod gp600 {
     /// Port of the raw TCP socket.
     pub const TCP_PORT: u16 = 10_001;
 
-    /// Asks who is there.
+    /// Query of the identity.
     pub const IDENTIFY: &str = "*IDN?\r";
 
     /// Asks for the configuration.
@@ -127,23 +127,23 @@ pub mod gp600 {
         format!("WEN {}\r", u8::from(on))
     }
 
-    /// Who is there.
+    /// Identification of a device.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Identification {
-        /// The maker.
+        /// Name of the vendor.
         pub maker: String,
-        /// The model.
+        /// Name of the model.
         pub model: String,
-        /// The serial number.
+        /// Serial number, as in the reply.
         pub serial: String,
-        /// The firmware's version.
+        /// Version of the firmware.
         pub firmware: String,
     }
 
     /// An entry of the error queue.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct DeviceError {
-        /// 0 is none; no other is public.
+        /// Error code; 0 is no error. No other code is published.
         pub code: i32,
         /// In the device's words.
         pub text: String,

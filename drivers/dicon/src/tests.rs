@@ -142,7 +142,7 @@ async fn a_set_that_the_module_does_not_apply_is_reported() {
             Effect::Unknown
         )
     );
-    // It tells the old channel once more, and then the new one.
+    // The module reports the old channel once more, and then the new one.
     far.inject("I1?", PeerFault::Answer("\n2\r\n"));
     far.inject("I1?", PeerFault::Answer("\n2\r\n"));
     assert!(
@@ -176,7 +176,7 @@ async fn mismatched_late_and_missing_replies_of_the_module_fail_only_one_call() 
     ];
     far.assert_one_read_fails(&opened, "I1?", &wrong, "common-2")
         .await;
-    // LF alone ends a line too, and what stands behind a CR leaves nothing in doubt.
+    // A single LF ends a line too, and input after a CR does not desynchronise the link.
     far.inject("I1?", PeerFault::Answer("\n2\n"));
     far.now().seen.clear();
     switch.connections().await.unwrap();

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// A call that delivers keys, with its body as POST.
 pub(crate) enum KeyCall {
-    /// Get key (5.2).
+    /// Method "Get key" (clause 5.2).
     New {
         request: KeyRequest,
         body: Zeroizing<Vec<u8>>,

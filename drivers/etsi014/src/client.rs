@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// What the KME's answers have shown.
+/// Properties of the KME that its replies have shown.
 #[derive(Default)]
 struct Learned {
     /// It refuses POST and serves GET.
@@ -49,7 +49,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// About keys shared with the SAE `peer`. `prefix` stands before `/api/v1` in each path.
+    /// Creates a client for keys shared with the SAE `peer`. `prefix` is placed before `/api/v1` in
+    /// each path.
     #[must_use]
     pub fn new(
         link: Arc<dyn HttpLink>,
@@ -68,13 +69,13 @@ impl Client {
         }
     }
 
-    /// The peer.
+    /// Returns the SAE ID of the peer.
     #[must_use]
     pub fn peer(&self) -> &str {
         &self.peer
     }
 
-    /// Ends the link.
+    /// Closes the link. Later calls fail with `Closed`.
     pub async fn close(&self) {
         self.link.close().await;
     }
@@ -125,7 +126,7 @@ impl Client {
         let count = u64::from(request.count);
         let taken = self.deliver(KeyCall::new_keys(request)?).await;
         match taken {
-            // The standard has no code for too few keys; the store tells.
+            // The standard has no code for too few keys; the number of stored keys shows it.
             Err(error) if error.kind() == ErrorKind::NotReady => match self.status().await {
                 Ok(status) if status.stored_key_count.is_some_and(|stored| stored < count) => {
                     let stored = status.stored_key_count.unwrap_or_default();
@@ -142,10 +143,11 @@ impl Client {
         }
     }
 
-    /// Get key with key IDs (6.4): the twins of keys that the peer took, in the order asked.
+    /// Requests keys with key IDs (clause 6.4): the keys that the peer took, in the requested
+    /// order.
     ///
     /// # Errors
-    /// As `QkdModule::take_keys_by_id` has them.
+    /// As `QkdModule::take_keys_by_id`.
     pub async fn take_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
         self.deliver(KeyCall::lost_peer_keys(ids)).await
     }
@@ -182,7 +184,7 @@ impl Client {
             let response = self.exchange(request).await?;
             if is_not_served(response.status) {
                 match call.queries() {
-                    // The KME did not act on the POST: GET is no second request for keys.
+                    // The KME did not process the POST: the GET is not a second request for keys.
                     Some(queries) => self.fetch_by_get(&call, queries, Some(&response)).await?,
                     None if response.status == 404 => return Err(refused(&response)),
                     None => {
@@ -341,7 +343,7 @@ impl Client {
     }
 }
 
-/// The twins in the order asked.
+/// Returns the keys in the requested order.
 fn in_requested_order(keys: Vec<Key>, wanted: &[KeyId]) -> Result<Vec<Key>, (Void, Vec<KeyId>)> {
     let came: Vec<KeyId> = keys.iter().map(|k| k.id().clone()).collect();
     let mut by_id: HashMap<KeyId, Key> = keys.into_iter().map(|k| (k.id().clone(), k)).collect();

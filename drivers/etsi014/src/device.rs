@@ -1,4 +1,4 @@
-//! Key delivery behind the contract.
+//! Key delivery as a `QkdModule`.
 
 use crate::{client::Client, proto::Status};
 use async_trait::async_trait;
@@ -20,8 +20,7 @@ pub struct Etsi014 {
     identity: Identity,
 }
 
-/// The standard names no vendor, model or serial number: the KME's id is all that tells one from
-/// another.
+/// The standard has no vendor, model or serial number: only the ID of the KME identifies it.
 fn identity_of(status: &Status) -> Identity {
     let identity = Identity::new("ETSI GS QKD 014");
     match &status.source_kme {
@@ -31,7 +30,7 @@ fn identity_of(status: &Status) -> Identity {
 }
 
 impl Etsi014 {
-    /// Reads who answers.
+    /// Reads the identity of the KME and opens the device.
     pub(crate) async fn open(
         descriptor: Descriptor,
         client: Client,
@@ -95,7 +94,8 @@ impl QkdModule for Etsi014 {
         &self.qkd
     }
 
-    /// The standard tells no state of the modules behind a KME; peer and answer are all there is.
+    /// The standard does not report the state of the modules of a KME; only the peer and the fact
+    /// of a reply are known.
     async fn status(&self) -> Result<ModuleStatus> {
         self.status_of_same().await?;
         Ok(

@@ -20,7 +20,7 @@ use qkd_driver_kit::{
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
 use std::sync::Arc;
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "etsi014",
     version: env!("CARGO_PKG_VERSION"),
@@ -72,7 +72,7 @@ pub static INFO: DriverInfo = DriverInfo {
         not used again.",
 };
 
-/// The driver.
+/// The driver for ETSI GS QKD 014.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Etsi014Driver;
 

@@ -1,8 +1,8 @@
 //! JSON of ETSI GS QKD 014 V1.1.1 (2019-02): paths, bodies, errors. No I/O.
 //!
-//! Sizes are in bits (table 9). What real servers do otherwise is accepted: `Keys` for `keys` (as
-//! table 11 prints it), 404 for an unknown id, 504 beside 503, missing status items, items that the
-//! standard does not name.
+//! Sizes are in bits (table 9). Known deviations of real servers are accepted: `Keys` for `keys`
+//! (as printed in table 11), 404 for an unknown ID, 504 in addition to 503, missing status items,
+//! items that the standard does not name.
 
 mod container;
 mod error_text;
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use zeroize::Zeroizing;
 
-/// Why a body is none.
+/// Reason for which a body is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
@@ -29,9 +29,9 @@ pub enum ProtoError {
     /// repeated.
     #[error("the body is not what ETSI GS QKD 014 has for it (line {line}, column {column})")]
     Json {
-        /// Where.
+        /// Line of the error, 1-based.
         line: usize,
-        /// Where.
+        /// Column of the error, 1-based.
         column: usize,
     },
     /// A key that is not Base64.
@@ -67,10 +67,10 @@ pub struct Status {
     /// KME of the far end.
     #[serde(rename = "target_KME_ID")]
     pub target_kme: Option<String>,
-    /// The caller.
+    /// SAE ID of the caller.
     #[serde(rename = "master_SAE_ID")]
     pub master_sae: Option<String>,
-    /// The far end.
+    /// SAE ID of the peer.
     #[serde(rename = "slave_SAE_ID")]
     pub slave_sae: Option<String>,
     /// Default size, in bits.

@@ -1,10 +1,11 @@
-//! Which parts of a reply a transcript leaves out.
+//! Parts of a reply that a transcript omits.
 
 use crate::proto;
 use qkd_driver_kit::link::all_secret;
 use std::ops::Range;
 
-/// Where the keys of a container stand. A body that is not surely understood is secret as a whole.
+/// Returns the positions of the keys of a container. A body that cannot be parsed with certainty is
+/// secret as a whole.
 pub(crate) fn key_spans(body: &[u8]) -> Vec<Range<usize>> {
     const NAME: &[u8] = b"\"key\"";
     let Ok(keys) = proto::decode_container(body) else {

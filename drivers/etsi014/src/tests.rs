@@ -138,7 +138,7 @@ async fn keys_are_taken_new_and_by_id() {
     let keys = module.take_keys(&request).await.unwrap();
     assert_eq!((keys[0].id(), keys[0].expose()[0]), (&id(0), 0xc0));
 
-    // Delivered in another order than asked for, and under a capital K.
+    // Delivered in another order than requested, and under a capital K.
     let (other, server2) = open().await;
     answer(&server2, 200, json!({"Keys": [key(1), key(0)]}));
     let twins = other

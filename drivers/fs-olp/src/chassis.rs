@@ -1,4 +1,4 @@
-//! The chassis and its cards: what they tell.
+//! State of the chassis and its cards.
 
 use crate::proto::{
     self, Channel, SLOT_NUMBERS, SnmpDecodeError, decode_channel, decode_mode, decode_on, name,
@@ -16,17 +16,17 @@ use qkd_switch_hal::protection::{
 };
 use std::time::Duration;
 
-/// What one unit of a number is, as far as the operator tells.
+/// Units of numbers, as far as the operator has configured them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Units {
     /// Of a power, in dBm.
     pub(crate) power: Option<f64>,
-    /// Of a delay.
+    /// Unit of a delay; `None` if not configured.
     pub(crate) delay: Option<Duration>,
 }
 
 impl Units {
-    /// A power.
+    /// Converts a raw power.
     pub(crate) fn power(self, raw: i64) -> DecibelMilliwatts {
         // By an inverse, so that hundredths come out as they are written.
         let per = (1.0 / self.power.unwrap_or(0.01)).round();
@@ -44,7 +44,7 @@ impl Units {
     }
 }
 
-/// The chassis.
+/// Client of the chassis.
 pub(crate) struct Chassis {
     pub(crate) agent: SnmpClient,
     pub(crate) units: Units,
@@ -129,7 +129,7 @@ impl Chassis {
         })
     }
 
-    /// How a group stands.
+    /// Reads the status of a group.
     pub(crate) async fn status(
         &self,
         group: &GroupId,
@@ -167,7 +167,7 @@ impl Card {
         self.power[path] < self.switching[path]
     }
 
-    /// Why the channel is what it is: the card does not tell, and so it is derived.
+    /// Derives the reason for the active channel, because the card does not report it.
     fn request(&self) -> SwitchRequest {
         match (self.mode, self.channel) {
             (SelectionMode::Manual, _) => SwitchRequest::ManualSwitch,

@@ -41,7 +41,7 @@ pub struct FsOlp {
     poll: Option<BackgroundTask>,
 }
 
-/// Looks at each group, and tells of switch-overs.
+/// Polls each group and publishes switch-overs.
 async fn poll_groups(
     chassis: &Chassis,
     origin: Origin,
@@ -57,12 +57,12 @@ async fn poll_groups(
     Ok(all)
 }
 
-/// Which paths have failed, as they were last seen.
+/// Failed paths, as last read.
 #[derive(Default)]
 struct Failed(BTreeMap<(GroupId, PathId), Option<bool>>);
 
 impl Failed {
-    /// Notes how groups stand, and tells of paths that have failed or are well again since.
+    /// Records the status of groups, and publishes paths that have failed or recovered since.
     fn note(&mut self, groups: Vec<ProtectionStatus>, events: &EventHub) {
         for status in groups {
             for path in status.paths {
@@ -90,7 +90,7 @@ async fn watch(chassis: Arc<Chassis>, every: Duration, mut failed: Failed, event
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        // The link tells of its own loss.
+        // The link publishes its own loss.
         if let Ok(groups) = poll_groups(&chassis, Origin::Poll, &events).await {
             failed.note(groups, &events);
         }
@@ -163,7 +163,7 @@ impl FsOlp {
         })
     }
 
-    /// Who was opened.
+    /// Returns the identity at opening.
     pub(crate) fn opened_as(&self) -> &Identity {
         &self.identity
     }

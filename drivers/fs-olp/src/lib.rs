@@ -22,7 +22,7 @@ use qkd_hal::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "fs-olp.main-is-r1",
@@ -43,7 +43,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     },
 ];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "fs-olp",
     version: env!("CARGO_PKG_VERSION"),
@@ -108,7 +108,7 @@ pub static INFO: DriverInfo = DriverInfo {
         sent twice.",
 };
 
-/// The driver.
+/// The driver for FS.com and Glsun OLP cards.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FsOlpDriver;
 

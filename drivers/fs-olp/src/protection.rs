@@ -18,7 +18,7 @@ use qkd_switch_hal::protection::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Ours: no source tells within which the channel shows what was set.
+/// Chosen by this project: the time until the channel reports a change is not published.
 const SETTLING: Duration = Duration::from_millis(500);
 
 fn channel(path: &PathId) -> Result<Channel> {

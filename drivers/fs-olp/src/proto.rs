@@ -11,7 +11,7 @@ use qkd_driver_kit::link::{
 };
 use qkd_switch_hal::protection::SelectionMode;
 
-/// The node of the slots; behind it the slot, 3 for an OLP card, the object, and the instance 0.
+/// Node of the slots; followed by the slot, 3 for an OLP card, the object, and the instance 0.
 pub const SLOTS: &[u32] = &[1, 3, 6, 1, 4, 1, 40989, 10, 16];
 /// The slots of a chassis.
 pub const SLOT_NUMBERS: std::ops::RangeInclusive<u32> = 1..=16;
@@ -52,16 +52,16 @@ pub fn name(slot: u32, object: u32) -> Oid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Channel {
-    /// main(1)
+    /// Main channel: main(1).
     Main = 1,
-    /// sub(2)
+    /// Sub channel: sub(2).
     Sub = 2,
 }
 
 impl Channel {
-    /// Both.
+    /// Main and sub channel, in this order.
     pub const ALL: [Self; 2] = [Self::Main, Self::Sub];
-    /// The MIB's word.
+    /// Returns the name of the channel in the MIB.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Channel {
             Self::Sub => "sub",
         }
     }
-    /// To write.
+    /// Returns the value for a SET.
     #[must_use]
     pub fn value(self) -> Value {
         Value::Integer(self as i32)
@@ -84,7 +84,7 @@ pub fn decode_channel(value: &Value) -> Result<Channel, SnmpDecodeError> {
     enumeration(value, "Channel", &[(1, Channel::Main), (2, Channel::Sub)])
 }
 
-/// WorkMode.
+/// Decodes the object WorkMode.
 pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
@@ -93,7 +93,7 @@ pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     )
 }
 
-/// WorkMode to write.
+/// Encodes a value of WorkMode.
 #[must_use]
 pub fn mode(mode: SelectionMode) -> Value {
     Value::Integer(i32::from(mode == SelectionMode::Automatic))

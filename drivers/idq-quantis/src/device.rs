@@ -1,4 +1,4 @@
-//! The generator behind the contract.
+//! The generator as a `RandomSource`.
 
 use crate::{
     health_test::HealthTest,
@@ -355,7 +355,7 @@ impl RandomSource for Quantis {
         // The first call reads what the start-up test needs, however few bytes are wanted.
         let needed = length.max(self.test().missing());
         let mut left = needed.div_ceil(PACKET);
-        // Room for whole packets, so that the buffer never moves and leaves a copy behind.
+        // Capacity for whole packets, so that the buffer never moves and leaves a copy in memory.
         let mut all = Zeroizing::new(Vec::with_capacity(left * PACKET));
         while left > 0 {
             self.check_modules(until).await?;

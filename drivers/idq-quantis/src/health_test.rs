@@ -19,7 +19,7 @@ const WINDOW: u32 = 512;
 /// Occurrences of the first byte of a window that fail: 1 + CRITBINOM(512, 2⁻⁴, 1 − 2⁻²⁰).
 const PROPORTION_CUTOFF: u32 = 62;
 
-/// Which test failed.
+/// Health test that has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum HealthFailure {
     #[error("{REPETITION_CUTOFF} equal bytes in succession (repetition count test)")]
@@ -79,7 +79,7 @@ impl HealthTest {
         START_UP_BYTES.saturating_sub(self.tested)
     }
 
-    /// The failure that stands.
+    /// Returns the present failure; `None` if no test has failed.
     pub(crate) fn failure(&self) -> Option<HealthFailure> {
         self.failure
     }

@@ -17,7 +17,7 @@ use qkd_driver_kit::{
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
 use std::sync::Arc;
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "idq-quantis",
     version: env!("CARGO_PKG_VERSION"),
@@ -64,7 +64,7 @@ pub static INFO: DriverInfo = DriverInfo {
         transfer that timed out is cancelled before the next one.",
 };
 
-/// The driver.
+/// The driver for ID Quantique Quantis USB.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuantisDriver;
 

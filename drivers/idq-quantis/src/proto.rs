@@ -6,13 +6,14 @@
 
 use qkd_driver_kit::link::usb::SetupPacket;
 
-/// idVendor (Ellisys).
+/// USB vendor ID (Ellisys).
 pub const VENDOR: u16 = 0x0aba;
-/// idProduct.
+/// USB product ID of the Quantis.
 pub const PRODUCT: u16 = 0x0102;
 /// The bulk endpoint of the random bytes.
 pub const ENDPOINT: u8 = 0x86;
-/// wMaxPacketSize. Each read asks for exactly so many bytes; a short packet is an error.
+/// Packet size (wMaxPacketSize), in bytes. Each read requests exactly this number; a short packet
+/// is an error.
 pub const PACKET: usize = 512;
 /// Time-out of a vendor request in the vendor's library, in milliseconds.
 pub const TIMEOUT_MS: u64 = 1_000;
@@ -22,16 +23,16 @@ const READ: u8 = 0xc1;
 /// bmRequestType: OUT, vendor, interface.
 const WRITE: u8 = 0x41;
 
-/// A vendor request.
+/// A vendor request (bRequest).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Request {
     /// GET_BOARD_VERSION: 4 bytes, little-endian.
     BoardVersion = 0x10,
-    /// MODULE_DISABLE.
+    /// Disables the modules (MODULE_DISABLE).
     ModuleDisable = 0x11,
-    /// MODULE_ENABLE.
+    /// Enables the modules (MODULE_ENABLE).
     ModuleEnable = 0x12,
     /// GET_MODULES_STATUS: one bit for each module; 0 = none works. The library asks before every
     /// packet.
@@ -44,12 +45,12 @@ pub enum Request {
     ModulesRate = 0x16,
     /// GET_AIS31_STARTUP_TESTS_REQUEST_FLAG: one byte.
     Ais31Flag = 0x17,
-    /// CLEAR_AIS31_STARTUP_TESTS_REQUEST_FLAG.
+    /// Clears the flag (CLEAR_AIS31_STARTUP_TESTS_REQUEST_FLAG).
     ClearAis31Flag = 0x18,
 }
 
 impl Request {
-    /// All of them.
+    /// All requests, in ascending order.
     pub const ALL: [Self; 9] = [
         Self::BoardVersion,
         Self::ModuleDisable,
@@ -86,16 +87,16 @@ impl Request {
     }
 }
 
-/// Why a reply is none.
+/// Reason for which a reply is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
     /// Another number of bytes.
     #[error("{got} bytes came where {expected} are due")]
     Length {
-        /// How many are due.
+        /// Number of expected bytes.
         expected: usize,
-        /// How many came.
+        /// Number of received bytes.
         got: usize,
     },
 }
@@ -137,7 +138,7 @@ pub fn rate(kbit_per_s: u32, mask: u8) -> f64 {
     f64::from(kbit_per_s) * 1000.0 * f64::from(mask.count_ones())
 }
 
-/// What can be read from the end of a bulk read of whole packets.
+/// Checks the length of a bulk read of whole packets.
 ///
 /// # Errors
 /// [`ProtoError::Length`] if the last packet was short.

@@ -18,7 +18,7 @@ const FIRST_CHANNEL: Duration = Duration::from_millis(300);
 /// The same: and 12 ms for each further one.
 const FURTHER_CHANNEL: Duration = Duration::from_millis(12);
 
-/// How long past the time of the manual it is waited for: the line alone takes 8 ms for each
+/// Time beyond that of the manual for which the driver waits: the line alone needs 8 ms for each
 /// character.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -53,12 +53,12 @@ const PARAMETERS: &[ParameterSpec] = &[
     ),
 ];
 
-/// An SB switch of so many channels.
+/// An SB switch with this number of channels.
 pub(crate) struct SbSwitch {
     pub(crate) channels: u32,
 }
 
-/// The identity that a reply tells; `None` for other makers.
+/// Returns the identity in a reply; `None` for another vendor.
 pub(crate) fn identity_of([maker, model, firmware]: [String; 3]) -> Option<Identity> {
     let jds = maker.to_ascii_lowercase().contains("jds");
     jds.then(|| {
@@ -159,8 +159,9 @@ impl Protocol for SbSwitch {
         ))
     }
 
-    /// The manual's loop: clear the status byte, go, ask for the byte until it says that the optics
-    /// have settled. It also tells what the error queue may not.
+    /// Performs the loop of the manual: clear the status byte, send the change, query the byte
+    /// until it reports that the optics have settled. The byte also shows errors that the error
+    /// queue may not contain.
     async fn step(&self, call: &SwitchCall<'_>, step: &Step) -> Result<()> {
         set(
             call,
@@ -197,7 +198,7 @@ impl Protocol for SbSwitch {
         )))
     }
 
-    /// The self-test, and the error that stands.
+    /// Reads the result of the self-test and the present error.
     async fn health(&self, call: &SwitchCall<'_>) -> Result<Health> {
         let failed = call.query("test", proto::TEST, proto::decode_flag).await?;
         let error = call

@@ -16,7 +16,7 @@ use qkd_driver_kit::{
 use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturity, Result};
 use std::time::Duration;
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     id: "jdsu-sb.replies-end-in-a-line-end",
     statement: "Replies end in CR, LF or CR LF.",
@@ -26,7 +26,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     operations: &[],
 }];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "jdsu-sb",
     version: env!("CARGO_PKG_VERSION"),
@@ -50,14 +50,14 @@ pub static INFO: DriverInfo = DriverInfo {
          asked",
     ],
     parameters: &[FLOW_PARAMETER],
-    // `IDN?` is not heard behind half a line of somebody else, and what an empty message before it
-    // does is not public.
+    // The device does not recognise `IDN?` after an incomplete line of another client, and the
+    // effect of an empty message before it is not published.
     probes: &[],
     resynchronises: "`IDN?` until its answer, then quiet for 600 ms; no other query is answered by \
         a maker, a model and a version.",
 };
 
-/// The driver.
+/// The driver for JDS Uniphase SB switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JdsuSbDriver;
 

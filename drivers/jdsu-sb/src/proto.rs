@@ -1,8 +1,8 @@
-//! The messages of JDS Uniphase's SB switch on RS-232. No I/O.
+//! Messages of JDS Uniphase's SB switch on RS-232. No I/O.
 //!
-//! 1200 8N1, CTS handshake; messages end in CR. Several commands stand in a message with `;`
-//! between, at most one query, as the last. Source: vendor manual SD000153 Rev. J (May 2000). That
-//! replies end in CR LF is inferred: any line end is taken.
+//! 1200 8N1, CTS handshake; messages end in CR. A message contains several commands separated by
+//! `;`, at most one query, as the last. Source: vendor manual SD000153 Rev. J (May 2000). That
+//! replies end in CR LF is inferred: any line end is accepted.
 
 use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
@@ -19,10 +19,10 @@ pub const MOST_CHANNELS: u32 = 48;
 /// The entries of the error queue.
 pub const ERRORS: usize = 5;
 
-/// Asks who is there.
+/// Query of the identity.
 pub const IDENTIFY: &str = "IDN?\r";
 
-/// Asks for the channel; 0 is no optical path.
+/// Query of the channel; 0 is no optical path.
 pub const CHANNEL: &str = "CLOSE?\r";
 
 /// Asks for the number of channels.
@@ -37,7 +37,7 @@ pub const STATUS: &str = "STB?\r";
 /// Takes the last error out of the queue.
 pub const LAST_ERROR: &str = "LERR?\r";
 
-/// Asks for the error that stands.
+/// Query of the present error.
 pub const ERROR: &str = "ERR?\r";
 
 /// Asks how the self-test went.
@@ -118,7 +118,7 @@ pub fn decode_condition(reply: &[u8]) -> Result<bool, TextDecodeError> {
     }
 }
 
-/// The status byte.
+/// Bits of the status byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
     /// Bit 7: the self-test has failed.
@@ -148,8 +148,8 @@ pub fn decode_status(reply: &[u8]) -> Result<Status, TextDecodeError> {
     })
 }
 
-/// The code in the reply to [`LAST_ERROR`]; 0 is none. Only 330, a failed self-test, is public
-/// beside.
+/// Decodes the code in the reply to [`LAST_ERROR`]; 0 is no error. The only other published code is
+/// 330, a failed self-test.
 ///
 /// # Errors
 /// [`TextDecodeError`].
@@ -221,7 +221,8 @@ mod tests {
             let (reply, is) = (line.as_bytes(), |field: &str| {
                 meaning[field].as_bool().unwrap()
             });
-            // The driver puts its sets between others: the manual's stands among them.
+            // The driver sends its sets together with other commands: that of the manual is one of
+            // them.
             let among = |message: String| {
                 assert!(
                     message.trim_end().split(';').any(|c| c == line.trim_end()),

@@ -18,9 +18,9 @@ struct Sb {
     channel: u32,
     drivers: u32,
     status: u32,
-    /// How many more questions find it moving.
+    /// Number of queries that still report a move.
     moving: u32,
-    /// How many do after each set.
+    /// Number of such queries after each set.
     slow: u32,
     errors: Vec<u32>,
     /// A set is refused: in the status byte, and in the error queue.

@@ -15,7 +15,7 @@ use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
 use std::time::Duration;
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "leoni-eol",
     version: env!("CARGO_PKG_VERSION"),
@@ -55,7 +55,7 @@ pub static INFO: DriverInfo = DriverInfo {
         300 ms; a channel reply has digits only and cannot be mistaken for a version.",
 };
 
-/// The driver.
+/// The driver for LEONI eol switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeoniEolDriver;
 

@@ -2,7 +2,7 @@
 
 use qkd_driver_kit::link::text::{TextDecodeError, number, text};
 
-/// 57600 8N1.
+/// Line speed, with 8 data bits, no parity and 1 stop bit.
 pub const BAUD: u32 = 57_600;
 /// Asks for the firmware; answered `ver3.27`, or `v8.09` by newer devices.
 pub const FIRMWARE: &str = "firmware?\r\n";

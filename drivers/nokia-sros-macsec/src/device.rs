@@ -1,4 +1,4 @@
-//! The encryptor behind the contract.
+//! The router as an `Encryptor`.
 
 use crate::{
     INFO,
@@ -38,12 +38,12 @@ use std::{
 use tokio::{task::JoinHandle, time::Instant};
 use zeroize::Zeroize;
 
-/// How often the statistics are read while a roll is confirmed.
+/// Interval at which the statistics are read while a roll is confirmed.
 const POLL: Duration = Duration::from_millis(250);
-/// What is wrong with a router that has no channels.
+/// Health fault of a router without channels.
 const NO_ASSOCIATION: &str =
     "the router has no MACsec connectivity association, and so no channels: configure one on it";
-/// How long encrypted traffic is waited for once MKA itself is done.
+/// Time for which encrypted traffic is awaited after MKA has finished.
 const TRAFFIC: Duration = Duration::from_secs(2);
 
 /// MACsec of a Nokia SR OS router.
@@ -55,7 +55,7 @@ pub struct SrosMacsec {
     encryptor: EncryptorCapabilities,
     link: Arc<dyn SnmpLink>,
     events: EventHub,
-    /// How each port stood before its association was rolled, by association.
+    /// State of each port before the roll of its association, by association.
     baselines: Mutex<HashMap<String, (KeyId, Vec<Baseline>)>>,
     traps: JoinHandle<()>,
 }
@@ -259,7 +259,7 @@ impl SrosMacsec {
         Ok(ports)
     }
 
-    /// What the statistics of one port show of one CKN.
+    /// Reads the statistics of one port for one CKN.
     async fn read_baseline(&self, port: Port, ckn: &KeyId) -> Result<Baseline> {
         use oid::mka;
         let columns = [
@@ -415,7 +415,7 @@ impl SrosMacsec {
             .insert(channel.0.clone(), (key.clone(), stood));
     }
 
-    /// How the ports stood before this key was rolled to.
+    /// Returns the state of the ports before the roll to this key.
     fn remembered(&self, staged: &Staged) -> Option<Vec<Baseline>> {
         let all = self
             .baselines
@@ -487,7 +487,7 @@ impl Encryptor for SrosMacsec {
         } else {
             ChannelState::Encrypting
         };
-        // Obsolete, and absent on newer releases; there is no public successor.
+        // Obsolete, and absent in newer releases; there is no published successor.
         let mut modes = Vec::new();
         for port in &ports {
             let v = self

@@ -18,7 +18,7 @@ use qkd_driver_kit::{
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "nokia-sros-macsec.cak-is-hex",
@@ -53,7 +53,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     },
 ];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "nokia-sros-macsec",
     version: env!("CARGO_PKG_VERSION"),
@@ -97,7 +97,7 @@ pub static INFO: DriverInfo = DriverInfo {
         sent twice.",
 };
 
-/// The driver.
+/// The driver for Nokia SR OS MACsec.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SrosMacsecDriver;
 

@@ -17,25 +17,25 @@ use qkd_driver_kit::link::{snmp::Value, text::shown};
 use qkd_hal::KeyId;
 use zeroize::Zeroizing;
 
-/// How many pre-shared keys a connectivity association has (tmnxMacsecPreSharedKeyIndex 1..2).
+/// Number of pre-shared keys of a connectivity association (tmnxMacsecPreSharedKeyIndex 1..2).
 pub const SLOTS: u8 = 2;
 
-/// Why a value is none.
+/// Reason for which a value is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
     /// Another type than the MIB gives the object.
     #[error("{object} has another type than the MIB gives it")]
     Type {
-        /// The object.
+        /// Name of the object.
         object: &'static str,
     },
     /// A number that the MIB does not list.
     #[error("{object} is {value}, which the MIB does not list")]
     Enumeration {
-        /// The object.
+        /// Name of the object.
         object: &'static str,
-        /// What came.
+        /// Value that the agent sent.
         value: i64,
     },
     /// A name whose index has another form than the MIB gives it.
@@ -43,15 +43,15 @@ pub enum ProtoError {
     Index,
 }
 
-/// RowStatus (SNMPv2-TC).
+/// State of a row: RowStatus (SNMPv2-TC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum RowStatus {
-    /// active(1)
+    /// The row is in use: active(1).
     Active = 1,
-    /// notInService(2)
+    /// The row is not in use: notInService(2).
     NotInService = 2,
-    /// notReady(3)
+    /// The row is incomplete: notReady(3).
     NotReady = 3,
     /// createAndGo(4), to be written only.
     CreateAndGo = 4,
@@ -67,32 +67,32 @@ impl From<RowStatus> for Value {
     }
 }
 
-/// TmnxAdminState.
+/// Administrative state: TmnxAdminState (TIMETRA-TC-MIB).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdminState {
-    /// noop(1)
+    /// No administrative state: noop(1).
     Noop,
-    /// inService(2)
+    /// Enabled by the operator: inService(2).
     InService,
-    /// outOfService(3)
+    /// Disabled by the operator: outOfService(3).
     OutOfService,
 }
 
-/// TmnxOperState.
+/// Operational state: TmnxOperState (TIMETRA-TC-MIB).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperState {
-    /// unknown(1)
+    /// State not known: unknown(1).
     Unknown,
-    /// inService(2)
+    /// Operational: inService(2).
     InService,
-    /// outOfService(3)
+    /// Not operational: outOfService(3).
     OutOfService,
-    /// transition(4)
+    /// Changing between states: transition(4).
     Transition,
 }
 
 impl OperState {
-    /// All states.
+    /// All states, in the order of their numbers.
     pub const ALL: [Self; 4] = [
         Self::Unknown,
         Self::InService,
@@ -100,7 +100,7 @@ impl OperState {
         Self::Transition,
     ];
 
-    /// The MIB's word.
+    /// Returns the name of the state in the MIB.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -112,18 +112,18 @@ impl OperState {
     }
 }
 
-/// tmnxMacsecPreSharedKeyEncrypType.
+/// Cipher of a pre-shared key: tmnxMacsecPreSharedKeyEncrypType.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum EncryptType {
-    /// aes-128-cmac(1)
+    /// 16-byte key: aes-128-cmac(1).
     Aes128Cmac = 1,
-    /// aes-256-cmac(2)
+    /// 32-byte key: aes-256-cmac(2).
     Aes256Cmac = 2,
 }
 
 impl EncryptType {
-    /// For a CAK of so many bytes.
+    /// Returns the cipher for a CAK of this number of bytes; `None` if there is none.
     #[must_use]
     pub fn for_key(bytes: usize) -> Option<Self> {
         match bytes {
@@ -174,7 +174,7 @@ where
         })
 }
 
-/// RowStatus as it is read; `None` where there is no such row.
+/// Decodes a RowStatus; `None` if the row does not exist.
 pub fn decode_row_status(value: &Value) -> Result<Option<RowStatus>, ProtoError> {
     if value.is_absent() {
         return Ok(None);
@@ -191,7 +191,7 @@ pub fn decode_row_status(value: &Value) -> Result<Option<RowStatus>, ProtoError>
     .map(Some)
 }
 
-/// TmnxAdminState.
+/// Decodes a value of TmnxAdminState.
 pub fn decode_admin_state(value: &Value) -> Result<AdminState, ProtoError> {
     enumeration(
         value,
@@ -204,7 +204,7 @@ pub fn decode_admin_state(value: &Value) -> Result<AdminState, ProtoError> {
     )
 }
 
-/// TmnxOperState.
+/// Decodes a value of TmnxOperState.
 pub fn decode_oper_state(value: &Value) -> Result<OperState, ProtoError> {
     let known = [
         (1, OperState::Unknown),
@@ -260,7 +260,7 @@ pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>
     Ok(decode_octets(value, object)?.map(shown))
 }
 
-/// The CKN that a CakName text holds; `None` for text that is no hexadecimal number of 1 to 32
+/// Returns the CKN in a CakName text; `None` for text that is not a hexadecimal number of 1 to 32
 /// bytes.
 #[must_use]
 pub fn ckn_from_text(text: &[u8]) -> Option<KeyId> {

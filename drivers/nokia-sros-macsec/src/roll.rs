@@ -3,7 +3,7 @@
 use crate::proto::{OperState, oid::Port};
 use std::collections::BTreeMap;
 
-/// What the statistics of one port show of one CKN.
+/// Statistics of one port for one CKN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Baseline {
     pub(crate) port: Port,
@@ -72,7 +72,7 @@ impl Baseline {
     }
 }
 
-/// What two readings say.
+/// Result of the comparison of two readings.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RollVerdict {
     /// MKA has agreed under the new CKN, and encrypted packets grow.
@@ -85,7 +85,7 @@ pub(crate) enum RollVerdict {
     NotYet(String),
 }
 
-/// Compares readings of the same ports in the same order.
+/// Compares two readings of the same ports in the same order.
 pub(crate) fn judge(before: &[Baseline], now: &[Baseline]) -> RollVerdict {
     let mut traffic = true;
     let mut evidence = Vec::new();

@@ -1,4 +1,4 @@
-//! The box as a device: who and how it is, and its traps.
+//! The device: identity, health and traps.
 
 use crate::{
     INFO,
@@ -30,7 +30,7 @@ use qkd_hal::{
 use qkd_switch_hal::{PowerMeterCapabilities, protection::ProtectionCapabilities};
 use std::{collections::HashMap, sync::Arc};
 
-/// A PacketLight box: an encryptor, which may protect its lines and measure power.
+/// A PacketLight device: an encryptor, which may also have optical protection and power monitors.
 pub struct PacketLight {
     descriptor: Descriptor,
     capabilities: Capabilities,
@@ -46,14 +46,14 @@ pub struct PacketLight {
     traps: BackgroundTask,
 }
 
-/// Publishes an alarm, or what a trap tells of protection.
+/// Publishes an alarm or a switch-over that a trap reports.
 async fn on_notification(
     groups: Arc<ApsGroups>,
     events: EventHub,
     notification: Option<Notification>,
 ) {
     let Some(trap) = notification else {
-        // Lost ones may have told of a switch-over.
+        // Lost traps may have reported a switch-over.
         return groups.poll(Origin::Poll, &events).await;
     };
     if let Ok(Some(alarm)) = proto::decode_trap(&trap) {

@@ -1,4 +1,4 @@
-//! The encryptor behind the contract.
+//! The device as an `Encryptor`.
 
 use crate::{
     device::PacketLight,
@@ -24,20 +24,20 @@ use std::{
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
-/// How often a row is looked at while a key is being rolled.
+/// Interval at which a row is polled during a roll.
 const WATCH: Duration = Duration::from_millis(200);
-/// How long a staged key is watched for.
+/// Time for which a staged key is tracked.
 const WATCHED_FOR: Duration = Duration::from_secs(600);
 
-/// What was seen of a row since a key was staged.
+/// Observations of a row since a key was staged.
 pub(crate) struct Roll {
     key: KeyId,
-    /// Whether alarm 223 stood before the key was written: then it says nothing about this key
-    /// until it was cleared.
+    /// Whether alarm 223 was active before the key was written: it then carries no information
+    /// about this key until it is cleared.
     failed_before: bool,
-    /// Whether being out of `active` tells something: the row was seen there or in `init` before,
-    /// or its exchange had failed for good, or was forced by us. Else it may be an earlier
-    /// exchange, still under way, which ends with the secret before.
+    /// Whether leaving `active` is significant: the row was in `active` or `init` before, or its
+    /// exchange had failed permanently, or this driver forced it. Otherwise it may be an earlier
+    /// exchange in progress, which ends with the previous secret.
     armed: bool,
     /// When the row was first seen out of `active`.
     left: Option<Instant>,
@@ -79,8 +79,8 @@ impl PacketLight {
         }
     }
 
-    /// Watches a row, so that also the end that was not forced can tell that it left `active` and
-    /// came back.
+    /// Polls a row, so that the end that was not forced also detects that it left `active` and
+    /// returned.
     fn watch(&self, row: u32) {
         let (agent, rolls) = (self.agent.clone(), Arc::clone(&self.rolls));
         let watcher = BackgroundTask::spawn(async move {
@@ -227,7 +227,7 @@ impl Encryptor for PacketLight {
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let (row, _) = self.row(&staged.channel).await?;
         self.resume(row, staged);
-        // What the row did before the exchange is forced tells nothing of this key.
+        // Changes of the row before the exchange is forced carry no information about this key.
         let known = self.with(|rolls| {
             let roll = rolls
                 .get_mut(&row)

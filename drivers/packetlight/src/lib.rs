@@ -23,7 +23,7 @@ use qkd_hal::{
 };
 use std::sync::Arc;
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "packetlight.preshared-at-next-exchange",
@@ -66,7 +66,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     },
 ];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "packetlight",
     version: env!("CARGO_PKG_VERSION"),
@@ -131,7 +131,7 @@ pub static INFO: DriverInfo = DriverInfo {
         sent twice.",
 };
 
-/// The driver.
+/// The driver for PacketLight devices.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PacketLightDriver;
 

@@ -1,4 +1,4 @@
-//! The power at the ports of the box (SL-OSW-MIB).
+//! Optical power at the ports of the device (SL-OSW-MIB).
 
 use crate::{
     device::PacketLight,
@@ -15,7 +15,7 @@ use qkd_driver_kit::link::{
 use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
 use qkd_switch_hal::{MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
 
-/// The ports that tell their power, by ifIndex.
+/// Returns the ports that report their power, by ifIndex.
 pub(crate) async fn monitors(call: &SnmpCall<'_>) -> Result<Vec<Port>> {
     let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
     rows.iter()

@@ -1,4 +1,4 @@
-//! The optical protection of the box (SL-OPT-APS-MIB).
+//! Optical protection of the device (SL-OPT-APS-MIB).
 
 use crate::{
     device::PacketLight,
@@ -36,10 +36,10 @@ use tokio::time::Instant;
 const SWITCHING: Duration = Duration::from_millis(50);
 /// Ours: until when the agent must show what the hardware did.
 const SETTLING: Duration = Duration::from_millis(500);
-/// optApsConfigWaitToRestore counts minutes.
+/// Unit of optApsConfigWaitToRestore.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What can be set and commanded.
+/// Returns the supported settings and external commands.
 pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
     let mut settings = vec![
         SettingKind::Mode,
@@ -65,7 +65,7 @@ pub(crate) fn capabilities(los: Option<LosEncoding>) -> ProtectionCapabilities {
     }
 }
 
-/// The groups of the box.
+/// Protection groups of the device.
 pub(crate) struct ApsGroups {
     agent: SnmpClient,
     los: Option<LosEncoding>,
@@ -109,7 +109,8 @@ fn connection(path: &PathId) -> Result<Connection> {
     })
 }
 
-/// When the last switch-over was: the agent tells its sysUpTime then, 0 for never.
+/// Returns the time of the last switch-over: the agent reports its sysUpTime at that time, 0 for
+/// never.
 fn since(last: &Value, now: &Value) -> Result<Option<SystemTime>, ProtoError> {
     let last = optional(last, |v| integer(v, "optApsConfigChanLastSwitchover"))?.filter(|t| *t > 0);
     let now = optional(now, |v| integer(v, "sysUpTime"))?;
@@ -214,7 +215,7 @@ impl ApsGroups {
         Ok(status)
     }
 
-    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
+    /// Polls each group and publishes switch-overs. A group that cannot be read is polled again at
     /// the next trap.
     pub(crate) async fn poll(&self, origin: Origin, events: &EventHub) {
         let call = self.agent.call();
@@ -225,7 +226,7 @@ impl ApsGroups {
         }
     }
 
-    /// The box tells of a switch-over: the state says why.
+    /// Records a switch-over that the device reported, with the reason from the status.
     pub(crate) async fn record_switch_over(&self, told: SwitchOver, events: &EventHub) {
         let group = GroupId(told.group.to_string());
         match self.read_status(&group, &self.agent.call()).await {
@@ -246,7 +247,8 @@ impl ApsGroups {
 }
 
 impl Row {
-    /// optApsConfigActiveRequest, and what the rest of the row tells where that is none.
+    /// Returns optApsConfigActiveRequest, or the reason derived from the rest of the row if there
+    /// is no request.
     fn request(&self) -> SwitchRequest {
         match (self.request, self.active) {
             // Without automatic protection the signal stays where it was put.

@@ -22,21 +22,21 @@ use zeroize::Zeroizing;
 /// The longest DisplayString (SNMPv2-TC).
 pub const PRE_SHARED_LIMIT: usize = 255;
 
-/// slSecuEncryptionStatus.
+/// State of the key exchange: slSecuEncryptionStatus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// init(1): no exchange, or the link failed.
     Init,
-    /// exchange(2)
+    /// Key exchange in progress: exchange(2).
     Exchange,
-    /// kdf(3)
+    /// Key derivation in progress: kdf(3).
     Kdf,
     /// active(4): the traffic key is in use.
     Active,
 }
 
 impl Status {
-    /// The MIB's word.
+    /// Returns the name of the state in the MIB.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -48,11 +48,11 @@ impl Status {
     }
 }
 
-/// How the bytes of a key become the DisplayString of slSecuEncryptionPreShared. The MIB does not
-/// say; so the operator must.
+/// Encoding of key bytes in the DisplayString of slSecuEncryptionPreShared. The MIB does not
+/// specify it, so the operator must configure it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PskEncoding {
-    /// Lower-case hexadecimal digits.
+    /// Hexadecimal digits in lower case.
     Hex,
     /// Base64 (RFC 4648, with padding).
     Base64,
@@ -172,7 +172,7 @@ pub fn alarm_name(kind: u32) -> &'static str {
     }
 }
 
-/// encKeyExchangeFailed of SlAlarmType.
+/// Alarm type encKeyExchangeFailed of SlAlarmType.
 pub const KEY_EXCHANGE_FAILED: u32 = 223;
 
 /// Drives every decoder with arbitrary bytes.

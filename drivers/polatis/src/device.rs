@@ -1,4 +1,4 @@
-//! The switch behind the contract, over whichever interface.
+//! The switch of the contract, over any of its interfaces.
 
 use crate::interface::{Change, Features, Interface, Pair, not_applied};
 use crate::product;
@@ -28,7 +28,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A Polatis switch.
+/// A Polatis optical switch.
 pub struct Polatis {
     descriptor: Descriptor,
     capabilities: Capabilities,
@@ -44,7 +44,7 @@ pub struct Polatis {
 }
 
 impl Polatis {
-    /// Reads who answers, how large it is, and what it has.
+    /// Reads identity, size and features of the switch and opens it.
     pub(crate) async fn open(
         descriptor: Descriptor,
         interface: Box<dyn Interface>,
@@ -74,7 +74,7 @@ impl Polatis {
         let geometry = Geometry::matrix(size.0, size.1);
         let fitted = interface.fitted(&model, &geometry, until).await?;
         let mut kinds = vec![DeviceKind::OpticalSwitch];
-        // Where the interface tells of failed ports, `fitted` says so.
+        // If the interface reports failed ports, `fitted` states it.
         let mut capabilities = Capabilities::none()
             .with(&[
                 Op::Identity,
@@ -121,17 +121,17 @@ impl Polatis {
         })
     }
 
-    /// Who was opened.
+    /// Returns the identity at opening.
     pub(crate) fn opened_as(&self) -> &Identity {
         &self.identity
     }
 
-    /// Whether the box is of a kind.
+    /// Returns whether the switch is also of this kind.
     pub(crate) fn is(&self, kind: DeviceKind) -> bool {
         self.descriptor.kinds.contains(&kind)
     }
 
-    /// Refuses what needs power monitors where there are none.
+    /// Refuses operations that need power monitors if there are none.
     fn monitored(&self, operation: Operation) -> Result<()> {
         if self.is(DeviceKind::PowerMeter) {
             Ok(())
@@ -205,12 +205,13 @@ impl Device for Polatis {
         let until = self.until();
         let mut now = self.interface.identity(until).await?;
         if !now.is_same_device(&self.identity) {
-            // One wrong bit is not another box: that one says so twice.
+            // One damaged bit is not another device: another device returns the same identity
+            // twice.
             now = self.interface.identity(until).await?;
         }
         if !now.is_same_device(&self.identity) {
-            // The check around the handles refuses from now on; nothing more goes to a box that
-            // nobody opened.
+            // The check in front of the handles refuses from now on; the other device receives no
+            // more requests.
             self.events.publish(
                 Origin::Driver,
                 EventKind::IdentityChanged {
@@ -437,7 +438,8 @@ impl switching::SwitchBackend for Run<'_> {
                 .await
                 .map_err(|e| (0, e));
         }
-        // Removes stand before adds in every plan; neighbours of one kind go in one command.
+        // Removals precede additions in every plan; consecutive steps of one kind are sent in one
+        // command.
         let mut sent = 0;
         for group in steps.chunk_by(|a, b| a.added().is_empty() == b.added().is_empty()) {
             for part in group.chunks(interface.pairs_per_command()) {

@@ -1,4 +1,4 @@
-//! What the interfaces of a switch share: each is a way to the same state.
+//! Interfaces of a switch: each gives access to the same state.
 
 use async_trait::async_trait;
 use qkd_hal::{
@@ -44,13 +44,13 @@ pub(crate) const MAX_LEVEL_DB: f64 = i32::MAX as f64 / 1000.0;
 pub(crate) enum Change<'a> {
     /// Makes these; the others stay.
     Add(&'a [Pair]),
-    /// Ends these.
+    /// Removes these cross-connects.
     Remove(&'a [Pair]),
     /// Makes these and ends all others.
     Only(&'a [Pair]),
 }
 
-/// What a box has beside its paths, as one of its interfaces tells.
+/// Features of a switch in addition to its paths, as reported by an interface.
 #[derive(Debug, Default)]
 pub(crate) struct Features {
     pub(crate) meter: PowerMeterCapabilities,
@@ -69,7 +69,7 @@ fn unserved<T>(operation: Operation) -> Result<T> {
     ))
 }
 
-/// Why a change that was accepted is none.
+/// Creates the error of a change that was accepted but not applied.
 pub(crate) fn not_applied(what: impl Display, shows: impl Display) -> Error {
     let why = format!("{what} was accepted, and the switch shows {shows}");
     Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).with_effect(Effect::Unknown)
@@ -78,16 +78,16 @@ pub(crate) fn not_applied(what: impl Display, shows: impl Display) -> Error {
 /// One of the interfaces. Ports are checked by the caller; each call ends by `until`.
 #[async_trait]
 pub(crate) trait Interface: Send + Sync {
-    /// Who answers.
+    /// Reads the identity of the switch.
     async fn identity(&self, until: Instant) -> Result<Identity>;
     /// Ingress and egress ports.
     async fn size(&self, until: Instant) -> Result<(u32, u32)>;
-    /// What the box has beside its paths.
+    /// Reads the features of the switch in addition to its paths.
     async fn fitted(&self, model: &str, geometry: &Geometry, until: Instant) -> Result<Features>;
 
-    /// The paths, in any order.
+    /// Reads the cross-connects, in any order.
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>>;
-    /// The states of ports, in the order asked.
+    /// Reads the states of ports, in the requested order.
     async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>>;
     /// The most pairs of one command.
     fn pairs_per_command(&self) -> usize;
@@ -104,9 +104,9 @@ pub(crate) trait Interface: Send + Sync {
     /// Opens or closes a shutter; not read back.
     async fn set_port(&self, port: Port, enabled: bool, until: Instant) -> Result<()>;
 
-    /// The power at ports with a monitor, in the order asked.
+    /// Reads the power at ports with a monitor, in the requested order.
     async fn power(&self, ports: &[Port], until: Instant) -> Result<Vec<DecibelMilliwatts>>;
-    /// How a monitor is set.
+    /// Reads the settings of a monitor.
     async fn monitor(&self, _port: Port, _until: Instant) -> Result<MonitorStatus> {
         unserved(Operation::Monitor)
     }
@@ -132,10 +132,10 @@ pub(crate) trait Interface: Send + Sync {
     ) -> Result<()> {
         unserved(Operation::SetAttenuation)
     }
-    /// The least difference that the wire can tell, in dB or nm.
+    /// Returns the resolution of the protocol, in dB or nm.
     fn resolution(&self) -> f64;
 
-    /// Parameters of the box.
+    /// Returns the parameters of the switch.
     fn parameters(&self) -> &'static [ParameterSpec] {
         &[]
     }
@@ -158,6 +158,6 @@ pub(crate) trait Interface: Send + Sync {
         None
     }
 
-    /// Ends it.
+    /// Closes the interface. Later calls fail with `Closed`.
     async fn close(&self);
 }

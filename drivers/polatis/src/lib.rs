@@ -25,7 +25,7 @@ use qkd_hal::{
 };
 use std::sync::Arc;
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "polatis.error-codes-scpi99",
@@ -93,7 +93,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     },
 ];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "polatis",
     version: env!("CARGO_PKG_VERSION"),
@@ -188,7 +188,7 @@ pub fn fuzz(input: &[u8]) {
     snmp::proto::fuzz(input);
 }
 
-/// The driver.
+/// The driver for Polatis switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PolatisDriver;
 
@@ -198,7 +198,7 @@ pub fn driver() -> PolatisDriver {
     PolatisDriver
 }
 
-/// Which interface a URI means.
+/// Interface that a URI selects.
 #[derive(Clone, Copy, PartialEq)]
 enum Protocol {
     Scpi,

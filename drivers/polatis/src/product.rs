@@ -1,9 +1,9 @@
-//! What a product code tells.
+//! Features that a product code contains.
 
-/// Which ports have power monitors.
+/// Ports with power monitors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Monitors {
-    /// None (`I-OST`, id:27402672866).
+    /// No power monitors (`I-OST`, id:27402672866).
     None,
     /// The egress ports, as on most.
     Egress,
@@ -27,7 +27,7 @@ pub fn size(code: &str) -> Option<(u32, u32)> {
         })
 }
 
-/// The monitors.
+/// Returns the ports with power monitors according to a product code.
 #[must_use]
 pub fn monitors(code: &str) -> Monitors {
     if code.starts_with("I-OST") {

@@ -44,11 +44,11 @@ pub struct ScteHms {
     traps: BackgroundTask,
 }
 
-/// Takes a notification: whatever it tells, the state is read again.
+/// Handles a notification: whatever its content, the state is read again.
 async fn on_notification(unit: Arc<Unit>, events: EventHub, notification: Option<Notification>) {
     let alarm = match notification.as_ref().map(proto::decode_trap) {
         Some(Ok(Some(alarm))) => Some(alarm),
-        // Lost ones may have told of a switch-over.
+        // Lost notifications may have reported a switch-over.
         None => None,
         Some(_) => return,
     };
@@ -82,7 +82,7 @@ impl ScteHms {
         use Operation as Op;
         let unit = Arc::new(Unit::find(agent, unit).await?);
         let listener = (Arc::clone(&unit), events.clone());
-        // Before the first reading: a switch-over after it is told of.
+        // Subscribed before the first reading, so that no later switch-over is missed.
         let traps = BackgroundTask::for_each_notification(unit.agent.link(), move |notification| {
             on_notification(Arc::clone(&listener.0), listener.1.clone(), notification)
         });
@@ -165,7 +165,7 @@ impl ScteHms {
         })
     }
 
-    /// Who was opened.
+    /// Returns the identity at opening.
     pub(crate) fn opened_as(&self) -> &Identity {
         &self.identity
     }
@@ -176,7 +176,7 @@ impl ScteHms {
     }
 }
 
-/// What the entity table tells of a switch, and sysDescr where it has no model.
+/// Reads the identity from the entity table, and from sysDescr if the table has no model.
 async fn identity(unit: &Unit) -> Result<Identity> {
     let columns = [oid::MAKER, oid::MODEL, oid::SERIAL, oid::SOFTWARE];
     let mut names = columns

@@ -20,7 +20,7 @@ use qkd_driver_kit::{
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     id: "scte-hms.outputs-tell-the-shape",
     statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a \
@@ -36,7 +36,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     ],
 }];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "scte-hms",
     version: env!("CARGO_PKG_VERSION"),
@@ -81,7 +81,7 @@ pub static INFO: DriverInfo = DriverInfo {
         sent twice.",
 };
 
-/// The driver.
+/// The driver for ANSI/SCTE 85-4 switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScteHmsDriver;
 

@@ -18,7 +18,7 @@ use qkd_switch_hal::protection::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Ours: the MIB does not tell how long the state may lag behind the control.
+/// Chosen by this project: the MIB does not specify the delay between control and state.
 pub(crate) const SETTLING: Duration = Duration::from_millis(500);
 
 impl Unit {
@@ -93,7 +93,7 @@ impl Protection for ScteHms {
     }
 
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        // Asked, so that a row that has gone is not told.
+        // Read, so that a removed row is not reported.
         self.unit
             .read_status(&self.unit.agent.call())
             .await

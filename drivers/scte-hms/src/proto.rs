@@ -17,7 +17,7 @@ use qkd_driver_kit::link::{
 use qkd_hal::units::DecibelMilliwatts;
 use qkd_switch_hal::protection::{PathId, SelectionMode};
 
-/// Which of the two switches of the MIB a unit is.
+/// Kind of a unit: one of the two switches of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwitchType {
     /// Two inputs, one output.
@@ -36,7 +36,7 @@ impl SwitchType {
             _ => None,
         }
     }
-    /// The positions in which it can stand.
+    /// Returns the possible positions.
     #[must_use]
     pub fn positions(self) -> &'static [Position] {
         match self {
@@ -59,7 +59,7 @@ impl SwitchType {
     }
 }
 
-/// heOpSwitchControl and heOpSwitchState.
+/// Position of a switch: heOpSwitchControl and heOpSwitchState.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Position {
@@ -67,9 +67,9 @@ pub enum Position {
     PathA = 1,
     /// pathB(2): input B to the output.
     PathB = 2,
-    /// cross(3)
+    /// Cross position: cross(3).
     Cross = 3,
-    /// bar(4)
+    /// Bar position: bar(4).
     Bar = 4,
     /// bothA(5): input A to both outputs.
     BothA = 5,
@@ -99,7 +99,7 @@ impl Position {
             Self::Cross | Self::Bar => &[0, 1],
         }
     }
-    /// To write.
+    /// Returns the value for a SET.
     #[must_use]
     pub fn value(self) -> Value {
         Value::Integer(self as i32)
@@ -116,7 +116,7 @@ pub fn decode_position(value: &Value, object: &'static str) -> Result<Position, 
     enumeration(value, object, &known)
 }
 
-/// heOpSwitchMode: automatic(1), manual(2).
+/// Decodes heOpSwitchMode: automatic(1), manual(2).
 pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
@@ -125,7 +125,7 @@ pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     )
 }
 
-/// heOpSwitchMode to write.
+/// Encodes a value of heOpSwitchMode.
 #[must_use]
 pub fn mode(mode: SelectionMode) -> Value {
     Value::Integer(if mode == SelectionMode::Automatic {
@@ -135,12 +135,12 @@ pub fn mode(mode: SelectionMode) -> Value {
     })
 }
 
-/// heOpSwitchRevertEnable: off(1), on(2).
+/// Decodes heOpSwitchRevertEnable: off(1), on(2).
 pub fn decode_revert(value: &Value) -> Result<bool, SnmpDecodeError> {
     enumeration(value, "heOpSwitchRevertEnable", &[(1, false), (2, true)])
 }
 
-/// heOpSwitchRevertEnable to write.
+/// Encodes a value of heOpSwitchRevertEnable.
 #[must_use]
 pub fn revert(on: bool) -> Value {
     Value::Integer(if on { 2 } else { 1 })
@@ -151,7 +151,7 @@ pub fn decode_fault(value: &Value, object: &'static str) -> Result<bool, SnmpDec
     enumeration(value, object, &[(1, false), (2, true)])
 }
 
-/// HeTenthdBm.
+/// Decodes a power of type HeTenthdBm.
 pub fn decode_power(
     value: &Value,
     object: &'static str,

@@ -1,4 +1,4 @@
-//! One switch of an agent: what it tells.
+//! State of one switch of an agent.
 
 use crate::proto::{
     Position, SwitchType, decode_fault, decode_mode, decode_position, decode_power, decode_revert,
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// A switch of an agent.
 pub(crate) struct Unit {
     pub(crate) agent: SnmpClient,
-    /// entPhysicalIndex.
+    /// Number of the unit: entPhysicalIndex.
     pub(crate) index: u32,
     pub(crate) shape: SwitchType,
     /// The rows of inputs A and B.
@@ -30,7 +30,7 @@ pub(crate) struct Unit {
     pub(crate) watch: ActivePathTracker,
 }
 
-/// An input.
+/// State of an input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input {
     pub(crate) failed: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Input {
     pub(crate) threshold: Option<DecibelMilliwatts>,
 }
 
-/// How it stands, read in one PDU.
+/// State of the unit, read in one PDU.
 #[derive(Debug, Clone)]
 pub(crate) struct UnitStatus {
     pub(crate) mode: SelectionMode,
@@ -188,7 +188,7 @@ impl Unit {
         Ok(standing)
     }
 
-    /// How the group stands.
+    /// Converts the state of the unit to the status of the group.
     pub(crate) fn status(&self, now: &UnitStatus) -> ProtectionStatus {
         let paths = self
             .shape
@@ -232,7 +232,7 @@ impl UnitStatus {
     fn request(&self) -> SwitchRequest {
         match self.mode {
             SelectionMode::Manual => SwitchRequest::ManualSwitch,
-            // A failover that is told of while the state is the preferred one contradicts the MIB.
+            // A failover that is reported while the state is the preferred one contradicts the MIB.
             SelectionMode::Automatic if self.state == self.control => {
                 if self.failover {
                     SwitchRequest::Unknown

@@ -1,4 +1,5 @@
-//! The device behind the contract: what tells it from other switches. The rest is the kit's.
+//! The device of the contract: what distinguishes it from other switches. The kit provides the
+//! rest.
 
 use crate::proto;
 use async_trait::async_trait;
@@ -6,7 +7,7 @@ use qkd_driver_kit::switching::{Protocol, SwitchCall, position};
 use qkd_hal::{Identity, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 
-/// A 1×4 switch of nobody's.
+/// An invented 1×4 switch.
 const GEOMETRY: Geometry = Geometry::one_by(4);
 
 pub(crate) struct Template;
@@ -26,8 +27,8 @@ impl Protocol for Template {
     }
 
     async fn state(&self, call: &SwitchCall<'_>) -> Result<CrossConnects> {
-        // `query` changes nothing: a transcript tells it from an `order`, and its errors leave the
-        // effect at none.
+        // `query` changes nothing: a transcript distinguishes it from a command, and its errors
+        // have effect `None`.
         position::paths(
             &GEOMETRY,
             call.query("get", proto::GET, proto::decode_get).await?,

@@ -13,7 +13,7 @@ use qkd_driver_kit::{
 };
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "template",
     version: env!("CARGO_PKG_VERSION"),
@@ -33,7 +33,7 @@ pub static INFO: DriverInfo = DriverInfo {
     resynchronises: "A new connection: what the device still sends goes to the old one.",
 };
 
-/// The driver.
+/// The driver of the template.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TemplateDriver;
 

@@ -1,8 +1,8 @@
-//! Bytes to typed messages and back. No I/O.
+//! Encodes and decodes messages. No I/O.
 //!
-//! The protocol of this template is made up, and that of no product: `P?` asks for the position and
-//! is answered `P<n>`; `P<n>` goes there and is answered `OK`. In a driver of your own each command
-//! has its public source in a comment beside it.
+//! The protocol of this template is invented and belongs to no product: `P?` queries the position
+//! and is answered `P<n>`; `P<n>` sets the position and is answered `OK`. In a real driver, a
+//! comment names the public source of each command.
 
 use qkd_driver_kit::link::text::{TextDecodeError, text};
 

@@ -17,7 +17,7 @@ use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result};
 use qkd_switch_hal::Geometry;
 use std::time::Duration;
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "thorlabs-osw",
     version: env!("CARGO_PKG_VERSION"),
@@ -55,7 +55,7 @@ pub static INFO: DriverInfo = DriverInfo {
         digit, which is never taken for a name.",
 };
 
-/// The driver.
+/// The driver for Thorlabs OSW switches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ThorlabsOswDriver;
 
@@ -78,7 +78,7 @@ impl Driver for ThorlabsOswDriver {
             _ => return Err(Error::invalid("model= takes osw12 or osw22")),
         };
         TransportConfig::new(Resync::Sentinel(Duration::from_millis(300)))
-            // With flow control, as PnPQ has it, which was tested on a real box; qudi has none.
+            // With flow control, as in PnPQ, which was tested on a real device; qudi uses none.
             .serial(proto::BAUD, flow_control(uri)?)
             // Both clients wait for about 1 s after opening.
             .startup(Duration::from_secs(1))

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 struct Board {
     position: u32,
-    /// What the next so many readings still tell.
+    /// Old position, and the number of readings that still return it.
     old: (u32, u32),
-    /// How many readings each set leaves old.
+    /// Number of stale readings after each set.
     lag: u32,
 }
 
@@ -125,7 +125,7 @@ async fn a_reading_cut_off_by_the_deadline_is_not_of_good_quality() {
         "{error}"
     );
     far.now().device.old.1 = 100;
-    // The rest of the 3 s is polled away, and what the switch tells then is the truth.
+    // The switch is polled for the rest of the 3 s; the state that it reports then is current.
     let now = switch.connections().await.unwrap();
     assert_eq!(
         (now.value.to_string().as_str(), now.quality),

@@ -1,4 +1,4 @@
-//! One end of a Qline behind the contract.
+//! One end of a Qline as a `QkdModule`.
 
 use crate::{
     proto::{HwsCommand, Link, MonCommand, Outcome, Side},
@@ -310,7 +310,7 @@ impl QkdModule for Qline {
             .observe(MonCommand::NodeStats, MonCommand::decode_node_stats)
             .await?;
         let mut performance = Performance::default();
-        // 0 and 0: there is no key yet.
+        // 0 and 0 mean that there is no key yet.
         if (last.key_length, last.qber) == (0, 0.0) {
             return Ok(performance);
         }

@@ -22,7 +22,7 @@ use qkd_hal::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What this driver infers.
+/// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "veriqloud-qline.online-is-generating",
@@ -41,7 +41,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     },
 ];
 
-/// What is known of this driver without a device.
+/// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {
     name: "veriqloud-qline",
     version: env!("CARGO_PKG_VERSION"),
@@ -113,7 +113,7 @@ pub static INFO: DriverInfo = DriverInfo {
         goes to the old one. hw and hws get a connection for each command.",
 };
 
-/// The driver.
+/// The driver for Veriqloud Qline.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QlineDriver;
 

@@ -21,7 +21,7 @@ use qkd_driver_kit::link::bytes::Frame;
 pub const HW_PORT: u16 = 13_000;
 /// Port of `hws`, at Alice only.
 pub const HWS_PORT: u16 = 13_001;
-/// Port of `mon`.
+/// TCP port of `mon` in the sample configuration.
 pub const MON_PORT: u16 = 13_002;
 /// Port of the ETSI GS QKD 014 server at Alice, plain HTTP.
 pub const KMS_ALICE_PORT: u16 = 13_003;
@@ -33,16 +33,16 @@ pub const ARRAY_LIMIT: usize = 1 << 20;
 /// The most bytes of a picture in an `hws` reply.
 pub const PICTURE_LIMIT: usize = 1 << 23;
 
-/// Which end of the link.
+/// End of the QKD link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The transmitter.
+    /// Alice: the transmitter.
     Alice,
-    /// The receiver.
+    /// Bob: the receiver.
     Bob,
 }
 
-/// Why a reply is none.
+/// Reason for which a reply is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
@@ -69,11 +69,11 @@ pub enum ProtoError {
 /// One item of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// `i`: i32.
+    /// Type `i`: 32-bit integer.
     Int,
-    /// `q`: i64.
+    /// Type `q`: 64-bit integer.
     Long,
-    /// `d`: f64.
+    /// Type `d`: 64-bit float.
     Double,
     /// u16 length and text.
     Text16,
@@ -81,7 +81,8 @@ pub enum Field {
     Text8,
     /// `data`: i32 length and bytes. Only skipped.
     Data,
-    /// `nai`: i32 bytes behind it, i32 rows, i32 columns (0: one dimension), i32 items.
+    /// `nai`: number of bytes that follow, rows, columns (0: one dimension), items; each a 32-bit
+    /// integer.
     Array,
 }
 
@@ -130,7 +131,7 @@ pub fn frame(fields: &[Field], seen: &[u8]) -> Frame {
     Frame::Complete(at)
 }
 
-/// Reads fields from a reply, in order.
+/// Reads the fields of a reply in order.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 

@@ -1,6 +1,6 @@
-//! What `hw` sets, as parameters. Ranges and choices are those of the vendor's clients
-//! (`local/hw_alice.py`, `local/hw_bob.py`). Settings are not answered and cannot be read back in a
-//! documented form, hence write only.
+//! Settings of `hw` as parameters. Ranges and choices are those of the vendor's clients
+//! (`local/hw_alice.py`, `local/hw_bob.py`). Settings have no reply and cannot be read back in a
+//! documented form, so they are write-only.
 
 use crate::proto::{Argument, HwCommand, Side};
 use qkd_hal::{

@@ -1,8 +1,8 @@
-//! The three servers of one end, and who may hold a connection to which.
+//! The three servers of one end, and the connections to them.
 //!
 //! `mon` serves each client in a thread of its own, so one connection stays open. `hw` and `hws`
-//! serve one client after another: each command gets a connection of its own, ended by the empty
-//! command, so that nobody else is kept waiting.
+//! serve one client after another: each command uses a connection of its own, ended by the empty
+//! command, so that other clients do not wait.
 
 use crate::proto::{self, HwCommand, HwsCommand, MonCommand, Outcome, ProtoError, decode_hws};
 use qkd_driver_kit::{
@@ -114,8 +114,8 @@ impl QlineTransport {
             .map_err(|e| error(e, command.keyword(), Does::Reads))
     }
 
-    /// A setting of `hw`. It is not answered; that the server took the empty command behind it, and
-    /// hung up, is all there is to see.
+    /// Sends a setting of `hw`. It has no reply; the driver can only observe that the server
+    /// accepted the empty command after it and closed the connection.
     pub(crate) async fn set(&self, command: &HwCommand) -> Result<()> {
         let request = command
             .encode()

@@ -6,7 +6,7 @@ use qkd_driver_kit::switching::{Protocol, SwitchCall, position};
 use qkd_hal::{Error, Identity, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 
-/// An FF 1xN.
+/// An FF 1×N switch with `channels` channels.
 pub(crate) struct FfSwitch {
     pub(crate) channels: u32,
 }
@@ -23,7 +23,7 @@ impl Protocol for FfSwitch {
         SwitchCapabilities::new(self.geometry())
     }
 
-    /// What the URI says, once something has answered.
+    /// Returns the identity given in the URI, after a device has responded.
     async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
         self.state(call)
             .await

@@ -15,7 +15,7 @@ use qkd_switch_hal::{
 use std::time::SystemTime;
 use tokio::{sync::Mutex, time::Instant};
 
-/// A SelfAlign 1xN.
+/// A SelfAlign 1×N switch.
 pub(crate) struct SelfAlign {
     line: SwitchConnection,
     capabilities: Capabilities,
@@ -56,7 +56,7 @@ impl Device for SelfAlign {
         &self.capabilities
     }
 
-    /// What the URI says.
+    /// Returns the identity given in the URI.
     async fn identity(&self) -> Result<Identity> {
         Ok(self.identity.clone())
     }
@@ -127,7 +127,7 @@ impl OpticalSwitch for SelfAlign {
         self.switch.geometry.check(*path)?;
         let channel = path.egress.0;
         let request = self_align::set(channel).map_err(|e| Error::invalid(e.to_string()))?;
-        // Whatever happens from here on, the old position is no longer known.
+        // From here on, the old position is no longer known.
         *acknowledged = None;
         self.line
             .call()

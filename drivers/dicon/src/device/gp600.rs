@@ -13,8 +13,8 @@ use qkd_switch_hal::{
 };
 use std::time::Duration;
 
-/// The switching time is not public, nor whether the matrix tells the old state until then: it is
-/// asked again for a second.
+/// Neither the switching time nor the state reported during it is published: the matrix is polled
+/// for one second.
 const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
 
 /// The most errors that are read away before a command. The length of the queue is not public; that
@@ -48,13 +48,13 @@ const PARAMETERS: &[ParameterSpec] = &[
     ),
 ];
 
-/// A GP600 of so many inputs and outputs.
+/// A GP600 with this number of inputs and outputs.
 pub(crate) struct Gp600 {
     pub(crate) inputs: u32,
     pub(crate) outputs: u32,
 }
 
-/// The identity that a reply tells; `None` for other makers.
+/// Returns the identity in a reply; `None` for another vendor.
 pub(crate) fn identity_of(id: &Identification) -> Option<Identity> {
     let dicon = id.maker.to_ascii_lowercase().contains("dicon");
     dicon.then(|| {

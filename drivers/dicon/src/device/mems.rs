@@ -7,8 +7,8 @@ use qkd_hal::{Capabilities, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
-/// The switching time is not public, nor whether the module tells the old channel until then: it is
-/// asked again for a second.
+/// Neither the switching time nor the channel reported during it is published: the module is polled
+/// for one second.
 const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
 
 /// A MEMS 1xN module.

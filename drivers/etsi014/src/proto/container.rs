@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 /// A key of a container.
 pub struct DeliveredKey {
-    /// Its id.
+    /// ID of the key.
     pub id: KeyId,
-    /// Its bytes.
+    /// Bytes of the key.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -69,8 +69,8 @@ struct Entry {
     key: Secret,
 }
 
-/// The `keys` of a container, wherever it stands among other items. A hand-written visitor, so that
-/// `Keys` is taken too and nothing is buffered.
+/// The `keys` of a container, at any position among other items. The visitor is written by hand, so
+/// that `Keys` is accepted too and nothing is buffered.
 struct Container(Vec<Entry>);
 
 impl<'de> Deserialize<'de> for Container {
@@ -124,8 +124,8 @@ impl<'de> Deserialize<'de> for Entries {
 /// Reads a key container.
 ///
 /// # Errors
-/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats what
-/// stood in the body.
+/// [`ProtoError::Json`], [`ProtoError::NotBase64`], [`ProtoError::NotAnId`]. No error repeats a
+/// part of the body.
 pub fn decode_container(body: &[u8]) -> Result<Vec<DeliveredKey>, ProtoError> {
     let Container(entries) = serde_json::from_slice(body)?;
     entries

@@ -1,4 +1,4 @@
-//! What a status other than 200 means (5.4, and what servers in the field do).
+//! Meaning of a status other than 200 (clause 5.4, and servers in the field).
 
 use super::error_text::error_text;
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
@@ -6,13 +6,13 @@ use qkd_hal::{DeviceMisbehaved, ErrorKind};
 /// Why a server refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The contract's kind.
+    /// Error kind of the contract.
     pub kind: ErrorKind,
     /// The server's own words, safe to show, where it sent some.
     pub message: Option<String>,
 }
 
-/// What a status and its error body mean. The standard has 400, 401 and 503 only; 401 has no body.
+/// Decodes a status and its error body. The standard has only 400, 401 and 503; 401 has no body.
 #[must_use]
 pub fn decode_failure(status: u16, body: &[u8]) -> Failure {
     let message = error_text(body);

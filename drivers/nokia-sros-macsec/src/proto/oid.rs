@@ -11,7 +11,7 @@ macro_rules! table {
     }) => {
         $(#[$doc])*
         pub mod $name {
-            /// The entry.
+            /// OID of the table entry.
             pub const ENTRY: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, $($tail),*];
             $($(#[$cdoc])* pub const $column: u32 = $n;)*
         }
@@ -21,13 +21,13 @@ macro_rules! table {
 table!(
     /// tmnxMacsecConnAssocEntry, indexed by name.
     ca = [2, 2, 1] {
-        /// RowStatus
+        /// Column RowStatus of the table.
         ROW_STATUS = 3;
         /// TmnxAdminState, outOfService by default
         ADMIN_STATE = 4;
         /// TruthValue: encrypt, or authenticate only
         ENCRYPT = 6;
-        /// data cipher suite
+        /// Cipher suite of the data.
         CIPHER_SUITE = 12;
     }
 );
@@ -41,15 +41,15 @@ table!(
 table!(
     /// tmnxMacsecPreSharedKeyEntry, indexed by name and slot.
     psk = [2, 4, 1] {
-        /// TimeStamp
+        /// Time of the last change (TimeStamp).
         LAST_CHANGED = 2;
         /// RowStatus; destroy zeroizes the slot
         ROW_STATUS = 3;
-        /// aes-128-cmac(1), aes-256-cmac(2)
+        /// Cipher: aes-128-cmac(1), aes-256-cmac(2)
         ENCRYPT_TYPE = 4;
         /// KEY MATERIAL; reads back empty
         CAK = 5;
-        /// CKN as text
+        /// CKN as hexadecimal text.
         CAK_NAME = 6;
     }
 );
@@ -58,7 +58,7 @@ table!(
     port = [2, 5, 1] {
         /// the connectivity association of this port
         CA_NAME = 5;
-        /// TmnxAdminState
+        /// Administrative state (TmnxAdminState).
         ADMIN_STATE = 6;
         /// obsolete: drop clear traffic that is received
         RX_TRAFFIC_ENCRYPTION = 12;
@@ -90,7 +90,7 @@ table!(
     port_stats = [3, 4, 1] {
         /// frames sent without SecTAG: must not grow
         TX_UNTAGGED = 1;
-        /// dropped: no SecTAG
+        /// Dropped packets without a SecTAG.
         RX_NO_TAG = 3;
         /// dropped: wrong SecTAG or ICV
         RX_BAD_TAG = 4;
@@ -99,35 +99,35 @@ table!(
 table!(
     /// tmnxMacsecTxSCStatsEntry, indexed by port and sub-port.
     tx_sc = [3, 6, 1] {
-        /// integrity only
+        /// Packets with integrity protection only.
         PROTECTED = 1;
-        /// encrypted packets
+        /// Packets sent encrypted.
         ENCRYPTED = 4;
     }
 );
 table!(
     /// tmnxMacsecRxSCStatsEntry, indexed by port, sub-port and SCI (8 octets without length).
     rx_sc = [3, 8, 1] {
-        /// not valid
+        /// Packets that were not valid.
         NOT_VALID = 3;
-        /// good packets
+        /// Packets received without error.
         OK = 6;
     }
 );
 
 /// Notifications of the MIB.
 pub const NOTIFICATIONS: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 3, 114, 1];
-/// tmnxMacsecNotifyPortId.
+/// Port of a notification: tmnxMacsecNotifyPortId.
 pub const NOTIFY_PORT: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 4, 1];
-/// tmnxMacsecNotifyVlanId.
+/// VLAN of a notification: tmnxMacsecNotifyVlanId.
 pub const NOTIFY_VLAN: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 4, 2];
-/// tmnxMacsecNotifyAssociationNum.
+/// Association number of a notification: tmnxMacsecNotifyAssociationNum.
 pub const NOTIFY_AN: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 4, 5];
 /// tmnxChassisPortIdScheme (TIMETRA-CHASSIS-MIB), indexed by chassis.
 pub const PORT_ID_SCHEME: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 2, 1, 3, 1, 32];
-/// sysDescr.0 (RFC 3418).
+/// Name of sysDescr.0 (RFC 3418).
 pub const SYS_DESCR: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 1, 0];
-/// sysObjectID.0 (RFC 3418).
+/// Name of sysObjectID.0 (RFC 3418).
 pub const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
 /// tmnxHwSerialNumber (TIMETRA-CHASSIS-MIB) of the chassis: chassis 1, hardware index 50331649.
 pub const CHASSIS_SERIAL: &[u32] = &[
@@ -192,7 +192,7 @@ pub fn of_mka(column: u32, port: Port, ckn: &KeyId) -> Oid {
 /// A port and sub-port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Port {
-    /// TmnxPortID.
+    /// Port ID (TmnxPortID).
     pub id: u32,
     /// tmnxMacsecVlanId, 1 in release 16.0.
     pub sub: u32,

@@ -5,7 +5,7 @@
 //! pairs that `vectors/nokia-sros-macsec.json` lists. A number with a bit where the layout has none
 //! is not read, since another layout may have made it.
 
-/// tmnxChassisPortIdScheme.
+/// Layout of port IDs: tmnxChassisPortIdScheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortScheme {
     /// schemeA(1): `000 | slot 4 | mda 4 | port 6 | 0 (15)`
@@ -22,7 +22,7 @@ pub enum PortScheme {
 }
 
 impl PortScheme {
-    /// By its number.
+    /// Returns the layout with this number; `None` for an unknown one.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         match number {

@@ -5,8 +5,8 @@
 pub struct SysDescr {
     /// The version, such as `TiMOS-C-14.0.R5`.
     pub version: Option<String>,
-    /// The model, such as `7750 SR`: the number first, as in names of products. Releases before and
-    /// after the change of the maker's name write it in either order.
+    /// Model, such as `7750 SR`, with the number first as in product names. Releases before and
+    /// after the change of the vendor's name have either order.
     pub model: Option<String>,
 }
 

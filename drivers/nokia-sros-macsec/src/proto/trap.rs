@@ -7,39 +7,39 @@ use super::{
 use qkd_driver_kit::link::snmp::{Notification, Oid, Value};
 use qkd_hal::KeyId;
 
-/// Which notification.
+/// Kind of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrapKind {
-    /// tmnxMacsecConfiguredPortCA(1)
+    /// Notification tmnxMacsecConfiguredPortCA(1): a CA was assigned to a port.
     ConfiguredPortCa,
-    /// tmnxMacsecUnconfiguredPortCA(2)
+    /// Notification tmnxMacsecUnconfiguredPortCA(2): a CA was removed from a port.
     UnconfiguredPortCa,
-    /// tmnxMacsecEnabledPort(3)
+    /// Notification tmnxMacsecEnabledPort(3): MACsec was enabled on a port.
     EnabledPort,
-    /// tmnxMacsecDisabledPort(4)
+    /// Notification tmnxMacsecDisabledPort(4): MACsec was disabled on a port.
     DisabledPort,
-    /// tmnxMkaSessionEstablished(6)
+    /// Notification tmnxMkaSessionEstablished(6): the peers are live.
     SessionEstablished,
-    /// tmnxMkaPskRollover(7)
+    /// Notification tmnxMkaPskRollover(7): the active pre-shared key changed.
     PskRollover,
-    /// tmnxMkaSessionEnded(8)
+    /// Notification tmnxMkaSessionEnded(8): the peer is no longer live.
     SessionEnded,
-    /// tmnxMkaOperStateChanged(9)
+    /// Notification tmnxMkaOperStateChanged(9): the operational state changed.
     OperStateChanged,
-    /// tmnxMacsecCaCreate(11)
+    /// Notification tmnxMacsecCaCreate(11): a CA was created.
     CaCreate,
-    /// tmnxMacsecSakCreate(12)
+    /// Notification tmnxMacsecSakCreate(12): a traffic key was generated.
     SakCreate,
-    /// tmnxMacsecSakInstalledRx(13)
+    /// Notification tmnxMacsecSakInstalledRx(13): a traffic key was installed for receiving.
     SakInstalledRx,
-    /// tmnxMacsecSakInstalledTx(14)
+    /// Notification tmnxMacsecSakInstalledTx(14): a traffic key was installed for sending.
     SakInstalledTx,
-    /// tmnxMacsecMkaReplayAttemptDisc(15)
+    /// Notification tmnxMacsecMkaReplayAttemptDisc(15): a replayed MKA packet was dropped.
     MkaReplayAttempt,
-    /// tmnxMacsecDpReplayAttempt(16)
+    /// Notification tmnxMacsecDpReplayAttempt(16): a replayed data packet was dropped.
     DataReplayAttempt,
-    /// tmnxMacsecSakDelete(17)
+    /// Notification tmnxMacsecSakDelete(17): a traffic key was deleted.
     SakDelete,
 }
 
@@ -62,7 +62,7 @@ impl TrapKind {
         (17, Self::SakDelete, "tmnxMacsecSakDelete"),
     ];
 
-    /// The MIB's name.
+    /// Returns the name of the notification in the MIB.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL
@@ -72,16 +72,16 @@ impl TrapKind {
     }
 }
 
-/// A notification.
+/// A decoded notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {
-    /// Which.
+    /// Kind of the notification.
     pub kind: TrapKind,
-    /// TmnxPortID.
+    /// Port ID (TmnxPortID), if present.
     pub port: Option<u32>,
-    /// The connectivity association.
+    /// Name of the connectivity association, if present.
     pub ca: Option<String>,
-    /// The CKN.
+    /// CKN of the notification, if present.
     pub ckn: Option<KeyId>,
     /// The slot that now protects outgoing MKA PDUs.
     pub active_psk: Option<u8>,
@@ -96,7 +96,7 @@ const PORT_CA_NAME: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 5, 1, 5]
 const ACTIVE_PSK: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 2, 3, 1, 3];
 const OPER_STATE: &[u32] = &[1, 3, 6, 1, 4, 1, 6527, 3, 1, 2, 114, 3, 2, 1, 39];
 
-/// What the notifications carry that is read here.
+/// Varbinds of notifications that this driver reads.
 pub(crate) const CARRIED: [&[u32]; 7] = [
     CAK_NAME,
     PORT_CA_NAME,

@@ -10,29 +10,29 @@ use qkd_switch_hal::protection::{ExternalCommand, PathId};
 
 /// optApsConfigEntry, by the ifIndex of the working user port.
 pub const ENTRY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 1, 1, 1];
-/// optApsConfigUserWorkingIndex.
+/// User working port: optApsConfigUserWorkingIndex.
 pub const USER_WORKING: u32 = 1;
 /// optApsConfigEnable: optApsDisabled(1), optApsEnabled(2).
 pub const ENABLE: u32 = 6;
-/// optApsConfigActiveConnectionRx, read-only.
+/// Active path of the receiver: optApsConfigActiveConnectionRx, read-only.
 pub const ACTIVE_RX: u32 = 8;
 /// optApsConfigWaitToRestore, Unsigned32, 1..12 minutes.
 pub const WAIT_TO_RESTORE: u32 = 10;
 /// optApsConfigRevertive: nonrevertive(1), revertive(2).
 pub const REVERTIVE: u32 = 12;
-/// optApsConfigChanStatus, BITS, read-only.
+/// Status of the group: optApsConfigChanStatus, BITS, read-only.
 pub const CHAN_STATUS: u32 = 13;
-/// optApsConfigChanSwitchovers, Counter32.
+/// Number of switch-overs: optApsConfigChanSwitchovers, Counter32.
 pub const SWITCHOVERS: u32 = 15;
-/// optApsConfigChanLastSwitchover, TimeTicks.
+/// Time of the last switch-over: optApsConfigChanLastSwitchover, TimeTicks.
 pub const LAST_SWITCHOVER: u32 = 16;
-/// optApsConfigSwitchCommand.
+/// External command: optApsConfigSwitchCommand.
 pub const SWITCH_COMMAND: u32 = 17;
-/// optApsConfigActiveRequest, read-only.
+/// Present request: optApsConfigActiveRequest, read-only.
 pub const ACTIVE_REQUEST: u32 = 20;
 /// optApsConfigLosThreshold, 0.1 dBm, read-write.
 pub const LOS_THRESHOLD: u32 = 22;
-/// optApsTrapSwitchover, and as it is below slOptApsTraps0, with slmTrapLogId behind.
+/// optApsTrapSwitchover, and its version below slOptApsTraps0 with slmTrapLogId appended.
 pub const TRAPS: [&[u32]; 2] = [
     &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 1],
     &[1, 3, 6, 1, 4, 1, 4515, 1, 11, 2, 0, 1],
@@ -45,7 +45,7 @@ pub const PORT_POWER: u32 = 2;
 /// The power below which a port has lost its signal, 0.1 dBm, from -50.0.
 pub const PORT_LOS: u32 = 3;
 
-/// sysUpTime.0 (RFC 3418).
+/// Name of sysUpTime.0 (RFC 3418).
 pub const SYS_UP_TIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
 
 /// An object of a group.
@@ -62,16 +62,16 @@ pub fn of_port(column: u32, port: u32) -> Oid {
 /// A connection of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
-    /// optApsWorkingConnection(1)
+    /// Working path: optApsWorkingConnection(1).
     Working,
-    /// optApsProtectionConnection(2)
+    /// Protection path: optApsProtectionConnection(2).
     Protection,
 }
 
 impl Connection {
-    /// Both.
+    /// Working and protection path, in this order.
     pub const ALL: [Self; 2] = [Self::Working, Self::Protection];
-    /// Its word.
+    /// Returns the name of the path.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Connection {
             Self::Protection => "protection",
         }
     }
-    /// By its word.
+    /// Returns the path with this name.
     #[must_use]
     pub fn of(path: &PathId) -> Option<Self> {
         Self::ALL.into_iter().find(|c| c.keyword() == path.0)
@@ -109,16 +109,16 @@ pub fn second(on: bool) -> Value {
     Value::Integer(if on { 2 } else { 1 })
 }
 
-/// optApsConfigChanStatus.
+/// Status bits of a group: optApsConfigChanStatus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChannelStatus {
-    /// lockedOut(0)
+    /// Lockout of protection is active: lockedOut(0).
     pub locked_out: bool,
-    /// sfWorking(1), sfProtecting(2)
+    /// Signal fail of each path: sfWorking(1), sfProtecting(2).
     pub failed: [bool; 2],
-    /// switched(3)
+    /// The signal is on the protection path: switched(3).
     pub switched: bool,
-    /// lockedOutRemote(4)
+    /// Lockout at the remote end: lockedOutRemote(4).
     pub locked_out_remote: bool,
 }
 
@@ -141,24 +141,24 @@ pub fn decode_channel_status(value: &Value) -> Result<ChannelStatus, ProtoError>
     }
 }
 
-/// optApsConfigActiveRequest.
+/// Request in effect: optApsConfigActiveRequest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActiveRequest {
-    /// optApsOther(1)
+    /// No listed request: optApsOther(1).
     Other,
-    /// optApsRevertive(2)
+    /// Automatic reversion: optApsRevertive(2).
     Revertive,
-    /// optApsManual(3)
+    /// Manual switch: optApsManual(3).
     Manual,
-    /// optApsSignalFailure(4)
+    /// Signal fail: optApsSignalFailure(4).
     SignalFailure,
-    /// optApsForceSwitch(5)
+    /// Forced switch: optApsForceSwitch(5).
     ForceSwitch,
-    /// optApsLockOut(6)
+    /// Lockout of protection: optApsLockOut(6).
     LockOut,
 }
 
-/// optApsConfigActiveRequest.
+/// Decodes a value of optApsConfigActiveRequest.
 pub fn decode_request(value: &Value) -> Result<ActiveRequest, ProtoError> {
     use ActiveRequest as R;
     let known = [
@@ -189,8 +189,8 @@ pub fn command(command: &ExternalCommand) -> Option<Value> {
     number.map(Value::Integer)
 }
 
-/// How a negative threshold is written. The MIB gives it the range 0..65535 and a text that begins
-/// at -50.0 dBm; so the operator must say.
+/// Encoding of a negative threshold. The MIB has the range 0..65535 and a description that begins
+/// at -50.0 dBm, so the operator must configure it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LosEncoding {
     /// As a negative INTEGER.
@@ -229,12 +229,12 @@ pub fn decode_power(value: &Value, object: &'static str) -> Result<DecibelMilliw
     })
 }
 
-/// A switch-over, as the box tells it.
+/// A switch-over as reported by the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SwitchOver {
-    /// optApsConfigUserWorkingIndex.
+    /// User working port: optApsConfigUserWorkingIndex.
     pub group: u32,
-    /// optApsConfigActiveConnectionRx.
+    /// New active path: optApsConfigActiveConnectionRx.
     pub connection: Connection,
 }
 

@@ -4,11 +4,11 @@ use qkd_driver_kit::link::snmp::Oid;
 
 /// slSecuEncryptionEntry (SL-SECU-MIB), one row for each encrypting uplink, indexed by ifIndex.
 pub const ENTRY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 24, 4, 1, 1];
-/// slSecuEncryptionIfIndex, read-only.
+/// Uplink of the row: slSecuEncryptionIfIndex, read-only.
 pub const IF_INDEX: u32 = 1;
 /// slSecuEncryptionEnable, TruthValue, read-write.
 pub const ENABLE: u32 = 2;
-/// slSecuEncryptionStatus, read-only.
+/// State of the key exchange: slSecuEncryptionStatus, read-only.
 pub const STATUS: u32 = 3;
 /// slSecuEncryptionForceInit: writing it restarts the exchange; the value is not specified.
 pub const FORCE_INIT: u32 = 4;
@@ -24,21 +24,21 @@ pub const PROTECTED_STATUS: u32 = 8;
 
 /// slAlarmConfigEntry (SL-ALARM-MIB): the active alarms, indexed by ifIndex and type.
 pub const ALARM_ENTRY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 1, 1, 1];
-/// slAlarmIfIndex.
+/// Interface of an alarm: slAlarmIfIndex.
 pub const ALARM_IF_INDEX: u32 = 1;
-/// slAlarmType.
+/// Type of an alarm: slAlarmType.
 pub const ALARM_TYPE: u32 = 2;
-/// slAlarmSeverity.
+/// Severity of an alarm: slAlarmSeverity.
 pub const ALARM_SEVERITY: u32 = 3;
-/// slAlarmServiceAffect.
+/// Effect of an alarm on service: slAlarmServiceAffect.
 pub const ALARM_SERVICE: u32 = 4;
-/// slAlarmTimeStamp.
+/// Time of an alarm: slAlarmTimeStamp.
 pub const ALARM_TIME: u32 = 5;
-/// slAlarmText.
+/// Text of an alarm: slAlarmText.
 pub const ALARM_TEXT: u32 = 8;
 /// slAlarmActive, in the trap only; its instance suffix is unknown, so it is matched by prefix.
 pub const ALARM_ACTIVE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 1];
-/// slAlarmTrap.
+/// Notification of alarms: slAlarmTrap.
 pub const TRAP: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 2];
 /// slAlarmTrap as an RFC 3584 proxy rewrites it.
 pub const TRAP_PROXY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 0, 2];
@@ -47,21 +47,21 @@ pub const TRAP_PROXY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 20, 2, 0, 2];
 pub const CAPABILITY: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 1, 51, 0];
 /// slmSysOperStatus.0: up(1), down(2), testing(3).
 pub const OPER_STATUS: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 1, 7, 0];
-/// slEntPhysicalSerialNum.
+/// Serial number: slEntPhysicalSerialNum.
 pub const SERIAL: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 7];
-/// slEntPhysicalSoftwareRev.
+/// Software version: slEntPhysicalSoftwareRev.
 pub const SOFTWARE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 6];
 
-/// slEntPhysicalFirmwareRev.
+/// Firmware version: slEntPhysicalFirmwareRev.
 pub const FIRMWARE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515, 1, 3, 6, 1, 1, 1, 5];
 
-/// sysObjectID.0 (RFC 3418).
+/// Name of sysObjectID.0 (RFC 3418).
 pub const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
-/// sysDescr.0 (RFC 3418).
+/// Name of sysDescr.0 (RFC 3418).
 pub const SYS_DESCR: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 1, 0];
-/// ifName (RFC 2863).
+/// Column ifName (RFC 2863).
 pub const IF_NAME: &[u32] = &[1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 1];
-/// ifDescr (RFC 2863).
+/// Column ifDescr (RFC 2863).
 pub const IF_DESCR: &[u32] = &[1, 3, 6, 1, 2, 1, 2, 2, 1, 2];
 /// The vendor's number (IANA private enterprise 4515).
 pub const ENTERPRISE: &[u32] = &[1, 3, 6, 1, 4, 1, 4515];

@@ -1,4 +1,4 @@
-//! slAlarmTrap.
+//! Decoding of the notification slAlarmTrap.
 
 use super::{ProtoError, decode_severity, decode_text, decode_truth_value, oid};
 use qkd_driver_kit::link::{
@@ -12,13 +12,13 @@ use qkd_hal::event::Severity;
 pub struct Alarm {
     /// slAlarmIfIndex; only its port part where slmSysTrapFormat is 2.
     pub if_index: u32,
-    /// slAlarmType.
+    /// Type of the alarm: slAlarmType.
     pub kind: u32,
     /// slAlarmSeverity; cleared where slAlarmActive is false.
     pub severity: Severity,
-    /// slAlarmServiceAffect.
+    /// Effect on service: slAlarmServiceAffect; `None` if absent.
     pub service_affecting: Option<bool>,
-    /// slAlarmText.
+    /// Text of the alarm: slAlarmText.
     pub text: String,
 }
 

@@ -33,7 +33,7 @@ fn name(column: u32) -> Oid {
     aps::of(column, GROUP)
 }
 
-/// A box that does what it is told.
+/// A device that applies every command.
 fn react(objects: &mut Objects, bind: &VarBind) {
     if bind.oid != name(aps::SWITCH_COMMAND) {
         return;
@@ -150,7 +150,7 @@ async fn the_row_is_reported_unchanged() {
             ErrorKind::NotFound
         );
     }
-    // The agent has restarted since: what it tells of before counts no more.
+    // The agent has restarted since: earlier times are no longer valid.
     agent.set_value(aps::SYS_UP_TIME.into(), Value::TimeTicks(100));
     assert_eq!(
         protection
@@ -186,7 +186,7 @@ async fn commands_move_the_signal_and_are_read_back() {
         );
     }
     let refused = |e: qkd_hal::Error| (e.kind(), e.effect());
-    // A lockout stands.
+    // A lockout is active.
     let manual = ExternalCommand::Manual("protection".into());
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
@@ -318,7 +318,7 @@ async fn both_traps_are_switch_overs() {
         (0, 2, "protection", "unknown"),
     ] {
         if request == "unknown" {
-            // The state cannot be read: what the trap tells is passed on.
+            // The state cannot be read: the content of the trap is published.
             script.inject(0, LinkFault::Lost);
         }
         trap(aps::TRAPS[which], active);

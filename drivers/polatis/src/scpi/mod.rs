@@ -49,7 +49,7 @@ const PARAMETERS: &[ParameterSpec] = &[
     ),
 ];
 
-/// The identity that a reply to `*idn?` tells; `None` for other makers.
+/// Returns the identity in a reply to `*idn?`; `None` for another vendor.
 fn identity_of(id: &Identification) -> Option<Identity> {
     let polatis = id.maker.to_ascii_lowercase().contains("polatis");
     polatis.then(|| {
@@ -74,7 +74,7 @@ fn exchange(command: &Command, line_end: &str, until: Instant) -> Exchange {
     }
 }
 
-/// What a wrong reply is, told by what else it could be.
+/// Classifies an invalid reply by the request that it could belong to.
 fn misbehaved(error: &ProtoError, reply_to: &Command) -> Error {
     match error {
         ProtoError::NotText => Error::new(
@@ -83,7 +83,7 @@ fn misbehaved(error: &ProtoError, reply_to: &Command) -> Error {
         ),
         ProtoError::Shape { got, .. } => {
             let bytes = got.as_bytes();
-            // One of the other queries' replies came, whole: it is late, or somebody else's.
+            // A complete reply to another query arrived: it is late, or belongs to another client.
             let other = proto::decode_identity(bytes).is_ok()
                 || proto::decode_size(bytes).is_ok()
                 || proto::decode_connections(bytes).is_ok()
@@ -109,7 +109,7 @@ pub(crate) fn line_end(serial: bool) -> &'static str {
     if serial { "\r\n" } else { "\n" }
 }
 
-/// How the line is used.
+/// Returns the options of the link.
 pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> StreamOptions {
     let resync = if serial {
         Resync::Sentinel(Duration::from_millis(300))
@@ -126,8 +126,8 @@ pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> Str
                     Instant::now() + deadline,
                 );
                 if serial {
-                    // Ends whatever half a line stands in the console since somebody else spoke
-                    // there, perhaps at another speed; a blank line means nothing (IEEE 488.2).
+                    // Ends an incomplete line in the console that another client may have left,
+                    // perhaps at another speed; an empty line has no effect (IEEE 488.2).
                     identify.request.splice(0..0, *b"\r\n");
                 }
                 identify
@@ -146,7 +146,7 @@ pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> Str
 pub(crate) struct Scpi {
     link: Arc<dyn ByteLink>,
     line_end: &'static str,
-    /// How many ports there are, once known.
+    /// Number of ports, once known.
     ports: OnceLock<usize>,
 }
 
@@ -178,7 +178,7 @@ impl Scpi {
         }
     }
 
-    /// Sends a set command with the error query behind it.
+    /// Sends a set command followed by the error query.
     async fn set(&self, command: &Command, until: Instant) -> Result<()> {
         match query(
             self.link.as_ref(),
@@ -275,8 +275,8 @@ impl Interface for Scpi {
         true
     }
 
-    /// Forgets errors that somebody else's commands left in the queue, so that the next one is
-    /// ours.
+    /// Clears errors that commands of other clients left in the queue, so that the next error
+    /// belongs to this client.
     async fn begin(&self, until: Instant) -> Result<()> {
         self.set(&Command::Clear, until)
             .await

@@ -28,7 +28,7 @@ pub const POWER_QUERY_LIMIT: usize = 256;
 /// The most bytes of a reply line: 576 ingress ports in `conn:stat?` need under 6 KiB.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
-/// Why a reply is none.
+/// Reason for which a reply is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtoError {
@@ -38,7 +38,7 @@ pub enum ProtoError {
     /// Text of another shape.
     #[error("expected {expected}, got `{got}`")]
     Shape {
-        /// What the request is answered with.
+        /// Expected form of the reply.
         expected: &'static str,
         /// The beginning of what came.
         got: String,
@@ -46,17 +46,17 @@ pub enum ProtoError {
     /// The right shape with too few or too many items.
     #[error("{got} items came where {expected} are due")]
     Count {
-        /// How many are due.
+        /// Number of expected items.
         expected: usize,
-        /// How many came.
+        /// Number of received items.
         got: usize,
     },
 }
 
-/// What happens at power-up.
+/// Cross-connects after power-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootMode {
-    /// All dark.
+    /// No cross-connects after power-up.
     Dark,
     /// A saved pattern comes back.
     Restore,
@@ -67,45 +67,45 @@ pub enum BootMode {
 /// The state of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// `E`
+    /// Port enabled: `E`.
     Enabled,
-    /// `D`
+    /// Port disabled: `D`.
     Disabled,
-    /// `F`
+    /// Port failed: `F`.
     Failed,
 }
 
 /// The fields of `*idn?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identification {
-    /// Maker.
+    /// Name of the vendor.
     pub maker: String,
-    /// Product code.
+    /// Product code of the switch.
     pub product_code: String,
-    /// Serial number.
+    /// Serial number, as in the reply.
     pub serial: String,
-    /// Firmware's version.
+    /// Version of the firmware.
     pub firmware: String,
 }
 
 /// The fields of `:syst:comm:netw:addr?`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
-    /// `IP`
+    /// IP address (field `IP`).
     pub address: String,
-    /// `Gateway`
+    /// Default gateway (field `Gateway`).
     pub gateway: String,
-    /// `Mask`
+    /// Network mask (field `Mask`).
     pub mask: String,
-    /// `Broadcast`
+    /// Broadcast address (field `Broadcast`).
     pub broadcast: String,
 }
 
-/// A command.
+/// A command with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Command {
-    /// `*idn?` (id:29512349446)
+    /// Query of the identity: `*idn?` (id:29512349446).
     Identify,
     /// `*cls`: forgets queued errors (id:29512349446)
     Clear,
@@ -113,9 +113,9 @@ pub enum Command {
     Reset,
     /// `*opc?`: answered `1` (id:20676530248). The driver sends it only to resynchronise.
     Sync,
-    /// `:oxc:swit:size?` (id:29512349446, id:32168501937)
+    /// Query of the size: `:oxc:swit:size?` (id:29512349446, id:32168501937).
     Size,
-    /// `:oxc:swit:conn:stat?` (id:29512349446, id:27402672866)
+    /// Query of the cross-connects: `:oxc:swit:conn:stat?` (id:29512349446, id:27402672866).
     Connections,
     /// `:oxc:swit:conn:port? <n>` (id:29512349446, id:20676530248)
     Peer(u32),
@@ -125,9 +125,9 @@ pub enum Command {
     Only(Vec<(u32, u32)>),
     /// `:oxc:swit:conn:sub ...` (id:20676530248, id:29512349446)
     Remove(Vec<(u32, u32)>),
-    /// `:oxc:swit:disc:all`
+    /// Removal of all cross-connects: `:oxc:swit:disc:all`.
     DisconnectAll,
-    /// `:oxc:swit:port:enab (@..)` (id:29512349446)
+    /// Enabling of ports: `:oxc:swit:port:enab (@..)` (id:29512349446).
     Enable(Vec<u32>),
     /// `:oxc:swit:port:dis (@..)`: the shutter (id:29512349446)
     Disable(Vec<u32>),
@@ -135,9 +135,9 @@ pub enum Command {
     States(Vec<u32>),
     /// `:pmon:pow? (@..)`, at most [`POWER_QUERY_LIMIT`] ports (id:27402672866)
     Power(Vec<u32>),
-    /// `:oxc:boot:mode?` (id:20223350903, id:18155216318)
+    /// Query of the boot mode: `:oxc:boot:mode?` (id:20223350903, id:18155216318).
     BootMode,
-    /// `:oxc:boot:mode <mode>`
+    /// Setting of the boot mode: `:oxc:boot:mode <mode>`.
     SetBootMode(BootMode),
     /// `:syst:comm:netw:addr?`; of the second interface with `true` (id:29512349446,
     /// id:27402672866)
@@ -195,8 +195,8 @@ impl Command {
         !self.is_query() && *self != Self::Clear
     }
 
-    /// The line without its end. A set command is followed by `;:syst:err?`, so that the switch
-    /// answers it: an unanswered set cannot be told from a lost one.
+    /// Returns the line without its end. A set command is followed by `;:syst:err?`, so that the
+    /// switch replies to it: without a reply, a set cannot be distinguished from a lost one.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.to_string();

@@ -28,10 +28,11 @@ use qkd_switch_hal::{
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
-/// Ours: how long the conditions may lag behind what is desired is not public.
+/// Chosen by this project: the delay between the desired and the current condition is not
+/// published.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// What can be set and commanded.
+/// Returns the supported settings and external commands.
 pub(crate) fn capabilities() -> ProtectionCapabilities {
     ProtectionCapabilities::new(
         &[SettingKind::Mode],
@@ -39,7 +40,7 @@ pub(crate) fn capabilities() -> ProtectionCapabilities {
     )
 }
 
-/// The groups of the box.
+/// Protection groups of the switch.
 pub(crate) struct ApsGroups {
     agent: SnmpClient,
     scale: f64,
@@ -139,8 +140,8 @@ impl ApsGroups {
             .map(|v| Ok(proto::decode_patch(v)?.is_some()))
             .collect::<Result<_>>()?;
 
-        // The signal is where the path is; where no path tells it, where the last notification
-        // said.
+        // The active path is that of the cross-connect, or that of the last notification if there
+        // is no cross-connect.
         let over: Vec<u32> = ports[1..]
             .iter()
             .zip(&lit[1..])
@@ -210,7 +211,7 @@ impl ApsGroups {
         .await
     }
 
-    /// Looks at each group, and tells of switch-overs. What cannot be read is looked at again with
+    /// Polls each group and publishes switch-overs. A group that cannot be read is polled again at
     /// the next notification.
     pub(super) async fn poll(&self, origin: Origin, events: &EventHub) {
         let until = self.agent.call().deadline();
@@ -221,7 +222,7 @@ impl ApsGroups {
         }
     }
 
-    /// The box tells of a switch-over.
+    /// Records a switch-over that the switch reported.
     pub(super) fn record_switch_over(
         &self,
         group: u32,
@@ -239,7 +240,7 @@ impl ProtectionBackend for ApsGroups {
     async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         self.read_status(group, until).await
     }
-    /// A group that does not switch by itself has nothing to be locked out of.
+    /// A group that does not switch over automatically cannot be locked out.
     fn permits(&self, status: &ProtectionStatus, command: &ExternalCommand) -> Result<()> {
         match (command, status.mode) {
             (ExternalCommand::Lockout, SelectionMode::Manual) => Err(Error::new(

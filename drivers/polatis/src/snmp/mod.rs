@@ -1,4 +1,4 @@
-//! SNMP.
+//! SNMP interface of the switch.
 
 mod aps;
 mod monitors;
@@ -32,17 +32,17 @@ use tokio::time::Instant;
 pub(crate) struct Snmp {
     agent: SnmpClient,
     events: EventHub,
-    /// What one step of polatisOpmPower is, in dBm.
+    /// Unit of polatisOpmPower, in dBm.
     scale: f64,
     /// Whether relative levels may be set.
     relative: bool,
-    /// How many ports there are, once known.
+    /// Number of ports, once known.
     ports: OnceLock<usize>,
     groups: OnceLock<Arc<ApsGroups>>,
     traps: OnceLock<BackgroundTask>,
 }
 
-/// Publishes what a notification tells.
+/// Publishes the content of a notification.
 async fn on_notification(
     groups: Option<Arc<ApsGroups>>,
     events: EventHub,
@@ -60,7 +60,7 @@ async fn on_notification(
             }
         }
         Some(Ok(Some(TrapEvent::Protection)) | Err(_)) | None => {
-            // Lost ones may have told of a switch-over.
+            // Lost notifications may have reported a switch-over.
             let origin = if notification.is_some() {
                 Origin::Device
             } else {
@@ -103,7 +103,7 @@ async fn rows(call: &SnmpCall<'_>, column: &[u32], geometry: &Geometry) -> Resul
     Ok(ports)
 }
 
-/// The pairs that a column of peers tells; `None` if two rows contradict each other.
+/// Returns the cross-connects in a column of peers; `None` if two rows contradict each other.
 fn pairs(patches: &[(u32, Option<u32>)]) -> Option<Vec<Pair>> {
     let peer = |port: u32| {
         patches
@@ -217,7 +217,7 @@ impl Interface for Snmp {
                 fitted.meter.monitors.clone(),
             )));
         }
-        // Before the groups are looked at: a switch-over after that is told of.
+        // Subscribed before the groups are read, so that no later switch-over is missed.
         let listener = (self.groups.get().cloned(), self.events.clone());
         let traps = BackgroundTask::for_each_notification(self.agent.link(), move |notification| {
             on_notification(listener.0.clone(), listener.1.clone(), notification)
@@ -229,8 +229,8 @@ impl Interface for Snmp {
         Ok(fitted)
     }
 
-    /// A walk takes several PDUs, between which somebody may have changed a path: rows that
-    /// contradict each other are read once more.
+    /// A walk takes several PDUs, between which another client may change a path: contradictory
+    /// rows are read once more.
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>> {
         let call = self.agent.with_deadline(until);
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Power monitors.
+//! Power monitors of the switch.
 
 use super::proto::{self, Edge, oid};
 use crate::interface::{averaging, averaging_code};
@@ -29,7 +29,7 @@ pub(super) async fn get(call: &SnmpCall<'_>, names: &[Oid]) -> Result<Vec<Value>
 pub(super) struct Gauge {
     pub(super) power: DecibelMilliwatts,
     pub(super) alarms: AlarmLevels,
-    /// Whether it watches.
+    /// Whether the alarm is enabled.
     pub(super) on: bool,
 }
 
@@ -67,7 +67,7 @@ const ALARM: [&[u32]; 4] = [
     oid::ALARM_MODE,
 ];
 
-/// What monitors measure and watch.
+/// Reads the powers and alarm settings of monitors.
 pub(super) async fn gauges(call: &SnmpCall<'_>, ports: &[u32], scale: f64) -> Result<Vec<Gauge>> {
     let of = |port: &u32| {
         [oid::POWER]
@@ -102,7 +102,7 @@ pub(super) async fn powers(
         .collect()
 }
 
-/// How a monitor is set. Whether its alarm stands, no object tells.
+/// Reads the settings of a monitor. No object reports the state of its alarm.
 pub(super) async fn status(call: &SnmpCall<'_>, port: Port) -> Result<MonitorStatus> {
     let names: Vec<Oid> = [oid::OPM_WAVELENGTH, oid::OPM_ATIME]
         .into_iter()

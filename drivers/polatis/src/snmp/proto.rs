@@ -74,19 +74,19 @@ pub fn decode_milli(value: &Value, object: &'static str) -> Result<f64, SnmpDeco
     integer(value, object).map(|n| n as f64 / 1000.0)
 }
 
-/// polatisOpmAlarmEdge.
+/// Limits of an alarm: polatisOpmAlarmEdge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Edge {
-    /// low(1)
+    /// Low limit: low(1).
     Low = 1,
-    /// high(2)
+    /// High limit: high(2).
     High = 2,
-    /// both(3)
+    /// Both limits: both(3).
     Both = 3,
 }
 
-/// polatisOpmAlarmEdge.
+/// Decodes a value of polatisOpmAlarmEdge.
 pub fn decode_edge(value: &Value) -> Result<Edge, SnmpDecodeError> {
     enumeration(
         value,
@@ -108,21 +108,21 @@ pub fn decode_alarm_on(value: &Value) -> Result<bool, SnmpDecodeError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum VoaState {
-    /// disabled(1)
+    /// No attenuation: disabled(1).
     Disabled = 1,
-    /// absolute(2)
+    /// Constant output power: absolute(2).
     Absolute = 2,
-    /// relative(3)
+    /// Constant power relative to another port: relative(3).
     Relative = 3,
-    /// maximum(5)
+    /// Maximum attenuation: maximum(5).
     Maximum = 5,
-    /// fixed(6)
+    /// Constant loss: fixed(6).
     Fixed = 6,
-    /// pending(7)
+    /// Change in progress: pending(7).
     Pending = 7,
 }
 
-/// polatisVoaCurrentState or polatisVoaDesiredState.
+/// Decodes polatisVoaCurrentState or polatisVoaDesiredState.
 pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState, SnmpDecodeError> {
     use VoaState as S;
     let known = [
@@ -137,7 +137,7 @@ pub fn decode_voa_state(value: &Value, object: &'static str) -> Result<VoaState,
     enumeration(value, object, &known)
 }
 
-/// polatisApsPortDesiredState: is(1) switches by itself, oos(2) does not.
+/// Decodes polatisApsPortDesiredState: is(1) switches over automatically, oos(2) does not.
 pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     enumeration(
         value,
@@ -146,7 +146,7 @@ pub fn decode_mode(value: &Value) -> Result<SelectionMode, SnmpDecodeError> {
     )
 }
 
-/// polatisApsPortDesiredState to write.
+/// Encodes a value of polatisApsPortDesiredState.
 #[must_use]
 pub fn mode(mode: SelectionMode) -> Value {
     Value::Integer(if mode == SelectionMode::Automatic {
@@ -156,11 +156,11 @@ pub fn mode(mode: SelectionMode) -> Value {
     })
 }
 
-/// polatisApsPortCurrentCond and polatisApsPortDesiredCond.
+/// Inhibited switching: polatisApsPortCurrentCond and polatisApsPortDesiredCond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Condition {
-    /// none(1)
+    /// Nothing is inhibited: none(1).
     None = 1,
     /// inhswpr(2): switching to the protecting port is inhibited, by its name.
     InhibitProtection = 2,
@@ -168,7 +168,7 @@ pub enum Condition {
     InhibitWorking = 3,
 }
 
-/// polatisApsPortCurrentCond.
+/// Decodes a value of polatisApsPortCurrentCond.
 pub fn decode_condition(value: &Value) -> Result<Condition, SnmpDecodeError> {
     use Condition as C;
     enumeration(

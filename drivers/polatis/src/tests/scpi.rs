@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// What the switch does with a line instead of answering it.
+/// Reaction of the switch to a line instead of a reply.
 enum PeerFault {
     Answer(&'static str),
     Silence,
@@ -32,7 +32,7 @@ struct Sim {
     mode: String,
     /// For the next lines that contain the text.
     pranks: VecDeque<(&'static str, PeerFault)>,
-    /// After each change, somebody else does this.
+    /// Cross-connect that another client makes after each change.
     foreign: Option<(u32, u32)>,
     refuse: bool,
     seen: Vec<String>,

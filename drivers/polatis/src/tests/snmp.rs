@@ -306,7 +306,7 @@ async fn a_group_reports_its_selected_path() {
         "3"
     );
     let mut events = opened.device().events();
-    // The box goes over, and says so in two revisions of the same notification.
+    // The switch switches over and sends two revisions of the same notification.
     agent
         .set(
             0,

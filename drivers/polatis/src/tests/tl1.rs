@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 struct Sim {
     password: &'static str,
     logged_in: bool,
-    /// What is denied next, and with which code.
+    /// Command that is denied next, and the code.
     deny: Option<(&'static str, &'static str)>,
     pairs: BTreeMap<u32, u32>,
     closed: Vec<u32>,
@@ -125,7 +125,7 @@ fn answer(sim: &mut Sim, request: &str) -> String {
     let end = rest.find(':').unwrap();
     let (tag, tail) = rest.split_at(end);
     let told = lines(sim, verb, aid, tail);
-    // Something that nobody asked for comes first.
+    // An unsolicited message arrives first.
     let unasked = "\r\n   sw 26-07-01 12:00:00\r\nA  9 REPT EVT\r\n   \"5:LOS\"\r\n;\r\n";
     let body = match told {
         Ok(lines) => format!(

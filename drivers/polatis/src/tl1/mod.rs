@@ -125,7 +125,7 @@ impl Tl1 {
         self.ask(command, until, |_| Ok(())).await
     }
 
-    /// What a switch may not have: a denial says that it has not.
+    /// Reads an optional feature: a denial means that the switch does not have it.
     async fn config<T: Send + 'static>(
         &self,
         command: Command,
@@ -324,7 +324,7 @@ impl Interface for Tl1 {
         Ok(status)
     }
 
-    /// What is set in one command with others is read before: the others stay.
+    /// Values that share a command with others are read first, so that the others are kept.
     async fn set_monitor(&self, port: Port, change: &MonitorSetting, until: Instant) -> Result<()> {
         let at = port.0;
         if let MonitorSetting::Alarms(wanted) = change {
@@ -399,7 +399,7 @@ pub(crate) fn powers() -> std::ops::RangeInclusive<DecibelMilliwatts> {
     DecibelMilliwatts(-MAX_LEVEL_DB)..=DecibelMilliwatts(MAX_LEVEL_DB)
 }
 
-/// What TL1 and SNMP set of the monitors.
+/// Returns the monitor settings that TL1 and SNMP support.
 pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
     PowerMeterCapabilities::for_ports(ports)
         .with_averaging((1..=8).filter_map(averaging))

@@ -41,7 +41,7 @@ struct Inner {
 /// new connections.
 const MAX_CALL_TAG: u32 = 499_999;
 
-/// What a denied login is.
+/// Returns the meaning of a denied login.
 fn denied(denial: &Denial) -> (ErrorKind, String) {
     // PICC: bad login (id:36840253885). The switch's words are left out: they might repeat what was
     // sent.
@@ -119,7 +119,7 @@ impl Session {
         exchange
     }
 
-    /// What the reply to a login says.
+    /// Checks the reply to a login.
     ///
     /// # Errors
     /// `Authentication`, `Misbehaved`.
@@ -145,8 +145,8 @@ impl Session {
         }
     }
 
-    /// How the line is used: each connection logs in, silences what comes unasked, and asks for the
-    /// serial number.
+    /// Returns the options of the link: each connection logs in, disables unsolicited messages, and
+    /// queries the serial number.
     pub(crate) fn options(
         &self,
         serial: bool,
@@ -172,8 +172,8 @@ impl Session {
                     login_sent.store(tag, Ordering::Relaxed);
                     let mut exchange = login.login(tag, deadline);
                     if serial {
-                        // Ends whatever half a request stands in the line: what it is answered with
-                        // has no tag of ours.
+                        // Ends an incomplete request of another client: the reply to it does not
+                        // have a tag of this connection.
                         exchange.request.splice(0..0, *b"\r\n");
                     }
                     exchange
@@ -205,7 +205,7 @@ impl Session {
             )
     }
 
-    /// What a denial of a command is: it was not done.
+    /// Creates the error for a denied command, which had no effect.
     pub(crate) fn refused(command: &Command, denial: Denial) -> Error {
         Error::new(
             ErrorKind::Refused,

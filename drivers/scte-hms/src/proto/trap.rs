@@ -1,4 +1,4 @@
-//! heCommonAlarmEvent.
+//! Decoding of the notification heCommonAlarmEvent.
 
 use super::{SnmpDecodeError, oid};
 use qkd_driver_kit::link::{
@@ -14,9 +14,9 @@ pub struct Alarm {
     pub object: Oid,
     /// heCommonLogState, by the MIB's name.
     pub state: &'static str,
-    /// How bad: that HIHI and LOLO are worse than HI and LO is inferred from their names.
+    /// Severity; that HIHI and LOLO are more severe than HI and LO is inferred from their names.
     pub severity: Severity,
-    /// heCommonLogText.
+    /// Text of the log entry: heCommonLogText.
     pub text: String,
 }
 
@@ -31,12 +31,12 @@ const STATES: [(i64, (&str, Severity)); 7] = [
     (7, ("discreteMinor", Severity::Minor)),
 ];
 
-/// The alarm in a notification; `None` for other notifications. Varbinds are found by name, so that
-/// further ones do no harm.
+/// Decodes the alarm in a notification; `None` for other notifications. Varbinds are found by name,
+/// so that additional ones are ignored.
 ///
 /// # Errors
-/// [`SnmpDecodeError`] for a heCommonAlarmEvent without its object or state, or with values of another
-/// type.
+/// [`SnmpDecodeError`] for a heCommonAlarmEvent without its object or state, or with values of
+/// another type.
 pub fn decode_trap(notification: &Notification) -> Result<Option<Alarm>, SnmpDecodeError> {
     if notification.trap.sub_identifiers() != oid::ALARM_EVENT {
         return Ok(None);

@@ -3,12 +3,12 @@
 
 use super::{Counts, Field, MonCommand, ProtoError, Reader, plain, text16};
 
-/// An argument behind the command.
+/// An argument that follows the command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argument {
-    /// `i`
+    /// A 32-bit integer (`i`).
     Int(i32),
-    /// `d`
+    /// A 64-bit float (`d`).
     Double(f64),
     /// u16 length and text
     Text(String),
@@ -25,7 +25,7 @@ pub enum HwCommand {
     Info,
     /// `get_gc`: the global counter.
     GlobalCounter,
-    /// `get_counts`, Bob.
+    /// Query of the counts: `get_counts`, Bob.
     Counts,
     /// `get_gates`, Bob: answered by a Python pickle, which this driver never reads. It can
     /// therefore not be encoded.
@@ -44,11 +44,11 @@ impl HwCommand {
         }
     }
 
-    /// The bytes of the command.
+    /// Encodes the command.
     ///
     /// # Errors
-    /// [`ProtoError::Argument`] for texts that are too long, for numbers that are none, and for
-    /// [`HwCommand::Gates`].
+    /// [`ProtoError::Argument`] for texts that are too long, for numbers that are not finite, and
+    /// for [`HwCommand::Gates`].
     pub fn encode(&self) -> Result<Vec<u8>, ProtoError> {
         let mut out = Vec::new();
         match self {
@@ -89,7 +89,7 @@ impl HwCommand {
         Ok(text)
     }
 
-    /// Of [`HwCommand::GlobalCounter`].
+    /// Decodes the reply to [`HwCommand::GlobalCounter`].
     pub fn decode_counter(reply: &[u8]) -> Result<i64, ProtoError> {
         let mut reader = Reader::new(reply);
         let value = reader.long()?;
@@ -97,7 +97,7 @@ impl HwCommand {
         Ok(value)
     }
 
-    /// Of [`HwCommand::Counts`].
+    /// Decodes the reply to [`HwCommand::Counts`].
     pub fn decode_counts(reply: &[u8]) -> Result<Counts, ProtoError> {
         MonCommand::decode_counts(reply)
     }

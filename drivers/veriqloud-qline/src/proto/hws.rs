@@ -9,45 +9,45 @@ use qkd_driver_kit::link::bytes::Frame;
 pub enum HwsCommand {
     /// `init`: initialises both ends; key generation ends.
     Init,
-    /// `config_laser`
+    /// Command `config_laser` of the vendor.
     ConfigLaser,
     /// `sync_gc`: the global counters of both ends.
     SyncGc,
-    /// `compare_gc`
+    /// Command `compare_gc` of the vendor.
     CompareGc,
     /// `find_vca`, to a number of counts
     FindVca(Option<u32>),
-    /// `vca_per_N`, in percent
+    /// Command `vca_per_N`, with N in percent.
     VcaPercent(u32),
-    /// `loop_find_am_bias`
+    /// Command `loop_find_am_bias` of the vendor.
     LoopFindAmBias,
-    /// `find_am2_bias`
+    /// Command `find_am2_bias` of the vendor.
     FindAm2Bias,
     /// `pol_bob`: the polarisation controller.
     PolBob,
     /// `loop_find_gates`: answered by a picture, then the text.
     LoopFindGates,
-    /// `qdistance`
+    /// Command `qdistance` of the vendor.
     Qdistance,
     /// `fs_b`, `fs_a`, `fd_b`, `fd_b_long`, `fd_a`, `fd_a_long`, `fz_a`, `fz_b`: shifts, delays and
     /// zero positions.
     Find(&'static str),
-    /// `adjust_am`
+    /// Command `adjust_am` of the vendor.
     AdjustAm,
-    /// `adjust_soft_gates`
+    /// Command `adjust_soft_gates` of the vendor.
     AdjustSoftGates,
     /// `start`: arms key generation (`pm_mode=true_rng`, `insert_zeros=on`).
     Start,
-    /// `save_NAME`
+    /// Command `save_NAME`: saves the settings under a name.
     Save(String),
-    /// `load_NAME`
+    /// Command `load_NAME`: loads the settings of a name.
     Load(String),
 }
 
-/// What became of a command.
+/// Result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done; the words.
+    /// The command was completed; with the text of the reply.
     Done(String),
     /// The calibration failed; the vendor's client ends at any text with `fail` in it.
     Failed(String),
@@ -66,8 +66,8 @@ impl HwsCommand {
         )
     }
 
-    /// The end of its reply. A picture before the text is told by its length, whose highest byte is
-    /// 0 below 16 MiB; a text has a letter there.
+    /// Finds the end of the reply. A picture before the text is detected by its length, whose
+    /// highest byte is 0 below 16 MiB; a text has a letter there.
     #[must_use]
     pub fn frame(&self, seen: &[u8]) -> Frame {
         if self.reply().first() == Some(&Field::Data) && seen.get(3).is_some_and(|b| *b != 0) {
@@ -79,8 +79,8 @@ impl HwsCommand {
         super::frame(self.reply(), seen)
     }
 
-    /// The vendor's whole calibration, in the order of `local/hws.py --full_init`, without its last
-    /// step `start`. `find_vca_3000` is what the server takes `find_vca` for.
+    /// Returns the vendor's complete calibration, in the order of `local/hws.py --full_init`,
+    /// without its last step `start`. The server interprets `find_vca` as `find_vca_3000`.
     #[must_use]
     pub fn calibration() -> Vec<Self> {
         let mut all = vec![
@@ -136,8 +136,8 @@ impl HwsCommand {
         }
     }
 
-    /// How its reply begins: the name, without the argument; some servers' words differ
-    /// (`remote/hws_alice.py`).
+    /// Returns the start of the reply: the name without the argument, except where the server has
+    /// another text (`remote/hws_alice.py`).
     fn answer(&self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -191,10 +191,10 @@ impl HwsCommand {
     }
 }
 
-/// What became of a command.
+/// Decodes the result of a command.
 ///
 /// # Errors
-/// See [`ProtoError`]; `Unexpected` for the answer to another command.
+/// See [`ProtoError`]; `Unexpected` for the reply to another command.
 pub fn decode_hws(command: &HwsCommand, reply: &[u8]) -> Result<Outcome, ProtoError> {
     let mut reader = Reader::new(reply);
     if command.reply().first() == Some(&Field::Data) && reply.get(3) == Some(&0) {

@@ -6,17 +6,17 @@ use super::{Field, ProtoError, Reader, Side, plain, text16};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MonCommand {
-    /// `get_link`
+    /// Query of the link state: `get_link`.
     Link,
     /// `set_error`: raises the error flag. Not answered.
     SetError,
-    /// `clear_error`. Not answered.
+    /// Clearing of the error: `clear_error`, without a reply.
     ClearError,
     /// `get_counts`, Bob: detections of 0.1 s.
     Counts,
     /// `get_gates`, Bob: histogram of 312 bins.
     Gates,
-    /// `get_calfigures`, Bob.
+    /// Query of the calibration figures: `get_calfigures`, Bob.
     Figures,
     /// `get_rng_status`: 0 = ok.
     RngStatus,
@@ -39,23 +39,23 @@ pub enum MonCommand {
     Servers,
     /// `get_wrs_ip_status`: 0 = ok.
     WhiteRabbit,
-    /// `get_node_stats`, Alice: length of the last key and its QBER; 0, 0 where there is none.
+    /// `get_node_stats`, Alice: length of the last key and its QBER; 0, 0 if there is no key.
     NodeStats,
 }
 
-/// What `get_link` tells.
+/// Reply to `get_link`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// `error`
+    /// The link has an error: `error`.
     Error,
-    /// `calibrating`
+    /// A calibration is in progress: `calibrating`.
     Calibrating,
-    /// `probably online`
+    /// The link generates keys: `probably online`.
     ProbablyOnline,
 }
 
 impl Link {
-    /// The vendor's words.
+    /// Returns the text of the vendor.
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Link {
 /// Detections within 0.1 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// All.
+    /// Total number of counts.
     pub total: i32,
     /// In the first gate.
     pub click0: i32,
@@ -77,17 +77,17 @@ pub struct Counts {
     pub click1: i32,
 }
 
-/// The last key.
+/// Statistics of the last key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NodeStats {
-    /// Bits.
+    /// Length of the key, in bits.
     pub key_length: i32,
     /// Quantum bit error ratio.
     pub qber: f64,
 }
 
 impl MonCommand {
-    /// All of them.
+    /// All commands, in the order of this page.
     pub const ALL: [Self; 17] = [
         Self::Link,
         Self::SetError,
@@ -203,7 +203,7 @@ impl MonCommand {
         }
     }
 
-    /// Of [`MonCommand::Counts`].
+    /// Decodes the reply to [`MonCommand::Counts`].
     pub fn decode_counts(reply: &[u8]) -> Result<Counts, ProtoError> {
         Self::whole(reply, |r| {
             Ok(Counts {
@@ -214,7 +214,7 @@ impl MonCommand {
         })
     }
 
-    /// Of [`MonCommand::Gates`].
+    /// Decodes the reply to [`MonCommand::Gates`].
     pub fn decode_gates(reply: &[u8]) -> Result<Vec<i32>, ProtoError> {
         Self::whole(reply, |r| Ok(r.nai()?.2))
     }
@@ -244,14 +244,14 @@ impl MonCommand {
         Self::whole(reply, |r| Ok([r.int()?, r.int()?, r.int()?, r.int()?]))
     }
 
-    /// Of [`MonCommand::FifoStatus`].
+    /// Decodes the reply to [`MonCommand::FifoStatus`].
     pub fn decode_fifos(reply: &[u8]) -> Result<[i32; 6], ProtoError> {
         Self::whole(reply, |r| {
             Ok([r.int()?, r.int()?, r.int()?, r.int()?, r.int()?, r.int()?])
         })
     }
 
-    /// Of [`MonCommand::NodeStats`].
+    /// Decodes the reply to [`MonCommand::NodeStats`].
     pub fn decode_node_stats(reply: &[u8]) -> Result<NodeStats, ProtoError> {
         Self::whole(reply, |r| {
             Ok(NodeStats {

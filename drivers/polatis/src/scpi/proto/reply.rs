@@ -7,7 +7,7 @@ use super::{BootMode, Identification, Network, ProtoError, State};
 pub struct ScpiError {
     /// 0: none; below 0: an error.
     pub code: i32,
-    /// The switch's words.
+    /// Error text of the switch.
     pub text: String,
 }
 
@@ -65,7 +65,7 @@ pub fn decode_size(reply: &[u8]) -> Result<(u32, u32), ProtoError> {
         .ok_or_else(|| shape("ingress,egress", line))
 }
 
-/// The items of `(@1,2)` or `(D,E)`, and what stands behind it.
+/// Splits `(@1,2)` or `(D,E)` into its items and the rest of the line.
 fn group<'a>(line: &'a str, open: &str) -> Option<(&'a str, &'a str)> {
     let (inside, rest) = line.trim_start().strip_prefix(open)?.split_once(')')?;
     (!inside.contains('(')).then_some((inside, rest))
@@ -170,7 +170,7 @@ pub fn decode_boot_mode(reply: &[u8]) -> Result<BootMode, ProtoError> {
     }
 }
 
-/// `<code>, "<text>"`.
+/// Decodes `<code>, "<text>"`.
 pub fn decode_error(reply: &[u8]) -> Result<ScpiError, ProtoError> {
     let line = text(reply)?;
     let parsed = || {

@@ -1,5 +1,5 @@
-//! Notifications (public archive id:52513912784). Each was revised: the later revisions of one
-//! event stand beside the first here.
+//! Notifications (public archive id:52513912784). Each was revised; later revisions of an event are
+//! listed next to the first.
 
 use super::{SnmpDecodeError, oid};
 use qkd_driver_kit::link::{
@@ -9,21 +9,21 @@ use qkd_driver_kit::link::{
 use qkd_hal::event::{EventKind, Severity};
 use qkd_switch_hal::protection::SwitchRequest;
 
-/// What a notification tells.
+/// Content of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrapEvent {
-    /// An event.
+    /// An event of the contract.
     Event(EventKind),
-    /// A signal went over.
+    /// The selector switched over.
     SwitchOver {
         /// The working port, which names the group.
         group: u32,
         /// The port where the signal is now.
         port: u32,
-        /// Why.
+        /// Reason of the switch-over.
         request: SwitchRequest,
     },
-    /// Something about protection: the groups tell what.
+    /// A change of protection: the details are in the status of the groups.
     Protection,
 }
 
@@ -109,7 +109,7 @@ fn alarm(
     }))
 }
 
-/// What a notification tells; `None` for those of others.
+/// Decodes a notification; `None` for those of other vendors.
 ///
 /// # Errors
 /// [`SnmpDecodeError`] for a switch-over without its ports.
@@ -165,7 +165,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<TrapEvent>, Snm
         }));
     }
     if let Some(n) = number(oid::VOA_TRAPS) {
-        // What the two tell is not public.
+        // The meaning of the two values is not published.
         let name = format!("voa-{n}");
         return Ok((1..=2).contains(&n).then(|| {
             TrapEvent::Event(EventKind::Vendor {

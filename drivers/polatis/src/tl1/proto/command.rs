@@ -1,4 +1,4 @@
-//! Requests.
+//! Requests and their parameters.
 
 use super::reply::{AlarmMode, Edge, Monitor};
 use std::fmt::Write;
@@ -7,22 +7,22 @@ use zeroize::Zeroizing;
 /// An alarm threshold to set, in dBm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
-    /// MODE
+    /// Mode of the alarm (`MODE`).
     pub mode: AlarmMode,
-    /// EDGE
+    /// Limits that the alarm uses (`EDGE`).
     pub edge: Edge,
-    /// LOW
+    /// Low limit, in dBm (`LOW`).
     pub low: f64,
-    /// HIGH
+    /// High limit, in dBm (`HIGH`).
     pub high: f64,
 }
 
 /// MODE of an attenuator, of those that are set here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum VoaMode {
-    /// `NONE`
+    /// No attenuation: `NONE`.
     None,
-    /// `MAX`
+    /// Maximum attenuation: `MAX`.
     Maximum,
     /// `ABS`: keeps this output power, dBm.
     Absolute(f64),
@@ -30,19 +30,19 @@ pub enum VoaMode {
     Relative(f64, u32),
 }
 
-/// A request.
+/// A request with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Command {
     /// `RTRV-NETYPE:::123:;`: vendor, model, type, version.
     NeType,
-    /// `RTRV-INV::OCS:123:;`: tells the serial number (cloudshell-L1-polatis).
+    /// `RTRV-INV::OCS:123:;`: returns the serial number (cloudshell-L1-polatis).
     Inventory,
-    /// `RTRV-EQPT::SYSTEM:123:::PARAMETER=SIZE;` (cloudshell-L1-polatis)
+    /// Query of the size: `RTRV-EQPT::SYSTEM:123:::PARAMETER=SIZE;` (cloudshell-L1-polatis).
     Size,
     /// `OPR-ARC-EQPT::REPMGR:123::IND;`: no more messages unasked in this session (id:36244911295).
     Silence,
-    /// `RTRV-PATCH:::123:;` (id:35963381969)
+    /// Query of the cross-connects: `RTRV-PATCH:::123:;` (id:35963381969).
     Connections,
     /// `ENT-PATCH::1&2,17&18:123:;`: element by element (id:35963381969)
     Connect(Vec<(u32, u32)>),
@@ -50,27 +50,31 @@ pub enum Command {
     Disconnect(Vec<u32>),
     /// `OPR-PORT-SHUTTER::5:123:;`, which closes, or `RLS-PORT-SHUTTER`, which opens.
     Shutter(u32, bool),
-    /// `RTRV-PORT-SHUTTER::1&2:123:;` (cloudshell-L1-polatis)
+    /// Query of the shutters: `RTRV-PORT-SHUTTER::1&2:123:;` (cloudshell-L1-polatis).
     Shutters(Vec<u32>),
-    /// `RTRV-PORT-POWER::17&18:123:;` (id:9001667762, id:36062986685)
+    /// Query of the powers: `RTRV-PORT-POWER::17&18:123:;` (id:9001667762, id:36062986685).
     Power(Vec<u32>),
     /// `RTRV-EQPT::PMON:123:::PARAMETER=CONFIG;`: where monitors are (id:9001667762).
     Monitors,
-    /// `RTRV-PORT-PMON::17:123:;` (id:36062986685)
+    /// Query of a monitor: `RTRV-PORT-PMON::17:123:;` (id:36062986685).
     Monitor(u32),
-    /// `SET-PORT-PMON::17:123:::WAVE=1550.0,OFFSET=0.0,ATIME=4;` (id:36062986685)
+    /// Setting of a monitor: `SET-PORT-PMON::17:123:::WAVE=1550.0,OFFSET=0.0,ATIME=4;`
+    /// (id:36062986685).
     SetMonitor(u32, Monitor),
-    /// `RTRV-TH-PMON::17:123:::TYPE=LOS;` (id:36062986685)
+    /// Query of an alarm threshold: `RTRV-TH-PMON::17:123:::TYPE=LOS;` (id:36062986685).
     Threshold(u32),
-    /// `SET-TH-PMON::17:123:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;` (id:36062986685)
+    /// Setting of an alarm threshold:
+    /// `SET-TH-PMON::17:123:::TYPE=LOS,MODE=CONT,EDGE=LOW,LOW=(-30.0),HIGH=10.0;` (id:36062986685).
     SetThreshold(u32, Threshold),
-    /// `RTRV-STATE-PMON::17:123:::TYPE=LOS;` (id:36062986685)
+    /// Query of an alarm: `RTRV-STATE-PMON::17:123:::TYPE=LOS;` (id:36062986685).
     Alarm(u32),
-    /// `RTRV-EQPT::ATTEN:123:::PARAMETER=CONFIG;` (id:36474704208, id:36444359468)
+    /// Query of the attenuator modes: `RTRV-EQPT::ATTEN:123:::PARAMETER=CONFIG;` (id:36474704208,
+    /// id:36444359468).
     VoaConfig,
-    /// `RTRV-PORT-ATTEN::33:123:;` (id:36444359468)
+    /// Query of an attenuator: `RTRV-PORT-ATTEN::33:123:;` (id:36444359468).
     Voa(u32),
-    /// `SET-PORT-ATTEN::33:123:::MODE=ABS,LEVEL=(-10.0);` (id:36444359468, id:36474704208)
+    /// Setting of an attenuator: `SET-PORT-ATTEN::33:123:::MODE=ABS,LEVEL=(-10.0);`
+    /// (id:36444359468, id:36474704208).
     SetVoa(u32, VoaMode),
 }
 
@@ -91,7 +95,8 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Whether a name or a password can stand in a request: TL1 gives meaning to the other characters.
+/// Returns whether a request can contain this name or password: other characters have a meaning in
+/// TL1.
 #[must_use]
 pub fn is_plain(word: &str) -> bool {
     !word.is_empty()
@@ -101,7 +106,7 @@ pub fn is_plain(word: &str) -> bool {
 }
 
 impl Command {
-    /// Verb, AID and what stands behind the tag.
+    /// Returns verb, AID and the blocks after the CTAG.
     fn parts(&self) -> (&'static str, String, String) {
         let plain = || ":".to_owned();
         let los = || ":::TYPE=LOS".to_owned();
@@ -208,7 +213,7 @@ pub(crate) fn login(user: &str, password: &str, tag: u32) -> Zeroizing<Vec<u8>> 
     request
 }
 
-/// Where the password of a login stands: behind the last colon.
+/// Returns the position of the password in a login: after the last colon.
 pub(crate) fn password_of(request: &[u8]) -> Vec<std::ops::Range<usize>> {
     let from = request
         .iter()

@@ -11,11 +11,11 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024;
 pub struct Denial {
     /// Four letters, such as `IIAC`.
     pub code: String,
-    /// The switch's words.
+    /// Error text of the switch.
     pub text: String,
 }
 
-/// What a reply says.
+/// Content of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// COMPLD, with its lines without their quotation marks.
@@ -33,7 +33,7 @@ fn message(seen: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
             .position(|b| *b == b'\n')
             .map(|n| at + n + 1);
         let line = &seen[at..end.unwrap_or(seen.len())];
-        // A semicolon alone on its line; texts stand behind blanks.
+        // A semicolon alone on its line; texts are indented.
         if line.first() == Some(&b';') && line.trim_ascii().len() == 1 {
             return Some((lines, end.unwrap_or(at + 1)));
         }
@@ -43,7 +43,7 @@ fn message(seen: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
     None
 }
 
-/// Whether nobody asked for a message: the header of a reply begins with M.
+/// Returns whether a message is unsolicited: the header of a reply begins with M.
 fn is_unasked(lines: &[&[u8]]) -> bool {
     !lines.iter().any(|l| l.starts_with(b"M "))
         && lines
@@ -51,7 +51,7 @@ fn is_unasked(lines: &[&[u8]]) -> bool {
             .any(|l| l.starts_with(b"A ") || l.starts_with(b"*"))
 }
 
-/// Finds the end of a reply, behind what comes unasked.
+/// Returns a framer that finds the end of a reply after unsolicited messages.
 pub fn frame() -> impl FnMut(&[u8]) -> Frame + Send {
     |seen| {
         let mut at = 0;
@@ -73,7 +73,7 @@ pub fn decode(reply: &[u8], tag: u32) -> Result<Answer, TextDecodeError> {
     read(reply, Some(tag))
 }
 
-/// Reads a reply, whatever its tag: of a greeting, whose lines tell what it is.
+/// Decodes a reply with any tag: a greeting is recognised by its lines.
 ///
 /// # Errors
 /// As [`decode`].

@@ -1,24 +1,24 @@
-//! What the lines of a reply mean.
+//! Meaning of the lines of a reply.
 
 use super::TextDecodeError;
 
-/// What `RTRV-NETYPE` tells.
+/// Reply to `RTRV-NETYPE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Type {
-    /// Vendor.
+    /// Name of the vendor.
     pub vendor: String,
-    /// Product code.
+    /// Product code of the switch.
     pub model: String,
-    /// Firmware's version.
+    /// Version of the firmware.
     pub version: String,
 }
 
-/// How a monitor measures.
+/// Settings of a power monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Monitor {
-    /// WAVE, nm.
+    /// Wavelength, in nm (`WAVE`).
     pub wavelength: f64,
-    /// OFFSET, dB.
+    /// Offset of each reading, in dB (`OFFSET`).
     pub offset: f64,
     /// ATIME, a code from 1 to 8.
     pub averaging: u8,
@@ -27,17 +27,17 @@ pub struct Monitor {
 /// MODE of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlarmMode {
-    /// `OFF`
+    /// The alarm is disabled: `OFF`.
     Off,
-    /// `SINGLE`
+    /// The alarm is latched: `SINGLE`.
     Single,
-    /// `CONT`
+    /// The alarm follows the power: `CONT`.
     Continuous,
 }
 
 impl AlarmMode {
     const ALL: [Self; 3] = [Self::Off, Self::Single, Self::Continuous];
-    /// Its word.
+    /// Returns the keyword of the mode.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -51,17 +51,17 @@ impl AlarmMode {
 /// EDGE of an alarm: on which side it is raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// `LOW`
+    /// Low limit: `LOW`.
     Low,
-    /// `HIGH`
+    /// High limit: `HIGH`.
     High,
-    /// `BOTH`
+    /// Both limits: `BOTH`.
     Both,
 }
 
 impl Edge {
     const ALL: [Self; 3] = [Self::Low, Self::High, Self::Both];
-    /// Its word.
+    /// Returns the keyword of the limits.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -72,14 +72,14 @@ impl Edge {
     }
 }
 
-/// Which modes the attenuators of a switch have; none: there are no attenuators.
+/// Modes of the attenuators of a switch; if there are none, it has no attenuators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VoaConfig {
-    /// `ABSOLUTE`
+    /// Constant output power is supported: `ABSOLUTE`.
     pub absolute: bool,
-    /// `RELATIVE`
+    /// Constant relative power is supported: `RELATIVE`.
     pub relative: bool,
-    /// `CONVERGED`
+    /// Converged mode is supported: `CONVERGED`.
     pub converged: bool,
 }
 
@@ -91,14 +91,14 @@ impl VoaConfig {
     }
 }
 
-/// To what an attenuator is set: mode, level and reference port as they stand.
+/// Settings of an attenuator: mode, level and reference port.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Voa {
     /// `NONE`, `FIX`, `MAX`, `ABS`, `CONV`, `REL`.
     pub mode: String,
     /// dB or dBm, by the mode.
     pub level: Option<f64>,
-    /// The reference port.
+    /// Reference port; `None` if the mode has none.
     pub reference: Option<u32>,
 }
 
@@ -121,7 +121,7 @@ fn one<'a>(lines: &'a [String], expected: &'static str) -> Result<&'a str, TextD
     }
 }
 
-/// `<port>:<what>` for each of these ports and no other, in the order asked.
+/// Decodes `<port>:<value>` for exactly these ports, in the requested order.
 fn by_port<T: Copy>(
     lines: &[String],
     ports: &[u32],
@@ -161,7 +161,7 @@ pub fn decode_type(lines: &[String]) -> Result<Type, TextDecodeError> {
     }
 }
 
-/// The serial number behind `SN=`; the rest of the line is not public.
+/// Decodes the serial number after `SN=`; the rest of the line is not published.
 pub fn decode_serial(lines: &[String]) -> Result<String, TextDecodeError> {
     let serial = lines
         .iter()
@@ -243,7 +243,7 @@ pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, TextDecodeEr
     by_port(lines, &[at], "port:WAVE,OFFSET,ATIME", read).map(|all| all[0])
 }
 
-/// `17:MODE,EDGE,HIGH,LOW`, in dBm.
+/// Decodes `17:MODE,EDGE,HIGH,LOW`, in dBm.
 pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, TextDecodeError> {
     let read = |rest: &str| {
         let [mode, edge, high, low] = rest.split(',').collect::<Vec<_>>()[..] else {
@@ -261,7 +261,8 @@ pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, T
     by_port(lines, &[at], "port:MODE,EDGE,HIGH,LOW", read).map(|all| all[0])
 }
 
-/// `17:CONT`, or `17:CONT&TRIGGERED`: whether the alarm stands. What joins the two is not public.
+/// Decodes `17:CONT`, or `17:CONT&TRIGGERED`: whether the alarm is active. The separator of the two
+/// is not published.
 pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, TextDecodeError> {
     let read = |rest: &str| {
         let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric());
@@ -274,8 +275,8 @@ pub fn decode_alarmed(lines: &[String], at: u32) -> Result<bool, TextDecodeError
     by_port(lines, &[at], "port:MODE, perhaps TRIGGERED", read).map(|all| all[0])
 }
 
-/// What stands behind the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or several
-/// between bars.
+/// Decodes the text after the `=`: of `NONE`, `ABSOLUTE`, `RELATIVE` and `CONVERGED`, one, or
+/// several separated by bars.
 pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, TextDecodeError> {
     const SHAPE: &str = "=NONE|ABSOLUTE|RELATIVE|CONVERGED, or one of them";
     let line = one(lines, SHAPE)?;
@@ -295,7 +296,7 @@ pub fn decode_voa_config(lines: &[String]) -> Result<VoaConfig, TextDecodeError>
     Ok(config)
 }
 
-/// `33:ABS,-10.0,`: mode, level, reference; empty where there is none.
+/// Decodes `33:ABS,-10.0,`: mode, level, reference; an empty field if there is no value.
 pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, TextDecodeError> {
     const SHAPE: &str = "port:mode,level,reference";
     let line = one(lines, SHAPE)?;
