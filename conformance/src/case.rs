@@ -14,11 +14,11 @@ pub enum NotPassed {
     NotApplicable(String),
     /// It cannot be tested here.
     Disabled(String),
-    /// The suite could not tell.
+    /// The suite could not determine the result.
     Broken(String),
 }
 
-/// How a case ends.
+/// Result of a case.
 pub type CaseOutcome = Result<(), NotPassed>;
 
 impl From<Error> for NotPassed {
@@ -42,7 +42,7 @@ pub(crate) fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Cas
     }
 }
 
-/// What must end in an error; gives it on.
+/// Returns the error of a call that must fail.
 pub(crate) fn expect_error<T>(
     what: impl Display,
     result: Result<T, Error>,
@@ -53,53 +53,53 @@ pub(crate) fn expect_error<T>(
     }
 }
 
-/// What a case needs beside the device.
+/// Precondition of a case, in addition to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
     /// The device declares this operation.
     Op(Operation),
     /// The far end of the pair.
     Peer,
-    /// A device that answers by itself, not a recording.
+    /// A real or emulated device, not a recording.
     Live,
     /// An emulator, whose device can be faulted and whose state can be read.
     Emulator,
     /// An emulator in memory, where time is virtual.
     Memory,
-    /// A real wire.
+    /// A real transport.
     Wire,
 }
 
-/// What a case waits for on a real wire, beside the calls that are answered.
+/// Waiting times of a case on a real transport, in addition to answered calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
-    /// Nothing.
+    /// The case does not wait.
     Nothing,
-    /// So many deadlines.
+    /// The case waits for this number of deadlines.
     Deadlines(u32),
     /// A deadline for each exchange of a call; side by side, if the device serves several handles.
     EachExchange,
 }
 
-/// What a case does, once what it needs is there.
+/// Body of a case, called when its preconditions are met.
 pub type CaseFn = for<'a> fn(&'a CaseContext) -> BoxFuture<'a, CaseOutcome>;
 
-/// A case.
+/// A test of one requirement.
 #[derive(Clone, Copy)]
 pub struct Case {
     /// The requirement's id, a slash, and a name.
     pub id: &'static str,
-    /// What it does.
+    /// Description of the test.
     pub title: &'static str,
     /// Whether it does something wrong, or lets something go wrong.
     pub negative: bool,
     /// The worst that it does.
     pub impact: Impact,
-    /// What it needs.
+    /// Preconditions of the case.
     pub needs: &'static [Precondition],
-    /// What it waits for on a real wire.
+    /// Waiting times on a real transport.
     pub waits: Waits,
-    /// What it does.
+    /// Body of the case.
     pub body: CaseFn,
 }
 
@@ -136,7 +136,7 @@ impl Case {
         self.waits = waits;
         self
     }
-    /// The requirement's id.
+    /// Returns the ID of the requirement.
     #[must_use]
     pub fn requirement(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(id, _)| id)

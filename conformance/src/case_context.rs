@@ -1,4 +1,5 @@
-//! What a case has in its hands: the device and its far end, the faults of the wire and of the emulator, and everything that was seen.
+//! Context of a case: the device and its peer, the faults of the link and of the emulator, and all
+//! observations.
 
 use crate::{
     case::{CaseOutcome, NotPassed},
@@ -26,11 +27,11 @@ use std::{
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// What stands behind the wire.
+/// The device at the other end of the link.
 pub(crate) enum Target {
     Memory(InMemory),
     Wire(Arc<RunningEmulator>),
-    /// A box, or a recording: nothing of it is in our hands.
+    /// A real device or a recording, outside the suite's control.
     None,
 }
 
@@ -38,11 +39,11 @@ pub(crate) enum Target {
 struct Observations {
     timings: Vec<(Operation, Duration)>,
     secrets: Vec<Zeroizing<Vec<u8>>>,
-    /// What errors and handles printed.
+    /// Text that errors and handles printed.
     printed: String,
     overruns: Vec<String>,
     put_back: Vec<String>,
-    /// What the case has changed, and not put back yet.
+    /// Snapshots of what the case has changed and not yet restored.
     changed: Vec<Snapshot>,
     /// The checks of what was opened with the accepted assumptions.
     call_guards: Vec<Arc<CallGuard>>,
@@ -94,7 +95,7 @@ impl CaseContext {
         self.session.bench_with_another_emulator().await
     }
 
-    /// Takes over what another bench has noted, and what went over its wire.
+    /// Merges the observations and records of another context.
     pub(crate) fn merge_notes(&self, other: &Self) {
         for record in other.records() {
             self.transcript.push(record);
@@ -165,7 +166,8 @@ impl CaseContext {
     }
 
     async fn open_uri(&self, uri: &DeviceUri, context: OpenContext) -> Outcome<OpenedDevice> {
-        // The wire's faults live in a task, which lets go of a port a moment after the handle was closed.
+        // The faults of the wire run in a task, which releases a port shortly after the handle was
+        // closed.
         let patience = Instant::now() + Duration::from_millis(500);
         loop {
             match self.session.registry.open_uri(uri, &context).await {
@@ -196,7 +198,8 @@ impl CaseContext {
         &self.uris
     }
 
-    /// Which ports may be touched: those that the file names; of an emulator, all, if it names none.
+    /// Returns the ports that may be changed: those that the file names; for an emulator, all if it
+    /// names none.
     pub(crate) fn allowed_ports(&self) -> Result<impl Fn(Port) -> bool + use<'_>, NotPassed> {
         let named = &self.session.dut.ports;
         if named.is_empty() && self.session.dut.target_kind() == TargetKind::Device {
@@ -207,7 +210,8 @@ impl CaseContext {
         Ok(move |port: Port| named.is_empty() || named.contains(&port.0))
     }
 
-    /// Calls an operation; notes how long it took, whether it ended within its time, and what its error printed.
+    /// Calls an operation and records its duration, whether it ended within its time, and the text
+    /// of its error.
     pub(crate) async fn call<T>(
         &self,
         operation: Operation,
@@ -253,12 +257,13 @@ impl CaseContext {
         &self.script
     }
 
-    /// The next exchange meets this fate.
+    /// Injects a fault into the next exchange.
     pub(crate) fn inject(&self, fate: LinkFault) {
         self.script.inject(0, fate);
     }
 
-    /// Makes a call whose exchange behind `skip` others meets this fate; its result, and whether it came to that exchange. All pass again behind it.
+    /// Calls an operation while the exchange after the next `skip` exchanges has a fault. Returns
+    /// its result and whether that exchange was reached. The fault is cancelled afterwards.
     pub(crate) async fn with_fault<T>(
         &self,
         skip: usize,
@@ -272,12 +277,12 @@ impl CaseContext {
         (result, struck)
     }
 
-    /// What went over the wire so far.
+    /// Returns the recorded exchanges so far.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.transcript.records()
     }
 
-    /// Whether nothing has gone over the wire since there were so many records.
+    /// Checks that no exchange was made since there were `count` records.
     pub(crate) fn check_no_traffic_since(&self, count: usize) -> CaseOutcome {
         match self.records().get(count) {
             None => Ok(()),
@@ -305,7 +310,7 @@ impl CaseContext {
         })
     }
 
-    /// What the emulator's model holds; `None` of a device that is none.
+    /// Returns the state of the emulator's model; `None` if the target is not an emulator.
     pub(crate) fn state(&self) -> Option<String> {
         match &self.stand {
             Target::Memory(emulator) => Some(emulator.state()),
@@ -314,7 +319,7 @@ impl CaseContext {
         }
     }
 
-    /// Whether an error tells the truth about its effect: where the model changed, it does not say that it did not.
+    /// Checks the effect of an error: if the model has changed, the effect must not be `None`.
     pub(crate) fn check_reported_effect(
         &self,
         before: &Option<String>,
@@ -334,10 +339,10 @@ impl CaseContext {
         self.observations().put_back.push(what.into());
     }
 
-    /// Writes down, before a change, how things stood: after an interruption, that is what to go back to.
+    /// Records a snapshot before a change, to be restored after an interruption.
     ///
     /// # Errors
-    /// `Broken` if it could not be written down: then nothing may be changed.
+    /// `Broken` if it could not be written: then nothing may be changed.
     pub(crate) fn record_snapshot(&self, how_it_stood: &Snapshot) -> CaseOutcome {
         self.session
             .journal(how_it_stood)
@@ -354,19 +359,20 @@ impl CaseContext {
         Ok(())
     }
 
-    /// Notes that something stands as it stood.
+    /// Records that the state of a snapshot was restored.
     pub(crate) fn mark_restored(&self, how_it_stood: &Snapshot) {
         let mut seen = self.observations();
         seen.changed.retain(|stood| stood != how_it_stood);
         seen.put_back.push(how_it_stood.to_string());
     }
 
-    /// What was changed and not put back, the last change first.
+    /// Returns the snapshots that were not restored, the last change first.
     pub(crate) fn unrestored(&self) -> Vec<Snapshot> {
         self.observations().changed.iter().rev().cloned().collect()
     }
 
-    /// What was noted: timings, what was put back, and what is wrong whatever the case says.
+    /// Returns the observations: durations, restored items, and errors independent of the result of
+    /// the case.
     pub(crate) fn close(&self) -> Notes {
         let seen = std::mem::take(&mut *self.observations());
         let records = self.records();
@@ -394,7 +400,7 @@ impl CaseContext {
     }
 }
 
-/// What a bench noted.
+/// Observations of a case.
 pub(crate) struct Notes {
     pub(crate) records: Vec<Record>,
     pub(crate) timings: Vec<(Operation, Duration)>,
@@ -405,11 +411,13 @@ pub(crate) struct Notes {
 /// A part of a secret so long is enough to know it again, and never comes by chance.
 const PART: usize = 12;
 
-/// Whether a text shows a secret or its first, middle or last part: as it is, in hexadecimal, in base64 at any alignment, or as Rust prints bytes.
+/// Returns whether a text contains a secret or its first, middle or last part: unchanged, in
+/// hexadecimal, in base64 at any alignment, or as Rust prints bytes.
 fn shows(text: &str, secret: &[u8]) -> bool {
     let parts = match secret.len() {
         0..=PART => vec![secret],
-        // In base64, a part shows from one place in three; the three that begin one after another are sure to hold it.
+        // In base64, a part is visible at one of three alignments; one of three consecutive parts
+        // is therefore found.
         n => [0, 1, 2, (n - PART) / 2, n - PART]
             .into_iter()
             .filter_map(|at| secret.get(at..at + PART))

@@ -1,15 +1,16 @@
-//! Devices under test: a small TOML file each, so that the same cases run on an emulator, on a recording and on the box in the rack.
+//! Devices under test: one small TOML file each, so that the same cases run on an emulator, a
+//! recording and a real device.
 //!
 //! ```toml
 //! name = "Polatis in rack 3"
 //! profile = "matrix-switch"
 //! uri = "polatis+tcp://192.0.2.7"       # or: emulator = "polatis-16x16", or: recording = "earlier.json"
-//! impact = "disruptive"                  # what may be asked for; default: observe
-//! ports = [1, 2, 17, 18]                 # what may be touched
+//! impact = "disruptive"                  # highest allowed impact; default: observe
+//! ports = [1, 2, 17, 18]                 # ports that may be changed
 //!
 //! [[deviations]]
 //! requirement = "SWI-16"
-//! reason = "ports cannot be shut with this licence; ticket 4711"
+//! reason = "ports cannot be disabled with this licence; ticket 4711"
 //! expires = "2027-03-31"
 //! ```
 
@@ -42,9 +43,11 @@ pub struct Dut {
     pub emulator: Option<String>,
     /// Settings of the emulator.
     pub settings: BTreeMap<String, toml::Value>,
-    /// Whether the emulator is reached over its real wire (and wall time) rather than in memory (and virtual time).
+    /// Whether the emulator is reached over its real transport (in wall time) instead of in memory
+    /// (in virtual time).
     pub on_wire: bool,
-    /// Which of the emulator's URIs is the device (of a pair, or of several buses), counted from 1. The one behind it is the peer, if the profile has pairs.
+    /// Index of the device among the emulator's URIs (of a pair, or of several buses), 1-based. The
+    /// next one is the peer if the profile has pairs.
     pub end: Option<usize>,
     /// The seed of the emulator's random numbers; 7 without it.
     pub seed: Option<u64>,
@@ -56,19 +59,20 @@ pub struct Dut {
     pub impact: Impact,
     /// Assumptions that hold for this device, by id.
     pub accept: Vec<String>,
-    /// Ports that may be touched. Without them, a device that is no emulator is not changed.
+    /// Ports that may be changed. Without them, a real device is not changed.
     pub ports: Vec<u32>,
-    /// The channel that may be touched. Without it, a device that is no emulator is not changed.
+    /// Channel that may be changed. Without it, a real device is not changed.
     pub channel: Option<String>,
     /// The channel of the far end that goes with it, if its name is another.
     pub peer_channel: Option<String>,
-    /// The protection group that may be touched. Without it, a device that is no emulator is not changed.
+    /// Protection group that may be changed. Without it, a real device is not changed.
     pub group: Option<String>,
-    /// Parameters that may be written. Without them, a device that is no emulator keeps them all.
+    /// Parameters that may be written. Without them, the parameters of a real device are not
+    /// written.
     pub parameters: Vec<String>,
-    /// Whether keys may be taken, which spends them, from a device that is no emulator.
+    /// Whether keys, which are consumed, may be taken from a real device.
     pub keys: bool,
-    /// Whether the key generation of a device that is no emulator may be interrupted.
+    /// Whether the key generation of a real device may be interrupted.
     pub generation: bool,
     /// The deadline of each call, such as `2s`.
     pub deadline: Option<String>,
@@ -90,7 +94,7 @@ impl Dut {
                 .map(|s| s.to_string_lossy().into_owned())
                 .unwrap_or_default();
         }
-        // A recording lies beside the file that names it.
+        // A recording is in the same folder as the file that names it.
         if let (Some(recording), Some(folder)) = (&mut dut.recording, path.parent()) {
             *recording = folder.join(&recording);
         }
@@ -193,10 +197,10 @@ impl Dut {
         profile::find(&self.profile)
     }
 
-    /// The deadline of each call.
+    /// Returns the deadline of each call.
     ///
     /// # Errors
-    /// If it is no time, or none that a URI may have.
+    /// If it is not a duration, or is outside the range of the URI parameter.
     pub fn deadline(&self) -> Result<Option<Duration>, String> {
         let Some(text) = self.deadline.as_deref() else {
             return Ok(None);
@@ -212,7 +216,8 @@ impl Dut {
         }
     }
 
-    /// What the journal calls it: the name, and what it is the name of. Another device under the same name is another.
+    /// Returns the name in the journal: the configured name and the target. Another device with the
+    /// same name has another key.
     #[must_use]
     pub fn key(&self) -> String {
         let recording = self.recording.as_ref().map(|p| p.display().to_string());
@@ -228,7 +233,7 @@ impl Dut {
         )
     }
 
-    /// What answers.
+    /// Returns the kind of target.
     #[must_use]
     pub fn target_kind(&self) -> TargetKind {
         match (&self.emulator, &self.recording, self.on_wire) {
@@ -239,7 +244,7 @@ impl Dut {
         }
     }
 
-    /// What may be touched, in words.
+    /// Returns the allowed changes as text.
     #[must_use]
     pub fn scope(&self) -> Option<String> {
         let list = |what: &str, all: Vec<String>| {

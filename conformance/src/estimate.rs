@@ -1,4 +1,4 @@
-//! How long a run will take on a real wire, before it begins.
+//! Estimated duration of a run on a real transport, before it starts.
 
 use crate::{
     case::{Case, Precondition, Waits},
@@ -13,15 +13,15 @@ use qkd_hal::Operation as Op;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Readings that a case makes beside those that wait, rounded up.
+/// Readings of a case in addition to those that wait, rounded up.
 const READINGS: u32 = 2;
 
-/// What was measured on the device.
+/// Durations measured on the device.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     opening: Duration,
     reading: Duration,
-    /// How many exchanges a reading takes, at least 1.
+    /// Number of exchanges of a reading, at least 1.
     pub(crate) exchanges: usize,
 }
 
@@ -51,7 +51,7 @@ struct Estimate {
     most: Duration,
 }
 
-/// How long the cases will take, in words; `None` where they take no wall time.
+/// Returns the estimated duration of the cases as text; `None` if they take no wall time.
 pub(crate) fn estimate_text(session: &Session, cases: &[&Case]) -> Option<String> {
     let measured = session.declared()?.measured.as_ref()?;
     let estimate = estimate(cases, session, measured);
@@ -88,7 +88,7 @@ fn estimate(cases: &[&Case], session: &Session, measured: &Measured) -> Estimate
     estimate
 }
 
-/// What the operations of a case may take beyond a deadline.
+/// Returns the time beyond a deadline that the operations of a case may take.
 fn slow_operations(case: &Case, session: &Session) -> Duration {
     let beyond = |operation: Op| {
         session

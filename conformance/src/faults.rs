@@ -1,7 +1,8 @@
-//! The fault matrix: every device × every operation × every fault of the wire, at each exchange, and of the device; in memory, under virtual time.
+//! The fault matrix: every device × every operation × every fault of the wire, at each exchange,
+//! and of the device; in memory, in virtual time.
 //!
-//! A cell holds if the call ended within its time, with the right kind of answer or a typed error that does not deny a change (looked up in the model), and if the next
-//! call works once the fault has gone.
+//! A cell holds if the call ended within its time, with the right result or with a typed error that
+//! does not deny a change (compared with the model), and if the next call succeeds after the fault.
 
 mod cell;
 mod table;
@@ -32,7 +33,7 @@ impl MatrixFault {
     }
 }
 
-/// All faults, in the order of the table. Times are of devices with a deadline of 2 s.
+/// All faults, in the order of the table. Times are for devices with a deadline of 2 s.
 pub const FAULTS: [MatrixFault; 24] = [
     MatrixFault::Wire("lost", LinkFault::Lost),
     MatrixFault::Wire("delayed", LinkFault::Delayed(Duration::from_millis(300))),
@@ -60,27 +61,29 @@ pub const FAULTS: [MatrixFault; 24] = [
     MatrixFault::Device("operator=disable"),
 ];
 
-/// What a fault did to an operation of a device.
+/// Result of one fault at one operation of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatrixCell {
     /// The device under test.
     pub dut: String,
-    /// The operation.
+    /// Operation under test.
     pub operation: Operation,
-    /// The fault.
+    /// Injected fault.
     pub fault: &'static str,
-    /// How the calls ended: `ok`, or the error's kind; empty where the device has no such fault.
+    /// Results of the calls: `ok`, or the kind of the error; empty if the device does not have such
+    /// a fault.
     pub endings: BTreeSet<String>,
-    /// How many trials there were: one for each exchange that the fault could strike.
+    /// Number of trials: one for each exchange to which the fault applies.
     pub trials: usize,
-    /// What does not hold.
+    /// Violations; empty if the cell holds.
     pub wrong: Vec<String>,
 }
 
-/// Runs the matrix over emulators; the cells in the order of devices, operations and faults.
+/// Runs the matrix over emulators; returns the cells in the order of devices, operations and
+/// faults.
 ///
 /// # Errors
-/// A sentence, if a file is wrong or an emulator cannot be opened.
+/// A sentence if a file is invalid or an emulator cannot be opened.
 pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>, String> {
     let mut work = Vec::new();
     for dut in duts {

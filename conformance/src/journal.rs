@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How something stood before a case changed it.
+/// State of one item before a case changed it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Snapshot {
@@ -33,9 +33,10 @@ pub enum Snapshot {
     Port(u32, bool),
     /// A parameter and its value.
     Parameter(String, String),
-    /// A protection group: its settings, in the order in which they are put back, and the path that was live.
+    /// A protection group: its settings, in the order in which they are restored, and the path that
+    /// was active.
     Protection {
-        /// Which.
+        /// ID of the protection group.
         group: String,
         /// As `qkd_switch_hal::protection::ProtectionSetting` writes them.
         settings: Vec<String>,
@@ -44,29 +45,29 @@ pub enum Snapshot {
     },
     /// A power monitor: its alarm levels in dBm, averaging time in seconds, wavelength in nm.
     Monitor {
-        /// Where.
+        /// Port of the monitor.
         port: u32,
-        /// Alarm below this.
+        /// Alarm below this power, in dBm.
         low: Option<f64>,
-        /// Alarm above this.
+        /// Alarm above this power, in dBm.
         high: Option<f64>,
-        /// Averaging time.
+        /// Averaging time, in seconds.
         averaging: Option<f64>,
-        /// Wavelength.
+        /// Wavelength, in nanometres.
         wavelength: Option<f64>,
     },
     /// An attenuator: its mode, with the level and the other port where it has them.
     Attenuation {
-        /// Where.
+        /// Port of the attenuator.
         port: u32,
-        /// Its mode.
+        /// Mode of the attenuator.
         mode: String,
         /// In dB or dBm.
         level: Option<f64>,
         /// The port to which it is relative.
         reference: Option<u32>,
     },
-    /// Something that cannot be put back by hand-written state: keys of an encryptor, the run of a module.
+    /// State that cannot be restored from text: keys of an encryptor, key generation of a module.
     Other(String),
 }
 
@@ -117,7 +118,7 @@ enum Line {
     Device(String, KnownDevice),
     /// A case of a device began.
     Begin(String, String),
-    /// How something stood before the case that began last changed it.
+    /// State of an item before the last started case changed it.
     Stood(String, Snapshot),
     /// A case of a device ended.
     End(String, Box<CaseResult>),
@@ -156,13 +157,13 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Continues a journal; returns it with what it says of the earlier run. A last line that the
-    /// end of that run cut off is removed.
+    /// Continues a journal; returns it with the state of the earlier run. A last line that the end
+    /// of that run truncated is removed.
     ///
     /// # Errors
     /// If there is no journal, if it was edited or lacks its first line, or if another version of
-    /// the suite wrote it. The last error lists the state that the journal holds, and how to restore
-    /// it by hand.
+    /// the suite wrote it. The last error lists the state in the journal, and how to restore it
+    /// manually.
     pub fn resume(path: &Path, suite: &str) -> Result<(Self, PreviousRun), String> {
         let named = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
         let bytes = std::fs::read(path)
@@ -198,7 +199,7 @@ impl Journal {
         written.map_err(|e| format!("the journal could not be written: {e}"))
     }
 
-    /// What is lost here costs a case that is run again.
+    /// A lost line costs only a repetition of a case.
     fn note(&self, line: &Line) {
         if let Err(error) = self.write(line) {
             tracing::error!(error);
@@ -212,18 +213,19 @@ impl Journal {
     pub(crate) fn device(&self, dut: &str, device: &KnownDevice) -> Result<(), String> {
         self.write(&Line::Device(dut.to_owned(), device.clone()))
     }
-    /// A case begins.
+    /// Records the start of a case.
     pub(crate) fn begin_case(&self, dut: &str, case: &str) {
         self.note(&Line::Begin(dut.to_owned(), case.to_owned()));
     }
-    /// How something stands before the case changes it. On disk before the change is sent.
+    /// Records the state of an item before the case changes it. It is on disk before the change is
+    /// sent.
     ///
     /// # Errors
     /// If it could not be written.
     pub(crate) fn record_snapshot(&self, dut: &str, stood: &Snapshot) -> Result<(), String> {
         self.write(&Line::Stood(dut.to_owned(), stood.clone()))
     }
-    /// A case ended.
+    /// Records the end of a case.
     pub(crate) fn end_case(&self, dut: &str, result: &CaseResult) {
         self.note(&Line::End(dut.to_owned(), Box::new(result.clone())));
     }

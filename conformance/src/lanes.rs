@@ -14,7 +14,7 @@ use qkd_driver_kit::{
 /// The most places of a case.
 pub(crate) const MAX_LANES: usize = 20;
 
-/// Whether a fate lets a call wait for its deadline.
+/// Returns whether a fault makes a call wait for its deadline.
 pub(crate) fn waits(fate: LinkFault) -> bool {
     matches!(
         fate,
@@ -71,7 +71,7 @@ pub(crate) struct Lane<'a> {
     pub(crate) bench: &'a CaseContext,
     pub(crate) opened: OpenedDevice,
     pub(crate) script: FaultScript,
-    /// What it reads while nothing is wrong.
+    /// Result of the reading without a fault.
     pub(crate) right: String,
 }
 
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(addresses.len(), 3);
         let lanes = open(&benches, 3).await.unwrap();
         assert_eq!(lanes.len(), 3);
-        // What goes over the wire of one of them is in the transcript of the case in the end.
+        // The exchanges of all places are in the transcript of the case.
         let before = bench.records().len();
         drop(lanes);
         benches.close();

@@ -25,7 +25,7 @@ use qkd_switch_hal::{
 
 /// A call, made ready.
 pub(crate) enum PreparedCall {
-    /// One that reads.
+    /// A call that reads.
     Read(Op),
     Set(&'static str, ParameterValue),
     Start,
@@ -102,7 +102,8 @@ impl PreparedCall {
                     )?))
                 } else {
                     let present = switch.connections().await?.value;
-                    // Two paths of a matrix: there is something between the first step and the last.
+                    // Two paths of a matrix, so that there is an exchange between the first and the
+                    // last step.
                     let mut wanted = change(b, &*switch, &present).await?;
                     if matches!(
                         switch.switch_capabilities().geometry,
@@ -205,7 +206,7 @@ impl PreparedCall {
         if declared.commands.contains(&ExternalCommandKind::Lockout) {
             return Ok(Self::Command(group, ExternalCommand::Lockout));
         }
-        // Without commands that stand, the operator's hand needs manual mode.
+        // Without lasting commands, an external command needs manual mode.
         if declared.settings.contains(&SettingKind::Mode) && now.mode == SelectionMode::Automatic {
             protection
                 .set_protection(&group, &ProtectionSetting::Mode(SelectionMode::Manual))

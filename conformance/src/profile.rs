@@ -1,15 +1,16 @@
-//! Profiles: which requirements a kind of device must meet, and which operations it must have. They are data (`profiles.toml`).
+//! Profiles: the requirements for a kind of device, and the operations that it must declare. They
+//! are data (`profiles.toml`).
 
 use crate::requirement::{self, Requirement};
 use qkd_hal::{DeviceKind, Operation};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::LazyLock};
 
-/// A profile.
+/// Requirements for one kind of device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// What it is a profile of.
+    /// Kind of device of the profile.
     pub title: String,
     /// The kind of handle that a device of it has.
     kind: DeviceKind,
@@ -20,7 +21,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Its requirements, in order.
+    /// Returns the requirements of the profile in order.
     pub fn requirements(&self) -> impl Iterator<Item = &'static Requirement> + '_ {
         requirement::all().iter().filter(|r| {
             self.requires.iter().any(|want| {

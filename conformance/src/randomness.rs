@@ -1,9 +1,11 @@
-//! Coarse looks at bits that should be random: not a proof of randomness, but what a broken source fails.
+//! Coarse tests of bits that should be random: they do not prove randomness, but a failed source
+//! does not pass them.
 
-/// Looks at bits with the frequency and the runs test of NIST SP 800-22 (2.1 and 2.3), at a significance where a good source fails once in ten million times.
+/// Tests bits with the frequency and the runs test of NIST SP 800-22 (2.1 and 2.3), at a
+/// significance at which a good source fails once in ten million times.
 ///
 /// # Errors
-/// A sentence that says what is not as in random bits.
+/// A sentence with the deviation from random bits.
 pub(crate) fn check_randomness(bits: &[bool]) -> Result<(), String> {
     // A normal deviate is beyond it with a probability of 1e-7.
     const LIMIT: f64 = 5.33;

@@ -6,10 +6,10 @@ use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::Cha
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One reading that goes over the wire, as a text that stays the same while nobody changes the device.
+/// Makes one reading over the link, as a text that stays the same while the device is not changed.
 ///
 /// # Errors
-/// `NotApplicable` for a device that cannot be asked.
+/// `NotApplicable` for a device without a suitable reading.
 pub(crate) async fn stable_reading(
     b: &CaseContext,
     opened: &OpenedDevice,
@@ -72,7 +72,7 @@ pub(crate) async fn try_steady(
     ))
 }
 
-/// Calls every declared operation that reads, in order. Which wire it goes over is the driver's business.
+/// Calls every declared read operation in order. The driver selects the transport.
 pub(crate) async fn read_all(b: &CaseContext, opened: &OpenedDevice) -> Vec<(Op, Result<()>)> {
     let mut all = Vec::new();
     for op in Op::ALL.iter().copied().filter(|op| {
@@ -85,10 +85,12 @@ pub(crate) async fn read_all(b: &CaseContext, opened: &OpenedDevice) -> Vec<(Op,
     all
 }
 
-/// Calls one operation that reads; `None` for one that needs something to be read first (`confirm`), or where there is nothing to name.
+/// Calls one read operation; `None` for one that needs an earlier reading (`confirm`), or an item
+/// that the device does not have.
 pub(crate) async fn read(b: &CaseContext, opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
     let device = opened.device();
-    // Of a closed or silent box no channel is known; and an operation that is not declared needs none.
+    // The channels of a closed or unresponsive device are unknown; an undeclared operation needs
+    // none.
     let declared = device.capabilities().supports(op) != Support::Unsupported;
     let channel = async |encryptor: &dyn qkd_hal::Encryptor| {
         let all = if declared {
@@ -187,7 +189,7 @@ pub(crate) fn settle_timeout(b: &CaseContext) -> Duration {
     })
 }
 
-/// How long is waited between two questions.
+/// Returns the interval between two polls.
 pub(crate) fn pause(b: &CaseContext) -> Duration {
     Duration::from_millis(if b.session.dut.target_kind().has_wall_time() {
         50

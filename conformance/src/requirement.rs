@@ -1,9 +1,10 @@
-//! Requirements: what a device must do. They are data (`requirements.toml`); the cases that test them are code ([`crate::cases`]).
+//! Requirements for devices. They are data (`requirements.toml`); the cases that test them are code
+//! ([`crate::cases`]).
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::LazyLock};
 
-/// What testing does to a device, at worst.
+/// Highest impact of a test on a device.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -29,7 +30,7 @@ impl Impact {
         Self::Destructive,
     ];
 
-    /// Its name.
+    /// Returns the name of the impact.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +40,7 @@ impl Impact {
             Self::Destructive => "destructive",
         }
     }
-    /// What it means, for the person who allows it.
+    /// Returns the meaning of the impact, for the operator who allows it.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
@@ -73,13 +74,13 @@ impl FromStr for Impact {
     }
 }
 
-/// A requirement.
+/// One testable requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// Its id, such as `SWI-04`.
     pub id: String,
-    /// What is required, in a sentence.
+    /// The requirement, as one "shall" sentence.
     pub sentence: String,
     /// The worst that testing it does.
     pub impact: Impact,
@@ -90,7 +91,7 @@ pub struct Requirement {
 /// The text of the requirements, as it was built in.
 pub const TEXT: &str = include_str!("../requirements.toml");
 
-/// All requirements, in the order of the file.
+/// Returns all requirements in the order of the file.
 #[must_use]
 pub fn all() -> &'static [Requirement] {
     #[derive(Deserialize)]
@@ -111,7 +112,8 @@ pub fn find(id: &str) -> Option<&'static Requirement> {
     all().iter().find(|r| r.id == id)
 }
 
-/// SHA-256 over the text of the requirements, in hexadecimal: two runs with the same were held against the same.
+/// Returns SHA-256 over the text of the requirements, in hexadecimal: two runs with the same digest
+/// were tested against the same requirements.
 #[must_use]
 pub fn digest() -> String {
     use sha2::{Digest, Sha256};

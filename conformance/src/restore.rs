@@ -52,7 +52,7 @@ pub(crate) async fn plan(
     )
 }
 
-/// Who the switch says that it is, or its maker where it cannot say.
+/// Returns the identity of the switch, or its vendor if it reports no identity.
 pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Identity> {
     match switch.identity().await {
         Err(e) if e.kind() == qkd_hal::ErrorKind::Unsupported => Ok(qkd_hal::Identity::default()),
@@ -93,7 +93,7 @@ fn check_confined(dut: &Dut, stood: &Snapshot) -> Result<()> {
     )))
 }
 
-/// Puts one thing back as it stood.
+/// Restores one item to its previous state.
 async fn restore(dut: &Dut, opened: &OpenedDevice, stood: &Snapshot) -> Result<()> {
     check_confined(dut, stood)?;
     match stood {
@@ -181,7 +181,7 @@ async fn restore(dut: &Dut, opened: &OpenedDevice, stood: &Snapshot) -> Result<(
 }
 
 impl Snapshot {
-    /// How an attenuator stands.
+    /// Creates the snapshot of an attenuator.
     pub(crate) fn attenuation(port: Port, now: &Attenuation) -> Self {
         let (level, reference) = match now {
             Attenuation::Loss(db) => (Some(db.0), None),
@@ -198,7 +198,7 @@ impl Snapshot {
     }
 }
 
-/// How a protection group stands, for the journal.
+/// Creates the snapshot of a protection group for the journal.
 pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> Snapshot {
     let settings = now
         .settings(&protection.protection_capabilities().settings)
@@ -212,7 +212,7 @@ pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> 
     }
 }
 
-/// First no command stands; then the signal goes back to its path, the settings back to theirs, and the mode last of all.
+/// Clears the active command; then restores the path, the settings, and last the mode.
 async fn restore_group(
     protection: &dyn Protection,
     group: &GroupId,
@@ -225,7 +225,7 @@ async fn restore_group(
     }
     let now = protection.protection(group).await?.value;
     if now.active.path != *live && commands.contains(&ExternalCommandKind::Force) {
-        // A box without standing commands takes it in manual mode only.
+        // A device without lasting commands accepts it in manual mode only.
         let stands = commands.contains(&ExternalCommandKind::Clear);
         if !stands
             && now.mode == SelectionMode::Automatic
@@ -259,8 +259,8 @@ async fn restore_group(
     Ok(())
 }
 
-/// The paths between these ports as they stood, and all others as they are now: what somebody else
-/// has changed meanwhile is not ours to put back.
+/// Returns the previous cross-connects between these ports, and the present ones of all other
+/// ports: changes by other controllers are not reverted.
 fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
     if ports.is_empty() {
         return Err(Error::invalid(
@@ -290,11 +290,12 @@ fn restoring(stood: &Snapshot) -> &'static [Operation] {
     }
 }
 
-/// Lets a case change something, and puts it back whatever comes of it. It is written down before. What cannot be put back over the case's handle, because of an
-/// error, a panic or a call that does not end, the runner puts back over a new one ([`put_back_left`]).
+/// Runs a case that changes an item, and restores the item whatever the result. The previous state
+/// is recorded before. If the case's handle cannot restore it because of an error, a panic or a
+/// call that does not end, the runner restores it with a new handle ([`restore_remaining`]).
 ///
 /// # Errors
-/// The case's own; `Broken` if it could not be put back.
+/// The error of the case; `Broken` if the item could not be restored.
 pub(crate) async fn with_restore<T>(
     bench: &CaseContext,
     opened: &OpenedDevice,
@@ -422,7 +423,7 @@ async fn check_none_left(
     )))
 }
 
-/// Tells how things stood that are not put back.
+/// Warns about items that were not restored, with their previous state.
 pub(crate) fn warn_not_restored(all: &[Snapshot], why: &str, watcher: &dyn RunObserver) {
     for stood in all {
         watcher.warn(&format!("  {}", not_restored_text(stood, why)));
@@ -501,7 +502,7 @@ mod tests {
     #[test]
     fn concurrent_changes_of_others_are_kept() {
         let paths = |text: &str| text.parse::<CrossConnects>().unwrap();
-        // The case made 1-17; somebody else took 5-21 away and made 6-22.
+        // The case added 1-17; another controller removed 5-21 and added 6-22.
         let now = within(&[1, 17], &paths("1-17, 6-22"), &paths("5-21")).unwrap();
         assert_eq!(now, paths("6-22"));
         // A path of which one port is not named is not touched, neither made nor taken away.

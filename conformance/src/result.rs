@@ -1,4 +1,5 @@
-//! What a run found: the one file from which every report is made. Its schema is written down in `docs/results.md`.
+//! Results of a run: the one file from which every report is generated. Its schema is described in
+//! `docs/results.md`.
 
 use crate::requirement::Impact;
 use qkd_driver_kit::transcript::Record;
@@ -11,13 +12,13 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// [`SCHEMA_VERSION`].
+    /// Version of the schema, [`SCHEMA_VERSION`].
     pub schema: u32,
     /// The suite that ran.
     pub suite: SuiteInfo,
     /// When it began, RFC 3339.
     pub begun: String,
-    /// How long it took, in seconds of wall time.
+    /// Duration in seconds of wall time.
     pub seconds: f64,
     /// One for each device under test.
     pub runs: Vec<Run>,
@@ -27,15 +28,15 @@ pub struct Results {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteInfo {
-    /// The program.
+    /// Name of the program.
     pub name: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
     /// SHA-256 over the requirements, in hexadecimal.
     pub requirements: String,
 }
 
-/// What answered.
+/// Kind of the tested target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
@@ -45,7 +46,7 @@ pub enum TargetKind {
     EmulatorOnWire,
     /// A recording of an earlier run.
     Recording,
-    /// Whatever the URI names: a box, or something that stands in for one.
+    /// The device that the URI names, real or emulated.
     Device,
 }
 
@@ -75,49 +76,49 @@ pub struct Run {
     pub dut: String,
     /// The profile that it was held against.
     pub profile: String,
-    /// What answered.
+    /// Kind of the tested target.
     pub on: TargetKind,
-    /// The URI.
+    /// URI of the device.
     pub uri: String,
     /// The URI of the far end of a pair.
     pub peer: Option<String>,
     /// The highest impact that was allowed.
     pub allowed: Impact,
-    /// What may be touched, if the file names anything: ports, a channel, parameters, keys, key generation.
+    /// Allowed changes, if the file names any: ports, a channel, parameters, keys, key generation.
     pub scope: Option<String>,
     /// Faults that were set by hand, in the emulator's grammar.
     pub faults: Vec<String>,
-    /// Who answered; `None` if it could not be opened.
+    /// Identity and driver of the device; `None` if it could not be opened.
     pub device: Option<DeviceFacts>,
     /// The driver in between.
     pub driver: DriverFacts,
-    /// What the device declares: operation and how far it is there.
+    /// Declared operations and whether each is supported.
     pub capabilities: Vec<(String, String)>,
-    /// What went over the wire when it was opened.
+    /// Exchanges of the opening.
     pub opening: Vec<Record>,
     /// Every requirement of the profile, in order.
     pub requirements: Vec<RequirementResult>,
-    /// How long calls took, by operation.
+    /// Durations of calls, by operation.
     pub timings: Vec<Timing>,
     /// Deviations declared in the file.
     pub deviations: Vec<Deviation>,
-    /// How long it took, in seconds of wall time.
+    /// Duration in seconds of wall time.
     pub seconds: f64,
     /// Whether it was ended before its end.
     pub interrupted: bool,
 }
 
-/// Who answered.
+/// Identity and driver of the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceFacts {
-    /// Maker.
+    /// Name of the vendor.
     pub vendor: String,
-    /// Model.
+    /// Name of the model, if reported.
     pub model: Option<String>,
-    /// Serial number.
+    /// Serial number, if reported.
     pub serial: Option<String>,
-    /// Firmware.
+    /// Firmware version, if reported.
     pub firmware: Option<String>,
 }
 
@@ -161,19 +162,19 @@ impl std::fmt::Display for DeviceFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DriverFacts {
-    /// Its name.
+    /// Name of the driver.
     pub name: String,
-    /// Its version.
+    /// Version of the driver.
     pub version: String,
     /// The family of devices.
     pub family: String,
-    /// The vendor.
+    /// Name of the vendor.
     pub vendor: String,
     /// Its maturity before this run, in words.
     pub maturity: String,
     /// The assumptions on which it rests.
     pub assumptions: Vec<AssumptionFacts>,
-    /// What no public source tells.
+    /// Unpublished protocol facts.
     pub unknowns: Vec<String>,
 }
 
@@ -181,17 +182,17 @@ pub struct DriverFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssumptionFacts {
-    /// Its id.
+    /// ID of the assumption.
     pub id: String,
-    /// What is assumed.
+    /// The assumption, as a sentence about the device.
     pub statement: String,
-    /// How a real box would disprove it.
+    /// Observation on a real device that would disprove it.
     pub disproved_by: String,
     /// Whether it was accepted for this run.
     pub accepted: bool,
 }
 
-/// How a case, or a requirement, ended.
+/// Result of a case or a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -205,12 +206,13 @@ pub enum Outcome {
     Waived,
     /// It ran, and does not hold.
     Fail,
-    /// The suite could not tell: its own defect, or a device that was not there.
+    /// The suite could not determine the result: a defect of the suite, or a device that did not
+    /// respond.
     Error,
 }
 
 impl Outcome {
-    /// All of them.
+    /// All outcomes, in the order of reports.
     pub const ALL: [Self; 6] = [
         Self::Pass,
         Self::Fail,
@@ -238,22 +240,22 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequirementResult {
-    /// Its id.
+    /// ID of the requirement.
     pub id: String,
-    /// What is required.
+    /// The requirement, as one "shall" sentence.
     pub sentence: String,
     /// Where that is written.
     pub source: String,
     /// The worst that testing it does to the device.
     pub impact: Impact,
-    /// How it ended: the worst of its cases.
+    /// Worst outcome of its cases.
     pub outcome: Outcome,
-    /// Its cases.
+    /// Cases of the requirement.
     pub cases: Vec<CaseResult>,
 }
 
 impl RequirementResult {
-    /// How one of its cases counts: a failure of a waived requirement is waived.
+    /// Returns the outcome with which a case counts: a failure of a waived requirement is waived.
     #[must_use]
     pub fn effective_outcome(&self, case: &CaseResult) -> Outcome {
         if self.outcome == Outcome::Waived && case.outcome == Outcome::Fail {
@@ -270,21 +272,21 @@ impl RequirementResult {
 pub struct CaseResult {
     /// Its id: the requirement's, and a name.
     pub id: String,
-    /// What it does.
+    /// Description of the test.
     pub title: String,
     /// Whether it does something wrong, or lets something go wrong.
     pub negative: bool,
     /// Its declared impact, which was checked against the wire.
     pub impact: Impact,
-    /// How it ended.
+    /// Outcome of the case.
     pub outcome: Outcome,
     /// Why; empty for a pass.
     pub why: String,
-    /// What it changed and put back; empty if nothing.
+    /// Items that were changed and restored; empty if there are none.
     pub put_back: String,
-    /// How long it took, in seconds (of virtual time, in memory).
+    /// Duration in seconds (of virtual time, in memory).
     pub seconds: f64,
-    /// What went over the wire, without its secrets.
+    /// Exchanges of the link, without secrets.
     pub transcript: Vec<Record>,
     /// The number of exchanges in `transcript` when the case failed: the last of them is the one
     /// that failed it. `None` if it did not fail, or failed before any exchange.
@@ -292,15 +294,15 @@ pub struct CaseResult {
     pub failed_after: Option<usize>,
 }
 
-/// How long calls of one operation took.
+/// Durations of the calls of one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timing {
-    /// The operation.
+    /// Name of the operation.
     pub operation: String,
-    /// How many calls that succeeded.
+    /// Number of successful calls.
     pub calls: usize,
-    /// Median, in seconds.
+    /// Median duration, in seconds.
     pub p50: f64,
     /// 99th percentile, in seconds.
     pub p99: f64,
@@ -312,18 +314,18 @@ pub struct Timing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {
-    /// The requirement.
+    /// ID of the requirement.
     pub requirement: String,
     /// Why it is accepted.
     pub reason: String,
     /// The last day on which it is in force, such as `2027-03-31`.
     pub expires: String,
-    /// What it did in this run.
+    /// Use of the deviation in this run.
     #[serde(default)]
     pub used: DeviationUse,
 }
 
-/// What a deviation did in a run.
+/// Use of a deviation in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviationUse {
@@ -332,7 +334,7 @@ pub enum DeviationUse {
     NotNeeded,
     /// It waived a failure.
     Waived,
-    /// It has expired, so that the failure stands.
+    /// The deviation has expired, so the failure counts.
     Expired,
 }
 
@@ -342,9 +344,9 @@ pub enum DeviationUse {
 pub enum Verdict {
     /// Everything that its profile asks for was tested, and holds.
     Conforms,
-    /// What was tested holds; something that applies was not tested.
+    /// All tested requirements are met; applicable ones were not tested.
     ConformsAsTested,
-    /// The suite could not tell, or was ended before its end.
+    /// The suite could not determine the result, or was interrupted.
     Inconclusive,
     /// Something does not hold.
     DoesNotConform,
@@ -364,7 +366,7 @@ impl Verdict {
 }
 
 impl Run {
-    /// How many requirements ended so.
+    /// Returns the number of requirements with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.requirements
@@ -372,14 +374,15 @@ impl Run {
             .filter(|r| r.outcome == outcome)
             .count()
     }
-    /// All cases, in order.
+    /// Returns all cases in order.
     pub fn cases(&self) -> impl Iterator<Item = &CaseResult> {
         self.requirements.iter().flat_map(|r| &r.cases)
     }
-    /// The verdict, behind how much was tested, such as `Conforms: 52 of 52 requirements`.
+    /// Returns the verdict, with the number of tested requirements, such as `Conforms: 52 of 52
+    /// requirements`.
     ///
-    /// Requirements that do not apply are not counted. One is tested if all its cases that apply
-    /// ran to their end.
+    /// Requirements that do not apply are not counted. A requirement is tested if all its
+    /// applicable cases were completed.
     #[must_use]
     pub fn headline(&self) -> String {
         let total = self.requirements.len() - self.count(Outcome::NotApplicable);
@@ -416,13 +419,13 @@ impl Run {
             }
         }
     }
-    /// The verdict.
+    /// Returns the verdict of the run.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let any = |outcome| self.count(outcome) > 0;
         if any(Outcome::Fail) {
             Verdict::DoesNotConform
-        // A case that could not tell is not waived with those that failed.
+        // An undetermined case is not waived together with the failed ones.
         } else if self.cases().any(|c| c.outcome == Outcome::Error)
             || self.interrupted
             || !any(Outcome::Pass)

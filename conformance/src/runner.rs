@@ -1,4 +1,5 @@
-//! The runner: picks the cases, says what it will do, runs them, checks their declared impact against the wire.
+//! The runner: selects the cases, announces them, runs them, and checks their declared impact
+//! against the exchanges.
 
 use crate::{
     case::{Case, NotPassed, Precondition},
@@ -29,18 +30,19 @@ use std::{
 /// Beyond this, in wall time, a case has hung.
 const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a run is asked for.
+/// Options of a run.
 #[derive(Clone, Default)]
 pub struct RunOptions {
-    /// Only requirements or cases whose id begins with one of these; all, if there is none.
+    /// Only requirements or cases whose ID begins with one of these; all if empty.
     pub only: Vec<String>,
     /// Ends the run after the case that runs.
     pub stop: Arc<AtomicBool>,
     /// Where it is written down.
     pub journal: Option<Journal>,
-    /// What an earlier run, now resumed, has found.
+    /// Results of an earlier run that is resumed.
     pub past: PreviousRun,
-    /// Set if what this run or an earlier one changed could not be put back: the journal, which says how it stood, must stay.
+    /// Set if a change of this run or an earlier one could not be restored: the journal with the
+    /// previous state must be kept.
     pub left_changed: Arc<AtomicBool>,
 }
 
@@ -52,7 +54,8 @@ impl RunOptions {
                 .iter()
                 .any(|prefix| case.id.starts_with(prefix.as_str()))
     }
-    /// What an earlier run found out; one that could not tell, or did not run for what was missing, is tried again.
+    /// Returns the result of an earlier run. An undetermined case, or one that did not run for a
+    /// missing precondition, is repeated.
     fn known(&self, dut: &str, case: &str) -> Option<&CaseResult> {
         let last = self
             .past
@@ -65,7 +68,7 @@ impl RunOptions {
     }
 }
 
-/// What a watcher of a run is told.
+/// Observer of a run.
 pub trait RunObserver: Sync {
     /// So many cases are to come.
     fn total(&self, _cases: usize) {}
@@ -139,7 +142,7 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
     })
 }
 
-/// The cases of a session's profile, in order.
+/// Returns the cases of a session's profile in order.
 fn cases_of(session: &Session) -> Vec<&'static Case> {
     let wanted: Vec<&str> = session
         .profile
@@ -160,7 +163,7 @@ fn chosen(session: &Session, request: &RunOptions) -> Vec<&'static Case> {
     cases_of(session).into_iter().filter(runs).collect()
 }
 
-/// What a run will do to the device, and how long it will take, in words; said before it begins.
+/// Returns the announcement of a run: what it will do to the device, and its estimated duration.
 fn announcement(session: &Session, chosen: &[&Case], takes: Option<String>) -> String {
     let mut text = format!("{}: {} cases", session.dut.name, chosen.len());
     if let Some(takes) = takes {
@@ -230,7 +233,7 @@ pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
         .map_err(|e| format!("no runtime: {e}"))
 }
 
-/// What a case measured.
+/// Durations that a case measured.
 type Timings = Vec<(Operation, Duration)>;
 
 /// A case that ended.
@@ -347,7 +350,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         };
         (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
     }
-    // A device that was pulled out has failed no requirement: nobody can tell.
+    // A disconnected device has not failed a requirement: the result is undetermined.
     let gone = session.dut.target_kind().has_wall_time()
         && matches!(result.outcome, Outcome::Fail | Outcome::Error)
         && !answers(session).await;
@@ -397,7 +400,7 @@ async fn answers(session: &Arc<Session>) -> bool {
     }
 }
 
-/// A model's state without its counts of orders: those that were carried out stay carried out, whatever is put back.
+/// Returns a model's state without its counts of commands, which cannot be restored.
 fn lasting(state: &str) -> Vec<&str> {
     state
         .lines()
@@ -413,7 +416,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// Runs all cases of a session. The present runtime serves a session that is not in memory; one that is has a runtime for each case, on two threads.
+/// Runs all cases of a session. The present runtime serves a session that is not in memory; an
+/// in-memory session has a runtime for each case, on two threads.
 pub(crate) async fn run(
     session: &Arc<Session>,
     request: &RunOptions,

@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What the device declares.
+/// Declarations of the device.
 #[derive(Clone)]
 pub(crate) struct Declared {
     pub(crate) identity: Option<Identity>,
@@ -33,9 +33,9 @@ pub(crate) struct Declared {
     pub(crate) capabilities: Capabilities,
     pub(crate) encryptor: Option<EncryptorCapabilities>,
     pub(crate) module: Option<QkdCapabilities>,
-    /// What went over the wire to find out.
+    /// Exchanges of the opening.
     pub(crate) opening: Vec<Record>,
-    /// How long its calls take, where they take wall time.
+    /// Durations of its calls, if they take wall time.
     pub(crate) measured: Option<Measured>,
 }
 
@@ -124,7 +124,8 @@ impl Session {
         self.dut.end.unwrap_or(1)
     }
 
-    /// What every opening of the device has: credentials, accepted assumptions, the deadline.
+    /// Returns the context for every opening of the device: credentials, accepted assumptions,
+    /// deadline.
     pub(crate) fn context(&self, accepting: bool) -> OpenContext {
         self.context_with(self.credentials.clone(), accepting)
     }
@@ -154,8 +155,8 @@ impl Session {
         Ok(std::iter::once(near).chain(far).cloned().collect())
     }
 
-    /// A fresh bench; of an emulator in memory, with a fresh emulator, which lives in the present runtime. `case`: whose recording answers; none: that of the
-    /// opening.
+    /// Creates a case context; for an emulator in memory, with a new emulator in the present
+    /// runtime. `case`: the case whose recording is replayed; `None`: that of the opening.
     pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<CaseContext, String> {
         let context = self.context(true);
         let (stand, uris, context) = match self.dut.target_kind() {
@@ -295,7 +296,7 @@ impl Session {
         self.refusal.get()
     }
 
-    /// What it declares, once it was opened.
+    /// Returns the declarations of the device after it was opened.
     pub(crate) fn declared(&self) -> Option<&Declared> {
         self.declared.get()
     }
@@ -340,7 +341,7 @@ impl Session {
         })
     }
 
-    /// What a run on it can be replayed from.
+    /// Returns whether a recording contains this case.
     pub(crate) fn was_recorded(&self, case: &str) -> bool {
         self.recording.as_ref().is_none_or(|run| {
             run.cases()
@@ -348,7 +349,7 @@ impl Session {
         })
     }
 
-    /// Writes down, before a change, how things stood.
+    /// Records a snapshot before a change.
     ///
     /// # Errors
     /// If it could not be written: then nothing may be changed.
@@ -358,7 +359,7 @@ impl Session {
         })
     }
 
-    /// What is known of the driver.
+    /// Returns the facts about the driver.
     pub(crate) fn driver_facts(&self, uri: &str) -> DriverFacts {
         let name = uri.split('+').next().unwrap_or_default();
         let accepted = |id: &str| match self.declared() {

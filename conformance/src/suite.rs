@@ -52,18 +52,19 @@ impl Suite {
             credentials: Credentials::from_environment(),
         }
     }
-    /// With credentials.
+    /// Sets the credentials.
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self
     }
 
-    /// Makes a device ready: starts its emulator or reads its recording, if that is what it is. Sends nothing to a device. `impact`: what is asked for; of a device, no
-    /// more than to observe unless it is named, of an emulator, all that its file allows.
+    /// Prepares a device: starts its emulator or reads its recording. Sends nothing to a device.
+    /// `impact`: the requested impact; default for a device: observe, for an emulator: the impact
+    /// that its file allows.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the file, or that its file does not allow so much.
+    /// A sentence if the file is invalid, or does not allow this impact.
     pub async fn ready(
         &self,
         dut: Dut,
@@ -148,13 +149,14 @@ fn groups(all: &[PreparedDevice], chosen: &[usize]) -> Vec<Vec<usize>> {
 }
 
 impl PreparedDevice {
-    /// What names the device and its far end: their addresses, and its serial number once known.
+    /// Returns the names of the device and its peer: their addresses, and the serial number once
+    /// known.
     fn names(&self) -> BTreeSet<String> {
         let dut = &self.0.dut;
         let uris = dut.uri.iter().chain(&dut.peer);
         let mut names: BTreeSet<String> = uris
             .filter_map(|uri| uri.parse::<DeviceUri>().ok())
-            // A path tells serial lines apart; below a host it is a matter of the protocol.
+            // A path distinguishes serial lines; after a host it belongs to the protocol.
             .map(|uri| match uri.host() {
                 "" => format!("{}{}", uri.transport(), uri.path()),
                 _ => uri.authority(0),
@@ -170,7 +172,7 @@ impl PreparedDevice {
         names
     }
 
-    /// What a run will do to the device, in words. The device is opened for it, to learn what it declares.
+    /// Returns the announcement of a run. The device is opened to read what it declares.
     pub async fn announcement(&self, request: &RunOptions) -> String {
         runner::announce(&self.0, request).await
     }
@@ -186,19 +188,19 @@ impl PreparedDevice {
         runner::check_same_device(&self.0, &request.past)
             .map_err(|error| Refusal::OtherDevice(error.to_string()))
     }
-    /// Who answered when it was opened for its announcement.
+    /// Returns the identity at the opening for the announcement.
     #[must_use]
     pub fn identity(&self) -> Option<qkd_hal::Identity> {
         self.0.declared()?.identity.clone()
     }
-    /// The device's name.
+    /// Returns the name of the device.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.dut.name
     }
 }
 
-/// What this suite is.
+/// Returns name, version and digest of this suite.
 #[must_use]
 pub fn about() -> result::SuiteInfo {
     result::SuiteInfo {

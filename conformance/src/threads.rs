@@ -5,8 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Does pieces of work from 0 to `count` on as many threads as the machine has; the results in their order. A piece that gives `None` ends its thread: what nobody has
-/// begun by then is not done. Must be called within a runtime of several threads.
+/// Runs the tasks 0 to `count` on as many threads as the host has processors; returns the results
+/// in order. A task that returns `None` ends its thread: remaining tasks are not run. Must be
+/// called within a multi-threaded runtime.
 pub(crate) fn run_parallel<T: Send>(
     count: usize,
     work: impl Fn(usize) -> Option<T> + Sync,

@@ -29,7 +29,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Writes an archive.
+/// Writes files as a tar archive.
 pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
     let wrong = |e: io::Error| format!("the archive could not be written: {e}");
     let mut builder = Builder::new(to);
@@ -53,11 +53,11 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
         .map_err(wrong)
 }
 
-/// Reads an archive: its files, whose contents stay where they are. Nothing is unpacked, and nothing is kept that is not in the archive.
+/// Reads an archive and returns its files, whose contents are borrowed. Nothing is unpacked.
 ///
 /// # Errors
-/// A sentence that says what is wrong: no archive, too large, something else than plain files, a name that leads elsewhere, or that comes twice, or an archive that
-/// `write` would not have written so.
+/// A sentence with the problem: not an archive, too large, other entries than plain files, a name
+/// outside the archive or used twice, or an archive that differs from what `write` would produce.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     if bytes.len() > MAX_ARCHIVE_BYTES {
         return Err(format!(

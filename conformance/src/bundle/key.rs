@@ -1,4 +1,5 @@
-//! Keys that sign bundles: Ed25519 in the forms that OpenSSL reads and writes (PKCS#8 and SubjectPublicKeyInfo, PEM).
+//! Keys that sign bundles: Ed25519 in the formats of OpenSSL (PKCS#8 and SubjectPublicKeyInfo,
+//! PEM).
 
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
@@ -35,7 +36,7 @@ pub fn generate() -> Result<SigningKey, String> {
 /// # Errors
 /// A sentence that names the file.
 pub fn save_private(key: &SigningKey, path: &Path) -> Result<(), String> {
-    // Without the public key beside it: OpenSSL reads that form alone.
+    // Without the public key: OpenSSL reads only that form.
     let mut bytes = KeypairBytes {
         secret_key: key.to_bytes(),
         public_key: None,
@@ -68,7 +69,8 @@ fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
 /// Reads a private key.
 ///
 /// # Errors
-/// A sentence that names the file: it is not there, others can read it, or it holds no such key. Nothing of its content is told.
+/// A sentence that names the file: it does not exist, others can read it, or it holds no such key.
+/// No part of its content is repeated.
 pub fn read_private(path: &Path) -> Result<SigningKey, String> {
     let text = read(path, true)?;
     SigningKey::from_pkcs8_pem(&text).map_err(|_| {
@@ -101,7 +103,7 @@ fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
             )
         })?;
     }
-    // Of this size from the beginning: a string that grows leaves copies behind.
+    // Allocated with the full size, because a string that grows leaves copies in memory.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize));
     file.take(MAX_KEY_FILE_BYTES)
         .read_to_string(&mut text)
@@ -118,10 +120,11 @@ pub fn public_pem(key: &VerifyingKey) -> Result<String, String> {
         .map_err(|e| format!("the public key could not be encoded: {e}"))
 }
 
-/// By which a key is told to people: SHA-256 over its SubjectPublicKeyInfo, in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
+/// Returns the fingerprint by which people compare a key: SHA-256 over its SubjectPublicKeyInfo, in
+/// hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
 ///
 /// # Errors
-/// If it cannot be encoded.
+/// If the key cannot be encoded.
 pub fn fingerprint(key: &VerifyingKey) -> Result<String, String> {
     let der = key
         .to_public_key_der()

@@ -1,16 +1,17 @@
-//! Signed bundles: results, reports and transcripts in one file, which cannot be changed without being noticed.
+//! Signed bundles: results, reports and transcripts in one file. Any change is detected.
 //!
 //! A bundle (`*.qkdreport`) is a tar archive:
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `manifest.json` | what it is of, and the name, size and SHA-256 of every other file but the signature: [`Manifest`] |
-//! | `manifest.sig` | the Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
-//! | `signer.pub` | the signer's public key (SubjectPublicKeyInfo, PEM), for information: whether to trust it is the reader's to know |
-//! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as a run writes them |
-//! | `transcripts/<number>-<device>/<case>.jsonl` | what went over the wire, an exchange a line |
+//! | `manifest.json` | subject of the bundle, and name, size and SHA-256 of every other file except the signature: [`Manifest`] |
+//! | `manifest.sig` | Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
+//! | `signer.pub` | public key of the signer (SubjectPublicKeyInfo, PEM), for information: the reader decides whether to trust it |
+//! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as written by a run |
+//! | `transcripts/<number>-<device>/<case>.jsonl` | exchanges of the link, one per line |
 //!
-//! All that is in it follows from the results, the key and the day of the signature; so there is one archive of the same content, and [`verify`] accepts no other.
+//! The content follows from the results, the key and the day of the signature, so there is exactly
+//! one archive for it, and [`verify`] accepts no other.
 
 mod archive;
 pub mod key;
@@ -37,11 +38,11 @@ const MANIFEST_FILE: &str = "manifest.json";
 const SIGNATURE_FILE: &str = "manifest.sig";
 const KEY_FILE: &str = "signer.pub";
 
-/// What is signed.
+/// The signed content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`MANIFEST_VERSION`].
+    /// Version of the format, [`MANIFEST_VERSION`].
     pub manifest: u32,
     /// The schema of the results.
     pub schema: u32,
@@ -53,7 +54,7 @@ pub struct Manifest {
     pub signed: String,
     /// The drivers that were tested.
     pub drivers: Vec<DriverVersion>,
-    /// Every file but the manifest and its signature, in the order of the archive.
+    /// Every file except the manifest and its signature, in the order of the archive.
     pub files: Vec<ManifestEntry>,
 }
 
@@ -61,9 +62,9 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DriverVersion {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
 }
 
@@ -75,7 +76,7 @@ pub struct ManifestEntry {
     pub path: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// SHA-256, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
@@ -111,10 +112,11 @@ impl Manifest {
     }
 }
 
-/// Makes a bundle of the text of a result file, signed with this key, on this day (RFC 3339).
+/// Creates a bundle from the text of a result file, signed with this key, dated with this day (RFC
+/// 3339).
 ///
 /// # Errors
-/// A sentence, if it is no result file, or too large.
+/// A sentence if the text is not a result file, or is too large.
 pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, String> {
     let parsed = Results::parse(results)?;
     let mut files = vec![

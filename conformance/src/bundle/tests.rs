@@ -31,7 +31,7 @@ fn made() -> Vec<u8> {
     write(&results(), &key_of(1), DAY).unwrap()
 }
 
-/// The bundle after somebody has changed its files.
+/// Returns the bundle after a change of its files.
 fn with(change: impl FnOnce(&mut Vec<File<'static>>)) -> Vec<u8> {
     let made = made();
     let mut files: Vec<File<'static>> = archive::read(&made)
@@ -224,7 +224,7 @@ fn a_false_signature_is_detected() {
         }),
         "says something else of the run",
     );
-    // Reports of another version are not made again, which is told.
+    // Reports of another version are not generated again, and this is reported.
     let mut other = Results::parse(&results()).unwrap();
     other.suite.version = "9.9.9".to_owned();
     let bundle = write(&serde_json::to_string(&other).unwrap(), &key, DAY).unwrap();

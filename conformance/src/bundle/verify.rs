@@ -11,20 +11,22 @@ use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 /// A bundle that is what its signer made.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// What was signed.
+    /// The signed content.
     pub manifest: Manifest,
-    /// The results.
+    /// Results in the bundle.
     pub results: Results,
     /// The fingerprint of the key that signed: [`key::fingerprint`].
     pub fingerprint: String,
-    /// Whether the reports were made again from the results, and are the same. `false`: another version of the suite made them, so that they may differ for good.
+    /// Whether the reports were generated again from the results and are equal. `false`: another
+    /// version of the suite made them, so they may differ legitimately.
     pub made_again: bool,
 }
 
-/// Verifies a bundle, in memory. `trusted`: the key that must have signed it; with none, the key in the bundle must have, for which nobody vouches.
+/// Verifies a bundle in memory. `trusted`: the key that must have signed it; if `None`, the key in
+/// the bundle, whose owner is not verified.
 ///
 /// # Errors
-/// Sentences that say what was changed.
+/// Sentences that describe the changes.
 pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified, Vec<String>> {
     let files = archive::read(bundle).map_err(|e| vec![e])?;
     let find = |name: &str| {
@@ -107,7 +109,7 @@ fn none(wrong: Vec<String>) -> Result<(), Vec<String>> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-/// What differs between what was signed and what is there.
+/// Returns the differences between the signed and the present files.
 fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
     let mut wrong = Vec::new();
     for listed in &manifest.files {
@@ -142,7 +144,7 @@ fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
     wrong
 }
 
-/// What differs between what is there and what follows from the results.
+/// Returns the differences between the present files and those that follow from the results.
 fn remade(files: &[File<'_>], expected: &[File<'_>]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in expected {

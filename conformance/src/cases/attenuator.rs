@@ -1,4 +1,4 @@
-//! Variable optical attenuators.
+//! Cases for variable optical attenuators.
 
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},

@@ -113,12 +113,13 @@ pub(crate) fn synthetic_key(bytes: usize) -> Key {
     Key::new(uuid::Uuid::new_v4().into(), Zeroizing::new(random))
 }
 
-/// A key id that nobody has given.
+/// Returns a key ID that was never assigned.
 pub(crate) fn made_up_id() -> KeyId {
     uuid::Uuid::new_v4().into()
 }
 
-/// Calls a changing operation with arguments that do as little as they can; `None` where the device has no such handle.
+/// Calls a changing operation with arguments of minimal effect; `None` if the device has no such
+/// handle.
 async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
     let staged = || Staged::new(ChannelId::from("none"), made_up_id(), None, "none");
     Some(match op {
@@ -177,7 +178,7 @@ async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
                 .await
         }
         Op::Apply => {
-            // A plan for another box: even one that got through would do nothing.
+            // A plan for another device: even if it were applied, it would have no effect.
             let switch = opened.switch().ok()?;
             let another = qkd_hal::Identity::new("nobody").with_serial("none");
             let dark = CrossConnects::dark();

@@ -1,4 +1,4 @@
-//! What every device has: identity, health, telemetry, concurrency, close.
+//! Cases for operations of every device: identity, health, telemetry, concurrency, close.
 
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
@@ -246,7 +246,7 @@ async fn health_shows(b: &CaseContext) -> CaseOutcome {
     }
 }
 
-/// The units of the contract, and those of time and electricity that devices tell besides.
+/// Units of the contract, and units of time and electricity that devices also report.
 const UNITS: [&str; 15] = [
     "",
     Bits::SYMBOL,

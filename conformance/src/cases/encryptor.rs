@@ -237,7 +237,7 @@ async fn wrong_size(b: &CaseContext) -> CaseOutcome {
 
 async fn stage_nowhere(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
-    // Should it be staged after all, then on a box that may be touched.
+    // If the key is staged nevertheless, then only on a device that may be changed.
     channel(b, &*encryptor).await?;
     let before = b.state();
     let key = synthetic_key(size(&*encryptor));

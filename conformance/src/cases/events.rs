@@ -1,4 +1,5 @@
-//! Events: numbered, reported once, and a slow reader is told what it lost.
+//! Cases for events: they are numbered and reported once, and a slow reader learns how many it
+//! lost.
 
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, ensure, fail},
@@ -79,7 +80,8 @@ async fn once(b: &CaseContext) -> CaseOutcome {
             before = Some(event.sequence);
         }
     }
-    // A connection that was hung up is an event; a datagram, or a request with a connection of its own, is none.
+    // A closed connection is an event; a lost datagram, or a request with its own connection, is
+    // not.
     if lost == 0 {
         Err(NotPassed::NotApplicable(
             "its link told of no loss".to_owned(),
@@ -92,7 +94,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
 /// More than any hub keeps.
 const MANY: usize = 600;
 
-/// How many events have come since; `None` if the stream has ended.
+/// Returns the number of events since; `None` if the stream has ended.
 async fn next_sequence(events: &mut EventStream) -> Option<u64> {
     let mut count = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Protection switches, as they go over: by themselves, and by command.
+//! Cases for switch-overs of protection switches: automatic and by command.
 
 use super::protection::{Group, others};
 use crate::{
@@ -114,7 +114,8 @@ fn cut(b: &CaseContext, group: &GroupId, path: &PathId) -> CaseOutcome {
     b.fault(&format!("cut={group}/{path}"))
 }
 
-/// Takes light away so that the live path fails and another is left: that of the live path, or, where paths share their light, that of one of the others.
+/// Reduces the power so that the active path fails and another is available: on the active path,
+/// or, if paths share their inputs, on one of the others.
 async fn fail_active_path(b: &CaseContext, group: &Group) -> CaseOutcome {
     let live = &group.before.active.path;
     let others = group
@@ -142,7 +143,8 @@ async fn fail_active_path(b: &CaseContext, group: &Group) -> CaseOutcome {
     ))
 }
 
-/// Whether it stands in automatic mode, with another path that is well: only then does it have to go over.
+/// Checks that the group is in automatic mode with an available standby path: only then is it
+/// required to switch over.
 fn protected(group: &Group) -> CaseOutcome {
     if group.before.is_protected() {
         Ok(())
@@ -159,7 +161,7 @@ async fn signal_fail(b: &CaseContext) -> CaseOutcome {
     let live = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         fail_active_path(b, &group).await?;
-        // A box that holds off its decision does so for less than this.
+        // A hold-off time of a device is shorter than this.
         let mut now = group.now(b).await?;
         for _ in 0..40 {
             if now.active.path != live {
@@ -259,7 +261,8 @@ async fn spare_failed(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
     let live = group.before.active.path.clone();
-    // Of a crossbar, each path needs what the others need: only a path whose light can be taken without that of the live one counts.
+    // Each path of a crossbar needs the inputs of the others: only a path whose input can fail
+    // without that of the active path counts.
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         cut(b, &group.id, &other)?;
@@ -323,7 +326,7 @@ async fn manual_to_dark(b: &CaseContext) -> CaseOutcome {
     .await
 }
 
-/// Forces the signal to a path, in whichever mode the box takes it.
+/// Forces the signal to a path, in a mode in which the device accepts it.
 async fn forced(b: &CaseContext, group: &Group, path: &PathId) -> CaseOutcome {
     let command = ExternalCommand::Force(path.clone());
     match b
@@ -333,7 +336,7 @@ async fn forced(b: &CaseContext, group: &Group, path: &PathId) -> CaseOutcome {
         )
         .await
     {
-        // A box without standing commands takes it in manual mode only.
+        // A device without lasting commands accepts it in manual mode only.
         Err(e) if e.kind() == ErrorKind::NotReady && group.sets(SettingKind::Mode) => {
             group.mode(b, SelectionMode::Manual).await?;
             Ok(b.call(

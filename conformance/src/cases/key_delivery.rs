@@ -1,4 +1,5 @@
-//! Taking keys: unique, paired, each handed out once, and none lost without being told.
+//! Cases for key delivery: unique keys, equal at both ends, each delivered once, and every loss
+//! reported.
 
 use super::{declarations::made_up_id, module};
 use crate::{
@@ -186,7 +187,7 @@ async fn take(
     Ok(keys)
 }
 
-/// How many keys to ask for in one request: `wanted`, or the most that the module's store allows.
+/// Returns the number of keys for one request: `wanted`, or the maximum of the module.
 async fn at_once(b: &CaseContext, module: &dyn QkdModule, wanted: u32) -> qkd_hal::Result<u32> {
     if !b.session.can(Op::KeyStore) {
         return Ok(wanted);
@@ -213,7 +214,7 @@ async fn take_total(
     Ok(keys)
 }
 
-/// Takes twins in this order, in as few requests as the module's store allows.
+/// Takes keys of the peer in this order, with as few requests as the module allows.
 async fn take_all_by_id(
     b: &CaseContext,
     module: &dyn QkdModule,
@@ -343,7 +344,8 @@ async fn twice(b: &CaseContext) -> CaseOutcome {
     )?;
     let right = match again.kind() {
         ErrorKind::NotFound => true,
-        // A box that repeats it: the handle refuses it nevertheless, and the module says beforehand that its box does so.
+        // A device that delivers a key again: the handle refuses it nevertheless, and the module
+        // declares this behaviour.
         ErrorKind::Misbehaved(_) => far.qkd_capabilities().redelivery != Redelivery::Refused,
         _ => false,
     };

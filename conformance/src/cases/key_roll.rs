@@ -1,4 +1,4 @@
-//! Encryptors, as their keys are rolled over: staging, activation, confirmation, and what may come between.
+//! Cases for key rolls: staging, activation, confirmation, and interruptions between them.
 
 use super::{
     declarations::synthetic_key,
@@ -185,7 +185,8 @@ fn copy_of(key: &Key) -> Key {
     Key::new(key.id().clone(), Zeroizing::new(key.expose().to_vec()))
 }
 
-/// Waits until a channel does not exchange keys any more: a box just started agrees by itself first.
+/// Waits until a channel no longer exchanges keys: a started device first runs an exchange
+/// automatically.
 pub(crate) async fn settled(
     b: &CaseContext,
     encryptor: &dyn Encryptor,
@@ -230,7 +231,7 @@ impl Pair {
             boxes: [near, far],
             channels: [here, there],
         };
-        // A fresh pair agrees by itself first; one whose ends have different keys never does.
+        // A new pair first agrees automatically; a pair with different keys never does.
         let _ = tokio::time::timeout(
             Duration::from_secs(10),
             settled(b, pair.near(), &pair.channels[0]),
@@ -294,8 +295,9 @@ impl Pair {
     }
 }
 
-/// Runs a case that changes keys, and leaves the pair with one key at both ends, whatever comes of it: a box without slots uses what was staged at its next exchange,
-/// and a case that fails in its middle leaves what it had staged.
+/// Runs a case that changes keys, and leaves the pair with one key at both ends whatever its
+/// result: a device without slots uses a staged key at its next exchange, and a case that fails can
+/// leave a staged key.
 async fn agreeing(b: &CaseContext, case: impl Future<Output = CaseOutcome>) -> CaseOutcome {
     let alone = b.uris().len() < 2;
     if alone && slots(&*open(b).await?).is_err() {
@@ -317,7 +319,7 @@ async fn agreeing(b: &CaseContext, case: impl Future<Output = CaseOutcome>) -> C
     agreed.map(drop)
 }
 
-/// The slot of a key, as the box tells it.
+/// Returns the slot of a key as reported by the device.
 async fn slot_of(
     b: &CaseContext,
     encryptor: &dyn Encryptor,
@@ -791,7 +793,7 @@ async fn events(b: &CaseContext) -> CaseOutcome {
         ));
     }
     let mut events = pair.near().events();
-    // A roll that fails is one that every box tells of; one that succeeds, only some.
+    // Every device reports a failed roll; only some report a successful one.
     let (one, other) = (pair.key(b), pair.key(b));
     let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
     let staged = pair.place(b, [&one, &false_twin]).await?;

@@ -1,4 +1,5 @@
-//! The cases, by subject. What a case may assume is in [`crate::case_context::CaseContext`]; what it must leave behind is in its impact.
+//! The cases, by subject. A case relies on [`crate::case_context::CaseContext`]; its impact states
+//! what it may change.
 
 mod attenuator;
 mod declarations;
@@ -26,7 +27,7 @@ pub(crate) use switching::change;
 use crate::case::Case;
 use std::sync::LazyLock;
 
-/// All cases, in the order of the requirements.
+/// Returns all cases in the order of the requirements.
 #[must_use]
 pub fn all() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {

@@ -92,7 +92,7 @@ async fn status(b: &CaseContext) -> CaseOutcome {
 
 async fn performance(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
-    // While it initialises there is nothing to tell.
+    // There are no values while the module initialises.
     let told = b.call(Op::ModuleStatus, module.status()).await?.state;
     if matches!(
         told,
@@ -230,7 +230,8 @@ async fn cut(b: &CaseContext) -> CaseOutcome {
     })
 }
 
-/// The module, if its key generation may be interrupted: of a device, only where its file says so. It generates: one that stands still is not set going.
+/// Returns the module if its key generation may be interrupted: on a real device, only if its file
+/// allows it. The module must generate keys: a stopped one is not started.
 async fn may_be_stopped(b: &CaseContext) -> Result<Arc<dyn QkdModule>, NotPassed> {
     if b.session.dut.target_kind() == TargetKind::Device && !b.session.dut.generation {
         return Err(NotPassed::Disabled(
@@ -261,7 +262,7 @@ async fn calibrated(b: &CaseContext) -> CaseOutcome {
 async fn started(b: &CaseContext) -> CaseOutcome {
     let module = may_be_stopped(b).await?;
     match b.call(Op::Start, module.start()).await {
-        // That it runs is no failure; that it will not be started twice is none either.
+        // A running module is not a failure, nor is the refusal of a second start.
         Ok(()) => {}
         Err(error) => {
             let right = matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Refused);
@@ -292,7 +293,7 @@ async fn lossy(b: &CaseContext) -> CaseOutcome {
     .await;
     let after = b.call(Op::Performance, module.performance()).await;
     b.fault("clear")?;
-    // At too much loss there is no key, and it may say that it is not ready.
+    // At too high a loss there is no key, and the module may report that it is not ready.
     let after = match after {
         Err(error) if error.kind() == ErrorKind::NotReady => Default::default(),
         other => other?,

@@ -149,7 +149,7 @@ pub(crate) fn different_value(
             vec![ParameterValue::Real(min), ParameterValue::Real(max)]
         }
         ParameterType::Flag => vec![ParameterValue::Flag(true), ParameterValue::Flag(false)],
-        // What a text means is not known: an address of the box, for instance.
+        // The meaning of a text is unknown: it may be an address of the device.
         _ => Vec::new(),
     };
     candidates.into_iter().find(|c| c != present)

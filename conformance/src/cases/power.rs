@@ -332,7 +332,8 @@ async fn unmonitored(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let meter = opened.power_meter()?;
     let monitors = &meter.meter_capabilities().monitors;
-    // Of a box that is a switch too, a port that it has; of another, the first number that is no monitor's.
+    // For a device that is also a switch, one of its ports; otherwise, the first number without a
+    // monitor.
     let mut ports: Vec<Port> = match opened.switch() {
         Ok(switch) => switch.switch_capabilities().geometry.ports().collect(),
         Err(_) => Vec::new(),
@@ -370,7 +371,8 @@ async fn no_light(b: &CaseContext) -> CaseOutcome {
             "the port of its last monitor carries a path".to_owned(),
         ));
     }
-    // Where no path ends, there is no light: a bound, out of range, or nothing valid; never a good level.
+    // A port without a path has no light: the reading is a bound, out of range or invalid, and
+    // never of good quality.
     let reading = only(b.call(Op::Power, meter.power(&[dark])).await?)?;
     let right = reading.quality != Quality::Good || reading.value.0 < -40.0;
     ensure(right, || {

@@ -61,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Disruptive),
 ];
 
-/// The device, its protection, and the group that may be touched, as it stands.
+/// The device, its protection, and the status of the group that may be changed.
 pub(super) struct Group {
     pub(super) opened: OpenedDevice,
     pub(super) protection: Arc<dyn Protection>,
@@ -101,7 +101,7 @@ impl Group {
         })
     }
 
-    /// How it stands now.
+    /// Reads the current status of the group.
     pub(super) async fn now(&self, b: &CaseContext) -> Result<ProtectionStatus, NotPassed> {
         Ok(
             b.call(Op::ProtectionStatus, self.protection.protection(&self.id))
@@ -110,7 +110,7 @@ impl Group {
         )
     }
 
-    /// How it stood, for the journal.
+    /// Returns the snapshot of the group for the journal.
     pub(super) fn snapshot(&self) -> Snapshot {
         protected(&*self.protection, &self.before)
     }
@@ -128,7 +128,7 @@ impl Group {
             .contains(&setting)
     }
 
-    /// A path that is not live.
+    /// Returns a standby path.
     pub(super) fn other(&self) -> Result<PathId, NotPassed> {
         let other = self
             .before
@@ -140,7 +140,7 @@ impl Group {
             .ok_or_else(|| NotPassed::NotApplicable("the group has one path".to_owned()))
     }
 
-    /// Puts the group in a mode, where that can be set and is not the one in which it stands.
+    /// Sets the mode of the group, if it can be set and differs.
     pub(super) async fn mode(&self, b: &CaseContext, mode: SelectionMode) -> CaseOutcome {
         if self.now(b).await?.mode == mode {
             return Ok(());
@@ -409,7 +409,7 @@ async fn undeclared(b: &CaseContext) -> CaseOutcome {
     b.check_no_traffic_since(sent)
 }
 
-/// Another value for each setting that can be set, near the one that stands.
+/// Returns a different value for each setting that can be set, near the present one.
 pub(super) fn others(group: &Group) -> Vec<ProtectionSetting> {
     let declared = group.protection.protection_capabilities();
     let now = &group.before;

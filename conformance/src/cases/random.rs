@@ -1,4 +1,4 @@
-//! Random sources.
+//! Cases for random sources.
 
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
@@ -156,7 +156,7 @@ async fn outside(b: &CaseContext) -> CaseOutcome {
     b.check_no_traffic_since(sent)
 }
 
-/// While it does not work there are no bytes; when it works again, there are.
+/// Checks that a source without function delivers no bytes, and delivers bytes when it works again.
 async fn not_ready(b: &CaseContext, fault: &str) -> CaseOutcome {
     let source = open(b).await?;
     b.fault(fault)?;

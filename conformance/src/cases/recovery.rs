@@ -1,4 +1,5 @@
-//! After each fault of the wire or of the device: a typed error within the deadline, or the right answer; and the next call works.
+//! Cases for recovery: after each fault of the link or of the device, a typed error within the
+//! deadline, or the right reply; and the next call succeeds.
 
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
@@ -113,7 +114,8 @@ pub(super) const CASES: &[Case] = &[
 /// More exchanges than this has no reading.
 const MAX_EXCHANGES: usize = 64;
 
-/// Lets each exchange of a reading meet a fate, in turn. A reading that succeeds all the same is right; an error is one of the wire, and denies no change.
+/// Injects a fault into each exchange of a reading in turn. A reading that succeeds nevertheless is
+/// right; an error must be one of the transport and must not deny a change.
 async fn struck(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
     each(b, fate, |right, result| match result {
         Ok(read) => ensure(read == right, || {
@@ -131,7 +133,8 @@ async fn struck(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
     .await
 }
 
-/// One bit may make a right answer of a wrong one where the protocol has no check sum: such a device is believed, once.
+/// If the protocol has no checksum, one damaged bit can produce another valid reply: the case
+/// accepts one such reading.
 async fn damaged(b: &CaseContext) -> CaseOutcome {
     each(b, LinkFault::Damaged, |_, result| match result {
         Ok(_) => Ok(()),
@@ -194,14 +197,14 @@ async fn each_on(
     ))
 }
 
-/// Whether a reading came to the exchange that meets its fate.
+/// Whether a reading reached the exchange with the fault.
 enum Reach {
     Struck,
     Behind,
     NoWire,
 }
 
-/// One exchange of a reading meets its fate, and the calls behind it do not suffer.
+/// Injects a fault into one exchange of a reading, and checks that later calls are not affected.
 async fn one(
     lane: &Lane<'_>,
     (exchange, fate): (usize, LinkFault),
@@ -214,7 +217,7 @@ async fn one(
     let struck = lane.script.was_injected();
     lane.script.clear();
     judge(right, result?).map_err(|stop| at(exchange, stop))?;
-    // The wire may have noted the fault after the answer: the next two calls are the ones that must not suffer.
+    // The link may detect the fault after the reply: neither of the next two calls may be affected.
     for n in 1..=2 {
         let next = next_call_after(b, &lane.opened, fate).await?;
         match next {
@@ -239,7 +242,8 @@ async fn one(
     })
 }
 
-/// The call behind a fault. What is still on its way on a line that cannot be cut (a serial one) must pass first: until then the calls fail, and none gets it.
+/// Makes the next call after a fault. On a line that cannot be disconnected (a serial line),
+/// pending input must arrive first: until then the calls fail, and none receives it.
 async fn next_call_after(
     b: &CaseContext,
     opened: &OpenedDevice,
@@ -385,7 +389,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
         ));
     }
     b.fault("identity=SN-ANOTHER-1")?;
-    // The link is lost, as it is when a box is exchanged; the next call meets the other box.
+    // The link is lost, as when a device is replaced; the next call reaches the other device.
     let plugged = b.fault("unplug").is_ok();
     if !plugged {
         b.inject(LinkFault::HangsUp);
@@ -410,13 +414,13 @@ async fn another(b: &CaseContext) -> CaseOutcome {
             Err(error) => last = Some(error),
         }
     }
-    // The first box is put back; what is under test is over.
+    // The first device is restored; the tested behaviour is complete.
     b.fault(&format!("identity={}", identity.serial.unwrap_or_default()))?;
     let error = last.ok_or_else(|| NotPassed::Broken("no call was made".to_owned()))?;
     ensure(error.kind() == ErrorKind::IdentityChanged, || {
         format!("another box answers, and: {error}")
     })?;
-    // And from now on nothing passes, even if the old box should come back.
+    // From now on every call is refused, even if the previous device returns.
     let after = expect_error(
         "a call on a handle whose box was exchanged",
         reading::try_steady(b, &opened).await?,

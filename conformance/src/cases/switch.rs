@@ -67,7 +67,7 @@ pub(super) async fn open(b: &CaseContext) -> Result<Arc<dyn OpticalSwitch>, NotP
     Ok(b.open().await?.switch()?)
 }
 
-/// The paths; not applicable where the switch does not tell them.
+/// Reads the cross-connects; not applicable if the switch does not report them.
 pub(super) async fn paths(
     b: &CaseContext,
     switch: &dyn OpticalSwitch,

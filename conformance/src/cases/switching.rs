@@ -348,7 +348,7 @@ async fn empty(b: &CaseContext) -> CaseOutcome {
     }
 }
 
-/// An order of a second operator that takes the plan's ingress port elsewhere.
+/// Returns the fault of a second operator who connects the plan's ingress port elsewhere.
 fn conflicting_change(
     switch: &dyn OpticalSwitch,
     present: &CrossConnects,
@@ -435,7 +435,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
         .with_model("none")
         .with_serial("SN-NONE");
     let plan = match geometry {
-        // A box in the rack: a driver that let the plan pass must find nothing to do.
+        // A real device: even a driver that accepted the plan must have nothing to change.
         _ if b.session.dut.target_kind() == TargetKind::Device => {
             let present = paths(b, &*switch).await?;
             Plan::new(&other, &geometry, &present, &present, &Scope::Touched)?
@@ -481,7 +481,8 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     }
 }
 
-/// Whether an error can be how a device refuses: in words, by showing no change, or, where its protocol has no refusal, by silence.
+/// Returns whether an error is a possible refusal by a device: an error text, an unchanged state,
+/// or no reply if its protocol has no refusal.
 fn refusal(error: &qkd_hal::Error) -> bool {
     matches!(
         error.kind(),
@@ -508,7 +509,7 @@ async fn refused_steps(b: &CaseContext) -> CaseOutcome {
                 let before = b.state();
                 b.fault(&format!("refuse={refusals}"))?;
                 match b.call(Op::Apply, switch.apply(&plan)).await {
-                    // It may be that the box is asked once more, and then does it.
+                    // The driver may send the command again, and the device then applies it.
                     Ok(_) => ensure(paths(b, &*switch).await? == wanted, || {
                         "it was refused and then called applied, and the paths are others"
                             .to_owned()
@@ -545,7 +546,7 @@ async fn interrupted(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
     verdict
 }
 
-/// How many exchanges the change of [`interrupted_at`] takes while nothing is wrong.
+/// Returns the number of exchanges of the change in [`interrupted_at`] without a fault.
 async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
@@ -571,7 +572,7 @@ async fn interrupted_on(benches: &Benches<'_>, fate: LinkFault) -> CaseOutcome {
     fail(format!("an apply takes more than {MAX_STEPS} exchanges"))
 }
 
-/// Applies a plan while one exchange meets a fate; whether it came to that exchange.
+/// Applies a plan while one exchange has a fault; returns whether that exchange was reached.
 async fn interrupted_at(
     b: &CaseContext,
     exchange: usize,
@@ -657,7 +658,7 @@ async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
         &opened,
         Snapshot::Connections(start.to_string()),
         async {
-            // Two paths change places; a third stands beside.
+            // Two paths are exchanged; a third is not in the plan.
             let paths_of = |list: [(u32, u32); 3]| {
                 list.map(|(i, e)| CrossConnect::new(i, ingress + e))
                     .into_iter()
@@ -955,7 +956,7 @@ async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned.putting_back(b, async {
-        // The exchange at which the second operator comes: after the check, before the reading back.
+        // Exchange at which the second operator acts: after the check, before the read-back.
         let sent = b.records().len();
         b.call(Op::Apply, switch.apply(plan)).await?;
         let records = b.records();

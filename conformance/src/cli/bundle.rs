@@ -15,7 +15,8 @@ use std::{fs::File, io::Read, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Keygen {
-    /// The folder into which lab.key (private: keep it) and lab.pub (public: give it away) are written.
+    /// Folder for the new files lab.key (private: keep it secret) and lab.pub (public: distribute
+    /// it).
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }
@@ -34,7 +35,7 @@ pub(super) struct Bundle {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// The bundle.
+    /// Bundle to read.
     bundle: PathBuf,
     /// The public key of the lab, from the lab itself and not from the bundle.
     #[arg(long, value_name = "FILE")]
@@ -107,7 +108,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     let trusted = arguments.key.as_deref().map(key::read_public).transpose()?;
     let name = arguments.bundle.display();
     let mut bytes = Vec::new();
-    // One byte more than is accepted, which is then told as too large.
+    // One byte more than is accepted, so that a larger file is reported as too large.
     let read = File::open(&arguments.bundle).and_then(|file| {
         file.take(bundle::MAX_ARCHIVE_BYTES as u64 + 1)
             .read_to_end(&mut bytes)

@@ -9,7 +9,7 @@ pub(super) struct Arguments {
     /// Only the requirements of this profile.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// The cases too.
+    /// Also list the cases.
     #[arg(long)]
     cases: bool,
 }

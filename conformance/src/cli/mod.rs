@@ -40,9 +40,10 @@ Exit codes:
 Example:
   qkd-conform verify lab.qkdreport --key lab.pub";
 
-/// Says, with evidence, which device of a quantum-secured network does what.
+/// Test devices of a quantum-secured network against requirements.
 ///
-/// Reads only, unless --impact asks for more by name and the device's file allows it; says beforehand what it will do, and puts back what it changed.
+/// A run only reads, unless --impact names a higher impact and the file of the device allows it. It
+/// announces what it will do and restores what it changed.
 #[derive(Debug, Parser)]
 #[command(name = "qkd-conform", version, after_help = EXIT_HELP, arg_required_else_help = true)]
 struct Cli {
@@ -59,7 +60,8 @@ enum Command {
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
     List(list::Arguments),
-    /// Runs the fault matrix of emulators: every operation under every fault of the wire and of the device.
+    /// Run the fault matrix of emulators: every operation under every fault of the link and of the
+    /// device.
     Faults(faults::Arguments),
     /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
     #[command(
@@ -116,7 +118,7 @@ fn command(registry: Registry, command: Command) -> u8 {
 pub struct Failure {
     /// The exit code: 2, 4, 70 or 74 of [`EXIT_HELP`].
     pub code: u8,
-    /// A sentence.
+    /// Error message for the user.
     pub message: String,
 }
 

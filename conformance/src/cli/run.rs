@@ -37,7 +37,7 @@ use std::{
 /// Exit code: another device responds at the address. The same as that of `qkdctl`.
 const OTHER_DEVICE: u8 = 7;
 
-/// What `run` takes.
+/// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Files of devices under test.
@@ -46,11 +46,11 @@ pub struct Arguments {
     /// A device by its URI, without a file: it is observed only.
     #[arg(long, value_name = "URI", requires = "profile")]
     pub uri: Option<String>,
-    /// What the device of --uri is held against, such as matrix-switch.
+    /// Profile for the device of --uri, such as matrix-switch.
     #[arg(long, value_name = "PROFILE", requires = "uri")]
     pub profile: Option<String>,
-    /// The most that may be done to a device: observe, reversible, disruptive or destructive. A device's file must allow it. Default: observe; of an emulator, what its
-    /// file allows.
+    /// Highest impact on a device: observe, reversible, disruptive or destructive. The file of a
+    /// device must allow it. Default: observe; for an emulator, the impact that its file allows.
     #[arg(long, value_name = "IMPACT")]
     impact: Option<Impact>,
     /// Only requirements or cases whose id begins so; may be repeated.
@@ -65,7 +65,7 @@ pub struct Arguments {
     /// Says what would be done, and does not do it.
     #[arg(long)]
     list: bool,
-    /// Lets something go wrong in the emulator, in the grammar of docs/emulators.md; may be repeated.
+    /// Fault to inject into the emulator, in the grammar of docs/emulators.md; may be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<String>,
     /// Seed of the random numbers of every emulator; default: what its file says, or 7.

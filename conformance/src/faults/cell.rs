@@ -1,4 +1,5 @@
-//! One cell of the matrix: an operation under a fault, at each of its exchanges, each time on a fresh emulator.
+//! One cell of the matrix: an operation under a fault, at each of its exchanges, each time on a new
+//! emulator.
 
 use super::{MatrixCell, MatrixFault};
 use crate::{
@@ -11,12 +12,13 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Durat
 
 /// More exchanges than this has no call.
 const MAX_EXCHANGES: usize = 400;
-/// Of a long call, such as a calibration or a confirmation, the first exchanges are struck, then one of each ten.
+/// For a long call, such as a calibration or a confirmation: the first exchanges have a fault, then
+/// one in ten.
 const EACH: usize = 12;
 
-/// How a trial ended.
+/// Result of a trial.
 enum Ending {
-    /// The call ended so; whether its fault had struck.
+    /// Result of the call, and whether its fault was injected.
     Ended(String, bool),
     /// The device has no such fault, or the operation needs what it does not have.
     None,
@@ -132,14 +134,16 @@ async fn trial(
     Ok(Ending::Ended(word, struck))
 }
 
-/// Once the fault has gone the device answers, within the time that devices take to come back. One that was exchanged for another is refused instead.
+/// Checks that the device responds after the fault, within the time that devices need to recover. A
+/// replaced device is refused instead.
 async fn next_call_works(
     bench: &CaseContext,
     opened: &qkd_driver_kit::OpenedDevice,
     fault: MatrixFault,
 ) -> Result<(), String> {
     let mut last = String::new();
-    // What a line that cannot be cut still carries, or a device that restarts, takes its time; anything else answers at once.
+    // Pending input of a line that cannot be disconnected, or a restart, needs time; all others
+    // respond immediately.
     let slow = matches!(fault, MatrixFault::Device(_)) || matches!(fault.name(), "slow" | "late");
     for _ in 0..if slow { 40 } else { 1 } {
         match reading::try_steady(bench, opened).await {

@@ -8,9 +8,9 @@ const CLOSING: &str = "}";
 /// Hexadecimal digits of a SHA-256 digest.
 const DIGITS: usize = 64;
 
-/// The digest over all entries so far. It notices edits, not forgers: whoever may write the file can
-/// compute it again. An entry removed from the end is not noticed, since an interruption leaves the
-/// same file.
+/// Digest over all entries so far. It detects edits, but no forgery: a user who can write the file
+/// can compute it again. An entry removed from the end is not detected, because an interruption
+/// leaves the same file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chain([u8; 32]);
 

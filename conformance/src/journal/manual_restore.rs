@@ -1,4 +1,4 @@
-//! How to restore by hand what a journal holds and this program cannot restore.
+//! Instructions to restore manually what a journal contains and this program cannot restore.
 
 use super::{Line, PreviousRun, Snapshot};
 use qkd_hal::text::printable;
@@ -65,7 +65,7 @@ pub(super) fn of_another_version(
 }
 
 impl Snapshot {
-    /// How a person restores it. `DEVICE` is the URI.
+    /// Returns instructions to restore it manually. `DEVICE` is the URI.
     #[must_use]
     pub fn by_hand(&self) -> String {
         match self {

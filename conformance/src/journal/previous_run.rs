@@ -14,14 +14,14 @@ pub struct KnownDevice {
     pub ports: Vec<u32>,
 }
 
-/// What a journal says of an earlier run. Devices are named by [`crate::Dut::key`].
+/// State of an earlier run according to its journal. Devices are named by [`crate::Dut::key`].
 #[derive(Debug, Clone, Default)]
 pub struct PreviousRun {
     /// Devices that were opened.
     pub devices: BTreeMap<String, KnownDevice>,
     /// Cases that ended, by device.
     pub ended: BTreeMap<String, Vec<CaseResult>>,
-    /// The case that did not end, by device, and how things stood before it changed them.
+    /// Interrupted case and the state of the items that it changed, by device.
     pub interrupted: BTreeMap<String, (String, Vec<Snapshot>)>,
 }
 
@@ -73,7 +73,7 @@ impl PreviousRun {
         Ok((Self::of(entries), chain))
     }
 
-    /// What these entries say.
+    /// Reads the state from these entries.
     pub(super) fn of(entries: impl IntoIterator<Item = Line>) -> Self {
         let mut past = Self::default();
         for line in entries {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 /// The page stays below this, in bytes, if showing fewer exchanges of passes makes it so.
 const SIZE: usize = 1_000_000;
-/// How many exchanges of a pass are shown at most; fewer, if the page would become too large.
+/// Maximum number of shown exchanges of a pass; fewer if the page would become too large.
 const OF_A_PASS: [usize; 6] = [12, 8, 5, 3, 1, 0];
 
 /// The page.
@@ -48,7 +48,7 @@ pub fn render(results: &Results) -> Result<String, String> {
     Ok(page)
 }
 
-/// What a cell of the matrix, a verdict or a count shows: its colour, a symbol, and words.
+/// Colour, symbol and text of a cell of the matrix, a verdict or a count.
 #[derive(Serialize)]
 struct Mark {
     class: &'static str,
@@ -117,7 +117,7 @@ struct Row<'a> {
     cells: Vec<Option<Cell>>,
 }
 
-/// What one device made of one requirement.
+/// Result of one requirement for one device.
 #[derive(Serialize)]
 struct Cell {
     mark: Mark,
@@ -135,7 +135,7 @@ struct Line<'a> {
     number: usize,
     device: &'a str,
     id: &'a str,
-    /// How many more cases never began for the same reason.
+    /// Number of further cases that did not start for the same reason.
     more: usize,
     anchor: String,
     cause: String,
@@ -157,13 +157,13 @@ struct Dut<'a> {
     verdict: Mark,
     /// The verdict with how much was tested.
     headline: String,
-    /// Faults that were injected, beside the verdict; empty if none.
+    /// Injected faults, shown with the verdict; empty if there are none.
     faults: String,
     /// Whose the failures can be.
     whose: &'static str,
-    /// What the verdict is, on what, and what was not tested: sentences.
+    /// Sentences with the verdict, the target, and what was not tested.
     says: Vec<String>,
-    /// How many requirements ended how, and the part of the page that shows them.
+    /// Number of requirements by outcome, and the part of the page that shows them.
     requirements: Vec<(Mark, usize, String)>,
     /// Of positive and of negative cases: a count for each outcome, and of all.
     cases: Vec<(&'static str, Vec<Count>, usize)>,
@@ -182,7 +182,7 @@ struct Dut<'a> {
 #[derive(Serialize)]
 struct Facts<'a> {
     name: &'a str,
-    /// What is the device's, the driver's and the run's: terms and definitions.
+    /// Data of the device, the driver and the run: terms and definitions.
     lists: Vec<(&'static str, Vec<(&'static str, String)>)>,
     capabilities: &'a [(String, String)],
     assumptions: &'a [AssumptionFacts],
@@ -358,7 +358,7 @@ fn lines(results: &Results) -> Vec<Line<'_>> {
             }
         }
     }
-    // What failed before what could not be told.
+    // Failures precede undetermined results.
     all.sort_by_key(|line| line.mark.class != "bad");
     all
 }
@@ -564,7 +564,7 @@ fn whose(run: &Run) -> &'static str {
     }
 }
 
-/// What the verdict on a run means, in sentences.
+/// Returns the meaning of the verdict of a run as sentences.
 fn summary(run: &Run) -> Vec<String> {
     let total = run.requirements.len();
     let applicable = run
@@ -632,7 +632,8 @@ fn used(used: DeviationUse) -> &'static str {
     }
 }
 
-/// Cases by reason, of those that are `wanted`; those that did not run before those that do not apply, the largest group first.
+/// Groups cases for which `wanted` returns true by reason; those that did not run precede those
+/// that do not apply, the largest group first.
 fn groups(run: &Run, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Group<'_>> {
     let mut groups: Vec<(Outcome, Group<'_>)> = Vec::new();
     for case in run.cases().filter(|c| wanted(c)) {
@@ -661,7 +662,8 @@ fn groups(run: &Run, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Group<'_>> {
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
-/// Whether a case could not tell before anything was sent, as when the device is not there: many then have one reason.
+/// Returns whether a case failed before anything was sent, as when the device does not respond:
+/// then many cases have one reason.
 fn never_began(case: &CaseResult) -> bool {
     case.outcome == Outcome::Error && case.transcript.is_empty()
 }
@@ -669,7 +671,7 @@ fn never_began(case: &CaseResult) -> bool {
 impl<'a> Chart<'a> {
     /// The axis covers all times, from a power of ten to another.
     fn of(timings: &'a [Timing]) -> Self {
-        // Below a microsecond no clock here tells anything.
+        // Below one microsecond, the clock has no meaning.
         let power = |s: f64| s.max(1e-6).log10();
         let low = timings
             .iter()
@@ -712,7 +714,8 @@ mod tests {
         let page = render(&sample::results()).unwrap();
         assert!(!page.contains("<script"), "unescaped");
         assert!(page.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"));
-        // Every field that holds the hostile text comes out somewhere: none was forgotten, or escaped twice.
+        // Every field with the hostile text appears in the page: none was omitted, or escaped
+        // twice.
         assert!(page.matches("&lt;script&gt;").count() > 100 && !page.contains("&amp;lt;"));
         for load in [
             "http:", "https:", "src=", "<link", "@import", "url(", "<iframe", "<img",

@@ -1,4 +1,4 @@
-//! `junit.xml`: for continuous integration. The mapping stands in `docs/results.md`.
+//! `junit.xml`: for continuous integration. The mapping is in `docs/results.md`.
 
 use super::wire::WireLog;
 use crate::result::{Outcome, Results, Run};
@@ -89,7 +89,7 @@ fn suite(results: &Results, run: &Run) -> TestSuite {
     suite
 }
 
-/// Times of a result file may have been written by anybody.
+/// Converts seconds of a result file, which may be invalid.
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ pub(crate) struct Family<'a> {
     pub(crate) rows: Vec<(&'a RequirementResult, Vec<Option<&'a RequirementResult>>)>,
 }
 
-/// The matrix of results, a family at a time, in the order in which they come.
+/// Groups the matrix of results by family, in their order.
 pub(crate) fn families(results: &Results) -> Vec<Family<'_>> {
     let mut names: Vec<&str> = Vec::new();
     for name in results

@@ -1,4 +1,5 @@
-//! Reports: all made from one result file, and from nothing else, so that whoever has the results can make them again and compare.
+//! Reports: all are generated from one result file and nothing else, so that everyone with the
+//! results can generate them again and compare.
 
 pub mod html;
 pub mod junit;
@@ -29,7 +30,7 @@ pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> 
         .into())
 }
 
-/// Writes the result file and every report into a folder; tells which files.
+/// Writes the result file and every report into a folder; returns the paths.
 ///
 /// # Errors
 /// A sentence that names the file that could not be written.
@@ -56,10 +57,11 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Puts several result files together.
+/// Merges several result files.
 ///
 /// # Errors
-/// If there is none, a device under test is in two of them, or they were made by different suites, which may not have asked for the same.
+/// If there is none, a device under test is in two of them, or they were made by different suites,
+/// whose requirements may differ.
 pub fn merge(all: Vec<Results>) -> Result<Results, String> {
     let mut all = all.into_iter();
     let mut merged = all.next().ok_or("there is no result file")?;
@@ -134,7 +136,7 @@ pub fn symbol(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The family of a requirement: what stands before the number in its id.
+/// Returns the family of a requirement: the letters before the number in its ID.
 pub(crate) fn family(id: &str) -> &str {
     id.split('-').next().unwrap_or(id)
 }

@@ -50,7 +50,7 @@ fn the_page_names_every_field() {
         all.len() > 60,
         "the sample has something of everything: {all:?}"
     );
-    // Keys of parts and outcomes of exchanges stand there as JSON.
+    // There, keys of parts and results of exchanges are written as JSON.
     let missing: Vec<_> = all
         .iter()
         .filter(|key| {

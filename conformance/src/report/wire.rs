@@ -1,4 +1,4 @@
-//! What went over the wire, for people.
+//! Exchanges of a link, formatted for people.
 
 use qkd_driver_kit::transcript::{Outcome, Part, Record};
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde::Serialize;
 /// A piece of a message: what kind of piece it is, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Piece {
-    /// `text`, `hex`, or `note` for what is told about bytes that are not shown.
+    /// `text`, `hex`, or `note` for a description of bytes that are not shown.
     pub(crate) kind: &'static str,
     pub(crate) text: String,
 }
 
-/// An exchange.
+/// One formatted exchange.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Exchange {
     pub(crate) at: String,
@@ -20,7 +20,7 @@ pub(crate) struct Exchange {
     pub(crate) changes: bool,
     pub(crate) sent: Vec<Piece>,
     pub(crate) came: Vec<Piece>,
-    /// How it failed; empty if it did not.
+    /// Error of the exchange; empty if it succeeded.
     pub(crate) error: String,
     /// Whether the case failed on it.
     pub(crate) failing: bool,
@@ -31,15 +31,16 @@ pub(crate) struct Exchange {
 pub(crate) struct WireLog {
     pub(crate) total: usize,
     pub(crate) first: Vec<Exchange>,
-    /// How many are left out between `first` and `last`.
+    /// Number of omitted exchanges between `first` and `last`.
     pub(crate) left_out: usize,
     pub(crate) last: Vec<Exchange>,
-    /// How many are left out behind `last`.
+    /// Number of omitted exchanges after `last`.
     pub(crate) behind: usize,
 }
 
 impl WireLog {
-    /// At most so many exchanges from the beginning and from the end, each message at most about `bytes` long.
+    /// Formats at most `first` exchanges from the beginning and `last` from the end, each message
+    /// with at most about `bytes` bytes.
     pub(crate) fn of(records: &[Record], first: usize, last: usize, bytes: usize) -> Self {
         let total = records.len();
         let (first, last) = if total <= first + last {
@@ -57,8 +58,8 @@ impl WireLog {
         }
     }
 
-    /// The same of a case that failed after so many exchanges: the last of them is marked, and
-    /// shown with those around it.
+    /// Formats the exchanges of a case that failed after this number of exchanges: the last of them
+    /// is marked, and shown with those around it.
     pub(crate) fn marked(records: &[Record], failed_after: Option<usize>, bytes: usize) -> Self {
         const FIRST: usize = 6;
         const EXCHANGES_BEFORE: usize = 12;
@@ -143,7 +144,7 @@ impl WireLog {
 
 fn exchange(record: &Record, bytes: usize) -> Exchange {
     Exchange {
-        // Always in one unit and as exact as it is: these stand below each other.
+        // Always in one unit and with full precision, because the values are listed in a column.
         at: format!("{:.3} ms", record.at_us as f64 / 1e3),
         took: super::seconds(record.took_us as f64 / 1e6),
         name: record.name.clone(),
@@ -181,7 +182,8 @@ fn pieces(parts: &[Part], mut room: usize) -> Vec<Piece> {
             Part::Secret(n) => ("note", format!("secret {}", count(*n))),
             Part::Length(n) => ("note", format!("{}, not recorded", count(*n))),
         };
-        // All of it is ASCII here, so that any cut is between characters; hexadecimal as a recording holds it, or as a stranger wrote it.
+        // The text is ASCII here, so any cut is between characters; hexadecimal as in a recording,
+        // or as in an external file.
         let shown: String = text.chars().take(room.max(8)).collect();
         let cut = shown.len() < text.len();
         room = room.saturating_sub(shown.len());

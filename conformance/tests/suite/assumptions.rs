@@ -1,5 +1,5 @@
-//! Cases that rest on an assumption which nobody accepted are not run, and a profile of another kind
-//! of device is refused.
+//! Cases that rest on an assumption that was not accepted are not run, and a profile of another
+//! kind of device is refused.
 
 use crate::emulated;
 use qkd_conformance::{Dut, Refusal, RunOptions, Suite, Verdict, result::Outcome};

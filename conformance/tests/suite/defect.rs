@@ -1,4 +1,5 @@
-//! As a vendor's test engineer meets it: something at an address that has a defect, and nothing but the report to find it by.
+//! A defect found as by a vendor's test engineer: a defective device at an address, and only the
+//! report to find the defect.
 
 use qkd_conformance::{Dut, RunOptions, Suite, Verdict, report, result::Outcome};
 use qkd_emulators::profile::{self, Options};
@@ -11,7 +12,7 @@ fn a_defect_is_found_from_the_report_alone() {
         .build()
         .unwrap();
     let results = runtime.block_on(async {
-        // From its thirteenth reply on, the box leaves out half of each. Nobody but this line knows.
+        // From its thirteenth reply on, the device omits half of each. Only this line knows it.
         let options = Options {
             faults: vec!["truncate@after=12".to_owned()],
             ..Options::default().seeded(5)
@@ -56,7 +57,8 @@ fn a_defect_is_found_from_the_report_alone() {
     let page = std::fs::read_to_string(folder.path().join("report.html"))
         .unwrap()
         .replace("&#x2f;", "/");
-    // What the page says: bytes came and were no complete reply; the transcript shows what was asked, and that the same was answered before.
+    // The page shows: bytes arrived and were not a complete reply; the transcript contains the
+    // request, and the complete reply to the same request before.
     assert!(
         page.contains("Does not conform")
             && page.contains("bytes came, which are no complete reply")

@@ -1,5 +1,6 @@
-//! Lying boxes: honest emulators whose wire tells something else, met by the real drivers. What a box can do wrong, the suite must notice through the driver that is
-//! there, whatever that driver makes of it.
+//! Devices with false replies: correct emulators whose messages are altered, with the real drivers.
+//! The suite must detect each fault of a device through the real driver, whatever that driver makes
+//! of it.
 
 use crate::emulated;
 use async_trait::async_trait;
@@ -32,7 +33,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// What a box says or does instead. The number grows with each message of the box.
+/// A false reply of a device. The number increases with each message of the device.
 #[derive(Clone, Copy)]
 enum FalseReply {
     /// It takes a command for another.
@@ -41,7 +42,7 @@ enum FalseReply {
     Says(fn(&str, usize) -> String),
     /// It takes a SET, and does nothing.
     SetsNothing,
-    /// It tells another value.
+    /// Reports another value.
     Tells(fn(&Oid, Value, usize) -> Value),
     /// It answers a request with another body.
     Answers(fn(&str, serde_json::Value, usize) -> serde_json::Value),
@@ -49,7 +50,7 @@ enum FalseReply {
     Carries(fn(u8, usize) -> u8),
 }
 
-/// Which requirement notices which lie of which box.
+/// Requirements, and the false reply of a device that each detects.
 const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     (
         "DEV-02",
@@ -208,7 +209,7 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     ),
 ];
 
-/// The lie in force, and how much the box has said.
+/// The active false reply, and the number of messages of the device.
 #[derive(Clone)]
 struct FaultyDevice {
     lie: FalseReply,
@@ -344,7 +345,7 @@ impl UsbService for Around<dyn UsbService> {
     }
 }
 
-/// The honest driver, whose boxes lie.
+/// The correct driver, with altered messages.
 struct Deceived {
     honest: Registry,
     info: &'static DriverInfo,

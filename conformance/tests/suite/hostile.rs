@@ -28,7 +28,7 @@ fn assert_clean(what: &str, bytes: &[u8]) {
     assert_eq!(place, None, "{what}");
 }
 
-/// What a program printed.
+/// Checks the output of a program.
 #[track_caller]
 fn assert_output(what: &str, output: &Output) {
     assert_clean(what, &output.stdout);
@@ -77,7 +77,7 @@ fn hostile_text_of_a_device_is_cleaned_in_results_and_reports() {
                 "DEV-01", "--only", "DEV-04",
             ]);
             assert_output(&what, &output);
-            // Exit code 7: another device responds, of which there are no results.
+            // Exit code 7: another device responds, for which there are no results.
             let written = if output.status.code() == Some(7) {
                 0
             } else {
@@ -150,7 +150,7 @@ fn hostile_results_and_bundles_are_cleaned_in_every_output() {
         std::fs::write(&bundle, bytes).unwrap();
         let output = conform(&["verify", &bundle]);
         assert_output(place, &output);
-        // Whole, and of a key that nobody vouches for.
+        // Complete, with a key whose owner is not verified.
         verified += usize::from(output.status.code() == Some(3));
     }
     assert!(places.len() >= 20, "{places:?}");

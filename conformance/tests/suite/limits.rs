@@ -94,7 +94,7 @@ fn a_uri_with_an_unknown_parameter_is_refused() {
     assert!(said.contains("no parameter `colour`"), "{said}");
 }
 
-/// The devices on which cases ended, in order.
+/// Devices on which cases ended, in order.
 #[derive(Default)]
 struct CallOrder(std::sync::Mutex<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! The fault matrix over all emulators: every cell holds, and the page in `docs/` is the one that this run makes.
+//! The fault matrix over all emulators: every cell holds, and the page in `docs/` is up to date.
 
 use qkd_conformance::{Dut, faults};
 use std::path::Path;

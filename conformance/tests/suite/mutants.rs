@@ -9,7 +9,7 @@ use qkd_conformance::{
 use qkd_driver_kit::Registry;
 use std::{path::Path, sync::LazyLock};
 
-/// Which device a requirement is tried on: a file of `conformance/duts/`.
+/// Device for the mutant of a requirement: a file of `conformance/duts/`.
 const ON: &[(&str, &[&str])] = &[
     ("polatis-16x16", &["DEV", "SWI", "PWR"]),
     ("thorlabs-osw12", &["SWI-26"]),

@@ -1,4 +1,4 @@
-//! What an interrupted run left changed is never forgotten.
+//! A change left by an interrupted run is always reported.
 
 use qkd_emulators::profile::{self, Options};
 use sha2::{Digest, Sha256};
@@ -61,7 +61,8 @@ fn resuming(folder: &Path, journal: &str, uri: &str, file: &str) -> Command {
     command
 }
 
-/// A run on `rack 3`, at a port where nobody listens, that was ended in the middle of a change; and the command that goes on with it, for a device at `uri`.
+/// Interrupts a run on `rack 3`, at a port without a listener, during a change; returns the journal
+/// and the command that resumes it for a device at `uri`.
 fn interrupted(folder: &Path, uri: &str) -> (String, Command) {
     let journal = chained(&entries(UNREACHABLE, "1"));
     let command = resuming(folder, &journal, uri, "");
@@ -92,7 +93,7 @@ fn the_journal_stays_until_every_change_is_restored() {
 #[test]
 fn to_resume_needs_the_file_of_the_device_that_was_left_changed() {
     let folder = tempfile::tempdir().unwrap();
-    // Another box, under the same name.
+    // Another device with the same name.
     let (journal, mut command) = interrupted(folder.path(), "polatis+tcp://127.0.0.1:2");
     let run = command.output().unwrap();
     let said = String::from_utf8(run.stderr).unwrap();

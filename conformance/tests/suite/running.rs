@@ -1,4 +1,5 @@
-//! The runner's own promises: impact checked against the wire, what is changed is put back, deviations, recordings, filters, resumption.
+//! Guarantees of the runner: impact checked against the exchanges, changes restored, deviations,
+//! recordings, filters, resumption.
 
 use crate::{emulated, mutant::Mutant};
 use qkd_conformance::{
@@ -158,7 +159,7 @@ fn a_device_that_was_left_changed_is_not_tested_further_and_is_in_the_journal() 
 
 #[test]
 fn the_ports_of_a_displaced_path_are_among_the_ports_of_the_plan() {
-    // It stands at one of its channels, which is not named: to move it would take that path away.
+    // The switch is at one of its channels, which is not named: moving it would remove that path.
     for (ports, outcome) in [(vec![2], Outcome::Disabled), (vec![1, 2], Outcome::Pass)] {
         let dut = Dut {
             ports,
@@ -303,7 +304,7 @@ fn a_recording_answers_for_the_device_and_a_changed_one_fails() {
         let passed = replayed.runs[0].count(Outcome::Pass);
         assert!(passed >= 12, "{}: {passed}", dut.name);
         if dut.name == "Polatis 16×16, emulated" {
-            // Somebody has touched what the box said of itself.
+            // The recorded reply of the device was altered.
             for case in results.runs[0]
                 .requirements
                 .iter_mut()
@@ -404,7 +405,7 @@ fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
     }
 }
 
-/// Nobody can tell whether a box that was pulled out conforms: that is no failure of its own.
+/// Whether a disconnected device conforms cannot be determined: this is not a failure.
 #[test]
 fn a_device_that_disappears_is_inconclusive_and_receives_no_more_requests() {
     struct PullsOut(std::sync::Mutex<Option<qkd_emulators::profile::RunningEmulator>>);

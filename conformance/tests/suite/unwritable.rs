@@ -1,5 +1,5 @@
-//! Output and disks that cannot be written, too few descriptors, signals: what must be done is done,
-//! and exit codes are the documented ones.
+//! Output and disks that cannot be written, too few descriptors, signals: the operation is
+//! completed, and the exit codes are the documented ones.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -43,7 +43,7 @@ fn names(folder: &Path) -> Vec<String> {
     all
 }
 
-/// A device under test in memory, which is written beside.
+/// Writes the file of a device under test in memory.
 fn emulated(folder: &Path) {
     let dut = "name = 'rack 3'\nprofile = 'matrix-switch'\nemulator = 'polatis-16x16'\n";
     std::fs::write(folder.join("dut.toml"), dut).unwrap();

@@ -1,4 +1,4 @@
-//! What every device has, broken.
+//! Mutants of operations of every device.
 
 use super::Broken;
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use qkd_hal::{
 #[async_trait]
 impl Device for Broken {
     fn descriptor(&self) -> &Descriptor {
-        // What was given as secret stands in the URI by which it is called.
+        // The secret is part of the URI of the device.
         self.printed.get().unwrap_or(&self.descriptor)
     }
     fn capabilities(&self) -> &Capabilities {

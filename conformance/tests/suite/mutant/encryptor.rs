@@ -1,4 +1,4 @@
-//! An encryptor, broken.
+//! Mutants of an encryptor.
 
 use super::{Broken, with_effect};
 use async_trait::async_trait;

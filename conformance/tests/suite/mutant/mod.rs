@@ -1,7 +1,9 @@
-//! Mutants: an honest emulator with one thing broken, named by the requirement that it breaks.
+//! Mutants: a correct emulator with one deliberate fault, named by the requirement that it
+//! violates.
 //!
-//! What is broken sits where a broken box and a broken driver look the same: behind the handle. A [`Mutant`] takes the place of a driver of the registry, opens the
-//! honest one, and answers wrongly where its requirement looks.
+//! The fault is in the handle, where faults of a device and of a driver look the same. A [`Mutant`]
+//! replaces a driver of the registry, opens the correct one, and returns wrong results where its
+//! requirement is tested.
 
 mod attenuator;
 mod device;
@@ -39,7 +41,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What is broken where the check around the handle stands: only a handle without it can be so.
+/// Mutants of the check in front of the handle: only a handle without this check can have these
+/// faults.
 const UNCHECKED: [&str; 21] = [
     "DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-07",
     "PWR-01", "PWR-02", "PWR-06", "VOA-02", "VOA-03", "PRT-02", "PRT-05", "ENC-05", "QKD-15",
@@ -169,7 +172,7 @@ struct Past {
     kept: Vec<Zeroizing<Vec<u8>>>,
     kept_ids: Vec<qkd_hal::KeyId>,
     state: String,
-    /// The paths before the change that was made last; told once more, as if nothing had happened.
+    /// Cross-connects before the last change; returned once more, as a stale reading.
     stale: Option<qkd_switch_hal::CrossConnects>,
     /// Where the signal of a group was first.
     kept_path: Option<qkd_switch_hal::protection::PathId>,
@@ -193,7 +196,7 @@ pub(crate) struct Broken {
     qkd: Option<QkdCapabilities>,
     random: Option<RandomCapabilities>,
     events: EventHub,
-    /// What the honest device tells.
+    /// Events of the correct device.
     told: Mutex<qkd_hal::EventStream>,
     printed: OnceLock<Descriptor>,
     past: Mutex<Past>,
@@ -292,7 +295,7 @@ impl Broken {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many calls there were before this one.
+    /// Returns the number of calls before this one.
     fn count(&self) -> usize {
         let mut past = self.past();
         past.calls += 1;
@@ -305,7 +308,7 @@ impl Broken {
             // To the second of two callers at once.
             "DEV-08" => self.busy.load(Ordering::Relaxed) > 1,
             "DEV-09" => std::mem::take(&mut self.past().dropped),
-            // The call behind a late reply gets it.
+            // The call after a late reply receives it.
             "DEV-27" => std::mem::take(&mut self.past().errors) > 0,
             // A doubled reply is taken for that of the next request.
             "DEV-28" => self.count() % 3 == 1,

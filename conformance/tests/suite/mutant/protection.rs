@@ -14,7 +14,7 @@ impl Broken {
         self.opened.protection().unwrap()
     }
 
-    /// What the box shows, as it is told by this one.
+    /// Returns the status of the device with the fault applied.
     fn shown(&self, mut now: ProtectionStatus) -> ProtectionStatus {
         match self.breaks {
             "PRT-01" => now.group = "another".into(),

@@ -1,4 +1,4 @@
-//! A switch, broken.
+//! Mutants of a switch.
 
 use super::{Broken, with_effect};
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ impl Broken {
         self.opened.switch().unwrap()
     }
 
-    /// Does what a plan wants, whatever stands there now.
+    /// Applies a plan regardless of the present state.
     async fn force(&self, plan: &Plan) -> Result<ApplyReport> {
         let switch = self.honest_switch();
         let geometry = switch.switch_capabilities().geometry;
