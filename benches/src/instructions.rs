@@ -13,7 +13,7 @@ use std::process::Command;
 /// it.
 const ROUNDS: u32 = 1_000;
 
-/// Runs so many rounds of a case: `<case> <rounds> <port>`.
+/// Runs a number of rounds of a case: `<case> <rounds> <port>`.
 pub(crate) fn rounds(arguments: &[String]) {
     let [case, n, port] = arguments else {
         panic!("a case, a number of rounds and a port")

@@ -90,7 +90,7 @@ pub(crate) fn run(scale: u32) {
     );
 }
 
-/// Takes so many batches of 128 keys and hands them on; tells the keys per second.
+/// Takes this number of batches of 128 keys and delivers them; returns the keys per second.
 pub(crate) fn deliver_batches(batches: u32) -> f64 {
     let store = Arc::new(Store {
         descriptor: Descriptor::new("store", "store+mem://s", Maturity::Emulated),

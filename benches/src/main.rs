@@ -35,17 +35,17 @@ enum Which {
     Keys,
     /// Plans of a large matrix, applied; many switches polled.
     Switches,
-    /// All of them.
+    /// Measure all of them.
     All,
     /// Instructions of one round, counted by valgrind's callgrind; not part of `all`.
     Instructions,
-    /// What `instructions` runs under valgrind.
+    /// Rounds that `instructions` runs under valgrind.
     #[value(hide = true)]
     Rounds,
-    /// What `snmp-agent` runs in a process of its own.
+    /// SNMP agents that `snmp-agent` runs in a separate process.
     #[value(name = SNMP_AGENTS_ARGUMENT, hide = true)]
     Crowd,
-    /// What `switches` runs in a process of its own.
+    /// Switches that `switches` runs in a separate process.
     #[value(name = SWITCHES, hide = true)]
     SwitchCrowd,
 }
@@ -53,7 +53,7 @@ enum Which {
 /// Speed, side by side.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// What to measure.
+    /// Measurement to run.
     #[arg(value_enum, default_value = "all")]
     which: Which,
     /// A tenth of the rounds.

@@ -32,7 +32,7 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// sysUpTime.0
+/// OID of sysUpTime.0.
 const NAME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
 pub(crate) const NAME_TEXT: &str = "1.3.6.1.2.1.1.3.0";
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ pub(crate) fn client(scale: u32) {
 /// Number of agents, also in a quick run: they start fast, and the memory that they share is only
 /// visible with many.
 const AGENT_COUNT: u32 = 5_000;
-/// sysDescr.0
+/// OID of sysDescr.0.
 const DESCR: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 1, 0];
 const DESCR_TEXT: &str = "1.3.6.1.2.1.1.1.0";
 
@@ -278,7 +278,7 @@ impl Drop for Snmpsim {
     }
 }
 
-/// From `SNMPSIM`, beside the Python of `QKD_CI_PYTHON`, or from the path.
+/// Returns the path from `SNMPSIM`, next to the Python of `QKD_CI_PYTHON`, or from `PATH`.
 fn snmpsim_binary() -> PathBuf {
     const NAME: &str = "snmpsim-command-responder";
     let beside = || {
@@ -313,7 +313,7 @@ impl Snmpsim {
             .arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"))
             .arg("--logging-method=null");
         if nix::unistd::geteuid().is_root() {
-            // As root it wants to be told as whom to go on.
+            // As root, snmpsim requires the user to continue as.
             command.args(["--process-user=root", "--process-group=root"]);
         }
         let child = command
@@ -353,7 +353,7 @@ impl Snmpsim {
             match answer {
                 Some(got) if got[0].value == Value::text(descr) => return Ok(()),
                 Some(got) => return Err(io::Error::other(format!("snmpsim answers {got:?}"))),
-                // Refused at once as long as nobody listens.
+                // Refused immediately while no process listens.
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         }

@@ -1,5 +1,5 @@
-//! Switches: plans of a large matrix, and what applying them costs beside the bytes alone; many
-//! switches polled by one process.
+//! Switches: plans of a large matrix, and the cost of applying them compared with the bytes alone;
+//! many switches polled by one process.
 
 use crate::tool::{current_thread, median, micros, raise_limit, resident_kib, row, spawn_runtime};
 use nix::sys::{
@@ -32,7 +32,7 @@ use tokio::{
 
 /// The largest matrix of the Series 7000.
 const SIDE: u32 = 576;
-/// How many switches are polled.
+/// Number of polled switches.
 const SWITCH_COUNT: usize = 1_000;
 /// Random numbers that are the same in each run (xorshift64).
 struct Dice(u64);
@@ -148,7 +148,7 @@ fn plans(n: u32) {
     }
 }
 
-/// The programme: the same changes in the same order, each from where the last one led.
+/// The programme: the same changes in the same order, each from the result of the last one.
 async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
     let (identity, geometry) = (
         switch.identity().await.expect("an identity"),
@@ -268,7 +268,7 @@ fn cpu() -> Duration {
     })
 }
 
-/// How busy one core is with `work`, which runs once a second, in percent.
+/// Returns the load of one core with `work`, which runs once per second, in percent.
 async fn busy<F: Future<Output = ()>>(seconds: u32, mut work: impl FnMut() -> F) -> f64 {
     let (begun, before) = (Instant::now(), cpu());
     let mut ticks = tokio::time::interval(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What the figures share.
+//! Shared code of the measurements.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{
@@ -40,7 +40,7 @@ pub(crate) fn resident_kib() -> u64 {
         .unwrap_or(0)
 }
 
-/// The median.
+/// Returns the median duration.
 pub(crate) fn median(mut took: Vec<Duration>) -> Duration {
     took.sort();
     took[took.len() / 2]
@@ -59,7 +59,7 @@ pub(crate) fn per_round(runs: usize, n: u32, mut round: impl FnMut(u32)) -> Dura
     )
 }
 
-/// One row.
+/// Formats one row of the table.
 pub(crate) fn row(what: &str, ours: &str, reference: &str, ratio: Option<f64>, goal: &str) {
     let ratio = ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
     println!("| {what} | {ours} | {reference} | {ratio} | {goal} |");

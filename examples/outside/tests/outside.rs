@@ -64,8 +64,8 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
     );
 }
 
-/// The vendor's own conformance binary runs the whole suite on his own driver, here against an
-/// emulated box at an address, and tells a defect from none.
+/// The vendor's own conformance program runs the whole suite with the vendor's driver, here on an
+/// emulated device at an address, and distinguishes a defect from none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_own_binary_runs_the_suite() {
     use qkd_emulators::profile::{self, Options};

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line arguments.
 
 use crate::{
     commands::switch::optics::{AttenuationArgument, MonitorArgument},
@@ -10,10 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use qkd_switch_hal::{CrossConnect, Port, protection::ProtectionSetting};
 use std::{ffi::OsString, path::PathBuf, time::SystemTime};
 
-/// How results are printed.
+/// Output format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Tables for people.
     #[default]
     Table,
     /// One JSON document on standard output; errors as JSON on standard error.
@@ -58,7 +58,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// How results are printed.
+    /// Output format.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
     /// Prints results and errors only: no progress, no notes, no warnings.
@@ -72,7 +72,7 @@ pub(crate) struct Global {
     /// one].
     #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_INVENTORY")]
     pub(crate) inventory: Option<PathBuf>,
-    /// Records what goes over the links, without secrets, into this file.
+    /// Record the exchanges of the links, without secrets, in this file.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) transcript: Option<PathBuf>,
     /// Accepts an assumption by id for this call; may be repeated.
@@ -113,10 +113,10 @@ pub(crate) struct Watch {
         required = true
     )]
     pub(crate) devices: Vec<String>,
-    /// How often devices are read, 100ms or more.
+    /// Polling interval of the devices, at least 100ms.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
     pub(crate) interval: humantime::Duration,
-    /// Ends after each device was read so many times.
+    /// End after each device was read this number of times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Ends after this time.
@@ -232,7 +232,7 @@ pub(crate) enum Command {
         /// Only this driver's probes; may be repeated.
         #[arg(long, value_name = "NAME")]
         driver: Vec<String>,
-        /// Credentials for SNMP.
+        /// Name of the credentials for SNMP.
         #[arg(long, value_name = "NAME")]
         login: Option<String>,
     },
@@ -259,19 +259,19 @@ pub(crate) enum Command {
     Set {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// name=value
+        /// Assignment of the form name=value.
         assignment: String,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
-    /// Optical switches.
+    /// Inspect and change optical switches.
     #[command(subcommand)]
     Switch(SwitchSubcommand),
     /// Keys of QKD modules.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Encryptors.
+    /// Inspect and change encryptors.
     #[command(subcommand)]
     Encryptor(EncryptorCommand),
     /// Reads random bytes of a quantum random number generator into a file.
@@ -281,7 +281,7 @@ pub(crate) enum Command {
     Random {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// How many bytes.
+        /// Number of bytes.
         #[arg(long, default_value_t = 1024)]
         bytes: usize,
         /// New file, made readable by you alone; none: the bytes are only counted and forgotten.
@@ -316,7 +316,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  qkdctl completions bash > \
             ~/.local/share/bash-completion/completions/qkdctl")]
     Completions {
-        /// The shell.
+        /// Shell to generate completions for.
         shell: clap_complete::Shell,
     },
     /// Prints the manual page; with --to, writes a page for each command.
@@ -324,15 +324,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  qkdctl man | man -l -\n  qkdctl man --to ~/.local/share/man/man1"
     )]
     Man {
-        /// A folder.
+        /// Folder for the files.
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the
-    /// story, and holds it against the conformance suite.
+    /// Start a testbed of all families on their real transports, use it, inject faults, print each
+    /// step, and run the conformance suite.
     ///
-    /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which
-    /// device does what, as a laboratory gets it of its own.
+    /// Needs no hardware and reads nothing of this host. Writes a page with the results, as a
+    /// laboratory gets it for its own devices.
     #[command(
         after_help = "Exit codes: 0 if all was as it should be, 1 if not.\n\nExample:\n  qkdctl \
             demo --report /tmp/demo && xdg-open /tmp/demo/report.html"
@@ -378,7 +378,7 @@ pub(crate) enum SwitchSubcommand {
     Show {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// Only these ports.
+        /// Only these ports; default: all.
         #[arg(long, value_name = "PORT", value_delimiter = ',')]
         ports: Vec<Port>,
     },
@@ -410,7 +410,7 @@ pub(crate) enum SwitchSubcommand {
     Save {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// New file.
+        /// File to create; it must not exist.
         file: PathBuf,
     },
     /// Brings the paths back to those of a file. A dry run unless --yes.
@@ -427,9 +427,9 @@ pub(crate) enum SwitchSubcommand {
     Port {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The port.
+        /// Port number.
         port: Port,
-        /// Wanted state.
+        /// State to set.
         state: PortSwitch,
         /// Does it. Disabling a port cuts its path.
         #[arg(long)]
@@ -442,7 +442,7 @@ pub(crate) enum SwitchSubcommand {
     Attenuate {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The port.
+        /// Port number.
         port: Port,
         /// transparent, maximum, loss=DB, output-power=DBM, or relative=DB:PORT.
         setting: Option<AttenuationArgument>,
@@ -457,7 +457,7 @@ pub(crate) enum SwitchSubcommand {
     Monitor {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The port.
+        /// Port number.
         port: Port,
         /// wavelength=NM, averaging=TIME, alarms=LOW..HIGH (dBm), or alarms=off.
         #[arg(allow_hyphen_values = true)]
@@ -466,7 +466,7 @@ pub(crate) enum SwitchSubcommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Protection: which path is live and why, settings, and operators' commands.
+    /// Protection: active path and its reason, settings, and external commands.
     #[command(subcommand)]
     Protect(ProtectCommand),
 }
@@ -489,15 +489,15 @@ pub(crate) struct ProtectTarget {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProtectCommand {
-    /// Shows which path is live, why and since when, and how the paths are.
+    /// Show the active path, its reason and time, and the status of all paths.
     Show {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// Only this group.
+        /// Only this group; default: all.
         #[arg(long)]
         group: Option<String>,
     },
-    /// Changes settings of a group, in the order given. A dry run unless --yes.
+    /// Change settings of a group, in the given order. A dry run unless --yes.
     #[command(
         after_help = "Settings: mode=automatic|manual, preferred=PATH, revert=on|off, \
             wait-to-restore=SECONDS, threshold.PATH=DBM\n\nExample:\n  qkdctl switch protect set \
@@ -506,13 +506,13 @@ pub(crate) enum ProtectCommand {
     Set {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// Such as mode=automatic.
+        /// Settings, such as mode=automatic.
         #[arg(required = true, value_name = "SETTING=VALUE")]
         settings: Vec<ProtectionSetting>,
         /// The protection group, where there are several.
         #[arg(long)]
         group: Option<String>,
-        /// Does it. The box may go over to another path.
+        /// Apply the change. The device may switch over to another path.
         #[arg(long)]
         yes: bool,
     },
@@ -520,7 +520,7 @@ pub(crate) enum ProtectCommand {
     Clear {
         #[command(flatten)]
         target: ProtectTarget,
-        /// Does it. The box may go over to another path.
+        /// Apply the change. The device may switch over to another path.
         #[arg(long)]
         yes: bool,
     },
@@ -536,7 +536,7 @@ pub(crate) enum ProtectCommand {
     Force {
         #[command(flatten)]
         target: ProtectTarget,
-        /// The path.
+        /// Path to select.
         path: String,
         /// Does it. Moves light: traffic is disturbed.
         #[arg(long)]
@@ -546,7 +546,7 @@ pub(crate) enum ProtectCommand {
     Manual {
         #[command(flatten)]
         target: ProtectTarget,
-        /// The path.
+        /// Path to select.
         path: String,
         /// Does it. Moves light: traffic is disturbed.
         #[arg(long)]
@@ -570,7 +570,7 @@ pub(crate) enum KeyCommand {
         /// has accepted the command. Exit code 9 if it takes longer.
         #[arg(long, value_name = "TIME")]
         wait: Option<humantime::Duration>,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
@@ -582,7 +582,7 @@ pub(crate) enum KeyCommand {
         /// device has accepted the command. Exit code 9 if it takes longer.
         #[arg(long, value_name = "TIME")]
         wait: Option<humantime::Duration>,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
@@ -603,7 +603,7 @@ pub(crate) enum KeyCommand {
     Take {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// How many new keys.
+        /// Number of new keys.
         #[arg(long, default_value_t = 1, conflicts_with = "id")]
         count: u32,
         /// Bits of each; none: the store's default.
@@ -617,7 +617,7 @@ pub(crate) enum KeyCommand {
         to: PathBuf,
         #[arg(long, help = PLAIN_HTTP_HELP)]
         plain_http: bool,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
@@ -638,7 +638,7 @@ pub(crate) enum EncryptorCommand {
     Show {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// Only this channel.
+        /// Only this channel; default: all.
         #[arg(long)]
         channel: Option<String>,
     },
@@ -652,28 +652,28 @@ pub(crate) enum EncryptorCommand {
         /// File made by `key take`, yours alone; its first key, or the one that --id names.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
-        /// Which key of the file.
+        /// ID of the key in the file; default: the first key.
         #[arg(long)]
         id: Option<qkd_hal::KeyId>,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
-    /// Makes a staged key the one in use. May drop traffic where the box re-initialises by force. A
-    /// dry run unless --yes.
+    /// Activate a staged key. May interrupt traffic on devices with forced re-initialisation. A dry
+    /// run unless --yes.
     Activate {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The channel.
+        /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
-        /// The key's id.
+        /// ID of the staged key.
         #[arg(long)]
         id: qkd_hal::KeyId,
         /// The slot that `stage` named, where there are slots.
         #[arg(long)]
         slot: Option<u8>,
-        /// Does it.
+        /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
     },
@@ -683,7 +683,7 @@ pub(crate) enum EncryptorCommand {
     Retire {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The channel.
+        /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
         /// The id of the key that stays.
@@ -692,7 +692,7 @@ pub(crate) enum EncryptorCommand {
         /// The slot of the key that stays, where there are slots.
         #[arg(long)]
         slot: Option<u8>,
-        /// Does it. The deleted key is no fallback any more.
+        /// Apply the change. The deleted key can no longer serve as fallback.
         #[arg(long)]
         yes: bool,
     },
@@ -700,7 +700,7 @@ pub(crate) enum EncryptorCommand {
     Zeroize {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// The channel.
+        /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
         /// Does it. Traffic stops, or passes unencrypted, as the failure mode of the channel says.
@@ -711,9 +711,9 @@ pub(crate) enum EncryptorCommand {
     Encryption {
         #[arg(help = DEVICE_HELP)]
         device: String,
-        /// Wanted state.
+        /// State to set.
         state: Switched,
-        /// The channel.
+        /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
         /// Does it. Off may let traffic pass unencrypted.
@@ -730,7 +730,7 @@ pub(crate) enum EncryptorCommand {
     Roll(Roll),
 }
 
-/// On or off.
+/// State of encryption: on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switched {
     On,
@@ -762,7 +762,7 @@ pub(crate) struct Roll {
     pub(crate) size: Option<u64>,
     #[arg(long, help = PLAIN_HTTP_HELP)]
     pub(crate) plain_http: bool,
-    /// Does it.
+    /// Apply the change; without this option, only a dry run.
     #[arg(long)]
     pub(crate) yes: bool,
 }

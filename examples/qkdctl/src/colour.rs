@@ -11,16 +11,16 @@ use std::{
     sync::LazyLock,
 };
 
-/// What a colour says.
+/// Meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextStyle {
     /// As it should be.
     Good,
-    /// Worth a look.
+    /// A state that needs attention.
     Caution,
     /// Not as it should be.
     Bad,
-    /// Of less interest.
+    /// Text of less interest.
     Quiet,
     /// A heading, or what has just changed.
     Strong,
@@ -45,7 +45,7 @@ impl TextStyle {
     }
 }
 
-/// The tones, in the order of their marks.
+/// All styles, in the order of their marks.
 const TONES: [TextStyle; 5] = [
     TextStyle::Good,
     TextStyle::Caution,
@@ -54,9 +54,9 @@ const TONES: [TextStyle; 5] = [
     TextStyle::Strong,
 ];
 
-/// Where the marks of colours begin, in a plane of private characters: text from outside is cleaned
-/// of escape sequences, and these stand for the program's own until then. Another place in each
-/// process, so that text from outside cannot have them.
+/// First of the characters that mark colours, in a plane of private characters. Text from outside
+/// is cleaned of escape sequences, and the marks represent the program's own sequences until then.
+/// They differ in each process, so that text from outside cannot contain them.
 static FIRST_MARK: LazyLock<u32> = LazyLock::new(|| {
     let random = RandomState::new().hash_one(()) % u64::from(PRIVATE_CHARACTERS);
     PRIVATE_PLANES + u32::try_from(random).unwrap_or_default()
@@ -66,7 +66,7 @@ static FIRST_MARK: LazyLock<u32> = LazyLock::new(|| {
 const PRIVATE_PLANES: u32 = 0xf_0000;
 const PRIVATE_CHARACTERS: u32 = 0xff00;
 
-/// The mark where a colour ends: behind those where one begins.
+/// Returns the mark that ends a colour: after those that begin one.
 fn end_mark() -> char {
     u32::try_from(TONES.len())
         .ok()

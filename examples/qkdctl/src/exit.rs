@@ -31,13 +31,13 @@ signal ends at once. `conform`, `doctor` and `demo` list codes of their own.";
 /// The device is not ready, or has no keys left.
 pub(crate) const NOT_READY: u8 = 9;
 
-/// Another device responds.
+/// Exit code: another device responds than expected.
 pub(crate) const REPLACED: u8 = 7;
 
 /// A probe recognised no driver.
 pub(crate) const NOT_RECOGNISED: u8 = 10;
 
-/// Of a defect of ours.
+/// Exit code: a defect of this program.
 pub(crate) const INTERNAL: u8 = qkd_driver_kit::program::INTERNAL;
 
 /// The device has changed, or may have, and not as was wanted.

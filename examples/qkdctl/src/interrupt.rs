@@ -1,5 +1,5 @@
-//! What a signal that ends the program does: at once while it only reads; in the middle of a change
-//! the step under way is finished first.
+//! Signals that end the program: immediately while it only reads; during a change, after the step
+//! in progress is finished.
 
 use qkd_driver_kit::program::{
     console,
@@ -20,13 +20,13 @@ const LINE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest that a command that only reads takes to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What runs while a signal comes.
+/// Work during which a signal can arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// A device may be changed: the first signal lets the step under way end, the second ends at
     /// once.
     Change,
-    /// A view that ends by itself once it is told.
+    /// A view that ends when it is notified.
     View,
     /// Something that listens for signals itself.
     Other,
@@ -84,7 +84,7 @@ impl Shared {
             Some(_) => {}
             None => {
                 self.end.send_replace(Some(signal));
-                // Something may hold the main thread, such as a pipe that nobody reads.
+                // The main thread may be blocked, such as by a pipe that is not read.
                 std::thread::spawn(move || {
                     std::thread::sleep(END_TIMEOUT);
                     std::process::exit(signal.exit_code().into());

@@ -16,11 +16,11 @@ use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
-/// A named device.
+/// A named device of the inventory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Device {
-    /// Its URI.
+    /// URI of the device.
     pub(crate) uri: String,
     /// Assumptions that hold for it.
     #[serde(default)]
@@ -33,7 +33,7 @@ pub(crate) struct Device {
 pub(crate) struct Pair {
     /// The first end: a name of a device, or a URI.
     pub(crate) near: String,
-    /// The second end.
+    /// Name or URI of the second end.
     pub(crate) far: String,
     /// The channel of the first end; `None`: its only one.
     pub(crate) channel: Option<String>,
@@ -118,7 +118,7 @@ impl Inventory {
 /// Two ends that a person names: by a pair of the inventory, or one by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ends {
-    /// Names or URIs.
+    /// Names or URIs of both ends.
     pub(crate) devices: [String; 2],
     /// Channels, where they are named.
     pub(crate) channels: [Option<String>; 2],
@@ -127,11 +127,11 @@ pub(crate) struct Ends {
 }
 
 impl Inventory {
-    /// The two ends: those of the pair `first`, or `first` and `second`. `option` names the option
-    /// of the second end.
+    /// Returns the two ends: those of the pair `first`, or `first` and `second`. `option` names the
+    /// option of the second end.
     ///
     /// # Errors
-    /// `InvalidInput` if the second end is missing, or is named beside a pair.
+    /// `InvalidInput` if the second end is missing, or is given in addition to a pair.
     pub(crate) fn ends(&self, first: &str, second: Option<&str>, option: &str) -> Result<Ends> {
         match (self.pair.get(first), second) {
             (Some(pair), None) => Ok(Ends {
@@ -167,7 +167,7 @@ impl Inventory {
     }
 }
 
-/// What a person wrote, as an error may repeat it: not where there may be a secret in it.
+/// Returns user input as an error may repeat it: not if it may contain a secret.
 pub(crate) fn quoted(text: &str) -> String {
     if text.contains(['?', '@', '=']) {
         "what was given".to_owned()

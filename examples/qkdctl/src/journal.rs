@@ -23,7 +23,7 @@ const DONE: &str = "done";
 /// The longest line of a journal, in bytes: the plan of a large switch has some ten thousand.
 const MAX_LINE: u64 = 1 << 20;
 
-/// How much of the end of a journal is read, in bytes.
+/// Number of bytes that are read from the end of a journal.
 const MAX_READ: u64 = 1 << 20;
 
 /// This run of the program, which each of its lines names.
@@ -32,11 +32,11 @@ static INVOCATION: LazyLock<String> = LazyLock::new(|| {
     format!("{now}/{}", std::process::id())
 });
 
-/// How a change ended.
+/// Result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
-    /// It was made.
+    /// The change was applied.
     Done,
     /// It failed, or a signal cut it.
     Failed,
@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
 /// A change, or a step of one, with its end.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Change {
-    /// When it began.
+    /// Start of the change.
     pub(crate) begun_at: String,
     pub(crate) ended_at: Option<String>,
     /// The run of the program that made it.
@@ -59,7 +59,7 @@ pub(crate) struct Change {
     /// Keys that it concerns.
     pub(crate) key_ids: Vec<String>,
     pub(crate) outcome: Outcome,
-    /// How it ended, in words; `None` if unfinished.
+    /// Result as text; `None` if unfinished.
     pub(crate) message: Option<String>,
 }
 
@@ -315,7 +315,7 @@ impl Entry {
     }
 }
 
-/// How something ended, in the words of a journal.
+/// Returns a result as in the journal.
 pub(crate) fn outcome(error: Option<&Error>) -> String {
     error.map_or_else(
         || DONE.to_owned(),
@@ -323,8 +323,8 @@ pub(crate) fn outcome(error: Option<&Error>) -> String {
     )
 }
 
-/// The last lines of the journal, oldest first; none if there is no journal. Lines that were cut
-/// are left out.
+/// Returns the last lines of the journal, oldest first; empty if there is no journal. Truncated
+/// lines are omitted.
 pub(crate) fn read() -> Vec<Line> {
     let text = path().and_then(|path| {
         let mut file = File::open(path).ok()?;

@@ -1,4 +1,4 @@
-//! How keys cross the network between a KME and this program.
+//! Protection of keys on the network between a KME and this program.
 
 use qkd_hal::{DeviceUri, Error, Result};
 

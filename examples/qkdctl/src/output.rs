@@ -16,8 +16,8 @@ use qkd_hal::{
 use serde::Serialize;
 use std::{borrow::Cow, io::IsTerminal};
 
-/// The longest line of ours that holds text from outside, in characters: the paths of a large
-/// switch have some thousands.
+/// Maximum length of a line with text from outside, in characters: the paths of a large switch need
+/// some thousands.
 const MAX_MESSAGE: usize = 16_000;
 
 /// A terminal with fewer columns is not wrapped for.
@@ -38,7 +38,7 @@ pub(crate) fn line(text: &str) {
     console::line_to(anstream::stdout(), &colour::render(&wrapped(text)));
 }
 
-/// How a command prints.
+/// Output options of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) format: Format,
@@ -223,7 +223,7 @@ pub(crate) fn table_text(mut table: Table) -> String {
     table.to_string()
 }
 
-/// A list of pairs, the names in a column of their own; values wrap behind it.
+/// Formats pairs with the names in a column of their own; long values wrap in theirs.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
     indented_pairs(0, rows)
 }
@@ -244,7 +244,7 @@ pub(crate) fn indented_pairs(indent: usize, rows: &[(&str, String)]) -> String {
         .collect()
 }
 
-/// The columns of the terminal; `None` where standard output is none.
+/// Returns the columns of the terminal; `None` if standard output is not a terminal.
 fn terminal_width() -> Option<usize> {
     let is_terminal = std::io::stdout().is_terminal();
     let size = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
@@ -281,7 +281,7 @@ fn wrapped(text: &str) -> String {
     text.lines().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// How a quality is marked behind a value; good ones are not.
+/// Returns the mark of a quality after a value; empty for good quality.
 pub(crate) fn mark(quality: Quality) -> &'static str {
     match quality {
         Quality::Good => "",

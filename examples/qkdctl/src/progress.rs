@@ -1,11 +1,10 @@
-//! How far long work is: on a terminal's standard error; nowhere over a pipe, nor with `--output
-//! json`.
+//! Progress of long operations: on standard error if it is a terminal; never with `--output json`.
 
 use crate::output::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{io::IsTerminal, time::Duration};
 
-/// A bar, or nothing where nobody looks. It goes when it is dropped.
+/// A progress bar, or nothing without a terminal. It disappears when dropped.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
@@ -23,7 +22,7 @@ impl Progress {
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
-    /// Of so many bytes.
+    /// Creates the progress of `length` bytes.
     pub(crate) fn bytes(output: Output, length: usize) -> Self {
         Self::new(
             output,
@@ -31,17 +30,17 @@ impl Progress {
             "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
         )
     }
-    /// Of work whose length nobody knows.
+    /// Creates the progress of an operation of unknown length.
     pub(crate) fn work(output: Output, what: impl Into<String>) -> Self {
         let new = Self::new(output, None, "{spinner} {msg} ({elapsed})");
         new.0.set_message(what.into());
         new
     }
-    /// Of cases whose number is told as it becomes known.
+    /// Creates the progress of cases, whose number is set later.
     pub(crate) fn cases(output: Output) -> Self {
         Self::new(output, Some(0), "{bar:30} {pos}/{len} {msg}")
     }
-    /// What it is at.
+    /// Sets the description of the current step.
     pub(crate) fn message(&self, what: String) {
         self.0.set_message(what);
     }

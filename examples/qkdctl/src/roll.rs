@@ -32,7 +32,7 @@ pub(crate) struct Company<'a> {
     pub(crate) uris: [&'a DeviceUri; 2],
 }
 
-/// How a roll ended.
+/// Result of a roll.
 #[derive(Debug)]
 pub(crate) struct RollReport {
     pub(crate) key_id: KeyId,
@@ -41,14 +41,14 @@ pub(crate) struct RollReport {
     pub(crate) retired: bool,
 }
 
-/// How far a roll came.
+/// Progress of a roll.
 #[derive(Debug)]
 pub(crate) enum Reached {
     /// No encryptor was touched.
     NothingStaged,
     /// The first end has the new key staged, and was not activated: the old one is active.
     NearStaged,
-    /// All of it.
+    /// The roll was completed.
     End(Box<RollReport>),
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct CutRoll {
     pub(crate) begun_at: String,
     /// The keys that it took.
     pub(crate) key_ids: Vec<String>,
-    /// Its steps, in order.
+    /// Steps of the roll in order.
     pub(crate) steps: Vec<CutStep>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct CutRoll {
 pub(crate) struct CutStep {
     pub(crate) operation: String,
     pub(crate) device: String,
-    /// How it ended; `begun` where the journal does not say.
+    /// Result of the roll; `begun` if the journal contains none.
     pub(crate) outcome: String,
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn cut_before(uris: [&DeviceUri; 2], ends: [RollEnd<'_>; 2]) -> Optio
     })
 }
 
-/// What a channel is now, in a line.
+/// Returns the status of a channel in one line.
 pub(crate) fn describe(status: &ChannelStatus) -> String {
     let slots: Vec<String> = status
         .slots
@@ -186,10 +186,10 @@ pub(crate) fn common_size(near: &dyn Encryptor, far: &dyn Encryptor) -> Option<B
     near.largest_common(far, LARGEST_KEY)
 }
 
-/// Whether both boxes may go all the way, before a key is spent on it.
+/// Checks that both encryptors can perform every step of the roll, before a key is consumed.
 ///
 /// # Errors
-/// `AssumptionNotAccepted`, naming all that would stop the roll in the middle.
+/// `AssumptionNotAccepted`, with all assumptions that would stop the roll.
 pub(crate) fn check_assumptions(near: &dyn Encryptor, far: &dyn Encryptor) -> Result<()> {
     let both = near.encryptor_capabilities().activate_both;
     for (end, activates) in [(near, true), (far, both)] {
@@ -253,14 +253,14 @@ impl Steps<'_> {
     }
 }
 
-/// Stage on both ends, activate, confirm on both, retire. Ends at the first error.
+/// Stages on both ends, activates, confirms on both, retires. Ends at the first error.
 ///
-/// A signal ends it before the first end is changed, and behind the staging of the first end where
-/// the old key stays active. Behind that it is finished: both ends hold the new key.
+/// A signal ends the roll before the first end is changed, and after the staging of the first end
+/// if the old key stays active. Later, the roll is completed: both ends hold the new key.
 ///
 /// # Errors
-/// The first step's that failed; `InvalidInput` if the keys are no twins, before anything is sent
-/// to the encryptors.
+/// The error of the first failed step; `InvalidInput` if the two keys are not equal, before
+/// anything is sent to the encryptors.
 pub(crate) async fn roll(
     ends: [RollEnd<'_>; 2],
     [near_key, far_key]: [&Key; 2],
@@ -285,7 +285,7 @@ pub(crate) async fn roll(
     }
     let staging = near.encryptor.stage(near.channel, near_key);
     let near_staged: Staged = steps.run(0, Operation::Stage, staging).await?;
-    // Over the secret in use there is no way back: the far end must have the same one.
+    // The active secret was overwritten and cannot be restored: the far end must get the same one.
     let overwrites = near.encryptor.encryptor_capabilities().staging == Staging::Overwrite;
     if steps.is_interrupted() && !overwrites {
         return Ok(Reached::NearStaged);
@@ -353,8 +353,8 @@ pub(crate) async fn roll(
     })))
 }
 
-/// Says how far a change had come: what was done before stands, so that it was made in part even
-/// where the failed step did nothing.
+/// Adds the progress of a change to an error: completed steps are not reverted, so the effect is
+/// partial even if the failed step had none.
 pub(crate) fn with_progress(so_far: &str, error: Error) -> Error {
     let effect = match error.effect() {
         Effect::None => Effect::Partial,

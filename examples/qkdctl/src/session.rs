@@ -1,4 +1,4 @@
-//! What a command needs: the registry, the inventory, and how devices are opened.
+//! Common state of all commands: the registry, the inventory, and the opening of devices.
 
 use crate::{
     cli::Global,
@@ -16,7 +16,7 @@ use qkd_driver_kit::{
 use qkd_hal::{DeviceUri, Error, Result};
 use std::path::PathBuf;
 
-/// What a command needs.
+/// Common state of all commands.
 pub(crate) struct Session {
     pub(crate) registry: Registry,
     pub(crate) inventory: Inventory,

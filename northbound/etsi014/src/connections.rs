@@ -1,4 +1,4 @@
-//! Who holds a connection, and which one gives way when there are too many.
+//! Connections of the server, and which one is closed if there are too many.
 
 use std::{
     cmp::Reverse,
@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::{task::AbortHandle, time::Instant};
 
-/// How much of the server its clients can hold.
+/// Limits on the resources that clients can occupy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connections in total; default 512, below the usual limit of open files.
@@ -38,7 +38,7 @@ impl Default for Limits {
 
 struct Connection {
     address: IpAddr,
-    /// Who its certificate names; `None` before the handshake, and over plain HTTP.
+    /// SAE ID in the certificate; `None` before the handshake, and over plain HTTP.
     sae: Option<String>,
     /// Since when the server waits for the client; `None` while a request is answered.
     waits_since: Option<Instant>,
@@ -76,12 +76,13 @@ impl Connections {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a connection; at a limit, one that the server waits for gives way. `None` if there
-    /// is none that can.
+    /// Admits a connection; at a limit, closes one that the server waits for. `None` if there is
+    /// none to close.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Ticket> {
         let mut inner = self.lock();
         if inner.count(|c| c.address == address) >= self.limits.connections_per_address {
-            // A client behind the same address that has shown its certificate keeps its place.
+            // A client from the same address that has presented its certificate keeps its
+            // connection.
             inner.evict(|c| c.address == address && c.sae.is_none())?;
         }
         if inner.open.len() >= self.limits.connections {
@@ -106,7 +107,7 @@ impl Connections {
     pub(crate) fn set_abort(&self, id: u64, abort: AbortHandle) {
         match self.lock().open.get_mut(&id) {
             Some(connection) => connection.abort = Some(abort),
-            // It gave way before its task was known, or has ended by itself.
+            // The connection was closed before its task was known, or has ended.
             None => abort.abort(),
         }
     }

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-/// How a KME spells its key ids.
+/// Spelling of the key IDs of a KME.
 ///
-/// The standard prints UUIDs (6.3). Servers in the field also have other ids, which they find by
-/// the very characters that they gave out.
+/// The standard prints UUIDs (6.3). Servers in the field also use other IDs, which must be sent
+/// back with exactly the same characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyIdForm {
@@ -39,7 +39,7 @@ impl KeyIdForm {
         }
     }
 
-    /// Returns the id that is spelt so; `None` if there is none of this form.
+    /// Returns the ID with this spelling; `None` if the text does not have this form.
     #[must_use]
     pub fn read(self, text: &str) -> Option<Uuid> {
         let digits = match self {

@@ -16,24 +16,24 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What a KME is and allows. Sizes are in bits (6.1).
+/// Configuration of a KME. Sizes are in bits (6.1).
 #[derive(Debug, Clone, PartialEq)]
 pub struct KmeConfig {
-    /// `source_KME_ID`.
+    /// Own ID (`source_KME_ID`).
     pub id: String,
-    /// `target_KME_ID`.
+    /// ID of the peer (`target_KME_ID`).
     pub peer_id: String,
     /// The SAEs that may call this KME.
     pub local: BTreeSet<String>,
     /// The SAEs at the other KME.
     pub remote: BTreeSet<String>,
-    /// `key_size`, the default.
+    /// Default key size (`key_size`).
     pub key_size: u64,
-    /// `min_key_size`.
+    /// Smallest key size (`min_key_size`).
     pub min_key_size: u64,
-    /// `max_key_size`.
+    /// Largest key size (`max_key_size`).
     pub max_key_size: u64,
-    /// `max_key_per_request`.
+    /// Maximum number of keys per request (`max_key_per_request`).
     pub max_per_request: u64,
     /// `max_SAE_ID_count`; 0: one receiver only.
     pub max_additional: u64,
@@ -43,7 +43,7 @@ pub struct KmeConfig {
     pub refuse_unhandled_options: bool,
     /// Status for an unknown key id: 400 by the standard; one published KME answers 404.
     pub unknown_key_status: u16,
-    /// How key ids are spelt, and read.
+    /// Spelling of key IDs in requests and responses.
     pub key_id_form: KeyIdForm,
     /// Status with which POST is refused; `None`: POST is served, as the standard demands.
     pub post_refusal: Option<u16>,
@@ -75,7 +75,7 @@ impl KmeConfig {
 
 /// A status and a body, which may hold keys: it zeroizes.
 pub struct HttpReply {
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
     /// JSON; `None` for 401, which has no body model.
     pub body: Option<Zeroizing<Vec<u8>>>,
@@ -112,8 +112,8 @@ impl HttpReply {
             body: None,
         }
     }
-    /// A Key container (6.3). Written by hand into one allocation, so that no copy of a key is left
-    /// behind.
+    /// Formats a Key container (6.3) directly into one allocation, so that no copy of a key remains
+    /// in memory.
     fn keys(keys: &[KeyItem], form: KeyIdForm) -> Self {
         let mut body = Zeroizing::new(Vec::with_capacity(
             16 + keys
@@ -157,7 +157,7 @@ impl Kme {
             failing: AtomicBool::new(false),
         }
     }
-    /// What it is.
+    /// Returns the configuration of the KME.
     #[must_use]
     pub fn config(&self) -> &KmeConfig {
         &self.config

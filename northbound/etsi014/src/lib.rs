@@ -1,34 +1,35 @@
-//! The server side of ETSI GS QKD 014 V1.1.1 (REST key delivery), written once: for a real key
-//! manager and for the emulators.
+//! Server of ETSI GS QKD 014 V1.1.1 (REST key delivery), for a real key manager and for the
+//! emulators.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | [`key_id`] | spellings of key ids |
-//! | [`kme`] | the socket-free core: [`Kme::handle`] answers a request with a status and a body |
-//! | [`source`] | where keys come from: the [`KeySource`] trait, and a [`KeyPool`] that two KMEs share |
-//! | [`server`] | thin shell: HTTPS with mutual TLS, or plain HTTP |
+//! | [`key_id`] | spellings of key IDs |
+//! | [`kme`] | the core without sockets: [`Kme::handle`] answers a request with a status and a body |
+//! | [`source`] | sources of keys: the [`KeySource`] trait, and a [`KeyPool`] that two KMEs share |
+//! | [`server`] | HTTPS with mutual TLS, or plain HTTP |
 //! | [`pki`] | certificates for tests |
 //!
 //! Clause numbers in this crate are those of GS QKD 014 V1.1.1 (2019-02).
 //!
-//! # What the standard leaves open, and what this server does
-//! - Only 200, 400, 401 and 503 are defined. A path outside the interface is 404, another method
-//!   405 (RFC 9110).
+//! # Cases that the standard does not specify
+//!
+//! - Only 200, 400, 401 and 503 are defined. A path outside the interface returns 404, another
+//!   method 405 (RFC 9110).
 //! - Too few stored keys: 503.
-//! - A limit of the status (`max_key_per_request`, `min_key_size`, `max_key_size`,
-//!   `max_SAE_ID_count`) that a request exceeds: 400, naming it.
-//! - A SAE that the KME does not know: 400 as a receiver, 401 as a caller.
+//! - A request that exceeds a limit of the status (`max_key_per_request`, `min_key_size`,
+//!   `max_key_size`, `max_SAE_ID_count`): 400, with the name of the limit.
+//! - An SAE that the KME does not know: 400 as a receiver, 401 as a caller.
 //! - An `extension_optional` that is not supported is ignored, unless
 //!   [`KmeConfig::refuse_unhandled_options`] is set.
-//! - One id asked twice in one request: 400, as for a key that is not there any more. Nothing is
-//!   delivered then.
+//! - One ID twice in one request: 400, as for a key that no longer exists. No key is delivered.
 //!
-//! # What clients cannot do
-//! - Hold the server: [`Limits`] has deadlines for reading and writing, and numbers of connections
-//!   in total, of one address and of one SAE. At a limit, a connection that the server waits for
-//!   gives way, of unknown clients first.
-//! - Fill its memory with keys whose twins nobody fetches: a twin expires ([`KeyPool`]), and one
-//!   master can have half of all twins.
+//! # Protection against misbehaving clients
+//!
+//! - Occupation of the server: [`Limits`] has deadlines for reading and writing, and numbers of
+//!   connections in total, of one address and of one SAE. At a limit, a connection that the server
+//!   waits for is closed, of unknown clients first.
+//! - Memory: a key that the peer does not fetch expires ([`KeyPool`]), and one master can occupy
+//!   half of the capacity for such keys.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

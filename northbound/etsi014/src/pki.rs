@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 
 /// A certificate and its private key, both PEM.
 pub struct CertifiedKey {
-    /// Certificate.
+    /// Certificate in PEM.
     pub cert: String,
-    /// Private key.
+    /// Private key in PEM.
     pub key: Zeroizing<String>,
 }
 
-/// What is wrong with a server's certificate.
+/// Fault of a server certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateFault {
-    /// X.509 version 1.
+    /// The certificate has X.509 version 1.
     VersionOne,
-    /// Issued by itself.
+    /// The certificate is self-signed.
     SelfSigned,
     /// Its subjectAltName has another name.
     OtherName,

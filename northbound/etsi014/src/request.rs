@@ -1,13 +1,13 @@
-//! What a request says: path, query and JSON body, strictly read.
+//! Requests: path, query and JSON body, strictly parsed.
 
 use serde_json::{Map, Value};
 
 /// A call of the interface (clause 5, Table 2).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ApiRequest {
-    /// 5.1
+    /// Get status (5.1).
     Status,
-    /// 5.2
+    /// Get key (5.2), with its parameters.
     EncKeys(KeyRequest),
     /// 5.3, with the ids as they came
     DecKeys(Vec<String>),
@@ -26,9 +26,9 @@ pub(crate) struct KeyRequest {
 /// Why a request cannot be read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum RequestError {
-    /// 404
+    /// Unknown path: status 404.
     NoSuchPath,
-    /// 405
+    /// Unknown method: status 405.
     NoSuchMethod,
     /// 400, with a message
     Bad(String),
@@ -171,7 +171,7 @@ fn from_body(body: &[u8]) -> Result<KeyRequest, RequestError> {
     })
 }
 
-/// `{"key_IDs":[{"key_ID":..}]}` (6.4)
+/// Parses `{"key_IDs":[{"key_ID":..}]}` (6.4).
 fn ids_from_body(body: &[u8]) -> Result<Vec<String>, RequestError> {
     let map = object(body)?;
     let list = map

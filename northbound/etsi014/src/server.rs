@@ -28,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 /// The longest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// What answers requests: a [`Kme`], or something in front of one.
+/// Handler of requests: a [`Kme`], or a layer in front of one.
 #[async_trait]
 pub trait RequestHandler: Send + Sync {
     /// Answers a request; `None` hangs up without an answer.
@@ -54,7 +54,7 @@ impl RequestHandler for Kme {
     }
 }
 
-/// How callers are known.
+/// Authentication of callers.
 #[derive(Clone)]
 pub enum ClientAuth {
     /// By the common name of their certificates, over TLS.

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// Who may have a key: the SAE that asked for it, and those it named (6.1: `slave_SAE_ID` and
-/// `additional_slave_SAE_IDs`).
+/// SAEs that may receive a key: the requesting SAE, and those that it named (6.1: `slave_SAE_ID`
+/// and `additional_slave_SAE_IDs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAudience {
     /// The SAE that took the key.
@@ -22,9 +22,9 @@ pub struct KeyAudience {
 
 /// A key. `Debug` shows its id and size only.
 pub struct KeyItem {
-    /// `key_ID`.
+    /// ID of the key (`key_ID`).
     pub id: Uuid,
-    /// The secret.
+    /// Secret bytes of the key.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -51,7 +51,8 @@ pub enum SourceError {
 
 /// A store of keys between two KMEs. Both ends of a link are one source.
 pub trait KeySource: Send + Sync {
-    /// How many keys of `bits` each can be taken now, and how many at most can be stored.
+    /// Returns the number of keys of `bits` bit that can be taken now, and the capacity in such
+    /// keys.
     fn count(&self, bits: u64) -> (u64, u64);
     /// Takes `count` new keys of `bits` each, which is a multiple of 8: all or none.
     ///
@@ -63,7 +64,7 @@ pub trait KeySource: Send + Sync {
         count: usize,
         bits: u64,
     ) -> Result<Vec<KeyItem>, SourceError>;
-    /// Takes the twins of keys that `master` took, for `slave`, in the order asked: all or none.
+    /// Takes the keys that `master` took, for `slave`, in the requested order: all or none.
     ///
     /// # Errors
     /// `NotFound`, `NotAllowed`, `Failed`.
@@ -142,13 +143,13 @@ impl Inner {
     }
 }
 
-/// The most keys whose twins may wait: nobody can fill the memory by taking keys whose twins no one
-/// fetches.
+/// Maximum number of keys that wait for the peer: a client cannot fill the memory by taking keys
+/// that the peer does not fetch.
 const MOST_WAITING: usize = 1_000_000;
 /// The most of them that one master has: others can still take keys.
 const MOST_WAITING_OF_ONE: usize = MOST_WAITING / 2;
-/// How long a twin waits for its slave, unless [`KeyPool::set_peer_key_lifetime`] says otherwise. The only
-/// published one is that of `lucasmbarboza/skip-server`, which keeps keys for 3600 s.
+/// Default time for which a key waits for the peer; [`KeyPool::set_peer_key_lifetime`] changes it.
+/// The only published value is that of `lucasmbarboza/skip-server`, which keeps keys for 3600 s.
 pub const PEER_KEY_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A source in memory, shared by both KMEs of a link.
@@ -192,7 +193,7 @@ impl KeyPool {
     pub fn undelivered(&self) -> usize {
         self.lock().twins.len()
     }
-    /// How many new keys were taken so far, and how many twins.
+    /// Returns the number of new keys taken so far, and the number of keys fetched by the peer.
     #[must_use]
     pub fn delivered_counts(&self) -> (u64, u64) {
         self.lock().taken

@@ -1,4 +1,4 @@
-//! A legitimate client is answered while others misbehave; what nobody fetches is not kept.
+//! A legitimate client is served while others misbehave; keys that are not fetched expire.
 #![allow(clippy::unwrap_used)]
 
 use async_trait::async_trait;

@@ -1,13 +1,14 @@
-//! How long random tests run.
+//! Scale of random tests.
 
 /// The variable that makes them run longer: a factor from 1 to 1,000. `.ci/run --night` sets it.
 const VARIABLE: &str = "QKD_TEST_SCALE";
 
-/// How many inputs, turns or seeds a random test has that has `usual` of them in the gate.
+/// Returns the number of inputs, turns or seeds of a random test that has `usual` of them in the
+/// gate.
 ///
 /// # Panics
-/// If the variable is set and is not a number from 1 to 1,000: a run that was meant to be long is
-/// not a short one.
+/// If the variable is set and is not a number from 1 to 1,000, because a long run must not become a
+/// short one by mistake.
 #[must_use]
 pub fn scaled(usual: usize) -> usize {
     let Some(text) = std::env::var_os(VARIABLE) else {

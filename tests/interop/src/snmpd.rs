@@ -11,9 +11,9 @@ use std::{
 
 /// The SNMPv3 user of the agent: SHA-256 and AES-128.
 pub const USER: &str = "bench";
-/// Its authentication password.
+/// Authentication password of the user.
 pub const AUTH_PASSWORD: &str = "authpassword";
-/// Its privacy password.
+/// Privacy password of the user.
 pub const PRIV_PASSWORD: &str = "privpassword";
 
 /// Further users, with the same passwords: authentication and privacy as net-snmp names them.
@@ -31,7 +31,7 @@ pub const PROTOCOLS: [(&str, &str, &str); 8] = [
 /// A running agent; ends when dropped.
 pub struct Snmpd {
     child: Child,
-    /// Its UDP port.
+    /// UDP port of the agent.
     pub port: u16,
     folder: tempfile::TempDir,
 }
@@ -68,8 +68,8 @@ impl Snmpd {
     }
 
     fn spawn(folder: &tempfile::TempDir, port: u16) -> io::Result<Child> {
-        // Its only configuration: the search path holds nothing else, and what it persists (engine
-        // id, boots) stays beside it.
+        // The only configuration: the search path contains nothing else, and its persistent data
+        // (engine ID, boots) are stored next to it.
         let conf = folder.path().join("snmpd.conf");
         // sysName stays writable only if it is not set here.
         std::fs::write(

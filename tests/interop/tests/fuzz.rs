@@ -102,7 +102,7 @@ fn mutate(dice: &mut ChaCha8Rng, seeds: &[Vec<u8>], out: &mut Vec<u8>) {
                 ][dice.random_range(0..13)];
             }
             6 => {
-                // A number where one stood, far too large.
+                // Replaces a number by one that is far too large.
                 let i = at(dice, out.len() + 1);
                 for (k, b) in b"99999999999999999999".iter().enumerate() {
                     out.insert(i + k, *b);
@@ -172,7 +172,7 @@ codecs! {
     emulated_thorlabs_osw = "thorlabs-osw.json", qkd_emulators::wire::thorlabs_osw::fuzz;
 }
 
-/// What public programs send, and what the emulator is said to understand beside it.
+/// Messages of public programs, and further commands that the emulator implements.
 #[test]
 fn emulated_polatis_tl1() {
     let seeds = [
@@ -206,8 +206,8 @@ fn emulated_polatis_tl1() {
     );
 }
 
-/// GET, GETNEXT and SET of arbitrary names and values, from those that the agent has: each row as
-/// it stands, and with small numbers in it, which most enumerations take.
+/// GET, GETNEXT and SET of arbitrary names and values, derived from those of the agent: each row as
+/// it is, and with small numbers in it, which most enumerations accept.
 fn agent(name: &str, new: fn() -> Arc<dyn SnmpAgent>) {
     let (asked, mut at, mut seeds) = (new(), Oid::from([1, 3]), Vec::new());
     while let Some(row) = asked.next(&at) {
@@ -246,7 +246,7 @@ fn emulated_usbip() {
     let device: Arc<dyn UsbService> = Arc::new(Chapter9::new(Quantis::new(Arc::new(
         RandomModel::new(3, "1"),
     ))));
-    // The vectors are control transfers: each as USB/IP carries it, behind an import.
+    // The vectors are control transfers: each as carried by USB/IP, after an import.
     let mut seeds = seeds("idq-quantis.json");
     for (sequence, seed) in (1_u32..).zip(seeds.clone()) {
         let mut setup = seed;

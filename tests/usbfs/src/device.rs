@@ -32,7 +32,7 @@ pub(crate) struct Urb {
     context: *mut u8,
 }
 
-/// `USBDEVFS_URB_TYPE_CONTROL`.
+/// Value of `USBDEVFS_URB_TYPE_CONTROL`.
 const CONTROL: u8 = 2;
 
 /// The address of an [`Urb`] that libusb owns between SUBMITURB and REAPURB.
@@ -81,8 +81,8 @@ impl Opened {
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the pipe was just made; nobody else owns its ends. The write end belongs to the
-        // caller of `open`.
+        // SAFETY: the pipe was just created; no other owner of its ends exists. The write end
+        // belongs to the caller of `open`.
         let reader = unsafe { OwnedFd::from_raw_fd(ends[0]) };
         // SAFETY: a plain fcntl on a descriptor that is open.
         unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE) };
@@ -198,7 +198,7 @@ impl Opened {
         transfers.done.push_back(urb);
     }
 
-    /// `USBDEVFS_SUBMITURB`
+    /// Handles the request `USBDEVFS_SUBMITURB`.
     pub(crate) fn submit(&self, urb: UrbAt) {
         let mut transfers = lock(&self.transfers);
         if self.run(urb) {
@@ -276,7 +276,7 @@ impl Opened {
     }
 }
 
-/// What is plugged and what is opened.
+/// Plugged and opened devices.
 #[derive(Default)]
 pub(crate) struct Registry {
     plugged: HashMap<String, Arc<dyn UsbService>>,
@@ -288,8 +288,8 @@ fn registry() -> MutexGuard<'static, Registry> {
     lock(REGISTRY.get_or_init(Mutex::default))
 }
 
-/// The opened device behind a descriptor. Takes one lock for a moment; must not be called with it
-/// held.
+/// Returns the opened device of a descriptor. Takes one lock briefly; must not be called while
+/// holding it.
 pub(crate) fn opened(fd: c_int) -> Option<Arc<Opened>> {
     registry().opened.get(&fd).cloned()
 }
@@ -303,7 +303,7 @@ pub(crate) fn open_device(path: &str) -> Result<c_int, c_int> {
     Ok(fd)
 }
 
-/// Forgets a descriptor that is about to be closed, if it is one of ours.
+/// Removes a descriptor that is about to be closed, if it is one of this crate.
 pub(crate) fn forget(fd: c_int) {
     let opened = registry().opened.remove(&fd);
     if let Some(opened) = opened {
@@ -312,8 +312,8 @@ pub(crate) fn forget(fd: c_int) {
     }
 }
 
-/// The directory that stands in for `/dev/bus/usb`: one for each process, so that parallel test
-/// binaries do not collide.
+/// Returns the directory that replaces `/dev/bus/usb`: one for each process, so that parallel test
+/// programs do not collide.
 pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -367,10 +367,10 @@ pub struct Plugged {
 }
 
 /// Plugs a device in as `bus` and `address` (2 to 127; 1 is the root hub). Programs see it in
-/// contexts that they make from now on.
+/// contexts that they create from now on.
 ///
 /// # Errors
-/// If that address is taken, or the stand-in directory cannot be written.
+/// If that address is in use, or the directory cannot be written.
 pub fn plug(bus: u8, address: u8, service: Arc<dyn UsbService>) -> io::Result<Plugged> {
     if !(2..=127).contains(&address) {
         return Err(io::Error::new(

@@ -77,7 +77,7 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     };
     // SAFETY: the caller passes a C string, by the contract of opendir(3).
     let here = mapped(unsafe { CStr::from_ptr(path) });
-    // SAFETY: both are C strings that live through the call.
+    // SAFETY: both are C strings that outlive the call.
     unsafe { real(here.as_ref().map_or(path, |p| p.as_ptr())) }
 }
 
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
 }
 
-/// `struct usbdevfs_ctrltransfer`
+/// The structure `struct usbdevfs_ctrltransfer`.
 #[repr(C)]
 struct ControlTransfer {
     setup: [u8; 8],

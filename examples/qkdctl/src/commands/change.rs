@@ -11,11 +11,11 @@ use crate::{
 use qkd_hal::{Descriptor, Error, ErrorKind, Operation, Result, Support};
 use serde::Serialize;
 
-/// What became of a change.
+/// Result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ChangeResult {
-    /// It was made.
+    /// The change was applied.
     Applied,
     /// Nothing was changed: `--yes` was not given.
     DryRun,
@@ -58,11 +58,11 @@ pub(super) struct SingleChange {
     /// The command, such as `key/start`.
     command: &'static str,
     operation: Operation,
-    /// What it concerns, such as `channel ca1`; empty for the device as a whole.
+    /// Subject of the change, such as `channel ca1`; empty for the whole device.
     concerns: String,
-    /// What is wanted, as a phrase behind "would".
+    /// Intended change, as a phrase after "would".
     wanted: String,
-    /// What it does to traffic or keys; empty if nothing.
+    /// Effect on traffic or keys; empty if there is none.
     warning: String,
     /// Whether the device is as wanted before the change.
     is_already: bool,
@@ -82,7 +82,7 @@ struct Report<'a, T> {
     target: &'a str,
     wanted: &'a str,
     before: T,
-    /// What was read back; `None` if nothing was changed.
+    /// State that was read back; `None` if nothing was changed.
     after: Option<T>,
 }
 
@@ -117,7 +117,7 @@ impl SingleChange {
         self
     }
 
-    /// Makes the change where the state behind it is read as the one before.
+    /// Applies the change; the state before and after is read by the same function.
     ///
     /// # Errors
     /// As [`Self::carry_out`].
@@ -132,11 +132,11 @@ impl SingleChange {
             .await
     }
 
-    /// Makes the change with `yes`, and reads back; without it, prints what would be done.
+    /// Applies the change with `yes` and reads back; without it, prints what would be done.
     ///
     /// # Errors
-    /// As [`check_ready`], before anything is sent; those of the call; those of the reading behind
-    /// it, with effect `Partial`.
+    /// As [`check_ready`], before anything is sent; errors of the call; errors of the read-back,
+    /// with effect `Partial`.
     pub(super) async fn carry_out<T: Serialize>(
         self,
         target: &Target<'_>,

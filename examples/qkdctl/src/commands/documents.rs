@@ -34,7 +34,8 @@ pub(crate) fn man(to: Option<&Path>) -> Result<u8> {
             let problem =
                 |e: std::io::Error| Error::invalid(format!("folder {}: {e}", folder.display()));
             std::fs::create_dir_all(folder).map_err(problem)?;
-            // Each page is made in a folder beside them, so that none is ever cut.
+            // Each page is created in a temporary folder next to them, so that none is ever
+            // truncated.
             let beside = tempfile::tempdir_in(folder).map_err(problem)?;
             clap_mangen::generate_to(Cli::command(), &beside).map_err(problem)?;
             for page in std::fs::read_dir(&beside).map_err(problem)? {

@@ -1,4 +1,4 @@
-//! `qkdctl drivers`
+//! The command `qkdctl drivers`.
 
 use crate::{
     output::{self, Output},
@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, output: Output, name: Option<&str>) -> Resu
 struct Documented {
     #[serde(flatten)]
     info: &'static DriverInfo,
-    /// By transport.
+    /// Parameters of every driver, by transport.
     common_parameters: BTreeMap<&'static str, Vec<&'static UriParameter>>,
 }
 

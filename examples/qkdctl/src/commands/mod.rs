@@ -1,4 +1,4 @@
-//! The commands.
+//! Implementation of the commands.
 
 mod change;
 mod conform;
@@ -77,5 +77,5 @@ pub(crate) async fn run(cli: Cli, interrupt: Interrupt) -> Result<u8> {
     }
 }
 
-/// What a dry run says at its end.
+/// Last line of a dry run.
 const DRY_RUN: &str = "dry run: nothing was changed; add --yes to do it";

@@ -49,7 +49,7 @@ struct Probed {
     drivers: Vec<String>,
 }
 
-/// Where to look.
+/// Places to search for devices.
 enum Target {
     Here,
     Serial(String),

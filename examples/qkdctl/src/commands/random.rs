@@ -1,4 +1,4 @@
-//! `qkdctl random`
+//! The command `qkdctl random`.
 
 use super::secret_file;
 use crate::{

@@ -18,10 +18,10 @@ pub(super) fn create(path: &Path, bytes: usize) -> Result<NewFile> {
     begun.map_err(|e| Error::invalid(format!("file {} cannot be made: {e}", path.display())))
 }
 
-/// Writes all of it, down to the disk, and gives the file its name.
+/// Writes the whole content to the disk, then gives the file its name.
 ///
 /// # Errors
-/// `Internal`; there is no file then.
+/// `Internal`; the file then does not exist.
 pub(super) fn finish(file: NewFile, path: &Path, bytes: &[u8]) -> Result<()> {
     file.finish(bytes).map_err(|e| {
         Error::new(
@@ -40,7 +40,7 @@ struct Entry {
 /// The largest file of keys that is read, in bytes.
 const MAX_KEY_FILE: u64 = 64 << 20;
 
-/// The room that a key takes in a file, in bytes, beside the hexadecimal digits of its value.
+/// Size of a key in a file, in bytes, in addition to the hexadecimal digits of its value.
 const ENTRY_OVERHEAD: usize = 64;
 
 /// The room that `count` keys of `bits` each take, in bytes; ids have 36 characters.
@@ -54,7 +54,7 @@ pub(super) fn room(count: usize, bits: u64) -> usize {
 /// Writes keys into a file begun by [`create`].
 ///
 /// # Errors
-/// `Internal`, with effect `Partial`: the keys have left the store. There is no file then.
+/// `Internal`, with effect `Partial`: the keys have left the store. The file then does not exist.
 pub(super) fn finish_keys(file: NewFile, path: &Path, keys: &[Key]) -> Result<()> {
     let entries: Vec<Entry> = keys
         .iter()
@@ -63,7 +63,7 @@ pub(super) fn finish_keys(file: NewFile, path: &Path, keys: &[Key]) -> Result<()
             hex: Zeroizing::new(hex::encode(key.expose())),
         })
         .collect();
-    // As large as it will get: a buffer that grows leaves its contents behind.
+    // Allocated with the final size: a buffer that grows leaves its content in memory.
     let room = entries
         .iter()
         .map(|e| e.id.len() + e.hex.len() + ENTRY_OVERHEAD)
@@ -87,7 +87,7 @@ pub(super) fn read_key(path: &Path, wanted: Option<&KeyId>) -> Result<Key> {
             format!("key file {}: {why}", path.display()),
         )
     })?;
-    // As large as it will get: a buffer that grows leaves its contents behind.
+    // Allocated with the final size: a buffer that grows leaves its content in memory.
     let room = meta.len().min(MAX_KEY_FILE) + 1;
     let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     (&mut file)

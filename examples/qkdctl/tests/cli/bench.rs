@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// What a run of the program came to.
+/// Result of one run of the program.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -208,7 +208,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// An address at which nobody listens, nor can begin to as long as the socket is held.
+/// Returns an address at which no process listens, nor can start to while the socket exists.
 pub(crate) fn closed_port() -> (String, TcpSocket) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();

@@ -74,7 +74,7 @@ fn credentials_are_those_of_the_program() {
                 .chain(&["--credentials", credentials.as_str()]),
         )
         .exits(0);
-    // The one in the usual place does as well.
+    // The file in the default place works as well.
     std::fs::create_dir_all(bench.path("config/qkdctl")).unwrap();
     std::fs::rename(credentials, bench.path("config/qkdctl/credentials.toml")).unwrap();
     bench.run(conform).exits(0);

@@ -1,4 +1,4 @@
-//! What every device has: URIs, names, parameters, and ways to fail.
+//! Behaviour of every device: URIs, names, parameters, and failures.
 
 use crate::bench::{Bench, closed_port};
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};

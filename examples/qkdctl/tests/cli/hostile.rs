@@ -27,7 +27,7 @@ use std::{
 const NO_FIELD: &str = "control:1000000";
 /// The longest line of an output, in characters; a transcript has the whole message in a line.
 const MAX_LINE: usize = 20_000;
-/// What a device can be asked without a change.
+/// Commands that read from a device.
 const COMMANDS: [&[&str]; 7] = [
     &["info", "URI"],
     &["get", "URI"],
@@ -56,7 +56,7 @@ struct Wire<'a> {
     bench: &'a Bench,
     running: &'a RunningEmulator,
     uri: &'a str,
-    /// Counted from 1.
+    /// Number of the end, 1-based.
     end: usize,
     credentials: String,
     assumptions: Vec<String>,
@@ -119,7 +119,7 @@ fn assumptions(info: &str) -> Vec<String> {
         .collect()
 }
 
-/// What of the hostile text was shown, made visible.
+/// Escaped hostile text found in the output.
 #[derive(Debug, Default)]
 struct Shown {
     fields: usize,

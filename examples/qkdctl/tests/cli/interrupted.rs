@@ -104,9 +104,9 @@ struct Case {
     profile: &'static str,
     /// Its operation in the journal, during which the signal comes.
     operation: &'static str,
-    /// Which URI of the emulator it concerns.
+    /// Index of the URI in the emulator's list.
     place: usize,
-    /// The arguments behind the URI; it brings the device where the change can be made.
+    /// Arguments after the URI; prepares the device for the change.
     arguments: fn(&Desk) -> Vec<String>,
     /// The state that is printed.
     says: &'static str,

@@ -1,4 +1,4 @@
-//! Boxes that protect: shown, set, switched by command, and watched while they go over.
+//! Protection switches: shown, set, switched by command, and watched during a switch-over.
 
 use crate::{
     bench::{Bench, Run},
@@ -8,7 +8,7 @@ use qkd_emulators::profile::{Options, RunningEmulator};
 
 const NOT_READY: i32 = 9;
 
-/// A box, and the program on it with its credentials and every assumption accepted.
+/// A protection switch, and the program with its credentials and every assumption accepted.
 struct Desk {
     bench: Bench,
     running: RunningEmulator,
@@ -29,7 +29,7 @@ impl Desk {
     fn of(profile: &str) -> Self {
         Self::with(profile, Options::default())
     }
-    /// What every call needs beside its own arguments.
+    /// Returns the arguments that every call needs.
     fn always(&self) -> Vec<String> {
         let driver = self
             .running
@@ -104,7 +104,7 @@ fn an_ab_switch_is_set_and_switched() {
         .exits(0)
         .expect_text(": protected")
         .expect_text("a (no-request)");
-    // In automatic mode the box chooses.
+    // In automatic mode, the device selects the path.
     desk.protect("force", &["b", "--yes"])
         .exits(NOT_READY)
         .complains("manual");

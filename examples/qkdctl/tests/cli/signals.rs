@@ -380,7 +380,7 @@ fn after_a_kill_the_next_roll_reports_the_state_and_stages_a_new_key() {
             assert_ne!(id, cut[0]);
         }
     }
-    // It is told once: the roll after it found nothing.
+    // Reported once: the next roll found nothing.
     let third = pair.roll().ended().exits(0);
     assert!(!third.err.contains("did not end"), "{third:#?}");
 }

@@ -337,7 +337,7 @@ fn an_emulator_that_ends_is_reported_as_not_connected() {
         .exits(0);
     let address = switch.ready().endpoints[0].address.parse().unwrap();
     drop(switch);
-    // The port is free once the emulator has let go of it, and nobody else gets it then.
+    // The port is free once the emulator has released it, and is reserved here.
     let held = std::iter::repeat_with(|| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();

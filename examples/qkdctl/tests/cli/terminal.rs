@@ -28,7 +28,7 @@ struct Terminal {
     theirs: OwnedFd,
     child: Child,
     before: Termios,
-    /// What was read; a character may come in two parts.
+    /// Received bytes; a character may arrive in two parts.
     bytes: Vec<u8>,
     seen: String,
 }
@@ -68,7 +68,7 @@ impl Terminal {
         }
     }
 
-    /// Reads what there is; whether anything came in so many milliseconds.
+    /// Reads the available output; returns whether any arrived within this number of milliseconds.
     fn read(&mut self, patience: u16) -> bool {
         let mut fds = [PollFd::new(self.ours.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(patience)).unwrap() == 0 {

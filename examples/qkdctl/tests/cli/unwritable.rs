@@ -18,7 +18,7 @@ fn full() -> Stdio {
         .into()
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -88,7 +88,7 @@ fn a_result_that_cannot_be_printed_has_its_exit_code() {
             let told = String::from_utf8(output.stderr).unwrap();
             assert!(told.contains("could not be written"), "{told}");
         }
-        // Nor does it matter whether that can be told.
+        // Whether the result can be printed does not matter.
         let mut command = bench.command(arguments);
         command.stdout(full()).stderr(full());
         assert_eq!(code(&mut command), WRITE_FAILED, "{arguments:?}");
@@ -208,7 +208,7 @@ fn a_transcript_is_private_whole_and_never_overwritten() {
     let switch = bench.start("polatis-16x16");
     let path = bench.path("transcript.jsonl");
     let file = path.display().to_string();
-    // Nothing went over a link: nothing is left that would block the next try.
+    // Nothing was sent over a link: nothing remains that would block the next attempt.
     bench
         .run(["info", "no-such-name", "--transcript", &file])
         .exits(2);

@@ -12,8 +12,8 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
-/// A watch that runs. It ends by itself after a minute, so that no line that never comes is waited
-/// for.
+/// A running watch. It ends automatically after a minute, so that a missing line cannot block the
+/// test.
 pub(crate) struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-/// Starts an emulator at this address, once nobody else has it.
+/// Starts an emulator at this address as soon as it is free.
 fn start_at(bench: &Bench, name: &str, address: &str) -> RunningEmulator {
     let listen = address.parse().unwrap();
     let options = Options {
@@ -245,7 +245,7 @@ fn it_ends_when_no_caller_reads_any_more() {
     let bench = Bench::new();
     let source = bench.start("nokia-sros-macsec-pair");
     let credentials = bench.credentials("credentials.toml", &[&source]);
-    // Its counters grow, so that there is always something to tell.
+    // Its counters increase, so that there is always an update.
     let mut watch = Watch::of(
         &bench,
         &[&source.ready().uri, "--credentials", &credentials],

@@ -1,8 +1,8 @@
-//! What runs in the virtual machine of the check `our-usb-driver-on-linux`: our driver, through
+//! Program in the virtual machine of the check `our-usb-driver-on-linux`: our driver, through
 //! libusb, usbfs and `vhci_hcd`, on our emulator.
 //!
 //! `usb-guest` prints a line for each finding and `PASS` at the end; `usb-guest emulate SERIAL SEED
-//! [FAULT]` is the emulator that it starts, and kills.
+//! [FAULT]` is the emulator that it starts and kills.
 
 use qkd_driver_kit::{OpenContext, OpenedDevice};
 use qkd_emulators::{
@@ -23,7 +23,7 @@ use std::{
 
 const URI: &str = "idq-quantis+usb://";
 const SERIAL: &str = "QRNG-VM-1";
-/// For what the kernel does by itself: it notices an unplug, and enumerates what is plugged in.
+/// Time for the kernel to detect an unplug, and to enumerate a plugged device.
 const HOTPLUG_TIMEOUT: Duration = Duration::from_secs(20);
 
 type Outcome<T> = Result<T, String>;
@@ -67,8 +67,8 @@ impl Emulator {
     /// does.
     fn plug(&self) -> Outcome<()> {
         let broken = |e: std::io::Error| format!("USB/IP at {}: {e}", self.address);
-        // OP_REQ_IMPORT of bus id 1-1, and its reply: 8 bytes and a device record, with bus, device
-        // and speed behind path and bus id.
+        // OP_REQ_IMPORT of bus ID 1-1, and its reply: 8 bytes and a device record, with bus, device
+        // and speed after path and bus ID.
         let mut request = vec![0x01, 0x11, 0x80, 0x03, 0, 0, 0, 0];
         request.extend(b"1-1");
         request.resize(40, 0);
@@ -137,11 +137,11 @@ async fn open() -> Outcome<OpenedDevice> {
     }
 }
 
-/// What the first call of a handle reads at least: the start-up test takes 1024 samples (NIST SP
-/// 800-90B, 4.3).
+/// Minimum number of bytes that the first call of a handle reads: the start-up test takes 1024
+/// samples (NIST SP 800-90B, 4.3).
 const START_UP: usize = 1024;
 
-/// The same bytes as the model behind the emulator gives, which has been read as far as `model`.
+/// Checks that the bytes equal those of the emulator's model, which has been read up to `model`.
 /// The driver reads at least `at_least` bytes.
 async fn same_bytes(
     source: &Arc<dyn RandomSource>,

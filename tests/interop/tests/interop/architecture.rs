@@ -206,7 +206,7 @@ fn every_driver_folder_has_the_same_files() {
                 entry.path().join(format!("src/{module}.rs")),
                 entry.path().join(format!("src/{module}")),
             );
-            // A box behind several protocols has a codec for each, in the folder of that protocol.
+            // A driver for several protocols has a codec for each, in the folder of that protocol.
             let folders = std::fs::read_dir(entry.path().join("src"))
                 .unwrap()
                 .flatten()

@@ -55,7 +55,7 @@ impl Family {
             Nokia => "nokia-sros-macsec",
         }
     }
-    /// The URI, with what it needs beside the address.
+    /// Returns the URI with the parameters of the family.
     fn uri(self, transport: &str, address: &str, more: &str) -> String {
         let own = if self == PacketLight {
             "psk-encoding=hex&"
@@ -93,7 +93,7 @@ fn accepting(context: OpenContext) -> OpenContext {
     context.with_accepted_assumptions(all)
 }
 
-/// The agents of a pair, and the model behind them.
+/// The agents of a pair, and their model.
 struct Pair {
     agents: [Arc<dyn SnmpAgent>; 2],
     faulty: [Arc<dyn ApplyDeviceFault>; 2],
@@ -144,7 +144,7 @@ impl Pair {
     }
 }
 
-/// Both boxes of a pair, opened.
+/// Both encryptors of a pair, opened.
 struct EncryptorPair {
     family: Family,
     pair: Pair,
@@ -156,7 +156,7 @@ struct EncryptorPair {
 }
 
 impl EncryptorPair {
-    /// In memory.
+    /// Opens a pair in memory.
     async fn open(family: Family) -> Self {
         let pair = Pair::new(family);
         let transcript = Transcript::in_memory();
@@ -187,7 +187,7 @@ impl EncryptorPair {
             (channels.len(), &channels),
             (1, &boxes[1].channels().await.unwrap())
         );
-        // A PacketLight pair agrees on its first secret by itself.
+        // A PacketLight pair agrees on its first secret automatically.
         sleep(Duration::from_secs(5)).await;
         Self {
             family,
@@ -639,8 +639,8 @@ fn context(entries: impl IntoIterator<Item = CredentialEntry>) -> OpenContext {
     accepting(OpenContext::new().with_credentials(credentials))
 }
 
-/// The reply to the one SET of an operation is lost: the box has the key, and the driver must not
-/// deny it. Whatever reply before it is lost, is asked for again.
+/// The reply to the one SET of an operation is lost: the device has the key, and the driver must
+/// not deny it. A reply lost before the SET is requested again.
 #[tokio::test]
 async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
     for family in FAMILIES {
@@ -719,8 +719,8 @@ async fn wrong_credentials_are_an_authentication_error() {
                 .open(family, &context, &format!("credentials={wrong}"))
                 .await
                 .unwrap_err();
-            // What deciphers to nonsense is no SNMP message, and the agent drops it without a word
-            // (RFC 3412, 7.2): nobody can tell that from a loss.
+            // A message that decrypts to random bytes is not an SNMP message, and the agent drops
+            // it without a reply (RFC 3412, 7.2): it cannot be distinguished from a loss.
             let kind = if wrong == "priv" {
                 ErrorKind::Timeout
             } else {
@@ -763,7 +763,7 @@ async fn wrong_credentials_are_an_authentication_error() {
     }
 }
 
-/// Below authPriv nobody gets a key onto the wire.
+/// Below authPriv, no key is sent.
 #[tokio::test]
 async fn a_key_is_not_sent_below_auth_priv() {
     for family in FAMILIES {
@@ -978,7 +978,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
     }
 }
 
-/// Faults through a profile reach the agent, not only the model behind it.
+/// Faults of a profile reach the agent, not only its model.
 #[tokio::test]
 async fn an_alarm_of_a_profile_is_reported_and_cleared() {
     let running = profile::start(

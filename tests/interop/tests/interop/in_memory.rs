@@ -138,7 +138,7 @@ fn key(n: u8) -> Key {
     )
 }
 
-/// Things that change the device, one after another, each told by its name.
+/// Changes of the device, one after another, each with its name.
 async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
     let device = opened.device();
     let group = match opened.protection() {
@@ -454,7 +454,7 @@ async fn unsolicited_events_are_reported_in_memory_too() {
         encryptor.channel(&channel).await.unwrap().state,
         ChannelState::Encrypting
     );
-    // The other end keeps the old secret: the exchange fails, and nobody asks.
+    // The other end keeps the old secret: the exchange fails without a request.
     let mut events = opened.device().events();
     let staged = encryptor.stage(&channel, &key(5)).await.unwrap();
     encryptor.activate(&staged).await.unwrap();

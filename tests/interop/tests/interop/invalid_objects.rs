@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-/// What the objects say that are no reading: without them there is no state to report.
+/// Objects without which there is no state to report.
 const STATES: [&str; 6] = [
     // slSecuEncryptionIfIndex (SL-SECU-MIB): which channels there are.
     "1.3.6.1.4.1.4515.1.3.24.4.1.1.1",

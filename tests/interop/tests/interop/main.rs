@@ -1,4 +1,4 @@
-//! How the crates fit together, and what they do together.
+//! Tests of several crates together.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-/// What is for this repository only.
+/// Crates that are not published.
 const PRIVATE: [&str; 4] = [
     "qkd-benches",
     "qkd-driver-template",

@@ -1,5 +1,5 @@
-//! Active probes: what each driver sends down a serial line to recognise its device, at each device
-//! that has one. A probe reads only, and leaves no half-read line behind.
+//! Active probes: the bytes that each driver sends over a serial line to recognise its device, at
+//! each device with a serial line. A probe only reads, and leaves no partly read line.
 
 use qkd_driver_kit::{
     DriverInfo, OpenContext,
@@ -58,7 +58,7 @@ struct Device {
     uri: &'static str,
     model: Arc<Switch>,
     line: Line,
-    /// Its paths before anybody probes.
+    /// Cross-connects before any probe.
     paths: CrossConnects,
 }
 
@@ -322,7 +322,7 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
         device.answers("nobody").await;
         let before = device.ports();
         for (info, _, send, expect) in &probes {
-            // More than once: what one leaves behind, the next would trip over.
+            // More than once, because a probe could leave input for the next.
             for _ in 0..3 {
                 let own = recognises(device.connector(), send, expect).await;
                 assert_eq!(
@@ -361,8 +361,8 @@ async fn each_probe_at_each_device_recognises_its_own_only_and_changes_nothing()
     );
 }
 
-/// What others have left on the line, up to a whole wrong command, ends with the first bytes of the
-/// probe.
+/// The first bytes of the probe end any input that others have left on the line, up to a complete
+/// invalid command.
 #[tokio::test(start_paused = true)]
 async fn a_probe_works_after_an_incomplete_line_of_another_client() {
     for device in devices().into_iter().take(2) {

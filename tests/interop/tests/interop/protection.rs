@@ -163,9 +163,9 @@ async fn packet_light() -> Rig {
     rig("packetlight+mem://box?psk-encoding=hex", model, agent).await
 }
 
-/// What both must tell alike. Why a path is live no box tells in full, and drivers derive it from
-/// the present: the model, which remembers, may name a command of before the mode was changed, or
-/// that nothing was due when the paths failed all together.
+/// Fields that both must report equally. No device reports the complete reason for the active path,
+/// and drivers derive it from the present state: the model, which has a history, may name a command
+/// from before the mode was changed, or that no request was due when all paths failed together.
 fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
     let told = |s: &ProtectionStatus| {
         (
@@ -255,7 +255,7 @@ async fn step(rig: &Rig, dice: &mut ChaCha8Rng, through: bool) -> String {
             };
             let takes = capabilities.commands.contains(&command.kind());
             let now = direct.protection(&rig.group).await.unwrap().value;
-            // Without standing commands the box takes them in manual mode only, and one with them
+            // A device without lasting commands accepts them in manual mode only, and one with them
             // in automatic mode only.
             let mode = if capabilities.commands.contains(&ExternalCommandKind::Clear) {
                 SelectionMode::Automatic

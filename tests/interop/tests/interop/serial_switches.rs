@@ -1,5 +1,5 @@
-//! Switches on serial lines whose sets are silent: model through driver equals model direct,
-//! whoever made the change, and what was refused or forgotten is told.
+//! Switches on serial lines whose sets have no reply: the model through the driver equals the model
+//! directly, whoever made the change, and refused or lost changes are reported.
 
 use qkd_driver_kit::OpenContext;
 use qkd_emulators::{

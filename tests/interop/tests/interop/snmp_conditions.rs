@@ -1,5 +1,5 @@
-//! What public bug reports of SNMP tools describe, on an emulated agent over UDP, with both client
-//! libraries. Where `snmp2` cannot, the test says so: its limits are named, not passed over.
+//! Conditions from public bug reports of SNMP tools, on an emulated agent over UDP, with both
+//! client libraries. Where `snmp2` has a limit, the test names it.
 
 use qkd_driver_kit::{
     credentials::CredentialEntry,
@@ -338,7 +338,7 @@ async fn one_invalid_value_fails_one_reading() {
             );
             assert!(matches!(found[0].value, Value::Integer(_)), "{kind}");
             assert!(matches!(found[2].value, Value::OctetString(_)), "{kind}");
-            // A walk passes what can be told apart from its name.
+            // A walk skips what can be recognised by its name.
             if client == SnmpClientLibrary::AsyncSnmp
                 && matches!(kind, "wide-integer" | "unknown-type")
             {

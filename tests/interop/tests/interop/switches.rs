@@ -251,7 +251,7 @@ async fn a_plan_for_an_outdated_state_changes_nothing() {
         (ErrorKind::StateChanged, Effect::None)
     );
     assert_eq!(rig.model.cross_connects().to_string(), "1-10");
-    // Elsewhere, somebody else may do as he likes.
+    // On other ports, another controller may make any change.
     let new = plan(&*rig.driven, &[CrossConnect::new(1, 9)], &[]).await;
     rig.model.add(&[(4, 12)]).unwrap();
     rig.driven.apply(&new).await.unwrap();

@@ -30,12 +30,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{sync::Arc, time::Duration};
 
-/// SCPI, TL1, SNMP.
+/// Names of the interfaces.
 const NAMES: [&str; 3] = ["scpi", "tl1", "snmp"];
 const SCPI: usize = 0;
 const TL1: usize = 1;
 const SNMP: usize = 2;
-/// What a wire can tell, in dB: SCPI has one decimal in the sources, TL1 two, SNMP three.
+/// Resolution of each interface, in dB: SCPI has one decimal in the sources, TL1 two, SNMP three.
 const RESOLUTION: [f64; 3] = [0.0501, 0.0051, 0.0006];
 const N: u32 = 16;
 
@@ -119,7 +119,7 @@ async fn rig(seed: u64) -> Rig {
     }
 }
 
-/// What of an error a controller acts upon.
+/// Returns the parts of an error on which a controller decides.
 fn gist<T>(result: &Result<T>) -> Option<(ErrorKind, Effect)> {
     result
         .as_ref()
@@ -292,7 +292,7 @@ impl Rig {
                 .value,
         );
         // Without a path of the working port, the agent does not show which path is active: a path
-        // that an operator made to the protecting port alone looks like a switch-over (assumption
+        // that an operator made to the protection port alone looks like a switch-over (assumption
         // polatis.aps-live-by-path), and while neither port has a path the last state is kept.
         if b.active.path.0 == "2" || self.model.peer(1).is_some() {
             assert_eq!(gist_of_group(&a), gist_of_group(&b), "after {after}");

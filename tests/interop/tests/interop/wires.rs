@@ -66,7 +66,7 @@ async fn a_wrong_line_speed_is_reported_within_the_deadline_without_side_effects
         .await
         .unwrap();
     let path = &running.ready().endpoints[1].address;
-    // 250000 is none of the standard speeds.
+    // 250000 is not a standard speed.
     for baud in [9600, 115_200, 250_000] {
         let begun = std::time::Instant::now();
         let error = open(&format!(

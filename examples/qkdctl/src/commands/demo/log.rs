@@ -1,4 +1,4 @@
-//! What happened, line by line, and whether it was what should happen.
+//! Log of the demo: each step, and whether its result was the expected one.
 
 use crate::{
     colour::{TextStyle, paint},
@@ -13,7 +13,7 @@ use std::time::Instant;
 struct Line {
     chapter: String,
     what: String,
-    /// `None`: told only; otherwise, whether it was as it should be.
+    /// `None`: information only; otherwise, whether the result was the expected one.
     holds: Option<bool>,
     at_ms: u128,
 }
@@ -59,7 +59,7 @@ impl DemoLog {
         });
     }
 
-    /// Tells something.
+    /// Logs an information.
     pub(crate) fn log(&mut self, what: impl Into<String>) {
         self.push(what.into(), None);
     }

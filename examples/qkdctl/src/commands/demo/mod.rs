@@ -1,5 +1,5 @@
-//! `qkdctl demo`: a testbed of all families over their real wires, driven and faulted, told as a
-//! story with a verdict, and then held against the conformance suite.
+//! `qkdctl demo`: a testbed of all families on their real transports, used and faulted, with a log
+//! and a verdict, and then tested with the conformance suite.
 
 mod log;
 mod report;

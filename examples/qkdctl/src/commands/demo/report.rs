@@ -16,13 +16,13 @@ use std::{
 /// The page, among the reports that are written.
 const PAGE: &str = "report.html";
 
-/// Everything.
+/// No filter: all requirements.
 const ALL_REQUIREMENTS: &[&str] = &[];
-/// Without the faults of the line that it takes this family seconds each to be in step again after:
-/// a demo does not wait for those.
+/// Without the line faults that this family needs seconds each to resynchronise from: a demo does
+/// not wait for those.
 const QUICK: &[&str] = &["DEV-0", "DEV-1", "DEV-2", "ENC", "SWI"];
 
-/// What is tested: the emulator, of a pair its first end; the profile; the cases.
+/// Tested emulators (of a pair, its first end), with profile and cases.
 const TESTED: [(&str, &str, &[&str]); 9] = [
     ("polatis-16x16", "matrix-switch", ALL_REQUIREMENTS),
     ("agiltron-ff", "one-by-n-switch", QUICK),
@@ -39,7 +39,7 @@ const TESTED: [(&str, &str, &[&str]); 9] = [
     ("scte-hms-ab", "protection-switch", ALL_REQUIREMENTS),
 ];
 
-/// Tells a person how far it is, and keeps what must be told in the end.
+/// Shows the progress to the user, and keeps the warnings for the end.
 struct Screen {
     bar: Progress,
     warnings: Mutex<Vec<String>>,
@@ -81,8 +81,8 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
         },
         keys: true,
         generation: true,
-        // The Agiltron line is in step again after 0.6 s of silence, which its deadline must leave
-        // room for.
+        // The Agiltron link is resynchronised after 0.6 s of silence, which its deadline must
+        // include.
         deadline: Some(
             if profile == "one-by-n-switch" {
                 "2s"

@@ -1,4 +1,4 @@
-//! The chapters.
+//! The steps of the demo.
 
 use super::{log::DemoLog, testbed::Testbed};
 use crate::{

@@ -48,7 +48,7 @@ pub(super) fn check(
     findings
 }
 
-/// What it says must be right, and nobody else may say it.
+/// Checks that the content of the inventory is valid, and that only this user can write it.
 fn of_inventory(
     path: Option<&Path>,
     registry: &Registry,

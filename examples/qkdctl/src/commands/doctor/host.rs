@@ -12,7 +12,7 @@ pub(super) struct Host {
     may_use: fn(&Path) -> bool,
 }
 
-/// A process.
+/// A process of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) id: u32,
@@ -48,7 +48,7 @@ impl Host {
     pub(super) fn may_use(&self, absolute: &str) -> bool {
         (self.may_use)(&self.path(absolute))
     }
-    /// The names in a folder, in order; none if it is not there.
+    /// Returns the sorted names in a folder; empty if it does not exist.
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(folder))
             .into_iter()
@@ -80,8 +80,8 @@ impl Host {
         self.processes().into_iter().find(|p| p.name == name)
     }
 
-    /// Who has this open: a path, or `socket:[inode]`. Of other users' processes, only root is
-    /// told.
+    /// Returns the process that has this file open: a path, or `socket:[inode]`. Only root can see
+    /// processes of other users.
     pub(super) fn holder(&self, what: &str) -> Option<Process> {
         self.processes().into_iter().find(|p| {
             let folder = format!("/proc/{}/fd", p.id);

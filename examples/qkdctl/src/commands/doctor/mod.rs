@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::time::SystemTime;
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Grade {
@@ -33,13 +33,13 @@ enum Grade {
     Fail,
 }
 
-/// What was found, and what to do about it.
+/// A finding, with the recommended action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     check: &'static str,
     grade: Grade,
     found: String,
-    /// What to do; nothing, if all is well.
+    /// Recommended action; `None` if there is nothing to do.
     todo: Option<String>,
 }
 

@@ -10,7 +10,7 @@ const FILES: &str = "open files";
 /// 2026-01-01T00:00:00Z: it is later than that.
 const NOT_BEFORE: Duration = Duration::from_secs(1_767_225_600);
 
-/// Where those who keep the clock in step leave a sign of it: systemd-timesyncd, chrony, ntpsec.
+/// Files by which services show that the clock is synchronised: systemd-timesyncd, chrony, ntpsec.
 const IN_STEP: [&str; 3] = [
     "/run/systemd/timesync/synchronized",
     "/run/chrony/chronyd.pid",
@@ -37,7 +37,7 @@ pub(super) fn clock(machine: &Host, now: SystemTime) -> Finding {
     )
 }
 
-/// How many files this user may have open.
+/// Checks how many files this user may have open.
 pub(super) fn open_files() -> Finding {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((soft, _)) => files(soft),

@@ -116,7 +116,7 @@ pub(super) async fn encryption(channel: Channel<'_>, is_on: bool) -> Result<u8> 
     channel.make(change, before, call).await
 }
 
-/// What happens to traffic once the keys are gone.
+/// Returns the effect on traffic after the keys are destroyed.
 fn without_key(mode: FailureMode) -> &'static str {
     match mode {
         FailureMode::Block => "Traffic stops until new keys are staged at both ends.",

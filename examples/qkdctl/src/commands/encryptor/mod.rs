@@ -1,4 +1,4 @@
-//! `qkdctl encryptor`
+//! The command `qkdctl encryptor`.
 
 mod change;
 mod roll_pair;

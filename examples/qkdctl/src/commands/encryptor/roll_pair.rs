@@ -101,7 +101,7 @@ struct Pair<'a> {
     size: Bits,
 }
 
-/// What a roll spent and how far it came.
+/// Keys that a roll consumed, and its progress.
 struct Attempt {
     /// The key that was taken.
     key_id: Option<KeyId>,
@@ -316,7 +316,7 @@ impl Pair<'_> {
         Ok(attempt)
     }
 
-    /// What a roll that a signal ended has spent and left.
+    /// Describes the keys that an interrupted roll consumed, and the state that it left.
     fn stopped(&self, key: Option<&KeyId>, twin_taken: bool, reached: &Reached) -> String {
         let Some(key) = key else {
             return "nothing was taken or changed".to_owned();
@@ -345,7 +345,7 @@ impl Pair<'_> {
         ]
     }
 
-    /// Prints on standard error what both ends are, behind a roll that failed.
+    /// Prints the state of both ends on standard error, after a failed roll.
     async fn print_state(&self) {
         let [near, far] = self.now().await;
         output::error_line(output::pairs(&rows(&near, &far)).trim_end());

@@ -15,10 +15,10 @@ use qkd_hal::{
 use std::{cell::Cell, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How often the state is read while it is waited for.
+/// Interval at which the state is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is wanted of a module.
+/// Action on a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Start,
@@ -85,7 +85,7 @@ pub(super) async fn run(
     let target = Target::open(session, output, device, yes).await?;
     let module = target.device.opened.module()?;
     let before = module.status().await?;
-    // A state that rests on an assumption is no reason to send nothing.
+    // A state that rests on an assumption is not a reason to send nothing.
     let is_already = action != Action::Calibrate
         && action.is_reached(before.state)
         && module

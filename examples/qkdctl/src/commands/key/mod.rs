@@ -1,4 +1,4 @@
-//! `qkdctl key`
+//! The command `qkdctl key`.
 
 mod control;
 
@@ -101,7 +101,7 @@ pub(crate) async fn run(session: &Session, output: Output, command: KeyCommand) 
     }
 }
 
-/// The keys have left the store, and nobody has them.
+/// Creates the error for keys that have left the store and were not written.
 fn void(keys: &[Key], error: Error) -> Error {
     let ids = keys
         .iter()

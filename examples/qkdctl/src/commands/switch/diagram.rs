@@ -22,7 +22,7 @@ pub(super) fn draw(geometry: Geometry, paths: &CrossConnects, ports: &[PortStatu
     }
 }
 
-/// A mark for a port that carries nothing for another reason than that nobody connected it.
+/// Returns a mark for a port that cannot be used; `None` if it is only not connected.
 fn out_of_use(port: Option<&&PortStatus>) -> Option<char> {
     match port?.state {
         PortState::Disabled => Some('x'),
@@ -31,8 +31,8 @@ fn out_of_use(port: Option<&&PortStatus>) -> Option<char> {
     }
 }
 
-/// Rows are ingress ports, columns egress ports; behind each row, its path with the powers that are
-/// measured.
+/// Draws a matrix: rows are ingress ports, columns egress ports; each row ends with its path and
+/// the measured powers.
 fn matrix(
     ingress: u32,
     egress: u32,

@@ -1,4 +1,4 @@
-//! `qkdctl switch`
+//! The command `qkdctl switch`.
 
 mod diagram;
 pub(crate) mod optics;

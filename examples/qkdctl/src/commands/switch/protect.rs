@@ -1,4 +1,4 @@
-//! `qkdctl switch protect`: how protection groups stand, and what an operator does to them.
+//! `qkdctl switch protect`: status of protection groups, settings and external commands.
 
 use crate::{
     cli::ProtectCommand,
@@ -69,7 +69,7 @@ pub(super) async fn run(session: &Session, output: Output, command: ProtectComma
     }
 }
 
-/// What is wanted of a group.
+/// Action on a protection group.
 enum ProtectAction {
     Settings(Vec<ProtectionSetting>),
     Command(ExternalCommand),
@@ -111,7 +111,7 @@ impl ProtectAction {
         })
     }
 
-    /// What is at stake, before it is done.
+    /// Returns the warning that precedes the action.
     fn warning(&self, now: &ProtectionStatus) -> &'static str {
         match self {
             Self::Settings(all)
@@ -209,7 +209,7 @@ impl ProtectAction {
         Ok(guard.exit_code(0))
     }
 
-    /// Refuses here what the box, or its driver, would refuse: before anything is changed.
+    /// Refuses what the device or its driver would refuse, before anything is changed.
     fn check(&self, protection: &dyn Protection, now: &ProtectionStatus) -> Result<()> {
         let declared = protection.protection_capabilities();
         match self {
@@ -266,13 +266,13 @@ impl ProtectAction {
     }
 }
 
-/// An error behind settings that were made.
+/// Adds to an error the settings that were applied before.
 fn with_completed_settings(done: &[ProtectionSetting], error: Error) -> Error {
     let done: Vec<_> = done.iter().map(ToString::to_string).collect();
     roll::with_progress(&format!("done before: {}", done.join(", ")), error)
 }
 
-/// All groups as they stand, or the one that is named.
+/// Reads the status of all groups, or of the named one.
 pub(super) async fn groups(
     protection: &dyn Protection,
     wanted: Option<&str>,
@@ -312,7 +312,7 @@ async fn the_group(protection: &dyn Protection, wanted: Option<&str>) -> Result<
     }
 }
 
-/// Why a group that would go over by itself does not rest.
+/// Returns why an automatic group does not return to its preferred path.
 fn switch_away_verb(request: SwitchRequest) -> &'static str {
     match request {
         SwitchRequest::DoNotRevert => "and stays there: it does not revert",
@@ -322,7 +322,7 @@ fn switch_away_verb(request: SwitchRequest) -> &'static str {
     }
 }
 
-/// Why a group would not go over by itself, or would not find light there.
+/// Returns why a group would not switch over automatically, or would find no signal.
 fn unprotected(now: &ProtectionStatus) -> String {
     let others = || now.paths.iter().filter(|p| p.path != now.active.path);
     let names = |all: Vec<&str>| all.join(", ");
@@ -348,7 +348,7 @@ fn unprotected(now: &ProtectionStatus) -> String {
     }
 }
 
-/// How a group stands, in a few lines.
+/// Returns the status of a group in a few lines.
 pub(super) fn describe(now: &ProtectionStatus) -> String {
     let state = match (now.is_protected(), now.active.request) {
         (true, SwitchRequest::NoRequest) => paint(TextStyle::Good, "protected"),

@@ -1,4 +1,4 @@
-//! What is watched of a device: its readings, in the order in which they are shown.
+//! Watched values of a device, in the order in which they are shown.
 
 use crate::output;
 use qkd_driver_kit::OpenedDevice;
@@ -13,13 +13,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// One reading.
+/// One watched value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Item {
     pub(super) name: String,
-    /// For programs.
+    /// Value in JSON output.
     pub(super) value: Value,
-    /// For people.
+    /// Value as text for people.
     pub(super) shown: String,
 }
 
@@ -63,7 +63,7 @@ impl Readings {
     }
 }
 
-/// `None` for what the device lacks, or cannot tell yet.
+/// Returns `None` for a value that the device does not have or cannot report yet.
 fn had<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -113,8 +113,8 @@ pub(crate) async fn run(mut session: Session, output: Output, watch: Watch) -> R
     broken.map_or_else(|| Ok(picture.code()), Err)
 }
 
-/// A device's name of the inventory, also where its URI was given; otherwise its URI, without
-/// parameters where that tells it from the others.
+/// Returns the name of a device in the inventory, even if its URI was given; otherwise its URI,
+/// without parameters if it is unique without them.
 fn label(session: &Session, given: &str, uri: &DeviceUri, all: &[DeviceUri]) -> String {
     if !given.contains("://") {
         return given.to_owned();
@@ -224,7 +224,7 @@ impl Show {
             })
     }
 
-    /// Prints a line for each piece of news; whether anybody reads them.
+    /// Prints one line for each update; returns whether standard output can be written.
     fn log(&self, at: SystemTime, device: &DeviceState, lines: &[Line]) -> bool {
         let mut out = anstream::stdout();
         let time = humantime::format_rfc3339_millis(at);

@@ -17,10 +17,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// What was learned of a device.
+/// Update about a device.
 #[derive(Debug)]
 pub(super) enum Update {
-    /// Who answers. Comes once for each opening.
+    /// Identity of the device, sent once for each opening.
     Identity(Identity),
     Readings(Readings),
     Event(Arc<Event>),
@@ -39,14 +39,14 @@ pub(super) struct Report {
     pub(super) news: Update,
 }
 
-/// How often, and how many times.
+/// Interval and number of the polls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PollSchedule {
     pub(super) interval: Duration,
     pub(super) count: Option<u64>,
 }
 
-/// Whether it may come back without anybody mending an argument.
+/// Returns whether the device may recover without a change of the arguments.
 fn may_come_back(kind: ErrorKind) -> bool {
     kind.is_transient() || kind == ErrorKind::Closed
 }
@@ -60,10 +60,10 @@ struct Follower {
     reports: Sender<Report>,
 }
 
-/// Follows a device until it was read so many times, or nobody listens.
+/// Polls a device until it was read the requested number of times, or the receiver is closed.
 ///
 /// # Errors
-/// If it cannot be opened the first time, and waiting would not help.
+/// If the device cannot be opened the first time, and waiting would not help.
 pub(super) async fn follow(
     session: Arc<Session>,
     place: usize,
@@ -115,7 +115,7 @@ pub(super) async fn follow(
     Ok(())
 }
 
-/// The next event; never, where there are none.
+/// Returns the next event; waits for ever if there are no events.
 async fn next(events: &mut Option<EventStream>) -> Option<StreamItem> {
     match events {
         Some(stream) => stream.next().await,
@@ -125,7 +125,7 @@ async fn next(events: &mut Option<EventStream>) -> Option<StreamItem> {
 
 impl Follower {
     async fn send(&self, news: Update) {
-        // That nobody listens ends the loop.
+        // A closed receiver ends the loop.
         let _ = self
             .reports
             .send(Report {
@@ -146,7 +146,7 @@ impl Follower {
 
     async fn read(&mut self) -> Result<Readings> {
         if self.opened.is_none() {
-            // The lock ends with the reading: who watches a device keeps nobody from changing it.
+            // The lock ends with the reading, so that watching a device does not block changes.
             let Device {
                 uri,
                 opened,

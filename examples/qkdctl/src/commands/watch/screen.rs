@@ -22,7 +22,7 @@ pub(super) struct Screen {
     colours: bool,
 }
 
-/// What a person did.
+/// Action of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UserAction {
     Leave,
@@ -43,7 +43,7 @@ fn restore() {
 
 impl Screen {
     pub(super) fn open() -> io::Result<Self> {
-        // A panic is told on the screen on which people read.
+        // A panic message is printed on the normal screen.
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             restore();
@@ -58,7 +58,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Columns and lines.
+    /// Returns the size of the terminal: columns and lines.
     pub(super) fn size() -> (usize, usize) {
         terminal::size().map_or((80, 24), |(w, h)| (w.into(), h.into()))
     }

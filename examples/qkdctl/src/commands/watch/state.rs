@@ -1,4 +1,4 @@
-//! What is known of all devices now, and what of it is new.
+//! Known state of all devices, and its changes.
 
 use super::{
     items::{Item, Readings},
@@ -67,21 +67,21 @@ pub(super) struct Replaced {
     pub(super) before: Identity,
 }
 
-/// How a device is called.
+/// Name of a device on the screen.
 #[derive(Debug, Clone)]
 pub(super) struct Name {
     pub(super) label: String,
     pub(super) uri: String,
 }
 
-/// A device.
+/// State of one device.
 #[derive(Debug, Default)]
 pub(super) struct DeviceState {
     /// As it is shown.
     pub(super) label: String,
     pub(super) uri: String,
     pub(super) identity: Option<Identity>,
-    /// Which device was replaced, until that is acknowledged.
+    /// The replaced device, until it is acknowledged.
     pub(super) replaced: Option<Replaced>,
     pub(super) readings: Option<Readings>,
     /// Names of the readings that the last reading changed.
@@ -98,7 +98,7 @@ pub(super) struct WatchState {
     acknowledges: bool,
 }
 
-/// In one word.
+/// Returns the kind of an error as one word.
 fn word(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Busy => "busy",
@@ -173,7 +173,7 @@ impl WatchState {
 }
 
 impl DeviceState {
-    /// Whether another device responds than before, and nobody has acknowledged it.
+    /// Returns whether another device responds than before, and this was not acknowledged.
     pub(super) fn is_replaced(&self) -> bool {
         self.replaced.is_some()
     }
@@ -303,7 +303,7 @@ impl Line {
             _ => false,
         }
     }
-    /// In words.
+    /// Returns the status as text.
     pub(super) fn status_text(&self) -> String {
         match self {
             Self::Readings { values, .. } => format!("{} readings", values.len()),

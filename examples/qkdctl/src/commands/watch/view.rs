@@ -1,4 +1,4 @@
-//! How the picture is laid out on so many columns and lines.
+//! Layout of the state for a number of columns and lines.
 
 use super::{
     items::Item,
@@ -18,7 +18,7 @@ pub(super) struct Span {
     text: String,
 }
 
-/// A line.
+/// One line of the screen.
 pub(super) type Row = Vec<Span>;
 
 fn span(tone: impl Into<Option<TextStyle>>, text: impl AsRef<str>) -> Span {
@@ -28,7 +28,8 @@ fn span(tone: impl Into<Option<TextStyle>>, text: impl AsRef<str>) -> Span {
     }
 }
 
-/// What a device wrote may hold anything: what would move the cursor is made visible.
+/// Cleans text from a device, which may contain anything: characters that move the cursor are
+/// escaped.
 pub(super) fn printable(text: &str) -> String {
     output::clean(text).into_owned()
 }
@@ -53,7 +54,7 @@ pub(super) fn text(row: &Row, colours: bool) -> String {
         .collect()
 }
 
-/// The picture, on at most so many columns and lines.
+/// Lays out the state on at most `width` columns and `height` lines.
 pub(super) fn rows(picture: &WatchState, heading: &str, width: usize, height: usize) -> Vec<Row> {
     let mut rows = vec![vec![span(TextStyle::Quiet, heading)]];
     for device in &picture.devices {
@@ -136,7 +137,7 @@ fn title(device: &DeviceState) -> Row {
 /// The fewest columns in which text is wrapped.
 const MIN_WRAP: usize = 20;
 
-/// A text behind a prefix, wrapped at words, and indented as the prefix is wide.
+/// Wraps a text at words after a prefix, with a hanging indent of the width of the prefix.
 fn wrapped(prefix: Span, tone: Option<TextStyle>, text: &str, width: usize) -> Vec<Row> {
     let indent = prefix.text.chars().count();
     let room = width.saturating_sub(indent).max(MIN_WRAP);
@@ -155,12 +156,13 @@ fn wrapped(prefix: Span, tone: Option<TextStyle>, text: &str, width: usize) -> V
 /// A cell wider than this has a line to itself.
 const CELL: usize = 40;
 
-/// In as many columns as there is room for; what has changed stands out, what is old recedes.
+/// Lays out the values in as many columns as fit; changed values are highlighted, old ones are
+/// dimmed.
 fn readings(device: &DeviceState, width: usize) -> Vec<Row> {
     let Some(readings) = &device.readings else {
         return Vec::new();
     };
-    // Health stands in the title.
+    // The health is in the title.
     let items = || readings.items.iter().filter(|i| i.name != "health");
     let length = |item: &Item| item.name.chars().count() + item.shown.chars().count();
     let name = items()

@@ -25,7 +25,7 @@ use std::{
 const BAUD: u32 = 9600;
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What went over the line.
+/// Recorded exchanges of the line.
 #[derive(Debug, Default)]
 struct Wire {
     requests: Vec<u8>,
@@ -54,7 +54,7 @@ fn frames(bytes: &[u8]) -> Result<Vec<Frame>, String> {
     Ok(frames.to_vec())
 }
 
-/// A line on which somebody works, and then our driver.
+/// A line that another client used before our driver.
 struct Bench {
     path: String,
     switch: Arc<Switch>,
@@ -92,7 +92,7 @@ impl Bench {
         })
     }
 
-    /// What was written and answered since the last call.
+    /// Returns what was written and answered since the last call.
     fn received_frames(&self) -> Result<(Vec<Frame>, Vec<Frame>), String> {
         let wire = std::mem::take(&mut *self.wire.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((frames(&wire.requests)?, frames(&wire.replies)?))

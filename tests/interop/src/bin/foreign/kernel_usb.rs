@@ -1,6 +1,6 @@
-//! Our USB link and driver in a virtual machine with Debian's kernel as it is shipped: `rusb`,
-//! libusb, usbfs and `vhci_hcd` stand between them and our emulator, as they stand between them and
-//! a device. QEMU emulates the processor (`-accel tcg`), so that no KVM is needed.
+//! Our USB link and driver in a virtual machine with Debian's kernel as shipped: `rusb`, libusb,
+//! usbfs and `vhci_hcd` connect them to our emulator as they would to a device. QEMU emulates the
+//! processor (`-accel tcg`), so that KVM is not needed.
 
 use crate::{expect, print_check, tool};
 use std::path::Path;

@@ -12,7 +12,7 @@ const DESCR: &str = ".1.3.6.1.2.1.1.1.0";
 const OBJECT_ID: &str = ".1.3.6.1.2.1.1.2.0";
 const CONTACT: &str = ".1.3.6.1.2.1.1.4.0";
 const ENGINE_TIME: &str = ".1.3.6.1.6.3.10.2.1.3.0";
-/// A longer wait for what a pair does by itself than any of it takes.
+/// Longer than any automatic process of a pair takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Keys made for these checks.
@@ -35,7 +35,7 @@ struct Row {
 }
 
 impl Row {
-    /// Whether its value moves by itself.
+    /// Returns whether the value changes without a SET.
     fn moves(&self) -> bool {
         matches!(self.kind.as_str(), "Counter32" | "Counter64" | "Timeticks")
             || self.name == ENGINE_TIME
@@ -317,7 +317,7 @@ impl Peer {
             .run("snmpset", &community, &[], &[CONTACT, "s", "anybody"])
             .err()
             .ok_or("a community wrote")?;
-        // RFC 3413, 3.2: there is no view to write.
+        // RFC 3413, 3.2: the community has no view for writing.
         expect(
             error.contains("authorizationError") && self.get(CONTACT)? == before,
             || format!("a SET by a community: {error}"),
@@ -463,7 +463,7 @@ fn packetlight(peers: &[Peer]) -> Result<(), String> {
     Ok(())
 }
 
-/// TIMETRA-MACSEC-MIB.
+/// Prefix of TIMETRA-MACSEC-MIB.
 const MACSEC: &str = ".1.3.6.1.4.1.6527.3.1.2.114";
 /// tmnxMacsecMkaStatsTable, column 6: its Unsigned32 counts messages.
 const MKA_MESSAGES: &str = ".1.3.6.1.4.1.6527.3.1.2.114.3.2.1.6.";
@@ -539,7 +539,7 @@ fn nokia(peers: &[Peer]) -> Result<(), String> {
             format!("the CAK reads as {} {}", got.kind, got.value)
         })?;
         peer.hides(&[SECRET])?;
-        // The name of the key is no secret; what finds it would find the key.
+        // The name of the key is not secret; a search that finds it would find the key.
         expect(peer.hides(&[&ckn]).is_err(), || {
             "the CKN, which is shown, was not found".to_owned()
         })?;

@@ -28,7 +28,7 @@ fn v3<'a>(user: &'a str, auth: &'a str, privacy: &'a str) -> Vec<&'a str> {
     ]
 }
 
-/// Has a tool tell a linkDown of port `port`; an inform is tried once, for a second.
+/// Sends a linkDown of port `port` with a tool; an inform is tried once, for one second.
 async fn send_notification(
     name: &str,
     security: &[&str],
@@ -139,8 +139,8 @@ pub(crate) fn run() -> Result<String, String> {
                 || format!("{what}: an inform was acknowledged"),
             )?;
         }
-        // Datagrams of one host to another on the loopback keep their order: whatever was heard
-        // before this one would be there now.
+        // Datagrams from one host to another on the loopback keep their order: any earlier one
+        // would have been received before this one.
         send_notification("snmpinform", &known[0].1, &to, 100).await?;
         expect_notification(&mut received, "the first after the strangers", 100).await?;
         expect(

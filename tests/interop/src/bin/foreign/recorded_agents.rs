@@ -25,15 +25,15 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// For what a pair does by itself, and for snmpsim to come up.
+/// Deadline for automatic processes of a pair, and for the start of snmpsim.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What a driver tells of a box.
+/// State of a device as reported by a driver.
 #[derive(Debug, Default, PartialEq)]
 struct ReportedIdentity {
-    /// What stays as it is.
+    /// Values that do not change.
     facts: Vec<String>,
-    /// What grows.
+    /// Values that increase.
     counts: Vec<(String, u64)>,
 }
 
@@ -124,7 +124,7 @@ impl ReportedIdentity {
         Ok(())
     }
 
-    /// Whether this was told between those two.
+    /// Checks that this state is between the other two.
     fn between(&self, before: &Self, after: &Self) -> Result<(), String> {
         expect(before.facts == after.facts, || {
             format!("the emulator did not keep still: {before:?} {after:?}")
@@ -162,7 +162,8 @@ async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<OpenedDevi
     qkd_hardware::registry().open(uri, &context).await
 }
 
-/// A box of the emulator: its URI, and what the driver told of it before and after it was recorded.
+/// An emulated device: its URI, and the state reported by the driver before and after it was
+/// recorded.
 struct Recorded {
     uri: String,
     community: String,
@@ -346,7 +347,7 @@ impl Server {
         })
     }
 
-    /// PyPI `snmpsim`: one process for all recordings, which communities tell apart.
+    /// Starts PyPI `snmpsim`: one process for all recordings, which communities distinguish.
     fn snmpsim(folder: &Path, data: &Path) -> Result<Self, String> {
         Self::start("snmpsim", folder, |port, folder| {
             let python = PathBuf::from(std::env::var("QKD_CI_PYTHON").unwrap_or_default());
@@ -355,8 +356,8 @@ impl Server {
                 .arg(format!("--data-dir={}", data.display()))
                 .arg(format!("--cache-dir={}", folder.join("cache").display()))
                 .arg(format!("--agent-udpv4-endpoint=127.0.0.1:{port}"));
-            // It refuses to be root unless it is told who else to be; another user could not read
-            // its modules in root's home.
+            // As root, it requires another user; another user could not read its modules in root's
+            // home.
             let is_root = std::fs::metadata(folder)
                 .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
                 .map_err(|e| e.to_string())?;

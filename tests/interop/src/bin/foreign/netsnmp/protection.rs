@@ -1,5 +1,5 @@
-//! The agents of boxes that protect, and of the Polatis matrix: what is set moves light, what must
-//! not be set is refused, and a switch-over is notified.
+//! The agents of protection switches and of the Polatis matrix: SETs change paths, forbidden SETs
+//! are refused, and a switch-over is notified.
 
 use super::{COMMUNITY, Peer};
 use crate::{expect, print_check};
@@ -102,7 +102,7 @@ impl Bench {
     }
 }
 
-/// What every agent must do, whatever its objects.
+/// Checks that every agent must pass, whatever its objects.
 fn common(
     peer: &Peer,
     what: &str,
@@ -240,7 +240,7 @@ async fn fs_olp() -> Result<(), String> {
 fn aps(column: u32) -> String {
     format!(".1.3.6.1.4.1.4515.1.11.1.1.1.{column}.1294848")
 }
-/// optApsTrapSwitchover.
+/// OID of optApsTrapSwitchover.
 const APS_TRAP: &str = ".1.3.6.1.4.1.4515.1.11.2.1";
 
 async fn packetlight() -> Result<(), String> {
@@ -298,7 +298,7 @@ async fn packetlight() -> Result<(), String> {
     Ok(())
 }
 
-/// Below polatis(26592).2.
+/// Returns the OID below polatis(26592).2.
 fn p(rest: &str) -> String {
     format!(".1.3.6.1.4.1.26592.2.{rest}")
 }
@@ -355,7 +355,7 @@ async fn polatis() -> Result<(), String> {
     Ok(())
 }
 
-/// All of them.
+/// Checks all agents.
 pub(super) async fn all() -> Result<(), String> {
     for name in ["scte-hms-ab", "scte-hms-2x2"] {
         scte(name).await.map_err(|e| format!("{name}: {e}"))?;
