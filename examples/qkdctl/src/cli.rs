@@ -328,7 +328,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Brings up a testbed of all families over their real wires, drives and faults it, tells the
+    /// Brings up a testbed of most families over their real wires, drives and faults it, tells the
     /// story, and holds it against the conformance suite.
     ///
     /// Needs no hardware, and reads nothing of this machine. Ends with a page that says which

@@ -1,4 +1,4 @@
-//! `qkdctl demo`: a testbed of all families over their real wires, driven and faulted, told as a
+//! `qkdctl demo`: a testbed of most families over their real wires, driven and faulted, told as a
 //! story with a verdict, and then held against the conformance suite.
 
 mod chapters;
