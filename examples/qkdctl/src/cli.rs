@@ -328,7 +328,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Start a testbed of all families on their real transports, use it, inject faults, print each
+    /// Start a testbed of most families on their real transports, use it, inject faults, print each
     /// step, and run the conformance suite.
     ///
     /// Needs no hardware and reads nothing of this host. Writes a page with the results, as a

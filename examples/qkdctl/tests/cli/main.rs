@@ -15,6 +15,7 @@ mod keys;
 mod locks;
 mod pairs;
 mod protection;
+mod readme;
 mod schemas;
 mod signals;
 mod switches;

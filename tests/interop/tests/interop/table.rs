@@ -96,6 +96,53 @@ fn of(what: VerificationScope) -> &'static str {
     }
 }
 
+/// The short table of the README.
+fn readme_table() -> String {
+    let mut out = String::from(
+        "\n| driver | family | kinds | transports | maturity |\n|---|---|---|---|---|\n",
+    );
+    for i in infos() {
+        let kinds: Vec<_> = i.kinds.iter().map(ToString::to_string).collect();
+        let transports: Vec<_> = i.transports.iter().map(|t| t.name).collect();
+        let _ = writeln!(
+            out,
+            "| [`{}`](drivers/{}/src/docs.md) | {} | {} | {} | {} |",
+            i.name,
+            i.name,
+            i.family,
+            kinds.join(", "),
+            transports.join(", "),
+            i.maturity
+        );
+    }
+    out.push('\n');
+    out
+}
+
+#[test]
+fn the_table_of_the_readme_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (start, rest) = text.split_once("<!-- drivers:").unwrap();
+    let (comment, rest) = rest.split_once("-->\n").unwrap();
+    let (table, end) = rest.split_once("<!-- end of drivers -->").unwrap();
+    if std::env::var_os("QKD_UPDATE").is_some() {
+        let made = readme_table();
+        let text = format!("{start}<!-- drivers:{comment}-->\n{made}<!-- end of drivers -->{end}");
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    assert!(
+        table == readme_table(),
+        "the drivers in README.md are out of date: run QKD_UPDATE=1 cargo test -p qkd-interop"
+    );
+    let count = infos().len();
+    assert!(
+        start.contains(&format!(" {count} driver families")),
+        "README.md does not say that there are {count} driver families"
+    );
+}
+
 #[test]
 fn the_table_is_that_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../drivers/README.md");

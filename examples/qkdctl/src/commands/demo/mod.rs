@@ -1,4 +1,4 @@
-//! `qkdctl demo`: a testbed of all families on their real transports, used and faulted, with a log
+//! `qkdctl demo`: a testbed of most families on their real transports, used and faulted, with a log
 //! and a verdict, and then tested with the conformance suite.
 
 mod log;

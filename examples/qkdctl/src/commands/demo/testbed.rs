@@ -1,4 +1,4 @@
-//! The testbed: emulators of all families, and the drivers' handles on them, opened by URI.
+//! The testbed: emulators of most families, and the drivers' handles on them, opened by URI.
 
 use super::log::DemoLog;
 use qkd_driver_kit::{
@@ -34,7 +34,17 @@ pub(crate) struct Testbed {
 
 impl Testbed {
     pub(crate) async fn start(seed: u64, story: &mut DemoLog) -> Result<Self> {
-        story.section("A testbed comes up: eight families on five wires");
+        let registry = qkd_hardware::registry();
+        // The name of a profile begins with that of its driver.
+        let is_emulated = |driver: &str| PROFILES.iter().any(|(name, _)| name.starts_with(driver));
+        let families = registry.drivers().count();
+        let emulated = registry
+            .drivers()
+            .filter(|d| is_emulated(d.info().name))
+            .count();
+        story.section(&format!(
+            "A testbed comes up: {emulated} of {families} driver families on their real wires"
+        ));
         let internal = |e: std::io::Error| {
             Error::new(
                 ErrorKind::Internal,
@@ -81,15 +91,10 @@ impl Testbed {
                     users.push((c.user.clone(), security));
                 }
             }
-            let places: Vec<_> = ready
-                .endpoints
-                .iter()
-                .map(|e| format!("{} {}", e.bus, e.address))
-                .collect();
-            story.log(format!("{name}: {}", places.join(", ")));
+            let buses: Vec<&str> = ready.endpoints.iter().map(|e| e.bus).collect();
+            story.log(format!("{name}: {}", counted(&buses)));
             running.insert(*name, emulator);
         }
-        let registry = qkd_hardware::registry();
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)
@@ -186,9 +191,38 @@ impl Testbed {
     }
 }
 
+/// Returns the buses in their order, each once and with its number: `2 tcp, serial`. The addresses
+/// are in the URIs, which the next chapter shows.
+fn counted(buses: &[&str]) -> String {
+    let mut out: Vec<String> = Vec::new();
+    for (at, bus) in buses.iter().enumerate() {
+        if buses[..at].contains(bus) {
+            continue;
+        }
+        out.push(match buses.iter().filter(|b| *b == bus).count() {
+            1 => (*bus).to_owned(),
+            n => format!("{n} {bus}"),
+        });
+    }
+    out.join(", ")
+}
+
 /// An address for the receiver of notifications, which is bound only after the agents that send
 /// to it: its host is not that of the agents, so that none of them takes it first.
 fn free_udp_address() -> std::io::Result<String> {
     let socket = std::net::UdpSocket::bind("127.0.0.2:0")?;
     Ok(socket.local_addr()?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bus_is_named_once_with_its_number() {
+        assert_eq!(
+            counted(&["tcp", "serial", "tcp", "snmp"]),
+            "2 tcp, serial, snmp"
+        );
+    }
 }
