@@ -388,7 +388,7 @@ impl CaseContext {
             ("what errors and handles print", &seen.printed),
         ] {
             if seen.secrets.iter().any(|secret| shows(text, secret)) {
-                wrong.push(format!("a secret stands in {place}"));
+                wrong.push(format!("a secret appears in {place}"));
             }
         }
         Notes {

@@ -184,7 +184,7 @@ impl Dut {
             deviation
                 .expires
                 .parse::<jiff::civil::Date>()
-                .map_err(|_| format!("the deviation from {} expires on `{}`, which is no date such as 2027-03-31", deviation.requirement, deviation.expires))?;
+                .map_err(|_| format!("the deviation from {} expires on `{}`, which is not a date such as 2027-03-31", deviation.requirement, deviation.expires))?;
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(crate) async fn check(dut: &Dut, opened: &OpenedDevice) -> Result<(), String
     if let Some(channel) = &dut.channel {
         let encryptor = opened
             .encryptor()
-            .map_err(|_| "channel: this device is no encryptor".to_owned())?;
+            .map_err(|_| "channel: this device is not an encryptor".to_owned())?;
         // A device that does not answer is the cases' to report.
         if can(Operation::Channels)
             && let Ok(channels) = encryptor.channels().await

@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(
                 profile.must().count(),
                 profile.must.len(),
-                "{name}: an operation that is none: {:?}",
+                "{name}: unknown operation: {:?}",
                 profile.must
             );
             for want in &profile.requires {

@@ -68,7 +68,7 @@ impl FromStr for Impact {
             .find(|i| i.name() == text)
             .ok_or_else(|| {
                 format!(
-                    "`{text}` is no impact; it is observe, reversible, disruptive or destructive"
+                    "invalid impact `{text}`; expected observe, reversible, disruptive or destructive"
                 )
             })
     }

@@ -434,7 +434,7 @@ pub(crate) fn warn_not_restored(all: &[Snapshot], why: &str, watcher: &dyn RunOb
 pub(crate) fn not_restored_text(stood: &Snapshot, why: &str) -> String {
     let stood = stood.to_string();
     format!(
-        "COULD NOT BE PUT BACK: it stood at {}: {why}",
+        "NOT RESTORED: previous state was {}: {why}",
         printable(&stood, 400)
     )
 }

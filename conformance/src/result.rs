@@ -460,7 +460,7 @@ impl Results {
             schema: u32,
         }
         let head: Head =
-            serde_json::from_str(text).map_err(|e| format!("this is no result file: {e}"))?;
+            serde_json::from_str(text).map_err(|e| format!("not a result file: {e}"))?;
         if head.schema != SCHEMA_VERSION {
             return Err(format!(
                 "this result file has schema {}; this program reads {SCHEMA_VERSION}",

@@ -119,7 +119,7 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
     case.needs.iter().find_map(|need| {
         let why = match need {
             Precondition::Live if on == TargetKind::Recording => {
-                "a recording does not answer by itself"
+                "a recording cannot be used for this case"
             }
             Precondition::Emulator
                 if !matches!(
@@ -404,7 +404,7 @@ async fn answers(session: &Arc<Session>) -> bool {
 fn lasting(state: &str) -> Vec<&str> {
     state
         .lines()
-        .filter(|line| !line.trim_start().starts_with("orders: "))
+        .filter(|line| !line.trim_start().starts_with("commands: "))
         .collect()
 }
 

@@ -39,7 +39,7 @@ pub enum Refusal {
     /// The file names a port, parameter, channel or group that the device has not, or its URI is
     /// wrong.
     WrongFile(String),
-    /// Another device responds at the address, or another make of device.
+    /// Another device responds at the address, or a device of another vendor.
     OtherDevice(String),
 }
 

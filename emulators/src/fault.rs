@@ -109,7 +109,7 @@ pub struct FaultSpec {
 
 fn number<T: FromStr>(name: &str, text: &str) -> Result<T, String> {
     text.parse()
-        .map_err(|_| format!("`{text}` is no number for {name}"))
+        .map_err(|_| format!("invalid number `{text}` for {name}"))
 }
 
 fn probability(name: &str, value: Option<&str>) -> Result<f64, String> {
@@ -123,7 +123,8 @@ fn probability(name: &str, value: Option<&str>) -> Result<f64, String> {
 
 fn duration(name: &str, value: Option<&str>) -> Result<Duration, String> {
     let text = value.ok_or_else(|| format!("{name} needs a time, such as {name}=200ms"))?;
-    humantime::parse_duration(text).map_err(|e| format!("`{text}` is no time for {name}: {e}"))
+    humantime::parse_duration(text)
+        .map_err(|e| format!("invalid duration `{text}` for {name}: {e}"))
 }
 
 fn decibels(name: &str, value: Option<&str>) -> Result<f64, String> {
@@ -151,7 +152,7 @@ impl FromStr for FaultSpec {
                 None if part == "once" => trigger.once = true,
                 _ => {
                     return Err(format!(
-                        "`@{part}` is no trigger: @after=N, @at=TIME, @once"
+                        "invalid trigger `@{part}`: expected @after=N, @at=TIME or @once"
                     ));
                 }
             }
@@ -211,7 +212,7 @@ impl FromStr for FaultSpec {
             "clear" => bare(Fault::Device(D::Clear))?,
             _ => {
                 return Err(format!(
-                    "`{name}` is no fault; docs/emulators.md lists them"
+                    "unknown fault `{name}`; docs/emulators.md lists the faults"
                 ));
             }
         };
@@ -384,9 +385,7 @@ impl FaultInjector {
         match (&spec.fault, spec.trigger.after) {
             (Fault::Device(fault), 0) => {
                 let device = self.lock().device.clone();
-                device
-                    .ok_or("there is no device behind this wire")?
-                    .apply(fault)?;
+                device.ok_or("this wire has no device")?.apply(fault)?;
                 if *fault == DeviceFault::Reboot {
                     self.lock().restarts.send_modify(|n| *n += 1);
                 }

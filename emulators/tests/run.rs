@@ -273,7 +273,7 @@ fn a_signal_ends_it_though_its_input_is_open() {
         std::thread::spawn(move || ended.send(lines.read_line(&mut String::new())));
         let read = end
             .recv_timeout(Duration::from_secs(20))
-            .expect("it ends though nobody closed its input");
+            .expect("it ends although its input is open");
         assert_eq!(read.unwrap(), 0, "it says nothing more");
         assert!(serving.orders.is_some() && serving.child.wait().unwrap().success());
         assert!(!link.is_symlink(), "the link goes with it");

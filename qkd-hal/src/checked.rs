@@ -404,7 +404,7 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
                     Some(qber) if !(0.0..=1.0).contains(&qber.value.0) => Err(Error::misbehaved(
                         DeviceMisbehaved::QberOutOfRange,
                         format!(
-                            "the device tells a QBER of {}, which is not within 0 to 1",
+                            "the device reports a QBER of {}, which is not within 0 to 1",
                             qber.value
                         ),
                     )),

@@ -11,6 +11,7 @@
 use serde::Serialize;
 use std::{
     collections::VecDeque,
+    fmt,
     future::poll_fn,
     sync::{Arc, Mutex, PoisonError},
     task::{Poll, Waker},
@@ -45,6 +46,19 @@ pub enum Severity {
     Major,
     /// A fault that affects service and needs immediate correction.
     Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cleared => "cleared",
+            Self::Indeterminate => "indeterminate",
+            Self::Warning => "warning",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        })
+    }
 }
 
 /// Kind of an event, with its data.

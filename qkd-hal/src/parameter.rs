@@ -112,7 +112,7 @@ impl ParameterSpec {
     pub fn parse(&self, text: &str) -> Result<ParameterValue> {
         let wrong = || {
             Error::invalid(format!(
-                "`{text}` is no value of {}: it takes {}",
+                "invalid value `{text}` for {}; expected {}",
                 self.name, self.values
             ))
         };
@@ -151,7 +151,7 @@ impl ParameterSpec {
             Ok(())
         } else {
             Err(Error::invalid(format!(
-                "`{value}` is no value of {}: it takes {}",
+                "invalid value `{value}` for {}; expected {}",
                 self.name, self.values
             )))
         }

@@ -141,9 +141,9 @@ impl FromStr for DeviceUri {
             .ok_or_else(|| {
                 Error::invalid(format!("`{scheme}` names no driver and transport; {shape}"))
             })?;
-        let authority = uri.authority().ok_or_else(|| {
-            Error::invalid(format!("`//` is missing behind `{scheme}:`; {shape}"))
-        })?;
+        let authority = uri
+            .authority()
+            .ok_or_else(|| Error::invalid(format!("`//` is missing after `{scheme}:`; {shape}")))?;
         if uri.fragment().is_some() {
             return Err(Error::invalid(format!(
                 "a device URI has no `#` part; {shape}"

@@ -259,9 +259,7 @@ impl Plan {
         let stand = now.using_ports(&self.covered);
         Err(Error::new(
             ErrorKind::StateChanged,
-            format!(
-                "the switch has moved on since the plan was made; its ports now stand at {stand}"
-            ),
+            format!("the switch has changed since the plan was made; its ports are now at {stand}"),
         ))
     }
 

@@ -20,7 +20,7 @@ use qkd_hal::{
     units::{DecibelMilliwatts, Nanometres},
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, time::Duration};
 
 /// Properties of a power meter in addition to [`qkd_hal::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -164,6 +164,21 @@ pub enum MonitorSetting {
     Alarms(AlarmLevels),
 }
 
+impl fmt::Display for MonitorSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
+            Self::Averaging(time) => write!(f, "averaging over {} ms", time.as_millis()),
+            Self::Alarms(levels) => match (levels.low, levels.high) {
+                (None, None) => f.write_str("no alarm"),
+                (Some(low), None) => write!(f, "alarm below {low}"),
+                (None, Some(high)) => write!(f, "alarm above {high}"),
+                (Some(low), Some(high)) => write!(f, "alarm below {low} and above {high}"),
+            },
+        }
+    }
+}
+
 /// Settings of a power monitor and the state of its alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -218,7 +233,7 @@ pub trait PowerMeter: Device {
     async fn monitor(&self, _port: Port) -> Result<MonitorStatus> {
         Err(Error::unsupported(
             Operation::Monitor.name(),
-            "this family does not tell how its monitors are set",
+            "this family does not report the settings of its monitors",
         ))
     }
 

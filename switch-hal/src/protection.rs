@@ -162,7 +162,7 @@ impl ProtectionCapabilities {
     pub fn check_setting(&self, setting: &ProtectionSetting) -> Result<()> {
         if !self.settings.contains(&setting.kind()) {
             return Err(Error::invalid(format!(
-                "the {:?} of its groups cannot be set",
+                "the setting `{}` of its groups cannot be changed",
                 setting.kind()
             )));
         }
@@ -201,7 +201,7 @@ impl ProtectionCapabilities {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "its groups take no command {:?}",
+            "its groups do not support the command `{}`",
             command.kind()
         )))
     }

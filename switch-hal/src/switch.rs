@@ -111,6 +111,17 @@ pub enum PortState {
     Unknown,
 }
 
+impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// Status of a port.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -198,7 +209,7 @@ pub trait OpticalSwitch: Device {
     async fn ports(&self, _ports: &[Port]) -> Result<Vec<PortStatus>> {
         Err(Error::unsupported(
             Operation::Ports.name(),
-            "this family does not tell the state of single ports",
+            "this family does not report the state of single ports",
         ))
     }
 

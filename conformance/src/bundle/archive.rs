@@ -65,7 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
             bytes.len()
         ));
     }
-    let damaged = |e: io::Error| format!("it is no bundle, or was cut short: {e}");
+    let damaged = |e: io::Error| format!("not a bundle, or truncated: {e}");
     let (mut files, mut names) = (Vec::new(), BTreeSet::new());
     let mut archive = Archive::new(Cursor::new(bytes));
     // Raw: extensions such as long names are entries of their own then, and refused.
@@ -75,14 +75,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
             .map_err(|_| "it has a file whose name is not text".to_owned())?;
         let shown = printable(&path, MAX_TEXT);
         if entry.header().entry_type() != EntryType::Regular {
-            return Err(format!("`{shown}` is no plain file"));
+            return Err(format!("`{shown}` is not a plain file"));
         }
         if path.is_empty()
             || path.starts_with('/')
             || path.contains(['\\', '\0'])
             || path.split('/').any(|part| matches!(part, "" | "." | ".."))
         {
-            return Err(format!("`{shown}` is no name of a file within the bundle"));
+            return Err(format!(
+                "`{shown}` is not the name of a file within the bundle"
+            ));
         }
         if !names.insert(path.clone()) {
             return Err(format!("`{shown}` is in it twice"));

@@ -98,7 +98,7 @@ fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
         let meta = file.metadata().map_err(wrong)?;
         check_private(&meta).map_err(|why| {
             format!(
-                "{}: {why}, or make a new key if somebody may have read it",
+                "{}: {why}, or create a new key if another user may have read it",
                 path.display()
             )
         })?;

@@ -174,8 +174,8 @@ fn each_change_is_refused_and_named() {
     );
     says(made()[..made().len() / 2].to_vec(), "cut short");
     says([made(), vec![0; 512]].concat(), "belong to no file");
-    says(vec![7; 4096], "it is no bundle");
-    says(Vec::new(), "it is no bundle");
+    says(vec![7; 4096], "not a bundle");
+    says(Vec::new(), "not a bundle");
 }
 
 #[test]

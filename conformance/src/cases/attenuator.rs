@@ -119,7 +119,7 @@ async fn read(b: &CaseContext) -> CaseOutcome {
             .await?;
         let right = matches!(now, Attenuation::Other(_)) || declared.check(*port, &now).is_ok();
         ensure(right, || {
-            format!("port {port} is set to `{now}`, which is none of what it declares")
+            format!("port {port} is set to `{now}`, which it does not declare")
         })?;
     }
     Ok(())
@@ -207,7 +207,7 @@ async fn set(b: &CaseContext) -> CaseOutcome {
                 .call(Op::Attenuation, attenuator.attenuation(port))
                 .await?;
             ensure(now == way, || {
-                format!("`{way}` was set, and it stands at `{now}`")
+                format!("`{way}` was set, and it reports `{now}`")
             })?;
         }
         Ok(())

@@ -283,11 +283,11 @@ async fn telemetry_form(b: &CaseContext) -> CaseOutcome {
                 && name
                     .chars()
                     .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() || c == ' '),
-            || format!("`{name}` is no name in lower case"),
+            || format!("`{name}` is not a name in lower case"),
         )?;
         ensure(UNITS.contains(&item.unit), || {
             format!(
-                "`{name}` has the unit `{}`, which is none of {UNITS:?}",
+                "`{name}` has the unit `{}`, which is not one of {UNITS:?}",
                 item.unit
             )
         })?;
@@ -321,7 +321,7 @@ async fn telemetry_again(b: &CaseContext) -> CaseOutcome {
         names(b.call(Op::Telemetry, device.telemetry()).await?),
     );
     ensure(first == second, || {
-        format!("the first time it tells {first:?}, the second time {second:?}")
+        format!("it first reported {first:?}, then {second:?}")
     })
 }
 

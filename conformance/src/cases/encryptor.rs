@@ -85,7 +85,7 @@ pub(super) async fn channel(
     match (&b.session.dut.channel, b.session.dut.target_kind()) {
         (Some(named), _) => all.into_iter().find(|c| c.0 == *named).ok_or_else(|| {
             NotPassed::Broken(format!(
-                "the file names the channel `{named}`, which the box lacks"
+                "the file names the channel `{named}`, which the device does not have"
             ))
         }),
         (None, TargetKind::Device) => Err(NotPassed::Disabled(
@@ -126,7 +126,7 @@ async fn status(b: &CaseContext) -> CaseOutcome {
     for id in b.call(Op::Channels, encryptor.channels()).await? {
         let status = b.call(Op::Channel, encryptor.channel(&id)).await?;
         ensure(status.channel == id, || {
-            format!("it was asked for {id}, and told of {}", status.channel)
+            format!("{id} was requested, and {} was reported", status.channel)
         })?;
         let most = match encryptor.encryptor_capabilities().staging {
             Staging::Slots { count, .. } => usize::from(count),

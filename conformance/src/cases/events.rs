@@ -69,13 +69,15 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     let lost = of(&|kind| matches!(kind, EventKind::LinkLost { .. }));
     let restored = of(&|kind| matches!(kind, EventKind::LinkRestored));
     ensure(lost <= 1 && restored == lost, || {
-        format!("one hang-up was told as {lost} losses and {restored} returns of the link")
+        format!(
+            "one closed connection was reported as {lost} losses and {restored} recoveries of the link"
+        )
     })?;
     let mut before = None;
     for delivery in &all {
         if let StreamItem::Event(event) = delivery {
             ensure(before.is_none_or(|n| event.sequence == n + 1), || {
-                format!("event {} comes behind event {before:?}", event.sequence)
+                format!("event {} follows event {before:?}", event.sequence)
             })?;
             before = Some(event.sequence);
         }
@@ -84,7 +86,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     // not.
     if lost == 0 {
         Err(NotPassed::NotApplicable(
-            "its link told of no loss".to_owned(),
+            "its link reported no loss".to_owned(),
         ))
     } else {
         Ok(())
@@ -155,7 +157,7 @@ async fn slow_reader(b: &CaseContext) -> CaseOutcome {
     }
     ensure(lost + seen == made, || {
         format!(
-            "{made} events were made; a slow reader got {seen}, and was told that it lost {lost}"
+            "{made} events were made; a slow reader received {seen}, with {lost} reported as lost"
         )
     })?;
     ensure(seen > 0, || "after the loss nothing came".to_owned())
@@ -192,7 +194,7 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
         ));
     }
     let Some(event) = told else {
-        return fail("the device failed, and no event told of it within two minutes");
+        return fail("the device failed, and no event reported it within two minutes");
     };
     let native = opened.device().capabilities().events == EventSupport::Native;
     ensure(!native || event.origin == Origin::Device, || {

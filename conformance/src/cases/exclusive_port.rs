@@ -31,6 +31,6 @@ async fn second(b: &CaseContext) -> CaseOutcome {
     })?;
     let still = reading::stable_reading(b, &opened).await?;
     ensure(still == right, || {
-        format!("the first handle read `{right}` before, and `{still}` after somebody else tried")
+        format!("the first handle read `{right}` before, and `{still}` after another process tried")
     })
 }

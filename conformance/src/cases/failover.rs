@@ -31,7 +31,7 @@ const COMMANDED_EMULATED: &[Precondition] = &[
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "PRT-07/signal-fail",
-        "takes the light of the live path away, in automatic mode",
+        "removes the light of the active path in automatic mode",
         EMULATED,
         |b| Box::pin(signal_fail(b)),
     )
@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Disruptive),
     Case::new(
         "PRT-08/event",
-        "takes the light of the live path away, and waits for the event",
+        "removes the light of the active path and waits for the event",
         EMULATED,
         |b| Box::pin(event(b)),
     )
@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Disruptive),
     Case::new(
         "PRT-14/standing",
-        "asks for a manual switch while a stronger command stands",
+        "gives a manual switch while a command of higher priority is active",
         COMMANDED,
         |b| Box::pin(active_command(b)),
     )
@@ -150,7 +150,7 @@ fn protected(group: &Group) -> CaseOutcome {
         Ok(())
     } else {
         Err(NotPassed::NotApplicable(
-            "the group is not protected as it stands".to_owned(),
+            "the group is not protected at present".to_owned(),
         ))
     }
 }
@@ -171,7 +171,7 @@ async fn signal_fail(b: &CaseContext) -> CaseOutcome {
             now = group.now(b).await?;
         }
         ensure(now.active.path != live, || {
-            format!("the light of path {live} is gone, and the signal is still there")
+            format!("path {live} has failed, and it is still active")
         })?;
         ensure(
             matches!(
@@ -180,18 +180,18 @@ async fn signal_fail(b: &CaseContext) -> CaseOutcome {
             ),
             || {
                 format!(
-                    "it went over for want of light, and says `{}`",
+                    "it switched over after a signal fail, and reports `{}`",
                     now.active.request
                 )
             },
         )?;
         let failed = now.path(&live)?.failed;
         ensure(failed != Some(false), || {
-            format!("the light of path {live} is gone, and it is told as well")
+            format!("path {live} has failed, and it is reported as available")
         })?;
         let over = now.switch_overs.zip(group.before.switch_overs);
         ensure(over.is_none_or(|(after, before)| after > before), || {
-            "it went over, and has not counted it".to_owned()
+            "it switched over, and did not count it".to_owned()
         })?;
         b.fault("clear")
     })
@@ -225,7 +225,7 @@ async fn event(b: &CaseContext) -> CaseOutcome {
     }
     if support == EventSupport::Native && b.session.dut.target_kind().has_wall_time() {
         return Err(NotPassed::Disabled(
-            "nobody receives notifications here".to_owned(),
+            "no receiver of notifications is configured".to_owned(),
         ));
     }
     protected(&group)?;
@@ -238,11 +238,11 @@ async fn event(b: &CaseContext) -> CaseOutcome {
                 .ok()
                 .flatten();
         let Some((path, _, origin)) = told else {
-            return fail("it went over, and no event told of it within 30 s");
+            return fail("it switched over, and no event reported it within 30 s");
         };
         let now = group.now(b).await?.active.path;
         ensure(path == now.0, || {
-            format!("the event tells of path {path}, and the signal is on {now}")
+            format!("the event reports path {path}, and the active path is {now}")
         })?;
         let right = if support == EventSupport::Native {
             Origin::Device
@@ -274,11 +274,12 @@ async fn spare_failed(b: &CaseContext) -> CaseOutcome {
         }
         let told = now.path(&other)?.failed;
         ensure(told != Some(false), || {
-            format!("the light of path {other} is gone, and it is told as well")
+            format!("path {other} has failed, and it is reported as available")
         })?;
         if now.paths.len() == 2 {
             ensure(!now.is_protected(), || {
-                "the only other path has failed, and the group is told as protected".to_owned()
+                "the only standby path has failed, and the group is reported as protected"
+                    .to_owned()
             })?;
         }
         b.fault("clear")
@@ -378,7 +379,7 @@ async fn force(b: &CaseContext) -> CaseOutcome {
             )
         })?;
         ensure(!now.is_protected(), || {
-            "a forced group is told as protected".to_owned()
+            "a forced group is reported as protected".to_owned()
         })?;
         ensure(before.is_none() || before != b.state(), || {
             "it was forced, and the device has not changed".to_owned()
@@ -406,17 +407,17 @@ async fn manual_mode(b: &CaseContext) -> CaseOutcome {
         let now = group.now(b).await?;
         ensure(now.active.path == live, || {
             format!(
-                "in manual mode, the signal went over to {}",
+                "in manual mode, the selector switched over to {}",
                 now.active.path
             )
         })?;
         ensure(
             now.mode == SelectionMode::Manual && !now.is_protected(),
-            || "in manual mode, the group is told as protected".to_owned(),
+            || "in manual mode, the group is reported as protected".to_owned(),
         )?;
         let failed = now.path(&live)?.failed;
         ensure(failed != Some(false), || {
-            format!("the light of path {live} is gone, and it is told as well")
+            format!("path {live} has failed, and it is reported as available")
         })?;
         b.fault("clear")
     })
@@ -474,7 +475,7 @@ async fn active_command(b: &CaseContext) -> CaseOutcome {
     .all(|c| group.accepts(*c))
     {
         return Err(NotPassed::NotApplicable(
-            "its commands do not stand".to_owned(),
+            "its commands do not stay active".to_owned(),
         ));
     }
     let other = group.other()?;
@@ -492,18 +493,18 @@ async fn active_command(b: &CaseContext) -> CaseOutcome {
             || format!("it was locked out, and says `{}`", now.active.request),
         )?;
         ensure(!now.is_protected(), || {
-            "a group that is locked out is told as protected".to_owned()
+            "a locked-out group is reported as protected".to_owned()
         })?;
         let before = b.state();
         let error = expect_error(
-            "a manual switch while a lockout stands",
+            "a manual switch during a lockout",
             group
                 .protection
                 .command(&group.id, &ExternalCommand::Manual(other.clone()))
                 .await,
         )?;
         ensure(error.kind() == ErrorKind::NotReady, || {
-            format!("a manual switch while a lockout stands: {error}")
+            format!("a manual switch during a lockout: {error}")
         })?;
         ensure(before == b.state(), || {
             "it was refused, and the device has changed".to_owned()
@@ -516,7 +517,7 @@ async fn active_command(b: &CaseContext) -> CaseOutcome {
         let now = group.now(b).await?;
         ensure(
             now.active.request != SwitchRequest::LockoutOfProtection,
-            || "the lockout was cleared, and stands".to_owned(),
+            || "the lockout was cleared, and is still active".to_owned(),
         )
     })
     .await
@@ -572,7 +573,7 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         let now = group.now(b).await?;
         ensure(now.active.path == live, || {
             format!(
-                "path {live} has been well for {wait:?}, and the signal is on {}",
+                "path {live} has been available for {wait:?}, and the active path is {}",
                 now.active.path
             )
         })?;

@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Destructive),
     Case::new(
         "QKD-12/order",
-        "takes twins in an order of its own",
+        "takes keys of the peer in a different order",
         PAIR,
         |b| Box::pin(requested_order(b)),
     )
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Destructive),
     Case::new(
         "QKD-14/unknown",
-        "asks for a key that nobody has taken",
+        "requests a key that was never taken",
         &[Precondition::Op(Op::TakeKeysById), Precondition::Live],
         |b| Box::pin(unknown(b)),
     )
@@ -71,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
     .negative(),
     Case::new(
         "QKD-16/odd-size",
-        "asks for keys of sizes that are no multiple of 8",
+        "requests keys of sizes that are not a multiple of 8",
         &[Precondition::Op(Op::TakeKeys)],
         |b| Box::pin(invalid_size(b)),
     )
@@ -360,11 +360,11 @@ async fn twice(b: &CaseContext) -> CaseOutcome {
 async fn unknown(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let error = expect_error(
-        "a key that nobody has taken",
+        "a key that was never taken",
         take_by_id(b, &*module, &[made_up_id()]).await,
     )?;
     ensure(error.kind() == ErrorKind::NotFound, || {
-        format!("a key that nobody has taken: {error}")
+        format!("a key that was never taken: {error}")
     })
 }
 
@@ -516,7 +516,7 @@ async fn lost(b: &CaseContext) -> CaseOutcome {
     let told = std::iter::from_fn(|| events.try_next())
         .any(|d| matches!(d, StreamItem::Event(e) if matches!(e.kind, EventKind::KeyLost { .. })));
     ensure(told, || {
-        "replies with keys were lost, and no event tells of lost keys".to_owned()
+        "replies with keys were lost, and no event reports lost keys".to_owned()
     })
 }
 
@@ -627,7 +627,7 @@ async fn spent(b: &CaseContext) -> CaseOutcome {
         async || Ok::<_, NotPassed>(b.call(Op::KeyStore, module.key_store()).await?.stored);
     let Some(before) = stored().await? else {
         return Err(NotPassed::NotApplicable(
-            "it does not tell how many keys are stored".to_owned(),
+            "it does not report the number of stored keys".to_owned(),
         ));
     };
     let keys = take_total(b, &*module, 4).await?;

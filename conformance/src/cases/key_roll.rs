@@ -130,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Destructive),
     Case::new(
         "ENC-20/full",
-        "lets the device refuse everything for want of room",
+        "makes the device refuse every change for lack of capacity",
         EMULATED,
         |b| Box::pin(agreeing(b, full(b))),
     )
@@ -225,7 +225,7 @@ impl Pair {
                 .ok_or_else(|| NotPassed::Broken("the far end has no channel".to_owned()))?,
         };
         b.record_snapshot(&Snapshot::Other(format!(
-            "the key in use on channel {here}, which no device tells"
+            "the active key of channel {here}, which the device does not report"
         )))?;
         let pair = Self {
             boxes: [near, far],
@@ -348,7 +348,7 @@ async fn staged_in_idle_slot(b: &CaseContext) -> CaseOutcome {
     slots(&*encryptor)?;
     let id = channel(b, &*encryptor).await?;
     b.record_snapshot(&Snapshot::Other(format!(
-        "what stood in the idle slot of channel {id}"
+        "the previous content of the idle slot of channel {id}"
     )))?;
     let active = |status: &qkd_hal::encryptor::ChannelStatus| {
         status.slots.iter().find(|s| s.active).cloned()
@@ -376,7 +376,7 @@ async fn proof(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
     b.record_snapshot(&Snapshot::Other(format!(
-        "what stood in the idle slot, or the secret, of channel {id}"
+        "the previous content of the idle slot, or the secret, of channel {id}"
     )))?;
     let key = fresh(b, &*encryptor);
     let before = b.state();
@@ -386,14 +386,14 @@ async fn proof(b: &CaseContext) -> CaseOutcome {
     })?;
     ensure(staged.key_id == *key.id() && staged.channel == id, || {
         format!(
-            "key {} was staged on {id}, and it tells of {} on {}",
+            "key {} was staged on {id}, and {} on {} was reported",
             key.id(),
             staged.key_id,
             staged.channel
         )
     })?;
     ensure(!staged.evidence.trim().is_empty(), || {
-        "nothing is told that proves that the key landed".to_owned()
+        "no evidence was reported that the key arrived".to_owned()
     })?;
     if slots(&*encryptor).is_ok() {
         let there = slot_of(b, &*encryptor, &id, key.id()).await?;
@@ -491,9 +491,9 @@ async fn gap(b: &CaseContext) -> CaseOutcome {
                 gap.value
             ));
         }
-        (false, None) => return fail("it is not called hitless, and tells no gap"),
+        (false, None) => return fail("it is not declared hitless, and reports no outage"),
         (false, Some(gap)) => ensure(gap.value.is_finite() && gap.value >= 0.0, || {
-            format!("the gap is told as {} s", gap.value)
+            format!("the outage is reported as {} s", gap.value)
         })?,
         _ => {}
     }
@@ -603,7 +603,7 @@ async fn stage_lost(b: &CaseContext) -> CaseOutcome {
             // "Stage again with the same key": that works whether or not it had landed.
             let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
             ensure(staged.key_id == *key.id(), || {
-                format!("staged again, and it tells of {}", staged.key_id)
+                format!("staged again, and it reports {}", staged.key_id)
             })?;
         }
         if !struck {
@@ -710,7 +710,7 @@ async fn secret(b: &CaseContext) -> CaseOutcome {
     let encryptor = opened.encryptor()?;
     let id = channel(b, &*encryptor).await?;
     b.record_snapshot(&Snapshot::Other(format!(
-        "what stood in the idle slot, or the secret, of channel {id}"
+        "the previous content of the idle slot, or the secret, of channel {id}"
     )))?;
     let key = fresh(b, &*encryptor);
     b.print(&key);
@@ -728,7 +728,7 @@ async fn again(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let id = channel(b, &*encryptor).await?;
     b.record_snapshot(&Snapshot::Other(format!(
-        "what stood in the idle slot, or the secret, of channel {id}"
+        "the previous content of the idle slot, or the secret, of channel {id}"
     )))?;
     settled(b, &*encryptor, &id).await?;
     let key = fresh(b, &*encryptor);
@@ -755,7 +755,7 @@ async fn again(b: &CaseContext) -> CaseOutcome {
         .filter(|s| s.key_id.as_ref() == Some(key.id()))
         .count();
     ensure(places <= 1, || {
-        format!("the same key was staged twice, and stands in {places} slots")
+        format!("the same key was staged twice, and is in {places} slots")
     })
 }
 
@@ -810,7 +810,7 @@ async fn events(b: &CaseContext) -> CaseOutcome {
     })
     .await;
     ensure(told.unwrap_or(false), || {
-        "two ends with different keys could not agree, and no event told of it".to_owned()
+        "two ends with different keys could not agree, and no event reported it".to_owned()
     })?;
     pair.roll(b).await.map(drop)
 }

@@ -135,7 +135,7 @@ async fn performance(b: &CaseContext) -> CaseOutcome {
         || p.excess_noise.is_some()
         || p.last_block.is_some();
     ensure(any, || {
-        "it declares performance, and tells nothing".to_owned()
+        "it declares performance, and reports nothing".to_owned()
     })
 }
 
@@ -155,7 +155,7 @@ async fn store(b: &CaseContext) -> CaseOutcome {
     for (name, size) in sizes {
         ensure(
             size.is_none_or(|z| z.0 > 0 && z.to_bytes().is_some()),
-            || format!("the {name} size is {size:?}, which is no multiple of 8"),
+            || format!("the {name} size is {size:?}, which is not a multiple of 8"),
         )?;
     }
     let ordered = |a: Option<qkd_hal::units::Bits>, z: Option<qkd_hal::units::Bits>| {
@@ -210,7 +210,7 @@ async fn cut(b: &CaseContext) -> CaseOutcome {
     let first = b.call(Op::ModuleStatus, module.status()).await?.state;
     if first == ModuleState::Unknown {
         return Err(NotPassed::NotApplicable(
-            "it does not tell its state".to_owned(),
+            "it does not report its state".to_owned(),
         ));
     }
     ensure(generating(b, &*module).await?, || {

@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
     .negative(),
     Case::new(
         "PWR-04/order",
-        "brings light to one monitor, and asks for powers in an order of its own",
+        "sends light to one monitor, and requests powers in a different order",
         &[
             Precondition::Op(Op::Power),
             Precondition::Op(Op::Apply),
@@ -161,7 +161,7 @@ async fn monitor(b: &CaseContext) -> CaseOutcome {
                 _ => true,
             };
             ensure(right, || {
-                format!("{wish:?} was set, and the monitor stands at {now:?}")
+                format!("{wish:?} was set, and the monitor reports {now:?}")
             })?;
             ensure(was.is_none() || was != b.state(), || {
                 format!("{wish:?} was set, and the device has not changed")
@@ -224,14 +224,14 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
     let above = (power.value.0.max(*range.start()) + 5.0).round();
     if !range.contains(&above) || before.alarmed.is_none() {
         return Err(NotPassed::NotApplicable(
-            "no alarm can be set above that power, or the device does not tell of it".to_owned(),
+            "no alarm can be set above that power, or the device does not report it".to_owned(),
         ));
     }
     restore::with_restore(b, &opened, monitor_snapshot(&before), async {
         for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
             b.call(Op::SetMonitor, meter.set_monitor(port, &MonitorSetting::Alarms(AlarmLevels { low, high: None }))).await?;
             let now = b.call(Op::Monitor, meter.monitor(port)).await?.alarmed;
-            ensure(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm stands: {now:?}", power.value))?;
+            ensure(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm is active: {now:?}", power.value))?;
         }
         Ok(())
     })
@@ -298,7 +298,7 @@ async fn requested_order(b: &CaseContext) -> CaseOutcome {
             {
                 Err(e) if e.kind() == ErrorKind::NotReady => {
                     return Err(NotPassed::NotApplicable(format!(
-                        "its paths may not be changed as it stands: {e}"
+                        "its paths cannot be changed at present: {e}"
                     )));
                 }
                 applied => ensure(applied?.verified, || {

@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new(
         "PRT-02/paths",
-        "compares the live and the preferred path with those that are there",
+        "compares the active and the preferred path with those of the group",
         STATUS,
         |b| Box::pin(paths(b)),
     ),
@@ -179,7 +179,7 @@ async fn groups(b: &CaseContext) -> CaseOutcome {
         ];
         ensure(first.value.group == *group, || {
             format!(
-                "group {group} was asked for, and {} told of",
+                "group {group} was requested, and {} reported",
                 first.value.group
             )
         })?;
@@ -193,7 +193,7 @@ async fn groups(b: &CaseContext) -> CaseOutcome {
             )
         };
         ensure(told(&first.value) == told(&second.value), || {
-            format!("group {group} stands otherwise when asked again")
+            format!("group {group} reports another status when read again")
         })?;
     }
     Ok(())
@@ -235,7 +235,7 @@ async fn paths(b: &CaseContext) -> CaseOutcome {
             {
                 ensure(path.failed != Some(false), || {
                     format!(
-                        "path {} has {} where {threshold} are due, and is told as well",
+                        "path {} has {}, below the threshold {threshold}, and is reported as available",
                         path.path, power.value
                     )
                 })?;
@@ -472,7 +472,7 @@ async fn settings(b: &CaseContext) -> CaseOutcome {
             ensure(all.contains(wish), || {
                 let all: Vec<_> = all.iter().map(ToString::to_string).collect();
                 format!(
-                    "`{wish}` was set, and the group stands at: {}",
+                    "`{wish}` was set, and the group reports: {}",
                     all.join(", ")
                 )
             })?;
@@ -488,6 +488,6 @@ async fn settings(b: &CaseContext) -> CaseOutcome {
     if now.settings(settable) == group.before.settings(settable) {
         Ok(())
     } else {
-        fail("its settings could not be put back as they stood")
+        fail("its settings could not be restored")
     }
 }

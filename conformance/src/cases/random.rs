@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Disruptive),
     Case::new(
         "RNG-06/switched-off",
-        "lets somebody switch the source off, and asks",
+        "disables the source as an operator, and requests bytes",
         EMULATED,
         |b| Box::pin(switched_off(b)),
     )

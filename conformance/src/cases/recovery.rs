@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Destructive),
     Case::new(
         "DEV-37/another",
-        "puts another box at the same address",
+        "replaces the device at the same address",
         &[Precondition::Emulator, Precondition::Op(Op::Identity)],
         |b| Box::pin(another(b)),
     )
@@ -222,13 +222,13 @@ async fn one(
         let next = next_call_after(b, &lane.opened, fate).await?;
         match next {
             Ok(read) => ensure(read == right, || {
-                format!("the {n}. call behind it read `{read}`, and before `{right}`")
+                format!("call {n} after it read `{read}`, and before `{right}`")
             })
             .map_err(|stop| at(exchange, stop))?,
             Err(error) => {
                 return Err(at(
                     exchange,
-                    NotPassed::Fails(format!("the {n}. call behind it fails: {error}")),
+                    NotPassed::Fails(format!("call {n} after it fails: {error}")),
                 ));
             }
         }
@@ -385,7 +385,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     let identity = b.call(Op::Identity, opened.device().identity()).await?;
     if identity.serial.is_none() {
         return Err(NotPassed::NotApplicable(
-            "it has no serial number by which it could be told from another".to_owned(),
+            "it has no serial number that distinguishes it from another device".to_owned(),
         ));
     }
     b.fault("identity=SN-ANOTHER-1")?;
@@ -418,11 +418,11 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     b.fault(&format!("identity={}", identity.serial.unwrap_or_default()))?;
     let error = last.ok_or_else(|| NotPassed::Broken("no call was made".to_owned()))?;
     ensure(error.kind() == ErrorKind::IdentityChanged, || {
-        format!("another box answers, and: {error}")
+        format!("another device responds, and: {error}")
     })?;
     // From now on every call is refused, even if the previous device returns.
     let after = expect_error(
-        "a call on a handle whose box was exchanged",
+        "a call on a handle whose device was replaced",
         reading::try_steady(b, &opened).await?,
     )?;
     ensure(

@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "SWI-04/order",
-        "asks for ports in an order of its own",
+        "requests ports in a different order",
         &[Precondition::Op(Op::Ports)],
         |b| Box::pin(requested_order(b)),
     ),
@@ -74,7 +74,7 @@ pub(super) async fn paths(
 ) -> Result<CrossConnects, NotPassed> {
     if switch.switch_capabilities().readback != Readback::Device {
         return Err(NotPassed::NotApplicable(
-            "it does not tell its paths".to_owned(),
+            "it does not report its cross-connects".to_owned(),
         ));
     }
     Ok(b.call(Op::Connections, switch.connections()).await?.value)
@@ -84,8 +84,8 @@ pub(super) async fn paths(
 pub(super) fn only<T>(mut answers: Vec<T>) -> Result<T, NotPassed> {
     match (answers.pop(), answers.len()) {
         (Some(answer), 0) => Ok(answer),
-        (None, _) => fail("one was asked for, and nothing was told"),
-        (_, more) => fail(format!("one was asked for, and {} were told", more + 1)),
+        (None, _) => fail("one was requested, and none was reported"),
+        (_, more) => fail(format!("one was requested, and {} were reported", more + 1)),
     }
 }
 
@@ -96,7 +96,7 @@ async fn geometry(b: &CaseContext) -> CaseOutcome {
     match geometry.check_state(&present) {
         Ok(()) => Ok(()),
         Err(error) => fail(format!(
-            "it tells {present}, which its geometry ({geometry}) cannot show: {}",
+            "it reports {present}, which is impossible in its geometry ({geometry}): {}",
             error.message()
         )),
     }
@@ -106,7 +106,7 @@ async fn twice(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let (first, second) = (paths(b, &*switch).await?, paths(b, &*switch).await?);
     ensure(first == second, || {
-        format!("it tells {first}, and then {second}")
+        format!("it first reported {first}, then {second}")
     })
 }
 
@@ -117,7 +117,7 @@ async fn peers(b: &CaseContext) -> CaseOutcome {
     let told: Vec<Port> = all.iter().map(|p| p.port).collect();
     let there: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
     ensure(told == there, || {
-        format!("it tells of {} ports, and has {}", told.len(), there.len())
+        format!("it reports {} ports, and has {}", told.len(), there.len())
     })?;
     for status in all {
         let peer = present.peer(status.port);
@@ -143,7 +143,7 @@ async fn requested_order(b: &CaseContext) -> CaseOutcome {
         .map(|p| p.port)
         .collect();
     ensure(told == asked, || {
-        format!("it was asked for {asked:?}, and told of {told:?}")
+        format!("{asked:?} were requested, and {told:?} reported")
     })?;
     Ok(())
 }
@@ -253,14 +253,16 @@ async fn failed_port(b: &CaseContext) -> CaseOutcome {
     // Some interfaces have no word for it; none may call it usable.
     ensure(
         !matches!(after.state, PortState::Enabled | PortState::Unknown),
-        || format!("port {port} failed, and is told as {:?}", after.state),
+        || format!("port {port} failed, and is reported as {:?}", after.state),
     )
 }
 
 async fn unknown_at_first(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(NotPassed::NotApplicable("it tells its paths".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it reports its cross-connects".to_owned(),
+        ));
     }
     let error = expect_error(
         "the paths of a switch that cannot be read, before it has acknowledged any",

@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     .impact(Impact::Disruptive),
     Case::new(
         "SWI-15/another",
-        "applies a plan that was made for another box",
+        "applies a plan that was made for another device",
         &[Precondition::Op(Op::Apply)],
         |b| Box::pin(another(b)),
     )
@@ -141,7 +141,7 @@ pub(super) const CASES: &[Case] = &[
     .negative(),
     Case::new(
         "SWI-24/acknowledged",
-        "moves a switch that cannot be read, and looks at the quality of what it tells",
+        "changes a switch that cannot be read, and checks the quality of the reported state",
         EMULATED,
         |b| Box::pin(acknowledged(b)),
     )
@@ -312,14 +312,14 @@ async fn round_trip(b: &CaseContext, matrix: bool) -> CaseOutcome {
             })?;
             ensure(applied.steps == plan.steps().len(), || {
                 format!(
-                    "{} steps of {} were told",
+                    "{} steps of {} were reported",
                     applied.steps,
                     plan.steps().len()
                 )
             })?;
             let now = paths(b, &*switch).await?;
             ensure(now == wanted, || {
-                format!("it was applied, and the switch stands at {now} instead of {wanted}")
+                format!("it was applied, and the switch is at {now} instead of {wanted}")
             })?;
             ensure(before.is_none() || before != b.state(), || {
                 "it was applied, and the device has not changed".to_owned()
@@ -329,7 +329,7 @@ async fn round_trip(b: &CaseContext, matrix: bool) -> CaseOutcome {
     .await?;
     let now = paths(b, &*switch).await?;
     ensure(now == present, || {
-        format!("it was put back to {present}, and stands at {now}")
+        format!("it was restored to {present}, and is at {now}")
     })
 }
 
@@ -418,13 +418,26 @@ async fn elsewhere(b: &CaseContext) -> CaseOutcome {
             "all its ports belong to one path".to_owned(),
         ));
     };
-    restore::with_restore(b, &opened, Snapshot::Connections(present.to_string()), async {
-        b.fault(&format!("operator=connect:{}-{}", i.0, e.0))?;
-        b.call(Op::Apply, switch.apply(&plan)).await?;
-        let now = paths(b, &*switch).await?;
-        let both = wanted.iter().all(|c| now.contains(c)) && now.contains(CrossConnect { ingress: i, egress: e });
-        ensure(both, || format!("the plan wanted {wanted}, a second operator {i}-{e}, and the switch stands at {now}"))
-    })
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(present.to_string()),
+        async {
+            b.fault(&format!("operator=connect:{}-{}", i.0, e.0))?;
+            b.call(Op::Apply, switch.apply(&plan)).await?;
+            let now = paths(b, &*switch).await?;
+            let both = wanted.iter().all(|c| now.contains(c))
+                && now.contains(CrossConnect {
+                    ingress: i,
+                    egress: e,
+                });
+            ensure(both, || {
+                format!(
+                    "the plan had {wanted}, a second operator {i}-{e}, and the switch is at {now}"
+                )
+            })
+        },
+    )
     .await
 }
 
@@ -465,17 +478,17 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     };
     let sent = b.records().len();
     let error = expect_error(
-        "a plan that was made for another box",
+        "a plan that was made for another device",
         switch.apply(&plan).await,
     )?;
     let right = error.kind() == ErrorKind::IdentityChanged && error.effect() == Effect::None;
     ensure(right, || {
-        format!("a plan that was made for another box: {error}")
+        format!("a plan that was made for another device: {error}")
     })?;
     match b.records()[sent..].iter().find(|r| r.changes) {
         None => Ok(()),
         Some(record) => fail(format!(
-            "a plan that was made for another box sent `{}`",
+            "a plan that was made for another device sent `{}`",
             record.name
         )),
     }
@@ -622,22 +635,23 @@ async fn stale(b: &CaseContext) -> CaseOutcome {
         plan,
         ..
     } = &planned;
-    planned.putting_back(b, async {
-        b.call(Op::Apply, switch.apply(plan)).await?;
-        let error = expect_error(
-            "the same plan, a second time",
-            b.call(Op::Apply, switch.apply(plan)).await,
-        )?;
-        let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
-        ensure(right, || format!("the same plan, a second time: {error}"))?;
-        let now = paths(b, &**switch).await?;
-        ensure(now == *wanted, || {
-            format!(
-                "the second time it was refused, and the switch stands at {now} instead of {wanted}"
-            )
+    planned
+        .putting_back(b, async {
+            b.call(Op::Apply, switch.apply(plan)).await?;
+            let error = expect_error(
+                "the same plan, a second time",
+                b.call(Op::Apply, switch.apply(plan)).await,
+            )?;
+            let right = error.kind() == ErrorKind::StateChanged && error.effect() == Effect::None;
+            ensure(right, || format!("the same plan, a second time: {error}"))?;
+            let now = paths(b, &**switch).await?;
+            ensure(now == *wanted, || {
+                format!(
+                    "the second time it was refused, and the switch is at {now} instead of {wanted}"
+                )
+            })
         })
-    })
-    .await
+        .await
 }
 
 async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
@@ -725,7 +739,7 @@ async fn side_by_side(b: &CaseContext) -> CaseOutcome {
         }
         let won = [(&first, &one), (&second, &two)].iter().filter(|(result, wanted)| result.is_ok() && now == **wanted).count();
         ensure(won == 1 && (first.is_err() || second.is_err()), || {
-            format!("two plans for the same ports at once: {:?} and {:?}, and the switch stands at {now}", first.is_ok(), second.is_ok())
+            format!("two plans for the same ports at once: {:?} and {:?}, and the switch is at {now}", first.is_ok(), second.is_ok())
         })
     })
     .await
@@ -827,7 +841,7 @@ async fn ignored(b: &CaseContext) -> CaseOutcome {
     let Planned { switch, plan, .. } = &planned;
     if switch.switch_capabilities().readback != Readback::Device {
         return Err(NotPassed::NotApplicable(
-            "it does not tell its paths".to_owned(),
+            "it does not report its cross-connects".to_owned(),
         ));
     }
     planned
@@ -891,7 +905,9 @@ async fn unread(b: &CaseContext) -> CaseOutcome {
 async fn acknowledged(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(NotPassed::NotApplicable("it tells its paths".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "it reports its cross-connects".to_owned(),
+        ));
     }
     let geometry = switch.switch_capabilities().geometry;
     let identity = restore::identity(&*switch).await?;
@@ -918,7 +934,7 @@ async fn acknowledged(b: &CaseContext) -> CaseOutcome {
         })?;
         ensure(now.value == to(channel)?, || {
             format!(
-                "channel {channel} was acknowledged, and it tells {}",
+                "channel {channel} was acknowledged, and it reports {}",
                 now.value
             )
         })?;

@@ -61,16 +61,13 @@ pub(super) fn keygen(arguments: &Keygen) -> Result<u8, Failure> {
         let _ = std::fs::remove_file(&private);
         Failure::not_written(why)
     })?;
-    line(&format!(
-        "{}  private: keep it, and give it to nobody",
-        private.display()
-    ));
+    line(&format!("{}  private: keep it secret", private.display()));
     line(&format!(
         "{}  public: give it to those who verify",
         public.display()
     ));
     line(&format!(
-        "fingerprint {}  tell them this by another way, such as the telephone",
+        "fingerprint {}  verify it over another channel, such as the telephone",
         key::fingerprint(&key.verifying_key())?
     ));
     Ok(0)
@@ -166,7 +163,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         return Ok(0);
     }
     one_line(
-        "The signature fits the key inside the bundle, which anybody can put there: give --key \
+        "The signature matches the key inside the bundle, which anyone could have put there: give --key \
          with the key that you have from the lab.",
     );
     Ok(3)

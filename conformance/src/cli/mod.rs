@@ -21,7 +21,7 @@ Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own
   2  wrong argument or file; nothing was sent to a device
   3  inconclusive: a device was not there, a case could not tell, or nothing ran
   4  busy: another program uses a device; nothing was sent to it
-  7  another device responds at the address, or another make of device; nothing was changed
+  7  another device responds at the address, or a device of another vendor; nothing was changed
   70  a defect of this program or this machine
   74  done, and results, reports or output could not be written; devices are as the journal says
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM before its end; go on with --resume

@@ -334,13 +334,13 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     // it is.
     let written = report::write_all(&results, &arguments.out).map_err(|why| {
         Failure::not_written(format!(
-            "{why}; {} stays: it says what was run, and how things stood before",
+            "{why}; {} is kept: it records what was run, and the previous state",
             journal.display()
         ))
     })?;
     if request.left_changed.load(Ordering::Relaxed) {
         console::error_line(&format!(
-            "{} stays: it says how things stood; put them back with --resume, or by hand",
+            "{} is kept: it records the previous state; restore it with --resume, or manually",
             journal.display()
         ));
     } else if interrupted.is_none() {

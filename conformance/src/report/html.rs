@@ -465,7 +465,8 @@ impl<'a> Dut<'a> {
 impl<'a> Facts<'a> {
     fn of(run: &'a Run) -> Self {
         let title = profile::find(&run.profile).map_or(String::new(), |p| format!(": {}", p.title));
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not told".to_owned());
+        let text =
+            |text: &Option<String>| text.clone().unwrap_or_else(|| "not reported".to_owned());
         let mut device_list = vec![
             ("What answered", run.on.label().to_owned()),
             ("URI", run.uri.clone()),
@@ -480,7 +481,7 @@ impl<'a> Facts<'a> {
             ]),
             None => device_list.push((
                 "Identity",
-                "not told: the device cannot say who it is, or could not be opened".to_owned(),
+                "not reported: the device has no identity, or could not be opened".to_owned(),
             )),
         }
         let driver = &run.driver;
@@ -583,10 +584,10 @@ fn summary(run: &Run) -> Vec<String> {
             "What was tested holds. Something that applies was not tested.".to_owned()
         }
         Verdict::Inconclusive if run.interrupted => {
-            "The run was ended before its end; what did run holds, or could not be told.".to_owned()
+            "The run was interrupted; no completed case has failed.".to_owned()
         }
         Verdict::Inconclusive => {
-            "Nothing that ran failed, but the suite could not tell in every case, or nothing ran."
+            "No completed case has failed, but some results could not be determined, or no case ran."
                 .to_owned()
         }
         Verdict::DoesNotConform => {
@@ -607,7 +608,7 @@ fn summary(run: &Run) -> Vec<String> {
             }
             TargetKind::Recording => "Tested on a recording of an earlier run: the driver still reads what was recorded. No device was there.",
             TargetKind::Device => {
-                "Tested on whatever answers at the address: a device, or something that stands in for one. The suite cannot tell which; whoever signs this report vouches for it."
+                "Tested on the target at this address: a device or an emulator. The suite cannot distinguish them; the signer of this report is responsible for this statement."
             }
         }
         .to_owned(),
@@ -615,7 +616,7 @@ fn summary(run: &Run) -> Vec<String> {
     out.push(match not_run {
         0 => format!("All {applicable} cases that apply ran."),
         n => format!(
-            "Of {applicable} cases that may apply, {n} did not run; the reasons stand below."
+            "Of {applicable} cases that may apply, {n} did not run; the reasons are listed below."
         ),
     });
     if run.interrupted && run.verdict() != Verdict::Inconclusive {
@@ -628,7 +629,7 @@ fn used(used: DeviationUse) -> &'static str {
     match used {
         DeviationUse::NotNeeded => "not needed: its requirement did not fail in this run",
         DeviationUse::Waived => "in force: it waived a failure",
-        DeviationUse::Expired => "expired: the failure stands",
+        DeviationUse::Expired => "expired: the failure counts",
     }
 }
 
@@ -757,7 +758,7 @@ mod tests {
         for text in [
             "reason for DEV-02",
             "2027-03-31",
-            "expired: the failure stands",
+            "expired: the failure counts",
             "not needed",
             "secret 64 bytes",
             "7 bytes, not recorded",
@@ -774,7 +775,7 @@ mod tests {
     #[test]
     fn a_missing_device_is_reported_once() {
         let mut results = sample::results();
-        let why = "the device could not be opened: nobody answers";
+        let why = "the device could not be opened: no reply";
         for case in results.runs[1]
             .requirements
             .iter_mut()
@@ -798,7 +799,7 @@ mod tests {
             .filter_map(|rest| rest.split('"').next())
             .collect();
         let unique: std::collections::BTreeSet<_> = ids.iter().collect();
-        assert_eq!(unique.len(), ids.len(), "each id stands once");
+        assert_eq!(unique.len(), ids.len(), "each ID is used once");
         let targets: Vec<&str> = page
             .split("href=\"#")
             .skip(1)

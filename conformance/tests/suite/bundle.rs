@@ -79,7 +79,7 @@ fn from_a_run_to_a_verified_bundle() {
     says(
         &["report", "one.toml", "--out", "x"],
         2,
-        "one.toml: this is no result file",
+        "one.toml: not a result file",
     );
 
     says(&["keygen", "--out", "keys"], 0, "fingerprint ");

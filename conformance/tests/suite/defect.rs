@@ -61,7 +61,7 @@ fn a_defect_is_found_from_the_report_alone() {
     // request, and the complete reply to the same request before.
     assert!(
         page.contains("Does not conform")
-            && page.contains("bytes came, which are no complete reply")
+            && page.contains("bytes arrived, which are not a complete reply")
     );
     for failed in results.runs[0]
         .cases()

@@ -132,7 +132,7 @@ fn devices_on_their_wires_are_tested_side_by_side() {
         suite.run(&all, &request, &order).await
     });
     let names: Vec<_> = results.runs.iter().map(|run| run.dut.as_str()).collect();
-    assert_eq!(names, ["first", "second"], "in the order of their files");
+    assert_eq!(names, ["first", "second"], "in file order");
     let order = order.0.into_inner().unwrap();
     let first_of_second = order.iter().position(|name| name == "second").unwrap();
     let last_of_first = order.iter().rposition(|name| name == "first").unwrap();

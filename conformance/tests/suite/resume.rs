@@ -78,7 +78,7 @@ fn the_journal_stays_until_every_change_is_restored() {
         let said = String::from_utf8(run.stderr).unwrap();
         assert_eq!(run.status.code(), Some(3), "{said}");
         assert!(
-            said.contains("COULD NOT BE PUT BACK: it stood at connections 1-17")
+            said.contains("NOT RESTORED: previous state was connections 1-17")
                 && said.contains("journal.jsonl stays"),
             "{said}"
         );

@@ -264,7 +264,7 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
     assert_eq!(
         (results.runs[0].allowed, results.verdict()),
         (Impact::Observe, Verdict::Inconclusive),
-        "nothing answers there, and that is no pass"
+        "no device responds, and that is not a pass"
     );
 }
 

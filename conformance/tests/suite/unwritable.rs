@@ -189,6 +189,6 @@ fn a_signal_lets_the_case_that_runs_end_and_has_its_exit_code() {
         let run = child.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&run.stderr).into_owned();
         assert_eq!(run.status.code(), Some(code), "{told}");
-        assert!(journal.exists(), "--resume goes on with it: {told}");
+        assert!(journal.exists(), "--resume continues it: {told}");
     }
 }

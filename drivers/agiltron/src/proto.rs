@@ -21,7 +21,7 @@ pub enum ProtoError {
     #[error("a frame has 4 bytes, {0} came")]
     Length(usize),
     /// The reply to another request.
-    #[error("{0:02x?} is no reply to this request")]
+    #[error("{0:02x?} is not a reply to this request")]
     OtherReply(Frame),
     /// A channel number that the protocol cannot carry.
     #[error("channel {0} does not fit into the frame")]

@@ -70,10 +70,10 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "MEMS: error replies, the first field of `CF?`, how it stands after power-up, the \
+        "MEMS: error replies, the first field of `CF?`, position after power-up, the \
          switching time",
         "GP600: the speed of its RS-232 port: baud= must be given there",
-        "GP600: error numbers beside 0, the length of the error queue, the form of the list of \
+        "GP600: error numbers other than 0, the length of the error queue, the form of the list of \
          wavelengths",
         "GP600: what connecting an output in use does: plans remove first, so it is never asked",
         "the MXS-9100 speaks another language, and is not driven",

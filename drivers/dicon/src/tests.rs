@@ -202,7 +202,7 @@ async fn the_matrix_is_read_input_by_input_and_asked_for_its_errors() {
     );
     assert_eq!(switch.connections().await.unwrap().value.to_string(), "1-5");
     let plan = plan(&opened, "1-7,4-5").await.unwrap();
-    far.now().device.errors.push("-113, Left by somebody else");
+    far.now().device.errors.push("-113, Left by another client");
     far.now().seen.clear();
     let applied = switch.apply(&plan).await.unwrap();
     assert!(applied.verified && applied.steps == 3);

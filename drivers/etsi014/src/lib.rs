@@ -45,7 +45,7 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     assumptions: &[],
     unknowns: &[
-        "the modules behind a KME: the standard tells no state, QBER or rate",
+        "the modules of a KME: the standard reports no state, QBER or rate",
         "what a KME does with an id asked for twice: the standard has it refuse, some give the key \
          again; the handle refuses it",
     ],

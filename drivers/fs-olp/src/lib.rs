@@ -69,7 +69,7 @@ pub static INFO: DriverInfo = DriverInfo {
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "the unit of powers: thresholds can be set with power-scale= only",
-        "the unit of BackDelay: the time to wait is told and set with delay-unit= only",
+        "the unit of BackDelay: the wait-to-restore time is available with delay-unit= only",
         "traps: the groups are polled",
         "what SwitchDelay and ReturnDelay do, and what workmodesave does",
         "what the path does without power, and how long a switch-over takes",
@@ -83,7 +83,7 @@ pub static INFO: DriverInfo = DriverInfo {
         },
         UriParameter {
             name: "delay-unit",
-            help: "s, ms or min: what one unit of BackDelay is; the time to wait is told and set \
+            help: "unit of BackDelay: s, ms or min; the wait-to-restore time is available \
                 with it only",
             required: false,
         },

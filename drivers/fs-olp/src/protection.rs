@@ -42,7 +42,7 @@ impl ProtectionBackend for Chassis {
             SelectionMode::Manual => Ok(()),
             SelectionMode::Automatic => Err(Error::new(
                 ErrorKind::NotReady,
-                "the card chooses by itself: set the mode of the group to manual first",
+                "the card is in automatic mode: set the mode of the group to manual first",
             )),
         }
     }

@@ -78,8 +78,9 @@ async fn set(call: &SwitchCall<'_>, name: &'static str, message: String) -> Resu
         {
             0 => break,
             code if left == 0 => {
-                let why =
-                    format!("the switch tells more errors than its queue holds, at last {code:03}");
+                let why = format!(
+                    "the switch reported more errors than its queue holds; the last is {code:03}"
+                );
                 return Err(Error::misbehaved(DeviceMisbehaved::UnexpectedReply, why));
             }
             _ => {}
@@ -183,7 +184,7 @@ impl Protocol for SbSwitch {
                 };
                 return Err(Error::new(
                     ErrorKind::Refused,
-                    format!("the status byte tells {what}"),
+                    format!("the status byte reports {what}"),
                 )
                 .with_vendor_text(what));
             }
@@ -254,7 +255,7 @@ impl Protocol for SbSwitch {
             _ => None,
         };
         let mask = mask.ok_or_else(|| {
-            Error::invalid(format!("`{value}` is no mask of eight relay drivers"))
+            Error::invalid(format!("invalid mask `{value}` for eight relay drivers"))
         })?;
         set(call, name, proto::set_drivers(mask)).await?;
         let now = self

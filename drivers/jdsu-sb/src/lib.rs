@@ -45,8 +45,8 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "error codes beside 000 and 330: they are told as they come",
-        "whether a refused command stands in the error queue, the status byte, or both: both are \
+        "error codes other than 000 and 330: they are reported unchanged",
+        "whether a refused command is in the error queue, the status byte, or both: both are \
          asked",
     ],
     parameters: &[FLOW_PARAMETER],

@@ -194,7 +194,7 @@ impl Credentials {
             toml::from_str(&text).map_err(|e| {
                 let why = match toml::from_str::<serde::de::IgnoredAny>(&text) {
                     Ok(_) => "each entry is a table, and each of its fields takes text in quotes",
-                    Err(_) => "it is no valid TOML, or names something twice",
+                    Err(_) => "it is not valid TOML, or contains a duplicate name",
                 };
                 Error::invalid(format!("credentials file {shown}: {why}{}", line_of(&text,
                     e.span())))

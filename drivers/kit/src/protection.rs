@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(now.active.since, None);
         let mut now = stands("b");
         watch.fill_since(&mut now);
-        assert_eq!(now.active.since, None, "nobody has told of it yet");
+        assert_eq!(now.active.since, None, "no event has reported it yet");
         assert!(
             watch.observe(&now, Origin::Device, &events)
                 && !watch.observe(&now, Origin::Device, &events)

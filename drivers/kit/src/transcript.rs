@@ -236,7 +236,7 @@ pub fn parse(text: &str) -> Result<Vec<Record>, String> {
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(i, line)| {
             serde_json::from_str(line)
-                .map_err(|e| format!("line {} is no record of a transcript: {e}", i + 1))
+                .map_err(|e| format!("line {} is not a record of a transcript: {e}", i + 1))
         })
         .collect()
 }

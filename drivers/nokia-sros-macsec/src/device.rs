@@ -603,7 +603,7 @@ impl Encryptor for SrosMacsec {
         let slot = staged
             .slot
             .filter(|s| (1..=SLOTS).contains(s))
-            .ok_or_else(|| Error::invalid("the staged key names no slot of this box"))?;
+            .ok_or_else(|| Error::invalid("the staged key names no slot of this device"))?;
         if !self.slot(&index, slot).await?.is_named(&staged.key_id) {
             return Err(Error::new(
                 ErrorKind::NotReady,

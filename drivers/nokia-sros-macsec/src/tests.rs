@@ -476,7 +476,7 @@ async fn an_agent_of_another_vendor_is_not_a_router() {
         let error = opened.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::IdentityChanged, "{id:?}");
         assert!(
-            error.message().contains("another make of device"),
+            error.message().contains("a device of another vendor"),
             "{error}"
         );
     }

@@ -101,7 +101,7 @@ impl PacketLight {
         if decode_number(&capability[0], "slmSysEncryptionCapability")? == Some(1) {
             return Err(Error::unsupported(
                 "open",
-                "the box says that it cannot encrypt (slmSysEncryptionCapability is 1)",
+                "the device reports that it cannot encrypt (slmSysEncryptionCapability is 1)",
             ));
         }
         let mut kinds = vec![DeviceKind::Encryptor];
@@ -208,7 +208,7 @@ impl Device for PacketLight {
             let severity = decode_severity(&value)?;
             if let ([row, kind], true) = (index.as_slice(), severity != Severity::Cleared) {
                 faults.push(format!(
-                    "{} ({kind}) at {row}, {severity:?}",
+                    "{} ({kind}) at {row}, {severity}",
                     proto::alarm_name(*kind)
                 ));
             }

@@ -38,7 +38,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "packetlight.force-init-one-end",
         statement: "slSecuEncryptionForceInit at one end restarts the exchange of both.",
-        source: "SL-SECU-MIB: writing forces the initialisation of the state machine; init stands \
+        source: "SL-SECU-MIB: writing forces the initialisation of the state machine; init is \
             for a link failure, which both ends see",
         disproof: "The far end's status stays active.",
         operations: &[Operation::Activate],
@@ -57,7 +57,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         statement: "A power above 32767 tenths of a dBm is the two's complement of a negative one.",
         source: "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 \
             dBm",
-        disproof: "A threshold that was set to -30.0 dBm at the box is read as another value.",
+        disproof: "A threshold that was set to -30.0 dBm on the device is read as another value.",
         operations: &[
             Operation::ProtectionStatus,
             Operation::Power,
@@ -104,7 +104,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "which ifIndex of a port is the row's: rows are walked",
         "effect of slSecuEncryptionLock; what passes while no key can be agreed",
         "how long an exchange takes: the gap is measured",
-        "counters of encrypted traffic: there are none",
+        "counters of encrypted traffic: not in the MIBs",
         "how a negative threshold of optical protection is written: thresholds are set with \
          los-encoding= only",
         "whether an active row of optical protection takes each change; what its path does without \

@@ -58,7 +58,7 @@ impl Polatis {
             return Err(Error::unsupported(
                 "open",
                 format!(
-                    "product code {model} tells no size; any-to-any switches have no public \
+                    "product code {model} contains no size; any-to-any switches have no public \
                      protocol"
                 ),
             ));
@@ -158,7 +158,10 @@ impl Polatis {
                 .map_err(|e| {
                     Error::misbehaved(
                         DeviceMisbehaved::ValueOutOfRange,
-                        format!("the switch tells an impossible state: {}", e.message()),
+                        format!(
+                            "the switch reported a state that is impossible in its geometry: {}",
+                            e.message()
+                        ),
                     )
                 })?;
         }
@@ -372,8 +375,11 @@ impl OpticalSwitch for Polatis {
         {
             [now] if *now == wanted => Ok(()),
             now => Err(not_applied(
-                format!("{wanted:?} for port {port}"),
-                format!("{now:?}"),
+                format!("state {wanted} of port {port}"),
+                now.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             )),
         }
     }
@@ -497,8 +503,8 @@ impl PowerMeter for Polatis {
             Ok(())
         } else {
             Err(not_applied(
-                format!("{change:?} at port {port}"),
-                format!("{now:?}"),
+                format!("{change} at port {port}"),
+                current(&now, change),
             ))
         }
     }
@@ -613,4 +619,14 @@ impl Protection for Polatis {
         )
         .await
     }
+}
+
+/// Returns the present setting of the kind of `change`, as text.
+fn current(now: &MonitorStatus, change: &MonitorSetting) -> String {
+    let present = match change {
+        MonitorSetting::Wavelength(_) => now.wavelength.map(MonitorSetting::Wavelength),
+        MonitorSetting::Averaging(_) => now.averaging.map(MonitorSetting::Averaging),
+        _ => Some(MonitorSetting::Alarms(now.alarms)),
+    };
+    present.map_or_else(|| "an unknown value".to_owned(), |s| s.to_string())
 }

@@ -33,7 +33,7 @@ pub(crate) fn averaging_code(time: Duration) -> Result<u8> {
         .iter()
         .position(|ms| Duration::from_millis(*ms) == time);
     at.and_then(|i| u8::try_from(i + 1).ok())
-        .ok_or_else(|| Error::invalid(format!("no code stands for {} ms", time.as_millis())))
+        .ok_or_else(|| Error::invalid(format!("no code exists for {} ms", time.as_millis())))
 }
 
 /// The most that 32 bits of thousandths hold; narrower bounds are not public.

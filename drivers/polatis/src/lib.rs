@@ -49,7 +49,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         statement: "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.",
         source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies the \
             value into its own range of -6000 to 2800, which would be hundredths",
-        disproof: "SNMP and TL1 tell powers of the same port that differ by a factor of ten.",
+        disproof: "SNMP and TL1 report powers of the same port that differ by a factor of ten.",
         operations: &[],
     },
     Assumption {
@@ -76,9 +76,9 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         id: "polatis.aps-live-by-path",
         statement: "Where a working port has no path and just one of its protecting ports has, the \
             signal has gone over to that one.",
-        source: "a switch-over tells working, protecting and connected port (public archive \
+        source: "a switch-over reports working, protection and connected port (public archive \
             id:52513912784); no object tells where the signal is",
-        disproof: "Somebody connects the protecting port by itself, and the group is told to have \
+        disproof: "A user connects the protection port alone, and the group is reported to have \
             gone over.",
         operations: &[],
     },
@@ -134,7 +134,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "the words of errors, of closed shutters and of kinds of monitor",
         "TL1: whether a port has failed; the unit of its idle time-out; the speed of the USB \
          serial port, which baud= must name",
-        "SNMP: whether an alarm stands; the newer columns of the attenuators, which ONOS uses; how \
+        "SNMP: whether an alarm is active; the newer columns of the attenuators, which ONOS uses; how \
          long a switch-over takes",
         "the bounds of wavelengths, thresholds and attenuations: the switch refuses what it cannot",
         "the modes FIX and CONV of attenuators, which are shown and never set",
@@ -222,8 +222,8 @@ impl Protocol {
         };
         let wrong = |why: &str| Err(Error::invalid(format!("{uri}: {why}")));
         match (transport, protocol) {
-            ("snmp", Self::Scpi | Self::Tl1) => wrong("SCPI and TL1 go over tcp and serial"),
-            ("tcp" | "serial", Self::Snmp) => wrong("SNMP goes over snmp"),
+            ("snmp", Self::Scpi | Self::Tl1) => wrong("SCPI and TL1 use tcp or serial"),
+            ("tcp" | "serial", Self::Snmp) => wrong("SNMP uses snmp"),
             ("serial", Self::Tl1) if uri.parameter("baud").is_none() => {
                 wrong("the speed of the USB serial port is not public: give baud=")
             }

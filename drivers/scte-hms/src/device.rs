@@ -226,7 +226,7 @@ impl Device for ScteHms {
             .collect();
         if now.failover {
             faults.push(format!(
-                "failover: the switch stands at {}, and {} is preferred",
+                "failover: the switch is at {}, and {} is preferred",
                 now.state.name(),
                 now.control.name()
             ));

@@ -36,7 +36,7 @@ impl SwitchBackend for Run<'_> {
             Position::PathB | Position::Cross => 2,
             Position::BothA | Position::BothB => {
                 let why = format!(
-                    "the switch stands at {}: one input feeds both outputs, which no \
+                    "the switch is at {}: one input feeds both outputs, which no \
                      cross-connects can show",
                     state.name()
                 );
@@ -120,7 +120,7 @@ impl PowerMeter for ScteHms {
             all.push(Measured::now(level.ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotReady,
-                    format!("the agent no longer tells the power at port {port}"),
+                    format!("the agent no longer reports the power at port {port}"),
                 )
             })?));
         }

@@ -41,7 +41,7 @@ pub(crate) fn manual(mode: SelectionMode) -> Result<()> {
         SelectionMode::Manual => Ok(()),
         SelectionMode::Automatic => Err(Error::new(
             ErrorKind::NotReady,
-            "the switch chooses by itself: set its mode to manual first",
+            "the switch is in automatic mode: set its mode to manual first",
         )),
     }
 }

@@ -26,6 +26,15 @@ pub enum SwitchType {
     Crossbar,
 }
 
+impl std::fmt::Display for SwitchType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ab => "an A/B switch",
+            Self::Crossbar => "a 2×2 switch",
+        })
+    }
+}
+
 impl SwitchType {
     /// By the number of outputs.
     #[must_use]

@@ -178,7 +178,7 @@ impl Unit {
         ] {
             if !self.shape.positions().contains(&position) {
                 let why = format!(
-                    "{object} is {}, where the outputs tell of {:?}",
+                    "{object} is {}, but the outputs report {}",
                     position.name(),
                     self.shape
                 );

@@ -37,8 +37,8 @@ pub static INFO: DriverInfo = DriverInfo {
     assumptions: &[],
     unknowns: &[
         "the reply to a command that the switch does not know",
-        "the words of `T?` and `I?`, and whether they tell a 1x2 from a 2x2: model= must be given",
-        "how it stands after power-up, and whether the paths hold without power",
+        "the texts of `T?` and `I?`, and whether they distinguish a 1x2 from a 2x2: model= is required",
+        "position after power-up, and whether the paths hold without power",
         "how long a path takes to settle",
     ],
     parameters: &[

@@ -98,7 +98,7 @@ impl Qline {
         told.map_err(|e| match e.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
-                format!("it answers, but not what {side:?} answers: is role= right?"),
+                format!("the replies are not those of {side}; check role="),
             )
             .with_source(e),
             _ => e,
@@ -317,7 +317,7 @@ impl QkdModule for Qline {
         let length = u64::try_from(last.key_length).map_err(|_| {
             Error::misbehaved(
                 DeviceMisbehaved::ValueOutOfRange,
-                format!("the device tells a key of {} bit", last.key_length),
+                format!("the device reports a key of {} bit", last.key_length),
             )
         })?;
         performance.last_block = Some(Measured::now(Bits(length)));

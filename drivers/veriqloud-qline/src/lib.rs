@@ -60,7 +60,7 @@ pub static INFO: DriverInfo = DriverInfo {
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
-        "the secret key rate: only the length of the last key is told",
+        "the secret key rate: only the length of the last key is reported",
         "the form of the parameter file: settings are write only",
         "what a key's id asked for twice gives",
         "stop: the raw key's start and stop run over a local socket only",
@@ -68,7 +68,7 @@ pub static INFO: DriverInfo = DriverInfo {
     parameters: &[
         UriParameter {
             name: "role",
-            help: "alice or bob; no query tells",
+            help: "alice or bob; no query reports it",
             required: true,
         },
         UriParameter {
@@ -109,7 +109,7 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     probes: &[],
-    resynchronises: "A new connection: there are no request ids, and what a server still sends \
+    resynchronises: "A new connection: there are no request IDs, and the input that a server still sends \
         goes to the old one. hw and hws get a connection for each command.",
 };
 

@@ -42,6 +42,15 @@ pub enum Side {
     Bob,
 }
 
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Alice => "Alice",
+            Self::Bob => "Bob",
+        })
+    }
+}
+
 /// Reason for which a reply is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -59,7 +68,7 @@ pub enum ProtoError {
     #[error("an array in the reply has impossible sizes")]
     Array,
     /// A text that the vendor's client does not know.
-    #[error("`{0}` is no answer to this command")]
+    #[error("`{0}` is not a reply to this command")]
     Unexpected(String),
     /// An argument that does not fit onto the wire.
     #[error("the argument does not fit onto the wire")]

@@ -132,7 +132,11 @@ pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<
         ParameterValue::Text(word) => Argument::Text(word.clone()),
         ParameterValue::Integer(v) => int(*v)?,
         ParameterValue::Real(v) => Argument::Double(*v),
-        _ => return Err(Error::invalid(format!("`{value}` is no value of {name}"))),
+        _ => {
+            return Err(Error::invalid(format!(
+                "invalid value `{value}` for {name}"
+            )));
+        }
     };
     let word = match spec.name {
         "vca" => "set_vca",

@@ -279,7 +279,7 @@ fn run_command(all: &BTreeMap<String, RunningEmulator>, line: &str) -> Result<()
             running.set(&name, &value)
         }
         _ => Err(format!(
-            "`{rest}` is no order: write `fault SPEC` or `set NAME=VALUE`"
+            "invalid command `{rest}`: expected `fault SPEC` or `set NAME=VALUE`"
         )),
     }
 }

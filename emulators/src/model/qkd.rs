@@ -299,7 +299,7 @@ impl QkdLink {
             "stopped"
         };
         format!(
-            "module: {module}\norders: {}\nfailed: {}\nkeys taken: {keys}, twins: {twins}, twins that wait: {waiting}, \
+            "module: {module}\ncommands: {}\nfailed: {}\nkeys taken: {keys}, fetched by the peer: {twins}, waiting for the peer: {waiting}, \
              twins that expired: {expired}",
             state.orders, state.failed
         )
@@ -397,7 +397,7 @@ impl ApplyDeviceFault for QkdLink {
                     }
                     _ => {
                         return Err(format!(
-                            "`{order}` is nothing that an operator of a QKD link does: start, stop, calibrate, drain"
+                            "invalid operator action `{order}`; expected one of: start, stop, calibrate, drain"
                         ));
                     }
                 };

@@ -533,7 +533,7 @@ impl Switch {
         let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
         let list = || {
             rest.split(',')
-                .map(|p| p.parse::<u32>().map_err(|_| format!("`{p}` is no port")))
+                .map(|p| p.parse::<u32>().map_err(|_| format!("invalid port `{p}`")))
                 .collect::<std::result::Result<Vec<_>, _>>()
         };
         if matches!(verb, "disconnect" | "clear") && !self.limits.geometry.can_be_dark() {
@@ -590,7 +590,7 @@ impl ApplyDeviceFault for Switch {
             DeviceFault::Cut(Some(port)) => {
                 // Of a protection group, `17/18`: the path to port 18.
                 let (_, port) = port.rsplit_once('/').unwrap_or(("", port));
-                let port = port.parse().map_err(|_| format!("`{port}` is no port"))?;
+                let port = port.parse().map_err(|_| format!("invalid port `{port}`"))?;
                 self.lock().cut.insert(port);
             }
             DeviceFault::LossDb(db) => self.lock().extra_loss = *db,

@@ -25,7 +25,7 @@ pub(super) const MEMS: &[Setting] = &[
     },
     Setting {
         name: "id",
-        help: "what ID? tells, one line of free text; default: MEMS 1xN",
+        help: "reply to ID?, one line of free text; default: MEMS 1xN",
         live: false,
     },
 ];

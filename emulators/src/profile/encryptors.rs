@@ -28,7 +28,7 @@ pub(super) const PACKETLIGHT: &[Setting] = &[
     },
     Setting {
         name: "aps",
-        help: "false: no optical protection at the boxes; default true",
+        help: "false: no optical protection; default true",
         live: false,
     },
 ];

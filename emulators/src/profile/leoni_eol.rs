@@ -34,7 +34,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "power-up",
-        help: "where it stands after a loss of power, which is not public: first (default: channel 1) or keep",
+        help: "position after a power failure, which is not published: first (default: channel 1) or keep",
         live: false,
     },
 ];

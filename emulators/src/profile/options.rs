@@ -140,7 +140,7 @@ impl Options {
             None => Ok(default),
             Some((_, text)) => text
                 .parse()
-                .map_err(|_| invalid(format!("{name}={text}: that is no number for it"))),
+                .map_err(|_| invalid(format!("{name}={text}: not a valid number"))),
         }
     }
 }

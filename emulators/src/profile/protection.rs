@@ -32,7 +32,7 @@ pub(super) const SCTE: &[Setting] = &[
     INPUT,
     Setting {
         name: "serial",
-        help: "serial number, which the agent does not tell; for its name",
+        help: "serial number, which the agent does not report; used for its name",
         live: false,
     },
     Setting {
@@ -63,7 +63,7 @@ pub(super) const OLP: &[Setting] = &[
     },
     Setting {
         name: "delay-unit",
-        help: "s, ms or min: what one unit of a delay is; no source tells; default s",
+        help: "unit of a delay: s, ms or min; not published; default s",
         live: false,
     },
 ];
@@ -157,7 +157,7 @@ pub(super) fn olp(options: &Options) -> io::Result<Agents> {
             .parse()
             .ok()
             .filter(|n| (1..=16).contains(n))
-            .ok_or_else(|| invalid(format!("slots: `{slot}` is no slot from 1 to 16")))?;
+            .ok_or_else(|| invalid(format!("slots: invalid slot `{slot}`; expected 1 to 16")))?;
         groups.push((
             slot,
             Group::of(

@@ -203,7 +203,7 @@ fn controls(
         let new = fibre(
             value
                 .parse()
-                .map_err(|_| format!("length={value}: that is no number"))?,
+                .map_err(|_| format!("length={value}: not a valid number"))?,
         )?;
         link.set_fibre(|fibre| fibre.length = new.length);
         Ok(())

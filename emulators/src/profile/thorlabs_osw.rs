@@ -39,12 +39,12 @@ pub(super) static OSW22: Kind = Kind {
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "type",
-        help: "what T? tells; default: the product's code",
+        help: "reply to T?; default: the product's code",
         live: false,
     },
     Setting {
         name: "firmware",
-        help: "what I? tells; default: OSW board, firmware 1.0",
+        help: "reply to I?; default: OSW board, firmware 1.0",
         live: false,
     },
     Setting {
@@ -54,12 +54,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "power-up",
-        help: "where it stands after a loss of power, which is not public: first (default: port 1, or bar) or keep",
+        help: "position after a power failure, which is not published: first (default: port 1, or bar) or keep",
         live: false,
     },
     Setting {
         name: "stale-reads",
-        help: "how many answers to S? tell the old state after a set; default 1",
+        help: "number of replies to S? with the old state after a set; default 1",
         live: true,
     },
 ];
@@ -87,7 +87,7 @@ fn build(options: &Options, kind: &Kind) -> io::Result<LineProfile> {
         live.set_stale_read_count(
             value
                 .parse()
-                .map_err(|_| format!("stale-reads={value}: that is no number for it"))?,
+                .map_err(|_| format!("stale-reads={value}: not a valid number"))?,
         );
         Ok(())
     });

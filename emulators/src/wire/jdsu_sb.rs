@@ -494,7 +494,7 @@ mod tests {
             "it stays: there was no service request"
         );
         assert_eq!(ask(&mut l, "CSB;STB?"), "000");
-        assert_eq!(ask(&mut l, "CNB?"), "4", "the condition is no event");
+        assert_eq!(ask(&mut l, "CNB?"), "4", "the condition is not an event");
         assert_eq!(ask(&mut l, "CLOSE 5;STB?"), "004", "already there");
         ask(&mut l, "CLOSE 6");
         clock.advance(ms(300));

@@ -63,6 +63,18 @@ pub enum SettingKind {
     Threshold,
 }
 
+impl fmt::Display for SettingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mode => "mode",
+            Self::Preferred => "preferred",
+            Self::Revertive => "revert",
+            Self::WaitToRestore => "wait-to-restore",
+            Self::Threshold => "threshold",
+        })
+    }
+}
+
 impl ProtectionSetting {
     /// Returns the kind of this setting.
     #[must_use]
@@ -96,7 +108,7 @@ impl FromStr for ProtectionSetting {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             Error::invalid(format!(
-                "`{text}` is no setting of a protection group: {what}"
+                "invalid setting `{text}` for a protection group: {what}"
             ))
         };
         let (name, value) = text
@@ -166,6 +178,17 @@ pub enum ExternalCommandKind {
     Force,
     /// Kind of [`ExternalCommand::Manual`].
     Manual,
+}
+
+impl fmt::Display for ExternalCommandKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clear => "clear",
+            Self::Lockout => "lockout",
+            Self::Force => "force",
+            Self::Manual => "manual",
+        })
+    }
 }
 
 impl ExternalCommand {

@@ -232,7 +232,7 @@ impl ProtectionStatus {
         };
         let why = match (self.active.request, path.failed) {
             (SwitchRequest::ForcedSwitch | SwitchRequest::LockoutOfProtection, _) => {
-                format!("a {} stands; clear it first", self.active.request)
+                format!("a {} is active; clear it first", self.active.request)
             }
             (_, Some(true)) => format!(
                 "path {} has failed; only a forced switch goes there",

@@ -78,7 +78,7 @@ async fn command(call: &SwitchCall<'_>, name: &'static str, request: String) -> 
         if left == 0 {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::UnexpectedReply,
-                format!("the switch tells one error after another, more than {ERRORS}"),
+                format!("the switch reported more than {ERRORS} errors in succession"),
             ));
         }
     }
@@ -141,7 +141,10 @@ impl Protocol for Gp600 {
                 let twice = |e: Error| {
                     Error::misbehaved(
                         DeviceMisbehaved::ValueOutOfRange,
-                        format!("the switch tells an impossible state: {}", e.message()),
+                        format!(
+                            "the switch reported a state that is impossible in its geometry: {}",
+                            e.message()
+                        ),
                     )
                 };
                 state
@@ -191,7 +194,11 @@ impl Protocol for Gp600 {
         let request = match value {
             ParameterValue::Flag(on) => gp600::set_auto_save(*on),
             ParameterValue::Real(nanometres) => gp600::set_wavelength(*nanometres),
-            other => return Err(Error::invalid(format!("`{other}` is no value of {name}"))),
+            other => {
+                return Err(Error::invalid(format!(
+                    "invalid value `{other}` for {name}"
+                )));
+            }
         };
         command(call, name, request).await?;
         let now = self

@@ -26,7 +26,7 @@ pub struct SystemGroup {
     pub object_id: Option<Oid>,
 }
 
-/// `IdentityChanged`: another make of device responds. `expected`: the make of the driver; `found`:
+/// `IdentityChanged`: a device of another vendor responds. `expected`: the make of the driver; `found`:
 /// the device's own words.
 #[must_use]
 pub fn another_make(expected: &str, found: impl fmt::Display) -> Error {
@@ -34,7 +34,7 @@ pub fn another_make(expected: &str, found: impl fmt::Display) -> Error {
     Error::new(
         ErrorKind::IdentityChanged,
         format!(
-            "another make of device responds: expected {expected}, found {}",
+            "a device of another vendor responds: expected {expected}, found {}",
             printable(&found, MAX_SHOWN)
         ),
     )

@@ -127,7 +127,7 @@ impl SnmpLink for MemorySnmpLink {
             if next.oid <= at {
                 return Err(LinkError::new(
                     ErrorKind::Misbehaved(DeviceMisbehaved::NamesNotIncreasing),
-                    format!("behind {at} the agent names {}", next.oid),
+                    format!("after {at} the agent returned {}", next.oid),
                 ));
             }
             at = next.oid.clone();
@@ -416,7 +416,7 @@ pub(crate) fn check_ids(found: &UsbIdentity, vendor: u16, product: u16) -> Resul
     Err(LinkError::new(
         ErrorKind::IdentityChanged,
         format!(
-            "another make of device responds: expected USB {vendor:04x}:{product:04x}, found \
+            "a device of another vendor responds: expected USB {vendor:04x}:{product:04x}, found \
              {:04x}:{:04x}",
             found.vendor, found.product
         ),

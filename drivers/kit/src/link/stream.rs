@@ -286,7 +286,7 @@ impl Owner {
                     tracing::debug!(
                         address = self.connector.address(),
                         bytes = n,
-                        "bytes came that nobody asked for"
+                        "unsolicited bytes arrived"
                     );
                     self.desynchronised();
                 }
@@ -467,7 +467,7 @@ impl Owner {
                 return Err(LinkError::new(
                     ErrorKind::IdentityChanged,
                     format!(
-                        "another make of device responds at {}: `{}`",
+                        "a device of another vendor responds at {}: `{}`",
                         self.connector.address(),
                         printable(words, MAX_SHOWN)
                     ),
@@ -640,7 +640,7 @@ impl Owner {
                 self.desynchronised();
                 let seen = match self.buffer.len() {
                     0 => "no reply came".to_owned(),
-                    n => format!("{n} bytes came, which are no complete reply,"),
+                    n => format!("{n} bytes arrived, which are not a complete reply,"),
                 };
                 Err(
                     LinkError::new(ErrorKind::Timeout, format!("{seen} within the deadline"))

@@ -12,7 +12,7 @@ const QUOTED: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextDecodeError {
     /// The reply is not printable ASCII.
-    #[error("the reply is no text: {0:?}")]
+    #[error("the reply is not printable text: {0:?}")]
     NotText(String),
     /// Not what this request is answered with.
     #[error("expected {expected}, got {got:?}")]

@@ -283,7 +283,7 @@ async fn import(address: &str, busid: &str, deadline: Instant) -> Result<Connect
     if busid.len() >= 32 {
         return Err(LinkError::new(
             ErrorKind::InvalidInput,
-            format!("`{busid}` is no bus id: it has at most 31 characters, such as 1-1"),
+            format!("invalid bus ID `{busid}`: at most 31 characters, such as 1-1"),
         ));
     }
     let mut stream =
@@ -461,7 +461,7 @@ impl Connection {
             .mark_sent()
         };
         if be_u32(&head, 0) != RET_SUBMIT || be_u32(&head, 4) != sequence {
-            return Err(framing("the reply belongs to no request of ours"));
+            return Err(framing("the reply belongs to no request of this link"));
         }
         let actual = be_u32(&head, 24) as usize;
         #[expect(

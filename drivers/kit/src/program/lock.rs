@@ -209,7 +209,7 @@ fn open_file(path: &Path) -> io::Result<File> {
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other(format!(
-            "{} is no file; remove it",
+            "{} is not a regular file; remove it",
             path.display()
         )));
     }

@@ -73,7 +73,7 @@ pub async fn apply(
         return Err(failed(backend, plan, &before, sent, error, until, shows).await);
     }
     let steps = plan.steps().len();
-    let told = settling::read(backend, Some(Instant::now()), until, shows)
+    let report = settling::read(backend, Some(Instant::now()), until, shows)
         .await
         .map_err(|e| {
             Error::new(
@@ -86,7 +86,7 @@ pub async fn apply(
             .with_effect(Effect::Unknown)
             .with_source(e)
         })?;
-    let after = match told {
+    let after = match report {
         SettleResult::Wanted(_) => return Ok(ApplyReport::new(steps, true, begun.elapsed())),
         SettleResult::Other(after) => after,
         SettleResult::Unsettled(after) => {
@@ -95,8 +95,8 @@ pub async fn apply(
                 wanted.using_ports(plan.fingerprinted_ports()),
             );
             let why = format!(
-                "all {steps} steps were sent, and when the deadline came the switch still said \
-                 that it stands at {now}, not at {aim}; it may yet settle"
+                "all {steps} steps were sent; at the deadline the switch reported {now}, expected \
+                 {aim}; it may still settle"
             );
             return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
@@ -112,7 +112,7 @@ pub async fn apply(
         Error::new(
             ErrorKind::StateChanged,
             format!(
-                "all {steps} steps were sent, but somebody else changed the switch meanwhile: \
+                "all {steps} steps were sent, but another controller changed the switch meanwhile: \
                 its ports stand at {now}, not at {aim}"
             ),
         )
@@ -121,8 +121,7 @@ pub async fn apply(
         Error::misbehaved(
             DeviceMisbehaved::ChangeNotApplied,
             format!(
-                "all {steps} steps were sent, and the switch has not done them: it stands at \
-                {now}, not at {aim}"
+                "all {steps} steps were sent but not applied: connections are {now}, expected {aim}"
             ),
         )
         .with_effect(if now == before.using_ports(plan.fingerprinted_ports()) {
@@ -154,7 +153,7 @@ async fn failed(
     let mut done = Vec::new();
     // What the device did not take has not to settle.
     let since = (sent > 0 || error.effect() != Effect::None).then(Instant::now);
-    let (told, effect) = match settling::read(backend, since, until, wanted).await {
+    let (report, effect) = match settling::read(backend, since, until, wanted).await {
         Ok(SettleResult::Wanted(now) | SettleResult::Other(now) | SettleResult::Unsettled(now)) => {
             for step in steps {
                 if step.removed().iter().all(|c| !now.contains(*c))
@@ -163,11 +162,11 @@ async fn failed(
                     done.push(step.clone());
                 }
             }
-            let stands = now.using_ports(plan.fingerprinted_ports());
-            let untouched = stands == before.using_ports(plan.fingerprinted_ports());
+            let present = now.using_ports(plan.fingerprinted_ports());
+            let untouched = present == before.using_ports(plan.fingerprinted_ports());
             (
                 format!(
-                    "done: {}; the ports stand at {stands}",
+                    "applied: {}; the ports are at {present}",
                     if done.is_empty() {
                         "nothing".to_owned()
                     } else {
@@ -199,7 +198,7 @@ async fn failed(
         .map_or_else(String::new, |s| format!(" at `{s}`"));
     let mut new = Error::new(
         error.kind(),
-        format!("the change stopped{at}: {}; {told}", error.message()),
+        format!("the change stopped{at}: {}; {report}", error.message()),
     )
     .with_effect(effect);
     if let Some(code) = error.vendor_code() {

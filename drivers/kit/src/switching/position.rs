@@ -21,7 +21,7 @@ pub fn paths(geometry: &Geometry, position: u32) -> Result<CrossConnects> {
         _ => {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::ValueOutOfRange,
-                format!("the switch says that it stands at position {position}: {geometry}"),
+                format!("the switch reports position {position}: {geometry}"),
             ));
         }
     };

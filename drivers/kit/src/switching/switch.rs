@@ -200,7 +200,10 @@ impl<P: Protocol> SwitchBackend for Run<'_, P> {
         let impossible = |e: Error| {
             Error::misbehaved(
                 DeviceMisbehaved::ValueOutOfRange,
-                format!("the switch tells an impossible state: {}", e.message()),
+                format!(
+                    "the switch reported a state that is impossible in its geometry: {}",
+                    e.message()
+                ),
             )
         };
         switch.geometry.check_state(&state).map_err(impossible)?;

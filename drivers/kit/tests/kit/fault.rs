@@ -154,7 +154,7 @@ async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
         }
         assert!(begun.elapsed() <= DEADLINE, "{fate:?}");
         assert!(script.was_injected());
-        assert_eq!(done.count(), 2, "{fate:?}: it was carried out");
+        assert_eq!(done.count(), 2, "{fate:?}: it was processed");
         assert_eq!(ask(&link).await.unwrap(), "reply 3\n", "{fate:?}");
     }
 }
@@ -400,7 +400,7 @@ async fn usb_links_apply_injected_faults_after_the_device_received_the_data() {
         )
         .await;
         assert_eq!(result, wanted.map(|_| 9), "bulk out, {fate:?}");
-        assert_eq!(done.count(), before + 2, "{fate:?}: it was carried out");
+        assert_eq!(done.count(), before + 2, "{fate:?}: it was processed");
     }
 }
 

@@ -320,10 +320,11 @@ async fn a_device_with_unexpected_replies_is_not_opened() {
             .unwrap()
     };
     // Another make says the same twice; noise does not, and is not a text.
-    let error = open(|_| Act::Say("somebody else\r\n")).await;
+    let error = open(|_| Act::Say("other device\r\n")).await;
     assert_eq!(error.kind, ErrorKind::IdentityChanged);
     assert!(
-        error.detail.contains("another make of device") && error.detail.contains("`somebody else`"),
+        error.detail.contains("a device of another vendor")
+            && error.detail.contains("`other device`"),
         "{error:?}"
     );
     let noise: [fn(usize) -> Act; 2] = [

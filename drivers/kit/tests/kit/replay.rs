@@ -67,7 +67,7 @@ async fn bytes_are_replayed_with_other_secrets() {
     assert!(!text.contains("c2VjcmV0"), "{text}");
     assert!(
         text.lines().all(|l| l.contains(r#""changes":true"#)),
-        "what nobody declared may change the device: {text}"
+        "an undeclared message may change the device: {text}"
     );
     let replay = Replay::new(parse(&text).unwrap(), 1);
     let reply = ByteLink::exchange(&replay, key_exchange()).await.unwrap();

@@ -163,7 +163,7 @@ pub(super) async fn set(call: &SnmpCall<'_>, port: Port, change: &MonitorSetting
         other => {
             return Err(Error::unsupported(
                 Operation::SetMonitor.name(),
-                format!("there is no object for {other:?}"),
+                format!("there is no object for this setting: {other}"),
             ));
         }
     };

@@ -202,7 +202,7 @@ async fn it_logs_in_and_reports_its_identity() {
     assert_eq!(
         opened.device().capabilities().supports(Operation::Health),
         Support::Emulated,
-        "it answers; a failed port is not told"
+        "it responds; a failed port is not reported"
     );
     assert_eq!(
         opened

@@ -347,7 +347,7 @@ impl Interface for Tl1 {
             other => {
                 return Err(Error::unsupported(
                     Operation::SetMonitor.name(),
-                    format!("TL1 has no {other:?}"),
+                    format!("TL1 does not support this setting: {other}"),
                 ));
             }
         }

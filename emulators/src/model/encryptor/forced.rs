@@ -445,7 +445,7 @@ impl ApplyDeviceFault for ForcedRekeyEndpoint {
                     "enable" => self.link.set_enabled(self.end, true),
                     _ => {
                         return Err(format!(
-                            "`{order}` is nothing that an operator of this encryptor does: force-init, disable, enable"
+                            "invalid operator action `{order}`; expected one of: force-init, disable, enable"
                         ));
                     }
                 };

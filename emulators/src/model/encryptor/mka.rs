@@ -477,14 +477,14 @@ pub(crate) fn apply(
         DeviceFault::Operator(order) => {
             let done = match order.split_once(':') {
                 Some(("activate", n)) => {
-                    link.set_active(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?)
+                    link.set_active(end, n.parse().map_err(|_| format!("invalid slot `{n}`"))?)
                 }
                 Some(("destroy", n)) => {
-                    link.destroy_slot(end, n.parse().map_err(|_| format!("`{n}` is no slot"))?)
+                    link.destroy_slot(end, n.parse().map_err(|_| format!("invalid slot `{n}`"))?)
                 }
                 _ => {
                     return Err(format!(
-                        "`{order}` is nothing that an operator of a MACsec end does: activate:N, destroy:N"
+                        "invalid operator action `{order}`; expected one of: activate:N, destroy:N"
                     ));
                 }
             };

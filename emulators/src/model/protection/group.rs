@@ -353,7 +353,7 @@ mod tests {
                 to: 0,
                 request: SwitchRequest::NoRequest
             }),
-            "when it was due, not when somebody looked"
+            "when it was due, not when it was read"
         );
         assert_eq!((group.switch_overs(), group.signal_failures()), (2, 2));
     }

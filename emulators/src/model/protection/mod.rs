@@ -275,7 +275,7 @@ impl ProtectionSwitch {
         let line = |(id, g): &(GroupId, Group)| {
             let thresholds: Vec<_> = g.inputs.iter().map(|i| i.threshold).collect();
             format!(
-                "group {id}: {} live {} preferred {} revert {} wait {:?} hold-off {:?} hysteresis {} thresholds {thresholds:?} standing {:?}",
+                "group {id}: {} active {} preferred {} revert {} wait {:?} hold-off {:?} hysteresis {} thresholds {thresholds:?} standing {:?}",
                 g.mode,
                 g.active(),
                 g.preferred,
@@ -310,7 +310,7 @@ impl ProtectionSwitch {
             Ok(())
         } else {
             Err(format!(
-                "`{text}` is no path: one such as `a`, or `3/a` of group 3"
+                "invalid path `{text}`: expected one such as `a`, or `3/a` of group 3"
             ))
         }
     }
@@ -362,12 +362,8 @@ impl ProtectionSwitch {
             .ok_or_else(|| Error::invalid(format!("group {id} has no path `{path}`")))
     }
     fn position(&self) -> Result<(GroupId, SwitchCapabilities)> {
-        let missing = || {
-            Error::unsupported(
-                Operation::Connections.name(),
-                "this box is no switch of its own",
-            )
-        };
+        let missing =
+            || Error::unsupported(Operation::Connections.name(), "this device is not a switch");
         Ok((
             self.ids().into_iter().next().ok_or_else(missing)?,
             self.switch.clone().ok_or_else(missing)?,
@@ -549,9 +545,7 @@ impl OpticalSwitch for ProtectionSwitch {
     /// # Panics
     /// If it was not made [`with_switch`](ProtectionSwitch::with_switch).
     fn switch_capabilities(&self) -> &SwitchCapabilities {
-        self.switch
-            .as_ref()
-            .expect("a box that was made with a switch")
+        self.switch.as_ref().expect("created with a switch")
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let (id, switch) = self.position()?;
@@ -560,7 +554,7 @@ impl OpticalSwitch for ProtectionSwitch {
         shown.map(Measured::now).ok_or_else(|| {
             Error::new(
                 ErrorKind::NotReady,
-                format!("it stands where cross-connects cannot show it: path {position}"),
+                format!("path {position} cannot be expressed as cross-connects"),
             )
         })
     }

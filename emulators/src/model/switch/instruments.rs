@@ -640,7 +640,7 @@ mod tests {
         assert_eq!(
             switch.cross_connects().to_string(),
             "1-5,2-6",
-            "the alarm stood already: nothing new has happened"
+            "the alarm was already active: there is no new event"
         );
     }
 

@@ -120,7 +120,7 @@ mod tests {
     fn golden(hex_text: &str) -> Vec<u8> {
         assert!(
             vectors().to_string().contains(hex_text),
-            "{hex_text} is no golden vector"
+            "{hex_text} is not a golden vector"
         );
         hex::decode(hex_text).unwrap()
     }

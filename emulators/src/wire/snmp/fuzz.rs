@@ -168,7 +168,7 @@ pub fn run(agent: &dyn SnmpAgent, input: &[u8]) {
             if let Some(next) = agent.next(&bind.oid) {
                 assert!(
                     next.oid > bind.oid,
-                    "{:?} comes behind {:?}",
+                    "{:?} comes after {:?}",
                     next.oid,
                     bind.oid
                 );

@@ -243,7 +243,9 @@ pub(crate) async fn set(
     yes: bool,
 ) -> Result<u8> {
     let (name, text) = assignment.split_once('=').ok_or_else(|| {
-        Error::invalid(format!("`{assignment}` is no assignment: write name=value"))
+        Error::invalid(format!(
+            "invalid assignment `{assignment}`: expected name=value"
+        ))
     })?;
     let device = session.open_for(device, yes).await?;
     let handle = device.opened.device();

@@ -78,4 +78,4 @@ pub(crate) async fn run(cli: Cli, interrupt: Interrupt) -> Result<u8> {
 }
 
 /// Last line of a dry run.
-const DRY_RUN: &str = "dry run: nothing was changed; add --yes to do it";
+const DRY_RUN: &str = "dry run: nothing was changed; add --yes to apply";

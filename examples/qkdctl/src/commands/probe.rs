@@ -126,13 +126,13 @@ pub(crate) async fn run(
         Target::Serial(port) => {
             probed
                 .passive
-                .push("a serial line tells nothing by itself".to_owned());
+                .push("a serial line cannot be identified without sending data".to_owned());
             line(&infos, "serial", &port, None, active, output, &mut probed).await?;
         }
         Target::Tcp { host, port } => {
             probed
                 .passive
-                .push("a TCP port tells nothing by itself".to_owned());
+                .push("a TCP port cannot be identified without sending data".to_owned());
             line(&infos, "tcp", &host, port, active, output, &mut probed).await?;
         }
         Target::Nothing(why) => probed.passive.push(why),
@@ -169,7 +169,7 @@ fn of_uri(uri: &DeviceUri) -> Target {
 fn of_text(text: &str) -> Result<Target> {
     let wrong = || {
         Error::invalid(format!(
-            "{} is no target: write serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, \
+            "invalid target {}: expected serial:/dev/ttyUSB0, tcp:192.0.2.7:5025, snmp:192.0.2.9, \
              usbip:192.0.2.4/1-1, or a device URI",
             quoted(text)
         ))

@@ -103,7 +103,7 @@ pub(super) fn read_key(path: &Path, wanted: Option<&KeyId>) -> Result<Key> {
         let id: KeyId = entry.id.parse()?;
         if wanted.is_none_or(|w| *w == id) {
             let bytes = hex::decode(entry.hex.as_bytes())
-                .map_err(|_| problem("a key is no hexadecimal text"))?;
+                .map_err(|_| problem("a key is not hexadecimal text"))?;
             return Ok(Key::new(id, Zeroizing::new(bytes)));
         }
     }

@@ -228,7 +228,7 @@ fn a_device_of_another_vendor_at_an_address_exits_with_7() {
             &credentials,
         ])
         .exits(7)
-        .complains("another make of device responds")
+        .complains("a device of another vendor responds")
         .complains("correct the address or the driver");
 }
 

@@ -118,7 +118,7 @@ fn an_ab_switch_is_set_and_switched() {
     desk.changes("manual", &["b"], "This moves light", "protection-command")
         .expect_text("b (manual-switch)");
     assert!(
-        desk.running.state().contains("manual live 1"),
+        desk.running.state().contains("manual active 1"),
         "{}",
         desk.running.state()
     );
@@ -134,7 +134,7 @@ fn an_ab_switch_is_set_and_switched() {
     assert_eq!(
         desk.bench.journal().len(),
         noted,
-        "what is refused before anything is sent is no change"
+        "a refusal before anything is sent is not a change"
     );
     desk.changes(
         "force",
@@ -144,7 +144,7 @@ fn an_ab_switch_is_set_and_switched() {
     )
     .expect_text("FAILED");
     assert!(
-        desk.running.state().contains("manual live 0"),
+        desk.running.state().contains("manual active 0"),
         "{}",
         desk.running.state()
     );
@@ -179,11 +179,11 @@ fn a_group_with_active_commands() {
     .expect_text("NOT PROTECTED: protection is locked out");
     desk.protect("manual", &["protection", "--yes"])
         .exits(NOT_READY)
-        .complains("lockout-of-protection stands; clear it first");
+        .complains("lockout-of-protection is active; clear it first");
     desk.changes(
         "clear",
         &[],
-        "The box chooses the path again",
+        "The device selects the path again",
         "protection-command",
     )
     .expect_text(": protected");
@@ -194,7 +194,7 @@ fn a_group_with_active_commands() {
         "protection-command",
     )
     .expect_text("NOT PROTECTED: a forced switch");
-    desk.changes("clear", &[], "The box chooses", "protection-command");
+    desk.changes("clear", &[], "The device selects", "protection-command");
     desk.changes(
         "manual",
         &["protection"],
@@ -202,7 +202,7 @@ fn a_group_with_active_commands() {
         "protection-command",
     )
     .expect_text("protection (manual-switch)");
-    desk.changes("clear", &[], "The box chooses", "protection-command");
+    desk.changes("clear", &[], "The device selects", "protection-command");
     desk.running.fault("cut=protection").unwrap();
     desk.protect("show", &[])
         .exits(0)
@@ -238,7 +238,7 @@ fn of_several_groups_one_must_be_named() {
     .expect_text("sub");
     let state = desk.running.state();
     assert!(
-        state.contains("group 1: automatic live 0") && state.contains("group 2: manual live 1"),
+        state.contains("group 1: automatic active 0") && state.contains("group 2: manual active 1"),
         "{state}"
     );
 }
@@ -263,7 +263,7 @@ fn a_switch_over_is_reported_when_it_happens() {
     );
     watch.until("on a (no-request), automatic, protected");
     desk.running.fault("cut=a").unwrap();
-    watch.until("went over to path b: signal-fail");
+    watch.until("switched over to path b: signal-fail");
     assert_eq!(watch.ended(), 0);
 }
 

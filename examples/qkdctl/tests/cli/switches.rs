@@ -22,7 +22,7 @@ fn a_switch_changes_only_with_yes() {
     bench
         .run(change)
         .exits(0)
-        .expect_text("dry run: nothing was changed; add --yes to do it")
+        .expect_text("dry run: nothing was changed; add --yes to apply")
         .expect_text("digest: ");
     assert_eq!(bench.paths(uri), ["3-20"], "a dry run changes nothing");
     assert_eq!(

@@ -24,7 +24,7 @@ fn changes(bench: &Bench, change: &[&str], options: &[&str], is_idempotent: bool
         .run(change.iter().chain(options))
         .exits(0)
         .expect_text("would ")
-        .expect_text("dry run: nothing was changed; add --yes to do it");
+        .expect_text("dry run: nothing was changed; add --yes to apply");
     let done = run(&["--yes"]);
     assert_eq!(done["result"], "applied", "{done:#}");
     assert_eq!(done["before"], dry["before"], "a dry run changed something");

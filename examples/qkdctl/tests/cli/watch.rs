@@ -100,12 +100,12 @@ fn each_device_is_read_as_often_as_was_asked() {
         .expect_text("modules.status: ");
     assert!(
         !run.out.contains('?'),
-        "a URI without its parameters is enough to tell them apart: {run:#?}"
+        "a URI without its parameters is unique: {run:#?}"
     );
     assert_eq!(
         run.out.matches("health: ok").count(),
         4,
-        "what stays is told once: {run:#?}"
+        "an unchanged state is reported once: {run:#?}"
     );
 
     let json = watch(&["--count", "1", "--output", "json"]).exits(0);
@@ -161,7 +161,7 @@ fn changes_are_reported_as_they_occur_and_do_not_block_others() {
     assert_eq!(
         watch.ended(),
         7,
-        "another one was opened, and nobody acknowledged it"
+        "another one was opened, and this was not acknowledged"
     );
 }
 

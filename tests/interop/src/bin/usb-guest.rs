@@ -223,7 +223,7 @@ async fn check() -> Outcome<()> {
         || format!("pulled out while reading: {error:?}"),
     )?;
     expect(took < Duration::from_secs(2), || {
-        format!("the unplug was told after {took:?}")
+        format!("the unplug was reported after {took:?}")
     })?;
     let error = source
         .random(512)

@@ -131,7 +131,7 @@ fn driver_and_emulator_stand_on_different_snmp_stacks() {
     let all = packages();
     assert!(
         !all["qkd-emulators"].1.contains("snmp2"),
-        "the emulators' agents stand on async-snmp"
+        "the emulators' agents use async-snmp"
     );
 }
 

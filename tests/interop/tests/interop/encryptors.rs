@@ -671,7 +671,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
                         assert_eq!(
                             slots.iter().map(|s| s.key_id.clone()).collect::<Vec<_>>(),
                             [Some(id(1))],
-                            "the box has it"
+                            "the device has it"
                         );
                     }
                     // As the contract says: staged again, with the same key.

@@ -117,7 +117,7 @@ impl Device {
         let opened = qkd_hardware::registry()
             .open(self.uri, &context)
             .await
-            .unwrap_or_else(|e| panic!("{} behind {behind}: {e}", self.name));
+            .unwrap_or_else(|e| panic!("{} after {behind}: {e}", self.name));
         answers(&*opened.switch().unwrap(), &self.paths, self.name).await;
         opened.device().close().await.unwrap();
     }
@@ -378,7 +378,7 @@ async fn a_probe_works_after_an_incomplete_line_of_another_client() {
                 let first = recognises(device.connector(), send, expect).await;
                 assert!(
                     first || recognises(device.connector(), send, expect).await,
-                    "{} behind {left:?}",
+                    "{} after {left:?}",
                     device.name
                 );
                 assert_eq!(device.model.cross_connects(), device.paths);

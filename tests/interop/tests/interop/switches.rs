@@ -234,7 +234,7 @@ async fn a_self_align_switch_never_reports_an_unread_state() {
     let wanted: CrossConnects = "common-6".parse().unwrap();
     let blind = Plan::unverified(&identity, &Geometry::one_by(8), &wanted).unwrap();
     let applied = rig.driven.apply(&blind).await.unwrap();
-    assert!(!applied.verified, "an acknowledgement is no reading");
+    assert!(!applied.verified, "an acknowledgement is not a reading");
     assert_eq!(rig.model.peer(0), Some(6));
     let now = rig.driven.connections().await.unwrap();
     assert_eq!((now.value, now.quality), (wanted, Quality::Stale));

@@ -126,7 +126,7 @@ impl SnmpSecurity {
         let auth = password("auth_password")?.map(|p| (auth_protocol, p));
         let privacy = password("priv_password")?.map(|p| (priv_protocol, p));
         if privacy.is_some() && auth.is_none() {
-            return Err(wrong("priv_password", "an auth_password beside it"));
+            return Err(wrong("priv_password", "an auth_password as well"));
         }
         Ok(Self::V3 {
             user,

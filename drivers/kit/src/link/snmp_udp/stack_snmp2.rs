@@ -360,7 +360,7 @@ fn native(value: &Value) -> Result<snmp2::Value<'_>, LinkError> {
         Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView | Value::Invalid(_) => {
             return Err(LinkError::new(
                 ErrorKind::InvalidInput,
-                "an exception is no value to set",
+                "an exception cannot be set as a value",
             ));
         }
     })

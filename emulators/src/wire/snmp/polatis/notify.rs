@@ -155,7 +155,10 @@ const SYSTEM: &[(&str, u32)] = &[
 pub(super) fn system(node: &Node, name: &str) -> Result<(), String> {
     let (_, number) = SYSTEM.iter().find(|(n, _)| *n == name).ok_or_else(|| {
         let names: Vec<_> = SYSTEM.iter().map(|(n, _)| *n).collect();
-        format!("`{name}` is no alarm of the system: {}", names.join(", "))
+        format!(
+            "unknown system alarm `{name}`; expected one of: {}",
+            names.join(", ")
+        )
     })?;
     node.notify(p(&[1, 3, 0, *number]), vec![text(&[1, 3, 1, 1], name)]);
     Ok(())

@@ -16,7 +16,7 @@ pub(super) fn walk(agent: &dyn SnmpAgent) -> Vec<VarBind> {
     let mut at = oid("1.3");
     let mut all = Vec::new();
     while let Some(bind) = agent.next(&at) {
-        assert!(bind.oid > at, "{} is not behind {at}", bind.oid);
+        assert!(bind.oid > at, "{} is not after {at}", bind.oid);
         assert_eq!(
             std::mem::discriminant(&agent.get(&bind.oid)),
             std::mem::discriminant(&bind.value),

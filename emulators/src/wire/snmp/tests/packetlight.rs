@@ -81,7 +81,7 @@ fn walks_and_system_group() {
 fn vectors_of_the_mibs() {
     let (ends, clock) = pair();
     let all = vectors(VECTORS);
-    for name in ["the box can encrypt", "rows", "status active"] {
+    for name in ["the device can encrypt", "rows", "status active"] {
         for bind in binds(vector(&all, name)) {
             assert_eq!(ends[0].get(&bind.oid), bind.value, "{name}");
         }

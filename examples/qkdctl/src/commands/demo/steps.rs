@@ -108,7 +108,7 @@ async fn randomness(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     let begun = Instant::now();
     let pulled = source.random(512).await;
     let fast = begun.elapsed().as_millis() < 1000;
-    story.must_fail("pulled out: told at once", pulled, |e| {
+    story.must_fail("unplugged: reported immediately", pulled, |e| {
         fast && matches!(e.kind(), ErrorKind::Transport(TransportFault::Unplugged))
     });
     testbed.fault("idq-quantis", "clear")?;
@@ -174,7 +174,7 @@ async fn switching(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     )
     .await?;
     testbed.fault("polatis-16x16", "operator=connect:2-20")?;
-    story.log("somebody else moves 2 to 20 while our plan waits");
+    story.log("another controller moves 2 to 20 while the plan waits");
     story.must_fail(
         "the plan is refused, nothing has moved",
         switch.apply(&stale).await,
@@ -204,7 +204,7 @@ async fn switching(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     );
     let blind = testbed.open("agiltron-selfalign", 0).await?.switch()?;
     story.must_fail(
-        "Agiltron SelfAlign cannot be asked where it stands, and does not pretend",
+        "Agiltron SelfAlign cannot report its position, and the driver does not guess",
         blind.connections().await,
         |e| e.kind() == ErrorKind::NotReady,
     );
@@ -218,7 +218,7 @@ async fn switching(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     let now = blind.connections().await?;
     story.check(
         !applied.verified && now.quality == Quality::Stale && now.value == wanted,
-        format!("planned blind: {to}; acknowledged, and told as such"),
+        format!("planned without a reading: {to}; acknowledged, and reported as such"),
     );
     for handle in [switch, console, ff, blind] {
         handle.close().await?;
@@ -227,7 +227,7 @@ async fn switching(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
 }
 
 async fn protection(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
-    story.section("Protection: light is lost and the box goes over");
+    story.section("Protection: the signal fails and the switch switches over");
     let opened = testbed.open("scte-hms-ab", 0).await?;
     let (protection, switch) = (opened.protection()?, opened.switch()?);
     let group = protection
@@ -274,13 +274,13 @@ async fn protection(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     story.check(
         after.active.path.0 == "b" && !after.is_protected(),
         format!(
-            "on path {}, and there is no other with light: not protected, and said so",
+            "on path {}, without an available standby path: reported as not protected",
             after.active.path
         ),
     );
     story.check(
         switch.connections().await?.value.to_string() == "common-2",
-        "the same box, read as a switch, stands at channel 2",
+        "the same device, read as a switch, is at channel 2",
     );
     protection
         .set_protection(&group, &ProtectionSetting::Mode(SelectionMode::Manual))

@@ -91,9 +91,7 @@ fn of_inventory(
         {
             findings.push(Finding::fail(
                 INVENTORY,
-                format!(
-                    "device `{name}` goes by the credentials `{entry}`, which there are none of"
-                ),
+                format!("device `{name}` uses the credentials `{entry}`, which do not exist"),
                 "add them to the credentials file",
             ));
         }

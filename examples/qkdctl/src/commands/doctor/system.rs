@@ -24,15 +24,15 @@ pub(super) fn clock(machine: &Host, now: SystemTime) -> Finding {
         return Finding::fail(
             CLOCK,
             format!("it says {shown}, which is past"),
-            "set it, and have it kept in step: sudo timedatectl set-ntp true",
+            "set it and keep it synchronised: sudo timedatectl set-ntp true",
         );
     }
     if IN_STEP.iter().any(|sign| machine.path(sign).exists()) {
-        return Finding::ok(CLOCK, format!("it says {shown}, and is kept in step"));
+        return Finding::ok(CLOCK, format!("{shown}, synchronised"));
     }
     Finding::warn(
         CLOCK,
-        format!("it says {shown}; nothing shows that it is kept in step"),
+        format!("{shown}; not known to be synchronised"),
         "sudo timedatectl set-ntp true, unless the host of this machine does it",
     )
 }

@@ -62,7 +62,7 @@ pub(super) async fn retire(channel: Channel<'_>, (id, slot): (KeyId, Option<u8>)
     let staged = Staged::new(channel.id.clone(), id, slot, "named on the command line");
     let wanted = format!("delete the key before key {}", staged.key_id);
     let change = SingleChange::new("encryptor/retire", Operation::Retire, wanted)
-        .with_warning("The deleted key is no fallback any more.");
+        .with_warning("The deleted key can no longer serve as fallback.");
     let call = async {
         // Keep the old key as fallback unless the new one protects traffic.
         let confirmation = encryptor.confirm(&staged).await?;

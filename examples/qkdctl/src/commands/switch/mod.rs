@@ -225,7 +225,7 @@ async fn planned(switch: &dyn OpticalSwitch, change: &Change) -> Result<Plan> {
 fn describe(plan: &Plan) -> String {
     let mut text = String::new();
     if plan.is_empty() {
-        text.push_str("nothing to do: the switch stands as wanted\n");
+        text.push_str("nothing to do: the switch is already in the requested state\n");
     }
     for (i, step) in plan.steps().iter().enumerate() {
         text.push_str(&format!("  {}. {step}\n", i + 1));
@@ -240,7 +240,7 @@ fn describe(plan: &Plan) -> String {
         }
     ));
     if plan.fingerprint().is_none() {
-        text.push_str("made blind: this switch cannot be asked how it stands\n");
+        text.push_str("unverified: the state of this switch cannot be read\n");
     }
     text.push_str(&format!("digest: {}\n", hex::encode(plan.digest())));
     text
@@ -338,7 +338,7 @@ async fn save(session: &Session, output: Output, device: &str, file: &Path) -> R
     if now.quality != Quality::Good {
         return Err(Error::new(
             ErrorKind::NotReady,
-            "this switch cannot be asked how it stands; there is nothing certain to save",
+            "the state of this switch cannot be read, so it cannot be saved",
         ));
     }
     let saved = Saved {

@@ -346,7 +346,7 @@ fn of_event(event: &Event) -> String {
             group,
             path,
             request,
-        } => format!("group {group} went over to path {path}: {request}"),
+        } => format!("group {group} switched over to path {path}: {request}"),
         EventKind::StateChanged { subject, state } => format!("{subject} is now {state}"),
         EventKind::Vendor { name, detail } => format!("{name}: {detail}"),
         EventKind::KeyLost { ids } if ids.is_empty() => {

@@ -306,7 +306,7 @@ mod tests {
         let gone = || {
             Update::Trouble(Error::new(
                 ErrorKind::Unreachable,
-                "nobody is there\u{1b}[2J",
+                "no device responds\u{1b}[2J",
             ))
         };
         assert_eq!(take(&mut picture, gone()).len(), 1);
@@ -316,7 +316,7 @@ mod tests {
         assert!(away.iter().any(|l| l == "sw1  AWAY  "), "{away:#?}");
         assert!(
             away.iter()
-                .any(|l| l.contains("since 00:00:00Z: nobody is there\\x1b[2J")),
+                .any(|l| l.contains("since 00:00:00Z: no device responds\\x1b[2J")),
             "{away:#?}"
         );
         assert_eq!(

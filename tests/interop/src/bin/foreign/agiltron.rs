@@ -50,7 +50,7 @@ impl Session for Tap {
 
 fn frames(bytes: &[u8]) -> Result<Vec<Frame>, String> {
     let (frames, rest) = bytes.as_chunks();
-    expect(rest.is_empty(), || format!("{rest:02x?} is no frame"))?;
+    expect(rest.is_empty(), || format!("{rest:02x?} is not a frame"))?;
     Ok(frames.to_vec())
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn crate_client() -> Result<String, String> {
     ];
     on_a_pair(|arguments| tool("cargo", &[&cargo, arguments].concat()))?;
     Ok(
-        "the crate etsi014 0.4.1: status, keys and twins, second dec_keys, a size that is none"
+        "the crate etsi014 0.4.1: status, keys at both ends, second dec_keys, an invalid size"
             .to_owned(),
     )
 }

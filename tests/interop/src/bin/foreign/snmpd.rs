@@ -114,7 +114,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
             )
             .await
             .err()
-            .ok_or("a SET went over SNMPv2c")?;
+            .ok_or("a SET was accepted over SNMPv2c")?;
         expect(
             error.kind == ErrorKind::Authentication && !error.sent,
             || format!("a SET over SNMPv2c: {error:?}"),
@@ -170,7 +170,7 @@ fn check(client: SnmpClientLibrary) -> Result<(), String> {
             )?;
             expect(
                 what == "privacy" || error.kind == ErrorKind::Authentication,
-                || format!("a wrong {what} is told as {error:?}"),
+                || format!("a wrong {what} is reported as {error:?}"),
             )?;
             expect(!format!("{error:?}").contains("wrongpassword"), || {
                 "an error repeats a password".to_owned()

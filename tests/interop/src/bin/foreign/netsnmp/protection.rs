@@ -149,9 +149,9 @@ async fn scte(name: &str) -> Result<(), String> {
     let is_ab = name == "scte-hms-ab";
     // pathA and pathB, or bar and cross; and a path of the other kind of switch.
     let (first, second, foreign, words) = if is_ab {
-        ("1", "2", "4", "live 1 preferred 1")
+        ("1", "2", "4", "active 1 preferred 1")
     } else {
-        ("4", "3", "1", "live 1 preferred 1")
+        ("4", "3", "1", "active 1 preferred 1")
     };
     let (mode, control, state) = (he(1), he(2), he(4));
     tokio::task::block_in_place(|| {
@@ -171,7 +171,7 @@ async fn scte(name: &str) -> Result<(), String> {
         peer.refuses_whole((&control, "i", foreign), "inconsistentValue")?;
         peer.set(&[(&mode, "i", "2"), (&control, "i", second)])?;
         is(peer, &state, second)?;
-        bench.check_state("manual live 1")?;
+        bench.check_state("manual active 1")?;
         bench.check_state(words)?;
         peer.set(&[(&control, "i", first)])?;
         is(peer, &state, first)?;
@@ -190,7 +190,7 @@ async fn scte(name: &str) -> Result<(), String> {
             .expect_trap(HE_ALARM, HE_ALARM_OBJECT, &Value::ObjectId(about))
             .await?;
         print_check(&format!(
-            "{name}: input A goes dark, the switch goes over, and heCommonAlarmEvent tells of \
+            "{name}: input A fails, the switch switches over, and heCommonAlarmEvent reports \
              heOpSwitchFailoverStatus"
         ));
     }
@@ -221,8 +221,8 @@ async fn fs_olp() -> Result<(), String> {
         peer.set(&[(&mode, "i", "0"), (&channel, "i", "2")])?;
         is(peer, &channel, "2")?;
         is(peer, &olp(2, 9), "1")?;
-        bench.check_state("group 1: manual live 1")?;
-        bench.check_state("group 2: automatic live 0")?;
+        bench.check_state("group 1: manual active 1")?;
+        bench.check_state("group 2: automatic active 0")?;
         peer.set(&[(&channel, "i", "1"), (&mode, "i", "1")])?;
         bench.running.fault("cut=1/main")?;
         peer.wait_for_value(&channel, "2")?;
@@ -292,7 +292,7 @@ async fn packetlight() -> Result<(), String> {
         .expect_trap(APS_TRAP, &active, &Value::Integer(2))
         .await?;
     print_check(
-        "packetlight: the working line is cut, the group goes over, and optApsTrapSwitchover tells \
+        "packetlight: the working line is cut, the group switches over, and optApsTrapSwitchover reports \
          so",
     );
     Ok(())
