@@ -62,7 +62,7 @@ pub(crate) fn not_accepted(assumption: &Assumption) -> String {
 /// The bench of one case.
 pub struct CaseContext {
     pub(crate) session: Arc<Session>,
-    stand: Target,
+    target: Target,
     /// The device, and its far end if it has one.
     uris: Vec<String>,
     context: OpenContext,
@@ -74,14 +74,14 @@ pub struct CaseContext {
 impl CaseContext {
     pub(crate) fn new(
         session: Arc<Session>,
-        stand: Target,
+        target: Target,
         uris: Vec<String>,
         context: OpenContext,
     ) -> Self {
         let (transcript, script) = (Transcript::in_memory(), FaultScript::new());
         Self {
             session,
-            stand,
+            target,
             uris,
             context: context.with_transcript(transcript.clone()),
             transcript,
@@ -158,7 +158,7 @@ impl CaseContext {
             .session
             .context(false)
             .with_transcript(self.transcript.clone());
-        let context = match &self.stand {
+        let context = match &self.target {
             Target::Memory(emulator) => emulator.attach(context),
             _ => context,
         };
@@ -258,8 +258,8 @@ impl CaseContext {
     }
 
     /// Injects a fault into the next exchange.
-    pub(crate) fn inject(&self, fate: LinkFault) {
-        self.script.inject(0, fate);
+    pub(crate) fn inject(&self, fault: LinkFault) {
+        self.script.inject(0, fault);
     }
 
     /// Calls an operation while the exchange after the next `skip` exchanges has a fault. Returns
@@ -267,14 +267,14 @@ impl CaseContext {
     pub(crate) async fn with_fault<T>(
         &self,
         skip: usize,
-        fate: LinkFault,
+        fault: LinkFault,
         call: impl Future<Output = T>,
     ) -> (T, bool) {
-        self.script.inject(skip, fate);
+        self.script.inject(skip, fault);
         let result = call.await;
-        let struck = self.script.was_injected();
+        let injected = self.script.was_injected();
         self.script.clear();
-        (result, struck)
+        (result, injected)
     }
 
     /// Returns the recorded exchanges so far.
@@ -296,7 +296,7 @@ impl CaseContext {
     /// Lets something go wrong in the emulated device, its optics, or by a second operator.
     pub(crate) fn fault(&self, spec: &str) -> CaseOutcome {
         let spec = format!("{}:{spec}", self.session.end());
-        let result = match &self.stand {
+        let result = match &self.target {
             Target::Memory(emulator) => emulator.fault(&spec),
             Target::Wire(running) => running.fault(&spec),
             Target::None => {
@@ -312,7 +312,7 @@ impl CaseContext {
 
     /// Returns the state of the emulator's model; `None` if the target is not an emulator.
     pub(crate) fn state(&self) -> Option<String> {
-        match &self.stand {
+        match &self.target {
             Target::Memory(emulator) => Some(emulator.state()),
             Target::Wire(running) => Some(running.state()),
             Target::None => None,
@@ -343,27 +343,25 @@ impl CaseContext {
     ///
     /// # Errors
     /// `Broken` if it could not be written: then nothing may be changed.
-    pub(crate) fn record_snapshot(&self, how_it_stood: &Snapshot) -> CaseOutcome {
-        self.session
-            .journal(how_it_stood)
-            .map_err(NotPassed::Broken)
+    pub(crate) fn record_snapshot(&self, snapshot: &Snapshot) -> CaseOutcome {
+        self.session.journal(snapshot).map_err(NotPassed::Broken)
     }
 
     /// The same, of what is put back when the case ends.
     ///
     /// # Errors
     /// As [`about_to_change`](Self::about_to_change).
-    pub(crate) fn record_and_restore(&self, how_it_stood: &Snapshot) -> CaseOutcome {
-        self.record_snapshot(how_it_stood)?;
-        self.observations().changed.push(how_it_stood.clone());
+    pub(crate) fn record_and_restore(&self, snapshot: &Snapshot) -> CaseOutcome {
+        self.record_snapshot(snapshot)?;
+        self.observations().changed.push(snapshot.clone());
         Ok(())
     }
 
     /// Records that the state of a snapshot was restored.
-    pub(crate) fn mark_restored(&self, how_it_stood: &Snapshot) {
+    pub(crate) fn mark_restored(&self, snapshot: &Snapshot) {
         let mut seen = self.observations();
-        seen.changed.retain(|stood| stood != how_it_stood);
-        seen.put_back.push(how_it_stood.to_string());
+        seen.changed.retain(|previous| previous != snapshot);
+        seen.put_back.push(snapshot.to_string());
     }
 
     /// Returns the snapshots that were not restored, the last change first.

@@ -41,7 +41,7 @@ pub enum Snapshot {
         /// As `qkd_switch_hal::protection::ProtectionSetting` writes them.
         settings: Vec<String>,
         /// Where the signal was.
-        live: String,
+        active: String,
     },
     /// A power monitor: its alarm levels in dBm, averaging time in seconds, wavelength in nm.
     Monitor {
@@ -84,8 +84,8 @@ impl fmt::Display for Snapshot {
             Self::Protection {
                 group,
                 settings,
-                live,
-            } => write!(f, "group {group}: {}, on {live}", settings.join(", ")),
+                active,
+            } => write!(f, "group {group}: {}, on {active}", settings.join(", ")),
             Self::Monitor {
                 port,
                 low,
@@ -119,7 +119,7 @@ enum Line {
     /// A case of a device began.
     Begin(String, String),
     /// State of an item before the last started case changed it.
-    Stood(String, Snapshot),
+    Snapshot(String, Snapshot),
     /// A case of a device ended.
     End(String, Box<CaseResult>),
 }
@@ -222,8 +222,8 @@ impl Journal {
     ///
     /// # Errors
     /// If it could not be written.
-    pub(crate) fn record_snapshot(&self, dut: &str, stood: &Snapshot) -> Result<(), String> {
-        self.write(&Line::Stood(dut.to_owned(), stood.clone()))
+    pub(crate) fn record_snapshot(&self, dut: &str, previous: &Snapshot) -> Result<(), String> {
+        self.write(&Line::Snapshot(dut.to_owned(), previous.clone()))
     }
     /// Records the end of a case.
     pub(crate) fn end_case(&self, dut: &str, result: &CaseResult) {

@@ -15,9 +15,9 @@ use qkd_driver_kit::{
 pub(crate) const MAX_LANES: usize = 20;
 
 /// Returns whether a fault makes a call wait for its deadline.
-pub(crate) fn waits(fate: LinkFault) -> bool {
+pub(crate) fn waits(fault: LinkFault) -> bool {
     matches!(
-        fate,
+        fault,
         LinkFault::Lost | LinkFault::Late(_) | LinkFault::CutShort | LinkFault::Slow(_)
     )
 }

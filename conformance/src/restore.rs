@@ -65,11 +65,11 @@ pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Iden
 ///
 /// # Errors
 /// `InvalidInput`, which names what the file does not.
-fn check_confined(dut: &Dut, stood: &Snapshot) -> Result<()> {
+fn check_confined(dut: &Dut, previous: &Snapshot) -> Result<()> {
     if dut.target_kind() != TargetKind::Device {
         return Ok(());
     }
-    let (named, what) = match stood {
+    let (named, what) = match previous {
         Snapshot::Port(port, _)
         | Snapshot::Monitor { port, .. }
         | Snapshot::Attenuation { port, .. } => (dut.ports.contains(port), format!("port {port}")),
@@ -89,21 +89,21 @@ fn check_confined(dut: &Dut, stood: &Snapshot) -> Result<()> {
     Err(Error::invalid(format!(
         "the file of the device does not name {what}, so that it is not touched; name it, or \
          restore it by hand: {}",
-        printable(&stood.by_hand(), 400)
+        printable(&previous.by_hand(), 400)
     )))
 }
 
 /// Restores one item to its previous state.
-async fn restore(dut: &Dut, opened: &OpenedDevice, stood: &Snapshot) -> Result<()> {
-    check_confined(dut, stood)?;
-    match stood {
+async fn restore(dut: &Dut, opened: &OpenedDevice, previous: &Snapshot) -> Result<()> {
+    check_confined(dut, previous)?;
+    match previous {
         Snapshot::Connections(paths) => {
             let switch = opened.switch()?;
-            let (present, stood) = (switch.connections().await?.value, paths.parse()?);
+            let (present, previous) = (switch.connections().await?.value, paths.parse()?);
             let wanted = if dut.target_kind() == TargetKind::Device {
-                within(&dut.ports, &present, &stood)?
+                within(&dut.ports, &present, &previous)?
             } else {
-                stood
+                previous
             };
             change_to(&*switch, &wanted).await
         }
@@ -166,13 +166,13 @@ async fn restore(dut: &Dut, opened: &OpenedDevice, stood: &Snapshot) -> Result<(
         Snapshot::Protection {
             group,
             settings,
-            live,
+            active,
         } => {
             restore_group(
                 &*opened.protection()?,
                 &group.as_str().into(),
                 settings,
-                &live.as_str().into(),
+                &active.as_str().into(),
             )
             .await
         }
@@ -208,7 +208,7 @@ pub(crate) fn protected(protection: &dyn Protection, now: &ProtectionStatus) -> 
     Snapshot::Protection {
         group: now.group.0.clone(),
         settings,
-        live: now.active.path.0.clone(),
+        active: now.active.path.0.clone(),
     }
 }
 
@@ -217,17 +217,17 @@ async fn restore_group(
     protection: &dyn Protection,
     group: &GroupId,
     settings: &[String],
-    live: &PathId,
+    active: &PathId,
 ) -> Result<()> {
     let commands = &protection.protection_capabilities().commands;
     if commands.contains(&ExternalCommandKind::Clear) {
         protection.command(group, &ExternalCommand::Clear).await?;
     }
     let now = protection.protection(group).await?.value;
-    if now.active.path != *live && commands.contains(&ExternalCommandKind::Force) {
+    if now.active.path != *active && commands.contains(&ExternalCommandKind::Force) {
         // A device without lasting commands accepts it in manual mode only.
-        let stands = commands.contains(&ExternalCommandKind::Clear);
-        if !stands
+        let has_clear = commands.contains(&ExternalCommandKind::Clear);
+        if !has_clear
             && now.mode == SelectionMode::Automatic
             && protection
                 .protection_capabilities()
@@ -239,20 +239,20 @@ async fn restore_group(
                 .await?;
         }
         protection
-            .command(group, &ExternalCommand::Force(live.clone()))
+            .command(group, &ExternalCommand::Force(active.clone()))
             .await?;
         if commands.contains(&ExternalCommandKind::Clear) {
             protection.command(group, &ExternalCommand::Clear).await?;
         }
     }
-    let stands = protection
+    let current = protection
         .protection(group)
         .await?
         .value
         .settings(&protection.protection_capabilities().settings);
     for setting in settings {
         let setting: ProtectionSetting = setting.parse()?;
-        if !stands.contains(&setting) {
+        if !current.contains(&setting) {
             protection.set_protection(group, &setting).await?;
         }
     }
@@ -261,7 +261,11 @@ async fn restore_group(
 
 /// Returns the previous cross-connects between these ports, and the present ones of all other
 /// ports: changes by other controllers are not reverted.
-fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Result<CrossConnects> {
+fn within(
+    ports: &[u32],
+    present: &CrossConnects,
+    previous: &CrossConnects,
+) -> Result<CrossConnects> {
     if ports.is_empty() {
         return Err(Error::invalid(
             "the file of the device names no ports that may be touched",
@@ -273,13 +277,13 @@ fn within(ports: &[u32], present: &CrossConnects, stood: &CrossConnects) -> Resu
     present
         .iter()
         .filter(|path| !named(path))
-        .chain(stood.iter().filter(named))
+        .chain(previous.iter().filter(named))
         .collect()
 }
 
 /// The operations that put this back.
-fn restoring(stood: &Snapshot) -> &'static [Operation] {
-    match stood {
+fn restoring(previous: &Snapshot) -> &'static [Operation] {
+    match previous {
         Snapshot::Connections(_) => &[Operation::Apply],
         Snapshot::Port(..) => &[Operation::SetPort],
         Snapshot::Parameter(..) => &[Operation::SetParameter],
@@ -299,19 +303,19 @@ fn restoring(stood: &Snapshot) -> &'static [Operation] {
 pub(crate) async fn with_restore<T>(
     bench: &CaseContext,
     opened: &OpenedDevice,
-    stood: Snapshot,
+    previous: Snapshot,
     change: impl Future<Output = std::result::Result<T, NotPassed>>,
 ) -> std::result::Result<T, NotPassed> {
     // What could not be put back is not changed.
     let descriptor = opened.device().descriptor().clone();
-    let blocked = restoring(&stood)
+    let blocked = restoring(&previous)
         .iter()
         .filter(|operation| bench.session.can(**operation))
         .find_map(|operation| descriptor.blocking_assumption(*operation));
     if let Some(assumption) = blocked {
         return Err(NotPassed::Disabled(not_accepted(assumption)));
     }
-    bench.record_and_restore(&stood)?;
+    bench.record_and_restore(&previous)?;
     let verdict = change.await;
     bench.script().clear();
     // Nor does a fault of the emulated device outlast its case.
@@ -319,9 +323,9 @@ pub(crate) async fn with_restore<T>(
     let mut last = None;
     // The first try may meet what the case left on the wire.
     for _ in 0..2 {
-        match restore(&bench.session.dut, opened, &stood).await {
+        match restore(&bench.session.dut, opened, &previous).await {
             Ok(()) => {
-                bench.mark_restored(&stood);
+                bench.mark_restored(&previous);
                 return verdict;
             }
             Err(error) => last = Some(error),
@@ -337,16 +341,16 @@ pub(crate) async fn with_restore<T>(
 /// Puts back, over a new handle, what a case has left changed. What cannot be, with the reason.
 pub(crate) async fn restore_remaining(bench: &CaseContext) -> Vec<(Snapshot, String)> {
     let mut left = Vec::new();
-    for stood in bench.unrestored() {
+    for previous in bench.unrestored() {
         let result = async {
             let opened = bench.open().await?;
-            let done = restore(&bench.session.dut, &opened, &stood).await;
+            let done = restore(&bench.session.dut, &opened, &previous).await;
             let _ = opened.device().close().await;
             done
         };
         match result.await {
-            Ok(()) => bench.mark_restored(&stood),
-            Err(why) => left.push((stood, why.to_string())),
+            Ok(()) => bench.mark_restored(&previous),
+            Err(why) => left.push((previous, why.to_string())),
         }
     }
     left
@@ -367,8 +371,8 @@ pub(crate) async fn restore_all(
         ..session.dut.clone()
     };
     let mut whole = true;
-    for stood in all {
-        if let Snapshot::Other(what) = stood {
+    for previous in all {
+        if let Snapshot::Other(what) = previous {
             watcher.warn(&format!(
                 "  before it: {}; that is not put back",
                 printable(what, 400)
@@ -378,8 +382,8 @@ pub(crate) async fn restore_all(
         let result = async {
             let bench = session.bench(None).await?;
             let opened = bench.open().await.map_err(|e| e.to_string())?;
-            let done = match restore(&dut, &opened, stood).await {
-                Ok(()) => check_none_left(&dut, known, &opened, stood).await,
+            let done = match restore(&dut, &opened, previous).await {
+                Ok(()) => check_none_left(&dut, known, &opened, previous).await,
                 error => error,
             };
             let _ = opened.device().close().await;
@@ -388,11 +392,11 @@ pub(crate) async fn restore_all(
         match result.await {
             Ok(()) => watcher.log(&format!(
                 "  put back: {}",
-                printable(&stood.to_string(), 400)
+                printable(&previous.to_string(), 400)
             )),
             Err(why) => {
                 whole = false;
-                warn_not_restored(std::slice::from_ref(stood), &why, watcher);
+                warn_not_restored(std::slice::from_ref(previous), &why, watcher);
             }
         }
     }
@@ -404,9 +408,9 @@ async fn check_none_left(
     dut: &Dut,
     known: &KnownDevice,
     opened: &OpenedDevice,
-    stood: &Snapshot,
+    previous: &Snapshot,
 ) -> Result<()> {
-    let Snapshot::Connections(paths) = stood else {
+    let Snapshot::Connections(paths) = previous else {
         return Ok(());
     };
     if dut.target_kind() != TargetKind::Device || known.ports == dut.ports {
@@ -425,17 +429,17 @@ async fn check_none_left(
 
 /// Warns about items that were not restored, with their previous state.
 pub(crate) fn warn_not_restored(all: &[Snapshot], why: &str, watcher: &dyn RunObserver) {
-    for stood in all {
-        watcher.warn(&format!("  {}", not_restored_text(stood, why)));
+    for previous in all {
+        watcher.warn(&format!("  {}", not_restored_text(previous, why)));
     }
 }
 
 /// The words for what is not as it was found.
-pub(crate) fn not_restored_text(stood: &Snapshot, why: &str) -> String {
-    let stood = stood.to_string();
+pub(crate) fn not_restored_text(previous: &Snapshot, why: &str) -> String {
+    let previous = previous.to_string();
     format!(
         "NOT RESTORED: previous state was {}: {why}",
-        printable(&stood, 400)
+        printable(&previous, 400)
     )
 }
 
@@ -464,7 +468,7 @@ mod tests {
         let group = |group: &str| Snapshot::Protection {
             group: group.to_owned(),
             settings: Vec::new(),
-            live: "main".to_owned(),
+            active: "main".to_owned(),
         };
         for named in [
             Snapshot::Port(1, true),

@@ -339,16 +339,16 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         }
     }
     if !left.is_empty() {
-        let told: Vec<_> = left
+        let reported: Vec<_> = left
             .iter()
-            .map(|(stood, why)| restore::not_restored_text(stood, why))
+            .map(|(previous, why)| restore::not_restored_text(previous, why))
             .collect();
         let before = if result.why.is_empty() {
             String::new()
         } else {
             format!("; and before that: {}", result.why)
         };
-        (result.outcome, result.why) = (Outcome::Error, told.join("; ") + &before);
+        (result.outcome, result.why) = (Outcome::Error, reported.join("; ") + &before);
     }
     // A disconnected device has not failed a requirement: the result is undetermined.
     let gone = session.dut.target_kind().has_wall_time()
@@ -430,8 +430,8 @@ pub(crate) async fn run(
     let opened = match declare(session).await {
         Ok(()) => wait_for_earlier(session, request, watcher).await,
         Err(why) => {
-            if let Some((_, stood)) = request.past.interrupted.get(&key).filter(|_| !in_memory) {
-                restore::warn_not_restored(stood, &why, watcher);
+            if let Some((_, previous)) = request.past.interrupted.get(&key).filter(|_| !in_memory) {
+                restore::warn_not_restored(previous, &why, watcher);
                 request.left_changed.store(true, Ordering::Relaxed);
             }
             Err(format!("the device could not be opened: {why}"))
@@ -587,11 +587,11 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
         },
     };
     let mut why = format!("{why}; nothing was restored, and nothing is done to this device");
-    for stood in torn.map_or(&[][..], |(_, all)| all) {
+    for previous in torn.map_or(&[][..], |(_, all)| all) {
         why.push_str(&format!(
             "\n  left changed there; before it: {}\n    {}",
-            printable(&stood.to_string(), 400),
-            printable(&stood.by_hand(), 400)
+            printable(&previous.to_string(), 400),
+            printable(&previous.by_hand(), 400)
         ));
     }
     Err(Error::new(ErrorKind::IdentityChanged, why).with_device(session.dut.name.as_str()))
@@ -611,7 +611,7 @@ async fn wait_for_earlier(
         return Err(error.to_string());
     }
     let known = request.past.devices.get(&key);
-    if let Some((case, stood)) = request.past.interrupted.get(&key) {
+    if let Some((case, previous)) = request.past.interrupted.get(&key) {
         watcher.log(&format!(
             "{}: the earlier run was ended in the middle of {}",
             session.dut.name,
@@ -619,7 +619,7 @@ async fn wait_for_earlier(
         ));
         let known = known.cloned().unwrap_or_default();
         if session.dut.target_kind() != TargetKind::EmulatorInMemory
-            && !restore::restore_all(session, &known, stood, watcher).await
+            && !restore::restore_all(session, &known, previous, watcher).await
         {
             request.left_changed.store(true, Ordering::Relaxed);
             return Err(format!(

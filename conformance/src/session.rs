@@ -159,7 +159,7 @@ impl Session {
     /// runtime. `case`: the case whose recording is replayed; `None`: that of the opening.
     pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<CaseContext, String> {
         let context = self.context(true);
-        let (stand, uris, context) = match self.dut.target_kind() {
+        let (target, uris, context) = match self.dut.target_kind() {
             TargetKind::EmulatorInMemory => {
                 let emulator = emulators::in_memory(
                     self.dut.emulator.as_deref().unwrap_or_default(),
@@ -207,7 +207,7 @@ impl Session {
                 context,
             ),
         };
-        Ok(CaseContext::new(Arc::clone(self), stand, uris, context))
+        Ok(CaseContext::new(Arc::clone(self), target, uris, context))
     }
 
     /// A fresh bench on a wire, with an emulator of its own.
@@ -353,9 +353,9 @@ impl Session {
     ///
     /// # Errors
     /// If it could not be written: then nothing may be changed.
-    pub(crate) fn journal(&self, how_it_stood: &Snapshot) -> Result<(), String> {
+    pub(crate) fn journal(&self, snapshot: &Snapshot) -> Result<(), String> {
         self.journal.as_ref().map_or(Ok(()), |journal| {
-            journal.record_snapshot(&self.dut.key(), how_it_stood)
+            journal.record_snapshot(&self.dut.key(), snapshot)
         })
     }
 

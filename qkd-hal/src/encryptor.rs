@@ -445,7 +445,7 @@ impl Confirmation {
     }
     /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
     #[must_use]
-    pub fn gap(&self) -> Option<Measured<f64>> {
+    pub fn outage(&self) -> Option<Measured<f64>> {
         self.outage
     }
     /// The proof that the key protects traffic, which [`Encryptor::retire`] asks for.
@@ -497,7 +497,7 @@ impl Confirmed {
     }
     /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
     #[must_use]
-    pub fn gap(&self) -> Option<Measured<f64>> {
+    pub fn outage(&self) -> Option<Measured<f64>> {
         self.outage
     }
 }
@@ -651,7 +651,7 @@ mod tests {
             .confirmed()
             .unwrap();
         assert_eq!(confirmed.staged(), &staged());
-        assert_eq!(confirmed.gap().unwrap().value, 0.5);
+        assert_eq!(confirmed.outage().unwrap().value, 0.5);
     }
 
     #[test]

@@ -315,8 +315,8 @@ impl QkdCapabilities {
     }
     /// With these times for `start` and `stop`, and for `calibrate`.
     #[must_use]
-    pub fn with_timeouts(mut self, orders: Duration, calibration: Duration) -> Self {
-        self.start_stop_timeout = Some(orders);
+    pub fn with_timeouts(mut self, start_stop: Duration, calibration: Duration) -> Self {
+        self.start_stop_timeout = Some(start_stop);
         self.calibration_timeout = Some(calibration);
         self
     }

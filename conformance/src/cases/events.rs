@@ -50,12 +50,12 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     let mut events = opened.device().events();
     b.inject(LinkFault::HangsUp);
     let _ = reading::try_steady(b, &opened).await?;
-    let struck = b.script().was_injected();
+    let injected = b.script().was_injected();
     b.script().clear();
     for _ in 0..3 {
         reading::stable_reading(b, &opened).await?;
     }
-    if !struck {
+    if !injected {
         return Err(NotPassed::NotApplicable(
             "its reading touches no wire".to_owned(),
         ));
@@ -172,19 +172,19 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
     }
     reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
-    let (mut raised, mut told) = (false, None);
+    let (mut raised, mut reported) = (false, None);
     for fault in ["alarm=223", "alarm=psu", "fail", "cut"] {
         match b.fault(fault) {
             Ok(()) => raised = true,
             Err(NotPassed::NotApplicable(_)) => continue,
             Err(stop) => return Err(stop),
         }
-        told = tokio::time::timeout(Duration::from_secs(120), of_the_device(&mut events))
+        reported = tokio::time::timeout(Duration::from_secs(120), of_the_device(&mut events))
             .await
             .ok()
             .flatten();
         b.fault("clear")?;
-        if told.is_some() {
+        if reported.is_some() {
             break;
         }
     }
@@ -193,7 +193,7 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
             "its emulator has no failure of the device".to_owned(),
         ));
     }
-    let Some(event) = told else {
+    let Some(event) = reported else {
         return fail("the device failed, and no event reported it within two minutes");
     };
     let native = opened.device().capabilities().events == EventSupport::Native;

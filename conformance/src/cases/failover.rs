@@ -117,22 +117,22 @@ fn cut(b: &CaseContext, group: &GroupId, path: &PathId) -> CaseOutcome {
 /// Reduces the power so that the active path fails and another is available: on the active path,
 /// or, if paths share their inputs, on one of the others.
 async fn fail_active_path(b: &CaseContext, group: &Group) -> CaseOutcome {
-    let live = &group.before.active.path;
+    let active = &group.before.active.path;
     let others = group
         .before
         .paths
         .iter()
         .map(|p| &p.path)
-        .filter(|p| *p != live);
-    for path in std::iter::once(live).chain(others) {
+        .filter(|p| *p != active);
+    for path in std::iter::once(active).chain(others) {
         cut(b, &group.id, path)?;
         let now = group.now(b).await?;
-        let gone = now.active.path != *live || now.path(live)?.failed == Some(true);
+        let gone = now.active.path != *active || now.path(active)?.failed == Some(true);
         if gone
             && now
                 .paths
                 .iter()
-                .any(|p| p.path != *live && p.failed != Some(true))
+                .any(|p| p.path != *active && p.failed != Some(true))
         {
             return Ok(());
         }
@@ -158,20 +158,20 @@ fn protected(group: &Group) -> CaseOutcome {
 async fn signal_fail(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
-    let live = group.before.active.path.clone();
+    let active = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         fail_active_path(b, &group).await?;
         // A hold-off time of a device is shorter than this.
         let mut now = group.now(b).await?;
         for _ in 0..40 {
-            if now.active.path != live {
+            if now.active.path != active {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
             now = group.now(b).await?;
         }
-        ensure(now.active.path != live, || {
-            format!("path {live} has failed, and it is still active")
+        ensure(now.active.path != active, || {
+            format!("path {active} has failed, and it is still active")
         })?;
         ensure(
             matches!(
@@ -185,9 +185,9 @@ async fn signal_fail(b: &CaseContext) -> CaseOutcome {
                 )
             },
         )?;
-        let failed = now.path(&live)?.failed;
+        let failed = now.path(&active)?.failed;
         ensure(failed != Some(false), || {
-            format!("path {live} has failed, and it is reported as available")
+            format!("path {active} has failed, and it is reported as available")
         })?;
         let over = now.switch_overs.zip(group.before.switch_overs);
         ensure(over.is_none_or(|(after, before)| after > before), || {
@@ -232,12 +232,12 @@ async fn event(b: &CaseContext) -> CaseOutcome {
     let mut events = group.protection.events();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         fail_active_path(b, &group).await?;
-        let told =
+        let reported =
             tokio::time::timeout(Duration::from_secs(30), switch_over(&mut events, &group.id))
                 .await
                 .ok()
                 .flatten();
-        let Some((path, _, origin)) = told else {
+        let Some((path, _, origin)) = reported else {
             return fail("it switched over, and no event reported it within 30 s");
         };
         let now = group.now(b).await?.active.path;
@@ -260,20 +260,20 @@ async fn event(b: &CaseContext) -> CaseOutcome {
 async fn spare_failed(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     protected(&group)?;
-    let live = group.before.active.path.clone();
+    let active = group.before.active.path.clone();
     // Each path of a crossbar needs the inputs of the others: only a path whose input can fail
     // without that of the active path counts.
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         cut(b, &group.id, &other)?;
         let now = group.now(b).await?;
-        if now.active.path != live {
+        if now.active.path != active {
             return Err(NotPassed::NotApplicable(
                 "its paths share their light".to_owned(),
             ));
         }
-        let told = now.path(&other)?.failed;
-        ensure(told != Some(false), || {
+        let reported = now.path(&other)?.failed;
+        ensure(reported != Some(false), || {
             format!("path {other} has failed, and it is reported as available")
         })?;
         if now.paths.len() == 2 {
@@ -399,13 +399,13 @@ async fn manual_mode(b: &CaseContext) -> CaseOutcome {
             "its mode cannot be set".to_owned(),
         ));
     }
-    let live = group.before.active.path.clone();
+    let active = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         group.mode(b, SelectionMode::Manual).await?;
-        cut(b, &group.id, &live)?;
+        cut(b, &group.id, &active)?;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = group.now(b).await?;
-        ensure(now.active.path == live, || {
+        ensure(now.active.path == active, || {
             format!(
                 "in manual mode, the selector switched over to {}",
                 now.active.path
@@ -415,9 +415,9 @@ async fn manual_mode(b: &CaseContext) -> CaseOutcome {
             now.mode == SelectionMode::Manual && !now.is_protected(),
             || "in manual mode, the group is reported as protected".to_owned(),
         )?;
-        let failed = now.path(&live)?.failed;
+        let failed = now.path(&active)?.failed;
         ensure(failed != Some(false), || {
-            format!("path {live} has failed, and it is reported as available")
+            format!("path {active} has failed, and it is reported as available")
         })?;
         b.fault("clear")
     })
@@ -542,7 +542,7 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         .map_or(wait.as_secs_f64(), |r| *r.start());
     // Long enough to see it waiting.
     let wait = Duration::from_secs_f64(least).max(declared.wait_step * 10);
-    let live = group.before.active.path.clone();
+    let active = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         for setting in [
             ProtectionSetting::Revertive(true),
@@ -556,7 +556,7 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         }
         fail_active_path(b, &group).await?;
         let away = group.now(b).await?.active.path;
-        if away == live {
+        if away == active {
             return Err(NotPassed::NotApplicable(
                 "it holds its decision off".to_owned(),
             ));
@@ -571,9 +571,9 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         })?;
         tokio::time::sleep(wait + Duration::from_secs(1)).await;
         let now = group.now(b).await?;
-        ensure(now.active.path == live, || {
+        ensure(now.active.path == active, || {
             format!(
-                "path {live} has been available for {wait:?}, and the active path is {}",
+                "path {active} has been available for {wait:?}, and the active path is {}",
                 now.active.path
             )
         })?;

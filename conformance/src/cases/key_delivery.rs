@@ -480,13 +480,13 @@ async fn size(b: &CaseContext) -> CaseOutcome {
 async fn lose(
     b: &CaseContext,
     module: &dyn QkdModule,
-    fate: LinkFault,
+    fault: LinkFault,
 ) -> Result<qkd_hal::Error, NotPassed> {
     // There are keys to lose.
     let request = KeyRequest::new(at_once(b, module, 2).await?);
     take(b, module, &request).await?;
     let before = b.state();
-    b.inject(fate);
+    b.inject(fault);
     let error = expect_error(
         "a request for keys whose reply was lost",
         b.call(Op::TakeKeys, module.take_keys(&request)).await,
@@ -503,19 +503,19 @@ async fn lose(
 async fn lost(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let mut events = module.events();
-    for fate in [LinkFault::Lost, LinkFault::HangsUp, LinkFault::CutShort] {
-        let error = lose(b, &*module, fate).await?;
+    for fault in [LinkFault::Lost, LinkFault::HangsUp, LinkFault::CutShort] {
+        let error = lose(b, &*module, fault).await?;
         ensure(error.effect() == Effect::Unknown, || {
-            format!("a reply with keys was lost ({fate:?}): {error}")
+            format!("a reply with keys was lost ({fault:?}): {error}")
         })?;
         let next = take(b, &*module, &KeyRequest::new(1)).await;
         ensure(next.as_ref().is_ok_and(|keys| keys.len() == 1), || {
             format!("the next request: {:?}", next.err().map(|e| e.to_string()))
         })?;
     }
-    let told = std::iter::from_fn(|| events.try_next())
+    let reported = std::iter::from_fn(|| events.try_next())
         .any(|d| matches!(d, StreamItem::Event(e) if matches!(e.kind, EventKind::KeyLost { .. })));
-    ensure(told, || {
+    ensure(reported, || {
         "replies with keys were lost, and no event reports lost keys".to_owned()
     })
 }

@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
         "ENC-13/gap",
         "rolls a pair over, and looks at the gap and at clear traffic",
         PAIR,
-        |b| Box::pin(agreeing(b, gap(b))),
+        |b| Box::pin(agreeing(b, outage(b))),
     )
     .waits(Waits::Deadlines(4))
     .impact(Impact::Destructive),
@@ -200,7 +200,7 @@ pub(crate) async fn settled(
 
 /// The two ends of a pair.
 struct Pair {
-    boxes: [Arc<dyn Encryptor>; 2],
+    encryptors: [Arc<dyn Encryptor>; 2],
     channels: [ChannelId; 2],
 }
 
@@ -228,7 +228,7 @@ impl Pair {
             "the active key of channel {here}, which the device does not report"
         )))?;
         let pair = Self {
-            boxes: [near, far],
+            encryptors: [near, far],
             channels: [here, there],
         };
         // A new pair first agrees automatically; a pair with different keys never does.
@@ -241,7 +241,7 @@ impl Pair {
     }
 
     fn near(&self) -> &dyn Encryptor {
-        &*self.boxes[0]
+        &*self.encryptors[0]
     }
 
     fn key(&self, b: &CaseContext) -> Key {
@@ -253,14 +253,14 @@ impl Pair {
         let stage = |end: usize| {
             b.call(
                 Op::Stage,
-                self.boxes[end].stage(&self.channels[end], keys[end]),
+                self.encryptors[end].stage(&self.channels[end], keys[end]),
             )
         };
         let staged = [stage(0).await?, stage(1).await?];
-        b.call(Op::Activate, self.boxes[0].activate(&staged[0]))
+        b.call(Op::Activate, self.encryptors[0].activate(&staged[0]))
             .await?;
         if self.near().encryptor_capabilities().activate_both {
-            b.call(Op::Activate, self.boxes[1].activate(&staged[1]))
+            b.call(Op::Activate, self.encryptors[1].activate(&staged[1]))
                 .await?;
         }
         Ok(staged)
@@ -272,9 +272,9 @@ impl Pair {
         staged: &[Staged; 2],
     ) -> Result<[Confirmation; 2], NotPassed> {
         Ok([
-            b.call(Op::Confirm, self.boxes[0].confirm(&staged[0]))
+            b.call(Op::Confirm, self.encryptors[0].confirm(&staged[0]))
                 .await?,
-            b.call(Op::Confirm, self.boxes[1].confirm(&staged[1]))
+            b.call(Op::Confirm, self.encryptors[1].confirm(&staged[1]))
                 .await?,
         ])
     }
@@ -412,7 +412,7 @@ async fn rolled(b: &CaseContext) -> CaseOutcome {
     for _ in 0..2 {
         let staged = pair.roll(b).await?;
         for (end, ((encryptor, channel), staged)) in
-            (1..).zip(pair.boxes.iter().zip(&pair.channels).zip(&staged))
+            (1..).zip(pair.encryptors.iter().zip(&pair.channels).zip(&staged))
         {
             let status = b.call(Op::Channel, encryptor.channel(channel)).await?;
             ensure(status.state == ChannelState::Encrypting, || {
@@ -463,7 +463,7 @@ async fn wrong_key(b: &CaseContext) -> CaseOutcome {
     pair.roll(b).await.map(drop)
 }
 
-async fn gap(b: &CaseContext) -> CaseOutcome {
+async fn outage(b: &CaseContext) -> CaseOutcome {
     let pair = Pair::open(b).await?;
     pair.roll(b).await?;
     let counters = async || match b.session.can(Op::Counters) {
@@ -477,14 +477,14 @@ async fn gap(b: &CaseContext) -> CaseOutcome {
     let key = pair.key(b);
     let staged = pair.place(b, [&key, &key]).await?;
     let [near, far] = pair.confirm(b, &staged).await?;
-    for (end, told) in [("this", &near), ("the far", &far)] {
-        ensure(told.is_confirmed(), || {
-            format!("{end} end does not confirm: {}", told.evidence())
+    for (end, reported) in [("this", &near), ("the far", &far)] {
+        ensure(reported.is_confirmed(), || {
+            format!("{end} end does not confirm: {}", reported.evidence())
         })?;
     }
     let declared = pair.near().encryptor_capabilities();
-    let hitless = declared.hitless && pair.boxes[1].encryptor_capabilities().hitless;
-    match (hitless, near.gap()) {
+    let hitless = declared.hitless && pair.encryptors[1].encryptor_capabilities().hitless;
+    match (hitless, near.outage()) {
         (true, Some(gap)) if gap.value > 0.0 => {
             return fail(format!(
                 "both ends are called hitless, and traffic was down for {} s",
@@ -591,7 +591,7 @@ async fn stage_lost(b: &CaseContext) -> CaseOutcome {
     for exchange in 0..MAX_EXCHANGES {
         let key = fresh(b, &*encryptor);
         let before = b.state();
-        let (result, struck) = b
+        let (result, injected) = b
             .with_fault(
                 exchange,
                 LinkFault::Lost,
@@ -606,7 +606,7 @@ async fn stage_lost(b: &CaseContext) -> CaseOutcome {
                 format!("staged again, and it reports {}", staged.key_id)
             })?;
         }
-        if !struck {
+        if !injected {
             return Ok(());
         }
     }
@@ -624,7 +624,7 @@ async fn activate_lost(b: &CaseContext) -> CaseOutcome {
             .call(Op::Stage, encryptor.stage(&id, &fresh(b, &*encryptor)))
             .await?;
         let before = b.state();
-        let (result, struck) = b
+        let (result, injected) = b
             .with_fault(
                 exchange,
                 LinkFault::Lost,
@@ -636,7 +636,7 @@ async fn activate_lost(b: &CaseContext) -> CaseOutcome {
         }
         // "Read the channel": that works.
         b.call(Op::Channel, encryptor.channel(&id)).await?;
-        if !struck {
+        if !injected {
             return Ok(());
         }
     }
@@ -798,7 +798,7 @@ async fn events(b: &CaseContext) -> CaseOutcome {
     let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
     let staged = pair.place(b, [&one, &false_twin]).await?;
     drop(pair.confirm(b, &staged).await?);
-    let told = tokio::time::timeout(Duration::from_secs(120), async {
+    let reported = tokio::time::timeout(Duration::from_secs(120), async {
         while let Some(delivery) = events.next().await {
             if let qkd_hal::event::StreamItem::Event(event) = delivery
                 && event.origin != qkd_hal::event::Origin::Driver
@@ -809,7 +809,7 @@ async fn events(b: &CaseContext) -> CaseOutcome {
         false
     })
     .await;
-    ensure(told.unwrap_or(false), || {
+    ensure(reported.unwrap_or(false), || {
         "two ends with different keys could not agree, and no event reported it".to_owned()
     })?;
     pair.roll(b).await.map(drop)

@@ -93,9 +93,9 @@ async fn status(b: &CaseContext) -> CaseOutcome {
 async fn performance(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     // There are no values while the module initialises.
-    let told = b.call(Op::ModuleStatus, module.status()).await?.state;
+    let reported = b.call(Op::ModuleStatus, module.status()).await?.state;
     if matches!(
-        told,
+        reported,
         ModuleState::Booting | ModuleState::Initialising | ModuleState::Calibrating
     ) {
         generating(b, &*module).await?;
@@ -217,12 +217,12 @@ async fn cut(b: &CaseContext) -> CaseOutcome {
         format!("it does not generate to begin with: {first:?}")
     })?;
     b.fault("cut")?;
-    let told = reading::until(b, || async {
+    let reported = reading::until(b, || async {
         Ok(module.status().await?.state != ModuleState::Generating)
     })
     .await?;
     b.fault("clear")?;
-    ensure(told, || {
+    ensure(reported, || {
         "the quantum channel was cut, and it says that it generates".to_owned()
     })?;
     ensure(generating(b, &*module).await?, || {

@@ -313,12 +313,12 @@ async fn requested_order(b: &CaseContext) -> CaseOutcome {
                     all.len()
                 )
             })?;
-            for (port, told) in monitors.iter().zip(&all) {
+            for (port, reported) in monitors.iter().zip(&all) {
                 let alone = only(b.call(Op::Power, meter.power(&[*port])).await?)?;
-                ensure((told.value.0 - alone.value.0).abs() < 3.0, || {
+                ensure((reported.value.0 - alone.value.0).abs() < 3.0, || {
                     format!(
                         "port {port} reads {} among others, and {} alone",
-                        told.value, alone.value
+                        reported.value, alone.value
                     )
                 })?;
             }

@@ -183,7 +183,7 @@ async fn groups(b: &CaseContext) -> CaseOutcome {
                 first.value.group
             )
         })?;
-        let told = |s: &ProtectionStatus| {
+        let reported = |s: &ProtectionStatus| {
             (
                 s.mode,
                 s.preferred.clone(),
@@ -192,7 +192,7 @@ async fn groups(b: &CaseContext) -> CaseOutcome {
                 s.wait_to_restore,
             )
         };
-        ensure(told(&first.value) == told(&second.value), || {
+        ensure(reported(&first.value) == reported(&second.value), || {
             format!("group {group} reports another status when read again")
         })?;
     }
@@ -207,7 +207,7 @@ async fn paths(b: &CaseContext) -> CaseOutcome {
             .await?
             .value;
         for (what, path) in [
-            ("live", Some(&now.active.path)),
+            ("active", Some(&now.active.path)),
             ("preferred", now.preferred.as_ref()),
         ] {
             let Some(path) = path else { continue };

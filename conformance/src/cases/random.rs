@@ -225,13 +225,13 @@ async fn unplugged(b: &CaseContext) -> CaseOutcome {
         "bytes of a source that was pulled out",
         take(b, &*source, 256).await,
     )?;
-    let told = matches!(
+    let reported = matches!(
         error.kind(),
         ErrorKind::Transport(TransportFault::Unplugged)
             | ErrorKind::NotFound
             | ErrorKind::Unreachable
     );
-    ensure(told, || {
+    ensure(reported, || {
         format!("bytes of a source that was pulled out: {error}")
     })?;
     b.fault("clear")?;
@@ -287,7 +287,7 @@ async fn side_by_side(b: &CaseContext) -> CaseOutcome {
 async fn lost(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     for exchange in 0..16 {
-        let (result, struck) = b
+        let (result, injected) = b
             .with_fault(exchange, LinkFault::Lost, take(b, &*source, 1024))
             .await;
         if let Err(error) = result {
@@ -299,7 +299,7 @@ async fn lost(b: &CaseContext) -> CaseOutcome {
         ensure(next.len() == 64, || {
             format!("64 bytes were asked for, and {} came", next.len())
         })?;
-        if !struck {
+        if !injected {
             return Ok(());
         }
     }

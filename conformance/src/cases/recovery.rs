@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
         "DEV-26/lost",
         "loses each reply of a reading, in turn",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::Lost)),
+        |b| Box::pin(injected(b, LinkFault::Lost)),
     )
     .waits(Waits::EachExchange)
     .negative(),
@@ -39,14 +39,14 @@ pub(super) const CASES: &[Case] = &[
         "DEV-28/doubled",
         "lets each reply of a reading come twice",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::Twice)),
+        |b| Box::pin(injected(b, LinkFault::Twice)),
     )
     .negative(),
     Case::new(
         "DEV-29/cut",
         "cuts the second half of each reply",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::CutShort)),
+        |b| Box::pin(injected(b, LinkFault::CutShort)),
     )
     .waits(Waits::EachExchange)
     .negative(),
@@ -61,21 +61,21 @@ pub(super) const CASES: &[Case] = &[
         "DEV-31/hung-up",
         "hangs up instead of each reply",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::HangsUp)),
+        |b| Box::pin(injected(b, LinkFault::HangsUp)),
     )
     .negative(),
     Case::new(
         "DEV-32/flood",
         "lets each reply never end",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::Floods)),
+        |b| Box::pin(injected(b, LinkFault::Floods)),
     )
     .negative(),
     Case::new(
         "DEV-33/slow",
         "lets each reply come at one byte a second",
         NEEDS_DEVICE,
-        |b| Box::pin(struck(b, LinkFault::Slow(1))),
+        |b| Box::pin(injected(b, LinkFault::Slow(1))),
     )
     .waits(Waits::EachExchange)
     .negative(),
@@ -116,8 +116,8 @@ const MAX_EXCHANGES: usize = 64;
 
 /// Injects a fault into each exchange of a reading in turn. A reading that succeeds nevertheless is
 /// right; an error must be one of the transport and must not deny a change.
-async fn struck(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
-    each(b, fate, |right, result| match result {
+async fn injected(b: &CaseContext, fault: LinkFault) -> CaseOutcome {
+    each(b, fault, |right, result| match result {
         Ok(read) => ensure(read == right, || {
             format!("it read `{read}`, and before `{right}`")
         }),
@@ -152,16 +152,16 @@ async fn damaged(b: &CaseContext) -> CaseOutcome {
 
 async fn each(
     b: &CaseContext,
-    fate: LinkFault,
+    fault: LinkFault,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
 ) -> CaseOutcome {
     let measured = b.session.declared().and_then(|d| d.measured.as_ref());
     let count = match measured {
-        Some(measured) if lanes::waits(fate) => measured.exchanges,
+        Some(measured) if lanes::waits(fault) => measured.exchanges,
         _ => 1,
     };
     let benches = Benches::parallel(b, count).await?;
-    let verdict = each_on(&benches, count, fate, judge).await;
+    let verdict = each_on(&benches, count, fault, judge).await;
     benches.close();
     verdict
 }
@@ -169,7 +169,7 @@ async fn each(
 async fn each_on(
     benches: &Benches<'_>,
     count: usize,
-    fate: LinkFault,
+    fault: LinkFault,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
 ) -> CaseOutcome {
     let lanes = lanes::open(benches, count).await?;
@@ -178,7 +178,7 @@ async fn each_on(
         let all = lanes
             .iter()
             .zip(first..)
-            .map(|(lane, exchange)| one(lane, (exchange, fate), &judge));
+            .map(|(lane, exchange)| one(lane, (exchange, fault), &judge));
         for outcome in join_all(all).await {
             match outcome? {
                 Reach::Struck => touched = true,
@@ -207,19 +207,19 @@ enum Reach {
 /// Injects a fault into one exchange of a reading, and checks that later calls are not affected.
 async fn one(
     lane: &Lane<'_>,
-    (exchange, fate): (usize, LinkFault),
+    (exchange, fault): (usize, LinkFault),
     judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
 ) -> Result<Reach, NotPassed> {
     let (b, right) = (lane.bench, lane.right.as_str());
     let sent = lane.script.count();
-    lane.script.inject(exchange, fate);
+    lane.script.inject(exchange, fault);
     let result = reading::try_steady(b, &lane.opened).await;
-    let struck = lane.script.was_injected();
+    let injected = lane.script.was_injected();
     lane.script.clear();
     judge(right, result?).map_err(|stop| at(exchange, stop))?;
     // The link may detect the fault after the reply: neither of the next two calls may be affected.
     for n in 1..=2 {
-        let next = next_call_after(b, &lane.opened, fate).await?;
+        let next = next_call_after(b, &lane.opened, fault).await?;
         match next {
             Ok(read) => ensure(read == right, || {
                 format!("call {n} after it read `{read}`, and before `{right}`")
@@ -233,7 +233,7 @@ async fn one(
             }
         }
     }
-    Ok(if struck {
+    Ok(if injected {
         Reach::Struck
     } else if lane.script.count() == sent {
         Reach::NoWire
@@ -247,9 +247,9 @@ async fn one(
 async fn next_call_after(
     b: &CaseContext,
     opened: &OpenedDevice,
-    fate: LinkFault,
+    fault: LinkFault,
 ) -> Result<qkd_hal::Result<String>, NotPassed> {
-    let lasts = if matches!(fate, LinkFault::Slow(_) | LinkFault::Late(_)) {
+    let lasts = if matches!(fault, LinkFault::Slow(_) | LinkFault::Late(_)) {
         8
     } else {
         0
@@ -271,7 +271,7 @@ fn at(exchange: usize, stop: NotPassed) -> NotPassed {
 }
 
 async fn late(b: &CaseContext) -> CaseOutcome {
-    struck(
+    injected(
         b,
         LinkFault::Late(b.session.deadline() + b.session.deadline() / 4),
     )
@@ -368,9 +368,9 @@ async fn rebooted(b: &CaseContext) -> CaseOutcome {
         match reading::try_steady(b, &opened).await? {
             Ok(_) => return Ok(()),
             Err(error) => {
-                let told =
+                let reported =
                     reading::is_transport_error(&error) || error.kind() == ErrorKind::NotReady;
-                ensure(told, || format!("after a restart: {error}"))?;
+                ensure(reported, || format!("after a restart: {error}"))?;
                 ensure(tokio::time::Instant::now() < end, || {
                     format!("{patience} s after a restart it does not answer: {error}")
                 })?;

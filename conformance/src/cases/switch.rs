@@ -114,10 +114,14 @@ async fn peers(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let present = paths(b, &*switch).await?;
     let all = b.call(Op::Ports, switch.ports(&[])).await?;
-    let told: Vec<Port> = all.iter().map(|p| p.port).collect();
+    let reported: Vec<Port> = all.iter().map(|p| p.port).collect();
     let there: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
-    ensure(told == there, || {
-        format!("it reports {} ports, and has {}", told.len(), there.len())
+    ensure(reported == there, || {
+        format!(
+            "it reports {} ports, and has {}",
+            reported.len(),
+            there.len()
+        )
     })?;
     for status in all {
         let peer = present.peer(status.port);
@@ -136,14 +140,14 @@ async fn requested_order(b: &CaseContext) -> CaseOutcome {
     let mut asked: Vec<Port> = switch.switch_capabilities().geometry.ports().collect();
     asked.reverse();
     asked.truncate(5);
-    let told: Vec<Port> = b
+    let reported: Vec<Port> = b
         .call(Op::Ports, switch.ports(&asked))
         .await?
         .iter()
         .map(|p| p.port)
         .collect();
-    ensure(told == asked, || {
-        format!("{asked:?} were requested, and {told:?} reported")
+    ensure(reported == asked, || {
+        format!("{asked:?} were requested, and {reported:?} reported")
     })?;
     Ok(())
 }

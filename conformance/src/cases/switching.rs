@@ -214,7 +214,7 @@ impl Planned {
     /// Lets a case change the paths, and puts them back.
     ///
     /// # Errors
-    /// As [`stood::putting_back`].
+    /// As [`previous::putting_back`].
     async fn putting_back<T>(
         &self,
         b: &CaseContext,
@@ -548,13 +548,13 @@ async fn refused_steps(b: &CaseContext) -> CaseOutcome {
     .await
 }
 
-async fn interrupted(b: &CaseContext, fate: LinkFault) -> CaseOutcome {
-    let count = match lanes::waits(fate) && b.session.dut.target_kind().has_wall_time() {
+async fn interrupted(b: &CaseContext, fault: LinkFault) -> CaseOutcome {
+    let count = match lanes::waits(fault) && b.session.dut.target_kind().has_wall_time() {
         true => exchanges_of_apply(b).await?,
         false => 1,
     };
     let benches = Benches::parallel(b, count).await?;
-    let verdict = interrupted_on(&benches, fate).await;
+    let verdict = interrupted_on(&benches, fault).await;
     benches.close();
     verdict
 }
@@ -572,12 +572,12 @@ async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
         .await
 }
 
-async fn interrupted_on(benches: &Benches<'_>, fate: LinkFault) -> CaseOutcome {
+async fn interrupted_on(benches: &Benches<'_>, fault: LinkFault) -> CaseOutcome {
     for first in (0..MAX_STEPS).step_by(benches.count()) {
         let places = benches.all().zip(first..);
-        let all = places.map(|(b, exchange)| interrupted_at(b, exchange, fate));
-        for struck in join_all(all).await {
-            if !struck? {
+        let all = places.map(|(b, exchange)| interrupted_at(b, exchange, fault));
+        for injected in join_all(all).await {
+            if !injected? {
                 return Ok(());
             }
         }
@@ -589,7 +589,7 @@ async fn interrupted_on(benches: &Benches<'_>, fate: LinkFault) -> CaseOutcome {
 async fn interrupted_at(
     b: &CaseContext,
     exchange: usize,
-    fate: LinkFault,
+    fault: LinkFault,
 ) -> Result<bool, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned {
@@ -601,8 +601,8 @@ async fn interrupted_at(
     planned
         .putting_back(b, async {
             let before = b.state();
-            let (result, struck) = b
-                .with_fault(exchange, fate, b.call(Op::Apply, switch.apply(plan)))
+            let (result, injected) = b
+                .with_fault(exchange, fault, b.call(Op::Apply, switch.apply(plan)))
                 .await;
             let place = exchange + 1;
             match result {
@@ -622,7 +622,7 @@ async fn interrupted_at(
             }
             // Whatever it was: reading shows it, and the way back works.
             restore::change_to(&**switch, present).await?;
-            Ok(struck)
+            Ok(injected)
         })
         .await
 }

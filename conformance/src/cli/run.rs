@@ -259,8 +259,8 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         } else {
             (Journal::begin(&journal, &of)?, PreviousRun::default())
         };
-        let missing = past.interrupted.iter().find(|(name, (_, stood))| {
-            !stood.is_empty() && !duts.iter().any(|dut| dut.key() == **name)
+        let missing = past.interrupted.iter().find(|(name, (_, previous))| {
+            !previous.is_empty() && !duts.iter().any(|dut| dut.key() == **name)
         });
         if let Some((name, (case, _))) = missing {
             return Err(format!(
@@ -361,12 +361,12 @@ fn listen(request: &RunOptions) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
         message: format!("no signals: {e}"),
     })?;
     let (stop, first) = (request.stop.clone(), Arc::new(OnceLock::new()));
-    let told = Arc::clone(&first);
+    let reported = Arc::clone(&first);
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;
             stop.store(true, Ordering::Relaxed);
-            if told.set(signal).is_err() {
+            if reported.set(signal).is_err() {
                 console::error_line(&format!(
                     "{} again: ends at once; --resume puts back what was changed",
                     signal.name()

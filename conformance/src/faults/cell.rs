@@ -36,7 +36,7 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFa
     };
     let mut exchange = 0;
     while exchange < MAX_EXCHANGES {
-        let told = |why: String| {
+        let reported = |why: String| {
             format!(
                 "{}, {operation}, {} at exchange {}: {why}",
                 session.dut.name,
@@ -56,9 +56,9 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFa
         };
         match ending {
             Ok(Ending::None) => break,
-            Ok(Ending::Ended(word, struck)) => {
+            Ok(Ending::Ended(word, injected)) => {
                 // It has no such exchange.
-                if !struck {
+                if !injected {
                     break;
                 }
                 cell.trials += 1;
@@ -69,7 +69,7 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFa
             }
             Err(why) => {
                 cell.trials += 1;
-                cell.wrong.push(told(why));
+                cell.wrong.push(reported(why));
                 break;
             }
         }
@@ -95,7 +95,7 @@ async fn trial(
         Err(stop) => return Err(format!("it could not be prepared: {stop:?}")),
     };
     match fault {
-        MatrixFault::Wire(_, fate) => bench.script().inject(exchange, fate),
+        MatrixFault::Wire(_, fault) => bench.script().inject(exchange, fault),
         MatrixFault::Device(spec) => match bench.fault(spec) {
             Err(NotPassed::NotApplicable(_)) => return Ok(Ending::None),
             other => other.map_err(|stop| format!("{stop:?}"))?,
@@ -107,7 +107,7 @@ async fn trial(
         .await
         .map_err(|_| "it did not end".to_owned())?;
     let took = begun.elapsed();
-    let struck = bench.script().was_injected() || matches!(fault, MatrixFault::Device(_));
+    let injected = bench.script().was_injected() || matches!(fault, MatrixFault::Device(_));
     let allowed = session.allowed(operation);
     if took > allowed {
         return Err(format!("it took {took:?}, and has {allowed:?}"));
@@ -131,7 +131,7 @@ async fn trial(
         let _ = bench.fault("clear");
     }
     next_call_works(&bench, &opened, fault).await?;
-    Ok(Ending::Ended(word, struck))
+    Ok(Ending::Ended(word, injected))
 }
 
 /// Checks that the device responds after the fault, within the time that devices need to recover. A

@@ -49,12 +49,12 @@ pub(super) fn of_another_version(
                 printable(&identity.to_string(), MAX_SHOWN)
             );
         }
-        for stood in all {
+        for previous in all {
             let _ = write!(
                 text,
                 "\n    {}\n      {}",
-                printable(&stood.to_string(), MAX_SHOWN),
-                printable(&stood.by_hand(), MAX_SHOWN)
+                printable(&previous.to_string(), MAX_SHOWN),
+                printable(&previous.by_hand(), MAX_SHOWN)
             );
         }
     }
@@ -83,9 +83,9 @@ impl Snapshot {
             Self::Protection {
                 group,
                 settings,
-                live,
+                active,
             } => format!(
-                "qkdctl switch protect clear DEVICE --group {group}; protect force to {live} if \
+                "qkdctl switch protect clear DEVICE --group {group}; protect force to {active} if \
                  another path is active; protect set DEVICE --group {group} {}",
                 settings.join(" ")
             ),

@@ -85,9 +85,9 @@ impl PreviousRun {
                 Line::Begin(dut, case) => {
                     past.interrupted.insert(dut, (case, Vec::new()));
                 }
-                Line::Stood(dut, stood) => {
+                Line::Snapshot(dut, previous) => {
                     if let Some((_, all)) = past.interrupted.get_mut(&dut) {
-                        all.push(stood);
+                        all.push(previous);
                     }
                 }
                 Line::End(dut, result) => {
@@ -131,7 +131,7 @@ mod tests {
         r#"{"suite":"qkd-conform 1"}"#,
         r#"{"device":["a",{"identity":null,"ports":[1,17]}]}"#,
         r#"{"begin":["a","SWI-08/x"]}"#,
-        r#"{"stood":["a",{"connections":"1-17"}]}"#,
+        r#"{"previous":["a",{"connections":"1-17"}]}"#,
     ];
 
     #[test]

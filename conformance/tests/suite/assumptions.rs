@@ -72,7 +72,7 @@ fn a_profile_of_another_kind_of_device_is_refused() {
     }
     // Whether a PacketLight protects its lines is known once it is opened.
     let dut = Dut {
-        name: "box".to_owned(),
+        name: "device".to_owned(),
         profile: "protection-switch".to_owned(),
         emulator: Some("packetlight-pair".to_owned()),
         settings: [("aps".to_owned(), toml::Value::from("false"))].into(),

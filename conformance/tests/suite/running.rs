@@ -149,11 +149,11 @@ fn a_device_that_was_left_changed_is_not_tested_further_and_is_in_the_journal() 
             .load(std::sync::atomic::Ordering::Relaxed)
     );
     let (_, past) = Journal::resume(&path, "this suite").unwrap();
-    let (case, stood) = &past.interrupted[&format!("{} at {}", run.dut, run.uri)];
+    let (case, previous) = &past.interrupted[&format!("{} at {}", run.dut, run.uri)];
     assert_eq!(
-        (case.as_str(), stood.len()),
+        (case.as_str(), previous.len()),
         ("DEV-24/written", 1),
-        "{stood:?}"
+        "{previous:?}"
     );
 }
 
@@ -241,7 +241,7 @@ fn more_than_the_file_allows_is_refused_before_anything_is_sent() {
     );
     // Of a device, no more than to observe unless it is named.
     let device = Dut {
-        name: "box".to_owned(),
+        name: "device".to_owned(),
         profile: "matrix-switch".to_owned(),
         uri: Some("polatis+tcp://127.0.0.1:1".to_owned()),
         impact: Impact::Destructive,

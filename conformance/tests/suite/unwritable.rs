@@ -86,9 +86,9 @@ fn a_disk_that_is_full_after_a_run_is_not_a_wrong_argument() {
     emulated(folder.path());
     let arguments = ["run", "dut.toml", "--only", "DEV-01", "--out", "out"];
     let run = limited(folder.path(), "umask 000 && ulimit -f 8", &arguments);
-    let told = String::from_utf8(run.stderr).unwrap();
-    assert_eq!(run.status.code(), Some(WRITE_FAILED), "{told}");
-    assert!(told.contains("journal.jsonl stays"), "{told}");
+    let reported = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(WRITE_FAILED), "{reported}");
+    assert!(reported.contains("journal.jsonl stays"), "{reported}");
     let out = folder.path().join("out");
     assert_eq!(names(&out), ["journal.jsonl"], "nothing is cut");
     let mode = out.join("journal.jsonl").metadata().unwrap().permissions();
@@ -144,12 +144,12 @@ fn too_few_file_descriptors_are_an_error_and_not_a_panic() {
             &format!("ulimit -n {limit}"),
             &["run", "dut.toml", "--only", "DEV-01", "--out", &out],
         );
-        let told = String::from_utf8_lossy(&run.stderr);
-        assert!(!told.contains("panicked"), "{limit}: {told}");
+        let reported = String::from_utf8_lossy(&run.stderr);
+        assert!(!reported.contains("panicked"), "{limit}: {reported}");
         let code = run.status.code();
         assert!(
             matches!(code, Some(0..=3 | 70 | 74 | 127)),
-            "{limit}: {code:?} {told}"
+            "{limit}: {code:?} {reported}"
         );
     }
 }
@@ -187,8 +187,8 @@ fn a_signal_lets_the_case_that_runs_end_and_has_its_exit_code() {
         let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
         kill(id, signal).unwrap();
         let run = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert_eq!(run.status.code(), Some(code), "{told}");
-        assert!(journal.exists(), "--resume continues it: {told}");
+        let reported = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(code), "{reported}");
+        assert!(journal.exists(), "--resume continues it: {reported}");
     }
 }

@@ -29,7 +29,7 @@ enum PeerFault {
 #[derive(Default)]
 struct Sim {
     channel: u8,
-    pranks: VecDeque<PeerFault>,
+    faults: VecDeque<PeerFault>,
     seen: Vec<[u8; 4]>,
 }
 
@@ -59,12 +59,12 @@ async fn open(query: &str) -> (Result<OpenedDevice>, Arc<Mutex<Sim>>) {
         tokio::spawn(async move {
             let mut frame = [0; 4];
             while far.read_exact(&mut frame).await.is_ok() {
-                let (prank, reply) = {
+                let (fault, reply) = {
                     let mut sim = sim.lock().unwrap();
                     sim.seen.push(frame);
-                    (sim.pranks.pop_front(), answer(&mut sim, frame))
+                    (sim.faults.pop_front(), answer(&mut sim, frame))
                 };
-                let reply = match prank {
+                let reply = match fault {
                     Some(PeerFault::HangUp) => return,
                     Some(PeerFault::Silence) => continue,
                     Some(PeerFault::Answer(bytes)) => bytes.to_vec(),
@@ -140,7 +140,7 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     let (opened, sim) = open("model=ff&channels=8").await;
     let opened = opened.unwrap();
     let switch = opened.switch().unwrap();
-    for (prank, kind) in [
+    for (fault, kind) in [
         (
             PeerFault::Answer([1, 0x12, 0, 5]),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
@@ -160,11 +160,11 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {
-        sim.lock().unwrap().pranks.push_back(prank);
+        sim.lock().unwrap().faults.push_back(fault);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     }
-    sim.lock().unwrap().pranks.push_back(PeerFault::Twice);
+    sim.lock().unwrap().faults.push_back(PeerFault::Twice);
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     let to_4 = plan(&opened, "common-4").await.unwrap();
     assert!(switch.apply(&to_4).await.unwrap().verified);
@@ -176,7 +176,7 @@ async fn ff_with_another_echo_is_not_taken_for_done() {
     let opened = opened.unwrap();
     let plan = plan(&opened, "common-7").await.unwrap();
     // The reading before the set is answered as ever; the set is echoed wrongly.
-    sim.lock().unwrap().pranks.extend([
+    sim.lock().unwrap().faults.extend([
         PeerFault::Answer([1, 0x11, 0, 2]),
         PeerFault::Answer([1, 0x12, 0, 6]),
     ]);
@@ -220,7 +220,7 @@ async fn self_align_never_reports_an_unread_position() {
         (state("common-14"), Quality::Stale)
     );
     let next = plan(&opened, "common-1").await.unwrap();
-    sim.lock().unwrap().pranks.push_back(PeerFault::Silence);
+    sim.lock().unwrap().faults.push_back(PeerFault::Silence);
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),

@@ -320,9 +320,9 @@ mod tests {
                 "gp600 request output" => assert_eq!(line, gp600::output(n("input"))),
                 "gp600 reply identify" => {
                     let id = gp600::decode_identify(reply).unwrap();
-                    let told = [&id.maker, &id.model, &id.serial, &id.firmware];
+                    let reported = [&id.maker, &id.model, &id.serial, &id.firmware];
                     assert_eq!(
-                        told,
+                        reported,
                         ["maker", "model", "serial", "firmware"]
                             .map(|f| meaning[f].as_str().unwrap())
                     );

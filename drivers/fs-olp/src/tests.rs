@@ -62,12 +62,12 @@ async fn open_with(
 ) -> (Result<OpenedDevice>, Arc<ScriptedAgent>, FaultScript) {
     let (agent, script) = (ScriptedAgent::new(objects, |_, _| {}), FaultScript::new());
     let context = OpenContext::new()
-        .with_memory("box", agent.endpoint())
+        .with_memory("device", agent.endpoint())
         .with_faults(script.clone());
     (
         Registry::new()
             .with(driver())
-            .open(&format!("fs-olp+mem://box?{query}"), &context)
+            .open(&format!("fs-olp+mem://device?{query}"), &context)
             .await,
         agent,
         script,

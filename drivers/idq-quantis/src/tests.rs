@@ -36,7 +36,7 @@ struct Sim {
     status: u8,
     rate: u32,
     next: u8,
-    pranks: VecDeque<PeerFault>,
+    faults: VecDeque<PeerFault>,
     requests: Vec<u8>,
     packets: usize,
 }
@@ -83,14 +83,14 @@ impl UsbService for Generator {
             "exactly one packet each time"
         );
         let mut sim = self.0.lock().unwrap();
-        match sim.pranks.front().copied() {
+        match sim.faults.front().copied() {
             Some(PeerFault::Pending) => return Completion::Pending,
-            Some(prank) => {
-                sim.pranks.pop_front();
-                return match prank {
+            Some(fault) => {
+                sim.faults.pop_front();
+                return match fault {
                     PeerFault::Constant(more) => {
                         if more > 1 {
-                            sim.pranks.push_front(PeerFault::Constant(more - 1));
+                            sim.faults.push_front(PeerFault::Constant(more - 1));
                         }
                         sim.packets += 1;
                         Completion::Data(vec![0x5a; 512])
@@ -129,7 +129,7 @@ async fn open_with(product: u8, rate: u32) -> (Result<OpenedDevice>, Arc<Generat
         status: 1,
         rate,
         next: 0,
-        pranks: VecDeque::new(),
+        faults: VecDeque::new(),
         requests: vec![],
         packets: 0,
     };
@@ -212,7 +212,7 @@ async fn a_failed_generator_delivers_no_bytes() {
 async fn a_failed_call_is_reported_and_the_next_call_works() {
     let (opened, generator) = open().await;
     let random = opened.random().unwrap();
-    for (prank, kind) in [
+    for (fault, kind) in [
         (
             PeerFault::Short(100),
             ErrorKind::Misbehaved(DeviceMisbehaved::ShortPacket),
@@ -231,10 +231,10 @@ async fn a_failed_call_is_reported_and_the_next_call_works() {
             ErrorKind::Transport(TransportFault::Unplugged),
         ),
     ] {
-        generator.0.lock().unwrap().pranks.push_back(prank);
+        generator.0.lock().unwrap().faults.push_back(fault);
         let error = random.random(600).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (kind, Effect::Unknown));
-        generator.0.lock().unwrap().pranks.clear();
+        generator.0.lock().unwrap().faults.clear();
         assert_eq!(random.random(600).await.unwrap().len(), 600);
     }
     // The flag of this generator has no byte.
@@ -290,7 +290,7 @@ async fn constant_bytes_fail_the_start_up_test_and_none_is_given_out() {
     let (opened, generator) = open().await;
     let random = opened.random().unwrap();
     let constant = PeerFault::Constant(2);
-    generator.0.lock().unwrap().pranks.push_back(constant);
+    generator.0.lock().unwrap().faults.push_back(constant);
     let error = random.random(1).await.unwrap_err();
     assert_eq!(
         error.kind(),
@@ -326,7 +326,7 @@ async fn a_source_that_stops_later_is_noticed_at_its_next_bytes() {
         .0
         .lock()
         .unwrap()
-        .pranks
+        .faults
         .push_back(PeerFault::Constant(1));
     let error = random.random(100).await.unwrap_err();
     assert!(error.message().contains("repetition count"), "{error}");
@@ -340,7 +340,7 @@ async fn a_module_is_tested_on_discarded_bytes_after_it_is_enabled() {
         .0
         .lock()
         .unwrap()
-        .pranks
+        .faults
         .push_back(PeerFault::Constant(8));
     let error = random
         .set_parameter("enabled", &ParameterValue::Flag(true))

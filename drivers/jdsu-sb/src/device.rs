@@ -131,11 +131,11 @@ impl Protocol for SbSwitch {
     }
 
     async fn identity(&self, call: &SwitchCall<'_>) -> Result<Identity> {
-        let told = call
+        let reported = call
             .query("identify", proto::IDENTIFY, proto::decode_identify)
             .await?;
-        let words = told.join(", ");
-        identity_of(told)
+        let words = reported.join(", ");
+        identity_of(reported)
             .ok_or_else(|| Error::new(ErrorKind::IdentityChanged, format!("`{words}` answers")))
     }
 

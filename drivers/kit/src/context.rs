@@ -59,7 +59,7 @@ pub struct OpenContext {
     memory: BTreeMap<String, Endpoint>,
     transcript: Option<Transcript>,
     replay: Option<Arc<Replay>>,
-    fates: Option<Arc<dyn FaultSource>>,
+    faults: Option<Arc<dyn FaultSource>>,
     #[cfg(feature = "snmp")]
     notifications: Option<crate::link::snmp_udp::NotificationReceiver>,
 }
@@ -118,8 +118,8 @@ impl OpenContext {
     /// Injects faults on every link: random ([`RandomFaults`](crate::wrap::fault::RandomFaults)) or
     /// planned ([`FaultScript`](crate::wrap::fault::FaultScript)).
     #[must_use]
-    pub fn with_faults(mut self, fates: impl FaultSource + 'static) -> Self {
-        self.fates = Some(Arc::new(fates));
+    pub fn with_faults(mut self, faults: impl FaultSource + 'static) -> Self {
+        self.faults = Some(Arc::new(faults));
         self
     }
     /// With the process's receiver of SNMP notifications.
@@ -240,8 +240,8 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
         }
         let connector = self.connector(uri, port, serial)?;
-        let connector: Box<dyn Connector> = match &self.fates {
-            Some(fates) => Box::new(FaultyLink::new(connector, Arc::clone(fates))),
+        let connector: Box<dyn Connector> = match &self.faults {
+            Some(faults) => Box::new(FaultyLink::new(connector, Arc::clone(faults))),
             None => connector,
         };
         let link = StreamLink::open(connector, options, self.deadline(uri)?)
@@ -364,8 +364,10 @@ impl OpenContext {
                 )));
             }
         };
-        let link = match &self.fates {
-            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn SnmpLink>,
+        let link = match &self.faults {
+            Some(faults) => {
+                Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn SnmpLink>
+            }
             None => link,
         };
         Ok(match &self.transcript {
@@ -449,8 +451,8 @@ impl OpenContext {
                 ),
             ));
         }
-        let link = match &self.fates {
-            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn UsbLink>,
+        let link = match &self.faults {
+            Some(faults) => Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn UsbLink>,
             None => link,
         };
         Ok(match &self.transcript {
@@ -502,8 +504,10 @@ impl OpenContext {
                 )));
             }
         };
-        let link = match &self.fates {
-            Some(fates) => Arc::new(FaultyLink::new(link, Arc::clone(fates))) as Arc<dyn HttpLink>,
+        let link = match &self.faults {
+            Some(faults) => {
+                Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn HttpLink>
+            }
             None => link,
         };
         Ok(match &self.transcript {

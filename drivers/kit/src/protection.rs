@@ -72,10 +72,10 @@ pub async fn command(
         if shows(&now, command) {
             return Ok(());
         }
-        let (live, request) = (now.active.path, now.active.request);
+        let (active, request) = (now.active.path, now.active.request);
         if asked >= settled {
             let why = format!(
-                "`{command}` was accepted, and the signal of group {group} is on path {live}: \
+                "`{command}` was accepted, and the signal of group {group} is on path {active}: \
                  {request}"
             );
             return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why)
@@ -84,7 +84,7 @@ pub async fn command(
         if asked + POLL_INTERVAL >= until {
             let why = format!(
                 "`{command}` was accepted, and when the deadline came the signal of group {group} \
-                 was still on path {live}: {request}"
+                 was still on path {active}: {request}"
             );
             return Err(Error::new(ErrorKind::Timeout, why).with_effect(Effect::Unknown));
         }
@@ -159,9 +159,9 @@ impl ActivePathTracker {
         request: SwitchRequest,
         events: &EventHub,
     ) {
-        let live = (path.clone(), Some((SystemTime::now(), Origin::Device)));
+        let active = (path.clone(), Some((SystemTime::now(), Origin::Device)));
         let known = self.with(|last| {
-            last.insert(group.clone(), live)
+            last.insert(group.clone(), active)
                 .is_some_and(|(known, _)| known == path)
         });
         if !known {
@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn a_switch_over_is_reported_once_and_sets_the_time_of_the_path() {
         let (watch, events) = (ActivePathTracker::default(), EventHub::default());
-        let mut told = events.subscribe();
-        let stands = |path: &str| {
+        let mut reported = events.subscribe();
+        let status_on = |path: &str| {
             ProtectionStatus::new(
                 "1".into(),
                 SelectionMode::Automatic,
@@ -211,11 +211,11 @@ mod tests {
                 vec![PathStatus::new("a"), PathStatus::new("b")],
             )
         };
-        let mut now = stands("a");
+        let mut now = status_on("a");
         assert!(!watch.observe(&now, Origin::Poll, &events));
         watch.fill_since(&mut now);
         assert_eq!(now.active.since, None);
-        let mut now = stands("b");
+        let mut now = status_on("b");
         watch.fill_since(&mut now);
         assert_eq!(now.active.since, None, "no event has reported it yet");
         assert!(
@@ -224,7 +224,7 @@ mod tests {
         );
         watch.fill_since(&mut now);
         assert_eq!(now.active.since.unwrap().1, Origin::Device);
-        let Some(StreamItem::Event(event)) = told.try_next() else {
+        let Some(StreamItem::Event(event)) = reported.try_next() else {
             panic!()
         };
         assert_eq!(
@@ -237,10 +237,10 @@ mod tests {
         );
         watch.record_notification("1".into(), "b".into(), SwitchRequest::SignalFail, &events);
         assert_eq!(
-            (told.try_next(), watch.active_path(&"1".into())),
+            (reported.try_next(), watch.active_path(&"1".into())),
             (None, Some("b".into()))
         );
         watch.record_notification("1".into(), "a".into(), SwitchRequest::NoRequest, &events);
-        assert!(told.try_next().is_some() && watch.active_path(&"2".into()).is_none());
+        assert!(reported.try_next().is_some() && watch.active_path(&"2".into()).is_none());
     }
 }

@@ -408,11 +408,11 @@ impl Device for SrosMacsec {
 }
 
 impl SrosMacsec {
-    fn remember(&self, channel: &ChannelId, key: &KeyId, stood: Vec<Baseline>) {
+    fn remember(&self, channel: &ChannelId, key: &KeyId, baselines: Vec<Baseline>) {
         self.baselines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(channel.0.clone(), (key.clone(), stood));
+            .insert(channel.0.clone(), (key.clone(), baselines));
     }
 
     /// Returns the state of the ports before the roll to this key.
@@ -423,7 +423,7 @@ impl SrosMacsec {
             .unwrap_or_else(PoisonError::into_inner);
         all.get(&staged.channel.0)
             .filter(|(key, _)| *key == staged.key_id)
-            .map(|(_, stood)| stood.clone())
+            .map(|(_, baselines)| baselines.clone())
     }
 }
 
@@ -562,18 +562,18 @@ impl Encryptor for SrosMacsec {
         cak.zeroize();
         // Looked at before the far end can act: whichever end moves first makes the key server roll
         // for both.
-        let mut stood = self.read_all_baselines(&channel.0, key.id()).await?;
+        let mut baselines = self.read_all_baselines(&channel.0, key.id()).await?;
         self.set(request, "stage").await?;
         // The name's instance may come with the slot, and need not count failures from zero.
-        for old in stood.iter_mut().filter(|old| old.state.is_none()) {
+        for old in baselines.iter_mut().filter(|old| old.state.is_none()) {
             let new = self
                 .read_baseline(old.port, key.id())
                 .await
                 .map_err(|e| e.with_effect(Effect::Unknown))?;
             (old.unknown_ckn, old.icv_failed) = (new.unknown_ckn, new.icv_failed);
         }
-        let baseline = Baseline::write_all(&stood);
-        self.remember(channel, key.id(), stood);
+        let baseline = Baseline::write_all(&baselines);
+        self.remember(channel, key.id(), baselines);
         let after = self
             .slot(&index, idle)
             .await
@@ -614,10 +614,10 @@ impl Encryptor for SrosMacsec {
             return Ok(());
         }
         if self.remembered(staged).is_none() {
-            let stood = self
+            let baselines = self
                 .read_all_baselines(&staged.channel.0, &staged.key_id)
                 .await?;
-            self.remember(&staged.channel, &staged.key_id, stood);
+            self.remember(&staged.channel, &staged.key_id, baselines);
         }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
         self.set(

@@ -188,12 +188,12 @@ async fn open_with(
     };
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
     let context = OpenContext::new()
-        .with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _))
+        .with_memory("device", Endpoint::Snmp(Arc::clone(&agent) as _))
         .with_accepted_assumptions(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
     (
         Registry::new()
             .with(driver())
-            .open("nokia-sros-macsec+mem://box", &context)
+            .open("nokia-sros-macsec+mem://device", &context)
             .await,
         agent,
     )

@@ -64,8 +64,8 @@ async fn on_notification(
             severity: alarm.severity,
         };
         events.publish(Origin::Device, kind);
-    } else if let Ok(Some(told)) = proto::aps::decode_trap(&trap) {
-        groups.record_switch_over(told, &events).await;
+    } else if let Ok(Some(reported)) = proto::aps::decode_trap(&trap) {
+        groups.record_switch_over(reported, &events).await;
     }
 }
 

@@ -227,12 +227,12 @@ impl ApsGroups {
     }
 
     /// Records a switch-over that the device reported, with the reason from the status.
-    pub(crate) async fn record_switch_over(&self, told: SwitchOver, events: &EventHub) {
-        let group = GroupId(told.group.to_string());
+    pub(crate) async fn record_switch_over(&self, reported: SwitchOver, events: &EventHub) {
+        let group = GroupId(reported.group.to_string());
         match self.read_status(&group, &self.agent.call()).await {
             Ok(now) => drop(self.watch.observe(&now, Origin::Device, events)),
             Err(_) => {
-                let path = told.connection.keyword().to_owned();
+                let path = reported.connection.keyword().to_owned();
                 events.publish(
                     Origin::Device,
                     EventKind::SwitchOver {

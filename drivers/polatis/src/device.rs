@@ -63,11 +63,11 @@ impl Polatis {
                 ),
             ));
         };
-        let told = interface.size(until).await?;
-        if told != size || size.0 == 0 || size.1 == 0 {
+        let reported = interface.size(until).await?;
+        if reported != size || size.0 == 0 || size.1 == 0 {
             let why = format!(
                 "product code {model} says {}x{}, and the switch says {}x{}",
-                size.0, size.1, told.0, told.1
+                size.0, size.1, reported.0, reported.1
             );
             return Err(Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, why));
         }

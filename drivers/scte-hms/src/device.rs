@@ -184,15 +184,15 @@ async fn identity(unit: &Unit) -> Result<Identity> {
         .to_vec();
     names.push(oid::SYS_DESCR.into());
     let values = unit.agent.call().get(&names).await?;
-    let told = |i: usize| text(&values[i], "entPhysicalEntry");
-    let mut identity = Identity::new(told(0)?.unwrap_or_else(|| "SCTE HMS".to_owned()));
-    if let Some(model) = told(1)?.or(text(&values[4], "sysDescr")?) {
+    let reported = |i: usize| text(&values[i], "entPhysicalEntry");
+    let mut identity = Identity::new(reported(0)?.unwrap_or_else(|| "SCTE HMS".to_owned()));
+    if let Some(model) = reported(1)?.or(text(&values[4], "sysDescr")?) {
         identity = identity.with_model(model);
     }
-    if let Some(serial) = told(2)? {
+    if let Some(serial) = reported(2)? {
         identity = identity.with_serial(serial);
     }
-    if let Some(software) = told(3)? {
+    if let Some(software) = reported(3)? {
         identity = identity.with_firmware(software);
     }
     Ok(identity)

@@ -34,12 +34,12 @@ fn react(objects: &mut Objects, bind: &VarBind) {
 }
 
 fn objects(outputs: u32) -> Objects {
-    let stands = if outputs == 1 { 1 } else { 4 };
+    let position = if outputs == 1 { 1 } else { 4 };
     let mut all: Objects = [
         (name(oid::MODE), Value::Integer(1)),
-        (name(oid::CONTROL), Value::Integer(stands)),
+        (name(oid::CONTROL), Value::Integer(position)),
         (name(oid::REVERT), Value::Integer(2)),
-        (name(oid::STATE), Value::Integer(stands)),
+        (name(oid::STATE), Value::Integer(position)),
         (name(oid::FAILOVER), Value::Integer(1)),
         (name(oid::WAIT_TO_RESTORE), Value::Integer(60)),
         (name(oid::HYSTERESIS), Value::Integer(15)),
@@ -78,11 +78,11 @@ struct Bench {
 async fn bench(objects: Objects, query: &str) -> Bench {
     let (agent, script) = (ScriptedAgent::new(objects, react), FaultScript::new());
     let context = OpenContext::new()
-        .with_memory("box", agent.endpoint())
+        .with_memory("device", agent.endpoint())
         .with_faults(script.clone());
     let opened = Registry::new()
         .with(driver())
-        .open(&format!("scte-hms+mem://box?{query}"), &context)
+        .open(&format!("scte-hms+mem://device?{query}"), &context)
         .await;
     Bench {
         opened,
@@ -280,10 +280,10 @@ async fn commands_need_manual_mode_and_an_available_path() {
         },
         |_, _| {},
     );
-    let context = OpenContext::new().with_memory("box", stuck.endpoint());
+    let context = OpenContext::new().with_memory("device", stuck.endpoint());
     let opened = Registry::new()
         .with(driver())
-        .open(&format!("scte-hms+mem://box?{ASSUME}"), &context)
+        .open(&format!("scte-hms+mem://device?{ASSUME}"), &context)
         .await
         .unwrap();
     let error = opened

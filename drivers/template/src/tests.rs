@@ -16,16 +16,16 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 type PeerFaults = Arc<Mutex<VecDeque<&'static str>>>;
 
 async fn open() -> (OpenedDevice, PeerFaults) {
-    let (position, pranks) = (Arc::new(Mutex::new(1)), PeerFaults::default());
-    let served = (position, Arc::clone(&pranks));
+    let (position, faults) = (Arc::new(Mutex::new(1)), PeerFaults::default());
+    let served = (position, Arc::clone(&faults));
     let endpoint = MemoryConnector::new("switch", move |far| {
-        let (position, pranks) = served.clone();
+        let (position, faults) = served.clone();
         tokio::spawn(async move {
             let mut far = BufReader::new(far);
             let mut line = String::new();
             while far.read_line(&mut line).await.is_ok_and(|n| n > 0) {
-                let reply = match (line.trim(), pranks.lock().unwrap().pop_front()) {
-                    (_, Some(prank)) => prank.to_owned(),
+                let reply = match (line.trim(), faults.lock().unwrap().pop_front()) {
+                    (_, Some(fault)) => fault.to_owned(),
                     ("P?", _) => format!("P{}\r\n", position.lock().unwrap()),
                     (set, _) => {
                         *position.lock().unwrap() = set[1..].parse::<u32>().unwrap();
@@ -46,7 +46,7 @@ async fn open() -> (OpenedDevice, PeerFaults) {
             .open("template+mem://switch", &context)
             .await
             .unwrap(),
-        pranks,
+        faults,
     )
 }
 
@@ -73,9 +73,9 @@ async fn it_moves_and_verifies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_call_is_reported_and_the_next_call_works() {
-    let (opened, pranks) = open().await;
+    let (opened, faults) = open().await;
     let switch = opened.switch().unwrap();
-    for (prank, kind) in [
+    for (fault, kind) in [
         (
             "OK\r\n",
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
@@ -86,7 +86,7 @@ async fn a_failed_call_is_reported_and_the_next_call_works() {
         ),
         ("", ErrorKind::Timeout),
     ] {
-        pranks.lock().unwrap().push_back(prank);
+        faults.lock().unwrap().push_back(fault);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert_eq!(
             switch.connections().await.unwrap().value.to_string(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// PnPQ polls each 300 ms for up to 3 s; qudi throws the first reading after a set away.
 const SETTLING: Settling =
-    Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).first_is_old();
+    Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).discard_first();
 
 /// An OSW12 or OSW22.
 pub(crate) struct OswSwitch {

@@ -81,7 +81,7 @@ impl Driver for ThorlabsOswDriver {
             // With flow control, as in PnPQ, which was tested on a real device; qudi uses none.
             .serial(proto::BAUD, flow_control(uri)?)
             // Both clients wait for about 1 s after opening.
-            .startup(Duration::from_secs(1))
+            .startup_delay(Duration::from_secs(1))
             .identity_probe(proto::IDENTIFY, |reply| proto::decode_identify(reply).ok())
             .open(&INFO, uri, context)
             .await?

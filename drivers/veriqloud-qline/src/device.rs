@@ -83,7 +83,7 @@ impl Qline {
             .observe(MonCommand::Link, MonCommand::decode_link)
             .await?;
         // A server does not answer what the other end alone knows.
-        let told = match side {
+        let reported = match side {
             Side::Alice => device
                 .wire
                 .observe(MonCommand::NodeStats, MonCommand::decode_node_stats)
@@ -95,7 +95,7 @@ impl Qline {
                 .await
                 .map(drop),
         };
-        told.map_err(|e| match e.kind() {
+        reported.map_err(|e| match e.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
                 format!("the replies are not those of {side}; check role="),
@@ -365,7 +365,7 @@ impl QkdModule for Qline {
                 }
                 Err(error) => error,
             };
-            let told = if done.is_empty() {
+            let reported = if done.is_empty() {
                 "nothing".to_owned()
             } else {
                 done.join(", ")
@@ -377,7 +377,7 @@ impl QkdModule for Qline {
             };
             let mut error = Error::new(
                 outcome.kind(),
-                format!("{}; done before: {told}", outcome.message()),
+                format!("{}; done before: {reported}", outcome.message()),
             )
             .with_effect(effect);
             if let Some(words) = outcome.vendor_text() {

@@ -36,7 +36,7 @@ struct Node {
     bob: bool,
     pci: &'static str,
     qber: f64,
-    pranks: VecDeque<(&'static str, PeerFault)>,
+    faults: VecDeque<(&'static str, PeerFault)>,
     /// Every command of hw and hws.
     seen: Vec<String>,
     fails: Option<&'static str>,
@@ -87,13 +87,13 @@ async fn mon(mut far: tokio::io::DuplexStream, node: Shared) {
         let word = String::from_utf8(word).unwrap();
         let reply = {
             let mut node = node.lock().unwrap();
-            let prank = node
-                .pranks
+            let fault = node
+                .faults
                 .front()
                 .is_some_and(|(on, _)| *on == word)
-                .then(|| node.pranks.pop_front())
+                .then(|| node.faults.pop_front())
                 .flatten();
-            match prank {
+            match fault {
                 Some((_, PeerFault::HangUp)) => return,
                 Some((_, PeerFault::Silence)) => Vec::new(),
                 Some((_, PeerFault::Answer(bytes))) => bytes,
@@ -371,7 +371,7 @@ async fn settings_are_sent_over_hw_and_checked_first() {
 async fn mismatched_missing_and_truncated_replies_fail_only_one_call() {
     let (opened, node) = open("alice", "").await;
     let module = opened.unwrap().module().unwrap();
-    for (prank, kind) in [
+    for (fault, kind) in [
         (
             PeerFault::Answer(text16("ok")),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
@@ -387,7 +387,7 @@ async fn mismatched_missing_and_truncated_replies_fail_only_one_call() {
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {
-        node.lock().unwrap().pranks.push_back(("get_link", prank));
+        node.lock().unwrap().faults.push_back(("get_link", fault));
         assert_eq!(module.status().await.unwrap_err().kind(), kind);
         assert_eq!(
             module.status().await.unwrap().state,

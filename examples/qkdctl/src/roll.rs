@@ -207,13 +207,13 @@ pub(crate) fn check_assumptions(near: &dyn Encryptor, far: &dyn Encryptor) -> Re
             .filter(|a| a.operations.iter().any(needed) && !descriptor.accepted.contains(a.id))
             .collect();
         if !missing.is_empty() {
-            let told: Vec<_> = missing
+            let reported: Vec<_> = missing
                 .iter()
                 .map(|a| format!("`{}`: {}", a.id, a.statement))
                 .collect();
             let what = format!(
                 "a roll rests on assumptions that were not accepted, and no key was taken: {}",
-                told.join(" ")
+                reported.join(" ")
             );
             return Err(Error::new(ErrorKind::AssumptionNotAccepted, what)
                 .with_device(descriptor.uri.as_str())

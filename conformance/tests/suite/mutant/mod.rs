@@ -197,7 +197,7 @@ pub(crate) struct Broken {
     random: Option<RandomCapabilities>,
     events: EventHub,
     /// Events of the correct device.
-    told: Mutex<qkd_hal::EventStream>,
+    reported: Mutex<qkd_hal::EventStream>,
     printed: OnceLock<Descriptor>,
     past: Mutex<Past>,
     busy: AtomicUsize,
@@ -279,7 +279,7 @@ impl Broken {
                 .ok()
                 .map(|r| r.random_capabilities().clone()),
             events: EventHub::default(),
-            told: Mutex::new(device.events()),
+            reported: Mutex::new(device.events()),
             printed: OnceLock::new(),
             past: Mutex::default(),
             busy: AtomicUsize::new(0),
@@ -319,7 +319,7 @@ impl Broken {
     /// A call of the honest device, with what is broken about failures.
     async fn through<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         // Once its link has been lost, it never looks for it again.
-        if self.is("DEV-36") && self.told.lock().unwrap().try_next().is_some() {
+        if self.is("DEV-36") && self.reported.lock().unwrap().try_next().is_some() {
             self.past().dead = true;
         }
         if self.past().dead {

@@ -53,7 +53,7 @@ pub struct PeerState<D> {
     /// State of the simulated device.
     pub device: D,
     /// Scheduled faults, each for the next request that contains the text.
-    pub pranks: VecDeque<(&'static str, PeerFault)>,
+    pub faults: VecDeque<(&'static str, PeerFault)>,
     /// The requests that came, without their ends.
     pub seen: Vec<String>,
     answer: fn(&mut D, &str) -> String,
@@ -74,7 +74,7 @@ impl<D: Send + 'static> ScriptedPeer<D> {
     pub fn new(device: D, answer: fn(&mut D, &str) -> String) -> Self {
         Self(Arc::new(Mutex::new(PeerState {
             device,
-            pranks: VecDeque::new(),
+            faults: VecDeque::new(),
             seen: Vec::new(),
             answer,
         })))
@@ -86,8 +86,8 @@ impl<D: Send + 'static> ScriptedPeer<D> {
     }
 
     /// Schedules a fault for the next request that contains `text`.
-    pub fn inject(&self, text: &'static str, prank: PeerFault) {
-        self.now().pranks.push_back((text, prank));
+    pub fn inject(&self, text: &'static str, fault: PeerFault) {
+        self.now().faults.push_back((text, fault));
     }
 
     /// Its in-memory endpoint; requests end in `end`.
@@ -100,7 +100,7 @@ impl<D: Send + 'static> ScriptedPeer<D> {
     }
 
     /// Wrong replies to `query`, none, a late one and a hang-up: each fails one reading of the
-    /// paths, with this error, and the next says how the switch `stands`.
+    /// paths, with this error, and the next says how the switch `expected`.
     ///
     /// # Panics
     /// If not.
@@ -109,7 +109,7 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         opened: &OpenedDevice,
         query: &'static str,
         wrong: &[(&'static str, ErrorKind)],
-        stands: &str,
+        expected: &str,
     ) {
         let wrong = wrong
             .iter()
@@ -125,8 +125,8 @@ impl<D: Send + 'static> ScriptedPeer<D> {
                 ErrorKind::Transport(TransportFault::HungUp),
             ),
         ];
-        for (prank, kind) in wrong.chain(lost) {
-            self.inject(query, prank);
+        for (fault, kind) in wrong.chain(lost) {
+            self.inject(query, fault);
             let read = async || {
                 opened
                     .switch()?
@@ -134,11 +134,11 @@ impl<D: Send + 'static> ScriptedPeer<D> {
                     .await
                     .map(|now| now.value.to_string())
             };
-            assert_eq!(read().await.map_err(|e| e.kind()), Err(kind), "{prank:?}");
+            assert_eq!(read().await.map_err(|e| e.kind()), Err(kind), "{fault:?}");
             assert_eq!(
                 read().await.map_err(|e| e.kind()).as_deref(),
-                Ok(stands),
-                "after {prank:?}"
+                Ok(expected),
+                "after {fault:?}"
             );
         }
     }
@@ -148,17 +148,17 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         let mut now = self.now();
         let PeerState {
             device,
-            pranks,
+            faults,
             seen,
             answer,
         } = &mut *now;
         seen.push(request.to_owned());
-        let due = pranks
+        let due = faults
             .iter()
             .position(|(text, _)| request.contains(text))
-            .and_then(|i| pranks.remove(i));
+            .and_then(|i| faults.remove(i));
         let mut answer = || answer(device, request);
-        Some(match due.map(|(_, prank)| prank) {
+        Some(match due.map(|(_, fault)| fault) {
             None => (answer(), Duration::ZERO),
             Some(PeerFault::Answer(bytes)) => (bytes.to_owned(), Duration::ZERO),
             Some(PeerFault::Lost) => Default::default(),

@@ -35,8 +35,8 @@ pub enum Resync {
     /// Waits until nothing came for so long. Enough where the device answers within a known time or
     /// not at all.
     Quiet(Duration),
-    /// Sends the greeting and reads until its answer, then until nothing came for so long. Enough
-    /// where the greeting's answer can't be that of another request.
+    /// Sends the identity probe and reads until its answer, then until nothing came for so long. Enough
+    /// where the identity probe's answer can't be that of another request.
     Sentinel(Duration),
 }
 
@@ -55,11 +55,11 @@ pub struct IdentityProbe {
 /// Whether a reply is what it must be.
 pub type Accept = Box<dyn Fn(&[u8]) -> Result<(), LinkError> + Send + Sync>;
 
-/// An exchange that must go well after each connect, before the greeting: a login.
+/// An exchange that must go well after each connect, before the identity probe: a login.
 pub struct LoginExchange {
     /// Creates the exchange.
     pub exchange: Box<dyn Fn() -> Exchange + Send + Sync>,
-    /// Whether its reply lets the greeting follow.
+    /// Whether its reply lets the identity probe follow.
     pub accept: Accept,
 }
 
@@ -70,7 +70,7 @@ pub struct StreamOptions {
     /// Login exchanges before the identity probe, in order.
     pub logins: Vec<LoginExchange>,
     /// Exchange that reads the identity of the device; `None` if the protocol has none.
-    pub greeting: Option<IdentityProbe>,
+    pub identity_probe: Option<IdentityProbe>,
     /// The least time between a reply and the next request.
     pub min_gap: Duration,
     /// The time after a connect before the first request.
@@ -90,7 +90,7 @@ impl StreamOptions {
         Self {
             resync,
             logins: Vec::new(),
-            greeting: None,
+            identity_probe: None,
             min_gap: Duration::ZERO,
             startup_delay: Duration::ZERO,
             ignored_bytes: b"",
@@ -100,7 +100,7 @@ impl StreamOptions {
     }
     /// Adds a login exchange after those already present.
     #[must_use]
-    pub fn preface(
+    pub fn login(
         mut self,
         exchange: impl Fn() -> Exchange + Send + Sync + 'static,
         accept: impl Fn(&[u8]) -> Result<(), LinkError> + Send + Sync + 'static,
@@ -113,12 +113,12 @@ impl StreamOptions {
     }
     /// Sets the identity probe.
     #[must_use]
-    pub fn greeting(
+    pub fn identity_probe(
         mut self,
         exchange: impl Fn() -> Exchange + Send + Sync + 'static,
         identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.greeting = Some(IdentityProbe {
+        self.identity_probe = Some(IdentityProbe {
             exchange: Box::new(exchange),
             identify: Box::new(identify),
         });
@@ -126,20 +126,20 @@ impl StreamOptions {
     }
     /// With a least time between exchanges.
     #[must_use]
-    pub fn pace(mut self, pace: Duration) -> Self {
+    pub fn min_gap(mut self, pace: Duration) -> Self {
         self.min_gap = pace;
         self
     }
     /// With a time after a connect before the first request.
     #[must_use]
-    pub fn startup(mut self, time: Duration) -> Self {
+    pub fn startup_delay(mut self, time: Duration) -> Self {
         self.startup_delay = time;
         self
     }
     /// Sets bytes that are ignored outside a reply: the rest of a line end that arrives after its
     /// reply does not desynchronise the link.
     #[must_use]
-    pub fn blank(mut self, bytes: &'static [u8]) -> Self {
+    pub fn ignored_bytes(mut self, bytes: &'static [u8]) -> Self {
         self.ignored_bytes = bytes;
         self
     }
@@ -429,15 +429,15 @@ impl Owner {
             let reply = self.transact(exchange, deadline).await?;
             (self.options.logins[i].accept)(&reply)?;
         }
-        if let Some(greeting) = &self.options.greeting {
-            let exchange = (greeting.exchange)();
+        if let Some(identity_probe) = &self.options.identity_probe {
+            let exchange = (identity_probe.exchange)();
             let mut reply = self.transact(exchange, deadline).await?;
             // One wrong bit is not another device: that one says so twice.
             let mut repeated = false;
             if self.names_another(&reply)
-                && let Some(greeting) = &self.options.greeting
+                && let Some(identity_probe) = &self.options.identity_probe
             {
-                let exchange = (greeting.exchange)();
+                let exchange = (identity_probe.exchange)();
                 let again = self.transact(exchange, deadline).await?;
                 repeated = *again == *reply;
                 reply = again;
@@ -450,7 +450,7 @@ impl Owner {
     fn names_another(&self, reply: &[u8]) -> bool {
         let found = self
             .options
-            .greeting
+            .identity_probe
             .as_ref()
             .and_then(|g| (g.identify)(reply));
         found.is_none() || self.identity.is_some() && found != self.identity
@@ -458,10 +458,10 @@ impl Owner {
 
     /// `repeated`: the device sent this reply twice, which noise does not.
     fn check_identity(&mut self, reply: &[u8], repeated: bool) -> Result<(), LinkError> {
-        let Some(greeting) = &self.options.greeting else {
+        let Some(identity_probe) = &self.options.identity_probe else {
             return Ok(());
         };
-        let Some(found) = (greeting.identify)(reply) else {
+        let Some(found) = (identity_probe.identify)(reply) else {
             let words = std::str::from_utf8(reply).map_or("", str::trim);
             if repeated && !words.is_empty() && !words.contains(char::is_control) {
                 return Err(LinkError::new(
@@ -540,10 +540,10 @@ impl Owner {
     }
 
     async fn sentinel(&mut self, quiet: Duration, deadline: Instant) -> Result<(), LinkError> {
-        let Some(greeting) = &self.options.greeting else {
+        let Some(identity_probe) = &self.options.identity_probe else {
             return self.quiet(quiet, deadline).await;
         };
-        let mut exchange = (greeting.exchange)();
+        let mut exchange = (identity_probe.exchange)();
         self.write(&exchange.request, deadline).await?;
         self.buffer.clear();
         let mut stranger = false;
@@ -555,7 +555,7 @@ impl Owner {
                         let n = n.min(self.buffer.len());
                         let found = self
                             .options
-                            .greeting
+                            .identity_probe
                             .as_ref()
                             .and_then(|g| (g.identify)(&self.buffer[..n]));
                         if found.is_some() && (self.identity.is_none() || found == self.identity) {
@@ -565,7 +565,7 @@ impl Owner {
                         self.buffer.drain(..n);
                         exchange = self
                             .options
-                            .greeting
+                            .identity_probe
                             .as_ref()
                             .map_or(exchange, |g| (g.exchange)());
                         continue;

@@ -113,7 +113,7 @@ pub async fn apply(
             ErrorKind::StateChanged,
             format!(
                 "all {steps} steps were sent, but another controller changed the switch meanwhile: \
-                its ports stand at {now}, not at {aim}"
+                its ports are at {now}, expected {aim}"
             ),
         )
         .with_effect(Effect::Partial)

@@ -38,7 +38,7 @@ impl Settling {
 
     /// The same, and the first reading after a set is thrown away.
     #[must_use]
-    pub const fn first_is_old(mut self) -> Self {
+    pub const fn discard_first(mut self) -> Self {
         self.discard_first = true;
         self
     }

@@ -63,7 +63,7 @@ pub struct TransportConfig {
     port: u16,
     replies: ReplyMode,
     startup: Duration,
-    greeting: Option<(Vec<u8>, Identify)>,
+    identity_probe: Option<(Vec<u8>, Identify)>,
 }
 
 impl TransportConfig {
@@ -77,7 +77,7 @@ impl TransportConfig {
             port: 0,
             replies: ReplyMode::Lines(256),
             startup: Duration::ZERO,
-            greeting: None,
+            identity_probe: None,
         }
     }
     /// Over serial lines of this speed, 8N1.
@@ -103,7 +103,7 @@ impl TransportConfig {
     }
     /// The device takes nothing until so long after the line was opened.
     #[must_use]
-    pub fn startup(mut self, time: Duration) -> Self {
+    pub fn startup_delay(mut self, time: Duration) -> Self {
         self.startup = time;
         self
     }
@@ -116,7 +116,7 @@ impl TransportConfig {
         request: impl Into<Vec<u8>>,
         identify: impl Fn(&[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.greeting = Some((request.into(), Box::new(identify)));
+        self.identity_probe = Some((request.into(), Box::new(identify)));
         self
     }
 
@@ -134,17 +134,17 @@ impl TransportConfig {
         let (replies, deadline, events) = (self.replies, descriptor.deadline, EventHub::default());
         let mut options = StreamOptions::new(self.resync, events.clone())
             .reply_limit(512)
-            .startup(self.startup);
+            .startup_delay(self.startup);
         if matches!(replies, ReplyMode::Lines(_)) {
-            options = options.blank(b"\r\n");
+            options = options.ignored_bytes(b"\r\n");
         }
-        if let Some((request, identify)) = self.greeting {
+        if let Some((request, identify)) = self.identity_probe {
             let exchange = move || {
                 Exchange::new("identify", request.clone(), deadline)
                     .read_only()
                     .reply(replies.framer(), Disclosure::Public)
             };
-            options = options.greeting(exchange, identify);
+            options = options.identity_probe(exchange, identify);
         }
         let link = context
             .byte_link(uri, self.port, self.serial, options)

@@ -89,7 +89,7 @@ struct Plan {
     seen: usize,
     /// Zero-based index and fault of the chosen exchange.
     due: Option<(usize, LinkFault)>,
-    struck: bool,
+    injected: bool,
 }
 
 impl FaultScript {
@@ -103,16 +103,16 @@ impl FaultScript {
     }
     /// Schedules `fault` for the exchange after the next `skip` exchanges; those after it pass.
     /// Replaces an earlier schedule.
-    pub fn inject(&self, skip: usize, fate: LinkFault) {
+    pub fn inject(&self, skip: usize, fault: LinkFault) {
         let mut plan = self.lock();
-        plan.due = Some((plan.seen + skip, fate));
-        plan.struck = false;
+        plan.due = Some((plan.seen + skip, fault));
+        plan.injected = false;
     }
     /// Cancels the scheduled fault.
     pub fn clear(&self) {
         let mut plan = self.lock();
         plan.due = None;
-        plan.struck = false;
+        plan.injected = false;
     }
     /// Returns the number of exchanges so far.
     #[must_use]
@@ -122,7 +122,7 @@ impl FaultScript {
     /// Whether the exchange of the last [`strike`](Self::inject) has come.
     #[must_use]
     pub fn was_injected(&self) -> bool {
-        self.lock().struck
+        self.lock().injected
     }
 }
 
@@ -132,9 +132,9 @@ impl FaultSource for FaultScript {
         let number = plan.seen;
         plan.seen += 1;
         match plan.due {
-            Some((due, fate)) if due == number => {
-                (plan.due, plan.struck) = (None, true);
-                vec![fate]
+            Some((due, fault)) if due == number => {
+                (plan.due, plan.injected) = (None, true);
+                vec![fault]
             }
             _ => Vec::new(),
         }
@@ -205,21 +205,21 @@ impl FaultSource for RandomFaults {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let mut roll =
             |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
-        let mut fates = Vec::new();
-        for (probability, fate) in [
+        let mut faults = Vec::new();
+        for (probability, fault) in [
             (self.loss, LinkFault::Lost),
             (self.damage, LinkFault::Damaged),
             (self.duplicate, LinkFault::Twice),
         ] {
             if roll(probability) {
-                fates.push(fate);
+                faults.push(fault);
             }
         }
         if !self.delay.is_zero() {
-            fates.push(LinkFault::Delayed(self.delay));
+            faults.push(LinkFault::Delayed(self.delay));
         }
-        fates.extend(self.speed.map(LinkFault::Slow));
-        fates
+        faults.extend(self.speed.map(LinkFault::Slow));
+        faults
     }
     fn seed(&self) -> u64 {
         self.seed
@@ -229,17 +229,17 @@ impl FaultSource for RandomFaults {
 /// A link with faults.
 pub struct FaultyLink<L> {
     inner: L,
-    fates: Arc<dyn FaultSource>,
+    faults: Arc<dyn FaultSource>,
     /// The task of the last stream, which holds what may be open only once.
     former: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<L> FaultyLink<L> {
     /// Puts faults around a link.
-    pub fn new(inner: L, fates: Arc<dyn FaultSource>) -> Self {
+    pub fn new(inner: L, faults: Arc<dyn FaultSource>) -> Self {
         Self {
             inner,
-            fates,
+            faults,
             former: tokio::sync::Mutex::default(),
         }
     }
@@ -248,7 +248,7 @@ impl<L> FaultyLink<L> {
 /// The way of one stream's messages to the host.
 struct FaultyWriter<W> {
     to_host: W,
-    fates: Arc<dyn FaultSource>,
+    faults: Arc<dyn FaultSource>,
     dice: ChaCha8Rng,
     late: Vec<(Instant, Zeroizing<Vec<u8>>)>,
 }
@@ -258,8 +258,8 @@ impl<W: AsyncWrite + Unpin> FaultyWriter<W> {
     /// instead.
     async fn send(&mut self, mut message: Zeroizing<Vec<u8>>) -> io::Result<bool> {
         let (mut copies, mut pace, mut late) = (1, None, None);
-        for fate in self.fates.next() {
-            match fate {
+        for fault in self.faults.next() {
+            match fault {
                 LinkFault::Passes => {}
                 LinkFault::Lost => copies = 0,
                 LinkFault::Delayed(time) => sleep(time).await,
@@ -325,10 +325,10 @@ impl Connector for FaultyLink<Box<dyn Connector>> {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (mut from_device, mut to_device) = tokio::io::split(stream);
         let (mut from_host, to_host) = tokio::io::split(far);
-        let dice = ChaCha8Rng::seed_from_u64(self.fates.seed());
+        let dice = ChaCha8Rng::seed_from_u64(self.faults.seed());
         let mut way = FaultyWriter {
             to_host,
-            fates: Arc::clone(&self.fates),
+            faults: Arc::clone(&self.faults),
             dice,
             late: Vec::new(),
         };
@@ -374,8 +374,8 @@ enum MessageFault {
 
 const LATE: &str = "no reply came within the deadline";
 
-fn on_snmp(fate: LinkFault) -> MessageFault {
-    match fate {
+fn on_snmp(fault: LinkFault) -> MessageFault {
+    match fault {
         LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
         LinkFault::Lost | LinkFault::CutShort | LinkFault::Damaged | LinkFault::Floods => {
             MessageFault::Lost
@@ -385,8 +385,8 @@ fn on_snmp(fate: LinkFault) -> MessageFault {
     }
 }
 
-fn on_usb(fate: LinkFault) -> MessageFault {
-    match fate {
+fn on_usb(fault: LinkFault) -> MessageFault {
+    match fault {
         LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) | LinkFault::Damaged => {
             MessageFault::Passes
         }
@@ -404,9 +404,9 @@ fn on_usb(fate: LinkFault) -> MessageFault {
     }
 }
 
-fn on_http(fate: LinkFault) -> MessageFault {
+fn on_http(fault: LinkFault) -> MessageFault {
     let fails = |fault, what| MessageFault::Fails(ErrorKind::Transport(fault), what);
-    match fate {
+    match fault {
         LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
         LinkFault::Lost => MessageFault::Lost,
         LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
@@ -443,8 +443,8 @@ impl<L> FaultyLink<L> {
         if result.as_ref().is_err_and(|e| !e.sent) {
             return result;
         }
-        for fate in self.fates.next() {
-            let at = match met(fate) {
+        for fault in self.faults.next() {
+            let at = match met(fault) {
                 MessageFault::Passes => continue,
                 MessageFault::Lost => deadline,
                 MessageFault::Later(time) => Instant::now() + time,

@@ -123,7 +123,7 @@ async fn ask(link: &StreamLink) -> Result<String, LinkError> {
 #[tokio::test(start_paused = true)]
 async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
     let hung_up = ErrorKind::Transport(TransportFault::HungUp);
-    for (fate, wanted) in [
+    for (fault, wanted) in [
         (LinkFault::Passes, Ok("reply 2\n")),
         (LinkFault::Lost, Err(ErrorKind::Timeout)),
         (LinkFault::Delayed(SHORT), Ok("reply 2\n")),
@@ -142,20 +142,20 @@ async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
     ] {
         let script = FaultScript::new();
         let (link, done) = byte_line(&script).await;
-        script.inject(1, fate);
+        script.inject(1, fault);
         assert_eq!(ask(&link).await.unwrap(), "reply 1\n");
         let begun = Instant::now();
         match (ask(&link).await, wanted) {
-            (Ok(reply), Ok(wanted)) => assert_eq!(reply, wanted, "{fate:?}"),
+            (Ok(reply), Ok(wanted)) => assert_eq!(reply, wanted, "{fault:?}"),
             (Err(error), Err(wanted)) => {
-                assert!(error.kind == wanted && error.sent, "{fate:?}: {error:?}")
+                assert!(error.kind == wanted && error.sent, "{fault:?}: {error:?}")
             }
-            (got, wanted) => panic!("{fate:?}: {got:?}, not {wanted:?}"),
+            (got, wanted) => panic!("{fault:?}: {got:?}, not {wanted:?}"),
         }
-        assert!(begun.elapsed() <= DEADLINE, "{fate:?}");
+        assert!(begun.elapsed() <= DEADLINE, "{fault:?}");
         assert!(script.was_injected());
-        assert_eq!(done.count(), 2, "{fate:?}: it was processed");
-        assert_eq!(ask(&link).await.unwrap(), "reply 3\n", "{fate:?}");
+        assert_eq!(done.count(), 2, "{fault:?}: it was processed");
+        assert_eq!(ask(&link).await.unwrap(), "reply 3\n", "{fault:?}");
     }
 }
 
@@ -227,12 +227,12 @@ impl SnmpService for Agent {
 }
 
 /// Injects a fault into the one exchange of `call`; returns its result and its duration.
-async fn struck<T>(
+async fn injected<T>(
     script: &FaultScript,
-    fate: LinkFault,
+    fault: LinkFault,
     call: impl Future<Output = Result<T, LinkError>>,
 ) -> (Result<T, ErrorKind>, Duration) {
-    script.inject(0, fate);
+    script.inject(0, fault);
     let begun = Instant::now();
     let result = call.await;
     assert!(script.was_injected());
@@ -241,7 +241,7 @@ async fn struck<T>(
             if e.sent {
                 e.kind
             } else {
-                panic!("{fate:?}: {e:?} was sent")
+                panic!("{fault:?}: {e:?} was sent")
             }
         }),
         begun.elapsed(),
@@ -258,7 +258,7 @@ async fn snmp_links_apply_injected_faults_after_the_agent_has_acted() {
     let link = FaultyLink::new(inner, Arc::new(script.clone()));
     let oid = Oid::from([1, 3]);
     let lost = (Err(ErrorKind::Timeout), DEADLINE);
-    for (n, (fate, wanted)) in [
+    for (n, (fault, wanted)) in [
         (LinkFault::Passes, (Ok(()), Duration::ZERO)),
         (LinkFault::Lost, lost),
         (LinkFault::CutShort, lost),
@@ -276,26 +276,26 @@ async fn snmp_links_apply_injected_faults_after_the_agent_has_acted() {
     .into_iter()
     .enumerate()
     {
-        let (result, took) = struck(
+        let (result, took) = injected(
             &script,
-            fate,
+            fault,
             link.set(
                 SetRequest::new().with(oid.clone(), Value::Integer(1)),
                 DEADLINE,
             ),
         )
         .await;
-        assert_eq!((result.map(drop), took), wanted, "set, {fate:?}");
-        let (result, took) = struck(
+        assert_eq!((result.map(drop), took), wanted, "set, {fault:?}");
+        let (result, took) = injected(
             &script,
-            fate,
+            fault,
             link.get(std::slice::from_ref(&oid), DEADLINE),
         )
         .await;
-        assert_eq!((result.map(drop), took), wanted, "get, {fate:?}");
-        let (result, took) = struck(&script, fate, link.walk(&oid, DEADLINE)).await;
-        assert_eq!((result.map(drop), took), wanted, "walk, {fate:?}");
-        assert_eq!(done.count(), 2 * (n + 1), "{fate:?}");
+        assert_eq!((result.map(drop), took), wanted, "get, {fault:?}");
+        let (result, took) = injected(&script, fault, link.walk(&oid, DEADLINE)).await;
+        assert_eq!((result.map(drop), took), wanted, "walk, {fault:?}");
+        assert_eq!(done.count(), 2 * (n + 1), "{fault:?}");
     }
     link.close().await;
     let before = script.count();
@@ -347,7 +347,7 @@ async fn usb_links_apply_injected_faults_after_the_device_received_the_data() {
         length: 0,
     };
     let fault = |fault| Err(ErrorKind::Transport(fault));
-    for (fate, wanted) in [
+    for (fault, wanted) in [
         (LinkFault::Passes, Ok(512)),
         (LinkFault::Lost, Err(ErrorKind::Timeout)),
         (LinkFault::Delayed(LONG), Err(ErrorKind::Timeout)),
@@ -366,41 +366,41 @@ async fn usb_links_apply_injected_faults_after_the_device_received_the_data() {
             within: DEADLINE,
             disclosure: Disclosure::Undeclared,
         };
-        let (result, _) = struck(&script, fate, link.bulk_in(read)).await;
-        assert_eq!(result.map(|data| data.len()), wanted, "bulk in, {fate:?}");
-        let (result, _) = struck(&script, fate, link.interrupt_in(read)).await;
+        let (result, _) = injected(&script, fault, link.bulk_in(read)).await;
+        assert_eq!(result.map(|data| data.len()), wanted, "bulk in, {fault:?}");
+        let (result, _) = injected(&script, fault, link.interrupt_in(read)).await;
         assert_eq!(
             result.map(|data| data.len()),
             wanted,
-            "interrupt in, {fate:?}"
+            "interrupt in, {fault:?}"
         );
-        let (result, _) = struck(
+        let (result, _) = injected(
             &script,
-            fate,
+            fault,
             link.control_in(setup(0xc0), DEADLINE, Disclosure::Public),
         )
         .await;
         assert_eq!(
             result.map(|data| data.len()),
             wanted.map(|n| n * 18 / 512),
-            "control in, {fate:?}"
+            "control in, {fault:?}"
         );
         let before = done.count();
-        let (result, _) = struck(
+        let (result, _) = injected(
             &script,
-            fate,
+            fault,
             link.control_out(setup(0x40), &[], DEADLINE, Disclosure::Public),
         )
         .await;
-        assert_eq!(result, wanted.map(drop), "control out, {fate:?}");
-        let (result, _) = struck(
+        assert_eq!(result, wanted.map(drop), "control out, {fault:?}");
+        let (result, _) = injected(
             &script,
-            fate,
+            fault,
             link.bulk_out(2, &[1; 9], DEADLINE, Disclosure::Public),
         )
         .await;
-        assert_eq!(result, wanted.map(|_| 9), "bulk out, {fate:?}");
-        assert_eq!(done.count(), before + 2, "{fate:?}: it was processed");
+        assert_eq!(result, wanted.map(|_| 9), "bulk out, {fault:?}");
+        assert_eq!(done.count(), before + 2, "{fault:?}: it was processed");
     }
 }
 
@@ -432,7 +432,7 @@ async fn http_links_apply_injected_faults_after_the_server_acted() {
     ));
     let link = FaultyLink::new(inner, Arc::new(script.clone()));
     let fault = |fault| Err(ErrorKind::Transport(fault));
-    for (n, (fate, wanted)) in [
+    for (n, (fault, wanted)) in [
         (LinkFault::Passes, Ok(200)),
         (LinkFault::Lost, Err(ErrorKind::Timeout)),
         (LinkFault::Delayed(SHORT), Ok(200)),
@@ -455,8 +455,8 @@ async fn http_links_apply_injected_faults_after_the_server_acted() {
             changes: true,
             reply_disclosure: Disclosure::Undeclared,
         };
-        let (result, _) = struck(&script, fate, link.call(request, DEADLINE)).await;
-        assert_eq!(result.map(|r| r.status), wanted, "{fate:?}");
-        assert_eq!(done.count(), n + 1, "{fate:?}");
+        let (result, _) = injected(&script, fault, link.call(request, DEADLINE)).await;
+        assert_eq!(result.map(|r| r.status), wanted, "{fault:?}");
+        assert_eq!(done.count(), n + 1, "{fault:?}");
     }
 }

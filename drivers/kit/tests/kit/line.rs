@@ -103,7 +103,7 @@ struct Rig {
 
 async fn rig(resync: Resync, script: impl Fn(&str) -> Act + Send + Sync + 'static) -> Rig {
     let (events, connects) = (EventHub::default(), Arc::new(AtomicUsize::new(0)));
-    let options = StreamOptions::new(resync, events.clone()).greeting(
+    let options = StreamOptions::new(resync, events.clone()).identity_probe(
         || {
             Exchange::new("identify", "who\n", Duration::from_secs(1))
                 .reply(line_framer(100), Disclosure::Public)
@@ -302,7 +302,7 @@ async fn another_device_after_a_reconnect_closes_the_handle() {
 #[tokio::test(start_paused = true)]
 async fn a_device_with_unexpected_replies_is_not_opened() {
     let open = async |act: fn(usize) -> Act| {
-        let options = StreamOptions::new(Resync::Reconnect, EventHub::default()).greeting(
+        let options = StreamOptions::new(Resync::Reconnect, EventHub::default()).identity_probe(
             || {
                 Exchange::new("identify", "who\n", Duration::from_secs(1))
                     .reply(line_framer(100), Disclosure::Public)

@@ -131,7 +131,7 @@ async fn a_loss_and_a_return_are_reported_once() {
     link.get(&[name(1)], Duration::from_millis(300))
         .await
         .unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| stream.try_next())
+    let reported: Vec<_> = std::iter::from_fn(|| stream.try_next())
         .filter_map(|d| {
             if let StreamItem::Event(e) = d {
                 Some(e.kind.clone())
@@ -142,10 +142,10 @@ async fn a_loss_and_a_return_are_reported_once() {
         .collect();
     assert!(
         matches!(
-            &told[..],
+            &reported[..],
             [EventKind::LinkLost { .. }, EventKind::LinkRestored]
         ),
-        "{told:?}"
+        "{reported:?}"
     );
 }
 

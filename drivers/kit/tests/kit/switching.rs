@@ -93,7 +93,7 @@ impl Driver for ToyDriver {
     }
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
         TransportConfig::new(Resync::Quiet(POLL_INTERVAL))
-            .startup(STARTUP)
+            .startup_delay(STARTUP)
             .open(&INFO, uri, context)
             .await?
             .switch(Toy)
@@ -216,9 +216,9 @@ async fn a_deadline_before_the_settling_time_leaves_the_effect_unknown() {
         (ErrorKind::Timeout, Effect::Unknown)
     );
     // Whoever asks while it must not have settled waits, and what comes after that is the truth.
-    let told = switch.connections().await.unwrap();
+    let reported = switch.connections().await.unwrap();
     assert_eq!(
-        (told.value.to_string().as_str(), told.quality),
+        (reported.value.to_string().as_str(), reported.quality),
         ("common-1", Quality::Good)
     );
 }

@@ -354,9 +354,9 @@ pub(super) mod tests {
                     uptime: 1,
                     binds: binds.to_vec(),
                 };
-                let told = decode_trap(&trap).unwrap().unwrap();
+                let reported = decode_trap(&trap).unwrap().unwrap();
                 assert_eq!(
-                    (told.group, told.connection.keyword()),
+                    (reported.group, reported.connection.keyword()),
                     (index, m["path"].as_str().unwrap())
                 );
             }

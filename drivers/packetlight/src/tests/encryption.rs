@@ -117,11 +117,11 @@ async fn open_with(
         read_secret: false,
     };
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
-    let context = OpenContext::new().with_memory("box", Endpoint::Snmp(Arc::clone(&agent) as _));
+    let context = OpenContext::new().with_memory("device", Endpoint::Snmp(Arc::clone(&agent) as _));
     (
         Registry::new()
             .with(driver())
-            .open(&format!("packetlight+mem://box?{query}"), &context)
+            .open(&format!("packetlight+mem://device?{query}"), &context)
             .await,
         agent,
     )
@@ -160,7 +160,7 @@ async fn a_roll_is_confirmed_with_its_outage_and_the_secret_is_never_read() {
     encryptor.activate(&staged).await.unwrap();
     let confirmation = encryptor.confirm(&staged).await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
-    let gap = confirmation.gap().unwrap().value;
+    let gap = confirmation.outage().unwrap().value;
     assert!((2.5..=3.5).contains(&gap), "{gap}");
     encryptor.telemetry().await.unwrap();
     assert!(!agent.0.lock().unwrap().read_secret);

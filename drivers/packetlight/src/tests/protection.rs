@@ -81,9 +81,9 @@ async fn open_with(
 ) -> (OpenedDevice, Arc<ScriptedAgent>, FaultScript) {
     let (agent, script) = (ScriptedAgent::new(objects, react), FaultScript::new());
     let context = OpenContext::new()
-        .with_memory("box", agent.endpoint())
+        .with_memory("device", agent.endpoint())
         .with_faults(script.clone());
-    let uri = format!("packetlight+mem://box?psk-encoding=hex&{ASSUME}{query}");
+    let uri = format!("packetlight+mem://device?psk-encoding=hex&{ASSUME}{query}");
     (
         Registry::new()
             .with(driver())

@@ -118,7 +118,7 @@ pub(crate) fn options(serial: bool, deadline: Duration, events: EventHub) -> Str
     };
     StreamOptions::new(resync, events)
         .reply_limit(proto::LINE_LIMIT + 2)
-        .greeting(
+        .identity_probe(
             move || {
                 let mut identify = exchange(
                     &Command::Identify,

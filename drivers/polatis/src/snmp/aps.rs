@@ -148,7 +148,7 @@ impl ApsGroups {
             .filter(|(_, lit)| **lit)
             .map(|(p, _)| *p)
             .collect();
-        let live = match (lit[0], over.as_slice()) {
+        let active = match (lit[0], over.as_slice()) {
             (true, _) => path(ports[0]),
             (false, [protecting]) => path(*protecting),
             (false, _) => self
@@ -159,7 +159,7 @@ impl ApsGroups {
         };
         let request = match condition {
             Condition::InhibitProtection => SwitchRequest::LockoutOfProtection,
-            _ if live != path(ports[0]) => SwitchRequest::SignalFail,
+            _ if active != path(ports[0]) => SwitchRequest::SignalFail,
             _ => SwitchRequest::NoRequest,
         };
         let watched: Vec<u32> = ports
@@ -183,7 +183,8 @@ impl ApsGroups {
             }
             status
         });
-        let mut status = ProtectionStatus::new(group.clone(), mode, live, request, paths.collect());
+        let mut status =
+            ProtectionStatus::new(group.clone(), mode, active, request, paths.collect());
         status.preferred = Some(path(ports[0]));
         self.watch.fill_since(&mut status);
         Ok(status)

@@ -31,7 +31,7 @@ struct Sim {
     disabled: Vec<u32>,
     mode: String,
     /// For the next lines that contain the text.
-    pranks: VecDeque<(&'static str, PeerFault)>,
+    faults: VecDeque<(&'static str, PeerFault)>,
     /// Cross-connect that another client makes after each change.
     foreign: Option<(u32, u32)>,
     refuse: bool,
@@ -127,14 +127,14 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
         let (reply, late) = {
             let mut sim = sim.lock().unwrap();
             sim.seen.push(text.clone());
-            let prank = sim
-                .pranks
+            let fault = sim
+                .faults
                 .front()
                 .filter(|(on, _)| text.contains(on))
                 .is_some()
-                .then(|| sim.pranks.pop_front())
+                .then(|| sim.faults.pop_front())
                 .flatten();
-            match prank {
+            match fault {
                 Some((_, PeerFault::HangUp)) => return,
                 Some((_, PeerFault::Silence)) => (None, false),
                 Some((_, PeerFault::Answer(reply))) => (Some(reply.to_owned()), false),
@@ -333,7 +333,7 @@ async fn a_half_applied_plan_has_effect_partial() {
     let plan = plan(&opened, "1-6", Scope::Touched).await;
     sim.lock()
         .unwrap()
-        .pranks
+        .faults
         .push_back(("conn:add", PeerFault::Answer("-350, \"Queue overflow\"")));
     let error = opened.switch().unwrap().apply(&plan).await.unwrap_err();
     assert_eq!(
@@ -375,7 +375,7 @@ async fn a_reply_to_another_query_is_reported_and_the_next_call_works() {
     ] {
         sim.lock()
             .unwrap()
-            .pranks
+            .faults
             .push_back(("conn:stat", PeerFault::Answer(reply)));
         assert_eq!(
             switch.connections().await.unwrap_err().kind(),
@@ -390,7 +390,7 @@ async fn a_reply_to_another_query_is_reported_and_the_next_call_works() {
 async fn a_missing_a_late_reply_and_a_closed_connection_fail_only_one_call() {
     let (opened, sim) = open().await;
     let switch = opened.switch().unwrap();
-    for (prank, kind) in [
+    for (fault, kind) in [
         (PeerFault::Silence, ErrorKind::Timeout),
         (PeerFault::Late("(@1),(@5)"), ErrorKind::Timeout),
         (
@@ -398,7 +398,7 @@ async fn a_missing_a_late_reply_and_a_closed_connection_fail_only_one_call() {
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {
-        sim.lock().unwrap().pranks.push_back(("conn:stat", prank));
+        sim.lock().unwrap().faults.push_back(("conn:stat", fault));
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert!(switch.connections().await.unwrap().value.is_empty());
     }
@@ -410,7 +410,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown_over_snmp() {
     let switch = opened.switch().unwrap();
     sim.lock()
         .unwrap()
-        .pranks
+        .faults
         .push_back(("port:dis", PeerFault::Silence));
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
@@ -500,7 +500,7 @@ async fn the_boot_mode_is_a_parameter() {
     assert_eq!(sim.lock().unwrap().mode, "DARK");
     sim.lock()
         .unwrap()
-        .pranks
+        .faults
         .push_back(("mode REST", PeerFault::Answer("0, \"No error\"")));
     let error = device
         .set_parameter("boot-mode", &ParameterValue::Text("restore".into()))

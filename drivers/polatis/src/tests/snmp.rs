@@ -137,13 +137,16 @@ async fn try_open(
         traps: broadcast::channel(16).0,
     });
     let context = OpenContext::new().with_memory(
-        "box",
+        "device",
         Endpoint::Snmp(Arc::clone(&agent) as Arc<dyn SnmpService>),
     );
     (
         Registry::new()
             .with(driver())
-            .open(&format!("polatis+mem://box?protocol=snmp{query}"), &context)
+            .open(
+                &format!("polatis+mem://device?protocol=snmp{query}"),
+                &context,
+            )
             .await,
         agent,
     )

@@ -124,10 +124,10 @@ fn answer(sim: &mut Sim, request: &str) -> String {
     let (aid, rest) = rest.split_once(':').unwrap();
     let end = rest.find(':').unwrap();
     let (tag, tail) = rest.split_at(end);
-    let told = lines(sim, verb, aid, tail);
+    let reported = lines(sim, verb, aid, tail);
     // An unsolicited message arrives first.
     let unasked = "\r\n   sw 26-07-01 12:00:00\r\nA  9 REPT EVT\r\n   \"5:LOS\"\r\n;\r\n";
-    let body = match told {
+    let body = match reported {
         Ok(lines) => format!(
             "COMPLD\r\n{}",
             lines
@@ -159,10 +159,13 @@ async fn try_open(far: &ScriptedPeer<Sim>, query: &str) -> Result<OpenedDevice> 
         .with("password", "hunter2");
     let context = OpenContext::new()
         .with_credentials(Credentials::from_environment().with(entry))
-        .with_memory("box", far.endpoint(b';'));
+        .with_memory("device", far.endpoint(b';'));
     Registry::new()
         .with(driver())
-        .open(&format!("polatis+mem://box?protocol=tl1{query}"), &context)
+        .open(
+            &format!("polatis+mem://device?protocol=tl1{query}"),
+            &context,
+        )
         .await
 }
 
@@ -317,7 +320,7 @@ async fn a_wrong_tag_and_a_missing_reply_fail_only_one_call() {
     let (opened, far) = open().await;
     let switch = opened.switch().unwrap();
     let other = "\r\n   sw 26-07-01 12:00:00\r\nM  999999 COMPLD\r\n;\r\n";
-    for (prank, kind) in [
+    for (fault, kind) in [
         (
             PeerFault::Answer(other),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
@@ -328,7 +331,7 @@ async fn a_wrong_tag_and_a_missing_reply_fail_only_one_call() {
             ErrorKind::Timeout,
         ),
     ] {
-        far.inject("RTRV-PATCH", prank);
+        far.inject("RTRV-PATCH", fault);
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert!(switch.connections().await.unwrap().value.is_empty());
     }

@@ -133,7 +133,7 @@ impl Tl1 {
         decode: impl Fn(&[String]) -> Result<T, TextDecodeError> + Clone + Send + 'static,
     ) -> Result<Option<T>> {
         match self.answer(&command, until, decode).await? {
-            Ok(told) => Ok(Some(told)),
+            Ok(reported) => Ok(Some(reported)),
             // "Not supported on this switch" (id:36840253885).
             Err(denial) if denial.code == "IICM" => Ok(None),
             Err(denial) => Err(Session::refused(&command, denial)),
@@ -185,23 +185,23 @@ fn attenuation(voa: Voa) -> Attenuation {
 #[async_trait]
 impl Interface for Tl1 {
     async fn identity(&self, until: Instant) -> Result<Identity> {
-        let told = self.ask(Command::NeType, until, proto::decode_type).await?;
-        if !told.vendor.to_ascii_lowercase().contains("polatis") {
+        let reported = self.ask(Command::NeType, until, proto::decode_type).await?;
+        if !reported.vendor.to_ascii_lowercase().contains("polatis") {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::UnexpectedReply,
                 format!(
                     "a device of {} answers, which is no Polatis switch",
-                    told.vendor
+                    reported.vendor
                 ),
             ));
         }
         let serial = self
             .ask(Command::Inventory, until, proto::decode_serial)
             .await?;
-        Ok(Identity::new(told.vendor)
-            .with_model(told.model)
+        Ok(Identity::new(reported.vendor)
+            .with_model(reported.model)
             .with_serial(serial)
-            .with_firmware(told.version))
+            .with_firmware(reported.version))
     }
 
     async fn size(&self, until: Instant) -> Result<Pair> {

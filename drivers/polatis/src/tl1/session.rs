@@ -165,8 +165,8 @@ impl Session {
         let greet = self.clone();
         StreamOptions::new(resync, events)
             .reply_limit(proto::MESSAGE_LIMIT)
-            .blank(b"\r\n")
-            .preface(
+            .ignored_bytes(b"\r\n")
+            .login(
                 move || {
                     let tag = login.line_tag();
                     login_sent.store(tag, Ordering::Relaxed);
@@ -180,7 +180,7 @@ impl Session {
                 },
                 move |reply| Self::entered(reply, of_login.load(Ordering::Relaxed)),
             )
-            .preface(
+            .login(
                 move || {
                     let tag = silence.line_tag();
                     silence_sent.store(tag, Ordering::Relaxed);
@@ -194,7 +194,7 @@ impl Session {
                         .map_err(|e| misread(&e))
                 },
             )
-            .greeting(
+            .identity_probe(
                 move || Self::exchange(&Command::Inventory, greet.line_tag(), deadline),
                 |reply| match proto::decode_any(reply) {
                     Ok(Answer::Done(lines)) => proto::decode_serial(&lines)

@@ -25,7 +25,7 @@ fn names_and_values_are_those_of_the_mib() {
                 u32::try_from(m["input"].as_u64().unwrap()).unwrap(),
             )
         };
-        let told = |position: Position| Some(position.name()) == m["path"].as_str();
+        let reported = |position: Position| Some(position.name()) == m["path"].as_str();
         match (
             v["direction"].as_str().unwrap(),
             m["object"].as_str().unwrap(),
@@ -39,7 +39,7 @@ fn names_and_values_are_those_of_the_mib() {
                 (&oid::unit(oid::MODE, 7), &mode(SelectionMode::Manual))
             ),
             ("get", "state") => assert!(
-                *name == oid::unit(oid::STATE, 7) && told(decode_position(value, "x").unwrap())
+                *name == oid::unit(oid::STATE, 7) && reported(decode_position(value, "x").unwrap())
             ),
             ("set", "control") => {
                 let path = PathId(m["path"].as_str().unwrap().to_owned());

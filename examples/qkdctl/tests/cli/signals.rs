@@ -422,13 +422,13 @@ fn delivered_keys_are_in_the_file_even_after_an_error() {
         .collect();
     assert_eq!(ids.len(), 3, "{run:#?}");
     let last = bench.journal().pop().unwrap();
-    let told: Vec<_> = last["key_ids"]
+    let reported: Vec<_> = last["key_ids"]
         .as_array()
         .unwrap()
         .iter()
         .map(|id| id.as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(told, ids, "the journal names them");
+    assert_eq!(reported, ids, "the journal names them");
 }
 
 #[test]

@@ -127,9 +127,9 @@ fn the_json_option_is_accepted_at_any_position() {
             "json",
         ])
         .exits(2);
-    let told: Value = serde_json::from_str(&wrong.err).unwrap();
+    let reported: Value = serde_json::from_str(&wrong.err).unwrap();
     assert_eq!(
-        (told["error"]["kind"].as_str(), wrong.out.as_str()),
+        (reported["error"]["kind"].as_str(), wrong.out.as_str()),
         (Some("invalid-input"), "")
     );
 }

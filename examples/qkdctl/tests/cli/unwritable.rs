@@ -85,8 +85,8 @@ fn a_result_that_cannot_be_printed_has_its_exit_code() {
                 Some(WRITE_FAILED),
                 "{arguments:?}: {output:?}"
             );
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert!(told.contains("could not be written"), "{told}");
+            let reported = String::from_utf8(output.stderr).unwrap();
+            assert!(reported.contains("could not be written"), "{reported}");
         }
         // Whether the result can be printed does not matter.
         let mut command = bench.command(arguments);

@@ -313,7 +313,7 @@ async fn the_outage_of_a_roll_matches_the_declaration_of_its_family() {
             "{near:?} {far:?}"
         );
         let lost = rig.traffic()[0].dropped() - before.dropped();
-        match near.gap() {
+        match near.outage() {
             // 1000 frames a second are offered; the row is looked at each 200 ms.
             Some(gap) => {
                 assert!(

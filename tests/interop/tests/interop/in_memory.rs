@@ -539,7 +539,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
 /// the state shows that there was one.
 #[tokio::test(start_paused = true)]
 async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
-    for (name, skip, fate, kind) in [
+    for (name, skip, fault, kind) in [
         ("agiltron-ff", 1, LinkFault::Lost, ErrorKind::Timeout),
         (
             "etsi014-pair",
@@ -569,11 +569,11 @@ async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
                     &Scope::Touched,
                 )
                 .unwrap();
-                script.inject(skip, fate);
+                script.inject(skip, fault);
                 switch.apply(&plan).await.unwrap_err()
             }
             "etsi014-pair" => {
-                script.inject(skip, fate);
+                script.inject(skip, fault);
                 opened
                     .module()
                     .unwrap()
@@ -584,7 +584,7 @@ async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
             _ => {
                 let encryptor = opened.encryptor().unwrap();
                 let channel = encryptor.channels().await.unwrap()[0].clone();
-                script.inject(skip, fate);
+                script.inject(skip, fault);
                 encryptor.set_encryption(&channel, false).await.unwrap_err()
             }
         };

@@ -167,7 +167,7 @@ async fn packet_light() -> Rig {
 /// and drivers derive it from the present state: the model, which has a history, may name a command
 /// from before the mode was changed, or that no request was due when all paths failed together.
 fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
-    let told = |s: &ProtectionStatus| {
+    let reported = |s: &ProtectionStatus| {
         (
             s.mode,
             s.active.path.clone(),
@@ -175,7 +175,7 @@ fn same(driven: &ProtectionStatus, direct: &ProtectionStatus, after: &str) {
             s.wait_to_restore,
         )
     };
-    assert_eq!(told(driven), told(direct), "after {after}");
+    assert_eq!(reported(driven), reported(direct), "after {after}");
     let all_well = direct.paths.iter().all(|p| p.failed == Some(false));
     let remembered = direct.mode == SelectionMode::Automatic
         && (!all_well || direct.active.request == SwitchRequest::ManualSwitch);

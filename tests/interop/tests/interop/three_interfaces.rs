@@ -377,10 +377,10 @@ impl Rig {
         .unwrap();
         // An operator is faster.
         self.model.add(&[(3, 21), (4, 20)]).unwrap();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for i in 0..3 {
             let (switch, meter) = (self.switch(i), self.opened[i].power_meter().unwrap());
-            told.push([
+            reported.push([
                 gist(&switch.set_port(Port(0), false).await),
                 gist(&switch.set_port(Port(2 * N + 1), false).await),
                 gist(&switch.ports(&[Port(99)]).await),
@@ -391,7 +391,7 @@ impl Rig {
         }
         let invalid = Some((ErrorKind::InvalidInput, Effect::None));
         assert_eq!(
-            told[SCPI],
+            reported[SCPI],
             [
                 invalid,
                 invalid,
@@ -401,12 +401,15 @@ impl Rig {
                 Some((ErrorKind::IdentityChanged, Effect::None))
             ]
         );
-        assert!(told.iter().all(|t| *t == told[SCPI]), "{told:?}");
+        assert!(
+            reported.iter().all(|t| *t == reported[SCPI]),
+            "{reported:?}"
+        );
     }
 
     /// A switch that refuses does so over each interface, and says that nothing was done.
     async fn refusals(&mut self) {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for i in 0..3 {
             let (ingress, egress) = (self.ingress(), self.egress());
             self.model.remove(&[ingress, egress]).unwrap();
@@ -416,11 +419,11 @@ impl Rig {
             self.faults[i]
                 .add("refuse=1".parse::<FaultSpec>().unwrap())
                 .unwrap();
-            told.push([gist(&self.switch(i).apply(&plan).await), None]);
+            reported.push([gist(&self.switch(i).apply(&plan).await), None]);
             self.faults[i]
                 .add("refuse=1".parse::<FaultSpec>().unwrap())
                 .unwrap();
-            told.last_mut().unwrap()[1] = gist(
+            reported.last_mut().unwrap()[1] = gist(
                 &self
                     .switch(i)
                     .set_port(Port(5), self.model.is_disabled(5))
@@ -428,15 +431,16 @@ impl Rig {
             );
         }
         assert!(
-            told.iter()
+            reported
+                .iter()
                 .flatten()
                 .all(|t| *t == Some((ErrorKind::Refused, Effect::None))),
-            "{told:?}"
+            "{reported:?}"
         );
         // Beyond what the switch can, which no public source bounds.
         let beyond = MonitorSetting::Wavelength(Nanometres(100.0));
         for i in [TL1, SNMP] {
-            let told = gist(
+            let reported = gist(
                 &self.opened[i]
                     .power_meter()
                     .unwrap()
@@ -444,7 +448,7 @@ impl Rig {
                     .await,
             );
             assert_eq!(
-                told,
+                reported,
                 Some((ErrorKind::Refused, Effect::None)),
                 "{}",
                 NAMES[i]

@@ -29,7 +29,7 @@ fn values_are_decoded_as_in_the_sources() {
             name(&v["oid"]),
         );
         let row = *at.sub_identifiers().last().unwrap();
-        let (column, told) = match m["object"].as_str().unwrap() {
+        let (column, reported) = match m["object"].as_str().unwrap() {
             "product-code" => (oid::PRODUCT_CODE, json!({"object": "product-code"})),
             "size" => (
                 oid::SIZE,
@@ -82,7 +82,7 @@ fn values_are_decoded_as_in_the_sources() {
             ),
             other => panic!("no such object: {other}"),
         };
-        assert_eq!(told, *m, "{}", v["name"]);
+        assert_eq!(reported, *m, "{}", v["name"]);
         assert!(
             at == Oid::from(column) || at == oid::of(column, row),
             "{}: {at}",
@@ -103,14 +103,14 @@ fn notifications_match_the_sources() {
             .iter()
             .map(|b| VarBind::new(name(&b[0]), value(&b[1], &b[2])))
             .collect();
-        let told = decode_trap(&Notification {
+        let reported = decode_trap(&Notification {
             trap: name(&v["oid"]),
             uptime: 0,
             binds,
         })
         .unwrap()
         .unwrap();
-        let told = match told {
+        let reported = match reported {
             TrapEvent::Event(EventKind::StateChanged { subject, .. }) => {
                 json!({"event": "state-changed", "subject": subject})
             }
@@ -128,7 +128,7 @@ fn notifications_match_the_sources() {
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(told, v["meaning"], "{}", v["name"]);
+        assert_eq!(reported, v["meaning"], "{}", v["name"]);
         seen += 1;
     }
     assert!(seen >= 9, "only {seen} notifications");

@@ -133,10 +133,10 @@ fn by_port<T: Copy>(
             .and_then(|(p, rest)| Some((port(p)?, what(rest)?)))
             .ok_or_else(|| TextDecodeError::unexpected(expected, line))
     };
-    let told: Vec<(u32, T)> = lines.iter().map(read).collect::<Result<_, _>>()?;
-    let of = |p: &u32| told.iter().find(|(q, _)| q == p).map(|(_, t)| *t);
+    let reported: Vec<(u32, T)> = lines.iter().map(read).collect::<Result<_, _>>()?;
+    let of = |p: &u32| reported.iter().find(|(q, _)| q == p).map(|(_, t)| *t);
     match ports.iter().map(of).collect::<Option<Vec<T>>>() {
-        Some(all) if told.iter().all(|(p, _)| ports.contains(p)) => Ok(all),
+        Some(all) if reported.iter().all(|(p, _)| ports.contains(p)) => Ok(all),
         _ => Err(TextDecodeError::unexpected(
             "one line for each port asked",
             &lines.join("|"),
@@ -301,7 +301,7 @@ pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, TextDecodeError> {
     const SHAPE: &str = "port:mode,level,reference";
     let line = one(lines, SHAPE)?;
     let read = || {
-        let (told, rest) = line.split_once(':')?;
+        let (reported, rest) = line.split_once(':')?;
         let [mode, level, reference] = rest.split(',').collect::<Vec<_>>()[..] else {
             return None;
         };
@@ -317,7 +317,7 @@ pub fn decode_voa(lines: &[String], at: u32) -> Result<Voa, TextDecodeError> {
         };
         let mode =
             Some(mode).filter(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_alphabetic()))?;
-        (port(told)? == at).then(|| Voa {
+        (port(reported)? == at).then(|| Voa {
             mode: mode.to_owned(),
             level,
             reference,

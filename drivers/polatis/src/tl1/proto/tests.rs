@@ -105,7 +105,7 @@ fn replies_are_decoded_as_in_the_sources() {
             panic!("{}", v["name"])
         };
         let at = || ports(&m["ports"])[0];
-        let told = match v["to"].as_str().unwrap() {
+        let reported = match v["to"].as_str().unwrap() {
             "type" => decode_type(&lines).map(|t| {
                 json!({"vendor": t.vendor, "model": t.model,
                 "version": t.version})
@@ -143,7 +143,7 @@ fn replies_are_decoded_as_in_the_sources() {
             }),
             other => panic!("no such reply: {other}"),
         };
-        assert_eq!(told.unwrap(), *m, "{}", v["name"]);
+        assert_eq!(reported.unwrap(), *m, "{}", v["name"]);
         seen += 1;
     }
     assert!(seen >= 13, "only {seen} replies");

@@ -391,7 +391,7 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
             let Some(Reached::End(rolled)) = story.must(&format!("roll {round}"), rolled) else {
                 break;
             };
-            let gap = rolled.near.gap().map_or_else(String::new, |g| {
+            let gap = rolled.near.outage().map_or_else(String::new, |g| {
                 format!(", traffic was down for {:.2} s", g.value)
             });
             story.check(

@@ -423,7 +423,7 @@ impl Pair<'_> {
 impl RollDocument<'_> {
     fn set_rolled(&mut self, rolled: RollReport) {
         let both = [&rolled.near, &rolled.far];
-        let measured = both.iter().filter_map(|c| c.gap()).map(|gap| gap.value);
+        let measured = both.iter().filter_map(|c| c.outage()).map(|gap| gap.value);
         self.outage_ms = measured.reduce(f64::max).map(|seconds| seconds * 1000.0);
         self.key_id = Some(rolled.key_id);
         self.retired = rolled.retired;

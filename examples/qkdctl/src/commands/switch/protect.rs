@@ -368,7 +368,7 @@ pub(super) fn describe(now: &ProtectionStatus) -> String {
         ("group", format!("{}: {state}", now.group)),
         ("mode", now.mode.to_string()),
         (
-            "live",
+            "active",
             format!("{} ({}){since}", now.active.path, now.active.request),
         ),
     ];

@@ -341,8 +341,11 @@ mod tests {
             take(&mut picture, readings(&[("paths", 1)])),
             ["1 readings"]
         );
-        let told = take(&mut picture, identity("2"));
-        assert!(told[0].contains("another device responds"), "{told:?}");
+        let reported = take(&mut picture, identity("2"));
+        assert!(
+            reported[0].contains("another device responds"),
+            "{reported:?}"
+        );
         take(&mut picture, readings(&[("paths", 1)]));
         assert_eq!(picture.code(), 7, "it can be read, and is another");
         let marked = seen(&picture, 80, 24);

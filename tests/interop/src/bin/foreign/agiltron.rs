@@ -165,11 +165,11 @@ async fn fast_fibre(channels: u32) -> Result<(), String> {
         .rev()
         .zip(requests.chunks(2).zip(replies.chunks(2)))
     {
-        let (asked, told) = pair;
-        ff::decode_set(asked[0], &told[0]).map_err(|e| {
+        let (asked, reported) = pair;
+        ff::decode_set(asked[0], &reported[0]).map_err(|e| {
             format!("what qmi takes for the echo of a set, our codec does not: {e}")
         })?;
-        let read = ff::decode_get(&told[1])
+        let read = ff::decode_get(&reported[1])
             .map_err(|e| format!("what qmi takes for a channel, our codec does not: {e}"))?;
         expect(u32::from(read) == channel, || {
             format!("our codec reads channel {read} where qmi reads {channel}")
