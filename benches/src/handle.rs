@@ -102,7 +102,7 @@ pub(crate) fn usb_calls() -> impl FnMut(u32) {
         "FFFFFFFFFF",
     ));
     let device: Arc<dyn UsbService> = Arc::new(qkd_emulators::wire::usb::Chapter9::new(
-        qkd_emulators::wire::usb::quantis::Quantis::new(random),
+        qkd_emulators::vendor::idq_quantis::Quantis::new(random),
     ));
     let context = OpenContext::new().with_memory("q", Endpoint::Usb(device));
     let opened = runtime

@@ -13,7 +13,8 @@ use qkd_emulators::{
     Clock, FaultInjector,
     model::switch::Switch,
     server,
-    wire::{ByteService, Session, scpi::PolatisScpi},
+    vendor::polatis::scpi::PolatisScpi,
+    wire::{ByteService, Session},
 };
 use qkd_hal::{Identity, event::EventHub};
 use qkd_switch_hal::Geometry;

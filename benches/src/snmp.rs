@@ -18,7 +18,8 @@ use qkd_emulators::{
     Clock,
     model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
     server::snmp::{SnmpServerOptions, UsmUser, serve},
-    wire::snmp::{SnmpAgent, packetlight},
+    vendor::packetlight,
+    wire::snmp::SnmpAgent,
 };
 use qkd_hal::{Identity, event::EventHub};
 use qkd_interop::snmpd::{AUTH_PASSWORD, PRIV_PASSWORD, Snmpd, USER};

@@ -11,10 +11,8 @@ use qkd_driver_kit::{
     transcript::{Part, Record, Transcript},
 };
 use qkd_emulators::{
-    Clock, FaultInjector,
-    model::switch::Switch,
-    server,
-    wire::{Session, scpi::PolatisScpi},
+    Clock, FaultInjector, model::switch::Switch, server, vendor::polatis::scpi::PolatisScpi,
+    wire::Session,
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Scope};

@@ -5,7 +5,7 @@ use qkd_emulators::{
     Clock,
     model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
     server::snmp::{SnmpServerOptions, UsmUser, serve},
-    wire::snmp::packetlight,
+    vendor::packetlight,
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 

@@ -3,10 +3,11 @@
 //! | module | content |
 //! |---|---|
 //! | [`model`] | devices and optics: states, physics, keys, traffic; they implement the contract's traits |
-//! | [`wire`] | vendor protocols in front of the models, without sockets |
+//! | [`vendor`] | one folder for each vendor: its protocols in front of the models, its profiles |
+//! | [`wire`] | what the protocols of several vendors share, without sockets |
 //! | [`fault`] | faults as data |
 //! | [`server`] | TCP, PTY, UDP and HTTP servers around the wire front ends |
-//! | [`profile`] | presets by name, for `qkd-emu`, tests, demos and benchmarks |
+//! | [`profile`] | registry of presets by name, for `qkd-emu`, tests, demos and benchmarks |
 //! | [`testbed`] | several emulators, from one file |
 //!
 //! An emulator is written from public facts alone and shares no codec with the driver, so that the
@@ -22,6 +23,7 @@ pub mod model;
 pub mod profile;
 pub mod server;
 pub mod testbed;
+pub mod vendor;
 pub mod wire;
 
 pub use clock::Clock;

@@ -8,17 +8,16 @@ use qkd_emulators::{
     Clock,
     fault::{ApplyDeviceFault, DeviceFault},
     model::{random::RandomModel, switch::Switch},
-    wire::{
-        Session,
+    vendor::{
         agiltron::{Agiltron, Model},
-        dicon_gp600::DiconGp600,
-        dicon_mems::DiconMems,
+        dicon::{gp600::DiconGp600, mems::DiconMems},
+        idq_quantis::Quantis,
         jdsu_sb::{Codes, JdsuSb},
         leoni_eol::LeoniEol,
-        scpi::PolatisScpi,
+        polatis::scpi::PolatisScpi,
         thorlabs_osw::ThorlabsOsw,
-        usb::{Chapter9, quantis::Quantis},
     },
+    wire::{Session, usb::Chapter9},
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;

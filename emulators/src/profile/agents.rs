@@ -18,29 +18,29 @@ const USER: &str = "noc";
 const AUTH_PASSWORD: &str = "emulated-auth";
 const PRIV_PASSWORD: &str = "emulated-priv";
 
-pub(super) const TRAP_TARGET: Setting = Setting {
+pub(crate) const TRAP_TARGET: Setting = Setting {
     name: "trap-target",
     help: "host:port to which both ends send their traps; default: none",
     live: false,
 };
-pub(super) const COMMUNITY: Setting = Setting {
+pub(crate) const COMMUNITY: Setting = Setting {
     name: "community",
     help: "SNMPv2c community that may read; default: none",
     live: false,
 };
-pub(super) const TIME_FACTOR: Setting = Setting {
+pub(crate) const TIME_FACTOR: Setting = Setting {
     name: "time-factor",
     help: "how much faster than real the model's time runs; default 1",
     live: false,
 };
 
-pub(super) fn clock(options: &Options) -> io::Result<Clock> {
+pub(crate) fn clock(options: &Options) -> io::Result<Clock> {
     Ok(Clock::scaled(options.number("time-factor", 1.0)?))
 }
 
 /// The agents of one device, or of a linked pair.
-pub(super) struct Agents {
-    pub(super) controls: Controls,
+pub(crate) struct Agents {
+    pub(crate) controls: Controls,
     agents: Vec<Arc<dyn SnmpAgent>>,
     driver: &'static str,
     /// URI parameters in addition to the address, each after an `&`.
@@ -48,7 +48,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    pub(super) fn new<A: SnmpAgent + ApplyDeviceFault + 'static>(
+    pub(crate) fn new<A: SnmpAgent + ApplyDeviceFault + 'static>(
         options: &Options,
         agents: Vec<Arc<A>>,
         driver: &'static str,
@@ -85,17 +85,17 @@ impl Agents {
 }
 
 /// Access to the agents of a profile: users, and receivers of notifications.
-pub(super) struct AgentAccess {
+pub(crate) struct AgentAccess {
     user: UsmUser,
     traps: Option<SocketAddr>,
     community: String,
     /// Folder with the credentials file.
-    pub(super) files: tempfile::TempDir,
+    pub(crate) files: tempfile::TempDir,
 }
 
 impl AgentAccess {
     /// Tells in `ready` who may ask.
-    pub(super) fn new(options: &Options, ready: &mut StartupInfo) -> io::Result<Self> {
+    pub(crate) fn new(options: &Options, ready: &mut StartupInfo) -> io::Result<Self> {
         let traps = match options.text("trap-target", "") {
             "" => None,
             text => Some(text.parse().map_err(|_| {
@@ -123,7 +123,7 @@ impl AgentAccess {
     }
 
     /// Binds an agent to an address and adds the driver's URI to `ready`.
-    pub(super) async fn bind(
+    pub(crate) async fn bind(
         &self,
         ready: &mut StartupInfo,
         address: SocketAddr,
@@ -151,7 +151,7 @@ impl AgentAccess {
     }
 }
 
-pub(super) async fn start(
+pub(crate) async fn start(
     profile: &'static Profile,
     options: &Options,
     agents: io::Result<Agents>,
@@ -187,7 +187,7 @@ pub(super) async fn start(
     Ok(running)
 }
 
-pub(super) fn in_memory(
+pub(crate) fn in_memory(
     profile: &'static Profile,
     agents: io::Result<Agents>,
 ) -> io::Result<InMemory> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 type RuntimeSetter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// Faults, settings and state of the emulated devices.
-pub(super) struct Controls {
+pub(crate) struct Controls {
     /// One for each end.
     faults: Vec<FaultInjector>,
     live: BTreeMap<&'static str, RuntimeSetter>,
@@ -15,7 +15,7 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    pub(super) fn new(
+    pub(crate) fn new(
         faults: impl Into<Vec<FaultInjector>>,
         state: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
@@ -25,7 +25,7 @@ impl Controls {
             state: Box::new(state),
         }
     }
-    pub(super) fn add_runtime_setting(
+    pub(crate) fn add_runtime_setting(
         &mut self,
         name: &'static str,
         set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
@@ -33,12 +33,12 @@ impl Controls {
         self.live.insert(name, Box::new(set));
     }
     /// The faults of an end, from 0.
-    pub(super) fn faults(&self, end: usize) -> FaultInjector {
+    pub(crate) fn faults(&self, end: usize) -> FaultInjector {
         self.faults[end].clone()
     }
     /// Parses the end and the fault. `1:` or `2:` before the fault selects the end; the default is
     /// the first end.
-    pub(super) fn find(&self, spec: &str) -> Result<(&FaultInjector, FaultSpec), String> {
+    pub(crate) fn find(&self, spec: &str) -> Result<(&FaultInjector, FaultSpec), String> {
         let (end, spec) = match spec.split_once(':') {
             Some((n, rest)) if n.chars().all(|c| c.is_ascii_digit()) && !n.is_empty() => {
                 (n.parse::<usize>().unwrap_or(0), rest)
@@ -52,12 +52,12 @@ impl Controls {
         Ok((faults, spec.parse()?))
     }
     /// The text fields of an end, from 0.
-    pub(super) fn text_fields(&self, end: usize) -> Vec<String> {
+    pub(crate) fn text_fields(&self, end: usize) -> Vec<String> {
         self.faults
             .get(end)
             .map_or_else(Vec::new, FaultInjector::text_fields)
     }
-    pub(super) fn set(&self, name: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn set(&self, name: &str, value: &str) -> Result<(), String> {
         let set = self.live.get(name).ok_or_else(|| {
             let names: Vec<_> = self.live.keys().copied().collect();
             format!(
@@ -71,7 +71,7 @@ impl Controls {
         })?;
         set(value)
     }
-    pub(super) fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         (self.state)()
     }
 }

@@ -25,7 +25,7 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    pub(super) fn new(controls: Controls) -> Self {
+    pub(crate) fn new(controls: Controls) -> Self {
         Self {
             controls,
             uris: Vec::new(),
@@ -35,15 +35,15 @@ impl InMemory {
         }
     }
     /// Adds the URI of an end.
-    pub(super) fn uri(&mut self, driver: &str, name: &str, parameters: &str) {
+    pub(crate) fn uri(&mut self, driver: &str, name: &str, parameters: &str) {
         self.uris
             .push(format!("{driver}+{MEMORY_TRANSPORT}://{name}{parameters}"));
     }
-    pub(super) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
+    pub(crate) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
         self.endpoints.push((name.into(), endpoint));
     }
     /// Adds an endpoint that speaks bytes.
-    pub(super) fn bytes(
+    pub(crate) fn bytes(
         &mut self,
         name: &str,
         service: Arc<dyn ByteService>,
@@ -53,7 +53,7 @@ impl InMemory {
         self.bytes = true;
         self.endpoint(name, server::memory::attach(name, service, faults, clock));
     }
-    pub(super) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 

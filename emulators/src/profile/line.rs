@@ -6,14 +6,14 @@ use std::{io, sync::Arc};
 use tokio::net::TcpListener;
 
 /// The device before it is on a wire.
-pub(super) struct LineProfile {
+pub(crate) struct LineProfile {
     /// Name of the driver.
-    pub(super) driver: &'static str,
+    pub(crate) driver: &'static str,
     /// Of its URIs, such as `model=ff`; none if empty.
-    pub(super) parameters: String,
-    pub(super) controls: Controls,
-    pub(super) service: Arc<dyn ByteService>,
-    pub(super) clock: Clock,
+    pub(crate) parameters: String,
+    pub(crate) controls: Controls,
+    pub(crate) service: Arc<dyn ByteService>,
+    pub(crate) clock: Clock,
 }
 
 fn query(parameters: &[&str]) -> String {
@@ -31,7 +31,7 @@ fn query(parameters: &[&str]) -> String {
 
 impl LineProfile {
     /// On a pseudo-terminal of this speed; `serial` are parameters of its URI only.
-    pub(super) fn on_serial(
+    pub(crate) fn on_serial(
         self,
         profile: &'static Profile,
         options: &Options,
@@ -42,7 +42,7 @@ impl LineProfile {
     }
 
     /// On TCP, and on a pseudo-terminal.
-    pub(super) async fn on_tcp_and_serial(
+    pub(crate) async fn on_tcp_and_serial(
         self,
         profile: &'static Profile,
         options: &Options,
@@ -102,7 +102,7 @@ impl LineProfile {
     }
 
     /// Creates the in-memory emulator.
-    pub(super) fn in_memory(self, profile: &'static Profile) -> InMemory {
+    pub(crate) fn in_memory(self, profile: &'static Profile) -> InMemory {
         let faults = self.controls.faults(0);
         let mut memory = InMemory::new(self.controls);
         memory.uri(self.driver, profile.name, &query(&[&self.parameters]));

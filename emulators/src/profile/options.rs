@@ -37,7 +37,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-pub(super) fn invalid(what: impl Into<String>) -> io::Error {
+pub(crate) fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what.into())
 }
 
@@ -55,7 +55,7 @@ impl Options {
         self
     }
 
-    pub(super) fn check(&self, profile: &Profile) -> io::Result<()> {
+    pub(crate) fn check(&self, profile: &Profile) -> io::Result<()> {
         match self
             .set
             .iter()
@@ -74,7 +74,7 @@ impl Options {
     }
 
     /// The address of the n-th endpoint, counted from 0.
-    pub(super) fn address(&self, n: u16) -> SocketAddr {
+    pub(crate) fn address(&self, n: u16) -> SocketAddr {
         match self.listen {
             None => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             Some(first) if first.port() == 0 => first,
@@ -82,7 +82,7 @@ impl Options {
         }
     }
 
-    pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+    pub(crate) fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.set
             .iter()
             .rev()
@@ -91,7 +91,7 @@ impl Options {
     }
 
     /// The number of channels of a 1×N switch.
-    pub(super) fn channels(&self, default: u32, most: u32) -> io::Result<u32> {
+    pub(crate) fn channels(&self, default: u32, most: u32) -> io::Result<u32> {
         let channels = self.number("channels", default)?;
         if (2..=most).contains(&channels) {
             Ok(channels)
@@ -103,7 +103,7 @@ impl Options {
     }
 
     /// The size of a matrix, such as 16x16.
-    pub(super) fn size(&self, default: &str) -> io::Result<(u32, u32)> {
+    pub(crate) fn size(&self, default: &str) -> io::Result<(u32, u32)> {
         let size = self.text("size", default);
         size.split_once('x')
             .and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)))
@@ -116,7 +116,7 @@ impl Options {
     }
     /// Returns whether a connection to a port in use takes it over: `busy-port=reroute` or
     /// `refuse`.
-    pub(super) fn reroutes(&self) -> io::Result<bool> {
+    pub(crate) fn reroutes(&self) -> io::Result<bool> {
         match self.text("busy-port", "reroute") {
             "reroute" => Ok(true),
             "refuse" => Ok(false),
@@ -127,7 +127,7 @@ impl Options {
     }
     /// Returns the state after power-up of a switch that cannot be dark: `power-up=first` (the
     /// first channel, or bar) or `keep`.
-    pub(super) fn boot_mode(&self) -> io::Result<BootMode> {
+    pub(crate) fn boot_mode(&self) -> io::Result<BootMode> {
         match self.text("power-up", "first") {
             "first" => Ok(BootMode::Dark),
             "keep" => Ok(BootMode::Auto),
@@ -135,7 +135,7 @@ impl Options {
         }
     }
 
-    pub(super) fn number<T: FromStr>(&self, name: &str, default: T) -> io::Result<T> {
+    pub(crate) fn number<T: FromStr>(&self, name: &str, default: T) -> io::Result<T> {
         match self.set.iter().rev().find(|(n, _)| n == name) {
             None => Ok(default),
             Some((_, text)) => text

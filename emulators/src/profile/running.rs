@@ -79,7 +79,7 @@ pub struct StartupInfo {
 }
 
 impl StartupInfo {
-    pub(super) fn new(profile: &'static str) -> Self {
+    pub(crate) fn new(profile: &'static str) -> Self {
         Self {
             profile,
             uri: String::new(),
@@ -91,7 +91,7 @@ impl StartupInfo {
             credentials_file: None,
         }
     }
-    pub(super) fn endpoint(
+    pub(crate) fn endpoint(
         &mut self,
         bus: &'static str,
         address: impl ToString,
@@ -120,7 +120,7 @@ pub struct RunningEmulator {
 }
 
 impl RunningEmulator {
-    pub(super) fn new(ready: StartupInfo, controls: Controls) -> Self {
+    pub(crate) fn new(ready: StartupInfo, controls: Controls) -> Self {
         Self {
             ready,
             controls,
@@ -128,10 +128,10 @@ impl RunningEmulator {
             _files: None,
         }
     }
-    pub(super) fn serve(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn serve(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
-    pub(super) fn keep(&mut self, files: tempfile::TempDir) {
+    pub(crate) fn keep(&mut self, files: tempfile::TempDir) {
         self._files = Some(files);
     }
 

@@ -2,7 +2,7 @@
 
 /// Gathers bytes until a line ends. Characters beyond the limit are lost; the line's end never is.
 #[derive(Debug)]
-pub(super) struct LineAssembler {
+pub(crate) struct LineAssembler {
     end: u8,
     limit: usize,
     buffer: Vec<u8>,
@@ -10,7 +10,7 @@ pub(super) struct LineAssembler {
 
 impl LineAssembler {
     /// Lines that end with this byte.
-    pub(super) fn new(end: u8, limit: usize) -> Self {
+    pub(crate) fn new(end: u8, limit: usize) -> Self {
         Self {
             end,
             limit,
@@ -19,7 +19,7 @@ impl LineAssembler {
     }
     /// Adds a byte and returns the line that it ends, without surrounding white space; `None` for
     /// an empty line.
-    pub(super) fn push(&mut self, byte: u8) -> Option<String> {
+    pub(crate) fn push(&mut self, byte: u8) -> Option<String> {
         if byte != self.end {
             if self.has_room() {
                 self.buffer.push(byte);
@@ -30,11 +30,11 @@ impl LineAssembler {
         Some(String::from_utf8_lossy(&line).trim().to_owned()).filter(|l| !l.is_empty())
     }
     /// Whether the next character is kept.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.buffer.len() < self.limit
     }
     /// Forgets what has come of a line.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.buffer.clear();
     }
 }

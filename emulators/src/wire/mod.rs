@@ -1,19 +1,9 @@
-//! Vendor protocols, without sockets, in front of the models. Each is written from public facts
-//! alone and shares no code with a driver.
+//! What the protocols of several vendors share, without sockets: sessions of bytes, SNMP agents,
+//! USB devices. The protocols themselves are in [`vendor`](crate::vendor).
 
-pub mod agiltron;
-pub mod dicon_gp600;
-pub mod dicon_mems;
-pub mod etsi014;
-pub mod jdsu_sb;
-pub mod leoni_eol;
-mod lines;
-mod position;
-pub mod qline;
-pub mod scpi;
+pub(crate) mod lines;
+pub(crate) mod position;
 pub mod snmp;
-pub mod thorlabs_osw;
-pub mod tl1;
 pub mod usb;
 
 use crate::fault::TextFormat;

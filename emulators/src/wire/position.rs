@@ -5,7 +5,7 @@ use crate::model::switch::{Switch, SwitchRejection};
 use qkd_switch_hal::{Geometry, Port};
 
 /// Returns the position of the switch.
-pub(super) fn position(switch: &Switch) -> u32 {
+pub(crate) fn position(switch: &Switch) -> u32 {
     match switch.geometry() {
         Geometry::Crossbar => switch.peer(1).map_or(0, |egress| egress - 2),
         _ => switch.peer(Port::COMMON.0).unwrap_or(0),
@@ -16,7 +16,7 @@ pub(super) fn position(switch: &Switch) -> u32 {
 ///
 /// # Errors
 /// If the position does not exist, or a fault refuses the change.
-pub(super) fn set_position(switch: &Switch, position: u32) -> Result<(), SwitchRejection> {
+pub(crate) fn set_position(switch: &Switch, position: u32) -> Result<(), SwitchRejection> {
     match (switch.geometry(), position) {
         // Of a 1×N, 0 is the common port's own number in the model, and no position.
         (_, 0) => Err(SwitchRejection::NoSuchPort(0)),

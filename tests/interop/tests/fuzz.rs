@@ -12,9 +12,10 @@ use qkd_driver_kit::link::{
 };
 use qkd_emulators::{
     model::random::RandomModel,
+    vendor::{self, idq_quantis::Quantis},
     wire::{
         snmp::{SnmpAgent, fuzz as snmp},
-        usb::{Chapter9, quantis::Quantis},
+        usb::Chapter9,
     },
 };
 use qkd_interop::scaled;
@@ -162,14 +163,14 @@ codecs! {
     thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.
-    emulated_agiltron = "agiltron.json", qkd_emulators::wire::agiltron::fuzz;
-    emulated_dicon_gp600 = "dicon.json", qkd_emulators::wire::dicon_gp600::fuzz;
-    emulated_dicon_mems = "dicon.json", qkd_emulators::wire::dicon_mems::fuzz;
-    emulated_jdsu_sb = "jdsu-sb.json", qkd_emulators::wire::jdsu_sb::fuzz;
-    emulated_leoni_eol = "leoni-eol.json", qkd_emulators::wire::leoni_eol::fuzz;
-    emulated_polatis = "polatis.json", qkd_emulators::wire::scpi::fuzz;
-    emulated_qline = "veriqloud-qline.json", qkd_emulators::wire::qline::fuzz;
-    emulated_thorlabs_osw = "thorlabs-osw.json", qkd_emulators::wire::thorlabs_osw::fuzz;
+    emulated_agiltron = "agiltron.json", vendor::agiltron::fuzz;
+    emulated_dicon_gp600 = "dicon.json", vendor::dicon::gp600::fuzz;
+    emulated_dicon_mems = "dicon.json", vendor::dicon::mems::fuzz;
+    emulated_jdsu_sb = "jdsu-sb.json", vendor::jdsu_sb::fuzz;
+    emulated_leoni_eol = "leoni-eol.json", vendor::leoni_eol::fuzz;
+    emulated_polatis = "polatis.json", vendor::polatis::scpi::fuzz;
+    emulated_qline = "veriqloud-qline.json", vendor::veriqloud_qline::fuzz;
+    emulated_thorlabs_osw = "thorlabs-osw.json", vendor::thorlabs_osw::fuzz;
 }
 
 /// Messages of public programs, and further commands that the emulator implements.
@@ -202,7 +203,7 @@ fn emulated_polatis_tl1() {
         "emulated_polatis_tl1",
         &seeds.map(|s| s.as_bytes().to_vec()),
         0,
-        qkd_emulators::wire::tl1::fuzz,
+        vendor::polatis::tl1::fuzz,
     );
 }
 
@@ -234,11 +235,11 @@ macro_rules! agents {
 }
 
 agents! {
-    agent_of_scte_ab = snmp::scte_ab;
-    agent_of_scte_2x2 = snmp::scte_2x2;
-    agent_of_fs_olp = snmp::olp;
-    agent_of_packetlight = snmp::packetlight;
-    agent_of_polatis = snmp::polatis;
+    agent_of_scte_ab = vendor::scte_hms::fuzz::ab;
+    agent_of_scte_2x2 = vendor::scte_hms::fuzz::two_by_two;
+    agent_of_fs_olp = vendor::fs_olp::fuzz::agent;
+    agent_of_packetlight = vendor::packetlight::fuzz::agent;
+    agent_of_polatis = vendor::polatis::fuzz::agent;
 }
 
 #[test]

@@ -8,7 +8,8 @@ use qkd_driver_kit::link::{
 };
 use qkd_emulators::{
     model::random::RandomModel,
-    wire::usb::{Chapter9, UsbModel, quantis::Quantis},
+    vendor::idq_quantis::Quantis,
+    wire::usb::{Chapter9, UsbModel},
 };
 use qkd_hal::ErrorKind;
 use qkd_usbfs::plug;

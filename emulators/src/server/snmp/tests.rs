@@ -5,7 +5,8 @@ use crate::{
     clock::Clock,
     fault::{ApplyDeviceFault, DeviceFault, FaultInjector},
     model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
-    wire::snmp::{Agent, packetlight},
+    vendor::packetlight,
+    wire::snmp::Agent,
 };
 use async_snmp::{Auth, AuthProtocol, Client, PrivProtocol, UsmConfig, oid, value::Value};
 use qkd_hal::Identity;
@@ -198,7 +199,7 @@ async fn traps_go_out_over_v3() {
 async fn a_slot_is_written_in_one_pdu_or_not_at_all() {
     use crate::{
         model::encryptor::mka::{MkaEndpoint, MkaLink},
-        wire::snmp::nokia,
+        vendor::nokia,
     };
     let end = Arc::new(MkaEndpoint::new(
         MkaLink::new(Clock::default(), 1),

@@ -1,24 +1,21 @@
 //! Bytes as requests to an agent: GET, GETNEXT and SET of whatever names and values they spell.
 
-use super::{NodeOptions, SnmpAgent, olp, packetlight, polatis, scte};
+use super::SnmpAgent;
 use crate::{
     Clock,
-    model::{
-        encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
-        protection::{Group, Input, ProtectionSwitch},
-        switch::Switch,
-    },
+    model::protection::{Group, Input, ProtectionSwitch},
 };
 use qkd_driver_kit::link::snmp::{Oid, Value, VarBind};
 use qkd_hal::Identity;
-use qkd_switch_hal::{Geometry, protection::ProtectionCapabilities};
-use std::{sync::Arc, time::Duration};
+use qkd_switch_hal::protection::ProtectionCapabilities;
+use std::sync::Arc;
 
 /// The most varbinds of one request, and the longest name.
 const MAX_VARBINDS: usize = 16;
 const MAX_NAME_LENGTH: usize = 64;
 
-fn model(group: Group, id: &str) -> Arc<ProtectionSwitch> {
+/// A model with one protection group, for the agent of a vendor.
+pub(crate) fn model(group: Group, id: &str) -> Arc<ProtectionSwitch> {
     Arc::new(ProtectionSwitch::new(
         Identity::new("fuzzed"),
         ProtectionCapabilities::new(&[], &[]),
@@ -26,68 +23,9 @@ fn model(group: Group, id: &str) -> Arc<ProtectionSwitch> {
         Clock::manual(),
     ))
 }
-fn inputs() -> Vec<Input> {
+/// The inputs of two paths.
+pub(crate) fn inputs() -> Vec<Input> {
     vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
-}
-
-/// The SCTE agent of an A/B switch.
-#[must_use]
-pub fn scte_ab() -> Arc<dyn SnmpAgent> {
-    of_scte(scte::Kind::Ab)
-}
-/// The SCTE agent of a 2×2 switch.
-#[must_use]
-pub fn scte_2x2() -> Arc<dyn SnmpAgent> {
-    of_scte(scte::Kind::TwoByTwo)
-}
-fn of_scte(kind: scte::Kind) -> Arc<dyn SnmpAgent> {
-    let paths = kind
-        .paths()
-        .iter()
-        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
-        .collect();
-    scte::agent(
-        model(Group::with_path_inputs(paths, inputs()), "1"),
-        kind,
-        NodeOptions::named("fuzzed", scte::ENTERPRISE),
-    )
-}
-/// The agent of a chassis with one OLP card.
-#[must_use]
-pub fn olp() -> Arc<dyn SnmpAgent> {
-    olp::agent(
-        model(Group::of(&olp::PATHS, inputs()), "3"),
-        Duration::from_secs(1),
-        NodeOptions::named("fuzzed", olp::ENTERPRISE),
-    )
-}
-/// Creates the agent of a PacketLight device with encryption and protection.
-#[must_use]
-pub fn packetlight() -> Arc<dyn SnmpAgent> {
-    let link = ForcedRekeyLink::new(Clock::manual(), b"emulated initial secret");
-    let end = Arc::new(ForcedRekeyEndpoint::new(
-        link,
-        0,
-        "uplink-1",
-        Identity::new("PacketLight"),
-    ));
-    let mut options = packetlight::Options::named("fuzzed");
-    let ports = packetlight::Ports {
-        user: [1, 2],
-        net: [options.if_index, options.if_index + 1],
-    };
-    options.protection = Some((ports, model(Group::of(&packetlight::PATHS, inputs()), "1")));
-    packetlight::agent(end, options)
-}
-/// The agent of a Polatis matrix.
-#[must_use]
-pub fn polatis() -> Arc<dyn SnmpAgent> {
-    let identity = Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
-    let switch = Switch::new(identity, Geometry::matrix(4, 4), Clock::manual());
-    polatis::agent(
-        Arc::new(switch),
-        NodeOptions::named("fuzzed", polatis::ENTERPRISE),
-    )
 }
 
 /// Encodes a varbind as the bytes that [`run`] reads: number of sub-identifiers, these as base-128

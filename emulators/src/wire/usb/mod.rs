@@ -1,7 +1,6 @@
 //! USB devices: standard requests in front of a model, and the USB/IP server.
 
 mod chapter9;
-pub mod quantis;
 pub mod usbip;
 
 pub use chapter9::{Chapter9, UsbModel};

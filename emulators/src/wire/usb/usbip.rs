@@ -417,10 +417,7 @@ pub fn fuzz(input: &[u8], device: Arc<dyn UsbService>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::random::RandomModel,
-        wire::usb::{Chapter9, quantis::Quantis},
-    };
+    use crate::{model::random::RandomModel, vendor::idq_quantis::Quantis, wire::usb::Chapter9};
     use proptest::prelude::*;
 
     fn device() -> Arc<Chapter9<Quantis>> {

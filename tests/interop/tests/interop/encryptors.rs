@@ -21,7 +21,8 @@ use qkd_emulators::{
     },
     profile::{self, Options},
     server::snmp::{self, UsmUser},
-    wire::snmp::{SnmpAgent, nokia, packetlight},
+    vendor::{nokia, packetlight},
+    wire::snmp::SnmpAgent,
 };
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Event, EventKind, EventStream, Identity, Key, KeyId, Operation,

@@ -18,15 +18,14 @@ use qkd_emulators::{
     model::switch::Switch,
     profile::{self, Options},
     server::memory::attach,
-    wire::{
-        Reply, Session,
+    vendor::{
         agiltron::{Agiltron, Model},
-        dicon_gp600::DiconGp600,
-        dicon_mems::DiconMems,
+        dicon::{gp600::DiconGp600, mems::DiconMems},
         jdsu_sb::{Codes, JdsuSb},
-        scpi::PolatisScpi,
+        polatis::scpi::PolatisScpi,
         thorlabs_osw::ThorlabsOsw,
     },
+    wire::{Reply, Session},
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
 use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState};

@@ -9,7 +9,8 @@ use qkd_emulators::{
         encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
         protection::{Group, Input, ProtectionSwitch},
     },
-    wire::snmp::{NodeOptions, SnmpAgent, olp, packetlight, scte},
+    vendor::{fs_olp, packetlight, scte_hms},
+    wire::snmp::{NodeOptions, SnmpAgent},
 };
 use qkd_hal::{ErrorKind, Identity, units::DecibelMilliwatts};
 use qkd_interop::scaled;
@@ -79,14 +80,14 @@ async fn rig(uri: &str, model: Arc<ProtectionSwitch>, agent: Arc<dyn SnmpAgent>)
     }
 }
 
-async fn hms(kind: scte::Kind) -> Rig {
+async fn hms(kind: scte_hms::Kind) -> Rig {
     let paths = kind
         .paths()
         .iter()
         .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
         .collect();
     let group = Group::with_path_inputs(paths, inputs());
-    let geometry = if kind == scte::Kind::Ab {
+    let geometry = if kind == scte_hms::Kind::Ab {
         Geometry::one_by(2)
     } else {
         Geometry::Crossbar
@@ -100,26 +101,26 @@ async fn hms(kind: scte::Kind) -> Rig {
     )
     .with_switch(SwitchCapabilities::new(geometry));
     let model = Arc::new(model);
-    let agent = scte::agent(
+    let agent = scte_hms::agent(
         Arc::clone(&model),
         kind,
-        NodeOptions::named("hms", scte::ENTERPRISE),
+        NodeOptions::named("hms", scte_hms::ENTERPRISE),
     );
     rig("scte-hms+mem://box", model, agent).await
 }
 
 async fn card() -> Rig {
-    let groups = vec![("2".into(), Group::of(&olp::PATHS, inputs()))];
+    let groups = vec![("2".into(), Group::of(&fs_olp::PATHS, inputs()))];
     let model = Arc::new(ProtectionSwitch::new(
         Identity::new("FS.com").with_serial("G1"),
         limits(&[ExternalCommandKind::Force, ExternalCommandKind::Manual]),
         groups,
         Clock::default(),
     ));
-    let agent = olp::agent(
+    let agent = fs_olp::agent(
         Arc::clone(&model),
         Duration::from_secs(1),
-        NodeOptions::named("oap", olp::ENTERPRISE),
+        NodeOptions::named("oap", fs_olp::ENTERPRISE),
     );
     rig(
         "fs-olp+mem://box?delay-unit=s&power-scale=0.01&poll=off",
@@ -303,12 +304,12 @@ async fn programme(rig: Rig, seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn an_a_b_switch_through_its_driver_is_the_model() {
-    programme(hms(scte::Kind::Ab).await, 21).await;
+    programme(hms(scte_hms::Kind::Ab).await, 21).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crossbar_through_its_driver_is_the_model() {
-    programme(hms(scte::Kind::TwoByTwo).await, 22).await;
+    programme(hms(scte_hms::Kind::TwoByTwo).await, 22).await;
 }
 
 #[tokio::test(start_paused = true)]

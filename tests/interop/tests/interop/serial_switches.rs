@@ -7,13 +7,12 @@ use qkd_emulators::{
     fault::ApplyDeviceFault,
     model::switch::Switch,
     server::memory::attach,
-    wire::{
-        ByteService, Session,
-        dicon_gp600::DiconGp600,
-        dicon_mems::DiconMems,
+    vendor::{
+        dicon::{gp600::DiconGp600, mems::DiconMems},
         jdsu_sb::{Codes, JdsuSb},
         thorlabs_osw::ThorlabsOsw,
     },
+    wire::{ByteService, Session},
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, reading::Quality};
 use qkd_interop::scaled;

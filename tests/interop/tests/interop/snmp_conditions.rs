@@ -14,7 +14,8 @@ use qkd_emulators::{
     fault::FaultInjector,
     model::encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
     server::snmp::{SnmpServerOptions, UsmUser, serve},
-    wire::snmp::{Agent, Node, SnmpAgent, packetlight},
+    vendor::packetlight,
+    wire::snmp::{Agent, Node, SnmpAgent},
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub};
 use std::{

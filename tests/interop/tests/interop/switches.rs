@@ -6,11 +6,11 @@ use qkd_emulators::{
     Clock, FaultInjector, FaultSpec,
     model::switch::Switch,
     server::memory::attach,
-    wire::{
-        ByteService, Session,
+    vendor::{
         agiltron::{Agiltron, Model},
-        scpi::PolatisScpi,
+        polatis::scpi::PolatisScpi,
     },
+    wire::{ByteService, Session},
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, TransportFault, reading::Quality};
 use qkd_interop::scaled;

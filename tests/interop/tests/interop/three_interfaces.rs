@@ -7,12 +7,8 @@ use qkd_emulators::{
     fault::ApplyDeviceFault,
     model::switch::{Switch, monitor::AlarmMode},
     server::memory::attach,
-    wire::{
-        ByteService, Session,
-        scpi::PolatisScpi,
-        snmp::{NodeOptions, polatis},
-        tl1::Tl1,
-    },
+    vendor::polatis::{scpi::PolatisScpi, snmp, tl1::Tl1},
+    wire::{ByteService, Session, snmp::NodeOptions},
 };
 use qkd_hal::{
     Effect, Error, ErrorKind, Identity, Result,
@@ -64,9 +60,9 @@ async fn rig(seed: u64) -> Rig {
             aps.triggers.entry(1).or_default().insert(17);
         })
         .unwrap();
-    let agent = polatis::agent(
+    let agent = snmp::agent(
         Arc::clone(&model),
-        NodeOptions::named("polatis", polatis::ENTERPRISE),
+        NodeOptions::named("polatis", snmp::ENTERPRISE),
     );
     let (wire, tl1) = (
         PolatisScpi::new(Arc::clone(&model)),

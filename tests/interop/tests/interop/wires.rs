@@ -5,7 +5,8 @@ use qkd_driver_kit::{OpenContext, context::Endpoint, link::usb::UsbService};
 use qkd_emulators::{
     model::random::RandomModel,
     profile::{self, Options},
-    wire::usb::{Chapter9, quantis::Quantis},
+    vendor::idq_quantis::Quantis,
+    wire::usb::Chapter9,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
 use qkd_switch_hal::{CrossConnect, Plan, Scope};

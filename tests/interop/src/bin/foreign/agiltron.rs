@@ -9,10 +9,8 @@ use qkd_emulators::{
     Clock, FaultInjector,
     model::switch::Switch,
     server::pty,
-    wire::{
-        ByteService, Reply, Session,
-        agiltron::{Agiltron, Model},
-    },
+    vendor::agiltron::{Agiltron, Model},
+    wire::{ByteService, Reply, Session},
 };
 use qkd_hal::Identity;
 use qkd_switch_hal::{Geometry, OpticalSwitch, Plan, Port, Scope};

@@ -1,0 +1,21 @@
+//! An agent to try with any requests.
+
+use super::{ENTERPRISE, PATHS};
+use crate::{
+    model::protection::Group,
+    wire::snmp::{
+        NodeOptions, SnmpAgent,
+        fuzz::{inputs, model},
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+/// The agent of a chassis with one OLP card.
+#[must_use]
+pub fn agent() -> Arc<dyn SnmpAgent> {
+    super::agent(
+        model(Group::of(&PATHS, inputs()), "3"),
+        Duration::from_secs(1),
+        NodeOptions::named("fuzzed", ENTERPRISE),
+    )
+}

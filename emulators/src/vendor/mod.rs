@@ -1,0 +1,56 @@
+//! Vendors: one folder for each, with its wire protocols, its profiles and their settings.
+//!
+//! A protocol is without sockets, in front of a model. It is written from public facts alone and
+//! shares no code with a driver. What the protocols of several vendors share is in
+//! [`wire`](crate::wire), what their profiles share in [`profile`](crate::profile).
+//!
+//! | module | content |
+//! |---|---|
+//! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
+//! | [`dicon`] | GP600 matrices, MEMS modules |
+//! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
+//! | [`fs_olp`] | FS.com and Glsun OLP cards in a chassis, SNMP |
+//! | [`idq_quantis`] | ID Quantique Quantis, USB |
+//! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
+//! | [`leoni_eol`] | LEONI eol switches, RS-232 |
+//! | [`nokia`] | Nokia SR OS MACsec, SNMP, at an end of a two-slot pair |
+//! | [`packetlight`] | PacketLight, SNMP, at an end of a forced re-initialisation pair |
+//! | [`polatis`] | Polatis matrices: SCPI, TL1, SNMP |
+//! | [`scte_hms`] | ANSI/SCTE 85-4, SNMP: an A/B or 2×2 switch with failover |
+//! | [`thorlabs_osw`] | Thorlabs OSW switches, USB serial |
+//! | [`veriqloud_qline`] | Veriqloud Qline: the servers of Alice and Bob |
+//!
+//! A new vendor is a folder, its module below and its entry in `PROFILES`.
+
+pub mod agiltron;
+pub mod dicon;
+pub mod etsi014;
+pub mod fs_olp;
+pub mod idq_quantis;
+pub mod jdsu_sb;
+pub mod leoni_eol;
+pub mod nokia;
+pub mod packetlight;
+pub mod polatis;
+pub mod scte_hms;
+pub mod thorlabs_osw;
+pub mod veriqloud_qline;
+
+use crate::profile::Profile;
+
+/// The profiles of each vendor.
+pub(crate) const PROFILES: &[&[Profile]] = &[
+    agiltron::profile::PROFILES,
+    dicon::profile::PROFILES,
+    etsi014::profile::PROFILES,
+    fs_olp::profile::PROFILES,
+    idq_quantis::profile::PROFILES,
+    jdsu_sb::profile::PROFILES,
+    leoni_eol::profile::PROFILES,
+    nokia::profile::PROFILES,
+    packetlight::profile::PROFILES,
+    polatis::profile::PROFILES,
+    scte_hms::profile::PROFILES,
+    thorlabs_osw::profile::PROFILES,
+    veriqloud_qline::profile::PROFILES,
+];

@@ -1,0 +1,190 @@
+//! Polatis over TL1 (GR-831): TCP 3082, and the USB serial port.
+//!
+//! Sources: public programs that control real switches, cited command by command in
+//! `drivers/polatis`; framing from a public TL1 library (archive id:36840253885) and
+//! cloudshell-L1-polatis.
+//!
+//! Chosen by this project, because the sources do not specify it: a command before the login is
+//! denied with PLNA; an unknown verb with ICNV, a missing block with IPNV, an invalid value with
+//! IPNC, a busy or refused change with SROF; the texts of the codes; the date of the header is the
+//! epoch plus the time of the model; the type of `RTRV-NETYPE` is `OCS`; the keyword of a closed
+//! shutter is `CLOSED`, alarm states are joined by `&`; `ED-EQPT` TIMEOUT is in minutes, and 0
+//! disables it; flaps are stored and returned without effect; SID is empty, shown as `( nil )`;
+//! autonomous messages are `REPT EVT` and `REPT ALM`, until `OPR-ARC-EQPT::REPMGR`.
+
+mod command;
+mod framing;
+
+use crate::{
+    model::switch::{Switch, SwitchEvent},
+    wire::{Reply, Session},
+};
+use framing::{ErrorCode, Request};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+
+/// Maximum length of a command, in bytes.
+const MAX_COMMAND_BYTES: usize = 64 * 1024;
+
+/// State that all connections share, in addition to the model.
+#[derive(Default)]
+struct SharedState {
+    /// Flaps by port, as they were entered.
+    flaps: BTreeMap<u32, String>,
+    /// Idle timeout, in minutes; 0 disables it.
+    timeout: u64,
+}
+
+/// A switch that speaks TL1.
+#[derive(Clone)]
+pub struct Tl1 {
+    switch: Arc<Switch>,
+    kept: Arc<Mutex<SharedState>>,
+}
+
+impl Tl1 {
+    /// In front of a model.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Self {
+        Self {
+            switch,
+            kept: Arc::default(),
+        }
+    }
+    /// Returns the state that commands can change in addition to the model, as text.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("flaps: {:?}, timeout: {} min", kept.flaps, kept.timeout)
+    }
+    /// Creates the session of a new connection without a login.
+    #[must_use]
+    pub fn session(&self) -> Tl1Session {
+        Tl1Session {
+            device: self.clone(),
+            buffer: Vec::new(),
+            overrun: false,
+            user: None,
+            heard: Duration::ZERO,
+            silenced: false,
+            told: 0,
+            happenings: self.switch.subscribe(),
+        }
+    }
+}
+
+/// Session of one connection.
+pub struct Tl1Session {
+    device: Tl1,
+    buffer: Vec<u8>,
+    overrun: bool,
+    user: Option<String>,
+    /// When the last command came.
+    heard: Duration,
+    /// Whether autonomous messages are silenced.
+    silenced: bool,
+    told: u32,
+    happenings: broadcast::Receiver<SwitchEvent>,
+}
+
+impl Tl1Session {
+    fn state(&self) -> std::sync::MutexGuard<'_, SharedState> {
+        self.device
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+    fn now(&self) -> Duration {
+        self.device.switch.clock().now()
+    }
+
+    fn answer(&mut self, text: &[u8]) -> Reply {
+        let now = self.now();
+        let idle = Duration::from_secs(self.state().timeout * 60);
+        if !idle.is_zero() && now.saturating_sub(self.heard) >= idle {
+            self.user = None;
+        }
+        self.heard = now;
+        let (tag, result) = match Request::parse(text) {
+            Ok(request) => {
+                let tag = request.tag.clone();
+                (tag, command::run(self, &request))
+            }
+            Err(denied) => ("0".to_owned(), Err(denied)),
+        };
+        let done = matches!(&result, Ok(done) if done.moved);
+        let reply = Reply::bytes(framing::response(now, &tag, result.map(|done| done.lines)));
+        if done {
+            reply.after(crate::model::switch::SETTLING)
+        } else {
+            reply
+        }
+    }
+
+    fn autonomous(&mut self, event: &SwitchEvent) -> Option<String> {
+        let (code, verb, line) = command::report(event)?;
+        self.told += 1;
+        Some(framing::autonomous(
+            self.now(),
+            code,
+            self.told,
+            verb,
+            &line,
+        ))
+    }
+}
+
+impl Session for Tl1Session {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for byte in bytes {
+            if *byte != b';' {
+                if self.buffer.len() < MAX_COMMAND_BYTES {
+                    self.buffer.push(*byte);
+                } else {
+                    self.overrun = true;
+                }
+                continue;
+            }
+            let text = std::mem::take(&mut self.buffer);
+            replies.push(if std::mem::take(&mut self.overrun) {
+                Reply::bytes(framing::response(self.now(), "0", Err(ErrorCode::TOO_LONG)))
+            } else {
+                self.answer(&text)
+            });
+        }
+        replies
+    }
+    fn is_waiting(&self) -> bool {
+        self.user.is_some() && !self.silenced && !self.happenings.is_empty()
+    }
+    fn poll(&mut self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while let Ok(event) = self.happenings.try_recv() {
+            replies.extend(self.autonomous(&event).map(Reply::bytes));
+        }
+        replies
+    }
+}
+
+/// Feeds bytes to a connection after a login: any input is answered or denied.
+pub fn fuzz(input: &[u8]) {
+    let identity = qkd_hal::Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
+    let switch = Switch::new(
+        identity,
+        qkd_switch_hal::Geometry::matrix(4, 4),
+        crate::Clock::manual(),
+    );
+    let mut connection = Tl1::new(Arc::new(switch)).session();
+    connection.feed(b"ACT-USER::root:1::root;");
+    connection.feed(input);
+    connection.feed(b";");
+    connection.poll();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Agents to try with any requests.
+
+use super::{ENTERPRISE, Kind, agent};
+use crate::{
+    model::protection::Group,
+    wire::snmp::{
+        NodeOptions, SnmpAgent,
+        fuzz::{inputs, model},
+    },
+};
+use std::sync::Arc;
+
+/// The SCTE agent of an A/B switch.
+#[must_use]
+pub fn ab() -> Arc<dyn SnmpAgent> {
+    of(Kind::Ab)
+}
+/// The SCTE agent of a 2×2 switch.
+#[must_use]
+pub fn two_by_two() -> Arc<dyn SnmpAgent> {
+    of(Kind::TwoByTwo)
+}
+fn of(kind: Kind) -> Arc<dyn SnmpAgent> {
+    let paths = kind
+        .paths()
+        .iter()
+        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
+        .collect();
+    agent(
+        model(Group::with_path_inputs(paths, inputs()), "1"),
+        kind,
+        NodeOptions::named("fuzzed", ENTERPRISE),
+    )
+}

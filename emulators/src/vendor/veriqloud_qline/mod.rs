@@ -1,0 +1,148 @@
+//! Veriqloud Qline (KIWI), a BB84 system: the management and monitoring servers of Alice and Bob.
+//!
+//! Source: the vendor's public repository `Veriqloud/kiwi_hw_control`: the servers
+//! `remote/{hw_alice,hw_bob,mon_alice,mon_bob,hws_alice}.py`, their clients
+//! `local/{hw_alice,hw_bob,mon,hws}.py`, and `config/qline1/meta_config.json` for the ports.
+//!
+//! | server | port of the sample configuration | at | module |
+//! |---|---|---|---|
+//! | hw | 13000 | both | [`hw`] |
+//! | hws | 13001 | Alice | [`hws`] |
+//! | mon | 13002 | both | [`mon`] |
+//! | KMS, ETSI GS QKD 014 over plain HTTP | 13003, 13004 | both | [`crate::vendor::etsi014`] |
+//!
+//! The protocol has no request IDs, no TLS and no authentication; an empty command disconnects.
+//! Start and stop of the raw key (`gc`) use a Unix socket on the host itself and are not emulated.
+//!
+//! Chosen by this project, because the source does not specify it: the effect of the `hw` settings
+//! on the model (they are stored, and `get_info` returns them as `name = value` lines); calibration
+//! commands of `hws` take the calibration time of the model and succeed while there is light; the
+//! numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the pulses of the
+//! clock.
+
+pub mod frame;
+pub mod hw;
+pub mod hws;
+pub mod mon;
+pub(super) mod profile;
+
+use crate::{
+    fault::{ApplyDeviceFault, DeviceFault},
+    model::{
+        optics::Rates,
+        qkd::{Phase, QkdLink},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// End of the QKD link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Alice: the transmitter.
+    Alice,
+    /// Bob: the receiver.
+    Bob,
+}
+
+/// One end of a Qline.
+pub struct Node {
+    side: Side,
+    link: Arc<QkdLink>,
+    settings: Mutex<BTreeMap<String, String>>,
+    saved: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+impl Node {
+    /// An end of this link.
+    #[must_use]
+    pub fn new(side: Side, link: Arc<QkdLink>) -> Arc<Self> {
+        Arc::new(Self {
+            side,
+            link,
+            settings: Mutex::default(),
+            saved: Mutex::default(),
+        })
+    }
+    /// Returns the end of the link.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.side
+    }
+    /// Returns the QKD link.
+    #[must_use]
+    pub fn link(&self) -> &Arc<QkdLink> {
+        &self.link
+    }
+    /// Returns the state of this end that commands can change, as text; the state of the link is
+    /// separate.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        format!(
+            "{:?} settings: {:?}\n{:?} saved: {saved:?}",
+            self.side,
+            self.settings(),
+            self.side
+        )
+    }
+    fn rates(&self) -> Rates {
+        self.link.rates()
+    }
+    fn is_calibrating(&self) -> bool {
+        matches!(
+            self.link.phase(),
+            Phase::Synchronising | Phase::Aligning | Phase::Calibrating
+        )
+    }
+    fn settings(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn save(&self, name: &str) {
+        let now = self.settings().clone();
+        self.saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), now);
+    }
+    /// Brings settings back; `false` if nothing was saved under this name.
+    fn load(&self, name: &str) -> bool {
+        let saved = self
+            .saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
+        match saved {
+            Some(settings) => {
+                *self.settings() = settings;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl ApplyDeviceFault for Node {
+    fn apply(&self, fault: &DeviceFault) -> Result<(), String> {
+        self.link.apply(fault)
+    }
+}
+
+/// Drives the decoders of all servers with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    use crate::wire::Session;
+    let link = QkdLink::new(
+        crate::model::qkd::LinkConfig::default(),
+        crate::Clock::manual(),
+        1,
+    );
+    for side in [Side::Alice, Side::Bob] {
+        let node = Node::new(side, Arc::clone(&link));
+        mon::Mon::new(Arc::clone(&node)).feed(input);
+        hw::Hw::new(Arc::clone(&node)).feed(input);
+        hws::Hws::new(node).feed(input);
+    }
+}
