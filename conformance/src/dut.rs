@@ -184,7 +184,13 @@ impl Dut {
             deviation
                 .expires
                 .parse::<jiff::civil::Date>()
-                .map_err(|_| format!("the deviation from {} expires on `{}`, which is not a date such as 2027-03-31", deviation.requirement, deviation.expires))?;
+                .map_err(|_| {
+                    format!(
+                        "the deviation from {} expires on `{}`, which is not a date such as \
+                         2027-03-31",
+                        deviation.requirement, deviation.expires
+                    )
+                })?;
         }
         Ok(())
     }
@@ -314,15 +320,18 @@ mod tests {
                 "colour",
             ),
             (
-                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'XXX-1'\nreason = 'r'\nexpires = '2027-01-01'",
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = \
+                 'XXX-1'\nreason = 'r'\nexpires = '2027-01-01'",
                 "XXX-1",
             ),
             (
-                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = ' '\nexpires = '2027-01-01'",
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = \
+                 'DEV-01'\nreason = ' '\nexpires = '2027-01-01'",
                 "no reason",
             ),
             (
-                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = 'DEV-01'\nreason = 'r'\nexpires = 'never'",
+                "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = \
+                 'DEV-01'\nreason = 'r'\nexpires = 'never'",
                 "no date",
             ),
         ] {

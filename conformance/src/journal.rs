@@ -95,7 +95,8 @@ impl fmt::Display for Snapshot {
             } => {
                 write!(
                     f,
-                    "monitor {port}: alarms {low:?} to {high:?} dBm, averaging {averaging:?} s, {wavelength:?} nm"
+                    "monitor {port}: alarms {low:?} to {high:?} dBm, averaging {averaging:?} s, \
+                     {wavelength:?} nm"
                 )
             }
             Self::Attenuation {

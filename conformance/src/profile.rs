@@ -47,7 +47,8 @@ impl Profile {
             .map(|(name, _)| name.as_str())
             .collect();
         Err(format!(
-            "profile `{name}` is for devices of the kind {}; this device is: {}; expected profile: {}",
+            "profile `{name}` is for devices of the kind {}; this device is: {}; expected \
+             profile: {}",
             self.kind,
             words.join(", "),
             if fitting.is_empty() {

@@ -47,7 +47,8 @@ impl Impact {
             Self::Observe => "reads only",
             Self::Reversible => "changes what carries no traffic, and puts it back",
             Self::Disruptive => {
-                "may interrupt traffic or key generation for a moment, and puts back what it changed"
+                "may interrupt traffic or key generation for a moment, and puts back what it \
+                 changed"
             }
             Self::Destructive => "spends or destroys what cannot be put back, such as keys",
         }
@@ -68,7 +69,8 @@ impl FromStr for Impact {
             .find(|i| i.name() == text)
             .ok_or_else(|| {
                 format!(
-                    "invalid impact `{text}`; expected observe, reversible, disruptive or destructive"
+                    "invalid impact `{text}`; expected observe, reversible, disruptive or \
+                     destructive"
                 )
             })
     }

@@ -189,7 +189,9 @@ fn announcement(session: &Session, chosen: &[&Case], takes: Option<String>) -> S
             "\n  what may be touched: {}",
             session.dut.scope().unwrap_or_else(|| {
                 if session.dut.target_kind() == TargetKind::Device {
-                    "nothing, since the file names no ports, channel, parameters, keys or generation; what would touch them is not run".to_owned()
+                    "nothing, since the file names no ports, channel, parameters, keys or \
+                     generation; what would touch them is not run"
+                        .to_owned()
                 } else {
                     "all of the emulator".to_owned()
                 }
@@ -325,11 +327,20 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
         let sent = notes.records.iter().find(|r| r.changes);
         let broken = match case.impact {
             Impact::Observe => match (sent, moved) {
-                (Some(record), _) => Some(format!("it is declared to observe, and `{}`, which may change the device, was sent", record.name)),
-                (None, true) => Some("it is declared to observe, nothing that changes was sent, and the device has changed".to_owned()),
+                (Some(record), _) => Some(format!(
+                    "it is declared to observe, and `{}`, which may change the device, was sent",
+                    record.name
+                )),
+                (None, true) => Some(
+                    "it is declared to observe, nothing that changes was sent, and the device has \
+                     changed"
+                        .to_owned(),
+                ),
                 (None, false) => None,
             },
-            Impact::Reversible | Impact::Disruptive if before.as_deref().map(lasting) != after.as_deref().map(lasting) => {
+            Impact::Reversible | Impact::Disruptive
+                if before.as_deref().map(lasting) != after.as_deref().map(lasting) =>
+            {
                 Some("what it changed was not put back".to_owned())
             }
             _ => None,
@@ -493,7 +504,8 @@ pub(crate) async fn run(
             if left_changed {
                 request.left_changed.store(true, Ordering::Relaxed);
                 never_begun = format!(
-                    "what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the device",
+                    "what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the \
+                     device",
                     case.id
                 );
                 watcher.warn(&format!("{dut}: {never_begun}"));
@@ -623,8 +635,8 @@ async fn wait_for_earlier(
         {
             request.left_changed.store(true, Ordering::Relaxed);
             return Err(format!(
-                "what {} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more was \
-                 done to the device",
+                "what {} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more \
+                 was done to the device",
                 printable(case, 100)
             ));
         }

@@ -79,7 +79,8 @@ impl Suite {
         });
         if asked > dut.impact {
             return Err(format!(
-                "{}: {asked} was asked for, and its file allows {}; write impact = \"{asked}\" into it if that is right",
+                "{}: {asked} was asked for, and its file allows {}; write impact = \"{asked}\" \
+                 into it if that is right",
                 dut.name, dut.impact
             ));
         }

@@ -213,8 +213,8 @@ mod tests {
     #[tokio::test]
     async fn client_files_name_every_device_and_keep_secrets_separate() {
         use std::os::unix::fs::PermissionsExt;
-        let text = "[emulators.enc]\nprofile = 'nokia-sros-macsec-pair'\n\
-                    [emulators.olp]\nprofile = 'fs-olp'\n";
+        let text = "[emulators.enc]\nprofile = 'nokia-sros-macsec-pair'\n[emulators.olp]\nprofile \
+                    = 'fs-olp'\n";
         let all = Testbed::parse(text).unwrap().start().await.unwrap();
         let files = ClientFiles::write(&all).unwrap();
         for path in [files.credentials(), files.inventory()] {
@@ -240,7 +240,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_brings_up_many_and_names_what_is_wrong() {
-        let good = "seed = 3\n[emulators.a]\nprofile = 'polatis-16x16'\nset = { size = '4x4', input = '1:-3' }\n[emulators.b]\nprofile = 'idq-quantis'\n";
+        let good = "seed = 3\n[emulators.a]\nprofile = 'polatis-16x16'\nset = { size = '4x4', \
+                    input = '1:-3' }\n[emulators.b]\nprofile = 'idq-quantis'\n";
         let all = Testbed::parse(good).unwrap().start().await.unwrap();
         assert_eq!(all.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert!(all["a"].ready().uri.starts_with("polatis+tcp://127.0.0.1:"));

@@ -43,7 +43,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 /// A run that serves; killed if a test ends before it does.
 struct Serving {
     child: Child,
-    orders: Option<ChildStdin>,
+    commands: Option<ChildStdin>,
     lines: Option<BufReader<ChildStdout>>,
 }
 
@@ -63,10 +63,10 @@ impl Serving {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (orders, lines) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        let (commands, lines) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
         Self {
             child,
-            orders,
+            commands,
             lines,
         }
     }
@@ -75,14 +75,14 @@ impl Serving {
         self.lines.as_mut().unwrap().read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("no JSON line ({e}): {line:?}"))
     }
-    fn command(&mut self, order: &str) -> Value {
-        writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
+    fn command(&mut self, command: &str) -> Value {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
         self.line()
     }
     /// Closes its standard input: it ends well, and has printed nothing more.
     #[track_caller]
     fn end(mut self) {
-        drop(self.orders.take());
+        drop(self.commands.take());
         let mut rest = String::new();
         self.lines
             .as_mut()
@@ -238,16 +238,16 @@ fn commands_are_answered_and_invalid_ones_reported() {
         serving.command("set input=3:-12.5")["done"],
         "set input=3:-12.5"
     );
-    for (order, why) in [
+    for (command, why) in [
         ("fault earthquake", "docs/emulators.md"),
         ("set input=99:0", "1 to 16"),
         ("set baud=9600", "input"),
         ("dance", "fault SPEC"),
     ] {
-        let answer = serving.command(order);
+        let answer = serving.command(command);
         assert!(
             answer["error"].as_str().is_some_and(|e| e.contains(why)),
-            "{order}: {answer}"
+            "{command}: {answer}"
         );
     }
     serving.end();
@@ -275,7 +275,7 @@ fn a_signal_ends_it_though_its_input_is_open() {
             .recv_timeout(Duration::from_secs(20))
             .expect("it ends although its input is open");
         assert_eq!(read.unwrap(), 0, "it says nothing more");
-        assert!(serving.orders.is_some() && serving.child.wait().unwrap().success());
+        assert!(serving.commands.is_some() && serving.child.wait().unwrap().success());
         assert!(!link.is_symlink(), "the link goes with it");
     }
 }
@@ -367,10 +367,10 @@ fn a_link_leads_to_the_pseudo_terminal() {
                 .is_char_device(),
             "{ready}"
         );
-        let told = std::fs::canonicalize(serial["address"].as_str().unwrap()).unwrap();
+        let reported = std::fs::canonicalize(serial["address"].as_str().unwrap()).unwrap();
         assert_eq!(
             std::fs::canonicalize(&link).unwrap(),
-            told,
+            reported,
             "the link and the endpoint are one: {ready}"
         );
         serving.end();
@@ -494,9 +494,9 @@ fn output_that_cannot_be_written_does_not_end_the_emulator() {
         command.stdout(full()).stderr(full());
         let mut process = Process(command.spawn().unwrap());
         until("it serves", || answers(&address));
-        if let Some(mut orders) = process.0.stdin.take() {
-            writeln!(orders, "fault delay=1ms").unwrap();
-            drop(orders);
+        if let Some(mut commands) = process.0.stdin.take() {
+            writeln!(commands, "fault delay=1ms").unwrap();
+            drop(commands);
         } else {
             process.signal(Signal::SIGTERM);
         }
@@ -528,11 +528,11 @@ fn too_few_file_descriptors_are_an_error_and_not_a_panic() {
             .output()
             .unwrap();
         let code = output.status.code();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(!told.contains("panicked"), "{limit}: {told}");
+        let reported = String::from_utf8_lossy(&output.stderr);
+        assert!(!reported.contains("panicked"), "{limit}: {reported}");
         assert!(
             matches!(code, Some(0 | 1 | 70 | 127)),
-            "{limit}: {code:?} {told}"
+            "{limit}: {code:?} {reported}"
         );
     }
 }
@@ -631,7 +631,7 @@ fn log_lines_after_foreign_datagrams(log: Option<&str>) -> usize {
         .spawn()
         .unwrap();
     let mut serving = Serving {
-        orders: child.stdin.take(),
+        commands: child.stdin.take(),
         lines: child.stdout.take().map(BufReader::new),
         child,
     };

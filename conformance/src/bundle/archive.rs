@@ -110,7 +110,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     };
     write(&files, &mut same)?;
     if !same.so_far || !same.rest.is_empty() {
-        return Err("it was packed anew, or has bytes that belong to no file: a bundle is kept as it was made".to_owned());
+        return Err(
+            "it was packed anew, or has bytes that belong to no file: a bundle is kept as it was \
+             made"
+                .to_owned(),
+        );
     }
     Ok(files)
 }

@@ -58,7 +58,8 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
             )
         };
         return Err(vec![format!(
-            "the signature does not fit: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the key {fingerprint} did not sign it{whose}"
+            "the signature does not fit: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the \
+             key {fingerprint} did not sign it{whose}"
         )]);
     }
 

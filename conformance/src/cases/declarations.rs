@@ -348,7 +348,8 @@ async fn agree(b: &CaseContext) -> CaseOutcome {
     }
     if can(Op::SetParameter) != device.parameters().iter().any(|p| p.writable) {
         return fail(
-            "it declares to write parameters, and has none that can be written, or the other way round",
+            "it declares to write parameters, and has none that can be written, or the other way \
+             round",
         );
     }
     if let Ok(meter) = opened.power_meter() {

@@ -70,7 +70,8 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     let restored = of(&|kind| matches!(kind, EventKind::LinkRestored));
     ensure(lost <= 1 && restored == lost, || {
         format!(
-            "one closed connection was reported as {lost} losses and {restored} recoveries of the link"
+            "one closed connection was reported as {lost} losses and {restored} recoveries of the \
+             link"
         )
     })?;
     let mut before = None;

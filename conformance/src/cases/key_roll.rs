@@ -216,7 +216,8 @@ impl Pair {
             // The file names one channel: any other of a real far end may carry traffic of others.
             None if b.session.dut.target_kind() == TargetKind::Device => {
                 return Err(NotPassed::Disabled(format!(
-                    "the far end has no channel `{wanted}`; if it goes by another name, write peer_channel = \"..\""
+                    "the far end has no channel `{wanted}`; if it goes by another name, write \
+                     peer_channel = \"..\""
                 )));
             }
             None => there
@@ -301,7 +302,11 @@ impl Pair {
 async fn agreeing(b: &CaseContext, case: impl Future<Output = CaseOutcome>) -> CaseOutcome {
     let alone = b.uris().len() < 2;
     if alone && slots(&*open(b).await?).is_err() {
-        return Err(NotPassed::Disabled("what is staged replaces the secret in use, so it needs the far end: name it with peer =".to_owned()));
+        return Err(NotPassed::Disabled(
+            "what is staged replaces the secret in use, so it needs the far end: name it with \
+             peer ="
+                .to_owned(),
+        ));
     }
     let verdict = case.await;
     b.script().clear();

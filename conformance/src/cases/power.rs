@@ -229,9 +229,22 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
     }
     restore::with_restore(b, &opened, monitor_snapshot(&before), async {
         for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
-            b.call(Op::SetMonitor, meter.set_monitor(port, &MonitorSetting::Alarms(AlarmLevels { low, high: None }))).await?;
+            b.call(
+                Op::SetMonitor,
+                meter.set_monitor(
+                    port,
+                    &MonitorSetting::Alarms(AlarmLevels { low, high: None }),
+                ),
+            )
+            .await?;
             let now = b.call(Op::Monitor, meter.monitor(port)).await?.alarmed;
-            ensure(now == Some(alarmed), || format!("the power is {}, the low level of the alarm {low:?}, and the alarm is active: {now:?}", power.value))?;
+            ensure(now == Some(alarmed), || {
+                format!(
+                    "the power is {}, the low level of the alarm {low:?}, and the alarm is \
+                     active: {now:?}",
+                    power.value
+                )
+            })?;
         }
         Ok(())
     })

@@ -235,7 +235,8 @@ async fn paths(b: &CaseContext) -> CaseOutcome {
             {
                 ensure(path.failed != Some(false), || {
                     format!(
-                        "path {} has {}, below the threshold {threshold}, and is reported as available",
+                        "path {} has {}, below the threshold {threshold}, and is reported as \
+                         available",
                         path.path, power.value
                     )
                 })?;

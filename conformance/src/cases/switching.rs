@@ -608,7 +608,8 @@ async fn interrupted_at(
             match result {
                 Ok(_) => ensure(before != b.state(), || {
                     format!(
-                        "at exchange {place}: it was called applied, and the device has not changed"
+                        "at exchange {place}: it was called applied, and the device has not \
+                         changed"
                     )
                 })?,
                 Err(error) => {
@@ -647,7 +648,8 @@ async fn stale(b: &CaseContext) -> CaseOutcome {
             let now = paths(b, &**switch).await?;
             ensure(now == *wanted, || {
                 format!(
-                    "the second time it was refused, and the switch is at {now} instead of {wanted}"
+                    "the second time it was refused, and the switch is at {now} instead of \
+                     {wanted}"
                 )
             })
         })
@@ -726,22 +728,40 @@ async fn side_by_side(b: &CaseContext) -> CaseOutcome {
         restore::plan(&*switch, &present, &one).await?,
         restore::plan(&*switch, &present, &two).await?,
     ];
-    restore::with_restore(b, &opened, Snapshot::Connections(present.to_string()), async {
-        let (first, second) = tokio::join!(switch.apply(&plans[0]), switch.apply(&plans[1]));
-        let now = paths(b, &*switch).await?;
-        for (result, wanted) in [(&first, &one), (&second, &two)] {
-            match result {
-                Ok(_) => {}
-                Err(e) => ensure(matches!(e.kind(), ErrorKind::StateChanged | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)), || {
-                    format!("of two plans at once, the one for {wanted} ended with {e}")
-                })?,
+    restore::with_restore(
+        b,
+        &opened,
+        Snapshot::Connections(present.to_string()),
+        async {
+            let (first, second) = tokio::join!(switch.apply(&plans[0]), switch.apply(&plans[1]));
+            let now = paths(b, &*switch).await?;
+            for (result, wanted) in [(&first, &one), (&second, &two)] {
+                match result {
+                    Ok(_) => {}
+                    Err(e) => ensure(
+                        matches!(
+                            e.kind(),
+                            ErrorKind::StateChanged
+                                | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+                        ),
+                        || format!("of two plans at once, the one for {wanted} ended with {e}"),
+                    )?,
+                }
             }
-        }
-        let won = [(&first, &one), (&second, &two)].iter().filter(|(result, wanted)| result.is_ok() && now == **wanted).count();
-        ensure(won == 1 && (first.is_err() || second.is_err()), || {
-            format!("two plans for the same ports at once: {:?} and {:?}, and the switch is at {now}", first.is_ok(), second.is_ok())
-        })
-    })
+            let won = [(&first, &one), (&second, &two)]
+                .iter()
+                .filter(|(result, wanted)| result.is_ok() && now == **wanted)
+                .count();
+            ensure(won == 1 && (first.is_err() || second.is_err()), || {
+                format!(
+                    "two plans for the same ports at once: {:?} and {:?}, and the switch is at \
+                     {now}",
+                    first.is_ok(),
+                    second.is_ok()
+                )
+            })
+        },
+    )
     .await
 }
 
@@ -812,16 +832,23 @@ async fn at_once(b: &CaseContext) -> CaseOutcome {
         plan,
         ..
     } = &planned;
-    planned.putting_back(b, async {
-        b.call(Op::Apply, switch.apply(plan)).await?;
-        for nth in 1..=3 {
-            let now = b.call(Op::Connections, switch.connections()).await?;
-            let right = now.value == *wanted || now.quality == Quality::Stale;
-            ensure(right, || format!("reading {nth} after the change shows {}, where {wanted} was applied, and calls it {:?}", now.value, now.quality))?;
-        }
-        Ok(())
-    })
-    .await
+    planned
+        .putting_back(b, async {
+            b.call(Op::Apply, switch.apply(plan)).await?;
+            for nth in 1..=3 {
+                let now = b.call(Op::Connections, switch.connections()).await?;
+                let right = now.value == *wanted || now.quality == Quality::Stale;
+                ensure(right, || {
+                    format!(
+                        "reading {nth} after the change shows {}, where {wanted} was applied, and \
+                         calls it {:?}",
+                        now.value, now.quality
+                    )
+                })?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// More than any plan here has changes.
@@ -971,40 +998,44 @@ async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
         plan,
         ..
     } = &planned;
-    planned.putting_back(b, async {
-        // Exchange at which the second operator acts: after the check, before the read-back.
-        let sent = b.records().len();
-        b.call(Op::Apply, switch.apply(plan)).await?;
-        let records = b.records();
-        let changing = records[sent..]
-            .iter()
-            .position(|r| r.changes)
-            .ok_or_else(|| NotPassed::Broken("the apply sent nothing that changes".to_owned()))?;
-        restore::change_to(&**switch, present).await?;
-        let order = conflicting_change(&**switch, present, wanted)?;
-        b.fault(&format!("{order}@after={changing}@once"))?;
-        let before = b.state();
-        let result = b.call(Op::Apply, switch.apply(plan)).await;
-        b.fault("clear")?;
-        match result {
-            Ok(_) => {
-                let now = paths(b, &**switch).await?;
-                ensure(now == *wanted, || {
-                    format!(
-                        "it was called applied, and a second operator has left the switch at {now}"
-                    )
-                })
+    planned
+        .putting_back(b, async {
+            // Exchange at which the second operator acts: after the check, before the read-back.
+            let sent = b.records().len();
+            b.call(Op::Apply, switch.apply(plan)).await?;
+            let records = b.records();
+            let changing = records[sent..]
+                .iter()
+                .position(|r| r.changes)
+                .ok_or_else(|| {
+                    NotPassed::Broken("the apply sent nothing that changes".to_owned())
+                })?;
+            restore::change_to(&**switch, present).await?;
+            let order = conflicting_change(&**switch, present, wanted)?;
+            b.fault(&format!("{order}@after={changing}@once"))?;
+            let before = b.state();
+            let result = b.call(Op::Apply, switch.apply(plan)).await;
+            b.fault("clear")?;
+            match result {
+                Ok(_) => {
+                    let now = paths(b, &**switch).await?;
+                    ensure(now == *wanted, || {
+                        format!(
+                            "it was called applied, and a second operator has left the switch at \
+                             {now}"
+                        )
+                    })
+                }
+                Err(error) => {
+                    let right = matches!(
+                        error.kind(),
+                        ErrorKind::StateChanged
+                            | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
+                    );
+                    ensure(right, || format!("a second operator came between: {error}"))?;
+                    b.check_reported_effect(&before, &error)
+                }
             }
-            Err(error) => {
-                let right = matches!(
-                    error.kind(),
-                    ErrorKind::StateChanged
-                        | ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied)
-                );
-                ensure(right, || format!("a second operator came between: {error}"))?;
-                b.check_reported_effect(&before, &error)
-            }
-        }
-    })
-    .await
+        })
+        .await
 }

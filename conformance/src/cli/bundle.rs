@@ -163,8 +163,8 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         return Ok(0);
     }
     one_line(
-        "The signature matches the key inside the bundle, which anyone could have put there: give --key \
-         with the key that you have from the lab.",
+        "The signature matches the key inside the bundle, which anyone could have put there: give \
+         --key with the key that you have from the lab.",
     );
     Ok(3)
 }

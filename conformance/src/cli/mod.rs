@@ -55,7 +55,9 @@ struct Cli {
 enum Command {
     /// Runs the suite on devices under test, and writes results and reports.
     #[command(
-        after_help = "Examples:\n  qkd-conform run polatis-rack3.toml --list\n  qkd-conform run polatis-rack3.toml --out observe\n  qkd-conform run polatis-rack3.toml --impact disruptive --out disruptive"
+        after_help = "Examples:\n  qkd-conform run polatis-rack3.toml --list\n  qkd-conform run \
+                      polatis-rack3.toml --out observe\n  qkd-conform run polatis-rack3.toml \
+                      --impact disruptive --out disruptive"
     )]
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
@@ -65,14 +67,16 @@ enum Command {
     Faults(faults::Arguments),
     /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
     #[command(
-        after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out both"
+        after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out \
+                      both"
     )]
     Report(report::Arguments),
     /// Makes a key that signs bundles.
     Keygen(bundle::Keygen),
     /// Packs results, reports and transcripts into one signed file.
     #[command(
-        after_help = "Example:\n  qkd-conform bundle disruptive/results.json --key keys/lab.key --out lab.qkdreport"
+        after_help = "Example:\n  qkd-conform bundle disruptive/results.json --key keys/lab.key \
+                      --out lab.qkdreport"
     )]
     Bundle(bundle::Bundle),
     /// Says whether a bundle is what its signer made, without a network.

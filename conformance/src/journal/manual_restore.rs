@@ -59,7 +59,8 @@ pub(super) fn of_another_version(
         }
     }
     text.push_str(
-        "\n  restore it with that version and --resume, or by hand as above; then remove the journal",
+        "\n  restore it with that version and --resume, or by hand as above; then remove the \
+         journal",
     );
     text
 }

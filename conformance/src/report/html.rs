@@ -586,10 +586,9 @@ fn summary(run: &Run) -> Vec<String> {
         Verdict::Inconclusive if run.interrupted => {
             "The run was interrupted; no completed case has failed.".to_owned()
         }
-        Verdict::Inconclusive => {
-            "No completed case has failed, but some results could not be determined, or no case ran."
-                .to_owned()
-        }
+        Verdict::Inconclusive => "No completed case has failed, but some results could not be \
+                                  determined, or no case ran."
+            .to_owned(),
         Verdict::DoesNotConform => {
             let n = run.count(Outcome::Fail);
             format!(
@@ -601,14 +600,21 @@ fn summary(run: &Run) -> Vec<String> {
     out.push(
         match run.on {
             TargetKind::EmulatorInMemory => {
-                "Tested on an emulator of this project, in memory, under virtual time. That tests the driver against public facts; no device of the vendor was there, and nothing is said of one."
+                "Tested on an emulator of this project, in memory, under virtual time. That tests \
+                 the driver against public facts; no device of the vendor was there, and nothing \
+                 is said of one."
             }
             TargetKind::EmulatorOnWire => {
-                "Tested on an emulator of this project, over a real wire. That tests the driver and its link; no device of the vendor was there, and nothing is said of one."
+                "Tested on an emulator of this project, over a real wire. That tests the driver \
+                 and its link; no device of the vendor was there, and nothing is said of one."
             }
-            TargetKind::Recording => "Tested on a recording of an earlier run: the driver still reads what was recorded. No device was there.",
+            TargetKind::Recording => {
+                "Tested on a recording of an earlier run: the driver still reads what was \
+                 recorded. No device was there."
+            }
             TargetKind::Device => {
-                "Tested on the target at this address: a device or an emulator. The suite cannot distinguish them; the signer of this report is responsible for this statement."
+                "Tested on the target at this address: a device or an emulator. The suite cannot \
+                 distinguish them; the signer of this report is responsible for this statement."
             }
         }
         .to_owned(),

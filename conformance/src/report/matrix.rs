@@ -60,7 +60,8 @@ pub(crate) fn families(results: &Results) -> Vec<Family<'_>> {
 #[must_use]
 pub fn render(results: &Results) -> String {
     let mut out = format!(
-        "# Conformance matrix\n\n{} {}, begun {}, requirements {}.\n\n| | device under test | verdict | on what |\n|---|---|---|---|\n",
+        "# Conformance matrix\n\n{} {}, begun {}, requirements {}.\n\n| | device under test | \
+         verdict | on what |\n|---|---|---|---|\n",
         cell(&results.suite.name),
         cell(&results.suite.version),
         cell(&results.begun),
@@ -147,7 +148,10 @@ mod tests {
         assert!(text.contains("| SWI-01 | ✗ |"), "{text}");
         assert!(text.contains("| DEV-01 | ✓ | ✓ |"), "{text}");
         assert!(
-            text.contains("| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform: 2 of 6 requirements failed, 1 not tested; with injected faults: loss=0.2"),
+            text.contains(
+                "| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform: 2 of 6 \
+                 requirements failed, 1 not tested; with injected faults: loss=0.2"
+            ),
             "{text}"
         );
         for line in text.lines().filter(|l| l.starts_with('|')) {

@@ -75,7 +75,8 @@ pub fn merge(all: Vec<Results>) -> Result<Results, String> {
                 )
             };
             return Err(format!(
-                "these results were made by different suites, {} and {}: a matrix of both would mislead",
+                "these results were made by different suites, {} and {}: a matrix of both would \
+                 mislead",
                 name(&merged),
                 name(&next)
             ));

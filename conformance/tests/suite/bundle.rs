@@ -27,7 +27,10 @@ fn from_a_run_to_a_verified_bundle() {
     let dut = |name: &str| {
         std::fs::write(
             folder.path().join(format!("{name}.toml")),
-            format!("name = '{name}'\nprofile = 'one-by-n-switch'\nemulator = 'agiltron-selfalign'\naccept = ['agiltron.acknowledged-is-moved']\n"),
+            format!(
+                "name = '{name}'\nprofile = 'one-by-n-switch'\nemulator = \
+                 'agiltron-selfalign'\naccept = ['agiltron.acknowledged-is-moved']\n"
+            ),
         )
         .unwrap();
         conform(

@@ -30,9 +30,9 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     Assumption {
         id: "polatis.error-codes-scpi99",
         statement: "Error numbers follow SCPI-99; any number but 0 means that the command was \
-            refused.",
+                    refused.",
         source: "PyPI cloudshell-cli 6.0.0 scpi_session.py takes 0 for no error and numbers below \
-            for errors; SCPI-99, 21.8.2",
+                 for errors; SCPI-99, 21.8.2",
         disproof: "A set command that took effect is answered by another number than 0.",
         operations: &[],
     },
@@ -40,54 +40,54 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         id: "polatis.serial-38400",
         statement: "The serial console runs at 38400 8N1, takes CR LF and answers with CR.",
         source: "one third-party README (public archive id:63190900619); the vendor's manual was \
-            not seen",
+                 not seen",
         disproof: "The console does not answer `*idn?` at this speed; give baud=.",
         operations: &[],
     },
     Assumption {
         id: "polatis.snmp-power-milli",
         statement: "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.",
-        source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies the \
-            value into its own range of -6000 to 2800, which would be hundredths",
+        source: "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies \
+                 the value into its own range of -6000 to 2800, which would be hundredths",
         disproof: "SNMP and TL1 report powers of the same port that differ by a factor of ten.",
         operations: &[],
     },
     Assumption {
         id: "polatis.snmp-mirror-rows",
         statement: "The polatisOxcPortPatch rows of both ports of a path show each other, \
-            whichever of them was set.",
+                    whichever of them was set.",
         source: "the connections are bidirectional, and UFABC PolatisOXC reads either row (public \
-            archive id:52513912784)",
+                 archive id:52513912784)",
         disproof: "After a path was set, reading the paths is answered by rows that contradict \
-            each other.",
+                   each other.",
         operations: &[],
     },
     Assumption {
         id: "polatis.relative-level-is-below",
         statement: "The level of an attenuator in relative mode is how far its output lies below \
-            that of the reference port, in dB. Not accepted, it is only read.",
+                    that of the reference port, in dB. Not accepted, it is only read.",
         source: "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of \
-            polatisVoaRefport (id:52513912784); no source tells the sign",
+                 polatisVoaRefport (id:52513912784); no source tells the sign",
         disproof: "With a level of 3 dB the output lies 3 dB above that of the reference port, or \
-            the level is refused.",
+                   the level is refused.",
         operations: &[],
     },
     Assumption {
         id: "polatis.aps-live-by-path",
-        statement: "Where a working port has no path and just one of its protecting ports has, the \
-            signal has gone over to that one.",
+        statement: "Where a working port has no path and just one of its protecting ports has, \
+                    the signal has gone over to that one.",
         source: "a switch-over reports working, protection and connected port (public archive \
-            id:52513912784); no object tells where the signal is",
+                 id:52513912784); no object tells where the signal is",
         disproof: "A user connects the protection port alone, and the group is reported to have \
-            gone over.",
+                   gone over.",
         operations: &[],
     },
     Assumption {
         id: "polatis.inhswpr-is-lockout",
         statement: "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and \
-            none lifts that.",
-        source: "the names of the enumeration only (public archive id:52513912784): inhibit switch \
-            to protecting",
+                    none lifts that.",
+        source: "the names of the enumeration only (public archive id:52513912784): inhibit \
+                 switch to protecting",
         disproof: "With inhswpr desired, an alarm of the trigger moves the signal.",
         operations: &[Operation::ProtectionCommand],
     },
@@ -123,7 +123,7 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[Verification {
         of: VerificationScope::Emulator,
         what: "this repository's emulator, over TCP, a PTY and SNMP; its SCPI is also driven by \
-            PyVISA with pyvisa-py",
+               PyVISA with pyvisa-py",
     }],
     assumptions: ASSUMPTIONS,
     unknowns: &[
@@ -134,8 +134,8 @@ pub static INFO: DriverInfo = DriverInfo {
         "the words of errors, of closed shutters and of kinds of monitor",
         "TL1: whether a port has failed; the unit of its idle time-out; the speed of the USB \
          serial port, which baud= must name",
-        "SNMP: whether an alarm is active; the newer columns of the attenuators, which ONOS uses; how \
-         long a switch-over takes",
+        "SNMP: whether an alarm is active; the newer columns of the attenuators, which ONOS uses; \
+         how long a switch-over takes",
         "the bounds of wavelengths, thresholds and attenuations: the switch refuses what it cannot",
         "the modes FIX and CONV of attenuators, which are shown and never set",
     ],
@@ -148,13 +148,13 @@ pub static INFO: DriverInfo = DriverInfo {
         UriParameter {
             name: "baud",
             help: "speed of the serial line; default 38400 for SCPI (assumption \
-                polatis.serial-38400), needed for TL1",
+                   polatis.serial-38400), needed for TL1",
             required: false,
         },
         UriParameter {
             name: "power-scale",
             help: "SNMP: dBm in one step of polatisOpmPower; default 0.001 (assumption \
-                polatis.snmp-power-milli)",
+                   polatis.snmp-power-milli)",
             required: false,
         },
     ],
@@ -176,9 +176,9 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     resynchronises: "TCP: a new connection; TL1 also knows its replies by their tags. Serial: \
-        `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no other query is \
-        answered by four fields with this maker, product and serial, or by this serial number. \
-                     SNMP matches replies by request id.",
+                     `*idn?`, or TL1's RTRV-INV, until its answer, then quiet for 300 ms; no \
+                     other query is answered by four fields with this maker, product and serial, \
+                     or by this serial number. SNMP matches replies by request id.",
 };
 
 /// Drives every decoder of the three interfaces with arbitrary bytes.

@@ -32,12 +32,13 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[Verification {
         of: VerificationScope::Emulator,
         what: "this repository's emulator, in memory and on PTYs; PyVISA with pyvisa-py runs \
-            PnPQ's wait loop on that emulator",
+               PnPQ's wait loop on that emulator",
     }],
     assumptions: &[],
     unknowns: &[
         "the reply to a command that the switch does not know",
-        "the texts of `T?` and `I?`, and whether they distinguish a 1x2 from a 2x2: model= is required",
+        "the texts of `T?` and `I?`, and whether they distinguish a 1x2 from a 2x2: model= is \
+         required",
         "position after power-up, and whether the paths hold without power",
         "how long a path takes to settle",
     ],
@@ -52,7 +53,7 @@ pub static INFO: DriverInfo = DriverInfo {
     // What the answer begins with is not public.
     probes: &[],
     resynchronises: "`I?` until this board's very name, then quiet for 300 ms; a position is one \
-        digit, which is never taken for a name.",
+                     digit, which is never taken for a name.",
 };
 
 /// The driver for Thorlabs OSW switches.

@@ -28,7 +28,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         id: "veriqloud-qline.online-is-generating",
         statement: "`probably online` means that keys are generated.",
         source: "Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor \
-            calibrating for online",
+                 calibrating for online",
         disproof: "The link is `probably online` and no key comes.",
         operations: &[Operation::ModuleStatus],
     },

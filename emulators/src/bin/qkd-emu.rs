@@ -64,7 +64,10 @@ enum Command {
     /// With --control, each line `fault SPEC` or `set NAME=VALUE` on standard input is applied and
     /// answered with one JSON line.
     #[command(
-        after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are listed in docs/emulators.md."
+        after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link \
+                      /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  \
+                      qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are \
+                      listed in docs/emulators.md."
     )]
     Run {
         /// A profile, as `list` names it.
@@ -170,7 +173,11 @@ async fn run(command: Command) -> io::Result<()> {
                         "    --set {}=…  {}{}",
                         s.name,
                         s.help,
-                        if s.live { " (also while running)" } else { "" }
+                        if s.runtime {
+                            " (also while running)"
+                        } else {
+                            ""
+                        }
                     ));
                 }
             }

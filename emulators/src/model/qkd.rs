@@ -124,7 +124,7 @@ struct State {
     settled: Duration,
     bits: f64,
     /// Starts, stops, calibrations, drains and reboots so far.
-    orders: u64,
+    commands: u64,
     random: ChaCha12Rng,
 }
 
@@ -212,7 +212,7 @@ impl QkdLink {
             ready: config.running.then_some(now),
             settled: now,
             bits: config.stored.min(config.capacity) as f64,
-            orders: 0,
+            commands: 0,
             random: ChaCha12Rng::seed_from_u64(seed),
         };
         let core = Arc::new(Core {
@@ -299,9 +299,9 @@ impl QkdLink {
             "stopped"
         };
         format!(
-            "module: {module}\ncommands: {}\nfailed: {}\nkeys taken: {keys}, fetched by the peer: {twins}, waiting for the peer: {waiting}, \
-             twins that expired: {expired}",
-            state.orders, state.failed
+            "module: {module}\ncommands: {}\nfailed: {}\nkeys taken: {keys}, fetched by the peer: \
+             {twins}, waiting for the peer: {waiting}, twins that expired: {expired}",
+            state.commands, state.failed
         )
     }
     /// Sets how long a twin waits for its slave.
@@ -315,7 +315,7 @@ impl QkdLink {
     pub fn start(&self) -> std::result::Result<(), ChangeRefusal> {
         self.change_faults.check()?;
         let mut state = self.core.settle();
-        state.orders += 1;
+        state.commands += 1;
         state.ready = Some(state.settled + self.timings().total());
         Ok(())
     }
@@ -326,7 +326,7 @@ impl QkdLink {
     pub fn stop(&self) -> std::result::Result<(), ChangeRefusal> {
         self.change_faults.check()?;
         let mut state = self.core.settle();
-        state.orders += 1;
+        state.commands += 1;
         state.ready = None;
         Ok(())
     }
@@ -337,7 +337,7 @@ impl QkdLink {
     pub fn calibrate(&self) -> std::result::Result<(), ChangeRefusal> {
         self.change_faults.check()?;
         let mut state = self.core.settle();
-        state.orders += 1;
+        state.commands += 1;
         state.ready = Some(state.settled + self.timings().calibrate);
         Ok(())
     }
@@ -364,7 +364,7 @@ impl QkdLink {
     /// Loses power: keys are gone, the phases begin again.
     pub fn reboot(&self) {
         self.path(|state| {
-            state.orders += 1;
+            state.commands += 1;
             state.bits = 0.0;
         });
         self.pool.discard();
@@ -384,20 +384,21 @@ impl ApplyDeviceFault for QkdLink {
             DeviceFault::Fail => self.set_failed(true),
             DeviceFault::Refuse(n) => self.change_faults.refuse(*n),
             DeviceFault::Full => self.change_faults.set_full(true),
-            DeviceFault::Operator(order) => {
-                let done = match order.as_str() {
+            DeviceFault::Operator(command) => {
+                let done = match command.as_str() {
                     "start" => self.start(),
                     "stop" => self.stop(),
                     "calibrate" => self.calibrate(),
                     "drain" => {
                         let mut state = self.core.settle();
-                        state.orders += 1;
+                        state.commands += 1;
                         state.bits = 0.0;
                         Ok(())
                     }
                     _ => {
                         return Err(format!(
-                            "invalid operator action `{order}`; expected one of: start, stop, calibrate, drain"
+                            "invalid operator action `{command}`; expected one of: start, stop, \
+                             calibrate, drain"
                         ));
                     }
                 };

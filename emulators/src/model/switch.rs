@@ -252,7 +252,8 @@ impl Switch {
             ..
         } = &*state;
         let mut text = format!(
-            "connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: {failed:?}\nboot: {boot:?}"
+            "connections: {connections}\nsaved: {saved}\ndisabled: {disabled:?}\nfailed: \
+             {failed:?}\nboot: {boot:?}"
         );
         // Default values are omitted: a large matrix has hundreds of each.
         let usual = Monitor::default().to_string();
@@ -556,7 +557,8 @@ impl Switch {
             "enable" => self.enable(&list()?, true),
             _ => {
                 return Err(format!(
-                    "`{verb}` is nothing that an operator of a switch does: connect, disconnect, clear, disable, enable"
+                    "`{verb}` is nothing that an operator of a switch does: connect, disconnect, \
+                     clear, disable, enable"
                 ));
             }
         };

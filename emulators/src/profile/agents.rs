@@ -21,17 +21,17 @@ const PRIV_PASSWORD: &str = "emulated-priv";
 pub(crate) const TRAP_TARGET: Setting = Setting {
     name: "trap-target",
     help: "host:port to which both ends send their traps; default: none",
-    live: false,
+    runtime: false,
 };
 pub(crate) const COMMUNITY: Setting = Setting {
     name: "community",
     help: "SNMPv2c community that may read; default: none",
-    live: false,
+    runtime: false,
 };
 pub(crate) const TIME_FACTOR: Setting = Setting {
     name: "time-factor",
     help: "how much faster than real the model's time runs; default 1",
-    live: false,
+    runtime: false,
 };
 
 pub(crate) fn clock(options: &Options) -> io::Result<Clock> {
@@ -111,7 +111,8 @@ impl AgentAccess {
         });
         let files = tempfile::tempdir()?;
         let text = format!(
-            "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
+            "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = \
+             {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
         );
         ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
         Ok(Self {

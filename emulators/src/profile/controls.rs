@@ -10,7 +10,7 @@ type RuntimeSetter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 pub(crate) struct Controls {
     /// One for each end.
     faults: Vec<FaultInjector>,
-    live: BTreeMap<&'static str, RuntimeSetter>,
+    setters: BTreeMap<&'static str, RuntimeSetter>,
     state: Box<dyn Fn() -> String + Send + Sync>,
 }
 
@@ -21,7 +21,7 @@ impl Controls {
     ) -> Self {
         Self {
             faults: faults.into(),
-            live: BTreeMap::new(),
+            setters: BTreeMap::new(),
             state: Box::new(state),
         }
     }
@@ -30,7 +30,7 @@ impl Controls {
         name: &'static str,
         set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.live.insert(name, Box::new(set));
+        self.setters.insert(name, Box::new(set));
     }
     /// The faults of an end, from 0.
     pub(crate) fn faults(&self, end: usize) -> FaultInjector {
@@ -58,8 +58,8 @@ impl Controls {
             .map_or_else(Vec::new, FaultInjector::text_fields)
     }
     pub(crate) fn set(&self, name: &str, value: &str) -> Result<(), String> {
-        let set = self.live.get(name).ok_or_else(|| {
-            let names: Vec<_> = self.live.keys().copied().collect();
+        let set = self.setters.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.setters.keys().copied().collect();
             format!(
                 "`{name}` cannot be set while running; what can: {}",
                 if names.is_empty() {

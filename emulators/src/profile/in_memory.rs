@@ -98,7 +98,9 @@ impl InMemory {
         let (faults, fault) = self.controls.find(spec)?;
         if !self.bytes && (!matches!(fault.fault, Fault::Device(_)) || fault.trigger.after > 0) {
             return Err(format!(
-                "`{spec}` needs replies of bytes, and this endpoint has none; qkd_driver_kit::wrap::fault::FaultScript, given to OpenContext::with_faults, injects faults on any level"
+                "`{spec}` needs replies of bytes, and this endpoint has none; \
+                 qkd_driver_kit::wrap::fault::FaultScript, given to OpenContext::with_faults, \
+                 injects faults on any level"
             ));
         }
         faults.add(fault)

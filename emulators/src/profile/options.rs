@@ -17,7 +17,7 @@ pub struct Setting {
     /// Description of the setting, with its default.
     pub help: &'static str,
     /// Whether it can be set while running.
-    pub live: bool,
+    pub runtime: bool,
 }
 
 /// Options with which a profile is started.

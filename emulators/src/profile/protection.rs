@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 pub(crate) const INPUT: Setting = Setting {
     name: "input",
     help: "light of a path, as path:dBm or group/path:dBm, such as b:-12.5; default -5 dBm on each",
-    live: true,
+    runtime: true,
 };
 
 /// Paths of this light and threshold, in dBm.

@@ -178,14 +178,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_of_the_device_comes_between_two_requests_that_came_at_once() {
-        let orders = Arc::default();
-        let faults = FaultInjector::new(1, Some(Arc::new(Count(Arc::clone(&orders)))));
+        let commands = Arc::default();
+        let faults = FaultInjector::new(1, Some(Arc::new(Count(Arc::clone(&commands)))));
         faults
             .add("operator=x@after=1@once".parse::<FaultSpec>().unwrap())
             .unwrap();
         let (mut near, mut far) = tokio::io::duplex(64);
         tokio::spawn(async move {
-            serve_stream(&mut far, &mut Orders(orders), &faults, &Clock::default()).await
+            serve_stream(&mut far, &mut Orders(commands), &faults, &Clock::default()).await
         });
         near.write_all(b"?!?").await.unwrap();
         let mut answers = [9; 2];

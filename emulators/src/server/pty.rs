@@ -330,12 +330,12 @@ mod tests {
         for _ in 0..2 {
             sleep(IDLE_POLL_INTERVAL * 50).await;
             let path = path.clone();
-            let told = tokio::task::spawn_blocking(move || {
+            let reported = tokio::task::spawn_blocking(move || {
                 let mut file = open(&path, 9600);
                 [ask(&mut file, b"a"), ask(&mut file, b"b")].concat()
             });
             assert_eq!(
-                told.await.unwrap(),
+                reported.await.unwrap(),
                 [1, 0],
                 "before it was opened, not since"
             );

@@ -267,7 +267,7 @@ impl Server {
         let inner = agent.local_addr();
         let serving = async {
             loop {
-                let told = async {
+                let reported = async {
                     match options.traps {
                         Some(_) => {
                             Box::pin(tell(&agent, service.as_ref(), options.faults.as_ref())).await
@@ -279,7 +279,7 @@ impl Server {
                     ended = agent.run() => if let Err(error) = ended {
                         tracing::warn!(%error, "an SNMP agent ended");
                     },
-                    () = told => {}
+                    () = reported => {}
                     changed = boots.changed() => if changed.is_err() {
                         return;
                     },

@@ -1,5 +1,7 @@
 use qkd_hardware::driver_kit::driver::Transport;
-use qkd_hardware::{DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Result, drivers::polatis};
+use qkd_hardware::{
+    DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Result, drivers::polatis,
+};
 
 pub mod controller;
 

@@ -312,9 +312,21 @@ impl ForcedRekeyLink {
     #[must_use]
     pub fn state(&self, end: usize) -> String {
         self.with(|s| {
-            let End { secret, enabled, locked, period, forced, .. } = &s.ends[end & 1];
-            let secret = secret.as_ref().map_or_else(|| "none".to_owned(), |s| fingerprint(s));
-            format!("secret: {secret}\nenabled: {enabled}, locked: {locked}, period: {period:?}, forced restarts: {forced}")
+            let End {
+                secret,
+                enabled,
+                locked,
+                period,
+                forced,
+                ..
+            } = &s.ends[end & 1];
+            let secret = secret
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |s| fingerprint(s));
+            format!(
+                "secret: {secret}\nenabled: {enabled}, locked: {locked}, period: {period:?}, \
+                 forced restarts: {forced}"
+            )
         })
     }
     /// Returns the state of the key exchange.
@@ -438,14 +450,15 @@ impl ApplyDeviceFault for ForcedRekeyEndpoint {
             }),
             DeviceFault::Reboot => self.link.with(|s| s.restart(s.settled)),
             DeviceFault::Alarm(text) => self.link.alarm(self.end, text),
-            DeviceFault::Operator(order) => {
-                let done = match order.as_str() {
+            DeviceFault::Operator(command) => {
+                let done = match command.as_str() {
                     "force-init" => self.link.force_init(self.end),
                     "disable" => self.link.set_enabled(self.end, false),
                     "enable" => self.link.set_enabled(self.end, true),
                     _ => {
                         return Err(format!(
-                            "invalid operator action `{order}`; expected one of: force-init, disable, enable"
+                            "invalid operator action `{command}`; expected one of: force-init, \
+                             disable, enable"
                         ));
                     }
                 };

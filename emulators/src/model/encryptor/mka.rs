@@ -273,9 +273,9 @@ impl MkaLink {
         let was_live = guard.sak.is_some();
         let result = edit(&mut guard, &mut events);
         let state = &mut *guard;
-        let live = state.is_active();
+        let has_live_peer = state.is_active();
         let server = state.server();
-        if live {
+        if has_live_peer {
             let ckn = state.ends[server]
                 .active_key()
                 .map(|k| k.ckn.clone())
@@ -474,8 +474,8 @@ pub(crate) fn apply(
             .listeners
             .notify(vec![(end, MkaEvent::Alarm(text.clone()))]),
         DeviceFault::Fail => link.set_in_service(end, false),
-        DeviceFault::Operator(order) => {
-            let done = match order.split_once(':') {
+        DeviceFault::Operator(command) => {
+            let done = match command.split_once(':') {
                 Some(("activate", n)) => {
                     link.set_active(end, n.parse().map_err(|_| format!("invalid slot `{n}`"))?)
                 }
@@ -484,7 +484,8 @@ pub(crate) fn apply(
                 }
                 _ => {
                     return Err(format!(
-                        "invalid operator action `{order}`; expected one of: activate:N, destroy:N"
+                        "invalid operator action `{command}`; expected one of: activate:N, \
+                         destroy:N"
                     ));
                 }
             };

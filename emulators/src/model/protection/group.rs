@@ -80,7 +80,7 @@ pub struct Group {
     pub extra_loss: f64,
     /// Active external command; `None` if there is none.
     pub standing: Option<ActiveCommand>,
-    live: usize,
+    active: usize,
     request: SwitchRequest,
     since: Option<Duration>,
     leave_at: Option<Duration>,
@@ -117,7 +117,7 @@ impl Group {
             hysteresis: 1.0,
             extra_loss: 0.0,
             standing: None,
-            live: 0,
+            active: 0,
             request: SwitchRequest::NoRequest,
             since: None,
             leave_at: None,
@@ -154,7 +154,7 @@ impl Group {
     /// Where the signal is.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.live
+        self.active
     }
     /// Returns the reason for the active path.
     #[must_use]
@@ -190,10 +190,10 @@ impl Group {
 
     fn go(&mut self, to: usize, request: SwitchRequest, at: Duration) -> Option<PathChange> {
         self.request = request;
-        if to == self.live {
+        if to == self.active {
             return None;
         }
-        (self.live, self.since) = (to, Some(at));
+        (self.active, self.since) = (to, Some(at));
         self.switch_overs += 1;
         (self.leave_at, self.restore_at) = (None, None);
         Some(PathChange { at, to, request })
@@ -239,12 +239,12 @@ impl Group {
                 | SwitchRequest::ForcedSwitch
                 | SwitchRequest::ManualSwitch
         ) {
-            self.request = match self.live == self.preferred {
+            self.request = match self.active == self.preferred {
                 true => SwitchRequest::NoRequest,
                 false => SwitchRequest::SignalFail,
             };
         }
-        if self.failed(self.live) {
+        if self.failed(self.active) {
             let Some(other) = self.available_path() else {
                 self.leave_at = None;
                 return None;
@@ -257,7 +257,7 @@ impl Group {
             };
         }
         self.leave_at = None;
-        if self.live == self.preferred {
+        if self.active == self.preferred {
             self.restore_at = None;
             self.request = SwitchRequest::NoRequest;
         } else if self.failed(self.preferred) {

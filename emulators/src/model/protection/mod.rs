@@ -275,7 +275,8 @@ impl ProtectionSwitch {
         let line = |(id, g): &(GroupId, Group)| {
             let thresholds: Vec<_> = g.inputs.iter().map(|i| i.threshold).collect();
             format!(
-                "group {id}: {} active {} preferred {} revert {} wait {:?} hold-off {:?} hysteresis {} thresholds {thresholds:?} standing {:?}",
+                "group {id}: {} active {} preferred {} revert {} wait {:?} hold-off {:?} \
+                 hysteresis {} thresholds {thresholds:?} standing {:?}",
                 g.mode,
                 g.active(),
                 g.preferred,
@@ -331,8 +332,8 @@ impl ProtectionSwitch {
     }
 
     /// A second operator: `manual:b`, `force:b` in manual mode too, `automatic`, `clear`.
-    fn operator(&self, order: &str) -> std::result::Result<(), String> {
-        let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
+    fn operator(&self, command: &str) -> std::result::Result<(), String> {
+        let (verb, rest) = command.split_once(':').unwrap_or((command, ""));
         let now = self.clock.now();
         match verb {
             "automatic" | "clear" => self.lock().iter_mut().for_each(|(_, g)| {
@@ -348,7 +349,8 @@ impl ProtectionSwitch {
             "force" => self.named(rest, |g, n| g.standing = Some(ActiveCommand::Force(n)))?,
             _ => {
                 return Err(format!(
-                    "`{verb}` is nothing that an operator of a protection switch does: manual, force, clear, automatic"
+                    "`{verb}` is nothing that an operator of a protection switch does: manual, \
+                     force, clear, automatic"
                 ));
             }
         }
@@ -428,7 +430,7 @@ impl ApplyDeviceFault for ProtectionSwitch {
                 needs.into_iter().for_each(|i| g.inputs[i].cut = true);
             })?,
             DeviceFault::LossDb(db) => all(&|g| g.extra_loss = *db),
-            DeviceFault::Operator(order) => self.operator(order)?,
+            DeviceFault::Operator(command) => self.operator(command)?,
             DeviceFault::Clear => {
                 self.change_faults.clear();
                 all(&|g| {

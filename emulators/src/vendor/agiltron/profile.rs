@@ -51,7 +51,7 @@ const FF: Kind = Kind {
     settings: &[Setting {
         name: "channels",
         help: "how many channels; default 4",
-        live: false,
+        runtime: false,
     }],
 };
 const SELF_ALIGN: Kind = Kind {
@@ -61,7 +61,7 @@ const SELF_ALIGN: Kind = Kind {
     settings: &[Setting {
         name: "channels",
         help: "how many channels; default 16",
-        live: false,
+        runtime: false,
     }],
 };
 

@@ -363,10 +363,10 @@ mod tests {
         for _ in 0..20 {
             ask(&mut l, "X");
         }
-        let told = (0..20)
+        let reported = (0..20)
             .take_while(|_| !ask(&mut l, "SYST:ERR?").starts_with("+0"))
             .count();
-        assert_eq!(told, ERRORS);
+        assert_eq!(reported, ERRORS);
     }
 
     #[test]

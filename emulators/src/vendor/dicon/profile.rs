@@ -40,12 +40,12 @@ const MEMS: &[Setting] = &[
     Setting {
         name: "channels",
         help: "how many channels; default 16",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "id",
         help: "reply to ID?, one line of free text; default: MEMS 1xN",
-        live: false,
+        runtime: false,
     },
 ];
 
@@ -53,32 +53,33 @@ const GP600: &[Setting] = &[
     Setting {
         name: "size",
         help: "inputs and outputs, such as 16x16, which is the default",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "serial",
         help: "serial number; default 19A0M10D0117",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "firmware",
         help: "firmware version; default 7.0",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "wavelengths",
         help: "calibrated wavelengths in nm; default 1310,1550",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "baud",
         help: "speed of the serial line, which is not public; default 9600",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "busy-port",
-        help: "what connecting an output in use does, which is not public: reroute (default) or refuse",
-        live: false,
+        help: "what connecting an output in use does, which is not public: reroute (default) or \
+               refuse",
+        runtime: false,
     },
 ];
 

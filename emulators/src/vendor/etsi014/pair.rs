@@ -23,60 +23,61 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "length",
         help: "fibre between the ends, in km; default 25; a change begins the initialisation anew",
-        live: true,
+        runtime: true,
     },
     Setting {
         name: "time-factor",
         help: "how much faster than real the model's time runs; default 1",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "stored",
         help: "keys stored at the beginning, in bits; default 5120000",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "running",
         help: "whether the link generates keys from the beginning: true (default) or false",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "key-size",
         help: "default size of a key, in bits; default 256 (Qline: 512)",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "max-per-request",
         help: "the most keys of one request; default 128",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "unknown-key-status",
-        help: "status for an unknown key id: 400 (default, the standard's) or another that a KME is known to answer, such as 404",
-        live: false,
+        help: "status for an unknown key id: 400 (default, the standard's) or another that a KME \
+               is known to answer, such as 404",
+        runtime: false,
     },
     Setting {
         name: "key-id-form",
         help: "spelling of key ids: uuid (default, read in any spelling), hex, upper-case or \
                token (read as they were given out only)",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "twin-lifetime",
         help: "time in s for which a taken key's twin waits for its slave; default 3600; then it \
                is destroyed and counted",
-        live: true,
+        runtime: true,
     },
     Setting {
         name: "certificate",
         help: "certificate of the servers: valid (default), version-1, self-signed, other-name, \
                no-name, expired, not-yet-valid or unknown-issuer",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "post-refusal",
         help: "status with which POST is refused, such as 405, 404 or 501; default: POST is served",
-        live: false,
+        runtime: false,
     },
 ];
 

@@ -34,22 +34,22 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "slots",
         help: "slots with a card, of sixteen, such as 1,3; default 1,2",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "serial",
         help: "serial number of the chassis, and the stem of its cards'; default G40989",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "pulled",
         help: "slots whose card was pulled, such as 1, or none; default none",
-        live: true,
+        runtime: true,
     },
     Setting {
         name: "delay-unit",
         help: "unit of a delay: s, ms or min; not published; default s",
-        live: false,
+        runtime: false,
     },
 ];
 

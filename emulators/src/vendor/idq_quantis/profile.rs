@@ -31,12 +31,12 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "serial",
         help: "serial number; default FFFFFFFFFF",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "bus-id",
         help: "USB/IP bus id; default 1-1",
-        live: false,
+        runtime: false,
     },
 ];
 
@@ -65,8 +65,8 @@ impl ApplyDeviceFault for Device {
             }
             other => {
                 return Err(format!(
-                    "a Quantis has no fault {other:?}; it has unplug, stall, short, fail, constant, \
-                     identity, operator=disable, operator=enable, clear"
+                    "a Quantis has no fault {other:?}; it has unplug, stall, short, fail, \
+                     constant, identity, operator=disable, operator=enable, clear"
                 ));
             }
         }

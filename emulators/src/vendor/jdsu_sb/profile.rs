@@ -30,22 +30,22 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "channels",
         help: "how many channels, at most 48; default 16",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "firmware",
         help: "firmware version; default 2.00",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "parameter-error-code",
         help: "number of a parameter error in LERR?, which is not public; default 200",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "syntax-error-code",
         help: "number of a syntax error in LERR?, which is not public; default 100",
-        live: false,
+        runtime: false,
     },
 ];
 

@@ -30,22 +30,23 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "model",
         help: "1x2 (default), 1x4 or 2x2",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "firmware",
         help: "firmware version: 3.27 (default), or v8.09 of a newer device, which has a type",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "family",
         help: "eol (default) or mol, for the type of a newer device",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "power-up",
-        help: "position after a power failure, which is not published: first (default: channel 1) or keep",
-        live: false,
+        help: "position after a power failure, which is not published: first (default: channel 1) \
+               or keep",
+        runtime: false,
     },
 ];
 

@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 /// The profiles of this vendor.
 pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "nokia-sros-macsec-pair",
-    title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, SNMPv3",
+    title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, \
+            SNMPv3",
     settings: SETTINGS,
     start: |p, o| Box::pin(agents::start(p, o, build(o))),
     in_memory: |p, o| agents::in_memory(p, build(o)),
@@ -29,12 +30,12 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "port",
         help: "the MACsec port of both ends, such as 1/1/1 or 1/1/c1/1; default 1/1/1",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "scheme",
         help: "how port ids are laid out, a to d (tmnxChassisPortIdScheme); default a",
-        live: false,
+        runtime: false,
     },
 ];
 

@@ -51,7 +51,7 @@ pub(super) struct Aps {
     pub(super) model: Arc<ProtectionSwitch>,
     pub(super) ports: Ports,
     kept: Mutex<SharedState>,
-    told: Mutex<qkd_hal::EventStream>,
+    reported: Mutex<qkd_hal::EventStream>,
 }
 
 /// Tested change of a SET.
@@ -70,7 +70,7 @@ pub(super) enum Change {
 
 impl Aps {
     pub(super) fn new(model: Arc<ProtectionSwitch>, ports: Ports) -> Self {
-        let told = Mutex::new(model.base().events.subscribe());
+        let reported = Mutex::new(model.base().events.subscribe());
         Self {
             model,
             ports,
@@ -80,7 +80,7 @@ impl Aps {
                 direction: 1,
                 command: 1,
             }),
-            told,
+            reported,
         }
     }
     fn shared(&self) -> MutexGuard<'_, SharedState> {
@@ -256,8 +256,8 @@ impl Aps {
     /// optApsTrapSwitchover for each switch-over since the last time.
     pub(super) fn send_notifications(&self, node: &Node) {
         self.model.tick();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(delivery) = told.try_next() {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(delivery) = reported.try_next() {
             let qkd_hal::event::StreamItem::Event(event) = delivery else {
                 continue;
             };
@@ -286,7 +286,8 @@ impl Aps {
             command,
         } = &*self.shared();
         format!(
-            "{model}\naps: scheme {scheme}, architecture {architecture}, direction {direction}, command {command}"
+            "{model}\naps: scheme {scheme}, architecture {architecture}, direction {direction}, \
+             command {command}"
         )
     }
 }

@@ -37,12 +37,12 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "oem",
         help: "true: an OEM agent without columns 7 and 8; default false",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "aps",
         help: "false: no optical protection; default true",
-        live: false,
+        runtime: false,
     },
 ];
 fn build(options: &Options) -> io::Result<Agents> {

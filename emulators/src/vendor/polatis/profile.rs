@@ -45,43 +45,44 @@ const SETTINGS: &[Setting] = &[
     COMMUNITY,
     Setting {
         name: "monitors",
-        help: "egress (default) or all: which ports have power monitors, of a product code with any",
-        live: false,
+        help: "egress (default) or all: which ports have power monitors, of a product code with \
+               any",
+        runtime: false,
     },
     Setting {
         name: "aps",
         help: "a protection group, as working>protecting@trigger, such as 1>2@17; default: none",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "size",
         help: "ingress and egress ports, such as 16x16; default: the profile's",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "serial",
         help: "serial number; default 002414",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "firmware",
         help: "firmware version; default 6.5.2.18",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "baud",
         help: "speed of the serial console; default 38400",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "busy-port",
         help: "what connecting a port in use does: reroute (default) or refuse",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "input",
         help: "light into an ingress port, as port:dBm, such as 3:-12.5; default 0 dBm into each",
-        live: true,
+        runtime: true,
     },
 ];
 

@@ -655,7 +655,8 @@ mod tests {
             (":pmon:pow? (@26,27)\n", "(-1.0,-60.0)\r\n"),
             (
                 ":syst:comm:netw:addr?\n",
-                "IP=\"192.168.1.1\" Gateway=\"0.0.0.0\" Mask=\"255.255.255.0\" Broadcast=\"192.168.1.255\"\r\n",
+                "IP=\"192.168.1.1\" Gateway=\"0.0.0.0\" Mask=\"255.255.255.0\" \
+                 Broadcast=\"192.168.1.255\"\r\n",
             ),
         ] {
             assert_eq!(ask(&mut s, line), reply, "{line}");

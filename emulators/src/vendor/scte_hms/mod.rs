@@ -81,7 +81,7 @@ struct SharedState {
     wavelength: i32,
     log: u32,
     /// Last notified failover status, both-input status and input status.
-    told: Vec<bool>,
+    reported: Vec<bool>,
 }
 
 /// Objects of the switch.
@@ -119,7 +119,7 @@ pub fn agent(model: Arc<ProtectionSwitch>, kind: Kind, options: NodeOptions) -> 
         node,
         kept,
     };
-    scte.shared().told = scte.faults();
+    scte.shared().reported = scte.faults();
     Arc::new(Agent::new(scte))
 }
 
@@ -167,7 +167,7 @@ impl Scte {
     /// Sends heCommonAlarmEvent for each status that differs from the last notified one.
     fn send_notifications(&self) {
         let now = self.faults();
-        let before = std::mem::replace(&mut self.shared().told, now.clone());
+        let before = std::mem::replace(&mut self.shared().reported, now.clone());
         for (n, (is, was)) in now.iter().zip(&before).enumerate() {
             if is == was {
                 continue;

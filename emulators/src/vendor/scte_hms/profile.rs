@@ -44,12 +44,12 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "serial",
         help: "serial number, which the agent does not report; used for its name",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "mode",
         help: "automatic (default) or manual",
-        live: false,
+        runtime: false,
     },
 ];
 const ALL_SETTINGS: &[SettingKind] = &[

@@ -77,11 +77,11 @@ fn an_ab_switch_fails_over_reports_and_reverts() {
         get(&*agent, &format!("{H}.2.1.2.1.1")),
         Value::Integer(-600)
     );
-    let told: Vec<_> = std::iter::from_fn(|| traps.try_recv().ok()).collect();
-    assert_eq!(told.len(), 2, "the failover, and the input");
-    assert_eq!(told[0].trap, oid("1.3.6.1.4.1.5591.1.0.5"));
+    let reported: Vec<_> = std::iter::from_fn(|| traps.try_recv().ok()).collect();
+    assert_eq!(reported.len(), 2, "the failover, and the input");
+    assert_eq!(reported[0].trap, oid("1.3.6.1.4.1.5591.1.0.5"));
     assert_eq!(
-        told[0].binds[0].value,
+        reported[0].binds[0].value,
         Value::ObjectId(oid(&format!("{H}.1.1.5.1")))
     );
     agent.apply(&DeviceFault::Clear).unwrap();

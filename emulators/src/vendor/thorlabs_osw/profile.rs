@@ -59,27 +59,28 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "type",
         help: "reply to T?; default: the product's code",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "firmware",
         help: "reply to I?; default: OSW board, firmware 1.0",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "startup",
         help: "for how long after it was opened it does not hear; default 1s",
-        live: false,
+        runtime: false,
     },
     Setting {
         name: "power-up",
-        help: "position after a power failure, which is not published: first (default: port 1, or bar) or keep",
-        live: false,
+        help: "position after a power failure, which is not published: first (default: port 1, or \
+               bar) or keep",
+        runtime: false,
     },
     Setting {
         name: "stale-reads",
         help: "number of replies to S? with the old state after a set; default 1",
-        live: true,
+        runtime: true,
     },
 ];
 

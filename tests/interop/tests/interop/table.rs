@@ -16,13 +16,13 @@ fn infos() -> Vec<&'static DriverInfo> {
 
 fn table() -> String {
     let mut out = String::from(
-        "# The drivers\n\nA test generates this page from the code; do not edit it. Maturity:\n\n\
-         - **Emulated**: tested with our emulator only.\n\
-         - **Cross-checked**: also tested with an independent implementation of the vendor's \
-         protocol, or\n  with a recording of a real device.\n\
-         - **LabVerified**: also tested with a real device, with a signed report.\n\n\
-         Evidence of the transport or of the emulator does not raise the maturity.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | unknown \
-         |\n|---|---|---|---|---|---|---|---|\n",
+        "# The drivers\n\nA test generates this page from the code; do not edit it. \
+         Maturity:\n\n- **Emulated**: tested with our emulator only.\n- **Cross-checked**: also \
+         tested with an independent implementation of the vendor's protocol, or\n  with a \
+         recording of a real device.\n- **LabVerified**: also tested with a real device, with a \
+         signed report.\n\nEvidence of the transport or of the emulator does not raise the \
+         maturity.\n\n| driver | family | kinds | buses | maturity | evidence | assumptions | \
+         unknown |\n|---|---|---|---|---|---|---|---|\n",
     );
     let cell = |items: Vec<String>| {
         if items.is_empty() {

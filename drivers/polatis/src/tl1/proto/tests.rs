@@ -166,7 +166,7 @@ const REPLY: &str = "\r\n   ( nil ) 26-07-01 12:00:00\r\nM  7 COMPLD\r\n   \"a;b
 #[test]
 fn unsolicited_messages_are_skipped() {
     let unasked = "\r\n   ( nil ) 26-07-01 12:00:00\r\nA  3 REPT ALM\r\n   \
-        \"17:LOS\"\r\n;\r\n\r\n   x 26-07-01 12:00:00\r\n*C 4 REPT ALM\r\n;\r\n";
+                   \"17:LOS\"\r\n;\r\n\r\n   x 26-07-01 12:00:00\r\n*C 4 REPT ALM\r\n;\r\n";
     let both = format!("{unasked}{REPLY}\r\n");
     assert_eq!(frame()(unasked.as_bytes()), Frame::Incomplete);
     assert_eq!(frame()(both.as_bytes()), Frame::Complete(both.len()));

@@ -71,7 +71,7 @@ impl Tl1 {
             user: None,
             heard: Duration::ZERO,
             silenced: false,
-            told: 0,
+            reported: 0,
             happenings: self.switch.subscribe(),
         }
     }
@@ -87,7 +87,7 @@ pub struct Tl1Session {
     heard: Duration,
     /// Whether autonomous messages are silenced.
     silenced: bool,
-    told: u32,
+    reported: u32,
     happenings: broadcast::Receiver<SwitchEvent>,
 }
 
@@ -127,11 +127,11 @@ impl Tl1Session {
 
     fn autonomous(&mut self, event: &SwitchEvent) -> Option<String> {
         let (code, verb, line) = command::report(event)?;
-        self.told += 1;
+        self.reported += 1;
         Some(framing::autonomous(
             self.now(),
             code,
-            self.told,
+            self.reported,
             verb,
             &line,
         ))

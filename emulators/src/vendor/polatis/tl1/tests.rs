@@ -38,7 +38,8 @@ fn no_command_works_without_a_login() {
     assert!(ask(&mut c, "RTRV-PATCH:::5:;").contains("M  5 DENY\r\n   PLNA\r\n"));
     assert_eq!(
         ask(&mut c, "ACT-USER::root:1::wrong;"),
-        "\r\n   ( nil ) 70-01-01 00:00:00\r\nM  1 DENY\r\n   PICC\r\n   /* Privilege, Illegal Command Code */\r\n;\r\n"
+        "\r\n   ( nil ) 70-01-01 00:00:00\r\nM  1 DENY\r\n   PICC\r\n   /* Privilege, Illegal \
+         Command Code */\r\n;\r\n"
     );
 }
 
@@ -139,18 +140,18 @@ fn events_are_sent_unsolicited_until_they_are_disabled() {
     let _ = c.poll();
     model.add(&[(1, 25)]).unwrap();
     assert!(c.is_waiting());
-    let told: Vec<String> = c
+    let reported: Vec<String> = c
         .poll()
         .into_iter()
         .map(|r| String::from_utf8(r.bytes).unwrap())
         .collect();
     assert!(
-        told[0].contains("\r\nA  2 REPT EVT PATCH\r\n   \"1,25:SWITCHED\"\r\n;\r\n"),
-        "{told:?}"
+        reported[0].contains("\r\nA  2 REPT EVT PATCH\r\n   \"1,25:SWITCHED\"\r\n;\r\n"),
+        "{reported:?}"
     );
     assert!(
-        told[1].contains("REPT ALM PMON\r\n   \"25:LOS,CLEARED\""),
-        "{told:?}"
+        reported[1].contains("REPT ALM PMON\r\n   \"25:LOS,CLEARED\""),
+        "{reported:?}"
     );
     assert!(ask(&mut c, "opr-arc-eqpt::repmgr:9::ind;").contains("M  9 COMPLD"));
     model.remove_all().unwrap();

@@ -121,12 +121,13 @@ impl ProtectAction {
                  without light.\n"
             }
             Self::Settings(_) if now.mode == SelectionMode::Automatic => {
-                "The device may switch over to another path on this change, which disturbs traffic on \
-                 it.\n"
+                "The device may switch over to another path on this change, which disturbs traffic \
+                 on it.\n"
             }
             Self::Settings(_) => "",
             Self::Command(ExternalCommand::Clear) => {
-                "The device selects the path again and may switch over, which disturbs traffic on it.\n"
+                "The device selects the path again and may switch over, which disturbs traffic on \
+                 it.\n"
             }
             Self::Command(ExternalCommand::Lockout) => {
                 "Until it is cleared, the group is not protected.\n"

@@ -292,8 +292,8 @@ async fn packetlight() -> Result<(), String> {
         .expect_trap(APS_TRAP, &active, &Value::Integer(2))
         .await?;
     print_check(
-        "packetlight: the working line is cut, the group switches over, and optApsTrapSwitchover reports \
-         so",
+        "packetlight: the working line is cut, the group switches over, and optApsTrapSwitchover \
+         reports so",
     );
     Ok(())
 }
