@@ -209,6 +209,22 @@ pub fn fuzz(input: &[u8]) {
             decode_mode(&value),
             decode_condition(&value),
         );
+        let names = [
+            oid::OXC_BINDS,
+            oid::OPM_BINDS,
+            oid::APS_BINDS,
+            oid::EVENT_BINDS,
+        ];
+        let binds = names
+            .iter()
+            .flat_map(|n| (1..=8).map(|c| VarBind::new(Oid::from(*n).child(&[c]), value.clone())))
+            .collect();
+        // Made once and not for each family: most of the time of a million inputs went there.
+        let mut notification = Notification {
+            trap: Oid::from(oid::OXC_TRAPS),
+            uptime: number,
+            binds,
+        };
         for family in [
             oid::OXC_TRAPS,
             oid::OPM_TRAPS,
@@ -216,23 +232,8 @@ pub fn fuzz(input: &[u8]) {
             oid::APS_TRAPS,
             oid::SYSTEM_TRAPS,
         ] {
-            let names = [
-                oid::OXC_BINDS,
-                oid::OPM_BINDS,
-                oid::APS_BINDS,
-                oid::EVENT_BINDS,
-            ];
-            let binds = names
-                .iter()
-                .flat_map(|n| {
-                    (1..=8).map(|c| VarBind::new(Oid::from(*n).child(&[c]), value.clone()))
-                })
-                .collect();
-            let _ = decode_trap(&Notification {
-                trap: Oid::from(family).child(&[0, small]),
-                uptime: number,
-                binds,
-            });
+            notification.trap = Oid::from(family).child(&[0, small]);
+            let _ = decode_trap(&notification);
         }
     }
 }
