@@ -102,9 +102,9 @@ fn build(options: &Options, kind: &Kind) -> io::Result<LineProfile> {
         Some(Arc::new(device.clone()) as Arc<dyn ApplyDeviceFault>),
     );
     let mut controls = Controls::new([faults], move || switch.state());
-    let live = device.clone();
+    let at_runtime = device.clone();
     controls.add_runtime_setting("stale-reads", move |value| {
-        live.set_stale_read_count(
+        at_runtime.set_stale_read_count(
             value
                 .parse()
                 .map_err(|_| format!("stale-reads={value}: not a valid number"))?,
