@@ -282,14 +282,14 @@ impl Drop for Snmpsim {
 /// Returns the path from `SNMPSIM`, next to the Python of `QKD_CI_PYTHON`, or from `PATH`.
 fn snmpsim_binary() -> PathBuf {
     const NAME: &str = "snmpsim-command-responder";
-    let beside = || {
+    let next_to_python = || {
         std::env::var_os("QKD_CI_PYTHON")
             .map(|p| PathBuf::from(p).with_file_name(NAME))
             .filter(|p| p.exists())
     };
     std::env::var_os("SNMPSIM")
         .map(PathBuf::from)
-        .or_else(beside)
+        .or_else(next_to_python)
         .unwrap_or_else(|| NAME.into())
 }
 

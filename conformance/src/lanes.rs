@@ -131,8 +131,8 @@ mod tests {
 
     /// The address of a URI, between its slashes and its parameters.
     fn address(uri: &str) -> &str {
-        let behind = uri.split("://").nth(1).unwrap();
-        behind.split('?').next().unwrap()
+        let socket = uri.split("://").nth(1).unwrap();
+        socket.split('?').next().unwrap()
     }
 
     async fn count_on(uri: &str) -> usize {
@@ -183,12 +183,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_device_that_accepts_several_handles_and_serves_one_has_one_lane() {
         let running = polatis().await;
-        let behind = address(&running.ready().uris[0]).to_owned();
+        let socket = address(&running.ready().uris[0]).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("polatis+tcp://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let mut device = TcpStream::connect(&behind).await.unwrap();
+                let mut device = TcpStream::connect(&socket).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut device).await;
             }
         });

@@ -142,12 +142,12 @@ fn scpi_replies_are_those_of_the_sources() {
 fn agiltron_frames_are_those_of_the_sources() {
     let mut seen = 0;
     for (model, name) in [(Model::Ff, "ff"), (Model::SelfAlign, "selfalign")] {
-        let behind = Arc::new(Switch::new(
+        let switch = Arc::new(Switch::new(
             Identity::new("Agiltron"),
             Geometry::one_by(16),
             Clock::manual(),
         ));
-        let mut session = Agiltron::new(model, Arc::clone(&behind));
+        let mut session = Agiltron::new(model, Arc::clone(&switch));
         for vector in vectors("agiltron")
             .iter()
             .filter(|v| text(v, "model") == name && text(v, "direction") == "request")
@@ -162,7 +162,7 @@ fn agiltron_frames_are_those_of_the_sources() {
                 other => panic!("{other:?}"),
             }
             if let Some(channel) = vector["meaning"]["channel"].as_u64() {
-                assert_eq!(behind.peer(0).map(u64::from), Some(channel));
+                assert_eq!(switch.peer(0).map(u64::from), Some(channel));
             }
             seen += 1;
         }
@@ -239,11 +239,11 @@ impl Sources {
         .to_owned()
     }
     /// Every set is silent, every query answered with one reply that ends as those of the vectors
-    /// do. `told`: that no error waits.
+    /// do. `drained`: that no error waits.
     fn each_request(
         &self,
         connect: impl Fn() -> Box<dyn Session>,
-        told: impl Fn(&mut dyn Session, &str),
+        drained: impl Fn(&mut dyn Session, &str),
     ) {
         for vector in self.of("request") {
             let (name, request) = (text(&vector, "name"), text(&vector, "ascii"));
@@ -262,7 +262,7 @@ impl Sources {
                 reply.is_empty() || reply.ends_with(&end),
                 "{name}: {reply:?}"
             );
-            told(&mut *session, name);
+            drained(&mut *session, name);
         }
     }
     /// The replies to these requests are those of these names.

@@ -89,7 +89,7 @@ pub enum Staging {
     Overwrite,
 }
 
-/// How a staged key becomes active.
+/// Method by which a staged key becomes active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -182,7 +182,7 @@ impl fmt::Display for KeySizes {
 pub struct EncryptorCapabilities {
     /// Where a staged key goes.
     pub staging: Staging,
-    /// How a staged key becomes active.
+    /// Method by which a staged key becomes active.
     pub activation: Activation,
     /// Sizes of key that it takes.
     pub key_sizes: KeySizes,

@@ -256,10 +256,12 @@ impl Plan {
         if Fingerprint::new(now, &self.covered) == made_for {
             return Ok(());
         }
-        let stand = now.using_ports(&self.covered);
+        let present = now.using_ports(&self.covered);
         Err(Error::new(
             ErrorKind::StateChanged,
-            format!("the switch has changed since the plan was made; its ports are now at {stand}"),
+            format!(
+                "the switch has changed since the plan was made; its ports are now at {present}"
+            ),
         ))
     }
 

@@ -181,7 +181,7 @@ async fn each_on(
             .map(|(lane, exchange)| one(lane, (exchange, fault), &judge));
         for outcome in join_all(all).await {
             match outcome? {
-                Reach::Struck => touched = true,
+                Reach::Reached => touched = true,
                 Reach::Behind => return Ok(()),
                 Reach::NoWire if touched => return Ok(()),
                 Reach::NoWire => {
@@ -199,7 +199,7 @@ async fn each_on(
 
 /// Whether a reading reached the exchange with the fault.
 enum Reach {
-    Struck,
+    Reached,
     Behind,
     NoWire,
 }
@@ -234,7 +234,7 @@ async fn one(
         }
     }
     Ok(if injected {
-        Reach::Struck
+        Reach::Reached
     } else if lane.script.count() == sent {
         Reach::NoWire
     } else {

@@ -1011,8 +1011,8 @@ async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
                     NotPassed::Broken("the apply sent nothing that changes".to_owned())
                 })?;
             restore::change_to(&**switch, present).await?;
-            let order = conflicting_change(&**switch, present, wanted)?;
-            b.fault(&format!("{order}@after={changing}@once"))?;
+            let fault = conflicting_change(&**switch, present, wanted)?;
+            b.fault(&format!("{fault}@after={changing}@once"))?;
             let before = b.state();
             let result = b.call(Op::Apply, switch.apply(plan)).await;
             b.fault("clear")?;

@@ -19,7 +19,7 @@ Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own
   0  what was tested conforms
   1  something does not conform
   2  wrong argument or file; nothing was sent to a device
-  3  inconclusive: a device was not there, a case could not tell, or nothing ran
+  3  inconclusive: a device did not respond, a case was undetermined, or nothing ran
   4  busy: another program uses a device; nothing was sent to it
   7  another device responds at the address, or a device of another vendor; nothing was changed
   70  a defect of this program or this machine
@@ -35,7 +35,7 @@ Exit codes:
   0  it is what the owner of the key signed, whatever the verdict in it
   1  it is not; what was changed is said
   2  wrong argument or file
-  3  it is whole, but no --key was given, so that nobody vouches for it
+  3  the bundle is complete, but without --key its signer is not verified
 
 Example:
   qkd-conform verify lab.qkdreport --key lab.pub";

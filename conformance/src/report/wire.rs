@@ -35,7 +35,7 @@ pub(crate) struct WireLog {
     pub(crate) left_out: usize,
     pub(crate) last: Vec<Exchange>,
     /// Number of omitted exchanges after `last`.
-    pub(crate) behind: usize,
+    pub(crate) omitted_after: usize,
 }
 
 impl WireLog {
@@ -54,7 +54,7 @@ impl WireLog {
             first: make(&records[..first]),
             left_out: total - first - last,
             last: make(&records[total - last..]),
-            behind: 0,
+            omitted_after: 0,
         }
     }
 
@@ -87,7 +87,7 @@ impl WireLog {
         if let Some(row) = row {
             row.failing = true;
         }
-        wire.behind = total - shown.len();
+        wire.omitted_after = total - shown.len();
         wire.total = total;
         wire
     }
@@ -135,8 +135,11 @@ impl WireLog {
             };
             out.push_str(&rest.lines());
         }
-        if self.behind > 0 {
-            out.push_str(&format!("… {} more in results.json …\n", self.behind));
+        if self.omitted_after > 0 {
+            out.push_str(&format!(
+                "… {} more in results.json …\n",
+                self.omitted_after
+            ));
         }
         out
     }
@@ -249,7 +252,7 @@ mod tests {
                 let marked: Vec<_> = marked.iter().filter(|e| e.failing).map(|e| &e.at).collect();
                 assert_eq!(marked, [&at], "{failed_after} of {total}");
                 let shown = wire.first.len() + wire.last.len();
-                assert_eq!(shown + wire.left_out + wire.behind, total);
+                assert_eq!(shown + wire.left_out + wire.omitted_after, total);
                 assert!(wire.lines().contains(&format!("FAILED HERE: {at}")));
             }
         }

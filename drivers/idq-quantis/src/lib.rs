@@ -38,8 +38,8 @@ pub static INFO: DriverInfo = DriverInfo {
     evidence: &[
         Verification {
             of: VerificationScope::Transport,
-            what: "libusb, usbfs and vhci_hcd of Debian's kernel, with this repository's emulator \
-                behind them",
+            what: "libusb, usbfs and vhci_hcd of Debian's kernel, connected to this repository's \
+                emulator",
         },
         Verification {
             of: VerificationScope::Emulator,

@@ -247,8 +247,8 @@ impl ApsGroups {
 }
 
 impl Row {
-    /// Returns optApsConfigActiveRequest, or the reason derived from the rest of the row if there
-    /// is no request.
+    /// Returns optApsConfigActiveRequest, or the reason derived from the rest of the row
+    /// without a request.
     fn request(&self) -> SwitchRequest {
         match (self.request, self.active) {
             // Without automatic protection the signal stays where it was put.

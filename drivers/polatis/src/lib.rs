@@ -67,7 +67,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         statement: "The level of an attenuator in relative mode is how far its output lies below \
                     that of the reference port, in dB. Not accepted, it is only read.",
         source: "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of \
-                 polatisVoaRefport (id:52513912784); no source tells the sign",
+                 polatisVoaRefport (id:52513912784); no source specifies the sign",
         disproof: "With a level of 3 dB the output lies 3 dB above that of the reference port, or \
                    the level is refused.",
         operations: &[],
@@ -77,7 +77,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         statement: "Where a working port has no path and just one of its protecting ports has, \
                     the signal has gone over to that one.",
         source: "a switch-over reports working, protection and connected port (public archive \
-                 id:52513912784); no object tells where the signal is",
+                 id:52513912784); no object reports the active path",
         disproof: "A user connects the protection port alone, and the group is reported to have \
                    gone over.",
         operations: &[],

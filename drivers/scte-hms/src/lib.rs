@@ -26,7 +26,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[Assumption {
     statement: "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a \
         2x2 crossbar.",
     source: "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a \
-        crossbar (two, two), and no object that tells which of them a unit is",
+        crossbar (two, two), and no object that reports which of them a unit is",
     disproof: "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is \
         refused with inconsistentValue.",
     operations: &[

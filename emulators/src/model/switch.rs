@@ -530,8 +530,8 @@ impl Switch {
     }
 
     /// A second operator: `connect:1-17,2-18`, `disconnect:3`, `clear`, `disable:4`, `enable:4`.
-    fn operator(&self, order: &str) -> std::result::Result<(), String> {
-        let (verb, rest) = order.split_once(':').unwrap_or((order, ""));
+    fn operator(&self, action: &str) -> std::result::Result<(), String> {
+        let (verb, rest) = action.split_once(':').unwrap_or((action, ""));
         let list = || {
             rest.split(',')
                 .map(|p| p.parse::<u32>().map_err(|_| format!("invalid port `{p}`")))
@@ -597,7 +597,7 @@ impl ApplyDeviceFault for Switch {
             }
             DeviceFault::LossDb(db) => self.lock().extra_loss = *db,
             DeviceFault::Leak(dbm) => self.lock().stray = Some(*dbm),
-            DeviceFault::Operator(order) => return self.operator(order),
+            DeviceFault::Operator(action) => return self.operator(action),
             DeviceFault::Clear => {
                 self.change_faults.clear();
                 let mut state = self.lock();

@@ -270,7 +270,12 @@ impl Server {
                 let reported = async {
                     match options.traps {
                         Some(_) => {
-                            Box::pin(tell(&agent, service.as_ref(), options.faults.as_ref())).await
+                            Box::pin(send_notifications(
+                                &agent,
+                                service.as_ref(),
+                                options.faults.as_ref(),
+                            ))
+                            .await
                         }
                         None => std::future::pending().await,
                     }
@@ -333,7 +338,11 @@ pub async fn tick(service: &dyn SnmpAgent) {
 }
 
 /// Sends what the agent notifies.
-async fn tell(agent: &Agent, service: &dyn SnmpAgent, faults: Option<&FaultInjector>) {
+async fn send_notifications(
+    agent: &Agent,
+    service: &dyn SnmpAgent,
+    faults: Option<&FaultInjector>,
+) {
     let mut notifications = service.notifications();
     loop {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! What the protocols of several vendors share, without sockets: sessions of bytes, SNMP agents,
+//! Code shared by the protocols of several vendors, without sockets: sessions of bytes, SNMP agents,
 //! USB devices. The protocols themselves are in [`vendor`](crate::vendor).
 
 pub(crate) mod lines;

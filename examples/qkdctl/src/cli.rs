@@ -190,7 +190,7 @@ Exit codes, in place of those of the other commands:
   0    what was tested conforms
   1    something does not conform
   2    wrong argument or file; nothing was sent to a device
-  3    inconclusive: a device was not there, a case could not tell, or nothing ran
+  3    inconclusive: a device did not respond, a case was undetermined, or nothing ran
   4    busy: another program uses the device; nothing was sent to it
   7    another device responds at the address, or a device of another vendor; nothing was changed
   70   a defect of this program or this machine

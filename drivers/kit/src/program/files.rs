@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 /// nothing remains.
 #[derive(Debug)]
 pub struct NewFile {
-    beside: NamedTempFile,
+    temporary: NamedTempFile,
     path: PathBuf,
 }
 
@@ -30,13 +30,13 @@ impl NewFile {
     }
 
     fn create_temporary(path: &Path, mode: u32) -> io::Result<Self> {
-        let beside = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix(".qkd-unfinished-")
             .permissions(Permissions::from_mode(mode))
             .tempfile_in(folder(path))
             .map_err(without_name)?;
         Ok(Self {
-            beside,
+            temporary,
             path: path.to_owned(),
         })
     }
@@ -49,14 +49,14 @@ impl NewFile {
     pub fn reserve(&self, bytes: u64) -> io::Result<()> {
         use nix::errno::Errno;
         let length = i64::try_from(bytes).unwrap_or(i64::MAX);
-        match nix::fcntl::posix_fallocate(self.beside.as_file(), 0, length) {
+        match nix::fcntl::posix_fallocate(self.temporary.as_file(), 0, length) {
             Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EINVAL) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn write(&mut self, content: &[u8]) -> io::Result<()> {
-        let file = self.beside.as_file_mut();
+        let file = self.temporary.as_file_mut();
         file.write_all(content)?;
         file.set_len(content.len() as u64)?;
         file.sync_all()
@@ -69,7 +69,7 @@ impl NewFile {
     /// file then.
     pub fn finish(mut self, content: &[u8]) -> io::Result<()> {
         self.write(content)?;
-        self.beside
+        self.temporary
             .persist_noclobber(&self.path)
             .map_err(|e| match e.error.kind() {
                 io::ErrorKind::AlreadyExists => already_exists(),
@@ -90,11 +90,11 @@ pub fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
 /// Writes a file, in the place of one that may be there and that stays until the new one is whole.
 ///
 /// # Errors
-/// What writing answers. The file is as it was then.
+/// Errors of the file system. The old file is then unchanged.
 pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut new = NewFile::create_temporary(path, mode)?;
     new.write(content)?;
-    new.beside.persist(path).map_err(|e| e.error)?;
+    new.temporary.persist(path).map_err(|e| e.error)?;
     sync_folder(path)
 }
 

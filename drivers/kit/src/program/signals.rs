@@ -55,7 +55,7 @@ impl EndSignals {
     /// does so with `SIGHUP`, and a script with `SIGINT` of what it starts in the background.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Errors of the operating system.
     pub fn listen() -> io::Result<Self> {
         let ignored = ignored_signals();
         let listen = |end: EndSignal| {

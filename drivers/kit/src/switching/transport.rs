@@ -230,7 +230,7 @@ impl SwitchCall<'_> {
     /// Asks something that changes nothing.
     ///
     /// # Errors
-    /// What `decode` says of the reply, and those of the link, with effect `None`.
+    /// Errors of `decode` and of the link, with effect `None`.
     pub async fn query<T, E: Display + Into<Error> + Send + 'static>(
         &self,
         name: &'static str,
@@ -251,7 +251,7 @@ impl SwitchCall<'_> {
     /// Changes something, which the device answers.
     ///
     /// # Errors
-    /// What `decode` says of the reply, with effect `Unknown`; those of the link.
+    /// Errors of `decode`, with effect `Unknown`; errors of the link.
     pub async fn command<T, E: Display + Into<Error> + Send + 'static>(
         &self,
         name: &'static str,

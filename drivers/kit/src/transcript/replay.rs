@@ -81,10 +81,10 @@ impl Replay {
         // A transcript is a file: its lengths may be anything.
         let mut rest = wanted.as_slice();
         let same = record.request.iter().all(|part| {
-            let Some((here, behind)) = rest.split_at_checked(part.len()) else {
+            let Some((here, tail)) = rest.split_at_checked(part.len()) else {
                 return false;
             };
-            rest = behind;
+            rest = tail;
             part.known().is_none_or(|known| known == here)
         });
         if !same || !rest.is_empty() {

@@ -119,7 +119,7 @@ impl FaultScript {
     pub fn count(&self) -> usize {
         self.lock().seen
     }
-    /// Whether the exchange of the last [`strike`](Self::inject) has come.
+    /// Whether the exchange of the last [`inject`](Self::inject) has come.
     #[must_use]
     pub fn was_injected(&self) -> bool {
         self.lock().injected

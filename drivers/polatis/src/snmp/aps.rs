@@ -140,8 +140,8 @@ impl ApsGroups {
             .map(|v| Ok(proto::decode_patch(v)?.is_some()))
             .collect::<Result<_>>()?;
 
-        // The active path is that of the cross-connect, or that of the last notification if there
-        // is no cross-connect.
+        // The active path is that of the cross-connect, or that of the last notification
+        // without one.
         let over: Vec<u32> = ports[1..]
             .iter()
             .zip(&lit[1..])

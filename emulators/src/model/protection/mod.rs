@@ -1,4 +1,4 @@
-//! Protection switches: groups of paths behind the contract.
+//! Protection switches: groups of paths as a device of the contract.
 
 mod group;
 

@@ -55,8 +55,8 @@ impl ApplyDeviceFault for Device {
             DeviceFault::Fail => self.random.set_failed(true),
             DeviceFault::Constant(value) => self.random.set_constant(Some(*value)),
             DeviceFault::Identity(serial) => self.random.base().replace_device(serial),
-            DeviceFault::Operator(order) if order == "disable" => self.random.set_enabled(false),
-            DeviceFault::Operator(order) if order == "enable" => self.random.set_enabled(true),
+            DeviceFault::Operator(action) if action == "disable" => self.random.set_enabled(false),
+            DeviceFault::Operator(action) if action == "enable" => self.random.set_enabled(true),
             DeviceFault::Clear => {
                 self.usb.set_unplugged(false);
                 self.random.set_failed(false);

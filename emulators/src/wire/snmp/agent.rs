@@ -96,13 +96,13 @@ fn first_after<O: Copy>(
         .partition_point(|(prefix, _)| *prefix <= ids)
         .saturating_sub(1);
     for (prefix, object) in objects.get(from..)? {
-        let behind = match ids.strip_prefix(*prefix) {
+        let after = match ids.strip_prefix(*prefix) {
             Some(index) => Some(index),
             None if ids > *prefix => continue,
             None => None,
         };
         for index in instances(*object) {
-            if behind.is_none_or(|b| index.as_slice() > b)
+            if after.is_none_or(|b| index.as_slice() > b)
                 && let Some(value) = read(*object, &index)
             {
                 return Some(VarBind::new(Oid::from(*prefix).child(&index), value));

@@ -36,9 +36,9 @@ pub(crate) fn man(to: Option<&Path>) -> Result<u8> {
             std::fs::create_dir_all(folder).map_err(problem)?;
             // Each page is created in a temporary folder next to them, so that none is ever
             // truncated.
-            let beside = tempfile::tempdir_in(folder).map_err(problem)?;
-            clap_mangen::generate_to(Cli::command(), &beside).map_err(problem)?;
-            for page in std::fs::read_dir(&beside).map_err(problem)? {
+            let temporary = tempfile::tempdir_in(folder).map_err(problem)?;
+            clap_mangen::generate_to(Cli::command(), &temporary).map_err(problem)?;
+            for page in std::fs::read_dir(&temporary).map_err(problem)? {
                 let page = page.map_err(problem)?;
                 std::fs::rename(page.path(), folder.join(page.file_name())).map_err(problem)?;
             }

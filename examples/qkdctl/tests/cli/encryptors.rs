@@ -64,16 +64,16 @@ fn an_assumption_that_was_not_accepted_is_named() {
 fn a_pair_of_encryptors_rolls_over_to_a_key_of_a_qkd_pair() {
     for source in ["etsi014-pair", "veriqloud-qline-pair"] {
         let bench = Bench::new();
-        let (boxes, keys) = (
+        let (encryptors, keys) = (
             bench.start("nokia-sros-macsec-pair"),
             bench.start_stored(source),
         );
-        let with_files: Vec<&RunningEmulator> = [&boxes, &keys]
+        let with_files: Vec<&RunningEmulator> = [&encryptors, &keys]
             .into_iter()
             .filter(|r| r.ready().credentials_file.is_some())
             .collect();
         let credentials = bench.credentials("credentials.toml", &with_files);
-        let (b, k) = (&boxes.ready().uris, &keys.ready().uris);
+        let (b, k) = (&encryptors.ready().uris, &keys.ready().uris);
         let roll = [
             "encryptor",
             "roll",
@@ -177,8 +177,8 @@ fn accepting(ids: &[&str]) -> Vec<String> {
 #[test]
 fn keys_that_differ_are_not_confirmed() {
     let bench = Bench::new();
-    let boxes = bench.start("nokia-sros-macsec-pair");
-    let credentials = bench.credentials("credentials.toml", &[&boxes]);
+    let encryptors = bench.start("nokia-sros-macsec-pair");
+    let credentials = bench.credentials("credentials.toml", &[&encryptors]);
     let id = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
     let accepted = accepting(&NOKIA);
     let run = |arguments: &[&str]| {
@@ -191,7 +191,7 @@ fn keys_that_differ_are_not_confirmed() {
         )
     };
     let mut slots = Vec::new();
-    for (uri, byte) in boxes.ready().uris.iter().zip(["5a", "6b"]) {
+    for (uri, byte) in encryptors.ready().uris.iter().zip(["5a", "6b"]) {
         let file = bench.private(
             &format!("{byte}.json"),
             &format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, byte.repeat(16)),
@@ -213,7 +213,7 @@ fn keys_that_differ_are_not_confirmed() {
         slots.push(staged["staged"]["slot"].to_string());
     }
     // The first end is sent to a key that the second does not have; so is the second.
-    for (uri, slot) in boxes.ready().uris.iter().zip(&slots) {
+    for (uri, slot) in encryptors.ready().uris.iter().zip(&slots) {
         let activate = [
             "encryptor",
             "activate",

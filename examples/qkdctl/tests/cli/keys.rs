@@ -179,12 +179,12 @@ fn keys_over_plain_http_need_an_explicit_option() {
 #[test]
 fn a_roll_with_a_key_over_plain_http_needs_an_explicit_option() {
     let bench = Bench::new();
-    let (boxes, keys) = (
+    let (encryptors, keys) = (
         bench.start("nokia-sros-macsec-pair"),
         bench.start_stored("etsi014-pair"),
     );
-    let credentials = bench.credentials("credentials.toml", &[&boxes, &keys]);
-    let (b, k) = (&boxes.ready().uris, &keys.ready().uris);
+    let credentials = bench.credentials("credentials.toml", &[&encryptors, &keys]);
+    let (b, k) = (&encryptors.ready().uris, &keys.ready().uris);
     let by_http = "etsi014+http://192.0.2.1/?peer=sae-bob";
     // Either end, by URI or by the name of a pair, as a dry run or not.
     let inventory = format!("[pair.link]\nnear = '{}'\nfar = '{by_http}'\n", k[0]);

@@ -133,7 +133,7 @@ fn a_second_signal_ends_at_once_after_one_line() {
 /// A pair of encryptors, a QKD pair, and the arguments that roll over.
 struct Pair {
     bench: Bench,
-    boxes: Emulator,
+    encryptors: Emulator,
     keys: Emulator,
     arguments: Vec<String>,
 }
@@ -141,9 +141,9 @@ struct Pair {
 impl Pair {
     fn new(encryptors: &str, assumptions: &[&str]) -> Self {
         let bench = Bench::new();
-        let boxes = bench.start(encryptors);
+        let encryptors = bench.start(encryptors);
         let keys = bench.start_stored("etsi014-pair");
-        let credentials = bench.credentials("credentials.toml", &[&boxes, &keys]);
+        let credentials = bench.credentials("credentials.toml", &[&encryptors, &keys]);
         let of = |emulator: &Emulator, n: usize| {
             let uri = &emulator.ready().uris[n];
             let mark = if uri.contains('?') { '&' } else { '?' };
@@ -152,9 +152,9 @@ impl Pair {
         let mut arguments: Vec<String> = [
             "encryptor",
             "roll",
-            &of(&boxes, 0),
+            &of(&encryptors, 0),
             "--peer",
-            &of(&boxes, 1),
+            &of(&encryptors, 1),
             "--source",
             &of(&keys, 0),
             "--peer-source",
@@ -170,7 +170,7 @@ impl Pair {
         }
         Self {
             bench,
-            boxes,
+            encryptors,
             keys,
             arguments,
         }
@@ -189,7 +189,7 @@ impl Pair {
         (0..2)
             .map(|n| {
                 let credentials = self.bench.path("credentials.toml").display().to_string();
-                let uri = &self.boxes.ready().uris[n];
+                let uri = &self.encryptors.ready().uris[n];
                 self.bench
                     .run([
                         "encryptor",
@@ -241,10 +241,10 @@ impl Pair {
 fn a_roll_whose_first_end_is_being_staged_leaves_the_old_key_active() {
     let pair = Pair::nokia();
     let before = pair.active();
-    pair.boxes.fault("delay=150ms").unwrap();
+    pair.encryptors.fault("delay=150ms").unwrap();
     let running = pair.roll();
     pair.bench
-        .until_journal(begun("stage", &pair.boxes.ready().uris[0]));
+        .until_journal(begun("stage", &pair.encryptors.ready().uris[0]));
     running.signal(Signal::SIGINT);
     let run = running
         .ended()
@@ -253,7 +253,7 @@ fn a_roll_whose_first_end_is_being_staged_leaves_the_old_key_active() {
         .expect_text("sends with the old key")
         .expect_text("near end now")
         .expect_text("far end now");
-    pair.boxes.fault("clear").unwrap();
+    pair.encryptors.fault("clear").unwrap();
     assert_eq!(pair.active(), before, "{run:#?}");
     let ids = pair.key_ids();
     assert_eq!(ids.len(), 1, "{ids:?}");
@@ -275,17 +275,17 @@ fn a_roll_whose_first_end_is_being_staged_leaves_the_old_key_active() {
 fn a_roll_whose_second_end_is_being_staged_is_finished() {
     let pair = Pair::nokia();
     let before = pair.active();
-    pair.boxes.fault("2:delay=150ms").unwrap();
+    pair.encryptors.fault("2:delay=150ms").unwrap();
     let running = pair.roll();
     pair.bench
-        .until_journal(begun("stage", &pair.boxes.ready().uris[1]));
+        .until_journal(begun("stage", &pair.encryptors.ready().uris[1]));
     running.signal(Signal::SIGTERM);
     let run = running
         .ended()
         .exits(8)
         .expect_text("near end now")
         .expect_text("confirmed: ");
-    pair.boxes.fault("clear").unwrap();
+    pair.encryptors.fault("clear").unwrap();
     assert!(pair.active().iter().zip(&before).all(|(a, b)| a != b));
     let outcome = pair.last()["outcome"].as_str().unwrap().to_owned();
     assert_eq!(outcome, "done, after SIGTERM", "{run:#?}");
@@ -302,10 +302,10 @@ fn a_secret_that_is_overwritten_at_one_end_is_overwritten_at_the_other() {
     );
     pair.arguments
         .extend(["--size".to_owned(), "256".to_owned()]);
-    pair.boxes.fault("delay=150ms").unwrap();
+    pair.encryptors.fault("delay=150ms").unwrap();
     let running = pair.roll();
     pair.bench
-        .until_journal(begun("stage", &pair.boxes.ready().uris[0]));
+        .until_journal(begun("stage", &pair.encryptors.ready().uris[0]));
     running.signal(Signal::SIGHUP);
     let run = running.ended().exits(8);
     let staged = pair
@@ -345,13 +345,13 @@ fn a_key_that_only_one_end_took_is_reported_as_discarded() {
 #[test]
 fn after_a_kill_the_next_roll_reports_the_state_and_stages_a_new_key() {
     let pair = Pair::nokia();
-    pair.boxes.fault("2:delay=150ms").unwrap();
+    pair.encryptors.fault("2:delay=150ms").unwrap();
     let running = pair.roll();
     pair.bench
-        .until_journal(begun("stage", &pair.boxes.ready().uris[1]));
+        .until_journal(begun("stage", &pair.encryptors.ready().uris[1]));
     running.signal(Signal::SIGKILL);
     running.ended().exits(-1);
-    pair.boxes.fault("clear").unwrap();
+    pair.encryptors.fault("clear").unwrap();
     let cut = pair.key_ids();
     assert_eq!(cut.len(), 1);
     let next = pair.roll().ended().exits(0);

@@ -72,14 +72,14 @@ fn start_at(bench: &Bench, name: &str, address: &str) -> RunningEmulator {
 #[test]
 fn each_device_is_read_as_often_as_was_asked() {
     let bench = Bench::new();
-    let (switch, link, boxes) = (
+    let (switch, link, encryptors) = (
         bench.start("polatis-16x16"),
         bench.start_stored("veriqloud-qline-pair"),
         bench.start("nokia-sros-macsec-pair"),
     );
     let source = bench.start("idq-quantis");
-    let credentials = bench.credentials("credentials.toml", &[&boxes]);
-    let uris = [&switch, &link, &boxes, &source].map(|r| r.ready().uri.as_str());
+    let credentials = bench.credentials("credentials.toml", &[&encryptors]);
+    let uris = [&switch, &link, &encryptors, &source].map(|r| r.ready().uri.as_str());
     switch.fault("operator=connect:3-20").unwrap();
     let watch = |more: &[&str]| {
         bench.run(
@@ -196,15 +196,15 @@ fn errors_of_devices_are_reported_as_errors_of_the_device() {
         .local_addr()
         .unwrap()
         .to_string();
-    let boxes = bench.start_with(
+    let encryptors = bench.start_with(
         "packetlight-pair",
         Options::default().with("trap-target", &port),
     );
-    let credentials = bench.credentials("credentials.toml", &[&boxes]);
+    let credentials = bench.credentials("credentials.toml", &[&encryptors]);
     let mut watch = Watch::of(
         &bench,
         &[
-            &boxes.ready().uri,
+            &encryptors.ready().uri,
             "--credentials",
             &credentials,
             "--notifications",
@@ -212,7 +212,7 @@ fn errors_of_devices_are_reported_as_errors_of_the_device() {
         ],
     );
     watch.until("state: ");
-    boxes.fault("alarm=223").unwrap();
+    encryptors.fault("alarm=223").unwrap();
     watch.until("the device says: alarm");
     assert_eq!(watch.ended(), 0);
     let switch = bench.start("polatis-16x16");

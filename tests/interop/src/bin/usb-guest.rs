@@ -86,10 +86,10 @@ impl Emulator {
             format!("the import was refused: {}", word(4))
         })?;
         let (bus, device, speed) = (word(296), word(300), word(304));
-        let order = format!("0 {} {} {speed}", stream.as_raw_fd(), bus << 16 | device);
+        let attach = format!("0 {} {} {speed}", stream.as_raw_fd(), bus << 16 | device);
         // The kernel's port is busy until it has noticed the last unplug.
         let begun = Instant::now();
-        while let Err(error) = std::fs::write("/sys/devices/platform/vhci_hcd.0/attach", &order) {
+        while let Err(error) = std::fs::write("/sys/devices/platform/vhci_hcd.0/attach", &attach) {
             expect(begun.elapsed() < HOTPLUG_TIMEOUT, || {
                 format!("vhci_hcd takes nothing: {error}")
             })?;

@@ -150,7 +150,7 @@ struct EncryptorPair {
     family: Family,
     pair: Pair,
     opened: [OpenedDevice; 2],
-    boxes: [Arc<dyn Encryptor>; 2],
+    encryptors: [Arc<dyn Encryptor>; 2],
     channel: ChannelId,
     transcript: Transcript,
     context: OpenContext,
@@ -179,14 +179,14 @@ impl EncryptorPair {
                 .await
                 .unwrap(),
         ];
-        let boxes = [
+        let encryptors = [
             opened[0].encryptor().unwrap(),
             opened[1].encryptor().unwrap(),
         ];
-        let channels = boxes[0].channels().await.unwrap();
+        let channels = encryptors[0].channels().await.unwrap();
         assert_eq!(
             (channels.len(), &channels),
-            (1, &boxes[1].channels().await.unwrap())
+            (1, &encryptors[1].channels().await.unwrap())
         );
         // A PacketLight pair agrees on its first secret automatically.
         sleep(Duration::from_secs(5)).await;
@@ -194,7 +194,7 @@ impl EncryptorPair {
             family,
             pair,
             opened,
-            boxes,
+            encryptors,
             channel: channels[0].clone(),
             transcript,
             context,
@@ -202,26 +202,26 @@ impl EncryptorPair {
     }
 
     fn near(&self) -> &dyn Encryptor {
-        &*self.boxes[0]
+        &*self.encryptors[0]
     }
 
     /// Stages one key at each end, and makes them the ones in use.
     async fn place(&self, keys: [&Key; 2]) -> Result<[Staged; 2]> {
         let staged = [
-            self.boxes[0].stage(&self.channel, keys[0]).await?,
-            self.boxes[1].stage(&self.channel, keys[1]).await?,
+            self.encryptors[0].stage(&self.channel, keys[0]).await?,
+            self.encryptors[1].stage(&self.channel, keys[1]).await?,
         ];
-        self.boxes[0].activate(&staged[0]).await?;
+        self.encryptors[0].activate(&staged[0]).await?;
         if self.near().encryptor_capabilities().activate_both {
-            self.boxes[1].activate(&staged[1]).await?;
+            self.encryptors[1].activate(&staged[1]).await?;
         }
         Ok(staged)
     }
 
     async fn confirm(&self, staged: &[Staged; 2]) -> [Confirmation; 2] {
         [
-            self.boxes[0].confirm(&staged[0]).await.unwrap(),
-            self.boxes[1].confirm(&staged[1]).await.unwrap(),
+            self.encryptors[0].confirm(&staged[0]).await.unwrap(),
+            self.encryptors[1].confirm(&staged[1]).await.unwrap(),
         ]
     }
 
@@ -239,8 +239,16 @@ impl EncryptorPair {
 
     async fn states(&self) -> [ChannelState; 2] {
         [
-            self.boxes[0].channel(&self.channel).await.unwrap().state,
-            self.boxes[1].channel(&self.channel).await.unwrap().state,
+            self.encryptors[0]
+                .channel(&self.channel)
+                .await
+                .unwrap()
+                .state,
+            self.encryptors[1]
+                .channel(&self.channel)
+                .await
+                .unwrap()
+                .state,
         ]
     }
 
@@ -459,7 +467,7 @@ async fn counters_grow_while_traffic_is_encrypted() {
             );
             continue;
         }
-        for end in &rig.boxes {
+        for end in &rig.encryptors {
             let before = end.counters(&rig.channel).await.unwrap();
             sleep(Duration::from_secs(10)).await;
             let now = end.counters(&rig.channel).await.unwrap();
@@ -858,8 +866,8 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
         rig.roll(&key(1)).await;
         let fresh = key(2);
         let staged = [
-            rig.boxes[0].stage(&rig.channel, &fresh).await.unwrap(),
-            rig.boxes[1].stage(&rig.channel, &fresh).await.unwrap(),
+            rig.encryptors[0].stage(&rig.channel, &fresh).await.unwrap(),
+            rig.encryptors[1].stage(&rig.channel, &fresh).await.unwrap(),
         ];
         let file = serde_json::to_string(&staged).unwrap();
         let secret: String = fresh.expose().iter().map(|b| format!("{b:02x}")).collect();
@@ -868,20 +876,20 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
         let context = rig.context.clone();
         let registry = qkd_hardware::registry();
         for (n, name) in ["near", "far"].into_iter().enumerate() {
-            rig.boxes[n].close().await.unwrap();
+            rig.encryptors[n].close().await.unwrap();
             rig.opened[n] = registry
                 .open(&family.uri("mem", name, ""), &context)
                 .await
                 .unwrap();
-            rig.boxes[n] = rig.opened[n].encryptor().unwrap();
+            rig.encryptors[n] = rig.opened[n].encryptor().unwrap();
         }
         let read: [Staged; 2] = serde_json::from_str(&file).unwrap();
         assert_eq!(read, staged);
-        rig.boxes[0].activate(&read[0]).await.unwrap();
+        rig.encryptors[0].activate(&read[0]).await.unwrap();
         if rig.near().encryptor_capabilities().activate_both {
-            rig.boxes[1].activate(&read[1]).await.unwrap();
+            rig.encryptors[1].activate(&read[1]).await.unwrap();
         }
-        for (end, staged) in rig.boxes.iter().zip(&read) {
+        for (end, staged) in rig.encryptors.iter().zip(&read) {
             let mut confirmation = end.confirm(staged).await.unwrap();
             // An end without slots shows an exchange only while it runs, and this handle of the
             // far end came too late for it: the driver says so, and what to do.
@@ -944,7 +952,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
                 assert!(!before.iter().any(alarm("702")), "{before:?}");
             }
             Nokia => {
-                let boxes = [
+                let encryptors = [
                     opened[0].encryptor().unwrap(),
                     opened[1].encryptor().unwrap(),
                 ];
@@ -957,12 +965,12 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
                     }
                 };
                 let staged = [
-                    boxes[0].stage(&"ca1".into(), &key(1)).await.unwrap(),
-                    boxes[1].stage(&"ca1".into(), &key(1)).await.unwrap(),
+                    encryptors[0].stage(&"ca1".into(), &key(1)).await.unwrap(),
+                    encryptors[1].stage(&"ca1".into(), &key(1)).await.unwrap(),
                 ];
-                boxes[1].activate(&staged[1]).await.unwrap();
+                encryptors[1].activate(&staged[1]).await.unwrap();
                 event(&mut events[1], moved(2)).await;
-                boxes[0].activate(&staged[0]).await.unwrap();
+                encryptors[0].activate(&staged[0]).await.unwrap();
                 let (_, before) = event(&mut events[0], moved(2)).await;
                 assert!(before.iter().all(|k| !moved(2)(k)), "{before:?}");
                 let (_, between) = event(

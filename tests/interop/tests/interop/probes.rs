@@ -111,12 +111,12 @@ impl Device {
     }
 
     /// Its own driver opens it, and finds what there was.
-    async fn answers(&self, behind: &str) {
-        let context = OpenContext::new().with_memory("box", self.endpoint());
+    async fn answers(&self, left: &str) {
+        let context = OpenContext::new().with_memory("device", self.endpoint());
         let opened = qkd_hardware::registry()
             .open(self.uri, &context)
             .await
-            .unwrap_or_else(|e| panic!("{} after {behind}: {e}", self.name));
+            .unwrap_or_else(|e| panic!("{} after {left}: {e}", self.name));
         answers(&*opened.switch().unwrap(), &self.paths, self.name).await;
         opened.device().close().await.unwrap();
     }
@@ -151,9 +151,13 @@ fn polatis(name: &'static str, model: &str, geometry: Geometry) -> Device {
         .with_firmware("6.5.2.18");
     let model = Switch::new(identity, geometry, Clock::default());
     model.enable(&[3], false).unwrap();
-    Device::new(name, "polatis+mem://box", model, &[(1, 30), (2, 31)], |m| {
-        Box::new(PolatisScpi::new(m).session())
-    })
+    Device::new(
+        name,
+        "polatis+mem://device",
+        model,
+        &[(1, 30), (2, 31)],
+        |m| Box::new(PolatisScpi::new(m).session()),
+    )
 }
 
 fn agiltron(name: &'static str, uri: &'static str, which: Model, channels: u32) -> Device {
@@ -181,39 +185,39 @@ fn devices() -> Vec<Device> {
         ),
         agiltron(
             "an Agiltron FF 1x4",
-            "agiltron+mem://box?model=ff&channels=4",
+            "agiltron+mem://device?model=ff&channels=4",
             Model::Ff,
             4,
         ),
         agiltron(
             "an Agiltron FF 1x8",
-            "agiltron+mem://box?model=ff&channels=8",
+            "agiltron+mem://device?model=ff&channels=8",
             Model::Ff,
             8,
         ),
         agiltron(
             "an Agiltron SelfAlign 1x16",
-            "agiltron+mem://box?model=selfalign&channels=16",
+            "agiltron+mem://device?model=selfalign&channels=16",
             Model::SelfAlign,
             16,
         ),
         Device::new(
             "a JDSU SB 1x8",
-            "jdsu-sb+mem://box",
+            "jdsu-sb+mem://device",
             one_by_8("JDS Uniphase", "SB Switch"),
             &[(0, 3)],
             |m| Box::new(JdsuSb::new(m, Codes::default()).session()),
         ),
         Device::new(
             "a DiCon MEMS 1x8",
-            "dicon+mem://box?model=mems",
+            "dicon+mem://device?model=mems",
             one_by_8("DiCon", "MEMS 1x8"),
             &[(0, 3)],
             |m| Box::new(DiconMems::new(m).session()),
         ),
         Device::new(
             "a DiCon GP600",
-            "dicon+mem://box?model=gp600",
+            "dicon+mem://device?model=gp600",
             gp600(),
             &[(1, 7)],
             |m| Box::new(DiconGp600::new(m, [1310, 1550]).session()),
@@ -221,7 +225,7 @@ fn devices() -> Vec<Device> {
         // It has been open for a while.
         Device::new(
             "a Thorlabs OSW22",
-            "thorlabs-osw+mem://box?model=osw22",
+            "thorlabs-osw+mem://device?model=osw22",
             osw22(),
             &[(1, 4)],
             |m| Box::new(ThorlabsOsw::new(m, Duration::ZERO).session()),

@@ -62,7 +62,7 @@ async fn rig(uri: &str, model: Arc<ProtectionSwitch>, agent: Arc<dyn SnmpAgent>)
         .map(|a| a.id.to_owned())
         .collect();
     let context = OpenContext::new()
-        .with_memory("box", Endpoint::Snmp(agent))
+        .with_memory("device", Endpoint::Snmp(agent))
         .with_accepted_assumptions(all);
     let driven = registry
         .open(uri, &context)
@@ -106,7 +106,7 @@ async fn hms(kind: scte_hms::Kind) -> Rig {
         kind,
         NodeOptions::named("hms", scte_hms::ENTERPRISE),
     );
-    rig("scte-hms+mem://box", model, agent).await
+    rig("scte-hms+mem://device", model, agent).await
 }
 
 async fn card() -> Rig {
@@ -123,7 +123,7 @@ async fn card() -> Rig {
         NodeOptions::named("oap", fs_olp::ENTERPRISE),
     );
     rig(
-        "fs-olp+mem://box?delay-unit=s&power-scale=0.01&poll=off",
+        "fs-olp+mem://device?delay-unit=s&power-scale=0.01&poll=off",
         model,
         agent,
     )
@@ -161,7 +161,7 @@ async fn packet_light() -> Rig {
         Arc::new(ForcedRekeyEndpoint::new(link, 0, "uplink-1", identity)),
         options,
     );
-    rig("packetlight+mem://box?psk-encoding=hex", model, agent).await
+    rig("packetlight+mem://device?psk-encoding=hex", model, agent).await
 }
 
 /// Fields that both must report equally. No device reports the complete reason for the active path,

@@ -61,7 +61,7 @@ fn families() -> Vec<Family> {
     vec![
         Family {
             name: "JDSU SB",
-            uri: "jdsu-sb+mem://box?deadline=5s",
+            uri: "jdsu-sb+mem://device?deadline=5s",
             geometry: DARK,
             identity: || {
                 Identity::new("JDS Uniphase")
@@ -72,14 +72,14 @@ fn families() -> Vec<Family> {
         },
         Family {
             name: "DiCon MEMS",
-            uri: "dicon+mem://box?model=mems&deadline=5s",
+            uri: "dicon+mem://device?model=mems&deadline=5s",
             geometry: DARK,
             identity: || Identity::new("DiCon").with_model("MEMS 1x8"),
             wire: wire!(DiconMems::new),
         },
         Family {
             name: "DiCon GP600",
-            uri: "dicon+mem://box?model=gp600&deadline=5s",
+            uri: "dicon+mem://device?model=gp600&deadline=5s",
             geometry: Geometry::matrix(8, 4),
             identity: || {
                 Identity::new("Dicon Fiberoptics Inc")
@@ -91,14 +91,14 @@ fn families() -> Vec<Family> {
         },
         Family {
             name: "Thorlabs OSW12",
-            uri: "thorlabs-osw+mem://box?model=osw12&deadline=5s",
+            uri: "thorlabs-osw+mem://device?model=osw12&deadline=5s",
             geometry: Geometry::one_by(2),
             identity: osw,
             wire: wire!(|m| ThorlabsOsw::new(m, Duration::from_secs(1))),
         },
         Family {
             name: "Thorlabs OSW22",
-            uri: "thorlabs-osw+mem://box?model=osw22&deadline=5s",
+            uri: "thorlabs-osw+mem://device?model=osw22&deadline=5s",
             geometry: Geometry::Crossbar,
             identity: osw,
             wire: wire!(|m| ThorlabsOsw::new(m, Duration::from_secs(1))),
@@ -118,8 +118,8 @@ impl Family {
         let model = Arc::new(Switch::new((self.identity)(), self.geometry, clock.clone()));
         let (service, faulty) = (self.wire)(Arc::clone(&model));
         let faults = FaultInjector::new(7, Some(faulty));
-        let context =
-            OpenContext::new().with_memory("box", attach("box", service, faults.clone(), clock));
+        let context = OpenContext::new()
+            .with_memory("device", attach("device", service, faults.clone(), clock));
         let opened = qkd_hardware::registry()
             .open(self.uri, &context)
             .await

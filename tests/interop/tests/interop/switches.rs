@@ -45,8 +45,8 @@ async fn rig(uri: &str, model: Arc<Switch>, service: Arc<dyn ByteService>) -> Ri
         Some(Arc::clone(&model) as Arc<dyn qkd_emulators::fault::ApplyDeviceFault>),
     );
     let context = OpenContext::new().with_memory(
-        "box",
-        attach("box", service, faults.clone(), Clock::default()),
+        "device",
+        attach("device", service, faults.clone(), Clock::default()),
     );
     let opened = qkd_hardware::registry().open(uri, &context).await.unwrap();
     Rig {
@@ -61,7 +61,7 @@ async fn polatis() -> Rig {
     let model = polatis_model();
     let wire = PolatisScpi::new(Arc::clone(&model));
     rig(
-        "polatis+mem://box?deadline=2s",
+        "polatis+mem://device?deadline=2s",
         model,
         Arc::new(move || Box::new(wire.session()) as Box<dyn Session>),
     )
@@ -74,11 +74,11 @@ async fn agiltron(which: Model, name: &str) -> Rig {
         Geometry::one_by(8),
         Clock::default(),
     ));
-    let behind = Arc::clone(&model);
+    let wired = Arc::clone(&model);
     let service =
-        Arc::new(move || Box::new(Agiltron::new(which, Arc::clone(&behind))) as Box<dyn Session>);
+        Arc::new(move || Box::new(Agiltron::new(which, Arc::clone(&wired))) as Box<dyn Session>);
     rig(
-        &format!("agiltron+mem://box?model={name}&channels=8&deadline=2s"),
+        &format!("agiltron+mem://device?model={name}&channels=8&deadline=2s"),
         model,
         service,
     )
@@ -165,14 +165,14 @@ async fn a_polatis_through_its_driver_is_the_model() {
             driven.connections().await.unwrap().value,
             direct.connections().await.unwrap().value
         );
-        let (through, beside) = (
+        let (through, direct) = (
             driven.ports(&[]).await.unwrap(),
             direct.ports(&[]).await.unwrap(),
         );
-        for (a, b) in through.iter().zip(&beside) {
+        for (a, b) in through.iter().zip(&direct) {
             assert_eq!((a.port, a.state, a.peer), (b.port, b.state, b.peer));
         }
-        assert_eq!(through.len(), beside.len());
+        assert_eq!(through.len(), direct.len());
         let monitors: Vec<Port> = rig
             .meter
             .as_ref()

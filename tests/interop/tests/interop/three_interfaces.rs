@@ -229,12 +229,12 @@ impl Rig {
                 direct.connections().await.unwrap().value,
                 "{what}"
             );
-            let (through, beside) = (
+            let (through, direct) = (
                 switch.ports(&[]).await.unwrap(),
                 direct.ports(&[]).await.unwrap(),
             );
-            assert_eq!(through.len(), beside.len());
-            for (a, b) in through.iter().zip(&beside) {
+            assert_eq!(through.len(), direct.len());
+            for (a, b) in through.iter().zip(&direct) {
                 assert_eq!(
                     (a.port, a.state, a.peer),
                     (b.port, b.state, b.peer),

@@ -186,11 +186,11 @@ async fn a_quantis_in_memory_works_again_after_a_stall() {
         3, "QRNG-7",
     )))));
     let context = OpenContext::new().with_memory(
-        "box",
+        "device",
         Endpoint::Usb(Arc::clone(&device) as Arc<dyn UsbService>),
     );
     let source = qkd_hardware::registry()
-        .open("idq-quantis+mem://box", &context)
+        .open("idq-quantis+mem://device", &context)
         .await
         .unwrap()
         .random()

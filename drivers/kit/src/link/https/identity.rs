@@ -36,7 +36,7 @@ pub(super) fn chain(entry: &CredentialEntry) -> Result<Vec<CertificateDer<'stati
             entry,
             "cert",
             "the certificate is of X.509 version 1 or 2, which TLS libraries refuse; have it \
-             issued anew as version 3",
+             reissued as version 3",
         ));
     }
     Ok(chain)

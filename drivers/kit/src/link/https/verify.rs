@@ -115,7 +115,7 @@ impl ServerCertVerifier for Verifier {
             if is_version_one(certificate) {
                 fault(
                     "it is of X.509 version 1, which is accepted over TLS 1.3 only, and the server \
-                     chose TLS 1.2; have it issued anew as version 3"
+                     chose TLS 1.2; have it reissued as version 3"
                         .to_owned(),
                 )
             } else {
@@ -183,7 +183,7 @@ fn explain(error: Error, certificate: &CertificateDer<'_>, name: &ServerName<'_>
     let self_signed = c.subject().as_raw() == c.issuer().as_raw();
     let what = if c.version().0 < 2 {
         format!(
-            "it is of X.509 version {}, which has no names to check; have it issued anew as \
+            "it is of X.509 version {}, which has no names to check; have it reissued as \
              version 3 with a subjectAltName",
             c.version().0 + 1
         )
@@ -194,7 +194,7 @@ fn explain(error: Error, certificate: &CertificateDer<'_>, name: &ServerName<'_>
                 date(&c.validity().not_after)
             ),
             E::NotValidYet | E::NotValidYetContext { .. } => format!(
-                "it is valid from {} only; set this machine's clock, or have it issued anew",
+                "it is valid from {} only; set this machine's clock, or have it reissued",
                 date(&c.validity().not_before)
             ),
             E::NotValidForName | E::NotValidForNameContext { .. } => {
@@ -242,7 +242,7 @@ fn not_for_name(c: &X509Certificate<'_>, subject: &str, name: &ServerName<'_>) -
     if names.is_empty() {
         format!(
             "it does not cover `{wanted}`: it has no subjectAltName, and its subject `{subject}` \
-             is no name to check; have it issued anew with one"
+             is not a name that can be checked; have it reissued with one"
         )
     } else {
         format!(

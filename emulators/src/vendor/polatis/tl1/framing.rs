@@ -127,25 +127,22 @@ pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, ErrorCode> {
     let mut rest = text.trim();
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, behind) = rest.split_at(digits);
+        let (number, tail) = rest.split_at(digits);
         let from: u32 = number.parse().map_err(|_| ErrorCode::BAD_AID)?;
         let mut to = from;
-        rest = behind;
-        if let Some(behind) = rest.strip_prefix("&&") {
-            let digits = behind.len()
-                - behind
-                    .trim_start_matches(|c: char| c.is_ascii_digit())
-                    .len();
-            let (number, behind) = behind.split_at(digits);
+        rest = tail;
+        if let Some(tail) = rest.strip_prefix("&&") {
+            let digits = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, tail) = tail.split_at(digits);
             to = number.parse().map_err(|_| ErrorCode::BAD_AID)?;
-            rest = behind;
+            rest = tail;
         }
         if from > to || to > end || from == 0 || all.len() > MAX_PORTS {
             return Err(ErrorCode::BAD_AID);
         }
         all.extend(from..=to);
         match rest.strip_prefix('&') {
-            Some(behind) if !behind.is_empty() => rest = behind,
+            Some(tail) if !tail.is_empty() => rest = tail,
             Some(_) => return Err(ErrorCode::BAD_AID),
             None if rest.is_empty() => {}
             None => return Err(ErrorCode::BAD_AID),

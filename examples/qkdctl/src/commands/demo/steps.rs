@@ -357,15 +357,15 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
         ("nokia-sros-macsec-pair", &kme),
         ("packetlight-pair", &qline),
     ] {
-        let boxes = [
+        let encryptors = [
             testbed.open(profile, 0).await?.encryptor()?,
             testbed.open(profile, 1).await?.encryptor()?,
         ];
         let channels: [ChannelId; 2] = [
-            roll::channel(&*boxes[0], None).await?,
-            roll::channel(&*boxes[1], None).await?,
+            roll::channel(&*encryptors[0], None).await?,
+            roll::channel(&*encryptors[1], None).await?,
         ];
-        let capabilities = boxes[0].encryptor_capabilities();
+        let capabilities = encryptors[0].encryptor_capabilities();
         story.log(format!(
             "{profile}: {}, {}{}",
             match capabilities.staging {
@@ -379,12 +379,12 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 ", traffic drops while it re-initialises"
             }
         ));
-        let size = roll::common_size(&*boxes[0], &*boxes[1]).unwrap_or(Bits(256));
+        let size = roll::common_size(&*encryptors[0], &*encryptors[1]).unwrap_or(Bits(256));
         for round in 1..=2 {
             let (key, twin) =
                 same_keys_at_both_ends(story, "QKD pair", &*source[0], &*source[1], size).await?;
             let ends = [0, 1].map(|n| RollEnd {
-                encryptor: &*boxes[n],
+                encryptor: &*encryptors[n],
                 channel: &channels[n],
             });
             let rolled = roll::roll(ends, [&key, &twin], None).await;
@@ -406,7 +406,7 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 format!("and at the far end: {}", rolled.far.evidence()),
             );
         }
-        if let Ok(counters) = boxes[0].counters(&channels[0]).await {
+        if let Ok(counters) = encryptors[0].counters(&channels[0]).await {
             story.check(
                 counters.clear.unwrap_or(0) == 0,
                 format!(
@@ -416,7 +416,7 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 ),
             );
         }
-        for handle in boxes {
+        for handle in encryptors {
             handle.close().await?;
         }
     }

@@ -231,7 +231,7 @@ async fn fs_olp() -> Result<(), String> {
     })?;
     print_check(
         "fs-olp: the channel is refused in automatic mode, set in manual mode, of this card only; \
-         a card whose main path is cut goes over",
+         a card whose main path is cut switches over",
     );
     Ok(())
 }
@@ -349,7 +349,7 @@ async fn polatis() -> Result<(), String> {
     })?;
     print_check(
         "polatis: a patch by SET with its mirror, 0 disconnects, an attenuation in one PDU; \
-         polatisOxcSwitchCompleteV2 tells of the patch",
+         polatisOxcSwitchCompleteV2 reports the patch",
     );
     print_check("polatis: a protection group by createAndGo, not twice, and gone by destroy");
     Ok(())
