@@ -109,7 +109,8 @@ pub enum ErrorKind {
     Exhausted,
     /// The state has moved on since the plan was made.
     StateChanged,
-    /// Another device answers where this one did, or a device of another vendor than the driver is for.
+    /// Another device answers where this one did, or a device of another vendor than the driver is
+    /// for.
     IdentityChanged,
     /// The operation rests on an assumption that was not accepted.
     AssumptionNotAccepted,

@@ -1,5 +1,5 @@
-//! Code shared by the protocols of several vendors, without sockets: sessions of bytes, SNMP agents,
-//! USB devices. The protocols themselves are in [`vendor`](crate::vendor).
+//! Code shared by the protocols of several vendors, without sockets: sessions of bytes, SNMP
+//! agents, USB devices. The protocols themselves are in [`vendor`](crate::vendor).
 
 pub(crate) mod lines;
 pub(crate) mod position;

@@ -26,8 +26,8 @@ pub struct SystemGroup {
     pub object_id: Option<Oid>,
 }
 
-/// `IdentityChanged`: a device of another vendor responds. `expected`: the make of the driver; `found`:
-/// the device's own words.
+/// `IdentityChanged`: a device of another vendor responds. `expected`: the make of the driver;
+/// `found`: the device's own words.
 #[must_use]
 pub fn another_make(expected: &str, found: impl fmt::Display) -> Error {
     let found = found.to_string();

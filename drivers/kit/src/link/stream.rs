@@ -35,8 +35,8 @@ pub enum Resync {
     /// Waits until nothing came for so long. Enough where the device answers within a known time or
     /// not at all.
     Quiet(Duration),
-    /// Sends the identity probe and reads until its answer, then until nothing came for so long. Enough
-    /// where the identity probe's answer can't be that of another request.
+    /// Sends the identity probe and reads until its answer, then until nothing came for so long.
+    /// Enough where the identity probe's answer can't be that of another request.
     Sentinel(Duration),
 }
 
