@@ -332,7 +332,7 @@ mod tests {
             (
                 "profile = 'matrix-switch'\nuri = 'a+b://c'\n[[deviations]]\nrequirement = \
                  'DEV-01'\nreason = 'r'\nexpires = 'never'",
-                "no date",
+                "not a date",
             ),
         ] {
             let error = Dut::parse(text).unwrap_err();

@@ -125,7 +125,7 @@ enum Line {
     End(String, Box<CaseResult>),
 }
 
-/// Where a run is written down.
+/// Append-only log file of a run.
 #[derive(Debug, Clone)]
 pub struct Journal(Arc<Mutex<Writer>>);
 
@@ -139,7 +139,7 @@ impl Journal {
     /// Creates a journal, readable by its owner only.
     ///
     /// # Errors
-    /// If there is one already: an interrupted run is resumed, or its folder is another's.
+    /// If the file exists: resume that run, or use another folder.
     pub fn begin(path: &Path, suite: &str) -> Result<Self, String> {
         let file = File::options()
             .write(true)
@@ -163,8 +163,8 @@ impl Journal {
     ///
     /// # Errors
     /// If there is no journal, if it was edited or lacks its first line, or if another version of
-    /// the suite wrote it. The last error lists the state in the journal, and how to restore it
-    /// manually.
+    /// the suite wrote it. In the last case, the error lists the state in the journal, and how to
+    /// restore it manually.
     pub fn resume(path: &Path, suite: &str) -> Result<(Self, PreviousRun), String> {
         let named = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
         let bytes = std::fs::read(path)
@@ -191,7 +191,7 @@ impl Journal {
         let written = serde_json::to_string(line)
             .map_err(std::io::Error::from)
             .and_then(|entry| {
-                let (line, next) = chain.seal(&json_text(&entry));
+                let (line, next) = chain.append(&json_text(&entry));
                 file.write_all(line.as_bytes())?;
                 file.sync_data()?;
                 *chain = next;

@@ -1,8 +1,8 @@
-//! Several places where a case runs side by side, so that calls that wait for their deadline wait
-//! together.
+//! Runs the calls of a case on several handles in parallel, so that their timeouts overlap.
 //!
-//! An emulator on a wire is started once more for each place. A device is opened once more for
-//! each place, as often as it allows. In memory, where time is virtual, there is one place.
+//! A *lane* is one such handle. For an emulator on a wire, one more emulator is started for each
+//! lane. A device is opened once more for each lane, as often as it allows. In memory, where time
+//! is virtual, there is one lane.
 
 use crate::{case::NotPassed, case_context::CaseContext, reading, result::TargetKind};
 use futures::future::join_all;
@@ -11,43 +11,43 @@ use qkd_driver_kit::{
     wrap::fault::{FaultScript, LinkFault},
 };
 
-/// The most places of a case.
+/// Maximum number of lanes of a case.
 pub(crate) const MAX_LANES: usize = 20;
 
 /// Returns whether a fault makes a call wait for its deadline.
-pub(crate) fn waits(fault: LinkFault) -> bool {
+pub(crate) fn causes_timeout(fault: LinkFault) -> bool {
     matches!(
         fault,
         LinkFault::Lost | LinkFault::Late(_) | LinkFault::CutShort | LinkFault::Slow(_)
     )
 }
 
-/// The bench of a case, and benches of the same kind whose emulators are their own.
-pub(crate) struct Benches<'a> {
+/// The bench of a case, and contexts of the same kind whose emulators are their own.
+pub(crate) struct Contexts<'a> {
     own: &'a CaseContext,
     others: Vec<CaseContext>,
 }
 
-impl<'a> Benches<'a> {
-    /// `count` benches, if the device is an emulator on a wire; otherwise the one that is there.
+impl<'a> Contexts<'a> {
+    /// Creates `count` contexts for an emulator on a wire; otherwise only the given one.
     ///
     /// # Errors
     /// `Broken` if an emulator does not start.
     pub(crate) async fn parallel(own: &'a CaseContext, count: usize) -> Result<Self, NotPassed> {
-        let mut benches = Self {
+        let mut contexts = Self {
             own,
             others: Vec::new(),
         };
         if own.session.dut.target_kind() == TargetKind::EmulatorOnWire {
             for _ in 1..count.min(MAX_LANES) {
-                benches.others.push(
+                contexts.others.push(
                     own.with_another_emulator()
                         .await
                         .map_err(NotPassed::Broken)?,
                 );
             }
         }
-        Ok(benches)
+        Ok(contexts)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &CaseContext> {
@@ -58,48 +58,48 @@ impl<'a> Benches<'a> {
         1 + self.others.len()
     }
 
-    /// Gives what the others have noted to the bench of the case.
-    pub(crate) fn close(self) {
+    /// Merges the notes of the other contexts into that of the case.
+    pub(crate) fn merge_notes(self) {
         for bench in &self.others {
             self.own.merge_notes(bench);
         }
     }
 }
 
-/// A handle with the faults of its own wire.
+/// A handle with its own fault script.
 pub(crate) struct Lane<'a> {
     pub(crate) bench: &'a CaseContext,
     pub(crate) opened: OpenedDevice,
     pub(crate) script: FaultScript,
     /// Result of the reading without a fault.
-    pub(crate) right: String,
+    pub(crate) expected: String,
 }
 
-/// Opens a handle on each bench; of a device, at most `count`, as many as it serves: each handle
-/// reads the same while all others are open.
+/// Opens a handle on each context. On a device, opens up to `count` handles; if any of them reads a
+/// different value while all are open, keeps one.
 pub(crate) async fn open<'a>(
-    benches: &'a Benches<'_>,
+    contexts: &'a Contexts<'_>,
     count: usize,
 ) -> Result<Vec<Lane<'a>>, NotPassed> {
     let mut lanes = Vec::new();
-    for bench in benches.all() {
+    for bench in contexts.all() {
         lanes.push(lane(bench).await?);
     }
-    let own = benches.own;
+    let own = contexts.own;
     if own.session.dut.target_kind() != TargetKind::Device {
         return Ok(lanes);
     }
     while lanes.len() < count.min(MAX_LANES) {
-        // A line that is busy, or a device that has no more room.
+        // The line is busy, or the device accepts no more handles.
         let Ok(next) = lane(own).await else { break };
         lanes.push(next);
     }
     let reads = join_all(lanes.iter().map(|l| reading::try_steady(own, &l.opened))).await;
-    let all_right = reads
+    let all_match = reads
         .iter()
         .zip(&lanes)
-        .all(|(read, lane)| matches!(read, Ok(Ok(read)) if *read == lane.right));
-    if !all_right {
+        .all(|(read, lane)| matches!(read, Ok(Ok(read)) if *read == lane.expected));
+    if !all_match {
         // The device accepts several handles and serves one only.
         for lane in lanes.drain(..) {
             let _ = lane.opened.device().close().await;
@@ -112,12 +112,12 @@ pub(crate) async fn open<'a>(
 async fn lane(bench: &CaseContext) -> Result<Lane<'_>, NotPassed> {
     let script = FaultScript::new();
     let opened = bench.open_another(&script).await?;
-    let right = reading::stable_reading(bench, &opened).await?;
+    let expected = reading::stable_reading(bench, &opened).await?;
     Ok(Lane {
         bench,
         opened,
         script,
-        right,
+        expected,
     })
 }
 
@@ -138,9 +138,9 @@ mod tests {
     async fn count_on(uri: &str) -> usize {
         let dut = format!("profile = 'matrix-switch'\nuri = '{uri}'\ndeadline = '1s'");
         let bench = session::prepared(&dut).await.bench(None).await.unwrap();
-        let benches = Benches::parallel(&bench, 5).await.unwrap();
-        assert_eq!(benches.count(), 1, "a device is there once");
-        open(&benches, 5).await.unwrap().len()
+        let contexts = Contexts::parallel(&bench, 5).await.unwrap();
+        assert_eq!(contexts.count(), 1, "a device is there once");
+        open(&contexts, 5).await.unwrap().len()
     }
 
     async fn polatis() -> RunningEmulator {
@@ -153,15 +153,15 @@ mod tests {
     async fn each_bench_of_an_emulator_on_a_wire_has_its_own() {
         let dut = "profile = 'matrix-switch'\nemulator = 'polatis-16x16'\non_wire = true";
         let bench = session::prepared(dut).await.bench(None).await.unwrap();
-        let benches = Benches::parallel(&bench, 3).await.unwrap();
-        let addresses: BTreeSet<&str> = benches.all().map(|b| address(&b.uris()[0])).collect();
+        let contexts = Contexts::parallel(&bench, 3).await.unwrap();
+        let addresses: BTreeSet<&str> = contexts.all().map(|b| address(&b.uris()[0])).collect();
         assert_eq!(addresses.len(), 3);
-        let lanes = open(&benches, 3).await.unwrap();
+        let lanes = open(&contexts, 3).await.unwrap();
         assert_eq!(lanes.len(), 3);
         // The exchanges of all places are in the transcript of the case.
         let before = bench.records().len();
         drop(lanes);
-        benches.close();
+        contexts.merge_notes();
         assert!(bench.records().len() > before);
     }
 

@@ -554,7 +554,7 @@ mod tests {
             ("delay", "needs a time"),
             ("delay=x", "no time"),
             ("hangup=1", "takes no value"),
-            ("slow@never", "no trigger"),
+            ("slow@never", "invalid trigger"),
             ("nonsense", "docs/emulators.md"),
             ("", "no fault"),
             ("alarm", "needs a value"),

@@ -4,7 +4,7 @@
 use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
     case_context::CaseContext,
-    lanes::{self, Benches, Lane},
+    lanes::{self, Contexts, Lane},
     reading,
     requirement::Impact,
 };
@@ -157,22 +157,22 @@ async fn each(
 ) -> CaseOutcome {
     let measured = b.session.declared().and_then(|d| d.measured.as_ref());
     let count = match measured {
-        Some(measured) if lanes::waits(fault) => measured.exchanges,
+        Some(measured) if lanes::causes_timeout(fault) => measured.exchanges,
         _ => 1,
     };
-    let benches = Benches::parallel(b, count).await?;
-    let verdict = each_on(&benches, count, fault, judge).await;
-    benches.close();
+    let contexts = Contexts::parallel(b, count).await?;
+    let verdict = each_on(&contexts, count, fault, judge).await;
+    contexts.merge_notes();
     verdict
 }
 
 async fn each_on(
-    benches: &Benches<'_>,
+    contexts: &Contexts<'_>,
     count: usize,
     fault: LinkFault,
     judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
 ) -> CaseOutcome {
-    let lanes = lanes::open(benches, count).await?;
+    let lanes = lanes::open(contexts, count).await?;
     let mut touched = false;
     for first in (0..MAX_EXCHANGES).step_by(lanes.len()) {
         let all = lanes
@@ -210,7 +210,7 @@ async fn one(
     (exchange, fault): (usize, LinkFault),
     judge: impl Fn(&str, qkd_hal::Result<String>) -> CaseOutcome,
 ) -> Result<Reach, NotPassed> {
-    let (b, right) = (lane.bench, lane.right.as_str());
+    let (b, right) = (lane.bench, lane.expected.as_str());
     let sent = lane.script.count();
     lane.script.inject(exchange, fault);
     let result = reading::try_steady(b, &lane.opened).await;
@@ -299,9 +299,9 @@ async fn opening(b: &CaseContext) -> CaseOutcome {
     let sent = b.script().count();
     b.open().await?.device().close().await?;
     let exchanges = b.script().count() - sent;
-    let benches = Benches::parallel(b, exchanges).await?;
-    let verdict = opening_on(&benches, exchanges).await;
-    benches.close();
+    let contexts = Contexts::parallel(b, exchanges).await?;
+    let verdict = opening_on(&contexts, exchanges).await;
+    contexts.merge_notes();
     verdict?;
     if exchanges == 0 {
         Err(NotPassed::NotApplicable(
@@ -312,9 +312,9 @@ async fn opening(b: &CaseContext) -> CaseOutcome {
     }
 }
 
-async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> CaseOutcome {
+async fn opening_on(contexts: &Contexts<'_>, exchanges: usize) -> CaseOutcome {
     let mut places = Vec::new();
-    for lane in lanes::open(benches, exchanges).await? {
+    for lane in lanes::open(contexts, exchanges).await? {
         lane.opened.device().close().await?;
         places.push(lane.bench);
     }
@@ -322,7 +322,7 @@ async fn opening_on(benches: &Benches<'_>, exchanges: usize) -> CaseOutcome {
         let some = places.iter().zip(first..exchanges.min(MAX_EXCHANGES));
         let outcomes = join_all(some.map(|(b, exchange)| opening_without(b, exchange))).await;
         outcomes.into_iter().collect::<CaseOutcome>()?;
-        for b in benches.all() {
+        for b in contexts.all() {
             b.open().await?.device().close().await?;
         }
     }

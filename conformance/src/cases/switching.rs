@@ -5,7 +5,7 @@ use crate::{
     case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
     case_context::CaseContext,
     journal::Snapshot,
-    lanes::{self, Benches},
+    lanes::{self, Contexts},
     requirement::Impact,
     restore,
     result::TargetKind,
@@ -549,13 +549,13 @@ async fn refused_steps(b: &CaseContext) -> CaseOutcome {
 }
 
 async fn interrupted(b: &CaseContext, fault: LinkFault) -> CaseOutcome {
-    let count = match lanes::waits(fault) && b.session.dut.target_kind().has_wall_time() {
+    let count = match lanes::causes_timeout(fault) && b.session.dut.target_kind().has_wall_time() {
         true => exchanges_of_apply(b).await?,
         false => 1,
     };
-    let benches = Benches::parallel(b, count).await?;
-    let verdict = interrupted_on(&benches, fault).await;
-    benches.close();
+    let contexts = Contexts::parallel(b, count).await?;
+    let verdict = interrupted_on(&contexts, fault).await;
+    contexts.merge_notes();
     verdict
 }
 
@@ -572,9 +572,9 @@ async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
         .await
 }
 
-async fn interrupted_on(benches: &Benches<'_>, fault: LinkFault) -> CaseOutcome {
-    for first in (0..MAX_STEPS).step_by(benches.count()) {
-        let places = benches.all().zip(first..);
+async fn interrupted_on(contexts: &Contexts<'_>, fault: LinkFault) -> CaseOutcome {
+    for first in (0..MAX_STEPS).step_by(contexts.count()) {
+        let places = contexts.all().zip(first..);
         let all = places.map(|(b, exchange)| interrupted_at(b, exchange, fault));
         for injected in join_all(all).await {
             if !injected? {

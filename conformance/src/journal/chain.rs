@@ -8,19 +8,19 @@ const CLOSING: &str = "}";
 /// Hexadecimal digits of a SHA-256 digest.
 const DIGITS: usize = 64;
 
-/// Digest over all entries so far. It detects edits, but no forgery: a user who can write the file
+/// Digest over all entries so far. It detects edits, but not deliberate forgery: a user who can write the file
 /// can compute it again. An entry removed from the end is not detected, because an interruption
 /// leaves the same file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chain([u8; 32]);
 
 impl Chain {
-    /// The chain before the first entry.
+    /// Creates the chain before the first entry: an all-zero digest.
     pub(super) fn new() -> Self {
         Self([0; 32])
     }
 
-    fn with(&self, entry: &str) -> Self {
+    fn digest_with(&self, entry: &str) -> Self {
         Self(
             Sha256::new()
                 .chain_update(self.0)
@@ -30,19 +30,19 @@ impl Chain {
         )
     }
 
-    /// The line of an entry, and the chain after it. The entry is JSON without line feeds.
-    pub(super) fn seal(&self, entry: &str) -> (String, Self) {
-        let next = self.with(entry);
+    /// Returns the line of an entry, and the chain after it. The entry is JSON without line feeds.
+    pub(super) fn append(&self, entry: &str) -> (String, Self) {
+        let next = self.digest_with(entry);
         let line = format!("{OPENING}{}{MIDDLE}{entry}{CLOSING}\n", hex::encode(next.0));
         (line, next)
     }
 
-    /// The entry of a line without its line feed, and the chain after it; `None` if it does not
-    /// follow this chain.
-    pub(super) fn open<'a>(&self, line: &'a str) -> Option<(&'a str, Self)> {
+    /// Returns the entry of a line without its line feed, and the chain after it; `None` if it does
+    /// not follow this chain.
+    pub(super) fn verify<'a>(&self, line: &'a str) -> Option<(&'a str, Self)> {
         let (digest, rest) = line.strip_prefix(OPENING)?.split_at_checked(DIGITS)?;
         let entry = rest.strip_prefix(MIDDLE)?.strip_suffix(CLOSING)?;
-        let next = self.with(entry);
+        let next = self.digest_with(entry);
         (hex::encode(next.0) == digest).then_some((entry, next))
     }
 }
@@ -53,13 +53,13 @@ mod tests {
 
     #[test]
     fn an_edited_removed_inserted_or_swapped_line_breaks_the_chain() {
-        let (first, chain) = Chain::new().seal("1");
-        let (second, _) = chain.seal("2");
+        let (first, chain) = Chain::new().append("1");
+        let (second, _) = chain.append("2");
         let opens = |lines: &[&str]| {
             lines
                 .iter()
                 .try_fold(Chain::new(), |chain, line| {
-                    chain.open(line.trim_end()).map(|(_, next)| next)
+                    chain.verify(line.trim_end()).map(|(_, next)| next)
                 })
                 .is_some()
         };

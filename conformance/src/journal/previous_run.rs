@@ -107,7 +107,7 @@ impl PreviousRun {
 }
 
 fn entry(chain: &Chain, line: &str) -> Option<(Line, Chain)> {
-    let (entry, next) = chain.open(line)?;
+    let (entry, next) = chain.verify(line)?;
     Some((serde_json::from_str(entry).ok()?, next))
 }
 
@@ -120,7 +120,7 @@ mod tests {
         entries
             .iter()
             .map(|entry| {
-                let (line, next) = chain.seal(entry);
+                let (line, next) = chain.append(entry);
                 chain = next;
                 line
             })
@@ -131,7 +131,7 @@ mod tests {
         r#"{"suite":"qkd-conform 1"}"#,
         r#"{"device":["a",{"identity":null,"ports":[1,17]}]}"#,
         r#"{"begin":["a","SWI-08/x"]}"#,
-        r#"{"previous":["a",{"connections":"1-17"}]}"#,
+        r#"{"snapshot":["a",{"connections":"1-17"}]}"#,
     ];
 
     #[test]

@@ -79,7 +79,7 @@ fn the_journal_stays_until_every_change_is_restored() {
         assert_eq!(run.status.code(), Some(3), "{said}");
         assert!(
             said.contains("NOT RESTORED: previous state was connections 1-17")
-                && said.contains("journal.jsonl stays"),
+                && said.contains("journal.jsonl is kept"),
             "{said}"
         );
         assert!(

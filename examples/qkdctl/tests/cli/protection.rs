@@ -160,7 +160,7 @@ fn an_ab_switch_is_set_and_switched() {
         .complains("it has: a, b");
     desk.protect("clear", &[])
         .exits(2)
-        .complains("take no command");
+        .complains("do not support the command");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A switch as a picture: the matrix with its paths and powers, the position of a selector.
+//! A switch as a picture: the matrix with its paths and powers, the position of a 1×N switch.
 
 use crate::output::dbm;
 use qkd_switch_hal::{CrossConnects, Geometry, Port, PortState, PortStatus};
@@ -16,7 +16,7 @@ pub(super) fn draw(geometry: Geometry, paths: &CrossConnects, ports: &[PortStatu
         {
             matrix(ingress, egress, paths, &ports)
         }
-        Geometry::OneByN { channels, dark } => selector(channels, dark, paths),
+        Geometry::OneByN { channels, dark } => one_by_n(channels, dark, paths),
         Geometry::Crossbar => crossbar(paths),
         _ => list(paths, &ports),
     }
@@ -69,12 +69,12 @@ fn matrix(
         .values()
         .any(|p| matches!(p.state, PortState::Disabled | PortState::Failed))
     {
-        text.push_str("      O path   x shut   ! failed\n");
+        text.push_str("      O path   x disabled   ! failed\n");
     }
     text
 }
 
-fn selector(channels: u32, dark: bool, paths: &CrossConnects) -> String {
+fn one_by_n(channels: u32, dark: bool, paths: &CrossConnects) -> String {
     let now = paths.peer(Port::COMMON).map_or(0, |p| p.0);
     let mut text = String::from("  common - ");
     for channel in u32::from(!dark)..=channels {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(rows[1], "   1     .   O   1-5  out -3.25 dBm");
         assert_eq!(rows[2], "   2     x   x");
         assert_eq!(rows[3], "   3     .   .");
-        assert!(rows[4].contains("x shut"));
+        assert!(rows[4].contains("x disabled"));
     }
 
     #[test]

@@ -268,7 +268,7 @@ async fn carry_out(
                 describe(plan)
             } else {
                 format!(
-                    "{}Carrying it out disturbs traffic on these ports.\n{DRY_RUN}",
+                    "{}Applying it disturbs traffic on these ports.\n{DRY_RUN}",
                     describe(plan)
                 )
             }
