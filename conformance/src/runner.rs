@@ -504,7 +504,7 @@ pub(crate) async fn run(
             if left_changed {
                 request.left_changed.store(true, Ordering::Relaxed);
                 never_begun = format!(
-                    "what {} changed COULD NOT BE PUT BACK, so that nothing more was done to the \
+                    "what {} changed COULD NOT BE RESTORED, so that nothing more was done to the \
                      device",
                     case.id
                 );
@@ -635,7 +635,7 @@ async fn wait_for_earlier(
         {
             request.left_changed.store(true, Ordering::Relaxed);
             return Err(format!(
-                "what {} changed in an earlier run COULD NOT BE PUT BACK, so that nothing more \
+                "what {} changed in an earlier run COULD NOT BE RESTORED, so that nothing more \
                  was done to the device",
                 printable(case, 100)
             ));

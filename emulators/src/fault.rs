@@ -552,14 +552,14 @@ mod tests {
             ("loss=2", "from 0 to 1"),
             ("loss=NaN", "from 0 to 1"),
             ("delay", "needs a time"),
-            ("delay=x", "no time"),
+            ("delay=x", "invalid duration"),
             ("hangup=1", "takes no value"),
             ("slow@never", "invalid trigger"),
             ("nonsense", "docs/emulators.md"),
-            ("", "no fault"),
+            ("", "unknown fault"),
             ("alarm", "needs a value"),
             ("loss-db=inf", "-200 to 200"),
-            ("port-fails", "no number"),
+            ("port-fails", "number"),
         ] {
             assert!(
                 bad.parse::<FaultSpec>().unwrap_err().contains(says),

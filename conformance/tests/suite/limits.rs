@@ -67,7 +67,7 @@ fn a_file_that_names_what_the_device_has_not_is_refused() {
     for (more, says) in [
         ("ports = [1, 99]", "has no port `99`"),
         ("parameters = ['boot-mod']", "has no parameter `boot-mod`"),
-        ("channel = '1'", "no encryptor"),
+        ("channel = '1'", "not an encryptor"),
         ("group = '1'", "no protection groups"),
         ("prots = [1]", "unknown field `prots`"),
         ("settings = { ports = '3' }", "settings"),

@@ -39,7 +39,7 @@ fn entries(uri: &str, serial: &str) -> Vec<String> {
              \"firmware\":\"1.0\"}},\"ports\":[1,17]}}]}}"
         ),
         format!("{{\"begin\":[\"{dut}\",\"SWI-11/free-ports\"]}}"),
-        format!("{{\"previous\":[\"{dut}\",{{\"connections\":\"1-17\"}}]}}"),
+        format!("{{\"snapshot\":[\"{dut}\",{{\"connections\":\"1-17\"}}]}}"),
     ]
 }
 

@@ -70,7 +70,7 @@ fn a_state_that_cannot_be_restored_is_reported_with_the_previous_state() {
     let case = &of(&results.runs[0], "DEV-24").cases[0];
     assert_eq!(case.outcome, Outcome::Error, "{case:?}");
     assert!(
-        case.why.contains("COULD NOT BE PUT BACK") && case.why.contains("boot-mode="),
+        case.why.contains("NOT RESTORED") && case.why.contains("boot-mode="),
         "{}",
         case.why
     );

@@ -88,7 +88,7 @@ fn a_disk_that_is_full_after_a_run_is_not_a_wrong_argument() {
     let run = limited(folder.path(), "umask 000 && ulimit -f 8", &arguments);
     let reported = String::from_utf8(run.stderr).unwrap();
     assert_eq!(run.status.code(), Some(WRITE_FAILED), "{reported}");
-    assert!(reported.contains("journal.jsonl stays"), "{reported}");
+    assert!(reported.contains("journal.jsonl is kept"), "{reported}");
     let out = folder.path().join("out");
     assert_eq!(names(&out), ["journal.jsonl"], "nothing is cut");
     let mode = out.join("journal.jsonl").metadata().unwrap().permissions();

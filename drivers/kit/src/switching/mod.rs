@@ -166,7 +166,7 @@ async fn failed(
             let untouched = present == before.using_ports(plan.fingerprinted_ports());
             (
                 format!(
-                    "applied: {}; the ports are at {present}",
+                    "done: {}; the ports are at {present}",
                     if done.is_empty() {
                         "nothing".to_owned()
                     } else {

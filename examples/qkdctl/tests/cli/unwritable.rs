@@ -299,7 +299,7 @@ fn results_that_cannot_be_written_are_reported_and_the_journal_stays() {
     // A journal of a few kilobytes has room, results have not.
     let run = limited(&bench, "ulimit -f 8", &arguments);
     assert_eq!(run.code, WRITE_FAILED, "{run:#?}");
-    assert!(run.err.contains("journal.jsonl stays"), "{run:#?}");
+    assert!(run.err.contains("journal.jsonl is kept"), "{run:#?}");
     assert_eq!(names(&bench, "out"), ["journal.jsonl"], "{run:#?}");
     assert_eq!(mode(&bench.path("out/journal.jsonl")), 0o600);
 }
