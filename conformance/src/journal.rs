@@ -38,9 +38,9 @@ pub enum Snapshot {
     Protection {
         /// ID of the protection group.
         group: String,
-        /// As `qkd_switch_hal::protection::ProtectionSetting` writes them.
+        /// Settings, in the text form of `qkd_switch_hal::protection::ProtectionSetting`.
         settings: Vec<String>,
-        /// Where the signal was.
+        /// ID of the active path.
         active: String,
     },
     /// A power monitor: its alarm levels in dBm, averaging time in seconds, wavelength in nm.
@@ -56,15 +56,15 @@ pub enum Snapshot {
         /// Wavelength, in nanometres.
         wavelength: Option<f64>,
     },
-    /// An attenuator: its mode, with the level and the other port where it has them.
+    /// An attenuator: its mode, and level and reference port if the mode has them.
     Attenuation {
         /// Port of the attenuator.
         port: u32,
         /// Mode of the attenuator.
         mode: String,
-        /// In dB or dBm.
+        /// Level, in dB or dBm depending on the mode.
         level: Option<f64>,
-        /// The port to which it is relative.
+        /// Port whose power the level is relative to.
         reference: Option<u32>,
     },
     /// State that cannot be restored from text: keys of an encryptor, key generation of a module.
@@ -200,14 +200,14 @@ impl Journal {
         written.map_err(|e| format!("the journal could not be written: {e}"))
     }
 
-    /// A lost line costs only a repetition of a case.
-    fn note(&self, line: &Line) {
+    /// Writes a line. A failure is only logged, because it only makes a resumed run repeat a case.
+    fn write_or_log(&self, line: &Line) {
         if let Err(error) = self.write(line) {
             tracing::error!(error);
         }
     }
 
-    /// Writes down which device is tested. On disk before its first case.
+    /// Records the opened device. The record is on disk before its first case.
     ///
     /// # Errors
     /// If it could not be written.
@@ -216,7 +216,7 @@ impl Journal {
     }
     /// Records the start of a case.
     pub(crate) fn begin_case(&self, dut: &str, case: &str) {
-        self.note(&Line::Begin(dut.to_owned(), case.to_owned()));
+        self.write_or_log(&Line::Begin(dut.to_owned(), case.to_owned()));
     }
     /// Records the state of an item before the case changes it. It is on disk before the change is
     /// sent.
@@ -228,6 +228,6 @@ impl Journal {
     }
     /// Records the end of a case.
     pub(crate) fn end_case(&self, dut: &str, result: &CaseResult) {
-        self.note(&Line::End(dut.to_owned(), Box::new(result.clone())));
+        self.write_or_log(&Line::End(dut.to_owned(), Box::new(result.clone())));
     }
 }

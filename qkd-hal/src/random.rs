@@ -1,5 +1,22 @@
-//! Random sources. **Provisional**: one family implements this trait so far; it settles with the
-//! second.
+//! Random sources.
+//!
+//! **Provisional**: one device family implements this trait so far.
+//!
+//! ```text
+//! controller              handle                     source
+//!     |--- random(n) ------>|--- read, whole packets -->|
+//!     |                     |<-- bytes -----------------|
+//!     |                     |   health tests of the bytes (NIST SP 800-90B, 4.4)
+//!     |<-- n bytes ---------|   bytes that were not requested are zeroized
+//! ```
+//!
+//! # For controller authors
+//!
+//! A failed source returns an error and no bytes. Bytes are never returned twice.
+//!
+//! # For driver authors
+//!
+//! Never pad a short read from another source. Zeroize all bytes that are not returned.
 
 use crate::{Device, Result, units::BitsPerSecond};
 use async_trait::async_trait;

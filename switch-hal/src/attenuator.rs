@@ -2,13 +2,21 @@
 //!
 //! **Provisional**: one implementation so far.
 //!
+//! ```text
+//! controller                     attenuator
+//!     |--- set_attenuation(port) --->|   refused if not declared
+//!     |                              |   set, then read back
+//!     |<-- Ok -----------------------|   ChangeNotApplied if the value differs
+//! ```
+//!
 //! # For controller authors
-//! An attenuator is set to a loss, or, where it has a control loop, to an output power. What it can
-//! is in [`AttenuatorCapabilities`].
+//!
+//! An attenuator is set to a loss or, if it has a control loop, to an output power.
+//! [`AttenuatorCapabilities`] lists the supported settings.
 //!
 //! # For driver authors
-//! A mode of the device whose meaning is not public is shown as [`Attenuation::Other`], and never
-//! set.
+//!
+//! A mode whose meaning is not published is reported as [`Attenuation::Other`] and never set.
 
 use crate::{Port, power_meter::check_range};
 use async_trait::async_trait;

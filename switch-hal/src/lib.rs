@@ -1,9 +1,11 @@
-//! The contract of optical switches: geometry, cross-connects, plans; protection, power meters,
-//! attenuators. No I/O, no async runtime.
+//! Contract of optical switches: geometry, cross-connects, plans; protection, power meters,
+//! attenuators. This crate contains no I/O and needs no async runtime.
 //!
 //! # For controller authors
-//! A change is a [`Plan`]: computed from the present state to a wanted one, shown, checked, then
-//! applied.
+//!
+//! A change is a [`Plan`]: computed from the present and the wanted cross-connects, shown, checked,
+//! then applied.
+//!
 //! ```
 //! use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Scope};
 //! # use qkd_hal::Identity;
@@ -16,8 +18,9 @@
 //! ```
 //!
 //! # For driver authors
-//! [`OpticalSwitch::apply`] reads the state again first; the kit's `switching::apply` does the
-//! whole sequence over two small methods of yours.
+//!
+//! [`OpticalSwitch::apply`] first reads the state again; the kit's `switching::apply` performs the
+//! whole sequence over two methods of the driver.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -2,6 +2,15 @@
 //!
 //! **Provisional**: the trait has few implementations so far.
 //!
+//! ```text
+//! controller                  power meter
+//!     |--- power(ports) --------->|   refused for a port without a monitor
+//!     |<-- one value per port ----|   each with its quality
+//!     |--- set_monitor(port) ---->|   refused if not declared
+//!     |                           |   set, then read back
+//!     |<-- Ok --------------------|
+//! ```
+//!
 //! # For controller authors
 //!
 //! [`PowerMeter::power`] reads powers. [`PowerMeter::monitor`] reads the settings of a monitor and

@@ -1,4 +1,32 @@
-//! The trait of optical switches.
+//! Optical switches.
+//!
+//! An [`OpticalSwitch`] connects ingress ports to egress ports. A change is a
+//! [`Plan`](crate::Plan): it is computed from the present cross-connects, shown to the operator, and
+//! applied once.
+//!
+//! ```text
+//! controller                handle                     switch
+//!     |--- connections() ---->|--- query -------------->|
+//!     |<-- CrossConnects -----|<-- reply ---------------|
+//!     |   Plan::new(present, wanted)                    |
+//!     |--- apply(plan) ------>|--- query -------------->|   refused if the state has changed
+//!     |                       |<-- reply ---------------|
+//!     |                       |--- one set per step --->|   light moves here
+//!     |                       |--- query, polled ------>|   until settled
+//!     |<-- ApplyReport -------|<-- reply ---------------|   verified if it equals the plan
+//! ```
+//!
+//! # For controller authors
+//!
+//! - Traffic on the ports of a plan is disturbed; traffic on other ports is not.
+//! - After an error with effect `Partial` or `Unknown`, read the cross-connects before you continue.
+//! - [`Readback::LastAcknowledged`] means that the switch cannot be read: its state is what it last
+//!   acknowledged, and never of good quality.
+//!
+//! # For driver authors
+//!
+//! Removals precede additions. Report a set that the switch accepts and does not apply as
+//! `Misbehaved(ChangeNotApplied)`.
 
 use crate::{CrossConnects, Geometry, Plan, Port};
 use async_trait::async_trait;

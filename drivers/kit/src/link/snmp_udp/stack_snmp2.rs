@@ -1,15 +1,16 @@
-//! `snmp2` as the client library of a link: a second, independent implementation.
+//! SNMP client on the crate `snmp2`, selected with `client=snmp2`: a second implementation, which
+//! is independent of the emulators' agent.
 //!
-//! It shows less of the wire than `async-snmp` does, so that a link on it has limits (sources are
-//! of version 0.5.3):
+//! The crate exposes fewer protocol details than `async-snmp`, so a link on it has limits (sources
+//! are of version 0.5.3):
 //! - msgMaxSize above 65507 is refused (`v3.rs`, `parse_v3`), and so is engineBoots 0
 //!   (`EngineBootsNotProvided`);
-//! - a Report shows as a value of the wrong type, so that its cause is not named;
+//! - a Report is reported as a value of the wrong type, so its cause is unknown;
 //! - a list of varbinds ends at the first that cannot be decoded (`pdu.rs`, `Varbinds::next`): a
 //!   walk cannot pass it;
-//! - a duplicated reply spoils its session (`RequestIdMismatch`), which is then replaced; after a
+//! - a duplicated reply makes its session unusable (`RequestIdMismatch`), which is then replaced; after a
 //!   SET, whether the agent applied it stays unknown;
-//! - replies from another address are not heard; contexts other than the default are not sent.
+//! - replies from another address are not received; contexts other than the default are not sent.
 
 use super::{
     super::{
@@ -33,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A session that rested for longer is made anew: its estimate of the agent's clock does not
+/// A session that was idle for longer is replaced: its estimate of the agent's clock does not
 /// advance (RFC 3414, 2.3, allows 150 s).
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
@@ -54,7 +55,7 @@ impl Snmp2Stack {
         let unsupported = |what: &str| {
             Err(LinkError::new(
                 ErrorKind::InvalidInput,
-                format!("client=snmp2 has no {what}; leave client= out"),
+                format!("client=snmp2 does not support {what}; remove client="),
             ))
         };
         match &security {
@@ -89,7 +90,7 @@ impl Snmp2Stack {
                 return Ok(session);
             }
         }
-        // Sessions start far apart, so that a request id names one exchange of this link.
+        // Request IDs of sessions start 65536 apart, so that each is unique on this link.
         let first = self.next_id.fetch_add(1 << 16, Ordering::Relaxed) & 0x3fff_ffff;
         let socket = |e: std::io::Error| {
             let what = format!("no socket to {}: {e}", self.address);
@@ -112,19 +113,20 @@ impl Snmp2Stack {
             .await
             .map_err(socket)?;
         session.init().await.map_err(|e| self.failure(&e))?;
-        // The first exchange learns the clock.
+        // The first exchange obtains engineBoots and engineTime of the agent.
         let engine = [Oid::from(ENGINE_ID)];
         match ask(&mut session, Request::Get(&engine)).await {
-            Ok(_) | Err(Asked::Failure(_)) => Ok(session),
-            Err(Asked::Library(snmp2::Error::AuthUpdated)) => Ok(session),
-            Err(Asked::Library(error)) => Err(self.failure(&error)),
+            Ok(_) | Err(AskError::Failure(_)) => Ok(session),
+            Err(AskError::Library(snmp2::Error::AuthUpdated)) => Ok(session),
+            Err(AskError::Library(error)) => Err(self.failure(&error)),
         }
     }
 
     fn failure(&self, error: &snmp2::Error) -> Failure {
         use snmp2::{Error as E, v3::AuthErrorKind as K};
         let address = self.address;
-        let say = |kind, what: &str| LinkError::new(kind, format!("agent {address}: {what}"));
+        let link_error =
+            |kind, what: &str| LinkError::new(kind, format!("agent {address}: {what}"));
         match error {
             E::AuthFailure(K::EngineIdMismatch) => Failure::UnknownEngine,
             E::AuthFailure(
@@ -134,35 +136,36 @@ impl Snmp2Stack {
                 self.idle().clear();
                 Failure::ClockMoved
             }
-            // Also the second copy of a discovery Report.
-            E::AuthFailure(why) => Failure::Noise(say(
+            // Also raised by a duplicated discovery Report.
+            E::AuthFailure(why) => Failure::Noise(link_error(
                 ErrorKind::Authentication,
                 &format!("SNMPv3 failed: {why}; check user, protocols and passwords"),
             )),
-            E::RequestIdMismatch => Failure::Noise(say(
+            E::RequestIdMismatch => Failure::Noise(link_error(
                 ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
                 "the reply belongs to another request",
             )),
-            E::CommunityMismatch => Failure::Noise(say(
+            E::CommunityMismatch => Failure::Noise(link_error(
                 ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
                 "the reply has another community or user",
             )),
             // A Report in place of a Response.
             E::AsnWrongType if matches!(self.security, SnmpSecurity::V3 { .. }) => {
-                Failure::Link(say(
+                Failure::Link(link_error(
                     ErrorKind::Authentication,
                     "it reports that it refused the message; check user, protocols and passwords",
                 ))
             }
-            E::Receive | E::Send => {
-                Failure::Link(say(ErrorKind::Unreachable, "nothing listens at this port"))
-            }
-            E::Crypto(_) => Failure::Link(say(
+            E::Receive | E::Send => Failure::Link(link_error(
+                ErrorKind::Unreachable,
+                "nothing listens at this port",
+            )),
+            E::Crypto(_) => Failure::Link(link_error(
                 ErrorKind::Authentication,
                 "the reply could not be decrypted",
             )),
             E::BufferOverflow | E::ValueOutOfRange => Failure::TooBig,
-            _ => Failure::Noise(say(
+            _ => Failure::Noise(link_error(
                 ErrorKind::Transport(TransportFault::Framing),
                 "the reply is not an SNMP message",
             )),
@@ -201,11 +204,11 @@ impl SnmpStack for Snmp2Stack {
                 self.return_session(session);
                 Ok(response)
             }
-            Err(Asked::Failure(failure)) => {
+            Err(AskError::Failure(failure)) => {
                 self.return_session(session);
                 Err(failure)
             }
-            Err(Asked::Library(error)) => Err(self.failure(&error)),
+            Err(AskError::Library(error)) => Err(self.failure(&error)),
         }
     }
 
@@ -214,21 +217,21 @@ impl SnmpStack for Snmp2Stack {
     }
 }
 
-/// Why a session gave no varbinds: of the agent, or of the library.
-enum Asked {
+/// Failure of a request: reported by the agent or its size, or by the library.
+enum AskError {
     Failure(Failure),
     Library(snmp2::Error),
 }
 
-impl From<snmp2::Error> for Asked {
+impl From<snmp2::Error> for AskError {
     fn from(error: snmp2::Error) -> Self {
         Self::Library(error)
     }
 }
 
-async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Response, Asked> {
-    let too_big = |_| Asked::Failure(Failure::TooBig);
-    let (pdu, exactly) = match request {
+async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Response, AskError> {
+    let too_big = |_| AskError::Failure(Failure::TooBig);
+    let (pdu, expected_count) = match request {
         Request::Get(oids) => {
             let native: Vec<_> = oids
                 .iter()
@@ -248,7 +251,7 @@ async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Respons
         }
         Request::Set(request) => {
             let binds = request.binds();
-            let link = |e| Asked::Failure(Failure::Link(e));
+            let link = |e| AskError::Failure(Failure::Link(e));
             let oids: Vec<_> = binds
                 .iter()
                 .map(|b| native_oid(&b.oid))
@@ -264,22 +267,22 @@ async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Respons
         }
     };
     if pdu.error_status == 1 {
-        return Err(Asked::Failure(Failure::TooBig));
+        return Err(AskError::Failure(Failure::TooBig));
     }
     if pdu.error_status != 0 {
         let index = usize::try_from(pdu.error_index).unwrap_or(0);
-        return Err(Asked::Failure(Failure::Refused(pdu.error_status, index)));
+        return Err(AskError::Failure(Failure::Refused(pdu.error_status, index)));
     }
-    let mut binds = Vec::with_capacity(exactly.unwrap_or(0));
+    let mut binds = Vec::with_capacity(expected_count.unwrap_or(0));
     for (oid, value) in pdu.varbinds.clone() {
         let value = ours_value(value)
             .unwrap_or_else(|_| Value::Invalid("a value outside the range of its type".to_owned()));
         binds.push(VarBind::new(ours(&oid)?, value));
     }
     // The library ends its list at the first varbind that it cannot decode.
-    if exactly.is_some_and(|n| binds.len() < n) {
+    if expected_count.is_some_and(|n| binds.len() < n) {
         let why = "a value that is not of its type".to_owned();
-        return Err(Asked::Failure(Failure::Undecodable(why)));
+        return Err(AskError::Failure(Failure::Undecodable(why)));
     }
     Ok(Response {
         binds,
