@@ -334,7 +334,7 @@ impl CaseContext {
         Ok(())
     }
 
-    /// Notes what was changed and put back.
+    /// Records a restored change.
     pub(crate) fn note_restored(&self, what: impl Into<String>) {
         self.observations().put_back.push(what.into());
     }
@@ -347,7 +347,7 @@ impl CaseContext {
         self.session.journal(snapshot).map_err(NotPassed::Broken)
     }
 
-    /// The same, of what is put back when the case ends.
+    /// As [`Self::record_snapshot`], for an item that is restored when the case ends.
     ///
     /// # Errors
     /// As [`about_to_change`](Self::about_to_change).

@@ -15,9 +15,9 @@ pub enum Impact {
     Observe,
     /// It changes what carries no traffic, and puts it back.
     Reversible,
-    /// It may interrupt traffic or key generation for a moment, and puts back what it changed.
+    /// It may interrupt traffic or key generation for a moment, and restores what it changed.
     Disruptive,
-    /// It spends or destroys what cannot be put back, such as keys.
+    /// It consumes or destroys items that cannot be restored, such as keys.
     Destructive,
 }
 

@@ -306,7 +306,7 @@ pub(crate) async fn with_restore<T>(
     previous: Snapshot,
     change: impl Future<Output = std::result::Result<T, NotPassed>>,
 ) -> std::result::Result<T, NotPassed> {
-    // What could not be put back is not changed.
+    // An item that could not be restored is not changed.
     let descriptor = opened.device().descriptor().clone();
     let blocked = restoring(&previous)
         .iter()

@@ -242,7 +242,7 @@ type Timings = Vec<(Operation, Duration)>;
 struct Done {
     result: CaseResult,
     timings: Timings,
-    /// Whether it changed something that could not be put back.
+    /// Whether it changed an item that could not be restored.
     left_changed: bool,
     /// Whether the device does not answer any more.
     gone: bool,

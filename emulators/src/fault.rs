@@ -257,7 +257,7 @@ struct Inner {
     device: Option<Arc<dyn ApplyDeviceFault>>,
     /// Number of restarts of the device.
     restarts: watch::Sender<u64>,
-    /// Whether an SNMP agent speaks on this wire.
+    /// Whether the wire is that of an SNMP agent.
     has_agent: bool,
     /// The text fields that went out since a `hostile-text` was applied.
     fields: text::Fields,

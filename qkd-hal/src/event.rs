@@ -114,7 +114,7 @@ pub enum EventKind {
         /// Details, without secrets.
         detail: String,
     },
-    /// A key was lost on the way: its twin must never be used.
+    /// A key was lost on the way: it must never be used at the peer.
     KeyLost {
         /// The ids, where they are known.
         ids: Vec<crate::KeyId>,
@@ -127,7 +127,7 @@ pub enum EventKind {
 pub struct Event {
     /// Grows by one with each event of this device handle.
     pub sequence: u64,
-    /// When it was noticed.
+    /// Time at which the event was detected.
     #[serde(serialize_with = "crate::reading::serialize_time")]
     pub at: SystemTime,
     /// Source of the event.

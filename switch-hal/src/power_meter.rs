@@ -125,7 +125,7 @@ impl PowerMeterCapabilities {
     }
 }
 
-/// Checks that a value lies in a range that is there.
+/// Checks that a value is within an available range.
 pub(crate) fn check_range(
     value: f64,
     range: Option<&RangeInclusive<f64>>,

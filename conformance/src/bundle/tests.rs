@@ -49,7 +49,7 @@ fn at<'a>(files: &'a mut [File<'static>], path: &str) -> &'a mut File<'static> {
     files.iter_mut().find(|f| f.path == path).unwrap()
 }
 
-/// Changes the files, and signs what came of it with this key: what a signer who lies can do.
+/// Changes the files and signs the result with this key, as a dishonest signer could.
 fn signed_anew(key: &SigningKey, change: impl FnOnce(&mut Vec<File<'static>>)) -> Vec<u8> {
     with(|files| {
         change(files);

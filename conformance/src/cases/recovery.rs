@@ -357,7 +357,7 @@ async fn rebooted(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     reading::stable_reading(b, &opened).await?;
     b.fault("reboot")?;
-    // While it restarts it may be silent; then it answers again, without being opened anew.
+    // It may be unresponsive while it restarts; then it responds again on the same handle.
     let patience = if b.session.dut.target_kind().has_wall_time() {
         20
     } else {

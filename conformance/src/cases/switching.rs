@@ -272,7 +272,7 @@ pub(crate) async fn change(
         {
             if present.peer(ingress) != Some(egress)
                 && let Ok(wanted) = present.with_changes(&geometry, &[], &[CrossConnect { ingress, egress }])
-                // The path that gives way is touched, too.
+                // The ports of the displaced path may be changed too.
                 && present.iter().chain(wanted.iter()).filter(|c| !present.contains(*c) || !wanted.contains(*c)).all(|c| may(&c.ingress) && may(&c.egress))
             {
                 return Ok(wanted);

@@ -1,4 +1,4 @@
-//! Journal lines that are chained by digests, so that an edited journal is noticed.
+//! Journal lines that are chained by digests, so that edits of a journal are detected.
 
 use sha2::{Digest, Sha256};
 

@@ -63,7 +63,7 @@ pub enum Probe {
         /// USB product ID (`idProduct`).
         product: u16,
     },
-    /// Passive: sysObjectID lies below this (read with an SNMP GET of the system group).
+    /// Passive: sysObjectID is below this (read with an SNMP GET of the system group).
     SysObjectId {
         /// The prefix, in dotted form.
         prefix: &'static str,

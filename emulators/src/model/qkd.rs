@@ -304,7 +304,7 @@ impl QkdLink {
             state.commands, state.failed
         )
     }
-    /// Sets how long a twin waits for its slave.
+    /// Sets how long a key waits for the slave.
     pub fn set_twin_lifetime(&self, lifetime: Duration) {
         self.pool.set_peer_key_lifetime(lifetime);
     }
@@ -330,7 +330,7 @@ impl QkdLink {
         state.ready = None;
         Ok(())
     }
-    /// Calibrates anew, without the phases before it.
+    /// Calibrates again, without the earlier phases.
     ///
     /// # Errors
     /// If it is refused.

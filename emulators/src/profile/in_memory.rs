@@ -42,7 +42,7 @@ impl InMemory {
     pub(crate) fn endpoint(&mut self, name: impl Into<String>, endpoint: Endpoint) {
         self.endpoints.push((name.into(), endpoint));
     }
-    /// Adds an endpoint that speaks bytes.
+    /// Adds an endpoint with a byte protocol.
     pub(crate) fn bytes(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! A device with one wire front-end that speaks bytes: on a serial line, also on TCP, or in memory.
+//! A device with one byte protocol: on a serial line, also on TCP, or in memory.
 
 use super::{InMemory, Options, Profile, RunningEmulator, StartupInfo, controls::Controls};
 use crate::{Clock, server, wire::ByteService};

@@ -49,7 +49,7 @@ pub struct Tls {
 pub struct Sae {
     /// The one that takes new keys.
     pub master: String,
-    /// The one that takes their twins.
+    /// ID of the slave SAE, which takes the same keys by ID.
     pub slave: String,
 }
 

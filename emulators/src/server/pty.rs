@@ -267,7 +267,7 @@ mod tests {
         let (right, wrong) = tokio::task::spawn_blocking(move || {
             let right = ask(&mut open(&path, 9600), b"abcdefgh");
             let wrong = ask(&mut open(&path, 115_200), b"abcdefgh");
-            // Opened anew, it works again.
+            // After it is opened again, it works.
             assert_eq!(ask(&mut open(&path, 9600), b"a"), b"b");
             (right, wrong)
         })

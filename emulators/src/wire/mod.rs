@@ -50,7 +50,7 @@ impl Reply {
     }
 }
 
-/// One connection to a device that speaks bytes: what came in so far, and what goes out for it.
+/// One connection to a device with a byte protocol: received bytes, and replies to them.
 pub trait Session: Send {
     /// Takes bytes, in pieces of any size; gives one reply for each request that is complete.
     fn feed(&mut self, bytes: &[u8]) -> Vec<Reply>;
@@ -70,7 +70,7 @@ pub trait Session: Send {
     }
 }
 
-/// A device that speaks bytes.
+/// A device with a byte protocol.
 pub trait ByteService: Send + Sync {
     /// Creates the session of a new connection.
     fn connect(&self) -> Box<dyn Session>;

@@ -609,7 +609,7 @@ pub(crate) enum KeyCommand {
         /// Bits of each; none: the store's default.
         #[arg(long, conflicts_with = "id")]
         size: Option<u64>,
-        /// Takes the twin with this id instead of a new key; may be repeated.
+        /// Take the peer's key with this ID instead of a new key; may be repeated.
         #[arg(long, value_name = "ID")]
         id: Vec<qkd_hal::KeyId>,
         /// New file, made readable by you alone. Keys are never printed.
@@ -754,7 +754,7 @@ pub(crate) struct Roll {
     /// key.
     #[arg(long)]
     pub(crate) source: String,
-    /// The one that gives its twin, unless a pair was named.
+    /// QKD module at the peer end, unless a pair was named.
     #[arg(long)]
     pub(crate) peer_source: Option<String>,
     /// Bits of the key; none: the greatest that both encryptors accept.

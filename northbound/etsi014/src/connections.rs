@@ -147,7 +147,7 @@ impl Ticket {
     }
 
     /// Notes whom the certificate names. Whether the SAE may have one more connection: its own
-    /// oldest idle one gives way.
+    /// oldest idle one is closed.
     pub(crate) fn identify(&self, sae: &str) -> bool {
         let mut inner = self.of.lock();
         let is_of = |c: &Connection| c.sae.as_deref() == Some(sae);

@@ -10,7 +10,7 @@ const VERSION: u8 = 0xa0;
 /// `[3]`: extensions, of version 3 only.
 const EXTENSIONS: u8 = 0xa3;
 
-/// Returns the certificate in PEM as version 1, signed anew by `issuer`.
+/// Returns the certificate in PEM as version 1, signed again by `issuer`.
 pub(crate) fn version_one(pem: &str, issuer: &KeyPair) -> Result<String, Error> {
     let unreadable = || Error::CouldNotParseCertificate;
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())?;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 pub struct KeyAudience {
     /// The SAE that took the key.
     pub master: String,
-    /// The SAEs that may take its twin, once each.
+    /// SAEs that may fetch the key at the peer, once each.
     pub slaves: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ struct Twin {
 struct Inner {
     material: Box<dyn KeyMaterial>,
     twins: HashMap<Uuid, Twin>,
-    /// When each twin was made, oldest first; also of twins that were fetched meanwhile.
+    /// Creation time of each waiting key, oldest first; including keys fetched since.
     made: VecDeque<(Instant, Uuid)>,
     /// Twins that wait, by master.
     waiting: HashMap<String, usize>,
@@ -123,7 +123,7 @@ impl Inner {
         true
     }
 
-    /// Destroys the twins whose time is over.
+    /// Destroys waiting keys whose lifetime has ended.
     fn expire(&mut self) {
         let now = Instant::now();
         while let Some((made, id)) = self.made.front().copied() {
@@ -174,21 +174,21 @@ impl KeyPool {
             taken: (0, 0),
         }))
     }
-    /// Sets how long a twin waits for its slaves. Twins that wait already are held to it, too.
+    /// Sets how long a key waits for its slaves. It applies to waiting keys too.
     pub fn set_peer_key_lifetime(&self, lifetime: Duration) {
         self.lock().lifetime = lifetime;
     }
-    /// Number of twins that expired before all their slaves had fetched them.
+    /// Returns the number of keys that expired before all their slaves had fetched them.
     #[must_use]
     pub fn expired(&self) -> u64 {
         self.lock().expired
     }
-    /// Whether a twin can be taken again and again, which some KMEs in the field allow and the
+    /// Sets whether a key can be fetched repeatedly, which some KMEs in the field allow and the
     /// standard does not.
     pub fn set_redelivers(&self, repeats: bool) {
         self.lock().repeats = repeats;
     }
-    /// Keys that were taken and whose twins wait.
+    /// Returns the keys that were taken and wait for their slaves.
     #[must_use]
     pub fn undelivered(&self) -> usize {
         self.lock().twins.len()
@@ -198,7 +198,7 @@ impl KeyPool {
     pub fn delivered_counts(&self) -> (u64, u64) {
         self.lock().taken
     }
-    /// Destroys the twins that wait.
+    /// Destroys the keys that wait for their slaves.
     pub fn discard(&self) {
         let mut inner = self.lock();
         inner.twins.clear();

@@ -353,7 +353,7 @@ fn requests_of_published_clients() {
     let id = key["key_ID"].as_str().unwrap();
     let joined = get(&l.bob, "bob", &format!("alice/dec_keys?key_IDs={id},{id}"));
     assert_eq!(joined.status, 400);
-    // QURSA prints a UUID anew: in upper case here, and in lower case there.
+    // QURSA reformats a UUID: in upper case here, and in lower case there.
     let printed = json!({"key_IDs": [{"key_ID": id.to_uppercase()}]});
     let twin = first(&post(&l.bob, "bob", "alice/dec_keys", &printed));
     assert_eq!(twin["key"], key["key"]);

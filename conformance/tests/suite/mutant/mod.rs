@@ -203,7 +203,7 @@ pub(crate) struct Broken {
     busy: AtomicUsize,
 }
 
-/// Counts a call that runs, and notices when its caller has gone.
+/// Counts a running call, and detects its cancellation.
 struct Running<'a> {
     broken: &'a Broken,
     done: bool,

@@ -55,7 +55,7 @@ pub trait HttpLink: Send + Sync {
     async fn close(&self);
 }
 
-/// A server's logic, without sockets: what the in-memory twin and the TLS shell both ask.
+/// A server's logic, without sockets: used by the in-memory link and by the TLS server.
 pub trait HttpService: Send + Sync {
     /// Answers a request of the client that its certificate names, if it showed one.
     fn call(&self, client: Option<&str>, method: Method, path: &str, body: &[u8]) -> HttpResponse;

@@ -52,7 +52,7 @@ impl HttpsLink {
                     .https_only(true),
                 "https",
             ),
-            // A client that never speaks TLS still needs a configuration: without one, reqwest
+            // A client that never uses TLS still needs a configuration: without one, reqwest
             // would look for a process-wide provider.
             None => (
                 builder.tls_backend_preconfigured(config_without_roots()?),

@@ -1,4 +1,4 @@
-//! The in-memory twins of all links: deterministic, under paused time, without sockets.
+//! In-memory implementations of all links: deterministic, under paused time, without sockets.
 
 use super::{
     Disclosure, LinkError,

@@ -301,7 +301,7 @@ pub trait SnmpLink: Send + Sync {
     async fn close(&self);
 }
 
-/// error-status of a refused SET (RFC 3416), as the emulators and the in-memory twin use it.
+/// error-status of a refused SET (RFC 3416), as used by the emulators and the in-memory link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ErrorStatus {
@@ -331,7 +331,7 @@ pub enum ErrorStatus {
     InconsistentName = 18,
 }
 
-/// An agent's logic, without sockets or BER: what the in-memory twin and the emulators' UDP shell
+/// An agent's logic, without sockets or BER: used by the in-memory link and the emulators' UDP server
 /// both ask.
 pub trait SnmpService: Send + Sync {
     /// Returns the value of an instance, or the exception for a missing one.

@@ -95,7 +95,7 @@ pub struct BulkRead {
 
 /// Transfers to one USB device, whose interface is claimed while the link is open. An endpoint that
 /// stalled is cleared by the link (USB 2.0, CLEAR_FEATURE ENDPOINT_HALT): the transfer that met the
-/// stall fails, and the next one starts anew.
+/// stall fails, and the next one starts from the beginning.
 #[async_trait]
 pub trait UsbLink: Send + Sync {
     /// A control transfer with a data stage to the host, or none.

@@ -341,7 +341,7 @@ mod tests {
             (group.evaluate(s(10)), group.request()),
             (None, SwitchRequest::WaitToRestore)
         );
-        // A relapse begins the wait anew.
+        // Another failure restarts the wait.
         group.inputs[0].cut = true;
         group.evaluate(s(40));
         group.inputs[0].cut = false;

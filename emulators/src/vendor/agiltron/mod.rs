@@ -40,7 +40,7 @@ const FF_GET: u8 = 0x11;
 const FF_SET: u8 = 0x12;
 const SELF_ALIGN_HOME: u8 = 0x30;
 const SELF_ALIGN_SET: u8 = 0x35;
-/// After which half a frame is forgotten.
+/// Time after which an incomplete frame is discarded.
 const FRAME_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Wire front end on one serial line.

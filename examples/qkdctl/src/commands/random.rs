@@ -31,7 +31,7 @@ pub(crate) async fn run(
         let part = source
             .random((bytes - all.len()).min(most))
             .await
-            // Bytes that are lost on the way have no twin anywhere: the device gives others.
+            // Lost bytes exist nowhere else: the device delivers others.
             .map_err(|error| error.with_effect(Effect::None))?;
         all.extend_from_slice(&part);
         progress.at(all.len());

@@ -87,7 +87,7 @@ impl Emulator {
         })?;
         let (bus, device, speed) = (word(296), word(300), word(304));
         let attach = format!("0 {} {} {speed}", stream.as_raw_fd(), bus << 16 | device);
-        // The kernel's port is busy until it has noticed the last unplug.
+        // The kernel's port is busy until it has detected the last unplug.
         let begun = Instant::now();
         while let Err(error) = std::fs::write("/sys/devices/platform/vhci_hcd.0/attach", &attach) {
             expect(begun.elapsed() < HOTPLUG_TIMEOUT, || {

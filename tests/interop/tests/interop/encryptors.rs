@@ -323,7 +323,7 @@ async fn the_outage_of_a_roll_matches_the_declaration_of_its_family() {
         );
         let lost = rig.traffic()[0].dropped() - before.dropped();
         match near.outage() {
-            // 1000 frames a second are offered; the row is looked at each 200 ms.
+            // 1000 frames a second are offered; the row is polled every 200 ms.
             Some(gap) => {
                 assert!(
                     (gap.value * 1000.0 - lost as f64).abs() <= 450.0,
@@ -907,7 +907,7 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
     }
 }
 
-/// Both agents send to one receiver from one address; each driver hears its own.
+/// Both agents send to one receiver from one address; each driver receives its own.
 #[tokio::test]
 async fn traps_arrive_at_the_driver_of_their_agent_only() {
     let alarm = |code: &'static str| {

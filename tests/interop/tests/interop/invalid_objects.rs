@@ -1,4 +1,4 @@
-//! One object that an agent encodes oddly spoils the readings that rest on it, and no others.
+//! One object with an invalid encoding fails the readings that use it, and no others.
 
 use qkd_driver_kit::{
     OpenContext, OpenedDevice,

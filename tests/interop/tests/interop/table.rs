@@ -1,4 +1,4 @@
-//! The drivers' table, made from the code. `QKD_UPDATE=1 cargo test -p qkd-interop` writes it anew.
+//! The drivers' table, generated from the code; `QKD_UPDATE=1 cargo test -p qkd-interop` writes it.
 
 use qkd_driver_kit::{
     DriverInfo,

@@ -89,7 +89,7 @@ impl Drop for Receiver {
 }
 
 impl Datagrams {
-    /// A socket to this agent. `any_source`: replies from other addresses are looked at too.
+    /// A socket to this agent. `any_source`: replies from other addresses are accepted too.
     pub(super) async fn open(
         peer: SocketAddr,
         any_source: bool,

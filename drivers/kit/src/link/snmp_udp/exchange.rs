@@ -82,7 +82,7 @@ impl Failure {
 /// corrections that RFC 3414 allows: after discovery, and after a time-window Report.
 #[async_trait]
 pub(super) trait SnmpStack: Send + Sync {
-    /// Learns the agent's engine and clock anew (SNMPv3), and returns the engine's id. Does
+    /// Discovers the agent's engine and clock again (SNMPv3), and returns the engine ID. Does
     /// nothing for SNMPv2c.
     async fn discover(&self) -> Result<Option<Vec<u8>>, Failure>;
     /// The id of the engine that answers now, without touching what is known; `None` for SNMPv2c.

@@ -372,7 +372,7 @@ impl Shared {
         std::future::pending().await
     }
 
-    /// Learns the engine and its clock anew, after the agent said that they are not as known.
+    /// Discovers engine and clock again, after the agent reported that they have changed.
     async fn rediscover(&self) -> Result<(), Failure> {
         if let Some(known) = &self.usm_engine
             && let Some(found) = self.stack.present_engine().await?
@@ -409,7 +409,7 @@ impl Shared {
                 index,
                 request.binds().get(index.wrapping_sub(1)).map(|b| &b.oid),
             )),
-            // Refused before it was sent, or by the agent before it looked at the varbinds.
+            // Refused before it was sent, or by the agent before it processed the varbinds.
             Ok(Err(Failure::TooBig)) => Err(Failure::TooBig.into_error(&self.name)),
             Ok(Err(Failure::Link(error))) if error.kind == ErrorKind::InvalidInput => Err(error),
             // The agent applied or refused it; its answer cannot be read.
@@ -425,7 +425,7 @@ impl Shared {
 }
 
 /// A client library that has met the agent's engine. An SNMPv3 agent that answers from another
-/// of its addresses is heard from the third attempt on: its messages prove who sent them.
+/// of its addresses is accepted from the third attempt on: its messages are authenticated.
 async fn reach(
     address: SocketAddr,
     security: &SnmpSecurity,

@@ -46,7 +46,7 @@ impl NotificationReceiver {
     /// `Unreachable` if the address cannot be had; `Authentication` if a user cannot be set up.
     pub async fn bind(address: &str, users: &[SnmpSecurity]) -> Result<Self> {
         // Our own engine id, under the enterprise number for documentation (32473, RFC 5612):
-        // informs are sent to it. It is fresh for each process, so boots may begin anew.
+        // informs are sent to it. It is new for each process, so boots may start at the beginning.
         let mut engine_id = vec![0x80, 0, 0x7e, 0xd9, 5];
         engine_id.extend_from_slice(&rand::random::<[u8; 12]>());
         let own_engine = engine_id.as_slice().into();

@@ -39,7 +39,7 @@ struct SharedState {
     timeout: u64,
 }
 
-/// A switch that speaks TL1.
+/// TL1 front end of a switch.
 #[derive(Clone)]
 pub struct Tl1 {
     switch: Arc<Switch>,

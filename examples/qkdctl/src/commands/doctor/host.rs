@@ -1,4 +1,4 @@
-//! The machine that is looked at: its files, from a root that tests choose, and what this user may
+//! The examined host: its files, from a root that tests choose, and what this user may
 //! open.
 
 use nix::unistd::{AccessFlags, access};

@@ -105,7 +105,7 @@ struct Pair<'a> {
 struct Attempt {
     /// The key that was taken.
     key_id: Option<KeyId>,
-    /// Whether its twin was taken too.
+    /// Whether the key was also taken at the peer.
     twin_taken: bool,
     reached: Reached,
 }
@@ -273,7 +273,7 @@ impl Pair<'_> {
         }))
     }
 
-    /// Takes a key and its twin, and rolls over to it; a signal ends it between two steps.
+    /// Takes a key at both ends and rolls to it; a signal ends it between two steps.
     async fn attempt(&self, guard: &Guard) -> Result<Attempt> {
         let mut attempt = Attempt {
             key_id: None,

@@ -90,7 +90,7 @@ pub(super) async fn follow(
             }
         }
         let result = follower.read().await;
-        // What the link noticed comes before what it led to.
+        // Events of the link precede their consequences.
         while let Some(delivery) = follower.events.as_mut().and_then(EventStream::try_next) {
             follower.deliver(Some(delivery)).await;
         }

@@ -1,5 +1,5 @@
 //! net-snmp's `snmptrap` and `snmpinform` into our receiver of notifications: SNMPv3 authPriv and
-//! SNMPv2c are received, informs acknowledged, and strangers are not heard.
+//! SNMPv2c are received, informs acknowledged, and unknown senders ignored.
 
 use crate::{block_on, expect, print_check, tool};
 use qkd_driver_kit::{
