@@ -18,7 +18,7 @@ impl Line {
         &self,
         switch: &dyn OpticalSwitch,
         meter: &dyn PowerMeter,
-    ) -> Result<Option<Applied>> {
+    ) -> Result<Option<ApplyReport>> {
         let power = meter.power(&[self.main]).await?[0];
         if power.value.0 >= self.floor {
             return Ok(None);
@@ -101,7 +101,7 @@ mod tests {
                     .collect::<Vec<_>>(),
                 ["disconnect 1-9", "connect 1-10"]
             );
-            Ok(Applied::new(2, true, Duration::ZERO))
+            Ok(ApplyReport::new(2, true, Duration::ZERO))
         });
         assert!(
             LINE.protect(&switch, &meter(-50.0))
