@@ -33,6 +33,20 @@ pub(crate) fn fail<T>(why: impl Into<String>) -> Result<T, NotPassed> {
     Err(NotPassed::Fails(why.into()))
 }
 
+/// Ends a case that does not apply to the device, for this reason.
+pub(crate) fn not_applicable<T>(why: impl Into<String>) -> Result<T, NotPassed> {
+    Err(NotPassed::NotApplicable(why.into()))
+}
+
+/// Ends a case as not applicable, for this reason, unless the condition is true.
+pub(crate) fn applicable(condition: bool, why: &str) -> CaseOutcome {
+    if condition {
+        Ok(())
+    } else {
+        not_applicable(why)
+    }
+}
+
 /// It fails unless this holds.
 pub(crate) fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> CaseOutcome {
     if condition {

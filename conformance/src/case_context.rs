@@ -143,7 +143,7 @@ impl CaseContext {
     /// Opens the far end.
     pub(crate) async fn open_peer(&self) -> Result<OpenedDevice, NotPassed> {
         let uri = self.uris.get(1).ok_or_else(|| {
-            NotPassed::Disabled("there is no far end: name it with peer =".to_owned())
+            NotPassed::Disabled("no peer is configured: name it with peer =".to_owned())
         })?;
         let uri = uri.parse().map_err(NotPassed::from)?;
         let opened = self.open_uri(&uri, self.context.clone()).await?;

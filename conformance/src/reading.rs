@@ -1,6 +1,9 @@
 //! Reading a device of any kind.
 
-use crate::{case::NotPassed, case_context::CaseContext};
+use crate::{
+    case::{NotPassed, not_applicable},
+    case_context::CaseContext,
+};
 use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::ChannelId};
 use std::time::Duration;
@@ -67,9 +70,7 @@ pub(crate) async fn try_steady(
             .await
             .map(|h| format!("{h:?}")));
     }
-    Err(NotPassed::NotApplicable(
-        "it cannot be asked anything".to_owned(),
-    ))
+    not_applicable("it cannot be asked anything")
 }
 
 /// Calls every declared read operation in order. The driver selects the transport.

@@ -282,7 +282,7 @@ pub struct CaseResult {
     pub outcome: Outcome,
     /// Why; empty for a pass.
     pub why: String,
-    /// Items that were changed and restored; empty if there are none.
+    /// Items that were changed and restored; may be empty.
     pub put_back: String,
     /// Duration in seconds (of virtual time, in memory).
     pub seconds: f64,

@@ -161,6 +161,17 @@ pub struct AlarmLevels {
     pub high: Option<DecibelMilliwatts>,
 }
 
+impl fmt::Display for AlarmLevels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.low, self.high) {
+            (None, None) => f.write_str("no alarms"),
+            (Some(low), None) => write!(f, "alarm below {low}"),
+            (None, Some(high)) => write!(f, "alarm above {high}"),
+            (Some(low), Some(high)) => write!(f, "alarms below {low} and above {high}"),
+        }
+    }
+}
+
 /// One change of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -177,13 +188,8 @@ impl fmt::Display for MonitorSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
-            Self::Averaging(time) => write!(f, "averaging over {} ms", time.as_millis()),
-            Self::Alarms(levels) => match (levels.low, levels.high) {
-                (None, None) => f.write_str("no alarm"),
-                (Some(low), None) => write!(f, "alarm below {low}"),
-                (None, Some(high)) => write!(f, "alarm above {high}"),
-                (Some(low), Some(high)) => write!(f, "alarm below {low} and above {high}"),
-            },
+            Self::Averaging(time) => write!(f, "averaging over {time:?}"),
+            Self::Alarms(levels) => levels.fmt(f),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Optical switches.
 //!
 //! An [`OpticalSwitch`] connects ingress ports to egress ports. A change is a
-//! [`Plan`](crate::Plan): it is computed from the present cross-connects, shown to the operator, and
-//! applied once.
+//! [`Plan`](crate::Plan): it is computed from the present cross-connects, shown to the operator,
+//! and applied once.
 //!
 //! ```text
 //! controller                handle                     switch
@@ -19,7 +19,7 @@
 //! # For controller authors
 //!
 //! - Traffic on the ports of a plan is disturbed; traffic on other ports is not.
-//! - After an error with effect `Partial` or `Unknown`, read the cross-connects before you continue.
+//! - After an error with effect `Partial` or `Unknown`, read the cross-connects first.
 //! - [`Readback::LastAcknowledged`] means that the switch cannot be read: its state is what it last
 //!   acknowledged, and never of good quality.
 //!

@@ -102,7 +102,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
         ));
     }
     if files.is_empty() {
-        return Err("not a bundle: there is no file in it".to_owned());
+        return Err("not a bundle: it contains no file".to_owned());
     }
     let mut same = Same {
         rest: bytes,

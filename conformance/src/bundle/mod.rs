@@ -4,9 +4,9 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `manifest.json` | subject of the bundle, and name, size and SHA-256 of every other file except the signature: [`Manifest`] |
+//! | `manifest.json` | subject, and name, size and SHA-256 of every file but the signature |
 //! | `manifest.sig` | Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
-//! | `signer.pub` | public key of the signer (SubjectPublicKeyInfo, PEM), for information: the reader decides whether to trust it |
+//! | `signer.pub` | public key of the signer (PEM); the reader decides whether to trust it |
 //! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as written by a run |
 //! | `transcripts/<number>-<device>/<case>.jsonl` | exchanges of the link, one per line |
 //!

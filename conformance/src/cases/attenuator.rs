@@ -1,7 +1,7 @@
 //! Cases for variable optical attenuators.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, not_applicable},
     case_context::CaseContext,
     journal::Snapshot,
     requirement::Impact,
@@ -156,7 +156,7 @@ async fn outside(b: &CaseContext) -> CaseOutcome {
     let attenuator = open(b).await?;
     let declared = attenuator.attenuator_capabilities();
     let Some(port) = declared.ports.iter().next().copied() else {
-        return Err(NotPassed::NotApplicable("it has no port".to_owned()));
+        return not_applicable("it has no port");
     };
     let wishes = [
         Attenuation::Loss(Decibels(
@@ -195,9 +195,9 @@ async fn set(b: &CaseContext) -> CaseOutcome {
         .call(Op::Attenuation, attenuator.attenuation(port))
         .await?;
     if matches!(before, Attenuation::Other(_)) {
-        return Err(NotPassed::NotApplicable(format!(
+        return not_applicable(format!(
             "it is set to `{before}`, which could not be put back"
-        )));
+        ));
     }
     restore::with_restore(b, &opened, Snapshot::attenuation(port, &before), async {
         for way in attenuations(attenuator.attenuator_capabilities(), port) {
@@ -226,9 +226,7 @@ async fn ignored(b: &CaseContext) -> CaseOutcome {
         .into_iter()
         .find(|w| *w != before);
     let Some(way) = way else {
-        return Err(NotPassed::NotApplicable(
-            "it has no other way to be set".to_owned(),
-        ));
+        return not_applicable("it has no other way to be set");
     };
     restore::with_restore(b, &opened, Snapshot::attenuation(port, &before), async {
         b.fault("ignore=99")?;

@@ -1,7 +1,7 @@
 //! Capabilities before calls: what a device declares is what it does, no more and no less.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case::{Case, CaseOutcome, Precondition, applicable, ensure, expect_error, fail},
     case_context::CaseContext,
     reading,
 };
@@ -180,7 +180,7 @@ async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
         Op::Apply => {
             // A plan for another device: even if it were applied, it would have no effect.
             let switch = opened.switch().ok()?;
-            let another = qkd_hal::Identity::new("nobody").with_serial("none");
+            let another = qkd_hal::Identity::new("another vendor").with_serial("none");
             let dark = CrossConnects::dark();
             match Plan::new(
                 &another,
@@ -261,13 +261,7 @@ async fn undeclared(b: &CaseContext) -> CaseOutcome {
         })?;
         b.check_no_traffic_since(sent)?;
     }
-    if tried {
-        Ok(())
-    } else {
-        Err(NotPassed::NotApplicable(
-            "it declares all that it could be asked".to_owned(),
-        ))
-    }
+    applicable(tried, "it declares all that it could be asked")
 }
 
 async fn profile(b: &CaseContext) -> CaseOutcome {
@@ -314,13 +308,7 @@ async fn assumed(b: &CaseContext) -> CaseOutcome {
         })?;
         b.check_no_traffic_since(sent)?;
     }
-    if tried {
-        Ok(())
-    } else {
-        Err(NotPassed::NotApplicable(
-            "no changing operation rests on an assumption".to_owned(),
-        ))
-    }
+    applicable(tried, "no changing operation rests on an assumption")
 }
 
 async fn unknown_uri_parameter(b: &CaseContext) -> CaseOutcome {

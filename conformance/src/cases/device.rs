@@ -1,7 +1,10 @@
 //! Cases for operations of every device: identity, health, telemetry, concurrency, close.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     reading,
     requirement::Impact,
@@ -199,9 +202,7 @@ const FAILURES: [&str; 4] = ["fail", "port-fails=1", "alarm=223", "cut"];
 async fn health_shows(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     if device.capabilities().supports(Op::Health) == Support::Emulated {
-        return Err(NotPassed::NotApplicable(
-            "its health is only whether it answers".to_owned(),
-        ));
+        return not_applicable("its health is only whether it answers");
     }
     let well = b.call(Op::Health, device.health()).await?;
     ensure(well.state == HealthState::Ok, || {
@@ -240,9 +241,7 @@ async fn health_shows(b: &CaseContext) -> CaseOutcome {
     if had {
         fail("the device failed, and its health stayed ok".to_owned())
     } else {
-        Err(NotPassed::NotApplicable(
-            "its emulator has no failure of the device".to_owned(),
-        ))
+        not_applicable("its emulator has no failure of the device")
     }
 }
 
@@ -349,9 +348,7 @@ async fn dropped(b: &CaseContext) -> CaseOutcome {
     .await;
     b.script().clear();
     if gone.is_ok() && b.script().count() == 0 {
-        return Err(NotPassed::NotApplicable(
-            "its reading touches no wire".to_owned(),
-        ));
+        return not_applicable("its reading touches no wire");
     }
     for _ in 0..3 {
         let next = reading::stable_reading(b, &opened).await?;

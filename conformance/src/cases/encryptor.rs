@@ -2,7 +2,9 @@
 
 use super::declarations::{made_up_id, synthetic_key};
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
+    },
     case_context::CaseContext,
     requirement::Impact,
     result::TargetKind,
@@ -211,9 +213,7 @@ async fn wrong_size(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
     let right = &encryptor.encryptor_capabilities().key_sizes;
     if *right == KeySizes::Unknown {
-        return Err(NotPassed::NotApplicable(
-            "which sizes it takes is not public".to_owned(),
-        ));
+        return not_applicable("which sizes it takes is not public");
     }
     let sent = b.records().len();
     for bytes in [1, 15, 17, 31, 33, 64, 4096] {

@@ -2,7 +2,7 @@
 //! lost.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, fail},
+    case::{Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, fail, not_applicable},
     case_context::CaseContext,
     reading,
     requirement::Impact,
@@ -55,11 +55,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     for _ in 0..3 {
         reading::stable_reading(b, &opened).await?;
     }
-    if !injected {
-        return Err(NotPassed::NotApplicable(
-            "its reading touches no wire".to_owned(),
-        ));
-    }
+    applicable(injected, "its reading touches no wire")?;
     let all = drain(&mut events);
     let of = |what: &dyn Fn(&EventKind) -> bool| {
         all.iter()
@@ -86,9 +82,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     // A closed connection is an event; a lost datagram, or a request with its own connection, is
     // not.
     if lost == 0 {
-        Err(NotPassed::NotApplicable(
-            "its link reported no loss".to_owned(),
-        ))
+        not_applicable("its link reported no loss")
     } else {
         Ok(())
     }
@@ -135,9 +129,7 @@ async fn slow_reader(b: &CaseContext) -> CaseOutcome {
                 ));
             }
             Some(0) => {
-                return Err(NotPassed::NotApplicable(
-                    "it makes no events by which this could be seen".to_owned(),
-                ));
+                return not_applicable("it makes no events by which this could be seen");
             }
             Some(n) => made += n,
         }
@@ -167,9 +159,7 @@ async fn slow_reader(b: &CaseContext) -> CaseOutcome {
 async fn alarm(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     if opened.device().capabilities().events == EventSupport::LinkOnly {
-        return Err(NotPassed::NotApplicable(
-            "it has no events of its own".to_owned(),
-        ));
+        return not_applicable("it has no events of its own");
     }
     reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
@@ -189,11 +179,7 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
             break;
         }
     }
-    if !raised {
-        return Err(NotPassed::NotApplicable(
-            "its emulator has no failure of the device".to_owned(),
-        ));
-    }
+    applicable(raised, "its emulator has no failure of the device")?;
     let Some(event) = reported else {
         return fail("the device failed, and no event reported it within two minutes");
     };

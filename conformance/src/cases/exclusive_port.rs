@@ -1,7 +1,7 @@
 //! Exclusivity: a port that only one process may hold is held by one.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case::{Case, CaseOutcome, Precondition, ensure, expect_error, not_applicable},
     case_context::CaseContext,
     reading,
 };
@@ -18,10 +18,7 @@ pub(super) const CASES: &[Case] = &[Case::new(
 async fn second(b: &CaseContext) -> CaseOutcome {
     let uri: DeviceUri = b.uris()[0].parse()?;
     if !matches!(uri.transport(), "serial" | "usb" | "usbip") {
-        return Err(NotPassed::NotApplicable(format!(
-            "its transport, {}, is shared",
-            uri.transport()
-        )));
+        return not_applicable(format!("its transport, {}, is shared", uri.transport()));
     }
     let opened = b.open().await?;
     let right = reading::stable_reading(b, &opened).await?;

@@ -2,7 +2,10 @@
 
 use super::protection::{Group, others};
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     requirement::Impact,
     restore,
@@ -138,9 +141,7 @@ async fn fail_active_path(b: &CaseContext, group: &Group) -> CaseOutcome {
         }
         b.fault("clear")?;
     }
-    Err(NotPassed::NotApplicable(
-        "no light can be taken away so that one path fails and another is left".to_owned(),
-    ))
+    not_applicable("no light can be taken away so that one path fails and another is left")
 }
 
 /// Checks that the group is in automatic mode with an available standby path: only then is it
@@ -149,9 +150,7 @@ fn protected(group: &Group) -> CaseOutcome {
     if group.before.is_protected() {
         Ok(())
     } else {
-        Err(NotPassed::NotApplicable(
-            "the group is not protected at present".to_owned(),
-        ))
+        not_applicable("the group is not protected at present")
     }
 }
 
@@ -219,9 +218,7 @@ async fn event(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let support = group.protection.capabilities().events;
     if support == EventSupport::LinkOnly {
-        return Err(NotPassed::NotApplicable(
-            "it has no events of its own".to_owned(),
-        ));
+        return not_applicable("it has no events of its own");
     }
     if support == EventSupport::Native && b.session.dut.target_kind().has_wall_time() {
         return Err(NotPassed::Disabled(
@@ -268,9 +265,7 @@ async fn spare_failed(b: &CaseContext) -> CaseOutcome {
         cut(b, &group.id, &other)?;
         let now = group.now(b).await?;
         if now.active.path != active {
-            return Err(NotPassed::NotApplicable(
-                "its paths share their light".to_owned(),
-            ));
+            return not_applicable("its paths share their light");
         }
         let reported = now.path(&other)?.failed;
         ensure(reported != Some(false), || {
@@ -289,18 +284,15 @@ async fn spare_failed(b: &CaseContext) -> CaseOutcome {
 
 async fn manual_to_dark(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.accepts(ExternalCommandKind::Manual) {
-        return Err(NotPassed::NotApplicable(
-            "it takes no manual switch".to_owned(),
-        ));
-    }
+    applicable(
+        group.accepts(ExternalCommandKind::Manual),
+        "it takes no manual switch",
+    )?;
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         cut(b, &group.id, &other)?;
         if group.now(b).await?.active.path != group.before.active.path {
-            return Err(NotPassed::NotApplicable(
-                "its paths share their light".to_owned(),
-            ));
+            return not_applicable("its paths share their light");
         }
         let before = b.state();
         let error = expect_error(
@@ -352,11 +344,10 @@ async fn forced(b: &CaseContext, group: &Group, path: &PathId) -> CaseOutcome {
 
 async fn force(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.accepts(ExternalCommandKind::Force) {
-        return Err(NotPassed::NotApplicable(
-            "it takes no forced switch".to_owned(),
-        ));
-    }
+    applicable(
+        group.accepts(ExternalCommandKind::Force),
+        "it takes no forced switch",
+    )?;
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         let before = b.state();
@@ -394,11 +385,7 @@ async fn force(b: &CaseContext) -> CaseOutcome {
 
 async fn manual_mode(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.sets(SettingKind::Mode) {
-        return Err(NotPassed::NotApplicable(
-            "its mode cannot be set".to_owned(),
-        ));
-    }
+    applicable(group.sets(SettingKind::Mode), "its mode cannot be set")?;
     let active = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         group.mode(b, SelectionMode::Manual).await?;
@@ -426,11 +413,10 @@ async fn manual_mode(b: &CaseContext) -> CaseOutcome {
 
 async fn refused_command(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
-    if !group.accepts(ExternalCommandKind::Force) {
-        return Err(NotPassed::NotApplicable(
-            "it takes no forced switch".to_owned(),
-        ));
-    }
+    applicable(
+        group.accepts(ExternalCommandKind::Force),
+        "it takes no forced switch",
+    )?;
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         if !group.accepts(ExternalCommandKind::Lockout) {
@@ -474,9 +460,7 @@ async fn active_command(b: &CaseContext) -> CaseOutcome {
     .iter()
     .all(|c| group.accepts(*c))
     {
-        return Err(NotPassed::NotApplicable(
-            "its commands do not stay active".to_owned(),
-        ));
+        return not_applicable("its commands do not stay active");
     }
     let other = group.other()?;
     restore::with_restore(b, &group.opened, group.snapshot(), async {
@@ -531,9 +515,7 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         group.sets(SettingKind::WaitToRestore),
         group.before.wait_to_restore,
     ) else {
-        return Err(NotPassed::NotApplicable(
-            "whether and when it restores cannot be set".to_owned(),
-        ));
+        return not_applicable("whether and when it restores cannot be set");
     };
     let declared = group.protection.protection_capabilities();
     let least = declared
@@ -557,9 +539,7 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
         fail_active_path(b, &group).await?;
         let away = group.now(b).await?.active.path;
         if away == active {
-            return Err(NotPassed::NotApplicable(
-                "it holds its decision off".to_owned(),
-            ));
+            return not_applicable("it holds its decision off");
         }
         b.fault("clear")?;
         let now = group.now(b).await?;

@@ -3,7 +3,10 @@
 
 use super::{declarations::made_up_id, module};
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     reading,
     requirement::Impact,
@@ -462,7 +465,7 @@ async fn size(b: &CaseContext) -> CaseOutcome {
             .map(|s| Bits(s.0 - 8)),
     ];
     if outside.iter().all(Option::is_none) {
-        return Err(NotPassed::NotApplicable("it names no sizes".to_owned()));
+        return not_applicable("it names no sizes");
     }
     for size in outside.into_iter().flatten() {
         beyond(
@@ -626,9 +629,7 @@ async fn spent(b: &CaseContext) -> CaseOutcome {
     let stored =
         async || Ok::<_, NotPassed>(b.call(Op::KeyStore, module.key_store()).await?.stored);
     let Some(before) = stored().await? else {
-        return Err(NotPassed::NotApplicable(
-            "it does not report the number of stored keys".to_owned(),
-        ));
+        return not_applicable("it does not report the number of stored keys");
     };
     let keys = take_total(b, &*module, 4).await?;
     let after = stored().await?.unwrap_or(0);

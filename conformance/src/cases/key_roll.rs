@@ -5,7 +5,10 @@ use super::{
     encryptor::{channel, open, size},
 };
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     journal::Snapshot,
     reading,
@@ -342,9 +345,9 @@ async fn slot_of(
 fn slots(encryptor: &dyn Encryptor) -> CaseOutcome {
     match encryptor.encryptor_capabilities().staging {
         Staging::Slots { .. } => Ok(()),
-        _ => Err(NotPassed::NotApplicable(
-            "it has no slots: a staged key replaces the one before at the next exchange".to_owned(),
-        )),
+        _ => not_applicable(
+            "it has no slots: a staged key replaces the one before at the next exchange",
+        ),
     }
 }
 
@@ -788,9 +791,7 @@ async fn off_and_on(b: &CaseContext) -> CaseOutcome {
 async fn events(b: &CaseContext) -> CaseOutcome {
     let pair = Pair::open(b).await?;
     if pair.near().capabilities().events == qkd_hal::capability::EventSupport::LinkOnly {
-        return Err(NotPassed::NotApplicable(
-            "it has no events of its own".to_owned(),
-        ));
+        return not_applicable("it has no events of its own");
     }
     if b.session.dut.target_kind().has_wall_time() {
         return Err(NotPassed::Disabled(

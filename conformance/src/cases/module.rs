@@ -1,7 +1,7 @@
 //! QKD modules, as they are read and run.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, not_applicable},
     case_context::CaseContext,
     journal::Snapshot,
     reading,
@@ -92,7 +92,7 @@ async fn status(b: &CaseContext) -> CaseOutcome {
 
 async fn performance(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
-    // There are no values while the module initialises.
+    // The module has no values while it initialises.
     let reported = b.call(Op::ModuleStatus, module.status()).await?.state;
     if matches!(
         reported,
@@ -209,9 +209,7 @@ async fn cut(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let first = b.call(Op::ModuleStatus, module.status()).await?.state;
     if first == ModuleState::Unknown {
-        return Err(NotPassed::NotApplicable(
-            "it does not report its state".to_owned(),
-        ));
+        return not_applicable("it does not report its state");
     }
     ensure(generating(b, &*module).await?, || {
         format!("it does not generate to begin with: {first:?}")
@@ -293,7 +291,7 @@ async fn lossy(b: &CaseContext) -> CaseOutcome {
     .await;
     let after = b.call(Op::Performance, module.performance()).await;
     b.fault("clear")?;
-    // At too high a loss there is no key, and the module may report that it is not ready.
+    // At too high a loss, the module generates no key and may report that it is not ready.
     let after = match after {
         Err(error) if error.kind() == ErrorKind::NotReady => Default::default(),
         other => other?,

@@ -1,7 +1,7 @@
 //! Parameters: the vendor's settings that can be reached by name.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case::{Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, expect_error},
     case_context::CaseContext,
     journal::Snapshot,
     requirement::Impact,
@@ -212,13 +212,10 @@ async fn written(b: &CaseContext) -> CaseOutcome {
             )
         })?;
     }
-    if tried {
-        Ok(())
-    } else {
-        Err(NotPassed::NotApplicable(
-            "it has no parameter that can be written without disturbance and read back".to_owned(),
-        ))
-    }
+    applicable(
+        tried,
+        "it has no parameter that can be written without disturbance and read back",
+    )
 }
 
 async fn one_direction_only(b: &CaseContext) -> CaseOutcome {
@@ -248,11 +245,5 @@ async fn one_direction_only(b: &CaseContext) -> CaseOutcome {
         }
     }
     b.check_no_traffic_since(sent)?;
-    if tried {
-        Ok(())
-    } else {
-        Err(NotPassed::NotApplicable(
-            "all its parameters can be read and written".to_owned(),
-        ))
-    }
+    applicable(tried, "all its parameters can be read and written")
 }

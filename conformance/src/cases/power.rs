@@ -5,7 +5,7 @@ use super::{
     switch::{only, paths},
 };
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error},
+    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, not_applicable},
     case_context::CaseContext,
     journal::Snapshot,
     requirement::Impact,
@@ -215,17 +215,15 @@ async fn alarm(b: &CaseContext) -> CaseOutcome {
     let meter = opened.power_meter()?;
     let port = settable(b, &*meter)?;
     let Some(range) = &meter.meter_capabilities().alarms else {
-        return Err(NotPassed::NotApplicable(
-            "it has no alarms to set".to_owned(),
-        ));
+        return not_applicable("it has no alarms to set");
     };
     let before = b.call(Op::Monitor, meter.monitor(port)).await?;
     let power = only(b.call(Op::Power, meter.power(&[port])).await?)?;
     let above = (power.value.0.max(*range.start()) + 5.0).round();
     if !range.contains(&above) || before.alarmed.is_none() {
-        return Err(NotPassed::NotApplicable(
-            "no alarm can be set above that power, or the device does not report it".to_owned(),
-        ));
+        return not_applicable(
+            "no alarm can be set above that power, or the device does not report it",
+        );
     }
     restore::with_restore(b, &opened, monitor_snapshot(&before), async {
         for (low, alarmed) in [(Some(DecibelMilliwatts(above)), true), (None, false)] {
@@ -310,9 +308,7 @@ async fn requested_order(b: &CaseContext) -> CaseOutcome {
                 .await
             {
                 Err(e) if e.kind() == ErrorKind::NotReady => {
-                    return Err(NotPassed::NotApplicable(format!(
-                        "its paths cannot be changed at present: {e}"
-                    )));
+                    return not_applicable(format!("its paths cannot be changed at present: {e}"));
                 }
                 applied => ensure(applied?.verified, || {
                     "it was applied, and not verified".to_owned()
@@ -372,17 +368,13 @@ async fn no_light(b: &CaseContext) -> CaseOutcome {
         switch.switch_capabilities().geometry,
         Geometry::Matrix { .. }
     ) {
-        return Err(NotPassed::NotApplicable(
-            "light comes to its monitors without a path".to_owned(),
-        ));
+        return not_applicable("light comes to its monitors without a path");
     }
     let Some(dark) = monitors(&*meter).into_iter().next_back() else {
-        return Err(NotPassed::NotApplicable("it has no monitor".to_owned()));
+        return not_applicable("it has no monitor");
     };
     if paths(b, &*switch).await?.peer(dark).is_some() {
-        return Err(NotPassed::NotApplicable(
-            "the port of its last monitor carries a path".to_owned(),
-        ));
+        return not_applicable("the port of its last monitor carries a path");
     }
     // A port without a path has no light: the reading is a bound, out of range or invalid, and
     // never of good quality.

@@ -1,7 +1,9 @@
 //! Protection switches, as they are read and set.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
+    },
     case_context::CaseContext,
     journal::Snapshot,
     requirement::Impact,
@@ -146,9 +148,7 @@ impl Group {
             return Ok(());
         }
         if !self.sets(SettingKind::Mode) {
-            return Err(NotPassed::NotApplicable(format!(
-                "it cannot be put in {mode} mode"
-            )));
+            return not_applicable(format!("it cannot be put in {mode} mode"));
         }
         Ok(b.call(
             Op::SetProtection,
@@ -340,9 +340,7 @@ async fn no_path(b: &CaseContext) -> CaseOutcome {
         tried += 1;
     }
     if tried == 0 {
-        return Err(NotPassed::NotApplicable(
-            "no setting and no command of its names a path".to_owned(),
-        ));
+        return not_applicable("no setting and no command of its names a path");
     }
     ensure(before == b.state(), || {
         "a path that is not there was asked for, and the device has changed".to_owned()
@@ -403,9 +401,7 @@ async fn undeclared(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     if wishes.is_empty() && commands.is_empty() {
-        return Err(NotPassed::NotApplicable(
-            "it declares everything, without bounds".to_owned(),
-        ));
+        return not_applicable("it declares everything, without bounds");
     }
     b.check_no_traffic_since(sent)
 }
@@ -454,9 +450,7 @@ async fn settings(b: &CaseContext) -> CaseOutcome {
     let group = Group::open(b).await?;
     let wishes = others(&group);
     if wishes.is_empty() {
-        return Err(NotPassed::NotApplicable(
-            "it has no setting of which another value is known".to_owned(),
-        ));
+        return not_applicable("it has no setting of which another value is known");
     }
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         for wish in &wishes {

@@ -2,7 +2,10 @@
 //! deadline, or the right reply; and the next call succeeds.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, Waits, applicable, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     lanes::{self, Contexts, Lane},
     reading,
@@ -185,9 +188,7 @@ async fn each_on(
                 Reach::Behind => return Ok(()),
                 Reach::NoWire if touched => return Ok(()),
                 Reach::NoWire => {
-                    return Err(NotPassed::NotApplicable(
-                        "its reading touches no wire".to_owned(),
-                    ));
+                    return not_applicable("its reading touches no wire");
                 }
             }
         }
@@ -284,11 +285,7 @@ async fn delayed(b: &CaseContext) -> CaseOutcome {
     b.script()
         .inject(0, LinkFault::Delayed(b.session.deadline() / 5));
     let read = reading::stable_reading(b, &opened).await?;
-    if !b.script().was_injected() {
-        return Err(NotPassed::NotApplicable(
-            "its reading touches no wire".to_owned(),
-        ));
-    }
+    applicable(b.script().was_injected(), "its reading touches no wire")?;
     ensure(read == right, || {
         format!("it read `{read}`, and before `{right}`")
     })
@@ -304,9 +301,7 @@ async fn opening(b: &CaseContext) -> CaseOutcome {
     contexts.merge_notes();
     verdict?;
     if exchanges == 0 {
-        Err(NotPassed::NotApplicable(
-            "opening it touches no wire".to_owned(),
-        ))
+        not_applicable("opening it touches no wire")
     } else {
         Ok(())
     }
@@ -384,9 +379,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let identity = b.call(Op::Identity, opened.device().identity()).await?;
     if identity.serial.is_none() {
-        return Err(NotPassed::NotApplicable(
-            "it has no serial number that distinguishes it from another device".to_owned(),
-        ));
+        return not_applicable("it has no serial number that distinguishes it from another device");
     }
     b.fault("identity=SN-ANOTHER-1")?;
     // The link is lost, as when a device is replaced; the next call reaches the other device.

@@ -1,7 +1,9 @@
 //! Optical switches, as they are read.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
+    },
     case_context::CaseContext,
     requirement::Impact,
 };
@@ -73,9 +75,7 @@ pub(super) async fn paths(
     switch: &dyn OpticalSwitch,
 ) -> Result<CrossConnects, NotPassed> {
     if switch.switch_capabilities().readback != Readback::Device {
-        return Err(NotPassed::NotApplicable(
-            "it does not report its cross-connects".to_owned(),
-        ));
+        return not_applicable("it does not report its cross-connects");
     }
     Ok(b.call(Op::Connections, switch.connections()).await?.value)
 }
@@ -264,9 +264,7 @@ async fn failed_port(b: &CaseContext) -> CaseOutcome {
 async fn unknown_at_first(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(NotPassed::NotApplicable(
-            "it reports its cross-connects".to_owned(),
-        ));
+        return not_applicable("it reports its cross-connects");
     }
     let error = expect_error(
         "the paths of a switch that cannot be read, before it has acknowledged any",

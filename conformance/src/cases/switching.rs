@@ -2,7 +2,10 @@
 
 use super::switch::{only, open, paths};
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{
+        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
+        not_applicable,
+    },
     case_context::CaseContext,
     journal::Snapshot,
     lanes::{self, Contexts},
@@ -262,18 +265,25 @@ pub(crate) async fn change(
     }
     for ingress in geometry
         .ports()
-        .filter(|p| geometry.is_ingress(*p))
-        .filter(may)
+        .filter(|p| geometry.is_ingress(*p) && may(p))
     {
         for egress in geometry
             .ports()
-            .filter(|p| geometry.is_egress(*p))
-            .filter(may)
+            .filter(|p| geometry.is_egress(*p) && may(p))
         {
-            if present.peer(ingress) != Some(egress)
-                && let Ok(wanted) = present.with_changes(&geometry, &[], &[CrossConnect { ingress, egress }])
-                // The ports of the displaced path may be changed too.
-                && present.iter().chain(wanted.iter()).filter(|c| !present.contains(*c) || !wanted.contains(*c)).all(|c| may(&c.ingress) && may(&c.egress))
+            if present.peer(ingress) == Some(egress) {
+                continue;
+            }
+            let connect = CrossConnect { ingress, egress };
+            let Ok(wanted) = present.with_changes(&geometry, &[], &[connect]) else {
+                continue;
+            };
+            // The ports of the displaced path may be changed too.
+            let removed = present.iter().filter(|c| !wanted.contains(*c));
+            let added = wanted.iter().filter(|c| !present.contains(*c));
+            if removed
+                .chain(added)
+                .all(|c| may(&c.ingress) && may(&c.egress))
             {
                 return Ok(wanted);
             }
@@ -292,10 +302,10 @@ async fn round_trip(b: &CaseContext, matrix: bool) -> CaseOutcome {
         Geometry::Matrix { .. }
     ) != matrix
     {
-        return Err(NotPassed::NotApplicable(format!(
+        return not_applicable(format!(
             "its geometry is {}",
             switch.switch_capabilities().geometry
-        )));
+        ));
     }
     let present = paths(b, &*switch).await?;
     let wanted = change(b, &*switch, &present).await?;
@@ -414,9 +424,7 @@ async fn elsewhere(b: &CaseContext) -> CaseOutcome {
         free(true),
         free(false),
     ) else {
-        return Err(NotPassed::NotApplicable(
-            "all its ports belong to one path".to_owned(),
-        ));
+        return not_applicable("all its ports belong to one path");
     };
     restore::with_restore(
         b,
@@ -444,7 +452,7 @@ async fn elsewhere(b: &CaseContext) -> CaseOutcome {
 async fn another(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     let geometry = switch.switch_capabilities().geometry;
-    let other = qkd_hal::Identity::new("nobody")
+    let other = qkd_hal::Identity::new("another vendor")
         .with_model("none")
         .with_serial("SN-NONE");
     let plan = match geometry {
@@ -663,12 +671,10 @@ async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
     let geometry = switch.switch_capabilities().geometry;
     let start = paths(b, &*switch).await?;
     let Geometry::Matrix { ingress, egress } = geometry else {
-        return Err(NotPassed::NotApplicable("it has one path".to_owned()));
+        return not_applicable("it has one path");
     };
     if ingress < 3 || egress < 3 {
-        return Err(NotPassed::NotApplicable(
-            "it has fewer than three paths".to_owned(),
-        ));
+        return not_applicable("it has fewer than three paths");
     }
     restore::with_restore(
         b,
@@ -715,7 +721,7 @@ async fn side_by_side(b: &CaseContext) -> CaseOutcome {
         .filter(|p| geometry.is_egress(*p))
         .find(|p| *p != path.egress && present.peer(*p).is_none());
     let Some(other) = other else {
-        return Err(NotPassed::NotApplicable("it has no third port".to_owned()));
+        return not_applicable("it has no third port");
     };
     let two = present.with_changes(
         &geometry,
@@ -868,9 +874,7 @@ async fn ignored(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     if switch.switch_capabilities().readback != Readback::Device {
-        return Err(NotPassed::NotApplicable(
-            "it does not report its cross-connects".to_owned(),
-        ));
+        return not_applicable("it does not report its cross-connects");
     }
     planned
         .putting_back(b, async {
@@ -895,9 +899,7 @@ async fn ignored_port(b: &CaseContext) -> CaseOutcome {
             .next_back()
     };
     let Some(port) = enabled(b.call(Op::Ports, switch.ports(&[])).await?) else {
-        return Err(NotPassed::NotApplicable(
-            "no port is free and enabled".to_owned(),
-        ));
+        return not_applicable("no port is free and enabled");
     };
     restore::with_restore(b, &opened, Snapshot::Port(port.0, true), async {
         b.fault(IGNORE_ALL_CHANGES)?;
@@ -916,9 +918,7 @@ async fn unread(b: &CaseContext) -> CaseOutcome {
     let present = paths(b, &*switch).await?;
     let geometry = switch.switch_capabilities().geometry;
     if matches!(geometry, Geometry::Matrix { .. }) {
-        return Err(NotPassed::NotApplicable(
-            "no plan can be made for a matrix without reading it".to_owned(),
-        ));
+        return not_applicable("no plan can be made for a matrix without reading it");
     }
     let plan = Plan::unverified(&restore::identity(&*switch).await?, &geometry, &present)?;
     let error = expect_error(
@@ -933,9 +933,7 @@ async fn unread(b: &CaseContext) -> CaseOutcome {
 async fn acknowledged(b: &CaseContext) -> CaseOutcome {
     let switch = open(b).await?;
     if switch.switch_capabilities().readback != Readback::LastAcknowledged {
-        return Err(NotPassed::NotApplicable(
-            "it reports its cross-connects".to_owned(),
-        ));
+        return not_applicable("it reports its cross-connects");
     }
     let geometry = switch.switch_capabilities().geometry;
     let identity = restore::identity(&*switch).await?;

@@ -8,9 +8,9 @@ const CLOSING: &str = "}";
 /// Hexadecimal digits of a SHA-256 digest.
 const DIGITS: usize = 64;
 
-/// Digest over all entries so far. It detects edits, but not deliberate forgery: a user who can write the file
-/// can compute it again. An entry removed from the end is not detected, because an interruption
-/// leaves the same file.
+/// Digest over all entries so far. It detects edits, but not deliberate forgery: a user who can
+/// write the file can compute it again. An entry removed from the end is not detected, because an
+/// interruption leaves the same file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chain([u8; 32]);
 

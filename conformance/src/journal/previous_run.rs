@@ -38,7 +38,9 @@ impl PreviousRun {
         let mut chain = Chain::new();
         let Some((_, head)) = lines.next() else {
             return Err(
-                "the journal is empty: the run was interrupted before its first entry; remove the file".to_owned(),
+                "the journal is empty: the run was interrupted before its first entry; remove \
+                 the file"
+                    .to_owned(),
             );
         };
         let Some((Line::Suite(of), next)) = entry(&chain, head) else {

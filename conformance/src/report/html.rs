@@ -157,7 +157,7 @@ struct Dut<'a> {
     verdict: Mark,
     /// The verdict with how much was tested.
     headline: String,
-    /// Injected faults, shown with the verdict; empty if there are none.
+    /// Injected faults, shown with the verdict; may be empty.
     faults: String,
     /// Whose the failures can be.
     whose: &'static str,

@@ -60,7 +60,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
 /// Merges several result files.
 ///
 /// # Errors
-/// If there is none, a device under test is in two of them, or they were made by different suites,
+/// If `all` is empty, a device under test is in two of them, or they were made by different suites,
 /// whose requirements may differ.
 pub fn merge(all: Vec<Results>) -> Result<Results, String> {
     let mut all = all.into_iter();

@@ -37,13 +37,13 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy)]
 enum FalseReply {
     /// It takes a command for another.
-    Hears(fn(&str) -> String),
+    AlteredRequest(fn(&str) -> String),
     /// It says something else.
-    Says(fn(&str, usize) -> String),
+    AlteredReply(fn(&str, usize) -> String),
     /// It takes a SET, and does nothing.
     SetsNothing,
     /// Reports another value.
-    Tells(fn(&Oid, Value, usize) -> Value),
+    AlteredValue(fn(&Oid, Value, usize) -> Value),
     /// It answers a request with another body.
     Answers(fn(&str, serde_json::Value, usize) -> serde_json::Value),
     /// Its transfers carry something else.
@@ -55,7 +55,7 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     (
         "DEV-02",
         "polatis-16x16",
-        FalseReply::Says(|text, n| {
+        FalseReply::AlteredReply(|text, n| {
             if n > 5 {
                 text.replace(",002414,", ",002415,")
             } else {
@@ -66,12 +66,12 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     (
         "DEV-24",
         "polatis-16x16",
-        FalseReply::Hears(|text| text.replace("boot:mode REST", "boot:mode AUT")),
+        FalseReply::AlteredRequest(|text| text.replace("boot:mode REST", "boot:mode AUT")),
     ),
     (
         "SWI-01",
         "polatis-16x16",
-        FalseReply::Says(|text, _| {
+        FalseReply::AlteredReply(|text, _| {
             if text.starts_with("(@)") {
                 "(@1),(@99)\r\n".to_owned()
             } else {
@@ -82,7 +82,7 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     (
         "SWI-02",
         "polatis-16x16",
-        FalseReply::Says(|text, n| {
+        FalseReply::AlteredReply(|text, n| {
             if text.starts_with("(@)") && n % 2 == 0 {
                 "(@1),(@17)\r\n".to_owned()
             } else {
@@ -93,22 +93,22 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
     (
         "SWI-08",
         "polatis-16x16",
-        FalseReply::Says(|text, _| text.replace('F', "E")),
+        FalseReply::AlteredReply(|text, _| text.replace('F', "E")),
     ),
     (
         "SWI-11",
         "polatis-16x16",
-        FalseReply::Hears(|text| text.replace("add (@1),(@17)", "add (@1),(@18)")),
+        FalseReply::AlteredRequest(|text| text.replace("add (@1),(@17)", "add (@1),(@18)")),
     ),
     (
         "SWI-21",
         "polatis-16x16",
-        FalseReply::Hears(|text| text.replace(":port:dis", ":port:ena")),
+        FalseReply::AlteredRequest(|text| text.replace(":port:dis", ":port:ena")),
     ),
     (
         "ENC-04",
         "nokia-sros-macsec",
-        FalseReply::Tells(|_, value, n| {
+        FalseReply::AlteredValue(|_, value, n| {
             if let Value::Counter64(_) = value {
                 Value::Counter64(1_000_000 - n as u64)
             } else {
@@ -212,7 +212,7 @@ const FALSE_REPLIES: &[(&str, &str, FalseReply)] = &[
 /// The active false reply, and the number of messages of the device.
 #[derive(Clone)]
 struct FaultyDevice {
-    lie: FalseReply,
+    alter: FalseReply,
     said: Arc<AtomicUsize>,
 }
 
@@ -233,7 +233,7 @@ impl FaultyDevice {
     }
 }
 
-/// The honest wire, and the liar in front of it.
+/// The wire of the correct device, with the faulty one in front of it.
 struct Around<T: ?Sized>(Arc<T>, FaultyDevice);
 
 #[async_trait]
@@ -241,24 +241,32 @@ impl Connector for Around<dyn Connector> {
     async fn connect(&self, within: Duration) -> Result<Box<dyn ByteStream>, LinkError> {
         let stream = self.0.connect(within).await?;
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let liar = self.1.clone();
+        let faulty = self.1.clone();
         tokio::spawn(async move {
-            let ((mut from_box, mut to_box), (mut from_host, mut to_host)) =
+            let ((mut from_device, mut to_device), (mut from_host, mut to_host)) =
                 (tokio::io::split(stream), tokio::io::split(far));
             let (mut said, mut heard) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
             loop {
                 tokio::select! {
-                    read = from_box.read(&mut said) => {
+                    read = from_device.read(&mut said) => {
                         let Ok(n @ 1..) = read else { return };
                         let text = String::from_utf8_lossy(&said[..n]);
-                        let text = if let FalseReply::Says(lie) = liar.lie { lie(&text, liar.next()).into_bytes() } else { said[..n].to_vec() };
+                        let text = match faulty.alter {
+                            FalseReply::AlteredReply(alter) => {
+                                alter(&text, faulty.next()).into_bytes()
+                            }
+                            _ => said[..n].to_vec(),
+                        };
                         if to_host.write_all(&text).await.is_err() { return };
                     }
                     read = from_host.read(&mut heard) => {
                         let Ok(n @ 1..) = read else { return };
                         let text = String::from_utf8_lossy(&heard[..n]);
-                        let text = if let FalseReply::Hears(lie) = liar.lie { lie(&text).into_bytes() } else { heard[..n].to_vec() };
-                        if to_box.write_all(&text).await.is_err() { return };
+                        let text = match faulty.alter {
+                            FalseReply::AlteredRequest(alter) => alter(&text).into_bytes(),
+                            _ => heard[..n].to_vec(),
+                        };
+                        if to_device.write_all(&text).await.is_err() { return };
                     }
                 }
             }
@@ -273,22 +281,22 @@ impl Connector for Around<dyn Connector> {
 impl SnmpService for Around<dyn SnmpService> {
     fn get(&self, oid: &Oid) -> Value {
         let value = self.0.get(oid);
-        if let FalseReply::Tells(lie) = self.1.lie {
-            lie(oid, value, self.1.next())
+        if let FalseReply::AlteredValue(alter) = self.1.alter {
+            alter(oid, value, self.1.next())
         } else {
             value
         }
     }
     fn next(&self, oid: &Oid) -> Option<VarBind> {
         let row = self.0.next(oid)?;
-        Some(if let FalseReply::Tells(lie) = self.1.lie {
-            VarBind::new(row.oid.clone(), lie(&row.oid, row.value, self.1.next()))
+        Some(if let FalseReply::AlteredValue(alter) = self.1.alter {
+            VarBind::new(row.oid.clone(), alter(&row.oid, row.value, self.1.next()))
         } else {
             row
         })
     }
     fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
-        if matches!(self.1.lie, FalseReply::SetsNothing) {
+        if matches!(self.1.alter, FalseReply::SetsNothing) {
             Ok(())
         } else {
             self.0.set(request_id, binds)
@@ -302,12 +310,12 @@ impl SnmpService for Around<dyn SnmpService> {
 impl HttpService for Around<dyn HttpService> {
     fn call(&self, client: Option<&str>, method: Method, path: &str, body: &[u8]) -> HttpResponse {
         let response = self.0.call(client, method, path, body);
-        match (self.1.lie, serde_json::from_slice(&response.body)) {
-            (FalseReply::Answers(lie), Ok(json)) if response.status == 200 => {
+        match (self.1.alter, serde_json::from_slice(&response.body)) {
+            (FalseReply::Answers(alter), Ok(json)) if response.status == 200 => {
                 let path = path.split('?').next().unwrap_or(path);
                 HttpResponse {
                     status: 200,
-                    body: Zeroizing::new(lie(path, json, self.1.next()).to_string().into_bytes()),
+                    body: Zeroizing::new(alter(path, json, self.1.next()).to_string().into_bytes()),
                 }
             }
             _ => response,
@@ -320,12 +328,12 @@ impl UsbService for Around<dyn UsbService> {
         self.0.control(setup, data)
     }
     fn read(&self, endpoint: u8, length: usize) -> Completion {
-        match (self.1.lie, self.0.read(endpoint, length)) {
-            (FalseReply::Carries(lie), Completion::Data(bytes)) => Completion::Data(
+        match (self.1.alter, self.0.read(endpoint, length)) {
+            (FalseReply::Carries(alter), Completion::Data(bytes)) => Completion::Data(
                 bytes
                     .into_iter()
                     .enumerate()
-                    .map(|(n, byte)| lie(byte, n))
+                    .map(|(n, byte)| alter(byte, n))
                     .collect(),
             ),
             (_, other) => other,
@@ -346,30 +354,30 @@ impl UsbService for Around<dyn UsbService> {
 }
 
 /// The correct driver, with altered messages.
-struct Deceived {
+struct AlteringDriver {
     honest: Registry,
     info: &'static DriverInfo,
-    liar: FaultyDevice,
+    faulty: FaultyDevice,
 }
 
 #[async_trait]
-impl Driver for Deceived {
+impl Driver for AlteringDriver {
     fn info(&self) -> &'static DriverInfo {
         self.info
     }
     async fn open(&self, uri: &DeviceUri, context: &OpenContext) -> Result<OpenedDevice> {
-        let mut deceived = context.clone();
+        let mut altering = context.clone();
         for (name, endpoint) in context.memory() {
-            deceived = deceived.with_memory(name, self.liar.clone().around(endpoint));
+            altering = altering.with_memory(name, self.faulty.clone().around(endpoint));
         }
         self.honest
             .driver(self.info.name)?
-            .open(uri, &deceived)
+            .open(uri, &altering)
             .await
     }
 }
 
-fn run(requirement: &str, dut: Dut, lie: Option<FalseReply>) -> RequirementResult {
+fn run(requirement: &str, dut: Dut, alter: Option<FalseReply>) -> RequirementResult {
     let honest = qkd_hardware::registry();
     let emulator = dut.emulator.clone().unwrap();
     let info = honest
@@ -377,13 +385,13 @@ fn run(requirement: &str, dut: Dut, lie: Option<FalseReply>) -> RequirementResul
         .map(Driver::info)
         .find(|info| emulator.starts_with(info.name))
         .unwrap();
-    let registry = match lie {
+    let registry = match alter {
         None => honest,
-        Some(lie) => honest.clone().with(Deceived {
+        Some(alter) => honest.clone().with(AlteringDriver {
             honest,
             info,
-            liar: FaultyDevice {
-                lie,
+            faulty: FaultyDevice {
+                alter,
                 said: Arc::default(),
             },
         }),
@@ -419,14 +427,14 @@ fn run(requirement: &str, dut: Dut, lie: Option<FalseReply>) -> RequirementResul
 fn a_device_with_false_replies_is_detected_through_the_real_driver() {
     let files = emulated();
     let mut wrong = Vec::new();
-    for (requirement, name, lie) in FALSE_REPLIES {
+    for (requirement, name, alter) in FALSE_REPLIES {
         let file = files
             .iter()
             .find(|f| f.file_stem().is_some_and(|stem| stem == *name))
             .unwrap();
         let dut = Dut::read(file).unwrap();
-        let of = |lie| {
-            let result = run(requirement, dut.clone(), lie);
+        let of = |alter| {
+            let result = run(requirement, dut.clone(), alter);
             (
                 result.outcome,
                 result
@@ -436,7 +444,7 @@ fn a_device_with_false_replies_is_detected_through_the_real_driver() {
                     .collect::<Vec<_>>(),
             )
         };
-        let (honest, lied) = (of(None), of(Some(*lie)));
+        let (honest, lied) = (of(None), of(Some(*alter)));
         if honest.0 != Outcome::Pass || lied.0 != Outcome::Fail {
             wrong.push(format!(
                 "{requirement} on {name}: honest {honest:?}, lying {lied:?}"

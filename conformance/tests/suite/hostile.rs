@@ -77,7 +77,7 @@ fn hostile_text_of_a_device_is_cleaned_in_results_and_reports() {
                 "DEV-01", "--only", "DEV-04",
             ]);
             assert_output(&what, &output);
-            // Exit code 7: another device responds, for which there are no results.
+            // Exit code 7: another device responds, so the run has no results.
             let written = if output.status.code() == Some(7) {
                 0
             } else {

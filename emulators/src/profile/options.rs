@@ -91,6 +91,14 @@ impl Options {
     }
 
     /// The number of channels of a 1×N switch.
+    /// Returns the value of a setting that is true or false.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> io::Result<bool> {
+        match self.text(name, if default { "true" } else { "false" }) {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(invalid(format!("{name}={other}: it is true or false"))),
+        }
+    }
     pub(crate) fn channels(&self, default: u32, most: u32) -> io::Result<u32> {
         let channels = self.number("channels", default)?;
         if (2..=most).contains(&channels) {

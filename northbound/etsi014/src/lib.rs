@@ -4,7 +4,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`key_id`] | spellings of key IDs |
-//! | [`kme`] | the core without sockets: [`Kme::handle`] answers a request with a status and a body |
+//! | [`kme`] | core without sockets: [`Kme::handle`] answers a request |
 //! | [`source`] | sources of keys: the [`KeySource`] trait, and a [`KeyPool`] that two KMEs share |
 //! | [`server`] | HTTPS with mutual TLS, or plain HTTP |
 //! | [`pki`] | certificates for tests |

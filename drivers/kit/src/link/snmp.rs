@@ -331,7 +331,7 @@ pub enum ErrorStatus {
     InconsistentName = 18,
 }
 
-/// An agent's logic, without sockets or BER: used by the in-memory link and the emulators' UDP server
+/// An agent's logic, without sockets or BER: used by the in-memory link and by the emulators' server
 /// both ask.
 pub trait SnmpService: Send + Sync {
     /// Returns the value of an instance, or the exception for a missing one.

@@ -2,8 +2,9 @@
 //! decoding of SMI values.
 //!
 //! ```no_run
-//! # async fn example(agent: qkd_driver_kit::link::snmp_client::SnmpClient) -> qkd_hal::Result<()> {
-//! use qkd_driver_kit::link::{snmp_client::enumeration, snmp::Oid};
+//! use qkd_driver_kit::link::snmp::Oid;
+//! use qkd_driver_kit::link::snmp_client::{SnmpClient, enumeration};
+//! # async fn example(agent: SnmpClient) -> qkd_hal::Result<()> {
 //! let call = agent.call();
 //! let oper = call.get(&[Oid::from([1, 3, 6, 1, 2, 1, 2, 2, 1, 8, 1])]).await?;
 //! let up = enumeration(&oper[0], "ifOperStatus", &[(1, true), (2, false)])?;

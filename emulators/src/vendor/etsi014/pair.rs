@@ -9,7 +9,7 @@ use crate::{
         optics::Fibre,
         qkd::{LinkConfig, QkdLink},
     },
-    profile::{Options, Setting, controls::Controls, options::invalid},
+    profile::{Options, Sae, Setting, controls::Controls, options::invalid},
 };
 use qkd_driver_kit::context::Endpoint;
 use qkd_northbound_etsi014::{KeyIdForm, Kme, KmeConfig};
@@ -84,15 +84,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
 /// A linked pair and what `--set` says of it.
 pub(crate) fn link(options: &Options) -> io::Result<Arc<QkdLink>> {
     let length: f64 = options.number("length", 25.0)?;
-    let running = match options.text("running", "true") {
-        "true" => true,
-        "false" => false,
-        other => return Err(invalid(format!("running={other}: it is true or false"))),
-    };
     let config = LinkConfig {
         fibre: fibre(length).map_err(invalid)?,
         stored: options.number("stored", LinkConfig::default().stored)?,
-        running,
+        running: options.flag("running", true)?,
         ..LinkConfig::default()
     };
     let link = QkdLink::new(
@@ -201,6 +196,14 @@ pub(crate) fn controls(
         Ok(())
     });
     controls
+}
+
+/// The applications of a pair, for those who start it.
+pub(crate) fn applications() -> Sae {
+    Sae {
+        master: MASTER.to_owned(),
+        slave: SLAVE.to_owned(),
+    }
 }
 
 /// Each application and its peer.

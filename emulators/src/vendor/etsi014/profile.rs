@@ -3,10 +3,10 @@
 
 use super::{
     HttpFrontEnd,
-    pair::{ENDS, MASTER, SETTINGS, SLAVE, controls, kme_endpoint, kmes, link},
+    pair::{ENDS, MASTER, SETTINGS, SLAVE, applications, controls, kme_endpoint, kmes, link},
 };
 use crate::profile::{
-    InMemory, Options, Profile, RunningEmulator, Sae, StartupInfo, Tls, controls::Controls,
+    InMemory, Options, Profile, RunningEmulator, StartupInfo, Tls, controls::Controls,
     options::invalid, private,
 };
 use qkd_northbound_etsi014::{
@@ -88,10 +88,7 @@ async fn start(profile: &'static Profile, options: &Options) -> io::Result<Runni
         listeners.push(listener);
     }
     ready.tls = Some(tls);
-    ready.sae = Some(Sae {
-        master: MASTER.to_owned(),
-        slave: SLAVE.to_owned(),
-    });
+    ready.sae = Some(applications());
     ready.credentials_file = Some(credentials);
     let callers = ClientAuth::mutual_tls(&pki.ca(), &server.cert, &server.key)?;
     let faults = [0, 1].map(|end| controls.faults(end));

@@ -3,10 +3,8 @@
 use super::{ENTERPRISE, PATHS};
 use crate::{
     model::protection::Group,
-    wire::snmp::{
-        NodeOptions, SnmpAgent,
-        fuzz::{inputs, model},
-    },
+    profile::protection::inputs,
+    wire::snmp::{NodeOptions, SnmpAgent, fuzz::model},
 };
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,8 @@ use super::{ENTERPRISE, PATHS};
 use crate::{
     Clock,
     fault::{ApplyDeviceFault, DeviceFault},
-    model::protection::{Group, Input, ProtectionSwitch},
+    model::protection::{Group, ProtectionSwitch},
+    profile::protection::inputs,
     wire::snmp::{
         NodeOptions, SnmpAgent,
         testing::{oid, walk},
@@ -14,10 +15,6 @@ use qkd_driver_kit::link::snmp::{ErrorStatus, SnmpService, Value, VarBind};
 use qkd_hal::Identity;
 use qkd_switch_hal::protection::ProtectionCapabilities;
 use std::{sync::Arc, time::Duration};
-
-fn inputs() -> Vec<Input> {
-    vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
-}
 
 fn get(agent: &dyn SnmpAgent, name: &str) -> Value {
     agent.get(&oid(name))

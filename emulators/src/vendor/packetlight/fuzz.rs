@@ -7,10 +7,8 @@ use crate::{
         encryptor::forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
         protection::Group,
     },
-    wire::snmp::{
-        SnmpAgent,
-        fuzz::{inputs, model},
-    },
+    profile::protection::inputs,
+    wire::snmp::{SnmpAgent, fuzz::model},
 };
 use qkd_hal::Identity;
 use std::sync::Arc;

@@ -10,7 +10,6 @@ use crate::{
     profile::{
         Options, Profile, Setting,
         agents::{self, Agents, COMMUNITY, TIME_FACTOR, TRAP_TARGET, clock},
-        options::invalid,
         protection::{inputs, seconds},
     },
 };
@@ -46,16 +45,8 @@ const SETTINGS: &[Setting] = &[
     },
 ];
 fn build(options: &Options) -> io::Result<Agents> {
-    let oem = match options.text("oem", "false") {
-        "true" => true,
-        "false" => false,
-        other => return Err(invalid(format!("oem={other}: it is true or false"))),
-    };
-    let aps = match options.text("aps", "true") {
-        "true" => true,
-        "false" => false,
-        other => return Err(invalid(format!("aps={other}: it is true or false"))),
-    };
+    let oem = options.flag("oem", false)?;
+    let aps = options.flag("aps", true)?;
     let link = ForcedRekeyLink::new(clock(options)?, b"emulated initial secret");
     let agents = [0, 1].map(|end| {
         let identity = Identity::new("PacketLight")

@@ -2,11 +2,8 @@
 
 use super::{ENTERPRISE, Kind, agent};
 use crate::{
-    model::protection::Group,
-    wire::snmp::{
-        NodeOptions, SnmpAgent,
-        fuzz::{inputs, model},
-    },
+    profile::protection::inputs,
+    wire::snmp::{NodeOptions, SnmpAgent, fuzz::model},
 };
 use std::sync::Arc;
 
@@ -21,13 +18,8 @@ pub fn two_by_two() -> Arc<dyn SnmpAgent> {
     of(Kind::TwoByTwo)
 }
 fn of(kind: Kind) -> Arc<dyn SnmpAgent> {
-    let paths = kind
-        .paths()
-        .iter()
-        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
-        .collect();
     agent(
-        model(Group::with_path_inputs(paths, inputs()), "1"),
+        model(kind.group(inputs()), "1"),
         kind,
         NodeOptions::named("fuzzed", ENTERPRISE),
     )

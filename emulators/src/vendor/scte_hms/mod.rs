@@ -61,6 +61,17 @@ impl Kind {
             ],
         }
     }
+
+    /// Creates the group of the paths of this kind, with these inputs.
+    pub(crate) fn group(self, inputs: Vec<Input>) -> Group {
+        let paths = self.paths().iter();
+        Group::with_path_inputs(
+            paths
+                .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
+                .collect(),
+            inputs,
+        )
+    }
 }
 
 /// An object of the MIB.

@@ -2,7 +2,7 @@
 
 use super::{ENTERPRISE, Kind};
 use crate::{
-    model::protection::{Group, ProtectionSwitch},
+    model::protection::ProtectionSwitch,
     profile::{
         Options, Profile, Setting,
         agents::{self, Agents, COMMUNITY, TIME_FACTOR, TRAP_TARGET, clock},
@@ -66,12 +66,7 @@ fn build(options: &Options, kind: Kind) -> io::Result<Agents> {
         "hms-{}",
         options.text("serial", if kind == Kind::Ab { "ab" } else { "2x2" })
     );
-    let paths = kind
-        .paths()
-        .iter()
-        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
-        .collect();
-    let mut group = Group::with_path_inputs(paths, inputs());
+    let mut group = kind.group(inputs());
     group.mode = match options.text("mode", "automatic") {
         "automatic" => SelectionMode::Automatic,
         "manual" => SelectionMode::Manual,

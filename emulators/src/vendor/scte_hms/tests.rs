@@ -4,7 +4,8 @@ use super::{ENTERPRISE, Kind, Scte};
 use crate::{
     Clock,
     fault::{ApplyDeviceFault, DeviceFault},
-    model::protection::{Group, Input, ProtectionSwitch},
+    model::protection::ProtectionSwitch,
+    profile::protection::inputs,
     wire::snmp::{
         NodeOptions, SnmpAgent,
         agent::Agent,
@@ -16,18 +17,9 @@ use qkd_hal::Identity;
 use qkd_switch_hal::protection::ProtectionCapabilities;
 use std::{sync::Arc, time::Duration};
 
-fn inputs() -> Vec<Input> {
-    vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
-}
-
 fn scte(kind: Kind) -> (Arc<Agent<Scte>>, Clock) {
     let clock = Clock::manual();
-    let paths = kind
-        .paths()
-        .iter()
-        .map(|(name, _, needs)| ((*name).to_owned(), needs.to_vec()))
-        .collect();
-    let group = Group::with_path_inputs(paths, inputs());
+    let group = kind.group(inputs());
     let model = ProtectionSwitch::new(
         Identity::new("SCTE HMS"),
         ProtectionCapabilities::default(),

@@ -3,11 +3,11 @@
 use super::{Node, Side, hw::Hw, hws::Hws, mon::Mon};
 use crate::{
     Clock,
-    profile::{InMemory, Options, Profile, RunningEmulator, Sae, StartupInfo, controls::Controls},
+    profile::{InMemory, Options, Profile, RunningEmulator, StartupInfo, controls::Controls},
     server::tcp,
     vendor::etsi014::{
         HttpFrontEnd,
-        pair::{ENDS, MASTER, SETTINGS, SLAVE, controls, kme_endpoint, kmes, link},
+        pair::{ENDS, SETTINGS, applications, controls, kme_endpoint, kmes, link},
     },
     wire::{ByteService, Session},
 };
@@ -111,10 +111,7 @@ async fn start(profile: &'static Profile, options: &Options) -> io::Result<Runni
         ]);
         kms.push((kme, HttpFrontEnd::new(end.kme, controls.faults(n)), end.own));
     }
-    ready.sae = Some(Sae {
-        master: MASTER.to_owned(),
-        slave: SLAVE.to_owned(),
-    });
+    ready.sae = Some(applications());
     let mut running = RunningEmulator::new(ready, controls);
     for (listener, service, faults) in served {
         running.serve(tcp::serve(listener, service, faults, clock.clone()));

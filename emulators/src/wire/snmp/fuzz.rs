@@ -3,7 +3,7 @@
 use super::SnmpAgent;
 use crate::{
     Clock,
-    model::protection::{Group, Input, ProtectionSwitch},
+    model::protection::{Group, ProtectionSwitch},
 };
 use qkd_driver_kit::link::snmp::{Oid, Value, VarBind};
 use qkd_hal::Identity;
@@ -22,10 +22,6 @@ pub(crate) fn model(group: Group, id: &str) -> Arc<ProtectionSwitch> {
         vec![(id.into(), group)],
         Clock::manual(),
     ))
-}
-/// The inputs of two paths.
-pub(crate) fn inputs() -> Vec<Input> {
-    vec![Input::new(-5.0, -25.0), Input::new(-6.0, -25.0)]
 }
 
 /// Encodes a varbind as the bytes that [`run`] reads: number of sub-identifiers, these as base-128

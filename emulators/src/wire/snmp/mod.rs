@@ -2,7 +2,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`node`] | common to every agent: SNMPv2-MIB system group, interface names, engine, notifications |
+//! | [`node`] | objects of every agent: system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
 //! | [`fuzz`] | bytes as requests to an agent |
 //!

@@ -158,7 +158,7 @@ impl Shared {
                 if bytes > MAX_WALK_BYTES {
                     let what = format!(
                         "agent {}: the walk of {root} did not end within {MAX_WALK_BYTES} bytes \
-                         ({} rows); the agent does not stop, or the table is too large for a device",
+                         ({} rows); the agent does not stop, or the table is too large",
                         self.name,
                         found.len()
                     );

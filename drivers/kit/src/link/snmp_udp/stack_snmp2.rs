@@ -8,8 +8,8 @@
 //! - a Report is reported as a value of the wrong type, so its cause is unknown;
 //! - a list of varbinds ends at the first that cannot be decoded (`pdu.rs`, `Varbinds::next`): a
 //!   walk cannot pass it;
-//! - a duplicated reply makes its session unusable (`RequestIdMismatch`), which is then replaced; after a
-//!   SET, whether the agent applied it stays unknown;
+//! - a duplicated reply makes its session unusable (`RequestIdMismatch`), which is then replaced;
+//!   after a SET, whether the agent applied it stays unknown;
 //! - replies from another address are not received; contexts other than the default are not sent.
 
 use super::{

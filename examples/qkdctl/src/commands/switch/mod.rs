@@ -175,7 +175,7 @@ async fn show(session: &Session, output: Output, device: &str, wanted: &[Port]) 
             for p in &shown.ports {
                 table.add_row(output::cells([
                     p.port.to_string(),
-                    output::serde_name(p.state),
+                    p.state.to_string(),
                     p.peer.map_or_else(|| "-".to_owned(), |p| p.to_string()),
                     p.power.map_or_else(|| "-".to_owned(), output::dbm),
                 ]));

@@ -21,7 +21,7 @@ pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result
         let status = switch.ports(&[port]).await?.pop();
         let text = status.as_ref().map_or_else(
             || format!("port {port}: not reported"),
-            |s| format!("port {port}: {}", output::serde_name(s.state)),
+            |s| format!("port {port}: {}", s.state),
         );
         Ok(State {
             value: status,
@@ -163,14 +163,7 @@ impl FromStr for MonitorArgument {
 
 impl fmt::Display for MonitorArgument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            MonitorSetting::Wavelength(wavelength) => write!(f, "wavelength {wavelength}"),
-            MonitorSetting::Averaging(time) => {
-                write!(f, "averaging over {}", humantime::format_duration(time))
-            }
-            MonitorSetting::Alarms(levels) => f.write_str(&alarms(levels)),
-            _ => f.write_str("a setting that this program does not know"),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -182,15 +175,6 @@ impl MonitorArgument {
             MonitorSetting::Alarms(levels) => now.alarms == levels,
             _ => false,
         }
-    }
-}
-
-fn alarms(levels: AlarmLevels) -> String {
-    match (levels.low, levels.high) {
-        (None, None) => "no alarms".to_owned(),
-        (Some(low), None) => format!("alarm below {low}"),
-        (None, Some(high)) => format!("alarm above {high}"),
-        (Some(low), Some(high)) => format!("alarms below {low} and above {high}"),
     }
 }
 
@@ -231,14 +215,12 @@ pub(super) async fn monitor(
 }
 
 fn describe(status: &MonitorStatus) -> String {
-    let mut parts = Vec::new();
-    parts.extend(status.wavelength.map(|w| format!("wavelength {w}")));
-    parts.extend(
-        status
-            .averaging
-            .map(|t| format!("averaging over {}", humantime::format_duration(t))),
-    );
-    parts.push(alarms(status.alarms));
+    let settings = [
+        status.wavelength.map(MonitorSetting::Wavelength),
+        status.averaging.map(MonitorSetting::Averaging),
+        Some(MonitorSetting::Alarms(status.alarms)),
+    ];
+    let mut parts: Vec<_> = settings.iter().flatten().map(ToString::to_string).collect();
     if status.alarmed == Some(true) {
         parts.push("ALARM ACTIVE".to_owned());
     }

@@ -200,7 +200,7 @@ async fn of_switch(switch: &dyn OpticalSwitch, all: &mut Readings) -> Result<()>
             all.put(
                 format!("port {}", port.port),
                 port.state,
-                output::serde_name(port.state),
+                port.state.to_string(),
             );
         }
         if let (Some(_), Some(power)) = (port.peer, port.power) {

@@ -4,7 +4,7 @@ use super::{
     items::{Item, Readings},
     poll::{Report, Update},
 };
-use crate::{exit, output};
+use crate::exit;
 use qkd_hal::{Error, ErrorKind, Event, Identity, event::EventKind};
 use serde::Serialize;
 use serde_json::Value;
@@ -340,7 +340,7 @@ fn of_event(event: &Event) -> String {
             let of = subject
                 .as_ref()
                 .map_or_else(String::new, |s| format!(" at {s}"));
-            format!("alarm {code}{of}, {}: {text}", output::serde_name(severity))
+            format!("alarm {code}{of}, {severity}: {text}")
         }
         EventKind::SwitchOver {
             group,

@@ -293,7 +293,7 @@ async fn packetlight() -> Result<(), String> {
         .await?;
     print_check(
         "packetlight: the working line is cut, the group switches over, and optApsTrapSwitchover \
-         reports so",
+         reports the switch-over",
     );
     Ok(())
 }
