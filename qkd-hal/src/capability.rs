@@ -1,10 +1,10 @@
 //! Capabilities: what a device can do, known before it is called.
 
-use serde::Serialize;
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
 /// Whether a device supports an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Support {
     /// The device, or its public protocol, lacks it.
@@ -129,8 +129,28 @@ impl Serialize for Operation {
     }
 }
 
+impl FromStr for Operation {
+    type Err = crate::Error;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().copied().find(|op| op.name() == name);
+        known.ok_or_else(|| {
+            crate::Error::invalid(format!(
+                "`{}` is not the name of an operation",
+                crate::text::printable(name, 40)
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(d)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Where a device's events come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventSupport {
@@ -222,5 +242,25 @@ impl Serialize for Capabilities {
             map.serialize_entry(op.name(), &support)?;
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Capabilities {
+    /// An operation that this version does not know is left out: nobody here can call it.
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Form {
+            events: EventSupport,
+            #[serde(flatten)]
+            supports: BTreeMap<String, Support>,
+        }
+        let form = Form::deserialize(d)?;
+        let mut capabilities = Self::none().with_events(form.events);
+        for (name, support) in form.supports {
+            if let Ok(operation) = name.parse::<Operation>() {
+                capabilities.supports[operation as usize] = support;
+            }
+        }
+        Ok(capabilities)
     }
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, fmt, time::Duration};
 
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl fmt::Display for DeviceKind {
 }
 
 /// The strongest evidence for a driver so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Maturity {
@@ -95,7 +95,7 @@ impl fmt::Display for Maturity {
 
 /// Identity as reported by a device. It is read again after each reconnect; a different identity
 /// closes the handle.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Identity {
     /// The maker, as the device or its protocol states it.
@@ -160,7 +160,7 @@ impl fmt::Display for Identity {
 }
 
 /// Overall state of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum HealthState {
@@ -173,7 +173,7 @@ pub enum HealthState {
 }
 
 /// Health of a device: overall state and faults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Health {
     /// Overall state.
@@ -199,11 +199,11 @@ impl Health {
 }
 
 /// Facts about an opened device that need no I/O.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Descriptor {
     /// Name of the driver, such as `polatis`.
-    pub driver: &'static str,
+    pub driver: Cow<'static, str>,
     /// The URI by which it was opened.
     pub uri: String,
     /// The kinds of handle that it opens.
@@ -211,27 +211,28 @@ pub struct Descriptor {
     /// Strongest evidence for the driver so far.
     pub maturity: Maturity,
     /// The assumptions on which it rests.
-    pub assumptions: &'static [Assumption],
+    pub assumptions: Cow<'static, [Assumption]>,
     /// Those that were accepted.
     pub accepted: BTreeSet<String>,
     /// Within which each call ends.
-    #[serde(
-        rename = "deadline_ms",
-        serialize_with = "crate::reading::serialize_millis"
-    )]
+    #[serde(rename = "deadline_ns", with = "crate::serial::nanoseconds")]
     pub deadline: Duration,
 }
 
 impl Descriptor {
     /// A descriptor with the default deadline of 5 s.
     #[must_use]
-    pub fn new(driver: &'static str, uri: impl Into<String>, maturity: Maturity) -> Self {
+    pub fn new(
+        driver: impl Into<Cow<'static, str>>,
+        uri: impl Into<String>,
+        maturity: Maturity,
+    ) -> Self {
         Self {
-            driver,
+            driver: driver.into(),
             uri: uri.into(),
             kinds: Vec::new(),
             maturity,
-            assumptions: &[],
+            assumptions: Cow::Borrowed(&[]),
             accepted: BTreeSet::new(),
             deadline: Duration::from_secs(5),
         }
@@ -246,10 +247,10 @@ impl Descriptor {
     #[must_use]
     pub fn with_assumptions(
         mut self,
-        assumptions: &'static [Assumption],
+        assumptions: impl Into<Cow<'static, [Assumption]>>,
         accepted: impl IntoIterator<Item = String>,
     ) -> Self {
-        self.assumptions = assumptions;
+        self.assumptions = assumptions.into();
         self.accepted = accepted.into_iter().collect();
         self
     }
@@ -261,10 +262,14 @@ impl Descriptor {
     }
     /// The first assumption under `operation` that was not accepted.
     #[must_use]
-    pub fn blocking_assumption(&self, operation: Operation) -> Option<&'static Assumption> {
+    pub fn blocking_assumption(&self, operation: Operation) -> Option<&Assumption> {
         self.assumptions
             .iter()
-            .find(|a| a.operations.contains(&operation) && !self.accepted.contains(a.id))
+            .find(|a| self.is_blocked_by(a, operation))
+    }
+    /// Whether `operation` rests on this assumption, and the assumption was not accepted.
+    pub(crate) fn is_blocked_by(&self, assumption: &Assumption, operation: Operation) -> bool {
+        assumption.operations.contains(&operation) && !self.accepted.contains(&*assumption.id)
     }
 }
 

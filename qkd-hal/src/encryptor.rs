@@ -73,7 +73,7 @@ impl From<&str> for ChannelId {
 }
 
 /// Where a staged key goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Staging {
@@ -90,7 +90,7 @@ pub enum Staging {
 }
 
 /// Method by which a staged key becomes active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Activation {
@@ -101,7 +101,7 @@ pub enum Activation {
 }
 
 /// Treatment of traffic while no key is agreed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FailureMode {
@@ -177,7 +177,7 @@ impl fmt::Display for KeySizes {
 }
 
 /// Properties of an encryptor in addition to [`crate::Capabilities`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EncryptorCapabilities {
     /// Where a staged key goes.
@@ -191,23 +191,17 @@ pub struct EncryptorCapabilities {
     /// Whether rolling drops no traffic, given that the other end says so too.
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
-    #[serde(
-        rename = "outage_ms",
-        serialize_with = "crate::reading::serialize_optional_millis"
-    )]
+    #[serde(rename = "outage_ns", with = "crate::serial::optional_nanoseconds")]
     pub outage: Option<Duration>,
     /// The longest time between activation and confirmation.
-    #[serde(
-        rename = "confirm_timeout_ms",
-        serialize_with = "crate::reading::serialize_millis"
-    )]
+    #[serde(rename = "confirm_timeout_ns", with = "crate::serial::nanoseconds")]
     pub confirm_timeout: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: ConfirmationBasis,
 }
 
 /// Evidence on which a confirmation rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ConfirmationBasis {
@@ -258,7 +252,7 @@ impl EncryptorCapabilities {
 }
 
 /// The state of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ChannelState {
@@ -277,7 +271,7 @@ pub enum ChannelState {
 }
 
 /// A slot of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Slot {
     /// Slot number, 1-based.
@@ -301,7 +295,7 @@ impl Slot {
 }
 
 /// Channel status as reported by the device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChannelStatus {
     /// Channel that the status describes.
@@ -404,17 +398,16 @@ impl Staged {
 
 /// The outcome of [`Encryptor::confirm`]: whether the staged key protects traffic. Ask it with
 /// [`confirmed`](Self::confirmed), which fails if the key does not.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[must_use = "a key that was not confirmed does not protect traffic: call `confirmed()?`"]
 pub struct Confirmation {
     confirmed: bool,
     evidence: String,
     #[serde(
-        rename = "outage_ms",
-        serialize_with = "crate::reading::serialize_measured_millis"
+        rename = "outage_ns",
+        with = "crate::serial::optional_measured_nanoseconds"
     )]
-    outage: Option<Measured<f64>>,
-    #[serde(skip)]
+    outage: Option<Measured<Duration>>,
     staged: Staged,
 }
 
@@ -430,7 +423,7 @@ impl Confirmation {
     }
     /// With the measured outage of traffic.
     pub fn with_outage(mut self, gap: Duration) -> Self {
-        self.outage = Some(Measured::now(gap.as_secs_f64()));
+        self.outage = Some(Measured::now(gap));
         self
     }
     /// Whether the key protects traffic, without the proof of it: for reports.
@@ -443,9 +436,9 @@ impl Confirmation {
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
-    /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
+    /// Returns the traffic outage of the roll; `None` if it was not measured.
     #[must_use]
-    pub fn outage(&self) -> Option<Measured<f64>> {
+    pub fn outage(&self) -> Option<Measured<Duration>> {
         self.outage
     }
     /// The proof that the key protects traffic, which [`Encryptor::retire`] asks for.
@@ -473,15 +466,15 @@ impl Confirmation {
 }
 
 /// The proof that a key protects traffic. Only [`Confirmation::confirmed`] gives it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confirmed {
     staged: Staged,
     evidence: String,
     #[serde(
-        rename = "outage_ms",
-        serialize_with = "crate::reading::serialize_measured_millis"
+        rename = "outage_ns",
+        with = "crate::serial::optional_measured_nanoseconds"
     )]
-    outage: Option<Measured<f64>>,
+    outage: Option<Measured<Duration>>,
 }
 
 impl Confirmed {
@@ -495,15 +488,15 @@ impl Confirmed {
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
-    /// Returns the traffic outage of the roll, in seconds; `None` if it was not measured.
+    /// Returns the traffic outage of the roll; `None` if it was not measured.
     #[must_use]
-    pub fn outage(&self) -> Option<Measured<f64>> {
+    pub fn outage(&self) -> Option<Measured<Duration>> {
         self.outage
     }
 }
 
 /// Counters of a channel; what a family lacks is `None`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrafficCounters {
     /// Packets sent encrypted; `None` if the device does not count them.
@@ -651,7 +644,10 @@ mod tests {
             .confirmed()
             .unwrap();
         assert_eq!(confirmed.staged(), &staged());
-        assert_eq!(confirmed.outage().unwrap().value, 0.5);
+        assert_eq!(
+            confirmed.outage().unwrap().value,
+            Duration::from_millis(500)
+        );
     }
 
     #[test]

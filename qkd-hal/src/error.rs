@@ -1,13 +1,14 @@
 //! One error type: what went wrong ([`ErrorKind`]), and whether the device may have changed
 //! ([`Effect`]).
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt};
 
 /// A result with the contract's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whether the device may have changed. What a controller needs most after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// It did not change.
@@ -29,7 +30,7 @@ impl fmt::Display for Effect {
 }
 
 /// Failures of the transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum TransportFault {
@@ -50,7 +51,7 @@ pub enum TransportFault {
 }
 
 /// Violations of the protocol by the device, as opposed to failures of the transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DeviceMisbehaved {
@@ -79,7 +80,7 @@ pub enum DeviceMisbehaved {
 }
 
 /// Kind of a failure. Decide on a retry from the kind and [`Effect`] alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -216,7 +217,7 @@ struct Inner {
     kind: ErrorKind,
     effect: Effect,
     message: String,
-    operation: Option<&'static str>,
+    operation: Option<Cow<'static, str>>,
     device: Option<String>,
     vendor_code: Option<String>,
     vendor_text: Option<String>,
@@ -247,15 +248,17 @@ impl Error {
     }
     /// Names the operation, unless it is named already.
     #[must_use]
-    pub fn with_operation(mut self, operation: &'static str) -> Self {
-        self.0.operation.get_or_insert(operation);
+    pub fn with_operation(mut self, operation: impl Into<Cow<'static, str>>) -> Self {
+        if self.0.operation.is_none() {
+            self.0.operation = Some(operation.into());
+        }
         self
     }
     /// Names the operation that was called; a step of it that is named already goes in front of the
     /// sentence.
     #[must_use]
     pub fn with_outer_operation(mut self, operation: &'static str) -> Self {
-        if let Some(step) = self.0.operation.replace(operation)
+        if let Some(step) = self.0.operation.replace(Cow::Borrowed(operation))
             && step != operation
         {
             self.0.message = format!("{step}: {}", self.0.message);
@@ -308,8 +311,8 @@ impl Error {
     }
     /// The operation, where known.
     #[must_use]
-    pub fn operation(&self) -> Option<&'static str> {
-        self.0.operation
+    pub fn operation(&self) -> Option<&str> {
+        self.0.operation.as_deref()
     }
     /// The device, where known.
     #[must_use]
@@ -350,7 +353,7 @@ impl fmt::Display for Error {
         if let Some(device) = &e.device {
             write!(f, "{device}: ")?;
         }
-        if let Some(operation) = e.operation {
+        if let Some(operation) = &e.operation {
             write!(f, "{operation}: ")?;
         }
         write!(f, "{}", e.message)?;
@@ -376,6 +379,88 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|s| s as _)
+    }
+}
+
+/// The most errors of a chain of sources that travel.
+const MAX_SOURCES: usize = 16;
+
+/// Form in which an [`Error`] travels: its sources as their texts, outermost first.
+#[derive(Serialize, Deserialize)]
+struct Form<'a> {
+    kind: ErrorKind,
+    effect: Effect,
+    message: Cow<'a, str>,
+    operation: Option<Cow<'a, str>>,
+    device: Option<Cow<'a, str>>,
+    vendor_code: Option<Cow<'a, str>>,
+    vendor_text: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sources: Vec<String>,
+}
+
+/// A source of an error that has travelled: its text, and its own source.
+#[derive(Debug)]
+struct SourceText {
+    text: String,
+    source: Option<Box<SourceText>>,
+}
+
+impl fmt::Display for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for SourceText {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let e = &self.0;
+        let first = std::error::Error::source(self);
+        Form {
+            kind: e.kind,
+            effect: e.effect,
+            message: e.message.as_str().into(),
+            operation: e.operation.as_deref().map(Cow::Borrowed),
+            device: e.device.as_deref().map(Cow::Borrowed),
+            vendor_code: e.vendor_code.as_deref().map(Cow::Borrowed),
+            vendor_text: e.vendor_text.as_deref().map(Cow::Borrowed),
+            sources: std::iter::successors(first, |source| source.source())
+                .take(MAX_SOURCES)
+                .map(ToString::to_string)
+                .collect(),
+        }
+        .serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let form = Form::deserialize(d)?;
+        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+        let source = form
+            .sources
+            .into_iter()
+            .take(MAX_SOURCES)
+            .rev()
+            .fold(None, |source, text| {
+                Some(Box::new(SourceText { text, source }))
+            });
+        Ok(Self(Box::new(Inner {
+            kind: form.kind,
+            effect: form.effect,
+            message: form.message.into_owned(),
+            operation: owned(form.operation).map(Cow::Owned),
+            device: owned(form.device),
+            vendor_code: owned(form.vendor_code),
+            vendor_text: owned(form.vendor_text),
+            source: source.map(|s| s as _),
+        })))
     }
 }
 

@@ -8,7 +8,7 @@
 //! A slow reader receives [`StreamItem::Lost`] and must read the state again. [`Origin`]
 //! distinguishes events that the device sent from those that polling detected.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     fmt,
@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Source of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// The device sent it.
@@ -31,7 +31,7 @@ pub enum Origin {
 }
 
 /// Severity of an alarm (ITU-T X.733).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The alarm has gone.
@@ -62,7 +62,7 @@ impl fmt::Display for Severity {
 }
 
 /// Kind of an event, with its data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "what")]
 #[non_exhaustive]
 pub enum EventKind {
@@ -122,13 +122,13 @@ pub enum EventKind {
 }
 
 /// An event with its sequence number, time and origin.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// Grows by one with each event of this device handle.
     pub sequence: u64,
     /// Time at which the event was detected.
-    #[serde(serialize_with = "crate::reading::serialize_time")]
+    #[serde(with = "crate::serial::time")]
     pub at: SystemTime,
     /// Source of the event.
     pub origin: Origin,
@@ -138,7 +138,8 @@ pub struct Event {
 }
 
 /// Item of an event stream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StreamItem {
     /// The next event in order.
     Event(Arc<Event>),

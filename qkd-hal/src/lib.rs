@@ -31,28 +31,36 @@
 pub mod assumption;
 pub mod capability;
 pub mod checked;
+mod declarations;
 pub mod device;
 pub mod encryptor;
 mod error;
 pub mod event;
 pub mod key;
+pub mod layer;
 #[cfg(feature = "mock")]
 pub mod mock;
+pub mod optics;
 pub mod parameter;
 pub mod qkd;
 pub mod random;
 pub mod reading;
+pub mod request;
+mod serial;
 pub mod text;
 pub mod units;
 pub mod uri;
 
 pub use assumption::{Assumption, Certainty};
 pub use capability::{Capabilities, Operation, Support};
+pub use declarations::Declarations;
 pub use device::{Descriptor, Device, DeviceKind, Health, Identity, Maturity};
 pub use encryptor::Encryptor;
 pub use error::{DeviceMisbehaved, Effect, Error, ErrorKind, Result, TransportFault};
 pub use event::{Event, EventKind, EventStream};
 pub use key::{Key, KeyId};
+pub use layer::Layer;
 pub use qkd::QkdModule;
 pub use random::RandomSource;
+pub use request::{Outcome, Request};
 pub use uri::DeviceUri;

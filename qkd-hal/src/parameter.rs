@@ -1,16 +1,45 @@
 //! Parameters: named, typed, ranged vendor settings, reached without a trait method of their own.
 
 use crate::{Error, ErrorKind, Result};
-use serde::Serialize;
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt};
+
+/// Words of a [`ParameterType::Choice`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Words {
+    /// As a driver declares them.
+    #[serde(skip_deserializing)]
+    Declared(&'static [&'static str]),
+    /// As they arrived from elsewhere.
+    Received(Vec<String>),
+}
+
+impl Words {
+    /// Returns the words in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (declared, received): (&[&str], &[String]) = match self {
+            Self::Declared(words) => (words, &[]),
+            Self::Received(words) => (&[], words),
+        };
+        let received = received.iter().map(String::as_str);
+        declared.iter().copied().chain(received)
+    }
+}
+
+impl PartialEq for Words {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
 
 /// Type and range of a parameter's values.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type", content = "allowed")]
 #[non_exhaustive]
 pub enum ParameterType {
     /// One of these words.
-    Choice(&'static [&'static str]),
+    Choice(Words),
     /// A whole number between these bounds, inclusive.
     Integer {
         /// Smallest allowed value.
@@ -21,8 +50,10 @@ pub enum ParameterType {
     /// A real number between these bounds, inclusive.
     Real {
         /// Smallest allowed value.
+        #[serde(with = "crate::serial::number")]
         min: f64,
         /// Largest allowed value.
+        #[serde(with = "crate::serial::number")]
         max: f64,
     },
     /// A Boolean: `true` or `false`.
@@ -34,10 +65,21 @@ pub enum ParameterType {
     },
 }
 
+impl ParameterType {
+    /// One of these words.
+    #[must_use]
+    pub const fn choice(words: &'static [&'static str]) -> Self {
+        Self::Choice(Words::Declared(words))
+    }
+}
+
 impl fmt::Display for ParameterType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Choice(words) => {
+                let words: Vec<_> = words.iter().collect();
+                write!(f, "one of {}", words.join(", "))
+            }
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Real { min, max } => write!(f, "a number from {min} to {max}"),
             Self::Flag => f.write_str("true or false"),
@@ -47,17 +89,17 @@ impl fmt::Display for ParameterType {
 }
 
 /// Specification of a parameter: name, type, range and access.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ParameterSpec {
     /// Its name, in lower case with dashes.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Short description for users.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// Type and range of the values.
     pub values: ParameterType,
     /// The symbol of its unit; empty where it has none.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Whether it can be read.
     pub readable: bool,
     /// Whether it can be written.
@@ -76,10 +118,10 @@ impl ParameterSpec {
         unit: &'static str,
     ) -> Self {
         Self {
-            name,
-            title,
+            name: Cow::Borrowed(name),
+            title: Cow::Borrowed(title),
             values,
-            unit,
+            unit: Cow::Borrowed(unit),
             readable: true,
             writable: false,
             disruptive: false,
@@ -116,7 +158,7 @@ impl ParameterSpec {
                 self.name, self.values
             ))
         };
-        let value = match self.values {
+        let value = match &self.values {
             ParameterType::Choice(_) | ParameterType::Text { .. } => {
                 ParameterValue::Text(text.to_owned())
             }
@@ -135,16 +177,16 @@ impl ParameterSpec {
     /// # Errors
     /// `InvalidInput`, naming what would be right.
     pub fn check(&self, value: &ParameterValue) -> Result<()> {
-        let right = match (self.values, value) {
+        let right = match (&self.values, value) {
             (ParameterType::Choice(words), ParameterValue::Text(word)) => {
-                words.contains(&word.as_str())
+                words.iter().any(|known| known == word)
             }
             (ParameterType::Integer { min, max }, ParameterValue::Integer(v)) => {
-                (min..=max).contains(v)
+                (min..=max).contains(&v)
             }
-            (ParameterType::Real { min, max }, ParameterValue::Real(v)) => (min..=max).contains(v),
+            (ParameterType::Real { min, max }, ParameterValue::Real(v)) => (min..=max).contains(&v),
             (ParameterType::Flag, ParameterValue::Flag(_)) => true,
-            (ParameterType::Text { max }, ParameterValue::Text(text)) => text.len() <= max,
+            (ParameterType::Text { max }, ParameterValue::Text(text)) => text.len() <= *max,
             _ => false,
         };
         if right {
@@ -164,7 +206,7 @@ impl ParameterSpec {
 /// `NotFound`, naming those that exist.
 pub fn find<'a>(specs: &'a [ParameterSpec], name: &str) -> Result<&'a ParameterSpec> {
     specs.iter().find(|s| s.name == name).ok_or_else(|| {
-        let names: Vec<_> = specs.iter().map(|s| s.name).collect();
+        let names: Vec<_> = specs.iter().map(|s| &*s.name).collect();
         let known = if names.is_empty() {
             "it has none".to_owned()
         } else {
@@ -178,14 +220,14 @@ pub fn find<'a>(specs: &'a [ParameterSpec], name: &str) -> Result<&'a ParameterS
 }
 
 /// The value of a parameter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ParameterValue {
     /// An integer.
     Integer(i64),
     /// A floating-point number.
-    Real(f64),
+    Real(#[serde(with = "crate::serial::untagged_number")] f64),
     /// A Boolean.
     Flag(bool),
     /// A word or text.
@@ -210,7 +252,7 @@ mod tests {
     const MODE: ParameterSpec = ParameterSpec::read_only(
         "boot-mode",
         "what happens at power-up",
-        ParameterType::Choice(&["dark", "restore"]),
+        ParameterType::choice(&["dark", "restore"]),
         "",
     )
     .writable();

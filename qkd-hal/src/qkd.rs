@@ -34,11 +34,11 @@ use crate::{
     units::{Bits, BitsPerSecond, Ratio, ShotNoiseUnits},
 };
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The role of a module (ETSI GS QKD 015, `qkdi_capabilities/role_support`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Role {
@@ -53,7 +53,7 @@ pub enum Role {
 }
 
 /// The state of a module. The names follow ETSI GS QKD 015 where it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ModuleState {
@@ -80,7 +80,7 @@ pub enum ModuleState {
 }
 
 /// Module status as reported by the device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModuleStatus {
     /// Current state.
@@ -129,7 +129,7 @@ impl ModuleStatus {
 }
 
 /// Performance of a QKD link. A value that a device family does not measure is `None`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Performance {
     /// Secret key rate (015 `skr`).
@@ -148,7 +148,7 @@ pub struct Performance {
 }
 
 /// The store of keys (ETSI GS QKD 014, Status).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyStore {
     /// Keys that can be taken now (`stored_key_count`).
@@ -197,7 +197,7 @@ impl KeyStore {
 
 /// A vendor's extension of a key request (ETSI GS QKD 014, 6.2: names take the vendor's prefix,
 /// ending in `_`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestExtension {
     /// Its name, such as `abc_route_type`.
     pub name: String,
@@ -208,12 +208,13 @@ pub struct RequestExtension {
 }
 
 /// A request for new keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyRequest {
     /// Number of requested keys.
     pub count: u32,
     /// Of which size; `None`: the store's default.
+    #[serde(rename = "size_bits")]
     pub size: Option<Bits>,
     /// Further receivers of the same keys (`additional_slave_SAE_IDs`).
     pub additional_receivers: Vec<String>,
@@ -253,7 +254,7 @@ impl KeyRequest {
 }
 
 /// Behaviour of a device when a key ID is requested a second time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Redelivery {
@@ -267,7 +268,7 @@ pub enum Redelivery {
 }
 
 /// Properties of a QKD module in addition to [`crate::Capabilities`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QkdCapabilities {
     /// Role in the QKD link.
@@ -276,21 +277,21 @@ pub struct QkdCapabilities {
     pub redelivery: Redelivery,
     /// Time after a path change until keys are delivered again; `None` if unknown.
     #[serde(
-        rename = "reinitialisation_ms",
-        serialize_with = "crate::reading::serialize_optional_millis"
+        rename = "reinitialisation_ns",
+        with = "crate::serial::optional_nanoseconds"
     )]
     pub reinitialisation: Option<Duration>,
     /// Within which `start` and `stop` end, where that may be longer than the deadline of other
     /// calls.
     #[serde(
-        rename = "start_stop_timeout_ms",
-        serialize_with = "crate::reading::serialize_optional_millis"
+        rename = "start_stop_timeout_ns",
+        with = "crate::serial::optional_nanoseconds"
     )]
     pub start_stop_timeout: Option<Duration>,
     /// Within which `calibrate` ends, where that may be longer than the deadline of other calls.
     #[serde(
-        rename = "calibration_timeout_ms",
-        serialize_with = "crate::reading::serialize_optional_millis"
+        rename = "calibration_timeout_ns",
+        with = "crate::serial::optional_nanoseconds"
     )]
     pub calibration_timeout: Option<Duration>,
 }

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 /// Properties of a random source.
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct RandomCapabilities {
     /// The most bytes of one call.

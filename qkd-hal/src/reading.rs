@@ -1,15 +1,11 @@
 //! Readings: a value with its unit, its time and its quality.
 
 use crate::units::DecibelMilliwatts;
-use serde::Serialize;
-use std::{
-    borrow::Cow,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 /// Reliability of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Quality {
@@ -24,13 +20,13 @@ pub enum Quality {
 }
 
 /// A measured value with its quality and time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measured<T> {
     /// The value, in the unit of its type.
     pub value: T,
     /// When it was taken.
-    #[serde(serialize_with = "serialize_time")]
+    #[serde(with = "crate::serial::time")]
     pub at: SystemTime,
     /// Reliability of the value.
     pub quality: Quality,
@@ -56,6 +52,14 @@ impl<T> Measured<T> {
     pub fn taken_at(mut self, at: SystemTime) -> Self {
         self.at = at;
         self
+    }
+    /// The same measurement, with its value converted by `convert`.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Measured<U> {
+        Measured {
+            value: convert(self.value),
+            at: self.at,
+            quality: self.quality,
+        }
     }
 }
 
@@ -98,14 +102,14 @@ impl Reading {
 }
 
 /// The value of a [`Reading`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ReadingValue {
-    /// A floating-point number.
-    Number(f64),
     /// A non-negative integer.
     Count(u64),
+    /// A floating-point number.
+    Number(#[serde(with = "crate::serial::untagged_number")] f64),
     /// A Boolean.
     Flag(bool),
     /// A text from the device, cleaned with [`printable`](crate::text::printable).
@@ -124,7 +128,7 @@ impl fmt::Display for ReadingValue {
 }
 
 /// One named item of a device's telemetry.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reading {
     /// Its name, in lower case with dots, such as `detector.temperature`.
@@ -132,9 +136,9 @@ pub struct Reading {
     /// Value of the reading.
     pub value: ReadingValue,
     /// The symbol of its unit; empty where it has none.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// When it was taken.
-    #[serde(serialize_with = "serialize_time")]
+    #[serde(with = "crate::serial::time")]
     pub at: SystemTime,
     /// Reliability of the value.
     pub quality: Quality,
@@ -145,12 +149,12 @@ impl Reading {
     pub fn now(
         name: impl Into<Cow<'static, str>>,
         value: ReadingValue,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             name: name.into(),
             value,
-            unit,
+            unit: unit.into(),
             at: SystemTime::now(),
             quality: Quality::Good,
         }
@@ -167,48 +171,6 @@ impl Reading {
         self.at = at;
         self
     }
-}
-
-/// Serialises a time of day as RFC 3339 in UTC with milliseconds, such as
-/// `2026-01-31T12:00:00.000Z`.
-pub fn serialize_time<S: serde::Serializer>(at: &SystemTime, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_str(&humantime::format_rfc3339_millis(*at))
-}
-
-/// Returns a duration in milliseconds, to the microsecond.
-fn milliseconds(time: Duration) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact up to 285 years of microseconds"
-    )]
-    let microseconds = time.as_micros() as f64;
-    microseconds / 1000.0
-}
-
-/// Serialises a duration as a number of milliseconds, to the microsecond.
-pub fn serialize_millis<S: serde::Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_f64(milliseconds(*time))
-}
-
-/// Serialises a duration as a number of milliseconds, to the microsecond, or null.
-pub fn serialize_optional_millis<S: serde::Serializer>(
-    time: &Option<Duration>,
-    s: S,
-) -> Result<S::Ok, S::Error> {
-    time.map(milliseconds).serialize(s)
-}
-
-/// Serialises a measured number of seconds as milliseconds, or null.
-pub fn serialize_measured_millis<S: serde::Serializer>(
-    seconds: &Option<Measured<f64>>,
-    s: S,
-) -> Result<S::Ok, S::Error> {
-    seconds
-        .map(|m| Measured {
-            value: m.value * 1000.0,
-            ..m
-        })
-        .serialize(s)
 }
 
 #[cfg(test)]

@@ -8,13 +8,16 @@ use serde::Serialize;
 use std::fmt;
 
 macro_rules! unit {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $symbol:literal) => {
+    ($(#[$doc:meta])* $name:ident(f64), $symbol:literal) => {
+        unit!($(#[$doc])* $name(#[serde(with = "crate::serial::number")] f64), $symbol);
+    };
+    ($(#[$doc:meta])* $name:ident($(#[$form:meta])* $inner:ty), $symbol:literal) => {
         $(#[$doc])*
         #[derive(
             Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, serde::Deserialize,
         )]
         #[serde(transparent)]
-        pub struct $name(pub $inner);
+        pub struct $name($(#[$form])* pub $inner);
         impl $name {
             /// Symbol of the unit, as printed after a value.
             pub const SYMBOL: &'static str = $symbol;

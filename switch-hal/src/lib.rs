@@ -1,5 +1,8 @@
-//! Contract of optical switches: geometry, cross-connects, plans; protection, power meters,
-//! attenuators. This crate contains no I/O and needs no async runtime.
+//! Contract of optical switches, protection switches, power meters and attenuators. This crate
+//! contains no I/O and needs no async runtime.
+//!
+//! The traits are here. Their data (ports, cross-connects, plans, settings) are those of
+//! [`qkd_hal::optics`], which this crate re-exports.
 //!
 //! # For controller authors
 //!
@@ -7,14 +10,13 @@
 //! then applied.
 //!
 //! ```
-//! use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, Plan, Port, Scope};
-//! # use qkd_hal::Identity;
-//! let geometry = Geometry::matrix(16, 16);
-//! let present: CrossConnects = "1-17,2-18".parse()?;
-//! let wanted = present.with_changes(&geometry, &[Port(2)], &[CrossConnect::new(1, 19)])?;
-//! let plan = Plan::new(&Identity::new("Polatis"), &geometry, &present, &wanted, &Scope::Touched)?;
-//! assert_eq!(plan.to_string(), "disconnect 1-17; disconnect 2-18; connect 1-19");
-//! # Ok::<(), qkd_hal::Error>(())
+//! use qkd_switch_hal::OpticalSwitch;
+//! async fn change(switch: &dyn OpticalSwitch) -> qkd_hal::Result<()> {
+//!     let plan = switch.plan().disconnect(2).connect(1, 19).build().await?;
+//!     println!("{plan}");
+//!     switch.apply(&plan).await?;
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # For driver authors
@@ -26,24 +28,21 @@
 
 mod attenuator;
 pub mod checked;
-mod connection;
-mod geometry;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod plan;
 mod power_meter;
 pub mod protection;
+mod proxy;
 mod switch;
 
-pub use attenuator::{Attenuation, Attenuator, AttenuatorCapabilities};
-pub use connection::{CrossConnect, CrossConnects, Port};
-pub use geometry::Geometry;
-pub use plan::{Fingerprint, Plan, Scope, Step};
-pub use power_meter::{
-    AlarmLevels, MonitorSetting, MonitorStatus, PowerMeter, PowerMeterCapabilities,
-};
+pub use attenuator::Attenuator;
+pub use power_meter::PowerMeter;
 pub use protection::Protection;
-pub use switch::{
-    ApplyReport, OpticalSwitch, PortState, PortStatus, PowerFailureBehaviour, Readback,
-    SwitchCapabilities,
+pub use qkd_hal::optics::{
+    AlarmLevels, ApplyReport, Attenuation, AttenuatorCapabilities, CrossConnect, CrossConnects,
+    Fingerprint, Geometry, MonitorSetting, MonitorStatus, Plan, PlanBuilder, Port, PortState,
+    PortStatus, PowerFailureBehaviour, PowerMeterCapabilities, Readback, Scope, StateSource, Step,
+    SwitchCapabilities, SwitchState,
 };
+pub use switch::OpticalSwitch;

@@ -24,7 +24,7 @@ const fn choice(
     title: &'static str,
     words: &'static [&'static str],
 ) -> ParameterSpec {
-    ParameterSpec::read_only(name, title, ParameterType::Choice(words), "")
+    ParameterSpec::read_only(name, title, ParameterType::choice(words), "")
         .write_only()
         .disruptive()
 }

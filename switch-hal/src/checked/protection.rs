@@ -5,7 +5,25 @@ use crate::protection::{
     ProtectionStatus,
 };
 use async_trait::async_trait;
-use qkd_hal::{DeviceMisbehaved, Error, Operation, Result, checked::Checked, reading::Measured};
+use qkd_hal::{
+    Request, Result,
+    checked::{Checked, no_arguments},
+    reading::Measured,
+};
+use std::borrow::Cow;
+
+/// Checks a request of a protection switch.
+///
+/// # Errors
+/// `InvalidInput` for a setting or a command that is not declared.
+fn check(protection: &dyn Protection, request: &Request<'_>) -> Result<()> {
+    let declared = protection.protection_capabilities();
+    match request {
+        Request::SetProtection { setting, .. } => declared.check_setting(setting),
+        Request::ProtectionCommand { command, .. } => declared.check_command(command),
+        _ => Ok(()),
+    }
+}
 
 #[async_trait]
 impl Protection for Checked<dyn Protection> {
@@ -13,42 +31,33 @@ impl Protection for Checked<dyn Protection> {
         self.inner().protection_capabilities()
     }
     async fn groups(&self) -> Result<Vec<GroupId>> {
-        self.call_guard()
-            .run(Operation::ProtectionGroups, self.inner().groups())
-            .await
+        let call = self.inner().groups();
+        let request = Request::ProtectionGroups;
+        self.call_guard().run(request, no_arguments, call).await
     }
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
-        self.call_guard()
-            .run(Operation::ProtectionStatus, async {
-                let mut status = self.inner().protection(group).await?;
-                for path in &mut status.value.paths {
-                    path.power = path.power.map(Measured::within_physical_range);
-                }
-                status.value.path(&status.value.active.path).map_err(|e| {
-                    Error::misbehaved(DeviceMisbehaved::ValueOutOfRange, e.message())
-                })?;
-                Ok(status)
-            })
-            .await
+        let call = self.inner().protection(group);
+        let request = Request::ProtectionStatus {
+            group: Cow::Borrowed(group),
+        };
+        self.call_guard().run(request, no_arguments, call).await
     }
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
-        self.call_guard()
-            .run(Operation::SetProtection, async {
-                self.inner()
-                    .protection_capabilities()
-                    .check_setting(setting)?;
-                self.inner().set_protection(group, setting).await
-            })
-            .await
+        let call = self.inner().set_protection(group, setting);
+        let request = Request::SetProtection {
+            group: Cow::Borrowed(group),
+            setting: Cow::Borrowed(setting),
+        };
+        let check = |r: &Request<'_>| check(self.inner(), r);
+        self.call_guard().run(request, check, call).await
     }
     async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
-        self.call_guard()
-            .run(Operation::ProtectionCommand, async {
-                self.inner()
-                    .protection_capabilities()
-                    .check_command(command)?;
-                self.inner().command(group, command).await
-            })
-            .await
+        let call = self.inner().command(group, command);
+        let request = Request::ProtectionCommand {
+            group: Cow::Borrowed(group),
+            command: Cow::Borrowed(command),
+        };
+        let check = |r: &Request<'_>| check(self.inner(), r);
+        self.call_guard().run(request, check, call).await
     }
 }

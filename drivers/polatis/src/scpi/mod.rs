@@ -37,7 +37,7 @@ const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::read_only(
         "boot-mode",
         "what the paths do at power-up",
-        ParameterType::Choice(BOOT_MODES),
+        ParameterType::choice(BOOT_MODES),
         "",
     )
     .writable(),

@@ -1,12 +1,12 @@
 //! Settings of a protection group and external commands, with their text form.
 
 use super::PathId;
-use qkd_hal::{Error, Result, units::DecibelMilliwatts};
-use serde::Serialize;
+use crate::{Error, Result, units::DecibelMilliwatts};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
 /// Whether the device or the operator selects the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelectionMode {
     /// The device selects the path by the received power.
@@ -26,7 +26,8 @@ impl fmt::Display for SelectionMode {
 }
 
 /// A setting of a group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "setting", content = "value")]
 #[non_exhaustive]
 pub enum ProtectionSetting {
     /// Whether the device or the operator selects the path.
@@ -36,7 +37,7 @@ pub enum ProtectionSetting {
     /// Whether the signal returns to the preferred path after that path has recovered.
     Revertive(bool),
     /// Time for which the preferred path must have been available before the signal returns to it.
-    WaitToRestore(Duration),
+    WaitToRestore(#[serde(with = "crate::serial::nanoseconds")] Duration),
     /// The input power of a path below which the path has failed.
     Threshold {
         /// Path of the threshold.
@@ -47,7 +48,7 @@ pub enum ProtectionSetting {
 }
 
 /// Kind of a [`ProtectionSetting`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SettingKind {
@@ -152,7 +153,8 @@ impl FromStr for ProtectionSetting {
 }
 
 /// An operator's command to a group (ITU-T G.808.1, externally initiated commands).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "command", content = "path")]
 #[non_exhaustive]
 pub enum ExternalCommand {
     /// Takes the standing command back.
@@ -166,7 +168,7 @@ pub enum ExternalCommand {
 }
 
 /// Kind of an [`ExternalCommand`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ExternalCommandKind {

@@ -1,15 +1,13 @@
 //! Status of a protection group.
 
 use super::{ExternalCommand, GroupId, PathId, ProtectionSetting, SelectionMode, SettingKind};
-use crate::Port;
-use qkd_hal::{
-    Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts,
-};
-use serde::Serialize;
+use crate::optics::Port;
+use crate::{Error, ErrorKind, Result, event::Origin, reading::Measured, units::DecibelMilliwatts};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration, time::SystemTime};
 
 /// Reason for which a path is active: the request in effect, lowest priority first (ITU-T G.808.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SwitchRequest {
@@ -50,7 +48,7 @@ impl fmt::Display for SwitchRequest {
 }
 
 /// Active path of a protection group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivePath {
     /// ID of the path.
     pub path: PathId,
@@ -59,25 +57,40 @@ pub struct ActivePath {
     /// Time of the last switch-over and its source: the device, or polling by this handle. `None`
     /// if no switch-over was observed since the handle was opened and the device does not report
     /// one.
-    #[serde(serialize_with = "serialize_since")]
+    #[serde(with = "optional_switch_over_time")]
     pub since: Option<(SystemTime, Origin)>,
 }
 
-fn serialize_since<S: serde::Serializer>(
-    since: &Option<(SystemTime, Origin)>,
-    s: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Since {
-        #[serde(serialize_with = "qkd_hal::reading::serialize_time")]
-        at: SystemTime,
-        origin: Origin,
+/// Form in which the time of a switch-over travels.
+#[derive(Serialize, Deserialize)]
+struct SwitchOverTime {
+    #[serde(with = "crate::serial::time")]
+    at: SystemTime,
+    origin: Origin,
+}
+
+/// The time of a switch-over and its source, or null.
+mod optional_switch_over_time {
+    use super::*;
+    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
+    pub(super) fn serialize<S: serde::Serializer>(
+        since: &Option<(SystemTime, Origin)>,
+        s: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        since
+            .map(|(at, origin)| SwitchOverTime { at, origin })
+            .serialize(s)
     }
-    since.map(|(at, origin)| Since { at, origin }).serialize(s)
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        d: D,
+    ) -> std::result::Result<Option<(SystemTime, Origin)>, D::Error> {
+        let since = Option::<SwitchOverTime>::deserialize(d)?;
+        Ok(since.map(|since| (since.at, since.origin)))
+    }
 }
 
 /// A path of a group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PathStatus {
     /// ID of the path.
@@ -109,7 +122,7 @@ impl PathStatus {
 }
 
 /// Status of a protection group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProtectionStatus {
     /// ID of the protection group.
@@ -126,8 +139,8 @@ pub struct ProtectionStatus {
     pub revertive: Option<bool>,
     /// Wait-to-restore time; `None` if the device does not report it.
     #[serde(
-        rename = "wait_to_restore_ms",
-        serialize_with = "qkd_hal::reading::serialize_optional_millis"
+        rename = "wait_to_restore_ns",
+        with = "crate::serial::optional_nanoseconds"
     )]
     pub wait_to_restore: Option<Duration>,
     /// Status of each path of the group.

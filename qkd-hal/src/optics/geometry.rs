@@ -1,8 +1,8 @@
 //! Geometry: which ports there are, and which can meet.
 
-use crate::{CrossConnect, CrossConnects, Port};
-use qkd_hal::{Error, Result};
-use serde::Serialize;
+use super::{CrossConnect, CrossConnects, Port};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Ports of a switch, and the cross-connects that it can make. A port is "dark" (without a
@@ -32,7 +32,39 @@ pub enum Geometry {
     Crossbar,
 }
 
+impl<'de> Deserialize<'de> for Geometry {
+    /// Accepts at most [`Geometry::MAX_PORTS`] ports, because loops over all ports must end soon.
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case", tag = "shape")]
+        enum Shape {
+            Matrix { ingress: u32, egress: u32 },
+            OneByN { channels: u32, dark: bool },
+            Crossbar,
+        }
+        let (geometry, ports) = match Shape::deserialize(d)? {
+            Shape::Matrix { ingress, egress } => (
+                Self::Matrix { ingress, egress },
+                ingress.saturating_add(egress),
+            ),
+            Shape::OneByN { channels, dark } => (Self::OneByN { channels, dark }, channels),
+            Shape::Crossbar => (Self::Crossbar, 4),
+        };
+        if ports <= Self::MAX_PORTS {
+            Ok(geometry)
+        } else {
+            Err(serde::de::Error::custom(format!(
+                "a switch with {ports} ports; at most {} are supported",
+                Self::MAX_PORTS
+            )))
+        }
+    }
+}
+
 impl Geometry {
+    /// The most ports of a geometry that is deserialised.
+    pub const MAX_PORTS: u32 = 1 << 16;
+
     /// Creates the geometry of an N×M matrix.
     #[must_use]
     pub const fn matrix(ingress: u32, egress: u32) -> Self {
@@ -164,8 +196,8 @@ impl fmt::Display for Geometry {
                     f,
                     "a {ingress}x{egress} matrix with ingress ports 1 to {ingress} and egress \
                      ports {} to {}",
-                    ingress + 1,
-                    ingress + egress
+                    ingress.saturating_add(1),
+                    ingress.saturating_add(egress)
                 )
             }
             Self::OneByN { channels, dark } => {

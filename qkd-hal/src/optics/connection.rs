@@ -1,8 +1,8 @@
 //! Ports, and the cross-connects between them.
 
-use crate::Geometry;
-use qkd_hal::{Error, ErrorKind, Result};
-use serde::Serialize;
+use super::Geometry;
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -11,7 +11,7 @@ use std::{
 
 /// A port, by the number that the vendor gives it (1-based). The common port of a 1×N switch is
 /// [`Port::COMMON`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Port(pub u32);
 
@@ -30,6 +30,12 @@ impl fmt::Display for Port {
     }
 }
 
+impl From<u32> for Port {
+    fn from(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 impl FromStr for Port {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
@@ -43,7 +49,7 @@ impl FromStr for Port {
 }
 
 /// A path through the switch, from an ingress port to an egress port. Light passes both ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CrossConnect {
     /// Ingress port.
     pub ingress: Port,
@@ -271,6 +277,13 @@ impl FromStr for CrossConnects {
 impl Serialize for CrossConnects {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for CrossConnects {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let all: Result<Self> = Vec::<CrossConnect>::deserialize(d)?.into_iter().collect();
+        all.map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,0 +1,286 @@
+//! Which calls of a device may run.
+
+use super::{delivered::Delivered, outcome};
+use crate::{
+    Assumption, Capabilities, Descriptor, Error, ErrorKind, Identity, Operation, Outcome, Request,
+    Result, Support,
+    layer::{Call, CallEnd, Layer, Layers},
+    request::Answer,
+};
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tracing::Instrument;
+
+#[derive(Debug, Clone, Copy)]
+enum Admission {
+    Open,
+    Unsupported,
+    /// The operation rests on the assumption with this index in the descriptor.
+    Unaccepted(usize),
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    first: Option<Identity>,
+    replaced: Option<String>,
+}
+
+/// Decides which calls of a device may run, and lets them pass through its layers. All handles of
+/// one opened device share it.
+#[derive(Debug)]
+pub struct CallGuard {
+    descriptor: Descriptor,
+    verdicts: [Admission; Operation::ALL.len()],
+    closed: AtomicBool,
+    /// The identity that responded first and, after another device has responded, the error for
+    /// every later call.
+    known: Mutex<Known>,
+    undeclared_reads: AtomicBool,
+    delivered: Mutex<Delivered>,
+    /// Index of the first assumption for which an operation was refused.
+    refused_for: OnceLock<usize>,
+    /// Set with the first layer, so that a call without layers takes no lock.
+    has_layers: AtomicBool,
+    layers: RwLock<Arc<Layers>>,
+}
+
+impl CallGuard {
+    /// Creates the guard of a device that declares these.
+    #[must_use]
+    pub fn new(descriptor: &Descriptor, capabilities: &Capabilities) -> Self {
+        let mut verdicts = [Admission::Unsupported; Operation::ALL.len()];
+        for op in Operation::ALL {
+            let blocking = descriptor
+                .assumptions
+                .iter()
+                .position(|a| descriptor.is_blocked_by(a, *op));
+            verdicts[*op as usize] = match (capabilities.supports(*op), blocking) {
+                (Support::Unsupported, _) => Admission::Unsupported,
+                (_, Some(index)) if op.is_mutating() => Admission::Unaccepted(index),
+                _ => Admission::Open,
+            };
+        }
+        Self {
+            descriptor: descriptor.clone(),
+            verdicts,
+            closed: AtomicBool::new(false),
+            known: Mutex::default(),
+            undeclared_reads: AtomicBool::new(false),
+            refused_for: OnceLock::new(),
+            delivered: Mutex::default(),
+            has_layers: AtomicBool::new(false),
+            layers: RwLock::default(),
+        }
+    }
+
+    /// Installs a layer, outside of those that are installed. It holds for all handles of the
+    /// device, also for those that were taken before, from their next call on.
+    pub fn install(&self, layer: Arc<dyn Layer>) {
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut layers).push(layer);
+        self.has_layers.store(true, Ordering::Release);
+    }
+
+    /// Sets the reference identity for later identity checks. Without it, the first identity that
+    /// responds is the reference.
+    pub fn expect_identity(&self, opened: Identity) {
+        self.known().first.get_or_insert(opened);
+    }
+
+    /// The identity with which later ones are compared; `None` before it is known.
+    #[must_use]
+    pub fn reference_identity(&self) -> Option<Identity> {
+        self.known().first.clone()
+    }
+
+    /// From now on, an operation that the device does not declare and that changes nothing goes to
+    /// the driver. For conformance suites, which find out whether a driver does more than it
+    /// declares. An operation that changes the device never passes undeclared.
+    pub fn allow_undeclared_reads(&self) {
+        self.undeclared_reads.store(true, Ordering::Release);
+    }
+
+    /// Returns the first assumption for which an operation was refused; `None` if none was. A
+    /// conformance suite uses it to distinguish a device that fails from one whose assumptions were
+    /// not accepted.
+    pub fn refused_for(&self) -> Option<&Assumption> {
+        let index = self.refused_for.get()?;
+        self.descriptor.assumptions.get(*index)
+    }
+
+    /// Whether an operation may pass now.
+    ///
+    /// # Errors
+    /// `Closed`, `Unsupported`, `AssumptionNotAccepted`.
+    pub fn check(&self, operation: Operation) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(self.refuse(
+                operation,
+                Error::new(ErrorKind::Closed, "the handle was closed"),
+            ));
+        }
+        if let Some(why) = &self.known().replaced {
+            return Err(self.refuse(
+                operation,
+                Error::new(ErrorKind::IdentityChanged, why.as_str()),
+            ));
+        }
+        match self.verdicts[operation as usize] {
+            Admission::Open => Ok(()),
+            Admission::Unsupported
+                if !operation.is_mutating() && self.undeclared_reads.load(Ordering::Acquire) =>
+            {
+                Ok(())
+            }
+            Admission::Unsupported => Err(self.refuse(
+                operation,
+                Error::new(
+                    ErrorKind::Unsupported,
+                    "this device does not declare the operation; nothing was sent",
+                ),
+            )),
+            Admission::Unaccepted(index) => {
+                let _ = self.refused_for.set(index);
+                let a = &self.descriptor.assumptions[index];
+                Err(self.refuse(
+                    operation,
+                    Error::new(
+                        ErrorKind::AssumptionNotAccepted,
+                        format!(
+                            "it rests on the assumption `{}`: {} Accept it with assume={}",
+                            a.id, a.statement, a.id
+                        ),
+                    ),
+                ))
+            }
+        }
+    }
+
+    fn refuse(&self, operation: Operation, error: Error) -> Error {
+        error
+            .with_outer_operation(operation.name())
+            .with_device(self.descriptor.uri.as_str())
+    }
+
+    /// Makes a call: lets it pass through the layers, checks the operation and, with
+    /// `check_arguments`, its arguments, runs it in its span, and checks its outcome.
+    ///
+    /// # Errors
+    /// Those of layers, of [`check`](Self::check), of `check_arguments`, of the operation, and of
+    /// the check of its outcome.
+    pub async fn run<T: Answer>(
+        &self,
+        request: Request<'_>,
+        check_arguments: impl FnOnce(&Request<'_>) -> Result<()> + Send,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        if self.has_layers.load(Ordering::Acquire) {
+            let call = self.run_checked(&request, check_arguments, call);
+            // On the heap, so that the future of a call without layers stays small.
+            let outcome = Box::pin(self.run_layered(&request, call)).await?;
+            return T::from_outcome(outcome);
+        }
+        let outcome = self.run_checked(&request, check_arguments, call).await?;
+        T::from_outcome(outcome)
+    }
+
+    /// Lets a call pass through the layers.
+    async fn run_layered(
+        &self,
+        request: &Request<'_>,
+        call: impl Future<Output = Result<Outcome>> + Send,
+    ) -> Result<Outcome> {
+        let layers = Arc::clone(&self.layers.read().unwrap_or_else(PoisonError::into_inner));
+        let device = &self.descriptor;
+        let refuse = |error| self.refuse(request.operation(), error);
+        let mut entered = layers
+            .enter(Call { device, request })
+            .await
+            .map_err(refuse)?;
+        let result = call.await;
+        entered.end(match &result {
+            Ok(outcome) => CallEnd::Returned(outcome),
+            Err(error) => CallEnd::Failed(error),
+        });
+        result
+    }
+
+    async fn run_checked<T: Answer>(
+        &self,
+        request: &Request<'_>,
+        check_arguments: impl FnOnce(&Request<'_>) -> Result<()>,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<Outcome> {
+        let operation = request.operation();
+        self.check(operation)?;
+        let span = tracing::info_span!(
+            "device",
+            device = self.descriptor.uri.as_str(),
+            operation = operation.name(),
+            outcome = tracing::field::Empty
+        );
+        let result = match check_arguments(request) {
+            Ok(()) => call.instrument(span.clone()).await,
+            Err(error) => Err(error),
+        };
+        let result = match result {
+            Ok(answer) => outcome::check(self, request, answer.into_outcome()),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(outcome) => {
+                span.record("outcome", "ok");
+                Ok(outcome)
+            }
+            Err(error) => {
+                span.record("outcome", error.kind().name());
+                if operation == Operation::Identity {
+                    self.note_replaced(&error);
+                }
+                Err(self.refuse(operation, error))
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compares the responding identity with the reference identity. A different identity closes
+    /// the handle for all operations.
+    pub(super) fn check_identity(&self, found: &Identity) -> Result<()> {
+        let mut known = self.known();
+        let first = known.first.get_or_insert_with(|| found.clone());
+        if first.is_same_device(found) {
+            return Ok(());
+        }
+        let why = format!("{first} was opened, and {found} answers now; the handle is closed");
+        known.replaced = Some(why.clone());
+        Err(Error::new(ErrorKind::IdentityChanged, why))
+    }
+
+    /// Closes the handle for all operations if the driver itself found another device.
+    fn note_replaced(&self, error: &Error) {
+        if error.kind() == ErrorKind::IdentityChanged {
+            let why = format!("{}; the handle is closed", error.message());
+            self.known().replaced.get_or_insert(why);
+        }
+    }
+
+    /// The ids of the keys that were delivered.
+    pub(super) fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the guard; whether it was open.
+    pub(super) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+}
